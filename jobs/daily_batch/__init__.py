@@ -1,0 +1,1 @@
+"""One tenant, one business day: message objects in, clean tables and a receipt out."""

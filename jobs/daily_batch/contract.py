@@ -1,0 +1,279 @@
+"""What the tables hold: columns, types, reasons and flags, declared once.
+
+Types are DuckDB's names; Arrow schemas, Delta schemas and docs/data-dictionary.md are derived from them.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, DuckDB type and meaning."""
+
+    name: str
+    type: str
+    doc: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table under `{output}/{tenant}/analytics/`, partitioned by `date`.
+
+    `statistics` names the columns whose minimum, maximum and null count go with each file, so that readers skip.
+    """
+
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    statistics: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names, in table order."""
+        return tuple(column.name for column in self.columns)
+
+
+ATTACHMENT = "STRUCT(type VARCHAR, url VARCHAR, thumbnail VARCHAR, name VARCHAR, size BIGINT)"
+GENERATED_IMAGE = "STRUCT(url VARCHAR, thumbnail VARCHAR, prompt VARCHAR, size VARCHAR, style VARCHAR)"
+RAG_SOURCE = "STRUCT(title VARCHAR, source VARCHAR, text VARCHAR, score DOUBLE)"
+
+DATE = Column("date", "DATE", "business day in BATCH_TIMEZONE; the partition")
+RUN = (
+    Column("run_id", "VARCHAR", "the run that wrote the row"),
+    Column("processed_at", "TIMESTAMPTZ", "when that run began"),
+)
+
+MESSAGES = Table(
+    "messages",
+    "Every message of the day, once.",
+    (
+        DATE,
+        Column("message_id", "VARCHAR", "from the body, else the file name (then flagged)"),
+        Column("room_id", "VARCHAR", "from the path, else the body"),
+        Column("user_id", "VARCHAR", "from the path, else the body"),
+        Column("timestamp", "TIMESTAMPTZ", "when it was sent (UTC)"),
+        Column("hour", "INTEGER", "local hour in BATCH_TIMEZONE, 0 to 23"),
+        Column("role", "VARCHAR", "lower-cased; user, assistant or system, anything else is flagged"),
+        Column("content", "VARCHAR", "exactly as sent; null and empty are kept"),
+        Column("message_length", "INTEGER", "code points of content; 0 when it is null"),
+        Column("has_attachments", "BOOLEAN", "whether attachment_count is above 0"),
+        Column("attachment_count", "INTEGER", "elements of attachments"),
+        Column("attachments", f"{ATTACHMENT}[]", "files sent with the message"),
+        Column("generated_images", f"{GENERATED_IMAGE}[]", "images made by the agent (also sent as `images`)"),
+        Column("rag_sources", f"{RAG_SOURCE}[]", "context.rag_sources (also sent as `crawl_sources`)"),
+        Column("agent_mode", "VARCHAR", "agent_info.mode"),
+        Column("execution_time_ms", "BIGINT", "agent_info.execution_time_ms, milliseconds"),
+        Column("tokens_used", "BIGINT", "agent_info.tokens_used"),
+        Column("extras", "VARCHAR", "JSON object of every field not listed above, untouched; null when there is none"),
+        Column("flags", "VARCHAR[]", "every repair or doubt, by code, sorted; empty when there is none"),
+        Column("source_key", "VARCHAR", "object that held the record, relative to the input root"),
+        Column("source_line", "BIGINT", "line in the object where the record begins; 1 for an object of its own"),
+        *RUN,
+    ),
+    statistics=(
+        *("message_id", "room_id", "user_id", "timestamp", "hour", "role", "message_length"),
+        *("attachment_count", "execution_time_ms", "tokens_used"),
+    ),
+)
+
+REJECTS = Table(
+    "rejects",
+    "Every record and object that could not be published, with its reason and its bytes.",
+    (
+        DATE,
+        Column("source_key", "VARCHAR", "object that held the record, relative to the input root"),
+        Column("source_line", "BIGINT", "line where the record begins; 0 for a whole object"),
+        Column("reason", "VARCHAR", "code of the reason, or of the flag when the row is a copy"),
+        Column("detail", "VARCHAR", "what was found, without message content"),
+        Column("raw", "BLOB", "the original bytes"),
+        Column("raw_truncated", "BOOLEAN", "whether raw was cut at the documented limit"),
+        *RUN,
+    ),
+    statistics=("source_key", "source_line", "reason"),
+)
+
+TOTALS = (
+    Column("messages", "BIGINT", "messages"),
+    Column("user_messages", "BIGINT", "messages with role user"),
+    Column("assistant_messages", "BIGINT", "messages with role assistant"),
+    Column("total_length", "BIGINT", "sum of message_length, code points"),
+    Column("tokens_used", "BIGINT", "sum of tokens_used"),
+    Column("attachments", "BIGINT", "sum of attachment_count"),
+    Column("first_at", "TIMESTAMPTZ", "first message"),
+    Column("last_at", "TIMESTAMPTZ", "last message"),
+)
+
+ROOMS_DAILY = Table(
+    "rooms_daily",
+    "One row for each room that was active.",
+    (
+        DATE,
+        Column("room_id", "VARCHAR", "room"),
+        Column("unique_users", "BIGINT", "distinct user_id in the room"),
+        *TOTALS,
+        *RUN,
+    ),
+    statistics=("room_id", "messages", "first_at", "last_at"),
+)
+
+USERS_DAILY = Table(
+    "users_daily",
+    "One row for each user who was active.",
+    (
+        DATE,
+        Column("user_id", "VARCHAR", "user"),
+        Column("unique_rooms", "BIGINT", "distinct room_id of the user"),
+        *TOTALS,
+        *RUN,
+    ),
+    statistics=("user_id", "messages", "first_at", "last_at"),
+)
+
+SUMMARY_DAILY = Table(
+    "summary_daily",
+    "The day in one row.",
+    (
+        DATE,
+        Column("unique_users", "BIGINT", "distinct user_id"),
+        Column("unique_rooms", "BIGINT", "distinct room_id"),
+        *TOTALS,
+        Column("average_length", "DOUBLE", "total_length / messages; null on an empty day"),
+        Column("messages_by_hour", "BIGINT[]", "messages in each local hour, 24 numbers"),
+        Column("messages_by_role", "STRUCT(role VARCHAR, messages BIGINT)[]", "messages of each role, by role"),
+        *RUN,
+    ),
+    statistics=("messages", "unique_users", "unique_rooms"),
+)
+
+# The order of publication: evidence first, then the rows, then what is derived from them.
+TABLES = (REJECTS, MESSAGES, ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY)
+
+
+class Code(StrEnum):
+    """A code with its meaning and an example, for docs/data-dictionary.md."""
+
+    meaning: str
+    example: str
+
+    def __new__(cls, code: str, meaning: str, example: str) -> "Code":
+        """Keep meaning and example beside the code."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        member.example = example
+        return member
+
+
+class Reason(Code):
+    """Why something is in `rejects`. Reasons of whole objects come first; they are rows with line 0."""
+
+    CORRUPT_COMPRESSION = (
+        "corrupt_compression",
+        "the object's gzip or zstd stream is truncated, fails its checksum or has garbage behind it; none of it is published",
+        "the first half of part-0001.jsonl.gz",
+    )
+    DECOMPRESSION_BOMB = (
+        "decompression_bomb",
+        "the object expands beyond max_expansion_ratio or max_object_bytes",
+        "10 KB of gzip that become 10 GB of zeros",
+    )
+    UNSUPPORTED_ENCODING = (
+        "unsupported_encoding",
+        "the byte order mark says UTF-16 or UTF-32, and the object does not decode as such",
+        "FF FE and an odd number of bytes",
+    )
+    INVALID_JSON = (
+        "invalid_json",
+        "not strict JSON (RFC 8259), or text between records",
+        "{'role': 'user'} or {\"tokens_used\": NaN}",
+    )
+    INVALID_UTF8 = ("invalid_utf8", "the record's bytes are not UTF-8", "a byte FF, or the overlong C0 AF")
+    DUPLICATE_KEY = ("duplicate_key", "an object in the record names a key twice", '{"content": "a", "content": "b"}')
+    NOT_AN_OBJECT = ("not_an_object", "JSON, but no object", '42 or "text"')
+    TOO_DEEP = ("too_deep", "nested deeper than max_depth", "100,000 opening brackets")
+    RECORD_TOO_LARGE = ("record_too_large", "longer than max_record_bytes", "a message of 21 MB")
+    INVALID_ID = (
+        "invalid_id",
+        "a message, room or user id is absent, empty, longer than 512 characters, holds U+0000 or is neither text nor integer",
+        '{"message_id": ["a"]}',
+    )
+    INVALID_TIMESTAMP = (
+        "invalid_timestamp",
+        "the timestamp cannot be read, or is absent and the file name has none",
+        '{"timestamp": "yesterday"}',
+    )
+    TIMESTAMP_OUTSIDE_WINDOW = (
+        "timestamp_outside_window",
+        "the timestamp belongs to a business day whose run does not read this object",
+        "a message of 2024 in an object of 2025-08-12",
+    )
+    SUPERSEDED = (
+        "superseded",
+        "another record with the same room_id and message_id and another body won: latest timestamp, then latest object, then greatest source_key and line",
+        "the first version of an edited message",
+    )
+
+
+class Flag(Code):
+    """A repair of a published row, or a doubt about it."""
+
+    MESSAGE_ID_FROM_ALIAS = ("message_id_from_alias", "message_id was sent as `id`", '{"id": "m1"}')
+    MESSAGE_ID_FROM_PATH = ("message_id_from_path", "message_id was absent; it is the file name's", "…Z-m1.json")
+    MESSAGE_ID_CONFLICT = (
+        "message_id_conflict",
+        "message_id and `id`, or the file name, disagree; the body's message_id is kept, the other goes to extras",
+        '{"message_id": "m1", "id": "m2"}',
+    )
+    NUMERIC_ID = ("numeric_id", "an id was sent as an integer; its digits are kept as text", '{"message_id": 12345}')
+    USER_ID_FROM_PATH = ("user_id_from_path", "user_id was absent; it is the path's", "…/chat/user456/…")
+    USER_CONFLICT = ("user_conflict", "the body names another user than the path; the path's is kept", '{"user_id": "eve"}')
+    ROOM_ID_FROM_ALIAS = ("room_id_from_alias", "room_id was sent as `chat_id`", '{"chat_id": "roomA"}')
+    ROOM_ID_FROM_PATH = ("room_id_from_path", "room_id was absent; it is the path's", "…/roomA/messages/…")
+    ROOM_CONFLICT = (
+        "room_conflict",
+        "the body names another room than the path, or room_id and chat_id disagree; the path's, else room_id is kept",
+        '{"room_id": "a", "chat_id": "b"}',
+    )
+    TENANT_CONFLICT = ("tenant_conflict", "the body names another tenant than the path", '{"tenant_id": "globex"}')
+    NAIVE_TIMESTAMP = (
+        "naive_timestamp",
+        "the timestamp had no zone; it was read in NAIVE_TIMEZONE",
+        '{"timestamp": "2025-08-12T23:36:05.123456"}',
+    )
+    TIMESTAMP_FROM_PATH = ("timestamp_from_path", "the timestamp was absent or null; it is the file name's", "12-34-56.789Z-…")
+    TIMESTAMP_FORMAT = (
+        "timestamp_format",
+        "the timestamp was not ISO 8601 but could be read: seconds or milliseconds since 1970",
+        '{"timestamp": 1754966165123}',
+    )
+    LEAP_SECOND = ("leap_second", "second 60 was read as second 59", '{"timestamp": "2016-12-31T23:59:60Z"}')
+    UNKNOWN_ROLE = ("unknown_role", "role is absent or none of user, assistant, system", '{"role": "tool"}')
+    ROLE_CASE = ("role_case", "role was not in lower case", '{"role": "User"}')
+    NULL_CONTENT = ("null_content", "content is null or absent", '{"content": null}')
+    EMPTY_CONTENT = ("empty_content", "content is an empty text", '{"content": ""}')
+    REPLACED_SURROGATE = (
+        "replaced_surrogate",
+        "a lone surrogate became U+FFFD; the original bytes are in rejects as a copy",
+        '{"content": "\\ud800"}',
+    )
+    ALIASED_FIELD = (
+        "aliased_field",
+        "a field came under another name: images, crawl_sources, or content of a rag source",
+        '{"images": []}',
+    )
+    WRONG_TYPE = ("wrong_type", "a value had the wrong type; it went to extras and the column is null", '{"role": 7}')
+    OUT_OF_RANGE = (
+        "out_of_range",
+        "a number does not fit its column or is negative; it went to extras and the column is null",
+        '{"tokens_used": 1e400}',
+    )
+    BAD_ELEMENT = (
+        "bad_element",
+        "an element of an array was not as specified; the array went to extras as sent, what fits is in the column",
+        '{"attachments": [3, {"url": "…"}]}',
+    )
+
+
+ROLES = ("user", "assistant", "system")
+MAX_ID_LENGTH = 512

@@ -1,0 +1,37 @@
+"""What can go wrong, by what helps: the exit status says whether trying again can."""
+
+
+class BatchError(Exception):
+    """A failure that a person must understand: what happened, to which tenant and day, and the next step.
+
+    Messages never hold message content.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, next_step: str, tenant: str = "-", day: str = "-") -> None:
+        super().__init__(f"tenant={tenant} day={day}: {what}. Next step: {next_step}.")
+
+
+class Retryable(BatchError):
+    """Trying again can help: a service was down, an object changed while it was read."""
+
+    exit_code = 1
+
+
+class Misuse(BatchError):
+    """Wrong use or configuration: nothing was read or written."""
+
+    exit_code = 2
+
+
+class Terminal(BatchError):
+    """Trying again cannot help: denied, sums that do not hold, bad data beyond a set limit."""
+
+    exit_code = 3
+
+
+class LeaseHeld(BatchError):
+    """Another run holds the tenant-day."""
+
+    exit_code = 4
