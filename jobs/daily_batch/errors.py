@@ -19,6 +19,10 @@ class Retryable(BatchError):
     exit_code = 1
 
 
+class Changed(Retryable):
+    """An object is gone or another than the manifest lists: the day must be listed again."""
+
+
 class Misuse(BatchError):
     """Wrong use or configuration: nothing was read or written."""
 

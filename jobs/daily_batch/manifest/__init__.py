@@ -1,0 +1,106 @@
+"""The manifest of a tenant-day: what is there, in chunks, with a fingerprint."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+from obstore.store import LocalStore
+
+from daily_batch.manifest.chunks import cut_chunks, read_manifest, remove_chunks, write_chunk
+from daily_batch.manifest.failures import explain_failures, missing_root
+from daily_batch.manifest.fingerprint import add_objects, fingerprint
+from daily_batch.manifest.listing import Batch, Store, list_messages, list_objects
+from daily_batch.plan import Layout
+
+__all__ = ["Manifest", "Store", "read_manifest", "take"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The objects of a tenant-day.
+
+    `files` holds one Parquet file a chunk, of `chunk BIGINT, key VARCHAR, size BIGINT, etag VARCHAR,
+    modified_us BIGINT`, and is in order of chunks. The same objects give the same `fingerprint`; which of them share
+    a chunk differs from one listing to the next, so nothing that is published may depend on it.
+    """
+
+    layout: Layout
+    files: tuple[Path, ...]
+    objects: int
+    bytes: int
+    fingerprint: str
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are, numbered from 0."""
+        return len(self.files)
+
+
+def take(
+    store: Store,
+    *,
+    tenant: str,
+    layout: Literal["auto", "messages", "export"],
+    folders: Sequence[str],
+    window_us: tuple[int, int],
+    export_folder: str,
+    staging: Path,
+    chunk_bytes: int,
+    chunk_objects: int,
+    concurrency: int,
+    day: str = "-",
+    progress: Callable[[int], None] | None = None,
+) -> Manifest:
+    """List a tenant-day and lay it down in chunks in `staging`, one chunk in memory at a time.
+
+    Args:
+        store: An obstore store rooted at the input root; keys are relative to it.
+        tenant: A checked tenant id.
+        layout: `auto` takes the export folder if it holds an object, else the message objects.
+        folders: `yyyy/mm/dd` of the UTC days that `window_us` touches.
+        window_us: Sending times to keep, microseconds since 1970 UTC, end exclusive; widened by the slack.
+            It holds for objects whose names are as specified. Any other object in these folders is kept as well.
+        export_folder: The tenant-day's export folder, relative to the input root.
+        staging: A local folder of this run. Chunks that it holds from an earlier attempt are removed.
+        chunk_bytes: A chunk holds no more bytes than this, unless it is one single object.
+        chunk_objects: A chunk holds no more objects than this.
+        concurrency: Listing calls at once.
+        day: The business day, for error messages.
+        progress: Called with the number of objects so far, after each chunk.
+
+    Raises:
+        Terminal: denied, a missing root, or an object's name that cannot be read.
+        Retryable: the listing failed midway; there is no manifest then, never a shorter one.
+    """
+    if isinstance(store, LocalStore) and not Path(str(store.prefix)).is_dir():
+        raise missing_root(tenant, day)  # a local listing of what is not there is empty
+    staging.mkdir(parents=True, exist_ok=True)
+    remove_chunks(staging)
+
+    def message_batches() -> Iterator[Batch]:
+        return list_messages(store, tenant=tenant, folders=folders, window_us=window_us, concurrency=concurrency)
+
+    found: Layout = "messages" if layout == "messages" else "export"
+    batches = message_batches() if layout == "messages" else list_objects(store, export_folder)
+    batches = explain_failures(batches, tenant=tenant, day=day)
+    if layout == "auto":
+        first = next(batches, None)
+        if first is None:
+            found, batches = "messages", explain_failures(message_batches(), tenant=tenant, day=day)
+        else:
+            batches = chain([first], batches)
+
+    files: list[Path] = []
+    objects = size = total = 0
+    for chunk in cut_chunks(batches, chunk_bytes=chunk_bytes, chunk_objects=chunk_objects):
+        files.append(write_chunk(staging, len(files), chunk))
+        total = add_objects(total, chunk)
+        objects += len(chunk)
+        size += sum(item.size for item in chunk)
+        if progress:
+            progress(objects)
+    return Manifest(
+        layout=found, files=tuple(files), objects=objects, bytes=size, fingerprint=fingerprint(total, objects)
+    )

@@ -1,0 +1,61 @@
+# Everything a fresh machine needs, then the job, its tests or its benchmarks. `make help` says what there is.
+
+VENV := .venv
+ENV_PYTHON := $(VENV)/bin/python
+PIP_INSTALL := $(ENV_PYTHON) -m pip --disable-pip-version-check --quiet install -c constraints.txt
+# The environment's own tools come first, and no other Spark or Python path leaks in.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+unexport SPARK_HOME PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYTHONPATH VIRTUAL_ENV
+
+WITH_JAVA := JAVA_HOME="$$(tools/find-java)" && export JAVA_HOME
+DATE ?= 2025-08-12
+TENANTS ?= acme,globex
+OUT ?= out
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format bench clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/.made-run  ## the environment and Java, and nothing else
+	@$(WITH_JAVA) && echo "==> Java: $$JAVA_HOME"
+
+run: setup  ## the Spark job on samples/, its receipt, and how to look at the tables
+	@echo "==> Spark job: tenants $(TENANTS), day $(DATE), from samples/ to $(OUT)/ (Delta's jars come with the first run)"
+	@$(WITH_JAVA) && TENANT_ID=$(TENANTS) spark-submit --properties-file conf/spark/local.conf \
+		jobs/daily_messages.py --date $(DATE) --input samples --output $(OUT)
+	@tools/look $(OUT)
+
+test: $(VENV)/.made-all  ## the whole test suite; PYTEST_ARGS="-k name" for a part
+	@echo "==> pytest"
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.made-all  ## format, lint and types
+	@echo "==> ruff"
+	@ruff format --check . && ruff check .
+	@echo "==> mypy --strict"
+	@mypy
+
+format: $(VENV)/.made-all  ## let ruff format, and mend what it can
+	@ruff format . && ruff check --fix .
+
+bench: $(VENV)/.made-all  ## the benchmarks beside their baselines, about an hour on two cores; BENCH_ARGS="--quick" for a tenth
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m bench $(BENCH_ARGS)
+
+clean:  ## remove the environment and everything that was built or fetched
+	rm -rf $(VENV) .cache build dist $(OUT) spark-warehouse
+
+$(ENV_PYTHON):
+	@python="$$(tools/find-python)" && echo "==> virtual environment $(VENV), with $$python" && "$$python" -m venv $(VENV)
+
+$(VENV)/.made-run: pyproject.toml constraints.txt | $(ENV_PYTHON)
+	@echo "==> packages for running (pyspark is 400 MB: minutes the first time)"
+	@$(PIP_INSTALL) -e '.[spark]'
+	@tools/mend-spark-home $(VENV)
+	@touch $@
+
+$(VENV)/.made-all: pyproject.toml constraints.txt $(VENV)/.made-run
+	@echo "==> packages for tests and linters"
+	@$(PIP_INSTALL) -e '.[spark,test,lint]'
+	@touch $@

@@ -1,0 +1,147 @@
+"""A small fast S3 server with injected latency, objects in memory: `python -m bench.s3_server --help`.
+
+Moto serves about 170 GETs a second; this one has to keep up with what it measures, on a fraction of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+from bench.s3_answers import Request, Service
+from bench.s3_bucket import Bucket
+
+BUCKET = "bench"
+
+
+class Delay:
+    """Answers wait in one queue: all wait equally long, so the first in is the first due and one timer serves all."""
+
+    def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        self.seconds, self.loop = seconds, loop
+        self.queue: deque[tuple[float, asyncio.Transport, bytes]] = deque()
+
+    def send(self, transport: asyncio.Transport, answer: bytes) -> None:
+        if not self.seconds:
+            transport.write(answer)
+            return
+        self.queue.append((self.loop.time() + self.seconds, transport, answer))
+        if len(self.queue) == 1:
+            self.loop.call_at(self.queue[0][0], self._flush)
+
+    def _flush(self) -> None:
+        now = self.loop.time()
+        while self.queue and self.queue[0][0] <= now:
+            _, transport, answer = self.queue.popleft()
+            if not transport.is_closing():
+                transport.write(answer)
+        if self.queue:
+            self.loop.call_at(self.queue[0][0], self._flush)
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection: bytes in, whole requests to `answer`, answers out after the delay."""
+
+    def __init__(self, answer: Callable[[Request], bytes], delay: Delay) -> None:
+        self.answer, self.delay = answer, delay
+        self.buffer = bytearray()
+        self.continued = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            first, *lines = self.buffer[:end].decode("latin-1").split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            stop = end + 4 + int(headers.get("content-length", 0))
+            if len(self.buffer) < stop:
+                if "expect" in headers and not self.continued:
+                    self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    self.continued = True
+                return
+            method, target, _ = first.split(" ", 2)
+            body = bytes(self.buffer[end + 4 : stop])
+            if headers.get("x-amz-content-sha256", "").startswith("STREAMING-"):
+                body = unchunk(body)
+            del self.buffer[:stop]
+            self.continued = False
+            self.delay.send(self.transport, self.answer(Request(method, target, headers, body)))
+
+
+def unchunk(body: bytes) -> bytes:
+    """Decode AWS's signed or unsigned chunks: `size[;signature]`, bytes, and so on; trailers are dropped."""
+    parts, at = [], 0
+    while (end := body.find(b"\r\n", at)) >= 0:
+        size = int(body[at:end].partition(b";")[0], 16)
+        if not size:
+            break
+        parts.append(body[end + 2 : end + 2 + size])
+        at = end + 2 + size + 2
+    return b"".join(parts)
+
+
+def folder_objects(folder: Path) -> list[tuple[str, bytes]]:
+    """Every file under a folder, by its relative path."""
+    return [(str(path.relative_to(folder)), path.read_bytes()) for path in folder.rglob("*") if path.is_file()]
+
+
+def sample_objects(messages: int, seed: int) -> list[tuple[str, bytes]]:
+    """A generated day in the layout of one object per message."""
+    from daily_batch.sample import iterate_objects
+
+    return list(iterate_objects(messages=messages, seed=seed))
+
+
+async def serve(service: Service, *, port: int, latency: float) -> None:
+    """Serve until cancelled; prints the port once it listens."""
+    loop = asyncio.get_running_loop()
+    delay = Delay(latency, loop)
+    server = await loop.create_server(lambda: Connection(service.answer, delay), "127.0.0.1", port, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[dict[str, str]]:
+    """Run a server in a process of its own; yields the environment that points S3 clients to it."""
+    with Popen([sys.executable, "-m", "bench.s3_server", *arguments], stdout=PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            endpoint = f"http://127.0.0.1:{int(process.stdout.readline())}"
+            yield {
+                "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
+                "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench",
+            }
+        finally:
+            process.terminate()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--latency-ms", type=float, default=20.0, help="before each answer")
+    parser.add_argument("--folder", type=Path, help="hold the files of this folder")
+    parser.add_argument("--messages", type=int, default=0, help="hold a generated day of so many objects")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    service = Service()
+    objects = folder_objects(options.folder) if options.folder else []
+    objects += sample_objects(options.messages, options.seed) if options.messages else []
+    service.buckets[BUCKET] = Bucket()
+    service.buckets[BUCKET].fill(objects, now=time.time())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve(service, port=options.port, latency=options.latency_ms / 1000))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Business days in a time zone, as instants and as the UTC folders that hold them. Pure; the clock is an argument.
+
+Times are microseconds since 1970 UTC and ends are exclusive.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from daily_batch.errors import Misuse
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_DAY = date(1970, 1, 1)
+LAST_DAY = date(9998, 12, 31)
+
+_SECOND_US = 1_000_000
+_DAY_US = 86_400 * _SECOND_US
+# No two changes of offset in the tz database are closer than this.
+_PROBE_US = _DAY_US // 4
+
+
+def load_zone(name: str) -> ZoneInfo:
+    """The time zone of an IANA name such as `Asia/Tokyo`.
+
+    Raises:
+        Misuse: there is no such zone.
+    """
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:  # zoneinfo says "no such zone" in all three ways
+        raise Misuse(
+            f"{name[:80]!a} is not a time zone", next_step="give an IANA name such as Asia/Tokyo or UTC"
+        ) from error
+
+
+def business_day(now: datetime, *, offset: int, zone: str) -> date:
+    """The day that is `offset` days from today, where `today` is what the calendar says in `zone` at `now`.
+
+    Raises:
+        Misuse: the zone is unknown, or the day lies outside of what the calendar knows.
+        ValueError: `now` has no zone; such a clock picks the wrong day in a function that runs in UTC.
+    """
+    if now.tzinfo is None:
+        raise ValueError("now must have a zone")
+    today = now.astimezone(load_zone(zone)).date()
+    try:
+        return today + timedelta(days=offset)
+    except OverflowError as error:
+        raise Misuse(f"no day is {offset} days from today", next_step="give an offset such as -1") from error
+
+
+def parse_day(text: str) -> date:
+    """The day written as `yyyy-mm-dd`.
+
+    Raises:
+        Misuse: it is written otherwise, is no day, or lies before 1970.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    # fromisoformat also takes 20250812 and 2025-W33-2.
+    if day is None or day.isoformat() != text or not FIRST_DAY <= day <= LAST_DAY:
+        raise Misuse(f"{text[:40]!a} is not a day", next_step="write the date as yyyy-mm-dd, such as 2025-08-12")
+    return day
+
+
+def day_window(day: date, zone: str) -> tuple[int, int]:
+    """When the day begins and ends in `zone`: 24 hours, or 23 or 25 and the like where clocks change."""
+    rules = load_zone(zone)
+    return _midnight(day, rules), _midnight(day + timedelta(days=1), rules)
+
+
+def utc_folders(start_us: int, end_us: int) -> tuple[str, ...]:
+    """`yyyy/mm/dd` of every UTC day that the span touches, in order; none when the span is empty."""
+    if end_us <= start_us:
+        return ()
+    days = range(start_us // _DAY_US, (end_us - 1) // _DAY_US + 1)
+    return tuple((EPOCH + timedelta(days=number)).strftime("%Y/%m/%d") for number in days)
+
+
+def offset_spans(zone: str, start_us: int, end_us: int) -> tuple[tuple[int, int], ...]:
+    """The offsets from UTC in the span, as `(from_us, offset_seconds)` in order; the first is at the span's start."""
+    rules = load_zone(zone)
+    spans = [(start_us, _offset(start_us, rules))]
+    before = start_us
+    while before < end_us - 1:
+        after = min(before + _PROBE_US, end_us - 1)
+        offset = _offset(after, rules)
+        if offset != spans[-1][1]:
+            spans.append((_change(before, after, rules), offset))
+        before = after
+    return tuple(spans)
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970 UTC of a moment that has a zone; exact."""
+    # Python subtracts moments of one zone by their wall clocks, so it must be UTC on both sides.
+    return (moment.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+def _midnight(day: date, rules: ZoneInfo) -> int:
+    # Where clocks jump over midnight, fold=0 gives the moment of the jump; where they pass it twice, the first time.
+    return to_us(datetime.combine(day, time(), tzinfo=rules))
+
+
+def _offset(moment_us: int, rules: ZoneInfo) -> int:
+    offset = (EPOCH + timedelta(microseconds=moment_us)).astimezone(rules).utcoffset()
+    assert offset is not None  # noqa: S101  (a ZoneInfo always has one; the type says it may not)
+    return offset // timedelta(seconds=1)
+
+
+def _change(before: int, after: int, rules: ZoneInfo) -> int:
+    """The first moment of `after`'s offset, given that the offset changes once in `(before, after]`."""
+    old = _offset(before, rules)
+    low, high = before, after
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _offset(middle, rules) == old else (low, middle)
+    return high

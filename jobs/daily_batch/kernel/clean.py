@@ -1,0 +1,191 @@
+"""Reduce: a bucket of whole rooms, deduplicated, sorted and written, with what the day's aggregates need of it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from daily_batch.contract import (
+    MESSAGES,
+    REJECTS,
+    ROOMS_DAILY,
+    SUMMARY_DAILY,
+    TOTALS,
+    USERS_DAILY,
+    Flag,
+    Reason,
+    Table,
+)
+from daily_batch.kernel.counts import Counts
+from daily_batch.kernel.database import connect, quote_text
+from daily_batch.kernel.meaning import ROW_COLUMNS, RUN_COLUMNS
+from daily_batch.kernel.write import OutputStore, write_rows
+from daily_batch.plan import DataFile, DayPlan
+
+LINEAGE_COLUMNS = ("source_key", "source_line")
+# Which of two records with one key wins; the last terms make it the same in whatever order they come.
+PRECEDENCE = "timestamp DESC, modified_us DESC, source_key DESC, source_line DESC, start DESC"
+
+SUMS = {
+    "messages": "count(*)",
+    "user_messages": "count(*) FILTER (role = 'user')",
+    "assistant_messages": "count(*) FILTER (role = 'assistant')",
+    "total_length": "coalesce(sum(message_length), 0)",
+    "tokens_used": "coalesce(sum(tokens_used), 0)",
+    "attachments": "coalesce(sum(attachment_count), 0)",
+    "first_at": "min(timestamp)",
+    "last_at": "max(timestamp)",
+}
+TOTAL_NAMES = tuple(column.name for column in TOTALS)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A bucket's message file, its partial aggregates by name (Parquet), the places whose bytes go to rejects, and its counts."""
+
+    files: tuple[DataFile, ...]
+    partials: dict[str, Path]
+    wanted: Path
+    counts: Counts
+
+
+def clean_bucket(
+    bucket: int, runs: Sequence[Path], *, plan: DayPlan, output: OutputStore, scratch: Path
+) -> Cleaned:
+    """Publishable rows of one bucket. `runs` are its files, in any order, from every task of the map."""
+    with connect(scratch=scratch, memory_bytes=plan.limits.memory_bytes) as connection:
+        counts = _separate(connection, runs)
+        wanted = scratch / f"wanted-{bucket}.parquet"
+        _save(connection, WANTED, wanted)
+        file = write_rows(
+            connection,
+            "FROM kept ORDER BY room_id, timestamp, message_id",
+            table=MESSAGES,
+            name=f"{bucket:05d}",
+            plan=plan,
+            output=output,
+            scratch=scratch,
+        )
+        partials = {name: scratch / f"{name}-{bucket}.parquet" for name in PARTIALS}
+        for name, path in partials.items():
+            _save(connection, PARTIALS[name], path)
+        counts.written = file.rows if file else 0
+        counts.flags = Counter(dict(connection.execute(
+            "SELECT flag, count(*) FROM (SELECT unnest(flags) AS flag FROM kept WHERE len(flags) > 0) GROUP BY flag"
+        ).fetchall()))
+        return Cleaned((file,) if file else (), partials, wanted, counts)
+
+
+def _separate(connection: duckdb.DuckDBPyConnection, runs: Sequence[Path]) -> Counts:
+    """Make the views `kept` and, of what is not kept, `losers`, where `same` tells duplicates from superseded."""
+    paths = ", ".join(quote_text(str(path)) for path in runs)
+    connection.execute(f"CREATE VIEW run AS FROM read_parquet([{paths}])")
+    connection.execute(
+        "CREATE TEMP TABLE twice AS SELECT room_id, message_id FROM run GROUP BY ALL HAVING count(*) > 1"
+    )
+    # The few rows whose key comes twice are compared as a whole: a body is every column but its lineage.
+    body = ", ".join(name for name in ROW_COLUMNS if name not in LINEAGE_COLUMNS)
+    connection.execute(f"""
+        CREATE TEMP TABLE losers AS
+        SELECT source_key, source_line, start, length, copy > 1 AS same FROM (
+            SELECT *, row_number() OVER (PARTITION BY room_id, message_id ORDER BY {PRECEDENCE}) AS place,
+                   row_number() OVER (PARTITION BY {body} ORDER BY {PRECEDENCE}) AS copy
+            FROM run SEMI JOIN twice USING (room_id, message_id))
+        WHERE place > 1
+    """)
+    same, other = connection.execute(
+        "SELECT count(*) FILTER (same), count(*) FILTER (NOT same) FROM losers"
+    ).fetchall()[0]
+    without = " ANTI JOIN losers USING (source_key, source_line, start)" if same + other else ""
+    connection.execute(f"CREATE VIEW kept AS FROM run{without}")
+    return Counts(duplicates=same, superseded=other)
+
+
+def _grouped(*keys: str, unique: str = "") -> str:
+    sums = ", ".join(f"CAST({expression} AS {'TIMESTAMPTZ' if name.endswith('_at') else 'BIGINT'}) AS {name}"
+                     for name, expression in SUMS.items())
+    extra = f", {unique}" if unique else ""
+    return f"SELECT {', '.join(keys)}{extra}, {sums} FROM kept GROUP BY {', '.join(keys)}"
+
+
+# Whose original bytes go to rejects: only here is known which records lost, and which with a repair were published.
+WANTED = f"""
+    SELECT source_key, source_line, start, length, '{Reason.SUPERSEDED}' AS reason FROM losers WHERE NOT same
+    UNION ALL
+    SELECT source_key, source_line, start, length, '{Flag.REPLACED_SURROGATE}' FROM kept
+    WHERE list_contains(flags, '{Flag.REPLACED_SURROGATE}')
+"""
+PARTIALS = {
+    "rooms": _grouped("room_id", unique="count(DISTINCT user_id) AS unique_users"),
+    "users": _grouped("user_id", unique="count(DISTINCT room_id) AS unique_rooms"),
+    "hours": "SELECT hour, role, count(*) AS messages FROM kept GROUP BY hour, role",
+}
+
+
+def _column_types(table: Table) -> str:
+    return ", ".join(f"{column.name} {column.type}" for column in table.columns if column.name not in RUN_COLUMNS)
+
+
+PARTIAL_COLUMNS = {
+    "rooms": _column_types(ROOMS_DAILY),
+    "users": _column_types(USERS_DAILY),
+    "hours": "hour INTEGER, role VARCHAR, messages BIGINT",
+}
+
+
+def _save(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+    connection.execute(f"COPY ({query}) TO {quote_text(str(path))} (FORMAT parquet)")
+
+
+def _sum(name: str) -> str:
+    function = {"first_at": "min", "last_at": "max"}.get(name, "sum")
+    total = f"{function}({name})"
+    return f"{total if name.endswith('_at') else f'coalesce({total}, 0)'} AS {name}"
+
+
+ADDED = ", ".join(_sum(name) for name in TOTAL_NAMES)
+COMBINED = {
+    ROOMS_DAILY: "FROM rooms ORDER BY room_id",
+    # A room lies in one bucket, so a user's rooms in different buckets are different rooms.
+    USERS_DAILY: f"SELECT user_id, sum(unique_rooms) AS unique_rooms, {ADDED} FROM users GROUP BY user_id ORDER BY user_id",
+    SUMMARY_DAILY: f"""
+        SELECT (SELECT count(DISTINCT user_id) FROM users) AS unique_users, count(*) AS unique_rooms, {ADDED},
+               sum(total_length) / sum(messages) AS average_length,
+               (SELECT list(coalesce(n, 0) ORDER BY h) FROM range(24) AS every(h)
+                LEFT JOIN (SELECT hour, sum(messages) AS n FROM hours GROUP BY hour) ON h = hour) AS messages_by_hour,
+               (SELECT coalesce(list({{'role': role, 'messages': n}} ORDER BY role), [])
+                FROM (SELECT role, sum(messages) AS n FROM hours GROUP BY role)) AS messages_by_role
+        FROM rooms""",
+}
+
+
+def combine(
+    partials: Sequence[Mapping[str, Path]], *, plan: DayPlan, output: OutputStore, scratch: Path
+) -> dict[str, tuple[DataFile, ...]]:
+    """The day's aggregates from the buckets' partial ones, by table name; an empty day has a summary of zeros."""
+    files: dict[str, tuple[DataFile, ...]] = {}
+    with connect(scratch=scratch, memory_bytes=plan.limits.memory_bytes) as connection:
+        for name, columns in PARTIAL_COLUMNS.items():
+            connection.execute(f"CREATE TEMP TABLE {name} ({columns})")
+            if partials:
+                paths = ", ".join(quote_text(str(part[name])) for part in partials)
+                connection.execute(f"INSERT INTO {name} BY NAME FROM read_parquet([{paths}])")
+        for table, query in COMBINED.items():
+            file = write_rows(connection, query, table=table, name="all", plan=plan, output=output, scratch=scratch)
+            files[table.name] = (file,) if file else ()
+    return files
+
+
+def write_rejects(
+    parts: Sequence[Path], *, name: str, plan: DayPlan, output: OutputStore, scratch: Path
+) -> tuple[DataFile, ...]:
+    """One file of rejects from the files of the map's tasks."""
+    if not parts:
+        return ()
+    paths = ", ".join(quote_text(str(path)) for path in parts)
+    with connect(scratch=scratch, memory_bytes=plan.limits.memory_bytes) as connection:
+        query = f"FROM read_parquet([{paths}]) ORDER BY source_key, source_line"
+        file = write_rows(connection, query, table=REJECTS, name=name, plan=plan, output=output, scratch=scratch)
+    return (file,) if file else ()

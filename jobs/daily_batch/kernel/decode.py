@@ -1,0 +1,149 @@
+"""Stored bytes to UTF-8 text: compression by magic bytes, byte order marks, and limits against bombs."""
+
+import codecs
+import mmap
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+from isal import isal_zlib
+
+from daily_batch.contract import Reason
+from daily_batch.plan import Limits
+
+Buffer = bytes | mmap.mmap
+
+BLOCK = 2**20
+# A zstd block of 4 bytes can stand for 128 KiB, and its decompressor knows no bound: this feed bounds it to 64 MiB.
+ZSTD_FEED = 2**11
+# Below this size an expansion ratio says nothing: a short text of one letter is no attack.
+RATIO_FLOOR = 16 * 2**20
+# Above this size the decoded object lies in a temporary file, and the operating system pages it.
+SPOOL_BYTES = 256 * 2**20
+
+# UTF-32-LE begins with UTF-16-LE's mark, so the longer marks come first.
+WIDE_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+class UnreadableError(Exception):
+    """An object of which nothing may be published; `detail` holds no content."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An object's text in UTF-8 (a mark of UTF-8's own is still there); `encoding` is what the object was stored in."""
+
+    text: Buffer
+    encoding: str = "utf-8"
+
+    def original(self, start: int, length: int) -> bytes:
+        """The bytes of a record as they were before transcoding (after decompression)."""
+        piece = bytes(self.text[start : start + length])
+        return (
+            piece
+            if self.encoding == "utf-8"
+            else piece.decode("utf-8", "surrogatepass").encode(self.encoding, "surrogatepass")
+        )
+
+
+def decode(stored: Buffer, *, key: str, limits: Limits, scratch: Path) -> Decoded:
+    """Decode one whole object, so that a fault at its end is known before its first record is used.
+
+    Raises:
+        UnreadableError: corrupt or foreign compression, a bomb, or a wide encoding that does not decode.
+    """
+    blocks = _decompressor(stored, key)
+    text = stored if blocks is None else _collect(blocks, len(stored), limits, scratch)
+    return _transcode(text)
+
+
+def _decompressor(stored: Buffer, key: str) -> Iterator[bytes] | None:
+    head = bytes(stored[:4])
+    if head[:2] == b"\x1f\x8b":
+        return _gunzip(stored)
+    if head == zstandard.FRAME_HEADER or (head[1:] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
+        return _unzstd(stored)
+    if stored and key.lower().endswith((".gz", ".zst", ".zstd")):
+        raise UnreadableError(Reason.CORRUPT_COMPRESSION, "the name promises compression, the bytes have none")
+    return None
+
+
+def _gunzip(stored: Buffer) -> Iterator[bytes]:
+    """Every member of a gzip file, checksums verified; zero padding behind the last is allowed, as gzip(1) does."""
+    position = 0
+    while position < len(stored):
+        if position and not any(stored[position : position + BLOCK]):
+            position += BLOCK
+            continue
+        member = isal_zlib.decompressobj(wbits=31)
+        while not member.eof:
+            fed = member.unconsumed_tail
+            if not fed:
+                fed = stored[position : position + BLOCK]
+                position += len(fed)
+            try:
+                block = member.decompress(fed, 8 * BLOCK)
+            except (isal_zlib.error, EOFError, ValueError) as error:
+                raise UnreadableError(Reason.CORRUPT_COMPRESSION, f"gzip: {error}") from error
+            if not (fed or block or member.eof):
+                raise UnreadableError(Reason.CORRUPT_COMPRESSION, "the gzip stream ends early")
+            yield block
+        position -= len(member.unused_data)
+
+
+def _unzstd(stored: Buffer) -> Iterator[bytes]:
+    """Every frame of a zstd file, checksums verified where the frame has one."""
+    position = 0
+    while position < len(stored):
+        frame = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj(read_across_frames=False)
+        while not frame.eof:
+            fed = stored[position : position + ZSTD_FEED]
+            position += len(fed)
+            if not fed:
+                raise UnreadableError(Reason.CORRUPT_COMPRESSION, "the zstd stream ends early")
+            try:
+                yield frame.decompress(fed)
+            except zstandard.ZstdError as error:
+                raise UnreadableError(Reason.CORRUPT_COMPRESSION, f"zstd: {error}") from error
+        position -= len(frame.unused_data)
+
+
+def _collect(blocks: Iterator[bytes], stored_bytes: int, limits: Limits, scratch: Path) -> Buffer:
+    spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=scratch)  # noqa: SIM115 - closed below
+    size = 0
+    with spool:
+        for block in blocks:
+            size += len(block)
+            if size > limits.max_object_bytes:
+                raise UnreadableError(Reason.DECOMPRESSION_BOMB, f"expands beyond {limits.max_object_bytes} bytes")
+            if size > RATIO_FLOOR and size > limits.max_expansion_ratio * stored_bytes:
+                raise UnreadableError(Reason.DECOMPRESSION_BOMB, f"expands beyond {limits.max_expansion_ratio} to 1")
+            spool.write(block)
+        if size <= SPOOL_BYTES:
+            spool.seek(0)
+            return spool.read()
+        spool.flush()
+        return mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _transcode(text: Buffer) -> Decoded:
+    for mark, encoding in WIDE_MARKS:
+        if text[: len(mark)] == mark:
+            try:
+                wide = codecs.decode(text[len(mark) :], encoding)
+            except UnicodeDecodeError as error:
+                raise UnreadableError(Reason.UNSUPPORTED_ENCODING, f"{encoding}: {error.reason}") from error
+            return Decoded(wide.encode("utf-8"), encoding)
+    return Decoded(text)

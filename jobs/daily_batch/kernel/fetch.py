@@ -1,0 +1,75 @@
+"""The bytes of a manifest's objects, many at once and bounded in memory; an object that changed is noticed."""
+
+import mmap
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+from daily_batch.errors import Changed
+from daily_batch.kernel.decode import SPOOL_BYTES, Buffer
+from daily_batch.plan import DayPlan, SourceObject
+
+
+class ObjectStore(Protocol):
+    """What the kernel needs of an obstore store: local files, S3 and Azure alike."""
+
+    def get(self, path: str) -> Any:
+        """One object: its metadata, its bytes, or a stream of them."""
+
+
+def fetch(
+    store: ObjectStore, objects: Sequence[SourceObject], *, plan: DayPlan, scratch: Path
+) -> Iterator[tuple[int, SourceObject, Buffer]]:
+    """Yield each object's number, itself and its stored bytes, in the order of `objects`.
+
+    At most `fetch_concurrency` requests are under way, and at most a quarter of `memory_bytes` waits to be used,
+    unless one single object is larger; one above 256 MiB goes through a file.
+
+    Raises:
+        Changed: an object is gone or is another than the manifest lists; the day must be listed again.
+    """
+    budget = plan.limits.memory_bytes // 4
+    waiting: deque[tuple[int, SourceObject, Future[Buffer]]] = deque()
+    held = 0
+    with ThreadPoolExecutor(min(plan.limits.fetch_concurrency, len(objects) or 1)) as pool:
+        for number, item in enumerate(objects):
+            while waiting and (held + item.size > budget or len(waiting) >= 4 * plan.limits.fetch_concurrency):
+                done, first, future = waiting.popleft()
+                yield done, first, future.result()
+                held -= first.size
+            waiting.append((number, item, pool.submit(_get, store, item, plan, scratch)))
+            held += item.size
+        while waiting:
+            done, first, future = waiting.popleft()
+            yield done, first, future.result()
+
+
+def _get(store: ObjectStore, item: SourceObject, plan: DayPlan, scratch: Path) -> Buffer:
+    try:
+        answer = store.get(item.key)
+        found = answer.meta
+        if (found["e_tag"] or "") != item.etag or found["size"] != item.size:
+            raise _changed(item, plan, "changed")
+        return _spool(answer, scratch) if item.size > SPOOL_BYTES else answer.bytes().to_bytes()
+    except FileNotFoundError as error:
+        raise _changed(item, plan, "vanished") from error
+
+
+def _spool(answer: Any, scratch: Path) -> mmap.mmap:
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        for block in answer.stream():
+            file.write(block)
+        file.flush()
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _changed(item: SourceObject, plan: DayPlan, what: str) -> Changed:
+    return Changed(
+        f"the object {item.key!a} {what} after it was listed",
+        next_step="run the day again; it lists anew",
+        tenant=plan.tenant,
+        day=plan.date,
+    )

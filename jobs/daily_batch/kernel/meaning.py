@@ -1,0 +1,217 @@
+"""What the fields of a message mean: ids by precedence, instants, the business day, flags. One query for all rows."""
+
+from collections.abc import Sequence
+
+from itertools import pairwise
+
+import duckdb
+from arro3.core import Array, DataType, Table
+
+from daily_batch.contract import MAX_ID_LENGTH, MESSAGES, ROLES, Flag, Reason
+from daily_batch.days import offset_spans
+from daily_batch.kernel.places import SOURCES, SourceRow, neighbours
+from daily_batch.plan import DayPlan
+
+DAY_US = 86_400_000_000
+ISO = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
+    r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?"
+)
+ZONED = r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)$"
+EPOCH = r"-?[0-9]{1,14}(?:\.[0-9]+)?"
+# Below this number of seconds (year 5138) an epoch is seconds, from it on milliseconds (1973 and later).
+EPOCH_SECONDS = 100_000_000_000
+
+ARROW = {
+    "INTEGER": DataType.int32(),
+    "BIGINT": DataType.int64(),
+    "VARCHAR": DataType.utf8(),
+    "BOOLEAN": DataType.bool(),
+}
+
+OTHER_DAY = "other_day"
+# What is the same for a whole run is added where the files are written.
+RUN_COLUMNS = ("date", "run_id", "processed_at")
+ROW_COLUMNS = tuple(name for name in MESSAGES.names if name not in RUN_COLUMNS)
+# What goes with a row through the shuffle, and what judges it before.
+LINEAGE = ("modified_us", "start", "length")
+INTERNAL = (*LINEAGE, "bucket", "source", "verdict", "detail")
+
+MACROS = """
+CREATE OR REPLACE TEMP MACRO unusable_id(s) AS
+    coalesce(length(s) NOT BETWEEN 1 AND {longest} OR contains(s, chr(0)), true);
+CREATE OR REPLACE TEMP MACRO zoned_us(s) AS
+    CASE WHEN s < '0001' THEN NULL ELSE epoch_us(TRY_CAST(s AS TIMESTAMPTZ)) END;
+CREATE OR REPLACE TEMP MACRO wall_us(s) AS
+    CASE WHEN s < '0001' THEN NULL ELSE epoch_us(TRY_CAST(s AS TIMESTAMP)) END;
+CREATE OR REPLACE TEMP MACRO number_us(s) AS CAST(CASE
+    WHEN abs(TRY_CAST(s AS DECIMAL(38, 6))) < {epoch_seconds} THEN TRY_CAST(s AS DECIMAL(38, 6)) * 1000000
+    ELSE TRY_CAST(s AS DECIMAL(38, 6)) * 1000 END AS BIGINT);
+"""
+
+
+def _utc_from_wall(spans: Sequence[tuple[int, int]]) -> str:
+    """Wall clock to UTC as zoneinfo's fold=0 does: the first of two, and the old offset in a gap."""
+    cases = " ".join(
+        f"WHEN wall_us(clock) < {begin + max(before, after) * 1_000_000} THEN wall_us(clock) - {before * 1_000_000}"
+        for (_, before), (begin, after) in pairwise(spans)
+    )
+    last = f"wall_us(clock) - {spans[-1][1] * 1_000_000}"
+    return f"CASE {cases} ELSE {last} END" if cases else last
+
+
+def _local_hour(spans: Sequence[tuple[int, int]]) -> str:
+    cases = " ".join(
+        f"WHEN at_us < {begin} THEN {before * 1_000_000}"
+        for (_, before), (begin, _) in pairwise(spans)
+    )
+    last = str(spans[-1][1] * 1_000_000)
+    offset = f"CASE {cases} ELSE {last} END" if cases else last
+    return f"CAST((at_us + {offset}) // 3600000000 % 24 AS INTEGER)"
+
+
+def _flags() -> str:
+    conditions = {
+        Flag.MESSAGE_ID_FROM_ALIAS: "message_id IS NULL AND id IS NOT NULL",
+        Flag.MESSAGE_ID_FROM_PATH: "message_id IS NULL AND id IS NULL",
+        Flag.MESSAGE_ID_CONFLICT: "id <> message_id OR path_message_id <> final_message_id",
+        Flag.USER_ID_FROM_PATH: "user_id IS NULL",
+        Flag.USER_CONFLICT: "user_id <> final_user_id",
+        Flag.ROOM_ID_FROM_ALIAS: "room_id IS NULL AND chat_id IS NOT NULL",
+        Flag.ROOM_ID_FROM_PATH: "room_id IS NULL AND chat_id IS NULL",
+        Flag.ROOM_CONFLICT: "room_id <> final_room_id OR chat_id <> final_room_id",
+        Flag.NAIVE_TIMESTAMP: "kind = 'naive'",
+        Flag.TIMESTAMP_FROM_PATH: "kind = 'path'",
+        Flag.TIMESTAMP_FORMAT: "kind = 'number'",
+        Flag.LEAP_SECOND: "leap",
+        Flag.UNKNOWN_ROLE: f"coalesce(lower(role) NOT IN {ROLES}, true)",
+        Flag.ROLE_CASE: "lower(role) <> role",
+        Flag.NULL_CONTENT: "content IS NULL",
+        Flag.EMPTY_CONTENT: "content = ''",
+    }
+    cases = ", ".join(f"CASE WHEN {condition} THEN '{flag}' END" for flag, condition in conditions.items())
+    return f"concat_ws(',', nullif(doubts, ''), {cases})"
+
+
+# A value that lost against another is kept where unlisted fields are.
+LOSERS = """concat_ws(',',
+    CASE WHEN id <> message_id THEN '"id":' || to_json(id) END,
+    CASE WHEN user_id <> final_user_id THEN '"user_id":' || to_json(user_id) END,
+    CASE WHEN room_id <> final_room_id THEN '"room_id":' || to_json(room_id) END,
+    CASE WHEN chat_id <> final_room_id THEN '"chat_id":' || to_json(chat_id) END)"""
+
+# Column of `rows` -> expression, where it is not the sent field of the same name.
+DERIVED = {
+    "message_id": "final_message_id",
+    "room_id": "final_room_id",
+    "user_id": "final_user_id",
+    "timestamp": "make_timestamptz(at_us)",
+    "role": "lower(role)",
+    "message_length": "coalesce(length(content), 0)::INTEGER",
+    "has_attachments": "coalesce(len(attachments), 0) > 0",
+    "attachment_count": "coalesce(len(attachments), 0)::INTEGER",
+    "extras": "CASE WHEN losers = '' THEN extras WHEN extras IS NULL THEN '{' || losers || '}'"
+    " ELSE left(extras, -1) || ',' || losers || '}' END",
+    "flags": "CASE WHEN flag_text = '' THEN [] ELSE list_sort(string_split(flag_text, ',')) END",
+    "source_key": "source_key",
+    "source_line": "line",
+    "modified_us": "modified_us",
+    "bucket": "CAST(hash(final_room_id) % {buckets} AS INTEGER)",
+}
+
+
+# What a person is told of a record that cannot be published; never its content.
+DETAIL = f"""CASE WHEN verdict IS NULL THEN NULL WHEN verdict = '{Reason.INVALID_ID}'
+    THEN CASE WHEN unusable_id(final_message_id) THEN 'message_id' WHEN unusable_id(final_user_id) THEN 'user_id'
+              ELSE 'room_id' END || ' is absent, empty, too long or holds U+0000'
+    WHEN verdict = '{Reason.INVALID_TIMESTAMP}' THEN 'the timestamp cannot be read, and no file name gives one'
+    ELSE 'the timestamp is ' || strftime(make_timestamp(at_us), '%Y-%m-%dT%H:%M:%S.%fZ') END"""
+
+
+def build_statement(plan: DayPlan) -> str:
+    """The query that interprets `fields`, with a verdict on each row: null where it is one of the day's."""
+    naive = offset_spans(plan.naive_zone, plan.start_us - 3 * DAY_US, plan.end_us + 3 * DAY_US)
+    local = offset_spans(plan.zone, plan.start_us, plan.end_us)
+    before, after = neighbours(plan)
+    layers = (
+        {
+            "final_message_id": "coalesce(message_id, id, path_message_id)",
+            "final_user_id": "coalesce(path_user, user_id)",
+            "final_room_id": "coalesce(path_room, room_id, chat_id)",
+            "kind": f"""CASE WHEN timestamp IS NULL THEN 'path'
+                WHEN regexp_full_match(timestamp, '{ISO}')
+                    THEN CASE WHEN regexp_matches(substr(timestamp, 20), '{ZONED}') THEN 'zoned' ELSE 'naive' END
+                WHEN regexp_full_match(timestamp, '{EPOCH}') THEN 'number' END""",
+            "leap": "coalesce(substr(timestamp, 17, 3) = ':60', false)",
+        },
+        {"clock": "CASE WHEN leap THEN replace(upper(timestamp), ':60', ':59') ELSE upper(timestamp) END"},
+        {
+            "at_us": f"""CASE kind WHEN 'zoned' THEN zoned_us(clock) WHEN 'naive' THEN {_utc_from_wall(naive)}
+                WHEN 'number' THEN number_us(clock) WHEN 'path' THEN path_us END"""
+        },
+        {
+            "fault": f"""CASE
+                WHEN unusable_id(final_message_id) OR unusable_id(final_user_id) OR unusable_id(final_room_id)
+                    THEN '{Reason.INVALID_ID}'
+                WHEN at_us IS NULL THEN '{Reason.INVALID_TIMESTAMP}'
+                WHEN at_us >= {plan.start_us} AND at_us < {plan.end_us} THEN NULL
+                WHEN read_before AND at_us >= {before[0]} AND at_us < {before[1]} THEN '{OTHER_DAY}'
+                WHEN read_after AND at_us >= {after[0]} AND at_us < {after[1]} THEN '{OTHER_DAY}'
+                ELSE '{Reason.TIMESTAMP_OUTSIDE_WINDOW}' END"""
+        },
+        {
+            "verdict": f"CASE WHEN fault IS NULL OR owned THEN fault ELSE '{OTHER_DAY}' END",
+            "flag_text": _flags(),
+            "losers": LOSERS,
+        },
+    )
+    derived = {
+        **DERIVED,
+        "hour": f"CASE WHEN verdict IS NULL THEN {_local_hour(local)} END",
+        "bucket": DERIVED["bucket"].format(buckets=plan.buckets),
+        "detail": DETAIL,
+    }
+    columns = ", ".join(f"{derived.get(name, name)} AS {name}" for name in (*ROW_COLUMNS, *INTERNAL))
+    source = "fields JOIN sources USING (source) WHERE proven"
+    for layer in layers:
+        added = ", ".join(f"{expression} AS {name}" for name, expression in layer.items())
+        source = f"(SELECT *, {added} FROM {source})"
+    return f"SELECT {columns} FROM {source}"
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the macros and the table `sources`."""
+    sources = ", ".join(f"{name} {kind}" for name, kind in SOURCES.items())
+    connection.execute(MACROS.format(longest=MAX_ID_LENGTH, epoch_seconds=EPOCH_SECONDS))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE sources ({sources})")
+
+
+def load_sources(connection: duckdb.DuckDBPyConnection, rows: Sequence[SourceRow]) -> None:
+    """Fill the table `sources`."""
+    columns = zip(*rows, strict=True)
+    arrays = {
+        name: Array(list(column), ARROW[kind]) for (name, kind), column in zip(SOURCES.items(), columns, strict=False)
+    }
+    if arrays:
+        connection.register("described", Table.from_pydict(arrays))
+        connection.execute("INSERT INTO sources SELECT * FROM described")
+
+
+Place = tuple[int, int, int, int]
+
+
+def judge(connection: duckdb.DuckDBPyConnection, statement: str, rows: str) -> list[tuple[Place, str, str]]:
+    """Interpret the proven rows of `fields` into a new table named `rows`, and empty `fields`.
+
+    Returns:
+        What is not among the day's rows: each place (source, line, start, length) with its code, a reason or
+        `other_day`, and its detail.
+    """
+    connection.execute(f"CREATE TEMP TABLE {rows} AS {statement}")
+    connection.execute("TRUNCATE fields")
+    others = connection.execute(
+        f"SELECT source, source_line, start, length, verdict, detail FROM {rows} WHERE verdict IS NOT NULL"
+    ).fetchall()
+    if others:
+        connection.execute(f"DELETE FROM {rows} WHERE verdict IS NOT NULL")
+    return [((source, line, start, length), code, detail) for source, line, start, length, code, detail in others]

@@ -1,0 +1,67 @@
+"""The original bytes of records that the reduce decided about: those that lost, and those published with a repair.
+
+Carrying every record's bytes through the shuffle would double it; reading these few objects again costs nothing on a
+day without any.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from daily_batch.contract import Flag, Reason
+from daily_batch.kernel.database import connect, quote_text
+from daily_batch.kernel.decode import decode
+from daily_batch.kernel.fetch import ObjectStore, fetch
+from daily_batch.kernel.rejects import RejectWriter
+from daily_batch.plan import DayPlan, SourceObject
+
+DETAILS = {
+    Reason.SUPERSEDED: "another record of the same room_id and message_id won",
+    Flag.REPLACED_SURROGATE: "copy of a published row",
+}
+
+
+class Wanted(NamedTuple):
+    """Where a record stands, `start` and `length` in bytes of its object's decoded text, and why it is wanted."""
+
+    source_key: str
+    source_line: int
+    start: int
+    length: int
+    reason: str
+
+
+def read_wanted(files: Sequence[Path]) -> list[Wanted]:
+    """The places that the buckets asked for."""
+    if not files:
+        return []
+    paths = ", ".join(quote_text(str(path)) for path in files)
+    with duckdb.connect() as connection:
+        rows = connection.execute(f"SELECT {', '.join(Wanted._fields)} FROM read_parquet([{paths}])").fetchall()
+    return [Wanted(*row) for row in rows]
+
+
+def recover(
+    objects: Sequence[SourceObject], wanted: Iterable[Wanted], *, store: ObjectStore, plan: DayPlan, scratch: Path
+) -> tuple[Path, ...]:
+    """Files of rejects, one row for each wanted record of these objects.
+
+    Raises:
+        Retryable: an object changed since the map read it.
+    """
+    by_key = defaultdict(list)
+    for place in wanted:
+        by_key[place.source_key].append(place)
+    with connect(scratch=scratch, memory_bytes=plan.limits.memory_bytes) as connection:
+        rejects = RejectWriter(connection, scratch, plan.limits.max_raw_bytes)
+        for _, item, stored in fetch(store, objects, plan=plan, scratch=scratch):
+            decoded = decode(stored, key=item.key, limits=plan.limits, scratch=scratch)
+            for place in by_key[item.key]:
+                kept = min(place.length, plan.limits.max_raw_bytes)
+                raw = decoded.original(place.start, kept)
+                cut = kept < place.length
+                rejects.add(item.key, place.source_line, place.reason, DETAILS[place.reason], raw, truncated=cut)
+        return rejects.finish()

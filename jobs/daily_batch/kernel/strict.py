@@ -1,0 +1,273 @@
+"""Strict JSON (RFC 8259) record by record, for the text that the fast path could not prove right.
+
+The rule: at the start of a line, and behind each value, the next value is read, however many lines it takes; an array
+at the top is a list of records. Text that is no value is rejected up to the end of the broken value, where its
+brackets close, else up to the next whole object on the line, else up to the end of the line.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+import msgspec
+
+from daily_batch.contract import Reason
+from daily_batch.kernel.decode import Buffer
+from daily_batch.plan import Limits
+
+BLANK = re.compile(r"[ \t\r\ufeff]*")  # a mark in the text comes from joined files
+SPACE = re.compile(r"[ \t\r\n\ufeff]*")
+BRACKETS = re.compile(r'"(?:[^"\\\n]|\\.)*"|[\[\]{}]|"')
+SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+FIRST_WINDOW = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record, or what stands where one should be. `start` and `length` are bytes of the decoded text.
+
+    Numbers in `value` are `msgspec.Raw`: their digits as sent. With a `reason` there is no value.
+    """
+
+    start: int
+    length: int
+    line: int
+    value: object = None
+    reason: Reason | None = None
+    detail: str = ""
+    replaced_surrogate: bool = False
+
+
+class _BrokenError(Exception):
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Scanner:
+    """Reads records from `offset` on; `offset` and `line` tell where it stands."""
+
+    def __init__(self, text: Buffer, *, offset: int, line: int, limits: Limits) -> None:
+        self.offset = offset
+        self.line = line
+        self._buffer = text
+        self._limits = limits
+        self._duplicate = False
+        self._decoder = json.JSONDecoder(
+            object_pairs_hook=self._build_object,
+            parse_float=_raw_number,
+            parse_int=_raw_number,
+            parse_constant=_refuse_constant,
+        )
+        self._window = ""
+        self._at = 0
+        self._end = offset
+
+    def records(self, until: int) -> Iterator[Found]:
+        """Every record up to the first start of a line at or behind the byte `until`."""
+        self._load(min(until - self.offset, FIRST_WINDOW))
+        while self._find_record(until):
+            if self._window[self._at] == "[":
+                yield from self._array()
+            else:
+                yield self._record()
+
+    def _find_record(self, until: int) -> bool:
+        while True:
+            self._move(BLANK.match(self._window, self._at).end())  # type: ignore[union-attr]  # matches always
+            if self._at == len(self._window):
+                if not self._grow():
+                    return False
+            elif self._window[self._at] == "\n":
+                self._move(self._at + 1)
+                if self.offset >= until:
+                    return False
+            else:
+                return True
+
+    def _skip_space(self) -> str:
+        """The next character that is no white space, or an empty text at the end."""
+        while True:
+            self._move(SPACE.match(self._window, self._at).end())  # type: ignore[union-attr]  # matches always
+            if self._at < len(self._window):
+                return self._window[self._at]
+            if not self._grow():
+                return ""
+
+    def _array(self) -> Iterator[Found]:
+        start, line, count = self.offset, self.line, 0
+        self._move(self._at + 1)
+        if self._skip_space() == "]":
+            self._move(self._at + 1)
+            yield Found(start, self.offset - start, line, value=[])
+            return
+        while self._skip_space():
+            yield self._record()
+            count += 1
+            mark = self._skip_space()
+            if mark == ",":
+                self._move(self._at + 1)
+            elif mark == "]":
+                self._move(self._at + 1)
+                return
+            elif mark:
+                return  # what follows is no part of an array: it is read for itself, or rejected
+        yield Found(start, 1, line, reason=Reason.INVALID_JSON, detail=f"an array of {count} is never closed")
+
+    def _record(self) -> Found:
+        start, line = self.offset, self.line
+        try:
+            value, end = self._parse()
+            raw = self._window[self._at : end]
+            self._move(end)
+            length = self.offset - start
+            self._check(raw, length)
+        except _BrokenError as broken:
+            if self.offset == start:
+                self._skip_broken()
+            return Found(start, self.offset - start, line, reason=broken.reason, detail=broken.detail)
+        if SURROGATE_ESCAPE.search(raw) is None:
+            return Found(start, length, line, value=value)
+        try:
+            mended = _replace_surrogates(value)
+        except _BrokenError as broken:
+            return Found(start, length, line, reason=broken.reason, detail=broken.detail)
+        return Found(start, length, line, value=mended, replaced_surrogate=mended != value)
+
+    def _parse(self) -> tuple[object, int]:
+        while True:
+            self._duplicate = False
+            try:
+                value, end = self._decoder.raw_decode(self._window, self._at)
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated") or error.pos >= len(self._window.rstrip()) - 8
+                if cut and self._grow():
+                    continue
+                if cut and self._end < len(self._buffer):
+                    limit = self._limits.max_record_bytes
+                    raise _BrokenError(Reason.RECORD_TOO_LARGE, f"longer than {limit} bytes") from error
+                raise _BrokenError(Reason.INVALID_JSON, f"{error.msg} at character {error.pos - self._at}") from error
+            except RecursionError as error:
+                raise _BrokenError(Reason.TOO_DEEP, f"deeper than {self._limits.max_depth}") from error
+            if end < len(self._window) or not self._grow():  # a number may go on behind the window
+                return value, end
+
+    def _check(self, raw: str, length: int) -> None:
+        if length > self._limits.max_record_bytes:
+            raise _BrokenError(Reason.RECORD_TOO_LARGE, f"{length} bytes")
+        if not raw.isascii() and LONE_SURROGATE.search(raw):  # what bytes that are not UTF-8 were decoded to
+            raise _BrokenError(Reason.INVALID_UTF8, "the record holds bytes that are not UTF-8")
+        if raw.count("{") + raw.count("[") > self._limits.max_depth and _depth(raw) > self._limits.max_depth:
+            raise _BrokenError(Reason.TOO_DEEP, f"deeper than {self._limits.max_depth}")
+        if self._duplicate:
+            raise _BrokenError(Reason.DUPLICATE_KEY, "an object names a key twice")
+
+    def _skip_broken(self) -> None:
+        """Move behind the broken value where its brackets close, unless whole records would go with it."""
+        end = self._closing()
+        if end is not None and not self._holds_records(self._window[self._at : end]):
+            self._move(end)
+            return
+        next_object = self._next_object()
+        if next_object is not None:
+            self._move(next_object)
+            return
+        newline = self._buffer.find(b"\n", self.offset)
+        self.offset = newline if newline >= 0 else len(self._buffer)
+        self._load(FIRST_WINDOW)
+
+    def _closing(self) -> int | None:
+        if self._window[self._at] not in "{[":
+            return None
+        depth = 0
+        for mark in BRACKETS.finditer(self._window, self._at):
+            symbol = mark[0]
+            if symbol == '"':  # a text that does not end on its line
+                return None
+            depth += (symbol in "{[") - (symbol in "}]")
+            if depth == 0:
+                return mark.end()
+        return None
+
+    def _next_object(self) -> int | None:
+        if self._window[self._at] in "{[":  # what is inside of a broken value is no record of its own
+            return None
+        start = self._window.find("{", self._at)
+        newline = self._window.find("\n", self._at)
+        if start < 0 or 0 <= newline < start:
+            return None
+        try:
+            self._decoder.raw_decode(self._window, start)
+        except (ValueError, RecursionError, _BrokenError):
+            return None
+        return start
+
+    def _holds_records(self, broken: str) -> bool:
+        for line in broken.split("\n")[1:]:
+            text = line.strip().rstrip(",")
+            if text.startswith("{"):
+                try:
+                    json.loads(text)
+                except (ValueError, RecursionError):
+                    continue
+                return True
+        return False
+
+    def _build_object(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        built = dict(pairs)
+        if len(built) != len(pairs):
+            self._duplicate = True
+        return built
+
+    def _move(self, at: int) -> None:
+        passed = self._window[self._at : at]
+        self.line += passed.count("\n")
+        self.offset += len(passed) if passed.isascii() else len(passed.encode("utf-8", "surrogateescape"))
+        self._at = at
+
+    def _grow(self) -> bool:
+        if self._end == len(self._buffer):
+            return False
+        size = max(2 * (self._end - self.offset), FIRST_WINDOW)
+        if size > 4 * self._limits.max_record_bytes:
+            return False
+        self._load(size)
+        return True
+
+    def _load(self, size: int) -> None:
+        self._end = min(self.offset + size, len(self._buffer))
+        self._window = bytes(self._buffer[self.offset : self._end]).decode("utf-8", "surrogateescape")
+        self._at = 0
+
+
+def _raw_number(digits: str) -> msgspec.Raw:
+    return msgspec.Raw(digits.encode())
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _BrokenError(Reason.INVALID_JSON, f"{name} is no JSON number")
+
+
+def _replace_surrogates(value: object) -> object:
+    if isinstance(value, str):
+        return LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_replace_surrogates(element) for element in value]
+    if isinstance(value, dict):
+        mended = {_replace_surrogates(key): _replace_surrogates(element) for key, element in value.items()}
+        if len(mended) != len(value):
+            raise _BrokenError(Reason.DUPLICATE_KEY, "two keys are alike but for a lone surrogate")
+        return mended
+    return value
+
+
+def _depth(raw: str) -> int:
+    depth = deepest = 0
+    for mark in BRACKETS.finditer(raw):
+        depth += (mark[0] in "{[") - (mark[0] in "}]")
+        deepest = max(depth, deepest)
+    return deepest

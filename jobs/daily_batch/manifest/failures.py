@@ -1,0 +1,59 @@
+"""What a store's errors while listing mean: whether trying again can help."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
+
+from daily_batch.errors import BatchError, Retryable, Terminal
+
+Item = TypeVar("Item")
+
+
+def explain_failures(listing: Iterable[Item], *, tenant: str, day: str) -> Iterator[Item]:
+    """Pass a listing on; turn a store's error into one that a person can act upon.
+
+    The store's own words stay out of the message, for they hold request addresses; they are its cause.
+
+    Raises:
+        Terminal: denied, no such root, or a name that no store client can read.
+        Retryable: anything else, after the store client's own retries.
+    """
+    try:
+        yield from listing
+    except (BaseError, OSError) as error:
+        raise _explain(error, tenant, day) from error
+
+
+def missing_root(tenant: str, day: str) -> Terminal:
+    """The error for an input root that is not there."""
+    what = "the input's bucket, container or folder does not exist"
+    return Terminal(what, tenant=tenant, day=day, next_step="check the input URL")
+
+
+def _explain(error: BaseError | OSError, tenant: str, day: str) -> BatchError:
+    text = str(error)
+    if isinstance(error, InvalidPathError):
+        return Terminal(
+            "an object's name holds an empty part, a part . or .., a control character or bytes that are not UTF-8",
+            tenant=tenant,
+            day=day,
+            next_step="rename the object that this error's cause names",
+        )
+    # obstore has no exception of its own for a listing in a missing bucket, nor for a local folder that is denied.
+    if isinstance(error, FileNotFoundError) or "status code: 404" in text:
+        return missing_root(tenant, day)
+    denied = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
+    if denied or "kind: PermissionDenied" in text:
+        return Terminal(
+            "listing the input was denied",
+            tenant=tenant,
+            day=day,
+            next_step="allow this identity to list and read the tenant's prefixes",
+        )
+    return Retryable(
+        f"listing the input failed ({type(error).__name__}); nothing was published",
+        tenant=tenant,
+        day=day,
+        next_step="run the day again",
+    )

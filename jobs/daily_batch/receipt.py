@@ -1,0 +1,162 @@
+"""The receipt of a run: counts that must add up, or nothing is published."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Literal
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from daily_batch.contract import MESSAGES, REJECTS, Flag
+from daily_batch.errors import Terminal
+from daily_batch.paths import analytics_folder
+from daily_batch.plan import Layout, TableFormat
+
+Status = Literal["COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objects:
+    """Objects of the manifest; `bytes` as stored."""
+
+    listed: int
+    read: int
+    unreadable: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """Records of the objects that were read, each counted once."""
+
+    seen: int
+    written: int
+    duplicates: int
+    superseded: int
+    rejected: int
+    other_day: int
+    empty: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableCounts:
+    """What one table holds of the day; `version` is Delta's, None for Parquet."""
+
+    rows: int
+    files: int
+    bytes: int
+    version: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """One run of one tenant-day, field by field as in its JSON.
+
+    `rejects` counts rejected records by reason: superseded records and unreadable objects have counters of their own.
+    """
+
+    tenant: str
+    date: str
+    run_id: str
+    status: Status
+    runner: str
+    format: TableFormat
+    layout: Layout
+    objects: Objects
+    records: Records
+    rejects: Mapping[str, int]
+    flags: Mapping[str, int]
+    tables: Mapping[str, TableCounts]
+    seconds: Mapping[str, float]
+    input: str
+    output: str
+    fingerprint: str
+
+
+def decide_status(*, objects: Objects, records: Records) -> Status:
+    """Return the status of a run whose sums hold; a run that fails says FAILED itself."""
+    clean = records.rejected == records.superseded == objects.unreadable == 0
+    return "COMPLETED" if clean else "COMPLETED_WITH_REJECTS"
+
+
+def check_sums(receipt: Receipt) -> None:
+    """Check that every object and record is accounted for; tables that are not in the receipt yet are left out.
+
+    Raises:
+        Terminal: a sum does not hold; the message names it and its terms.
+    """
+    objects, records = receipt.objects, receipt.records
+    _check_sum(receipt, "objects.listed", objects.listed, {"read": objects.read, "unreadable": objects.unreadable})
+    outcomes = {name: count for name, count in asdict(records).items() if name != "seen"}
+    _check_sum(receipt, "records.seen", records.seen, outcomes)
+    _check_sum(receipt, "records.rejected", records.rejected, receipt.rejects)
+    if MESSAGES.name in receipt.tables:
+        rows = receipt.tables[MESSAGES.name].rows
+        _check_sum(receipt, "tables.messages.rows", rows, {"written": records.written})
+    if REJECTS.name in receipt.tables:
+        evidence = {
+            "rejected": records.rejected,
+            "superseded": records.superseded,
+            "unreadable": objects.unreadable,
+            "copies": receipt.flags.get(Flag.REPLACED_SURROGATE, 0),
+        }
+        _check_sum(receipt, "tables.rejects.rows", receipt.tables[REJECTS.name].rows, evidence)
+
+
+def to_json(receipt: Receipt) -> str:
+    """Return the receipt as indented JSON; text that is not ASCII stays readable."""
+    return json.dumps(asdict(receipt), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def receipt_key(tenant: str, day: date, run_id: str) -> str:
+    """Return where the receipt goes, relative to the output root."""
+    return f"{analytics_folder(tenant)}/_receipts/{day.isoformat()}/{run_id}.json"
+
+
+def render(receipt: Receipt) -> RenderableType:
+    """Return the receipt for a person: what became of objects and records, the tables, and where the time went."""
+    color = {"COMPLETED": "green", "COMPLETED_WITH_REJECTS": "yellow", "FAILED": "red"}[receipt.status]
+    title = Text.assemble(
+        (receipt.status, f"bold {color}"), f"  {receipt.tenant} {receipt.date}  run {receipt.run_id}\n"
+    )
+    title.append(f"{receipt.runner} runner, {receipt.layout} to {receipt.format}, {receipt.output}", "dim")
+    parts: list[RenderableType] = [
+        title,
+        _counts("objects", asdict(receipt.objects)),
+        _counts("records", asdict(receipt.records)),
+    ]
+    parts += [
+        _counts(name, counts) for name, counts in (("rejects", receipt.rejects), ("flags", receipt.flags)) if counts
+    ]
+    tables = Table("table", box=box.SIMPLE)
+    for name in ("rows", "files", "bytes", "version"):
+        tables.add_column(name, justify="right")
+    for name, counts in receipt.tables.items():
+        version = "-" if counts.version is None else str(counts.version)
+        tables.add_row(name, f"{counts.rows:,}", f"{counts.files:,}", f"{counts.bytes:,}", version)
+    seconds = Text("seconds  ", "bold")
+    seconds.append(Text("  ".join(f"{name} {spent:.1f}" for name, spent in receipt.seconds.items()), style="not bold"))
+    return Group(*parts, tables, seconds)
+
+
+def _check_sum(receipt: Receipt, name: str, total: int, terms: Mapping[str, int]) -> None:
+    if total == sum(terms.values()):
+        return
+    spelled = " + ".join(f"{term} {count}" for term, count in terms.items()) or "nothing"
+    raise Terminal(
+        f"{name} is {total}, but {spelled} is {sum(terms.values())} (run {receipt.run_id})",
+        next_step="nothing was published; keep the run's log and report it as a defect",
+        tenant=receipt.tenant,
+        day=receipt.date,
+    )
+
+
+def _counts(name: str, counts: Mapping[str, int]) -> Text:
+    """Return one line of counts; they wrap at spaces."""
+    line = Text(f"{name:8} ", "bold")
+    line.append(Text("  ".join(f"{key}\u00a0{count:,}" for key, count in counts.items()), style="not bold"))
+    return line

@@ -1,0 +1,38 @@
+"""Data files for the publishers' tests, written by DuckDB as the kernel writes them: no `date` column for Delta."""
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from daily_batch.contract import ROOMS_DAILY, Table
+from daily_batch.plan import ColumnStatistics, DataFile
+
+DAY = date(2025, 8, 12)
+NEXT_DAY = date(2025, 8, 13)
+
+
+def write_file(
+    table_folder: Path,
+    name: str,
+    *,
+    rows: int = 3,
+    day: date = DAY,
+    table: Table = ROOMS_DAILY,
+    values: Mapping[str, str] | None = None,
+    statistics: dict[str, ColumnStatistics] | None = None,
+) -> DataFile:
+    """Write `rows` rows; `values` maps columns to SQL over `i` (0, 1, …), every other column is null."""
+    chosen = {"room_id": "'room' || i", "messages": "i"} if values is None else values
+    columns = ", ".join(
+        f"CAST({chosen.get(column.name, 'NULL')} AS {column.type}) AS {column.name}"
+        for column in table.columns
+        if column.name != "date"
+    )
+    path = table_folder / f"date={day}" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect() as database:
+        database.execute("SET TimeZone = 'UTC'; SET threads = 1")
+        database.execute(f"COPY (SELECT {columns} FROM range({rows}) AS r(i)) TO '{path}' (FORMAT parquet)")
+    return DataFile(path=f"date={day}/{name}", rows=rows, bytes=path.stat().st_size, statistics=statistics or {})

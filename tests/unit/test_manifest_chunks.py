@@ -1,0 +1,85 @@
+"""How objects are cut into chunks and read back."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import duckdb
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daily_batch.manifest import read_manifest
+from daily_batch.manifest.chunks import chunk_path, cut_chunks, remove_chunks, write_chunk
+from daily_batch.plan import SourceObject
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+counts = st.integers(min_value=0, max_value=2**63 - 1)
+objects = st.lists(st.builds(SourceObject, texts, counts, texts, counts), max_size=40)
+sizes = st.lists(st.integers(min_value=0, max_value=100), max_size=60)
+
+
+def sized(size: int) -> SourceObject:
+    return SourceObject("k", size, "", 0)
+
+
+@given(st.lists(objects, max_size=6), st.integers(1, 2**62), st.integers(1, 9))
+def test_chunks_hold_every_object_once_and_in_order(
+    batches: list[list[SourceObject]], chunk_bytes: int, chunk_objects: int
+) -> None:
+    chunks = list(cut_chunks(batches, chunk_bytes=chunk_bytes, chunk_objects=chunk_objects))
+    assert [item for chunk in chunks for item in chunk] == [item for batch in batches for item in batch]
+
+
+@given(sizes, st.integers(1, 150), st.integers(1, 9))
+def test_no_chunk_exceeds_its_bounds_unless_by_one_object(
+    found: list[int], chunk_bytes: int, chunk_objects: int
+) -> None:
+    chunks = list(cut_chunks([[sized(n) for n in found]], chunk_bytes=chunk_bytes, chunk_objects=chunk_objects))
+    for chunk in chunks:
+        assert 1 <= len(chunk) <= chunk_objects
+        assert len(chunk) == 1 or sum(item.size for item in chunk) <= chunk_bytes
+
+
+@given(sizes, st.integers(1, 150), st.integers(1, 9))
+def test_a_chunk_is_only_closed_when_the_next_object_does_not_fit(
+    found: list[int], chunk_bytes: int, chunk_objects: int
+) -> None:
+    chunks = list(cut_chunks([[sized(n) for n in found]], chunk_bytes=chunk_bytes, chunk_objects=chunk_objects))
+    for chunk, after in pairwise(chunks):
+        assert len(chunk) == chunk_objects or sum(item.size for item in chunk) + after[0].size > chunk_bytes
+
+
+def test_a_chunk_larger_than_its_bound_does_not_take_neighbours() -> None:
+    chunks = cut_chunks([[sized(1), sized(99), sized(1)]], chunk_bytes=10, chunk_objects=10)
+    assert [[item.size for item in chunk] for chunk in chunks] == [[1], [99], [1]]
+
+
+@given(objects.filter(bool))
+def test_what_is_written_is_read_back(tmp_path_factory: object, chunk: list[SourceObject]) -> None:
+    folder = tmp_path_factory.mktemp("chunks")  # type: ignore[attr-defined]
+    assert list(read_manifest([write_chunk(folder, 7, chunk)])) == [(7, chunk)]
+
+
+def test_other_readers_see_the_agreed_columns(tmp_path: Path) -> None:
+    path = write_chunk(tmp_path, 3, [SourceObject("acme/山", 12, '"e"', 1_755_000_000_000_001)])
+    shape = duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()
+    assert [row[:2] for row in shape] == [
+        ("chunk", "BIGINT"),
+        ("key", "VARCHAR"),
+        ("size", "BIGINT"),
+        ("etag", "VARCHAR"),
+        ("modified_us", "BIGINT"),
+    ]
+    assert duckdb.sql(f"SELECT * FROM '{path}'").fetchall() == [(3, "acme/山", 12, '"e"', 1_755_000_000_000_001)]
+
+
+def test_file_names_sort_as_chunks_do_and_are_not_hidden_from_spark(tmp_path: Path) -> None:
+    names = [chunk_path(tmp_path, number).name for number in (0, 9, 10, 12_345_678)]
+    assert names == sorted(names)
+    assert all(name[0] not in "_." for name in names)
+
+
+def test_removing_chunks_leaves_other_files(tmp_path: Path) -> None:
+    write_chunk(tmp_path, 0, [sized(1)])
+    (tmp_path / "other.parquet").touch()
+    remove_chunks(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["other.parquet"]

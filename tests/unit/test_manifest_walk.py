@@ -1,0 +1,87 @@
+"""The concurrent walk: complete, bounded, and quick to give up."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from daily_batch.manifest.walk import walk
+
+Node = tuple[int, ...]
+
+
+def grow(depth: int, width: int) -> Callable[[Node, Callable[[Node], None]], Iterator[Node]]:
+    """Visit a tree of `width ** depth` leaves; each node is its own result."""
+
+    def visit(node: Node, descend: Callable[[Node], None]) -> Iterator[Node]:
+        yield node
+        if len(node) < depth:
+            for child in range(width):
+                descend((*node, child))
+
+    return visit
+
+
+def workers_alive() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "manifest"]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 32])
+def test_every_node_is_visited_once(workers: int) -> None:
+    found = list(walk([(0,), (1,)], grow(4, 6), workers=workers))
+    assert len(found) == len(set(found)) == 2 * (1 + 6 + 36 + 216)
+
+
+def test_no_roots_give_nothing() -> None:
+    assert list(walk([], grow(2, 2), workers=4)) == []
+
+
+def test_a_slow_reader_holds_the_workers_back() -> None:
+    made: list[int] = []
+    full = threading.Event()
+
+    def visit(node: int, descend: Callable[[int], None]) -> Iterator[int]:
+        for number in range(1_000):
+            made.append(number)
+            if len(made) == 3 + 2 * 3 + 1:  # one in each hand, a full buffer, and the one that was read
+                full.set()
+            yield number
+
+    results = walk([0, 1, 2], visit, workers=3)
+    next(results)
+    assert full.wait(10)
+    assert len(made) <= 10
+    results.close()
+
+
+def test_the_first_error_is_raised_and_ends_the_walk() -> None:
+    visited: list[int] = []
+
+    def visit(node: int, descend: Callable[[int], None]) -> Iterator[int]:
+        visited.append(node)
+        if node == 99_990:
+            raise ConnectionError("down")
+        yield node
+
+    with pytest.raises(ConnectionError, match="down"):
+        list(walk(range(100_000), visit, workers=4))
+    assert len(visited) < 100_000
+
+
+def test_workers_go_home_when_the_reader_stops_early() -> None:
+    results = walk([(0,)], grow(6, 6), workers=4)
+    next(results)
+    results.close()
+    for thread in workers_alive():
+        thread.join(10)
+    assert workers_alive() == []
+
+
+def test_siblings_are_walked_at_the_same_time() -> None:
+    together = threading.Barrier(4, timeout=10)
+
+    def visit(node: int, descend: Callable[[int], None]) -> Iterator[int]:
+        together.wait()
+        yield node
+
+    assert sorted(walk(range(4), visit, workers=4)) == [0, 1, 2, 3]

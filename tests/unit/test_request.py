@@ -1,0 +1,93 @@
+"""Requests are made for each tenant or for none, before any I/O."""
+
+import dataclasses
+from datetime import UTC, date, datetime
+
+import pytest
+
+from daily_batch.errors import Misuse
+from daily_batch.paths import parse_url
+from daily_batch.request import Request, build_requests
+from daily_batch.settings import load_settings
+
+NOW = datetime(2026, 11, 22, 17, tzinfo=UTC)  # 02:00 JST on the 23rd
+HERE = parse_url("data")
+
+
+def build(environ: dict[str, str] | None = None, **flags: object) -> tuple[Request, ...]:
+    given = {"tenants": "acme", "input": "in", "output": "out"} | flags
+    return build_requests(load_settings(flags=given, environ=environ or {}), NOW)
+
+
+def test_each_tenant_gets_a_request_for_yesterday_in_the_batchs_zone() -> None:
+    requests = build(tenants="acme,globex")
+    assert [request.tenant for request in requests] == ["acme", "globex"]
+    assert {request.day for request in requests} == {date(2026, 11, 22)}
+    assert (requests[0].input, requests[0].output) == (parse_url("in"), parse_url("out"))
+    assert (requests[0].layout, requests[0].table_format) == ("auto", "delta")
+
+
+def test_the_zone_and_the_offset_choose_the_day() -> None:
+    assert build({"BATCH_TIMEZONE": "UTC"})[0].day == date(2026, 11, 21)
+    assert build({"TARGET_DATE_OFFSET": "-3"})[0].day == date(2026, 11, 20)
+
+
+def test_a_date_wins_over_the_offset() -> None:
+    assert build({"TARGET_DATE_OFFSET": "-3"}, date="2025-08-12")[0].day == date(2025, 8, 12)
+
+
+def test_layout_and_format_are_passed_on() -> None:
+    request = build(layout="export", table_format="parquet")[0]
+    assert (request.layout, request.table_format) == ("export", "parquet")
+
+
+@pytest.mark.parametrize(
+    "text", ["2025-02-30", "20250812", "12.08.2025", "yesterday", "2026-11-24", "9999-12-31", "0001-01-01"]
+)
+def test_a_day_that_is_none_or_to_come_is_misuse(text: str) -> None:
+    with pytest.raises(Misuse):
+        build(date=text)
+
+
+def test_an_offset_into_the_future_is_misuse() -> None:
+    with pytest.raises(Misuse):
+        build({"TARGET_DATE_OFFSET": "1"})
+
+
+@pytest.mark.parametrize(
+    "tenants", ["", "acme,", ",acme", "acme,..", "acme,a/b", "acme,*", "acme\n", "{a,b}", "acme,%2e%2e"]
+)
+def test_one_bad_tenant_refuses_them_all(tenants: str) -> None:
+    with pytest.raises(Misuse):
+        build(tenants=tenants)
+    with pytest.raises(Misuse):
+        build({"TENANT_ID": tenants}, tenants=None)
+
+
+@pytest.mark.parametrize("missing", ["input", "output"])
+def test_a_missing_place_is_misuse_that_names_the_flag(missing: str) -> None:
+    with pytest.raises(Misuse, match=f"--{missing}"):
+        build(**{missing: None})
+
+
+def test_no_tenant_at_all_is_misuse() -> None:
+    settings = dataclasses.replace(load_settings(flags={"input": "a", "output": "b"}, environ={}), tenants=())
+    with pytest.raises(Misuse):
+        build_requests(settings, NOW)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tenant": "../acme"},
+        {"day": datetime(2025, 8, 12)},
+        {"day": "2025-08-12"},
+        {"day": date(1, 1, 1)},
+        {"layout": "both"},
+        {"table_format": "iceberg"},
+    ],
+)
+def test_a_request_without_sense_cannot_be_made(wrong: dict[str, object]) -> None:
+    right: dict[str, object] = {"tenant": "acme", "day": date(2025, 8, 12), "input": HERE, "output": HERE}
+    with pytest.raises(Misuse):
+        Request(**(right | wrong))  # type: ignore[arg-type]

@@ -1,0 +1,274 @@
+"""Who wins, where each value came from, and what is refused or masked."""
+
+import dataclasses
+import json
+import pickle
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from daily_batch.errors import Misuse
+from daily_batch.paths import EXPORT_TEMPLATE
+from daily_batch.plan import Limits
+from daily_batch.settings import Settings, load_settings, parse_connection_string
+
+DEFAULTS = Path(__file__).parents[2] / "conf" / "defaults.toml"
+CONNECTION = "DefaultEndpointsProtocol=https;AccountName=acct;AccountKey=aHVudGVyMg==;EndpointSuffix=core.windows.net"
+
+
+def load(
+    environ: dict[str, str] | None = None, *, conf_dir: Path | None = None, env: str | None = None, **flags: object
+) -> Settings:
+    return load_settings(flags=flags, environ=environ or {}, conf_dir=conf_dir, env=env)
+
+
+def origin(settings: Settings, name: str) -> str:
+    return {name: origin for name, _, origin in settings.explain()}[name]
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    (folder / "defaults.toml").write_text("slack_seconds = 1\nbuckets = 1\nmax_depth = 1\ntarget_file_bytes = 1\n")
+    (folder / "prod.toml").write_text("slack_seconds = 2\nbuckets = 2\nmax_depth = 2\n")
+    return folder
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    settings = load()
+    assert settings.tenants == ("default_tenant",)
+    assert (settings.timezone, settings.naive_timezone, settings.target_date_offset) == ("Asia/Tokyo", "UTC", -1)
+    assert (settings.slack_seconds, settings.discovery, settings.buckets) == (900, "listing", 0)
+    assert (settings.target_file_bytes, settings.max_reject_ratio) == (128 * 2**20, 1.0)
+    assert (settings.layout, settings.table_format) == ("auto", "delta")
+
+
+def test_code_and_file_have_the_same_defaults() -> None:
+    settings = load()
+    assert settings.limits == Limits()
+    assert settings.export_template == EXPORT_TEMPLATE
+
+
+def test_the_file_names_every_setting_once() -> None:
+    written = tomllib.loads(DEFAULTS.read_text(encoding="utf-8"))
+    assert set(written) == {field.name for field in dataclasses.fields(Settings)} - {"origins"}
+
+
+def test_flags_win_over_environment_over_env_file_over_defaults(conf: Path) -> None:
+    environ = {"MAKOTO_SLACK_SECONDS": "3", "MAKOTO_BUCKETS": "3"}
+    settings = load(environ, conf_dir=conf, env="prod", slack_seconds=4)
+    assert (settings.slack_seconds, settings.buckets, settings.max_depth, settings.target_file_bytes) == (4, 3, 2, 1)
+    assert settings.fetch_concurrency == Limits().fetch_concurrency
+    assert [origin(settings, name) for name in ("slack_seconds", "buckets", "max_depth", "target_file_bytes")] == [
+        "flag --slack-seconds",
+        "MAKOTO_BUCKETS",
+        "conf/prod.toml",
+        "conf/defaults.toml",
+    ]
+    assert origin(settings, "fetch_concurrency") == "defaults.toml"
+
+
+def test_the_environment_can_name_the_conf_folder_and_file(conf: Path) -> None:
+    assert load({"MAKOTO_CONF_DIR": str(conf), "MAKOTO_ENV": "prod"}).buckets == 2
+    assert load({"MAKOTO_CONF_DIR": str(conf)}).buckets == 1
+
+
+def test_a_flag_that_was_not_given_changes_nothing() -> None:
+    assert load({"MAKOTO_BUCKETS": "3"}, buckets=None).buckets == 3
+
+
+def test_the_guides_variables_are_read() -> None:
+    settings = load(
+        {
+            "TENANT_ID": "acme, globex,acme",
+            "TARGET_DATE_OFFSET": "-2",
+            "BATCH_TIMEZONE": "UTC",
+            "NAIVE_TIMEZONE": "Asia/Tokyo",
+            "AWS_DEFAULT_REGION": "ap-northeast-1",
+            "S3_BUCKET_NAME": "makoto-data",
+            "DYNAMODB_TABLE_NAME": "makoto-metadata",
+            "COSMOS_ENDPOINT": "https://x.documents.azure.com",
+            "COSMOS_KEY": "hunter2",
+            "AZURE_STORAGE_CONNECTION_STRING": CONNECTION,
+        }
+    )
+    assert settings.tenants == ("acme", "globex")
+    assert (settings.target_date_offset, settings.timezone, settings.naive_timezone) == (-2, "UTC", "Asia/Tokyo")
+    assert (settings.input, settings.output) == ("s3://makoto-data", "s3://makoto-data")
+    assert (settings.dynamodb_table, settings.cosmos_endpoint, settings.cosmos_key) == (
+        "makoto-metadata",
+        "https://x.documents.azure.com",
+        "hunter2",
+    )
+    assert settings.storage_options == {
+        "aws_region": "ap-northeast-1",
+        "azure_storage_account_name": "acct",
+        "azure_storage_account_key": "aHVudGVyMg==",
+    }
+
+
+def test_our_variable_and_flags_win_over_the_bucket_name() -> None:
+    settings = load({"S3_BUCKET_NAME": "makoto-data", "MAKOTO_INPUT": "in"}, output=Path("out"))
+    assert (settings.input, settings.output) == ("in", "out")
+
+
+def test_the_narrower_aws_variable_wins() -> None:
+    settings = load(
+        {
+            "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL_S3": "http://s3:1",
+            "AWS_ENDPOINT_URL": "http://all:1",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_SECRET_ACCESS_KEY": "hunter2",
+        }
+    )
+    assert settings.storage_options == {
+        "aws_region": "eu-west-1",
+        "aws_endpoint_url": "http://s3:1",
+        "aws_allow_http": "true",
+    }
+    assert origin(settings, "storage_options.aws_region") == "AWS_REGION"
+
+
+def test_storage_options_add_up_key_by_key(conf: Path) -> None:
+    (conf / "prod.toml").write_text('[storage_options]\ntimeout = "9s"\naws_region = "a"\n')
+    environ = {"AWS_REGION": "b", "MAKOTO_STORAGE_OPTIONS": json.dumps({"aws_request_payer": "true"})}
+    settings = load(environ, conf_dir=conf, env="prod", storage_options={"allow_http": "true"})
+    assert settings.storage_options == {
+        "timeout": "9s",
+        "aws_region": "b",
+        "aws_request_payer": "true",
+        "allow_http": "true",
+    }
+    assert origin(settings, "storage_options.timeout") == "conf/prod.toml"
+
+
+def test_an_empty_variable_is_one_that_is_not_set_but_for_tenants() -> None:
+    assert load({"BATCH_TIMEZONE": "", "AWS_ENDPOINT_URL": "", "S3_BUCKET_NAME": ""}) == load()
+    assert load({"TENANT_ID": ""}).tenants == ("",)
+
+
+def test_only_spaces_around_commas_are_dropped() -> None:
+    assert load({"TENANT_ID": " acme , globex\n"}).tenants == ("acme", "globex\n")
+
+
+def test_secrets_show_nowhere() -> None:
+    settings = load(
+        {
+            "COSMOS_KEY": "hunter2",
+            "AZURE_STORAGE_CONNECTION_STRING": CONNECTION,
+            "MAKOTO_STORAGE_OPTIONS": json.dumps(
+                {
+                    "aws_secret_access_key": "hunter2",
+                    "aws_session_token": "hunter2",
+                    "azure_storage_sas_key": "hunter2",
+                    "proxy_url": "http://me:hunter2@proxy",
+                }
+            ),
+        }
+    )
+    shown = str(settings) + repr(settings.explain())
+    assert "hunter2" not in shown
+    assert "aHVudGVyMg" not in shown
+    masked = {name for name, value, _ in settings.explain() if value == "********"}
+    assert masked == {
+        "cosmos_key",
+        "storage_options.azure_storage_account_key",
+        "storage_options.aws_secret_access_key",
+        "storage_options.aws_session_token",
+        "storage_options.azure_storage_sas_key",
+        "storage_options.proxy_url",
+    }
+
+
+def test_settings_travel_to_other_processes() -> None:
+    settings = load({"TENANT_ID": "acme"})
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MAKOTO_NO_SUCH", "1"),
+        ("MAKOTO_ORIGINS", "{}"),
+        ("MAKOTO_BUCKETS", "many"),
+        ("MAKOTO_BUCKETS", "-1"),
+        ("MAKOTO_MAX_DEPTH", "0"),
+        ("MAKOTO_MAX_REJECT_RATIO", "1.5"),
+        ("MAKOTO_LAYOUT", "both"),
+        ("MAKOTO_TABLE_FORMAT", "iceberg"),
+        ("TARGET_DATE_OFFSET", "yesterday"),
+        ("MAKOTO_STORAGE_OPTIONS", "{"),
+        ("MAKOTO_STORAGE_OPTIONS", '{"a": 1}'),
+        ("AZURE_STORAGE_CONNECTION_STRING", "hunter2"),
+    ],
+)
+def test_a_variable_without_sense_is_misuse_that_names_it(variable: str, value: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        load({variable: value})
+    assert variable in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["no_such = 1", 'buckets = "1"', "tenants = 'acme'", "[storage_options]\na = 1", "buckets =", "discovery = 'x'"],
+)
+def test_a_file_without_sense_is_misuse_that_names_it(conf: Path, text: str) -> None:
+    (conf / "prod.toml").write_text(text)
+    with pytest.raises(Misuse, match=r"conf/prod\.toml"):
+        load(conf_dir=conf, env="prod")
+
+
+def test_a_flag_without_sense_is_misuse_that_names_it() -> None:
+    with pytest.raises(Misuse, match="flag --format"):
+        load(table_format="iceberg")
+
+
+@pytest.mark.parametrize(
+    "environ", [{"BATCH_TIMEZONE": "Asia/Tokio"}, {"MAKOTO_EXPORT_TEMPLATE": "exports/{yyyy}/{mm}/{dd}"}]
+)
+def test_a_zone_or_template_without_sense_is_misuse(environ: dict[str, str]) -> None:
+    with pytest.raises(Misuse):
+        load(environ)
+
+
+@pytest.mark.parametrize("env", ["staging", "../prod", "prod.toml", "/etc/passwd"])
+def test_an_environment_without_a_file_is_misuse(conf: Path, env: str) -> None:
+    with pytest.raises(Misuse):
+        load(conf_dir=conf, env=env)
+
+
+def test_an_environment_without_a_conf_folder_is_misuse() -> None:
+    with pytest.raises(Misuse):
+        load(env="prod")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("UseDevelopmentStorage=true", {"azure_storage_use_emulator": "true"}),
+        (
+            "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a==;"
+            "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;",
+            {"azure_storage_use_emulator": "true"},
+        ),
+        (
+            "BlobEndpoint=https://acct.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=a%3D",
+            {"azure_storage_account_name": "acct", "azure_storage_sas_key": "sv=1&sig=a%3D"},
+        ),
+        (
+            "AccountName=acct;AccountKey=k=;BlobEndpoint=https://blob.example/acct",
+            {
+                "azure_storage_account_name": "acct",
+                "azure_storage_account_key": "k=",
+                "azure_storage_endpoint": "https://blob.example/acct",
+            },
+        ),
+    ],
+)
+def test_connection_strings_become_options(text: str, expected: dict[str, str]) -> None:
+    assert parse_connection_string(text) == expected
