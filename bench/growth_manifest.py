@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def measure(keys: int) -> dict[str, float]:
     generated_us = (time.perf_counter() - began) / (len(rooms) * ROOM) * 1e6
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         manifest = take(
             store,
             tenant="acme",
@@ -99,7 +100,7 @@ def measure(keys: int) -> dict[str, float]:
             chunk_objects=5_000,
             concurrency=64,
         )
-        seconds = time.perf_counter() - began
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
         disk = sum(path.stat().st_size for path in manifest.files)
     assert manifest.objects == keys, manifest.objects
     per_key = seconds / keys * 1e6
@@ -107,6 +108,7 @@ def measure(keys: int) -> dict[str, float]:
         "keys": keys,
         "seconds": seconds,
         "us_per_key": per_key,
+        "cpu_us_per_key": cpu_seconds / keys * 1e6,
         "generated_us_per_key": generated_us,
         "own_us_per_key": per_key - generated_us,
         "peak_rss_mib": peak_mib(),
@@ -126,17 +128,24 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of each size; medians are given")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args()
-    results = []
-    for keys in options.keys:
-        runs = []
-        for _ in range(options.runs):
-            with multiprocessing.get_context("spawn").Pool(1) as fresh:
-                runs.append(fresh.apply(measure, (keys,)))
-        results.append({name: statistics.median(run[name] for run in runs) for name in runs[0]})
+    runs: dict[int, list[dict[str, float]]] = {keys: [] for keys in options.keys}
+    # Sizes take turns, so that a neighbour's load falls on all of them.
+    for _, keys in product(range(options.runs), options.keys):
+        with multiprocessing.get_context("spawn").Pool(1) as fresh:
+            runs[keys].append(fresh.apply(measure, (keys,)))
         if not options.json:
-            print("  ".join(f"{name} {value:,.2f}" for name, value in results[-1].items()), flush=True)
+            print(describe(runs[keys][-1]), flush=True)
+    medians = [{name: statistics.median(run[name] for run in done) for name in done[0]} for done in runs.values()]
     if options.json:
-        print(json.dumps({"benchmark": "P4 manifest", "runs": options.runs, "results": results}, indent=1))
+        print(json.dumps({"benchmark": "P4 manifest", "runs": options.runs, "results": medians}, indent=1))
+        return
+    print(f"medians of {options.runs}:")
+    for median in medians:
+        print(describe(median))
+
+
+def describe(figures: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:,.2f}" for name, value in figures.items())
 
 
 if __name__ == "__main__":

@@ -97,9 +97,9 @@ def folder_objects(folder: Path) -> list[tuple[str, bytes]]:
 
 def sample_objects(messages: int, seed: int) -> list[tuple[str, bytes]]:
     """A generated day in the layout of one object per message."""
-    from daily_batch.sample import iterate_objects
+    from daily_batch.sample import Tally, iterate_objects
 
-    return list(iterate_objects(messages=messages, seed=seed))
+    return list(iterate_objects(messages=messages, seed=seed, tally=Tally()))
 
 
 async def serve(service: Service, *, port: int, latency: float) -> None:
@@ -119,8 +119,12 @@ def running(*arguments: str) -> Iterator[dict[str, str]]:
             assert process.stdout is not None
             endpoint = f"http://127.0.0.1:{int(process.stdout.readline())}"
             yield {
-                "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
-                "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench",
+                "AWS_ENDPOINT_URL": endpoint,
+                "AWS_ALLOW_HTTP": "true",
+                "AWS_REGION": "us-east-1",
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": "bench",
+                "AWS_SECRET_ACCESS_KEY": "bench",
             }
         finally:
             process.terminate()

@@ -1,6 +1,5 @@
 """The command line `makoto-batch`. Heavy modules are imported by the command that needs them."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,9 +52,7 @@ def _main() -> None:
     pass
 
 
-@app.command(
-    epilog="Example: makoto-batch run --tenant acme --date 2025-08-12 --input samples --output out --json"
-)
+@app.command(epilog="Example: makoto-batch run --tenant acme --date 2025-08-12 --input samples --output out --json")
 def run(
     tenant: Tenant = None,
     date: Day = None,
@@ -119,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

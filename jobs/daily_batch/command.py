@@ -97,5 +97,7 @@ def report_failure(error: Exception, *, debug: bool) -> int:
         return error.exit_code
     logging.getLogger(__name__).debug("unexpected", exc_info=error)
     # An unexpected error's text may hold anything, message content too: only its type is safe to show.
-    print(f"error: unexpected {type(error).__name__}. Next step: run again with --debug and report it.", file=sys.stderr)
+    print(
+        f"error: unexpected {type(error).__name__}. Next step: run again with --debug and report it.", file=sys.stderr
+    )
     return UNEXPECTED

@@ -170,7 +170,8 @@ class Reason(Code):
 
     CORRUPT_COMPRESSION = (
         "corrupt_compression",
-        "the object's gzip or zstd stream is truncated, fails its checksum or has garbage behind it; none of it is published",
+        "the object's gzip or zstd stream is truncated, fails its checksum or has garbage behind it, or its name promises"
+        " one that is not there; none of it is published",
         "the first half of part-0001.jsonl.gz",
     )
     DECOMPRESSION_BOMB = (
@@ -195,7 +196,8 @@ class Reason(Code):
     RECORD_TOO_LARGE = ("record_too_large", "longer than max_record_bytes", "a message of 21 MB")
     INVALID_ID = (
         "invalid_id",
-        "a message, room or user id is absent, empty, longer than 512 characters, holds U+0000 or is neither text nor integer",
+        "a message, room or user id is absent, empty, longer than 512 characters, holds U+0000 or is neither text nor"
+        " integer",
         '{"message_id": ["a"]}',
     )
     INVALID_TIMESTAMP = (
@@ -210,7 +212,8 @@ class Reason(Code):
     )
     SUPERSEDED = (
         "superseded",
-        "another record with the same room_id and message_id and another body won: latest timestamp, then latest object, then greatest source_key and line",
+        "another record with the same room_id and message_id and another body won: latest timestamp, then latest object,"
+        " then greatest source_key and line",
         "the first version of an edited message",
     )
 
@@ -227,7 +230,11 @@ class Flag(Code):
     )
     NUMERIC_ID = ("numeric_id", "an id was sent as an integer; its digits are kept as text", '{"message_id": 12345}')
     USER_ID_FROM_PATH = ("user_id_from_path", "user_id was absent; it is the path's", "…/chat/user456/…")
-    USER_CONFLICT = ("user_conflict", "the body names another user than the path; the path's is kept", '{"user_id": "eve"}')
+    USER_CONFLICT = (
+        "user_conflict",
+        "the body names another user than the path; the path's is kept",
+        '{"user_id": "eve"}',
+    )
     ROOM_ID_FROM_ALIAS = ("room_id_from_alias", "room_id was sent as `chat_id`", '{"chat_id": "roomA"}')
     ROOM_ID_FROM_PATH = ("room_id_from_path", "room_id was absent; it is the path's", "…/roomA/messages/…")
     ROOM_CONFLICT = (
@@ -241,7 +248,11 @@ class Flag(Code):
         "the timestamp had no zone; it was read in NAIVE_TIMEZONE",
         '{"timestamp": "2025-08-12T23:36:05.123456"}',
     )
-    TIMESTAMP_FROM_PATH = ("timestamp_from_path", "the timestamp was absent or null; it is the file name's", "12-34-56.789Z-…")
+    TIMESTAMP_FROM_PATH = (
+        "timestamp_from_path",
+        "the timestamp was absent or null; it is the file name's",
+        "12-34-56.789Z-…",
+    )
     TIMESTAMP_FORMAT = (
         "timestamp_format",
         "the timestamp was not ISO 8601 but could be read: seconds or milliseconds since 1970",

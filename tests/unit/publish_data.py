@@ -7,7 +7,10 @@ from pathlib import Path
 import duckdb
 
 from daily_batch.contract import ROOMS_DAILY, Table
+from daily_batch.errors import Retryable
 from daily_batch.plan import ColumnStatistics, DataFile
+from daily_batch.publish import delta
+from daily_batch.publish.delta_log import Seen
 
 DAY = date(2025, 8, 12)
 NEXT_DAY = date(2025, 8, 13)
@@ -36,3 +39,24 @@ def write_file(
         database.execute("SET TimeZone = 'UTC'; SET threads = 1")
         database.execute(f"COPY (SELECT {columns} FROM range({rows}) AS r(i)) TO '{path}' (FORMAT parquet)")
     return DataFile(path=f"date={day}/{name}", rows=rows, bytes=path.stat().st_size, statistics=statistics or {})
+
+
+def publish_as_driver(
+    location: str, options: dict[str, str], day: date, file: DataFile, run: str, seen: Seen | None
+) -> str:
+    """Publish one file, as a process of its own does; return the run id, or why it was refused."""
+    try:
+        delta.publish_table(
+            table=ROOMS_DAILY,
+            location=location,
+            storage_options=options,
+            day=day,
+            files=[file],
+            run_id=run,
+            metadata={},
+            tenant="acme",
+            seen=seen,
+        )
+    except Retryable as error:
+        return str(error)
+    return run

@@ -57,7 +57,7 @@ def test_a_cut_maximum_ends_with_a_greater_character(text: str, expected: str):
 @given(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)))
 def test_timestamps_are_rounded_outwards_to_a_millisecond(moment: datetime):
     exact = moment.replace(tzinfo=UTC)
-    microseconds = round((exact - datetime(1970, 1, 1, tzinfo=UTC)) / (exact.resolution))
+    microseconds = (exact - datetime(1970, 1, 1, tzinfo=UTC)) // exact.resolution
     low, high = (datetime.fromisoformat(text(microseconds)) for text in (timestamp_minimum, timestamp_maximum))
     assert low <= exact <= high
     assert (high - low).microseconds in (0, 1000)

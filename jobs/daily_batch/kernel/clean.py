@@ -43,17 +43,15 @@ TOTAL_NAMES = tuple(column.name for column in TOTALS)
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A bucket's message file, its partial aggregates by name (Parquet), the places whose bytes go to rejects, and its counts."""
+    """What came of a bucket: its file, partial aggregates by name and the places `wanted` (Parquet), and counts."""
 
     files: tuple[DataFile, ...]
-    partials: dict[str, Path]
+    partials: Mapping[str, Path]
     wanted: Path
     counts: Counts
 
 
-def clean_bucket(
-    bucket: int, runs: Sequence[Path], *, plan: DayPlan, output: OutputStore, scratch: Path
-) -> Cleaned:
+def clean_bucket(bucket: int, runs: Sequence[Path], *, plan: DayPlan, output: OutputStore, scratch: Path) -> Cleaned:
     """Publishable rows of one bucket. `runs` are its files, in any order, from every task of the map."""
     with connect(scratch=scratch, memory_bytes=plan.limits.memory_bytes) as connection:
         counts = _separate(connection, runs)
@@ -72,9 +70,7 @@ def clean_bucket(
         for name, path in partials.items():
             _save(connection, PARTIALS[name], path)
         counts.written = file.rows if file else 0
-        counts.flags = Counter(dict(connection.execute(
-            "SELECT flag, count(*) FROM (SELECT unnest(flags) AS flag FROM kept WHERE len(flags) > 0) GROUP BY flag"
-        ).fetchall()))
+        counts.flags = Counter(dict(connection.execute(FLAG_COUNTS).fetchall()))
         return Cleaned((file,) if file else (), partials, wanted, counts)
 
 
@@ -85,6 +81,9 @@ def _separate(connection: duckdb.DuckDBPyConnection, runs: Sequence[Path]) -> Co
     connection.execute(
         "CREATE TEMP TABLE twice AS SELECT room_id, message_id FROM run GROUP BY ALL HAVING count(*) > 1"
     )
+    # Without any, nothing is compared: the scan of all columns for it would be the dearest step but the last.
+    ((some,),) = connection.execute("SELECT count(*) > 0 FROM twice").fetchall()
+    contenders = "run SEMI JOIN twice USING (room_id, message_id)" if some else "run WHERE false"
     # The few rows whose key comes twice are compared as a whole: a body is every column but its lineage.
     body = ", ".join(name for name in ROW_COLUMNS if name not in LINEAGE_COLUMNS)
     connection.execute(f"""
@@ -92,20 +91,25 @@ def _separate(connection: duckdb.DuckDBPyConnection, runs: Sequence[Path]) -> Co
         SELECT source_key, source_line, start, length, copy > 1 AS same FROM (
             SELECT *, row_number() OVER (PARTITION BY room_id, message_id ORDER BY {PRECEDENCE}) AS place,
                    row_number() OVER (PARTITION BY {body} ORDER BY {PRECEDENCE}) AS copy
-            FROM run SEMI JOIN twice USING (room_id, message_id))
+            FROM {contenders})
         WHERE place > 1
     """)
-    same, other = connection.execute(
+    ((same, other),) = connection.execute(
         "SELECT count(*) FILTER (same), count(*) FILTER (NOT same) FROM losers"
-    ).fetchall()[0]
-    without = " ANTI JOIN losers USING (source_key, source_line, start)" if same + other else ""
+    ).fetchall()
+    without = " ANTI JOIN losers USING (source_key, source_line, start)" if some else ""
     connection.execute(f"CREATE VIEW kept AS FROM run{without}")
     return Counts(duplicates=same, superseded=other)
 
 
+FLAG_COUNTS = "SELECT flag, count(*) FROM (SELECT unnest(flags) AS flag FROM kept WHERE len(flags) > 0) GROUP BY flag"
+
+
 def _grouped(*keys: str, unique: str = "") -> str:
-    sums = ", ".join(f"CAST({expression} AS {'TIMESTAMPTZ' if name.endswith('_at') else 'BIGINT'}) AS {name}"
-                     for name, expression in SUMS.items())
+    sums = ", ".join(
+        f"CAST({expression} AS {'TIMESTAMPTZ' if name.endswith('_at') else 'BIGINT'}) AS {name}"
+        for name, expression in SUMS.items()
+    )
     extra = f", {unique}" if unique else ""
     return f"SELECT {', '.join(keys)}{extra}, {sums} FROM kept GROUP BY {', '.join(keys)}"
 
@@ -149,7 +153,8 @@ ADDED = ", ".join(_sum(name) for name in TOTAL_NAMES)
 COMBINED = {
     ROOMS_DAILY: "FROM rooms ORDER BY room_id",
     # A room lies in one bucket, so a user's rooms in different buckets are different rooms.
-    USERS_DAILY: f"SELECT user_id, sum(unique_rooms) AS unique_rooms, {ADDED} FROM users GROUP BY user_id ORDER BY user_id",
+    USERS_DAILY: f"""
+        SELECT user_id, sum(unique_rooms) AS unique_rooms, {ADDED} FROM users GROUP BY user_id ORDER BY user_id""",
     SUMMARY_DAILY: f"""
         SELECT (SELECT count(DISTINCT user_id) FROM users) AS unique_users, count(*) AS unique_rooms, {ADDED},
                sum(total_length) / sum(messages) AS average_length,

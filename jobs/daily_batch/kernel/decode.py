@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import zstandard
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 
 from daily_batch.contract import Reason
 from daily_batch.plan import Limits
@@ -95,7 +95,7 @@ def _gunzip(stored: Buffer) -> Iterator[bytes]:
                 position += len(fed)
             try:
                 block = member.decompress(fed, 8 * BLOCK)
-            except (isal_zlib.error, EOFError, ValueError) as error:
+            except (igzip_lib.IsalError, EOFError, ValueError) as error:  # type: ignore[misc]  # its stub is wrong
                 raise UnreadableError(Reason.CORRUPT_COMPRESSION, f"gzip: {error}") from error
             if not (fed or block or member.eof):
                 raise UnreadableError(Reason.CORRUPT_COMPRESSION, "the gzip stream ends early")
@@ -121,9 +121,8 @@ def _unzstd(stored: Buffer) -> Iterator[bytes]:
 
 
 def _collect(blocks: Iterator[bytes], stored_bytes: int, limits: Limits, scratch: Path) -> Buffer:
-    spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=scratch)  # noqa: SIM115 - closed below
     size = 0
-    with spool:
+    with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=str(scratch)) as spool:
         for block in blocks:
             size += len(block)
             if size > limits.max_object_bytes:

@@ -8,8 +8,6 @@ is tested by itself: a comma before a closing bracket, texts that look like anot
 
 import json
 
-import duckdb
-
 from daily_batch.kernel.fields import ATTACHMENT_FIELDS, FIELDS, IMAGE_FIELDS, PLACE, SOURCE_FIELDS
 
 TEXTS = ("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role")
@@ -62,12 +60,16 @@ def _element_doubt(fields: dict[str, str]) -> str:
 
 def _array_sql(path: str, fields: dict[str, str], type_name: str) -> tuple[str, str, str]:
     """Quotes that an array's elements take, whether one is doubtful, and the array as its column."""
-    quotes = f"CASE WHEN len({path}) > 0 THEN list_sum(list_transform({path}, lambda e: {_element_quotes(fields)})) ELSE 0 END"
-    doubt = f"CASE WHEN len({path}) > 0 THEN list_bool_or(list_transform({path}, lambda e: {_element_doubt(fields)})) ELSE false END"
-    return quotes, doubt, f"TRY_CAST({path} AS {type_name})"
+    quotes = f"list_sum(list_transform({path}, lambda e: {_element_quotes(fields)}))"
+    doubt = f"list_bool_or(list_transform({path}, lambda e: {_element_doubt(fields)}))"
+    return (
+        f"CASE WHEN len({path}) > 0 THEN {quotes} ELSE 0 END",
+        f"CASE WHEN len({path}) > 0 THEN {doubt} ELSE false END",
+        f"TRY_CAST({path} AS {type_name})",
+    )
 
 
-def _statement() -> str:
+def _build_query() -> str:
     arrays = {
         "attachments": _array_sql("r.attachments", ATTACHMENT_FIELDS, FIELDS["attachments"]),
         "generated_images": _array_sql("r.generated_images", IMAGE_FIELDS, FIELDS["generated_images"]),
@@ -86,7 +88,8 @@ def _statement() -> str:
     ]
     doubts = [f"coalesce(contains(r.{name}, '\"'), false)" for name in TEXTS]
     doubts += [
-        f"CASE WHEN looks_otherwise(r.{name}) THEN coalesce(json_type(text, '$.{name}') <> 'VARCHAR', true) ELSE false END"
+        f"CASE WHEN looks_otherwise(r.{name})"
+        f" THEN coalesce(json_type(text, '$.{name}') <> 'VARCHAR', true) ELSE false END"
         for name in (*TEXTS, "content")
     ]
     doubts += [
@@ -113,11 +116,11 @@ def _statement() -> str:
         "doubts": "''",
     }
     chosen = ", ".join(f"{columns[name]} AS {name}" for name in FIELDS)
-    proven = f"""coalesce(r IS NOT NULL AND present > 0 AND starts_with(text, '{{') AND NOT doubtful
-        AND CASE WHEN missing <= 0 THEN missing = 0 ELSE {nulls_only} END, false)"""
+    # A CASE, not AND: JSON functions fail on text that is no JSON, and only CASE keeps them from seeing it.
+    proven = f"""coalesce(CASE WHEN r IS NULL OR present = 0 OR doubtful OR NOT starts_with(text, '{{') THEN false
+        WHEN missing <= 0 THEN missing = 0 ELSE {nulls_only} END, false)"""
     return f"""
-        INSERT INTO fields
-        SELECT piece, {", ".join(PLACE)}, {chosen}, {proven} FROM (
+        SELECT piece, {", ".join(PLACE)}, {chosen}, {proven} AS proven FROM (
             SELECT *, quotes - ({" + ".join(quotes)}) AS missing,
                    {" + ".join(f"({name} IS NOT NULL)::INT" for name in present)} AS present,
                    coalesce({" OR ".join(doubts)}, true) AS doubtful
@@ -125,21 +128,6 @@ def _statement() -> str:
     """
 
 
-STATEMENT = _statement()
-
-
-def prepare(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the macros and the table `fields` that both paths fill; only rows with `proven` hold a record."""
-    columns = ", ".join(f'"{name}" {kind}' for name, kind in {**PLACE, **FIELDS}.items())
-    connection.execute(MACROS)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE fields (piece INTEGER, {columns}, proven BOOLEAN)")
-
-
-def read_batch(connection: duckdb.DuckDBPyConnection) -> list[int]:
-    """Read the table `batch(piece, source, line, start, length, quotes, text)` into `fields`.
-
-    Returns the pieces that are not proven, in order; what was read of them is not to be used.
-    """
-    connection.execute(STATEMENT)
-    rows = connection.execute("SELECT piece FROM fields WHERE NOT proven ORDER BY piece").fetchall()
-    return [piece for (piece,) in rows]
+# Reads the table `batch` (see pieces.Pieces.to_table) into the columns piece, PLACE, FIELDS and `proven`; what was read
+# of a piece that is not proven is not to be used.
+QUERY = _build_query()

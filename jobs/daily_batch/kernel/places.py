@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from daily_batch.days import day_window, utc_folders
 from daily_batch.paths import parse_message_key
@@ -22,7 +23,22 @@ SOURCES = {
     "read_after": "BOOLEAN",
 }
 
-SourceRow = tuple[int, str, int, str | None, str | None, str | None, int | None, bool, bool, bool]
+
+class SourceRow(NamedTuple):
+    """A row of `sources`."""
+
+    source: int
+    source_key: str
+    modified_us: int
+    path_message_id: str | None
+    path_user: str | None
+    path_room: str | None
+    path_us: int | None
+    owned: bool
+    read_before: bool
+    read_after: bool
+
+
 Window = tuple[int, int]
 
 
@@ -39,7 +55,7 @@ def describe(objects: Iterable[tuple[int, SourceObject]], plan: DayPlan) -> list
     folder's midnight; so of two days that read an object one answers for it.
     """
     if plan.layout == "export":
-        return [(i, o.key, o.modified_us, None, None, None, None, True, False, False) for i, o in objects]
+        return [SourceRow(i, o.key, o.modified_us, None, None, None, None, True, False, False) for i, o in objects]
     windows = neighbours(plan)
     return [_describe_message(number, item, plan, windows) for number, item in objects]
 
@@ -51,7 +67,7 @@ def _describe_message(number: int, item: SourceObject, plan: DayPlan, windows: t
     at, slack = key.sent_us, plan.slack_us
     before, after = (start - slack <= at < end + slack for start, end in windows)
     owned = plan.start_us <= at < plan.end_us
-    return (number, item.key, item.modified_us, key.message_id, key.user, key.room, at, owned, before, after)
+    return SourceRow(number, item.key, item.modified_us, key.message_id, key.user, key.room, at, owned, before, after)
 
 
 def _describe_unnamed(number: int, item: SourceObject, plan: DayPlan, windows: tuple[Window, Window]) -> SourceRow:
@@ -60,4 +76,4 @@ def _describe_unnamed(number: int, item: SourceObject, plan: DayPlan, windows: t
     before, after = (folder in utc_folders(start - plan.slack_us, end + plan.slack_us) for start, end in windows)
     midnight, _ = day_window(date.fromisoformat(folder.replace("/", "-")), "UTC")
     owned = plan.start_us <= midnight < plan.end_us
-    return (number, item.key, item.modified_us, None, user, room, None, owned, before, after)
+    return SourceRow(number, item.key, item.modified_us, None, user, room, None, owned, before, after)

@@ -18,7 +18,7 @@ from daily_batch.kernel.fetch import ObjectStore, fetch
 from daily_batch.kernel.rejects import RejectWriter
 from daily_batch.plan import DayPlan, SourceObject
 
-DETAILS = {
+DETAILS: dict[str, str] = {
     Reason.SUPERSEDED: "another record of the same room_id and message_id won",
     Flag.REPLACED_SURROGATE: "copy of a published row",
 }

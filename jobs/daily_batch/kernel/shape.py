@@ -171,7 +171,7 @@ def _rag_sources(rest: dict[str, object], doubts: set[Flag]) -> list[object] | N
 def _agent_info(rest: dict[str, object], doubts: set[Flag]) -> dict[str, object]:
     info = rest.get("agent_info")
     inner = dict(info) if isinstance(info, dict) else {}
-    shaped = {
+    shaped: dict[str, object] = {
         "agent_mode": _text(inner, "mode", doubts),
         "execution_time_ms": _whole_number(inner, "execution_time_ms", doubts),
         "tokens_used": _whole_number(inner, "tokens_used", doubts),

@@ -25,9 +25,7 @@ class LocalRunner:
     workers: int = 2
     name: str = "local"
 
-    def run(
-        self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress
-    ) -> Outcome:
+    def run(self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress) -> Outcome:
         """See `outcome.Runner`."""
         source, output = storage.open_input(), storage.open_output()
         started = time.perf_counter()
@@ -50,8 +48,8 @@ class LocalRunner:
                 runs[bucket].append(path)
             between = time.perf_counter()
             cleaned = []
-            for bucket in pool.map(clean, sorted(runs)):
-                cleaned.append(bucket)
+            for answer in pool.map(clean, sorted(runs)):
+                cleaned.append(answer)
                 progress("clean", len(cleaned), len(runs), "buckets")
         rejects = [path for chunk in taken for path in chunk.rejects]
         rejects += _recover_wanted(manifest, cleaned, plan=plan, storage=storage, scratch=scratch)

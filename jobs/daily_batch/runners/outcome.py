@@ -26,11 +26,11 @@ class Outcome:
 class Runner(Protocol):
     """Takes a manifest to written files; publishes nothing."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the receipt calls it."""
 
-    def run(
-        self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress
-    ) -> Outcome:
+    def run(self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress) -> Outcome:
         """Map and reduce one tenant-day.
 
         Raises:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 
 from daily_batch.contract import MESSAGES, REJECTS
 from daily_batch.errors import BatchError, Changed, Misuse, Retryable, Terminal
@@ -54,9 +54,7 @@ class SparkRunner:
     spark: "SparkSession" = field(repr=False)
     name: str = "spark"
 
-    def run(
-        self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress
-    ) -> Outcome:
+    def run(self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress) -> Outcome:
         """See `outcome.Runner`."""
         started = time.time()
         with self._configured():
@@ -66,7 +64,9 @@ class SparkRunner:
             wanted = read_wanted(answers.paths["wanted"])
             evidence = self._recover(manifest, wanted, plan, storage) if wanted else []
         output = storage.open_output()
-        partials = [dict(zip(PARTIALS, paths, strict=True)) for paths in zip(*(answers.paths[n] for n in PARTIALS), strict=True)]
+        partials = [
+            dict(zip(PARTIALS, paths, strict=True)) for paths in zip(*(answers.paths[n] for n in PARTIALS), strict=True)
+        ]
         files = combine(partials, plan=plan, output=output, scratch=scratch)
         files[MESSAGES.name] = answers.files(MESSAGES.name)
         files[REJECTS.name] = answers.files(REJECTS.name) + _Answers(scratch, evidence).files(REJECTS.name)
@@ -96,7 +96,7 @@ class SparkRunner:
 
     @contextmanager
     def _configured(self) -> Iterator[None]:
-        before = {name: self.spark.conf.get(name) for name in CONF}
+        before = {name: self.spark.conf.get(name) or "" for name in CONF}
         for name, value in CONF.items():
             self.spark.conf.set(name, value)
         try:
@@ -108,7 +108,7 @@ class SparkRunner:
     @contextmanager
     def _staged(self, manifest: Manifest, plan: DayPlan, storage: Storage) -> Iterator[str]:
         """The manifest where every worker can read it: a local master reads it where it is."""
-        if self.spark.conf.get("spark.master", "").startswith("local") or storage.output.kind == "file":
+        if (self.spark.conf.get("spark.master", "") or "").startswith("local") or storage.output.kind == "file":
             yield f"file://{manifest.files[0].parent.absolute()}"
             return
         folder = f"{analytics_folder(plan.tenant)}/_staging/{plan.run_id}"
@@ -250,7 +250,9 @@ def _explain(error: Exception, plan: DayPlan) -> BatchError:
         marker = f"{kind.__name__}: "
         if marker in text:
             what = text.split(marker, 1)[1].splitlines()[0].partition(": ")[2] or "a task failed"
-            return kind(what.partition(". Next step:")[0], next_step="run the day again", tenant=plan.tenant, day=plan.date)
+            return kind(
+                what.partition(". Next step:")[0], next_step="run the day again", tenant=plan.tenant, day=plan.date
+            )
     return Retryable(
         f"the Spark job failed ({type(error).__name__})",
         next_step="read the job's log with --debug, then run the day again",

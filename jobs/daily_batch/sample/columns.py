@@ -4,10 +4,12 @@ A member of most messages is made by one expression over a whole list; drift and
 single cells, so that they cost only where they happen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from random import Random
 from struct import unpack
+from typing import TypeVar
 
 from daily_batch.contract import Flag, Reason
 from daily_batch.plan import Layout
@@ -17,6 +19,7 @@ from daily_batch.sample.rooms import Rooms, Slots
 from daily_batch.sample.style import Style, quote
 from daily_batch.sample.tally import Tally
 
+Entry = TypeVar("Entry")
 TURN_ROLES = ("user", "assistant")
 
 
@@ -76,11 +79,11 @@ def make_columns(slots: Slots, rng: Random, recipe: Recipe) -> Columns:
     names = [b"msg_" + digits[at : at + 16] for at in range(0, 16 * count, 16)]
     bits = unpack(f"<{4 * count}H", rng.randbytes(8 * count))  # little-endian wherever it runs
     agent = [POOL if turn & 1 else 0 for turn in slots.turns]
-    beginnings, middles, ends, tails = (
-        [pool[(bit & (POOL - 1)) + base] for bit, base in zip(bits[at::4], agent, strict=True)]
-        for at, pool in enumerate((pools.beginnings, pools.middles, pools.ends, pools.tails))
+    beginnings, middles, ends = (
+        _pick(pool, bits[at::4], agent) for at, pool in enumerate((pools.beginnings, pools.middles, pools.ends))
     )
-    an_id, a_time, a_content = (style.member(name, b'"%b"') for name in ("message_id", "timestamp", "content"))
+    an_id, a_time = style.member("message_id", b'"%b"'), style.member("timestamp", b'"%bZ"')
+    a_content = style.member("content", b'"%b"').removesuffix(b",")
     roles = [style.member("role", quote(name)) for name in TURN_ROLES]
     return Columns(
         recipe=recipe,
@@ -89,18 +92,18 @@ def make_columns(slots: Slots, rng: Random, recipe: Recipe) -> Columns:
         ids=[an_id % name for name in names],
         users=[recipe.user_members[room] for room in slots.rooms],
         rooms=[recipe.room_members[room] for room in slots.rooms],
-        times=[a_time % (body(time) + b"Z") for body in (clock.body,) for time in slots.times],
+        times=[a_time % time for time in map(clock.body, slots.times)],
         roles=[roles[turn & 1] for turn in slots.turns],
-        contents=_contents(a_content.replace(b"%b", b"%b%b%b").removesuffix(b","), beginnings, middles, ends),
-        tails=tails,
+        contents=[a_content % (a[0] + b[0] + c[0]) for a, b, c in zip(beginnings, middles, ends, strict=True)],
+        tails=_pick(pools.tails, bits[3::4], agent),
         extras={},
         role_names=[TURN_ROLES[turn & 1] for turn in slots.turns],
         lengths=[a[1] + b[1] + c[1] for a, b, c in zip(beginnings, middles, ends, strict=True)],
     )
 
 
-def _contents(form: bytes, *pieces: list[tuple[bytes, int]]) -> list[bytes]:
-    return [form % (a[0], b[0], c[0]) for a, b, c in zip(*pieces, strict=True)]
+def _pick(pool: tuple[Entry, ...], bits: Sequence[int], base: Sequence[int]) -> list[Entry]:
+    return [pool[(bit & (POOL - 1)) + half] for bit, half in zip(bits, base, strict=True)]
 
 
 def join(columns: Columns) -> list[bytes]:

@@ -32,9 +32,13 @@ class DaySpec:
         """Random numbers of their own for each purpose and block, so that blocks do not depend on each other."""
         return Random(f"{self.seed}/{self.tenant}/{purpose}/{block}")  # noqa: S311  (reproducible, not secret)
 
+    def total(self, rate: float) -> int:
+        """How often something happens in the day that happens at a rate of all messages."""
+        return int(self.messages * rate + 0.5)
+
     def share(self, rate: float, block: int) -> int:
-        """The block's part of what happens at a rate of all messages."""
-        total = int(self.messages * rate + 0.5)
+        """The block's part of that."""
+        total = self.total(rate)
         return total * (block + 1) // self.blocks - total * block // self.blocks
 
 
@@ -57,10 +61,10 @@ def plan_day(spec: DaySpec) -> Day:
     style = COMPACT if spec.layout == "export" else PRETTY
     clock = read_clock(spec.day, spec.zone)
     rates = spec.rates
-    apart = sum(spec.share(rate, block) for rate in (rates.duplicates, rates.superseded) for block in range(spec.blocks))
+    apart = spec.total(rates.duplicates) + spec.total(rates.superseded)
     rooms = plan_rooms(
         spec.random("rooms"),
-        messages=max(spec.messages - apart, min(spec.messages, 2)),
+        messages=spec.messages - apart,
         day_ms=clock.length_ms,
         odd_names=rates.odd_names if spec.layout == "messages" else 0.0,
     )

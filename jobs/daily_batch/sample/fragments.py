@@ -74,30 +74,44 @@ def _some(rng: Random, items: tuple[str, ...], most: int) -> list[str]:
     return [_pick(rng, items) for _ in range(int(rng.random() * (most + 1)))]
 
 
+def _sentence(rng: Random) -> str:
+    if rng.random() < 0.6:
+        first, second, third = (_pick(rng, phrases.NOUNS) for _ in range(3))
+        number, predicate = int(rng.random() * 1000), _pick(rng, phrases.PREDICATES)
+        return f"{first}の{second}は{third}（{number}件）について{predicate}。"
+    words = [_pick(rng, words) for words in (phrases.ADJECTIVES, phrases.THINGS, phrases.VERBS)]
+    return f"The {' '.join(words)} the {_pick(rng, phrases.ADJECTIVES)} {_pick(rng, phrases.THINGS)}. "
+
+
+def _sentences(rng: Random, most: int) -> str:
+    return "".join(_sentence(rng) for _ in range(int(rng.random() * (most + 1))))
+
+
 def _request(rng: Random) -> str:
     return _pick(rng, phrases.OPENINGS) + _pick(rng, phrases.REQUESTS)
 
 
 def _detail(rng: Random) -> str:
-    return "".join([f"（案件 {int(rng.random() * 9000) + 1000}）", *_some(rng, phrases.DETAILS, 2)])
+    return f"（案件 {int(rng.random() * 9000) + 1000}）" + _sentences(rng, 2) + _pick(rng, phrases.DETAILS)
 
 
 def _postscript(rng: Random) -> str:
-    return "\n".join(["", *_some(rng, phrases.REQUESTS + phrases.DETAILS, 3)])
+    return "\n".join(["", *_some(rng, phrases.DETAILS, 1), _sentences(rng, 2)]).rstrip("\n")
 
 
 def _answer(rng: Random) -> str:
-    return _pick(rng, phrases.ACKNOWLEDGEMENTS) + "\n\n" + "".join(_some(rng, phrases.EXPLANATIONS, 3))
+    return _pick(rng, phrases.ACKNOWLEDGEMENTS) + "\n\n" + _sentences(rng, 5)
 
 
 def _explanation(rng: Random) -> str:
     if rng.random() * _LONG_EVERY < 1:
-        return "\n\n".join(_pick(rng, phrases.EXPLANATIONS) for _ in range(60))
-    return "\n".join([*_some(rng, phrases.BLOCKS, 1), *_some(rng, phrases.EXPLANATIONS, 3)])
+        return "\n\n".join(_sentence(rng) for _ in range(100))
+    return "\n".join([*_some(rng, phrases.BLOCKS, 1), *_some(rng, phrases.EXPLANATIONS, 1), _sentences(rng, 5)])
 
 
 def _closing(rng: Random) -> str:
-    return "\n".join([*_some(rng, phrases.EXPLANATIONS, 1), *_some(rng, phrases.BLOCKS, 1), _pick(rng, phrases.CLOSINGS)])
+    lines = [*_some(rng, phrases.EXPLANATIONS, 1), _sentences(rng, 3), _pick(rng, phrases.CLOSINGS)]
+    return "\n".join(lines)
 
 
 def _person_tail(rng: Random) -> tuple[dict[str, object], int, int]:
@@ -147,7 +161,7 @@ def _sources(rng: Random, text: str) -> list[dict[str, object]]:
         {
             "title": _pick(rng, phrases.TITLES),
             "source": f"https://docs.example.com/{int(rng.random() * 2**24):06x}",
-            text: _pick(rng, phrases.EXPLANATIONS),
+            text: _pick(rng, phrases.EXPLANATIONS) + _sentences(rng, 2),
             "score": round(0.5 + rng.random() / 2, 4),
         }
         for _ in range(1 + int(rng.random() * 3))

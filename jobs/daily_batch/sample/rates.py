@@ -17,7 +17,8 @@ class FaultRates:
     """Shares of the messages, 0 to 1; `unreadable` is a share of the export's files, `odd_names` of the users.
 
     What only an object's path can mend (a missing user, room, id or time) and what only a path can contradict
-    happens in the messages layout alone, as do `other_day`, `late_name` and `bystanders`; `unreadable` in exports alone.
+    happens in the messages layout alone, as do `other_day`, `late_name`, `bystanders` and `odd_names`; `unreadable`
+    happens in exports alone.
     """
 
     # Drift: published, most of it with a flag.
@@ -92,7 +93,7 @@ class FaultRates:
         """
         first, *rest = text.split(",")
         base, pairs = (first.strip(), rest) if first.strip() in PRESETS else ("default", [first, *rest])
-        start = {"default": cls, "none": cls.none, "rich": cls.rich}[base]()
+        start = cls() if base == "default" else cls.none() if base == "none" else cls.rich()
         return replace(start, **dict(_pair(pair) for pair in pairs if pair.strip()))
 
 

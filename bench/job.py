@@ -1,0 +1,87 @@
+"""The job as a person starts it, and the days that it is measured on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+
+from bench.measure import CACHE, ROOT, Contender
+
+DAY = "2025-08-12"
+CORES = "local[2]"
+DRIVER_MEMORY = "4g"
+PYTHON = str(Path(sys.executable))
+SUBMIT = str(ROOT / ".venv" / "bin" / "spark-submit")
+DELTA = (
+    *("--packages", "io.delta:delta-spark_2.13:4.0.1"),
+    *("--conf", "spark.jars.ivySettings=conf/spark/ivysettings.xml", "--conf", "spark.jars.ivy=.cache/ivy"),
+    *("--conf", "spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension"),
+    *("--conf", "spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog"),
+)
+
+
+def export_day(messages: int, *, clean: bool = False, files: int = 32, seed: int = 1) -> Path:
+    """The folder of a generated export, made once: the generator is deterministic.
+
+    It drifts and breaks at the generator's usual rates, unless `clean`.
+    """
+    from daily_batch.sample import FaultRates, generate
+
+    folder = CACHE / f"export-{messages}-{files}-{seed}{'-clean' if clean else ''}"
+    made = folder / "made"
+    if not made.exists():
+        print(f"  generating {messages:,} messages in {files} gzip files …", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        generate(
+            messages=messages,
+            layout="export",
+            seed=seed,
+            out=folder / "data",
+            rates=FaultRates.none() if clean else FaultRates(),
+            files=files,
+            workers=os.cpu_count() or 1,
+        )
+        made.touch()
+    return folder / "data"
+
+
+def ours(*, source: str, output: str, layout: str, name: str = "ours") -> Contender:
+    """The project's Spark job, by the interface that everyone else has."""
+    command = (
+        *(SUBMIT, "--properties-file", "conf/spark/local.conf", "--master", CORES, "--driver-memory", DRIVER_MEMORY),
+        *("jobs/daily_messages.py", "--tenant", "acme", "--date", DAY, "--layout", layout),
+        *("--input", source, "--output", output, "--json"),
+    )
+    return Contender(name, command, partial(remove_output, output))
+
+
+def plain_spark(name: str, script: str, *arguments: str, output: str, more: tuple[str, ...] = ()) -> Contender:
+    """A baseline under spark-submit: the same cores and memory, else Spark's and Delta's own defaults."""
+    command = (
+        SUBMIT,
+        "--master",
+        CORES,
+        "--driver-memory",
+        DRIVER_MEMORY,
+        *DELTA,
+        *more,
+        f"bench/{script}",
+        *arguments,
+    )
+    return Contender(name, command, partial(remove_output, output))
+
+
+def plain_python(name: str, script: str, *arguments: str, output: str) -> Contender:
+    """A baseline that is one Python process."""
+    return Contender(name, (PYTHON, f"bench/{script}", *arguments), partial(remove_output, output))
+
+
+def remove_output(output: str) -> None:
+    """Forget what an earlier run wrote, and give what it left to the disk before the next one is timed."""
+    if "://" not in output:
+        shutil.rmtree(output, ignore_errors=True)
+    os.sync()

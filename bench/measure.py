@@ -1,0 +1,151 @@
+"""Whole processes, measured from outside: wall seconds, and the memory of a process and all that it started."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CACHE = ROOT / ".cache" / "bench"
+SAMPLED_EVERY = 0.25
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command; `said` is its own last line on standard output when that is JSON."""
+
+    seconds: float
+    peak_mib: float
+    said: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A command with a name; `prepare` runs before each run, outside its time."""
+
+    name: str
+    command: Sequence[str]
+    prepare: Callable[[], None] = lambda: None
+
+
+def measure(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Run:
+    """Run a command to its end; its words go to `log`, and a failure ends the benchmark with their last lines."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    with log.open("w") as errors:
+        # A session of its own makes everything it starts, JVM and workers, recognisable as its.
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+        peak = _Peak(process.pid)
+        output, _ = process.communicate()
+    seconds = time.perf_counter() - began
+    peak_mib = peak.stop()
+    if process.returncode:
+        tail = "\n".join((log.read_text() + output).splitlines()[-20:])
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}; {log} ends:\n{tail}")
+    return Run(seconds, peak_mib, _last_json(output))
+
+
+def alternate(contenders: Sequence[Contender], *, runs: int, env: Mapping[str, str], logs: str) -> dict[str, list[Run]]:
+    """Run all contenders in turn, `runs` times over, so that a slow minute of the machine hits them alike."""
+    results: dict[str, list[Run]] = {contender.name: [] for contender in contenders}
+    for number in range(1, runs + 1):
+        for contender in contenders:
+            contender.prepare()
+            run = measure(contender.command, env=env, log=CACHE / "logs" / logs / f"{contender.name}-{number}.log")
+            results[contender.name].append(run)
+            print(f"  run {number} {contender.name:<10} {run.seconds:8.1f} s  {run.peak_mib:8.0f} MiB", flush=True)
+    return results
+
+
+def median(runs: Sequence[Run]) -> Run:
+    """Median seconds and median peak; what the middle run said."""
+    middle = sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
+    return Run(statistics.median(r.seconds for r in runs), statistics.median(r.peak_mib for r in runs), middle.said)
+
+
+def save(name: str, *, results: Mapping[str, list[Run]], figures: Mapping[str, object]) -> None:
+    """Write every run and the figures drawn from them to .cache/bench/results/{name}.json."""
+    path = CACHE / "results" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    runs = {contender: [asdict(run) for run in done] for contender, done in results.items()}
+    path.write_text(json.dumps({"machine": machine(), "figures": figures, "runs": runs}, indent=1, default=str) + "\n")
+    print(f"  -> {path.relative_to(ROOT)}")
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    models = (
+        [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        if cpuinfo.exists()
+        else []
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "cpu": models[0] if models else platform.processor(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+class _Peak:
+    """Samples the proportional set size of a session's processes: shared pages count once, unlike in a sum of RSS."""
+
+    def __init__(self, session: int) -> None:
+        self.session, self.peak = session, 0.0
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._sample, daemon=True)
+        self.thread.start()
+
+    def stop(self) -> float:
+        self.done.set()
+        self.thread.join()
+        return self.peak
+
+    def _sample(self) -> None:
+        while not self.done.wait(SAMPLED_EVERY):
+            self.peak = max(self.peak, sum(_pss_mib(pid) for pid in _session_processes(self.session)))
+
+
+def _session_processes(session: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended between the listing and the look
+            continue
+        if int(fields[3]) == session:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _pss_mib(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def _last_json(output: str) -> Mapping[str, object]:
+    last = output.strip().rpartition("\n")[2]
+    return dict(json.loads(last)) if last.startswith("{") and last.endswith("}") else {}

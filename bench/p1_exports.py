@@ -1,0 +1,45 @@
+"""P1: an exported day of millions, to deduped, sorted Delta; beside the usual Spark and beside DuckDB alone."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.job import export_day, ours, plain_python, plain_spark
+from bench.measure import CACHE, alternate, median, save
+
+AIM_A, AIM_B = 2.5, 0.8
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the three in turn and print medians and ratios."""
+    parser = argparse.ArgumentParser(prog="python -m bench.p1_exports", description=__doc__)
+    parser.add_argument("--messages", type=int, default=3_000_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--clean", action="store_true", help="a day without drift, faults or duplicates")
+    parser.add_argument("--only", nargs="+", choices=("ours", "spark", "duckdb"), default=("ours", "spark", "duckdb"))
+    options = parser.parse_args(arguments)
+    print(f"P1: {options.messages:,} messages in 32 gzip files, 2 cores, {options.runs} runs each", flush=True)
+    data, out = export_day(options.messages, clean=options.clean), CACHE / "out"
+    exports = str(data / "acme" / "exports" / "messages" / "2025" / "08" / "12")
+    contenders = (
+        ours(source=str(data), output=str(out / "ours"), layout="export"),
+        plain_spark("spark", "baseline_spark.py", exports, str(out / "spark"), output=str(out / "spark")),
+        plain_python("duckdb", "baseline_duckdb.py", exports, str(out / "duckdb"), "2", output=str(out / "duckdb")),
+    )
+    chosen = [contender for contender in contenders if contender.name in options.only]
+    results = alternate(chosen, runs=options.runs, env={}, logs="p1")
+    seconds = {name: median(runs).seconds for name, runs in results.items()}
+    figures: dict[str, object] = {"messages": options.messages, "median_seconds": seconds}
+    for name, aim in (("spark", AIM_A), ("duckdb", AIM_B)):
+        if {"ours", name} <= seconds.keys():
+            ratio = figures[f"speed_against_{name}"] = seconds[name] / seconds["ours"]
+            print(f"  {ratio:.2f} times the speed of {name} (aim: at least {aim})")
+    for name, runs in results.items():
+        middle = median(runs)
+        rate = options.messages / middle.seconds
+        print(f"  median {name:<8} {middle.seconds:8.1f} s  {rate:10,.0f} messages/s  {middle.peak_mib:6.0f} MiB")
+    save("p1", results=results, figures=figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+import io
+import json
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from rich.console import Console
+
+from daily_batch.errors import Misuse, Terminal
+from daily_batch.receipt import (
+    Objects,
+    Receipt,
+    Records,
+    TableCounts,
+    check_sums,
+    decide_status,
+    receipt_key,
+    render,
+    to_json,
+)
+
+OBJECTS = Objects(listed=9, read=8, unreadable=1, bytes=123)
+RECORDS = Records(seen=100, written=90, duplicates=4, superseded=1, rejected=3, other_day=1, empty=1)
+RECEIPT = Receipt(
+    tenant="acme",
+    date="2025-08-12",
+    run_id="run1",
+    status="COMPLETED_WITH_REJECTS",
+    runner="spark",
+    format="delta",
+    layout="export",
+    objects=OBJECTS,
+    records=RECORDS,
+    rejects={"invalid_json": 2, "invalid_id": 1},
+    flags={"naive_timestamp": 5, "replaced_surrogate": 2},
+    tables={
+        "rejects": TableCounts(rows=7, files=1, bytes=99, version=4),
+        "messages": TableCounts(rows=90, files=1, bytes=456, version=3),
+    },
+    seconds={"manifest": 0.1, "intake": 1.2, "total": 5.0},
+    input="/データ/in",
+    output="s3://bucket/[red]out",
+    fingerprint="ab12",
+)
+
+
+def test_a_receipt_that_adds_up_passes():
+    check_sums(RECEIPT)
+    check_sums(replace(RECEIPT, tables={}))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"objects": replace(OBJECTS, read=9)}, "objects.listed is 9, but read 9"),
+        ({"records": replace(RECORDS, seen=101)}, "records.seen is 101, but written 90"),
+        ({"records": replace(RECORDS, empty=2)}, "records.seen"),
+        ({"rejects": {"invalid_json": 2}}, "records.rejected is 3"),
+        ({"rejects": {}}, "records.rejected is 3, but nothing is 0"),
+        ({"tables": {"messages": TableCounts(rows=89, files=1, bytes=1, version=1)}}, "tables.messages.rows is 89"),
+        ({"tables": {"rejects": TableCounts(rows=5, files=1, bytes=1, version=1)}}, "tables.rejects.rows is 5"),
+        ({"flags": {}}, "tables.rejects.rows is 7"),
+    ],
+)
+def test_a_sum_that_does_not_hold_is_named(change, named):
+    with pytest.raises(Terminal) as caught:
+        check_sums(replace(RECEIPT, **change))
+    assert named in str(caught.value)
+    assert "tenant=acme day=2025-08-12" in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("counter", ["written", "duplicates", "superseded", "rejected", "other_day", "empty"])
+def test_one_record_lost_in_any_counter_is_found(counter):
+    with pytest.raises(Terminal, match=r"records\."):
+        check_sums(replace(RECEIPT, records=replace(RECORDS, **{counter: getattr(RECORDS, counter) - 1})))
+
+
+@pytest.mark.parametrize(
+    ("objects", "records", "expected"),
+    [
+        ({}, {}, "COMPLETED"),
+        ({"unreadable": 1}, {}, "COMPLETED_WITH_REJECTS"),
+        ({}, {"rejected": 1}, "COMPLETED_WITH_REJECTS"),
+        ({}, {"superseded": 1}, "COMPLETED_WITH_REJECTS"),
+        ({}, {"duplicates": 5, "other_day": 5, "empty": 5}, "COMPLETED"),
+    ],
+)
+def test_the_status_says_whether_anything_was_rejected(objects, records, expected):
+    clean_objects = Objects(listed=0, read=0, unreadable=0, bytes=0)
+    clean_records = Records(seen=0, written=0, duplicates=0, superseded=0, rejected=0, other_day=0, empty=0)
+    status = decide_status(objects=replace(clean_objects, **objects), records=replace(clean_records, **records))
+    assert status == expected
+
+
+def test_the_json_has_the_fixed_keys_in_the_fixed_order():
+    text = to_json(RECEIPT)
+    told = json.loads(text)
+    assert list(told) == [
+        *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects"),
+        *("flags", "tables", "seconds", "input", "output", "fingerprint"),
+    ]
+    assert list(told["objects"]) == ["listed", "read", "unreadable", "bytes"]
+    assert list(told["records"]) == [
+        *("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"),
+    ]
+    assert told["tables"]["messages"] == {"rows": 90, "files": 1, "bytes": 456, "version": 3}
+    assert list(told["tables"]["messages"]) == ["rows", "files", "bytes", "version"]
+    assert told["rejects"] == {"invalid_json": 2, "invalid_id": 1}
+    assert "/データ/in" in text
+
+
+def test_the_key_lies_under_the_tenants_analytics():
+    assert receipt_key("acme", date(2025, 8, 12), "run1") == "acme/analytics/_receipts/2025-08-12/run1.json"
+    with pytest.raises(Misuse):
+        receipt_key("../acme", date(2025, 8, 12), "run1")
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_a_person_sees_every_count_and_markup_stays_text(width):
+    out = io.StringIO()
+    empty = replace(RECEIPT.tables["messages"], version=None)
+    Console(file=out, width=width).print(render(replace(RECEIPT, tables={**RECEIPT.tables, "rooms_daily": empty})))
+    shown = " ".join(out.getvalue().replace("\u00a0", " ").split())
+    for part in ("COMPLETED_WITH_REJECTS", "acme 2025-08-12", "duplicates 4", "invalid_json 2", "naive_timestamp 5"):
+        assert part in shown
+    assert "[red]out" in shown
+    assert "messages 90 1 456 3" in shown
+    assert "rooms_daily 90 1 456 -" in shown
