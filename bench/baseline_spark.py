@@ -1,4 +1,7 @@
-"""Baseline A: what most people write first, and one try_ without which one bad timestamp ends the job. Run by spark-submit: INPUT OUTPUT."""
+"""Baseline A: what most people write first. Run by spark-submit: INPUT OUTPUT.
+
+Plain `to_date` would end the job at the first bad timestamp, so it is tried instead.
+"""
 
 import sys
 

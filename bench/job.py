@@ -26,7 +26,8 @@ DELTA = (
 def export_day(messages: int, *, clean: bool = False, files: int = 32, seed: int = 1) -> Path:
     """The folder of a generated export, made once: the generator is deterministic.
 
-    It drifts and breaks at the generator's usual rates, unless `clean`.
+    It drifts and breaks at the generator's usual rates, unless `clean`; only records with a key twice are left out,
+    for a single one ends baseline A with COLUMN_ALREADY_EXISTS.
     """
     from daily_batch.sample import FaultRates, generate
 
@@ -41,7 +42,7 @@ def export_day(messages: int, *, clean: bool = False, files: int = 32, seed: int
             layout="export",
             seed=seed,
             out=folder / "data",
-            rates=FaultRates.none() if clean else FaultRates(),
+            rates=FaultRates.none() if clean else FaultRates(duplicate_key=0.0),
             files=files,
             workers=os.cpu_count() or 1,
         )

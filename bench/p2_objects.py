@@ -60,7 +60,7 @@ def contenders(env: dict[str, str], s3a_messages: int) -> tuple[Contender, ...]:
         *("--conf", "spark.hadoop.fs.s3a.secret.key=bench", "--conf", "spark.hadoop.fs.s3a.endpoint.region=us-east-1"),
     )
     out = str(CACHE / "out" / "s3a")
-    flat = (f"s3a://{BUCKET}/flat/", str(s3a_messages), out)
+    flat = (f"s3a://{BUCKET}/flat/", str(s3a_messages))
     return (
         ours(source=f"s3://{BUCKET}", output=f"s3://{BUCKET}/lake", layout="messages"),
         plain_spark("s3a", "baseline_s3a.py", *flat, output=out, more=s3a),

@@ -1,7 +1,6 @@
 """The run command, shared by `makoto-batch run` and the Spark job: settings, requests, receipts, exit status."""
 
 import json
-import logging
 import os
 import sys
 import traceback
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from daily_batch.batch import run_day
 from daily_batch.console import LineProgress
-from daily_batch.errors import BatchError
+from daily_batch.errors import BatchError, describe_unexpected
 from daily_batch.receipt import Receipt, render, to_json
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Runner
@@ -91,13 +90,11 @@ def show_settings(settings: Settings) -> None:
 def report_failure(error: Exception, *, debug: bool) -> int:
     """Say on standard error what failed, in one line; return the exit status."""
     if debug:
-        traceback.print_exception(error)
+        # The frames alone: a message may quote what was being read, and content never reaches a log.
+        print("".join(traceback.format_tb(error.__traceback__)), file=sys.stderr, end="")
     if isinstance(error, BatchError):
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    logging.getLogger(__name__).debug("unexpected", exc_info=error)
-    # An unexpected error's text may hold anything, message content too: only its type is safe to show.
-    print(
-        f"error: unexpected {type(error).__name__}. Next step: run again with --debug and report it.", file=sys.stderr
-    )
+    what = describe_unexpected(error)
+    print(f"error: unexpected {what}. Next step: run again with --debug and report it.", file=sys.stderr)
     return UNEXPECTED

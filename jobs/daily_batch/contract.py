@@ -170,8 +170,8 @@ class Reason(Code):
 
     CORRUPT_COMPRESSION = (
         "corrupt_compression",
-        "the object's gzip or zstd stream is truncated, fails its checksum or has garbage behind it, or its name promises"
-        " one that is not there; none of it is published",
+        "the object's gzip or zstd stream is truncated, fails its checksum or has garbage behind it, or its name"
+        " promises one that is not there; none of it is published",
         "the first half of part-0001.jsonl.gz",
     )
     DECOMPRESSION_BOMB = (
@@ -212,8 +212,8 @@ class Reason(Code):
     )
     SUPERSEDED = (
         "superseded",
-        "another record with the same room_id and message_id and another body won: latest timestamp, then latest object,"
-        " then greatest source_key and line",
+        "another record with the same room_id and message_id and another body won: latest timestamp, then latest"
+        " object, then greatest source_key and line",
         "the first version of an edited message",
     )
 

@@ -1,5 +1,8 @@
 """What can go wrong, by what helps: the exit status says whether trying again can."""
 
+import traceback
+from pathlib import PurePath
+
 
 class BatchError(Exception):
     """A failure that a person must understand: what happened, to which tenant and day, and the next step.
@@ -11,6 +14,13 @@ class BatchError(Exception):
 
     def __init__(self, what: str, *, next_step: str, tenant: str = "-", day: str = "-") -> None:
         super().__init__(f"tenant={tenant} day={day}: {what}. Next step: {next_step}.")
+
+
+def describe_unexpected(error: BaseException) -> str:
+    """Where an unexpected error came from, without its text: that may quote what was being read."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"
 
 
 class Retryable(BatchError):

@@ -63,7 +63,7 @@ class ColumnStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class DataFile:
-    """One Parquet file that no commit names yet; `path` is relative to the table's folder, partition folders included."""
+    """One Parquet file that no commit names yet; `path` is relative to the table's folder, with the partition's."""
 
     path: str
     rows: int

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -25,7 +25,8 @@ class Counts:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        # asdict() would make a Counter of pairs.
+        return {**vars(self), "rejects": dict(self.rejects), "flags": dict(self.flags)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Counts":

@@ -13,14 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 
 from daily_batch.contract import MESSAGES, REJECTS
-from daily_batch.errors import BatchError, Changed, Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Changed, Misuse, Retryable, Terminal, describe_unexpected
 from daily_batch.kernel.clean import PARTIALS, clean_bucket, combine, write_rejects
 from daily_batch.kernel.counts import Counts, add_counts
 from daily_batch.kernel.intake import take_in
@@ -29,6 +29,7 @@ from daily_batch.manifest import Manifest, read_manifest
 from daily_batch.paths import analytics_folder
 from daily_batch.plan import ColumnStatistics, DataFile, DayPlan, SourceObject
 from daily_batch.runners.outcome import Outcome, Progress
+from daily_batch.runners.spark_progress import watch_tasks
 from daily_batch.storage import Storage, spark_path
 
 if TYPE_CHECKING:
@@ -47,6 +48,13 @@ CONF = {
 Blobs = Iterator[pa.RecordBatch]
 
 
+class Task(Protocol):
+    """What a worker does with its partition."""
+
+    def __call__(self, batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
+        """Take blobs, give blobs."""
+
+
 @dataclass(frozen=True)
 class SparkRunner:
     """Runs on whatever cluster the session is of; workers need this package, and reach input and output themselves."""
@@ -57,9 +65,8 @@ class SparkRunner:
     def run(self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress) -> Outcome:
         """See `outcome.Runner`."""
         started = time.time()
-        with self._configured():
+        with self._configured(), watch_tasks(self.spark, progress):
             rows = self._map_and_reduce(manifest, plan, storage) if manifest.chunks else []
-            progress("intake and clean", manifest.chunks, manifest.chunks, "chunks")
             answers = _Answers(scratch, rows)
             wanted = read_wanted(answers.paths["wanted"])
             evidence = self._recover(manifest, wanted, plan, storage) if wanted else []
@@ -150,6 +157,22 @@ def start_local() -> SparkRunner:
     return SparkRunner(builder.getOrCreate())
 
 
+def _guarded(task: Task) -> Task:
+    """Keep the text of an unexpected error on the worker out of Spark's logs: it may quote a message."""
+
+    @wraps(task)
+    def guarded(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
+        try:
+            yield from task(batches, plan=plan, storage=storage)
+        except BatchError:
+            raise
+        except Exception as error:
+            raise RuntimeError(describe_unexpected(error)) from None
+
+    return guarded
+
+
+@_guarded
 def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
     """On a worker: the manifest's chunks (column `content`) to blobs of rows by bucket, rejects and counts."""
     store = storage.open_input()
@@ -169,6 +192,7 @@ def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
             shutil.rmtree(folder)
 
 
+@_guarded
 def reduce_buckets(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
     """On a worker: the blobs of whole buckets to published-to-be files, partial aggregates and counts."""
     with _scratch() as scratch:
@@ -196,6 +220,7 @@ def reduce_buckets(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
             shutil.rmtree(folder)
 
 
+@_guarded
 def recover_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
     """On a worker: objects with the places wanted of them (JSON in column `content`) to a file of rejects."""
     with _scratch() as scratch:

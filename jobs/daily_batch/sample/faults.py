@@ -24,8 +24,9 @@ def apply_faults(columns: Columns, rng: Random, rates: FaultRates) -> None:
                 columns.flags.append((drift.flag, at))
     for reason, damages in DAMAGES.items():
         usable = [damage for damage in damages if layout in damage.layouts]
-        for at in _choose(rng, len(columns), getattr(rates, _rate(reason)), columns.lost):
-            usable[int(rng.random() * len(usable))].change(columns, at)
+        first = int(rng.random() * len(usable))
+        for turn, at in enumerate(_choose(rng, len(columns), getattr(rates, _rate(reason)), columns.lost), first):
+            usable[turn % len(usable)].change(columns, at)
             columns.lost[at] = reason
 
 

@@ -78,7 +78,7 @@ class FaultRates:
         """Everything often enough to show in a few hundred messages."""
         rates = {field.name: max(_RICH, float(field.default)) for field in fields(cls)}  # type: ignore[arg-type]  # all have one
         scarce = dict.fromkeys((*BROKEN, "other_day", "late_name", "empty"), 0.01)
-        return cls(**{**rates, **scarce, "unreadable": 0.25, "odd_names": 0.3})
+        return cls(**{**rates, **scarce, "invalid_json": 0.02, "unreadable": 0.25, "odd_names": 0.3})
 
     def for_twins(self) -> "FaultRates":
         """Drift alone, for messages that come twice: their timestamps must be their own."""

@@ -39,7 +39,7 @@ def generate(
 
     The same arguments write the same bytes, however many processes (`workers`) do it. What else the rates ask for
     (duplicates, empty records, objects of other days) comes on top of `messages`. `files` (0: by size) and
-    `compression` are those of an export.
+    `compression` are those of an export. With several workers a script must guard its start (`__name__`).
 
     Raises:
         Misuse: the tenant, the zone or a number is out of bounds, or the tenant's folder exists already.
