@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ SAMPLED_EVERY = 0.25
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a command; `said` is its own last line on standard output when that is JSON."""
+    """One run of a command; `said` is the JSON on its standard output: all of it, or its last line."""
 
     seconds: float
     peak_mib: float
@@ -147,5 +148,7 @@ def _pss_mib(pid: int) -> float:
 
 
 def _last_json(output: str) -> Mapping[str, object]:
-    last = output.strip().rpartition("\n")[2]
-    return dict(json.loads(last)) if last.startswith("{") and last.endswith("}") else {}
+    for said in (output, output.strip().rpartition("\n")[2]):
+        with suppress(json.JSONDecodeError):
+            return dict(json.loads(said))
+    return {}

@@ -137,7 +137,8 @@ class _Intake:
                 continue  # a value that began on a line before went on to this one
             until = start + len(pieces.texts[piece]) + 1
             decoded = by_source[source].decoded
-            scanner = Scanner(decoded.text, offset=start, line=line, limits=self._plan.limits)
+            alone = self._plan.layout == "messages"
+            scanner = Scanner(decoded.text, offset=start, line=line, limits=self._plan.limits, alone=alone)
             for found in scanner.records(until):
                 fields = self._shape(source, decoded, found)
                 if fields is not None:

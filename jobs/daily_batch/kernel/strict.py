@@ -2,7 +2,8 @@
 
 The rule: at the start of a line, and behind each value, the next value is read, however many lines it takes; an array
 at the top is a list of records. Text that is no value is rejected up to the end of the broken value, where its
-brackets close, else up to the next whole object on the line, else up to the end of the line.
+brackets close, else up to the end of an object that holds one message, else up to the next whole object on the line,
+else up to the end of the line.
 """
 
 import json
@@ -49,9 +50,13 @@ class _BrokenError(Exception):
 
 
 class Scanner:
-    """Reads records from `offset` on; `offset` and `line` tell where it stands."""
+    """Reads records from `offset` on; `offset` and `line` tell where it stands.
 
-    def __init__(self, text: Buffer, *, offset: int, line: int, limits: Limits) -> None:
+    `alone` says that the text is meant to be one record, so that one that is cut off ends with the text.
+    """
+
+    def __init__(self, text: Buffer, *, offset: int, line: int, limits: Limits, alone: bool) -> None:
+        self._alone = alone
         self.offset = offset
         self.line = line
         self._buffer = text
@@ -172,12 +177,22 @@ class Scanner:
         if end is not None and not self._holds_records(self._window[self._at : end]):
             self._move(end)
             return
+        if self._alone and self._window[self._at] in "{[" and not self._holds_records(self._rest()):
+            self._end_here(len(self._buffer))
+            return
         next_object = self._next_object()
         if next_object is not None:
             self._move(next_object)
             return
         newline = self._buffer.find(b"\n", self.offset)
-        self.offset = newline if newline >= 0 else len(self._buffer)
+        self._end_here(newline if newline >= 0 else len(self._buffer))
+
+    def _rest(self) -> str:
+        return bytes(self._buffer[self.offset :]).decode("utf-8", "surrogateescape")
+
+    def _end_here(self, offset: int) -> None:
+        self.line += bytes(self._buffer[self.offset : offset]).count(b"\n")
+        self.offset = offset
         self._load(FIRST_WINDOW)
 
     def _closing(self) -> int | None:
