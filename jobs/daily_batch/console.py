@@ -12,22 +12,21 @@ class LineProgress:
 
     def __init__(self, label: str, *, stream: TextIO | None = None) -> None:
         self._label = label
-        self._stream = stream or sys.stderr
+        self._stream = stream
         self._stage = ""
-        self._started = self._printed = time.monotonic()
+        self._done = 0
+        self._started = self._printed = 0.0
 
     def __call__(self, stage: str, done: int, total: int, unit: str) -> None:
         """Take news of a stage: `done` of `total` units (0: unknown)."""
         now = time.monotonic()
         if stage != self._stage:
-            self._stage, self._started, self._printed = stage, now if total else self._printed, 0.0
-        finished = total and done >= total
-        if not finished and total and now - self._printed < QUIET_SECONDS:
+            self._stage, self._done, self._started, self._printed = stage, -1, now, 0.0
+        finished = total > 0 and done >= total
+        if done == self._done or (not finished and now - self._printed < QUIET_SECONDS):
             return
-        if not total and self._printed and now - self._printed < QUIET_SECONDS:
-            return
-        self._printed = now
+        self._done, self._printed = done, now
         share = f"{done:,}/{total:,}" if total else f"{done:,}"
         spent = now - self._started
-        rate = f", {done / spent:,.0f} {unit} a second" if spent > 1 else ""
-        print(f"{self._label} {stage}: {share} {unit}{rate}", file=self._stream, flush=True)
+        rate = f", {done / spent:,.{0 if done > 10 * spent else 1}f} a second" if spent > 1 else ""
+        print(f"{self._label} {stage}: {share} {unit}{rate}", file=self._stream or sys.stderr, flush=True)

@@ -1,0 +1,49 @@
+"""The command `makoto-batch sample`: a generated day, and its truth for a person or a program."""
+
+import json
+import sys
+from pathlib import Path
+
+from daily_batch.command import report_failure
+from daily_batch.days import parse_day
+from daily_batch.plan import Layout
+from daily_batch.sample import Compression, FaultRates, generate
+
+
+def sample_command(
+    *,
+    out: Path,
+    messages: int,
+    layout: Layout,
+    seed: int,
+    tenant: str,
+    date: str,
+    rates: str,
+    files: int,
+    compression: Compression,
+    workers: int,
+    as_json: bool,
+    debug: bool,
+) -> int:
+    """Write the day and return the exit status."""
+    try:
+        truth = generate(
+            messages=messages,
+            layout=layout,
+            seed=seed,
+            out=out,
+            tenant=tenant,
+            day=parse_day(date),
+            rates=FaultRates.parse(rates),
+            files=files,
+            compression=compression,
+            workers=workers,
+        )
+    except Exception as error:
+        return report_failure(error, debug=debug)
+    if as_json:
+        sys.stdout.write(json.dumps(truth._asdict(), indent=2) + "\n")
+        return 0
+    print(f"wrote {truth.records['seen']:,} records in {truth.objects['listed']:,} objects below {out / tenant}")
+    print(f"what a run of the day must report: {out / f'{tenant}-truth.json'}")
+    return 0
