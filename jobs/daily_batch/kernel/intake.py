@@ -21,7 +21,7 @@ from daily_batch.kernel.strict import Found, Scanner
 from daily_batch.plan import DayPlan, SourceObject
 
 # Text that is parsed at once: enough to keep DuckDB's vectors full, little enough for the processor's caches.
-BATCH_BYTES = 16 * 2**20
+BATCH_BYTES = 32 * 2**20
 # Rows are laid down by bucket when the text that they came from exceeds this part of the task's memory.
 ROWS_SHARE = 8
 BLANK_BYTES = 2**16

@@ -3,132 +3,122 @@
 DuckDB's JSON functions are lenient (measured on 2.0.0: NaN, trailing commas, duplicate keys and unknown keys pass), so
 a text counts as proven only when its double quotes add up: each key that was read stands for two, each text for two
 and those in it. A key too many, a key twice, a null or a value of another type breaks the sum. What the sum cannot see
-is tested by itself: a comma before a closing bracket, texts that look like another type, numbers that do not fit.
+is tested by itself: a comma before a closing bracket, a text that looks like another type, what is inside of an array
+or object. A text whose sum leaves something over gets a second look: nulls, and unlisted fields that are plain.
 """
 
 import json
 
 from daily_batch.kernel.fields import ATTACHMENT_FIELDS, FIELDS, IMAGE_FIELDS, PLACE, SOURCE_FIELDS
 
-TEXTS = ("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role")
-OBJECTS = ("context", "attachments", "generated_images", "agent_info")
-NULL_ALIASES = ("images", "crawl_sources")
-NUMBER = "-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?"
-WHOLE = "[0-9]{1,18}"
+SHORT_TEXTS = ("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role")
+TEXTS = (*SHORT_TEXTS, "content")
+# Unlisted fields with a meaning of their own: the strict path knows it.
+SPECIAL = ("images", "crawl_sources", "tenant_id")
+
+NUMBER = "-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?"
+# In DuckDB's own compact form, so that an optional comma is one that belongs there.
+TEXT = r'"(?:[^"\\]|\\.)*"'
+VALUES = {
+    "text": f"(?:{TEXT}|null)",
+    "integer": "(?:[0-9]{1,18}|null)",
+    "number": "(?:-?[0-9]{1,15}(?:[.][0-9]+)?|null)",
+}
+PLAIN_OBJECT = rf"\{{(?:{TEXT}:(?:{TEXT}|-?[0-9]{{1,18}}|true|false|null),?)*\}}"
 
 
-def _leaf_types(fields: dict[str, str]) -> dict[str, str]:
-    return {name: "VARCHAR" if kind == "text" else "JSON" for name, kind in fields.items()}
+def _object_pattern(fields: dict[str, str]) -> str:
+    """An object with these fields, in this order, each at most once."""
+    return r"\{" + "".join(f'(?:"{name}":{VALUES[kind]},?)?' for name, kind in fields.items()) + r"\}"
 
 
-TRANSFORM = json.dumps(
-    {
-        **dict.fromkeys((*TEXTS, "content"), "VARCHAR"),
-        "attachments": [_leaf_types(ATTACHMENT_FIELDS)],
-        "generated_images": [_leaf_types(IMAGE_FIELDS)],
-        "context": {"rag_sources": [_leaf_types(SOURCE_FIELDS)]},
-        "agent_info": {"mode": "VARCHAR", "execution_time_ms": "JSON", "tokens_used": "JSON"},
-    }
-)
+def _array_pattern(fields: dict[str, str]) -> str:
+    return rf"\[(?:{_object_pattern(fields)},?)*\]"
 
+
+AGENT_FIELDS = {"mode": "text", "execution_time_ms": "integer", "tokens_used": "integer"}
+PATTERNS = {
+    "attachments": f"(?:{_array_pattern(ATTACHMENT_FIELDS)}|null)",
+    "generated_images": f"(?:{_array_pattern(IMAGE_FIELDS)}|null)",
+    "context": rf'(?:\{{(?:"rag_sources":(?:{_array_pattern(SOURCE_FIELDS)}|null))?\}}|null)',
+    "agent_info": f"(?:{_object_pattern(AGENT_FIELDS)}|null)",
+}
+
+
+def _array_types(fields: dict[str, str]) -> list[dict[str, str]]:
+    return [{name: {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE"}[kind] for name, kind in fields.items()}]
+
+
+# What is in the arrays and objects, read from their own text by another look: few records have any.
+TYPES = {
+    "attachments": _array_types(ATTACHMENT_FIELDS),
+    "generated_images": _array_types(IMAGE_FIELDS),
+    "context": {"rag_sources": _array_types(SOURCE_FIELDS)},
+    "agent_info": _array_types(AGENT_FIELDS)[0],
+}
+TRANSFORM = json.dumps({**dict.fromkeys(TEXTS, "VARCHAR"), **dict.fromkeys(PATTERNS, "JSON")})
 # TRY(json_transform(…)) would spare the first look, but one broken text makes it go row by row through 2,048 others.
 READ = f"CASE WHEN json_valid(text) THEN json_transform(text, '{TRANSFORM}') END"
+WITHOUT_KNOWN = json.dumps(dict.fromkeys((*TEXTS, *PATTERNS)))
 
-# Double quotes that a text takes: its own two and its key's, and those in it.
-# Not `s IN (…)`: from five values on DuckDB makes a hash join of it, and of each of its uses.
-MACROS = f"""
-CREATE OR REPLACE TEMP MACRO quotes_of(s) AS
-    CASE WHEN s IS NULL THEN 0 ELSE 4 + strlen(s) - strlen(replace(s, '"', '')) END;
-CREATE OR REPLACE TEMP MACRO looks_otherwise(s) AS coalesce(
-    CASE WHEN s >= '-' AND s < ':' THEN regexp_full_match(s, '{NUMBER}')
-         ELSE starts_with(s, '{{') OR starts_with(s, '[')
-              OR s = 'true' OR s = 'false' OR s = 'null' OR s = 'NaN' OR s = 'Infinity' OR s = '-Infinity' END, false);
-CREATE OR REPLACE TEMP MACRO no_whole(j) AS coalesce(NOT regexp_full_match(j, '{WHOLE}'), false);
-CREATE OR REPLACE TEMP MACRO no_number(j) AS coalesce(NOT (regexp_full_match(j, '{NUMBER}')
-    AND isfinite(TRY_CAST(j AS DOUBLE))), false);
+# DuckDB gives numbers, literals, objects and arrays as text where a text is asked for. The short ones are looked at in
+# one go, behind a mark each; of contents few begin like another type or are as short as a literal.
+MARK = r"\x01"
+OTHERWISE = rf"{MARK}(?:{NUMBER}|true|false|null|NaN|-?Infinity|\{{[^{MARK}]*|\[[^{MARK}]*){MARK}"
+MACROS = """
+CREATE OR REPLACE TEMP MACRO quotes_in(s) AS strlen(s) - strlen(replace(s, '"', ''));
+CREATE OR REPLACE TEMP MACRO looks_otherwise(s) AS
+    coalesce(s < ':' OR (s >= '[' AND s < '\\') OR (s >= '{' AND s < '|') OR strlen(s) < 10, false);
 """
 
 
-def _element_quotes(fields: dict[str, str]) -> str:
-    terms = (
-        f"quotes_of(e.{name})" if kind == "text" else f"(CASE WHEN e.{name} IS NULL THEN 0 ELSE 2 END)"
-        for name, kind in fields.items()
-    )
-    return " + ".join(terms)
-
-
-def _element_doubt(fields: dict[str, str]) -> str:
-    tests = {"text": "looks_otherwise", "integer": "no_whole", "number": "no_number"}
-    return "e IS NULL OR " + " OR ".join(f"{tests[kind]}(e.{name})" for name, kind in fields.items())
-
-
-def _array_sql(path: str, fields: dict[str, str], type_name: str) -> tuple[str, str, str]:
-    """Quotes that an array's elements take, whether one is doubtful, and the array as its column."""
-    quotes = f"list_sum(list_transform({path}, lambda e: {_element_quotes(fields)}))"
-    doubt = f"list_bool_or(list_transform({path}, lambda e: {_element_doubt(fields)}))"
-    return (
-        f"CASE WHEN len({path}) > 0 THEN {quotes} ELSE 0 END",
-        f"CASE WHEN len({path}) > 0 THEN {doubt} ELSE false END",
-        f"TRY_CAST({path} AS {type_name})",
-    )
-
-
 def _build_query() -> str:
-    arrays = {
-        "attachments": _array_sql("r.attachments", ATTACHMENT_FIELDS, FIELDS["attachments"]),
-        "generated_images": _array_sql("r.generated_images", IMAGE_FIELDS, FIELDS["generated_images"]),
-        "rag_sources": _array_sql("r.context.rag_sources", SOURCE_FIELDS, FIELDS["rag_sources"]),
-    }
-    present = [f"r.{name}" for name in (*TEXTS, "content", *OBJECTS)]
-    # Identifiers and the like hold no double quote, or the text is not proven: cheaper than counting them.
+    # A key and a text are two double quotes each; ids and the like hold none, or the text is not proven.
     quotes = [f"CASE WHEN r.{name} IS NULL THEN 0 ELSE 4 END" for name in TEXTS]
-    quotes += ["quotes_of(r.content)", *(f"CASE WHEN r.{name} IS NULL THEN 0 ELSE 2 END" for name in OBJECTS)]
-    quotes += [
-        "CASE WHEN r.agent_info IS NULL THEN 0 ELSE quotes_of(r.agent_info.mode)"
-        " + CASE WHEN r.agent_info.execution_time_ms IS NULL THEN 0 ELSE 2 END"
-        " + CASE WHEN r.agent_info.tokens_used IS NULL THEN 0 ELSE 2 END END",
-        "CASE WHEN r.context.rag_sources IS NULL THEN 0 ELSE 2 END",
-        *(sql[0] for sql in arrays.values()),
+    quotes += ["coalesce(quotes_in(r.content), 0)"]
+    quotes += [f"CASE WHEN r.{name} IS NULL THEN 0 ELSE 2 + quotes_in(r.{name}) END" for name in PATTERNS]
+    short = (
+        "chr(1) || " + " || chr(1) || chr(1) || ".join(f"coalesce(r.{name}, '')" for name in SHORT_TEXTS) + " || chr(1)"
+    )
+    paths = [f"$.{name}" for name in TEXTS]
+    doubts = [
+        "contains(short, '\"')",
+        f"""CASE WHEN regexp_matches(short, '{OTHERWISE}') OR looks_otherwise(r.content)
+            THEN len(list_filter(json_type(text, {paths}), lambda t: t <> 'VARCHAR' AND t <> 'NULL')) > 0
+            ELSE false END""",
     ]
-    doubts = [f"coalesce(contains(r.{name}, '\"'), false)" for name in TEXTS]
-    doubts += [
-        f"CASE WHEN looks_otherwise(r.{name})"
-        f" THEN coalesce(json_type(text, '$.{name}') <> 'VARCHAR', true) ELSE false END"
-        for name in (*TEXTS, "content")
-    ]
-    doubts += [
-        "CASE WHEN r.agent_info IS NULL THEN false ELSE looks_otherwise(r.agent_info.mode)"
-        " OR no_whole(r.agent_info.execution_time_ms) OR no_whole(r.agent_info.tokens_used) END",
-        *(sql[1] for sql in arrays.values()),
-        r"regexp_matches(text, ',[ \t\r\n]*[}\]]')",
-        r"contains(text, '\u0022')",
-    ]
-    known = [*TEXTS, "content", *OBJECTS, *NULL_ALIASES]
-    # A missing pair of quotes may be a null's key; what did not fit its column is no null.
-    nulls = [f"(r.{name} IS NOT NULL OR coalesce(json_type(text, '$.{name}') = 'NULL', true))" for name in OBJECTS]
-    nulls += [f"coalesce(json_type(text, '$.{name}') = 'NULL', true)" for name in NULL_ALIASES]
-    nulls_only = f"""(
-        len(json_keys(text)) = len(list_distinct(json_keys(text))) AND list_has_all({known}, json_keys(text))
-        AND missing = 2 * (len(json_keys(text)) - present) AND {" AND ".join(nulls)})"""
+    doubts += [f"coalesce(NOT regexp_full_match(r.{name}, '{pattern}'), false)" for name, pattern in PATTERNS.items()]
+    doubts += [r"regexp_matches(text, ',[ \t\r\n]*[}\]]')", r"contains(text, '\u0022')"]
+    present = " + ".join(f"(r.{name} IS NOT NULL)::INT" for name in (*TEXTS, *PATTERNS))
+    known = [*TEXTS, *PATTERNS]
+    plain_rest = f"""len(keys) = len(list_distinct(keys)) AND NOT list_has_any(keys, {list(SPECIAL)})
+        AND regexp_full_match(rest, '{PLAIN_OBJECT}')
+        AND missing = quotes_in(rest) + 2 * (len(list_intersect(keys, {known})) - present)"""
     columns = {
-        **{name: f"r.{name}" for name in (*TEXTS, "content")},
-        **{name: sql[2] for name, sql in arrays.items()},
-        "agent_mode": "r.agent_info.mode",
-        "execution_time_ms": "TRY_CAST(r.agent_info.execution_time_ms AS BIGINT)",
-        "tokens_used": "TRY_CAST(r.agent_info.tokens_used AS BIGINT)",
-        "extras": "NULL::VARCHAR",
+        **{name: f"r.{name}" for name in TEXTS},
+        **{
+            name: f"json_transform(r.{name}, '{json.dumps(TYPES[name])}')"
+            for name in ("attachments", "generated_images")
+        },
+        "rag_sources": f"json_transform(r.context, '{json.dumps(TYPES['context'])}').rag_sources",
+        "agent_mode": "agent.mode",
+        "execution_time_ms": "agent.execution_time_ms",
+        "tokens_used": "agent.tokens_used",
+        "extras": "CASE WHEN rest <> '{}' THEN rest END",
         "doubts": "''",
     }
     chosen = ", ".join(f"{columns[name]} AS {name}" for name in FIELDS)
-    # A CASE, not AND: JSON functions fail on text that is no JSON, and only CASE keeps them from seeing it.
-    proven = f"""coalesce(CASE WHEN r IS NULL OR present = 0 OR doubtful OR NOT starts_with(text, '{{') THEN false
-        WHEN missing <= 0 THEN missing = 0 ELSE {nulls_only} END, false)"""
+    # CASE, not AND: JSON functions fail on text that is no JSON, and only CASE keeps them from seeing it.
     return f"""
-        SELECT piece, {", ".join(PLACE)}, {chosen}, {proven} AS proven FROM (
-            SELECT *, quotes - ({" + ".join(quotes)}) AS missing,
-                   {" + ".join(f"({name} IS NOT NULL)::INT" for name in present)} AS present,
-                   coalesce({" OR ".join(doubts)}, true) AS doubtful
-            FROM (SELECT *, {READ} AS r FROM batch))
+        SELECT piece, {", ".join(PLACE)}, {chosen}, coalesce(CASE
+            WHEN r IS NULL OR present = 0 OR doubtful OR NOT starts_with(text, '{{') THEN false
+            WHEN missing <= 0 THEN missing = 0 ELSE {plain_rest} END, false) AS proven
+        FROM (SELECT *, CASE WHEN r IS NOT NULL AND missing > 0 THEN json_keys(text) END AS keys,
+                     CASE WHEN r IS NOT NULL AND missing > 0 THEN json_merge_patch(text, '{WITHOUT_KNOWN}')::VARCHAR END AS rest,
+                     CASE WHEN NOT doubtful THEN json_transform(r.agent_info, '{json.dumps(TYPES["agent_info"])}') END AS agent
+              FROM (SELECT *, quotes - ({" + ".join(quotes)}) AS missing, {present} AS present,
+                           coalesce({" OR ".join(doubts)}, true) AS doubtful
+                    FROM (SELECT *, {short} AS short FROM (SELECT *, {READ} AS r FROM batch))))
     """
 
 
