@@ -8,7 +8,7 @@ Measured with obstore 0.12.1: local folders, S3 and Azure list, get and put keys
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +61,10 @@ class Storage:
     def open_output(self) -> "ObjectStore":
         """The store of the output root; a missing local folder is made."""
         return open_store(self.output, self.options, create=True)
+
+    def anchored(self) -> "Storage":
+        """The same places for a process with another working directory: relative folders become absolute."""
+        return replace(self, input=_anchor(self.input), output=_anchor(self.output))
 
 
 def open_store(url: StorageUrl, options: Mapping[str, str], *, create: bool = False) -> "ObjectStore":
@@ -124,6 +128,10 @@ def spark_path(url: StorageUrl) -> str:
         case "file":
             # Hadoop's Path does not decode escapes, so a proper file URI would name another folder.
             return f"file://{Path(url.path).absolute()}"
+
+
+def _anchor(url: StorageUrl) -> StorageUrl:
+    return replace(url, path=str(Path(url.path).absolute())) if url.kind == "file" else url
 
 
 def _open_folder(url: StorageUrl, *, create: bool) -> LocalStore:

@@ -1,38 +1,39 @@
-"""A program of its own, for Spark Connect and a classic session cannot share a process: one tenant-day through Connect.
+"""A program of its own, for Spark Connect and a classic session cannot share a process: the samples through Connect.
 
-Arguments: the input, the output, the tenant, the table format. Prints the receipt.
+Arguments: the input and the output. Prints the receipts, as a list.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
 
-from pyspark.sql import SparkSession
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from day_runs import run_day_with
+os.environ["PYSPARK_PYTHON"] = sys.executable
+# pyspark's own way to a free port: 15002, its default, may be taken by another run of these tests.
+os.environ["SPARK_TESTING"] = "1"
+os.environ["PYSPARK_SUBMIT_ARGS"] = (
+    "--conf spark.driver.host=localhost --conf spark.driver.bindAddress=127.0.0.1 --conf spark.ui.enabled=false"
+    " pyspark-shell"
+)
 
-from daily_batch.receipt import to_json
-from daily_batch.runners.spark import SparkRunner
+from day_runs import run_day_with  # noqa: E402 - the settings above must be there first
+from pyspark.sql import SparkSession  # noqa: E402
+
+from daily_batch.receipt import to_json  # noqa: E402
+from daily_batch.runners.spark import SparkRunner  # noqa: E402
 
 
 def main() -> None:
-    source, target, tenant, table_format = sys.argv[1:]
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    # The way of pyspark itself to a free port: 15002, its default, may be taken by another run of these tests.
-    os.environ["SPARK_TESTING"] = "1"
-    builder = SparkSession.builder.remote("local[2]").appName("makoto-daily-batch-connect")
-    for name, value in {
-        "spark.driver.host": "localhost",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.ui.enabled": "false",
-    }.items():
-        builder = builder.config(name, value)
-    spark = builder.getOrCreate()
+    source, target = sys.argv[1:]
+    spark = SparkSession.builder.remote("local[2]").getOrCreate()
     assert type(spark).__module__.startswith("pyspark.sql.connect"), "a classic session proves nothing here"
-    runner = SparkRunner(spark)  # type: ignore[arg-type]  # another class with the same methods
-    receipt = run_day_with(runner, input=source, output=target, tenant=tenant, table_format=table_format)
-    print(to_json(receipt))
+    runner = SparkRunner(spark)
+    receipts = [
+        run_day_with(runner, input=source, output=target, tenant=tenant, table_format=table_format)
+        for tenant, table_format in (("acme", "delta"), ("globex", "parquet"))
+    ]
+    print(json.dumps([json.loads(to_json(receipt)) for receipt in receipts]))
     spark.stop()
 
 

@@ -1,9 +1,9 @@
 """DuckDB as the kernel uses it: one connection a task, bounded in threads, memory and disk."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
-from arro3.core import Table
 
 
 def connect(*, scratch: Path, memory_bytes: int, threads: int = 1) -> duckdb.DuckDBPyConnection:
@@ -22,9 +22,12 @@ def connect(*, scratch: Path, memory_bytes: int, threads: int = 1) -> duckdb.Duc
     return connection
 
 
-def load(connection: duckdb.DuckDBPyConnection, name: str, table: Table) -> None:
-    """Make an Arrow table a view of that name, in place of what was there."""
-    connection.register(name, table)
+def add_columns(source: str, *layers: Mapping[str, str]) -> str:
+    """A query over `source` with more columns, name to expression; each layer may use those of the one before."""
+    for layer in layers:
+        added = ", ".join(f"{expression} AS {name}" for name, expression in layer.items())
+        source = f"(SELECT *, {added} FROM {source})"
+    return source
 
 
 def quote_text(text: str) -> str:

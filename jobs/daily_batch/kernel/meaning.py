@@ -8,6 +8,7 @@ from arro3.core import Array, DataType, Table
 
 from daily_batch.contract import MAX_ID_LENGTH, MESSAGES, ROLES, Flag, Reason
 from daily_batch.days import offset_spans
+from daily_batch.kernel.database import add_columns
 from daily_batch.kernel.places import SOURCES, SourceRow, neighbours
 from daily_batch.plan import DayPlan
 
@@ -169,10 +170,7 @@ def build_query(plan: DayPlan, fields: str) -> str:
     }
     columns = ", ".join(f"{derived.get(name, name)} AS {name}" for name in (*ROW_COLUMNS, *INTERNAL))
     # Not filtered to the proven ones here: a filter makes every later copy of a text slower (measured, by half).
-    source = f"({fields}) JOIN sources USING (source)"
-    for layer in layers:
-        added = ", ".join(f"{expression} AS {name}" for name, expression in layer.items())
-        source = f"(SELECT *, {added} FROM {source})"
+    source = add_columns(f"({fields}) JOIN sources USING (source)", *layers)
     return f"SELECT {columns} FROM {source}"
 
 

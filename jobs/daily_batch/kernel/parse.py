@@ -9,6 +9,7 @@ or object. A text whose sum leaves something over gets a second look: nulls, and
 
 import json
 
+from daily_batch.kernel.database import add_columns
 from daily_batch.kernel.fields import ATTACHMENT_FIELDS, FIELDS, IMAGE_FIELDS, PLACE, SOURCE_FIELDS
 
 SHORT_TEXTS = ("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role")
@@ -89,6 +90,7 @@ def _build_query() -> str:
     ]
     doubts += [f"coalesce(NOT regexp_full_match(r.{name}, '{pattern}'), false)" for name, pattern in PATTERNS.items()]
     doubts += [r"regexp_matches(text, ',[ \t\r\n]*[}\]]')", r"contains(text, '\u0022')"]
+    doubt = " OR ".join(doubts)
     present = " + ".join(f"(r.{name} IS NOT NULL)::INT" for name in (*TEXTS, *PATTERNS))
     known = [*TEXTS, *PATTERNS]
     plain_rest = f"""len(keys) = len(list_distinct(keys)) AND NOT list_has_any(keys, {list(SPECIAL)})
@@ -107,18 +109,26 @@ def _build_query() -> str:
         "extras": "CASE WHEN rest <> '{}' THEN rest END",
         "doubts": "''",
     }
-    chosen = ", ".join(f"{columns[name]} AS {name}" for name in FIELDS)
+    agent_types = json.dumps(TYPES["agent_info"])
     # CASE, not AND: JSON functions fail on text that is no JSON, and only CASE keeps them from seeing it.
+    source = add_columns(
+        "batch",
+        {"r": READ},
+        {"short": short},
+        {"missing": f"quotes - ({' + '.join(quotes)})", "present": present, "doubtful": f"coalesce({doubt}, true)"},
+        {"second_look": "r IS NOT NULL AND missing > 0"},
+        {
+            "keys": "CASE WHEN second_look THEN json_keys(text) END",
+            "rest": f"CASE WHEN second_look THEN json_merge_patch(text, '{WITHOUT_KNOWN}')::VARCHAR END",
+            "agent": f"CASE WHEN NOT doubtful THEN json_transform(r.agent_info, '{agent_types}') END",
+        },
+    )
+    chosen = ", ".join(f"{columns[name]} AS {name}" for name in FIELDS)
     return f"""
         SELECT piece, {", ".join(PLACE)}, {chosen}, coalesce(CASE
             WHEN r IS NULL OR present = 0 OR doubtful OR NOT starts_with(text, '{{') THEN false
             WHEN missing <= 0 THEN missing = 0 ELSE {plain_rest} END, false) AS proven
-        FROM (SELECT *, CASE WHEN r IS NOT NULL AND missing > 0 THEN json_keys(text) END AS keys,
-                     CASE WHEN r IS NOT NULL AND missing > 0 THEN json_merge_patch(text, '{WITHOUT_KNOWN}')::VARCHAR END AS rest,
-                     CASE WHEN NOT doubtful THEN json_transform(r.agent_info, '{json.dumps(TYPES["agent_info"])}') END AS agent
-              FROM (SELECT *, quotes - ({" + ".join(quotes)}) AS missing, {present} AS present,
-                           coalesce({" OR ".join(doubts)}, true) AS doubtful
-                    FROM (SELECT *, {short} AS short FROM (SELECT *, {READ} AS r FROM batch))))
+        FROM {source}
     """
 
 

@@ -65,6 +65,7 @@ class SparkRunner:
     def run(self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress) -> Outcome:
         """See `outcome.Runner`."""
         started = time.time()
+        storage = storage.anchored()  # Spark Connect's workers begin in a folder of their own
         with self._configured(), watch_tasks(self.spark, progress):
             rows = self._map_and_reduce(manifest, plan, storage) if manifest.chunks else []
             answers = _Answers(scratch, rows)

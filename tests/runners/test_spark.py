@@ -1,0 +1,140 @@
+"""The Spark runner and the local runner: the same tables from the same day, whatever reads them and however it is cut."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from chispa import assert_df_equality
+from day_runs import (
+    DAY,
+    SAMPLES,
+    Tables,
+    read_tables,
+    read_truth,
+    run_day_with,
+    run_local,
+)
+
+from daily_batch import batch
+from daily_batch.contract import TABLES
+from daily_batch.receipt import Receipt
+from daily_batch.runners.spark import SparkRunner
+from daily_batch.sample import FaultRates, generate
+
+# The generator's raised rates, without an object of which nothing can be read in the messages layout (there is none).
+RAISED = FaultRates.rich()
+
+
+class Day(NamedTuple):
+    """An input, what its generator says of it, and what the local runner makes of it."""
+
+    source: Path
+    tenant: str
+    truth: dict[str, Any]
+    receipt: Receipt
+    tables: Tables
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20,000 messages in an export of 12 files, and 3,000 objects of one message."""
+    out = tmp_path_factory.mktemp("generated")
+    generate(messages=20_000, layout="export", seed=7, out=out, tenant="initech", rates=RAISED, files=12)
+    # Raw bytes of broken objects, names that only a path has, and the neighbour days' objects: the messages layout's own.
+    generate(messages=3_000, layout="messages", seed=8, out=out, tenant="umbrella", rates=RAISED)
+    return out
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_chunks() -> Iterator[None]:
+    """Chunks of few objects, so that small days have many tasks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "CHUNK_OBJECTS", 400)
+        patch.setattr(batch, "CHUNK_BYTES", 500_000)
+        yield
+
+
+@pytest.fixture(scope="module", params=["acme", "globex", "initech", "umbrella"])
+def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    tenant: str = request.param
+    source: Path = SAMPLES if tenant in ("acme", "globex") else request.getfixturevalue("generated")
+    output = tmp_path_factory.mktemp(f"local-{tenant}")
+    receipt = run_local(input=source, output=output, tenant=tenant)
+    return Day(source, tenant, read_truth(source, tenant), receipt, read_tables(output, tenant=tenant))
+
+
+@pytest.mark.parametrize(("table_format", "buckets"), [("delta", 0), ("delta", 5), ("parquet", 3)])
+def test_spark_publishes_what_the_local_runner_publishes(
+    spark: Any, day: Day, table_format: str, buckets: int, tmp_path: Path
+) -> None:
+    asked = {"tenant": day.tenant, "table_format": table_format}
+    receipt = run_day_with(SparkRunner(spark), input=day.source, output=tmp_path, buckets=buckets, **asked)
+    found = read_tables(tmp_path, **asked)
+    for table in TABLES:
+        assert found[table.name] == day.tables[table.name], table.name
+    assert what_it_counts(receipt) == what_it_counts(day.receipt)
+    assert receipt.fingerprint == day.receipt.fingerprint
+
+
+@pytest.mark.parametrize("buckets", [1, 4, 17])
+def test_the_number_of_buckets_changes_nothing(day: Day, buckets: int, tmp_path: Path) -> None:
+    run_local(input=day.source, output=tmp_path, tenant=day.tenant, buckets=buckets)
+    assert read_tables(tmp_path, tenant=day.tenant) == day.tables
+
+
+def test_counts_are_the_generators_truth(day: Day) -> None:
+    records = asdict(day.receipt.records)
+    assert records == day.truth["records"]
+    assert {name: getattr(day.receipt.objects, name) for name in day.truth["objects"]} == day.truth["objects"]
+    assert day.receipt.rejects == day.truth["rejects"]
+    assert day.receipt.flags == day.truth["flags"]
+    (summary,) = day.tables["summary_daily"]
+    assert summary["messages"] == records["written"]
+    assert (summary["unique_rooms"], summary["unique_users"]) == (day.truth["rooms"], day.truth["users"])
+    assert summary["messages_by_hour"] == day.truth["by_hour"]
+    assert {each["role"]: each["messages"] for each in summary["messages_by_role"]} == day.truth["by_role"]
+    for name in ("total_length", "tokens_used", "attachments"):
+        assert summary[name] == day.truth[name], name
+
+
+def test_each_runner_replaces_a_day_that_the_other_published(spark: Any, day: Day, tmp_path: Path) -> None:
+    runs = [
+        lambda: run_day_with(SparkRunner(spark), input=day.source, output=tmp_path, tenant=day.tenant, buckets=2),
+        lambda: run_local(input=day.source, output=tmp_path, tenant=day.tenant, buckets=3),
+        lambda: run_day_with(SparkRunner(spark), input=day.source, output=tmp_path, tenant=day.tenant),
+    ]
+    for version, run in enumerate(runs, start=1):
+        receipt = run()
+        assert {counts.version for counts in receipt.tables.values()} == {version}
+        assert read_tables(tmp_path, tenant=day.tenant) == day.tables
+        assert read_tables(tmp_path, tenant=day.tenant, day=None) == day.tables
+
+
+def test_spark_reads_what_either_runner_published(spark: Any, day: Day, tmp_path: Path) -> None:
+    run_local(input=day.source, output=tmp_path / "local", tenant=day.tenant)
+    run_day_with(SparkRunner(spark), input=day.source, output=tmp_path / "spark", tenant=day.tenant, buckets=3)
+    for table in TABLES:
+        frames = [
+            spark.read.format("delta")
+            .load(f"{tmp_path}/{runner}/{day.tenant}/analytics/{table.name}")
+            .where(f"date = DATE '{DAY}'")
+            for runner in ("local", "spark")
+        ]
+        assert frames[0].columns == list(table.names)
+        assert frames[0].count() == len(day.tables[table.name])
+        left, right = (without_run(frame, table.names) for frame in frames)
+        assert_df_equality(left, right, ignore_row_order=True)
+
+
+def without_run(frame: Any, columns: Sequence[str]) -> Any:
+    return frame.select(*(name for name in columns if name not in ("run_id", "processed_at")))
+
+
+def what_it_counts(receipt: Receipt) -> Receipt:
+    """The receipt without what is the run's, the runner's and the files'."""
+    tables = {name: replace(each, files=0, bytes=0, version=None) for name, each in receipt.tables.items()}
+    return replace(
+        receipt, run_id="", runner="", format="delta", seconds={}, input="", output="", tables=tables
+    )
