@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     """A session on local[2] with Delta, begun by the first test that asks for it."""
-    session = start_session(warehouse=tmp_path_factory.mktemp("warehouse"))
+    # The default of 200 is for clusters; the job itself says how many parts it wants.
+    few = {"spark.sql.shuffle.partitions": "4"}
+    session = start_session(warehouse=tmp_path_factory.mktemp("warehouse"), more=few)
     yield session
     session.stop()

@@ -100,8 +100,8 @@ def _read(location: str, table_format: str, day: date | None, options: Mapping[s
         where, known = delta_location(parse_url(location), options)
         if not deltalake.DeltaTable.is_deltatable(where, known):
             return []
-        filters = [("date", "=", day.isoformat())] if day else None
-        found = deltalake.DeltaTable(where, storage_options=known).to_pyarrow_table(partitions=filters)
+        filters = [("date", "=", day)] if day else None
+        found = deltalake.DeltaTable(where, storage_options=known).to_pyarrow_table(filters=filters)
     else:
         folder = Path(location) / (f"year={day:%Y}/month={day:%m}/day={day:%d}" if day else "")
         if not folder.is_dir():

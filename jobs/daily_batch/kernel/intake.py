@@ -66,7 +66,7 @@ class _Intake:
         self._sources: list[SourceRow] = []
         self._segments: list[Segment] = []
         self._rows = Rows(connection, plan, scratch)
-        self._laid = 0
+        self._held = self._laid = 0  # bytes of text in the batch, and of the rows since they were laid down
         self._runs: list[tuple[int, Path]] = []
         self._rejects = RejectWriter(connection, scratch, plan.limits.max_raw_bytes)
 
@@ -89,7 +89,8 @@ class _Intake:
             self._count_empty()
         elif size <= BATCH_BYTES or self._plan.layout == "messages":
             self._segments.append(Segment(source, decoded, 0, size, 1))
-            if sum(segment.size for segment in self._segments) >= BATCH_BYTES:
+            self._held += size
+            if self._held >= BATCH_BYTES:
                 self._flush()
         else:
             self._flush()
@@ -109,7 +110,7 @@ class _Intake:
         """Read the batch; return the byte and line at which its last object goes on."""
         if not self._segments:
             return 0, 1
-        segments, self._segments = self._segments, []
+        segments, self._segments, self._held = self._segments, [], 0
         pieces = Pieces(segments, whole=self._plan.layout == "messages")
         unproven = self._rows.add_batch(pieces.to_table(longest=self._plan.limits.max_record_bytes))
         position = self._read_strictly(segments, pieces, unproven)
