@@ -52,6 +52,8 @@ def run_command(
         try:
             receipts.append(_run_one(request, settings, runner, now))
         except Exception as error:
+            if isinstance(error, BatchError):
+                error.concerns(request.tenant, request.day.isoformat())
             status = max(status, report_failure(error, debug=debug))
             continue
         if not as_json:

@@ -13,7 +13,20 @@ class BatchError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, next_step: str, tenant: str = "-", day: str = "-") -> None:
-        super().__init__(f"tenant={tenant} day={day}: {what}. Next step: {next_step}.")
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+        self.tenant = tenant
+        self.day = day
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return f"tenant={self.tenant} day={self.day}: {self.what}. Next step: {self.next_step}."
+
+    def concerns(self, tenant: str, day: str) -> None:
+        """Name the tenant and the day where whoever raised this did not know them."""
+        self.tenant = tenant if self.tenant == "-" else self.tenant
+        self.day = day if self.day == "-" else self.day
 
 
 def describe_unexpected(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Map: a chunk of the manifest to runs of typed rows by bucket of rooms, rejects and counts."""
 
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -192,6 +193,8 @@ def _fields(found: Found, tenant: str) -> dict[str, object]:
 
 
 def _is_blank(decoded: Decoded) -> bool:
-    return not any(
-        bytes(decoded.text[at : at + BLANK_BYTES]).strip() for at in range(0, len(decoded.text), BLANK_BYTES)
-    )
+    for at in range(0, len(decoded.text), BLANK_BYTES):
+        block = bytes(decoded.text[at : at + BLANK_BYTES])
+        if (block.removeprefix(BOM_UTF8) if at == 0 else block).strip():
+            return False
+    return True

@@ -279,8 +279,11 @@ def _explain(error: Exception, plan: DayPlan) -> BatchError:
             return kind(
                 what.partition(". Next step:")[0], next_step="run the day again", tenant=plan.tenant, day=plan.date
             )
+    # What _guarded says of an unexpected error is safe to repeat.
+    _, found, place = text.partition("RuntimeError: ")
+    cause = place.splitlines()[0] if found else type(error).__name__
     return Retryable(
-        f"the Spark job failed ({type(error).__name__})",
+        f"the Spark job failed ({cause})",
         next_step="read the job's log with --debug, then run the day again",
         tenant=plan.tenant,
         day=plan.date,
