@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+
 from spark_session import start_session
 
 if TYPE_CHECKING:

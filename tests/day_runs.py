@@ -13,7 +13,6 @@ from typing import Any
 import deltalake
 import pyarrow as pa
 import pyarrow.dataset
-from spark_session import ROOT
 
 from daily_batch.batch import run_day
 from daily_batch.contract import TABLES
@@ -24,6 +23,7 @@ from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.settings import load_settings
 from daily_batch.storage import delta_location
+from spark_session import ROOT
 
 DAY = date(2025, 8, 12)
 NOW = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)  # 02:00 JST of the 13th, when the schedule runs

@@ -17,11 +17,11 @@ os.environ["PYSPARK_SUBMIT_ARGS"] = (
     " pyspark-shell"
 )
 
-from day_runs import run_day_with  # noqa: E402 - the settings above must be there first
-from pyspark.sql import SparkSession  # noqa: E402
+from pyspark.sql import SparkSession
 
-from daily_batch.receipt import to_json  # noqa: E402
-from daily_batch.runners.spark import SparkRunner  # noqa: E402
+from daily_batch.receipt import to_json
+from daily_batch.runners.spark import SparkRunner
+from day_runs import run_day_with
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The Spark runner and the local runner: the same tables from the same day, whatever reads them and however it is cut."""
+"""The Spark runner and the local runner: the same tables from the same day, however it is cut."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -7,6 +7,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from chispa import assert_df_equality
+
+from daily_batch import batch
+from daily_batch.contract import TABLES
+from daily_batch.receipt import Receipt
+from daily_batch.runners.local import LocalRunner
+from daily_batch.runners.spark import SparkRunner
+from daily_batch.sample import FaultRates, generate
 from day_runs import (
     SAMPLES,
     Tables,
@@ -16,14 +23,6 @@ from day_runs import (
     run_local,
 )
 
-from daily_batch import batch
-from daily_batch.contract import TABLES
-from daily_batch.receipt import Receipt
-from daily_batch.runners.local import LocalRunner
-from daily_batch.runners.spark import SparkRunner
-from daily_batch.sample import FaultRates, generate
-
-# The generator's raised rates, without an object of which nothing can be read in the messages layout (there is none).
 RAISED = FaultRates.rich()
 
 
@@ -43,7 +42,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20,000 messages in an export of 12 files, and 3,000 objects of one message."""
     out = tmp_path_factory.mktemp("generated")
     generate(messages=20_000, layout="export", seed=7, out=out, tenant="initech", rates=RAISED, files=12)
-    # Raw bytes of broken objects, names that only a path has, and the neighbour days' objects: the messages layout's own.
+    # Names that only a path has, and objects of the neighbour days, are the messages layout's own.
     generate(messages=3_000, layout="messages", seed=8, out=out, tenant="umbrella", rates=RAISED)
     return out
 
@@ -124,6 +123,7 @@ def test_each_runner_replaces_a_day_that_the_other_published(
         assert read_tables(tmp_path, **asked) == day.tables
 
 
+@pytest.mark.parametrize("day", ["acme", "initech"], indirect=True)
 def test_spark_reads_what_either_runner_published(spark: Any, day: Day, by_spark: tuple[Path, Receipt]) -> None:
     for table in TABLES:
         local, other = (

@@ -49,8 +49,11 @@ class Decoded:
     encoding: str = "utf-8"
 
     def original(self, start: int, length: int) -> bytes:
-        """The bytes of a record as they were before transcoding (after decompression)."""
-        piece = bytes(self.text[start : start + length])
+        """The bytes of a record as they were before transcoding (after decompression), without white space behind it.
+
+        So that a file with CRLF gives the same as one with LF.
+        """
+        piece = bytes(self.text[start : start + length]).rstrip(b" \t\r\n")
         return (
             piece
             if self.encoding == "utf-8"

@@ -170,7 +170,7 @@ class _Intake:
 
     def _reject(self, decoded: Decoded, found: Found, source: int, reason: str) -> None:
         self.counts.rejected += 1
-        self.counts.rejects[reason] += 1
+        self.counts.rejects[str(reason)] += 1
         kept = min(found.length, self._plan.limits.max_raw_bytes)
         raw = decoded.original(found.start, kept)
         key = self._sources[source].source_key

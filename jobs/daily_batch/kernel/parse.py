@@ -25,6 +25,7 @@ VALUES = {
     "integer": "(?:[0-9]{1,18}|null)",
     "number": "(?:-?[0-9]{1,15}(?:[.][0-9]+)?|null)",
 }
+# (But -0, which DuckDB gives as 0, is looked for in the text.)
 PLAIN_OBJECT = rf"\{{(?:{TEXT}:(?:{TEXT}|-?[0-9]{{1,18}}|true|false|null),?)*\}}"
 
 
@@ -94,7 +95,7 @@ def _build_query() -> str:
     present = " + ".join(f"(r.{name} IS NOT NULL)::INT" for name in (*TEXTS, *PATTERNS))
     known = [*TEXTS, *PATTERNS]
     plain_rest = f"""len(keys) = len(list_distinct(keys)) AND NOT list_has_any(keys, {list(SPECIAL)})
-        AND regexp_full_match(rest, '{PLAIN_OBJECT}')
+        AND regexp_full_match(rest, '{PLAIN_OBJECT}') AND NOT regexp_matches(text, ':[ \\t\\r\\n]*-0')
         AND missing = quotes_in(rest) + 2 * (len(list_intersect(keys, {known})) - present)"""
     columns = {
         **{name: f"r.{name}" for name in TEXTS},

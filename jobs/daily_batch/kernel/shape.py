@@ -10,7 +10,7 @@ from daily_batch.contract import Flag, Reason
 from daily_batch.kernel.fields import ATTACHMENT_FIELDS, IMAGE_FIELDS, SOURCE_FIELDS
 
 INTEGER_ID = re.compile(rb"-?\d+")
-WHOLE_NUMBER = re.compile(rb"(\d{1,19})(?:\.0+)?")
+WHOLE_NUMBER = re.compile(rb"(-?0|\d{1,19})(?:\.0+)?")
 MAX_BIGINT = 2**63 - 1
 
 

@@ -5,6 +5,7 @@ no SparkContext, no cache: Spark Connect and Databricks serverless take the same
 """
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -147,9 +148,10 @@ def start_local() -> SparkRunner:
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise Misuse("pyspark is not installed", next_step="install makoto-daily-batch[spark]") from error
+    # Only spark-submit reads spark.pyspark.python: here the workers would be whatever python3 the PATH has.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("makoto-daily-batch").master("local[*]")
     for name, value in {
-        "spark.pyspark.python": sys.executable,
         "spark.driver.host": "localhost",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
