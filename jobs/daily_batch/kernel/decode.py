@@ -124,20 +124,23 @@ def _unzstd(stored: Buffer) -> Iterator[bytes]:
 
 
 def _collect(blocks: Iterator[bytes], stored_bytes: int, limits: Limits, scratch: Path) -> Buffer:
+    held: list[bytes] = []
     size = 0
-    with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=str(scratch)) as spool:
+    with tempfile.TemporaryFile(dir=scratch) as file:
         for block in blocks:
             size += len(block)
             if size > limits.max_object_bytes:
                 raise UnreadableError(Reason.DECOMPRESSION_BOMB, f"expands beyond {limits.max_object_bytes} bytes")
             if size > RATIO_FLOOR and size > limits.max_expansion_ratio * stored_bytes:
                 raise UnreadableError(Reason.DECOMPRESSION_BOMB, f"expands beyond {limits.max_expansion_ratio} to 1")
-            spool.write(block)
+            held.append(block)
+            if size > SPOOL_BYTES:
+                file.writelines(held)
+                held.clear()
         if size <= SPOOL_BYTES:
-            spool.seek(0)
-            return spool.read()
-        spool.flush()
-        return mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ)
+            return b"".join(held)
+        file.flush()
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _transcode(text: Buffer) -> Decoded:

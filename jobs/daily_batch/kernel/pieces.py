@@ -32,15 +32,18 @@ class Pieces:
         self.sources: list[int] = []
         self.lines: list[int] = []
         self.starts: list[int] = []
+        self.lengths: list[int] = []
         self.texts: list[bytes] = []
         for segment in segments:
             self._add(segment, [bytes(segment.decoded.text)] if whole else _lines(segment))
 
     def _add(self, segment: Segment, texts: list[bytes]) -> None:
         count = len(texts)
+        lengths = list(map(len, texts))
         self.sources += [segment.source] * count
         self.lines += range(segment.line, segment.line + count)
-        self.starts += itertools.accumulate((len(text) + 1 for text in texts[:-1]), initial=segment.start)
+        self.starts += itertools.accumulate((length + 1 for length in lengths[:-1]), initial=segment.start)
+        self.lengths += lengths
         self.texts += texts
 
     def count(self, source: int) -> int:
@@ -49,14 +52,16 @@ class Pieces:
 
     def to_table(self, *, longest: int) -> Table:
         """The columns that the fast path reads; text that is not UTF-8, or longer than `longest` bytes, is null."""
-        texts = [text if len(text) <= longest else None for text in self.texts]
+        texts: list[bytes | None] = [*self.texts]
+        if max(self.lengths, default=0) > longest:
+            texts = [text if len(text) <= longest else None for text in self.texts]
         return Table.from_pydict(
             {
                 "piece": Array(range(len(texts)), DataType.int32()),
                 "source": Array(self.sources, DataType.int32()),
                 "line": Array(self.lines, DataType.int64()),
                 "start": Array(self.starts, DataType.int64()),
-                "length": Array([len(text) for text in self.texts], DataType.int64()),
+                "length": Array(self.lengths, DataType.int64()),
                 "quotes": Array([text.count(b'"') for text in self.texts], DataType.int64()),
                 "text": Array(texts, DataType.binary()).cast(DataType.utf8()),
             }
