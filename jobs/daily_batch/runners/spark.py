@@ -30,6 +30,7 @@ from daily_batch.manifest import Manifest, read_manifest
 from daily_batch.paths import analytics_folder
 from daily_batch.plan import ColumnStatistics, DataFile, DayPlan, SourceObject
 from daily_batch.runners.outcome import Outcome, Progress
+from daily_batch.runners.spark_partitions import partition_keys
 from daily_batch.runners.spark_progress import watch_tasks
 from daily_batch.storage import Storage, spark_path
 
@@ -84,11 +85,14 @@ class SparkRunner:
         return Outcome(files=files, counts=answers.counts, seconds=seconds)
 
     def _map_and_reduce(self, manifest: Manifest, plan: DayPlan, storage: Storage) -> list[Any]:
+        from pyspark.sql.functions import col, element_at, lit
+
         with self._staged(manifest, plan, storage) as folder:
             chunks = self.spark.read.format("binaryFile").load(folder).select("content")
+            keys = partition_keys(plan.buckets + 1)
             mapped = chunks.mapInArrow(partial(map_chunks, plan=plan, storage=storage), BLOBS)
-            # Spark hashes the bucket's number, so some tasks get two: twice the tasks even that out.
-            shuffled = mapped.repartition(2 * plan.buckets, "bucket")
+            numbered = mapped.withColumn("key", element_at(lit(keys), col("bucket") + 1))
+            shuffled = numbered.repartition(len(keys), "key").drop("key")
             return _collect(shuffled.mapInArrow(partial(reduce_buckets, plan=plan, storage=storage), BLOBS), plan)
 
     def _recover(self, manifest: Manifest, wanted: Sequence[Wanted], plan: DayPlan, storage: Storage) -> list[Any]:
