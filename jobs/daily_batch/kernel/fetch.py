@@ -51,11 +51,16 @@ def _get(store: ObjectStore, item: SourceObject, plan: DayPlan, scratch: Path) -
     try:
         answer = store.get(item.key)
         found = answer.meta
-        if (found["e_tag"] or "") != item.etag or found["size"] != item.size:
+        if _bare(found["e_tag"] or "") != _bare(item.etag) or found["size"] != item.size:
             raise _changed(item, plan, "changed")
         return _spool(answer, scratch) if item.size > SPOOL_BYTES else answer.bytes().to_bytes()
     except FileNotFoundError as error:
         raise _changed(item, plan, "vanished") from error
+
+
+def _bare(etag: str) -> str:
+    # Azure's listings give the tag without the quotes that its answers have around it.
+    return etag.removeprefix("W/").strip('"')
 
 
 def _spool(answer: Any, scratch: Path) -> mmap.mmap:

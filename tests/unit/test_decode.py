@@ -1,0 +1,93 @@
+"""Decoding: compression by magic bytes, whole objects or none, bounds, byte order marks."""
+
+import bz2
+import gzip
+import random
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from daily_batch.contract import Reason
+from daily_batch.kernel import decode as module
+from daily_batch.kernel.decode import Decoded, UnreadableError, decode
+from daily_batch.plan import Limits
+
+TEXT = b"".join(b'{"n": %d, "t": "\xe3\x81\x82"}\n' % n for n in range(50_000))
+
+
+def decoded(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits | None = None) -> Decoded:
+    return decode(stored, key=key, limits=limits or Limits(), scratch=scratch)
+
+
+def reason(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits | None = None) -> Reason:
+    with pytest.raises(UnreadableError) as refused:
+        decoded(stored, scratch, key, limits)
+    return refused.value.reason
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        TEXT,
+        gzip.compress(TEXT),
+        gzip.compress(TEXT[:1000]) + gzip.compress(b"") + gzip.compress(TEXT[1000:]),
+        gzip.compress(TEXT) + b"\0" * 3000,
+        zstandard.compress(TEXT),
+        zstandard.compress(TEXT[:1000]) + zstandard.compress(TEXT[1000:]),
+    ],
+    ids=["plain", "gzip", "gzip members", "gzip padded with zeros", "zstd", "zstd frames"],
+)
+def test_the_first_bytes_say_how_an_object_is_compressed(tmp_path: Path, stored: bytes) -> None:
+    assert bytes(decoded(stored, tmp_path, key="acme/part.json").text) == TEXT
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_a_stream_cut_anywhere_is_refused_whole(tmp_path: Path, pack: object) -> None:
+    stored = pack(TEXT)  # type: ignore[operator]
+    cuts = random.Random(1).sample(range(4, len(stored)), 40)
+    assert {reason(stored[:cut], tmp_path) for cut in cuts} == {Reason.CORRUPT_COMPRESSION}
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_garbage_behind_a_stream_is_refused(tmp_path: Path, pack: object) -> None:
+    assert reason(pack(TEXT) + b"garbage!", tmp_path) is Reason.CORRUPT_COMPRESSION  # type: ignore[operator]
+
+
+def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    stored = bytearray(gzip.compress(TEXT))
+    stored[-8] ^= 1
+    assert reason(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
+
+
+@pytest.mark.parametrize("key", ["acme/a.gz", "acme/a.jsonl.GZ", "acme/a.zst", "acme/a.zstd"])
+def test_a_name_that_promises_compression_is_held_to_it(tmp_path: Path, key: str) -> None:
+    assert reason(bz2.compress(TEXT), tmp_path, key) is Reason.CORRUPT_COMPRESSION
+    assert decoded(b"", tmp_path, key).text == b""
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_a_bomb_stops_at_the_ratio_and_at_the_size(tmp_path: Path, pack: object) -> None:
+    bomb = pack(b"0" * 40_000_000)  # type: ignore[operator]
+    assert reason(bomb, tmp_path) is Reason.DECOMPRESSION_BOMB
+    patient = Limits(max_expansion_ratio=10**9, max_object_bytes=30_000_000)
+    assert reason(bomb, tmp_path, limits=patient) is Reason.DECOMPRESSION_BOMB
+
+
+def test_a_large_object_goes_through_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SPOOL_BYTES", 1000)
+    found = decoded(gzip.compress(TEXT), tmp_path).text
+    assert not isinstance(found, bytes)
+    assert found[:] == TEXT
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_text_is_read_by_its_mark_and_given_back_as_it_was(tmp_path: Path, encoding: str) -> None:
+    text = '{"content": "日本😀"}'
+    found = decoded(("\ufeff" + text).encode(encoding), tmp_path)
+    assert found.text == text.encode()
+    assert found.original(0, len(found.text)) == text.encode(encoding)
+
+
+def test_wide_text_that_does_not_decode_is_refused(tmp_path: Path) -> None:
+    assert reason("\ufeffab".encode("utf-16-le") + b"x", tmp_path) is Reason.UNSUPPORTED_ENCODING
