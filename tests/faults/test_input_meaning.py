@@ -1,0 +1,276 @@
+"""FAULTS 35 to 46: messages that mean something else than they should. Expectations are written by hand."""
+
+import itertools
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile_day import EXPORT, ROOM, line, message, raw_line, run_export, run_object, run_objects
+
+from daily_batch.errors import Misuse
+from day_runs import read_tables
+
+DAY_START, DAY_END = "2025-08-11T15:00:00Z", "2025-08-12T15:00:00Z"
+
+
+def at(*args: int) -> datetime:
+    return datetime(*args, tzinfo=UTC)  # type: ignore[arg-type,misc]
+
+
+@pytest.mark.parametrize(
+    ("sent", "instant", "flags"),
+    [
+        ("2025-08-12T01:02:03.123456789Z", at(2025, 8, 12, 1, 2, 3, 123456), []),
+        ("2025-08-12T10:02:03+09:00", at(2025, 8, 12, 1, 2, 3), []),
+        ("2025-08-12T10:02:03+0900", at(2025, 8, 12, 1, 2, 3), []),
+        ("2025-08-11T20:32:03-0430", at(2025, 8, 12, 1, 2, 3), []),
+        ("2025-08-12 01:02:03", at(2025, 8, 12, 1, 2, 3), ["naive_timestamp"]),
+        ("2025-08-12T01:02:03.5", at(2025, 8, 12, 1, 2, 3, 500000), ["naive_timestamp"]),
+        ("2025-08-12t01:02:03z", at(2025, 8, 12, 1, 2, 3), []),
+        ("2025-08-12T01:02:60Z", at(2025, 8, 12, 1, 2, 59), ["leap_second"]),
+        (1754960523, at(2025, 8, 12, 1, 2, 3), ["timestamp_format"]),
+        (1754960523123, at(2025, 8, 12, 1, 2, 3, 123000), ["timestamp_format"]),
+        (1754960523.25, at(2025, 8, 12, 1, 2, 3, 250000), ["timestamp_format"]),
+        ("1754960523", at(2025, 8, 12, 1, 2, 3), ["timestamp_format"]),
+    ],
+)
+def test_35_timestamps_are_read_or_repaired(tmp_path: Path, sent: object, instant: datetime, flags: list[str]) -> None:
+    row = run_export(tmp_path, line(timestamp=sent)).row
+    assert (row["timestamp"], row["flags"], row["hour"]) == (instant, flags, 10)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *("yesterday", "", "0000-01-01T00:00:00Z", "2025-02-30T00:00:00Z", "2025-08-12", "2025-08-12T24:00:00Z", "1e9"),
+        *("2025-08-12T01:02:03+25:00", "12-08-2025T01:02:03Z", True, [1], {"a": 1}, 10**15),
+    ],
+)
+def test_35_other_timestamps_are_rejected(tmp_path: Path, sent: object) -> None:
+    body = line(timestamp=sent)
+    outcome = run_export(tmp_path, body)
+    assert [(reject["reason"], reject["raw"]) for reject in outcome.rejects] == [("invalid_timestamp", body)]
+
+
+@pytest.mark.parametrize("sent", ["9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z", 0, "2024-08-12T01:02:03Z"])
+def test_35_far_days_are_outside_the_window(tmp_path: Path, sent: object) -> None:
+    assert run_export(tmp_path, line(timestamp=sent)).reasons == ["timestamp_outside_window"]
+
+
+def test_35_without_a_timestamp_the_file_name_tells(tmp_path: Path) -> None:
+    for sent in (..., None):
+        row = run_object(tmp_path / str(sent), line(timestamp=sent)).row
+        assert (row["timestamp"], row["flags"]) == (at(2025, 8, 12, 1, 2, 3, 500000), ["timestamp_from_path"])
+    assert run_export(tmp_path / "e", line(timestamp=...)).reasons == ["invalid_timestamp"]
+
+
+def test_35_a_naive_timestamp_is_read_in_its_zone_with_daylight_saving(tmp_path: Path) -> None:
+    # New York's clocks go back at 06:00Z on 2025-11-02: 01:30 comes twice, and the first is meant.
+    body = line(timestamp="2025-11-02T01:30:00")
+    key = "acme/exports/messages/2025/11/02/a.jsonl"
+    outcome = run_objects(
+        tmp_path, {key: body}, day=date(2025, 11, 2), timezone="America/New_York", naive_timezone="America/New_York"
+    )
+    (found,) = read_tables(tmp_path / "out", day=date(2025, 11, 2))["messages"]
+    assert outcome.receipt.records.written == 1
+    assert (found["timestamp"], found["hour"]) == (at(2025, 11, 2, 5, 30), 1)
+
+
+def test_36_a_record_at_midnight_is_kept_once_in_its_own_day(tmp_path: Path) -> None:
+    """Objects and records around both ends of the day; three runs; each record exactly once over all of them."""
+    moments = ["2025-08-11T14:59:59.999Z", DAY_START, "2025-08-12T14:59:59.999Z", DAY_END]
+    names = ["14-50-00.000Z", "14-59-59.999Z", "15-00-00.000Z", "15-10-00.000Z"]
+    objects, expected = {}, {}
+    for number, ((folder, name), moment) in enumerate(
+        itertools.product(itertools.product(("2025/08/11", "2025/08/12"), names), moments)
+    ):
+        body = line(message_id=f"m{number}", timestamp=moment)
+        objects[f"{ROOM}/{folder}/{name}-m{number}.json"] = body
+        expected[f"m{number}"] = moment
+    objects[f"{ROOM}/2025/08/11/14-55-00.000Z-bad.json"] = b"not json"
+    days = {11: ("", DAY_START), 12: (DAY_START, DAY_END), 13: (DAY_END, "9")}
+    kept: list[str] = []
+    rejected: list[bytes] = []
+    for number, (first, end) in days.items():
+        day = date(2025, 8, number)
+        outcome = run_objects(tmp_path, objects, day=day)
+        assert outcome.receipt.records.seen == outcome.receipt.objects.listed
+        tables = read_tables(tmp_path / "out", day=day)
+        for row in tables["messages"]:
+            assert first <= expected[row["message_id"]] < end
+            kept.append(row["message_id"])
+        rejected += [reject["raw"] for reject in tables["rejects"]]
+    assert len(kept) == len(set(kept))
+    assert len(kept) + len(rejected) == len(objects)
+    # A body a day away from its object's name is nobody's but the owner's to reject; the text that is no JSON likewise.
+    assert rejected.count(b"not json") == 1
+
+
+def test_37_which_id_is_taken(tmp_path: Path) -> None:
+    cases = {
+        "a": (raw_line('"id": "b"', message_id="a"), "a", ["message_id_conflict"], '{"id":"b"}'),
+        "b": (raw_line('"id": "b"', message_id=...), "b", ["message_id_from_alias"], None),
+        "c": (raw_line('"id": "c"', message_id="c"), "c", [], None),
+        "12": (line(message_id=12), "12", ["numeric_id"], None),
+        "d": (raw_line('"id": ["x"]', message_id="d"), "d", [], '{"id":["x"]}'),
+    }
+    for name, (body, wanted, flags, extras) in cases.items():
+        row = run_export(tmp_path / name, body).row
+        assert (row["message_id"], row["flags"], row["extras"]) == (wanted, flags, extras)
+    for name, body in {
+        "list": line(message_id=["a"]),
+        "none": line(message_id=...),
+        "empty": line(message_id=""),
+    }.items():
+        assert run_export(tmp_path / name, body).reasons == ["invalid_id"]
+    assert run_export(tmp_path / "long", line(message_id="x" * 513)).reasons == ["invalid_id"]
+    assert run_export(tmp_path / "fits", line(message_id="日" * 512)).row["message_id"] == "日" * 512
+
+
+def test_37_the_path_stands_in_for_ids_that_a_body_lacks(tmp_path: Path) -> None:
+    row = run_object(tmp_path, line(message_id=..., user_id=..., room_id=...), name="01-02-03Z-from-path").row
+    assert (row["message_id"], row["user_id"], row["room_id"]) == ("from-path", "u1", "r1")
+    assert row["flags"] == ["message_id_from_path", "room_id_from_path", "user_id_from_path"]
+
+
+def test_37_a_room_may_come_as_chat_id(tmp_path: Path) -> None:
+    row = run_export(tmp_path / "alias", raw_line('"chat_id": "c1"', room_id=...)).row
+    assert (row["room_id"], row["flags"], row["extras"]) == ("c1", ["room_id_from_alias"], None)
+    row = run_export(tmp_path / "both", raw_line('"chat_id": "c1"')).row
+    assert (row["room_id"], row["flags"], row["extras"]) == ("r1", ["room_conflict"], '{"chat_id":"c1"}')
+
+
+def test_38_one_bad_field_loses_nothing_else(tmp_path: Path) -> None:
+    body = line(role=7, content={"a": 1}, attachments="x", agent_info=[1], context=3)
+    row = run_export(tmp_path, body).row
+    assert (row["role"], row["content"], row["attachments"], row["message_id"]) == (None, None, None, "m1")
+    assert row["flags"] == ["null_content", "unknown_role", "wrong_type"]
+    assert json.loads(row["extras"]) == {
+        "role": 7, "content": {"a": 1}, "attachments": "x", "agent_info": [1], "context": 3
+    }  # fmt: skip
+
+
+def test_38_one_bad_element_leaves_the_good_ones(tmp_path: Path) -> None:
+    sent = [3, {"url": "a", "size": 5}, {"url": 1, "name": "n"}, {"url": "b", "new": True}]
+    row = run_export(tmp_path, line(attachments=sent)).row
+    none = {"type": None, "url": None, "thumbnail": None, "name": None, "size": None}
+    assert row["attachments"] == [{**none, "url": "a", "size": 5}, {**none, "name": "n"}, {**none, "url": "b"}]
+    assert (row["attachment_count"], row["has_attachments"], row["flags"]) == (3, True, ["bad_element"])
+    assert json.loads(row["extras"]) == {"attachments": sent}
+
+
+def test_38_aliases_of_arrays(tmp_path: Path) -> None:
+    body = line(images=[{"url": "i"}], context={"rag_sources": [{"title": "t", "content": "c", "score": 0.5}]})
+    row = run_export(tmp_path, body).row
+    assert row["generated_images"][0]["url"] == "i"
+    assert row["rag_sources"] == [{"title": "t", "source": None, "text": "c", "score": 0.5}]
+    assert (row["flags"], row["extras"]) == (["aliased_field"], None)
+
+
+def test_39_same_key_same_body_is_one_row(tmp_path: Path) -> None:
+    reordered = json.dumps(dict(reversed(message().items())), indent=1).encode()
+    outcome = run_export(tmp_path, line(), line() + b"\n" + reordered)
+    assert (outcome.receipt.records.duplicates, outcome.rejects) == (2, [])
+    assert outcome.row["source_key"] == f"{EXPORT}/part-1.jsonl"
+
+
+def test_39_of_different_bodies_the_latest_wins_whatever_the_order(tmp_path: Path) -> None:
+    versions = [line(content=f"v{n}", timestamp=f"2025-08-12T01:00:0{n}Z") for n in range(3)]
+    for number, order in enumerate(itertools.permutations(versions)):
+        outcome = run_export(tmp_path / str(number), *order, buckets=1 + number % 3)
+        assert outcome.row["content"] == "v2"
+        assert sorted(reject["raw"] for reject in outcome.rejects) == versions[:2]
+        assert outcome.reasons == ["superseded", "superseded"]
+        assert outcome.receipt.records.superseded == 2
+
+
+def test_39_a_loser_that_comes_twice_is_rejected_once(tmp_path: Path) -> None:
+    old = line(content="old", timestamp="2025-08-12T01:00:00Z")
+    outcome = run_export(tmp_path, b"\n".join([old, old, line()]))
+    records = outcome.receipt.records
+    assert (records.written, records.superseded, records.duplicates) == (1, 1, 1)
+
+
+def test_40_unknown_fields_go_to_extras_whatever_their_type_is_today(tmp_path: Path) -> None:
+    for number, value in enumerate([1, "1", None, [1, {"a": None}], {"b": 1.50}]):
+        row = run_export(tmp_path / str(number), line(new_field=value)).row
+        assert json.loads(row["extras"]) == {"new_field": value}
+        assert row["flags"] == []
+
+
+def test_40_the_same_output_takes_a_field_that_changes_its_type(tmp_path: Path) -> None:
+    for value in (1, "text", {"a": 1}):
+        assert run_export(tmp_path, line(new_field=value)).receipt.status == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("fields", "role", "content", "flags"),
+    [
+        ({"content": None}, "user", None, ["null_content"]),
+        ({"content": ...}, "user", None, ["null_content"]),
+        ({"content": ""}, "user", "", ["empty_content"]),
+        ({"role": "Tool"}, "tool", "hi", ["role_case", "unknown_role"]),
+        ({"role": "SYSTEM"}, "system", "hi", ["role_case"]),
+        ({"role": ...}, None, "hi", ["unknown_role"]),
+    ],
+)
+def test_41_odd_contents_and_roles_are_kept(
+    tmp_path: Path, fields: dict[str, Any], role: str | None, content: str | None, flags: list[str]
+) -> None:
+    row = run_export(tmp_path, line(**fields)).row
+    assert (row["role"], row["content"], row["flags"]) == (role, content, flags)
+    assert row["message_length"] == len(content or "")
+
+
+@pytest.mark.parametrize(
+    "tenant", ["..", "a/b", "%2e%2e", "a\\b", "a\0", "", "a" * 300, "*", "{a,b}", "[a]", "\u0430cme", "acme\n", "-a"]
+)
+def test_42_a_tenant_that_is_no_plain_name_is_refused_before_any_io(tmp_path: Path, tenant: str) -> None:
+    output = tmp_path / "out"
+    with pytest.raises(Misuse, match="is not allowed"):
+        run_objects(tmp_path, {}, tenant=tenant)
+    assert not output.exists()
+
+
+def test_43_acme_never_sees_acme_2(tmp_path: Path) -> None:
+    outcome = run_objects(
+        tmp_path,
+        {
+            f"{ROOM}/2025/08/12/01-02-03Z-m1.json": line(),
+            "acme-2/chat/u1/r1/messages/2025/08/12/01-02-03Z-m2.json": line(message_id="m2"),
+            "acme-2/exports/messages/2025/08/12/a.jsonl": line(message_id="m3"),
+        },
+    )
+    assert outcome.row["message_id"] == "m1"
+
+
+def test_44_a_body_that_names_another_tenant_user_or_room_does_not_win(tmp_path: Path) -> None:
+    row = run_object(tmp_path, line(tenant_id="globex", user_id="eve", room_id="other")).row
+    assert (row["user_id"], row["room_id"]) == ("u1", "r1")
+    assert row["flags"] == ["room_conflict", "tenant_conflict", "user_conflict"]
+    assert json.loads(row["extras"]) == {"tenant_id": "globex", "user_id": "eve", "room_id": "other"}
+
+
+def test_45_strange_names_in_a_path_are_read_exactly(tmp_path: Path) -> None:
+    names = ["_bob", ".carol", "a=b", "山田 太郎", "x#y", "50%off", "it's", 'quo"te', "year=2025", "%2F"]
+    objects = {
+        f"acme/chat/{user}/{user}/messages/2025/08/12/01-02-03.000Z-{user}.json": line(
+            message_id=..., user_id=..., room_id=...
+        )
+        for user in names
+    }
+    outcome = run_objects(tmp_path, objects)
+    assert sorted(row["user_id"] for row in outcome.rows) == sorted(names)
+    assert sorted(row["source_key"] for row in outcome.rows) == sorted(objects)
+    assert all(row["user_id"] == row["room_id"] == row["message_id"] for row in outcome.rows)
+
+
+def test_46_a_quote_is_data_wherever_it_is(tmp_path: Path) -> None:
+    nasty = "'; DROP TABLE rows; --\" \\ %s $1"
+    for fmt in ("delta", "parquet"):
+        body = line(message_id=nasty, room_id=nasty, user_id=nasty, role=nasty, content=nasty)
+        outcome = run_export(tmp_path, body, output=f"out {fmt} it's", table_format=fmt)
+        row = outcome.row
+        assert [row[name] for name in ("message_id", "room_id", "user_id", "content")] == [nasty] * 4

@@ -1,0 +1,117 @@
+"""JSON texts that are nearly right: what a lenient reader would take for something else."""
+
+from hypothesis import strategies as st
+
+# Texts as JSON writes them: quotes and brackets inside, escapes of them, what looks like another type.
+TEXTS = st.sampled_from(
+    [
+        *('"x"', '""', '"a b"', '"\\u0022"', '"\\"q\\""', '"12"', '"true"', '"null"', '"NaN"', '"{}"', '"[1]"', '"あ"'),
+        *('"\\ud83d\\ude00"', '"\\ud800"', '"\\u0000"', '", }"', '",]"', '"\\\\"', '"\\u0001"', '"\\u0031"', '"\\n"'),
+        *('"2025-08-12T01:02:03Z"', '"2025-08-12T01:02:03.5"', '"user"', '"User"', '"r1"', '"m1"', '"u1"', '"é"'),
+    ]
+)
+NUMBERS = st.sampled_from(
+    [
+        *("1", "0", "-1", "-0", "12345", "1.5", "1.50", "1e3", "1E400", "1.0", "0.0", "-0.0", "1e-5"),
+        *("123456789012345678901234567890", "9223372036854775807", "9223372036854775808", "999999999999999999"),
+        *("1754966165", "1754966165123"),
+    ]
+)
+WRONG = st.sampled_from(["NaN", "Infinity", "-Infinity", "nan", "tru", "01", "+1", "'x'", ".5", "1.", ""])
+PLAIN = st.sampled_from(["null", "true", "false", "{}", "[]"])
+SPACE = st.sampled_from(["", "", "", " ", "  ", "\t"])
+ENDS = st.sampled_from(["", "", "", "", "", "", ",", ", "])
+
+
+def _joined(parts: st.SearchStrategy[list[str]], left: str, right: str) -> st.SearchStrategy[str]:
+    return st.builds(
+        lambda inner, end, gap: left + gap + ("," + gap).join(inner) + end + gap + right, parts, ENDS, SPACE
+    )
+
+
+def _pairs(keys: st.SearchStrategy[str], values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.builds(lambda key, gap, value: f"{key}:{gap}{value}", keys, SPACE, values)
+
+
+VALUES = st.recursive(
+    st.one_of(TEXTS, TEXTS, NUMBERS, PLAIN, WRONG),
+    lambda inner: st.one_of(
+        _joined(st.lists(inner, max_size=3), "[", "]"), _joined(st.lists(_pairs(TEXTS, inner), max_size=3), "{", "}")
+    ),
+    max_leaves=6,
+)
+
+
+def _mostly(usual: st.SearchStrategy[str], odd: st.SearchStrategy[str] = VALUES) -> st.SearchStrategy[str]:
+    return st.integers(0, 9).flatmap(lambda roll: odd if roll == 0 else usual)
+
+
+def _members(fields: dict[str, st.SearchStrategy[str]], *, often: int) -> st.SearchStrategy[list[str]]:
+    """Some of the fields, in an order of their own; now and then one twice, or one that nobody listed."""
+    chosen = st.lists(st.sampled_from([*fields, *fields, "x", "content", "size"]), unique=often > 1, max_size=often * 4)
+    return chosen.flatmap(
+        lambda names: st.tuples(
+            *(_pairs(st.just(f'"{name}"'), _mostly(fields.get(name, VALUES))) for name in names)
+        ).map(list)
+    )
+
+
+def _array(**fields: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    element = _joined(_members(fields, often=2), "{", "}")
+    return _joined(st.lists(_mostly(element), max_size=3), "[", "]")
+
+
+ATTACHMENTS = _array(type=TEXTS, url=TEXTS, thumbnail=TEXTS, name=TEXTS, size=NUMBERS)
+IMAGES = _array(url=TEXTS, prompt=TEXTS, size=TEXTS)
+SOURCES = _array(title=TEXTS, source=TEXTS, text=TEXTS, score=NUMBERS)
+AGENT = _joined(_members({"mode": TEXTS, "execution_time_ms": NUMBERS, "tokens_used": NUMBERS}, often=2), "{", "}")
+CONTEXT = _joined(_members({"rag_sources": SOURCES, "crawl_sources": SOURCES}, often=1), "{", "}")
+
+USUAL = {
+    "message_id": st.integers(0, 50).map(lambda n: f'"m{n}"'),
+    "user_id": st.integers(0, 3).map(lambda n: f'"u{n}"'),
+    "room_id": st.integers(0, 3).map(lambda n: f'"r{n}"'),
+    "timestamp": st.integers(10, 59).map(lambda n: f'"2025-08-12T01:{n}:03.250Z"'),
+    "role": st.sampled_from(['"user"', '"assistant"']),
+    "content": TEXTS,
+}
+OPTIONAL = {
+    "id": TEXTS,
+    "chat_id": TEXTS,
+    "agent_info": AGENT,
+    "attachments": ATTACHMENTS,
+    "generated_images": IMAGES,
+    "images": IMAGES,
+    "context": CONTEXT,
+    "crawl_sources": SOURCES,
+    "tenant_id": TEXTS,
+    "x": VALUES,
+    "client": VALUES,
+    "room\\u005fid": TEXTS,
+    "content ": TEXTS,
+}
+
+
+@st.composite
+def records(draw: st.DrawFn) -> str:
+    """One record's text: as specified, drifted, or broken."""
+    members = [draw(_pairs(st.just(f'"{name}"'), _mostly(value))) for name, value in USUAL.items()]
+    for name in draw(st.lists(st.sampled_from(sorted(OPTIONAL)), max_size=3)):
+        members.append(draw(_pairs(st.just(f'"{name}"'), OPTIONAL[name])))
+    if draw(st.integers(0, 9)) == 0:
+        members = draw(st.permutations(members))
+    if draw(st.integers(0, 14)) == 0:
+        members.append(draw(_pairs(st.sampled_from(['"content"', '"message_id"', '"x"']), VALUES)))
+    if draw(st.integers(0, 9)) == 0:
+        del members[draw(st.integers(0, len(members) - 1))]
+    gap = draw(SPACE)
+    text = "{" + gap + ("," + gap).join(members) + draw(ENDS) + "}"
+    return draw(_damaged(text))
+
+
+def _damaged(text: str) -> st.SearchStrategy[str]:
+    cut = st.integers(0, len(text)).map(lambda end: text[:end])
+    marks = st.sampled_from(['"', ",", "}", "{", "[", "\\", "\x01", " ", ":", "\n", "\ufeff"])
+    put = st.builds(lambda at, mark: text[:at] + mark + text[at:], st.integers(0, len(text)), marks)
+    behind = st.sampled_from([" x", "}", ",", "{}", "[]", " ", "\r"]).map(lambda tail: text + tail)
+    return st.integers(0, 19).flatmap(lambda roll: [cut, put, behind][roll] if roll < 3 else st.just(text))
