@@ -10,6 +10,7 @@ from pathlib import Path
 from daily_batch.contract import TABLES, Table
 from daily_batch.days import day_window, to_us, utc_folders
 from daily_batch.errors import Changed, Terminal
+from daily_batch.failures import explain_failure
 from daily_batch.manifest import Manifest, take
 from daily_batch.paths import analytics_folder, export_folder
 from daily_batch.plan import DataFile, DayPlan
@@ -40,6 +41,18 @@ def run_day(
         Retryable: trying again can help; readers see what they saw before.
         Terminal: it cannot: denied, missing, or sums that do not hold; readers see what they saw before.
     """
+    try:
+        return _run_day(request, settings, runner, run_id=run_id, now=now, progress=progress)
+    except Exception as error:
+        failure = explain_failure(error, tenant=request.tenant, day=request.day.isoformat())
+        if failure is None or failure is error:
+            raise
+        raise failure from error
+
+
+def _run_day(
+    request: Request, settings: Settings, runner: Runner, *, run_id: str, now: datetime, progress: Progress
+) -> Receipt:
     started = time.perf_counter()
     storage = Storage(input=request.input, output=request.output, options=settings.storage_options)
     seen = _observe(request, storage)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile_day import EXPORT, ROOM, line, message, raw_line, run_export, run_object, run_objects
 
 from daily_batch.errors import Misuse
 from day_runs import read_tables
+from hostile_day import EXPORT, ROOM, line, message, raw_line, run_export, run_object, run_objects
 
 DAY_START, DAY_END = "2025-08-11T15:00:00Z", "2025-08-12T15:00:00Z"
 

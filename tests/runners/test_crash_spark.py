@@ -43,8 +43,7 @@ def test_a_task_whose_worker_is_killed_is_tried_again_and_counts_once(source: Pa
     assert named < written
 
 
-@pytest.mark.parametrize("table_format", ["delta", "parquet"])
-@pytest.mark.parametrize("moment", ["mapping", "writing"])
+@pytest.mark.parametrize(("moment", "table_format"), [("mapping", "delta"), ("writing", "parquet")])
 def test_a_killed_driver_is_repaired_by_the_next_run(
     spark: Any, source: Path, table_format: str, moment: str, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 
 from daily_batch.contract import MESSAGES, REJECTS
 from daily_batch.errors import BatchError, Changed, Misuse, Retryable, Terminal, describe_unexpected
+from daily_batch.failures import explain_failure
 from daily_batch.kernel.clean import PARTIALS, clean_bucket, combine, write_rejects
 from daily_batch.kernel.counts import Counts, add_counts
 from daily_batch.kernel.intake import take_in
@@ -174,7 +175,8 @@ def _guarded(task: Task) -> Task:
         except BatchError:
             raise
         except Exception as error:
-            raise RuntimeError(describe_unexpected(error)) from None
+            known = explain_failure(error, tenant=plan.tenant, day=plan.date)
+            raise known or RuntimeError(describe_unexpected(error)) from None
 
     return guarded
 
@@ -281,10 +283,10 @@ def _explain(error: Exception, plan: DayPlan) -> BatchError:
     for kind in (Changed, Retryable, Terminal):
         marker = f"{kind.__name__}: "
         if marker in text:
-            what = text.split(marker, 1)[1].splitlines()[0].partition(": ")[2] or "a task failed"
-            return kind(
-                what.partition(". Next step:")[0], next_step="run the day again", tenant=plan.tenant, day=plan.date
-            )
+            told = text.split(marker, 1)[1].splitlines()[0].partition(": ")[2] or "a task failed"
+            what, _, step = told.partition(". Next step: ")
+            step = step.removesuffix(".") or "run the day again"
+            return kind(what, next_step=step, tenant=plan.tenant, day=plan.date)
     # What _guarded says of an unexpected error is safe to repeat.
     _, found, place = text.partition("RuntimeError: ")
     cause = place.splitlines()[0] if found else type(error).__name__
