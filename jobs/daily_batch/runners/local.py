@@ -15,6 +15,7 @@ from daily_batch.kernel.recover import read_wanted, recover
 from daily_batch.manifest import Manifest, read_manifest
 from daily_batch.plan import DayPlan, SourceObject
 from daily_batch.runners.outcome import Outcome, Progress
+from daily_batch.runners.scratch import make_folder
 from daily_batch.storage import Storage
 
 
@@ -32,11 +33,11 @@ class LocalRunner:
         with ThreadPoolExecutor(self.workers) as pool:
 
             def take(chunk: tuple[int, list[SourceObject]]) -> Taken:
-                folder = _make(scratch / f"chunk-{chunk[0]}")
+                folder = make_folder(scratch / f"chunk-{chunk[0]}")
                 return take_in(chunk[1], store=source, plan=plan, scratch=folder)
 
             def clean(bucket: int) -> Cleaned:
-                folder = _make(scratch / f"bucket-{bucket}")
+                folder = make_folder(scratch / f"bucket-{bucket}")
                 return clean_bucket(bucket, runs[bucket], plan=plan, output=output, scratch=folder)
 
             taken = []
@@ -69,9 +70,4 @@ def _recover_wanted(
         return ()
     keys = {place.source_key for place in wanted}
     objects = [item for _, chunk in read_manifest(manifest.files) for item in chunk if item.key in keys]
-    return recover(objects, wanted, store=storage.open_input(), plan=plan, scratch=_make(scratch / "wanted"))
-
-
-def _make(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return recover(objects, wanted, store=storage.open_input(), plan=plan, scratch=make_folder(scratch / "wanted"))

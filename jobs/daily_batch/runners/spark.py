@@ -6,40 +6,35 @@ no SparkContext, no cache: Spark Connect and Databricks serverless take the same
 
 import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import partial, wraps
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+from typing import TYPE_CHECKING, Any
 
 from daily_batch.contract import MESSAGES, REJECTS
-from daily_batch.errors import BatchError, Changed, Misuse, Retryable, Terminal, describe_unexpected
-from daily_batch.failures import explain_failure
-from daily_batch.kernel.clean import PARTIALS, clean_bucket, combine, write_rejects
+from daily_batch.errors import BatchError, Changed, Misuse, Retryable, Terminal
+from daily_batch.kernel.clean import PARTIALS, combine
 from daily_batch.kernel.counts import Counts, add_counts
-from daily_batch.kernel.intake import take_in
-from daily_batch.kernel.recover import Wanted, read_wanted, recover
+from daily_batch.kernel.recover import Wanted, read_wanted
 from daily_batch.manifest import Manifest, read_manifest
 from daily_batch.paths import analytics_folder
-from daily_batch.plan import ColumnStatistics, DataFile, DayPlan, SourceObject
+from daily_batch.plan import DataFile, DayPlan
 from daily_batch.runners.outcome import Outcome, Progress
+from daily_batch.runners.scratch import make_folder
+from daily_batch.runners.spark_blobs import BLOBS, load_files
 from daily_batch.runners.spark_partitions import partition_keys
 from daily_batch.runners.spark_progress import watch_tasks
+from daily_batch.runners.spark_tasks import map_chunks, recover_chunks, reduce_buckets
 from daily_batch.storage import Storage, spark_path
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-BLOBS = "kind string, bucket int, blob binary"
-BLOB_SCHEMA = pa.schema([("kind", pa.string()), ("bucket", pa.int32()), ("blob", pa.binary())])
 CONF = {
     # One blob a batch: each may have megabytes, and a batch is in memory several times.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1",
@@ -47,15 +42,6 @@ CONF = {
     "spark.sql.files.openCostInBytes": str(128 * 2**20),
     "spark.sql.files.maxPartitionBytes": str(128 * 2**20),
 }
-
-Blobs = Iterator[pa.RecordBatch]
-
-
-class Task(Protocol):
-    """What a worker does with its partition."""
-
-    def __call__(self, batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
-        """Take blobs, give blobs."""
 
 
 @dataclass(frozen=True)
@@ -165,85 +151,6 @@ def start_local() -> SparkRunner:
     return SparkRunner(builder.getOrCreate())
 
 
-def _guarded(task: Task) -> Task:
-    """Keep the text of an unexpected error on the worker out of Spark's logs: it may quote a message."""
-
-    @wraps(task)
-    def guarded(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
-        try:
-            yield from task(batches, plan=plan, storage=storage)
-        except BatchError:
-            raise
-        except Exception as error:
-            known = explain_failure(error, tenant=plan.tenant, day=plan.date)
-            raise known or RuntimeError(describe_unexpected(error)) from None
-
-    return guarded
-
-
-@_guarded
-def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
-    """On a worker: the manifest's chunks (column `content`) to blobs of rows by bucket, rejects and counts."""
-    store = storage.open_input()
-    with _scratch() as scratch:
-        for number, content in enumerate(_column(batches, "content")):
-            folder = _make(scratch / str(number))
-            chunk = folder / "chunk.parquet"
-            chunk.write_bytes(content)
-            for _, objects in read_manifest([chunk]):
-                taken = take_in(objects, store=store, plan=plan, scratch=folder)
-                for bucket, path in taken.runs:
-                    yield _blob("rows", bucket, path.read_bytes())
-                for path in taken.rejects:
-                    yield _blob("rejects", plan.buckets, path.read_bytes())
-                counts = {"counts": taken.counts.to_dict(), "ended": time.time()}
-                yield _blob("counts", plan.buckets, json.dumps(counts).encode())
-            shutil.rmtree(folder)
-
-
-@_guarded
-def reduce_buckets(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
-    """On a worker: the blobs of whole buckets to published-to-be files, partial aggregates and counts."""
-    with _scratch() as scratch:
-        parts: dict[tuple[str, int], list[Path]] = defaultdict(list)
-        for batch in batches:
-            for row in batch.to_pylist():
-                if row["kind"] == "counts":
-                    yield _blob("counts", row["bucket"], row["blob"])
-                    continue
-                known = parts[row["kind"], row["bucket"]]
-                known.append(_make(scratch / f"{row['kind']}-{row['bucket']}") / f"{len(known)}.parquet")
-                known[-1].write_bytes(row["blob"])
-        output = storage.open_output()
-        for (kind, bucket), paths in parts.items():
-            folder = paths[0].parent
-            if kind == "rejects":
-                files = write_rejects(paths, name="map", plan=plan, output=output, scratch=folder)
-                yield _blob(REJECTS.name, bucket, _dump_files(files))
-                continue
-            cleaned = clean_bucket(bucket, paths, plan=plan, output=output, scratch=folder)
-            yield _blob(MESSAGES.name, bucket, _dump_files(cleaned.files))
-            yield _blob("counts", bucket, json.dumps({"counts": cleaned.counts.to_dict()}).encode())
-            for name, path in {**cleaned.partials, "wanted": cleaned.wanted}.items():
-                yield _blob(name, bucket, path.read_bytes())
-            shutil.rmtree(folder)
-
-
-@_guarded
-def recover_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
-    """On a worker: objects with the places wanted of them (JSON in column `content`) to a file of rejects."""
-    with _scratch() as scratch:
-        for number, content in enumerate(_column(batches, "content")):
-            pairs = json.loads(content)
-            objects = [SourceObject(*item) for item, _ in pairs]
-            wanted = [Wanted(*place) for _, places in pairs for place in places]
-            folder = _make(scratch / str(number))
-            parts = recover(objects, wanted, store=storage.open_input(), plan=plan, scratch=folder)
-            output = storage.open_output()
-            files = write_rejects(parts, name="wanted", plan=plan, output=output, scratch=folder)
-            yield _blob(REJECTS.name, plan.buckets, _dump_files(files))
-
-
 class _Answers:
     """What the workers answered: files, counts, and blobs laid down in the driver's scratch."""
 
@@ -259,9 +166,9 @@ class _Answers:
                 found.append(Counts.from_dict(answer["counts"]))
                 self.moments += [answer["ended"]] if "ended" in answer else []
             elif kind in (MESSAGES.name, REJECTS.name):
-                self._files[kind] += _load_files(blob)
+                self._files[kind] += load_files(blob)
             else:
-                path = _make(scratch / kind) / f"{row['bucket']}.parquet"
+                path = make_folder(scratch / kind) / f"{row['bucket']}.parquet"
                 path.write_bytes(blob)
                 self.paths[kind].append(path)
         self.counts = add_counts(found)
@@ -296,34 +203,3 @@ def _explain(error: Exception, plan: DayPlan) -> BatchError:
         tenant=plan.tenant,
         day=plan.date,
     )
-
-
-def _blob(kind: str, bucket: int, blob: bytes) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([{"kind": kind, "bucket": bucket, "blob": blob}], schema=BLOB_SCHEMA)
-
-
-def _column(batches: Blobs, name: str) -> Iterator[bytes]:
-    for batch in batches:
-        yield from batch.column(name).to_pylist()
-
-
-def _dump_files(files: Sequence[DataFile]) -> bytes:
-    return json.dumps([asdict(file) for file in files]).encode()
-
-
-def _load_files(blob: bytes) -> list[DataFile]:
-    return [
-        DataFile(**{**file, "statistics": {name: ColumnStatistics(**s) for name, s in file["statistics"].items()}})
-        for file in json.loads(blob)
-    ]
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="makoto-") as folder:
-        yield Path(folder)
-
-
-def _make(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
