@@ -2,27 +2,23 @@
 
 import tempfile
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
-from daily_batch.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY, Table
+from daily_batch.contract import TABLES
 from daily_batch.days import day_window, to_us, utc_folders
 from daily_batch.errors import Changed, Terminal
 from daily_batch.failures import explain_failure
 from daily_batch.manifest import Manifest, take
-from daily_batch.paths import analytics_folder, export_folder
+from daily_batch.paths import export_folder
 from daily_batch.plan import DayPlan
-from daily_batch.publish import delta, parquet
-from daily_batch.publish.delta_log import Seen
+from daily_batch.publish.day import DayPublisher
 from daily_batch.receipt import Objects, Receipt, Records, TableCounts, check_sums, decide_status, receipt_key, to_json
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Outcome, Progress, Runner
 from daily_batch.settings import Settings
-from daily_batch.storage import Storage, delta_location
+from daily_batch.storage import Storage
 
 # A chunk is a task's work: some seconds of it, so that a task that fails costs little.
 CHUNK_BYTES = 16 * 2**20
@@ -30,8 +26,6 @@ CHUNK_OBJECTS = 4_000
 LISTING_CONCURRENCY = 64
 # Text is some five times what gzip and zstd leave of it.
 EXPANSION = 5
-# Evidence first, then the rows, then what is derived from them: a run that dies between two is repaired by the next.
-ORDER = ((REJECTS,), (MESSAGES,), (ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY))
 # What changes under a run is listed again so often before it is given up.
 LISTINGS = 3
 
@@ -59,7 +53,7 @@ def _run_day(
 ) -> Receipt:
     started = time.perf_counter()
     storage = Storage(input=request.input, output=request.output, options=settings.storage_options)
-    seen = _observe(request, storage)
+    publisher = DayPublisher.observe(request, storage)
     for listing in range(1, LISTINGS + 1):
         with tempfile.TemporaryDirectory(prefix=f"makoto-{request.tenant}-{request.day}-") as scratch:
             try:
@@ -75,16 +69,12 @@ def _run_day(
     check_sums(receipt)
     _check_rejects(receipt, settings.max_reject_ratio)
     begun = time.perf_counter()
-    tables = {}
-    with ThreadPoolExecutor(len(TABLES)) as pool:
-        for step in ORDER:
-            publish = partial(_publish, outcome, request=request, storage=storage, receipt=receipt, seen=seen)
-            for table, counts in zip(step, pool.map(publish, step), strict=True):
-                tables[table.name] = counts
-                progress(f"published {table.name}", counts.rows, 0, "rows")
+    metadata = {name: str(count) for name, count in asdict(receipt.records).items()}
+    published = publisher.publish(outcome.files, run_id=run_id, metadata=metadata, progress=progress)
     ended = time.perf_counter()
     seconds = {"manifest": listed, **outcome.seconds, "publish": ended - begun, "total": ended - started}
     seconds = {name: round(spent, 3) for name, spent in seconds.items()}
+    tables = {name: TableCounts(**asdict(table)) for name, table in published.items()}
     receipt = replace(receipt, tables=tables, seconds=seconds)
     check_sums(receipt)
     storage.open_output().put(receipt_key(request.tenant, request.day, run_id), to_json(receipt).encode())
@@ -135,61 +125,6 @@ def _list(
         progress=lambda objects: progress("manifest", objects, 0, "objects"),
     )
     return manifest, time.perf_counter() - started
-
-
-def _observe(request: Request, storage: Storage) -> Mapping[str, Seen]:
-    """What each Delta table holds of the day before the run, so that a run that came between is noticed."""
-    if request.table_format == "parquet":
-        return {}
-
-    def observe(table: Table) -> Seen:
-        location, options = _delta_table(table, request, storage)
-        return delta.observe_day(
-            table=table, location=location, storage_options=options, day=request.day, tenant=request.tenant
-        )
-
-    with ThreadPoolExecutor(len(TABLES)) as pool:
-        return dict(zip((table.name for table in TABLES), pool.map(observe, TABLES), strict=True))
-
-
-def _delta_table(table: Table, request: Request, storage: Storage) -> tuple[str, dict[str, str]]:
-    folder = request.output.child(f"{analytics_folder(request.tenant)}/{table.name}")
-    return delta_location(folder, storage.options)
-
-
-def _publish(
-    outcome: Outcome,
-    table: Table,
-    *,
-    request: Request,
-    storage: Storage,
-    receipt: Receipt,
-    seen: Mapping[str, Seen],
-) -> TableCounts:
-    files = outcome.files[table.name]
-    if request.table_format == "parquet":
-        published = parquet.publish_day(
-            store=storage.open_output(),
-            table_folder=f"{analytics_folder(request.tenant)}/{table.name}",
-            day=request.day,
-            files=files,
-            run_id=receipt.run_id,
-            tenant=request.tenant,
-        )
-    else:
-        location, options = _delta_table(table, request, storage)
-        published = delta.publish_table(
-            table=table,
-            location=location,
-            storage_options=options,
-            day=request.day,
-            files=files,
-            run_id=receipt.run_id,
-            metadata={name: str(count) for name, count in asdict(receipt.records).items()},
-            tenant=request.tenant,
-            seen=seen[table.name],
-        )
-    return TableCounts(rows=published.rows, files=published.files, bytes=published.bytes, version=published.version)
 
 
 def _account(request: Request, manifest: Manifest, outcome: Outcome, *, run_id: str, runner: str) -> Receipt:

@@ -1,0 +1,97 @@
+"""Publish a day's tables, Delta or Parquet, in the order in which a run that dies between two does no harm."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from daily_batch.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY, Table
+from daily_batch.paths import analytics_folder
+from daily_batch.plan import DataFile
+from daily_batch.publish import delta, parquet
+from daily_batch.publish.delta_log import Seen
+from daily_batch.publish.outcome import Published
+from daily_batch.request import Request
+from daily_batch.storage import Storage, delta_location
+
+# Evidence first, then the rows, then what is derived from them: a run that dies between two is repaired by the next.
+ORDER = ((REJECTS,), (MESSAGES,), (ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayPublisher:
+    """Publishes one tenant-day; `seen` is what each Delta table held of the day before the run."""
+
+    request: Request
+    storage: Storage
+    seen: Mapping[str, Seen]
+
+    @classmethod
+    def observe(cls, request: Request, storage: Storage) -> "DayPublisher":
+        """Look at the tables before a run begins, so that another run that comes between is noticed."""
+        if request.table_format == "parquet":
+            return cls(request=request, storage=storage, seen={})
+
+        def look(table: Table) -> Seen:
+            location, options = _delta_table(table, request, storage)
+            return delta.observe_day(
+                table=table, location=location, storage_options=options, day=request.day, tenant=request.tenant
+            )
+
+        with ThreadPoolExecutor(len(TABLES)) as pool:
+            seen = dict(zip((table.name for table in TABLES), pool.map(look, TABLES), strict=True))
+        return cls(request=request, storage=storage, seen=seen)
+
+    def publish(
+        self,
+        files: Mapping[str, Sequence[DataFile]],
+        *,
+        run_id: str,
+        metadata: Mapping[str, str],
+        progress: Callable[[str, int, int, str], None],
+    ) -> dict[str, Published]:
+        """Publish every table's files; `metadata` goes with the run's id into each commit.
+
+        Raises:
+            Retryable: another run changed the day meanwhile, or the storage failed.
+            Terminal: denied, or a table that is not the contract's.
+        """
+
+        def publish_table(table: Table) -> Published:
+            return self._publish(table, files[table.name], run_id, metadata)
+
+        published: dict[str, Published] = {}
+        with ThreadPoolExecutor(len(TABLES)) as pool:
+            for step in ORDER:
+                for table, outcome in zip(step, pool.map(publish_table, step), strict=True):
+                    published[table.name] = outcome
+                    progress(f"published {table.name}", outcome.rows, 0, "rows")
+        return published
+
+    def _publish(self, table: Table, files: Sequence[DataFile], run_id: str, metadata: Mapping[str, str]) -> Published:
+        request, storage = self.request, self.storage
+        if request.table_format == "parquet":
+            return parquet.publish_day(
+                store=storage.open_output(),
+                table_folder=f"{analytics_folder(request.tenant)}/{table.name}",
+                day=request.day,
+                files=files,
+                run_id=run_id,
+                tenant=request.tenant,
+            )
+        location, options = _delta_table(table, request, storage)
+        return delta.publish_table(
+            table=table,
+            location=location,
+            storage_options=options,
+            day=request.day,
+            files=files,
+            run_id=run_id,
+            metadata=metadata,
+            tenant=request.tenant,
+            seen=self.seen[table.name],
+        )
+
+
+def _delta_table(table: Table, request: Request, storage: Storage) -> tuple[str, dict[str, str]]:
+    folder = request.output.child(f"{analytics_folder(request.tenant)}/{table.name}")
+    return delta_location(folder, storage.options)
