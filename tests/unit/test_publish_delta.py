@@ -14,11 +14,11 @@ from publish_data import DAY, NEXT_DAY, write_file
 
 from daily_batch.contract import MESSAGES, ROOMS_DAILY, TABLES, Table
 from daily_batch.errors import LeaseHeld, Retryable, Terminal
+from daily_batch.kernel.bounds import timestamp_maximum, timestamp_minimum
 from daily_batch.plan import ColumnStatistics, DataFile
 from daily_batch.publish import delta
 from daily_batch.publish.delta_log import Seen
 from daily_batch.publish.outcome import Published
-from daily_batch.publish.statistics import timestamp_maximum, timestamp_minimum
 
 
 def publish(

@@ -5,13 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daily_batch.kernel.bounds import timestamp_maximum, timestamp_minimum
 from daily_batch.plan import ColumnStatistics, DataFile
 from daily_batch.publish.statistics import (
     bounded_maximum,
     bounded_statistics,
     statistics_json,
-    timestamp_maximum,
-    timestamp_minimum,
 )
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=80) | st.text(

@@ -2,13 +2,15 @@
 
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
 
 from daily_batch.contract import Column, Table
+from daily_batch.days import to_us
+from daily_batch.kernel.bounds import timestamp_maximum, timestamp_minimum
 from daily_batch.kernel.database import quote_text
 from daily_batch.paths import analytics_folder, staged_path
 from daily_batch.plan import ColumnStatistics, DataFile, DayPlan
@@ -92,8 +94,5 @@ def _to_json(text: str, kind: str, *, up: bool) -> str | int:
         return int(text)
     if kind != "TIMESTAMPTZ":
         return text
-    # Delta keeps milliseconds, so a minimum is rounded down and a maximum up.
-    moment = datetime.fromisoformat(text).astimezone(UTC)
-    excess = timedelta(microseconds=moment.microsecond % 1000)
-    rounded = moment - excess + (timedelta(milliseconds=1) if up and excess else timedelta())
-    return rounded.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    microseconds = to_us(datetime.fromisoformat(text))
+    return timestamp_maximum(microseconds) if up else timestamp_minimum(microseconds)

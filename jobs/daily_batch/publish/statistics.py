@@ -1,31 +1,18 @@
 """Per-file statistics in Delta's text forms, such that no reader skips a file that it needs.
 
-Timestamps are `YYYY-MM-DDTHH:MM:SS.mmmZ`: Delta keeps milliseconds, so a minimum is rounded down and a maximum up.
 Texts are cut at 32 code points, as Spark cuts them: a minimum by its prefix, a maximum by its prefix and a character
 that is greater than what was cut. Numbers are JSON numbers, booleans JSON booleans; NaN has no form and is refused.
 """
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 
 from daily_batch.plan import ColumnStatistics, DataFile
 
 MAX_TEXT = 32
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The last ASCII character is enough as long as only ASCII was cut, and stays readable in other tools.
 LAST_ASCII = "\x7f"
 LAST_CHARACTER = "\U0010ffff"
-
-
-def timestamp_minimum(microseconds: int) -> str:
-    """Return Delta's text of a timestamp (microseconds since 1970 UTC), rounded down to a millisecond."""
-    return _format_milliseconds(microseconds // 1000)
-
-
-def timestamp_maximum(microseconds: int) -> str:
-    """Return Delta's text of a timestamp (microseconds since 1970 UTC), rounded up to a millisecond."""
-    return _format_milliseconds(-(-microseconds // 1000))
 
 
 def bounded_statistics(statistics: Mapping[str, ColumnStatistics]) -> dict[str, ColumnStatistics]:
@@ -64,8 +51,3 @@ def statistics_json(file: DataFile) -> str:
         },
         allow_nan=False,
     )
-
-
-def _format_milliseconds(milliseconds: int) -> str:
-    moment = EPOCH + timedelta(milliseconds=milliseconds)
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
