@@ -30,7 +30,7 @@ BLANK_BYTES = 2**16
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of a chunk: uncompressed Parquet files of rows by bucket, files of rejects, and the counts."""
+    """What became of a chunk: Parquet files of rows by bucket, files of rejects, and the counts."""
 
     runs: tuple[tuple[int, Path], ...]
     rejects: tuple[Path, ...]

@@ -39,7 +39,8 @@ INTERNAL = (*LINEAGE, "bucket", "source", "verdict", "detail", "piece", "proven"
 
 MACROS = """
 CREATE OR REPLACE TEMP MACRO unusable_id(s) AS
-    coalesce(length(s) NOT BETWEEN 1 AND {longest} OR contains(s, chr(0)), true);
+    CASE WHEN s IS NULL OR s = '' OR contains(s, chr(0)) THEN true
+         WHEN strlen(s) <= {longest} THEN false ELSE length(s) > {longest} END;
 CREATE OR REPLACE TEMP MACRO zoned_us(s) AS
     CASE WHEN s < '0001' THEN NULL ELSE epoch_us(TRY_CAST(s AS TIMESTAMPTZ)) END;
 CREATE OR REPLACE TEMP MACRO wall_us(s) AS
