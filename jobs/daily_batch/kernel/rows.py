@@ -100,8 +100,7 @@ class Rows:
         rows = " UNION ALL ".join(f"SELECT {columns} FROM {table}" for table in self._tables)
         # One writer with partitions: a COPY for each bucket, measured, takes three times as long.
         self._connection.execute(
-            f"COPY ({rows}) TO {quote_text(str(folder))}"
-            f" (FORMAT parquet, {RUN_COMPRESSION}, PARTITION_BY (bucket))"
+            f"COPY ({rows}) TO {quote_text(str(folder))} (FORMAT parquet, {RUN_COMPRESSION}, PARTITION_BY (bucket))"
         )
         for table in self._tables:
             self._connection.execute(f"DROP TABLE {table}")

@@ -22,6 +22,7 @@ from daily_batch.kernel.clean import PARTIALS, combine
 from daily_batch.kernel.counts import Counts, add_counts
 from daily_batch.kernel.recover import Wanted, read_wanted
 from daily_batch.manifest import Manifest, read_manifest
+from daily_batch.manifest.chunks import cut_chunks
 from daily_batch.paths import analytics_folder
 from daily_batch.plan import DataFile, DayPlan
 from daily_batch.runners.outcome import Outcome, Progress
@@ -35,6 +36,9 @@ from daily_batch.storage import Storage, spark_path
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+# Reading objects again is quick, and a task of its own takes a quarter of a second: few large ones.
+RECOVERED_BYTES = 128 * 2**20
+RECOVERED_OBJECTS = 20_000
 CONF = {
     # One blob a batch: each may have megabytes, and a batch is in memory several times.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1",
@@ -86,11 +90,9 @@ class SparkRunner:
         by_key = defaultdict(list)
         for place in wanted:
             by_key[place.source_key].append(place)
-        parts = [
-            (json.dumps([[list(item), by_key[item.key]] for item in chunk if item.key in by_key]).encode(),)
-            for _, chunk in read_manifest(manifest.files)
-            if any(item.key in by_key for item in chunk)
-        ]
+        concerned = ([item for item in chunk if item.key in by_key] for _, chunk in read_manifest(manifest.files))
+        chunks = cut_chunks(concerned, chunk_bytes=RECOVERED_BYTES, chunk_objects=RECOVERED_OBJECTS)
+        parts = [(json.dumps([[list(item), by_key[item.key]] for item in chunk]).encode(),) for chunk in chunks]
         frame = self.spark.createDataFrame(parts, "content binary").repartition(len(parts))
         return _collect(frame.mapInArrow(partial(recover_chunks, plan=plan, storage=storage), BLOBS), plan)
 
