@@ -1,10 +1,15 @@
-"""What the tests share: one Spark session for the whole run, an S3 server, and sample days."""
+"""What the tests share: one Spark session for the whole run, and an S3 server with buckets."""
 
+import subprocess
+import sys
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from s3_bucket import Bucket
 from spark_session import start_session
 
 if TYPE_CHECKING:
@@ -19,3 +24,23 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     session = start_session(warehouse=tmp_path_factory.mktemp("warehouse"), more=few)
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of an S3 server on a free port of the loopback; it ends with the tests, however they end."""
+    program = [sys.executable, str(Path(__file__).with_name("s3_server.py"))]
+    with subprocess.Popen(
+        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+        server.terminate()
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> Bucket:
+    """A new, empty bucket for each test."""
+    made = Bucket(endpoint=s3_endpoint, name=f"bucket-{uuid.uuid4().hex[:12]}")
+    made.client().create_bucket(Bucket=made.name)
+    return made

@@ -10,7 +10,9 @@ from chispa import assert_df_equality
 
 from daily_batch import batch
 from daily_batch.contract import TABLES
+from daily_batch.errors import Retryable
 from daily_batch.receipt import Receipt
+from daily_batch.runners import spark as spark_runner
 from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.spark import SparkRunner
 from daily_batch.sample import FaultRates, generate
@@ -132,6 +134,23 @@ def test_spark_reads_what_either_runner_published(spark: Any, day: Day, by_spark
         )
         assert local.columns == list(table.names)
         assert_df_equality(without_run(local, table.names), without_run(other, table.names), ignore_row_order=True)
+
+
+def test_an_unexpected_error_on_a_worker_keeps_its_text_to_itself(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "what-a-message-says"
+
+    def failing(batches: Any, *, plan: Any, storage: Any) -> Iterator[Any]:
+        yield from ()
+        raise ValueError(secret)
+
+    monkeypatch.setattr(spark_runner, "map_chunks", spark_runner._guarded(failing))
+    with pytest.raises(Retryable, match="tenant=globex day=2025-08-12") as failure:
+        run_day_with(SparkRunner(spark), input=SAMPLES, output=tmp_path, tenant="globex")
+    logged = f"{failure.value}{failure.value.__cause__}"
+    assert "ValueError at test_spark.py:" in logged
+    assert secret not in logged
 
 
 def without_run(frame: Any, columns: Sequence[str]) -> Any:

@@ -1,0 +1,54 @@
+"""Spark with executors of their own and S3A: runs a day through S3 there, then reads tables with delta-spark.
+
+Arguments: the bucket, the folder for what was read, then prefixes of outputs to read. A program of its own, for a JVM's
+packages are fixed when it starts. The AWS_* variables say where the server is.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import pyarrow.parquet
+
+from daily_batch.contract import TABLES
+from daily_batch.runners.spark import SparkRunner
+from day_runs import run_day_with
+from spark_session import read_conf, start_session
+
+HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.1"
+
+
+def main() -> None:
+    bucket, folder, *prefixes = sys.argv[1:]
+    session = start_session(
+        warehouse=Path(folder) / "warehouse",
+        more={
+            # Executors share nothing with the driver here, so the manifest must reach them through the bucket.
+            "spark.master": "local-cluster[2,1,1024]",
+            "spark.executor.memory": "1g",
+            "spark.jars.packages": f"{read_conf()['spark.jars.packages']},{HADOOP_AWS}",
+            "spark.hadoop.fs.s3a.endpoint": os.environ["AWS_ENDPOINT_URL"],
+            "spark.hadoop.fs.s3a.endpoint.region": os.environ["AWS_REGION"],
+            "spark.hadoop.fs.s3a.path.style.access": "true",
+            "spark.hadoop.fs.s3a.access.key": os.environ["AWS_ACCESS_KEY_ID"],
+            "spark.hadoop.fs.s3a.secret.key": os.environ["AWS_SECRET_ACCESS_KEY"],
+            "spark.sql.shuffle.partitions": "2",
+        },
+    )
+    url = f"s3://{bucket}"
+    options = {name.lower(): value for name, value in os.environ.items() if name.startswith("AWS_")}
+    runner = SparkRunner(session)
+    run_day_with(runner, input=f"{url}/in", output=f"{url}/{prefixes[0]}", options=options, buckets=3)
+    for prefix in prefixes:
+        for table in TABLES:
+            found = session.read.format("delta").load(f"s3a://{bucket}/{prefix}/acme/analytics/{table.name}")
+            target = Path(folder) / prefix
+            target.mkdir(parents=True, exist_ok=True)
+            pyarrow.parquet.write_table(found.toArrow(), target / f"{table.name}.parquet")
+    session.stop()
+
+
+if __name__ == "__main__":
+    main()

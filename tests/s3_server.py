@@ -1,0 +1,21 @@
+"""An S3 server of its own process: delta-rs keeps Python's lock while it reads a log, so one of ours could not answer.
+
+Prints its address and serves until its standard input ends.
+"""
+
+import sys
+
+from moto.server import ThreadedMotoServer
+
+
+def main() -> None:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    print(f"http://{host}:{port}", flush=True)
+    sys.stdin.read()
+    server.stop()
+
+
+if __name__ == "__main__":
+    main()

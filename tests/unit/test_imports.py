@@ -1,0 +1,78 @@
+"""What each part of the library needs to be imported: nothing that its runtime lacks, and dependencies point inward."""
+
+import subprocess
+import sys
+
+import pytest
+
+from day_runs import ROOT, child_environment
+
+# Refuses some packages by name, whatever is installed, then imports; prints what was loaded.
+PROGRAM = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Absent(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"{{name}} is absent here", name=name)
+
+before = set(sys.modules)
+sys.meta_path.insert(0, Absent())
+import {modules}
+print(*sorted(set(sys.modules) - before))
+"""
+HEAVY = ("pyspark", "pandas", "pyarrow", "numpy")
+CLOUDS = ("boto3", "botocore", "azure", "google", "databricks")
+
+
+def load(*modules: str, blocked: tuple[str, ...] = ()) -> list[str]:
+    """Import in a fresh interpreter without some packages; what was loaded."""
+    program = PROGRAM.format(blocked=blocked, modules=", ".join(modules))
+    answer = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.split()
+
+
+LAMBDA = [
+    *("cli", "command", "batch", "settings", "request", "storage", "receipt", "manifest", "sample", "runners.local"),
+    *("publish.delta", "publish.parquet"),
+    *(f"kernel.{name}" for name in ("intake", "clean", "recover", "fetch", "decode", "write", "strict")),
+]
+
+
+@pytest.mark.parametrize("module", LAMBDA)
+def test_all_but_the_spark_runner_imports_where_spark_arrow_and_pandas_are_absent(module: str) -> None:
+    loaded = load(f"daily_batch.{module}", blocked=(*HEAVY, *CLOUDS))
+    assert f"daily_batch.{module}" in loaded
+
+
+@pytest.mark.parametrize("module", ["contract", "days", "errors", "plan"])
+def test_the_contract_imports_only_the_standard_library(module: str) -> None:
+    packages = {name.partition(".")[0] for name in load(f"daily_batch.{module}")} - {"daily_batch"}
+    # The build's own constants are named after the platform, so the list of the library's modules lacks them.
+    assert {name for name in packages if not name.startswith("_sysconfigdata")} <= sys.stdlib_module_names
+
+
+def test_the_kernel_imports_no_runner_no_cloud_and_no_store() -> None:
+    loaded = load(*(f"daily_batch.{module}" for module in LAMBDA if module.startswith("kernel.")))
+    ours = {name for name in loaded if name.startswith("daily_batch.")}
+    assert not [name for name in ours if name.split(".")[1] in ("runners", "publish", "manifest", "storage", "batch")]
+    assert not {name.partition(".")[0] for name in loaded} & {*HEAVY, *CLOUDS, "obstore", "deltalake"}
+
+
+def test_the_command_line_explains_itself_without_loading_what_a_run_needs() -> None:
+    assert not {"duckdb", "obstore", "deltalake"} & set(load("daily_batch.cli"))
+
+
+def test_a_whole_run_needs_neither_spark_nor_arrow_nor_pandas(tmp_path_factory: pytest.TempPathFactory) -> None:
+    out = tmp_path_factory.mktemp("lambda")
+    program = PROGRAM.format(blocked=(*HEAVY, *CLOUDS), modules="daily_batch.cli as cli") + (
+        "sys.argv = ['makoto-batch', 'run', '--tenant', 'acme', '--date', '2025-08-12', '--input', 'samples',"
+        f" '--output', {str(out)!r}]\ncli.main()"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=child_environment(), capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert (out / "acme/analytics/messages/_delta_log").is_dir()
