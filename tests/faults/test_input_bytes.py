@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import zstandard
+
 from hostile_day import EXPORT, line, message, packed, raw_line, run_export, run_object, run_objects
 
 GOOD = line(message_id="good")

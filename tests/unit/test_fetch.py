@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_plan import make_day_plan
 
 from daily_batch.errors import Changed
 from daily_batch.kernel.fetch import fetch
 from daily_batch.plan import DayPlan, Limits, SourceObject
+from kernel_plan import make_day_plan
 
 PLAN = make_day_plan()
 
