@@ -15,6 +15,7 @@ from daily_batch.receipt import Receipt
 from daily_batch.runners import spark as spark_runner
 from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.spark import SparkRunner
+from daily_batch.runners.spark_tasks import guarded
 from daily_batch.sample import FaultRates, generate
 from day_runs import (
     SAMPLES,
@@ -145,7 +146,7 @@ def test_an_unexpected_error_on_a_worker_keeps_its_text_to_itself(
         yield from ()
         raise ValueError(secret)
 
-    monkeypatch.setattr(spark_runner, "map_chunks", spark_runner._guarded(failing))
+    monkeypatch.setattr(spark_runner, "map_chunks", guarded(failing))
     with pytest.raises(Retryable, match="tenant=globex day=2025-08-12") as failure:
         run_day_with(SparkRunner(spark), input=SAMPLES, output=tmp_path, tenant="globex")
     logged = f"{failure.value}{failure.value.__cause__}"

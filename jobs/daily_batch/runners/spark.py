@@ -196,7 +196,7 @@ def _explain(error: Exception, plan: DayPlan) -> BatchError:
             what, _, step = told.partition(". Next step: ")
             step = step.removesuffix(".") or "run the day again"
             return kind(what, next_step=step, tenant=plan.tenant, day=plan.date)
-    # What _guarded says of an unexpected error is safe to repeat.
+    # What guarded() says of an unexpected error is safe to repeat.
     _, found, place = text.partition("RuntimeError: ")
     cause = place.splitlines()[0] if found else type(error).__name__
     return Retryable(

@@ -28,11 +28,11 @@ class Task(Protocol):
         """Take blobs, give blobs."""
 
 
-def _guarded(task: Task) -> Task:
+def guarded(task: Task) -> Task:
     """Keep the text of an unexpected error on the worker out of Spark's logs: it may quote a message."""
 
     @wraps(task)
-    def guarded(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
+    def wrapped(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
         try:
             yield from task(batches, plan=plan, storage=storage)
         except BatchError:
@@ -41,10 +41,10 @@ def _guarded(task: Task) -> Task:
             known = explain_failure(error, tenant=plan.tenant, day=plan.date)
             raise known or RuntimeError(describe_unexpected(error)) from None
 
-    return guarded
+    return wrapped
 
 
-@_guarded
+@guarded
 def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
     """On a worker: the manifest's chunks (column `content`) to blobs of rows by bucket, rejects and counts."""
     store = storage.open_input()
@@ -64,7 +64,7 @@ def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
             shutil.rmtree(folder)
 
 
-@_guarded
+@guarded
 def reduce_buckets(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
     """On a worker: the blobs of whole buckets to published-to-be files, partial aggregates and counts."""
     with temporary_folder() as scratch:
@@ -92,7 +92,7 @@ def reduce_buckets(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
             shutil.rmtree(folder)
 
 
-@_guarded
+@guarded
 def recover_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
     """On a worker: objects with the places wanted of them (JSON in column `content`) to a file of rejects."""
     with temporary_folder() as scratch:
