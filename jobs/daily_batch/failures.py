@@ -9,8 +9,13 @@ from daily_batch.errors import BatchError, Retryable, Terminal
 
 # Their texts name files, addresses and what the system answered, never what was being read.
 ENVIRONMENTAL = (BaseError, OSError, duckdb.IOException, duckdb.OutOfMemoryException)
-DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)
 LONGEST_CAUSE = 300
+# Only some calls of obstore and none of delta-rs raise errors of their own kind for these.
+DENIED = (
+    *("AccessDenied", "Access Denied", "403 Forbidden", "AuthorizationPermissionMismatch", "AuthorizationFailure"),
+    *("Permission denied", "kind: PermissionDenied", "lacked the necessary privileges"),
+)
+MISSING = ("NoSuchBucket", "ContainerNotFound")
 
 
 def explain_failure(error: Exception, *, tenant: str, day: str) -> BatchError | None:
@@ -19,18 +24,33 @@ def explain_failure(error: Exception, *, tenant: str, day: str) -> BatchError | 
         return error
     if not isinstance(error, ENVIRONMENTAL):
         return None
-    cause = _cause(error)
-    if isinstance(error, DENIED) or "kind: PermissionDenied" in str(error):
+    cause = quote_cause(error)
+    if is_denied(error):
         what, step = f"access is denied: {cause}", "allow this identity to read the input and to write the output"
         return Terminal(what, next_step=step, tenant=tenant, day=day)
-    if "NoSuchBucket" in cause or "ContainerNotFound" in cause:
+    if is_missing(error):
         what, step = f"a bucket or container does not exist: {cause}", "check the URLs"
         return Terminal(what, next_step=step, tenant=tenant, day=day)
     what = f"storage, disk or memory failed: {cause}"
     return Retryable(what, next_step="mend that, then run the day again", tenant=tenant, day=day)
 
 
-def _cause(error: Exception) -> str:
-    """The error's own words on one line: not obstore's debugging output, and no query, which may hold a signature."""
-    text = " ".join(str(error).partition("\n\nDebug source:")[0].split())
-    return re.sub(r"\?[^\s\"')]+", "", text)[:LONGEST_CAUSE].rstrip(". ")
+def is_denied(error: Exception) -> bool:
+    """Whether a store or the system refused access."""
+    known = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
+    return known or any(sign in str(error) for sign in DENIED)
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether a store knows no such bucket or container."""
+    return any(sign in str(error) for sign in MISSING)
+
+
+def quote_cause(error: Exception) -> str:
+    """The error's own words, for one line of a log.
+
+    Without obstore's debugging output, delta-rs' colours, and queries of addresses, which may hold a signature.
+    """
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error).partition("\n\nDebug source:")[0])
+    text = re.sub(r"\?[^\s\"')]+", "", " ".join(text.split()))
+    return text[:LONGEST_CAUSE].rstrip(". ")

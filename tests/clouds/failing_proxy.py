@@ -1,48 +1,70 @@
-"""A server between a run and its S3 that breaks chosen answers, as a service in trouble does."""
+"""A server between a run and its S3 that breaks chosen answers, as a service in trouble does.
+
+A process of its own, for delta-rs keeps Python's lock while it waits. Arguments: the address of the server, the rules.
+"""
 
 import http.client
-from collections.abc import Callable, Iterator
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
-from typing import Literal
+from itertools import count
+from threading import Thread
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-Trouble = Literal["slow down", "denied", "cut short"] | None
-# Called with the method, the path with its query, and the number of the request, from 1.
-Rule = Callable[[str, str, int], Trouble]
-
+HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "date")
 ANSWERS = {"slow down": (503, "SlowDown"), "denied": (403, "AccessDenied")}
 
 
+class Rule(NamedTuple):
+    """Every so many requests whose method, path and query fit a pattern get this trouble."""
+
+    trouble: Literal["slow down", "denied", "cut short"]
+    pattern: str
+    every: int = 1
+
+
 @contextmanager
-def failing_proxy(target: str, rule: Rule) -> Iterator[str]:
+def failing_proxy(target: str, *rules: Rule) -> Iterator[str]:
     """Stand in front of the server at `target`; yield the address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(target, rule))
+    program = [sys.executable, __file__, target, json.dumps(rules)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as proxy:
+        assert proxy.stdout is not None
+        yield proxy.stdout.readline().strip()
+        proxy.terminate()
+
+
+def main() -> None:
+    target, rules = sys.argv[1:]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(target, [Rule(*rule) for rule in json.loads(rules)]))
     server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    Thread(target=server.serve_forever, daemon=True).start()
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    sys.stdin.read()
 
 
-def _handler(target: str, rule: Rule) -> type[BaseHTTPRequestHandler]:
+def _handler(target: str, rules: Sequence[Rule]) -> type[BaseHTTPRequestHandler]:
     address = urlsplit(target).netloc
-    lock, numbers = Lock(), iter(range(1, 10**9))
+    hits = [count(1) for _ in rules]
+
+    def choose(request: str) -> str | None:
+        for rule, numbers in zip(rules, hits, strict=True):
+            if re.search(rule.pattern, request) and next(numbers) % rule.every == 0:
+                return rule.trouble
+        return None
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            with lock:
-                trouble = rule(self.command, self.path, next(numbers))
+            trouble = choose(f"{self.command} {self.path}")
             if trouble in ANSWERS:
-                status, code = ANSWERS[str(trouble)]
+                status, code = ANSWERS[trouble]
                 told = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
                 self._answer(status, {"Content-Type": "application/xml"}, told, len(told))
                 return
@@ -76,4 +98,5 @@ def _handler(target: str, rule: Rule) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "date")
+if __name__ == "__main__":
+    main()

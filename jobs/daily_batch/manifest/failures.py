@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, InvalidPathError
 
 from daily_batch.errors import BatchError, Retryable, Terminal
+from daily_batch.failures import is_denied
 
 Item = TypeVar("Item")
 
@@ -40,11 +41,10 @@ def _explain(error: BaseError | OSError, tenant: str, day: str) -> BatchError:
             day=day,
             next_step="rename the object that this error's cause names",
         )
-    # obstore has no exception of its own for a listing in a missing bucket, nor for a local folder that is denied.
+    # obstore has no exception of its own for a listing in a missing bucket.
     if isinstance(error, FileNotFoundError) or "status code: 404" in text:
         return missing_root(tenant, day)
-    denied = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
-    if denied or "kind: PermissionDenied" in text:
+    if is_denied(error):
         return Terminal(
             "listing the input was denied",
             tenant=tenant,

@@ -18,6 +18,7 @@ from deltalake.transaction import AddAction
 
 from daily_batch.contract import Table
 from daily_batch.errors import BatchError, Terminal
+from daily_batch.failures import is_denied, is_missing, quote_cause
 from daily_batch.plan import DataFile
 from daily_batch.publish import delta_log
 from daily_batch.publish.delta_log import PARTITION, Context, Seen
@@ -29,7 +30,6 @@ from daily_batch.publish.statistics import statistics_json
 OVERTAKEN_ATTEMPTS = 30
 STORAGE_ATTEMPTS = 3
 LONGEST_PAUSE_S = 2.0
-DENIED = ("AccessDenied", "Access Denied", "403 Forbidden", "Permission denied", "AuthorizationPermissionMismatch")
 # Stated, not left to defaults: Databricks and newer engines may turn these on for tables they did not create.
 # enableRowTracking=false and enableInCommitTimestamps=false belong here too, but delta-rs 1.6.6 refuses to parse them.
 PROPERTIES = {
@@ -126,9 +126,12 @@ def remove_orphans(*, location: str, storage_options: dict[str, str], retention_
 
 def explain_failure(error: Exception, context: Context) -> BatchError:
     """Return the error that says whether trying again can help, with the storage's own words."""
-    cause = " ".join(str(error).split())[:300]
-    if isinstance(error, PermissionError) or any(sign in cause for sign in DENIED):
+    cause = quote_cause(error)
+    if is_denied(error):
         return context.terminal(f"{context.table.name}: access is denied: {cause}", next_step="grant write access")
+    if is_missing(error):
+        what = f"{context.table.name}: the output's bucket or container does not exist"
+        return context.terminal(what, next_step="check the output URL")
     return context.retryable(f"{context.table.name} could not be committed: {cause}")
 
 
