@@ -1,5 +1,6 @@
 """What the tests share: one Spark session for the whole run, and an S3 server with buckets."""
 
+import os
 import subprocess
 import sys
 import uuid
@@ -8,12 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from s3_bucket import Bucket
 from spark_session import start_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+# In CI the same examples every time, so that a change is judged by itself; elsewhere new ones, to find more.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")
