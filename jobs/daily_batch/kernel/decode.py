@@ -54,11 +54,8 @@ class Decoded:
         So that a file with CRLF gives the same as one with LF.
         """
         piece = bytes(self.text[start : start + length]).rstrip(b" \t\r\n")
-        return (
-            piece
-            if self.encoding == "utf-8"
-            else piece.decode("utf-8", "surrogatepass").encode(self.encoding, "surrogatepass")
-        )
+        # Of text that was transcoded only a character that the length cuts can be invalid.
+        return piece if self.encoding == "utf-8" else piece.decode("utf-8", "ignore").encode(self.encoding)
 
 
 def decode(stored: Buffer, *, key: str, limits: Limits, scratch: Path) -> Decoded:

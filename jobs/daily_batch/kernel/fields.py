@@ -2,7 +2,8 @@
 
 from daily_batch.contract import ATTACHMENT, GENERATED_IMAGE, RAG_SOURCE
 
-# name -> DuckDB type. `extras` is JSON text; `doubts` are flags, joined by commas.
+# name -> DuckDB type. `extras` is JSON text; `doubts` are flags, and `numeric` the
+# names of ids that were sent as integers, joined by commas.
 FIELDS = {
     "message_id": "VARCHAR",
     "id": "VARCHAR",
@@ -20,6 +21,7 @@ FIELDS = {
     "tokens_used": "BIGINT",
     "extras": "VARCHAR",
     "doubts": "VARCHAR",
+    "numeric": "VARCHAR",
 }
 
 # Where a record stood: index of its object in the batch, line, first byte and length in the decoded text.

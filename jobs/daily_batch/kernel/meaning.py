@@ -45,9 +45,13 @@ CREATE OR REPLACE TEMP MACRO zoned_us(s) AS
     CASE WHEN s < '0001' THEN NULL ELSE epoch_us(TRY_CAST(s AS TIMESTAMPTZ)) END;
 CREATE OR REPLACE TEMP MACRO wall_us(s) AS
     CASE WHEN s < '0001' THEN NULL ELSE epoch_us(TRY_CAST(s AS TIMESTAMP)) END;
+CREATE OR REPLACE TEMP MACRO cut_number(s) AS
+    TRY_CAST(regexp_extract(s, '-?[0-9]+(?:[.][0-9]{{1,6}})?') AS DECIMAL(38, 6));
 CREATE OR REPLACE TEMP MACRO number_us(s) AS CAST(CASE
-    WHEN abs(TRY_CAST(s AS DECIMAL(38, 6))) < {epoch_seconds} THEN TRY_CAST(s AS DECIMAL(38, 6)) * 1000000
-    ELSE TRY_CAST(s AS DECIMAL(38, 6)) * 1000 END AS BIGINT);
+    WHEN abs(cut_number(s)) < {epoch_seconds} THEN cut_number(s) * 1000000
+    ELSE floor(cut_number(s) * 1000) END AS BIGINT);
+CREATE OR REPLACE TEMP MACRO as_sent(name, s, numeric) AS
+    '"' || name || '":' || CASE WHEN list_contains(string_split(numeric, ','), name) THEN s ELSE to_json(s) END;
 """
 
 
@@ -93,10 +97,10 @@ def _flags() -> str:
 
 # A value that lost against another is kept where unlisted fields are.
 LOSERS = """concat_ws(',',
-    CASE WHEN id <> message_id THEN '"id":' || to_json(id) END,
-    CASE WHEN user_id <> final_user_id THEN '"user_id":' || to_json(user_id) END,
-    CASE WHEN room_id <> final_room_id THEN '"room_id":' || to_json(room_id) END,
-    CASE WHEN chat_id <> final_room_id THEN '"chat_id":' || to_json(chat_id) END)"""
+    CASE WHEN id <> message_id THEN as_sent('id', id, numeric) END,
+    CASE WHEN user_id <> final_user_id THEN as_sent('user_id', user_id, numeric) END,
+    CASE WHEN room_id <> final_room_id THEN as_sent('room_id', room_id, numeric) END,
+    CASE WHEN chat_id <> final_room_id THEN as_sent('chat_id', chat_id, numeric) END)"""
 
 # Column of `rows` -> expression, where it is not the sent field of the same name.
 DERIVED = {

@@ -109,6 +109,7 @@ def _build_query() -> str:
         "tokens_used": "agent.tokens_used",
         "extras": "CASE WHEN rest <> '{}' THEN rest END",
         "doubts": "''",
+        "numeric": "''",
     }
     agent_types = json.dumps(TYPES["agent_info"])
     # CASE, not AND: JSON functions fail on text that is no JSON, and only CASE keeps them from seeing it.

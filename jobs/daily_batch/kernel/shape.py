@@ -11,6 +11,7 @@ from daily_batch.kernel.fields import ATTACHMENT_FIELDS, IMAGE_FIELDS, SOURCE_FI
 
 INTEGER_ID = re.compile(rb"-?\d+")
 WHOLE_NUMBER = re.compile(rb"(-?0|\d{1,19})(?:\.0+)?")
+IDS = ("message_id", "id", "user_id", "room_id", "chat_id")
 MAX_BIGINT = 2**63 - 1
 
 
@@ -27,7 +28,7 @@ def shape(record: Mapping[str, object], *, tenant: str) -> dict[str, object]:
     """The record as values of `fields.FIELDS`; null and absent are alike.
 
     Raises:
-        UnusableError: an id or the timestamp is neither text nor number.
+        UnusableError: an id is neither text nor integer.
     """
     rest = {**record}
     doubts: set[Flag] = set()
@@ -43,6 +44,7 @@ def shape(record: Mapping[str, object], *, tenant: str) -> dict[str, object]:
     _drop_nulls(rest, ("generated_images", "images", "crawl_sources"))
     if rest.get("tenant_id", tenant) != tenant:
         doubts.add(Flag.TENANT_CONFLICT)
+    shaped["numeric"] = ",".join(name for name in IDS if isinstance(record.get(name), msgspec.Raw))
     shaped["extras"] = msgspec.json.encode(rest).decode() if rest else None
     shaped["doubts"] = ",".join(sorted(doubts))
     return shaped
@@ -77,7 +79,7 @@ def _timestamp(rest: dict[str, object]) -> str | None:
         return value
     if isinstance(value, msgspec.Raw):
         return bytes(value).decode()
-    raise UnusableError(Reason.INVALID_TIMESTAMP, "timestamp is neither text nor number")
+    return ""  # no instant either, and the ids are judged first
 
 
 def _text(rest: dict[str, object], name: str, doubts: set[Flag]) -> str | None:
@@ -138,6 +140,8 @@ def _element(value: object, fields: Mapping[str, str], doubts: set[Flag]) -> tup
     if not isinstance(value, dict):
         return None, False
     sent = dict(value)
+    if "text" in fields and sent.get("content") is None:
+        sent.pop("content", None)
     if "text" in fields and sent.get("text") is None and isinstance(sent.get("content"), str):
         doubts.add(Flag.ALIASED_FIELD)
         sent["text"] = sent.pop("content")
