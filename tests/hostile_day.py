@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daily_batch.receipt import Receipt
-from day_runs import read_tables, run_local
+from day_runs import DAY, read_tables, run_local
+from oracle.compare import assert_agrees
+from oracle.day import Oracle, Stored
 
 EXPORT = "acme/exports/messages/2025/08/12"
 ROOM = "acme/chat/u1/r1/messages"
@@ -47,14 +49,19 @@ def raw_line(insert: str, **fields: object) -> bytes:
 
 
 def run_objects(folder: Path, objects: Mapping[str, bytes], *, output: str = "out", **settings: Any) -> Outcome:
-    """Lay the objects down, run the day, read what was published."""
+    """Lay the objects down, run the day, read what was published: it must be what the oracle says, too."""
     source = folder / "in"
+    laid = {}
     for key, body in objects.items():
         path = source / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
+        laid[key] = Stored(body, path.stat().st_mtime)
     receipt = run_local(input=source, output=folder / output, **settings)
-    tables = read_tables(folder / output, table_format=settings.get("table_format", "delta"))
+    day = settings.get("day", DAY)
+    tables = read_tables(folder / output, table_format=settings.get("table_format", "delta"), day=day)
+    zones = {"zone": settings.get("timezone", "Asia/Tokyo"), "naive_zone": settings.get("naive_timezone", "UTC")}
+    assert_agrees(Oracle(day=day, **zones).expect(laid), tables, receipt, day=day)
     return Outcome(tables["messages"], tables["rejects"], receipt)
 
 

@@ -144,6 +144,14 @@ def test_28_wide_text_that_does_not_decode_is_rejected_whole(tmp_path: Path) -> 
     assert (ids(outcome), outcome.reasons) == (["good"], ["unsupported_encoding"])
 
 
+def test_28_raw_of_wide_text_may_be_cut_inside_of_a_character(tmp_path: Path) -> None:
+    body = "\ufeff" + raw_line('"content": "' + "日" * 400_000 + '"').decode()
+    outcome = run_export(tmp_path, body.encode("utf-16-le"), GOOD)
+    (reject,) = outcome.rejects
+    assert (reject["reason"], reject["raw_truncated"], ids(outcome)) == ("duplicate_key", True, ["good"])
+    assert reject["raw"].decode("utf-16-le").endswith("日日")
+
+
 @pytest.mark.parametrize("bad", [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe3\x81"])
 def test_29_what_is_not_utf8_is_rejected_and_its_neighbours_are_not(tmp_path: Path, bad: bytes) -> None:
     body = line(content="<>").replace(b"<>", bad)
@@ -201,6 +209,14 @@ def test_33_deep_nesting_is_kept_and_very_deep_nesting_is_rejected(tmp_path: Pat
     kept = next(row["extras"] for row in outcome.rows if row["message_id"] == "deep")
     assert kept == '{"x":' + "[" * 500 + "]" * 500 + "}"
     assert outcome.reasons == ["too_deep"]
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_33_a_repair_deep_inside_does_not_fail_the_day(tmp_path: Path, opening: str, closing: str) -> None:
+    body = raw_line('"x": ' + opening * 511 + '"\\ud800"' + closing * 511)
+    outcome = run_export(tmp_path, body)
+    assert outcome.row["extras"] == '{"x":' + opening * 511 + '"\ufffd"' + closing * 511 + "}"
+    assert outcome.reasons == ["replaced_surrogate"]
 
 
 def test_34_ids_keep_their_digits_and_measures_have_bounds(tmp_path: Path) -> None:

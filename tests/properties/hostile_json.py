@@ -19,6 +19,51 @@ NUMBERS = st.sampled_from(
 )
 WRONG = st.sampled_from(["NaN", "Infinity", "-Infinity", "nan", "tru", "01", "+1", "'x'", ".5", "1.", ""])
 PLAIN = st.sampled_from(["null", "true", "false", "{}", "[]"])
+# The same minute in every form, and what only looks like a form.
+TIMES = st.sampled_from(
+    [
+        *('"2025-08-12T01:02:03.25Z"', '"2025-08-12 01:02:03"', '"2025-08-12t01:02:03.9999999z"', '"20250812T010203Z"'),
+        *('"2025-08-12T10:02:03+09"', '"2025-08-12T10:02:03+09:00"', '"2025-08-11T21:32:03-0330"', '"2025-08-12"'),
+        *('"2025-08-12T01:02:60Z"', '"2025-08-12T01:02:60.5"', '"2025-08-12T01:02:61Z"', '"2025-08-12T24:00:00Z"'),
+        *(
+            '"2025-08-12T10:02:03+09:"',
+            '"2025-08-12T10:02:03+9"',
+            '"2025-08-12T10:02:03+24:00"',
+            '"2025-13-12T01:02:03Z"',
+        ),
+        *(
+            '"0000-08-12T01:02:03Z"',
+            '"0001-01-01T00:00:00+09:00"',
+            '"9999-12-31T23:59:59-09:00"',
+            '"２０２５-08-12T01:02:03Z"',
+        ),
+        *('" 2025-08-12T01:02:03Z"', '"2025-08-12T01:02:03Z "', '"2025-08-12T01:02:03.Z"', '"2025-08-12T01:02:03,5Z"'),
+        *(
+            "1754960523",
+            '"1754960523"',
+            "1754960523123",
+            "1754960523.1234567",
+            "1754960523123.4567",
+            '"1754960523.9999999"',
+        ),
+        *(
+            '"01754960523"',
+            "-1",
+            "1754960523e0",
+            "100000000000",
+            "99999999999",
+            "175496052312345",
+            '"+1754960523"',
+            '"1."',
+        ),
+        *(
+            '"2025-08-11T14:59:59.9999999Z"',
+            '"2025-08-11T15:00:00Z"',
+            '"2025-08-12T15:00:00Z"',
+            '"2025-02-29T00:00:00Z"',
+        ),
+    ]
+)
 SPACE = st.sampled_from(["", "", "", " ", "  ", "\t"])
 ENDS = st.sampled_from(["", "", "", "", "", "", ",", ", "])
 
@@ -71,13 +116,13 @@ USUAL = {
     "message_id": st.integers(0, 50).map(lambda n: f'"m{n}"'),
     "user_id": st.integers(0, 3).map(lambda n: f'"u{n}"'),
     "room_id": st.integers(0, 3).map(lambda n: f'"r{n}"'),
-    "timestamp": st.integers(10, 59).map(lambda n: f'"2025-08-12T01:{n}:03.250Z"'),
+    "timestamp": st.one_of(st.integers(10, 59).map(lambda n: f'"2025-08-12T01:{n}:03.250Z"'), TIMES),
     "role": st.sampled_from(['"user"', '"assistant"']),
     "content": TEXTS,
 }
 OPTIONAL = {
-    "id": TEXTS,
-    "chat_id": TEXTS,
+    "id": st.one_of(TEXTS, NUMBERS, st.sampled_from(['"m1"', '"m2"'])),
+    "chat_id": st.one_of(TEXTS, NUMBERS, st.sampled_from(['"r1"', '"r2"'])),
     "agent_info": AGENT,
     "attachments": ATTACHMENTS,
     "generated_images": IMAGES,

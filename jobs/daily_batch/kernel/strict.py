@@ -22,6 +22,9 @@ BLANK = re.compile(r"[ \t\r\ufeff]*")  # a mark in the text comes from joined fi
 SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 BRACKETS = re.compile(r'"(?:[^"\\\n]|\\.)*"|[\[\]{}]|"')
 SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+# A pair, half of one, or any other escape.
+ESCAPES = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u[dD][89a-fA-F]..|\\.")
+LONE_ESCAPE = len(r"\ud800")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 FIRST_WINDOW = 2**16
 
@@ -137,11 +140,15 @@ class Scanner:
             return Found(start, self.offset - start, line, reason=broken.reason, detail=broken.detail)
         if SURROGATE_ESCAPE.search(raw) is None:
             return Found(start, length, line, value=value)
-        try:
-            mended = _replace_surrogates(value)
-        except _BrokenError as broken:
-            return Found(start, length, line, reason=broken.reason, detail=broken.detail)
-        return Found(start, length, line, value=mended, replaced_surrogate=mended != value)
+        # In the text, for Python's own recursion through a value ends before max_depth does.
+        mended = ESCAPES.sub(_mend, raw)
+        if mended == raw:
+            return Found(start, length, line, value=value)
+        value, _ = self._decoder.raw_decode(mended)
+        if self._duplicate:
+            detail = "two keys are alike but for a lone surrogate"
+            return Found(start, length, line, reason=Reason.DUPLICATE_KEY, detail=detail)
+        return Found(start, length, line, value=value, replaced_surrogate=True)
 
     def _parse(self) -> tuple[object, int]:
         while True:
@@ -173,6 +180,7 @@ class Scanner:
 
     def _skip_broken(self) -> None:
         """Move behind the broken value where its brackets close, unless whole records would go with it."""
+        self._see_line()
         end = self._closing()
         if end is not None and not self._holds_records(self._window[self._at : end]):
             self._move(end)
@@ -186,6 +194,12 @@ class Scanner:
             return
         newline = self._buffer.find(b"\n", self.offset)
         self._end_here(newline if newline >= 0 else len(self._buffer))
+
+    def _see_line(self) -> None:
+        """See what is searched, the line or FIRST_WINDOW, whatever was in view: what is read must not depend on it."""
+        newline = self._buffer.find(b"\n", self.offset)
+        line = (newline if newline >= 0 else len(self._buffer)) - self.offset
+        self._load(min(max(line, FIRST_WINDOW), 4 * self._limits.max_record_bytes))
 
     def _rest(self) -> str:
         return bytes(self._buffer[self.offset :]).decode("utf-8", "surrogateescape")
@@ -226,8 +240,8 @@ class Scanner:
             text = line.strip().rstrip(",")
             if text.startswith("{"):
                 try:
-                    json.loads(text)
-                except (ValueError, RecursionError):
+                    json.loads(text, parse_constant=_refuse_constant)
+                except (ValueError, RecursionError, _BrokenError):
                     continue
                 return True
         return False
@@ -267,17 +281,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise _BrokenError(Reason.INVALID_JSON, f"{name} is no JSON number")
 
 
-def _replace_surrogates(value: object) -> object:
-    if isinstance(value, str):
-        return LONE_SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_replace_surrogates(element) for element in value]
-    if isinstance(value, dict):
-        mended = {_replace_surrogates(key): _replace_surrogates(element) for key, element in value.items()}
-        if len(mended) != len(value):
-            raise _BrokenError(Reason.DUPLICATE_KEY, "two keys are alike but for a lone surrogate")
-        return mended
-    return value
+def _mend(escape: re.Match[str]) -> str:
+    return "\\ufffd" if len(escape[0]) == LONE_ESCAPE else escape[0]
 
 
 def _depth(raw: str) -> int:

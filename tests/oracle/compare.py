@@ -1,0 +1,59 @@
+"""What was published against what must be, row by row."""
+
+from collections import Counter
+from datetime import date, datetime
+from typing import Any
+
+from daily_batch.receipt import Receipt
+from oracle.day import Expected
+from oracle.json_text import deep_values, read_value
+from oracle.totals import add_up
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+@deep_values()
+def assert_agrees(expected: Expected, tables: Tables, receipt: Receipt, *, day: date) -> None:
+    """Rows, rejects, counts and aggregates, all of them.
+
+    `tables` are without what is the run's. Extras are compared as JSON in the order of the body,
+    numbers by their digits.
+    """
+    records = vars(receipt.records)
+    assert records == {name: expected.records[name] for name in records}
+    objects = {name: count for name, count in vars(receipt.objects).items() if name != "bytes"}
+    assert objects == {name: expected.objects[name] for name in objects}
+    assert receipt.rejects == dict(expected.reasons)
+    assert receipt.flags == dict(expected.flags)
+    assert Counter(map(_reject, tables["rejects"])) == expected.rejects
+    assert _placed(map(_with_read_extras, tables["messages"])) == _placed(expected.rows)
+    for name, rows in add_up(expected.rows).items():
+        wanted = [{"date": day, **row} for row in rows]
+        assert _texts(tables[name]) == _texts(wanted), name
+
+
+def _reject(row: dict[str, Any]) -> tuple[str, int, str, bytes]:
+    return row["source_key"], row["source_line"], row["reason"], row["raw"]
+
+
+def _with_read_extras(row: dict[str, Any]) -> dict[str, Any]:
+    if row["extras"] is None:
+        return row
+    found = read_value(row["extras"], 0)
+    assert found.end == len(row["extras"])
+    return {**row, "extras": found.value}
+
+
+def _placed(rows: Any) -> dict[tuple[Any, ...], str]:
+    return {(row["source_key"], row["source_line"], row["room_id"], row["message_id"]): as_text(row) for row in rows}
+
+
+def _texts(rows: list[dict[str, Any]]) -> list[str]:
+    return sorted(map(as_text, rows))
+
+
+def as_text(row: dict[str, Any]) -> str:
+    """A row as text, so that 1 and True, or 0.0 and -0.0, are not alike; of moments the instant counts."""
+    return repr(
+        sorted((name, value.timestamp() if isinstance(value, datetime) else value) for name, value in row.items())
+    )

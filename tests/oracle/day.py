@@ -1,0 +1,171 @@
+"""A whole day: which objects, which rows, which rejects, and what they add up to."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from daily_batch.plan import Limits
+from oracle.fields import RejectedError, read_fields
+from oracle.json_text import deep_values
+from oracle.paths import Calendar, Place, place_of
+from oracle.records import Record, split
+from oracle.stored import UnreadableError, read_object
+
+Row = dict[str, Any]
+MESSAGE_KEY_PARTS = 9
+
+
+class Stored(NamedTuple):
+    """An object: its bytes, and when it was last modified."""
+
+    body: bytes
+    modified: float = 0.0
+
+
+@dataclass(kw_only=True)
+class Expected:
+    """What a run must publish and count; rejects by (source_key, source_line, reason, raw)."""
+
+    rows: list[Row] = field(default_factory=list)
+    rejects: Counter[tuple[str, int, str, bytes]] = field(default_factory=Counter)
+    objects: Counter[str] = field(default_factory=Counter)
+    records: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    row: Row
+    raw: bytes
+    order: tuple[Any, ...]
+
+    @property
+    def body(self) -> str:
+        return repr({name: value for name, value in self.row.items() if name not in ("source_key", "source_line")})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle:
+    """One tenant-day and its settings."""
+
+    tenant: str = "acme"
+    day: date = date(2025, 8, 12)
+    zone: str = "Asia/Tokyo"
+    naive_zone: str = "UTC"
+    slack_seconds: int = 900
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def calendar(self) -> Calendar:
+        return Calendar(self.zone, timedelta(seconds=self.slack_seconds))
+
+    @deep_values()
+    def expect(self, objects: Mapping[str, Stored], layout: str = "auto") -> Expected:
+        """What becomes of the objects under the input root."""
+        export = {key: item for key, item in objects.items() if key.startswith(self.export_folder)}
+        messages = {key: item for key, item in objects.items() if self._is_read(key)}
+        alone = layout == "messages" or (layout == "auto" and not export)
+        expected = Expected()
+        candidates = []
+        for key, item in (messages if alone else export).items():
+            candidates += self._read(key, item, alone, expected)
+        self._settle(candidates, expected)
+        expected.records["seen"] = sum(expected.records.values())
+        expected.objects["listed"] = sum(expected.objects.values())
+        return expected
+
+    @property
+    def export_folder(self) -> str:
+        return f"{self.tenant}/exports/messages/{self.day:%Y/%m/%d}/"
+
+    def _is_read(self, key: str) -> bool:
+        parts = key.split("/")
+        if len(parts) < MESSAGE_KEY_PARTS or parts[:2] != [self.tenant, "chat"] or parts[4] != "messages":
+            return False
+        return self.calendar.reads(self.day, place_of(key))
+
+    def _read(self, key: str, item: Stored, alone: bool, expected: Expected) -> list[_Candidate]:
+        try:
+            text = read_object(key, item.body, self.limits)
+        except UnreadableError as unreadable:
+            expected.objects["unreadable"] += 1
+            expected.rejects[key, 0, str(unreadable), item.body[: self.limits.max_raw_bytes]] += 1
+            return []
+        expected.objects["read"] += 1
+        place = place_of(key) if alone else Place()
+        owned = not alone or self.calendar.owner(place) == self.day
+        found = []
+        records = split(text.text, alone=alone, limits=self.limits)
+        for record in records or [Record(0, 0)]:
+            line = text.text.count("\n", 0, record.start) + 1
+            raw = text.raw(record.start, record.end, self.limits.max_raw_bytes)
+            try:
+                row = self._row(record, place, alone)
+            except RejectedError as rejected:
+                if owned:
+                    expected.records["rejected"] += 1
+                    expected.reasons[str(rejected)] += 1
+                    expected.rejects[key, line, str(rejected), raw] += 1
+                else:
+                    expected.records["other_day"] += 1
+                continue
+            if isinstance(row, str):
+                expected.records[row] += 1
+                continue
+            row |= {"source_key": key, "source_line": line}
+            order = (row["timestamp"], item.modified, key, line, record.start)
+            found.append(_Candidate(row, raw, order))
+        return found
+
+    def _row(self, record: Record, place: Place, alone: bool) -> Row | str:
+        """A record's row, or `empty` or `other_day`."""
+        if record.reason:
+            raise RejectedError(record.reason)
+        if record.value in (None, {}, []) and not isinstance(record.value, bool):
+            return "empty"
+        if not isinstance(record.value, dict):
+            raise RejectedError("not_an_object")
+        row, moment = read_fields(record.value, place, tenant=self.tenant, naive_zone=self.naive_zone)
+        belongs = self._near_day(moment)
+        if belongs != self.day:
+            if alone and belongs and self.calendar.reads(belongs, place):
+                return "other_day"
+            raise RejectedError("timestamp_outside_window")
+        if record.replaced:
+            row["flags"] = sorted({*row["flags"], "replaced_surrogate"})
+        row["hour"] = moment.astimezone(ZoneInfo(self.zone)).hour
+        row["date"] = self.day
+        return row
+
+    def _near_day(self, moment: datetime) -> date | None:
+        """The day of the moment, if it is this one or a neighbour: no other day reads what this one does."""
+        for days in (-1, 0, 1):
+            near = self.day + timedelta(days=days)
+            start, end = self.calendar.window(near)
+            if start <= moment < end:
+                return near
+        return None
+
+    def _settle(self, candidates: Sequence[_Candidate], expected: Expected) -> None:
+        """Records with one key: one is published."""
+        by_key: dict[tuple[str, str], list[_Candidate]] = {}
+        for candidate in sorted(candidates, key=lambda each: each.order, reverse=True):
+            by_key.setdefault((candidate.row["room_id"], candidate.row["message_id"]), []).append(candidate)
+        for winner, *others in by_key.values():
+            known = {winner.body}
+            expected.rows.append(winner.row)
+            expected.records["written"] += 1
+            expected.flags.update(winner.row["flags"])
+            for loser in others:
+                outcome = "duplicates" if loser.body in known else "superseded"
+                expected.records[outcome] += 1
+                known.add(loser.body)
+                if outcome == "superseded":
+                    expected.rejects[loser.row["source_key"], loser.row["source_line"], outcome, loser.raw] += 1
+            if "replaced_surrogate" in winner.row["flags"]:
+                place = winner.row["source_key"], winner.row["source_line"]
+                expected.rejects[*place, "replaced_surrogate", winner.raw] += 1

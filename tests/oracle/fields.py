@@ -1,0 +1,203 @@
+"""Fields: rules "Fields", one body to one row."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from oracle.json_text import Number
+from oracle.nested import ATTACHMENT, IMAGE, SOURCE, read_agent, read_elements
+from oracle.paths import Place
+from oracle.timestamps import read_timestamp
+
+LISTED = {"message_id", "user_id", "room_id", "timestamp", "role", "content"}
+
+
+class RejectedError(Exception):
+    """The reason why a record is not published."""
+
+
+@dataclass
+class _Body:
+    """A body being read: flags so far, and of its fields what goes to extras."""
+
+    sent: dict[str, Any]
+    flags: set[str] = field(default_factory=set)
+    extras: dict[str, Any] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
+
+    def get_id(self, name: str, *, must_fit: bool = True) -> str | None:
+        value = self.sent.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, Number) and value.text.lstrip("-").isdigit():
+            self.flags.add("numeric_id")
+            return value.text
+        if must_fit:
+            raise RejectedError("invalid_id")
+        self.keep(name)
+        return None
+
+    def keep(self, name: str, value: Any = ...) -> None:
+        self.extras[name] = self.sent[name] if value is ... else value
+
+    def in_order(self, known: set[str]) -> dict[str, Any] | None:
+        """Extras in the order of the body, ids that lost against another behind them."""
+        chosen = {}
+        for name, value in self.sent.items():
+            if name in self.extras:
+                chosen[name] = self.extras[name]
+            elif name not in known:
+                chosen[name] = value
+        lost = {name: self.sent[name] for name in ("id", "user_id", "room_id", "chat_id") if name in self.lost}
+        return {**chosen, **lost} or None
+
+
+def read_fields(sent: dict[str, Any], place: Place, *, tenant: str, naive_zone: str) -> tuple[dict[str, Any], datetime]:
+    """Columns of a row, but for what the day gives, and the instant.
+
+    Raises:
+        RejectedError: it cannot be a row.
+    """
+    body = _Body(sent)
+    ids = _message(body, place), _user(body, place), _room(body, place)
+    for outcome in ids:
+        if not outcome or len(outcome) > 512 or "\0" in outcome:
+            raise RejectedError("invalid_id")
+    moment = _moment(body, place, naive_zone)
+    row: dict[str, Any] = dict(zip(("message_id", "user_id", "room_id"), ids, strict=True))
+    row |= {"timestamp": moment, **_texts(body), **_arrays(body)}
+    agent, left = read_agent(sent.get("agent_info"), body.flags)
+    if left is not None:
+        body.keep("agent_info", left)
+    if "tenant_id" in sent and sent["tenant_id"] != tenant:
+        body.flags.add("tenant_conflict")
+    row |= agent
+    names = {"id", "chat_id", "attachments", "generated_images", "images", "context", "crawl_sources", "agent_info"}
+    row["extras"] = body.in_order(LISTED | names)
+    row["flags"] = sorted(body.flags)
+    return row, moment
+
+
+def _message(body: _Body, place: Place) -> str | None:
+    named, alias = body.get_id("message_id"), body.get_id("id", must_fit=False)
+    if named is None and alias is not None:
+        body.flags.add("message_id_from_alias")
+    elif named is None and place.message_id is not None:
+        body.flags.add("message_id_from_path")
+    outcome = next((each for each in (named, alias, place.message_id) if each is not None), None)
+    if alias is not None and alias != outcome:
+        body.flags.add("message_id_conflict")
+        body.lost.add("id")
+    if place.message_id is not None and place.message_id != outcome:
+        body.flags.add("message_id_conflict")
+    return outcome
+
+
+def _user(body: _Body, place: Place) -> str | None:
+    sent = body.get_id("user_id")
+    if place.user is None:
+        return sent
+    if sent is None:
+        body.flags.add("user_id_from_path")
+    elif sent != place.user:
+        body.flags.add("user_conflict")
+        body.lost.add("user_id")
+    return place.user
+
+
+def _room(body: _Body, place: Place) -> str | None:
+    named, alias = body.get_id("room_id"), body.get_id("chat_id", must_fit=False)
+    outcome = next((each for each in (place.room, named, alias) if each is not None), None)
+    if named is None and alias is not None:
+        body.flags.add("room_id_from_alias")
+    elif named is None and outcome is not None:
+        body.flags.add("room_id_from_path")
+    for name, sent in (("room_id", named), ("chat_id", alias)):
+        if sent is not None and sent != outcome:
+            body.flags.add("room_conflict")
+            body.lost.add(name)
+    return outcome
+
+
+def _moment(body: _Body, place: Place, naive_zone: str) -> datetime:
+    sent = body.sent.get("timestamp")
+    if sent is None and place.sent is not None:
+        body.flags.add("timestamp_from_path")
+        return place.sent
+    moment = read_timestamp(sent, naive_zone, body.flags)
+    if moment is None:
+        raise RejectedError("invalid_timestamp")
+    return moment
+
+
+def _texts(body: _Body) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in ("role", "content"):
+        value = body.sent.get(name)
+        if value is not None and not isinstance(value, str):
+            body.flags.add("wrong_type")
+            body.keep(name)
+            value = None
+        found[name] = value
+    if found["role"] is not None and found["role"] != found["role"].lower():
+        body.flags.add("role_case")
+        found["role"] = found["role"].lower()
+    if found["role"] not in ("user", "assistant", "system"):
+        body.flags.add("unknown_role")
+    if not found["content"]:
+        body.flags.add("null_content" if found["content"] is None else "empty_content")
+    return {**found, "message_length": len(found["content"] or "")}
+
+
+def _arrays(body: _Body) -> dict[str, Any]:
+    sent = body.sent
+    columns: dict[str, Any] = {"attachments": None, "generated_images": None, "rag_sources": None}
+    if sent.get("attachments") is not None:
+        columns["attachments"] = _array(body, "attachments", ATTACHMENT)
+    if sent.get("generated_images") is not None:
+        columns["generated_images"] = _array(body, "generated_images", IMAGE)
+        if sent.get("images") is not None:
+            body.keep("images")
+    elif sent.get("images") is not None:
+        columns["generated_images"] = _array(body, "images", IMAGE, alias=True)
+    columns["rag_sources"] = _sources(body)
+    count = len(columns["attachments"] or [])
+    return {**columns, "attachment_count": count, "has_attachments": count > 0}
+
+
+def _array(body: _Body, name: str, fields: dict[str, str], *, alias: bool = False) -> Any:
+    if alias and isinstance(body.sent[name], list):
+        body.flags.add("aliased_field")
+    column, whole = read_elements(body.sent[name], fields, body.flags)
+    if not whole:
+        body.keep(name)
+    return column
+
+
+def _sources(body: _Body) -> Any:
+    context = body.sent.get("context")
+    inside: dict[str, Any] = context if isinstance(context, dict) else {}
+    if context is not None and not isinstance(context, dict):
+        body.flags.add("wrong_type")
+        body.keep("context")
+    left = {name: part for name, part in inside.items() if name not in ("rag_sources", "crawl_sources")}
+    column = None
+    taken = False
+    for name in ("rag_sources", "crawl_sources"):
+        if inside.get(name) is not None and not taken:
+            taken = True
+            column, whole = read_elements(inside[name], SOURCE, body.flags)
+            if name == "crawl_sources" and column is not None:
+                body.flags.add("aliased_field")
+            if not whole:
+                left[name] = inside[name]
+        elif inside.get(name) is not None:
+            left[name] = inside[name]
+    if left:
+        body.keep("context", {name: left[name] for name in inside if name in left})
+    if body.sent.get("crawl_sources") is not None:
+        if taken:
+            body.keep("crawl_sources")
+        else:
+            column = _array(body, "crawl_sources", SOURCE, alias=True)
+    return column

@@ -1,0 +1,165 @@
+"""RFC 8259, one value at a time, numbers as they were written."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+SPACE = re.compile(r"[ \t\r\n]*")
+PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
+HEX = re.compile(r"[0-9a-fA-F]{4}")
+ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+WORDS = {"true": True, "false": False, "null": None}
+# Far above any max_depth: from here on only the brackets are counted.
+DEEPEST = 600
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number by its digits."""
+
+    text: str
+
+
+class NotJsonError(Exception):
+    """Here stands no value."""
+
+
+class DeepError(Exception):
+    """Nested deeper than this reader goes."""
+
+
+@dataclass
+class Value:
+    """A value, where it ends, how deep it goes, and whether an object in it names a key twice."""
+
+    value: Any
+    end: int
+    depth: int
+    repeats: bool
+
+
+@contextmanager
+def deep_values() -> Iterator[None]:
+    """Room for recursion through values, only here: the kernel must do with what Python gives."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + 6 * DEEPEST)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def read_value(text: str, at: int) -> Value:
+    reader = _Reader(text)
+    value, end = reader.value(at, 1)
+    return Value(value, end, reader.deepest, reader.repeats)
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.deepest = 0
+        self.repeats = False
+
+    def value(self, at: int, depth: int) -> tuple[Any, int]:
+        mark = self.text[at : at + 1]
+        if mark == '"':
+            return self.string(at)
+        if mark and mark in "{[":
+            if depth > DEEPEST:
+                raise DeepError
+            self.deepest = max(self.deepest, depth)
+            return self.object(at, depth) if mark == "{" else self.array(at, depth)
+        for word, value in WORDS.items():
+            if self.text.startswith(word, at):
+                return value, at + len(word)
+        number = NUMBER.match(self.text, at)
+        if number is None:
+            raise NotJsonError
+        return Number(number[0]), number.end()
+
+    def object(self, at: int, depth: int) -> tuple[Any, int]:
+        found: dict[str, Any] = {}
+        at = self.space(at + 1)
+        if self.text[at : at + 1] == "}":
+            return found, at + 1
+        while True:
+            if self.text[at : at + 1] != '"':
+                raise NotJsonError
+            key, at = self.string(at)
+            at = self.space(at)
+            if self.text[at : at + 1] != ":":
+                raise NotJsonError
+            value, at = self.value(self.space(at + 1), depth + 1)
+            # Keys that are alike but for lone surrogates are the same key once those are replaced.
+            self.repeats |= replace_surrogates(key) in map(replace_surrogates, found)
+            found[key] = value
+            at = self.space(at)
+            if self.text[at : at + 1] == "}":
+                return found, at + 1
+            if self.text[at : at + 1] != ",":
+                raise NotJsonError
+            at = self.space(at + 1)
+
+    def array(self, at: int, depth: int) -> tuple[Any, int]:
+        found: list[Any] = []
+        at = self.space(at + 1)
+        if self.text[at : at + 1] == "]":
+            return found, at + 1
+        while True:
+            value, at = self.value(at, depth + 1)
+            found.append(value)
+            at = self.space(at)
+            if self.text[at : at + 1] == "]":
+                return found, at + 1
+            if self.text[at : at + 1] != ",":
+                raise NotJsonError
+            at = self.space(at + 1)
+
+    def string(self, at: int) -> tuple[str, int]:
+        parts: list[str] = []
+        at += 1
+        while True:
+            plain = PLAIN.match(self.text, at)
+            assert plain
+            parts.append(plain[0])
+            at = plain.end()
+            mark = self.text[at : at + 1]
+            if mark == '"':
+                # Two escapes that make a pair are one character; a lone one stays what it is.
+                joined = "".join(parts)
+                return joined.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass"), at + 1
+            if mark != "\\":
+                raise NotJsonError
+            escape = self.text[at + 1 : at + 2]
+            if escape == "u":
+                digits = HEX.match(self.text, at + 2)
+                if digits is None:
+                    raise NotJsonError
+                parts.append(chr(int(digits[0], 16)))
+                at = digits.end()
+            elif escape in ESCAPES:
+                parts.append(ESCAPES[escape])
+                at += 2
+            else:
+                raise NotJsonError
+
+    def space(self, at: int) -> int:
+        blank = SPACE.match(self.text, at)
+        assert blank
+        return blank.end()
+
+
+def replace_surrogates(value: Any) -> Any:
+    """The value with U+FFFD for each lone surrogate."""
+    if isinstance(value, str):
+        return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in value)
+    if isinstance(value, list):
+        return [replace_surrogates(element) for element in value]
+    if isinstance(value, dict):
+        return {replace_surrogates(key): replace_surrogates(element) for key, element in value.items()}
+    return value

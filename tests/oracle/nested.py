@@ -1,0 +1,87 @@
+"""Numbers, arrays of objects, agent_info: rules "Fields" 4 and 5."""
+
+import math
+import re
+from typing import Any
+
+from oracle.json_text import Number
+
+WHOLE = re.compile(r"(-?0|[1-9][0-9]*)(\.0+)?")
+LARGEST = 9_223_372_036_854_775_807
+
+ATTACHMENT = {"type": "text", "url": "text", "thumbnail": "text", "name": "text", "size": "whole"}
+IMAGE = dict.fromkeys(("url", "thumbnail", "prompt", "size", "style"), "text")
+SOURCE = {"title": "text", "source": "text", "text": "text", "score": "finite"}
+MISFIT = object()
+
+
+def fit(value: Any, kind: str) -> Any:
+    """The value as a column of that kind holds it, or MISFIT."""
+    if kind == "text":
+        return value if isinstance(value, str) else MISFIT
+    if not isinstance(value, Number):
+        return MISFIT
+    if kind == "finite":
+        number = float(value.text)
+        return number if math.isfinite(number) else MISFIT
+    found = WHOLE.fullmatch(value.text)
+    return int(found[1]) if found and int(found[1]) <= LARGEST else MISFIT
+
+
+def read_elements(value: Any, fields: dict[str, str], flags: set[str]) -> tuple[list[Any] | None, bool]:
+    """The column of an array, and whether all of it fits; what does not is to be kept in extras."""
+    if not isinstance(value, list):
+        flags.add("wrong_type")
+        return None, False
+    elements, whole = [], True
+    for sent in value:
+        if not isinstance(sent, dict):
+            whole = False
+            continue
+        element = dict.fromkeys(fields)
+        for name, part in _by_specified_names(sent, fields, flags).items():
+            if name not in fields:
+                whole = False
+            elif part is not None:
+                fitted = fit(part, fields[name])
+                whole &= fitted is not MISFIT
+                element[name] = None if fitted is MISFIT else fitted
+        elements.append(element)
+    if not whole:
+        flags.add("bad_element")
+    return elements, whole
+
+
+def _by_specified_names(sent: dict[str, Any], fields: dict[str, str], flags: set[str]) -> dict[str, Any]:
+    """A rag source's `content` stands for a missing `text`, if it is one; null is as good as absent."""
+    content = sent.get("content")
+    if fields is not SOURCE or (content is not None and (sent.get("text") is not None or not isinstance(content, str))):
+        return sent
+    rest = {name: part for name, part in sent.items() if name != "content"}
+    if content is None:
+        return rest
+    flags.add("aliased_field")
+    return {**rest, "text": content}
+
+
+def read_agent(value: Any, flags: set[str]) -> tuple[dict[str, Any], Any]:
+    """The three columns, and what is left for extras (None if nothing is)."""
+    columns: dict[str, Any] = {"agent_mode": None, "execution_time_ms": None, "tokens_used": None}
+    if value is None:
+        return columns, None
+    if not isinstance(value, dict):
+        flags.add("wrong_type")
+        return columns, value
+    left = {}
+    for name, part in value.items():
+        column = "agent_mode" if name == "mode" else name
+        if name not in ("mode", "execution_time_ms", "tokens_used"):
+            left[name] = part
+        elif part is not None:
+            fitted = fit(part, "text" if name == "mode" else "whole")
+            if fitted is MISFIT:
+                left[name] = part
+                flags.add("out_of_range" if isinstance(part, Number) and name != "mode" else "wrong_type")
+            else:
+                columns[column] = fitted
+    return columns, left or None

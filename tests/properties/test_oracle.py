@@ -1,0 +1,98 @@
+"""Messy days give what a second, independent reading of the rules says, row by row: tests/oracle."""
+
+import os
+import tempfile
+from pathlib import Path
+from unittest.mock import patch
+
+from hostile_json import records
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from daily_batch.kernel import intake
+from day_runs import DAY, read_tables, run_local
+from hostile_day import EXPORT, packed
+from oracle.compare import assert_agrees
+from oracle.day import Oracle, Stored
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+ENDS = st.sampled_from(["\n", "\n", "\n", "\r\n", "", " ", "\n\n", ","])
+ARRAYS = st.sampled_from(["", "", "", "", "[", "[\n"])
+
+
+@st.composite
+def texts(draw: st.DrawFn, most: int) -> bytes:
+    """Records behind each other, in an array at times, closed or not."""
+    opening = draw(ARRAYS)
+    between = st.just(",\n") if opening else ENDS
+    found = draw(st.lists(records(), max_size=most))
+    text = opening + "".join(record + draw(between) for record in found)
+    if opening:
+        text = text.removesuffix(",\n") + draw(st.sampled_from(["]", "\n]", "", "}"]))
+    return text.encode("utf-8", "surrogatepass")
+
+
+@st.composite
+def damaged(draw: st.DrawFn, most: int) -> bytes:
+    """Texts with a byte changed, a mark in front, or compression, at times."""
+    body = draw(texts(most))
+    roll = draw(st.integers(0, 19))
+    if roll == 0 and body:
+        at = draw(st.integers(0, len(body) - 1))
+        body = body[:at] + draw(st.binary(max_size=2)) + body[at + 1 :]
+    if roll == 1:
+        body = b"\xef\xbb\xbf" + body
+    if roll == 2:
+        body = body.decode("utf-8", "replace").encode("utf-16")
+    if roll in (3, 4):
+        return packed(body)[: None if roll == 3 else -3]
+    return body
+
+
+def assert_the_rules_hold(objects: dict[str, Stored], layout: str, *, batch_bytes: int = intake.BATCH_BYTES) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "in").mkdir()
+        for key, item in objects.items():
+            path = folder / "in" / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(item.body)
+            os.utime(path, (item.modified, item.modified))
+        with patch.object(intake, "BATCH_BYTES", batch_bytes):
+            receipt = run_local(
+                input=folder / "in", output=folder / "out", layout=layout, table_format="parquet", buckets=2
+            )
+        tables = read_tables(folder / "out", table_format="parquet")
+    assert_agrees(Oracle(day=DAY).expect(objects, layout), tables, receipt, day=DAY)
+
+
+STORED = st.builds(Stored, damaged(12), st.integers(1, 3))
+
+
+@settings(PATIENT, max_examples=25)
+@given(st.lists(STORED, min_size=1, max_size=4), st.sampled_from([64, 700, 32 * 2**20]))
+def test_an_export_is_read_by_the_rules_in_batches_of_any_size(files: list[Stored], batch_bytes: int) -> None:
+    objects = {f"{EXPORT}/part-{number}": item for number, item in enumerate(files)}
+    assert_the_rules_hold(objects, "export", batch_bytes=batch_bytes)
+
+
+NAMES = st.builds(
+    lambda folder, time, name, end: f"{folder}/{time}-{name}{end}",
+    st.sampled_from(["2025/08/11", "2025/08/12", "2025/08/12", "2025/08/12"]),
+    st.sampled_from(
+        [
+            *("14-50-00.000Z", "14-44-59.999Z", "15-00-00Z", "14-59-59.999999Z", "15-14-59.999Z", "15-15-00.000Z"),
+            *("01-02-03.500Z", "05-00-00.000Z", "25-00-00Z", "x"),
+        ]
+    ),
+    st.sampled_from(["m1", "m2", "m3", "x"]),
+    st.sampled_from([".json", ".json", ".json", ".txt"]),
+)
+PLACES = st.builds(lambda user, room, name: f"acme/chat/{user}/{room}/messages/{name}",
+                   st.sampled_from(["u1", "u2"]), st.sampled_from(["r1", "r2"]), NAMES)  # fmt: skip
+
+
+@settings(PATIENT, max_examples=25)
+@given(st.dictionaries(PLACES, st.builds(Stored, damaged(2), st.integers(1, 3)), min_size=1, max_size=12))
+def test_objects_of_messages_are_read_by_the_rules(objects: dict[str, Stored]) -> None:
+    assert_the_rules_hold(objects, "messages")
