@@ -17,7 +17,7 @@ from daily_batch.errors import LeaseHeld, Retryable, Terminal
 from daily_batch.kernel.bounds import timestamp_maximum, timestamp_minimum
 from daily_batch.plan import ColumnStatistics, DataFile
 from daily_batch.publish import delta
-from daily_batch.publish.delta_log import Seen
+from daily_batch.publish.delta_log import Seen, app_id
 from daily_batch.publish.outcome import Published
 
 
@@ -29,6 +29,7 @@ def publish(
     table: Table = ROOMS_DAILY,
     seen: Seen | None = None,
     token: int | None = None,
+    fenced: bool = False,
 ) -> Published:
     return delta.publish_table(
         table=table,
@@ -39,8 +40,8 @@ def publish(
         run_id=run,
         metadata={"runner": "local"},
         tenant="acme",
-        app_id=None if token is None else f"acme/{day}",
         token=token,
+        fenced=fenced,
         seen=seen,
     )
 
@@ -215,7 +216,36 @@ def test_a_token_that_is_not_greater_is_refused(tmp_path):
             publish(tmp_path, write_file(tmp_path, f"z{token}.parquet"), run="zombie", token=token)
     publish(tmp_path, write_file(tmp_path, "b.parquet", rows=1), run="run2", token=6)
     assert len(rooms(tmp_path)) == 1
-    assert DeltaTable(str(tmp_path)).transaction_version(f"acme/{DAY}") == 6
+    assert DeltaTable(str(tmp_path)).transaction_version(app_id(DAY)) == 6
+
+
+def fence(folder: Path, token: int) -> Seen:
+    return delta.fence_table(
+        table=ROOMS_DAILY, location=str(folder), storage_options={}, day=DAY, token=token, tenant="acme"
+    )
+
+
+def test_a_fence_keeps_a_lower_token_out_before_anything_is_published(tmp_path):
+    seen = observe(tmp_path)
+    fence(tmp_path, 6)
+    with pytest.raises(LeaseHeld, match="token 6"):
+        publish(tmp_path, write_file(tmp_path, "z.parquet"), run="zombie", token=5, seen=seen)
+    assert rooms(tmp_path) == []
+
+
+def test_what_was_published_before_the_fence_is_seen_and_replaced(tmp_path):
+    publish(tmp_path, write_file(tmp_path, "a.parquet"), run="zombie", token=5)
+    seen = fence(tmp_path, 6)
+    assert len(seen.files) == 1
+    publish(tmp_path, write_file(tmp_path, "b.parquet", rows=1), run="run2", token=6, seen=seen, fenced=True)
+    assert len(rooms(tmp_path)) == 1
+
+
+def test_a_fence_is_written_once_and_never_lowered(tmp_path):
+    version = fence(tmp_path, 6).version
+    assert fence(tmp_path, 6).version == version
+    with pytest.raises(LeaseHeld, match="token 6"):
+        fence(tmp_path, 5)
 
 
 def test_days_have_tokens_of_their_own(tmp_path):
@@ -376,8 +406,8 @@ def test_removing_nothing_leaves_the_log_alone(tmp_path):
 
 def test_the_log_gets_classic_checkpoints_that_keep_days_and_tokens(tmp_path):
     for n in range(12):
-        publish(tmp_path, write_file(tmp_path, f"r{n}.parquet", rows=1), run=f"run{n}", token=n)
+        publish(tmp_path, write_file(tmp_path, f"r{n}.parquet", rows=1), run=f"run{n}", token=n + 1)
     assert [path.name for path in (tmp_path / "_delta_log").glob("*.checkpoint.parquet")]
     assert rooms(tmp_path) == [(str(DAY), "room0")]
     with pytest.raises(LeaseHeld):
-        publish(tmp_path, run="zombie", token=11)
+        publish(tmp_path, run="zombie", token=12)

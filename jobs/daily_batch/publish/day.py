@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daily_batch.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY, Table
 from daily_batch.paths import analytics_folder
@@ -19,11 +19,18 @@ ORDER = ((REJECTS,), (MESSAGES,), (ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY))
 
 @dataclass(frozen=True, kw_only=True)
 class DayPublisher:
-    """Publishes one tenant-day; `seen` is what each Delta table held of the day before the run."""
+    """Publishes one tenant-day.
+
+    `seen` is what each Delta table held of the day before the run; `token` goes into each Delta log, which refuses a
+    lower one, and holds it before any work if `at_once`; `confirm` is called before each step and raises when the lease is lost.
+    """
 
     request: Request
     storage: Storage
     seen: Mapping[str, Seen]
+    token: int | None = None
+    at_once: bool = False
+    confirm: Callable[[], None] = lambda: None
 
     @classmethod
     def observe(cls, request: Request, storage: Storage) -> "DayPublisher":
@@ -37,9 +44,31 @@ class DayPublisher:
                 table=table, location=location, storage_options=options, day=request.day, tenant=request.tenant
             )
 
-        with ThreadPoolExecutor(len(TABLES)) as pool:
-            seen = dict(zip((table.name for table in TABLES), pool.map(look, TABLES), strict=True))
-        return cls(request=request, storage=storage, seen=seen)
+        return cls(request=request, storage=storage, seen=_each_table(look))
+
+    @property
+    def held_token(self) -> int:
+        """The greatest token that any of the logs holds for the day; 0 if none does."""
+        return max((seen.token for seen in self.seen.values()), default=0)
+
+    def fenced(self, token: int, *, at_once: bool, confirm: Callable[[], None]) -> "DayPublisher":
+        """The same publisher under a token; `at_once` writes it into the logs, because an earlier run may still live.
+
+        Plain Parquet has no log: there `confirm` alone keeps a run that lost its lease from publishing.
+
+        Raises:
+            LeaseHeld: a log holds a later token.
+        """
+
+        def fence(table: Table) -> Seen:
+            location, options = _delta_table(table, self.request, self.storage)
+            day, tenant = self.request.day, self.request.tenant
+            return delta.fence_table(
+                table=table, location=location, storage_options=options, day=day, token=token, tenant=tenant
+            )
+
+        seen = _each_table(fence) if at_once and self.request.table_format == "delta" else self.seen
+        return replace(self, seen=seen, token=token, at_once=at_once, confirm=confirm)
 
     def publish(
         self,
@@ -53,6 +82,7 @@ class DayPublisher:
 
         Raises:
             Retryable: another run changed the day meanwhile, or the storage failed.
+            LeaseHeld: the lease is lost.
             Terminal: denied, or a table that is not the contract's.
         """
 
@@ -62,6 +92,7 @@ class DayPublisher:
         published: dict[str, Published] = {}
         with ThreadPoolExecutor(len(TABLES)) as pool:
             for step in ORDER:
+                self.confirm()
                 for table, outcome in zip(step, pool.map(publish_table, step), strict=True):
                     published[table.name] = outcome
                     progress(f"published {table.name}", outcome.rows, 0, "rows")
@@ -88,8 +119,15 @@ class DayPublisher:
             run_id=run_id,
             metadata=metadata,
             tenant=request.tenant,
+            token=self.token,
+            fenced=self.at_once,
             seen=self.seen[table.name],
         )
+
+
+def _each_table(look: Callable[[Table], Seen]) -> dict[str, Seen]:
+    with ThreadPoolExecutor(len(TABLES)) as pool:
+        return dict(zip((table.name for table in TABLES), pool.map(look, TABLES), strict=True))
 
 
 def _delta_table(table: Table, request: Request, storage: Storage) -> tuple[str, dict[str, str]]:

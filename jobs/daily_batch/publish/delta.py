@@ -9,8 +9,9 @@ whether a commit that came between matters is decided here.
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from typing import TypeVar
 
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
@@ -25,6 +26,8 @@ from daily_batch.publish.delta_log import PARTITION, Context, Seen
 from daily_batch.publish.outcome import Published, summarize_files
 from daily_batch.publish.schema import evolve_schema, table_schema
 from daily_batch.publish.statistics import statistics_json
+
+Landed = TypeVar("Landed")
 
 # Each round of a race has a winner, so this many rivals can write to one table at once.
 OVERTAKEN_ATTEMPTS = 30
@@ -60,8 +63,8 @@ def publish_table(
     run_id: str,
     metadata: Mapping[str, str],
     tenant: str = "-",
-    app_id: str | None = None,
     token: int | None = None,
+    fenced: bool = False,
     seen: Seen | None = None,
 ) -> Published:
     """Replace the table's day by `files`, which exist already; no file at all empties the day.
@@ -71,7 +74,8 @@ def publish_table(
     Args:
         metadata: goes with run id and counts into the commit's userMetadata, which every engine's history shows.
         seen: what the run found when it began; absent: what is there now.
-        token: fencing token, which must be greater than the one that the log holds for `app_id`.
+        token: fencing token, which must be greater than the one that the log holds for the day; absent: not checked.
+        fenced: the run has written its token into the log before (`fence_table`), so that it may be equal.
 
     Raises:
         Retryable: another run changed the day since `seen`, or the storage failed.
@@ -84,18 +88,57 @@ def publish_table(
     properties = CommitProperties(
         custom_metadata=_commit_metadata(files, day=day, run_id=run_id, metadata=metadata),
         max_commit_retries=0,
-        app_transactions=[Transaction(app_id, token)] if app_id is not None and token is not None else None,
+        app_transactions=_transactions(token, day),
     )
+
+    def commit() -> Published:
+        delta = delta_log.open_table(location, storage_options) or _create_table(table, location, storage_options)
+        delta_log.check_table(delta, context)
+        version = delta_log.find_commit(delta, base, files, day=day, run_id=run_id)
+        if version is None:
+            if token is not None:
+                delta_log.check_token(delta, token, context, fenced=fenced)
+            delta_log.check_unchanged(delta, base, context)
+            version = _commit(delta, actions, properties, context)
+        return summarize_files(files, version=version)
+
+    return _until_landed(commit, context)
+
+
+def fence_table(
+    *, table: Table, location: str, storage_options: dict[str, str], day: date, token: int, tenant: str = "-"
+) -> Seen:
+    """Write the token into the table's log, before any work: no run with a lower one can publish the day from now on.
+
+    Returns what the table holds then: whatever a run with a lower token has published came before.
+
+    Raises:
+        Retryable: the storage failed.
+        LeaseHeld: the log holds a later token.
+    """
+    context = Context(tenant=tenant, day=day, table=table)
+    properties = CommitProperties(
+        custom_metadata={"fenced_day": day.isoformat()},
+        max_commit_retries=0,
+        app_transactions=_transactions(token, day),
+    )
+
+    def commit() -> Seen:
+        delta = delta_log.open_table(location, storage_options) or _create_table(table, location, storage_options)
+        delta_log.check_token(delta, token, context, fenced=True)
+        if delta_log.see_day(delta, day).token < token:
+            delta.create_write_transaction([], "append", delta.schema(), PARTITION, commit_properties=properties)
+            delta.update_incremental()
+        return delta_log.see_day(delta, day)
+
+    return _until_landed(commit, context)
+
+
+def _until_landed(commit: Callable[[], Landed], context: Context) -> Landed:
+    """What `commit` returns, tried again while others take the version or an answer is lost."""
     for attempt in range(1, OVERTAKEN_ATTEMPTS + 1):
         try:
-            delta = delta_log.open_table(location, storage_options) or _create_table(table, location, storage_options)
-            delta_log.check_table(delta, context)
-            version = delta_log.find_commit(delta, base, files, day=day, run_id=run_id)
-            if version is None:
-                delta_log.check_unchanged(delta, base, context)
-                delta_log.check_token(delta, app_id, token, context)
-                version = _commit(delta, actions, properties, context)
-            return summarize_files(files, version=version)
+            return commit()
         except (DeltaError, OSError) as error:
             # The version was taken, or an answer was lost: the next attempt finds out from the log.
             failure = explain_failure(error, context)
@@ -122,6 +165,10 @@ def remove_orphans(*, location: str, storage_options: dict[str, str], retention_
     if delta is None or not delta.vacuum(retention_hours=retention_hours, dry_run=True, full=True):
         return []
     return delta.vacuum(retention_hours=retention_hours, dry_run=False, full=True)
+
+
+def _transactions(token: int | None, day: date) -> list[Transaction] | None:
+    return None if token is None else [Transaction(delta_log.app_id(day), token)]
 
 
 def explain_failure(error: Exception, context: Context) -> BatchError:

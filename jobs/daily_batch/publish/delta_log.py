@@ -18,10 +18,12 @@ READER, WRITER = 1, 2
 
 @dataclass(frozen=True)
 class Seen:
-    """A day as a run found it: the table's version (-1 when there is no table) and the day's live files."""
+    """A day as a run found it: the table's version (-1 when there is no table), the day's live files, and the fencing
+    token with which it was published or fenced last."""
 
     version: int
     files: frozenset[str]
+    token: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,12 @@ def see_day(delta: DeltaTable | None, day: date) -> Seen:
     if delta is None:
         return Seen(-1, frozenset())
     live = delta.file_uris(file_pruning_predicate=[(PARTITION, "=", day.isoformat())])
-    return Seen(delta.version(), frozenset(live))
+    return Seen(delta.version(), frozenset(live), delta.transaction_version(app_id(day)) or 0)
+
+
+def app_id(day: date) -> str:
+    """Under which name Delta's log keeps the day's fencing token; a table is of one tenant."""
+    return f"makoto-daily-batch/{day.isoformat()}"
 
 
 def check_table(delta: DeltaTable, context: Context) -> None:
@@ -101,14 +108,15 @@ def check_unchanged(delta: DeltaTable, since: Seen, context: Context) -> None:
         raise context.retryable(f"the files of {context.table.name} changed while this run was at work")
 
 
-def check_token(delta: DeltaTable, app_id: str | None, token: int | None, context: Context) -> None:
-    """Refuse a fencing token that is not greater than the log's: delta-rs records them but does not compare them."""
-    if app_id is None or token is None:
-        return
-    held = delta.transaction_version(app_id)
-    if held is not None and held >= token:
+def check_token(delta: DeltaTable, token: int, context: Context, *, fenced: bool) -> None:
+    """Refuse a fencing token that is lower than the log's: delta-rs records them but does not compare them.
+
+    An equal one is refused too, unless this run has written it there itself (`fenced`).
+    """
+    held = delta.transaction_version(app_id(context.day)) or 0
+    if held > token or (held == token and not fenced):
         raise LeaseHeld(
-            f"{context.table.name} was published under token {held}, ours is {token}",
+            f"the lease is lost: {context.table.name} is held under token {held}, ours is {token}",
             next_step="nothing to do, the run that holds the lease goes on",
             tenant=context.tenant,
             day=context.day.isoformat(),
