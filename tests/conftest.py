@@ -1,4 +1,4 @@
-"""What the tests share: one Spark session for the whole run, and an S3 server with buckets."""
+"""What the tests share: one Spark session for the whole run, an S3 server with buckets, and metadata stores."""
 
 import os
 import subprocess
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from metadata_servers import CosmosAccount, DynamoDbTable, serve_cosmos, serve_dynamodb
 from s3_bucket import Bucket
 from spark_session import start_session
 
@@ -52,3 +53,27 @@ def bucket(s3_endpoint: str) -> Bucket:
     made = Bucket(endpoint=s3_endpoint, name=f"bucket-{uuid.uuid4().hex[:12]}")
     made.client().create_bucket(Bucket=made.name)
     return made
+
+
+@pytest.fixture(scope="session")
+def dynamodb_endpoint() -> Iterator[str]:
+    """The address of DynamoDB Local."""
+    with serve_dynamodb() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def dynamodb_table(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> DynamoDbTable:
+    """A new, empty table for each test, and an environment in which the product finds it."""
+    made = DynamoDbTable(endpoint=dynamodb_endpoint, name=f"metadata-{uuid.uuid4().hex[:12]}")
+    made.create()
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+@pytest.fixture(scope="session")
+def cosmos_account() -> Iterator[CosmosAccount]:
+    """A Cosmos DB account with one container for all tests: each must use keys of its own."""
+    with serve_cosmos() as account:
+        yield account

@@ -1,0 +1,133 @@
+"""The metadata store in a Cosmos DB container with partition key /PK.
+
+`id` is SK with every byte but ASCII letters, digits, `_`, `.`, `-` and `~` written as `=` and two hexadecimal digits:
+`DAILY#2025-08-12` is `DAILY=232025-08-12`. So it holds none of the characters that the service refuses (a slash, a
+backslash, `#`, `?`, a control character), and SK can be read from it. It may have 1,023 characters; a day's has 18.
+
+The account's default consistency, Session, is enough: a client sees its own writes, and a put is decided by the item's
+newest state. Who is overtaken by another client reads that state next, for the refusal brings its session token, which
+the SDK keeps.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.cosmos import CosmosClient
+from azure.cosmos.exceptions import (
+    CosmosAccessConditionFailedError,
+    CosmosResourceExistsError,
+    CosmosResourceNotFoundError,
+)
+from azure.identity import DefaultAzureCredential
+
+from daily_batch.errors import Retryable, Terminal
+from daily_batch.metadata.store import Item, Overtaken, Stored
+
+DATABASE = "makoto-db"
+CONTAINER = "metadata"
+# The rest is the SDK's own: a throttled request is sent again 9 times in 30 s, each after the pause that the service
+# asks for. Every write of ours is conditional, so one whose answer was lost may be sent again too.
+CLIENT: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 10, "retry_write": 3}
+# The service's own default of 100 would ask a thousand times for a tenant's hundred thousand users.
+PAGE_ITEMS = 1000
+_ONE = "SELECT * FROM c WHERE c.PK = @pk AND c.SK = @sk"
+_RANGE = "SELECT * FROM c WHERE c.PK = @pk AND c.SK BETWEEN @first AND @last ORDER BY c.SK"
+_SYSTEM = ("id", "_rid", "_self", "_etag", "_attachments", "_ts")
+# Timed out, partition moved, throttled, try again; and every 5xx.
+_PASSING = (408, 410, 429, 449)
+
+
+class CosmosStore:
+    """See `MetadataStore`. Threads may share it. Without a key, azure-identity finds the process's own credentials."""
+
+    def __init__(
+        self, endpoint: str, key: str | None = None, *, database: str = DATABASE, container: str = CONTAINER
+    ) -> None:
+        self._name = f"{database}/{container}"
+        credential = key or DefaultAzureCredential()
+        with self._explained():
+            client = CosmosClient(endpoint, credential, **CLIENT)  # asks the account for its regions
+        self._container = client.get_database_client(database).get_container_client(container)
+
+    def get(self, pk: str, sk: str) -> Stored | None:
+        """See `MetadataStore.get`.
+
+        A query, not a point read: an item of another program has an id that cannot be known from its keys.
+        """
+        found = list(self._query(_ONE, pk=pk, sk=sk))
+        if not found:
+            return None
+        row = max(found, key=lambda each: bool(each["id"] == item_id(sk)))
+        return Stored(_read(row), f"{row['_etag']} {row['id']}")
+
+    def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
+        """See `MetadataStore.query`."""
+        return map(_read, self._query(_RANGE, pk=pk, first=first, last=last))
+
+    def put(self, item: Item, *, expected: str | None) -> str:
+        """See `MetadataStore.put`.
+
+        Of two programs with this scheme of ids only one creates an item. One with another scheme could create its own
+        in the moment between our look and our write; only a unique key on /SK, set when the container is made, would
+        refuse that. The days are ours alone.
+        """
+        pk, sk = str(item["PK"]), str(item["SK"])
+        if expected is None and self.get(pk, sk):
+            raise Overtaken
+        etag, _, id_ = (expected or f" {item_id(sk)}").rpartition(" ")
+        body = {**item, "id": id_}
+        with self._explained():
+            try:
+                if expected is None:
+                    stored = self._container.create_item(body)
+                else:
+                    unchanged = MatchConditions.IfNotModified
+                    stored = self._container.replace_item(id_, body, etag=etag, match_condition=unchanged)
+            except (CosmosResourceExistsError, CosmosAccessConditionFailedError) as error:
+                raise Overtaken from error
+            except CosmosResourceNotFoundError as error:
+                if expected is None:
+                    raise  # the container is missing, not the item
+                raise Overtaken from error
+        return f"{stored['_etag']} {id_}"
+
+    def _query(self, query: str, *, pk: str, **values: str) -> Iterator[dict[str, Any]]:
+        parameters: list[dict[str, object]] = [
+            {"name": f"@{name}", "value": value} for name, value in {"pk": pk, **values}.items()
+        ]
+        with self._explained():
+            yield from self._container.query_items(
+                query, parameters=parameters, partition_key=pk, max_item_count=PAGE_ITEMS
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (AzureError, ValueError) as error:  # the latter from an endpoint or a key of the wrong form
+            raise self._explain(error) from error
+
+    def _explain(self, error: Exception) -> Retryable | Terminal:
+        """What the error means; its own text may quote the request, so its kind must do."""
+        status = getattr(error, "status_code", None)
+        what = f"the Cosmos DB container {self._name} cannot be used ({status or type(error).__name__})"
+        denied = isinstance(error, ClientAuthenticationError) or status in (401, 403)
+        if denied or isinstance(error, ValueError):
+            step = "check COSMOS_ENDPOINT and COSMOS_KEY, or this identity's role on the account"
+            return Terminal(what, next_step=step)
+        if status is None or status in _PASSING or status >= 500:
+            return Retryable(f"{what}; nothing was published", next_step="run the day again")
+        return Terminal(what, next_step=f"check that the account has a container {self._name} with partition key /PK")
+
+
+def item_id(sk: str) -> str:
+    """The id of an item of ours; `urllib.parse.unquote(id.replace("=", "%"))` gives SK back."""
+    return quote(sk, safe="").replace("%", "=")
+
+
+def _read(row: dict[str, Any]) -> Item:
+    return {name: value for name, value in row.items() if name not in _SYSTEM}

@@ -1,0 +1,87 @@
+"""The metadata store in a file: for one machine, and for trying things out. Many processes may share it."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from daily_batch.errors import Retryable, Terminal
+from daily_batch.metadata.store import Item, Overtaken, Stored
+
+# How long a writer waits for another one; each holds the file for a moment only.
+BUSY_SECONDS = 30.0
+_TABLE = """
+CREATE TABLE IF NOT EXISTS metadata (
+    pk TEXT NOT NULL, sk TEXT NOT NULL, version INTEGER NOT NULL, item TEXT NOT NULL, PRIMARY KEY (pk, sk)
+) WITHOUT ROWID
+"""
+
+
+@dataclass(frozen=True)
+class SqliteStore:
+    """See `MetadataStore`. A connection for each call, so that threads and processes share nothing but the file."""
+
+    file: Path
+
+    def get(self, pk: str, sk: str) -> Stored | None:
+        """See `MetadataStore.get`."""
+        if not self._exists():
+            return None
+        with self._connected() as connection:
+            row = connection.execute("SELECT item, version FROM metadata WHERE pk = ? AND sk = ?", (pk, sk)).fetchone()
+        return Stored(json.loads(row[0]), str(row[1])) if row else None
+
+    def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
+        """See `MetadataStore.query`."""
+        if not self._exists():
+            return iter(())
+        query = "SELECT item FROM metadata WHERE pk = ? AND sk BETWEEN ? AND ? ORDER BY sk"
+        with self._connected() as connection:
+            rows = connection.execute(query, (pk, first, last)).fetchall()
+        return (json.loads(text) for (text,) in rows)
+
+    def put(self, item: Item, *, expected: str | None) -> str:
+        """See `MetadataStore.put`."""
+        text = json.dumps(item, ensure_ascii=False)
+        with self._connected() as connection:
+            if expected is None:
+                query = "INSERT INTO metadata VALUES (?, ?, 1, ?) ON CONFLICT DO NOTHING"
+                written = connection.execute(query, (item["PK"], item["SK"], text)).rowcount
+            else:
+                query = "UPDATE metadata SET version = version + 1, item = ? WHERE pk = ? AND sk = ? AND version = ?"
+                written = connection.execute(query, (text, item["PK"], item["SK"], int(expected))).rowcount
+        if not written:
+            raise Overtaken
+        return str(int(expected or 0) + 1)
+
+    def _exists(self) -> bool:
+        try:
+            return self.file.exists()
+        except OSError as error:  # a folder that may not be looked into
+            raise self._explain_path(error) from error
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction; the file and its folder are made if they are missing."""
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.file, timeout=BUSY_SECONDS)) as connection, connection:
+                connection.execute(_TABLE)
+                yield connection
+        except sqlite3.DatabaseError as error:
+            raise self._explain(error) from error
+        except OSError as error:
+            raise self._explain_path(error) from error
+
+    def _explain_path(self, error: OSError) -> Terminal:
+        what = f"the ledger's folder {self.file.parent} cannot be made or read ({type(error).__name__})"
+        return Terminal(what, next_step="give a path that can be written as ledger")
+
+    def _explain(self, error: sqlite3.DatabaseError) -> Retryable | Terminal:
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        what = f"the ledger {self.file} cannot be used ({name})"
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")):
+            return Retryable(f"{what}; nothing was published", next_step="run the day again")
+        return Terminal(what, next_step="check the file and its permissions, or give another as ledger")

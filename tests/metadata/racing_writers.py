@@ -1,0 +1,42 @@
+"""Processes that write one item at the same moment, again and again."""
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from threading import Barrier
+from typing import Any
+
+from daily_batch.metadata import MetadataStore, Overtaken
+
+WAIT_SECONDS = 120
+_together: Barrier
+
+
+def race(connect: Callable[[], MetadataStore], pk: str, sk: str, *, writers: int, rounds: int) -> list[list[int]]:
+    """The rounds that each writer won. Before each round, all read the same state of the item."""
+    spawn = multiprocessing.get_context("spawn")
+    work = partial(_write, connect, pk, sk, rounds)
+    with ProcessPoolExecutor(writers, spawn, initializer=_share, initargs=(spawn.Barrier(writers),)) as pool:
+        return list(pool.map(work, range(writers)))
+
+
+def _share(together: Any) -> None:
+    global _together  # a pool hands a barrier to its processes only when they start
+    _together = together
+
+
+def _write(connect: Callable[[], MetadataStore], pk: str, sk: str, rounds: int, writer: int) -> list[int]:
+    store, won = connect(), []
+    for number in range(rounds):
+        stored = store.get(pk, sk)
+        _together.wait(WAIT_SECONDS)
+        item = {"PK": pk, "SK": sk, "round": number, "writer": writer}
+        try:
+            store.put(item, expected=stored.version if stored else None)
+        except Overtaken:
+            pass
+        else:
+            won.append(number)
+        _together.wait(WAIT_SECONDS)
+    return won

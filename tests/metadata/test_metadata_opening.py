@@ -1,0 +1,99 @@
+"""Which metadata store a run opens, and what it needs for it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daily_batch.errors import Misuse
+from daily_batch.metadata.cosmos import CosmosStore
+from daily_batch.metadata.dynamodb import DynamoDbStore
+from daily_batch.metadata.opening import open_metadata
+from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.paths import parse_url
+from daily_batch.settings import load_settings
+from metadata_servers import CosmosAccount, DynamoDbTable
+
+BUCKET = parse_url("s3://makoto-data/out")
+
+
+@pytest.mark.parametrize(
+    ("ledger", "output", "file"),
+    [
+        ("", "out", "out/makoto-ledger.sqlite"),
+        ("", "/Volumes/main/default/out", "/Volumes/main/default/out/makoto-ledger.sqlite"),
+        ("", "s3://makoto-data/out", ".makoto/ledger.sqlite"),
+        ("", "abfss://data@account.dfs.core.windows.net/out", ".makoto/ledger.sqlite"),
+        ("state/days.sqlite", "out", "state/days.sqlite"),
+    ],
+)
+def test_without_a_cloud_store_the_ledger_is_a_file(ledger: str, output: str, file: str) -> None:
+    settings = load_settings(flags={"ledger": ledger}, environ={})
+    assert open_metadata(settings, parse_url(output)) == SqliteStore(Path(file))
+
+
+def test_a_named_file_wins_over_the_stores_that_are_configured() -> None:
+    environ = {"DYNAMODB_TABLE_NAME": "makoto-metadata", "COSMOS_ENDPOINT": "https://localhost"}
+    settings = load_settings(flags={"ledger": "days.sqlite"}, environ=environ)
+    assert open_metadata(settings, BUCKET) == SqliteStore(Path("days.sqlite"))
+
+
+@pytest.mark.parametrize("ledger", ["", "dynamodb"])
+def test_a_table_that_is_named_is_used(dynamodb_table: DynamoDbTable, ledger: str) -> None:
+    settings = load_settings(flags={"ledger": ledger}, environ=dynamodb_table.environment)
+    store = open_metadata(settings, BUCKET)
+    assert isinstance(store, DynamoDbStore)
+    version = store.put({"PK": "TENANT#acme#BATCH", "SK": "DAILY#2025-08-12"}, expected=None)
+    stored = dynamodb_table.client().get_item(
+        TableName=dynamodb_table.name, Key={"PK": {"S": "TENANT#acme#BATCH"}, "SK": {"S": "DAILY#2025-08-12"}}
+    )
+    assert stored["Item"]["version"] == {"N": version}
+
+
+@pytest.mark.parametrize("ledger", ["", "cosmos"])
+def test_an_account_that_is_named_is_used(cosmos_account: CosmosAccount, ledger: str) -> None:
+    settings = load_settings(flags={"ledger": ledger}, environ=cosmos_account.environment)
+    store = open_metadata(settings, BUCKET)
+    assert isinstance(store, CosmosStore)
+    pk = f"TENANT#opening{ledger}#BATCH"
+    store.put({"PK": pk, "SK": "DAILY#2025-08-12"}, expected=None)
+    assert cosmos_account.container().read_item("DAILY=232025-08-12", pk)["SK"] == "DAILY#2025-08-12"
+
+
+def test_the_endpoint_of_s3_is_not_taken_for_that_of_dynamodb(dynamodb_table: DynamoDbTable) -> None:
+    environ = {**dynamodb_table.environment, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}
+    assert open_metadata(load_settings(flags={}, environ=environ), BUCKET).get("TENANT#acme", "USER#u") is None
+
+
+def test_two_stores_at_once_are_refused() -> None:
+    environ = {"DYNAMODB_TABLE_NAME": "makoto-metadata", "COSMOS_ENDPOINT": "https://localhost"}
+    with pytest.raises(Misuse, match="set ledger to dynamodb or cosmos"):
+        open_metadata(load_settings(flags={}, environ=environ), BUCKET)
+
+
+@pytest.mark.parametrize(("ledger", "variable"), [("dynamodb", "DYNAMODB_TABLE_NAME"), ("cosmos", "COSMOS_ENDPOINT")])
+def test_a_store_that_is_asked_for_must_be_configured(ledger: str, variable: str) -> None:
+    with pytest.raises(Misuse, match=variable):
+        open_metadata(load_settings(flags={"ledger": ledger}, environ={}), BUCKET)
+
+
+@pytest.mark.parametrize(
+    ("variable", "package", "extra"),
+    [("DYNAMODB_TABLE_NAME", "boto3", "aws"), ("COSMOS_ENDPOINT", "azure.cosmos", "azure")],
+)
+def test_a_package_that_is_missing_is_named_with_its_extra(
+    variable: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("dynamodb", "cosmos"):
+        monkeypatch.delitem(sys.modules, f"daily_batch.metadata.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)  # what Python reads as not installed
+    with pytest.raises(Misuse, match=rf"{package}.*makoto-daily-batch\[{extra}\]"):
+        open_metadata(load_settings(flags={}, environ={variable: "x"}), BUCKET)
+
+
+def test_a_ledger_in_a_file_loads_no_cloud_library() -> None:
+    program = "import sys, daily_batch.metadata.opening; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert "daily_batch.metadata.opening" in loaded
+    assert not {"boto3", "botocore", "azure"} & set(loaded)
