@@ -2,26 +2,22 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
 import duckdb
 import pytest
+from manifest_day import EXPORT, HOSTILE, Recorder, keys_of, message, put_all, take_day
 from moto.server import ThreadedMotoServer
 from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
-from daily_batch.days import day_window, utc_folders
 from daily_batch.errors import Retryable, Terminal
-from daily_batch.manifest import Manifest, read_manifest, take
+from daily_batch.manifest import Manifest, read_manifest
 
-SLACK = 900_000_000
 BUCKETS = itertools.count()
-EXPORT = "acme/exports/messages/2025/08/12/"
-HOSTILE = ["_bob", ".carol", "a=b", "山田", "with space", "h#sh", "per%cent", "per%20cent", "q?x", "st*r", "{a,b}"]
-HOSTILE += ["[a]", "quo'te", 'dq"', "back\\slash", "~", "...", "é", "e\u0301", "messages", "chat"]
 
 
 @pytest.fixture(scope="module")
@@ -64,62 +60,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 @pytest.fixture
 def list_day(tmp_path: Path) -> Callable[..., Manifest]:
     """Take the manifest of acme's business day 2025-08-12, or of what is given instead."""
-
-    def call(store: Any, *, day: str = "2025-08-12", zone: str = "Asia/Tokyo", **options: Any) -> Manifest:
-        start, end = day_window(date.fromisoformat(day), zone)
-        window = (start - SLACK, end + SLACK)
-        known = {
-            "tenant": "acme",
-            "layout": "auto",
-            "folders": utc_folders(*window),
-            "window_us": window,
-            "export_folder": EXPORT,
-            "staging": tmp_path / "staging",
-            "chunk_bytes": 2**20,
-            "chunk_objects": 1000,
-            "concurrency": 4,
-            "day": day,
-        }
-        return take(store, **(known | options))
-
-    return call
-
-
-def message(day: str, clock: str, *, user: str = "u", room: str = "r", tenant: str = "acme", name: str = "m1") -> str:
-    return f"{tenant}/chat/{user}/{room}/messages/{day}/{clock}Z-{name}.json"
-
-
-def keys_of(manifest: Manifest) -> set[str]:
-    keys = [item.key for _, objects in read_manifest(manifest.files) for item in objects]
-    assert len(keys) == len(set(keys)) == manifest.objects
-    return set(keys)
-
-
-def put_all(store: ObjectStore, keys: list[str], body: bytes = b"{}") -> None:
-    for key in keys:
-        store.put(key, body)
-
-
-class Recorder:
-    """A store that notes what it is asked for."""
-
-    def __init__(self, store: Any, fail: Callable[[str], Exception | None] = lambda prefix: None) -> None:
-        self.store, self.fail = store, fail
-        self.recursive: list[str] = []
-        self.delimited: list[str] = []
-
-    def list(self, prefix: str, **options: Any) -> Any:
-        self.recursive.append(prefix)
-        if error := self.fail(prefix):
-            raise error
-        return self.store.list(prefix, **options)
-
-    def list_with_delimiter(self, prefix: str) -> Any:
-        self.delimited.append(prefix)
-        return self.store.list_with_delimiter(prefix)
-
-    def head(self, path: str) -> Any:
-        return self.store.head(path)
+    return partial(take_day, staging=tmp_path / "staging")
 
 
 def test_a_business_day_is_gathered_from_both_of_its_utc_folders(store: ObjectStore, list_day: Any) -> None:

@@ -6,15 +6,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from obstore.store import LocalStore
-
 from daily_batch.manifest.chunks import cut_chunks, read_manifest, remove_chunks, write_chunk
-from daily_batch.manifest.failures import explain_failures, missing_root
+from daily_batch.manifest.compare import DiscoveryComparison, RoomObjects, compare_discovery
+from daily_batch.manifest.failures import check_root, explain_failures
 from daily_batch.manifest.fingerprint import add_objects, fingerprint
 from daily_batch.manifest.listing import Batch, Store, list_messages, list_objects
+from daily_batch.manifest.rooms import MetadataRooms
+from daily_batch.metadata import MetadataStore
 from daily_batch.plan import Layout
 
-__all__ = ["Manifest", "Store", "read_manifest", "take"]
+__all__ = ["DiscoveryComparison", "Manifest", "RoomObjects", "Store", "compare_discovery", "read_manifest", "take"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ def take(
     chunk_bytes: int,
     chunk_objects: int,
     concurrency: int,
+    metadata: MetadataStore | None = None,
     day: str = "-",
     progress: Callable[[int], None] | None = None,
 ) -> Manifest:
@@ -67,20 +69,27 @@ def take(
         chunk_bytes: A chunk holds no more bytes than this, unless it is one single object.
         chunk_objects: A chunk holds no more objects than this.
         concurrency: Listing calls at once.
+        metadata: Names the rooms to look into, by their `updated_at`; without it every room is looked into.
+            It is asked for message objects alone, never for an export.
         day: The business day, for error messages.
         progress: Called with the number of objects so far, after each chunk.
 
     Raises:
-        Terminal: denied, a missing root, or an object's name that cannot be read.
+        Terminal: denied, a missing root, or an object's name that cannot be read; metadata without any user of a
+            tenant that has objects, or with an active room whose name no key can hold.
         Retryable: the listing failed midway; there is no manifest then, never a shorter one.
     """
-    if isinstance(store, LocalStore) and not Path(str(store.prefix)).is_dir():
-        raise missing_root(tenant, day)  # a local listing of what is not there is empty
+    check_root(store, tenant=tenant, day=day)
     staging.mkdir(parents=True, exist_ok=True)
     remove_chunks(staging)
 
     def message_batches() -> Iterator[Batch]:
-        return list_messages(store, tenant=tenant, folders=folders, window_us=window_us, concurrency=concurrency)
+        rooms = None
+        if metadata is not None:
+            rooms = MetadataRooms(metadata=metadata, tenant=tenant, start_us=window_us[0])
+        return list_messages(
+            store, tenant=tenant, folders=folders, window_us=window_us, concurrency=concurrency, rooms=rooms
+        )
 
     found: Layout = "messages" if layout == "messages" else "export"
     batches = message_batches() if layout == "messages" else list_objects(store, export_folder)

@@ -1,9 +1,11 @@
 """What a store's errors while listing mean: whether trying again can help."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from obstore.exceptions import BaseError, InvalidPathError
+from obstore.store import LocalStore
 
 from daily_batch.errors import BatchError, Retryable, Terminal
 from daily_batch.failures import is_denied
@@ -18,12 +20,26 @@ def explain_failures(listing: Iterable[Item], *, tenant: str, day: str) -> Itera
 
     Raises:
         Terminal: denied, no such root, or a name that no store client can read.
+        BatchError: one that the listing itself raised, with tenant and day.
         Retryable: anything else, after the store client's own retries.
     """
     try:
         yield from listing
+    except BatchError as error:
+        error.concerns(tenant, day)
+        raise
     except (BaseError, OSError) as error:
         raise _explain(error, tenant, day) from error
+
+
+def check_root(store: object, *, tenant: str, day: str) -> None:
+    """Refuse a local root that is not there: its listing is empty, where a missing bucket's is an error.
+
+    Raises:
+        Terminal: there is no such folder.
+    """
+    if isinstance(store, LocalStore) and not Path(str(store.prefix)).is_dir():
+        raise missing_root(tenant, day)
 
 
 def missing_root(tenant: str, day: str) -> Terminal:

@@ -3,11 +3,13 @@
 The day is the last part of a message's key, so the way down is users, rooms, and of each room only the day's folders.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from arro3.core import DataType, RecordBatch
 
+from daily_batch.errors import Terminal
 from daily_batch.manifest.walk import walk
 from daily_batch.paths import parse_message_key
 from daily_batch.plan import SourceObject
@@ -29,10 +31,36 @@ class Store(Protocol):
         """The metadata of one object."""
 
 
-class Folder(NamedTuple):
-    """A user's folder, or a room's."""
+class Rooms(Protocol):
+    """What tells a tenant's rooms; called from many threads at once."""
 
-    prefix: str
+    def list_users(self) -> Iterable[str]:
+        """The users' names."""
+
+    def list_rooms(self, user: str) -> Iterable[str]:
+        """The prefixes of a user's rooms, `{tenant}/chat/{user}/{room}`."""
+
+
+@dataclass(frozen=True)
+class ListedRooms:
+    """Every room that has a folder."""
+
+    store: Store
+    tenant: str
+
+    def list_users(self) -> Sequence[str]:
+        """See `Rooms.list_users`."""
+        return [folder.rpartition("/")[2] for folder in list_folders(self.store, f"{self.tenant}/chat")]
+
+    def list_rooms(self, user: str) -> Sequence[str]:
+        """See `Rooms.list_rooms`."""
+        return list_folders(self.store, f"{self.tenant}/chat/{user}")
+
+
+class Node(NamedTuple):
+    """A user by name, or a room by prefix."""
+
+    name: str
     is_room: bool
 
 
@@ -46,30 +74,50 @@ def list_objects(store: Store, folder: str) -> Iterator[Batch]:
 
 
 def list_messages(
-    store: Store, *, tenant: str, folders: Sequence[str], window_us: tuple[int, int], concurrency: int
+    store: Store,
+    *,
+    tenant: str,
+    folders: Sequence[str],
+    window_us: tuple[int, int],
+    concurrency: int,
+    rooms: Rooms | None = None,
 ) -> Iterator[Batch]:
-    """The message objects in these UTC day folders of every room, in batches that are never empty, in any order.
+    """The message objects in these UTC day folders of every room, in any order; a batch is of one room, never empty.
 
     An object is left out only if its name says that it was sent outside the window. One whose name says nothing is
     kept, in whichever of the folders it lies: the run decides from its body, and nothing is lost.
+
+    Args:
+        store: Where the messages are.
+        tenant: A checked tenant id.
+        folders: `yyyy/mm/dd` of the UTC days that `window_us` touches.
+        window_us: Microseconds since 1970 UTC, end exclusive.
+        concurrency: Calls at once.
+        rooms: Names the rooms to look into; without it they are listed.
+
+    Raises:
+        Terminal: `rooms` names no user of a tenant that has objects.
     """
     start_us, end_us = window_us
+    source = rooms or ListedRooms(store, tenant)
 
     def is_wanted(item: SourceObject) -> bool:
         parsed = parse_message_key(item.key)
         return parsed is None or start_us <= parsed.sent_us < end_us
 
-    def visit(node: Folder, descend: Callable[[Folder], None]) -> Iterator[Batch]:
+    def visit(node: Node, descend: Callable[[Node], None]) -> Iterator[Batch]:
         if not node.is_room:
-            for room in list_folders(store, node.prefix):
-                descend(Folder(room, is_room=True))
+            for room in source.list_rooms(node.name):
+                descend(Node(room, is_room=True))
             return
         for day in folders:
-            for batch in list_objects(store, f"{node.prefix}/messages/{day}"):
+            for batch in list_objects(store, f"{node.name}/messages/{day}"):
                 if wanted := [item for item in batch if is_wanted(item)]:
                     yield wanted
 
-    users = [Folder(user, is_room=False) for user in list_folders(store, f"{tenant}/chat")]
+    users = [Node(user, is_room=False) for user in source.list_users()]
+    if rooms is not None:
+        _check_named(store, tenant, users)
     yield from walk(users, visit, workers=concurrency)
 
 
@@ -77,6 +125,18 @@ def list_folders(store: Store, prefix: str) -> Sequence[str]:
     """The folders right below a prefix; one answer, so memory grows with their number (100 bytes each)."""
     folders: Sequence[str] = store.list_with_delimiter(f"{prefix}/")["common_prefixes"]
     return folders
+
+
+def _check_named(store: Store, tenant: str, users: Collection[Node]) -> None:
+    """Refuse what would otherwise pass for a day without messages: an empty or wrong store of metadata."""
+    # Asked in any case: where no room is active, nothing else would show a missing bucket or denied access.
+    stored = next(list_objects(store, f"{tenant}/chat"), None)
+    if stored and not users:
+        raise Terminal(
+            "the metadata store names no user of this tenant, but the input holds objects of it",
+            tenant=tenant,
+            next_step="check which metadata store is set, or set discovery to listing",
+        )
 
 
 def _real_objects(store: Store, folder: str, batch: RecordBatch) -> Batch:
