@@ -4,6 +4,8 @@ spark-submit --properties-file conf/spark/local.conf jobs/daily_messages.py --te
     --input samples --output out
 """
 
+from typing import Annotated
+
 import typer
 
 from daily_batch import cli
@@ -19,19 +21,28 @@ def run(
     output: cli.Output = None,
     layout: cli.Layout = None,
     format: cli.Format = None,  # noqa: A002 - the flag's name
+    discovery: cli.Discovery = None,
+    ledger: cli.LedgerOption = None,
+    run_id: Annotated[str | None, typer.Option(help="Of the run that submitted this job.")] = None,
+    token: Annotated[int | None, typer.Option(min=1, help="Of the lease that the submitter holds.")] = None,
     receipt: cli.ReceiptFile = None,
     json: cli.AsJson = False,
     show_config: cli.ShowConfig = False,
     debug: cli.Debug = False,
 ) -> None:
     """Run the day on the Spark that submitted this script."""
-    from daily_batch.command import run_command
+    from daily_batch.commands.run import RunOptions, run_command
+    from daily_batch.commands.submitted import submitted_command
     from daily_batch.runners.spark import current_session
 
-    flags = cli.as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, table_format=format)
-    status = run_command(
-        flags, make_runner=current_session, as_json=json, receipt_file=receipt, show_config=show_config, debug=debug
-    )
+    # Wherever the settings send a Spark job: this is one, and it runs here.
+    flags = cli.as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
+    flags |= cli.as_flags(discovery=discovery, ledger=ledger, runner="spark", spark="here")
+    if run_id and token:
+        status = submitted_command(flags, run_id=run_id, token=token, spark=current_session, debug=debug)
+    else:
+        options = RunOptions(as_json=json, receipt_file=receipt, show_config=show_config, debug=debug)
+        status = run_command(flags, options, spark=current_session)
     raise typer.Exit(status)
 
 

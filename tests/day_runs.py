@@ -64,7 +64,7 @@ def run_day_with(
         table_format=table_format,  # type: ignore[arg-type]
     )
     known = load_settings(flags={**settings, "storage_options": dict(options or {})}, environ={})
-    return run_day(request, known, runner, run_id=f"run-{next(_runs):04d}", now=NOW, progress=progress)
+    return run_day(request, known, lambda manifest: runner, run_id=f"run-{next(_runs):04d}", now=NOW, progress=progress)
 
 
 def run_local(**arguments: Any) -> Receipt:

@@ -2,45 +2,63 @@
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
 from daily_batch.contract import TABLES
-from daily_batch.days import day_window, to_us, utc_folders
 from daily_batch.errors import Changed, Terminal
 from daily_batch.failures import explain_failure
-from daily_batch.manifest import Manifest, take
-from daily_batch.paths import export_folder
-from daily_batch.plan import DayPlan
+from daily_batch.manifest import Manifest
+from daily_batch.metadata import MetadataStore
 from daily_batch.publish.day import DayPublisher
 from daily_batch.receipt import Objects, Receipt, Records, TableCounts, check_sums, decide_status, receipt_key, to_json
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Outcome, Progress, Runner
 from daily_batch.settings import Settings
-from daily_batch.storage import Storage
+from daily_batch.survey import list_day, make_plan, open_storage
 
-# A chunk is a task's work: some seconds of it, so that a task that fails costs little.
-CHUNK_BYTES = 16 * 2**20
-CHUNK_OBJECTS = 4_000
-LISTING_CONCURRENCY = 64
-# Text is some five times what gzip and zstd leave of it.
-EXPANSION = 5
 # What changes under a run is listed again so often before it is given up.
 LISTINGS = 3
+ChooseRunner = Callable[[Manifest], Runner]
 
 
 def run_day(
-    request: Request, settings: Settings, runner: Runner, *, run_id: str, now: datetime, progress: Progress
+    request: Request,
+    settings: Settings,
+    choose_runner: ChooseRunner,
+    *,
+    run_id: str,
+    now: datetime,
+    progress: Progress,
+    publisher: DayPublisher | None = None,
+    metadata: MetadataStore | None = None,
 ) -> Receipt:
     """Run one tenant-day to its receipt. A day that was published before is replaced; any other day is left alone.
 
+    Args:
+        choose_runner: names the runner once it is known what there is.
+        publisher: what the tables held before, under the run's fence; absent: as they are now, without one.
+        metadata: where active rooms are looked up, if the settings say so.
+
     Raises:
         Retryable: trying again can help; readers see what they saw before.
+        HandOver: the day must go to Spark; readers see what they saw before.
         Terminal: it cannot: denied, missing, or sums that do not hold; readers see what they saw before.
+        LeaseHeld: another run holds the day.
     """
     try:
-        return _run_day(request, settings, runner, run_id=run_id, now=now, progress=progress)
+        return _run_day(
+            request,
+            settings,
+            choose_runner,
+            publisher or DayPublisher.observe(request, open_storage(request, settings)),
+            run_id=run_id,
+            now=now,
+            progress=progress,
+            metadata=metadata,
+        )
     except Exception as error:
         failure = explain_failure(error, tenant=request.tenant, day=request.day.isoformat())
         if failure is None or failure is error:
@@ -49,82 +67,49 @@ def run_day(
 
 
 def _run_day(
-    request: Request, settings: Settings, runner: Runner, *, run_id: str, now: datetime, progress: Progress
+    request: Request,
+    settings: Settings,
+    choose_runner: ChooseRunner,
+    publisher: DayPublisher,
+    *,
+    run_id: str,
+    now: datetime,
+    progress: Progress,
+    metadata: MetadataStore | None,
 ) -> Receipt:
     started = time.perf_counter()
-    storage = Storage(input=request.input, output=request.output, options=settings.storage_options)
-    publisher = DayPublisher.observe(request, storage)
+    storage = open_storage(request, settings)
     for listing in range(1, LISTINGS + 1):
         with tempfile.TemporaryDirectory(prefix=f"makoto-{request.tenant}-{request.day}-") as scratch:
             try:
-                manifest, listed = _list(request, settings, storage, Path(scratch), progress)
+                begun = time.perf_counter()
+                staging = Path(scratch) / "manifest"
+                manifest = list_day(request, settings, staging=staging, progress=progress, metadata=metadata)
+                listed = time.perf_counter() - begun
+                runner = choose_runner(manifest)
                 plan = make_plan(request, settings, manifest, run_id=run_id, now=now)
                 outcome = runner.run(manifest, plan=plan, storage=storage, scratch=Path(scratch), progress=progress)
                 break
             except Changed:
                 if listing == LISTINGS:
                     raise
-                progress("listing again: an object changed while it was read", listing, LISTINGS, "times")
+                progress("listing again: an object changed while it was read", 0, 0, "")
     receipt = _account(request, manifest, outcome, run_id=run_id, runner=runner.name)
     check_sums(receipt)
     _check_rejects(receipt, settings.max_reject_ratio)
     begun = time.perf_counter()
-    metadata = {name: str(count) for name, count in asdict(receipt.records).items()}
-    published = publisher.publish(outcome.files, run_id=run_id, metadata=metadata, progress=progress)
+    counts = {name: str(count) for name, count in asdict(receipt.records).items()}
+    published = publisher.publish(outcome.files, run_id=run_id, metadata=counts, progress=progress)
     ended = time.perf_counter()
     seconds = {"manifest": listed, **outcome.seconds, "publish": ended - begun, "total": ended - started}
-    seconds = {name: round(spent, 3) for name, spent in seconds.items()}
-    tables = {name: TableCounts(**asdict(table)) for name, table in published.items()}
-    receipt = replace(receipt, tables=tables, seconds=seconds)
+    receipt = replace(
+        receipt,
+        tables={name: TableCounts(**asdict(table)) for name, table in published.items()},
+        seconds={name: round(spent, 3) for name, spent in seconds.items()},
+    )
     check_sums(receipt)
     storage.open_output().put(receipt_key(request.tenant, request.day, run_id), to_json(receipt).encode())
     return receipt
-
-
-def make_plan(request: Request, settings: Settings, manifest: Manifest, *, run_id: str, now: datetime) -> DayPlan:
-    """What the kernel needs to know of the day."""
-    start_us, end_us = day_window(request.day, settings.timezone)
-    text = manifest.bytes * (EXPANSION if manifest.layout == "export" else 1)
-    return DayPlan(
-        tenant=request.tenant,
-        date=request.day.isoformat(),
-        zone=settings.timezone,
-        naive_zone=settings.naive_timezone,
-        start_us=start_us,
-        end_us=end_us,
-        slack_us=settings.slack_seconds * 1_000_000,
-        layout=manifest.layout,
-        table_format=request.table_format,
-        buckets=settings.buckets or max(1, -(-text // settings.target_file_bytes)),
-        run_id=run_id,
-        processed_us=to_us(now),
-        limits=settings.limits,
-    )
-
-
-def _list(
-    request: Request, settings: Settings, storage: Storage, scratch: Path, progress: Progress
-) -> tuple[Manifest, float]:
-    """The manifest and the seconds it took."""
-    started = time.perf_counter()
-    start_us, end_us = day_window(request.day, settings.timezone)
-    slack_us = settings.slack_seconds * 1_000_000
-    window = (start_us - slack_us, end_us + slack_us)
-    manifest = take(
-        storage.open_input(),
-        tenant=request.tenant,
-        layout=request.layout,
-        folders=utc_folders(*window),
-        window_us=window,
-        export_folder=export_folder(settings.export_template, request.tenant, request.day),
-        staging=scratch / "manifest",
-        chunk_bytes=CHUNK_BYTES,
-        chunk_objects=CHUNK_OBJECTS,
-        concurrency=LISTING_CONCURRENCY,
-        day=request.day.isoformat(),
-        progress=lambda objects: progress("manifest", objects, 0, "objects"),
-    )
-    return manifest, time.perf_counter() - started
 
 
 def _account(request: Request, manifest: Manifest, outcome: Outcome, *, run_id: str, runner: str) -> Receipt:

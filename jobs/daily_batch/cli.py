@@ -40,6 +40,13 @@ class FormatChoice(StrEnum):
     PARQUET = "parquet"
 
 
+class DiscoveryChoice(StrEnum):
+    """How a day's rooms are found."""
+
+    LISTING = "listing"
+    METADATA = "metadata"
+
+
 class SampleLayout(StrEnum):
     """How a sample's messages are stored."""
 
@@ -62,10 +69,15 @@ Input = Annotated[str | None, typer.Option(help="Folder or URL that holds {tenan
 Output = Annotated[str | None, typer.Option(help="Folder or URL for {tenant}/analytics/… .")]
 Layout = Annotated[LayoutChoice | None, typer.Option(help="How messages are stored. Default: auto.")]
 Format = Annotated[FormatChoice | None, typer.Option("--format", help="Delta or Parquet. Default: delta.")]
+RunnerOption = Annotated[RunnerChoice | None, typer.Option(help="Where the work is done. Default: auto.")]
+Discovery = Annotated[DiscoveryChoice | None, typer.Option(help="How a day's rooms are found. Default: listing.")]
+LedgerOption = Annotated[str | None, typer.Option(help="dynamodb, cosmos or an SQLite file. Default: by settings.")]
 ReceiptFile = Annotated[Path | None, typer.Option("--receipt", help="Also write the receipt to this file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="The receipt alone, as JSON, on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The answer alone, as JSON, on standard output.")]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin, and stop.")]
-Debug = Annotated[bool, typer.Option(help="Print the whole trace of a failure.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print the whole trace of a failure.")]
+First = Annotated[str | None, typer.Option("--from", help="First day of a range, yyyy-mm-dd.")]
+Last = Annotated[str | None, typer.Option("--to", help="Last day of a range, yyyy-mm-dd.")]
 
 
 @app.callback()
@@ -79,26 +91,142 @@ def run(
     date: Day = None,
     input: Input = None,  # noqa: A002 - the flag's name
     output: Output = None,
-    runner: Annotated[RunnerChoice, typer.Option(help="Where the work is done.")] = RunnerChoice.AUTO,
+    runner: RunnerOption = None,
     layout: Layout = None,
     format: Format = None,  # noqa: A002 - the flag's name
+    discovery: Discovery = None,
+    ledger: LedgerOption = None,
+    look_back: Annotated[int, typer.Option(min=0, help="Also run so many days before, if they changed.")] = 0,
+    if_changed: Annotated[bool, typer.Option("--if-changed", help="Do nothing if no object changed.")] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the lease of a run that is known to be dead.")
+    ] = False,
     receipt: ReceiptFile = None,
     json: AsJson = False,
     show_config: ShowConfig = False,
     debug: Debug = False,
 ) -> None:
     """Turn one business day of messages into tables, and print the receipt."""
-    from daily_batch.command import run_command
+    from daily_batch.commands.run import RunOptions, run_command
 
-    status = run_command(
-        as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, table_format=format),
-        make_runner=lambda: _make_runner(runner),
+    options = RunOptions(
+        if_changed=if_changed,
+        look_back=look_back,
+        take_over=take_over,
         as_json=json,
         receipt_file=receipt,
         show_config=show_config,
         debug=debug,
     )
-    raise typer.Exit(status)
+    flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
+    flags |= as_flags(runner=runner, discovery=discovery, ledger=ledger)
+    raise typer.Exit(run_command(flags, options, spark=_start_spark))
+
+
+@app.command(epilog="Example: makoto-batch plan --tenant acme --date 2025-08-12 --input samples --output out")
+def plan(
+    tenant: Tenant = None,
+    date: Day = None,
+    input: Input = None,  # noqa: A002 - the flag's name
+    output: Output = None,
+    runner: RunnerOption = None,
+    layout: Layout = None,
+    discovery: Discovery = None,
+    ledger: LedgerOption = None,
+    verify_discovery: Annotated[
+        bool, typer.Option("--verify-discovery", help="Name the rooms that the metadata store does not know.")
+    ] = False,
+    json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show what a day holds, which runner would take it, why, and at what cost; write nothing."""
+    from daily_batch.commands.plan import plan_command
+
+    flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout)
+    flags |= as_flags(runner=runner, discovery=discovery, ledger=ledger)
+    raise typer.Exit(plan_command(flags, compare=verify_discovery, as_json=json, debug=debug))
+
+
+@app.command(
+    epilog="Example: makoto-batch backfill --tenant acme --from 2025-08-01 --to 2025-08-12 --input samples --output out"
+)
+def backfill(
+    first: Annotated[str, typer.Option("--from", help="First day, yyyy-mm-dd.")],
+    last: Annotated[str, typer.Option("--to", help="Last day, yyyy-mm-dd.")],
+    tenant: Tenant = None,
+    input: Input = None,  # noqa: A002 - the flag's name
+    output: Output = None,
+    runner: RunnerOption = None,
+    layout: Layout = None,
+    format: Format = None,  # noqa: A002 - the flag's name
+    discovery: Discovery = None,
+    ledger: LedgerOption = None,
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="Days at work at once.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Run days again that did not change.")] = False,
+    json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Run every day of a range that changed or never ran; stopped and started again, it goes on."""
+    from daily_batch.commands.backfill import BackfillOptions, backfill_command
+
+    options = BackfillOptions(
+        first=first,
+        last=last,
+        parallel=parallel,
+        force=force,
+        as_json=json,
+        debug=debug,
+    )
+    flags = as_flags(tenant=tenant, input=input, output=output, layout=layout, format=format)
+    flags |= as_flags(runner=runner, discovery=discovery, ledger=ledger)
+    raise typer.Exit(backfill_command(flags, options, spark=_start_spark))
+
+
+@app.command(epilog="Example: makoto-batch status --tenant acme,globex --from 2025-08-01 --to 2025-08-12 --output out")
+def status(
+    tenant: Tenant = None,
+    first: First = None,
+    last: Last = None,
+    input: Input = None,  # noqa: A002 - the flag's name
+    output: Output = None,
+    layout: Layout = None,
+    ledger: LedgerOption = None,
+    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="Every tenant that there is.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="List completed days again: which changed since?")] = False,
+    check: Annotated[bool, typer.Option("--check", help="End with 1 if a day needs someone.")] = False,
+    json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show which days ran, and which are missing, late, failed or changed since; the last seven by default."""
+    from daily_batch.commands.status import StatusOptions, status_command
+
+    options = StatusOptions(
+        first=first, last=last, all_tenants=all_tenants, verify=verify, check=check, as_json=json, debug=debug
+    )
+    flags = as_flags(tenant=tenant, input=input, output=output, layout=layout, ledger=ledger)
+    raise typer.Exit(status_command(flags, options))
+
+
+@app.command(
+    epilog="Example: makoto-batch replay --tenant acme --date 2025-08-12 --input samples --output out --dry-run"
+)
+def replay(
+    tenant: Tenant = None,
+    date: Day = None,
+    input: Input = None,  # noqa: A002 - the flag's name
+    output: Output = None,
+    layout: Layout = None,
+    format: Format = None,  # noqa: A002 - the flag's name
+    ledger: LedgerOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Try the rejects, and run nothing.")] = False,
+    json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Try a day's rejects by the rules of now, and run the day again if some are accepted."""
+    from daily_batch.commands.replay import replay_command
+
+    flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format, ledger=ledger)
+    raise typer.Exit(replay_command(flags, spark=_start_spark, dry_run=dry_run, as_json=json, debug=debug))
 
 
 @app.command(
@@ -122,7 +250,7 @@ def sample(
     debug: Debug = False,
 ) -> None:
     """Write a day of messages of any size, and the truth that a run of it must report."""
-    from daily_batch.sample.command import sample_command
+    from daily_batch.commands.sample import sample_command
 
     status = sample_command(
         out=out,
@@ -141,31 +269,14 @@ def sample(
     raise typer.Exit(status)
 
 
-def as_flags(
-    *,
-    tenant: str | None,
-    date: str | None,
-    input: str | None,  # noqa: A002 - the flag's name
-    output: str | None,
-    layout: LayoutChoice | None,
-    table_format: FormatChoice | None,
-) -> dict[str, object]:
+def as_flags(**given: object) -> dict[str, object]:
     """Flags by their settings' names; what was not given is None."""
-    return {
-        "tenants": None if tenant is None else tenant,
-        "date": date,
-        "input": input,
-        "output": output,
-        "layout": layout and layout.value,
-        "table_format": table_format and table_format.value,
-    }
+    names = {"tenant": "tenants", "format": "table_format"}
+    values = {name: value.value if isinstance(value, StrEnum) else value for name, value in given.items()}
+    return {names.get(name, name): value for name, value in values.items()}
 
 
-def _make_runner(choice: RunnerChoice) -> "Runner":
-    if choice is not RunnerChoice.SPARK:
-        from daily_batch.runners.local import LocalRunner
-
-        return LocalRunner()
+def _start_spark() -> "Runner":
     from daily_batch.runners.spark import start_local
 
     return start_local()

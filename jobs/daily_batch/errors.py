@@ -1,6 +1,8 @@
 """What can go wrong, by what helps: the exit status says whether trying again can."""
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 
 
@@ -21,12 +23,27 @@ class BatchError(Exception):
 
     def __str__(self) -> str:
         """One line for a person."""
-        return f"tenant={self.tenant} day={self.day}: {self.what}. Next step: {self.next_step}."
+        return f"tenant={self.tenant} day={self.day}: {self.advice}"
+
+    @property
+    def advice(self) -> str:
+        """What happened and the next step, where tenant and day are known already."""
+        return f"{self.what}. Next step: {self.next_step}."
 
     def concerns(self, tenant: str, day: str) -> None:
         """Name the tenant and the day where whoever raised this did not know them."""
         self.tenant = tenant if self.tenant == "-" else self.tenant
         self.day = day if self.day == "-" else self.day
+
+
+@contextmanager
+def concerning(tenant: str, day: str) -> Iterator[None]:
+    """Errors from within name the tenant and the day, where whoever raised them did not know them."""
+    try:
+        yield
+    except BatchError as error:
+        error.concerns(tenant, day)
+        raise
 
 
 def describe_unexpected(error: BaseException) -> str:
@@ -44,6 +61,12 @@ class Retryable(BatchError):
 
 class Changed(Retryable):
     """An object is gone or another than the manifest lists: the day must be listed again."""
+
+
+class HandOver(BatchError):
+    """The day must go to Spark: this process lacks the time or the memory for it. Nothing was published."""
+
+    exit_code = 1
 
 
 class Misuse(BatchError):

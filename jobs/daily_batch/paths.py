@@ -29,12 +29,17 @@ def check_tenant(tenant: str) -> str:
         Misuse: it is anything but an ASCII letter or digit and up to 62 more of those, `_` and `-`.
     """
     # An event's JSON can hold anything.
-    if not isinstance(tenant, str) or _TENANT.fullmatch(tenant) is None:
+    if not isinstance(tenant, str) or not is_tenant(tenant):
         raise Misuse(
             f"the tenant id {str(tenant)[:80]!a} is not allowed",
             next_step="give a letter or digit and up to 62 letters, digits, _ or -",
         )
     return tenant
+
+
+def is_tenant(name: str) -> bool:
+    """Whether the name can be a tenant's."""
+    return _TENANT.fullmatch(name) is not None
 
 
 class MessageKey(NamedTuple):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -107,9 +107,14 @@ def check_sums(receipt: Receipt) -> None:
         _check_sum(receipt, "tables.rejects.rows", receipt.tables[REJECTS.name].rows, evidence)
 
 
+def to_dict(receipt: Receipt) -> dict[str, Any]:
+    """Return the receipt as plain values, field by field."""
+    return asdict(receipt)
+
+
 def to_json(receipt: Receipt) -> str:
     """Return the receipt as indented JSON; text that is not ASCII stays readable."""
-    return json.dumps(asdict(receipt), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(to_dict(receipt), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def receipt_key(tenant: str, day: date, run_id: str) -> str:

@@ -43,7 +43,7 @@ class Settings:
     layout: Literal["auto", "messages", "export"]
     export_template: str
     table_format: TableFormat
-    discovery: Literal["listing"]
+    discovery: Literal["listing", "metadata"]
     slack_seconds: CountOrZero
     buckets: CountOrZero
     target_file_bytes: Count
@@ -55,6 +55,15 @@ class Settings:
     fetch_concurrency: Count
     memory_bytes: Count
     max_reject_ratio: Ratio
+    runner: Literal["auto", "local", "spark"]
+    small_messages: CountOrZero
+    large_messages: CountOrZero
+    function_memory_mb: CountOrZero
+    time_limit_seconds: CountOrZero
+    spark: Literal["here", "spark-submit"]
+    ledger: str
+    lease_seconds: Annotated[int, msgspec.Meta(ge=3)]
+    due: Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     dynamodb_table: str
     cosmos_endpoint: str
     cosmos_key: str = field(repr=False)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from chispa import assert_df_equality
 
-from daily_batch import batch
+from daily_batch import survey
 from daily_batch.contract import TABLES
 from daily_batch.errors import Retryable
 from daily_batch.receipt import Receipt
@@ -54,8 +54,8 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_chunks() -> Iterator[None]:
     """Chunks of few objects, so that small days have many tasks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch, "CHUNK_OBJECTS", 400)
-        patch.setattr(batch, "CHUNK_BYTES", 500_000)
+        patch.setattr(survey, "CHUNK_OBJECTS", 400)
+        patch.setattr(survey, "CHUNK_BYTES", 500_000)
         yield
 
 

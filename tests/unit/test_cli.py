@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from daily_batch.cli import app
 from day_runs import DAY, SAMPLES, makoto_batch, run_arguments
 
-COMMANDS = ("run", "sample")
+COMMANDS = ("run", "plan", "backfill", "status", "replay", "sample")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

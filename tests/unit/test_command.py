@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from daily_batch import command
+from daily_batch.commands.run import RunOptions, run_command
 from daily_batch.errors import LeaseHeld, Misuse, Retryable, Terminal
 from daily_batch.runners.local import LocalRunner
 from day_runs import DAY, SAMPLES, read_tables
@@ -23,7 +23,8 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(output: Path, *, tenants: str = "acme", runner: Any = None, **options: Any) -> int:
     flags = {"tenants": tenants, "date": DAY.isoformat(), "input": str(SAMPLES), "output": str(output)}
-    return command.run_command(flags, make_runner=lambda: runner or LocalRunner(), **options)
+    flags["runner"] = "spark" if runner else "local"
+    return run_command(flags, RunOptions(**options), spark=lambda: runner)
 
 
 def test_json_is_alone_on_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,9 +105,9 @@ def test_a_runner_that_cannot_be_made_reads_nothing(
         raise runner_error
 
     flags = {"tenants": "acme", "date": DAY.isoformat(), "input": str(SAMPLES), "output": str(tmp_path / "out")}
-    status = command.run_command(flags, make_runner=make_runner)
+    status = run_command({**flags, "runner": "spark"}, RunOptions(), spark=make_runner)
     assert status == (2 if isinstance(runner_error, Misuse) else 1)
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out/acme").exists()
     assert SECRET not in capsys.readouterr().err
 
 
@@ -118,7 +119,8 @@ def test_a_hostile_tenant_is_refused_before_anything_is_made(
 ) -> None:
     made: list[Callable[[], Any]] = []
     flags = {"tenants": tenant, "date": DAY.isoformat(), "input": str(SAMPLES), "output": str(tmp_path / "out")}
-    assert command.run_command(flags, make_runner=lambda: made.append(LocalRunner) or LocalRunner()) == 2  # type: ignore[func-returns-value]
+    flags["runner"] = "spark"
+    assert run_command(flags, RunOptions(), spark=lambda: made.append(LocalRunner) or LocalRunner()) == 2  # type: ignore[func-returns-value]
     assert not made
     assert not (tmp_path / "out").exists()
     assert "\0" not in capsys.readouterr().err
@@ -132,7 +134,7 @@ def test_show_config_tells_origins_and_no_secret_and_runs_nothing(
     monkeypatch.setenv("TENANT_ID", "initech")
     monkeypatch.setenv("COLUMNS", "300")
     flags: dict[str, object] = {"output": str(tmp_path / "out"), "table_format": None}
-    assert command.run_command(flags, make_runner=LocalRunner, show_config=True) == 0
+    assert run_command(flags, RunOptions(show_config=True), spark=LocalRunner) == 0
     told = capsys.readouterr().out
     lines = {words[0]: words[1:] for words in map(str.split, told.splitlines()) if words}
     assert "initech" in " ".join(lines["tenants"])

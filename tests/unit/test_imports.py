@@ -35,16 +35,36 @@ def load(*modules: str, blocked: tuple[str, ...] = ()) -> list[str]:
 
 
 LAMBDA = [
-    *("cli", "command", "batch", "settings", "request", "storage", "receipt", "manifest", "sample", "runners.local"),
-    *("publish.delta", "publish.parquet"),
+    *("cli", "assembly", "dispatch", "batch", "survey", "replay", "settings", "request", "storage", "receipt"),
+    *("manifest", "sample", "ledger", "ledger.keeper", "metadata.sqlite", "metadata.opening", "routing"),
+    *("submit.spark_submit", "submit.settle", "runners.local", "publish.delta", "publish.parquet", "publish.day"),
+    *(f"commands.{name}" for name in ("run", "plan", "backfill", "status", "replay", "submitted", "sample")),
     *(f"kernel.{name}" for name in ("intake", "clean", "recover", "fetch", "decode", "write", "strict")),
 ]
+# Each is asked for by its own setting, and brings its cloud's library with it.
+STORES = {"metadata.dynamodb": "boto3", "metadata.cosmos": "azure"}
 
 
 @pytest.mark.parametrize("module", LAMBDA)
 def test_all_but_the_spark_runner_imports_where_spark_arrow_and_pandas_are_absent(module: str) -> None:
     loaded = load(f"daily_batch.{module}", blocked=(*HEAVY, *CLOUDS))
     assert f"daily_batch.{module}" in loaded
+
+
+def test_a_days_dispatch_loads_no_spark_and_no_cloud() -> None:
+    packages = {name.partition(".")[0] for name in load("daily_batch.dispatch", "daily_batch.assembly")}
+    assert not packages & {*HEAVY, *CLOUDS}
+
+
+@pytest.mark.parametrize("module", STORES)
+def test_a_clouds_metadata_store_needs_its_library_and_no_other(module: str) -> None:
+    packages = {name.partition(".")[0] for name in load(f"daily_batch.{module}", blocked=HEAVY)}
+    assert packages & {*CLOUDS} - {"botocore"} == {STORES[module]}
+
+
+def test_routing_and_the_ledgers_rules_load_neither_an_engine_nor_a_store() -> None:
+    loaded = set(load("daily_batch.routing", "daily_batch.ledger.entry", "daily_batch.submit.job"))
+    assert not loaded & {"duckdb", "obstore", "deltalake", "pyspark"}
 
 
 @pytest.mark.parametrize("module", ["contract", "days", "errors", "plan"])

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 # Reading objects again is quick, and a task of its own takes a quarter of a second: few large ones.
 RECOVERED_BYTES = 128 * 2**20
 RECOVERED_OBJECTS = 20_000
+ELSE = "or keep the day in this process with --runner local"
 CONF = {
     # One blob a batch: each may have megabytes, and a batch is in memory several times.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1",
@@ -135,12 +136,13 @@ def start_local() -> SparkRunner:
     """A runner on a session of this process, on all of this machine's cores.
 
     Raises:
-        Misuse: pyspark is not installed here.
+        Misuse: pyspark or Java is not installed here.
     """
     try:
+        from pyspark.errors import PySparkRuntimeError
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise Misuse("pyspark is not installed", next_step="install makoto-daily-batch[spark]") from error
+        raise Misuse("pyspark is not installed", next_step=f"install makoto-daily-batch[spark], {ELSE}") from error
     # Only spark-submit reads spark.pyspark.python: here the workers would be whatever python3 the PATH has.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("makoto-daily-batch").master("local[*]")
@@ -150,7 +152,13 @@ def start_local() -> SparkRunner:
         "spark.ui.enabled": "false",
     }.items():
         builder = builder.config(name, value)
-    return SparkRunner(builder.getOrCreate())
+    try:
+        return SparkRunner(builder.getOrCreate())
+    except PySparkRuntimeError as error:
+        if error.getCondition() != "JAVA_GATEWAY_EXITED":
+            raise
+        step = f"install Java 17 and set JAVA_HOME (tools/find-java says where one is), {ELSE}"
+        raise Misuse("Spark did not start: there is no Java that it can use", next_step=step) from error
 
 
 class _Answers:

@@ -1,10 +1,8 @@
 """The command `makoto-batch sample`: a generated day, and its truth for a person or a program."""
 
-import json
-import sys
 from pathlib import Path
 
-from daily_batch.command import report_failure
+from daily_batch.commands.answers import guarded, print_json
 from daily_batch.days import parse_day
 from daily_batch.plan import Layout
 from daily_batch.sample import Compression, FaultRates, generate
@@ -26,7 +24,8 @@ def sample_command(
     debug: bool,
 ) -> int:
     """Write the day and return the exit status."""
-    try:
+
+    def write() -> int:
         truth = generate(
             messages=messages,
             layout=layout,
@@ -39,11 +38,11 @@ def sample_command(
             compression=compression,
             workers=workers,
         )
-    except Exception as error:
-        return report_failure(error, debug=debug)
-    if as_json:
-        sys.stdout.write(json.dumps(truth._asdict(), indent=2) + "\n")
+        if as_json:
+            print_json(truth._asdict())
+            return 0
+        print(f"wrote {truth.records['seen']:,} records in {truth.objects['listed']:,} objects below {out / tenant}")
+        print(f"what a run of the day must report: {out / f'{tenant}-truth.json'}")
         return 0
-    print(f"wrote {truth.records['seen']:,} records in {truth.objects['listed']:,} objects below {out / tenant}")
-    print(f"what a run of the day must report: {out / f'{tenant}-truth.json'}")
-    return 0
+
+    return guarded(write, debug=debug)

@@ -1,0 +1,114 @@
+"""Puts together what deals with tenant-days in this process: the ledger, the runners, where Spark runs, the routing."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from daily_batch.dispatch import Dispatch
+from daily_batch.errors import Misuse
+from daily_batch.ledger import Ledger
+from daily_batch.manifest import Manifest
+from daily_batch.metadata.opening import open_metadata
+from daily_batch.paths import StorageUrl, check_tenant, parse_url
+from daily_batch.routing import (
+    Decision,
+    FunctionLimits,
+    Thresholds,
+    Volume,
+    decide,
+    load_predictions,
+    load_prices,
+)
+from daily_batch.runners.local import LocalRunner
+from daily_batch.runners.outcome import Runner
+from daily_batch.runners.resources import Resources, measure_resources
+from daily_batch.settings import Settings
+from daily_batch.submit import Submitter
+from daily_batch.submit.spark_submit import SparkSubmit
+from daily_batch.survey import list_tenants
+
+# In a checkout of the project; elsewhere spark-submit is told by the cloud's own submitters what to run.
+PROJECT = Path(__file__).parents[2]
+JOBS = Path(".makoto/jobs")
+
+
+def open_ledger(settings: Settings, output: StorageUrl) -> Ledger:
+    """The ledger of the settings; an SQLite file near the output unless they name a metadata store."""
+    lease = timedelta(seconds=settings.lease_seconds)
+    return Ledger(store=open_metadata(settings, output), clock=lambda: datetime.now(UTC), lease=lease)
+
+
+def with_all_tenants(settings: Settings) -> Settings:
+    """The settings for every tenant that the metadata store names; where it names none, that has a folder in the input.
+
+    Raises:
+        Misuse: there is no tenant at all, or one with a name that is not allowed.
+    """
+    ledger = open_ledger(settings, parse_url(settings.output))
+    tenants = ledger.tenants() or list_tenants(parse_url(settings.input), settings)
+    if not tenants:
+        raise Misuse("there is no tenant", next_step="check the input, or name tenants")
+    return replace(settings, tenants=tuple(check_tenant(tenant) for tenant in tenants))
+
+
+def make_dispatch(
+    settings: Settings, output: StorageUrl, *, spark: Callable[[], Runner], parallel: int = 1
+) -> Dispatch:
+    """What runs or submits days under an output root.
+
+    Args:
+        spark: makes a runner on a Spark of this process.
+        parallel: how many days share this process.
+    """
+    resources = find_resources(settings).part(parallel)
+    return Dispatch(
+        settings=settings,
+        ledger=open_ledger(settings, output),
+        local=lambda: LocalRunner(resources=resources, deadline=_deadline(settings)),
+        spark=spark,
+        submitter=_submitter(settings),
+        route=lambda manifest: _why_spark(decide_runner(manifest, settings, resources)),
+    )
+
+
+def find_resources(settings: Settings) -> Resources:
+    """What this process may use: as set, else as measured."""
+    return measure_resources(os.environ, memory_bytes=settings.function_memory_mb * 2**20)
+
+
+def decide_runner(manifest: Manifest, settings: Settings, resources: Resources) -> Decision:
+    """Which runner takes a day, why, and what each is predicted to need."""
+    limits = FunctionLimits(
+        memory_bytes=resources.memory_bytes,
+        seconds=settings.time_limit_seconds,
+        cores=resources.cores,
+        temp_bytes=resources.temp_bytes,
+    )
+    return decide(
+        Volume(layout=manifest.layout, objects=manifest.objects, bytes=manifest.bytes),
+        limits=limits,
+        thresholds=Thresholds(small_messages=settings.small_messages, large_messages=settings.large_messages),
+        predictions=load_predictions(),
+        prices=load_prices(),
+        choice=settings.runner,
+    )
+
+
+def _why_spark(decision: Decision) -> str | None:
+    return "; ".join(decision.reasons) if decision.runner == "spark" else None
+
+
+def _deadline(settings: Settings) -> float | None:
+    return time.monotonic() + settings.time_limit_seconds if settings.time_limit_seconds else None
+
+
+def _submitter(settings: Settings) -> Submitter | None:
+    if settings.spark == "here":
+        return None
+    script, conf = PROJECT / "jobs/daily_messages.py", PROJECT / "conf/spark/local.conf"
+    if not script.exists():
+        raise Misuse("spark-submit needs a checkout of the project", next_step="set spark to here")
+    return SparkSubmit(folder=JOBS, script=script, options=("--properties-file", str(conf)))

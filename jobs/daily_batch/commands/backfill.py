@@ -1,0 +1,111 @@
+"""`makoto-batch backfill`: a range of days, each run if it changed or never was; it stops and goes on where it was."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+from daily_batch.assembly import make_dispatch
+from daily_batch.commands.answers import guarded, print_json, print_rows, tell_state
+from daily_batch.commands.run import wait_for_receipt
+from daily_batch.console import News, show_progress
+from daily_batch.days import parse_day
+from daily_batch.dispatch import Dispatch
+from daily_batch.errors import BatchError, Misuse, describe_unexpected
+from daily_batch.request import Request, build_requests
+from daily_batch.runners.outcome import Runner
+from daily_batch.settings import load_settings
+
+COLUMNS = {
+    "tenant": "tenant",
+    "date": "date",
+    "outcome": "outcome",
+    "messages": "messages",
+    "rejected": "rejected",
+    "run_id": "run",
+    "error": "error",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackfillOptions:
+    """Which days, how many at once, and whether to run those too that did not change."""
+
+    first: str
+    last: str
+    parallel: int = 1
+    force: bool = False
+    as_json: bool = False
+    debug: bool = False
+
+
+def backfill_command(flags: Mapping[str, object], options: BackfillOptions, *, spark: Callable[[], Runner]) -> int:
+    """Run every tenant's days of the range and return the highest exit status."""
+
+    def backfill() -> int:
+        settings = load_settings(flags={**flags, "date": options.last}, environ=os.environ)
+        days = list(days_between(parse_day(options.first), parse_day(options.last)))
+        requests = [
+            replace(request, day=day) for request in build_requests(settings, datetime.now(UTC)) for day in days
+        ]
+        dispatch = make_dispatch(settings, requests[0].output, spark=spark, parallel=options.parallel)
+        rows = _run_all(requests, dispatch, options)
+        if options.as_json:
+            print_json({"days": rows})
+        else:
+            print_rows(COLUMNS, rows, folded="error")
+        return max((int(str(row["status"])) for row in rows), default=0)
+
+    return guarded(backfill, debug=options.debug)
+
+
+def days_between(first: date, last: date) -> Iterator[date]:
+    """Each day from the first to the last.
+
+    Raises:
+        Misuse: the first lies behind the last.
+    """
+    if first > last:
+        raise Misuse(f"the range ends before it begins: {first} to {last}", next_step="give --from before --to")
+    return (first + timedelta(days=number) for number in range((last - first).days + 1))
+
+
+def _run_all(requests: list[Request], dispatch: Dispatch, options: BackfillOptions) -> list[dict[str, object]]:
+    rows = []
+    with show_progress() as open_progress, ThreadPoolExecutor(options.parallel) as pool:
+        overall = open_progress("backfill")
+        try:
+            for row in pool.map(lambda request: _run_one(request, dispatch, options, open_progress), requests):
+                rows.append(row)
+                overall("days", len(rows), len(requests), "days")
+        except KeyboardInterrupt:
+            # Days that are at work end by themselves; none is begun.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return rows
+
+
+def _run_one(
+    request: Request, dispatch: Dispatch, options: BackfillOptions, open_progress: Callable[[str], News]
+) -> dict[str, object]:
+    progress = open_progress(f"tenant={request.tenant} day={request.day}")
+    row: dict[str, object] = {"tenant": request.tenant, "date": request.day.isoformat()}
+    try:
+        answer = dispatch.run(request, progress=progress, if_changed=not options.force)
+        receipt = answer.receipt or wait_for_receipt(dispatch, request, answer, progress)
+    except Exception as error:
+        told = error.advice if isinstance(error, BatchError) else f"unexpected {describe_unexpected(error)}"
+        status = error.exit_code if isinstance(error, BatchError) else 1
+        outcome = "held" if status == 4 else "failed"
+        empty = {"messages": None, "rejected": None, "run_id": None}
+        return {**row, "outcome": outcome, **empty, "error": told, "status": status}
+    return {
+        **row,
+        "outcome": "unchanged" if answer.kind == "unchanged" else tell_state(receipt.status),
+        "messages": receipt.records.written,
+        "rejected": receipt.records.rejected,
+        "run_id": answer.run_id,
+        "error": None,
+        "status": 0,
+    }

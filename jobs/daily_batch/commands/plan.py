@@ -1,0 +1,119 @@
+"""`makoto-batch plan`: what a day holds, which runner takes it and why, and whether it changed; nothing is written."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from daily_batch.assembly import decide_runner, find_resources, open_ledger
+from daily_batch.commands.answers import guarded, print_json
+from daily_batch.console import show_progress
+from daily_batch.errors import concerning
+from daily_batch.ledger import Entry, Ledger
+from daily_batch.manifest import DiscoveryComparison, Manifest
+from daily_batch.request import Request, build_requests
+from daily_batch.routing import Decision
+from daily_batch.runners.outcome import Progress
+from daily_batch.settings import Settings, load_settings
+from daily_batch.survey import list_day, verify_discovery
+
+SHOWN_ROOMS = 20
+
+
+def plan_command(
+    flags: Mapping[str, object], *, compare: bool = False, as_json: bool = False, debug: bool = False
+) -> int:
+    """Print the plan of each tenant's day and return the exit status.
+
+    Args:
+        compare: list the day both ways, and name the rooms that the metadata store does not know.
+    """
+
+    def plan() -> int:
+        settings = load_settings(flags=flags, environ=os.environ)
+        requests = build_requests(settings, datetime.now(UTC))
+        ledger = open_ledger(settings, requests[0].output)
+        plans = []
+        with show_progress() as open_progress:
+            for request in requests:
+                progress = open_progress(f"tenant={request.tenant} day={request.day}")
+                with concerning(request.tenant, request.day.isoformat()):
+                    plans.append(_plan_day(request, settings, ledger, progress, compare=compare))
+        if as_json:
+            print_json(plans[0] if len(plans) == 1 else plans)
+        else:
+            for told in plans:
+                _show(told)
+        return 0
+
+    return guarded(plan, debug=debug)
+
+
+def _plan_day(
+    request: Request, settings: Settings, ledger: Ledger, progress: Progress, *, compare: bool
+) -> dict[str, object]:
+    with tempfile.TemporaryDirectory(prefix="makoto-") as staging:
+        manifest = list_day(request, settings, staging=Path(staging), progress=progress, metadata=ledger.store)
+    entry = ledger.find(request.tenant, request.day)
+    told = {
+        "tenant": request.tenant,
+        "date": request.day.isoformat(),
+        "layout": manifest.layout,
+        "objects": manifest.objects,
+        "bytes": manifest.bytes,
+        "fingerprint": manifest.fingerprint,
+        "ledger": _compare_with_ledger(manifest, entry),
+        **_as_plan(decide_runner(manifest, settings, find_resources(settings))),
+    }
+    if compare:
+        told["discovery"] = _as_discovery(verify_discovery(request, settings, ledger.store))
+    return told
+
+
+def _compare_with_ledger(manifest: Manifest, entry: Entry | None) -> str:
+    if entry is None:
+        return "never run"
+    if not entry.is_complete:
+        return f"{entry.status}, run {entry.run_id}"
+    same = entry.fingerprint == manifest.fingerprint
+    return f"{'unchanged' if same else 'changed'} since run {entry.run_id} of {entry.processed_at}"
+
+
+def _as_plan(decision: Decision) -> dict[str, object]:
+    return {
+        "runner": decision.runner,
+        "reasons": list(decision.reasons),
+        "predicted": {"local": asdict(decision.local), "spark": asdict(decision.spark)},
+    }
+
+
+def _as_discovery(found: DiscoveryComparison) -> dict[str, object]:
+    return {
+        "listing": {"rooms": found.listed_rooms, "objects": found.listed_objects},
+        "metadata": {"rooms": found.metadata_rooms, "objects": found.metadata_objects},
+        "missed": [room._asdict() for room in found.missed],
+    }
+
+
+def _show(told: Mapping[str, Any]) -> None:
+    """The plan for a person."""
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"[bold]{told['tenant']} {told['date']}[/bold]  {told['ledger']}")
+    console.print(f"{told['layout']}: {told['objects']:,} objects, {told['bytes']:,} bytes")
+    console.print(f"[bold]{told['runner']} runner[/bold]: {'; '.join(told['reasons'])}")
+    for runner, predicted in told["predicted"].items():
+        memory = predicted["memory_bytes"] / 2**20
+        cost = predicted["cost_usd"]
+        console.print(f"  {runner:5}  {predicted['seconds']:8,.0f} s  {memory:8,.0f} MiB  {cost:10.6f} USD")
+    if found := told.get("discovery"):
+        for way in ("listing", "metadata"):
+            console.print(f"by {way}: {found[way]['rooms']:,} rooms, {found[way]['objects']:,} objects of the day")
+        for missed in found["missed"][:SHOWN_ROOMS]:
+            console.print(f"  missed by metadata: {missed['room']} ({missed['objects']:,} objects)", markup=False)
+        if len(found["missed"]) > SHOWN_ROOMS:
+            console.print(f"  and {len(found['missed']) - SHOWN_ROOMS:,} more rooms; --json names all")

@@ -1,0 +1,129 @@
+"""`makoto-batch replay`: what the current rules make of a day's rejects, and the day again if that is better.
+
+What is published is never patched: the whole day runs again from its objects, so that every sum holds and duplicates
+are found, and only if those objects are still the ones that gave the rejects.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from daily_batch.assembly import make_dispatch
+from daily_batch.commands.answers import guarded, print_json, print_rows
+from daily_batch.commands.run import wait_for_receipt
+from daily_batch.console import show_progress
+from daily_batch.dispatch import Dispatch
+from daily_batch.errors import Terminal, concerning
+from daily_batch.manifest import Manifest
+from daily_batch.receipt import Receipt, render, to_dict
+from daily_batch.replay import Trial, try_rejects
+from daily_batch.request import Request, build_requests
+from daily_batch.runners.outcome import Progress, Runner
+from daily_batch.settings import Settings, load_settings
+from daily_batch.submit.settle import read_receipt
+from daily_batch.survey import list_day, make_plan, open_storage
+
+COLUMNS = {
+    "reason": "reason",
+    "rejects": "rejects",
+    "tried": "whole, so tried",
+    "accepted": "accepted now",
+}
+
+
+def replay_command(
+    flags: Mapping[str, object],
+    *,
+    spark: Callable[[], Runner],
+    dry_run: bool = False,
+    as_json: bool = False,
+    debug: bool = False,
+) -> int:
+    """Try each tenant's rejects of the day, run the day again if some are accepted now; return the exit status."""
+
+    def replay() -> int:
+        settings = load_settings(flags=flags, environ=os.environ)
+        requests = build_requests(settings, datetime.now(UTC))
+        dispatch = make_dispatch(settings, requests[0].output, spark=spark)
+        told = []
+        with show_progress() as open_progress:
+            for request in requests:
+                progress = open_progress(f"tenant={request.tenant} day={request.day}")
+                with concerning(request.tenant, request.day.isoformat()):
+                    trials = _try(request, settings, dispatch, progress)
+                again = any(trial.accepted for trial in trials) and not dry_run
+                receipt = _run_again(request, dispatch, progress) if again else None
+                told.append((request, trials, receipt))
+        if as_json:
+            values = [_as_value(*each) for each in told]
+            print_json(values[0] if len(values) == 1 else values)
+        else:
+            for each in told:
+                _show(*each)
+        return 0
+
+    return guarded(replay, debug=debug)
+
+
+def _try(request: Request, settings: Settings, dispatch: Dispatch, progress: Progress) -> list[Trial]:
+    storage = open_storage(request, settings)
+    with tempfile.TemporaryDirectory(prefix="makoto-") as scratch:
+        folder = Path(scratch)
+        manifest = list_day(
+            request, settings, staging=folder / "manifest", progress=progress, metadata=dispatch.ledger.store
+        )
+        last = _last_receipt(request, dispatch, manifest)
+        now = dispatch.ledger.clock()
+        plan = make_plan(request, settings, manifest, run_id=last.run_id, now=now)
+        return try_rejects(request, plan, storage=storage, scratch=folder)
+
+
+def _last_receipt(request: Request, dispatch: Dispatch, manifest: Manifest) -> Receipt:
+    """The receipt of the run whose rejects are looked at.
+
+    Raises:
+        Terminal: the day was never completed, or its objects are not the ones of then.
+    """
+    entry = dispatch.look(request)
+    output = open_storage(request, dispatch.settings).open_output()
+    receipt = read_receipt(output, entry.receipt) if entry and entry.receipt else None
+    day = request.day.isoformat()
+    if receipt is None:
+        what, step = "the day has no completed run whose rejects could be replayed", "run the day"
+        raise Terminal(what, next_step=step, tenant=request.tenant, day=day)
+    if receipt.fingerprint != manifest.fingerprint:
+        what = f"the day's objects are no longer those of run {receipt.run_id}"
+        step = "run the day if the objects of now are meant: it is replaced whole"
+        raise Terminal(what, next_step=step, tenant=request.tenant, day=day)
+    return receipt
+
+
+def _run_again(request: Request, dispatch: Dispatch, progress: Progress) -> Receipt:
+    answer = dispatch.run(request, progress=progress)
+    return answer.receipt or wait_for_receipt(dispatch, request, answer, progress)
+
+
+def _as_value(request: Request, trials: list[Trial], receipt: Receipt | None) -> dict[str, object]:
+    return {
+        "tenant": request.tenant,
+        "date": request.day.isoformat(),
+        "rejects": [asdict(trial) for trial in trials],
+        "receipt": receipt and to_dict(receipt),
+    }
+
+
+def _show(request: Request, trials: list[Trial], receipt: Receipt | None) -> None:
+    console = Console(highlight=False)
+    if not trials:
+        console.print(f"{request.tenant} {request.day}: there are no rejects to replay")
+        return
+    print_rows(COLUMNS, [asdict(trial) for trial in trials])
+    if receipt:
+        console.print(render(receipt))
+    elif not any(trial.accepted for trial in trials):
+        console.print("the current rules reject them all as before; the day was not run again")

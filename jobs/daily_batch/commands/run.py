@@ -1,0 +1,107 @@
+"""`makoto-batch run` and the Spark job: each tenant's day, and the days before it that have changed."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+
+from daily_batch.assembly import make_dispatch
+from daily_batch.commands.answers import hand_over_receipts, report_failure, show_settings
+from daily_batch.console import show_progress
+from daily_batch.dispatch import Answer, Dispatch
+from daily_batch.errors import Retryable
+from daily_batch.receipt import Receipt, receipt_key, render
+from daily_batch.request import Request, build_requests
+from daily_batch.runners.outcome import Progress, Runner
+from daily_batch.settings import load_settings
+from daily_batch.submit.settle import read_receipt
+from daily_batch.survey import open_storage
+
+POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a person may ask of a run.
+
+    `look_back` days before the day are run too if they changed since they were completed, or never were.
+    """
+
+    if_changed: bool = False
+    look_back: int = 0
+    take_over: bool = False
+    as_json: bool = False
+    receipt_file: Path | None = None
+    show_config: bool = False
+    debug: bool = False
+
+
+def run_command(flags: Mapping[str, object], options: RunOptions, *, spark: Callable[[], Runner]) -> int:
+    """Run every tenant of the settings for one day and return the exit status of DESIGN's interface.
+
+    A day that fails never keeps the next one from running; the highest status is returned.
+    """
+    now = datetime.now(UTC)
+    try:
+        settings = load_settings(flags=flags, environ=os.environ)
+        if options.show_config:
+            show_settings(settings)
+            return 0
+        requests = build_requests(settings, now)
+        dispatch = make_dispatch(settings, requests[0].output, spark=spark)
+    except Exception as error:
+        return report_failure(error, debug=options.debug)
+    receipts: list[Receipt] = []
+    status = 0
+    with show_progress() as open_progress:
+        for request, if_changed in _days(requests, options):
+            try:
+                progress = open_progress(f"tenant={request.tenant} day={request.day}")
+                answer = dispatch.run(request, progress=progress, if_changed=if_changed, take_over=options.take_over)
+                receipt = answer.receipt or wait_for_receipt(dispatch, request, answer, progress)
+            except (Exception, KeyboardInterrupt) as error:
+                status = max(status, report_failure(error, debug=options.debug))
+                if isinstance(error, KeyboardInterrupt):
+                    break
+                continue
+            receipts.append(receipt)
+            if not options.as_json:
+                Console(soft_wrap=False).print(render(receipt))
+    hand_over_receipts(receipts, as_json=options.as_json, receipt_file=options.receipt_file)
+    return status
+
+
+def wait_for_receipt(dispatch: Dispatch, request: Request, answer: Answer, progress: Progress) -> Receipt:
+    """The receipt of a submitted job, once it has ended, or of the run since which a day did not change.
+
+    Raises:
+        Retryable: there is none.
+    """
+    entry = dispatch.look(request)
+    started = time.monotonic()
+    while answer.kind == "submitted" and entry and entry.run_id == answer.run_id and entry.status == "SUBMITTED":
+        progress(f"job {str(answer.job_id)[:16]} at work", round(time.monotonic() - started), 0, "s")
+        time.sleep(POLL_SECONDS)
+        entry = dispatch.look(request)
+    if answer.kind == "unchanged":
+        progress(f"unchanged since run {answer.run_id}", 0, 0, "")
+    output = open_storage(request, dispatch.settings).open_output()
+    receipt = read_receipt(output, receipt_key(request.tenant, request.day, answer.run_id))
+    if receipt is None:
+        what = entry.error if entry and entry.error else f"run {answer.run_id} left no receipt"
+        day = request.day.isoformat()
+        raise Retryable(what, next_step="look at the job's log, then run the day again", tenant=request.tenant, day=day)
+    return receipt
+
+
+def _days(requests: tuple[Request, ...], options: RunOptions) -> Iterator[tuple[Request, bool]]:
+    """Each request, and whether it is run only if it changed; the days before come last, they are less urgent."""
+    for request in requests:
+        yield request, options.if_changed
+    for request in requests:
+        for days in range(1, options.look_back + 1):
+            yield replace(request, day=request.day - timedelta(days=days)), True

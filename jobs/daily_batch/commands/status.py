@@ -1,0 +1,146 @@
+"""`makoto-batch status`: what ran, what is missing, what is late or changed since, from the ledger."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from daily_batch.assembly import open_ledger, with_all_tenants
+from daily_batch.commands.answers import guarded, print_json, print_rows, tell_state
+from daily_batch.commands.backfill import days_between
+from daily_batch.days import business_day, parse_day
+from daily_batch.ledger import Entry, Ledger
+from daily_batch.request import Request, build_requests
+from daily_batch.settings import Settings, load_settings
+from daily_batch.survey import list_day
+
+COLUMNS = {
+    "tenant": "tenant",
+    "date": "date",
+    "state": "state",
+    "messages": "messages",
+    "runner": "runner",
+    "seconds": "seconds",
+    "attempts": "attempts",
+    "completed": "completed",
+    "note": "note",
+}
+USUAL_DAYS = 7
+
+# Nothing for a person to do.
+SOUND = ("completed", "completed, rejects", "running", "submitted", "not due")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions:
+    """Which days; `verify` lists each completed day again, `check` makes what is not sound the exit status 1."""
+
+    first: str | None = None
+    last: str | None = None
+    all_tenants: bool = False
+    verify: bool = False
+    check: bool = False
+    as_json: bool = False
+    debug: bool = False
+
+
+def status_command(flags: Mapping[str, object], options: StatusOptions) -> int:
+    """Print the state of each tenant-day and return the exit status."""
+
+    def status() -> int:
+        now = datetime.now(UTC)
+        settings = load_settings(flags=flags, environ=os.environ)
+        if options.all_tenants:
+            settings = with_all_tenants(settings)
+        requests = build_requests(settings, now)
+        ledger = open_ledger(settings, requests[0].output)
+        days = _range(options, settings, now)
+        rows = [row for request in requests for row in _tell_tenant(request, days, settings, ledger, now, options)]
+        if options.as_json:
+            print_json({"now": now.isoformat(timespec="seconds"), "days": rows})
+        else:
+            print_rows(COLUMNS, [{**row, "completed": _to_minute(row)} for row in rows], folded="note")
+        return 1 if options.check and any(row["state"] not in SOUND for row in rows) else 0
+
+    return guarded(status, debug=options.debug)
+
+
+def judge(entry: Entry | None, *, now: datetime, due: datetime) -> str:
+    """The state of a tenant-day in a word: `missing` and `not due` are days that the ledger does not know."""
+    if entry is None:
+        return "missing" if now >= due else "not due"
+    if entry.status in ("RUNNING", "SUBMITTED") and not entry.holds_lease(now):
+        return "dead"
+    return tell_state(entry.status)
+
+
+def due_time(day: date, settings: Settings) -> datetime:
+    """When a day should be done: `due` on the next day's clock."""
+    hour, minute = map(int, settings.due.split(":"))
+    return datetime.combine(day + timedelta(days=1), time(hour, minute), tzinfo=ZoneInfo(settings.timezone))
+
+
+def _range(options: StatusOptions, settings: Settings, now: datetime) -> list[date]:
+    yesterday = business_day(now, offset=-1, zone=settings.timezone)
+    last = parse_day(options.last) if options.last else max(yesterday, parse_day(options.first or str(yesterday)))
+    first = parse_day(options.first) if options.first else last - timedelta(days=USUAL_DAYS - 1)
+    return list(days_between(first, last))
+
+
+def _tell_tenant(
+    request: Request, days: list[date], settings: Settings, ledger: Ledger, now: datetime, options: StatusOptions
+) -> Iterator[dict[str, object]]:
+    known = {entry.day: entry for entry in ledger.days(request.tenant, days[0], days[-1])}
+    for day in days:
+        entry, due = known.get(day), due_time(day, settings)
+        state = judge(entry, now=now, due=due)
+        if options.verify and entry is not None and entry.is_complete:
+            state = state if _is_unchanged(replace(request, day=day), entry, settings, ledger) else "changed"
+        yield _as_row(request.tenant, day, entry, state, late=now >= due)
+
+
+def _is_unchanged(request: Request, entry: Entry, settings: Settings, ledger: Ledger) -> bool:
+    with tempfile.TemporaryDirectory(prefix="makoto-") as staging:
+        manifest = list_day(request, settings, staging=Path(staging), progress=_silent, metadata=ledger.store)
+    return manifest.fingerprint == entry.fingerprint
+
+
+def _as_row(tenant: str, day: date, entry: Entry | None, state: str, *, late: bool) -> dict[str, object]:
+    notes = {
+        "missing": "never run",
+        "dead": f"the lease of {entry.owner} ended at {entry.lease_until}" if entry else "",
+        "changed": "its objects are not those of the last run",
+        "failed": str(entry.error) if entry else "",
+        "running": f"{entry.owner} until {entry.lease_until}" if entry else "",
+        "submitted": f"job {entry.job_id}" if entry else "",
+    }
+    late = late and not (entry and entry.is_complete)
+    note = notes.get(state, "")
+    note = f"late; {note}" if late else note
+    return {
+        "tenant": tenant,
+        "date": day.isoformat(),
+        "state": state,
+        "messages": entry and entry.message_count,
+        "runner": entry and entry.runner,
+        "seconds": entry and entry.seconds,
+        "attempts": entry and entry.attempts,
+        "processed_at": entry and entry.processed_at,
+        "run_id": entry and entry.run_id,
+        "receipt": entry and entry.receipt,
+        "late": late,
+        "note": note,
+    }
+
+
+def _to_minute(row: Mapping[str, object]) -> str | None:
+    """A moment as short as a table needs it, in UTC as the ledger has it."""
+    moment = row["processed_at"]
+    return f"{str(moment)[:10]} {str(moment)[11:16]}Z" if moment else None
+
+
+def _silent(stage: str, done: int, total: int, unit: str) -> None:
+    """A listing of a moment needs no progress."""

@@ -1,0 +1,198 @@
+"""One tenant-day from the ledger's lease to the ledger's word: who may work on it, where, and how it ended.
+
+Every trigger and the command line call this. It knows no Spark: what runs a day there, or submits it, is given to it.
+"""
+
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from daily_batch.batch import ChooseRunner, run_day
+from daily_batch.errors import BatchError, HandOver, LeaseHeld, Retryable, concerning, describe_unexpected
+from daily_batch.ledger import Entry, Lease, Ledger
+from daily_batch.ledger.keeper import LeaseKeeper
+from daily_batch.ledger.owner import this_process
+from daily_batch.manifest import Manifest
+from daily_batch.paths import analytics_folder
+from daily_batch.publish.day import DayPublisher
+from daily_batch.receipt import Receipt, receipt_key
+from daily_batch.request import Request
+from daily_batch.runners.outcome import Progress, Runner
+from daily_batch.settings import Settings
+from daily_batch.submit import SparkJob, Submitter
+from daily_batch.submit.settle import settle
+from daily_batch.survey import list_day, open_storage
+
+# How long a submitted job may be at work before another run may take its day.
+JOB_LEASE = timedelta(hours=12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What became of a tenant-day: a receipt, the id of a job that is at work, or nothing because nothing changed."""
+
+    kind: Literal["published", "submitted", "unchanged"]
+    run_id: str
+    receipt: Receipt | None = None
+    job_id: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dispatch:
+    """Deals with tenant-days.
+
+    `route` says why a manifest must go to Spark, or None; `local` and `spark` make the runners of this process;
+    where there is a `submitter`, Spark runs there instead.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    local: Callable[[], Runner]
+    spark: Callable[[], Runner]
+    submitter: Submitter | None = None
+    route: Callable[[Manifest], str | None] = lambda manifest: None
+
+    def run(
+        self,
+        request: Request,
+        *,
+        progress: Progress,
+        if_changed: bool = False,
+        take_over: bool = False,
+    ) -> Answer:
+        """Run or submit one tenant-day.
+
+        Args:
+            if_changed: leave a day alone that was completed with the very objects that are there now.
+            take_over: take the lease from a run that is known to be dead.
+
+        Raises:
+            LeaseHeld: another run is at work.
+            BatchError: the run failed, and the ledger says how.
+        """
+        with concerning(request.tenant, request.day.isoformat()):
+            return self._run(request, progress, if_changed=if_changed, take_over=take_over)
+
+    def _run(self, request: Request, progress: Progress, *, if_changed: bool, take_over: bool) -> Answer:
+        entry = self.look(request)
+        if if_changed and entry is not None and self._is_current(entry, request, progress):
+            return Answer(kind="unchanged", run_id=str(entry.run_id), reason="no object changed since")
+        if entry is not None and entry.awaits_answer and self.submitter and not entry.holds_lease(self.ledger.clock()):
+            return self._submit(request, entry.lease, str(entry.handed_over), self.submitter)
+        lease = self._take(request, force=take_over)
+        reason = self._spark_at_once(entry)
+        with LeaseKeeper(self.ledger, lease) as keeper, self._failures_noted(keeper):
+            if not reason:
+                try:
+                    return self._publish(request, keeper, self._choose_local(keeper), progress)
+                except HandOver as short:
+                    if self.settings.runner == "local":
+                        raise
+                    reason = short.what
+            progress(f"goes to Spark: {reason}", 0, 0, "")
+            self.ledger.note(keeper.lease, runner="spark", handed_over=reason)
+            if self.submitter is None:
+                spark = self.spark()
+                return self._publish(request, keeper, lambda manifest: spark, progress)
+        return self._submit(request, keeper.lease, reason, self.submitter)
+
+    def look(self, request: Request) -> Entry | None:
+        """What the ledger knows of the day, once a submitted job that has ended is settled."""
+        entry = self.ledger.find(request.tenant, request.day)
+        if entry is None or self.submitter is None:
+            return entry
+        output = open_storage(request, self.settings).open_output()
+        return settle(entry, ledger=self.ledger, submitter=self.submitter, output=output, root=str(request.output))
+
+    def _take(self, request: Request, *, force: bool) -> Lease:
+        run_id = f"{self.ledger.clock():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+        return self.ledger.take(request.tenant, request.day, owner=this_process(), run_id=run_id, force=force)
+
+    def _is_current(self, entry: Entry, request: Request, progress: Progress) -> bool:
+        """Whether the tables hold what the objects of now would give."""
+        if not entry.is_complete or entry.output_path != _tables(request):
+            return False
+        with tempfile.TemporaryDirectory(prefix="makoto-") as staging:
+            manifest = list_day(
+                request, self.settings, staging=Path(staging), progress=progress, metadata=self.ledger.store
+            )
+        return manifest.fingerprint == entry.fingerprint
+
+    def _spark_at_once(self, entry: Entry | None) -> str | None:
+        """Why the day need not be tried in this process: it was asked for, or was tried before."""
+        if self.settings.runner == "spark":
+            return "that runner was asked for"
+        return entry.handed_over if entry and self.settings.runner == "auto" else None
+
+    def _choose_local(self, keeper: LeaseKeeper) -> ChooseRunner:
+        def choose(manifest: Manifest) -> Runner:
+            reason = self.route(manifest) if self.settings.runner == "auto" else None
+            if reason:
+                raise HandOver(reason, next_step="run the day on Spark")
+            self.ledger.note(keeper.lease, runner="local")
+            return self.local()
+
+        return choose
+
+    def _publish(self, request: Request, keeper: LeaseKeeper, choose: ChooseRunner, progress: Progress) -> Answer:
+        """Run the day in this process, under the lease."""
+
+        def watched(stage: str, done: int, total: int, unit: str) -> None:
+            keeper.check()
+            progress(stage, done, total, unit)
+
+        observed = DayPublisher.observe(request, open_storage(request, self.settings))
+        lease = keeper.raise_token(above=observed.held_token)
+        receipt = run_day(
+            request,
+            self.settings,
+            choose,
+            run_id=lease.run_id,
+            now=self.ledger.clock(),
+            progress=watched,
+            publisher=observed.fenced(lease.token, at_once=lease.taken_over, confirm=keeper.confirm),
+            metadata=self.ledger.store,
+        )
+        key = receipt_key(request.tenant, request.day, lease.run_id)
+        self.ledger.complete(lease, receipt, receipt_key=key, output_path=_tables(request))
+        return Answer(kind="published", run_id=lease.run_id, receipt=receipt)
+
+    def _submit(self, request: Request, lease: Lease, reason: str, submitter: Submitter) -> Answer:
+        """Ask for a job. What is asked is written down first, so that a lost answer can be asked for again."""
+        job = SparkJob(request=request, run_id=lease.run_id, token=lease.token)
+        self.ledger.hand_over(lease, reason=reason, job_token=job.job_token)
+        try:
+            job_id = submitter.submit(job)
+        except Retryable:
+            # No lease: whoever comes next may ask again at once.
+            self.ledger.hand_over(lease, reason=reason, job_token=job.job_token, lasting=timedelta(0))
+            raise
+        except BatchError as error:
+            self.ledger.fail(lease, error.advice)
+            raise
+        self.ledger.hand_over(lease, reason=reason, job_token=job.job_token, job_id=job_id, lasting=JOB_LEASE)
+        return Answer(kind="submitted", run_id=lease.run_id, job_id=job_id, reason=reason)
+
+    @contextmanager
+    def _failures_noted(self, keeper: LeaseKeeper) -> Iterator[None]:
+        """Give the lease back with the error; a ledger that is down learns of it when the lease has ended."""
+        try:
+            yield
+        except LeaseHeld:
+            raise
+        except BaseException as error:
+            told = error.advice if isinstance(error, BatchError) else describe_unexpected(error)
+            with suppress(BatchError):
+                self.ledger.fail(keeper.lease, told)
+            raise
+
+
+def _tables(request: Request) -> str:
+    """Where the tenant's tables are, as the ledger's item says it."""
+    return f"{request.output}/{analytics_folder(request.tenant)}"

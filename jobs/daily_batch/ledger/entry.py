@@ -1,0 +1,218 @@
+"""A tenant-day's item in the ledger, and the transitions that it may make. Pure: no store, no clock.
+
+    (none) ---take---> RUNNING ---complete---> COMPLETED, COMPLETED_WITH_REJECTS
+                       RUNNING ---fail-------> FAILED
+                       RUNNING ---hand_over--> SUBMITTED ---complete, fail---> …
+    any state whose lease has ended, or that needs none ---take---> RUNNING
+
+Every `take` raises the fencing token, which goes into the Delta log with each commit: whoever holds a lower one can
+publish nothing more, whatever the clocks say.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+from daily_batch.days import parse_day
+from daily_batch.errors import LeaseHeld
+from daily_batch.metadata import keys
+from daily_batch.receipt import Receipt
+
+Status = Literal["RUNNING", "SUBMITTED", "COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
+COMPLETED = ("COMPLETED", "COMPLETED_WITH_REJECTS")
+AT_WORK = ("RUNNING", "SUBMITTED")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right of a run to publish a tenant-day, as long as nobody took a later one.
+
+    `taken_over` says that an earlier run may still be alive and believe that it holds it.
+    """
+
+    tenant: str
+    day: date
+    run_id: str
+    token: int
+    taken_over: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A tenant-day. Moments are ISO 8601 in UTC.
+
+    The platform's own fields come first; `message_count`, `output_path` and `processed_at` are of the last completed
+    run, and so are `fingerprint` and `receipt`, so that a day that fails later still says what its tables hold.
+    `attempts` counts since the last completion. `job_token` is what a submission gives its service to know a repeated
+    request by; without `job_id` the answer to it is not known.
+    """
+
+    tenant: str
+    day: date
+    status: Status
+    message_count: int | None = None
+    output_path: str | None = None
+    processed_at: str | None = None
+    token: int = 0
+    attempts: int = 0
+    owner: str | None = None
+    lease_until: str | None = None
+    run_id: str | None = None
+    runner: str | None = None
+    handed_over: str | None = None
+    job_token: str | None = None
+    job_id: str | None = None
+    fingerprint: str | None = None
+    receipt: str | None = None
+    seconds: int | None = None
+    error: str | None = None
+    started_at: str | None = None
+    updated_at: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last run published the day."""
+        return self.status in COMPLETED
+
+    @property
+    def lease(self) -> Lease:
+        """The lease of the run that the entry names."""
+        return Lease(tenant=self.tenant, day=self.day, run_id=str(self.run_id), token=self.token)
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether a job was asked for and its id is not known: asking again gives the same job."""
+        return self.status == "SUBMITTED" and self.job_id is None
+
+    def holds_lease(self, now: datetime) -> bool:
+        """Whether someone is at work and the lease has not ended."""
+        return self.status in AT_WORK and self.lease_until is not None and now < read_moment(self.lease_until)
+
+
+def to_item(entry: Entry) -> dict[str, Any]:
+    """The entry as an item of the metadata store (PLATFORM.md: a day's batch)."""
+    values = {name: value for name, value in asdict(entry).items() if name not in ("tenant", "day")}
+    place = {"PK": keys.days_of(entry.tenant), "SK": keys.day_key(entry.day)}
+    return {**place, "batch_type": keys.BATCH_TYPE, **values}
+
+
+def from_item(item: Mapping[str, Any]) -> Entry:
+    """The entry of an item; fields that are not ours are left out, and a status of another program counts as FAILED."""
+    known = {each.name for each in fields(Entry)} - {"tenant", "day", "status"}
+    tenant = str(item["PK"]).removeprefix("TENANT#").removesuffix("#BATCH")
+    status = item.get("status")
+    return Entry(
+        tenant=tenant,
+        day=parse_day(str(item["SK"]).removeprefix(keys.DAY)),
+        status=status if status in (*COMPLETED, *AT_WORK) else "FAILED",
+        **{name: value for name, value in item.items() if name in known},
+    )
+
+
+def take(
+    before: Entry | None,
+    *,
+    tenant: str,
+    day: date,
+    owner: str,
+    run_id: str,
+    now: datetime,
+    lease: timedelta,
+    force: bool = False,
+) -> Entry:
+    """The entry of a run that begins.
+
+    Args:
+        force: take a lease that has not ended from its owner, whose commits the raised token then refuses.
+
+    Raises:
+        LeaseHeld: another run is at work.
+    """
+    known = before or Entry(tenant=tenant, day=day, status="RUNNING")
+    if known.holds_lease(now) and not force:
+        raise held(known)
+    return replace(
+        known,
+        status="RUNNING",
+        token=known.token + 1,
+        attempts=1 if known.is_complete else known.attempts + 1,
+        owner=owner,
+        lease_until=write_moment(now + lease),
+        run_id=run_id,
+        runner=None,
+        handed_over=None if known.is_complete else known.handed_over,
+        job_token=None,
+        job_id=None,
+        error=None,
+        started_at=write_moment(now),
+        updated_at=write_moment(now),
+    )
+
+
+def renew(entry: Entry, *, now: datetime, lease: timedelta) -> Entry:
+    """The entry with a lease that ends later, never sooner."""
+    until = max(write_moment(now + lease), entry.lease_until or "")
+    return replace(entry, lease_until=until, updated_at=write_moment(now))
+
+
+def hand_over(
+    entry: Entry, *, reason: str, job_token: str, job_id: str | None, now: datetime, lease: timedelta
+) -> Entry:
+    """The entry of a day that Spark takes over: first without `job_id`, then with the service's answer."""
+    return replace(
+        entry,
+        status="SUBMITTED",
+        runner="spark",
+        handed_over=reason,
+        job_token=job_token,
+        job_id=job_id,
+        lease_until=write_moment(now + lease),
+        updated_at=write_moment(now),
+    )
+
+
+def complete(entry: Entry, *, receipt: Receipt, receipt_key: str, output_path: str, now: datetime) -> Entry:
+    """The entry of a day that is published."""
+    return replace(
+        entry,
+        status=receipt.status,
+        message_count=receipt.records.written,
+        output_path=output_path,
+        processed_at=write_moment(now),
+        lease_until=None,
+        run_id=receipt.run_id,
+        runner=receipt.runner,
+        handed_over=None,
+        fingerprint=receipt.fingerprint,
+        receipt=receipt_key,
+        seconds=round(receipt.seconds.get("total", 0)),
+        error=None,
+        updated_at=write_moment(now),
+    )
+
+
+def fail(entry: Entry, *, error: str, now: datetime) -> Entry:
+    """The entry of a day whose run has ended without publishing."""
+    return replace(entry, status="FAILED", lease_until=None, error=error, updated_at=write_moment(now))
+
+
+def held(entry: Entry) -> LeaseHeld:
+    """The error that names who is at work, and until when."""
+    job = f", job {entry.job_id}" if entry.job_id else ""
+    return LeaseHeld(
+        f"run {entry.run_id} of {entry.owner}{job} holds the lease until {entry.lease_until}",
+        next_step="wait for it; if that run is known to be dead, run with --take-over",
+        tenant=entry.tenant,
+        day=entry.day.isoformat(),
+    )
+
+
+def write_moment(moment: datetime) -> str:
+    """A moment as the platform writes them."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def read_moment(text: str) -> datetime:
+    """The moment of such a text."""
+    return datetime.fromisoformat(text)

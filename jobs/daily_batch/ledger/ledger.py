@@ -1,0 +1,156 @@
+"""Who works on which tenant-day, and what came of it: transitions in a metadata store, one winner each."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from daily_batch.errors import LeaseHeld, Retryable
+from daily_batch.ledger import entry as transitions
+from daily_batch.ledger.entry import Entry, Lease, from_item, to_item
+from daily_batch.ledger.owner import is_dead
+from daily_batch.metadata import MetadataStore, Overtaken, keys
+from daily_batch.receipt import Receipt
+
+# Each round has a winner, so this many rivals can meet at one item.
+ROUNDS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """The tenant-days of a metadata store. `clock` gives the time, with its zone; `lease` is how long one lasts."""
+
+    store: MetadataStore
+    clock: Callable[[], datetime]
+    lease: timedelta = timedelta(minutes=2)
+
+    def find(self, tenant: str, day: date) -> Entry | None:
+        """What the ledger knows of a tenant-day."""
+        stored = self.store.get(keys.days_of(tenant), keys.day_key(day))
+        return from_item(stored.item) if stored else None
+
+    def days(self, tenant: str, first: date, last: date) -> Iterator[Entry]:
+        """What the ledger knows of a tenant's days in a range, both ends included, in order."""
+        found = self.store.query(keys.days_of(tenant), first=keys.day_key(first), last=keys.day_key(last))
+        return map(from_item, found)
+
+    def tenants(self) -> list[str]:
+        """The tenants that the metadata store names; each must still be checked."""
+        first, last = keys.all_of(keys.TENANT)
+        found = self.store.query(keys.TENANTS, first=first, last=last)
+        return [str(item["SK"]).removeprefix(keys.TENANT) for item in found]
+
+    def take(self, tenant: str, day: date, *, owner: str, run_id: str, force: bool = False) -> Lease:
+        """Begin a run: the lease, with a token that is greater than every earlier one.
+
+        Raises:
+            LeaseHeld: another run is at work.
+        """
+        taken_over = False
+
+        def begin(before: Entry | None) -> Entry:
+            nonlocal taken_over
+            if before is not None and before.run_id == run_id:
+                return before  # a write of ours whose answer was lost
+            taken_over = before is not None and before.status in transitions.AT_WORK
+            dead = before is not None and before.status == "RUNNING" and is_dead(str(before.owner))
+            return transitions.take(
+                before,
+                tenant=tenant,
+                day=day,
+                owner=owner,
+                run_id=run_id,
+                now=self.clock(),
+                lease=self.lease,
+                force=force or dead,
+            )
+
+        after = self._change(tenant, day, begin)
+        return Lease(tenant=tenant, day=day, run_id=run_id, token=after.token, taken_over=taken_over)
+
+    def renew(self, lease: Lease) -> None:
+        """Hold the lease for longer.
+
+        Raises:
+            LeaseHeld: another run has taken it.
+        """
+        self._change_own(lease, lambda entry: transitions.renew(entry, now=self.clock(), lease=self.lease))
+
+    def raise_token(self, lease: Lease, *, above: int) -> Lease:
+        """A token above one that the tables hold already: the ledger is younger than they are, or was lost."""
+        if lease.token > above:
+            return lease
+        raised = replace(lease, token=above + 1)
+
+        def lift(entry: Entry | None) -> Entry:
+            holder = raised if entry is not None and entry.token == raised.token else lease
+            return replace(self._own(holder, entry), token=raised.token)
+
+        self._change(lease.tenant, lease.day, lift)
+        return raised
+
+    def hand_over(
+        self, lease: Lease, *, reason: str, job_token: str, job_id: str | None = None, lasting: timedelta | None = None
+    ) -> None:
+        """Say that Spark takes the day over: before the submission, and again with the service's answer."""
+        self._change_own(
+            lease,
+            lambda entry: transitions.hand_over(
+                entry,
+                reason=reason,
+                job_token=job_token,
+                job_id=job_id,
+                now=self.clock(),
+                lease=self.lease if lasting is None else lasting,
+            ),
+        )
+
+    def note(self, lease: Lease, **changes: str | None) -> None:
+        """Note the runner, or why the day goes to Spark, while the run is at work."""
+        self._change_own(lease, lambda entry: replace(entry, **changes))  # type: ignore[arg-type]
+
+    def complete(self, lease: Lease, receipt: Receipt, *, receipt_key: str, output_path: str) -> None:
+        """Say that the day is published."""
+
+        def finish(entry: Entry) -> Entry:
+            return transitions.complete(
+                entry, receipt=receipt, receipt_key=receipt_key, output_path=output_path, now=self.clock()
+            )
+
+        self._change_own(lease, finish)
+
+    def fail(self, lease: Lease, error: str) -> None:
+        """Say that the run has ended and published nothing, and give the lease back."""
+        self._change_own(lease, lambda entry: transitions.fail(entry, error=error, now=self.clock()))
+
+    def _change_own(self, lease: Lease, change: Callable[[Entry], Entry]) -> None:
+        self._change(lease.tenant, lease.day, lambda entry: change(self._own(lease, entry)))
+
+    def _change(self, tenant: str, day: date, change: Callable[[Entry | None], Entry]) -> Entry:
+        for _ in range(ROUNDS):
+            stored = self.store.get(keys.days_of(tenant), keys.day_key(day))
+            after = change(from_item(stored.item) if stored else None)
+            # What other programs keep in the item stays there.
+            item = {**(stored.item if stored else {}), **to_item(after)}
+            try:
+                self.store.put(item, expected=stored.version if stored else None)
+            except Overtaken:
+                continue
+            return after
+        raise Retryable(
+            "the ledger's item is changed by others faster than it can be read",
+            next_step="run the day again",
+            tenant=tenant,
+            day=day.isoformat(),
+        )
+
+    def _own(self, lease: Lease, entry: Entry | None) -> Entry:
+        """The entry, if it is still the lease's."""
+        if entry is not None and (entry.token, entry.run_id) == (lease.token, lease.run_id):
+            return entry
+        now = f"run {entry.run_id} of {entry.owner} has taken it" if entry else "its item is gone"
+        raise LeaseHeld(
+            f"the lease is lost: {now}; this run publishes nothing more",
+            next_step="nothing to do, the later run goes on",
+            tenant=lease.tenant,
+            day=lease.day.isoformat(),
+        )

@@ -1,0 +1,18 @@
+"""Which runner takes a tenant-day, and why: plain functions of what there is, without I/O (docs/routing.md)."""
+
+from daily_batch.routing.constants import Predictions, Prices, load_predictions, load_prices
+from daily_batch.routing.decide import Decision, Thresholds, decide
+from daily_batch.routing.predictions import FunctionLimits, Prediction, Volume
+
+__all__ = [
+    "Decision",
+    "FunctionLimits",
+    "Prediction",
+    "Predictions",
+    "Prices",
+    "Thresholds",
+    "Volume",
+    "decide",
+    "load_predictions",
+    "load_prices",
+]

@@ -1,0 +1,102 @@
+"""What a request asks for and what there is: its storage, its manifest, and the plan that the kernel works by."""
+
+from datetime import datetime
+from pathlib import Path
+
+from daily_batch.days import day_window, to_us, utc_folders
+from daily_batch.manifest import DiscoveryComparison, Manifest, compare_discovery, take
+from daily_batch.metadata import MetadataStore
+from daily_batch.paths import StorageUrl, export_folder, is_tenant
+from daily_batch.plan import DayPlan
+from daily_batch.request import Request
+from daily_batch.runners.outcome import Progress
+from daily_batch.settings import Settings
+from daily_batch.storage import Storage, open_store
+
+# A chunk is a task's work: some seconds of it, so that a task that fails costs little.
+CHUNK_BYTES = 16 * 2**20
+CHUNK_OBJECTS = 4_000
+LISTING_CONCURRENCY = 64
+# Text is some five times what gzip and zstd leave of it.
+EXPANSION = 5
+
+
+def open_storage(request: Request, settings: Settings) -> Storage:
+    """Where the request reads and writes."""
+    return Storage(input=request.input, output=request.output, options=settings.storage_options)
+
+
+def list_day(
+    request: Request, settings: Settings, *, staging: Path, progress: Progress, metadata: MetadataStore | None = None
+) -> Manifest:
+    """The manifest of a tenant-day, laid down in `staging`.
+
+    Raises:
+        Terminal: denied, a missing root, or a name that cannot be read.
+        Retryable: the listing failed midway.
+    """
+    window = _window(request, settings)
+    return take(
+        open_storage(request, settings).open_input(),
+        tenant=request.tenant,
+        layout=request.layout,
+        folders=utc_folders(*window),
+        window_us=window,
+        export_folder=export_folder(settings.export_template, request.tenant, request.day),
+        staging=staging,
+        chunk_bytes=CHUNK_BYTES,
+        chunk_objects=CHUNK_OBJECTS,
+        concurrency=LISTING_CONCURRENCY,
+        metadata=metadata if settings.discovery == "metadata" else None,
+        day=request.day.isoformat(),
+        progress=lambda objects: progress("manifest", objects, 0, "objects"),
+    )
+
+
+def verify_discovery(request: Request, settings: Settings, metadata: MetadataStore) -> DiscoveryComparison:
+    """The day's message objects by listing, and what the metadata store would have missed of them."""
+    window = _window(request, settings)
+    return compare_discovery(
+        open_storage(request, settings).open_input(),
+        metadata,
+        tenant=request.tenant,
+        folders=utc_folders(*window),
+        window_us=window,
+        concurrency=LISTING_CONCURRENCY,
+        day=request.day.isoformat(),
+    )
+
+
+def list_tenants(source: StorageUrl, settings: Settings) -> list[str]:
+    """The folders right below an input root whose names can be tenants."""
+    store = open_store(source, settings.storage_options)
+    prefixes = store.list_with_delimiter()["common_prefixes"]
+    return sorted(name for name in (prefix.rstrip("/") for prefix in prefixes) if is_tenant(name))
+
+
+def _window(request: Request, settings: Settings) -> tuple[int, int]:
+    """When an object of the day may have been sent, by its name."""
+    start_us, end_us = day_window(request.day, settings.timezone)
+    slack_us = settings.slack_seconds * 1_000_000
+    return start_us - slack_us, end_us + slack_us
+
+
+def make_plan(request: Request, settings: Settings, manifest: Manifest, *, run_id: str, now: datetime) -> DayPlan:
+    """What the kernel needs to know of the day."""
+    start_us, end_us = day_window(request.day, settings.timezone)
+    text = manifest.bytes * (EXPANSION if manifest.layout == "export" else 1)
+    return DayPlan(
+        tenant=request.tenant,
+        date=request.day.isoformat(),
+        zone=settings.timezone,
+        naive_zone=settings.naive_timezone,
+        start_us=start_us,
+        end_us=end_us,
+        slack_us=settings.slack_seconds * 1_000_000,
+        layout=manifest.layout,
+        table_format=request.table_format,
+        buckets=settings.buckets or max(1, -(-text // settings.target_file_bytes)),
+        run_id=run_id,
+        processed_us=to_us(now),
+        limits=settings.limits,
+    )

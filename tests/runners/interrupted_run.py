@@ -1,0 +1,54 @@
+"""A run that is interrupted at a chosen call: SIGKILL or SIGSTOP, MODULE:FUNCTION, before or after, which call, and the
+flags of a run.
+
+Nothing is unwound and nothing is flushed: the process kills or stops itself as `kill` from outside would. Only the
+ledger's file is never held then: a process that is stopped in the middle of a write keeps all others out of it.
+"""
+
+import os
+import signal
+import sys
+from importlib import import_module
+from itertools import count
+from threading import Lock
+from typing import Any
+
+from daily_batch import cli
+from daily_batch.metadata.sqlite import SqliteStore
+
+
+def main() -> None:
+    signal_name, place, moment, nth, *arguments = sys.argv[1:]
+    interruption = signal.Signals[signal_name]
+    module_name, name = place.split(":")
+    module = import_module(module_name)
+    original = getattr(module, name)
+    calls = count(1)
+    writing = Lock()
+    put = SqliteStore.put
+
+    def put_alone(self: SqliteStore, *args: Any, **kwargs: Any) -> str:
+        with writing:
+            return put(self, *args, **kwargs)
+
+    def interrupt() -> None:
+        with writing:
+            os.kill(os.getpid(), interruption)
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        last = next(calls) == int(nth)
+        if last and moment == "before":
+            interrupt()
+        answer = original(*args, **kwargs)
+        if last and moment == "after":
+            interrupt()
+        return answer
+
+    setattr(module, name, interrupted)
+    SqliteStore.put = put_alone  # type: ignore[method-assign]
+    sys.argv = ["makoto-batch", "run", *arguments]
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
