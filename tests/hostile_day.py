@@ -1,4 +1,4 @@
-"""A day of objects given as bytes, run through the real local runner, and what came of it."""
+"""A day of objects given as bytes, run through the real runners, and what came of it."""
 
 import gzip
 import json
@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daily_batch.receipt import Receipt
-from day_runs import DAY, read_tables, run_local
+from daily_batch.runners.outcome import Runner
+from day_runs import DAY, read_tables, run_day_with, run_local
+from equal_days import assert_equal_receipts, assert_equal_tables
 from oracle.compare import assert_agrees
 from oracle.day import Oracle, Stored
 
 EXPORT = "acme/exports/messages/2025/08/12"
 ROOM = "acme/chat/u1/r1/messages"
 AT = "2025-08-12T01:02:03.500Z"
+# Who runs each day once more, beside the local runner; the tests of faults put Spark here.
+BESIDE: tuple[Runner, ...] = ()
+OTHER_FORMAT = {"delta": "parquet", "parquet": "delta"}
 
 
 class Outcome(NamedTuple):
@@ -49,20 +54,31 @@ def raw_line(insert: str, **fields: object) -> bytes:
 
 
 def run_objects(folder: Path, objects: Mapping[str, bytes], *, output: str = "out", **settings: Any) -> Outcome:
-    """Lay the objects down, run the day, read what was published: it must be what the oracle says, too."""
-    source = folder / "in"
+    """Lay the objects down, run the day, read what was published: it must be what the oracle and BESIDE say, too."""
+    laid = _lay_down(folder / "in", objects)
+    day, table_format = settings.get("day", DAY), settings.pop("table_format", "delta")
+    receipt = run_local(input=folder / "in", output=folder / output, table_format=table_format, **settings)
+    tables = read_tables(folder / output, table_format=table_format, day=day)
+    zones = {"zone": settings.get("timezone", "Asia/Tokyo"), "naive_zone": settings.get("naive_timezone", "UTC")}
+    assert_agrees(Oracle(day=day, **zones).expect(laid), tables, receipt, day=day)
+    # In the other format, so that one run compares runners and formats.
+    other = OTHER_FORMAT[table_format]
+    for runner in BESIDE:
+        beside = folder / f"{output} {runner.name}"
+        counted = run_day_with(runner, input=folder / "in", output=beside, table_format=other, **settings)
+        assert_equal_tables(read_tables(beside, table_format=other, day=day), tables)
+        assert_equal_receipts(counted, receipt)
+    return Outcome(tables["messages"], tables["rejects"], receipt)
+
+
+def _lay_down(source: Path, objects: Mapping[str, bytes]) -> dict[str, Stored]:
     laid = {}
     for key, body in objects.items():
         path = source / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
         laid[key] = Stored(body, path.stat().st_mtime)
-    receipt = run_local(input=source, output=folder / output, **settings)
-    day = settings.get("day", DAY)
-    tables = read_tables(folder / output, table_format=settings.get("table_format", "delta"), day=day)
-    zones = {"zone": settings.get("timezone", "Asia/Tokyo"), "naive_zone": settings.get("naive_timezone", "UTC")}
-    assert_agrees(Oracle(day=day, **zones).expect(laid), tables, receipt, day=day)
-    return Outcome(tables["messages"], tables["rejects"], receipt)
+    return laid
 
 
 def run_export(folder: Path, *bodies: bytes, **settings: Any) -> Outcome:

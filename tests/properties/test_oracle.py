@@ -1,8 +1,9 @@
-"""Messy days give what a second, independent reading of the rules says, row by row: tests/oracle."""
+"""Messy days give what a second, independent reading of the rules says, row by row, on both runners: tests/oracle."""
 
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from hostile_json import records
@@ -10,7 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daily_batch.kernel import intake
-from day_runs import DAY, read_tables, run_local
+from daily_batch.runners.local import LocalRunner
+from daily_batch.runners.outcome import Runner
+from daily_batch.runners.spark import SparkRunner
+from day_runs import DAY, read_tables, run_day_with
+from equal_days import assert_equal_receipts, assert_equal_tables
 from hostile_day import EXPORT, packed
 from oracle.compare import assert_agrees
 from oracle.day import Oracle, Stored
@@ -49,21 +54,31 @@ def damaged(draw: st.DrawFn, most: int) -> bytes:
     return body
 
 
-def assert_the_rules_hold(objects: dict[str, Stored], layout: str, *, batch_bytes: int = intake.BATCH_BYTES) -> None:
+def assert_the_rules_hold(
+    objects: dict[str, Stored], layout: str, *, batch_bytes: int = intake.BATCH_BYTES, beside: Runner | None = None
+) -> None:
+    """By the oracle and the local runner; by `beside`, where it is given, equal tables as Delta."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "in").mkdir()
-        for key, item in objects.items():
-            path = folder / "in" / key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(item.body)
-            os.utime(path, (item.modified, item.modified))
+        lay_down(folder / "in", objects)
+        asked = {"input": folder / "in", "layout": layout, "buckets": 2}
         with patch.object(intake, "BATCH_BYTES", batch_bytes):
-            receipt = run_local(
-                input=folder / "in", output=folder / "out", layout=layout, table_format="parquet", buckets=2
-            )
+            receipt = run_day_with(LocalRunner(), output=folder / "out", table_format="parquet", **asked)
         tables = read_tables(folder / "out", table_format="parquet")
-    assert_agrees(Oracle(day=DAY).expect(objects, layout), tables, receipt, day=DAY)
+        assert_agrees(Oracle(day=DAY).expect(objects, layout), tables, receipt, day=DAY)
+        if beside is not None:
+            counted = run_day_with(beside, output=folder / "beside", **asked)
+            assert_equal_tables(read_tables(folder / "beside"), tables)
+            assert_equal_receipts(counted, receipt)
+
+
+def lay_down(source: Path, objects: dict[str, Stored]) -> None:
+    source.mkdir()
+    for key, item in objects.items():
+        path = source / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(item.body)
+        os.utime(path, (item.modified, item.modified))
 
 
 STORED = st.builds(Stored, damaged(12), st.integers(1, 3))
@@ -72,8 +87,11 @@ STORED = st.builds(Stored, damaged(12), st.integers(1, 3))
 @settings(PATIENT, max_examples=25)
 @given(st.lists(STORED, min_size=1, max_size=4), st.sampled_from([64, 700, 32 * 2**20]))
 def test_an_export_is_read_by_the_rules_in_batches_of_any_size(files: list[Stored], batch_bytes: int) -> None:
-    objects = {f"{EXPORT}/part-{number}": item for number, item in enumerate(files)}
-    assert_the_rules_hold(objects, "export", batch_bytes=batch_bytes)
+    assert_the_rules_hold(as_parts(files), "export", batch_bytes=batch_bytes)
+
+
+def as_parts(files: list[Stored]) -> dict[str, Stored]:
+    return {f"{EXPORT}/part-{number}": item for number, item in enumerate(files)}
 
 
 NAMES = st.builds(
@@ -96,3 +114,15 @@ PLACES = st.builds(lambda user, room, name: f"acme/chat/{user}/{room}/messages/{
 @given(st.dictionaries(PLACES, st.builds(Stored, damaged(2), st.integers(1, 3)), min_size=1, max_size=12))
 def test_objects_of_messages_are_read_by_the_rules(objects: dict[str, Stored]) -> None:
     assert_the_rules_hold(objects, "messages")
+
+
+@settings(PATIENT, max_examples=8)
+@given(st.lists(STORED, min_size=2, max_size=4))
+def test_spark_reads_an_export_alike(spark: Any, files: list[Stored]) -> None:
+    assert_the_rules_hold(as_parts(files), "export", beside=SparkRunner(spark))
+
+
+@settings(PATIENT, max_examples=8)
+@given(st.dictionaries(PLACES, st.builds(Stored, damaged(2), st.integers(1, 3)), min_size=10, max_size=24))
+def test_spark_reads_objects_of_messages_alike(spark: Any, objects: dict[str, Stored]) -> None:
+    assert_the_rules_hold(objects, "messages", beside=SparkRunner(spark))

@@ -1,6 +1,7 @@
 """Scenarios as folders: `input/` and `expected.json`, run by both runners, as Delta and as Parquet.
 
-`expected.json` names the columns that the scenario is about; every row and reject is there, and no other.
+`expected.json` names the columns that the scenario is about; every row and reject is there, and no other. Every column
+is compared with what the oracle says, and from run to run.
 """
 
 import json
@@ -8,38 +9,72 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from daily_batch.receipt import Receipt
 from daily_batch.runners.local import LocalRunner
-from daily_batch.runners.outcome import Runner
-from day_runs import read_tables, run_day_with
+from daily_batch.runners.spark import SparkRunner
+from day_runs import DAY, Tables, read_tables, run_day_with
+from equal_days import assert_equal_receipts, assert_equal_tables
+from oracle.compare import assert_agrees
+from oracle.day import Oracle, Stored
 
 CASES = Path(__file__).parents[1] / "cases"
 ORDER = ("source_key", "source_line", "room_id", "user_id", "message_id")
 
 
-@pytest.fixture(params=["local", "spark"])
-def runner(request: pytest.FixtureRequest) -> Runner:
-    if request.param == "local":
-        return LocalRunner()
-    from daily_batch.runners.spark import SparkRunner
+class Ran(NamedTuple):
+    """What a run published, and its receipt."""
 
-    return SparkRunner(request.getfixturevalue("spark"))
+    tables: Tables
+    receipt: Receipt
+
+
+@pytest.fixture(scope="module", params=sorted(path.name for path in CASES.iterdir()))
+def case(request: pytest.FixtureRequest) -> Path:
+    return CASES / str(request.param)
+
+
+@pytest.fixture(scope="module")
+def runs(case: Path, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Ran]:
+    """The scenario's runs, by runner and format."""
+    ran = {}
+    for runner in (LocalRunner(), SparkRunner(spark)):
+        for table_format in ("delta", "parquet"):
+            output = tmp_path_factory.mktemp(case.name)
+            asked = {"input": case / "input", "output": output, "table_format": table_format}
+            receipt = run_day_with(runner, buckets=3, **asked)
+            ran[runner.name, table_format] = Ran(read_tables(output, table_format=table_format), receipt)
+    return ran
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-@pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir()))
-def test_scenario(case: str, table_format: str, runner: Runner, tmp_path: Path) -> None:
-    expected = json.loads((CASES / case / "expected.json").read_text(encoding="utf-8"))
-    receipt = run_day_with(runner, input=CASES / case / "input", output=tmp_path, table_format=table_format, buckets=3)
+@pytest.mark.parametrize("runner", ["local", "spark"])
+def test_scenario(case: Path, runs: dict[tuple[str, str], Ran], runner: str, table_format: str) -> None:
+    expected = json.loads((case / "expected.json").read_text(encoding="utf-8"))
+    found, receipt = runs[runner, table_format]
+    assert (receipt.runner, receipt.format) == (runner, table_format)
     assert asdict(receipt.records) == expected["records"]
     assert {name: count for name, count in asdict(receipt.objects).items() if name != "bytes"} == expected["objects"]
-    found = read_tables(tmp_path, table_format=table_format)
     for table in ("rejects", "messages", "rooms_daily", "users_daily", "summary_daily"):
         if table in expected:
             assert_rows(found[table], expected[table])
+
+
+def test_every_run_of_a_scenario_gives_equal_tables_and_what_the_oracle_says(
+    case: Path, runs: dict[tuple[str, str], Ran]
+) -> None:
+    source = case / "input"
+    paths = [path for path in source.rglob("*") if path.is_file()]
+    objects = {str(path.relative_to(source)): Stored(path.read_bytes(), path.stat().st_mtime) for path in paths}
+    first = runs["local", "delta"]
+    assert_agrees(Oracle(day=DAY).expect(objects), first.tables, first.receipt, day=DAY)
+    assert len(runs) == 4
+    for other in runs.values():
+        assert_equal_tables(other.tables, first.tables)
+        assert_equal_receipts(other.receipt, first.receipt)
 
 
 def assert_rows(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
