@@ -1,13 +1,18 @@
 """The command line as a person meets it, in a process of its own where that matters."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from daily_batch.cli import app
-from day_runs import DAY, SAMPLES, makoto_batch, run_arguments
+from day_runs import DAY, ROOT, SAMPLES, child_environment, makoto_batch, run_arguments
 
 COMMANDS = ("run", "plan", "backfill", "status", "replay", "sample")
 
@@ -95,3 +100,37 @@ def test_a_sample_is_what_a_run_of_it_reports(tmp_path: Path) -> None:
         truth["rejects"],
         truth["flags"],
     )
+
+
+def test_on_a_terminal_progress_is_a_bar_and_the_answer_stays_alone(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "daily_batch.cli", "run", *run_arguments(input=SAMPLES, output=tmp_path), "--json"]
+    environment = child_environment(TERM="xterm-256color", COLUMNS="120")
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        drawn = b""
+        with suppress(OSError):  # how a terminal tells its end
+            while part := os.read(ours, 4096):
+                drawn += part
+        assert process.stdout is not None
+        told = process.stdout.read()
+    os.close(ours)
+    assert json.loads(told)["tenant"] == "acme"
+    assert "━" in drawn.decode()
+    assert "tenant=acme day=2025-08-12" in drawn.decode()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_get_a_completion_that_knows_the_commands(shell: str) -> None:
+    shown = makoto_batch("--show-completion", shell)
+    assert shown.returncode == 0
+    assert "_MAKOTO_BATCH_COMPLETE" in shown.stdout
+
+
+def test_a_shell_completes_commands_and_values() -> None:
+    words = {"bash": ("makoto-batch ba", "1"), "runner": ("makoto-batch run --runner s", "3")}
+    found = {
+        name: makoto_batch(_MAKOTO_BATCH_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=at).stdout.split()
+        for name, (typed, at) in words.items()
+    }
+    assert found == {"bash": ["backfill"], "runner": ["spark"]}
