@@ -88,9 +88,11 @@ class Dispatch:
         lease = self._take(request, force=take_over)
         reason = self._spark_at_once(entry)
         with LeaseKeeper(self.ledger, lease) as keeper, self._failures_noted(keeper):
+            observed = DayPublisher.observe(request, open_storage(request, self.settings))
+            keeper.raise_token(above=observed.held_token)
             if not reason:
                 try:
-                    return self._publish(request, keeper, self._choose_local(keeper), progress)
+                    return self._publish(request, keeper, observed, self._choose_local(keeper), progress)
                 except HandOver as short:
                     if self.settings.runner == "local":
                         raise
@@ -99,7 +101,7 @@ class Dispatch:
             self.ledger.note(keeper.lease, runner="spark", handed_over=reason)
             if self.submitter is None:
                 spark = self.spark()
-                return self._publish(request, keeper, lambda manifest: spark, progress)
+                return self._publish(request, keeper, observed, lambda manifest: spark, progress)
         return self._submit(request, keeper.lease, reason, self.submitter)
 
     def look(self, request: Request) -> Entry | None:
@@ -140,15 +142,21 @@ class Dispatch:
 
         return choose
 
-    def _publish(self, request: Request, keeper: LeaseKeeper, choose: ChooseRunner, progress: Progress) -> Answer:
+    def _publish(
+        self,
+        request: Request,
+        keeper: LeaseKeeper,
+        observed: DayPublisher,
+        choose: ChooseRunner,
+        progress: Progress,
+    ) -> Answer:
         """Run the day in this process, under the lease."""
+        lease = keeper.lease
 
         def watched(stage: str, done: int, total: int, unit: str) -> None:
             keeper.check()
             progress(stage, done, total, unit)
 
-        observed = DayPublisher.observe(request, open_storage(request, self.settings))
-        lease = keeper.raise_token(above=observed.held_token)
         receipt = run_day(
             request,
             self.settings,

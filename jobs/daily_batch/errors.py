@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
+from typing import Any
 
 
 class BatchError(Exception):
@@ -20,6 +21,10 @@ class BatchError(Exception):
         self.next_step = next_step
         self.tenant = tenant
         self.day = day
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Processes hand errors to each other."""
+        return _rebuild, (type(self), self.what, self.next_step, self.tenant, self.day)
 
     def __str__(self) -> str:
         """One line for a person."""
@@ -51,6 +56,10 @@ def describe_unexpected(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"
+
+
+def _rebuild(kind: type[BatchError], what: str, next_step: str, tenant: str, day: str) -> BatchError:
+    return kind(what, next_step=next_step, tenant=tenant, day=day)
 
 
 class Retryable(BatchError):

@@ -228,6 +228,32 @@ def test_tokens_go_on_where_the_tables_are_when_the_ledger_is_lost(source: Path,
     assert find(dispatch).token == 4
 
 
+def test_a_submitted_job_gets_a_token_above_that_of_the_tables(source: Path, tmp_path: Path, clock: Clock) -> None:
+    for _ in range(3):
+        run(make(tmp_path, clock), source, tmp_path)
+    (tmp_path / "ledger.sqlite").unlink()
+    service = Service()
+    run(make(tmp_path, clock, submitter=service, settings={"runner": "spark"}), source, tmp_path)
+    (job,) = service.jobs.values()
+    assert job.token == 4
+    assert run_as_job(job, source, tmp_path).status == "COMPLETED_WITH_REJECTS"
+
+
+def test_a_published_day_stays_published_when_the_ledgers_answer_is_lost(
+    source: Path, tmp_path: Path, clock: Clock
+) -> None:
+    completing = iter([True])
+    store = Failing(
+        SqliteStore(tmp_path / "ledger.sqlite"),
+        lambda item: item["message_count"] is not None and next(completing, False),
+        written=True,
+    )
+    dispatch = make(tmp_path, clock, store=store)
+    with pytest.raises(Retryable, match="the answer is lost"):
+        run(dispatch, source, tmp_path)
+    assert find(dispatch).is_complete
+
+
 # 11: late and corrected data
 
 

@@ -9,9 +9,10 @@ Every `take` raises the fencing token, which goes into the Delta log with each c
 publish nothing more, whatever the clocks say.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from daily_batch.days import parse_day
@@ -28,7 +29,7 @@ AT_WORK = ("RUNNING", "SUBMITTED")
 class Lease:
     """The right of a run to publish a tenant-day, as long as nobody took a later one.
 
-    `taken_over` says that an earlier run may still be alive and believe that it holds it.
+    `taken_over` says that an earlier run may still be alive and believe that the day is its own.
     """
 
     tenant: str
@@ -45,7 +46,8 @@ class Entry:
     The platform's own fields come first; `message_count`, `output_path` and `processed_at` are of the last completed
     run, and so are `fingerprint` and `receipt`, so that a day that fails later still says what its tables hold.
     `attempts` counts since the last completion. `job_token` is what a submission gives its service to know a repeated
-    request by; without `job_id` the answer to it is not known.
+    request by; without `job_id` the answer to it is not known. `taken_over` stays until a run has completed: only then
+    do the tables keep out a run that was never heard of again.
     """
 
     tenant: str
@@ -55,6 +57,7 @@ class Entry:
     output_path: str | None = None
     processed_at: str | None = None
     token: int = 0
+    taken_over: bool = False
     attempts: int = 0
     owner: str | None = None
     lease_until: str | None = None
@@ -78,7 +81,18 @@ class Entry:
     @property
     def lease(self) -> Lease:
         """The lease of the run that the entry names."""
-        return Lease(tenant=self.tenant, day=self.day, run_id=str(self.run_id), token=self.token)
+        return Lease(
+            tenant=self.tenant,
+            day=self.day,
+            run_id=str(self.run_id),
+            token=self.token,
+            taken_over=self.taken_over,
+        )
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its last run has not ended, as far as is known."""
+        return self.status in AT_WORK
 
     @property
     def awaits_answer(self) -> bool:
@@ -87,7 +101,7 @@ class Entry:
 
     def holds_lease(self, now: datetime) -> bool:
         """Whether someone is at work and the lease has not ended."""
-        return self.status in AT_WORK and self.lease_until is not None and now < read_moment(self.lease_until)
+        return self.is_at_work and self.lease_until is not None and now < read_moment(self.lease_until)
 
 
 def to_item(entry: Entry) -> dict[str, Any]:
@@ -95,6 +109,11 @@ def to_item(entry: Entry) -> dict[str, Any]:
     values = {name: value for name, value in asdict(entry).items() if name not in ("tenant", "day")}
     place = {"PK": keys.days_of(entry.tenant), "SK": keys.day_key(entry.day)}
     return {**place, "batch_type": keys.BATCH_TYPE, **values}
+
+
+def is_day(item: Mapping[str, Any]) -> bool:
+    """Whether an item is a tenant-day's: other programs may keep more beside it."""
+    return re.fullmatch(keys.DAY + r"[0-9]{4}-[0-9]{2}-[0-9]{2}", str(item["SK"])) is not None
 
 
 def from_item(item: Mapping[str, Any]) -> Entry:
@@ -106,7 +125,7 @@ def from_item(item: Mapping[str, Any]) -> Entry:
         tenant=tenant,
         day=parse_day(str(item["SK"]).removeprefix(keys.DAY)),
         status=status if status in (*COMPLETED, *AT_WORK) else "FAILED",
-        **{name: value for name, value in item.items() if name in known},
+        **{name: value for name, value in item.items() if name in known and value is not None},
     )
 
 
@@ -136,6 +155,7 @@ def take(
         known,
         status="RUNNING",
         token=known.token + 1,
+        taken_over=known.taken_over or (before is not None and before.is_at_work),
         attempts=1 if known.is_complete else known.attempts + 1,
         owner=owner,
         lease_until=write_moment(now + lease),
@@ -177,6 +197,7 @@ def complete(entry: Entry, *, receipt: Receipt, receipt_key: str, output_path: s
     return replace(
         entry,
         status=receipt.status,
+        taken_over=False,
         message_count=receipt.records.written,
         output_path=output_path,
         processed_at=write_moment(now),
@@ -210,7 +231,7 @@ def held(entry: Entry) -> LeaseHeld:
 
 def write_moment(moment: datetime) -> str:
     """A moment as the platform writes them."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def read_moment(text: str) -> datetime:

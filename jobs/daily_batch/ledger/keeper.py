@@ -21,6 +21,7 @@ class LeaseKeeper:
         self._ledger = ledger
         self._lease = lease
         self._lost: LeaseHeld | None = None
+        self._changing = threading.Lock()  # a renewal must not meet a token that was raised and is not known here yet
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
@@ -43,7 +44,8 @@ class LeaseKeeper:
 
     def raise_token(self, *, above: int) -> Lease:
         """See `Ledger.raise_token`; the lease that is kept from now on."""
-        self._lease = self._ledger.raise_token(self._lease, above=above)
+        with self._changing:
+            self._lease = self._ledger.raise_token(self._lease, above=above)
         return self._lease
 
     def check(self) -> None:
@@ -68,12 +70,11 @@ class LeaseKeeper:
     def _renew(self) -> None:
         pause = self._ledger.lease.total_seconds() / RENEWALS
         while not self._done.wait(pause):
-            lease = self._lease
             try:
-                self._ledger.renew(lease)
+                with self._changing:
+                    self._ledger.renew(self._lease)
             except LeaseHeld as error:
-                if lease is self._lease:  # else the token was raised meanwhile, by this run itself
-                    self._lost = error
-                    return
+                self._lost = error
+                return
             except BatchError:
                 continue

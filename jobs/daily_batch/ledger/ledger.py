@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from daily_batch.errors import LeaseHeld, Retryable
 from daily_batch.ledger import entry as transitions
-from daily_batch.ledger.entry import Entry, Lease, from_item, to_item
+from daily_batch.ledger.entry import Entry, Lease, from_item, is_day, to_item
 from daily_batch.ledger.owner import is_dead
 from daily_batch.metadata import MetadataStore, Overtaken, keys
 from daily_batch.receipt import Receipt
@@ -31,7 +31,7 @@ class Ledger:
     def days(self, tenant: str, first: date, last: date) -> Iterator[Entry]:
         """What the ledger knows of a tenant's days in a range, both ends included, in order."""
         found = self.store.query(keys.days_of(tenant), first=keys.day_key(first), last=keys.day_key(last))
-        return map(from_item, found)
+        return map(from_item, filter(is_day, found))
 
     def tenants(self) -> list[str]:
         """The tenants that the metadata store names; each must still be checked."""
@@ -45,13 +45,10 @@ class Ledger:
         Raises:
             LeaseHeld: another run is at work.
         """
-        taken_over = False
 
         def begin(before: Entry | None) -> Entry:
-            nonlocal taken_over
             if before is not None and before.run_id == run_id:
                 return before  # a write of ours whose answer was lost
-            taken_over = before is not None and before.status in transitions.AT_WORK
             dead = before is not None and before.status == "RUNNING" and is_dead(str(before.owner))
             return transitions.take(
                 before,
@@ -64,16 +61,15 @@ class Ledger:
                 force=force or dead,
             )
 
-        after = self._change(tenant, day, begin)
-        return Lease(tenant=tenant, day=day, run_id=run_id, token=after.token, taken_over=taken_over)
+        return self._change(tenant, day, begin).lease
 
     def renew(self, lease: Lease) -> None:
         """Hold the lease for longer.
 
         Raises:
-            LeaseHeld: another run has taken it.
+            LeaseHeld: another run has taken it, or this one has ended.
         """
-        self._change_own(lease, lambda entry: transitions.renew(entry, now=self.clock(), lease=self.lease))
+        self._change_at_work(lease, lambda entry: transitions.renew(entry, now=self.clock(), lease=self.lease))
 
     def raise_token(self, lease: Lease, *, above: int) -> Lease:
         """A token above one that the tables hold already: the ledger is younger than they are, or was lost."""
@@ -92,7 +88,7 @@ class Ledger:
         self, lease: Lease, *, reason: str, job_token: str, job_id: str | None = None, lasting: timedelta | None = None
     ) -> None:
         """Say that Spark takes the day over: before the submission, and again with the service's answer."""
-        self._change_own(
+        self._change_at_work(
             lease,
             lambda entry: transitions.hand_over(
                 entry,
@@ -106,7 +102,7 @@ class Ledger:
 
     def note(self, lease: Lease, **changes: str | None) -> None:
         """Note the runner, or why the day goes to Spark, while the run is at work."""
-        self._change_own(lease, lambda entry: replace(entry, **changes))  # type: ignore[arg-type]
+        self._change_at_work(lease, lambda entry: replace(entry, **changes))  # type: ignore[arg-type]
 
     def complete(self, lease: Lease, receipt: Receipt, *, receipt_key: str, output_path: str) -> None:
         """Say that the day is published."""
@@ -119,8 +115,20 @@ class Ledger:
         self._change_own(lease, finish)
 
     def fail(self, lease: Lease, error: str) -> None:
-        """Say that the run has ended and published nothing, and give the lease back."""
-        self._change_own(lease, lambda entry: transitions.fail(entry, error=error, now=self.clock()))
+        """Say that the run has ended and published nothing, and give the lease back; a completed day stays that."""
+
+        def end(entry: Entry) -> Entry:
+            return transitions.fail(entry, error=error, now=self.clock()) if entry.is_at_work else entry
+
+        self._change_own(lease, end)
+
+    def _change_at_work(self, lease: Lease, change: Callable[[Entry], Entry]) -> None:
+        def guarded(entry: Entry) -> Entry:
+            if not entry.is_at_work:
+                raise self._lost(lease, f"the run has ended as {entry.status}")
+            return change(entry)
+
+        self._change_own(lease, guarded)
 
     def _change_own(self, lease: Lease, change: Callable[[Entry], Entry]) -> None:
         self._change(lease.tenant, lease.day, lambda entry: change(self._own(lease, entry)))
@@ -147,9 +155,11 @@ class Ledger:
         """The entry, if it is still the lease's."""
         if entry is not None and (entry.token, entry.run_id) == (lease.token, lease.run_id):
             return entry
-        now = f"run {entry.run_id} of {entry.owner} has taken it" if entry else "its item is gone"
-        raise LeaseHeld(
-            f"the lease is lost: {now}; this run publishes nothing more",
+        raise self._lost(lease, f"run {entry.run_id} of {entry.owner} has taken it" if entry else "its item is gone")
+
+    def _lost(self, lease: Lease, why: str) -> LeaseHeld:
+        return LeaseHeld(
+            f"the lease is lost: {why}; this run publishes nothing more",
             next_step="nothing to do, the later run goes on",
             tenant=lease.tenant,
             day=lease.day.isoformat(),

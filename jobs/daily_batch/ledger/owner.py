@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-# A process's start is reckoned from the machine's, which moves when the clock is set; an id is not used again so soon.
+# Starts of one process may differ so far where they are told by a clock that was set; an id is not used again so soon.
 CLOCK_SECONDS = 10
 
 
@@ -34,7 +34,8 @@ def is_dead(owner: str) -> bool:
 def _started(process: psutil.Process) -> int:
     if process.status() == psutil.STATUS_ZOMBIE:
         raise psutil.NoSuchProcess(process.pid)  # ended, and waits to be asked how
-    return int(process.create_time())
+    # On Linux psutil adds the machine's start, which moves when the clock is set; what it counts from there does not.
+    return int(process.create_time() - (psutil.boot_time() if psutil.LINUX else 0))
 
 
 @cache

@@ -10,7 +10,7 @@ from daily_batch.manifest import Manifest
 from daily_batch.plan import DataFile, DayPlan
 from daily_batch.storage import Storage
 
-# Called with what is being done, how much of it, of how much (0 when unknown), and the unit ("": only the first counts).
+# Called with what is being done, how much of it, of how much (0 when unknown), and the unit; "": the first says it all.
 Progress = Callable[[str, int, int, str], None]
 
 

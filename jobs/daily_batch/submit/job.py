@@ -21,9 +21,8 @@ class SparkJob:
 
     @property
     def job_token(self) -> str:
-        """By what a service knows a repeated request: 64 hexadecimal digits of tenant, day and attempt."""
-        named = f"{self.request.tenant}/{self.request.day.isoformat()}/{self.token}"
-        return sha256(named.encode()).hexdigest()
+        """By what a service knows a repeated request: 64 hexadecimal digits of what is asked for, and the attempt."""
+        return sha256("\n".join(self.arguments()).encode()).hexdigest()
 
     def arguments(self) -> list[str]:
         """The arguments of jobs/daily_messages.py."""

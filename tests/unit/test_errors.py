@@ -1,0 +1,33 @@
+"""Errors travel between processes, and name tenant and day wherever they were raised."""
+
+import pickle
+
+import pytest
+
+from daily_batch.errors import (
+    BatchError,
+    Changed,
+    HandOver,
+    LeaseHeld,
+    Misuse,
+    Retryable,
+    Terminal,
+    concerning,
+)
+
+
+@pytest.mark.parametrize("kind", [Retryable, Changed, HandOver, Misuse, Terminal, LeaseHeld])
+def test_an_error_comes_out_of_another_process_as_it_was(kind: type[BatchError]) -> None:
+    error = kind("it was down", next_step="try again", tenant="acme", day="2025-08-12")
+    copied = pickle.loads(pickle.dumps(error))
+    assert (type(copied), str(copied)) == (kind, str(error))
+
+
+def test_who_knows_tenant_and_day_names_them_and_never_over_others() -> None:
+    with (
+        pytest.raises(Retryable, match="tenant=acme day=2025-08-12: it was down. Next step: try again."),
+        concerning("acme", "2025-08-12"),
+    ):
+        raise Retryable("it was down", next_step="try again")
+    with pytest.raises(Retryable, match="tenant=globex day=2025-08-11"), concerning("acme", "2025-08-12"):
+        raise Retryable("it was down", next_step="try again", tenant="globex", day="2025-08-11")

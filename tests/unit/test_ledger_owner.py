@@ -1,0 +1,133 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from daily_batch.ledger.owner import is_dead, this_process
+
+PROGRAM = """
+import sys
+from daily_batch.ledger.owner import this_process
+print(this_process(), flush=True)
+sys.stdin.read()
+"""
+WAIT_SECONDS = 30
+
+
+@pytest.fixture
+def child() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process that lives until its input ends, and what it calls itself."""
+    command = [sys.executable, "-c", PROGRAM]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+        process.kill()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def test_this_process_is_alive_and_always_has_the_same_name():
+    assert this_process() == this_process()
+    assert not is_dead(this_process())
+
+
+def test_threads_of_a_process_are_one_owner():
+    names: list[str] = []
+    thread = threading.Thread(target=lambda: names.append(this_process()))
+    thread.start()
+    thread.join()
+    assert names == [this_process()]
+
+
+def test_another_process_has_another_name_on_the_same_host(child):
+    _, owner = child
+    assert owner != this_process()
+    assert owner.split(":")[0] == this_process().split(":")[0]
+
+
+def test_a_child_is_alive_until_it_is_killed(child):
+    process, owner = child
+    assert not is_dead(owner)
+    process.kill()
+    process.wait()
+    assert is_dead(owner)
+
+
+def test_a_killed_child_that_nobody_waited_for_is_dead(child):
+    process, owner = child
+    process.kill()
+    wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+    assert is_dead(owner)
+
+
+def test_a_child_that_ended_by_itself_is_dead(child):
+    process, owner = child
+    process.communicate()
+    assert process.returncode == 0
+    assert is_dead(owner)
+
+
+def test_a_stopped_child_is_not_dead(child):
+    process, owner = child
+    process.send_signal(signal.SIGSTOP)
+    try:
+        wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+        assert not is_dead(owner)
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def test_an_owner_of_another_host_is_never_dead(child):
+    process, owner = child
+    process.kill()
+    process.wait()
+    _, pid, started = owner.split(":")
+    assert is_dead(owner)
+    assert not is_dead(f"elsewhere:{pid}:{started}")
+
+
+def test_a_process_id_that_was_used_again_is_dead():
+    host, pid, started = this_process().split(":")
+    assert is_dead(f"{host}:{pid}:{int(started) - 3600}")
+    assert is_dead(f"{host}:{pid}:{int(started) + 3600}")
+
+
+@pytest.mark.parametrize("seconds", [-1, 1])
+def test_a_clock_that_was_set_by_a_second_kills_nobody(seconds):
+    host, pid, started = this_process().split(":")
+    assert not is_dead(f"{host}:{pid}:{int(started) + seconds}")
+
+
+@pytest.mark.parametrize(
+    "owner", ["", "None", "{host}", "{host}:", "{host}:{pid}", "{host}:{pid}:", "{host}:x:1", "{host}:1:x"]
+)
+def test_an_owner_that_names_no_process_is_not_dead(owner):
+    host, pid, _ = this_process().split(":")
+    assert not is_dead(owner.format(host=host, pid=pid))
+
+
+def test_a_process_that_may_not_be_looked_at_is_not_dead(monkeypatch):
+    def deny(pid: int) -> psutil.Process:
+        raise psutil.AccessDenied(pid)
+
+    owner = this_process()
+    monkeypatch.setattr(psutil, "Process", deny)
+    assert not is_dead(owner)
+
+
+def test_a_name_stays_readable_whatever_the_host_is_called():
+    host, pid, started = this_process().split(":")
+    assert host
+    assert int(pid) == os.getpid()
+    assert int(started) > 0
