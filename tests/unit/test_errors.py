@@ -25,7 +25,7 @@ def test_an_error_comes_out_of_another_process_as_it_was(kind: type[BatchError])
 
 def test_who_knows_tenant_and_day_names_them_and_never_over_others() -> None:
     with (
-        pytest.raises(Retryable, match="tenant=acme day=2025-08-12: it was down. Next step: try again."),
+        pytest.raises(Retryable, match=r"tenant=acme day=2025-08-12: it was down\. Next step: try again\."),
         concerning("acme", "2025-08-12"),
     ):
         raise Retryable("it was down", next_step="try again")
