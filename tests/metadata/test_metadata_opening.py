@@ -22,15 +22,27 @@ BUCKET = parse_url("s3://makoto-data/out")
     ("ledger", "output", "file"),
     [
         ("", "out", "out/makoto-ledger.sqlite"),
-        ("", "/Volumes/main/default/out", "/Volumes/main/default/out/makoto-ledger.sqlite"),
-        ("", "s3://makoto-data/out", ".makoto/ledger.sqlite"),
-        ("", "abfss://data@account.dfs.core.windows.net/out", ".makoto/ledger.sqlite"),
         ("state/days.sqlite", "out", "state/days.sqlite"),
     ],
 )
 def test_without_a_cloud_store_the_ledger_is_a_file(ledger: str, output: str, file: str) -> None:
     settings = load_settings(flags={"ledger": ledger}, environ={})
     assert open_metadata(settings, parse_url(output)) == SqliteStore(Path(file))
+
+
+def test_an_output_that_is_no_local_folder_has_a_file_of_its_own_in_the_working_directory() -> None:
+    outputs = [
+        "s3://data/out",
+        "s3://data/other",
+        "abfss://data@account.dfs.core.windows.net/out",
+        "/Volumes/main/x/out",
+    ]
+    settings = load_settings(flags={}, environ={})
+    stores = [open_metadata(settings, parse_url(output)) for output in outputs]
+    files = [store.file for store in stores if isinstance(store, SqliteStore)]
+    assert len(set(files)) == len(outputs)
+    assert {file.parent for file in files} == {Path(".makoto")}
+    assert [file.name.split("-")[0] for file in files] == ["data", "data", "data", "volume"]
 
 
 def test_a_named_file_wins_over_the_stores_that_are_configured() -> None:

@@ -1,5 +1,6 @@
 """Which metadata store a run uses: the platform's own where one is named, else a file beside the tables."""
 
+from hashlib import sha256
 from pathlib import Path
 
 from daily_batch.errors import Misuse
@@ -38,7 +39,8 @@ def _configured(settings: Settings) -> str:
 def _local_file(output: StorageUrl) -> str:
     if output.kind == "file":  # SQLite needs to write in the middle of a file, which /Volumes does not take
         return str(Path(output.path) / "makoto-ledger.sqlite")
-    return ".makoto/ledger.sqlite"
+    # One for each output: the same tenant's day in another bucket is another day's work.
+    return f".makoto/{output.bucket or 'volume'}-{sha256(str(output).encode()).hexdigest()[:8]}.sqlite"
 
 
 def _open_dynamodb(settings: Settings) -> MetadataStore:
