@@ -145,11 +145,15 @@ def test_of_two_drivers_at_one_day_one_wins_and_the_other_says_so(
     ]
     told = [racer.communicate() for racer in racers]
     by_status = dict(zip((racer.returncode for racer in racers), told, strict=True))
-    assert set(by_status) == {0, 4}, told
+    # A log is read in several requests: the loser may see the winner's commit before it sees the winner's token.
+    assert set(by_status) in ({0, 1}, {0, 4}), told
     winner = json.loads(by_status[0][0])
-    loser_out, loser_said = by_status[4]
+    (loser,) = set(by_status) - {0}
+    loser_out, loser_said = by_status[loser]
     assert loser_out == ""
-    assert "the lease is lost: rejects is held under token 1, ours is 1" in loser_said
+    overtaken = f"run {winner['run_id']} published rejects while this run was at work"
+    fenced = "the lease is lost: rejects is held under token 1, ours is 1"
+    assert (overtaken if loser == 1 else fenced) in loser_said
     assert "tenant=acme day=2025-08-12" in loser_said
     assert read_tables(f"{filled.url}/out", options=filled.options) == expected
     for table in TABLES:
