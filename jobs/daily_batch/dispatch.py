@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from daily_batch.batch import ChooseRunner, run_day
-from daily_batch.errors import BatchError, HandOver, LeaseHeld, Retryable, concerning, describe_unexpected
+from daily_batch.errors import BatchError, HandOver, LeaseHeld, Retryable, advise, concerning
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.keeper import LeaseKeeper
 from daily_batch.ledger.owner import this_process
@@ -195,9 +195,8 @@ class Dispatch:
         except LeaseHeld:
             raise
         except BaseException as error:
-            told = error.advice if isinstance(error, BatchError) else describe_unexpected(error)
             with suppress(BatchError):
-                self.ledger.fail(keeper.lease, told)
+                self.ledger.fail(keeper.lease, advise(error))
             raise
 
 

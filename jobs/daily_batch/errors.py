@@ -51,6 +51,11 @@ def concerning(tenant: str, day: str) -> Iterator[None]:
         raise
 
 
+def advise(error: BaseException) -> str:
+    """What happened and the next step, for the ledger or a table; nothing of an unexpected error's text."""
+    return error.advice if isinstance(error, BatchError) else f"unexpected {describe_unexpected(error)}"
+
+
 def describe_unexpected(error: BaseException) -> str:
     """Where an unexpected error came from, without its text: that may quote what was being read."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -12,7 +12,7 @@ from daily_batch.commands.run import wait_for_receipt
 from daily_batch.console import News, show_progress
 from daily_batch.days import parse_day
 from daily_batch.dispatch import Dispatch
-from daily_batch.errors import BatchError, Misuse, describe_unexpected
+from daily_batch.errors import BatchError, Misuse, advise
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Runner
 from daily_batch.settings import load_settings
@@ -95,11 +95,10 @@ def _run_one(
         answer = dispatch.run(request, progress=progress, if_changed=not options.force)
         receipt = answer.receipt or wait_for_receipt(dispatch, request, answer, progress)
     except Exception as error:
-        told = error.advice if isinstance(error, BatchError) else f"unexpected {describe_unexpected(error)}"
         status = error.exit_code if isinstance(error, BatchError) else 1
         outcome = "held" if status == 4 else "failed"
         empty = {"messages": None, "rejected": None, "run_id": None}
-        return {**row, "outcome": outcome, **empty, "error": told, "status": status}
+        return {**row, "outcome": outcome, **empty, "error": advise(error), "status": status}
     return {
         **row,
         "outcome": "unchanged" if answer.kind == "unchanged" else tell_state(receipt.status),

@@ -22,7 +22,8 @@ class DayPublisher:
     """Publishes one tenant-day.
 
     `seen` is what each Delta table held of the day before the run; `token` goes into each Delta log, which refuses a
-    lower one, and holds it before any work if `at_once`; `confirm` is called before each step and raises when the lease is lost.
+    lower one, and holds it before any work if `at_once`; `confirm` is called before each step and raises when the lease
+    is lost.
     """
 
     request: Request
