@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from bench import p1_exports, p2_objects, p4_growth
+from bench import p1_exports, p2_objects, p3_crossover, p3_local, p4_growth
 from bench.measure import machine
 
 
 def main() -> None:
-    """Run P1, P2 and P4."""
+    """Run P1 to P4."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "--quick", action="store_true", help="a tenth of the size, one run: a check that all of it works"
     )
     options = parser.parse_args()
     print("Benchmarks beside their baselines:", ", ".join(f"{name} {value}" for name, value in machine().items()))
-    print("about 5 minutes" if options.quick else "about 45 minutes on two cores; let nothing else run", flush=True)
+    print("about 7 minutes" if options.quick else "about 75 minutes on two cores; let nothing else run", flush=True)
     quick = options.quick
     p1_exports.main(["--messages", "300000", "--runs", "1"] if quick else [])
     p2_objects.main(["--messages", "10000", "--s3a-messages", "500", "--runs", "1"] if quick else [])
+    p3_local.main(["--quick"] if quick else [])
+    p3_crossover.main(["--quick"] if quick else [])
     p4_growth.main(
         ["--messages", "30000", "100000", "300000", "--keys", "10000", "100000", "--runs", "1"] if quick else []
     )

@@ -49,6 +49,8 @@ class DayPlan:
     buckets: int
     run_id: str
     processed_us: int
+    # What each task may spill to the temporary disk, in bytes; 0: nine tenths of what is free.
+    spill_bytes: int = 0
     limits: Limits = field(default_factory=Limits)
 
 

@@ -1,6 +1,7 @@
 """Fetching: order, bounds, and objects that changed since they were listed."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ class Answer:
 
     def to_bytes(self) -> bytes:
         return self.body
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.body
 
 
 class FakeStore:

@@ -53,7 +53,7 @@ class Cleaned:
 
 def clean_bucket(bucket: int, runs: Sequence[Path], *, plan: DayPlan, output: OutputStore, scratch: Path) -> Cleaned:
     """Publishable rows of one bucket. `runs` are its files, in any order, from every task of the map."""
-    with connect(scratch=scratch, memory_bytes=plan.limits.memory_bytes) as connection:
+    with connect(scratch=scratch, plan=plan) as connection:
         counts = _separate(connection, runs)
         wanted = scratch / f"wanted-{bucket}.parquet"
         _save(connection, WANTED, wanted)
@@ -171,7 +171,7 @@ def combine(
 ) -> dict[str, tuple[DataFile, ...]]:
     """The day's aggregates from the buckets' partial ones, by table name; an empty day has a summary of zeros."""
     files: dict[str, tuple[DataFile, ...]] = {}
-    with connect(scratch=scratch, memory_bytes=plan.limits.memory_bytes) as connection:
+    with connect(scratch=scratch, plan=plan) as connection:
         for name, columns in PARTIAL_COLUMNS.items():
             connection.execute(f"CREATE TEMP TABLE {name} ({columns})")
             if partials:
@@ -190,7 +190,7 @@ def write_rejects(
     if not parts:
         return ()
     paths = ", ".join(quote_text(str(path)) for path in parts)
-    with connect(scratch=scratch, memory_bytes=plan.limits.memory_bytes) as connection:
+    with connect(scratch=scratch, plan=plan) as connection:
         query = f"FROM read_parquet([{paths}]) ORDER BY source_key, source_line"
         file = write_rows(connection, query, table=REJECTS, name=name, plan=plan, output=output, scratch=scratch)
     return (file,) if file else ()

@@ -5,18 +5,21 @@ from pathlib import Path
 
 import duckdb
 
+from daily_batch.plan import DayPlan
 
-def connect(*, scratch: Path, memory_bytes: int, threads: int = 1) -> duckdb.DuckDBPyConnection:
-    """An in-memory database that spills to `scratch` and never loads an extension from the network."""
-    connection = duckdb.connect(
-        config={
-            "threads": threads,
-            "memory_limit": f"{memory_bytes // 2**20}MiB",
-            "temp_directory": str(scratch),
-            "autoinstall_known_extensions": False,
-            "preserve_insertion_order": True,
-        }
-    )
+
+def connect(*, scratch: Path, plan: DayPlan) -> duckdb.DuckDBPyConnection:
+    """An in-memory database in one thread that spills to `scratch` and never loads an extension from the network."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 1,
+        "memory_limit": f"{plan.limits.memory_bytes}B",
+        "temp_directory": str(scratch),
+        "autoinstall_known_extensions": False,
+        "preserve_insertion_order": True,
+    }
+    connection = duckdb.connect(config=config)
+    if plan.spill_bytes:  # in `config` DuckDB 2.0.0 takes it, shows it, and does not keep it
+        connection.execute(f"SET max_temp_directory_size = '{plan.spill_bytes}B'")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
     return connection

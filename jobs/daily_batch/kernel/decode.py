@@ -20,8 +20,9 @@ BLOCK = 2**20
 ZSTD_FEED = 2**11
 # Below this size an expansion ratio says nothing: a short text of one letter is no attack.
 RATIO_FLOOR = 16 * 2**20
-# Above this size the decoded object lies in a temporary file, and the operating system pages it.
+# Above this size, and above this part of a task's memory, an object lies in a temporary file, and the system pages it.
 SPOOL_BYTES = 256 * 2**20
+SPOOL_SHARE = 4
 
 # UTF-32-LE begins with UTF-16-LE's mark, so the longer marks come first.
 WIDE_MARKS = (
@@ -48,6 +49,11 @@ class Decoded:
     text: Buffer
     encoding: str = "utf-8"
 
+    def release(self, until: int) -> None:
+        """Give the pages before a byte back to the system, where the text lies in a file; they can still be read."""
+        if isinstance(self.text, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and until >= mmap.PAGESIZE:
+            self.text.madvise(mmap.MADV_DONTNEED, 0, until // mmap.PAGESIZE * mmap.PAGESIZE)
+
     def original(self, start: int, length: int) -> bytes:
         """The bytes of a record as they were before transcoding (after decompression), without white space behind it.
 
@@ -56,6 +62,11 @@ class Decoded:
         piece = bytes(self.text[start : start + length]).rstrip(b" \t\r\n")
         # Of text that was transcoded only a character that the length cuts can be invalid.
         return piece if self.encoding == "utf-8" else piece.decode("utf-8", "ignore").encode(self.encoding)
+
+
+def held_bytes(limits: Limits) -> int:
+    """The size up to which an object is held in memory."""
+    return min(SPOOL_BYTES, limits.memory_bytes // SPOOL_SHARE)
 
 
 def decode(stored: Buffer, *, key: str, limits: Limits, scratch: Path) -> Decoded:
@@ -122,6 +133,7 @@ def _unzstd(stored: Buffer) -> Iterator[bytes]:
 
 def _collect(blocks: Iterator[bytes], stored_bytes: int, limits: Limits, scratch: Path) -> Buffer:
     held: list[bytes] = []
+    most = held_bytes(limits)
     size = 0
     with tempfile.TemporaryFile(dir=scratch) as file:
         for block in blocks:
@@ -131,10 +143,10 @@ def _collect(blocks: Iterator[bytes], stored_bytes: int, limits: Limits, scratch
             if size > RATIO_FLOOR and size > limits.max_expansion_ratio * stored_bytes:
                 raise UnreadableError(Reason.DECOMPRESSION_BOMB, f"expands beyond {limits.max_expansion_ratio} to 1")
             held.append(block)
-            if size > SPOOL_BYTES:
+            if size > most:
                 file.writelines(held)
                 held.clear()
-        if size <= SPOOL_BYTES:
+        if size <= most:
             return b"".join(held)
         file.flush()
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

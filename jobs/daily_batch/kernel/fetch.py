@@ -3,14 +3,19 @@
 import mmap
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 from daily_batch.errors import Changed
-from daily_batch.kernel.decode import SPOOL_BYTES, Buffer
+from daily_batch.kernel.decode import Buffer, held_bytes
 from daily_batch.plan import DayPlan, SourceObject
+
+# Called between pieces of work; raises to end them.
+Check = Callable[[], None]
+# Seconds for which an answer is waited for at once.
+CHECKED_EVERY = 1.0
 
 
 class ObjectStore(Protocol):
@@ -20,13 +25,18 @@ class ObjectStore(Protocol):
         """One object: its metadata, its bytes, or a stream of them."""
 
 
+def go_on() -> None:
+    """The check of a task that nothing ends."""
+
+
 def fetch(
-    store: ObjectStore, objects: Sequence[SourceObject], *, plan: DayPlan, scratch: Path
+    store: ObjectStore, objects: Sequence[SourceObject], *, plan: DayPlan, scratch: Path, check: Check = go_on
 ) -> Iterator[tuple[int, SourceObject, Buffer]]:
     """Yield each object's number, itself and its stored bytes, in the order of `objects`.
 
     At most `fetch_concurrency` requests are under way, and at most a quarter of `memory_bytes` waits to be used,
-    unless one single object is larger; one above 256 MiB goes through a file.
+    unless one single object is larger; one above 256 MiB, or as much itself, goes through a file. `check` is called at
+    least once a second, and whoever stops waits for no answer.
 
     Raises:
         Changed: an object is gone or is another than the manifest lists; the day must be listed again.
@@ -34,17 +44,30 @@ def fetch(
     budget = plan.limits.memory_bytes // 4
     waiting: deque[tuple[int, SourceObject, Future[Buffer]]] = deque()
     held = 0
-    with ThreadPoolExecutor(min(plan.limits.fetch_concurrency, len(objects) or 1)) as pool:
+    pool = ThreadPoolExecutor(min(plan.limits.fetch_concurrency, len(objects) or 1))
+    try:
         for number, item in enumerate(objects):
             while waiting and (held + item.size > budget or len(waiting) >= 4 * plan.limits.fetch_concurrency):
                 done, first, future = waiting.popleft()
-                yield done, first, future.result()
+                yield done, first, _await(future, check)
                 held -= first.size
             waiting.append((number, item, pool.submit(_get, store, item, plan, scratch)))
             held += item.size
         while waiting:
             done, first, future = waiting.popleft()
-            yield done, first, future.result()
+            yield done, first, _await(future, check)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _await(future: Future[Buffer], check: Check) -> Buffer:
+    while True:
+        check()
+        try:
+            return future.result(CHECKED_EVERY)
+        except TimeoutError:
+            if future.done():
+                return future.result()
 
 
 def _get(store: ObjectStore, item: SourceObject, plan: DayPlan, scratch: Path) -> Buffer:
@@ -53,7 +76,7 @@ def _get(store: ObjectStore, item: SourceObject, plan: DayPlan, scratch: Path) -
         found = answer.meta
         if _bare(found["e_tag"] or "") != _bare(item.etag) or found["size"] != item.size:
             raise _changed(item, plan, "changed")
-        return _spool(answer, scratch) if item.size > SPOOL_BYTES else answer.bytes().to_bytes()
+        return _spool(answer, scratch) if item.size > held_bytes(plan.limits) else answer.bytes().to_bytes()
     except FileNotFoundError as error:
         raise _changed(item, plan, "vanished") from error
 

@@ -12,7 +12,7 @@ from daily_batch.kernel import meaning
 from daily_batch.kernel.counts import Counts
 from daily_batch.kernel.database import connect
 from daily_batch.kernel.decode import Decoded, UnreadableError, decode
-from daily_batch.kernel.fetch import ObjectStore, fetch
+from daily_batch.kernel.fetch import Check, ObjectStore, fetch, go_on
 from daily_batch.kernel.pieces import Pieces, Segment
 from daily_batch.kernel.places import SourceRow, describe
 from daily_batch.kernel.rejects import RejectWriter
@@ -23,6 +23,8 @@ from daily_batch.plan import DayPlan, SourceObject
 
 # Text that is parsed at once: enough to keep DuckDB's vectors full, little enough for the processor's caches.
 BATCH_BYTES = 32 * 2**20
+# But no more than this part of the task's memory: it is held as text, as lines and as an array at once.
+BATCH_SHARE = 16
 # Rows are laid down by bucket when the text that they came from exceeds this part of the task's memory.
 ROWS_SHARE = 8
 BLANK_BYTES = 2**16
@@ -37,16 +39,20 @@ class Taken:
     counts: Counts
 
 
-def take_in(objects: Sequence[SourceObject], *, store: ObjectStore, plan: DayPlan, scratch: Path) -> Taken:
+def take_in(
+    objects: Sequence[SourceObject], *, store: ObjectStore, plan: DayPlan, scratch: Path, check: Check = go_on
+) -> Taken:
     """Read, decode, parse and interpret the objects of a chunk; nothing is written but below `scratch`.
+
+    `check` is called between objects and between batches.
 
     Raises:
         Retryable: an object changed after it was listed.
     """
-    with connect(scratch=scratch, memory_bytes=plan.limits.memory_bytes) as connection:
-        intake = _Intake(connection, plan, scratch)
+    with connect(scratch=scratch, plan=plan) as connection:
+        intake = _Intake(connection, plan, scratch, check)
         intake.describe(objects)
-        for number, item, stored in fetch(store, objects, plan=plan, scratch=scratch):
+        for number, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
             intake.counts.bytes += item.size
             try:
                 decoded = decode(stored, key=item.key, limits=plan.limits, scratch=scratch)
@@ -60,8 +66,10 @@ def take_in(objects: Sequence[SourceObject], *, store: ObjectStore, plan: DayPla
 class _Intake:
     """The state of one task: the batch in hand, and what has been laid down."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, plan: DayPlan, scratch: Path) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, plan: DayPlan, scratch: Path, check: Check) -> None:
         self.counts = Counts()
+        self._check = check
+        self._batch_bytes = min(BATCH_BYTES, plan.limits.memory_bytes // BATCH_SHARE)
         self._connection = connection
         self._plan = plan
         self._sources: list[SourceRow] = []
@@ -88,18 +96,19 @@ class _Intake:
         size = len(decoded.text)
         if _is_blank(decoded):
             self._count_empty()
-        elif size <= BATCH_BYTES or self._plan.layout == "messages":
+        elif size <= self._batch_bytes or self._plan.layout == "messages":
             self._segments.append(Segment(source, decoded, 0, size, 1))
             self._held += size
-            if self._held >= BATCH_BYTES:
+            if self._held >= self._batch_bytes:
                 self._flush()
         else:
             self._flush()
             start, line = 0, 1
             while start < size:
-                newline = decoded.text.find(b"\n", start + BATCH_BYTES)
+                newline = decoded.text.find(b"\n", start + self._batch_bytes)
                 self._segments.append(Segment(source, decoded, start, newline + 1 if newline >= 0 else size, line))
                 start, line = self._flush()
+                decoded.release(start)
 
     def finish(self) -> Taken:
         """Read what is in hand, lay down all rows."""
@@ -111,6 +120,7 @@ class _Intake:
         """Read the batch; return the byte and line at which its last object goes on."""
         if not self._segments:
             return 0, 1
+        self._check()
         segments, self._segments, self._held = self._segments, [], 0
         pieces = Pieces(segments, whole=self._plan.layout == "messages")
         unproven = self._rows.add_batch(pieces.to_table(longest=self._plan.limits.max_record_bytes))

@@ -14,7 +14,7 @@ import duckdb
 from daily_batch.contract import Flag, Reason
 from daily_batch.kernel.database import connect, quote_text
 from daily_batch.kernel.decode import decode
-from daily_batch.kernel.fetch import ObjectStore, fetch
+from daily_batch.kernel.fetch import Check, ObjectStore, fetch, go_on
 from daily_batch.kernel.rejects import RejectWriter
 from daily_batch.plan import DayPlan, SourceObject
 
@@ -45,9 +45,15 @@ def read_wanted(files: Sequence[Path]) -> list[Wanted]:
 
 
 def recover(
-    objects: Sequence[SourceObject], wanted: Iterable[Wanted], *, store: ObjectStore, plan: DayPlan, scratch: Path
+    objects: Sequence[SourceObject],
+    wanted: Iterable[Wanted],
+    *,
+    store: ObjectStore,
+    plan: DayPlan,
+    scratch: Path,
+    check: Check = go_on,
 ) -> tuple[Path, ...]:
-    """Files of rejects, one row for each wanted record of these objects.
+    """Files of rejects, one row for each wanted record of these objects. `check` is called between objects.
 
     Raises:
         Retryable: an object changed since the map read it.
@@ -55,11 +61,12 @@ def recover(
     by_key = defaultdict(list)
     for place in wanted:
         by_key[place.source_key].append(place)
-    with connect(scratch=scratch, memory_bytes=plan.limits.memory_bytes) as connection:
+    with connect(scratch=scratch, plan=plan) as connection:
         rejects = RejectWriter(connection, scratch, plan.limits.max_raw_bytes)
-        for _, item, stored in fetch(store, objects, plan=plan, scratch=scratch):
+        for _, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
             decoded = decode(stored, key=item.key, limits=plan.limits, scratch=scratch)
-            for place in by_key[item.key]:
+            for place in sorted(by_key[item.key], key=lambda place: place.start):
+                decoded.release(place.start)
                 kept = min(place.length, plan.limits.max_raw_bytes)
                 raw = decoded.original(place.start, kept)
                 cut = kept < place.length

@@ -43,6 +43,7 @@ class Rows:
         self._tables.append(f"rows_{len(self._tables)}")
         self._connection.register("batch", batch)
         self._connection.execute(f"CREATE TEMP TABLE {self._tables[-1]} AS {self._from_batch}")
+        self._connection.unregister("batch")
         unproven = self._connection.execute(f"SELECT piece FROM {self._tables[-1]} WHERE NOT proven ORDER BY piece")
         pieces = [piece for (piece,) in unproven.fetchall()]
         if pieces:

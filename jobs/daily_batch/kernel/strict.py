@@ -52,6 +52,20 @@ class _BrokenError(Exception):
         self.detail = detail
 
 
+class _Objects:
+    """Builds objects and notes whether one named a key twice. No part of the scanner: the two would hold each other,
+    and with them the text of an object, until the garbage collector comes."""
+
+    def __init__(self) -> None:
+        self.duplicate = False
+
+    def build(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        built = dict(pairs)
+        if len(built) != len(pairs):
+            self.duplicate = True
+        return built
+
+
 class Scanner:
     """Reads records from `offset` on; `offset` and `line` tell where it stands.
 
@@ -64,9 +78,9 @@ class Scanner:
         self.line = line
         self._buffer = text
         self._limits = limits
-        self._duplicate = False
+        self._objects = _Objects()
         self._decoder = json.JSONDecoder(
-            object_pairs_hook=self._build_object,
+            object_pairs_hook=self._objects.build,
             parse_float=_raw_number,
             parse_int=_raw_number,
             parse_constant=_refuse_constant,
@@ -145,14 +159,14 @@ class Scanner:
         if mended == raw:
             return Found(start, length, line, value=value)
         value, _ = self._decoder.raw_decode(mended)
-        if self._duplicate:
+        if self._objects.duplicate:
             detail = "two keys are alike but for a lone surrogate"
             return Found(start, length, line, reason=Reason.DUPLICATE_KEY, detail=detail)
         return Found(start, length, line, value=value, replaced_surrogate=True)
 
     def _parse(self) -> tuple[object, int]:
         while True:
-            self._duplicate = False
+            self._objects.duplicate = False
             try:
                 value, end = self._decoder.raw_decode(self._window, self._at)
             except json.JSONDecodeError as error:
@@ -175,7 +189,7 @@ class Scanner:
             raise _BrokenError(Reason.INVALID_UTF8, "the record holds bytes that are not UTF-8")
         if raw.count("{") + raw.count("[") > self._limits.max_depth and _depth(raw) > self._limits.max_depth:
             raise _BrokenError(Reason.TOO_DEEP, f"deeper than {self._limits.max_depth}")
-        if self._duplicate:
+        if self._objects.duplicate:
             raise _BrokenError(Reason.DUPLICATE_KEY, "an object names a key twice")
 
     def _skip_broken(self) -> None:
@@ -245,12 +259,6 @@ class Scanner:
                     continue
                 return True
         return False
-
-    def _build_object(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
-        built = dict(pairs)
-        if len(built) != len(pairs):
-            self._duplicate = True
-        return built
 
     def _move(self, at: int) -> None:
         passed = self._window[self._at : at]

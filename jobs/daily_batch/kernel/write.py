@@ -17,6 +17,8 @@ from daily_batch.plan import ColumnStatistics, DataFile, DayPlan
 
 # Rows of a message are about a kilobyte: 30 MB of content, of which a reader of one room skips all but one group.
 ROW_GROUP = 30_720
+# A group is in memory several times; a task with little memory writes smaller ones.
+ROW_GROUP_SHARE = 8_192
 SMALL_ZSTD = "COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
 
@@ -56,9 +58,10 @@ def write_rows(
     columns = [column for column in table.columns if plan.table_format == "parquet" or column.name != "date"]
     chosen = ", ".join(f"{constants.get(c.name, c.name)}::{c.type} AS {c.name}" for c in columns)
     local = scratch / f"{table.name}-{name}.parquet"
+    row_group = min(ROW_GROUP, plan.limits.memory_bytes // ROW_GROUP_SHARE)
     row = connection.execute(
         f"COPY (SELECT {chosen} FROM ({query})) TO {quote_text(str(local))}"
-        f" (FORMAT parquet, {SMALL_ZSTD}, ROW_GROUP_SIZE {ROW_GROUP}, RETURN_STATS)"
+        f" (FORMAT parquet, {SMALL_ZSTD}, ROW_GROUP_SIZE {row_group}, RETURN_STATS)"
     ).fetchall()
     if not row or row[0][1] == 0:
         local.unlink(missing_ok=True)

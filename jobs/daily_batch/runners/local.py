@@ -1,11 +1,14 @@
 """The runner of small days: the kernel in this process, its runs in a temporary folder."""
 
+import os
 import time
-from collections import defaultdict
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from daily_batch.contract import MESSAGES, REJECTS
 from daily_batch.kernel.clean import Cleaned, clean_bucket, combine, write_rejects
@@ -13,61 +16,144 @@ from daily_batch.kernel.counts import add_counts
 from daily_batch.kernel.intake import Taken, take_in
 from daily_batch.kernel.recover import read_wanted, recover
 from daily_batch.manifest import Manifest, read_manifest
+from daily_batch.manifest.chunks import cut_chunks
 from daily_batch.plan import DayPlan, SourceObject
+from daily_batch.runners.lacks import handing_over, on_temporary_disk
+from daily_batch.runners.local_sizes import divide
 from daily_batch.runners.outcome import Outcome, Progress
+from daily_batch.runners.resources import Resources, measure_resources
 from daily_batch.runners.scratch import make_folder
+from daily_batch.runners.watch import REDUCE_SHARE, Watch
 from daily_batch.storage import Storage
+
+# Of an export: a few seconds of work, so that a small day too has enough for every thread.
+EXPORT_CHUNK_BYTES = 4 * 2**20
+EXPORT_CHUNK_OBJECTS = 1_000
+
+Piece = TypeVar("Piece")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class LocalRunner:
-    """Runs chunks and buckets in a few threads; DuckDB, decompression and fetching all release the interpreter."""
+    """Runs chunks and buckets in a few threads; DuckDB, decompression and fetching all release the interpreter.
 
-    workers: int = 2
+    It stays inside of `resources`. From `deadline` on (of `time.monotonic`; None: there is none), or once the rest is
+    predicted to end later, it hands the day over.
+    """
+
+    resources: Resources = field(default_factory=lambda: measure_resources(os.environ))
+    deadline: float | None = None
     name: str = "local"
 
     def run(self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress) -> Outcome:
-        """See `outcome.Runner`."""
-        source, output = storage.open_input(), storage.open_output()
+        """See `outcome.Runner`.
+
+        Raises:
+            HandOver: time, memory or temporary disk do not suffice; nothing names the files that were written.
+        """
+        watch = Watch(self.deadline)
+        with handing_over(watch, plan):
+            sizes = divide(self.resources, plan=plan, manifest=manifest)
+            run = _LocalRun(manifest, sizes.plan, storage, scratch, progress, watch, sizes.workers)
+            outcome = run.run()
+            watch.check()
+        return outcome
+
+
+@dataclass(frozen=True)
+class _LocalRun:
+    """One run of a day; the limits in `plan` are those of a task, of which `workers` run at once."""
+
+    manifest: Manifest
+    plan: DayPlan
+    storage: Storage
+    scratch: Path
+    progress: Progress
+    watch: Watch
+    workers: int
+
+    def run(self) -> Outcome:
         started = time.perf_counter()
         with ThreadPoolExecutor(self.workers) as pool:
-
-            def take(chunk: tuple[int, list[SourceObject]]) -> Taken:
-                folder = make_folder(scratch / f"chunk-{chunk[0]}")
-                return take_in(chunk[1], store=source, plan=plan, scratch=folder)
-
-            def clean(bucket: int) -> Cleaned:
-                folder = make_folder(scratch / f"bucket-{bucket}")
-                return clean_bucket(bucket, runs[bucket], plan=plan, output=output, scratch=folder)
-
-            taken = []
-            for chunk in pool.map(take, read_manifest(manifest.files)):
-                taken.append(chunk)
-                progress("intake", len(taken), manifest.chunks, "chunks")
-            runs: dict[int, list[Path]] = defaultdict(list)
-            for bucket, path in (run for chunk in taken for run in chunk.runs):
-                runs[bucket].append(path)
-            between = time.perf_counter()
-            cleaned = []
-            for answer in pool.map(clean, sorted(runs)):
-                cleaned.append(answer)
-                progress("clean", len(cleaned), len(runs), "buckets")
-        rejects = [path for chunk in taken for path in chunk.rejects]
-        rejects += _recover_wanted(manifest, cleaned, plan=plan, storage=storage, scratch=scratch)
-        files = combine([bucket.partials for bucket in cleaned], plan=plan, output=output, scratch=scratch)
+            try:
+                taken = self._take_all(pool)
+                between = time.perf_counter()
+                cleaned = self._clean_all(pool, taken)
+            except BaseException:
+                self.watch.stop()
+                pool.shutdown(cancel_futures=True)
+                raise
+        output, place = self.storage.open_output(), self.scratch
+        rejects = [*(path for chunk in taken for path in chunk.rejects), *self._recover_wanted(cleaned)]
+        files = combine([bucket.partials for bucket in cleaned], plan=self.plan, output=output, scratch=place)
         files[MESSAGES.name] = tuple(file for bucket in cleaned for file in bucket.files)
-        files[REJECTS.name] = write_rejects(rejects, name="all", plan=plan, output=output, scratch=scratch)
+        files[REJECTS.name] = write_rejects(rejects, name="all", plan=self.plan, output=output, scratch=place)
         counts = add_counts([*(chunk.counts for chunk in taken), *(bucket.counts for bucket in cleaned)])
         seconds = {"intake": between - started, "clean": time.perf_counter() - between}
         return Outcome(files=files, counts=counts, seconds=seconds)
 
+    def _take_all(self, pool: ThreadPoolExecutor) -> list[Taken]:
+        source, check = self.storage.open_input(), self.watch.check
 
-def _recover_wanted(
-    manifest: Manifest, cleaned: Iterable[Cleaned], *, plan: DayPlan, storage: Storage, scratch: Path
-) -> tuple[Path, ...]:
-    wanted = read_wanted([bucket.wanted for bucket in cleaned])
-    if not wanted:
-        return ()
-    keys = {place.source_key for place in wanted}
-    objects = [item for _, chunk in read_manifest(manifest.files) for item in chunk if item.key in keys]
-    return recover(objects, wanted, store=storage.open_input(), plan=plan, scratch=make_folder(scratch / "wanted"))
+        def take(chunk: tuple[int, list[SourceObject]]) -> Taken:
+            folder = make_folder(self.scratch / f"chunk-{chunk[0]}")
+            with on_temporary_disk():
+                return take_in(chunk[1], store=source, plan=self.plan, scratch=folder, check=check)
+
+        total, chunks = self._chunks()
+        self.watch.begin("chunks", total, later=REDUCE_SHARE)
+        return list(self._told("intake", total, "chunks", self._each(pool, take, chunks)))
+
+    def _chunks(self) -> tuple[int, Iterable[tuple[int, list[SourceObject]]]]:
+        """How many there are, and each with its number. The manifest's own are meant for clusters."""
+        chunks = read_manifest(self.manifest.files)
+        if self.manifest.layout == "messages":
+            return self.manifest.chunks, chunks
+        objects = (chunk for _, chunk in chunks)
+        smaller = list(cut_chunks(objects, chunk_bytes=EXPORT_CHUNK_BYTES, chunk_objects=EXPORT_CHUNK_OBJECTS))
+        return len(smaller), enumerate(smaller)
+
+    def _clean_all(self, pool: ThreadPoolExecutor, taken: Iterable[Taken]) -> list[Cleaned]:
+        output = self.storage.open_output()
+        runs: dict[int, list[Path]] = defaultdict(list)
+        for bucket, path in (run for chunk in taken for run in chunk.runs):
+            runs[bucket].append(path)
+
+        def clean(bucket: int) -> Cleaned:
+            self.watch.check()
+            folder = make_folder(self.scratch / f"bucket-{bucket}")
+            cleaned = clean_bucket(bucket, runs[bucket], plan=self.plan, output=output, scratch=folder)
+            for path in runs[bucket]:  # the temporary disk of a function is small
+                path.unlink()
+            return cleaned
+
+        self.watch.begin("buckets", len(runs))
+        return list(self._told("clean", len(runs), "buckets", self._each(pool, clean, sorted(runs))))
+
+    def _each(
+        self, pool: ThreadPoolExecutor, work: Callable[[Piece], Answer], pieces: Iterable[Piece]
+    ) -> Iterator[Answer]:
+        """Answers in order, with no more pieces in memory than are soon worked on."""
+        waiting: deque[Future[Answer]] = deque()
+        for piece in pieces:
+            if len(waiting) > self.workers:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(work, piece))
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _told(self, stage: str, total: int, unit: str, answers: Iterable[Answer]) -> Iterator[Answer]:
+        for answer in answers:
+            self.progress(stage, self.watch.step(), total, unit)
+            yield answer
+
+    def _recover_wanted(self, cleaned: Sequence[Cleaned]) -> tuple[Path, ...]:
+        wanted = read_wanted([bucket.wanted for bucket in cleaned])
+        if not wanted:
+            return ()
+        keys = {place.source_key for place in wanted}
+        objects = [item for _, chunk in read_manifest(self.manifest.files) for item in chunk if item.key in keys]
+        read = partial(recover, store=self.storage.open_input(), plan=self.plan, check=self.watch.check)
+        with on_temporary_disk():
+            return read(objects, wanted, scratch=make_folder(self.scratch / "wanted"))

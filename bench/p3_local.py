@@ -1,0 +1,131 @@
+"""P3: a day in a function of 3,008 MB, without Spark; beside the guide's way: one GET at a time, pandas, pyarrow."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from functools import partial
+
+from bench.job import DAY, PYTHON, export_day, plain_python, remove_output
+from bench.measure import CACHE, Contender, Run, alternate, median, save
+from bench.s3_server import BUCKET, running
+
+EXPORTS = (100_000, 1_000_000)
+OBJECTS = 100_000
+GUIDE_OBJECTS = 5_000
+FUNCTION_MIB = 3_008
+AIM_SPEED, AIM_MEMORY = 10, 0.25
+AIM_LARGEST_SECONDS = 60
+EXPORT_PREFIX = "acme/exports/messages/2025/08/12"
+# What a Lambda of this size says of itself; the runner divides it.
+AS_FUNCTION = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(FUNCTION_MIB)}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run exports of each size, then objects behind the local S3 server, each beside the guide's way."""
+    parser = argparse.ArgumentParser(prog="python -m bench.p3_local", description=__doc__)
+    parser.add_argument("--exports", type=int, nargs="*", default=EXPORTS, help="messages of each exported day")
+    parser.add_argument("--objects", type=int, default=OBJECTS, help="0: none")
+    parser.add_argument("--guide-objects", type=int, default=GUIDE_OBJECTS, help="of these; the rest is extrapolated")
+    parser.add_argument("--latency-ms", type=float, default=20.0)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the size, once")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.exports, options.runs = [size // 10 for size in options.exports], 1
+        options.objects, options.guide_objects = options.objects // 10, options.guide_objects // 10
+    results: dict[str, list[Run]] = {}
+    figures: dict[str, object] = {"function_mib": FUNCTION_MIB}
+    peaks: dict[int, float] = {}
+    for size in options.exports:
+        print(f"P3: an export of {size:,} messages, {options.runs} runs each", flush=True)
+        found = run_export(size, runs=options.runs)
+        peaks[size] = median(found["guide"]).peak_mib
+        figures[f"export-{size}"] = compare(found, messages=size, guide_messages=size, guide_peak_mib=peaks[size])
+        results |= {f"export-{size}-{name}": runs for name, runs in found.items()}
+    if options.objects:
+        print(
+            f"P3: {options.objects:,} objects, {options.latency_ms:g} ms a request, {options.runs} runs each",
+            flush=True,
+        )
+        found = run_objects(options)
+        figures[f"objects-{options.objects}"] = compare(
+            found,
+            messages=options.objects,
+            guide_messages=min(options.guide_objects, options.objects),
+            # Its list of dicts is the same whether it came from objects or from an export.
+            guide_peak_mib=peaks.get(options.objects),
+        )
+        results |= {f"objects-{options.objects}-{name}": runs for name, runs in found.items()}
+    save("p3", results=results, figures=figures)
+
+
+def run_export(size: int, *, runs: int) -> dict[str, list[Run]]:
+    """Ours and the guide's way on one exported day."""
+    data, out = export_day(size), CACHE / "out" / "p3"
+    contenders = (
+        local(source=str(data), output=str(out / "ours"), layout="export"),
+        plain_python(
+            "guide", "baseline_guide.py", str(data), EXPORT_PREFIX, str(out / "guide"), output=str(out / "guide")
+        ),
+    )
+    return alternate(contenders, runs=runs, env=AS_FUNCTION, logs=f"p3-export-{size}")
+
+
+def run_objects(options: argparse.Namespace) -> dict[str, list[Run]]:
+    """Ours reads all objects and writes to the server; the guide's way reads some and writes to the disk."""
+    guide_out = str(CACHE / "out" / "p3" / "guide")
+    with running("--messages", str(options.objects), "--latency-ms", str(options.latency_ms)) as env:
+        contenders = (
+            local(source=f"s3://{BUCKET}", output=f"s3://{BUCKET}/lake", layout="messages"),
+            plain_python(
+                *("guide", "baseline_guide.py", BUCKET, "acme/chat/", guide_out, str(options.guide_objects)),
+                output=guide_out,
+            ),
+        )
+        return alternate(contenders, runs=options.runs, env=env | AS_FUNCTION, logs=f"p3-objects-{options.objects}")
+
+
+def local(*, source: str, output: str, layout: str, name: str = "ours") -> Contender:
+    """The local runner, by the interface that everyone else has."""
+    command = (
+        *(PYTHON, "-m", "daily_batch.cli", "run", "--runner", "local", "--tenant", "acme", "--date", DAY),
+        *("--layout", layout, "--input", source, "--output", output, "--json"),
+    )
+    return Contender(name, command, partial(remove_output, output))
+
+
+def compare(
+    results: Mapping[str, list[Run]], *, messages: int, guide_messages: int, guide_peak_mib: float | None
+) -> dict[str, object]:
+    """Print and return the medians and what is between them; the guide's seconds are those of as many messages.
+
+    `guide_peak_mib` is what the guide's way needed for as many messages, where that was measured.
+    """
+    ours, guide = median(results["ours"]), median(results["guide"])
+    growing = float(str(guide.said["seconds"]))
+    guide_seconds = guide.seconds - growing + growing / guide_messages * messages
+    told = "" if messages == guide_messages else f" (extrapolated from {guide.seconds:.1f} s for {guide_messages:,})"
+    rate = f"{messages / ours.seconds:10,.0f} messages/s"
+    print(f"  median ours   {ours.seconds:8.1f} s  {rate}  {ours.peak_mib:6.0f} MiB of the function's {FUNCTION_MIB:,}")
+    print(f"  median guide  {guide_seconds:8.1f} s{told}  {guide.peak_mib:6.0f} MiB")
+    speed = guide_seconds / ours.seconds
+    print(f"  {speed:.2f} times the guide's speed (aim with objects: at least {AIM_SPEED})")
+    memory = ours.peak_mib / guide_peak_mib if guide_peak_mib else None
+    if memory:
+        print(f"  {memory:.2f} of what the guide's way needs for as many messages (aim: at most {AIM_MEMORY})")
+    if messages >= max(EXPORTS):
+        print(f"  (aim: within {AIM_LARGEST_SECONDS} s)")
+    return {
+        "seconds": ours.seconds,
+        "peak_mib": ours.peak_mib,
+        "guide_seconds": guide_seconds,
+        "guide_messages": guide_messages,
+        "guide_peak_mib": guide_peak_mib,
+        "speed_against_guide": speed,
+        "memory_against_guide": memory,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""What the routing predicts with: runs small days on both runners, fits the constants, writes conf/predictions.toml."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from bench.job import DAY, export_day, ours
+from bench.measure import CACHE, ROOT, Contender, Run, alternate, machine, median
+from bench.s3_server import BUCKET, running, sample_objects
+from bench.speeds_fit import Measured, fit_local, fit_spark, fit_stored, render
+
+# The least that DuckDB is given, in each of its two tasks: what a run then needs it cannot do without.
+LEAST_MEMORY_BYTES = 128 * 2**20
+LATENCY_MS = 20
+SAMPLED_EVERY = 0.1
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, fit, and write the file; a fit that makes no sense leaves the old file in place."""
+    parser = argparse.ArgumentParser(prog="python -m bench.speeds", description=__doc__)
+    parser.add_argument("--exports", type=int, nargs="+", default=[1_000, 50_000, 200_000], help="messages, local")
+    parser.add_argument("--objects", type=int, nargs="+", default=[5_000, 20_000], help="objects, local")
+    parser.add_argument("--spark", type=int, nargs="+", default=[50_000, 200_000, 500_000], help="messages, Spark")
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args(arguments)
+    if len(options.exports) < 2 or len(options.spark) < 2:
+        parser.error("--exports and --spark need two sizes or more")
+    exports = [measure_local("export", size, runs=options.runs) for size in options.exports]
+    objects = [measure_local("messages", size, runs=options.runs) for size in options.objects]
+    # Fitted at once: a fit that makes no sense ends this before the minutes that Spark takes.
+    local = fit_local(exports + objects)
+    stored = fit_stored(exports, objects, objects_per_list=count_objects_per_list(max(options.objects)))
+    spark = fit_spark([measure_spark(size, runs=options.runs) for size in options.spark])
+    text = render(
+        stored=stored,
+        local=local,
+        spark=spark,
+        latency_ms=LATENCY_MS,
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        machine="{cores} cores, {cpu}, {memory_gib} GiB, Python {python}".format_map(machine()),
+        command=shlex.join(["python", "-m", "bench.speeds", *(sys.argv[1:] if arguments is None else arguments)]),
+    )
+    (ROOT / "conf" / "predictions.toml").write_text(text, encoding="utf-8")
+    print("  -> conf/predictions.toml")
+
+
+def measure_local(layout: str, size: int, *, runs: int) -> Measured:
+    """A day through `makoto-batch run`, from the local S3 server and back to it."""
+    name = f"local-{layout}-{size}"
+    held = ("--folder", str(export_day(size))) if layout == "export" else ("--messages", str(size))
+    command = (
+        *(str(ROOT / ".venv" / "bin" / "makoto-batch"), "run", "--runner", "local", "--tenant", "acme", "--date", DAY),
+        *("--layout", layout, "--input", f"s3://{BUCKET}", "--output", f"s3://{BUCKET}/lake", "--json"),
+    )
+    with own_folder(name) as folder, running(*held, "--latency-ms", str(LATENCY_MS)) as server:
+        temp = folder / "temp"
+        temp.mkdir()
+        env = {**server, **ledger_in(folder), "TMPDIR": str(temp), "MAKOTO_MEMORY_BYTES": str(LEAST_MEMORY_BYTES)}
+        with watch_bytes(temp) as most:
+            done = alternate([Contender(name, command)], runs=runs, env=env, logs="speeds")[name]
+    return read_measured(median(done), temp_bytes=max(most))
+
+
+def measure_spark(size: int, *, runs: int) -> Measured:
+    """A day of exports through spark-submit, from a folder to a folder."""
+    name = f"spark-export-{size}"
+    with own_folder(name) as folder:
+        job = ours(source=str(export_day(size)), output=str(folder / "lake"), layout="export", name=name)
+        # Spark's launcher says more on standard output than the receipt.
+        job = replace(job, command=(*job.command, "--receipt", str(folder / "receipt.json")))
+        run = median(alternate([job], runs=runs, env=ledger_in(folder), logs="speeds")[name])
+        return read_measured(replace(run, said=json.loads((folder / "receipt.json").read_text())))
+
+
+def read_measured(run: Run, *, temp_bytes: int = 0) -> Measured:
+    """What a run's receipt says of its day, beside what the run took."""
+    receipt = cast("Mapping[str, Any]", run.said)
+    return Measured(
+        objects=receipt["objects"]["listed"],
+        messages=receipt["records"]["seen"],
+        bytes=receipt["objects"]["bytes"],
+        seconds=run.seconds,
+        memory_bytes=int(run.peak_mib * 2**20),
+        temp_bytes=temp_bytes,
+        files=sum(table["files"] for table in receipt["tables"].values()),
+        tables=len(receipt["tables"]),
+    )
+
+
+def count_objects_per_list(objects: int) -> float:
+    """Objects for each LIST: one for the tenant, one a user, two a room (a business day has two UTC folders)."""
+    keys = [key.split("/") for key, _ in sample_objects(objects, seed=1)]
+    users = {tuple(key[:3]) for key in keys}
+    rooms = {tuple(key[:4]) for key in keys}
+    return len(keys) / (1 + len(users) + 2 * len(rooms))
+
+
+@contextmanager
+def own_folder(name: str) -> Iterator[Path]:
+    """An empty folder of the benchmark's, gone afterwards."""
+    folder = CACHE / "speeds" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def ledger_in(folder: Path) -> dict[str, str]:
+    """A ledger of its own: no earlier run of the day is known."""
+    return {"MAKOTO_LEDGER": str(folder / "ledger.sqlite")}
+
+
+@contextmanager
+def watch_bytes(folder: Path) -> Iterator[list[int]]:
+    """Samples the bytes below a folder; files that have no name any more are not seen."""
+    seen, done = [0], threading.Event()
+
+    def sample() -> None:
+        while not done.wait(SAMPLED_EVERY):
+            seen.append(count_bytes(folder))
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+def count_bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:  # it went between the listing and the look
+            continue
+    return total
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""From measured days to the constants of conf/predictions.toml, by least squares, and to its text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy
+
+from daily_batch.routing.constants import Predictions, parse_constants
+
+CORES = 2  # that the runs have: the local runner works in two threads, Spark on local[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A day and what its run took; `bytes` as stored."""
+
+    objects: int
+    messages: int
+    bytes: int
+    seconds: float
+    memory_bytes: int
+    temp_bytes: int
+    files: int
+    tables: int
+
+
+def fit_stored(
+    exports: Sequence[Measured], objects: Sequence[Measured], *, objects_per_list: float
+) -> dict[str, float]:
+    """How a day is stored. Written are data files, a commit for each table, and the receipt."""
+    largest = max(exports, key=lambda day: day.messages)
+    return {
+        "export_message_bytes": round(sum(day.bytes for day in exports) / sum(day.messages for day in exports), 1),
+        "object_message_bytes": round(sum(day.bytes for day in objects) / sum(day.objects for day in objects), 1),
+        "objects_per_list": round(objects_per_list, 1),
+        "files_written": largest.files + largest.tables + 1,
+    }
+
+
+def fit_local(days: Sequence[Measured]) -> dict[str, float]:
+    """Seconds are start + objects x a + messages x b; memory is the least line above all days, up to their most."""
+    start, an_object, a_message = fit_seconds("local", days, lambda day: (1, day.objects, day.messages))
+    base = min(day.memory_bytes for day in days)
+    return {
+        "cores": CORES,
+        "start_seconds": round(start, 2),
+        "object_core_seconds": _shorten(an_object * CORES),
+        "message_core_seconds": _shorten(a_message * CORES),
+        "memory_base_bytes": base,
+        "memory_message_bytes": round(max((day.memory_bytes - base) / day.messages for day in days), 1),
+        "memory_most_bytes": max(day.memory_bytes for day in days),
+        "temp_message_bytes": round(max(day.temp_bytes / day.messages for day in days), 1),
+    }
+
+
+def fit_spark(days: Sequence[Measured]) -> dict[str, float]:
+    """Seconds are start + messages x b."""
+    start, a_message = fit_seconds("spark", days, lambda day: (1, day.messages))
+    return {"start_seconds": round(start, 2), "message_core_seconds": _shorten(a_message * CORES)}
+
+
+def fit_seconds(name: str, days: Sequence[Measured], terms: Callable[[Measured], tuple[int, ...]]) -> tuple[float, ...]:
+    """The coefficients of a day's terms; prints how far each day is off, and ends where one is not above 0."""
+    found, *_ = numpy.linalg.lstsq([terms(day) for day in days], [day.seconds for day in days], rcond=None)
+    for day in days:
+        fitted = float(numpy.dot(terms(day), found))
+        print(
+            f"  {name} {day.objects:,} objects, {day.messages:,} messages: {day.seconds:.2f} s, fitted {fitted:.2f} s"
+        )
+    if min(found) <= 0:
+        sys.exit(
+            f"{name}: the runs fit no line with costs above 0 ({found}); run it on a quiet machine, or larger days"
+        )
+    return tuple(map(float, found))
+
+
+HEAD = """\
+# What the routing predicts with (docs/routing.md). Written by bench/speeds.py and replaced whole when it runs again:
+# change the assumptions of [emr] in bench/speeds_fit.py, not here.
+# Measured {date}, {machine}
+#   {command}
+"""
+# Tables and constants in the order of the file: what each is.
+TABLES = {
+    "stored": "how a day is stored",
+    "local": "makoto-batch run --runner local, on an S3 server with {latency_ms} ms before each answer",
+    "spark": "spark-submit on local[2], from a folder to a folder",
+    "emr": "assumptions, none of them measured: no account was at hand",
+}
+MEANINGS = {
+    "export_message_bytes": "of gzip files, for each message",
+    "object_message_bytes": "of an object that holds one message",
+    "objects_per_list": "in a generated day, whose rooms all had messages",
+    "files_written": "data files, commits and the receipt of a day",
+    "cores": "at work; more bring nothing that was measured",
+    "object_core_seconds": "of one core, for each object, on top of its messages",
+    "message_core_seconds": "of one core, for each message",
+    "memory_base_bytes": "of the smallest day",
+    "memory_message_bytes": "more for each message, …",
+    "memory_most_bytes": "… up to this, with memory_bytes at its least",
+    "temp_message_bytes": "in the temporary folder, for each message",
+    "executor_seconds": "of work for all its cores, before there is another executor",
+    "max_executors": "2 + 3 x 4 vCPU: within an account's first quota of 16",
+}
+STARTS = {
+    "local": "until it computes, with the listing and the commits",
+    "spark": "until tasks compute, with the commits",
+    "emr": "from the request until the driver runs, by an application at rest",
+}
+EMR = {
+    "start_seconds": 120.0,
+    "driver_vcpu": 2,
+    "driver_gb": 8,
+    "executor_vcpu": 4,
+    "executor_gb": 16,
+    "executor_seconds": 300.0,
+    "max_executors": 3,
+}
+
+
+def render(
+    *,
+    stored: Mapping[str, float],
+    local: Mapping[str, float],
+    spark: Mapping[str, float],
+    latency_ms: int,
+    date: str,
+    machine: str,
+    command: str,
+) -> str:
+    """The text of conf/predictions.toml, read back once to be sure that the routing takes it."""
+    text = HEAD.format(date=date, machine=machine, command=command)
+    for table, values in {"stored": stored, "local": local, "spark": spark, "emr": EMR}.items():
+        text += "\n" + _line(f"[{table}]", TABLES[table].format(latency_ms=latency_ms))
+        for name, value in values.items():
+            meaning = STARTS[table] if name == "start_seconds" else MEANINGS.get(name, "")
+            text += _line(f"{name} = {value}", meaning)
+    parse_constants(text, Predictions, origin="predictions.toml")
+    return text
+
+
+def _line(text: str, comment: str) -> str:
+    return f"{text:<40} # {comment}\n" if comment else f"{text}\n"
+
+
+def _shorten(value: float) -> float:
+    return float(f"{value:.3g}")

@@ -1,0 +1,71 @@
+"""How the local runner divides what its process has: tasks at once, memory and disk of each, buckets. Pure."""
+
+from dataclasses import dataclass, replace
+
+from daily_batch.errors import HandOver
+from daily_batch.manifest import Manifest
+from daily_batch.plan import DayPlan
+from daily_batch.runners.resources import MIB, Resources
+
+# Measured: the interpreter with its libraries, and what the vectors of one query take beside DuckDB's memory_limit.
+PROCESS_BYTES = 96 * MIB
+TASK_BYTES = 40 * MIB
+# A task's `memory_bytes` bounds DuckDB. Stored and decoded text, lines and arrays take as much again at most.
+PARTS = 2
+LEAST_BYTES = 56 * MIB
+# With less than this another task at once costs more in spilling than it saves.
+COMFORTABLE_BYTES = 192 * MIB
+# A third of the map holds the interpreter: more threads than this wait for each other.
+MOST_WORKERS = 4
+# A bucket is sorted as a whole. This part of a task's memory as text fits as rows; a larger one spills.
+BUCKET_SHARE = 4
+MOST_BUCKETS = 256
+# Text is some five times what gzip and zstd leave of it.
+EXPANSION = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSizes:
+    """Tasks at once, and the plan with the limits of each."""
+
+    workers: int
+    plan: DayPlan
+
+
+def divide(resources: Resources, *, plan: DayPlan, manifest: Manifest) -> LocalSizes:
+    """Sizes with which all tasks together stay inside of the process's memory.
+
+    The plan's own `memory_bytes` and `fetch_concurrency` are upper bounds, its `buckets` a lower one. More buckets
+    change the files of a table, never its rows.
+
+    Raises:
+        HandOver: there is too little memory for a single task.
+    """
+    workers = max(
+        (n for n in range(1, min(resources.cores, MOST_WORKERS) + 1) if _share(resources, n) >= COMFORTABLE_BYTES),
+        default=1,
+    )
+    memory = min(plan.limits.memory_bytes, _share(resources, workers))
+    if memory < min(LEAST_BYTES, plan.limits.memory_bytes):
+        raise HandOver(
+            f"{resources.memory_bytes // MIB} MiB of memory are too few for a run in this process",
+            next_step="run the day on Spark, or give the function more memory",
+            tenant=plan.tenant,
+            day=plan.date,
+        )
+    text = manifest.bytes * (EXPANSION if manifest.layout == "export" else 1)
+    buckets = min(-(-text * BUCKET_SHARE // memory), MOST_BUCKETS)
+    limits = replace(
+        plan.limits,
+        memory_bytes=memory,
+        fetch_concurrency=min(plan.limits.fetch_concurrency, max(1, memory // MIB)),
+    )
+    # The other half is for the runs between map and reduce, and for large objects.
+    spill = resources.temp_bytes // 2 // workers
+    return LocalSizes(
+        workers=workers, plan=replace(plan, limits=limits, buckets=max(plan.buckets, buckets), spill_bytes=spill)
+    )
+
+
+def _share(resources: Resources, workers: int) -> int:
+    return max(0, resources.memory_bytes - PROCESS_BYTES - workers * TASK_BYTES) // workers // PARTS

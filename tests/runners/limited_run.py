@@ -1,0 +1,22 @@
+"""The command line in a process that says, as its last line on standard error, the most memory it had, in bytes."""
+
+import re
+import resource
+import sys
+from pathlib import Path
+
+from daily_batch.cli import main
+
+
+def peak_bytes() -> int:
+    status = Path("/proc/self/status")
+    if status.exists():  # elsewhere, and in getrusage on Linux, the parent's memory before the fork may count
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        print(peak_bytes(), file=sys.stderr)
