@@ -51,11 +51,11 @@ $(ENV_PYTHON):
 
 $(VENV)/.made-run: pyproject.toml constraints.txt | $(ENV_PYTHON)
 	@echo "==> packages for running (pyspark is 400 MB: minutes the first time)"
-	@$(PIP_INSTALL) -e '.[spark]'
+	@$(PIP_INSTALL) -e '.[cli,spark]'
 	@tools/mend-spark-home $(VENV)
 	@touch $@
 
 $(VENV)/.made-all: pyproject.toml constraints.txt $(VENV)/.made-run
 	@echo "==> packages for tests and linters"
-	@$(PIP_INSTALL) -e '.[spark,test,lint]'
+	@$(PIP_INSTALL) -e '.[cli,spark,test,lint]'
 	@touch $@

@@ -89,7 +89,7 @@ def run_objects(options: argparse.Namespace) -> dict[str, list[Run]]:
 def local(*, source: str, output: str, layout: str, name: str = "ours") -> Contender:
     """The local runner, by the interface that everyone else has."""
     command = (
-        *(PYTHON, "-m", "daily_batch.cli", "run", "--runner", "local", "--tenant", "acme", "--date", DAY),
+        *(PYTHON, "-m", "daily_batch", "run", "--runner", "local", "--tenant", "acme", "--date", DAY),
         *("--layout", layout, "--input", source, "--output", output, "--json"),
     )
     return Contender(name, command, partial(remove_output, output))

@@ -100,7 +100,7 @@ MEANINGS = {
     "message_core_seconds": "of one core, for each message",
     "memory_base_bytes": "of the smallest day",
     "memory_message_bytes": "more for each message, …",
-    "memory_most_bytes": "… up to this, with memory_bytes at its least",
+    "memory_most_bytes": "… up to this, in a function of 256 MB",
     "temp_message_bytes": "in the temporary folder, for each message",
     "executor_seconds": "of work for all its cores, before there is another executor",
     "max_executors": "2 + 3 x 4 vCPU: within an account's first quota of 16",

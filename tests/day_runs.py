@@ -165,7 +165,7 @@ def run_arguments(
 def makoto_batch(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
     """The installed command, as a person runs it."""
     return subprocess.run(
-        [sys.executable, "-m", "daily_batch.cli", *arguments],
+        [sys.executable, "-m", "daily_batch", *arguments],
         cwd=ROOT,
         env=child_environment(**environment),
         capture_output=True,

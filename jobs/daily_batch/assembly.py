@@ -10,7 +10,7 @@ from pathlib import Path
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import Misuse
 from daily_batch.ledger import Ledger
-from daily_batch.manifest import Manifest
+from daily_batch.manifest import EXPANSION, Manifest
 from daily_batch.metadata.opening import open_metadata
 from daily_batch.paths import StorageUrl, check_tenant, parse_url
 from daily_batch.routing import (
@@ -88,13 +88,18 @@ def decide_runner(manifest: Manifest, settings: Settings, resources: Resources) 
         temp_bytes=resources.temp_bytes,
     )
     return decide(
-        Volume(layout=manifest.layout, objects=manifest.objects, bytes=manifest.bytes),
+        Volume(layout=manifest.layout, objects=manifest.objects, bytes=_usual_bytes(manifest)),
         limits=limits,
         thresholds=Thresholds(small_messages=settings.small_messages, large_messages=settings.large_messages),
         predictions=load_predictions(),
         prices=load_prices(),
         choice=settings.runner,
     )
+
+
+def _usual_bytes(manifest: Manifest) -> int:
+    """The day's bytes as it is usually stored: exports compressed, messages of their own not."""
+    return manifest.text_bytes // EXPANSION if manifest.layout == "export" else manifest.text_bytes
 
 
 def _why_spark(decision: Decision) -> str | None:

@@ -80,7 +80,10 @@ def _run_day(
     started = time.perf_counter()
     storage = open_storage(request, settings)
     for listing in range(1, LISTINGS + 1):
-        with tempfile.TemporaryDirectory(prefix=f"makoto-{request.tenant}-{request.day}-") as scratch:
+        # A thread that is still at work when the run ends must not hide why it ended.
+        with tempfile.TemporaryDirectory(
+            prefix=f"makoto-{request.tenant}-{request.day}-", ignore_cleanup_errors=True
+        ) as scratch:
             try:
                 begun = time.perf_counter()
                 staging = Path(scratch) / "manifest"

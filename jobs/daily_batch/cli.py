@@ -280,12 +280,3 @@ def _start_spark() -> "Runner":
     from daily_batch.runners.spark import start_local
 
     return start_local()
-
-
-def main() -> None:
-    """Entry point of the installed command."""
-    app(prog_name="makoto-batch")
-
-
-if __name__ == "__main__":
-    main()

@@ -73,6 +73,11 @@ def parse_message_key(key: str) -> MessageKey | None:
     )
 
 
+def promises_compression(key: str) -> bool:
+    """Whether an object's name says that it is compressed; its first bytes decide what it is."""
+    return key.lower().endswith((".gz", ".zst", ".zstd"))
+
+
 @lru_cache(maxsize=4096)
 def _midnight_us(folder: str) -> int | None:
     try:

@@ -6,11 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from daily_batch.contract import MESSAGES, REJECTS, Flag
 from daily_batch.errors import Terminal
 from daily_batch.paths import analytics_folder
@@ -122,32 +117,6 @@ def receipt_key(tenant: str, day: date, run_id: str) -> str:
     return f"{analytics_folder(tenant)}/_receipts/{day.isoformat()}/{run_id}.json"
 
 
-def render(receipt: Receipt) -> RenderableType:
-    """Return the receipt for a person: what became of objects and records, the tables, and where the time went."""
-    color = {"COMPLETED": "green", "COMPLETED_WITH_REJECTS": "yellow", "FAILED": "red"}[receipt.status]
-    title = Text.assemble(
-        (receipt.status, f"bold {color}"), f"  {receipt.tenant} {receipt.date}  run {receipt.run_id}\n"
-    )
-    title.append(f"{receipt.runner} runner, {receipt.layout} to {receipt.format}, {receipt.output}", "dim")
-    parts: list[RenderableType] = [
-        title,
-        _counts("objects", asdict(receipt.objects)),
-        _counts("records", asdict(receipt.records)),
-    ]
-    parts += [
-        _counts(name, counts) for name, counts in (("rejects", receipt.rejects), ("flags", receipt.flags)) if counts
-    ]
-    tables = Table("table", box=box.SIMPLE)
-    for name in ("rows", "files", "bytes", "version"):
-        tables.add_column(name, justify="right")
-    for name, counts in receipt.tables.items():
-        version = "-" if counts.version is None else str(counts.version)
-        tables.add_row(name, f"{counts.rows:,}", f"{counts.files:,}", f"{counts.bytes:,}", version)
-    seconds = Text("seconds  ", "bold")
-    seconds.append(Text("  ".join(f"{name} {spent:.1f}" for name, spent in receipt.seconds.items()), style="not bold"))
-    return Group(*parts, tables, seconds)
-
-
 def _check_sum(receipt: Receipt, name: str, total: int, terms: Mapping[str, int]) -> None:
     if total == sum(terms.values()):
         return
@@ -158,10 +127,3 @@ def _check_sum(receipt: Receipt, name: str, total: int, terms: Mapping[str, int]
         tenant=receipt.tenant,
         day=receipt.date,
     )
-
-
-def _counts(name: str, counts: Mapping[str, int]) -> Text:
-    """Return one line of counts; they wrap at spaces."""
-    line = Text(f"{name:8} ", "bold")
-    line.append(Text("  ".join(f"{key}\u00a0{count:,}" for key, count in counts.items()), style="not bold"))
-    return line

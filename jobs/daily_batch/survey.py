@@ -17,8 +17,6 @@ from daily_batch.storage import Storage, open_store
 CHUNK_BYTES = 16 * 2**20
 CHUNK_OBJECTS = 4_000
 LISTING_CONCURRENCY = 64
-# Text is some five times what gzip and zstd leave of it.
-EXPANSION = 5
 
 
 def open_storage(request: Request, settings: Settings) -> Storage:
@@ -84,7 +82,6 @@ def _window(request: Request, settings: Settings) -> tuple[int, int]:
 def make_plan(request: Request, settings: Settings, manifest: Manifest, *, run_id: str, now: datetime) -> DayPlan:
     """What the kernel needs to know of the day."""
     start_us, end_us = day_window(request.day, settings.timezone)
-    text = manifest.bytes * (EXPANSION if manifest.layout == "export" else 1)
     return DayPlan(
         tenant=request.tenant,
         date=request.day.isoformat(),
@@ -95,7 +92,7 @@ def make_plan(request: Request, settings: Settings, manifest: Manifest, *, run_i
         slack_us=settings.slack_seconds * 1_000_000,
         layout=manifest.layout,
         table_format=request.table_format,
-        buckets=settings.buckets or max(1, -(-text // settings.target_file_bytes)),
+        buckets=settings.buckets or max(1, -(-manifest.text_bytes // settings.target_file_bytes)),
         run_id=run_id,
         processed_us=to_us(now),
         limits=settings.limits,

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from daily_batch import cli
+from daily_batch.__main__ import main as command
 from daily_batch.publish.day import DayPublisher
 
 
@@ -27,7 +27,7 @@ def main() -> None:
 
     DayPublisher.publish = meet
     sys.argv = ["makoto-batch", "run", *arguments]
-    cli.main()
+    command()
 
 
 if __name__ == "__main__":

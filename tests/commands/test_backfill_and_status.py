@@ -104,7 +104,7 @@ def test_a_day_that_fails_is_told_and_the_others_are_run(source: Path, tmp_path:
 
 
 def test_a_backfill_that_is_killed_goes_on_where_it_was(source: Path, tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "daily_batch.cli", "backfill", "--tenant", "acme,globex"]
+    program = [sys.executable, "-m", "daily_batch", "backfill", "--tenant", "acme,globex"]
     program += ["--from", DAYS[0].isoformat(), "--to", DAYS[-1].isoformat()]
     program += ["--input", str(source), "--output", str(tmp_path / "out")]
     with subprocess.Popen(program, env=child_environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -123,7 +123,7 @@ def test_a_backfill_that_is_killed_goes_on_where_it_was(source: Path, tmp_path: 
 
 
 def test_a_backfill_that_is_stopped_says_how_it_goes_on(source: Path, tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "daily_batch.cli", "backfill", "--tenant", "acme,globex"]
+    program = [sys.executable, "-m", "daily_batch", "backfill", "--tenant", "acme,globex"]
     program += ["--from", DAYS[0].isoformat(), "--to", DAYS[-1].isoformat()]
     program += ["--input", str(source), "--output", str(tmp_path / "out")]
     with subprocess.Popen(program, env=child_environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
+from backports import zstd
 
 from hostile_day import EXPORT, line, message, packed, raw_line, run_export, run_object, run_objects
 
@@ -41,7 +41,7 @@ def test_21_compression_is_told_by_the_first_bytes(tmp_path: Path) -> None:
     bodies = {
         "members.json": packed(line(message_id="a") + b"\n") + packed(line(message_id="b")),
         "no-suffix": packed(line(message_id="c")),
-        "frames": zstandard.compress(line(message_id="d") + b"\n") + zstandard.compress(line(message_id="e")),
+        "frames": zstd.compress(line(message_id="d") + b"\n") + zstd.compress(line(message_id="e")),
         "plain.txt": line(message_id="f"),
     }
     outcome = run_objects(tmp_path, {f"{EXPORT}/{name}": body for name, body in bodies.items()})

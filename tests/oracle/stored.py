@@ -4,7 +4,7 @@ import gzip
 import zlib
 from dataclasses import dataclass
 
-import zstandard
+from backports import zstd
 
 from daily_batch.plan import Limits
 
@@ -64,10 +64,10 @@ def _expand(key: str, body: bytes) -> bytes:
 def _frames(body: bytes) -> bytes:
     parts = []
     while body:
-        frame = zstandard.ZstdDecompressor().decompressobj()
+        frame = zstd.ZstdDecompressor()
         try:
             parts.append(frame.decompress(body))
-        except zstandard.ZstdError:
+        except zstd.ZstdError:
             raise UnreadableError("corrupt_compression") from None
         if not frame.eof:
             raise UnreadableError("corrupt_compression")

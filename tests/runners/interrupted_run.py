@@ -13,7 +13,7 @@ from itertools import count
 from threading import Lock
 from typing import Any
 
-from daily_batch import cli
+from daily_batch.__main__ import main as command
 from daily_batch.metadata.sqlite import SqliteStore
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     setattr(module, name, interrupted)
     SqliteStore.put = put_alone  # type: ignore[method-assign]
     sys.argv = ["makoto-batch", "run", *arguments]
-    cli.main()
+    command()
 
 
 if __name__ == "__main__":

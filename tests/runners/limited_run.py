@@ -5,7 +5,7 @@ import resource
 import sys
 from pathlib import Path
 
-from daily_batch.cli import main
+from daily_batch.__main__ import main
 
 
 def peak_bytes() -> int:

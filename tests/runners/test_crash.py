@@ -19,7 +19,7 @@ from day_runs import DAY, ROOT, Tables, child_environment, read_tables, run_argu
 
 DAY_BEFORE = DAY - timedelta(days=1)
 FORMATS = ("delta", "parquet")
-LOCAL = [sys.executable, "-m", "daily_batch.cli", "run", "--runner", "local"]
+LOCAL = [sys.executable, "-m", "daily_batch", "run", "--runner", "local"]
 DYING = [sys.executable, str(Path(__file__).with_name("interrupted_run.py")), "SIGKILL"]
 
 

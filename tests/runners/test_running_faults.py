@@ -301,13 +301,13 @@ def test_18_a_worker_of_spark_names_the_cause_as_well(spark: Any, inputs: tuple[
 def test_18_a_disk_that_takes_no_more_fails_the_run_with_its_cause(inputs: tuple[Path, Path], published: Path) -> None:
     shown = published_state(published)
     answer = subprocess.run(
-        [*(sys.executable, "-m", "daily_batch.cli", "run"), *run_arguments(input=inputs[1], output=published)],
+        [*(sys.executable, "-m", "daily_batch", "run"), *run_arguments(input=inputs[1], output=published)],
         cwd=ROOT,
         env=child_environment(),
         capture_output=True,
         text=True,
-        # The system refuses whatever makes a file longer than this, as a full disk would.
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000)),
+        # The system refuses whatever makes a file longer than this, as a full disk would; the ledger's still fits.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, 24_000)),
     )
     assert answer.returncode == 1, answer.stderr
     assert "tenant=acme day=2025-08-12" in answer.stderr
@@ -335,7 +335,7 @@ def test_9_two_days_of_one_tenant_at_once_both_land(tmp_path: Path, table_format
     children = [
         subprocess.Popen(
             [
-                *(sys.executable, "-m", "daily_batch.cli", "run", "--json"),
+                *(sys.executable, "-m", "daily_batch", "run", "--json"),
                 *run_arguments(input=tmp_path / "in", output=tmp_path / "out", day=day, table_format=table_format),
             ],
             cwd=ROOT,

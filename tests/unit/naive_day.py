@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import zstandard
+from backports import zstd
 
 SLACK = timedelta(seconds=900)
 NAME = re.compile(r"(\d{4})/(\d\d)/(\d\d)/(\d\d)-(\d\d)-(\d\d)\.(\d{3})Z-(.+)\.json")
@@ -71,7 +71,7 @@ def _export_records(folder: Path, found: NaiveCount) -> Iterator[tuple[bytes, No
             if file.suffix == ".gz":
                 data = gzip.decompress(data)
             elif file.suffix == ".zst":
-                data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+                data = zstd.decompress(data)
         except EOFError:
             found.unreadable += 1
             continue

@@ -104,7 +104,7 @@ def test_a_sample_is_what_a_run_of_it_reports(tmp_path: Path) -> None:
 
 def test_on_a_terminal_progress_is_a_bar_and_the_answer_stays_alone(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "daily_batch.cli", "run", *run_arguments(input=SAMPLES, output=tmp_path), "--json"]
+    command = [sys.executable, "-m", "daily_batch", "run", *run_arguments(input=SAMPLES, output=tmp_path), "--json"]
     environment = child_environment(TERM="xterm-256color", COLUMNS="120")
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)

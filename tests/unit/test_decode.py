@@ -3,16 +3,18 @@
 import bz2
 import gzip
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
-import zstandard
+from backports import zstd
 
 from daily_batch.contract import Reason
 from daily_batch.kernel import decode as module
 from daily_batch.kernel.decode import Decoded, UnreadableError, decode
 from daily_batch.plan import Limits
 
+SKIPPED = b"\x5a\x2a\x4d\x18\x05\0\0\0notes"
 TEXT = b"".join(b'{"n": %d, "t": "\xe3\x81\x82"}\n' % n for n in range(50_000))
 
 
@@ -33,23 +35,24 @@ def reason(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits 
         gzip.compress(TEXT),
         gzip.compress(TEXT[:1000]) + gzip.compress(b"") + gzip.compress(TEXT[1000:]),
         gzip.compress(TEXT) + b"\0" * 3000,
-        zstandard.compress(TEXT),
-        zstandard.compress(TEXT[:1000]) + zstandard.compress(TEXT[1000:]),
+        zstd.compress(TEXT),
+        zstd.compress(TEXT[:1000]) + zstd.compress(TEXT[1000:]),
+        SKIPPED + zstd.compress(TEXT[:1000]) + SKIPPED + zstd.compress(TEXT[1000:]) + SKIPPED,
     ],
-    ids=["plain", "gzip", "gzip members", "gzip padded with zeros", "zstd", "zstd frames"],
+    ids=["plain", "gzip", "gzip members", "gzip padded with zeros", "zstd", "zstd frames", "zstd frames to skip"],
 )
 def test_the_first_bytes_say_how_an_object_is_compressed(tmp_path: Path, stored: bytes) -> None:
     assert bytes(decoded(stored, tmp_path, key="acme/part.json").text) == TEXT
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 def test_a_stream_cut_anywhere_is_refused_whole(tmp_path: Path, pack: object) -> None:
     stored = pack(TEXT)  # type: ignore[operator]
     cuts = random.Random(1).sample(range(4, len(stored)), 40)
     assert {reason(stored[:cut], tmp_path) for cut in cuts} == {Reason.CORRUPT_COMPRESSION}
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 def test_garbage_behind_a_stream_is_refused(tmp_path: Path, pack: object) -> None:
     assert reason(pack(TEXT) + b"garbage!", tmp_path) is Reason.CORRUPT_COMPRESSION  # type: ignore[operator]
 
@@ -58,6 +61,19 @@ def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     stored = bytearray(gzip.compress(TEXT))
     stored[-8] ^= 1
     assert reason(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
+    stored = bytearray(zstd.compress(TEXT, options={zstd.CompressionParameter.checksum_flag: 1}))
+    stored[-1] ^= 1
+    assert reason(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
+
+
+@pytest.mark.parametrize(("window_log", "is_read"), [(27, True), (28, False)])
+def test_a_zstd_frame_may_look_back_128_mib_and_no_further(tmp_path: Path, window_log: int, is_read: bool) -> None:
+    packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window_log})
+    stored = packer.compress(TEXT) + packer.flush()
+    if is_read:
+        assert decoded(stored, tmp_path).text == TEXT
+    else:
+        assert reason(stored, tmp_path) is Reason.CORRUPT_COMPRESSION
 
 
 @pytest.mark.parametrize("key", ["acme/a.gz", "acme/a.jsonl.GZ", "acme/a.zst", "acme/a.zstd"])
@@ -66,12 +82,30 @@ def test_a_name_that_promises_compression_is_held_to_it(tmp_path: Path, key: str
     assert decoded(b"", tmp_path, key).text == b""
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 def test_a_bomb_stops_at_the_ratio_and_at_the_size(tmp_path: Path, pack: object) -> None:
     bomb = pack(b"0" * 40_000_000)  # type: ignore[operator]
     assert reason(bomb, tmp_path) is Reason.DECOMPRESSION_BOMB
     patient = Limits(max_expansion_ratio=10**9, max_object_bytes=30_000_000)
     assert reason(bomb, tmp_path, limits=patient) is Reason.DECOMPRESSION_BOMB
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
+def test_a_bomb_takes_little_memory(tmp_path: Path, pack: object) -> None:
+    bomb = pack(b"0" * 400_000_000)  # type: ignore[operator]
+    limits = Limits(max_object_bytes=1_000_000)
+    tracemalloc.start()
+    try:
+        assert reason(bomb, tmp_path, limits=limits) is Reason.DECOMPRESSION_BOMB
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
+def test_what_is_given_in_many_steps_is_the_same(tmp_path: Path, pack: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GIVEN", 1000)
+    assert decoded(pack(TEXT), tmp_path).text == TEXT  # type: ignore[operator]
 
 
 def test_a_large_object_goes_through_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,21 +34,34 @@ def load(*modules: str, blocked: tuple[str, ...] = ()) -> list[str]:
     return answer.stdout.split()
 
 
+FACE = ("typer", "rich")
 LAMBDA = [
-    *("cli", "assembly", "dispatch", "batch", "survey", "replay", "settings", "request", "storage", "receipt"),
+    *("assembly", "dispatch", "batch", "survey", "replay", "settings", "request", "storage", "receipt"),
     *("manifest", "sample", "ledger", "ledger.keeper", "metadata.sqlite", "metadata.opening", "routing"),
     *("submit.spark_submit", "submit.settle", "runners.local", "publish.delta", "publish.parquet", "publish.day"),
-    *(f"commands.{name}" for name in ("run", "plan", "backfill", "status", "replay", "submitted", "sample")),
     *(f"kernel.{name}" for name in ("intake", "clean", "recover", "fetch", "decode", "write", "strict")),
 ]
+COMMANDS = [f"commands.{name}" for name in ("run", "plan", "backfill", "status", "replay", "submitted", "sample")]
 # Each is asked for by its own setting, and brings its cloud's library with it.
 STORES = {"metadata.dynamodb": "boto3", "metadata.cosmos": "azure"}
 
 
 @pytest.mark.parametrize("module", LAMBDA)
-def test_all_but_the_spark_runner_imports_where_spark_arrow_and_pandas_are_absent(module: str) -> None:
-    loaded = load(f"daily_batch.{module}", blocked=(*HEAVY, *CLOUDS))
+def test_what_a_function_runs_imports_where_spark_arrow_pandas_and_the_command_line_are_absent(module: str) -> None:
+    loaded = load(f"daily_batch.{module}", blocked=(*HEAVY, *CLOUDS, *FACE))
     assert f"daily_batch.{module}" in loaded
+
+
+@pytest.mark.parametrize("module", ["cli", *COMMANDS])
+def test_commands_import_where_spark_arrow_and_pandas_are_absent(module: str) -> None:
+    assert f"daily_batch.{module}" in load(f"daily_batch.{module}", blocked=(*HEAVY, *CLOUDS))
+
+
+def test_without_the_command_lines_packages_it_says_what_to_install() -> None:
+    program = PROGRAM.format(blocked=FACE, modules="daily_batch.__main__ as entry") + "entry.main()"
+    answer = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
+    assert answer.returncode == 2
+    assert "the package typer is missing. Next step: pip install 'makoto-daily-batch[cli]'" in answer.stderr
 
 
 def test_a_days_dispatch_loads_no_spark_and_no_cloud() -> None:
@@ -87,9 +100,9 @@ def test_the_command_line_explains_itself_without_loading_what_a_run_needs() -> 
 
 def test_a_whole_run_needs_neither_spark_nor_arrow_nor_pandas(tmp_path_factory: pytest.TempPathFactory) -> None:
     out = tmp_path_factory.mktemp("lambda")
-    program = PROGRAM.format(blocked=(*HEAVY, *CLOUDS), modules="daily_batch.cli as cli") + (
+    program = PROGRAM.format(blocked=(*HEAVY, *CLOUDS), modules="daily_batch.__main__ as entry") + (
         "sys.argv = ['makoto-batch', 'run', '--tenant', 'acme', '--date', '2025-08-12', '--input', 'samples',"
-        f" '--output', {str(out)!r}]\ncli.main()"
+        f" '--output', {str(out)!r}]\nentry.main()"
     )
     answer = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=child_environment(), capture_output=True, text=True

@@ -3,12 +3,13 @@
 from itertools import pairwise
 from pathlib import Path
 
-import duckdb
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daily_batch.manifest import read_manifest
-from daily_batch.manifest.chunks import chunk_path, cut_chunks, remove_chunks, write_chunk
+from daily_batch.manifest.chunks import chunk_path, cut_chunks, read_chunk, remove_chunks, write_chunk
 from daily_batch.plan import SourceObject
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -59,17 +60,20 @@ def test_what_is_written_is_read_back(tmp_path_factory: object, chunk: list[Sour
     assert list(read_manifest([write_chunk(folder, 7, chunk)])) == [(7, chunk)]
 
 
-def test_other_readers_see_the_agreed_columns(tmp_path: Path) -> None:
+def test_a_chunk_is_json_that_a_person_can_read(tmp_path: Path) -> None:
     path = write_chunk(tmp_path, 3, [SourceObject("acme/山", 12, '"e"', 1_755_000_000_000_001)])
-    shape = duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()
-    assert [row[:2] for row in shape] == [
-        ("chunk", "BIGINT"),
-        ("key", "VARCHAR"),
-        ("size", "BIGINT"),
-        ("etag", "VARCHAR"),
-        ("modified_us", "BIGINT"),
-    ]
-    assert duckdb.sql(f"SELECT * FROM '{path}'").fetchall() == [(3, "acme/山", 12, '"e"', 1_755_000_000_000_001)]
+    expected = r'{"chunk":3,"objects":[["acme/山",12,"\"e\"",1755000000000001]]}'
+    assert path.read_text(encoding="utf-8") == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b'{"chunk":1,"objects":[["a",1,"e",1]', b'{"chunk":1}', b'{"chunk":1,"objects":[["a","1","e",1]]}'],
+    ids=["empty", "cut", "without objects", "a size in quotes"],
+)
+def test_a_damaged_chunk_is_refused(content: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        read_chunk(content)
 
 
 def test_file_names_sort_as_chunks_do_and_are_not_hidden_from_spark(tmp_path: Path) -> None:
@@ -80,6 +84,6 @@ def test_file_names_sort_as_chunks_do_and_are_not_hidden_from_spark(tmp_path: Pa
 
 def test_removing_chunks_leaves_other_files(tmp_path: Path) -> None:
     write_chunk(tmp_path, 0, [sized(1)])
-    (tmp_path / "other.parquet").touch()
+    (tmp_path / "other.json").touch()
     remove_chunks(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["other.parquet"]
+    assert [path.name for path in tmp_path.iterdir()] == ["other.json"]

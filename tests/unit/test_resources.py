@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from daily_batch.errors import HandOver
-from daily_batch.manifest import Manifest
+from daily_batch.manifest import EXPANSION, Manifest
 from daily_batch.plan import Limits
-from daily_batch.runners.local_sizes import EXPANSION, MOST_BUCKETS, divide
+from daily_batch.runners.local_sizes import MOST_BUCKETS, divide
 from daily_batch.runners.resources import MIB, Resources, measure_memory, measure_resources
 from kernel_plan import make_day_plan
 
@@ -117,7 +117,7 @@ def test_runs_that_share_a_process_share_what_it_has() -> None:
 
 
 def make_manifest(size: int) -> Manifest:
-    return Manifest(layout="export", files=(), objects=1, bytes=size, fingerprint="f")
+    return Manifest(layout="export", files=(), objects=1, bytes=size, packed_bytes=size, fingerprint="f")
 
 
 def make_resources(memory_mib: int, *, cores: int = 2) -> Resources:

@@ -15,12 +15,13 @@ from rich.console import Console
 
 from daily_batch.assembly import make_dispatch
 from daily_batch.commands.answers import guarded, print_json, print_rows
+from daily_batch.commands.receipts import render
 from daily_batch.commands.run import wait_for_receipt
 from daily_batch.console import show_progress
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import Terminal, concerning
 from daily_batch.manifest import Manifest
-from daily_batch.receipt import Receipt, render, to_dict
+from daily_batch.receipt import Receipt, to_dict
 from daily_batch.replay import Trial, try_rejects
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Progress, Runner

@@ -11,10 +11,11 @@ from rich.console import Console
 
 from daily_batch.assembly import make_dispatch
 from daily_batch.commands.answers import hand_over_receipts, report_failure, show_settings
+from daily_batch.commands.receipts import render
 from daily_batch.console import show_progress
 from daily_batch.dispatch import Answer, Dispatch
 from daily_batch.errors import Retryable
-from daily_batch.receipt import Receipt, receipt_key, render
+from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.settings import load_settings

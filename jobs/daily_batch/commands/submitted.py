@@ -10,10 +10,10 @@ from rich.console import Console
 from daily_batch.assembly import open_ledger
 from daily_batch.batch import run_day
 from daily_batch.commands.answers import guarded
+from daily_batch.commands.receipts import render
 from daily_batch.console import show_progress
 from daily_batch.errors import Misuse
 from daily_batch.publish.day import DayPublisher
-from daily_batch.receipt import render
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Runner
 from daily_batch.settings import Settings, load_settings

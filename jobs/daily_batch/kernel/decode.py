@@ -3,21 +3,28 @@
 import codecs
 import mmap
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import zstandard
+from backports import zstd
 from isal import igzip_lib, isal_zlib
 
 from daily_batch.contract import Reason
+from daily_batch.paths import promises_compression
 from daily_batch.plan import Limits
 
 Buffer = bytes | mmap.mmap
 
 BLOCK = 2**20
-# A zstd block of 4 bytes can stand for 128 KiB, and its decompressor knows no bound: this feed bounds it to 64 MiB.
-ZSTD_FEED = 2**11
+# What a decompressor may give at once, so that a bomb is noticed after so much of it.
+GIVEN = 8 * BLOCK
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+# Less than BLOCK: what lies behind a frame's end is copied, and a frame may have 9 bytes.
+ZSTD_FEED = 2**14
+GZIP_FEED = 2**16
+# A frame that wants more memory to look back in (128 MiB) is refused, as zstd(1) does without --long.
+ZSTD_OPTIONS: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: 27}
 # Below this size an expansion ratio says nothing: a short text of one letter is no attack.
 RATIO_FLOOR = 16 * 2**20
 # Above this size, and above this part of a task's memory, an object lies in a temporary file, and the system pages it.
@@ -84,9 +91,9 @@ def _decompressor(stored: Buffer, key: str) -> Iterator[bytes] | None:
     head = bytes(stored[:4])
     if head[:2] == b"\x1f\x8b":
         return _gunzip(stored)
-    if head == zstandard.FRAME_HEADER or (head[1:] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
+    if head == ZSTD_MAGIC or (head[1:] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
         return _unzstd(stored)
-    if stored and key.lower().endswith((".gz", ".zst", ".zstd")):
+    if stored and promises_compression(key):
         raise UnreadableError(Reason.CORRUPT_COMPRESSION, "the name promises compression, the bytes have none")
     return None
 
@@ -95,17 +102,17 @@ def _gunzip(stored: Buffer) -> Iterator[bytes]:
     """Every member of a gzip file, checksums verified; zero padding behind the last is allowed, as gzip(1) does."""
     position = 0
     while position < len(stored):
-        if position and not any(stored[position : position + BLOCK]):
+        if position and not stored[position] and not any(stored[position : position + BLOCK]):
             position += BLOCK
             continue
         member = isal_zlib.decompressobj(wbits=31)
         while not member.eof:
             fed = member.unconsumed_tail
             if not fed:
-                fed = stored[position : position + BLOCK]
+                fed = stored[position : position + GZIP_FEED]
                 position += len(fed)
             try:
-                block = member.decompress(fed, 8 * BLOCK)
+                block = member.decompress(fed, GIVEN)
             except (igzip_lib.IsalError, EOFError, ValueError) as error:  # type: ignore[misc]  # its stub is wrong
                 raise UnreadableError(Reason.CORRUPT_COMPRESSION, f"gzip: {error}") from error
             if not (fed or block or member.eof):
@@ -118,15 +125,15 @@ def _unzstd(stored: Buffer) -> Iterator[bytes]:
     """Every frame of a zstd file, checksums verified where the frame has one."""
     position = 0
     while position < len(stored):
-        frame = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj(read_across_frames=False)
+        frame = zstd.ZstdDecompressor(options=ZSTD_OPTIONS)
         while not frame.eof:
-            fed = stored[position : position + ZSTD_FEED]
+            fed = stored[position : position + ZSTD_FEED] if frame.needs_input else b""
             position += len(fed)
-            if not fed:
+            if frame.needs_input and not fed:
                 raise UnreadableError(Reason.CORRUPT_COMPRESSION, "the zstd stream ends early")
             try:
-                yield frame.decompress(fed)
-            except zstandard.ZstdError as error:
+                yield frame.decompress(fed, GIVEN)
+            except zstd.ZstdError as error:
                 raise UnreadableError(Reason.CORRUPT_COMPRESSION, f"zstd: {error}") from error
         position -= len(frame.unused_data)
 

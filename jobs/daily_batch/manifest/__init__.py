@@ -13,17 +13,21 @@ from daily_batch.manifest.fingerprint import add_objects, fingerprint
 from daily_batch.manifest.listing import Batch, Store, list_messages, list_objects
 from daily_batch.manifest.rooms import MetadataRooms
 from daily_batch.metadata import MetadataStore
+from daily_batch.paths import promises_compression
 from daily_batch.plan import Layout
 
 __all__ = ["DiscoveryComparison", "Manifest", "RoomObjects", "Store", "compare_discovery", "read_manifest", "take"]
+
+# Text is some five times what gzip and zstd leave of it.
+EXPANSION = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The objects of a tenant-day.
 
-    `files` holds one Parquet file a chunk, of `chunk BIGINT, key VARCHAR, size BIGINT, etag VARCHAR,
-    modified_us BIGINT`, and is in order of chunks. The same objects give the same `fingerprint`; which of them share
+    `files` holds one JSON file a chunk, of its number and each object's key, size, etag and microseconds of change, and
+    is in order of chunks. The same objects give the same `fingerprint`; which of them share
     a chunk differs from one listing to the next, so nothing that is published may depend on it.
     """
 
@@ -32,6 +36,12 @@ class Manifest:
     objects: int
     bytes: int
     fingerprint: str
+    packed_bytes: int = 0
+
+    @property
+    def text_bytes(self) -> int:
+        """About what the objects hold once they are decompressed, by what their names promise."""
+        return self.bytes + self.packed_bytes * (EXPANSION - 1)
 
     @property
     def chunks(self) -> int:
@@ -102,14 +112,20 @@ def take(
             batches = chain([first], batches)
 
     files: list[Path] = []
-    objects = size = total = 0
+    objects = size = packed = total = 0
     for chunk in cut_chunks(batches, chunk_bytes=chunk_bytes, chunk_objects=chunk_objects):
         files.append(write_chunk(staging, len(files), chunk))
         total = add_objects(total, chunk)
         objects += len(chunk)
         size += sum(item.size for item in chunk)
+        packed += sum(item.size for item in chunk if promises_compression(item.key))
         if progress:
             progress(objects)
     return Manifest(
-        layout=found, files=tuple(files), objects=objects, bytes=size, fingerprint=fingerprint(total, objects)
+        layout=found,
+        files=tuple(files),
+        objects=objects,
+        bytes=size,
+        packed_bytes=packed,
+        fingerprint=fingerprint(total, objects),
     )

@@ -20,8 +20,6 @@ MOST_WORKERS = 4
 # A bucket is sorted as a whole. This part of a task's memory as text fits as rows; a larger one spills.
 BUCKET_SHARE = 4
 MOST_BUCKETS = 256
-# Text is some five times what gzip and zstd leave of it.
-EXPANSION = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +51,7 @@ def divide(resources: Resources, *, plan: DayPlan, manifest: Manifest) -> LocalS
             tenant=plan.tenant,
             day=plan.date,
         )
-    text = manifest.bytes * (EXPANSION if manifest.layout == "export" else 1)
-    buckets = min(-(-text * BUCKET_SHARE // memory), MOST_BUCKETS)
+    buckets = min(-(-manifest.text_bytes * BUCKET_SHARE // memory), MOST_BUCKETS)
     limits = replace(
         plan.limits,
         memory_bytes=memory,

@@ -14,7 +14,7 @@ from daily_batch.failures import explain_failure
 from daily_batch.kernel.clean import clean_bucket, write_rejects
 from daily_batch.kernel.intake import take_in
 from daily_batch.kernel.recover import Wanted, recover
-from daily_batch.manifest import read_manifest
+from daily_batch.manifest.chunks import read_chunk
 from daily_batch.plan import DayPlan, SourceObject
 from daily_batch.runners.scratch import make_folder, temporary_folder
 from daily_batch.runners.spark_blobs import Blobs, dump_files, make_blob, read_column
@@ -51,16 +51,14 @@ def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
     with temporary_folder() as scratch:
         for number, content in enumerate(read_column(batches, "content")):
             folder = make_folder(scratch / str(number))
-            chunk = folder / "chunk.parquet"
-            chunk.write_bytes(content)
-            for _, objects in read_manifest([chunk]):
-                taken = take_in(objects, store=store, plan=plan, scratch=folder)
-                for bucket, path in taken.runs:
-                    yield make_blob("rows", bucket, path.read_bytes())
-                for path in taken.rejects:
-                    yield make_blob("rejects", plan.buckets, path.read_bytes())
-                counts = {"counts": taken.counts.to_dict(), "ended": time.time()}
-                yield make_blob("counts", plan.buckets, json.dumps(counts).encode())
+            _, objects = read_chunk(content)
+            taken = take_in(objects, store=store, plan=plan, scratch=folder)
+            for bucket, path in taken.runs:
+                yield make_blob("rows", bucket, path.read_bytes())
+            for path in taken.rejects:
+                yield make_blob("rejects", plan.buckets, path.read_bytes())
+            counts = {"counts": taken.counts.to_dict(), "ended": time.time()}
+            yield make_blob("counts", plan.buckets, json.dumps(counts).encode())
             shutil.rmtree(folder)
 
 

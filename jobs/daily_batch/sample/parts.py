@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, BinaryIO, Literal, cast
 
-import zstandard
+from backports import zstd
 from isal import igzip
 
 from daily_batch.sample.arrivals import Arrival
@@ -87,5 +87,5 @@ def _compress(file: BinaryIO, kind: str) -> AbstractContextManager[IO[bytes]]:
         stream = igzip.IGzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0)  # type: ignore[no-untyped-call]  # isal leaves it so
         return cast("IO[bytes]", stream)
     if kind == "zstd":
-        return zstandard.ZstdCompressor(level=1).stream_writer(file, closefd=False)
+        return cast("AbstractContextManager[IO[bytes]]", zstd.ZstdFile(file, mode="wb", level=1))
     return nullcontext(file)

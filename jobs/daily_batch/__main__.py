@@ -1,0 +1,24 @@
+"""Entry point of the installed command, and of `python -m daily_batch`."""
+
+import sys
+
+MISUSE = 2
+
+
+def main() -> None:
+    """Run the command line, or say what it lacks: a function or a job needs none, and does not carry it."""
+    try:
+        from daily_batch.cli import app
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        print(
+            f"error: the package {error.name} is missing. Next step: pip install 'makoto-daily-batch[cli]'.",
+            file=sys.stderr,
+        )
+        sys.exit(MISUSE)
+    app(prog_name="makoto-batch")
+
+
+if __name__ == "__main__":
+    main()
