@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import shutil
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,12 +145,12 @@ def watch_bytes(folder: Path) -> Iterator[list[int]]:
 
 
 def count_bytes(folder: Path) -> int:
+    """Bytes of the files below a folder; a folder or file that goes meanwhile counts for nothing."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # it went between the listing and the look
-            continue
+    for parent, _, names in os.walk(folder):  # unlike rglob, it takes a folder that is gone as empty
+        for name in names:
+            with suppress(OSError):
+                total += (Path(parent) / name).stat().st_size
     return total
 
 
