@@ -6,6 +6,7 @@ from datetime import date
 import pytest
 from rich.console import Console
 
+from daily_batch.commands.receipts import render
 from daily_batch.errors import Misuse, Terminal
 from daily_batch.receipt import (
     Objects,
@@ -15,7 +16,6 @@ from daily_batch.receipt import (
     check_sums,
     decide_status,
     receipt_key,
-    render,
     to_json,
 )
 
