@@ -19,6 +19,11 @@ INTERRUPTED = 1
 PIPE_WIDTH = 200
 
 
+def console() -> Console:
+    """Standard output for a person. A pipe has no width: its lines may be as long as they need to be."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
 def guarded(command: Callable[[], int], *, debug: bool) -> int:
     """The exit status of a command; what it raises is told in one line."""
     try:
@@ -71,7 +76,7 @@ def show_settings(settings: Settings) -> None:
     table = Table("setting", "value", "from", box=None)
     for name, value, origin in settings.explain():
         table.add_row(name, value, origin)
-    Console().print(table)
+    console().print(table)
 
 
 def print_rows(columns: Mapping[str, str], rows: Sequence[Mapping[str, object]], *, folded: str = "") -> None:
@@ -82,8 +87,7 @@ def print_rows(columns: Mapping[str, str], rows: Sequence[Mapping[str, object]],
         table.add_column(heading, justify="right" if number else "left", no_wrap=name != folded, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_show(row[name])) for name in columns))
-    # A pipe has no width: its lines are as long as they need to be.
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
+    console().print(table)
 
 
 def _show(value: object) -> str:

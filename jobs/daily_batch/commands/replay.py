@@ -11,10 +11,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
-
 from daily_batch.assembly import make_dispatch
-from daily_batch.commands.answers import guarded, print_json, print_rows
+from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.receipts import render
 from daily_batch.commands.run import wait_for_receipt
 from daily_batch.console import show_progress
@@ -119,12 +117,11 @@ def _as_value(request: Request, trials: list[Trial], receipt: Receipt | None) ->
 
 
 def _show(request: Request, trials: list[Trial], receipt: Receipt | None) -> None:
-    console = Console(highlight=False)
     if not trials:
-        console.print(f"{request.tenant} {request.day}: there are no rejects to replay")
+        console().print(f"{request.tenant} {request.day}: there are no rejects to replay")
         return
     print_rows(COLUMNS, [asdict(trial) for trial in trials])
     if receipt:
-        console.print(render(receipt))
+        console().print(render(receipt))
     elif not any(trial.accepted for trial in trials):
-        console.print("the current rules reject them all as before; the day was not run again")
+        console().print("the current rules reject them all as before; the day was not run again")

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rich.console import Console
-
 from daily_batch.assembly import make_dispatch
-from daily_batch.commands.answers import hand_over_receipts, report_failure, show_settings
+from daily_batch.commands.answers import console, hand_over_receipts, report_failure, show_settings
 from daily_batch.commands.receipts import render
 from daily_batch.console import show_progress
 from daily_batch.dispatch import Answer, Dispatch
@@ -71,7 +69,7 @@ def run_command(flags: Mapping[str, object], options: RunOptions, *, spark: Call
                 continue
             receipts.append(receipt)
             if not options.as_json:
-                Console(soft_wrap=False).print(render(receipt))
+                console().print(render(receipt))
     hand_over_receipts(receipts, as_json=options.as_json, receipt_file=options.receipt_file)
     return status
 

@@ -22,6 +22,7 @@ COLUMNS = {
     "date": "date",
     "state": "state",
     "messages": "messages",
+    "rejected": "rejected",
     "runner": "runner",
     "seconds": "seconds",
     "attempts": "attempts",
@@ -119,12 +120,16 @@ def _as_row(tenant: str, day: date, entry: Entry | None, state: str, *, late: bo
     }
     late = late and not (entry and entry.is_complete)
     note = notes.get(state, "")
+    if state.startswith("completed") and entry and entry.unreadable:
+        note = f"{entry.unreadable:,} objects could not be read"
     note = f"late; {note}" if late else note
     return {
         "tenant": tenant,
         "date": day.isoformat(),
         "state": state,
         "messages": entry and entry.message_count,
+        "rejected": entry and entry.rejected,
+        "unreadable": entry and entry.unreadable,
         "runner": entry and entry.runner,
         "seconds": entry and entry.seconds,
         "attempts": entry and entry.attempts,

@@ -5,11 +5,9 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from rich.console import Console
-
 from daily_batch.assembly import open_ledger
 from daily_batch.batch import run_day
-from daily_batch.commands.answers import guarded
+from daily_batch.commands.answers import console, guarded
 from daily_batch.commands.receipts import render
 from daily_batch.console import show_progress
 from daily_batch.errors import Misuse
@@ -51,7 +49,7 @@ def submitted_command(
                 publisher=fence(request, settings, token),
                 metadata=open_ledger(settings, request.output).store if settings.discovery == "metadata" else None,
             )
-        Console(soft_wrap=False).print(render(receipt))
+        console().print(render(receipt))
         return 0
 
     return guarded(run, debug=debug)

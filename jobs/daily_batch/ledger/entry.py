@@ -43,11 +43,11 @@ class Lease:
 class Entry:
     """A tenant-day. Moments are ISO 8601 in UTC.
 
-    The platform's own fields come first; `message_count`, `output_path` and `processed_at` are of the last completed
-    run, and so are `fingerprint` and `receipt`, so that a day that fails later still says what its tables hold.
-    `attempts` counts since the last completion. `job_token` is what a submission gives its service to know a repeated
-    request by; without `job_id` the answer to it is not known. `taken_over` stays until a run has completed: only then
-    do the tables keep out a run that was never heard of again.
+    The platform's own fields come first. `message_count`, `output_path` and `processed_at` are of the last completed
+    run, and so are `rejected`, `unreadable`, `fingerprint` and `receipt`: a day that fails later still says what its
+    tables hold. `attempts` counts since the last completion. `job_token` is what a submission gives its service to know
+    a repeated request by; without `job_id` the answer to it is not known. `taken_over` stays until a run has completed:
+    only then do the tables keep out a run that was never heard of again.
     """
 
     tenant: str
@@ -66,6 +66,8 @@ class Entry:
     handed_over: str | None = None
     job_token: str | None = None
     job_id: str | None = None
+    rejected: int | None = None
+    unreadable: int | None = None
     fingerprint: str | None = None
     receipt: str | None = None
     seconds: int | None = None
@@ -205,6 +207,8 @@ def complete(entry: Entry, *, receipt: Receipt, receipt_key: str, output_path: s
         run_id=receipt.run_id,
         runner=receipt.runner,
         handed_over=None,
+        rejected=receipt.records.rejected,
+        unreadable=receipt.objects.unreadable,
         fingerprint=receipt.fingerprint,
         receipt=receipt_key,
         seconds=round(receipt.seconds.get("total", 0)),

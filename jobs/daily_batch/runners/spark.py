@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 RECOVERED_BYTES = 128 * 2**20
 RECOVERED_OBJECTS = 20_000
 ELSE = "or keep the day in this process with --runner local"
+QUIET = (Path(__file__).parents[1] / "log4j2.properties").as_uri()
 CONF = {
     # One blob a batch: each may have megabytes, and a batch is in memory several times.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1",
@@ -150,6 +151,9 @@ def start_local() -> SparkRunner:
         "spark.driver.host": "localhost",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
+        # Standard error is for our own progress.
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={QUIET}",
     }.items():
         builder = builder.config(name, value)
     try:
