@@ -124,4 +124,4 @@ def _show(request: Request, trials: list[Trial], receipt: Receipt | None) -> Non
     if receipt:
         console().print(render(receipt))
     elif not any(trial.accepted for trial in trials):
-        console().print("the current rules reject them all as before; the day was not run again")
+        console().print("the current rules accept none of those that were tried; the day was not run again")
