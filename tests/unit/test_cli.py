@@ -122,9 +122,10 @@ def test_on_a_terminal_progress_is_a_bar_and_the_answer_stays_alone(tmp_path: Pa
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_get_a_completion_that_knows_the_commands(shell: str) -> None:
-    shown = makoto_batch("--show-completion", shell)
+    # What --show-completion prints, but for the shell that is named and not the one that the tests run in.
+    shown = makoto_batch(_MAKOTO_BATCH_COMPLETE=f"source_{shell}")
     assert shown.returncode == 0
-    assert "_MAKOTO_BATCH_COMPLETE" in shown.stdout
+    assert f"complete_{shell}" in shown.stdout
 
 
 def test_a_shell_completes_commands_and_values() -> None:
