@@ -76,6 +76,7 @@ ReceiptFile = Annotated[Path | None, typer.Option("--receipt", help="Also write 
 AsJson = Annotated[bool, typer.Option("--json", help="The answer alone, as JSON, on standard output.")]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin, and stop.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print the whole trace of a failure.")]
+AllTenants = Annotated[bool, typer.Option("--all-tenants", help="Every tenant that there is, whatever --tenant says.")]
 First = Annotated[str | None, typer.Option("--from", help="First day of a range, yyyy-mm-dd.")]
 Last = Annotated[str | None, typer.Option("--to", help="Last day of a range, yyyy-mm-dd.")]
 
@@ -96,6 +97,7 @@ def run(
     format: Format = None,  # noqa: A002 - the flag's name
     discovery: Discovery = None,
     ledger: LedgerOption = None,
+    all_tenants: AllTenants = False,
     look_back: Annotated[int, typer.Option(min=0, help="Also run so many days before, if they changed.")] = 0,
     if_changed: Annotated[bool, typer.Option("--if-changed", help="Do nothing if no object changed.")] = False,
     take_over: Annotated[
@@ -110,6 +112,7 @@ def run(
     from daily_batch.commands.run import RunOptions, run_command
 
     options = RunOptions(
+        all_tenants=all_tenants,
         if_changed=if_changed,
         look_back=look_back,
         take_over=take_over,
@@ -161,6 +164,7 @@ def backfill(
     format: Format = None,  # noqa: A002 - the flag's name
     discovery: Discovery = None,
     ledger: LedgerOption = None,
+    all_tenants: AllTenants = False,
     parallel: Annotated[int, typer.Option(min=1, max=64, help="Days at work at once.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Run days again that did not change.")] = False,
     json: AsJson = False,
@@ -172,6 +176,7 @@ def backfill(
     options = BackfillOptions(
         first=first,
         last=last,
+        all_tenants=all_tenants,
         parallel=parallel,
         force=force,
         as_json=json,
@@ -191,7 +196,7 @@ def status(
     output: Output = None,
     layout: Layout = None,
     ledger: LedgerOption = None,
-    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="Every tenant that there is.")] = False,
+    all_tenants: AllTenants = False,
     verify: Annotated[bool, typer.Option("--verify", help="List completed days again: which changed since?")] = False,
     check: Annotated[bool, typer.Option("--check", help="End with 1 if a day needs someone.")] = False,
     json: AsJson = False,

@@ -74,6 +74,17 @@ def test_every_day_of_the_range_is_what_a_run_of_it_gives(source: Path, tmp_path
         )
 
 
+@pytest.mark.parametrize("command", ["run", "backfill"])
+def test_all_tenants_are_those_that_have_a_folder(source: Path, tmp_path: Path, command: str) -> None:
+    span = ("--date", DAY.isoformat()) if command == "run" else ("--from", DAY.isoformat(), "--to", DAY.isoformat())
+    (source / "makoto-ledger.sqlite").touch()
+    (source / "no tenant").mkdir()
+    words = (*span, "--all-tenants", "--input", str(source), "--output", str(tmp_path / "out"))
+    code, told = call(command, *words)
+    assert code == 0
+    assert [row["tenant"] for row in (told if command == "run" else told["days"])] == list(TENANTS)
+
+
 def test_a_second_backfill_runs_only_what_changed(source: Path, tmp_path: Path) -> None:
     backfill(source, tmp_path / "out")
     state = published_state(tmp_path / "out")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
-from daily_batch.assembly import make_dispatch
+from daily_batch.assembly import make_dispatch, with_all_tenants
 from daily_batch.commands.answers import guarded, print_json, print_rows, tell_state
 from daily_batch.commands.run import wait_for_receipt
 from daily_batch.console import News, show_progress
@@ -34,6 +34,7 @@ class BackfillOptions:
 
     first: str
     last: str
+    all_tenants: bool = False
     parallel: int = 1
     force: bool = False
     as_json: bool = False
@@ -45,6 +46,8 @@ def backfill_command(flags: Mapping[str, object], options: BackfillOptions, *, s
 
     def backfill() -> int:
         settings = load_settings(flags={**flags, "date": options.last}, environ=os.environ)
+        if options.all_tenants:
+            settings = with_all_tenants(settings)
         days = list(days_between(parse_day(options.first), parse_day(options.last)))
         requests = [
             replace(request, day=day) for request in build_requests(settings, datetime.now(UTC)) for day in days

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from daily_batch.assembly import make_dispatch
+from daily_batch.assembly import make_dispatch, with_all_tenants
 from daily_batch.commands.answers import console, hand_over_receipts, report_failure, show_settings
 from daily_batch.commands.receipts import render
 from daily_batch.console import show_progress
@@ -30,6 +30,7 @@ class RunOptions:
     `look_back` days before the day are run too if they changed since they were completed, or never were.
     """
 
+    all_tenants: bool = False
     if_changed: bool = False
     look_back: int = 0
     take_over: bool = False
@@ -50,6 +51,8 @@ def run_command(flags: Mapping[str, object], options: RunOptions, *, spark: Call
         if options.show_config:
             show_settings(settings)
             return 0
+        if options.all_tenants:
+            settings = with_all_tenants(settings)
         requests = build_requests(settings, now)
         dispatch = make_dispatch(settings, requests[0].output, spark=spark)
     except Exception as error:
