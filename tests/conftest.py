@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from metadata_backends import Backend, cosmos_backend, dynamodb_backend, sqlite_backend
 from metadata_servers import CosmosAccount, DynamoDbTable, serve_cosmos, serve_dynamodb
 from s3_bucket import Bucket
 from spark_session import start_session
@@ -77,3 +78,13 @@ def cosmos_account() -> Iterator[CosmosAccount]:
     """A Cosmos DB account with one container for all tests: each must use keys of its own."""
     with serve_cosmos() as account:
         yield account
+
+
+@pytest.fixture(params=["sqlite", "dynamodb", "cosmos"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """Each metadata store in turn, for what all of them must do."""
+    if request.param == "sqlite":
+        return sqlite_backend(tmp_path / "folder/ledger.sqlite")
+    if request.param == "dynamodb":
+        return dynamodb_backend(request.getfixturevalue("dynamodb_table"))
+    return cosmos_backend(request.getfixturevalue("cosmos_account"))

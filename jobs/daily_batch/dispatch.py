@@ -3,13 +3,11 @@
 Every trigger and the command line call this. It knows no Spark: what runs a day there, or submits it, is given to it.
 """
 
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Literal
 
 from daily_batch.batch import ChooseRunner, run_day
@@ -26,7 +24,7 @@ from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.settings import Settings
 from daily_batch.submit import SparkJob, Submitter
 from daily_batch.submit.settle import settle
-from daily_batch.survey import list_day, open_storage
+from daily_batch.survey import fingerprint_day, open_storage
 
 # How long a submitted job may be at work before another run may take its day.
 JOB_LEASE = timedelta(hours=12)
@@ -110,7 +108,7 @@ class Dispatch:
         if entry is None or self.submitter is None:
             return entry
         output = open_storage(request, self.settings).open_output()
-        return settle(entry, ledger=self.ledger, submitter=self.submitter, output=output, root=str(request.output))
+        return settle(entry, ledger=self.ledger, submitter=self.submitter, output=output, output_path=_tables(request))
 
     def _take(self, request: Request, *, force: bool) -> Lease:
         run_id = f"{self.ledger.clock():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
@@ -120,11 +118,8 @@ class Dispatch:
         """Whether the tables hold what the objects of now would give."""
         if not entry.is_complete or entry.output_path != _tables(request):
             return False
-        with tempfile.TemporaryDirectory(prefix="makoto-") as staging:
-            manifest = list_day(
-                request, self.settings, staging=Path(staging), progress=progress, metadata=self.ledger.store
-            )
-        return manifest.fingerprint == entry.fingerprint
+        now = fingerprint_day(request, self.settings, progress=progress, metadata=self.ledger.store)
+        return now == entry.fingerprint
 
     def _spark_at_once(self, entry: Entry | None) -> str | None:
         """Why the day need not be tried in this process: it was asked for, or was tried before."""

@@ -13,6 +13,7 @@ from daily_batch.errors import Misuse
 
 EXPORT_TEMPLATE = "{tenant}/exports/messages/{yyyy}/{mm}/{dd}/"
 
+_COMPRESSED = (".gz", ".zst", ".zstd")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _MESSAGE_KEY = re.compile(
     rf"(?P<tenant>{_TENANT.pattern})/chat/(?P<user>[^/]+)/(?P<room>[^/]+)/messages/"
@@ -75,7 +76,12 @@ def parse_message_key(key: str) -> MessageKey | None:
 
 def promises_compression(key: str) -> bool:
     """Whether an object's name says that it is compressed; its first bytes decide what it is."""
-    return key.lower().endswith((".gz", ".zst", ".zstd"))
+    return key.lower().endswith(_COMPRESSED)
+
+
+def without_compression(key: str) -> str:
+    """The object's name, but for what promises compression."""
+    return key.rpartition(".")[0] if promises_compression(key) else key
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,5 @@
 """What the current rules make of a day's rejects, from the bytes that the rejects kept. Nothing is published."""
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from daily_batch.contract import REJECTS, Flag, Reason
 from daily_batch.kernel.database import quote_text
 from daily_batch.kernel.intake import take_in
 from daily_batch.manifest.listing import list_objects
+from daily_batch.paths import without_compression
 from daily_batch.plan import DayPlan
 from daily_batch.publish.published import fetch_day
 from daily_batch.request import Request
@@ -73,5 +73,5 @@ def _place(key: str, line: int, number: int, plan: DayPlan) -> str:
     if line == 0:
         return key  # the object as it was stored
     # What lay inside is no longer compressed, and the name must not promise that it is.
-    plain = re.sub(r"\.(gz|zstd?)$", "", key, flags=re.IGNORECASE)
+    plain = without_compression(key)
     return plain if plan.layout == "messages" else f"{plain}/{number}"

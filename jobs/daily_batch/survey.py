@@ -1,5 +1,6 @@
 """What a request asks for and what there is: its storage, its manifest, and the plan that the kernel works by."""
 
+import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -49,6 +50,12 @@ def list_day(
         day=request.day.isoformat(),
         progress=lambda objects: progress("manifest", objects, 0, "objects"),
     )
+
+
+def fingerprint_day(request: Request, settings: Settings, *, progress: Progress, metadata: MetadataStore) -> str:
+    """What a day's objects are now, by the same listing; nothing of it is kept."""
+    with tempfile.TemporaryDirectory(prefix="makoto-") as staging:
+        return list_day(request, settings, staging=Path(staging), progress=progress, metadata=metadata).fingerprint
 
 
 def verify_discovery(request: Request, settings: Settings, metadata: MetadataStore) -> DiscoveryComparison:

@@ -114,11 +114,16 @@ def test_a_day_that_fails_is_told_and_the_others_are_run(source: Path, tmp_path:
     assert told["days"][1]["note"].startswith("late; ")
 
 
-def test_a_backfill_that_is_killed_goes_on_where_it_was(source: Path, tmp_path: Path) -> None:
+def backfilling(source: Path, output: Path) -> subprocess.Popen[str]:
+    """The backfill as a process that is at work."""
     program = [sys.executable, "-m", "daily_batch", "backfill", "--tenant", "acme,globex"]
     program += ["--from", DAYS[0].isoformat(), "--to", DAYS[-1].isoformat()]
-    program += ["--input", str(source), "--output", str(tmp_path / "out")]
-    with subprocess.Popen(program, env=child_environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    program += ["--input", str(source), "--output", str(output)]
+    return subprocess.Popen(program, env=child_environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_backfill_that_is_killed_goes_on_where_it_was(source: Path, tmp_path: Path) -> None:
+    with backfilling(source, tmp_path / "out") as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("backfill days: "):
@@ -134,10 +139,7 @@ def test_a_backfill_that_is_killed_goes_on_where_it_was(source: Path, tmp_path: 
 
 
 def test_a_backfill_that_is_stopped_says_how_it_goes_on(source: Path, tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "daily_batch", "backfill", "--tenant", "acme,globex"]
-    program += ["--from", DAYS[0].isoformat(), "--to", DAYS[-1].isoformat()]
-    program += ["--input", str(source), "--output", str(tmp_path / "out")]
-    with subprocess.Popen(program, env=child_environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with backfilling(source, tmp_path / "out") as process:
         assert process.stderr is not None
         process.stderr.readline()
         process.send_signal(signal.SIGINT)

@@ -1,22 +1,12 @@
 """The three metadata stores, a tenant for each test, and a ledger whose clock and store the test can turn."""
 
 import uuid
-from pathlib import Path
 
 import pytest
 from ledger_days import LEASE, Clock, FaultyStore
 
 from daily_batch.ledger import Ledger
-from metadata.metadata_backends import Backend, cosmos_backend, dynamodb_backend, sqlite_backend
-
-
-@pytest.fixture(params=["sqlite", "dynamodb", "cosmos"])
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    if request.param == "sqlite":
-        return sqlite_backend(tmp_path / "ledger.sqlite")
-    if request.param == "dynamodb":
-        return dynamodb_backend(request.getfixturevalue("dynamodb_table"))
-    return cosmos_backend(request.getfixturevalue("cosmos_account"))
+from metadata_backends import Backend
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from daily_batch.errors import BatchError, LeaseHeld, Retryable
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.entry import write_moment
 from daily_batch.metadata import Overtaken
-from metadata.metadata_backends import Backend
+from metadata_backends import Backend
 
 Change = Callable[[Ledger, Lease], object]
 HOURS = timedelta(hours=12)

@@ -8,7 +8,7 @@ from ledger_days import BEGIN, DAY, ELSEWHERE, LEASE, Clock
 from racing_runs import Arena, Told, complete, hand_over, open_arena, renew, seize, take, take_failed
 
 from daily_batch.ledger import Ledger
-from metadata.metadata_backends import Backend
+from metadata_backends import Backend
 
 ROUNDS = 10
 

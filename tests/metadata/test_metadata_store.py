@@ -3,24 +3,14 @@
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-from metadata_backends import Backend, cosmos_backend, dynamodb_backend, sqlite_backend
 from racing_writers import race
 
 from daily_batch.metadata import MetadataStore, Overtaken, cosmos
+from metadata_backends import Backend
 
 SK = "DAILY#2025-08-12"
-
-
-@pytest.fixture(params=["sqlite", "dynamodb", "cosmos"])
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    if request.param == "sqlite":
-        return sqlite_backend(tmp_path / "folder/ledger.sqlite")
-    if request.param == "dynamodb":
-        return dynamodb_backend(request.getfixturevalue("dynamodb_table"))
-    return cosmos_backend(request.getfixturevalue("cosmos_account"))
 
 
 @pytest.fixture

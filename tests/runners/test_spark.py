@@ -1,7 +1,7 @@
 """The Spark runner and the local runner: the same tables from the same day, however it is cut."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from day_runs import (
     run_day_with,
     run_local,
 )
+from equal_days import what_it_counts
 
 RAISED = FaultRates.rich()
 
@@ -156,9 +157,3 @@ def test_an_unexpected_error_on_a_worker_keeps_its_text_to_itself(
 
 def without_run(frame: Any, columns: Sequence[str]) -> Any:
     return frame.select(*(name for name in columns if name not in ("run_id", "processed_at")))
-
-
-def what_it_counts(receipt: Receipt) -> Receipt:
-    """The receipt without what is the run's, the runner's and the files'."""
-    tables = {name: replace(each, files=0, bytes=0, version=None) for name, each in receipt.tables.items()}
-    return replace(receipt, run_id="", runner="", format="delta", seconds={}, input="", output="", tables=tables)

@@ -1,11 +1,9 @@
 """`makoto-batch status`: what ran, what is missing, what is late or changed since, from the ledger."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from daily_batch.assembly import open_ledger, with_all_tenants
@@ -15,7 +13,7 @@ from daily_batch.days import business_day, parse_day
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.request import Request, build_requests
 from daily_batch.settings import Settings, load_settings
-from daily_batch.survey import list_day
+from daily_batch.survey import fingerprint_day
 
 COLUMNS = {
     "tenant": "tenant",
@@ -73,7 +71,7 @@ def judge(entry: Entry | None, *, now: datetime, due: datetime) -> str:
     """The state of a tenant-day in a word: `missing` and `not due` are days that the ledger does not know."""
     if entry is None:
         return "missing" if now >= due else "not due"
-    if entry.status in ("RUNNING", "SUBMITTED") and not entry.holds_lease(now):
+    if entry.is_at_work and not entry.holds_lease(now):
         return "dead"
     return tell_state(entry.status)
 
@@ -99,14 +97,9 @@ def _tell_tenant(
         entry, due = known.get(day), due_time(day, settings)
         state = judge(entry, now=now, due=due)
         if options.verify and entry is not None and entry.is_complete:
-            state = state if _is_unchanged(replace(request, day=day), entry, settings, ledger) else "changed"
+            objects = fingerprint_day(replace(request, day=day), settings, progress=_silent, metadata=ledger.store)
+            state = state if objects == entry.fingerprint else "changed"
         yield _as_row(request.tenant, day, entry, state, late=now >= due)
-
-
-def _is_unchanged(request: Request, entry: Entry, settings: Settings, ledger: Ledger) -> bool:
-    with tempfile.TemporaryDirectory(prefix="makoto-") as staging:
-        manifest = list_day(request, settings, staging=Path(staging), progress=_silent, metadata=ledger.store)
-    return manifest.fingerprint == entry.fingerprint
 
 
 def _as_row(tenant: str, day: date, entry: Entry | None, state: str, *, late: bool) -> dict[str, object]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from daily_batch.days import to_us
 from daily_batch.errors import Terminal
 from daily_batch.metadata import Item, MetadataStore
-from daily_batch.metadata.keys import ROOM, USER, rooms_of, users_of
+from daily_batch.metadata.keys import ROOM, USER, all_of, rooms_of, users_of
 
 # Coarser than a second would hide when in its day or minute a room was updated.
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}")
@@ -81,9 +81,8 @@ def _read_instant(text: object) -> int | None:
 
 
 def _items(metadata: MetadataStore, pk: str, kind: str) -> Iterator[Item]:
-    # Up to the kind with `$`, which follows `#` in every store's order; of what follows U+10FFFF they have different
-    # opinions: by UTF-16 units, names of full-width letters do.
-    found = metadata.query(pk, first=kind, last=f"{kind[:-1]}$")
+    first, last = all_of(kind)
+    found = metadata.query(pk, first=first, last=last)
     return (item for item in found if _sort_key(item).startswith(kind))
 
 

@@ -11,7 +11,10 @@ BATCH_TYPE = "daily_message_parquet"
 
 
 def all_of(kind: str) -> tuple[str, str]:
-    """The first and last SK of a kind, such as `USER#`: `$` follows `#` in every store's order."""
+    """The first and last SK of a kind, such as `USER#`: `$` follows `#` in every store's order.
+
+    Of what follows U+10FFFF the stores have different opinions: by UTF-16 units, names of full-width letters do.
+    """
     return kind, f"{kind[:-1]}$"
 
 

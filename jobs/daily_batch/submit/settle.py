@@ -4,17 +4,16 @@ import msgspec
 from obstore.store import ObjectStore
 
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.paths import analytics_folder
 from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.submit.job import ENDED, Submitter
 
 
-def settle(entry: Entry, *, ledger: Ledger, submitter: Submitter, output: ObjectStore, root: str) -> Entry:
+def settle(entry: Entry, *, ledger: Ledger, submitter: Submitter, output: ObjectStore, output_path: str) -> Entry:
     """End a submitted day whose job has ended; any other entry is returned as it is.
 
     Args:
         output: the store of the output root.
-        root: the output root, as the ledger's `output_path` begins.
+        output_path: where the tenant's tables are, for the ledger.
 
     Raises:
         Retryable: the service, the store or the ledger does not answer.
@@ -30,8 +29,7 @@ def settle(entry: Entry, *, ledger: Ledger, submitter: Submitter, output: Object
     if receipt is None:
         ledger.fail(entry.lease, f"job {entry.job_id} of {submitter.name} ended as {state} and left no receipt")
     else:
-        path = f"{root}/{analytics_folder(entry.tenant)}"
-        ledger.complete(entry.lease, receipt, receipt_key=key, output_path=path)
+        ledger.complete(entry.lease, receipt, receipt_key=key, output_path=output_path)
     return ledger.find(entry.tenant, entry.day) or entry
 
 
