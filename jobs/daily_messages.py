@@ -25,6 +25,7 @@ def run(
     ledger: cli.LedgerOption = None,
     run_id: Annotated[str | None, typer.Option(help="Of the run that submitted this job.")] = None,
     token: Annotated[int | None, typer.Option(min=1, help="Of the lease that the submitter holds.")] = None,
+    settings: Annotated[str | None, typer.Option(help="Of the submitter, as a JSON object.")] = None,
     receipt: cli.ReceiptFile = None,
     json: cli.AsJson = False,
     show_config: cli.ShowConfig = False,
@@ -32,14 +33,15 @@ def run(
 ) -> None:
     """Run the day on the Spark that submitted this script."""
     from daily_batch.commands.run import RunOptions, run_command
-    from daily_batch.commands.submitted import submitted_command
+    from daily_batch.commands.submitted import LeaseOptions, submitted_command
     from daily_batch.runners.spark import current_session
 
     # Wherever the settings send a Spark job: this is one, and it runs here.
     flags = cli.as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
     flags |= cli.as_flags(discovery=discovery, ledger=ledger, runner="spark", spark="here")
     if run_id and token:
-        status = submitted_command(flags, run_id=run_id, token=token, spark=current_session, debug=debug)
+        lease = LeaseOptions(run_id=run_id, token=token, settings=settings)
+        status = submitted_command(flags, lease, spark=current_session, debug=debug)
     else:
         options = RunOptions(as_json=json, receipt_file=receipt, show_config=show_config, debug=debug)
         status = run_command(flags, options, spark=current_session)

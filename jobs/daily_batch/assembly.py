@@ -4,14 +4,12 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import Misuse
-from daily_batch.ledger import Ledger
+from daily_batch.ledger.opening import open_ledger
 from daily_batch.manifest import EXPANSION, Manifest
-from daily_batch.metadata.opening import open_metadata
 from daily_batch.paths import StorageUrl, check_tenant, parse_url
 from daily_batch.routing import (
     Decision,
@@ -21,24 +19,20 @@ from daily_batch.routing import (
     decide,
     load_predictions,
     load_prices,
+    predict_disk_gb,
+    predict_executors,
 )
 from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.outcome import Runner
 from daily_batch.runners.resources import Resources, measure_resources
 from daily_batch.settings import Settings
-from daily_batch.submit import Submitter
+from daily_batch.submit import JobSize, Submitter
 from daily_batch.submit.spark_submit import SparkSubmit
 from daily_batch.survey import list_tenants
 
 # In a checkout of the project; elsewhere spark-submit is told by the cloud's own submitters what to run.
 PROJECT = Path(__file__).parents[2]
 JOBS = Path(".makoto/jobs")
-
-
-def open_ledger(settings: Settings, output: StorageUrl) -> Ledger:
-    """The ledger of the settings; an SQLite file near the output unless they name a metadata store."""
-    lease = timedelta(seconds=settings.lease_seconds)
-    return Ledger(store=open_metadata(settings, output), clock=lambda: datetime.now(UTC), lease=lease)
 
 
 def with_all_tenants(settings: Settings) -> Settings:
@@ -54,13 +48,22 @@ def with_all_tenants(settings: Settings) -> Settings:
     return replace(settings, tenants=tuple(check_tenant(tenant) for tenant in tenants))
 
 
+def refuse_spark() -> Runner:
+    """The Spark of a process that has none.
+
+    Raises:
+        Misuse: always.
+    """
+    raise Misuse("the day must go to Spark, and there is none here", next_step="set MAKOTO_SPARK")
+
+
 def make_dispatch(
-    settings: Settings, output: StorageUrl, *, spark: Callable[[], Runner], parallel: int = 1
+    settings: Settings, output: StorageUrl, *, spark: Callable[[], Runner] = refuse_spark, parallel: int = 1
 ) -> Dispatch:
     """What runs or submits days under an output root.
 
     Args:
-        spark: makes a runner on a Spark of this process.
+        spark: makes a runner on a Spark of this process; a function has none.
         parallel: how many days share this process.
     """
     resources = find_resources(settings).part(parallel)
@@ -69,8 +72,9 @@ def make_dispatch(
         ledger=open_ledger(settings, output),
         local=lambda: LocalRunner(resources=resources, deadline=_deadline(settings)),
         spark=spark,
-        submitter=_submitter(settings),
+        submitter=make_submitter(settings),
         route=lambda manifest: _why_spark(decide_runner(manifest, settings, resources)),
+        size=size_job,
     )
 
 
@@ -88,7 +92,7 @@ def decide_runner(manifest: Manifest, settings: Settings, resources: Resources) 
         temp_bytes=resources.temp_bytes,
     )
     return decide(
-        Volume(layout=manifest.layout, objects=manifest.objects, bytes=_usual_bytes(manifest)),
+        _volume(manifest),
         limits=limits,
         thresholds=Thresholds(small_messages=settings.small_messages, large_messages=settings.large_messages),
         predictions=load_predictions(),
@@ -97,9 +101,17 @@ def decide_runner(manifest: Manifest, settings: Settings, resources: Resources) 
     )
 
 
-def _usual_bytes(manifest: Manifest) -> int:
-    """The day's bytes as it is usually stored: exports compressed, messages of their own not."""
-    return manifest.text_bytes // EXPANSION if manifest.layout == "export" else manifest.text_bytes
+def size_job(manifest: Manifest) -> JobSize:
+    """How many workers a day keeps busy, and the disk that each needs, whatever any quota allows."""
+    volume, predictions = _volume(manifest), load_predictions()
+    executors = predict_executors(volume, predictions)
+    return JobSize(executors=executors, disk_gb=predict_disk_gb(volume, predictions, executors=executors))
+
+
+def _volume(manifest: Manifest) -> Volume:
+    """The day with its bytes as it is usually stored: exports compressed, messages of their own not."""
+    usual = manifest.text_bytes // EXPANSION if manifest.layout == "export" else manifest.text_bytes
+    return Volume(layout=manifest.layout, objects=manifest.objects, bytes=usual)
 
 
 def _why_spark(decision: Decision) -> str | None:
@@ -110,10 +122,28 @@ def _deadline(settings: Settings) -> float | None:
     return time.monotonic() + settings.time_limit_seconds if settings.time_limit_seconds else None
 
 
-def _submitter(settings: Settings) -> Submitter | None:
+def make_submitter(settings: Settings) -> Submitter | None:
+    """The service that runs Spark jobs by the settings; None where Spark runs in this process.
+
+    Raises:
+        Misuse: a setting or a package of the service is missing.
+    """
     if settings.spark == "here":
         return None
+    if settings.spark == "emr-serverless":
+        return _open_emr_serverless(settings)
     script, conf = PROJECT / "jobs/daily_messages.py", PROJECT / "conf/spark/local.conf"
     if not script.exists():
         raise Misuse("spark-submit needs a checkout of the project", next_step="set spark to here")
     return SparkSubmit(folder=JOBS, script=script, options=("--properties-file", str(conf)))
+
+
+def _open_emr_serverless(settings: Settings) -> Submitter:
+    try:
+        from daily_batch.submit.emr_serverless import open_emr_serverless
+    except ImportError as error:
+        raise Misuse(
+            f"spark is emr-serverless, which needs the package {error.name}",
+            next_step="pip install 'makoto-daily-batch[aws]'",
+        ) from error
+    return open_emr_serverless(settings)

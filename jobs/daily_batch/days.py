@@ -3,6 +3,7 @@
 Times are microseconds since 1970 UTC and ends are exclusive.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -117,3 +118,14 @@ def _change(before: int, after: int, rules: ZoneInfo) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if _offset(middle, rules) == old else (low, middle)
     return high
+
+
+def days_between(first: date, last: date) -> Iterator[date]:
+    """Each day from the first to the last.
+
+    Raises:
+        Misuse: the first lies behind the last.
+    """
+    if first > last:
+        raise Misuse(f"the range ends before it begins: {first} to {last}", next_step="give --from before --to")
+    return (first + timedelta(days=number) for number in range((last - first).days + 1))

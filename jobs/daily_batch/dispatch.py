@@ -6,12 +6,13 @@ Every trigger and the command line call this. It knows no Spark: what runs a day
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 
 from daily_batch.batch import ChooseRunner, run_day
-from daily_batch.errors import BatchError, HandOver, LeaseHeld, Retryable, advise, concerning
+from daily_batch.errors import BatchError, HandOver, LeaseHeld, Retryable, advise, concerning, is_retryable
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.keeper import LeaseKeeper
 from daily_batch.ledger.owner import this_process
@@ -22,7 +23,7 @@ from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.settings import Settings
-from daily_batch.submit import SparkJob, Submitter
+from daily_batch.submit import JobSize, SparkJob, Submitter
 from daily_batch.submit.settle import settle
 from daily_batch.survey import fingerprint_day, open_storage
 
@@ -46,7 +47,7 @@ class Dispatch:
     """Deals with tenant-days.
 
     `route` says why a manifest must go to Spark, or None; `local` and `spark` make the runners of this process;
-    where there is a `submitter`, Spark runs there instead.
+    where there is a `submitter`, Spark runs there instead, in the `size` of the manifest.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class Dispatch:
     spark: Callable[[], Runner]
     submitter: Submitter | None = None
     route: Callable[[Manifest], str | None] = lambda manifest: None
+    size: Callable[[Manifest], JobSize] = lambda manifest: JobSize()
 
     def run(
         self,
@@ -82,15 +84,17 @@ class Dispatch:
         if if_changed and entry is not None and self._is_current(entry, request, progress):
             return Answer(kind="unchanged", run_id=str(entry.run_id), reason="no object changed since")
         if entry is not None and entry.awaits_answer and self.submitter and not entry.holds_lease(self.ledger.clock()):
-            return self._submit(request, entry.lease, str(entry.handed_over), self.submitter)
+            return self._submit(request, entry.lease, str(entry.handed_over), _size_of(entry), self.submitter)
         lease = self._take(request, force=take_over)
+        self._cancel_job_of(entry)
         reason = self._spark_at_once(entry)
         with LeaseKeeper(self.ledger, lease) as keeper, self._failures_noted(keeper):
             observed = DayPublisher.observe(request, open_storage(request, self.settings))
             keeper.raise_token(above=observed.held_token)
-            if not reason:
+            choice = _LocalChoice(self, keeper, reason)
+            if reason is None or self.submitter:
                 try:
-                    return self._publish(request, keeper, observed, self._choose_local(keeper), progress)
+                    return self._publish(request, keeper, observed, choice, progress)
                 except HandOver as short:
                     if self.settings.runner == "local":
                         raise
@@ -100,15 +104,21 @@ class Dispatch:
             if self.submitter is None:
                 spark = self.spark()
                 return self._publish(request, keeper, observed, lambda manifest: spark, progress)
-        return self._submit(request, keeper.lease, reason, self.submitter)
+        return self._submit(request, keeper.lease, reason, choice.size, self.submitter)
 
     def look(self, request: Request) -> Entry | None:
         """What the ledger knows of the day, once a submitted job that has ended is settled."""
         entry = self.ledger.find(request.tenant, request.day)
         if entry is None or self.submitter is None:
             return entry
-        output = open_storage(request, self.settings).open_output()
-        return settle(entry, ledger=self.ledger, submitter=self.submitter, output=output, output_path=_tables(request))
+        return settle(
+            entry,
+            ledger=self.ledger,
+            submitter=self.submitter,
+            output=open_storage(request, self.settings).open_output(),
+            output_path=_tables(request),
+            patience=timedelta(minutes=self.settings.job_wait_minutes),
+        )
 
     def _take(self, request: Request, *, force: bool) -> Lease:
         run_id = f"{self.ledger.clock():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
@@ -121,21 +131,22 @@ class Dispatch:
         now = fingerprint_day(request, self.settings, progress=progress, metadata=self.ledger.store)
         return now == entry.fingerprint
 
+    def _cancel_job_of(self, entry: Entry | None) -> None:
+        """End the job of a run whose day was taken: it can publish nothing more, and would only cost."""
+        if self.submitter and entry is not None and entry.status == "SUBMITTED" and entry.job_id is not None:
+            with suppress(BatchError):
+                self.submitter.cancel(entry.job_id)
+
     def _spark_at_once(self, entry: Entry | None) -> str | None:
         """Why the day need not be tried in this process: it was asked for, or was tried before."""
         if self.settings.runner == "spark":
             return "that runner was asked for"
-        return entry.handed_over if entry and self.settings.runner == "auto" else None
-
-    def _choose_local(self, keeper: LeaseKeeper) -> ChooseRunner:
-        def choose(manifest: Manifest) -> Runner:
-            reason = self.route(manifest) if self.settings.runner == "auto" else None
-            if reason:
-                raise HandOver(reason, next_step="run the day on Spark")
-            self.ledger.note(keeper.lease, runner="local")
-            return self.local()
-
-        return choose
+        if self.settings.runner == "local" or entry is None:
+            return None
+        if entry.status == "RUNNING" and entry.runner == "local" and self.submitter:
+            # A function that lacks memory or time is killed, and can say nothing.
+            return "an earlier run in a function's own process was killed before it ended"
+        return entry.handed_over
 
     def _publish(
         self,
@@ -166,20 +177,22 @@ class Dispatch:
         self.ledger.complete(lease, receipt, receipt_key=key, output_path=_tables(request))
         return Answer(kind="published", run_id=lease.run_id, receipt=receipt)
 
-    def _submit(self, request: Request, lease: Lease, reason: str, submitter: Submitter) -> Answer:
+    def _submit(self, request: Request, lease: Lease, reason: str, size: JobSize, submitter: Submitter) -> Answer:
         """Ask for a job. What is asked is written down first, so that a lost answer can be asked for again."""
-        job = SparkJob(request=request, run_id=lease.run_id, token=lease.token)
-        self.ledger.hand_over(lease, reason=reason, job_token=job.job_token)
+        settings = self.settings.for_job()
+        job = SparkJob(request=request, run_id=lease.run_id, token=lease.token, size=size, settings=settings)
+        hand_over = partial(self.ledger.hand_over, lease, reason=reason, job_token=job.job_token, **asdict(size))
+        hand_over()
         try:
             job_id = submitter.submit(job)
         except Retryable:
             # No lease: whoever comes next may ask again at once.
-            self.ledger.hand_over(lease, reason=reason, job_token=job.job_token, lasting=timedelta(0))
+            hand_over(lasting=timedelta(0))
             raise
         except BatchError as error:
-            self.ledger.fail(lease, error.advice)
+            self.ledger.fail(lease, error.advice, retryable=False)
             raise
-        self.ledger.hand_over(lease, reason=reason, job_token=job.job_token, job_id=job_id, lasting=JOB_LEASE)
+        hand_over(job_id=job_id, lasting=JOB_LEASE)
         return Answer(kind="submitted", run_id=lease.run_id, job_id=job_id, reason=reason)
 
     @contextmanager
@@ -191,8 +204,38 @@ class Dispatch:
             raise
         except BaseException as error:
             with suppress(BatchError):
-                self.ledger.fail(keeper.lease, advise(error))
+                self.ledger.fail(keeper.lease, advise(error), retryable=is_retryable(error))
             raise
+
+
+class _LocalChoice:
+    """Takes the local runner where nothing speaks against it; either way it knows how large a job the day would be."""
+
+    def __init__(self, dispatch: Dispatch, keeper: LeaseKeeper, reason: str | None) -> None:
+        self.size = JobSize()
+        self._dispatch = dispatch
+        self._keeper = keeper
+        self._reason = reason
+
+    def __call__(self, manifest: Manifest) -> Runner:
+        """The local runner.
+
+        Raises:
+            HandOver: the day must go to Spark.
+        """
+        dispatch = self._dispatch
+        self.size = dispatch.size(manifest)
+        reason = self._reason or (dispatch.route(manifest) if dispatch.settings.runner == "auto" else None)
+        if reason:
+            raise HandOver(reason, next_step="run the day on Spark")
+        dispatch.ledger.note(self._keeper.lease, runner="local")
+        return dispatch.local()
+
+
+def _size_of(entry: Entry) -> JobSize:
+    """The size in which a job was asked for."""
+    usual = JobSize()
+    return JobSize(executors=entry.executors or usual.executors, disk_gb=entry.disk_gb or usual.disk_gb)
 
 
 def _tables(request: Request) -> str:

@@ -56,6 +56,11 @@ def advise(error: BaseException) -> str:
     return error.advice if isinstance(error, BatchError) else f"unexpected {describe_unexpected(error)}"
 
 
+def is_retryable(error: BaseException) -> bool:
+    """Whether trying again can help."""
+    return not isinstance(error, Misuse | Terminal)
+
+
 def describe_unexpected(error: BaseException) -> str:
     """Where an unexpected error came from, without its text: that may quote what was being read."""
     frames = traceback.extract_tb(error.__traceback__)

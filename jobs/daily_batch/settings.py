@@ -24,6 +24,12 @@ CountOrZero = Annotated[int, msgspec.Meta(ge=0)]
 Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 PREFIX = "MAKOTO_"
+DEFAULTS = "defaults.toml"
+# What a job elsewhere must know beside its arguments, so that it reads and judges a day as its submitter does.
+_FOR_JOBS = (
+    *("timezone", "naive_timezone", "export_template", "discovery", "slack_seconds", "max_reject_ratio"),
+    *("buckets", "target_file_bytes", *(each.name for each in fields(Limits)), "dynamodb_table"),
+)
 _OURS_BUT_NO_SETTINGS = ("MAKOTO_ENV", "MAKOTO_CONF_DIR")
 _MASK = "********"
 _SECRET = re.compile(r"(key|secret|token|password|base64|access_key_id)$")
@@ -60,7 +66,18 @@ class Settings:
     large_messages: CountOrZero
     function_memory_mb: CountOrZero
     time_limit_seconds: CountOrZero
-    spark: Literal["here", "spark-submit"]
+    spark: Literal["here", "spark-submit", "emr-serverless"]
+    job_wait_minutes: Count
+    job_timeout_minutes: Count
+    max_attempts: Count
+    emr_application_id: str
+    emr_job_role_arn: str
+    emr_package: str
+    emr_log_group: str
+    emr_vcpus: Count
+    kms_key_arn: str
+    look_back: CountOrZero
+    queue_url: str
     ledger: str
     lease_seconds: Annotated[int, msgspec.Meta(ge=3)]
     due: Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
@@ -80,6 +97,11 @@ class Settings:
     def limits(self) -> Limits:
         """The bounds that the kernel keeps."""
         return Limits(**{each.name: getattr(self, each.name) for each in fields(Limits)})
+
+    def for_job(self) -> dict[str, object]:
+        """What a job elsewhere must be told: settings that were given here, and that no argument of it carries."""
+        given = (name for name in _FOR_JOBS if self.origins.get(name, DEFAULTS) != DEFAULTS)
+        return {name: getattr(self, name) for name in given}
 
     def explain(self) -> list[tuple[str, str, str]]:
         """Each setting as name, value and origin, secrets masked; storage options one by one."""
@@ -125,7 +147,7 @@ def load_settings(
 
 
 def _from_files(environ: Mapping[str, str], conf_dir: Path | None, env: str | None) -> Iterator[_Given]:
-    yield from _from_toml(resources.files("daily_batch") / "defaults.toml", "defaults.toml")
+    yield from _from_toml(resources.files("daily_batch") / DEFAULTS, DEFAULTS)
     folder = conf_dir or (Path(environ["MAKOTO_CONF_DIR"]) if environ.get("MAKOTO_CONF_DIR") else None)
     name = env or environ.get("MAKOTO_ENV", "")
     if folder and (folder / "defaults.toml").exists():

@@ -23,7 +23,7 @@ from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.spark import SparkRunner
 from daily_batch.sample import FaultRates, generate
 from daily_batch.settings import load_settings
-from daily_batch.submit import JobState, SparkJob
+from daily_batch.submit import JobReport, JobState, SparkJob
 from daily_batch.submit.spark_submit import SparkSubmit
 from day_runs import DAY, ROOT, published_state, read_tables, run_local, silent
 
@@ -83,6 +83,7 @@ class Service:
     refuses: bool = False
     end: JobState = "RUNNING"
     jobs: dict[str, SparkJob] = field(default_factory=dict)
+    cancelled: list[str] = field(default_factory=list)
     asked: int = 0
     name: str = "service"
 
@@ -96,8 +97,11 @@ class Service:
             raise Retryable("the service did not answer", next_step="run the day again")
         return f"job-{job.job_token[:8]}"
 
-    def look(self, job_id: str) -> JobState:
-        return self.end
+    def look(self, job_id: str) -> JobReport:
+        return JobReport(state=self.end)
+
+    def cancel(self, job_id: str) -> None:
+        self.cancelled.append(job_id)
 
 
 @pytest.fixture
@@ -501,7 +505,7 @@ def test_a_day_submitted_to_spark_ends_with_the_tables_of_a_local_run(
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"})
     answer = run(dispatch, source, tmp_path)
     assert service.submit(next_job(dispatch, source, tmp_path)) == answer.job_id
-    wait_for(lambda: service.look(str(answer.job_id)) not in ("WAITING", "RUNNING"))
+    wait_for(lambda: service.look(str(answer.job_id)).state not in ("WAITING", "RUNNING"))
     entry = dispatch.look(ask(source, tmp_path / "out"))
     assert entry is not None
     assert entry.is_complete, (service.folder / str(answer.job_id) / "log").read_text()[-2000:]
@@ -521,11 +525,11 @@ def test_19_a_job_that_was_killed_is_found_lost_and_the_next_run_goes_on(
     monkeypatch.chdir(ROOT)
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"})
     job_id = str(run(dispatch, source, tmp_path).job_id)
-    wait_for(lambda: service.look(job_id) == "RUNNING")
+    wait_for(lambda: service.look(job_id).state == "RUNNING")
     group = service.process(job_id)
     assert group is not None
     os.killpg(group, signal.SIGKILL)
-    wait_for(lambda: service.look(job_id) == "LOST")
+    wait_for(lambda: service.look(job_id).state == "LOST")
     entry = dispatch.look(ask(source, tmp_path / "out"))
     assert entry is not None
     assert entry.status == "FAILED"

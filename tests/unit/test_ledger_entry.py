@@ -203,7 +203,7 @@ def test_a_completed_day_says_what_its_receipt_says_and_holds_no_lease(before, r
 def test_a_failed_day_says_why_and_holds_no_lease(before):
     after = fail(before, error="denied", now=LATER)
     expected = {"status": "FAILED", "error": "denied", "lease_until": None, "updated_at": write_moment(LATER)}
-    assert changed(before, after) == expected
+    assert changed(before, after) == expected | {"retryable": True}
     assert not after.is_complete
     assert not after.holds_lease(LATER)
 

@@ -66,11 +66,6 @@ def hand_over_receipts(receipts: Sequence[Receipt], *, as_json: bool, receipt_fi
         print_json(whole)
 
 
-def tell_state(status: str) -> str:
-    """A status of the ledger or of a receipt, as a table shows it."""
-    return {"COMPLETED_WITH_REJECTS": "completed, rejects"}.get(status, status.lower())
-
-
 def show_settings(settings: Settings) -> None:
     """Print each setting, its value with secrets masked, and where it came from."""
     table = Table("setting", "value", "from", box=None)

@@ -1,18 +1,19 @@
 """`makoto-batch backfill`: a range of days, each run if it changed or never was; it stops and goes on where it was."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 from daily_batch.assembly import make_dispatch, with_all_tenants
-from daily_batch.commands.answers import guarded, print_json, print_rows, tell_state
+from daily_batch.commands.answers import guarded, print_json, print_rows
 from daily_batch.commands.run import wait_for_receipt
 from daily_batch.console import News, show_progress
-from daily_batch.days import parse_day
+from daily_batch.days import days_between, parse_day
 from daily_batch.dispatch import Dispatch
-from daily_batch.errors import BatchError, Misuse, advise
+from daily_batch.errors import BatchError, advise
+from daily_batch.night.states import tell_state
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Runner
 from daily_batch.settings import load_settings
@@ -61,17 +62,6 @@ def backfill_command(flags: Mapping[str, object], options: BackfillOptions, *, s
         return max((int(str(row["status"])) for row in rows), default=0)
 
     return guarded(backfill, debug=options.debug)
-
-
-def days_between(first: date, last: date) -> Iterator[date]:
-    """Each day from the first to the last.
-
-    Raises:
-        Misuse: the first lies behind the last.
-    """
-    if first > last:
-        raise Misuse(f"the range ends before it begins: {first} to {last}", next_step="give --from before --to")
-    return (first + timedelta(days=number) for number in range((last - first).days + 1))
 
 
 def _run_all(requests: list[Request], dispatch: Dispatch, options: BackfillOptions) -> list[dict[str, object]]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-from daily_batch.assembly import decide_runner, find_resources, open_ledger
+from daily_batch.assembly import decide_runner, find_resources
 from daily_batch.commands.answers import guarded, print_json
 from daily_batch.console import show_progress
 from daily_batch.errors import concerning
 from daily_batch.ledger import Entry, Ledger
+from daily_batch.ledger.opening import open_ledger
 from daily_batch.manifest import DiscoveryComparison, Manifest
 from daily_batch.request import Request, build_requests
 from daily_batch.routing import Decision

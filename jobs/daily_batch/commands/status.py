@@ -3,14 +3,14 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, timedelta
 
-from daily_batch.assembly import open_ledger, with_all_tenants
-from daily_batch.commands.answers import guarded, print_json, print_rows, tell_state
-from daily_batch.commands.backfill import days_between
-from daily_batch.days import business_day, parse_day
+from daily_batch.assembly import with_all_tenants
+from daily_batch.commands.answers import guarded, print_json, print_rows
+from daily_batch.days import business_day, days_between, parse_day
 from daily_batch.ledger import Entry, Ledger
+from daily_batch.ledger.opening import open_ledger
+from daily_batch.night.states import SOUND, describe, due_time, judge
 from daily_batch.request import Request, build_requests
 from daily_batch.settings import Settings, load_settings
 from daily_batch.survey import fingerprint_day
@@ -28,9 +28,6 @@ COLUMNS = {
     "note": "note",
 }
 USUAL_DAYS = 7
-
-# Nothing for a person to do.
-SOUND = ("completed", "completed, rejects", "running", "submitted", "not due")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,21 +64,6 @@ def status_command(flags: Mapping[str, object], options: StatusOptions) -> int:
     return guarded(status, debug=options.debug)
 
 
-def judge(entry: Entry | None, *, now: datetime, due: datetime) -> str:
-    """The state of a tenant-day in a word: `missing` and `not due` are days that the ledger does not know."""
-    if entry is None:
-        return "missing" if now >= due else "not due"
-    if entry.is_at_work and not entry.holds_lease(now):
-        return "dead"
-    return tell_state(entry.status)
-
-
-def due_time(day: date, settings: Settings) -> datetime:
-    """When a day should be done: `due` on the next day's clock."""
-    hour, minute = map(int, settings.due.split(":"))
-    return datetime.combine(day + timedelta(days=1), time(hour, minute), tzinfo=ZoneInfo(settings.timezone))
-
-
 def _range(options: StatusOptions, settings: Settings, now: datetime) -> list[date]:
     yesterday = business_day(now, offset=-1, zone=settings.timezone)
     last = parse_day(options.last) if options.last else max(yesterday, parse_day(options.first or str(yesterday)))
@@ -103,18 +85,8 @@ def _tell_tenant(
 
 
 def _as_row(tenant: str, day: date, entry: Entry | None, state: str, *, late: bool) -> dict[str, object]:
-    notes = {
-        "missing": "never run",
-        "dead": f"the lease of {entry.owner} ended at {entry.lease_until}" if entry else "",
-        "changed": "its objects are not those of the last run",
-        "failed": str(entry.error) if entry else "",
-        "running": f"{entry.owner} until {entry.lease_until}" if entry else "",
-        "submitted": f"job {entry.job_id}" if entry else "",
-    }
     late = late and not (entry and entry.is_complete)
-    note = notes.get(state, "")
-    if state.startswith("completed") and entry and entry.unreadable:
-        note = f"{entry.unreadable:,} objects could not be read"
+    note = describe(entry, state)
     note = f"late; {note}" if late else note
     return {
         "tenant": tenant,

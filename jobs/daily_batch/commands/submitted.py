@@ -3,14 +3,17 @@
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from daily_batch.assembly import open_ledger
+import msgspec
+
 from daily_batch.batch import run_day
 from daily_batch.commands.answers import console, guarded
 from daily_batch.commands.receipts import render
 from daily_batch.console import show_progress
 from daily_batch.errors import Misuse
+from daily_batch.ledger.opening import open_ledger
 from daily_batch.publish.day import DayPublisher
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Runner
@@ -20,8 +23,17 @@ from daily_batch.survey import open_storage
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeaseOptions:
+    """What the submitter holds, and its settings that no flag of the job carries, as a JSON object by name."""
+
+    run_id: str
+    token: int
+    settings: str | None = None
+
+
 def submitted_command(
-    flags: Mapping[str, object], *, run_id: str, token: int, spark: Callable[[], Runner], debug: bool = False
+    flags: Mapping[str, object], lease: LeaseOptions, *, spark: Callable[[], Runner], debug: bool = False
 ) -> int:
     """Run one tenant-day under a token of the ledger and return the exit status.
 
@@ -30,9 +42,10 @@ def submitted_command(
     """
 
     def run() -> int:
-        if not RUN_ID.fullmatch(run_id):
+        if not RUN_ID.fullmatch(lease.run_id):
             raise Misuse("the run id is not allowed", next_step="give up to 64 letters, digits and -")
-        settings = load_settings(flags=flags, environ=os.environ)
+        given = {name: value for name, value in flags.items() if value is not None}
+        settings = load_settings(flags=_read_settings(lease.settings) | given, environ=os.environ)
         now, runner = datetime.now(UTC), spark()
         requests = build_requests(settings, now)
         if len(requests) != 1:
@@ -43,16 +56,28 @@ def submitted_command(
                 request,
                 settings,
                 lambda manifest: runner,
-                run_id=run_id,
+                run_id=lease.run_id,
                 now=now,
                 progress=open_progress(f"tenant={request.tenant} day={request.day}"),
-                publisher=fence(request, settings, token),
+                publisher=fence(request, settings, lease.token),
                 metadata=open_ledger(settings, request.output).store if settings.discovery == "metadata" else None,
             )
         console().print(render(receipt))
         return 0
 
     return guarded(run, debug=debug)
+
+
+def _read_settings(text: str | None) -> dict[str, object]:
+    """The submitter's settings by name.
+
+    Raises:
+        Misuse: the text is no JSON object. Names and values are checked as every setting's are.
+    """
+    try:
+        return msgspec.json.decode(text or "{}", type=dict[str, object])
+    except msgspec.MsgspecError as error:
+        raise Misuse("--settings is no JSON object", next_step="give it as the submitter does") from error
 
 
 def fence(request: Request, settings: Settings, token: int) -> DayPublisher:

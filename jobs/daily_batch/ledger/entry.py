@@ -46,7 +46,8 @@ class Entry:
     The platform's own fields come first. `message_count`, `output_path` and `processed_at` are of the last completed
     run, and so are `rejected`, `unreadable`, `fingerprint` and `receipt`: a day that fails later still says what its
     tables hold. `attempts` counts since the last completion. `job_token` is what a submission gives its service to know
-    a repeated request by; without `job_id` the answer to it is not known. `taken_over` stays until a run has completed:
+    a repeated request by; without `job_id` the answer to it is not known. `executors` and `disk_gb` are the job's size.
+    `retryable` says of a failed day whether another attempt may succeed. `taken_over` stays until a run has completed:
     only then do the tables keep out a run that was never heard of again.
     """
 
@@ -66,12 +67,15 @@ class Entry:
     handed_over: str | None = None
     job_token: str | None = None
     job_id: str | None = None
+    executors: int | None = None
+    disk_gb: int | None = None
     rejected: int | None = None
     unreadable: int | None = None
     fingerprint: str | None = None
     receipt: str | None = None
     seconds: int | None = None
     error: str | None = None
+    retryable: bool | None = None
     started_at: str | None = None
     updated_at: str | None = None
 
@@ -166,7 +170,10 @@ def take(
         handed_over=None if known.is_complete else known.handed_over,
         job_token=None,
         job_id=None,
+        executors=None,
+        disk_gb=None,
         error=None,
+        retryable=None,
         started_at=write_moment(now),
         updated_at=write_moment(now),
     )
@@ -179,7 +186,15 @@ def renew(entry: Entry, *, now: datetime, lease: timedelta) -> Entry:
 
 
 def hand_over(
-    entry: Entry, *, reason: str, job_token: str, job_id: str | None, now: datetime, lease: timedelta
+    entry: Entry,
+    *,
+    reason: str,
+    job_token: str,
+    job_id: str | None,
+    now: datetime,
+    lease: timedelta,
+    executors: int | None = None,
+    disk_gb: int | None = None,
 ) -> Entry:
     """The entry of a day that Spark takes over: first without `job_id`, then with the service's answer."""
     return replace(
@@ -189,6 +204,8 @@ def hand_over(
         handed_over=reason,
         job_token=job_token,
         job_id=job_id,
+        executors=executors,
+        disk_gb=disk_gb,
         lease_until=write_moment(now + lease),
         updated_at=write_moment(now),
     )
@@ -213,13 +230,16 @@ def complete(entry: Entry, *, receipt: Receipt, receipt_key: str, output_path: s
         receipt=receipt_key,
         seconds=round(receipt.seconds.get("total", 0)),
         error=None,
+        retryable=None,
         updated_at=write_moment(now),
     )
 
 
-def fail(entry: Entry, *, error: str, now: datetime) -> Entry:
+def fail(entry: Entry, *, error: str, now: datetime, retryable: bool = True) -> Entry:
     """The entry of a day whose run has ended without publishing."""
-    return replace(entry, status="FAILED", lease_until=None, error=error, updated_at=write_moment(now))
+    return replace(
+        entry, status="FAILED", lease_until=None, error=error, retryable=retryable, updated_at=write_moment(now)
+    )
 
 
 def held(entry: Entry) -> LeaseHeld:

@@ -85,7 +85,15 @@ class Ledger:
         return raised
 
     def hand_over(
-        self, lease: Lease, *, reason: str, job_token: str, job_id: str | None = None, lasting: timedelta | None = None
+        self,
+        lease: Lease,
+        *,
+        reason: str,
+        job_token: str,
+        job_id: str | None = None,
+        executors: int | None = None,
+        disk_gb: int | None = None,
+        lasting: timedelta | None = None,
     ) -> None:
         """Say that Spark takes the day over: before the submission, and again with the service's answer."""
         self._change_at_work(
@@ -95,6 +103,8 @@ class Ledger:
                 reason=reason,
                 job_token=job_token,
                 job_id=job_id,
+                executors=executors,
+                disk_gb=disk_gb,
                 now=self.clock(),
                 lease=self.lease if lasting is None else lasting,
             ),
@@ -114,11 +124,13 @@ class Ledger:
 
         self._change_own(lease, finish)
 
-    def fail(self, lease: Lease, error: str) -> None:
+    def fail(self, lease: Lease, error: str, *, retryable: bool = True) -> None:
         """Say that the run has ended and published nothing, and give the lease back; a completed day stays that."""
 
         def end(entry: Entry) -> Entry:
-            return transitions.fail(entry, error=error, now=self.clock()) if entry.is_at_work else entry
+            if not entry.is_at_work:
+                return entry
+            return transitions.fail(entry, error=error, retryable=retryable, now=self.clock())
 
         self._change_own(lease, end)
 

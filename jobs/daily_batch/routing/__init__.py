@@ -2,7 +2,13 @@
 
 from daily_batch.routing.constants import Predictions, Prices, load_predictions, load_prices
 from daily_batch.routing.decide import Decision, Thresholds, decide
-from daily_batch.routing.predictions import FunctionLimits, Prediction, Volume
+from daily_batch.routing.predictions import (
+    FunctionLimits,
+    Prediction,
+    Volume,
+    predict_disk_gb,
+    predict_executors,
+)
 
 __all__ = [
     "Decision",
@@ -15,4 +21,6 @@ __all__ = [
     "decide",
     "load_predictions",
     "load_prices",
+    "predict_disk_gb",
+    "predict_executors",
 ]

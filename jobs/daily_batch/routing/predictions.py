@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from math import ceil
 
 from daily_batch.plan import Layout
-from daily_batch.routing.constants import Emr, Predictions, Prices
+from daily_batch.routing.constants import Predictions, Prices
 
 HOUR = 3_600
 LISTED = 1_000  # keys in one answer to LIST
+# The disk of a worker of EMR Serverless , and how much more than the local runner lays down a shuffle may take.
+LEAST_DISK_GB, MOST_DISK_GB = 20, 200
+SHUFFLE_ROOM = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +71,8 @@ def predict_local(volume: Volume, *, limits: FunctionLimits, predictions: Predic
 def predict_spark(volume: Volume, *, predictions: Predictions, prices: Prices) -> Prediction:
     """The day as a job of its own on EMR Serverless."""
     emr = predictions.emr
-    # The kernel is the same, so is what an object's GET costs it.
-    work = volume.objects * predictions.local.object_core_seconds
-    work += _usual_messages(volume, predictions) * predictions.spark.message_core_seconds
-    executors = _choose_executors(work, emr)
+    work = _spark_work(volume, predictions)
+    executors = min(predict_executors(volume, predictions), emr.max_executors)
     seconds = emr.start_seconds + predictions.spark.start_seconds + work / (executors * emr.executor_vcpu)
     vcpu = emr.driver_vcpu + executors * emr.executor_vcpu
     gb = emr.driver_gb + executors * emr.executor_gb
@@ -81,16 +82,29 @@ def predict_spark(volume: Volume, *, predictions: Predictions, prices: Prices) -
     return Prediction(seconds=seconds, memory_bytes=gb * 2**30, cost_usd=cost)
 
 
+def predict_executors(volume: Volume, predictions: Predictions) -> int:
+    """Executors that a day keeps busy, one for each `executor_seconds` of all its cores, whatever any quota allows."""
+    emr = predictions.emr
+    return max(ceil(_spark_work(volume, predictions) / (emr.executor_vcpu * emr.executor_seconds)), 1)
+
+
+def predict_disk_gb(volume: Volume, predictions: Predictions, *, executors: int) -> int:
+    """Disk of each executor for its part of the shuffle, with room to spare, in GB that EMR Serverless takes."""
+    needed = ceil(SHUFFLE_ROOM * predict_temp_bytes(volume, predictions) / executors / 1e9)
+    return min(max(needed, LEAST_DISK_GB), MOST_DISK_GB)
+
+
+def _spark_work(volume: Volume, predictions: Predictions) -> float:
+    """Seconds of one core. The kernel is the same as in this process, so is what an object's GET costs it."""
+    work = volume.objects * predictions.local.object_core_seconds
+    return work + _usual_messages(volume, predictions) * predictions.spark.message_core_seconds
+
+
 def _usual_messages(volume: Volume, predictions: Predictions) -> float:
     """The day in messages of the usual size, for what is spent on text and not on objects."""
     stored = predictions.stored
     usual = stored.object_message_bytes if volume.layout == "messages" else stored.export_message_bytes
     return volume.bytes / usual
-
-
-def _choose_executors(work: float, emr: Emr) -> int:
-    """One executor for each `executor_seconds` that all its cores are at work, within the quota."""
-    return min(max(ceil(work / (emr.executor_vcpu * emr.executor_seconds)), 1), emr.max_executors)
 
 
 def _price_requests(volume: Volume, predictions: Predictions, prices: Prices) -> float:

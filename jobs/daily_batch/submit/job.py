@@ -1,6 +1,8 @@
 """A Spark job for one tenant-day, and what every service that runs such jobs gives."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, Protocol
 
@@ -9,29 +11,56 @@ from daily_batch.request import Request
 # WAITING and RUNNING go on; LOST is a job that its service does not know, or whose process is gone without a word.
 JobState = Literal["WAITING", "RUNNING", "SUCCEEDED", "FAILED", "LOST"]
 ENDED = ("SUCCEEDED", "FAILED", "LOST")
+# Exit statuses of a job (README) after which another attempt cannot help: misuse, terminal, lease lost.
+FOR_GOOD = (2, 3, 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobReport:
+    """How far a job is. `detail` says why, without message content; `retryable`: another job may succeed."""
+
+    state: JobState
+    detail: str = ""
+    retryable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSize:
+    """Workers beside the driver, and the disk of each in GB."""
+
+    executors: int = 1
+    disk_gb: int = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class SparkJob:
-    """What Spark is asked to do: one tenant-day, under the lease's token."""
+    """What Spark is asked to do: one tenant-day, under the lease's token.
+
+    `settings` are those of the submitter that the job cannot know: by name, as `Settings.for_job` gives them.
+    """
 
     request: Request
     run_id: str
     token: int
+    size: JobSize = field(default_factory=JobSize)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def job_token(self) -> str:
-        """By what a service knows a repeated request: 64 hexadecimal digits of what is asked for, and the attempt."""
-        return sha256("\n".join(self.arguments()).encode()).hexdigest()
+        """By what a service knows a repeated request: 64 hexadecimal digits of tenant, day and attempt."""
+        attempt = (self.request.tenant, self.request.day.isoformat(), self.run_id, str(self.token))
+        return sha256("\n".join(attempt).encode()).hexdigest()
 
     def arguments(self) -> list[str]:
         """The arguments of jobs/daily_messages.py."""
         request = self.request
+        settings = json.dumps(self.settings, sort_keys=True, separators=(",", ":"))
         return [
             *("--tenant", request.tenant, "--date", request.day.isoformat()),
             *("--input", str(request.input), "--output", str(request.output)),
             *("--layout", request.layout, "--format", request.table_format),
             *("--run-id", self.run_id, "--token", str(self.token)),
+            *(("--settings", settings) if self.settings else ()),
         ]
 
 
@@ -50,8 +79,15 @@ class Submitter(Protocol):
             Terminal: it refuses the job.
         """
 
-    def look(self, job_id: str) -> JobState:
+    def look(self, job_id: str) -> JobReport:
         """How far the job is.
+
+        Raises:
+            Retryable: the service is down or throttles.
+        """
+
+    def cancel(self, job_id: str) -> None:
+        """Ask that the job ends; one that has ended stays as it is.
 
         Raises:
             Retryable: the service is down or throttles.

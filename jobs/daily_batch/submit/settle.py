@@ -1,19 +1,31 @@
 """How a submitted day ended, from the truth: its receipt, which is written last, and what the job's service says."""
 
+from datetime import timedelta
+
 import msgspec
 from obstore.store import ObjectStore
 
 from daily_batch.ledger import Entry, Ledger
+from daily_batch.ledger.entry import read_moment
 from daily_batch.receipt import Receipt, receipt_key
-from daily_batch.submit.job import ENDED, Submitter
+from daily_batch.submit.job import ENDED, JobReport, Submitter
 
 
-def settle(entry: Entry, *, ledger: Ledger, submitter: Submitter, output: ObjectStore, output_path: str) -> Entry:
+def settle(
+    entry: Entry,
+    *,
+    ledger: Ledger,
+    submitter: Submitter,
+    output: ObjectStore,
+    output_path: str,
+    patience: timedelta = timedelta.max,
+) -> Entry:
     """End a submitted day whose job has ended; any other entry is returned as it is.
 
     Args:
         output: the store of the output root.
         output_path: where the tenant's tables are, for the ledger.
+        patience: how long a job may wait for workers before it is cancelled, to be asked for again.
 
     Raises:
         Retryable: the service, the store or the ledger does not answer.
@@ -21,15 +33,16 @@ def settle(entry: Entry, *, ledger: Ledger, submitter: Submitter, output: Object
     """
     if entry.status != "SUBMITTED" or entry.job_id is None:
         return entry
-    state = submitter.look(entry.job_id)
-    if state not in ENDED:
-        return entry
-    key = receipt_key(entry.tenant, entry.day, str(entry.run_id))
-    receipt = read_receipt(output, key)
-    if receipt is None:
-        ledger.fail(entry.lease, f"job {entry.job_id} of {submitter.name} ended as {state} and left no receipt")
+    report = submitter.look(entry.job_id)
+    if report.state in ENDED:
+        _end(entry, report, ledger=ledger, submitter=submitter, output=output, output_path=output_path)
+    elif report.state == "WAITING" and _waited(entry, ledger) > patience:
+        submitter.cancel(entry.job_id)
+        minutes = round(patience.total_seconds() / 60)
+        why = f"job {entry.job_id} was cancelled, for it had waited {minutes} minutes for workers"
+        ledger.note(entry.lease, error=f"{why}. {report.detail}".rstrip())
     else:
-        ledger.complete(entry.lease, receipt, receipt_key=key, output_path=output_path)
+        return entry
     return ledger.find(entry.tenant, entry.day) or entry
 
 
@@ -40,3 +53,23 @@ def read_receipt(output: ObjectStore, key: str) -> Receipt | None:
     except FileNotFoundError:
         return None
     return msgspec.json.decode(bytes(stored), type=Receipt)
+
+
+def _end(
+    entry: Entry, report: JobReport, *, ledger: Ledger, submitter: Submitter, output: ObjectStore, output_path: str
+) -> None:
+    key = receipt_key(entry.tenant, entry.day, str(entry.run_id))
+    receipt = read_receipt(output, key)
+    if receipt is not None:
+        ledger.complete(entry.lease, receipt, receipt_key=key, output_path=output_path)
+    elif entry.error:  # it was cancelled here, and its entry says why
+        ledger.fail(entry.lease, entry.error, retryable=True)
+    else:
+        what = f"job {entry.job_id} of {submitter.name} ended as {report.state} and left no receipt"
+        told = f"{what}. {report.detail}" if report.detail else what
+        ledger.fail(entry.lease, told, retryable=report.retryable)
+
+
+def _waited(entry: Entry, ledger: Ledger) -> timedelta:
+    """Since its job was accepted."""
+    return ledger.clock() - read_moment(str(entry.updated_at))

@@ -6,6 +6,7 @@ there has the same job.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daily_batch.errors import Misuse, Retryable
-from daily_batch.submit.job import JobState, SparkJob
+from daily_batch.submit.job import FOR_GOOD, JobReport, SparkJob
 
 START_SECONDS = 60
 # Notes the process's id before it becomes the job, so that the id stays its own, and its exit status behind it.
@@ -53,18 +54,26 @@ class SparkSubmit:
             raise Retryable(f"spark-submit cannot be started ({error.strerror})", next_step="try again") from error
         return job.job_token
 
-    def look(self, job_id: str) -> JobState:
+    def look(self, job_id: str) -> JobReport:
         """See `Submitter.look`."""
         place = self.folder / job_id
         if (place / "status").exists():
-            return "SUCCEEDED" if (place / "status").read_text().strip() == "0" else "FAILED"
+            status = int((place / "status").read_text())
+            return JobReport(state="FAILED" if status else "SUCCEEDED", retryable=status not in FOR_GOOD)
         if not place.is_dir():
-            return "LOST"
+            return JobReport(state="LOST")
         process = self.process(job_id)
         if process is None:
             # Its submitter may have died between the folder and the process.
-            return "WAITING" if time.time() - place.stat().st_mtime < START_SECONDS else "LOST"
-        return "RUNNING" if _is_alive(process) else "LOST"
+            return JobReport(state="WAITING" if time.time() - place.stat().st_mtime < START_SECONDS else "LOST")
+        return JobReport(state="RUNNING" if _is_alive(process) else "LOST")
+
+    def cancel(self, job_id: str) -> None:
+        """See `Submitter.cancel`."""
+        process = self.process(job_id)
+        if process is not None and self.look(job_id).state == "RUNNING":
+            with suppress(ProcessLookupError):
+                os.killpg(process, signal.SIGTERM)
 
     def process(self, job_id: str) -> int | None:
         """The id of the job's process group; None while it has none yet."""

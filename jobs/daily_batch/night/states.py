@@ -1,0 +1,47 @@
+"""The state of a tenant-day in a word, as people are told it."""
+
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from daily_batch.ledger import Entry
+from daily_batch.settings import Settings
+
+# Nothing for a person to do.
+SOUND = ("completed", "completed, rejects", "running", "submitted", "not due")
+# It will not change by itself.
+ENDED = ("completed", "completed, rejects", "failed")
+
+
+def judge(entry: Entry | None, *, now: datetime, due: datetime) -> str:
+    """The state of a tenant-day in a word: `missing` and `not due` are days that the ledger does not know."""
+    if entry is None:
+        return "missing" if now >= due else "not due"
+    if entry.is_at_work and not entry.holds_lease(now):
+        return "dead"
+    return tell_state(entry.status)
+
+
+def tell_state(status: str) -> str:
+    """A status of the ledger or of a receipt, as people read it."""
+    return {"COMPLETED_WITH_REJECTS": "completed, rejects"}.get(status, status.lower())
+
+
+def describe(entry: Entry | None, state: str) -> str:
+    """What a person should know of a tenant-day beside its state; nothing if there is nothing."""
+    if entry is None:
+        return "never run" if state == "missing" else ""
+    if state.startswith("completed"):
+        return f"{entry.unreadable:,} objects could not be read" if entry.unreadable else ""
+    return {
+        "dead": f"the lease of {entry.owner} ended at {entry.lease_until}",
+        "changed": "its objects are not those of the last run",
+        "failed": str(entry.error),
+        "running": f"{entry.owner} until {entry.lease_until}",
+        "submitted": f"job {entry.job_id}",
+    }.get(state, "")
+
+
+def due_time(day: date, settings: Settings) -> datetime:
+    """When a day should be done: `due` on the next day's clock."""
+    hour, minute = map(int, settings.due.split(":"))
+    return datetime.combine(day + timedelta(days=1), time(hour, minute), tzinfo=ZoneInfo(settings.timezone))
