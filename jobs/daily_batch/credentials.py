@@ -1,0 +1,56 @@
+"""Credentials for S3 by boto3's own chain, which knows every runtime of AWS, profiles and single sign-on.
+
+obstore and delta-rs know fewer by themselves; delta-rs takes no provider, so it is given what is good for some minutes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+# boto3 renews what lasts for less than 10 minutes more.
+ASKED_AGAIN_AFTER = timedelta(minutes=5)
+# What says that nobody needs to be asked.
+_GIVEN = ("aws_access_key_id", "aws_skip_signature")
+
+
+@dataclass(frozen=True)
+class S3Credentials:
+    """boto3's credentials, which renew themselves; threads may share them."""
+
+    source: Any = field(repr=False)
+
+    def provide(self) -> dict[str, Any]:
+        """What they are now, as obstore's credential providers give it."""
+        now = self.source.get_frozen_credentials()
+        return {
+            "access_key_id": now.access_key,
+            "secret_access_key": now.secret_key,
+            "token": now.token,
+            "expires_at": datetime.now(UTC) + ASKED_AGAIN_AFTER,
+        }
+
+    def as_options(self) -> dict[str, str]:
+        """What they are now, as delta-rs' storage options."""
+        now = self.source.get_frozen_credentials()
+        given = {"aws_access_key_id": now.access_key, "aws_secret_access_key": now.secret_key}
+        return given | ({"aws_session_token": now.token} if now.token else {})
+
+
+def find_s3_credentials(options: Mapping[str, str]) -> S3Credentials | None:
+    """boto3's credentials; None where the options or the environment hold some, or boto3 is absent or finds none."""
+    if any(name in options for name in _GIVEN):
+        return None
+    return _ask_boto3()
+
+
+@cache
+def _ask_boto3() -> S3Credentials | None:
+    try:
+        import boto3  # type: ignore[import-untyped]
+    except ImportError:
+        return None
+    source = boto3.Session().get_credentials()
+    # Those of the environment are read by obstore and delta-rs too, and need no one to renew them.
+    return None if source is None or source.method == "env" else S3Credentials(source)

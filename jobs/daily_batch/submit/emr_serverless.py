@@ -1,0 +1,197 @@
+"""Spark jobs on Amazon EMR Serverless."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
+from botocore import exceptions as boto  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
+
+from daily_batch.errors import Misuse, Retryable, Terminal
+from daily_batch.paths import parse_url
+from daily_batch.settings import Settings
+from daily_batch.submit.emr_request import PRODUCT, QUOTA, Place, fit, make_request
+from daily_batch.submit.job import FOR_GOOD, JobReport, JobState, SparkJob
+from daily_batch.submit.session_policy import read_account, session_policy
+
+# StartJobRun is taken once a second, with bursts of 25: the client itself slows down when it is throttled.
+CLIENT = Config(connect_timeout=2, read_timeout=10, retries={"mode": "adaptive", "total_max_attempts": 8})
+STATES: dict[str, JobState] = {
+    **dict.fromkeys(("SUBMITTED", "PENDING", "SCHEDULED", "QUEUED"), "WAITING"),
+    **dict.fromkeys(("RUNNING", "CANCELLING"), "RUNNING"),
+    "SUCCESS": "SUCCEEDED",
+    **dict.fromkeys(("FAILED", "CANCELLED"), "FAILED"),
+}
+_UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError)
+_BUSY = ("ThrottlingException", "TooManyRequestsException", "ConflictException", "InternalServerException")
+_FULL = f"wait, or raise the account's quota of concurrent vCPUs ({QUOTA}) or the application's maximum capacity"
+_STEPS = {
+    "ResourceNotFoundException": "check MAKOTO_EMR_APPLICATION_ID and the region",
+    "ValidationException": "check the deployment's EMR settings (docs/deploy-aws.md)",
+}
+_DENIED = "allow this identity what docs/deploy-aws.md lists of emr-serverless, and iam:PassRole on the job's role"
+# What a job's own end says, that may be repeated: the details themselves may quote what was being read.
+_CAPACITY = re.compile(r"MaxCapacityExceeded|ServiceQuotaExceeded|vCPU|[Cc]apacity|could not be allocated")
+_EXIT = re.compile(r"[Ee]xit ?[Cc]ode:? ?(\d{1,3})\b")
+_TIMEOUT = re.compile(r"[Tt]ime[d ]*out")
+_ERROR = re.compile(r"\b[A-Z]\w{2,60}(?:Exception|Error)\b")
+KILLED = 137
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobTags:
+    """Whose job a job run is."""
+
+    tenant: str
+    date: str
+    run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmrServerless:
+    """Submits to one application. `vcpus` is what the account's quota leaves for a job."""
+
+    place: Place
+    vcpus: int
+    export_template: str
+    rooms_table: str = ""
+    client: Any = field(repr=False)
+    name: str = "emr-serverless"
+
+    def submit(self, job: SparkJob) -> str:
+        """See `Submitter.submit`."""
+        account = read_account(self.place.role_arn, self.place.region)
+        policy = session_policy(
+            job.request,
+            account,
+            export_template=self.export_template,
+            package=self.place.package,
+            log_group=self.place.log_group,
+            kms_key_arn=self.place.kms_key_arn,
+            rooms_table=self.rooms_table,
+        )
+        with self._explained():
+            application = self.client.get_application(applicationId=self.place.application_id)["application"]
+            size = fit(job.size, vcpus=self.vcpus, capacity=application.get("maximumCapacity", {}))
+            answer = self.client.start_job_run(**make_request(job, self.place, size=size, policy=policy))
+        return str(answer["jobRunId"])
+
+    def look(self, job_id: str) -> JobReport:
+        """See `Submitter.look`."""
+        try:
+            run = self._get(job_id)
+        except boto.ClientError as error:
+            if _code(error) == "ResourceNotFoundException":
+                return JobReport(state="LOST", detail="EMR Serverless knows no such job run")
+            raise self._explain(error) from error
+        return read_report(run)
+
+    def cancel(self, job_id: str) -> None:
+        """See `Submitter.cancel`."""
+        with self._explained():
+            try:
+                self.client.cancel_job_run(applicationId=self.place.application_id, jobRunId=job_id)
+            except self.client.exceptions.ValidationException:
+                return  # it has ended
+
+    def identify(self, job_id: str) -> JobTags | None:
+        """Whose job a job run is; None for one that is not ours."""
+        with self._explained():
+            tags = self._get(job_id).get("tags", {})
+        if tags.get("product") != PRODUCT:
+            return None
+        return JobTags(tenant=tags["tenant"], date=tags["date"], run_id=tags["run_id"])
+
+    def _get(self, job_id: str) -> dict[str, Any]:
+        try:
+            run: dict[str, Any] = self.client.get_job_run(applicationId=self.place.application_id, jobRunId=job_id)
+        except boto.BotoCoreError as error:
+            raise self._explain(error) from error
+        return run["jobRun"]  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (boto.BotoCoreError, boto.ClientError) as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: Exception) -> Retryable | Terminal:
+        """What the error means; its own text may name accounts and keys, so its kind must do."""
+        code = _code(error)
+        if code == "ServiceQuotaExceededException":
+            return Retryable(f"EMR Serverless has no capacity left ({code})", next_step=_FULL)
+        if isinstance(error, _UNREACHABLE) or code in _BUSY or _http_status(error) >= 500:
+            return Retryable(f"EMR Serverless does not answer ({code})", next_step="run the day again")
+        return Terminal(f"EMR Serverless refuses ({code})", next_step=_STEPS.get(code, _DENIED))
+
+
+def open_emr_serverless(settings: Settings) -> EmrServerless:
+    """The application that the settings name.
+
+    Raises:
+        Misuse: one of them is missing.
+    """
+    wanted = ("emr_application_id", "emr_job_role_arn", "emr_package")
+    missing = [f"MAKOTO_{name.upper()}" for name in wanted if not getattr(settings, name)]
+    region = settings.storage_options.get("aws_region") or boto3.Session().region_name
+    if not region:
+        missing.append("AWS_DEFAULT_REGION")
+    if missing:
+        raise Misuse("spark is emr-serverless, and its settings are incomplete", next_step=f"set {', '.join(missing)}")
+    return EmrServerless(
+        place=Place(
+            application_id=settings.emr_application_id,
+            role_arn=settings.emr_job_role_arn,
+            package=parse_url(settings.emr_package),
+            region=region,
+            log_group=settings.emr_log_group,
+            kms_key_arn=settings.kms_key_arn,
+            timeout_minutes=settings.job_timeout_minutes,
+        ),
+        vcpus=settings.emr_vcpus,
+        export_template=settings.export_template,
+        rooms_table=settings.dynamodb_table if settings.discovery == "metadata" else "",
+        client=boto3.Session(region_name=region).client("emr-serverless", config=CLIENT),
+    )
+
+
+def read_report(run: dict[str, Any]) -> JobReport:
+    """A job run as GetJobRun tells it, without any of its words that may quote content."""
+    state = STATES.get(run["state"], "RUNNING")
+    details = str(run.get("stateDetails", ""))
+    if state == "WAITING":
+        return JobReport(state=state, detail=f"Next step: {_FULL}." if _CAPACITY.search(details) else "")
+    if state != "FAILED":
+        return JobReport(state=state)
+    if run["state"] == "CANCELLED":
+        why = "by its time limit, job_timeout_minutes" if _TIMEOUT.search(details) else "by someone"
+        return JobReport(state=state, detail=f"It was cancelled {why}.", retryable=False)
+    return _explain_end(details)
+
+
+def _explain_end(details: str) -> JobReport:
+    exit_code = _EXIT.search(details)
+    status = int(exit_code[1]) if exit_code else None
+    if status is None and _CAPACITY.search(details):
+        return JobReport(state="FAILED", detail=f"There was no capacity. Next step: {_FULL}.")
+    told = [f"Exit status {status}"] if exit_code else []
+    told += list(dict.fromkeys(_ERROR.findall(details)))[:3]
+    if status == KILLED:
+        told.append("killed, as it is for want of memory")
+    detail = f"{', '.join(told)}. " if told else ""
+    step = "look at the job's log, then run the day again"
+    return JobReport(state="FAILED", detail=f"{detail}Next step: {step}.", retryable=status not in FOR_GOOD)
+
+
+def _http_status(error: Exception) -> int:
+    answer = error.response if isinstance(error, boto.ClientError) else {}
+    return int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _code(error: Exception) -> str:
+    answer = error.response if isinstance(error, boto.ClientError) else {}
+    return str(answer.get("Error", {}).get("Code", type(error).__name__))
