@@ -1,0 +1,153 @@
+"""Ends what was submitted, from the truth; asks again for what may succeed; tells how the night stands."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from daily_batch.days import business_day
+from daily_batch.dispatch import Dispatch
+from daily_batch.errors import BatchError, LeaseHeld
+from daily_batch.ledger import Entry
+from daily_batch.night.states import ENDED, SOUND, describe, due_time, judge
+from daily_batch.night.tasks import Task, name_tenants
+from daily_batch.paths import is_tenant
+from daily_batch.request import Request, build_requests
+from daily_batch.settings import Settings
+
+# Days before today whose jobs are looked after.
+WATCHED_DAYS = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """A tenant-day of the night that a person should look at, and why."""
+
+    tenant: str
+    state: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a night's day stands: tenants by state, and whom to look at.
+
+    `late` counts tenants, `queued` days that were asked for again; `ended` says that nothing will change by itself.
+    """
+
+    date: str
+    tenants: int
+    states: dict[str, int]
+    attention: tuple[Attention, ...]
+    late: int
+    queued: int
+    ended: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watcher:
+    """`send` puts tasks on the queue.
+
+    `ended` is told of each day that a settlement has ended, and whether it is tried again; `trouble` of a tenant that
+    could not be looked after.
+    """
+
+    settings: Settings
+    dispatch: Dispatch
+    send: Callable[[Sequence[Task]], None]
+    ended: Callable[[Entry, bool], None]
+    trouble: Callable[[BatchError], None]
+
+    def follow(self, request: Request) -> Entry | None:
+        """Settle one tenant-day, as its job's event asks for; the entry, if that has ended it."""
+        before = self.dispatch.ledger.find(request.tenant, request.day)
+        if before is None or before.status != "SUBMITTED":
+            return None
+        entry = self._settle(request)
+        if entry is None or entry.is_at_work:
+            return None
+        self._ask_again([entry])
+        return entry
+
+    def reconcile(self, requests: Sequence[Request], *, now: datetime) -> Summary:
+        """Settle all that no event told, ask again for what may succeed, and sum the night's day up.
+
+        Args:
+            requests: one for each tenant, of the night's day.
+        """
+        known = [self._tend(request, now) for request in requests]
+        queued = self._ask_again([entry for entries in known for entry in entries.values()])
+        nights = [entries.get(request.day) for request, entries in zip(requests, known, strict=True)]
+        return summarize(requests, nights, now=now, settings=self.settings, queued=queued)
+
+    def _tend(self, request: Request, now: datetime) -> dict[date, Entry]:
+        """What the ledger knows of a tenant's last days, once its jobs that have ended are settled."""
+        today = business_day(now, offset=0, zone=self.settings.timezone)
+        first = min(request.day, today) - timedelta(days=WATCHED_DAYS)
+        try:
+            entries = {entry.day: entry for entry in self.dispatch.ledger.days(request.tenant, first, today)}
+            for entry in entries.values():
+                if entry.status == "SUBMITTED":
+                    entries[entry.day] = self._settle(replace(request, day=entry.day)) or entry
+        except BatchError as error:
+            error.concerns(request.tenant, request.day.isoformat())
+            self.trouble(error)
+            return {}
+        return entries
+
+    def _settle(self, request: Request) -> Entry | None:
+        """The entry of a submitted day, ended if its job has ended."""
+        try:
+            entry = self.dispatch.look(request)
+        except LeaseHeld:  # another run took the day meanwhile
+            return self.dispatch.ledger.find(request.tenant, request.day)
+        if entry is not None and not entry.is_at_work:
+            self.ended(entry, self._may_succeed(entry))
+        return entry
+
+    def _ask_again(self, entries: Sequence[Entry]) -> int:
+        """Put what may succeed on the queue once more, twice at worst: whoever comes second finds it at work."""
+        tasks = [Task(tenant=entry.tenant, date=entry.day.isoformat()) for entry in entries if self._may_succeed(entry)]
+        if tasks:
+            self.send(tasks)
+        return len(tasks)
+
+    def _may_succeed(self, entry: Entry) -> bool:
+        if entry.attempts >= self.settings.max_attempts:
+            return False
+        if entry.status == "FAILED":
+            # Where no job was asked for, the task's own message is delivered again.
+            return bool(entry.job_id and entry.retryable)
+        # A worker died here, and the message may be gone with it.
+        return entry.is_at_work and not entry.job_id and not entry.holds_lease(self.dispatch.ledger.clock())
+
+
+def night_requests(settings: Settings, *, now: datetime, list_tenants: Callable[[], Sequence[str]]) -> list[Request]:
+    """One request for each tenant, of the night's day; names that are none were refused when the night began.
+
+    Raises:
+        Misuse: there is no tenant.
+    """
+    tenants = filter(is_tenant, name_tenants(settings.tenants, list_tenants))
+    return list(build_requests(replace(settings, tenants=tuple(tenants)), now))
+
+
+def summarize(
+    requests: Sequence[Request], entries: Sequence[Entry | None], *, now: datetime, settings: Settings, queued: int = 0
+) -> Summary:
+    """How a night's day stands, from what the ledger knows of each tenant's."""
+    due = due_time(requests[0].day, settings)
+    states = [judge(entry, now=now, due=due) for entry in entries]
+    return Summary(
+        date=requests[0].day.isoformat(),
+        tenants=len(requests),
+        states=dict(Counter(states)),
+        attention=tuple(
+            Attention(tenant=request.tenant, state=state, note=describe(entry, state))
+            for request, entry, state in zip(requests, entries, states, strict=True)
+            if state not in SOUND
+        ),
+        late=sum(now >= due and not (entry and entry.is_complete) for entry in entries),
+        queued=queued,
+        ended=not queued and all(state in ENDED for state in states),
+    )

@@ -1,0 +1,54 @@
+"""A task of the queue: one tenant-day dealt with once, however often its message is delivered."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from daily_batch.assembly import make_dispatch
+from daily_batch.dispatch import Answer, Dispatch
+from daily_batch.errors import LeaseHeld
+from daily_batch.ledger.entry import read_moment
+from daily_batch.night.tasks import Task
+from daily_batch.request import Request, build_requests
+from daily_batch.runners.outcome import Progress
+from daily_batch.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worked:
+    """What became of a task: `elsewhere` is a job at work already, `given up` a day that has failed for good."""
+
+    outcome: Literal["published", "submitted", "unchanged", "elsewhere", "given up"]
+    answer: Answer | None = None
+
+
+def work(task: Task, settings: Settings, *, now: datetime, sent: datetime, progress: Progress) -> Worked:
+    """Run or submit the task's tenant-day; a message that is delivered again never does it twice.
+
+    Args:
+        sent: when the message was put on the queue.
+
+    Raises:
+        BatchError: the message must be delivered again, and in the end be looked at by a person.
+    """
+    own = replace(settings, tenants=(task.tenant,), date=task.date)
+    (request,) = build_requests(own, now)
+    dispatch = make_dispatch(own, request.output)
+    if _failed_for_good(dispatch, request, since=sent):
+        return Worked(outcome="given up")
+    try:
+        answer = dispatch.run(request, progress=progress, if_changed=not task.force)
+    except LeaseHeld:
+        entry = dispatch.ledger.find(request.tenant, request.day)
+        if entry is None or entry.status != "SUBMITTED" or entry.job_id is None:
+            raise  # a run that may die, so its day must be asked for again
+        return Worked(outcome="elsewhere")
+    return Worked(outcome=answer.kind, answer=answer)
+
+
+def _failed_for_good(dispatch: Dispatch, request: Request, *, since: datetime) -> bool:
+    """Whether an earlier delivery of the message has tried, and nothing can change by itself."""
+    entry = dispatch.ledger.find(request.tenant, request.day)
+    if entry is None or entry.status != "FAILED" or entry.retryable is not False:
+        return False
+    return read_moment(str(entry.updated_at)) > since

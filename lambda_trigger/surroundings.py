@@ -1,0 +1,68 @@
+"""What the three functions share: log, metrics, clock, settings, and the queue.
+
+A log line names tenant, day and run, and never holds message content. Metrics have no tenant: each would cost extra.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from botocore import exceptions as boto  # type: ignore[import-untyped]
+
+from daily_batch.errors import Misuse, Retryable
+from daily_batch.night import Task, write_task
+from daily_batch.settings import Settings, load_settings
+
+logger = Logger()
+metrics = Metrics()
+# A day that did not change is no news, and no metric.
+warnings.filterwarnings("ignore", message="No application metrics to publish")
+# What SQS takes at once.
+BATCH = 10
+
+
+def now() -> datetime:
+    """The time, with its zone."""
+    return datetime.now(UTC)
+
+
+def read_settings() -> Settings:
+    """The settings of the function's environment."""
+    return load_settings(flags={}, environ=os.environ)
+
+
+def count(metric: str, times: int = 1) -> None:
+    """Add to one of our metrics."""
+    metrics.add_metric(name=metric, unit=MetricUnit.Count, value=times)
+
+
+def send_tasks(settings: Settings, tasks: Sequence[Task]) -> None:
+    """Put tasks on the queue.
+
+    Raises:
+        Misuse: no queue is set.
+        Retryable: some are not on it; those that are may come twice, which does no harm.
+    """
+    if not settings.queue_url:
+        raise Misuse("no queue is named", next_step="set MAKOTO_QUEUE_URL")
+    client = boto3.client("sqs")
+    for start in range(0, len(tasks), BATCH):
+        entries = [
+            {"Id": str(number), "MessageBody": write_task(task)}
+            for number, task in enumerate(tasks[start : start + BATCH])
+        ]
+        _send(client, settings.queue_url, entries)
+
+
+def _send(client: Any, queue_url: str, entries: list[dict[str, str]]) -> None:
+    try:
+        answer = client.send_message_batch(QueueUrl=queue_url, Entries=entries)
+    except (boto.BotoCoreError, boto.ClientError) as error:
+        raise Retryable(f"the queue does not take tasks ({type(error).__name__})", next_step="try again") from error
+    if failed := answer.get("Failed"):
+        raise Retryable(f"the queue refused {len(failed)} of {len(entries)} tasks", next_step="try again")
