@@ -1,10 +1,11 @@
 """FAULTS 2, 5, 6, 8, 11, 17 and 19, and escalation: a day between the ledger, the runners and a job service."""
 
+import json
 import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,10 @@ from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.spark import SparkRunner
 from daily_batch.sample import FaultRates, generate
 from daily_batch.settings import load_settings
-from daily_batch.submit import JobReport, JobState, SparkJob
+from daily_batch.submit import JobSize, JobState, SparkJob
 from daily_batch.submit.spark_submit import SparkSubmit
 from day_runs import DAY, ROOT, published_state, read_tables, run_local, silent
-
-
-@dataclass
-class Clock:
-    """A clock that the tests set."""
-
-    now: datetime = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
+from job_service import Clock, Service
 
 
 @dataclass
@@ -70,38 +62,6 @@ class TooLong:
 
     def run(self, *_: Any, **__: Any) -> Any:
         raise HandOver("0 of 1 chunks in 600 s", next_step="run the day on Spark")
-
-
-@dataclass
-class Service:
-    """A double of a service that runs Spark jobs: it knows a job by its token, as EMR Serverless and Databricks do.
-
-    It loses its answer, or refuses, as often as told. `end` says how its jobs stand.
-    """
-
-    lost_answers: int = 0
-    refuses: bool = False
-    end: JobState = "RUNNING"
-    jobs: dict[str, SparkJob] = field(default_factory=dict)
-    cancelled: list[str] = field(default_factory=list)
-    asked: int = 0
-    name: str = "service"
-
-    def submit(self, job: SparkJob) -> str:
-        self.asked += 1
-        if self.refuses:
-            raise Terminal("the service refuses the job", next_step="ask for a larger quota")
-        self.jobs.setdefault(job.job_token, job)
-        if self.lost_answers:
-            self.lost_answers -= 1
-            raise Retryable("the service did not answer", next_step="run the day again")
-        return f"job-{job.job_token[:8]}"
-
-    def look(self, job_id: str) -> JobReport:
-        return JobReport(state=self.end)
-
-    def cancel(self, job_id: str) -> None:
-        self.cancelled.append(job_id)
 
 
 @pytest.fixture
@@ -536,3 +496,80 @@ def test_19_a_job_that_was_killed_is_found_lost_and_the_next_run_goes_on(
     again = run(make(tmp_path, clock, settings={"runner": "local"}), source, tmp_path)
     assert again.kind == "published"
     assert replace(find(dispatch)).token == 2
+
+
+# How large a job is, what it is told, and when it is given up
+
+
+def test_a_job_is_as_large_as_its_manifest_and_asked_for_again_in_the_same_size(
+    source: Path, tmp_path: Path, clock: Clock
+) -> None:
+    service = Service(lost_answers=1)
+    sizes = iter([JobSize(executors=7, disk_gb=60), JobSize(executors=1)])
+    dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"}, size=lambda manifest: next(sizes))
+    with pytest.raises(Retryable):
+        run(dispatch, source, tmp_path)
+    assert run(dispatch, source, tmp_path).kind == "submitted"
+    (job,) = service.jobs.values()
+    assert service.last is not None
+    assert service.last.size == job.size == JobSize(executors=7, disk_gb=60)
+
+
+def test_a_job_is_told_the_settings_that_its_submitter_was_given(source: Path, tmp_path: Path, clock: Clock) -> None:
+    service = Service()
+    given = {"runner": "spark", "slack_seconds": 60, "timezone": "Europe/Paris", "cosmos_key": "secret"}
+    run(make(tmp_path, clock, submitter=service, settings=given), source, tmp_path)
+    (job,) = service.jobs.values()
+    assert job.settings == {"slack_seconds": 60, "timezone": "Europe/Paris"}
+    assert json.loads(job.arguments()[-1]) == job.settings
+
+
+def test_a_day_whose_local_run_was_killed_goes_to_the_service(source: Path, tmp_path: Path, clock: Clock) -> None:
+    service = Service()
+
+    @dataclass
+    class Killed:
+        name: str = "local"
+
+        def run(self, *_: Any, **__: Any) -> Any:
+            raise SystemExit
+
+    dead = Failing(SqliteStore(tmp_path / "ledger.sqlite"), lambda item: item["status"] == "FAILED")
+    with pytest.raises(SystemExit):
+        run(make(tmp_path, clock, store=dead, submitter=service, local=Killed), source, tmp_path)
+    clock.now += timedelta(minutes=3)
+    answer = run(make(tmp_path, clock, submitter=service, local=no_spark), source, tmp_path)
+    assert (answer.kind, answer.reason) == (
+        "submitted",
+        "an earlier run in a function's own process was killed before it ended",
+    )
+
+
+def test_a_job_that_waits_too_long_is_cancelled_and_its_day_may_be_tried_again(
+    source: Path, tmp_path: Path, clock: Clock
+) -> None:
+    service = Service(end="WAITING")
+    dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark", "job_wait_minutes": 30})
+    answer = run(dispatch, source, tmp_path)
+    request = ask(source, tmp_path / "out")
+    clock.now += timedelta(minutes=29)
+    dispatch.look(request)
+    assert service.cancelled == []
+    clock.now += timedelta(minutes=2)
+    dispatch.look(request)
+    assert service.cancelled == [answer.job_id]
+    assert find(dispatch).status == "SUBMITTED"  # until its service says that it has ended
+    service.end, service.retryable = "FAILED", False
+    entry = dispatch.look(request)
+    assert entry is not None
+    assert (entry.status, entry.retryable) == ("FAILED", True)
+    assert "waited 30 minutes for workers" in str(entry.error)
+
+
+def test_the_job_of_a_day_that_is_taken_over_is_cancelled(source: Path, tmp_path: Path, clock: Clock) -> None:
+    service = Service()
+    dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"})
+    first = run(dispatch, source, tmp_path)
+    second = run(dispatch, source, tmp_path, take_over=True)
+    assert service.cancelled == [first.job_id]
+    assert second.job_id != first.job_id

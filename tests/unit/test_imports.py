@@ -109,3 +109,16 @@ def test_a_whole_run_needs_neither_spark_nor_arrow_nor_pandas(tmp_path_factory: 
     )
     assert answer.returncode == 0, answer.stderr
     assert (out / "acme/analytics/messages/_delta_log").is_dir()
+
+
+KERNEL = ("duckdb", "deltalake", "obstore", "arro3", "isal")
+
+
+def test_the_dispatcher_starts_without_what_reads_and_writes_messages() -> None:
+    loaded = load("lambda_trigger.dispatcher", blocked=(*HEAVY, *FACE, "azure"))
+    assert not {name.partition(".")[0] for name in loaded} & set(KERNEL)
+
+
+@pytest.mark.parametrize("module", ["worker", "watcher"])
+def test_functions_start_without_spark_arrow_pandas_and_the_command_line(module: str) -> None:
+    assert f"lambda_trigger.{module}" in load(f"lambda_trigger.{module}", blocked=(*HEAVY, *FACE, "azure"))

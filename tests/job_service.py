@@ -1,0 +1,52 @@
+"""Doubles of what a dispatch meets: a clock that tests set, and a service that runs Spark jobs."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from daily_batch.errors import Retryable, Terminal
+from daily_batch.submit import JobReport, JobState, SparkJob
+
+
+@dataclass
+class Clock:
+    """A clock that the tests set."""
+
+    now: datetime = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class Service:
+    """A double of a service that runs Spark jobs: it knows a job by its token, as EMR Serverless and Databricks do.
+
+    It loses its answer, or refuses, as often as told. `end` says how its jobs stand.
+    """
+
+    lost_answers: int = 0
+    refuses: bool = False
+    end: JobState = "RUNNING"
+    retryable: bool = True
+    jobs: dict[str, SparkJob] = field(default_factory=dict)
+    last: SparkJob | None = None
+    cancelled: list[str] = field(default_factory=list)
+    asked: int = 0
+    name: str = "service"
+
+    def submit(self, job: SparkJob) -> str:
+        self.asked += 1
+        self.last = job
+        if self.refuses:
+            raise Terminal("the service refuses the job", next_step="ask for a larger quota")
+        self.jobs.setdefault(job.job_token, job)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise Retryable("the service did not answer", next_step="run the day again")
+        return f"job-{job.job_token[:8]}"
+
+    def look(self, job_id: str) -> JobReport:
+        return JobReport(state=self.end, retryable=self.retryable)
+
+    def cancel(self, job_id: str) -> None:
+        self.cancelled.append(job_id)

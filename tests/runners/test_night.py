@@ -1,0 +1,296 @@
+"""A night's work and watch: messages that come twice, jobs that no event told of, and what is asked for again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daily_batch.dispatch import Dispatch
+from daily_batch.errors import BatchError, LeaseHeld, Retryable, Terminal
+from daily_batch.ledger import Entry, Ledger
+from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.night import Task
+from daily_batch.night.watch import Summary, Watcher, night_requests
+from daily_batch.night.work import work
+from daily_batch.receipt import Receipt
+from daily_batch.request import Request
+from daily_batch.runners.local import LocalRunner
+from daily_batch.sample import generate
+from daily_batch.settings import Settings, load_settings
+from daily_batch.submit import JobReport
+from day_runs import DAY, read_tables, silent
+from job_service import Clock, Service
+
+SENT = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
+TASK = Task(tenant="acme", date="2025-08-12")
+
+
+@dataclass
+class Night:
+    """A night of some tenants over one ledger, one service and a queue that tests look at."""
+
+    folder: Path
+    clock: Clock = field(default_factory=Clock)
+    service: Service = field(default_factory=Service)
+    settings: dict[str, object] = field(default_factory=dict)
+    tenants: str = "acme"
+    queue: list[Task] = field(default_factory=list)
+    ended: list[tuple[str, bool]] = field(default_factory=list)
+    troubles: list[BatchError] = field(default_factory=list)
+    local: Callable[[], Any] = LocalRunner
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(store=SqliteStore(self.folder / "ledger.sqlite"), clock=self.clock)
+
+    def load(self) -> Settings:
+        places = {"input": str(self.folder / "in"), "output": str(self.folder / "out"), "tenants": self.tenants}
+        return load_settings(flags={**places, **self.settings}, environ={})
+
+    def dispatch(self, settings: Settings) -> Dispatch:
+        return Dispatch(
+            settings=settings, ledger=self.ledger, local=self.local, spark=self.local, submitter=self.service
+        )
+
+    def work(self, task: Task = TASK, *, sent: datetime = SENT) -> str:
+        return work(task, self.load(), now=self.clock(), sent=sent, progress=silent).outcome
+
+    def watcher(self) -> Watcher:
+        return Watcher(
+            settings=self.load(),
+            dispatch=self.dispatch(self.load()),
+            send=self.queue.extend,
+            ended=lambda entry, again: self.ended.append((entry.status, again)),
+            trouble=self.troubles.append,
+        )
+
+    def reconcile(self) -> Summary:
+        requests = night_requests(self.load(), now=self.clock(), list_tenants=self.ledger.tenants)
+        return self.watcher().reconcile(requests, now=self.clock())
+
+    def request(self) -> Request:
+        return night_requests(self.load(), now=self.clock(), list_tenants=list)[0]
+
+    def entry(self, tenant: str = "acme") -> Entry:
+        found = self.ledger.find(tenant, DAY)
+        assert found is not None
+        return found
+
+    def publish_job(self) -> Receipt:
+        """What the last job that was asked for does, by the local runner."""
+        from daily_batch.batch import run_day
+        from daily_batch.commands.submitted import fence
+
+        job = self.service.last
+        assert job is not None
+        settings = self.load()
+        return run_day(
+            job.request,
+            settings,
+            lambda manifest: LocalRunner(),
+            run_id=job.run_id,
+            now=self.clock(),
+            progress=silent,
+            publisher=fence(job.request, settings, job.token),
+        )
+
+
+@pytest.fixture
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
+    generate(messages=60, layout="export", seed=1, out=tmp_path / "in", files=1)
+    made = Night(tmp_path)
+    monkeypatch.setattr("daily_batch.night.work.make_dispatch", lambda settings, output: made.dispatch(settings))
+    return made
+
+
+# Messages
+
+
+def test_5_a_message_that_comes_twice_publishes_once(night: Night) -> None:
+    assert night.work() == "published"
+    tables = read_tables(night.folder / "out")
+    assert night.work() == "unchanged"
+    assert (night.entry().token, read_tables(night.folder / "out")) == (1, tables)
+
+
+def test_10_a_message_by_force_runs_the_day_again(night: Night) -> None:
+    night.work()
+    assert night.work(replace_task(force=True)) == "published"
+    assert night.entry().token == 2
+
+
+def test_5_a_message_whose_day_is_at_work_elsewhere_is_kept_until_that_run_has_ended(night: Night) -> None:
+    night.ledger.take("acme", DAY, owner="another-host:1:1", run_id="other")
+    with pytest.raises(LeaseHeld):
+        night.work()
+
+
+def test_5_a_message_whose_day_is_with_a_job_is_done(night: Night) -> None:
+    night.settings["runner"] = "spark"
+    assert night.work() == "submitted"
+    assert night.work() == "elsewhere"
+    assert night.service.asked == 1
+
+
+def test_a_day_that_failed_for_good_is_not_tried_again_by_the_same_message(night: Night) -> None:
+    tries: list[int] = []
+
+    @dataclass
+    class Refusing:
+        name: str = "local"
+
+        def run(self, *_: Any, **__: Any) -> Any:
+            tries.append(1)
+            raise Terminal("the output is denied", next_step="allow it")
+
+    night.local = Refusing
+    night.clock.now += timedelta(seconds=5)
+    with pytest.raises(Terminal):
+        night.work()
+    assert night.work() == "given up"
+    assert len(tries) == 1
+    night.local = LocalRunner
+    assert night.work(sent=night.clock() + timedelta(minutes=1)) == "published"  # another message asks anew
+
+
+def test_a_day_that_may_succeed_is_tried_again_by_the_same_message(night: Night) -> None:
+    failing = iter([True])
+
+    @dataclass
+    class Flaky:
+        name: str = "local"
+
+        def run(self, *arguments: Any, **named: Any) -> Any:
+            if next(failing, False):
+                raise Retryable("the store is down", next_step="run the day again")
+            return LocalRunner().run(*arguments, **named)
+
+    night.local = Flaky
+    night.clock.now += timedelta(seconds=5)
+    with pytest.raises(Retryable):
+        night.work()
+    assert night.work() == "published"
+
+
+# Jobs
+
+
+def submit(night: Night) -> None:
+    night.settings["runner"] = "spark"
+    assert night.work() == "submitted"
+
+
+def test_19_a_job_whose_event_was_lost_is_settled_by_the_reconciliation(night: Night) -> None:
+    submit(night)
+    assert not night.reconcile().ended
+    receipt = night.publish_job()
+    night.service.end = "SUCCEEDED"
+    summary = night.reconcile()
+    assert (summary.ended, summary.queued, summary.attention) == (True, 0, ())
+    assert night.entry().message_count == receipt.records.written
+    assert len(night.ended) == 1
+    night.reconcile()
+    assert len(night.ended) == 1  # told once
+
+
+def test_an_event_that_comes_twice_or_late_ends_a_day_once(night: Night) -> None:
+    submit(night)
+    night.publish_job()
+    night.service.end = "SUCCEEDED"
+    assert night.watcher().follow(night.request()) is not None
+    assert night.watcher().follow(night.request()) is None
+    assert len(night.ended) == 1
+
+
+def test_an_event_out_of_order_changes_nothing(night: Night) -> None:
+    submit(night)
+    assert night.watcher().follow(night.request()) is None  # its job still runs, whatever the event said
+    assert (night.entry().status, night.queue) == ("SUBMITTED", [])
+
+
+def test_a_job_that_failed_for_want_of_luck_is_asked_for_again_so_often_as_is_set(night: Night) -> None:
+    night.settings["max_attempts"] = 2
+    submit(night)
+    night.service.end = "FAILED"
+    night.watcher().follow(night.request())
+    assert night.queue == [TASK]
+    assert night.work() == "submitted"
+    assert night.entry().attempts == 2
+    night.reconcile()
+    assert night.queue == [TASK]
+    assert night.ended == [("FAILED", True), ("FAILED", False)]
+    summary = night.reconcile()
+    assert (summary.ended, summary.states) == (True, {"failed": 1})
+    assert [each.tenant for each in summary.attention] == ["acme"]
+
+
+def test_a_job_that_failed_for_good_is_not_asked_for_again(night: Night) -> None:
+    submit(night)
+    night.service.end, night.service.retryable = "FAILED", False
+    assert night.reconcile().queued == 0
+    assert night.ended == [("FAILED", False)]
+
+
+def test_19_a_failure_whose_repetition_was_not_queued_is_queued_by_the_next_reconciliation(night: Night) -> None:
+    submit(night)
+    night.service.end = "FAILED"
+
+    def refuse(tasks: Any) -> None:
+        raise Retryable("the queue does not take tasks", next_step="try again")
+
+    with pytest.raises(Retryable):
+        replace(night.watcher(), send=refuse).follow(night.request())
+    assert night.entry().status == "FAILED"
+    assert night.reconcile().queued == 1
+
+
+def test_a_worker_that_died_with_its_message_is_followed_by_another(night: Night) -> None:
+    night.ledger.take("acme", DAY, owner="another-host:1:1", run_id="dead")
+    assert night.reconcile().queued == 0  # it may still live
+    night.clock.now += timedelta(minutes=3)
+    summary = night.reconcile()
+    assert (night.queue, summary.ended) == ([TASK], False)
+    assert night.work() == "published"
+
+
+# The summary
+
+
+def test_17_the_summary_names_who_needs_someone_and_one_tenants_trouble_holds_no_other_up(night: Night) -> None:
+    night.tenants = "acme,globex,initech"
+    generate(messages=30, layout="export", seed=2, out=night.folder / "in", tenant="globex", files=1)
+    night.work()
+    night.settings["runner"] = "spark"
+    night.work(replace_task(tenant="globex"))
+
+    @dataclass
+    class Down(Service):
+        def look(self, job_id: str) -> JobReport:
+            raise Retryable("the service does not answer", next_step="run the day again")
+
+    night.service = Down()
+    early = night.reconcile()
+    assert [error.tenant for error in night.troubles] == ["globex"]
+    assert (early.late, early.tenants) == (0, 3)
+    night.clock.now = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)  # 06:00 JST
+    night.service = Service()
+    due = night.reconcile()
+    assert due.late == 2  # globex is still at work, initech never ran
+    assert {each.tenant: (each.state, each.note) for each in due.attention} == {"initech": ("missing", "never run")}
+
+
+def test_a_name_that_is_no_tenants_is_left_out_of_the_watch(night: Night) -> None:
+    requests = night_requests(
+        load_settings(flags={"tenants": "*", "input": "in", "output": "out"}, environ={}),
+        now=SENT,
+        list_tenants=lambda: ["acme", "../x"],
+    )
+    assert [request.tenant for request in requests] == ["acme"]
+
+
+def replace_task(**changes: Any) -> Task:
+    values = {"tenant": TASK.tenant, "date": TASK.date, "force": TASK.force}
+    return Task(**{**values, **changes})

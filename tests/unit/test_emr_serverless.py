@@ -1,0 +1,242 @@
+"""FAULT 6 and 19 on EMR Serverless: requests by botocore's own model, answers by its Stubber, sizes within limits."""
+
+import json
+import shlex
+from datetime import date
+from typing import Any
+
+import boto3
+import pytest
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.stub import ANY, Stubber
+from botocore.validate import ParamValidator
+
+from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.paths import EXPORT_TEMPLATE, parse_url
+from daily_batch.request import Request
+from daily_batch.settings import load_settings
+from daily_batch.submit import JobSize, SparkJob
+from daily_batch.submit.emr_request import Place, fit, make_request
+from daily_batch.submit.emr_serverless import EmrServerless, open_emr_serverless, read_report
+
+ROLE = "arn:aws:iam::123456789012:role/makoto-daily-batch-job"
+APPLICATION = "arn:aws:emr-serverless:ap-northeast-1:123456789012:/applications/00f1r1uukb925"
+PLACE = Place(
+    application_id="00f1r1uukb925",
+    role_arn=ROLE,
+    package=parse_url("s3://artifacts/emr/1f"),
+    region="ap-northeast-1",
+    log_group="/aws/emr-serverless/makoto",
+)
+JOB = SparkJob(
+    request=Request(tenant="acme", day=date(2025, 8, 12), input=parse_url("s3://data"), output=parse_url("s3://data")),
+    run_id="20250812T170000Z-1a2b3c4d",
+    token=3,
+    size=JobSize(executors=2, disk_gb=40),
+    settings={"timezone": "Asia/Tokyo"},
+)
+WIDE = {"cpu": "400 vCPU", "memory": "3000 GB", "disk": "20000 GB"}
+
+
+def conf_of(request: dict[str, Any]) -> dict[str, str]:
+    words = shlex.split(request["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"])
+    assert words[::2] == ["--conf"] * (len(words) // 2)
+    return dict(pair.split("=", 1) for pair in words[1::2])
+
+
+def test_the_request_is_what_the_services_own_model_takes() -> None:
+    request = make_request(JOB, PLACE, size=JOB.size, policy="{}")
+    model = ServiceModel(Loader().load_service_model("emr-serverless", "service-2"))
+    shape = model.operation_model("StartJobRun").input_shape
+    assert not ParamValidator().validate(request, shape).has_errors()
+    assert set(request) <= set(shape.members)
+    assert 1 <= len(request["clientToken"]) <= 64
+    assert request["name"] == "makoto-acme-2025-08-12"
+
+
+def test_the_request_says_whose_job_it_is_and_where_its_code_lies() -> None:
+    request = make_request(JOB, PLACE, size=JOB.size, policy="{}")
+    driver = request["jobDriver"]["sparkSubmit"]
+    assert driver["entryPoint"] == "s3://artifacts/emr/1f/daily_messages.py"
+    assert driver["entryPointArguments"] == JOB.arguments()
+    assert request["tags"] == {
+        "product": "makoto-daily-batch",
+        "tenant": "acme",
+        "date": "2025-08-12",
+        "run_id": JOB.run_id,
+        "token": "3",
+    }
+    conf = conf_of(request)
+    assert conf["spark.archives"] == "s3://artifacts/emr/1f/environment.tar.gz#environment"
+    assert conf["spark.executorEnv.PYSPARK_PYTHON"] == "./environment/bin/python"
+    assert conf["spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON"] == "./environment/bin/python"
+    assert (conf["spark.dynamicAllocation.maxExecutors"], conf["spark.emr-serverless.executor.disk"]) == ("2", "40G")
+
+
+def test_workers_are_of_a_size_that_the_service_has() -> None:
+    conf = conf_of(make_request(JOB, PLACE, size=JOB.size, policy="{}"))
+    for kind in ("driver", "executor"):
+        heap, rest = (int(conf[f"spark.{kind}.{part}"].rstrip("g")) for part in ("memory", "memoryOverhead"))
+        least, most = {"2": (4, 16), "4": (8, 30)}[conf[f"spark.{kind}.cores"]]
+        assert least <= heap + rest <= most
+        assert rest > heap  # Python and DuckDB do the work
+
+
+def test_the_same_attempt_has_the_same_token_and_another_attempt_another() -> None:
+    changed = {"token": 4, "run_id": "other"}
+    tokens = {JOB.job_token} | {SparkJob(**{**vars(JOB), name: value}).job_token for name, value in changed.items()}
+    assert len(tokens) == 3
+    assert SparkJob(**{**vars(JOB), "size": JobSize(executors=9)}).job_token == JOB.job_token
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "capacity", "executors"),
+    [
+        (400, WIDE, 9),
+        (16, WIDE, 3),
+        (400, {**WIDE, "cpu": "10 vCPU"}, 2),
+        (400, {**WIDE, "memory": "30 GB"}, 1),
+        (400, {**WIDE, "disk": "200 GB"}, 4),
+        (400, {}, 9),
+    ],
+)
+def test_a_job_is_cut_to_what_application_and_account_allow(
+    vcpus: int, capacity: dict[str, str], executors: int
+) -> None:
+    assert fit(JobSize(executors=9, disk_gb=40), vcpus=vcpus, capacity=capacity).executors == executors
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "capacity", "limit"),
+    [
+        (5, WIDE, r"the account's quota of concurrent vCPUs \(L-D05C8A75"),
+        (400, {**WIDE, "cpu": "4 vCPU"}, r"the application's maximum capacity \(cpu 4 vCPU\)"),
+        (400, {**WIDE, "memory": "16 GB"}, r"the application's maximum capacity \(memory 16 GB\)"),
+    ],
+)
+def test_a_job_that_does_not_fit_at_all_names_the_limit(vcpus: int, capacity: dict[str, str], limit: str) -> None:
+    with pytest.raises(Terminal, match=limit):
+        fit(JobSize(), vcpus=vcpus, capacity=capacity)
+
+
+@pytest.fixture
+def stubbed() -> Any:
+    client = boto3.client(
+        "emr-serverless", region_name="ap-northeast-1", aws_access_key_id="x", aws_secret_access_key="x"
+    )
+    with Stubber(client) as stubber:
+        yield EmrServerless(place=PLACE, vcpus=16, export_template=EXPORT_TEMPLATE, client=client), stubber
+        stubber.assert_no_pending_responses()
+
+
+def answer_application(stubber: Stubber) -> None:
+    moment = "2025-08-12T17:00:00Z"
+    needed = {
+        "applicationId": "00f1r1uukb925",
+        "arn": "arn:aws:emr-serverless:ap-northeast-1:123456789012:/applications/x",
+        "releaseLabel": "emr-spark-8.0.0",
+        "type": "SPARK",
+        "state": "STOPPED",
+        "createdAt": moment,
+        "updatedAt": moment,
+        "maximumCapacity": WIDE,
+    }
+    stubber.add_response("get_application", {"application": needed}, {"applicationId": "00f1r1uukb925"})
+
+
+def test_a_submission_is_one_job_run_under_the_attempts_token(stubbed: Any) -> None:
+    service, stubber = stubbed
+    answer_application(stubber)
+    expected = make_request(JOB, PLACE, size=JobSize(executors=2, disk_gb=40), policy="") | {"executionIamPolicy": ANY}
+    answer = {"applicationId": "00f1r1uukb925", "jobRunId": "00job1", "arn": f"{APPLICATION}/jobruns/00job1"}
+    stubber.add_response("start_job_run", answer, expected)
+    assert service.submit(JOB) == "00job1"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "advice"),
+    [
+        ("ServiceQuotaExceededException", 402, Retryable, "L-D05C8A75"),
+        ("ThrottlingException", 429, Retryable, "run the day again"),
+        ("InternalServerException", 500, Retryable, "run the day again"),
+        ("ConflictException", 409, Retryable, "run the day again"),
+        ("ValidationException", 400, Terminal, "docs/deploy-aws.md"),
+        ("ResourceNotFoundException", 404, Terminal, "MAKOTO_EMR_APPLICATION_ID"),
+        ("AccessDeniedException", 403, Terminal, "iam:PassRole"),
+    ],
+)
+def test_a_refusal_says_whether_to_try_again_and_what_to_do(
+    stubbed: Any, code: str, status: int, kind: type[BatchError], advice: str
+) -> None:
+    service, stubber = stubbed
+    answer_application(stubber)
+    stubber.add_client_error("start_job_run", code, "secret arn:aws:iam::1:role/x", http_status_code=status)
+    with pytest.raises(kind, match=advice) as raised:
+        service.submit(JOB)
+    assert "secret" not in str(raised.value)
+
+
+def run(state: str, details: str = "") -> dict[str, Any]:
+    return {"state": state, "stateDetails": details}
+
+
+@pytest.mark.parametrize("state", ["SUBMITTED", "PENDING", "SCHEDULED", "QUEUED"])
+def test_a_job_that_has_no_workers_yet_waits(state: str) -> None:
+    assert read_report(run(state)).state == "WAITING"
+
+
+def test_a_job_that_lacks_capacity_says_which_limits_to_raise() -> None:
+    waiting = read_report(run("SCHEDULED", "ApplicationMaxCapacityExceededException: [memory: 48 GB]"))
+    assert "L-D05C8A75" in waiting.detail
+    failed = read_report(run("FAILED", "Worker could not be allocated: the vCPU limit is reached"))
+    assert (failed.state, failed.retryable) == ("FAILED", True)
+    assert "L-D05C8A75" in failed.detail
+
+
+def test_a_jobs_end_is_told_by_its_kind_and_never_in_its_own_words() -> None:
+    report = read_report(run("FAILED", "Job failed. ExitCode: 1. Caused by: SparkException: bad row 'Hello Bob'"))
+    assert (report.state, report.retryable) == ("FAILED", True)
+    assert "Exit status 1, SparkException" in report.detail
+    assert "Bob" not in report.detail
+    assert "memory" in read_report(run("FAILED", "ExitCode: 137")).detail
+
+
+@pytest.mark.parametrize("status", [2, 3, 4])
+def test_a_job_that_ended_for_good_is_not_tried_again(status: int) -> None:
+    assert not read_report(run("FAILED", f"Job failed. ExitCode: {status}. Last few exceptions: none")).retryable
+
+
+def test_a_job_that_was_cancelled_is_not_tried_again() -> None:
+    assert (read_report(run("CANCELLED")).state, read_report(run("CANCELLED")).retryable) == ("FAILED", False)
+    assert "job_timeout_minutes" in read_report(run("CANCELLED", "Job timed out after 360 minutes")).detail
+    assert read_report(run("CANCELLING")).state == "RUNNING"
+
+
+def test_a_job_that_the_service_does_not_know_is_lost(stubbed: Any) -> None:
+    service, stubber = stubbed
+    stubber.add_client_error("get_job_run", "ResourceNotFoundException", http_status_code=404)
+    assert service.look("00job1").state == "LOST"
+    stubber.add_client_error("get_job_run", "ThrottlingException", http_status_code=429)
+    with pytest.raises(Retryable):
+        service.look("00job1")
+
+
+def test_to_cancel_a_job_that_has_ended_is_no_error(stubbed: Any) -> None:
+    service, stubber = stubbed
+    stubber.add_client_error("cancel_job_run", "ValidationException", http_status_code=400)
+    service.cancel("00job1")
+
+
+def test_what_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    settings = load_settings(flags={"spark": "emr-serverless", "emr_application_id": "00f1"}, environ={})
+    with pytest.raises(Misuse, match="MAKOTO_EMR_JOB_ROLE_ARN, MAKOTO_EMR_PACKAGE, AWS_DEFAULT_REGION"):
+        open_emr_serverless(settings)
+
+
+def test_the_arguments_carry_the_settings_as_json() -> None:
+    words = JOB.arguments()
+    assert json.loads(words[words.index("--settings") + 1]) == {"timezone": "Asia/Tokyo"}

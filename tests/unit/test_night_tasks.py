@@ -1,0 +1,100 @@
+"""Events become tasks: the schedule's day is that of its time, names are checked, and one bad name holds no one up."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from daily_batch.errors import Misuse
+from daily_batch.night import Task, plan_tasks, read_task, write_task
+from daily_batch.settings import load_settings
+
+NOW = datetime(2025, 8, 12, 17, 0, 30, tzinfo=UTC)  # 02:00 JST of the 13th
+SCHEDULED = {"time": "2025-08-12T17:00:00Z"}
+
+
+def plan(event: dict[str, Any], *, now: datetime = NOW, known: tuple[str, ...] = (), **settings: object) -> Any:
+    given = load_settings(flags={"tenants": "acme,globex", **settings}, environ={})
+    return plan_tasks(event, given, now=now, list_tenants=lambda: known)
+
+
+def pairs(planned: Any) -> list[tuple[str, str]]:
+    return [(task.tenant, task.date) for task in planned.tasks]
+
+
+@pytest.mark.parametrize(
+    "event", [SCHEDULED, {}, {**SCHEDULED, "source": "aws.events", "detail-type": "Scheduled Event"}]
+)
+def test_a_schedules_event_is_of_the_business_day_before(event: dict[str, Any]) -> None:
+    planned = plan(event)
+    assert pairs(planned) == [("acme", "2025-08-12"), ("globex", "2025-08-12")]
+    assert not any(task.force for task in planned.tasks)
+
+
+def test_a_schedules_event_that_comes_late_is_still_of_its_own_day() -> None:
+    late = datetime(2025, 8, 14, 3, 0, tzinfo=UTC)
+    assert pairs(plan(SCHEDULED, now=late))[0] == ("acme", "2025-08-12")
+
+
+def test_days_before_are_asked_for_after_the_nights_own() -> None:
+    assert pairs(plan(SCHEDULED, look_back=2, tenants="acme")) == [
+        ("acme", "2025-08-12"),
+        ("acme", "2025-08-11"),
+        ("acme", "2025-08-10"),
+    ]
+
+
+def test_a_person_names_tenants_and_a_day_or_a_range() -> None:
+    assert pairs(plan({"tenants": ["initech"], "date": "2025-08-01"}, look_back=3)) == [("initech", "2025-08-01")]
+    ranged = plan({"tenants": "acme, globex", "from": "2025-08-01", "to": "2025-08-02", "force": True})
+    assert len(ranged.tasks) == 4
+    assert all(task.force for task in ranged.tasks)
+
+
+def test_all_tenants_are_those_of_the_metadata_store() -> None:
+    assert pairs(plan(SCHEDULED, tenants="*", known=("a1", "b2"))) == [("a1", "2025-08-12"), ("b2", "2025-08-12")]
+    assert pairs(plan({"tenants": "*", "date": "2025-08-01"}, known=("a1",))) == [("a1", "2025-08-01")]
+    with pytest.raises(Misuse, match="there is no tenant"):
+        plan(SCHEDULED, tenants="*")
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "%2e%2e", "a\\b", "a\0", "", "x" * 300, "{a,b}", "[a]", "аcme", "*"])
+def test_42_a_tenant_that_is_none_is_refused_and_holds_no_other_up(name: str) -> None:
+    planned = plan({"tenants": ["acme", name], "date": "2025-08-01"})
+    assert pairs(planned) == [("acme", "2025-08-01")]
+    assert planned.refused == (ascii(name[:80]),)
+    with pytest.raises(Misuse):
+        read_task(write_task(Task(tenant=name, date="2025-08-01")))
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ({"tenant": "acme"}, "unknown field `tenant`"),
+        ({"tenants": 7}, "Expected `str | array | null`"),
+        ({"date": "2025-08-99"}, "is no day|not a day|date"),
+        ({"date": "2025-08-01", "from": "2025-08-01"}, "names a day and a range"),
+        ({"from": "2025-08-02", "to": "2025-08-01"}, "ends before it begins"),
+        ({"from": "2025-08-02"}, "date|day"),
+        ({"date": "2025-08-14"}, "the day has not begun"),
+        ({"time": "tonight"}, "the event's time is none"),
+        ({"tenants": []}, "there is no tenant"),
+    ],
+)
+def test_an_event_that_is_not_understood_says_what_is_wrong(event: dict[str, Any], told: str) -> None:
+    with pytest.raises(Misuse, match=told):
+        plan(event)
+
+
+def test_a_message_is_read_as_it_was_written() -> None:
+    task = Task(tenant="acme", date="2025-08-12", force=True)
+    assert read_task(write_task(task)) == task
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"tenant":"acme"}', '{"tenant":"acme","date":"x"}', '{"tenant":"acme","date":"2025-08-12","x":1}'],
+)
+def test_a_message_that_is_no_task_is_refused(text: str) -> None:
+    with pytest.raises(Misuse):
+        read_task(text)
