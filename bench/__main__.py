@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from bench import p1_exports, p2_objects, p3_crossover, p3_local, p4_growth
+from bench import p1_exports, p2_objects, p3_crossover, p3_local, p4_growth, p5_start
 from bench.measure import machine
 
 
 def main() -> None:
-    """Run P1 to P4."""
+    """Run P1 to P5."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "--quick", action="store_true", help="a tenth of the size, one run: a check that all of it works"
@@ -25,6 +25,7 @@ def main() -> None:
     p4_growth.main(
         ["--messages", "30000", "100000", "300000", "--keys", "10000", "100000", "--runs", "1"] if quick else []
     )
+    p5_start.main(["--runs", "1"] if quick else [])
 
 
 if __name__ == "__main__":

@@ -256,6 +256,17 @@ def test_a_worker_that_died_with_its_message_is_followed_by_another(night: Night
     assert night.work() == "published"
 
 
+def test_19_a_job_of_a_day_long_past_is_settled_once_a_day(night: Night) -> None:
+    submit(night)
+    night.service.end = "FAILED"
+    night.clock.now += timedelta(days=90)  # 02:00 JST
+    night.reconcile()
+    assert night.entry().status == "SUBMITTED"
+    night.clock.now += timedelta(hours=4, minutes=10)
+    assert night.reconcile().queued == 1
+    assert night.entry().status == "FAILED"
+
+
 # The summary
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from daily_batch.days import business_day
+from daily_batch.days import FIRST_DAY, business_day
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import BatchError, LeaseHeld
 from daily_batch.ledger import Entry
@@ -15,8 +15,10 @@ from daily_batch.paths import is_tenant
 from daily_batch.request import Request, build_requests
 from daily_batch.settings import Settings
 
-# Days before today whose jobs are looked after.
+# Days before today that are looked after each time. Days that were asked for from further back have their turn once a
+# day, for to read a tenant's whole history costs a hundred times as much.
 WATCHED_DAYS = 7
+HISTORY_TURN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +83,10 @@ class Watcher:
         return summarize(requests, nights, now=now, settings=self.settings, queued=queued)
 
     def _tend(self, request: Request, now: datetime) -> dict[date, Entry]:
-        """What the ledger knows of a tenant's last days, once its jobs that have ended are settled."""
+        """What the ledger knows of a tenant's days, once its jobs that have ended are settled."""
         today = business_day(now, offset=0, zone=self.settings.timezone)
-        first = min(request.day, today) - timedelta(days=WATCHED_DAYS)
+        due = due_time(request.day, self.settings)
+        first = FIRST_DAY if due <= now < due + HISTORY_TURN else today - timedelta(days=WATCHED_DAYS)
         try:
             entries = {entry.day: entry for entry in self.dispatch.ledger.days(request.tenant, first, today)}
             for entry in entries.values():

@@ -81,13 +81,8 @@ class EmrServerless:
 
     def look(self, job_id: str) -> JobReport:
         """See `Submitter.look`."""
-        try:
-            run = self._get(job_id)
-        except boto.ClientError as error:
-            if _code(error) == "ResourceNotFoundException":
-                return JobReport(state="LOST", detail="EMR Serverless knows no such job run")
-            raise self._explain(error) from error
-        return read_report(run)
+        run = self._find(job_id)
+        return read_report(run) if run else JobReport(state="LOST", detail="EMR Serverless knows no such job run.")
 
     def cancel(self, job_id: str) -> None:
         """See `Submitter.cancel`."""
@@ -98,19 +93,19 @@ class EmrServerless:
                 return  # it has ended
 
     def identify(self, job_id: str) -> JobTags | None:
-        """Whose job a job run is; None for one that is not ours."""
-        with self._explained():
-            tags = self._get(job_id).get("tags", {})
+        """Whose job a job run is; None for one that is not ours, or that the service does not know."""
+        tags = (self._find(job_id) or {}).get("tags", {})
         if tags.get("product") != PRODUCT:
             return None
         return JobTags(tenant=tags["tenant"], date=tags["date"], run_id=tags["run_id"])
 
-    def _get(self, job_id: str) -> dict[str, Any]:
-        try:
-            run: dict[str, Any] = self.client.get_job_run(applicationId=self.place.application_id, jobRunId=job_id)
-        except boto.BotoCoreError as error:
-            raise self._explain(error) from error
-        return run["jobRun"]  # type: ignore[no-any-return]
+    def _find(self, job_id: str) -> dict[str, Any] | None:
+        with self._explained():
+            try:
+                run = self.client.get_job_run(applicationId=self.place.application_id, jobRunId=job_id)
+            except self.client.exceptions.ResourceNotFoundException:
+                return None
+        return dict(run["jobRun"])
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
