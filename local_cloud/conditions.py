@@ -1,0 +1,101 @@
+"""The conditions of IAM's statements, as far as our policies use them."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+Context = Mapping[str, str | Sequence[str]]
+
+# In small letters, for keys are the same in any case.
+_KEYS = frozenset(
+    [
+        "aws:securetransport",
+        "aws:sourceaccount",
+        "aws:sourcearn",
+        "aws:tagkeys",
+        "dynamodb:leadingkeys",
+        "iam:passedtoservice",
+        "kms:viaservice",
+        "s3:prefix",
+    ]
+)
+# Those with more values than one: only ForAllValues and ForAnyValue say what that means.
+_MANY = frozenset(["aws:tagkeys", "dynamodb:leadingkeys"])
+_OPERATOR = re.compile(r"(?:(ForAllValues|ForAnyValue):)?([A-Za-z]+?)(IfExists)?")
+
+
+def is_like(pattern: str, text: str) -> bool:
+    """Whether a text matches a pattern, in which `*` is any text and `?` any one character."""
+    return _compile(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=4096)
+def _compile(pattern: str) -> re.Pattern[str]:
+    parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", pattern))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+_TESTS: Mapping[str, Callable[[str, str], bool]] = {
+    "StringEquals": lambda wanted, value: wanted == value,
+    "StringLike": is_like,
+    # The two are one to IAM.
+    "ArnEquals": is_like,
+    "ArnLike": is_like,
+    "Bool": lambda wanted, value: wanted.lower() == value.lower(),
+}
+
+
+def check_context(context: Context) -> Context:
+    """The context by keys in small letters.
+
+    Raises:
+        ValueError: a key is not known here.
+    """
+    lowered = {name.lower(): value for name, value in context.items()}
+    if unknown := set(lowered) - _KEYS:
+        raise ValueError(f"the condition keys {sorted(unknown)} are not known here")
+    return lowered
+
+
+def check_conditions(conditions: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse what could not be judged.
+
+    Raises:
+        ValueError: an operator, a key or a variable is not known here, or an operator does not fit its key.
+    """
+    for operator, tests in conditions.items():
+        parts = _OPERATOR.fullmatch(operator)
+        quantifier, name, if_exists = parts.groups() if parts else ("", "", "")
+        if name not in _TESTS and (name != "Null" or quantifier or if_exists):
+            raise ValueError(f"the operator {operator!a} is not known here")
+        check_context(tests)
+        for key, wanted in tests.items():
+            if name != "Null" and bool(quantifier) != (key.lower() in _MANY):
+                raise ValueError(f"{operator} does not fit {key}")
+            if any("${" in str(value) for value in _values(wanted)):
+                raise ValueError("variables are not known here")
+
+
+def holds(conditions: Mapping[str, Mapping[str, Any]], context: Context) -> bool:
+    """Whether all of a statement's conditions hold; `context` has keys in small letters."""
+    return all(
+        _holds(operator, _values(wanted), context.get(key.lower()))
+        for operator, tests in conditions.items()
+        for key, wanted in tests.items()
+    )
+
+
+def _holds(operator: str, wanted: Sequence[str], found: str | Sequence[str] | None) -> bool:
+    quantifier, name, if_exists = _OPERATOR.fullmatch(operator).groups()  # type: ignore[union-attr]  # it was checked
+    values = [] if found is None else _values(found)
+    if name == "Null":
+        return (not values) == (wanted[0].lower() == "true")
+    if not values:
+        return bool(if_exists) or quantifier == "ForAllValues"
+    passes = [any(_TESTS[name](each, value) for each in wanted) for value in values]
+    return any(passes) if quantifier == "ForAnyValue" else all(passes)
+
+
+def _values(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
