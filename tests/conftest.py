@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from local_cloud.dynamodb_local import serve_dynamodb
 from metadata_backends import Backend, cosmos_backend, dynamodb_backend, sqlite_backend
-from metadata_servers import CosmosAccount, DynamoDbTable, serve_cosmos, serve_dynamodb
+from metadata_servers import CosmosAccount, DynamoDbTable, serve_cosmos
 from s3_bucket import Bucket
 from spark_session import start_session
 

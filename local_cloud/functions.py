@@ -1,0 +1,175 @@
+"""Lambda on this machine: each environment is a process with a function's own variables and nothing else."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local_cloud.aws import LocalAws
+from local_cloud.deployment import Function
+from local_cloud.fetched import ROOT
+from local_cloud.gate import SECRET
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What an invocation gave: a result, or the name of an error and its words."""
+
+    result: Any = None
+    error: str = ""
+    message: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class LocalFunction:
+    """A function, run with the access key of its role; `more` is added to its environment. Threads may share it."""
+
+    aws: LocalAws
+    function: Function
+    key: str
+    folder: Path
+    more: Mapping[str, str] = field(default_factory=dict)
+    log_group: str = ""
+    _idle: list["_Environment"] = field(default_factory=list, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def invoke(self, event: Any, *, timeout: float | None = None) -> Answer:
+        """Hand an event to the handler, in an environment that is idle or a new one.
+
+        Args:
+            timeout: in seconds; without it the function's own.
+        """
+        with self._lock:
+            environment = self._idle.pop() if self._idle else None
+        environment = environment or _Environment(self)
+        answer = environment.invoke(event, timeout or self.function.timeout)
+        if environment.is_alive:
+            with self._lock:
+                self._idle.append(environment)
+        return answer
+
+    def stop(self) -> None:
+        """End all environments."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for environment in idle:
+            environment.stop()
+
+
+class _Environment:
+    """One process. What it prints goes to a file, and by the function's own rights to its log in CloudWatch."""
+
+    def __init__(self, function: LocalFunction) -> None:
+        self._function = function
+        self._stream = f"{time.strftime('%Y/%m/%d')}/[$LATEST]{uuid.uuid4().hex}"
+        place = function.folder / self._stream.replace("/", "-")
+        place.mkdir(parents=True)
+        self._log = place / "log"
+        self._told = 0
+        answers, into = os.pipe()
+        self._answers = os.fdopen(answers, "rb")
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "local_cloud.lambda_runtime", function.function.handler, str(into)],
+                cwd=ROOT,
+                env=self._variables(place),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[into],
+                start_new_session=True,
+            )
+        os.close(into)
+        self._logs = function.aws.client("logs", function.key)
+        self._logs.create_log_stream(logGroupName=function.log_group, logStreamName=self._stream)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it takes another event."""
+        return self._process.poll() is None
+
+    def invoke(self, event: Any, timeout: float) -> Answer:
+        """Hand it an event; it is killed when the time is over."""
+        began = time.time()
+        request = str(uuid.uuid4())
+        context = {
+            "aws_request_id": request,
+            "invoked_function_arn": self._function.function.arn,
+            "deadline": began + timeout,
+        }
+        assert self._process.stdin is not None, "a pipe was asked for"  # noqa: S101
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps({"event": event, "context": context}).encode() + b"\n")
+            self._process.stdin.flush()
+        told = self._read(timeout)
+        seconds = time.time() - began
+        self._keep_log()
+        if told is None:
+            self.stop()
+            return Answer(
+                error="Sandbox.Timedout", message=f"Task timed out after {timeout:.2f} seconds", seconds=seconds
+            )
+        if not told:
+            self.stop()
+            return Answer(error="Runtime.ExitError", message="Runtime exited without an answer", seconds=seconds)
+        return Answer(**json.loads(told), seconds=seconds)
+
+    def stop(self) -> None:
+        """End the process, and those that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._answers.close()
+
+    def _read(self, timeout: float) -> bytes | None:
+        """The answer; empty when the process has ended without one, None when the time is over."""
+        ready, _, _ = select.select([self._answers], [], [], timeout)
+        return self._answers.readline() if ready else None
+
+    def _keep_log(self) -> None:
+        lines = self._log.read_text(errors="replace").splitlines()[self._told :]
+        self._told += len(lines)
+        now = round(time.time() * 1000)
+        events = [{"timestamp": now, "message": line} for line in lines if line]
+        if events:
+            self._logs.put_log_events(
+                logGroupName=self._function.log_group, logStreamName=self._stream, logEvents=events
+            )
+
+    def _variables(self, place: Path) -> dict[str, str]:
+        """The function's own environment, what Lambda adds, and where the services are."""
+        function = self._function.function
+        temporary = place / "tmp"
+        temporary.mkdir()
+        return {
+            **function.environment,
+            **self._function.more,
+            **self._function.aws.environment(self._function.key),
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_SESSION_TOKEN": "local-token",
+            "AWS_EXECUTION_ENV": "AWS_Lambda_python3.12",
+            "AWS_LAMBDA_FUNCTION_NAME": function.name,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+            "AWS_LAMBDA_LOG_GROUP_NAME": self._function.log_group,
+            "AWS_LAMBDA_LOG_STREAM_NAME": self._stream,
+            "LAMBDA_TASK_ROOT": str(ROOT),
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(temporary),
+        }

@@ -1,0 +1,87 @@
+"""Tenants of a night on this machine: a small one, a large one, a poisoned one, and one that wrote nothing."""
+
+import gzip
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from daily_batch.metadata.keys import TENANT, TENANTS
+from daily_batch.paths import EXPORT_TEMPLATE, export_folder
+from daily_batch.plan import Layout
+from daily_batch.sample import FaultRates, Truth, generate
+from local_cloud.aws import LocalAws
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A tenant's day. `broken` are more objects of the export, by name, of which nothing can be read."""
+
+    messages: int
+    layout: Layout = "messages"
+    files: int = 0
+    rates: FaultRates = field(default_factory=FaultRates)
+    broken: tuple[tuple[str, bytes], ...] = ()
+
+
+BROKEN = (
+    ("no-gzip.jsonl.gz", b"this is no gzip"),
+    ("cut.jsonl.gz", gzip.compress(b'{"message_id": "cut", "content": "never seen"}\n' * 50, mtime=0)[:-12]),
+    ("nothing.jsonl", b""),
+    ("noise.jsonl", bytes(range(128, 256)) * 8),
+)
+SAMPLES: Mapping[str, Sample] = {
+    "small": Sample(messages=150),
+    "large": Sample(messages=6_000, layout="export", files=3),
+    "poisoned": Sample(messages=300, layout="export", files=2, rates=FaultRates.rich(), broken=BROKEN),
+    "empty": Sample(messages=0),
+}
+
+
+def plant(
+    aws: LocalAws,
+    *,
+    bucket: str,
+    table: str,
+    day: date,
+    zone: str,
+    folder: Path,
+    samples: Mapping[str, Sample] = SAMPLES,
+) -> dict[str, Truth]:
+    """Upload the tenants' objects of a business day in a zone, and name them in the metadata table.
+
+    Returns:
+        What a run of each must report, for those that wrote something; of broken objects it knows only those that the
+        generator cut.
+    """
+    truths = {}
+    for number, (tenant, sample) in enumerate(samples.items()):
+        _name(aws.client("dynamodb"), table, tenant)
+        if not sample.messages:
+            continue
+        truths[tenant] = generate(
+            messages=sample.messages,
+            layout=sample.layout,
+            seed=number,
+            out=folder,
+            tenant=tenant,
+            day=day,
+            zone=zone,
+            rates=sample.rates,
+            files=sample.files,
+        )
+        for name, body in sample.broken:
+            (folder / export_folder(EXPORT_TEMPLATE, tenant, day) / name).write_bytes(body)
+        _upload(aws.client("s3"), bucket, folder / tenant)
+    return truths
+
+
+def _name(client: Any, table: str, tenant: str) -> None:
+    item = {"PK": TENANTS, "SK": f"{TENANT}{tenant}", "tenant_id": tenant}
+    client.put_item(TableName=table, Item={name: {"S": value} for name, value in item.items()})
+
+
+def _upload(client: Any, bucket: str, folder: Path) -> None:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        client.put_object(Bucket=bucket, Key=str(path.relative_to(folder.parent)), Body=path.read_bytes())
