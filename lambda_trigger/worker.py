@@ -42,7 +42,7 @@ def _deal(record: SQSRecord, context: LambdaContext) -> None:
     try:
         task = read_task(record.body)
         logger.append_keys(tenant=task.tenant, day=task.date)
-        worked = _work(task, record, seconds=context.get_remaining_time_in_millis() // 1000 - RESERVE_SECONDS)
+        worked = _work(task, record, context)
     except LeaseHeld as error:
         logger.info(error.advice)
         raise
@@ -56,11 +56,20 @@ def _deal(record: SQSRecord, context: LambdaContext) -> None:
     _tell(worked)
 
 
-def _work(task: Task, record: SQSRecord, *, seconds: int) -> Worked:
+def _work(task: Task, record: SQSRecord, context: LambdaContext) -> Worked:
     settings = read_settings()
+    seconds = context.get_remaining_time_in_millis() // 1000 - RESERVE_SECONDS
     limit = min(filter(None, (settings.time_limit_seconds, max(seconds, 1))))
     sent = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
-    return work(task, replace(settings, time_limit_seconds=limit), now=now(), sent=sent, progress=_report)
+    return work(
+        task,
+        replace(settings, time_limit_seconds=limit),
+        now=now(),
+        sent=sent,
+        # Sandboxes may be copies of one machine, so their processes cannot tell whether another one lives.
+        owner=f"{context.function_name} {context.log_stream_name}",
+        progress=_report,
+    )
 
 
 def _tell(worked: Worked) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import Misuse
 from daily_batch.ledger.opening import open_ledger
+from daily_batch.ledger.owner import this_process
 from daily_batch.manifest import EXPANSION, Manifest
 from daily_batch.paths import StorageUrl, check_tenant, parse_url
 from daily_batch.routing import (
@@ -58,13 +59,19 @@ def refuse_spark() -> Runner:
 
 
 def make_dispatch(
-    settings: Settings, output: StorageUrl, *, spark: Callable[[], Runner] = refuse_spark, parallel: int = 1
+    settings: Settings,
+    output: StorageUrl,
+    *,
+    spark: Callable[[], Runner] = refuse_spark,
+    parallel: int = 1,
+    owner: str | None = None,
 ) -> Dispatch:
     """What runs or submits days under an output root.
 
     Args:
         spark: makes a runner on a Spark of this process; a function has none.
         parallel: how many days share this process.
+        owner: whose leases are; None: this process's, which others of its machine can find dead.
     """
     resources = find_resources(settings).part(parallel)
     return Dispatch(
@@ -75,6 +82,7 @@ def make_dispatch(
         submitter=make_submitter(settings),
         route=lambda manifest: _why_spark(decide_runner(manifest, settings, resources)),
         size=size_job,
+        owner=owner or this_process(),
     )
 
 

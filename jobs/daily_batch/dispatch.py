@@ -6,7 +6,7 @@ Every trigger and the command line call this. It knows no Spark: what runs a day
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Literal
@@ -47,7 +47,7 @@ class Dispatch:
     """Deals with tenant-days.
 
     `route` says why a manifest must go to Spark, or None; `local` and `spark` make the runners of this process;
-    where there is a `submitter`, Spark runs there instead, in the `size` of the manifest.
+    where there is a `submitter`, Spark runs there instead, in the `size` of the manifest. `owner` is whose leases are.
     """
 
     settings: Settings
@@ -57,6 +57,7 @@ class Dispatch:
     submitter: Submitter | None = None
     route: Callable[[Manifest], str | None] = lambda manifest: None
     size: Callable[[Manifest], JobSize] = lambda manifest: JobSize()
+    owner: str = field(default_factory=this_process)
 
     def run(
         self,
@@ -122,7 +123,7 @@ class Dispatch:
 
     def _take(self, request: Request, *, force: bool) -> Lease:
         run_id = f"{self.ledger.clock():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-        return self.ledger.take(request.tenant, request.day, owner=this_process(), run_id=run_id, force=force)
+        return self.ledger.take(request.tenant, request.day, owner=self.owner, run_id=run_id, force=force)
 
     def _is_current(self, entry: Entry, request: Request, progress: Progress) -> bool:
         """Whether the tables hold what the objects of now would give."""

@@ -79,7 +79,7 @@ class Settings:
     look_back: CountOrZero
     queue_url: str
     ledger: str
-    lease_seconds: Annotated[int, msgspec.Meta(ge=3)]
+    lease_seconds: Count
     due: Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     dynamodb_table: str
     cosmos_endpoint: str

@@ -56,7 +56,7 @@ class Night:
         )
 
     def work(self, task: Task = TASK, *, sent: datetime = SENT) -> str:
-        return work(task, self.load(), now=self.clock(), sent=sent, progress=silent).outcome
+        return work(task, self.load(), now=self.clock(), sent=sent, owner="test", progress=silent).outcome
 
     def watcher(self) -> Watcher:
         return Watcher(
@@ -102,7 +102,7 @@ class Night:
 def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
     generate(messages=60, layout="export", seed=1, out=tmp_path / "in", files=1)
     made = Night(tmp_path)
-    monkeypatch.setattr("daily_batch.night.work.make_dispatch", lambda settings, output: made.dispatch(settings))
+    monkeypatch.setattr("daily_batch.night.work.make_dispatch", lambda settings, output, owner: made.dispatch(settings))
     return made
 
 

@@ -22,18 +22,19 @@ class Worked:
     answer: Answer | None = None
 
 
-def work(task: Task, settings: Settings, *, now: datetime, sent: datetime, progress: Progress) -> Worked:
+def work(task: Task, settings: Settings, *, now: datetime, sent: datetime, owner: str, progress: Progress) -> Worked:
     """Run or submit the task's tenant-day; a message that is delivered again never does it twice.
 
     Args:
         sent: when the message was put on the queue.
+        owner: who works, as a person finds the log of it.
 
     Raises:
         BatchError: the message must be delivered again, and in the end be looked at by a person.
     """
     own = replace(settings, tenants=(task.tenant,), date=task.date)
     (request,) = build_requests(own, now)
-    dispatch = make_dispatch(own, request.output)
+    dispatch = make_dispatch(own, request.output, owner=owner)
     if _failed_for_good(dispatch, request, since=sent):
         return Worked(outcome="given up")
     try:
