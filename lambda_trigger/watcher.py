@@ -45,6 +45,9 @@ def _reconcile(settings: Settings) -> dict[str, Any]:
     troubles: list[BatchError] = []
     ledger = open_ledger(settings, parse_url(settings.output))
     requests = night_requests(settings, now=now(), list_tenants=ledger.tenants)
+    if not requests:
+        logger.info("there is no tenant yet")
+        return {"tenants": 0, "ended": True}
     summary = _watcher(settings, requests[0].output, troubles).reconcile(requests, now=now())
     count("DaysLate", summary.late)
     logger.info("the night", summary=asdict(summary))

@@ -1,6 +1,6 @@
 """One message of the queue: one tenant-day, run in this function or submitted to EMR Serverless."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -63,11 +63,12 @@ def _work(task: Task, record: SQSRecord, context: LambdaContext) -> Worked:
     sent = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
     return work(
         task,
-        replace(settings, time_limit_seconds=limit),
+        settings,
         now=now(),
         sent=sent,
         # Sandboxes may be copies of one machine, so their processes cannot tell whether another one lives.
         owner=f"{context.function_name} {context.log_stream_name}",
+        seconds=limit,
         progress=_report,
     )
 

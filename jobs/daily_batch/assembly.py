@@ -65,6 +65,7 @@ def make_dispatch(
     spark: Callable[[], Runner] = refuse_spark,
     parallel: int = 1,
     owner: str | None = None,
+    deadline: float | None = None,
 ) -> Dispatch:
     """What runs or submits days under an output root.
 
@@ -72,12 +73,13 @@ def make_dispatch(
         spark: makes a runner on a Spark of this process; a function has none.
         parallel: how many days share this process.
         owner: whose leases are; None: this process's, which others of its machine can find dead.
+        deadline: of `time.monotonic`, when local runs hand over; None: each has its own by `time_limit_seconds`.
     """
     resources = find_resources(settings).part(parallel)
     return Dispatch(
         settings=settings,
         ledger=open_ledger(settings, output),
-        local=lambda: LocalRunner(resources=resources, deadline=_deadline(settings)),
+        local=lambda: LocalRunner(resources=resources, deadline=deadline or _deadline(settings)),
         spark=spark,
         submitter=make_submitter(settings),
         route=lambda manifest: _why_spark(decide_runner(manifest, settings, resources)),

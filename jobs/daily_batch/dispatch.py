@@ -29,6 +29,12 @@ from daily_batch.survey import fingerprint_day, open_storage
 
 # How long a submitted job may be at work before another run may take its day.
 JOB_LEASE = timedelta(hours=12)
+KILLED_HERE = "an earlier run in a function's own process was killed before it ended"
+# A single run that was killed so early may have met with an accident.
+LISTINGS_TRIED = 2
+TOO_MANY_TO_LIST = f"{LISTINGS_TRIED} runs in a function's own process were killed before they had listed the day"
+# The size of a job whose objects nobody could count.
+UNLISTED = JobSize(executors=3, disk_gb=100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +99,9 @@ class Dispatch:
             observed = DayPublisher.observe(request, open_storage(request, self.settings))
             keeper.raise_token(above=observed.held_token)
             choice = _LocalChoice(self, keeper, reason)
-            if reason is None or self.submitter:
+            if reason == TOO_MANY_TO_LIST:
+                choice.size = UNLISTED
+            elif reason is None or self.submitter:
                 try:
                     return self._publish(request, keeper, observed, choice, progress)
                 except HandOver as short:
@@ -144,9 +152,12 @@ class Dispatch:
             return "that runner was asked for"
         if self.settings.runner == "local" or entry is None:
             return None
-        if entry.status == "RUNNING" and entry.runner == "local" and self.submitter:
-            # A function that lacks memory or time is killed, and can say nothing.
-            return "an earlier run in a function's own process was killed before it ended"
+        # A function that lacks memory or time is killed, and can say nothing.
+        if entry.status == "RUNNING" and self.submitter:
+            if entry.runner == "local":
+                return KILLED_HERE
+            if entry.runner is None and entry.attempts >= LISTINGS_TRIED:
+                return TOO_MANY_TO_LIST
         return entry.handed_over
 
     def _publish(

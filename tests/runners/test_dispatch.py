@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pytest import MonkeyPatch
 
-from daily_batch.dispatch import Answer, Dispatch
+from daily_batch.dispatch import TOO_MANY_TO_LIST, UNLISTED, Answer, Dispatch
 from daily_batch.errors import HandOver, LeaseHeld, Retryable, Terminal
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata import Item, MetadataStore
@@ -543,6 +543,22 @@ def test_a_day_whose_local_run_was_killed_goes_to_the_service(source: Path, tmp_
         "submitted",
         "an earlier run in a function's own process was killed before it ended",
     )
+
+
+def test_a_day_that_a_function_cannot_even_list_goes_to_the_service_in_the_end(
+    source: Path, tmp_path: Path, clock: Clock
+) -> None:
+    service = Service()
+    for number in range(2):
+        clock.now += timedelta(minutes=3)
+        dispatch = make(tmp_path, clock, submitter=service)
+        dispatch.ledger.take("acme", DAY, owner="function stream", run_id=f"killed-{number}")
+    clock.now += timedelta(minutes=3)
+    (source / "acme").rename(source / "moved")  # whoever listed would find nothing
+    answer = run(make(tmp_path, clock, submitter=service, local=no_spark), source, tmp_path)
+    assert (answer.kind, answer.reason) == ("submitted", TOO_MANY_TO_LIST)
+    (job,) = service.jobs.values()
+    assert job.size == UNLISTED
 
 
 def test_a_job_that_waits_too_long_is_cancelled_and_its_day_may_be_tried_again(

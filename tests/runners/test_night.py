@@ -56,7 +56,7 @@ class Night:
         )
 
     def work(self, task: Task = TASK, *, sent: datetime = SENT) -> str:
-        return work(task, self.load(), now=self.clock(), sent=sent, owner="test", progress=silent).outcome
+        return work(task, self.load(), now=self.clock(), sent=sent, owner="test", seconds=600, progress=silent).outcome
 
     def watcher(self) -> Watcher:
         return Watcher(
@@ -102,7 +102,7 @@ class Night:
 def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
     generate(messages=60, layout="export", seed=1, out=tmp_path / "in", files=1)
     made = Night(tmp_path)
-    monkeypatch.setattr("daily_batch.night.work.make_dispatch", lambda settings, output, owner: made.dispatch(settings))
+    monkeypatch.setattr("daily_batch.night.work.make_dispatch", lambda settings, output, **_: made.dispatch(settings))
     return made
 
 
@@ -291,6 +291,11 @@ def test_17_the_summary_names_who_needs_someone_and_one_tenants_trouble_holds_no
     due = night.reconcile()
     assert due.late == 2  # globex is still at work, initech never ran
     assert {each.tenant: (each.state, each.note) for each in due.attention} == {"initech": ("missing", "never run")}
+
+
+def test_a_platform_without_tenants_has_nothing_to_watch(night: Night) -> None:
+    settings = load_settings(flags={"tenants": "*", "input": "in", "output": "out"}, environ={})
+    assert night_requests(settings, now=SENT, list_tenants=list) == []
 
 
 def test_a_name_that_is_no_tenants_is_left_out_of_the_watch(night: Night) -> None:

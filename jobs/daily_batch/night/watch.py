@@ -10,7 +10,7 @@ from daily_batch.dispatch import Dispatch
 from daily_batch.errors import BatchError, LeaseHeld
 from daily_batch.ledger import Entry
 from daily_batch.night.states import ENDED, SOUND, describe, due_time, judge
-from daily_batch.night.tasks import Task, name_tenants
+from daily_batch.night.tasks import ALL, Task
 from daily_batch.paths import is_tenant
 from daily_batch.request import Request, build_requests
 from daily_batch.settings import Settings
@@ -126,13 +126,10 @@ class Watcher:
 
 
 def night_requests(settings: Settings, *, now: datetime, list_tenants: Callable[[], Sequence[str]]) -> list[Request]:
-    """One request for each tenant, of the night's day; names that are none were refused when the night began.
-
-    Raises:
-        Misuse: there is no tenant.
-    """
-    tenants = filter(is_tenant, name_tenants(settings.tenants, list_tenants))
-    return list(build_requests(replace(settings, tenants=tuple(tenants)), now))
+    """One request for each tenant, of the night's day; names that are none were refused when the night began."""
+    named = list_tenants() if list(settings.tenants) == [ALL] else settings.tenants
+    tenants = tuple(filter(is_tenant, named))
+    return list(build_requests(replace(settings, tenants=tenants), now)) if tenants else []
 
 
 def summarize(

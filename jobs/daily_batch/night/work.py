@@ -1,5 +1,6 @@
 """A task of the queue: one tenant-day dealt with once, however often its message is delivered."""
 
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -22,19 +23,23 @@ class Worked:
     answer: Answer | None = None
 
 
-def work(task: Task, settings: Settings, *, now: datetime, sent: datetime, owner: str, progress: Progress) -> Worked:
+def work(
+    task: Task, settings: Settings, *, now: datetime, sent: datetime, owner: str, seconds: int, progress: Progress
+) -> Worked:
     """Run or submit the task's tenant-day; a message that is delivered again never does it twice.
 
     Args:
         sent: when the message was put on the queue.
         owner: who works, as a person finds the log of it.
+        seconds: how long this process may be at work from now on.
 
     Raises:
         BatchError: the message must be delivered again, and in the end be looked at by a person.
     """
-    own = replace(settings, tenants=(task.tenant,), date=task.date)
+    deadline = time.monotonic() + seconds
+    own = replace(settings, tenants=(task.tenant,), date=task.date, time_limit_seconds=seconds)
     (request,) = build_requests(own, now)
-    dispatch = make_dispatch(own, request.output, owner=owner)
+    dispatch = make_dispatch(own, request.output, owner=owner, deadline=deadline)
     if _failed_for_good(dispatch, request, since=sent):
         return Worked(outcome="given up")
     try:

@@ -175,7 +175,10 @@ def explain_failure(error: Exception, context: Context) -> BatchError:
     """Return the error that says whether trying again can help, with the storage's own words."""
     cause = quote_cause(error)
     if is_denied(error):
-        return context.terminal(f"{context.table.name}: access is denied: {cause}", next_step="grant write access")
+        return context.terminal(
+            f"{context.table.name}: access is denied: {cause}",
+            next_step="allow this identity to list, read and write the tables",
+        )
     if is_missing(error):
         what = f"{context.table.name}: the output's bucket or container does not exist"
         return context.terminal(what, next_step="check the output URL")
