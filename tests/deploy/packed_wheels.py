@@ -1,0 +1,69 @@
+"""Looks into a folder of installed packages, whatever machine they are for: closure, processor, Python."""
+
+import re
+import struct
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+AARCH64, X86_64 = 183, 62
+
+
+def find_names(folder: Path) -> set[str]:
+    """The names of all distributions in a folder."""
+    return {canonicalize_name(each.name) for each in metadata.distributions(path=[str(folder)])}
+
+
+def find_closure(requirements: Iterable[str], folder: Path, *, python: str, machine: str) -> set[str]:
+    """Every name that the requirements need on a Linux of that Python and machine, also those that the folder lacks."""
+    target = {
+        "implementation_name": "cpython",
+        "os_name": "posix",
+        "platform_machine": machine,
+        "platform_python_implementation": "CPython",
+        "platform_system": "Linux",
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": "linux",
+    }
+    installed = {canonicalize_name(each.name): each for each in metadata.distributions(path=[str(folder)])}
+    found: set[str] = set()
+    waiting = [_wish(Requirement(line)) for line in requirements]
+    seen = set(waiting)
+    while waiting:
+        name, extras = waiting.pop()
+        found.add(name)
+        for line in (installed[name].requires if name in installed else None) or []:
+            wanted = Requirement(line)
+            if wanted.marker and not any(wanted.marker.evaluate(target | {"extra": each}) for each in {"", *extras}):
+                continue
+            if _wish(wanted) not in seen:
+                seen.add(_wish(wanted))
+                waiting.append(_wish(wanted))
+    return found
+
+
+def read_machines(folder: Path) -> dict[str, int]:
+    """The processor (ELF's e_machine) of each shared object below a folder."""
+    machines = {}
+    for path in sorted(folder.rglob("*.so*")):
+        if not re.search(r"\.so(\.\d+)*$", path.name):
+            continue
+        with path.open("rb") as file:
+            header = file.read(20)
+        assert header[:4] == b"\x7fELF", path
+        machines[path.relative_to(folder).as_posix()] = struct.unpack_from("<H", header, 18)[0]
+    return machines
+
+
+def find_foreign_modules(folder: Path, *, python: str) -> list[str]:
+    """The extension modules that another version of Python would be needed for."""
+    ours = f"cpython-{python.replace('.', '')}-"
+    return [path.name for path in folder.rglob("*.cpython-*.so") if ours not in path.name]
+
+
+def _wish(requirement: Requirement) -> tuple[str, frozenset[str]]:
+    return canonicalize_name(requirement.name), frozenset(requirement.extras)
