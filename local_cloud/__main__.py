@@ -18,7 +18,7 @@ from daily_batch.days import business_day
 from daily_batch.sample import Truth
 from local_cloud.aws import LocalAws, serve_aws
 from local_cloud.night import Night, NightFailed, NightReport
-from local_cloud.package import upload_package
+from local_cloud.package import VERSION, upload_package
 from local_cloud.samples import SAMPLES, plant
 from local_cloud.stack import deploy
 
@@ -27,7 +27,7 @@ ZONE = "Asia/Tokyo"
 # So that the large tenant of the samples goes to Spark, as one of more than 100,000 messages does.
 LARGE_MESSAGES = "2000"
 # The night's day alone: those before it have no messages here.
-PARAMETERS = {"DataBucketName": BUCKET, "BatchTimezone": ZONE, "LookBack": "0"}
+PARAMETERS = {"DataBucketName": BUCKET, "PackageVersion": VERSION, "BatchTimezone": ZONE, "LookBack": "0"}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 Say = Callable[[str], None]

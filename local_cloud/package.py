@@ -8,6 +8,8 @@ from deploy.environment import pack_thin
 from local_cloud.fetched import ROOT
 from local_cloud.stack import Stack
 
+# Any will do here, for it is put where the deployment says.
+VERSION = "0-000000000000"
 ENTRY = ROOT / "jobs/daily_messages.py"
 
 

@@ -72,7 +72,7 @@ def deploy(
     """Make everything that the template names; functions end with the context.
 
     Args:
-        parameters: the template's; DataBucketName must be among them.
+        parameters: the template's; DataBucketName and PackageVersion must be among them.
         more: added to the environment of all functions.
         visibility: of the queues in seconds, instead of what the template says.
     """

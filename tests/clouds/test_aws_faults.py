@@ -26,6 +26,7 @@ from local_cloud.aws import LocalAws, serve_aws
 from local_cloud.emr_runs import Outcome
 from local_cloud.faults import Fault
 from local_cloud.functions import Answer, LocalFunction
+from local_cloud.package import VERSION
 from local_cloud.stack import Stack, deploy
 
 # Of late, for the watcher looks at the last days; over in every time zone.
@@ -134,7 +135,7 @@ class Cloud:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One deployment for all tests of this module; each has a tenant of its own."""
-    parameters = {"DataBucketName": BUCKET, "TenantId": "*", "EmrConcurrentRuns": "100"}
+    parameters = {"DataBucketName": BUCKET, "PackageVersion": VERSION, "TenantId": "*", "EmrConcurrentRuns": "100"}
     with serve_aws(tmp_path_factory.mktemp("aws")) as aws, deploy(aws, parameters=parameters, more=MORE) as made:
         yield made
 

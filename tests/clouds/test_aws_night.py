@@ -15,7 +15,7 @@ from day_runs import read_tables, run_local
 from local_cloud.aws import LocalAws, serve_aws
 from local_cloud.iam import as_list
 from local_cloud.night import Night, NightReport
-from local_cloud.package import upload_package
+from local_cloud.package import VERSION, upload_package
 from local_cloud.samples import BROKEN, SAMPLES, plant
 from local_cloud.stack import Stack, deploy
 
@@ -70,7 +70,7 @@ class Played(NamedTuple):
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     folder = tmp_path_factory.mktemp("night")
     zone = _where_it_is_two_at_night(datetime.now(UTC))
-    parameters = {"DataBucketName": BUCKET, "BatchTimezone": zone, "LookBack": "0"}
+    parameters = {"DataBucketName": BUCKET, "PackageVersion": VERSION, "BatchTimezone": zone, "LookBack": "0"}
     with (
         serve_aws(folder / "aws") as aws,
         deploy(aws, parameters=parameters, more={"MAKOTO_LARGE_MESSAGES": "2000"}) as stack,

@@ -16,6 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs/deploy-aws.md"
 # With everything that a parameter can switch on.
 WHOLE = {
     "DataBucketName": "makoto-data",
+    "PackageVersion": "0.1.0-0123456789ab",
     "Discovery": "metadata",
     "KmsKeyArn": "arn:aws:kms:ap-northeast-1:123456789012:key/0a1b",
 }

@@ -16,7 +16,7 @@ from local_cloud.deployment import Deployment
 from local_cloud.naming import Names
 from local_cloud.template import TEMPLATE, read_deployment
 
-DATA = {"DataBucketName": "makoto-data"}
+DATA = {"DataBucketName": "makoto-data", "PackageVersion": "0.1.0-0123456789ab"}
 # What Lambda takes of a function with its layers, in bytes.
 UNZIPPED = 262_144_000
 # What a linter must not let pass: what is replaced, and by what.
@@ -72,10 +72,11 @@ def test_sam_builds_what_fits_into_a_function(deployment: Deployment, tmp_path: 
     answer = run("sam", ["build", "--build-dir", str(built)], home=tmp_path)
     assert answer.returncode == 0, answer.stderr
     layer = sum_files(built / "DependenciesLayer")
-    assert (built / "DependenciesLayer/python/daily_batch/dispatch.py").exists()
+    assert (built / "DependenciesLayer/python/duckdb").exists()
     for logical_id, function in deployment.functions.items():
         module = function.handler.rpartition(".")[0].replace(".", "/")
         assert (built / logical_id / f"{module}.py").exists()
+        assert (built / logical_id / "daily_batch/dispatch.py").exists()
         assert sum_files(built / logical_id) + layer < UNZIPPED
 
 
@@ -115,7 +116,6 @@ def test_a_functions_environment_is_its_settings(logical_id: str) -> None:
         "DataPrefix": "raw/",
         "OutputBucketName": "makoto-tables",
         "Discovery": "metadata",
-        "PackageVersion": "1.2.3",
     }
     deployment = read_deployment(parameters=parameters, physical={"EmrApplication": "00abc"})
     settings = load_settings(flags={}, environ=deployment.functions[logical_id].environment)
@@ -123,7 +123,7 @@ def test_a_functions_environment_is_its_settings(logical_id: str) -> None:
     assert (settings.input, settings.output) == ("s3://makoto-data/raw/", "s3://makoto-tables/")
     assert (settings.emr_application_id, settings.emr_vcpus) == ("00abc", deployment.application.vcpus)
     assert settings.emr_job_role_arn == deployment.roles["JobRole"].arn
-    assert settings.emr_package == f"s3://{deployment.outputs['ArtifactBucketName']}/emr/1.2.3"
+    assert settings.emr_package == f"s3://{deployment.outputs['ArtifactBucketName']}/emr/0.1.0-0123456789ab"
     assert settings.queue_url == deployment.queues["TaskQueue"].url
 
 
@@ -250,6 +250,8 @@ def test_alarms_go_to_the_topic_that_is_given_else_to_one_of_our_own() -> None:
     [
         {"DataBucketName": "CHANGE-ME"},
         {"DataBucketName": "s3://makoto-data"},
+        {"PackageVersion": "CHANGE-ME"},
+        {"PackageVersion": "0.1.0"},
         {"DataPrefix": "raw"},
         {"OutputPrefix": "*/"},
         {"OutputPrefix": "lake/exports/"},
@@ -266,15 +268,10 @@ def test_values_that_could_do_harm_are_refused(wrong: dict[str, str]) -> None:
         read_deployment(parameters=DATA | wrong)
 
 
-def test_the_package_of_this_version_is_the_default(deployment: Deployment) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    package = deployment.functions["WorkerFunction"].environment["MAKOTO_EMR_PACKAGE"]
-    assert package.endswith(f"/emr/{project['version']}")
-
-
-def test_the_data_bucket_must_be_named() -> None:
-    with pytest.raises(Misuse, match="DataBucketName"):
-        read_deployment(parameters={})
+@pytest.mark.parametrize("name", DATA)
+def test_what_no_default_can_know_must_be_given(name: str) -> None:
+    with pytest.raises(Misuse, match=name):
+        read_deployment(parameters={each: value for each, value in DATA.items() if each != name})
 
 
 def test_functions_are_resolved_and_unknown_ones_refused() -> None:
