@@ -9,7 +9,7 @@ from daily_batch.ledger.opening import open_ledger
 from daily_batch.night import plan_tasks
 from daily_batch.paths import parse_url
 from daily_batch.settings import Settings
-from lambda_trigger.surroundings import count, logger, metrics, now, read_settings, send_tasks
+from lambda_trigger.environment import count, logger, metrics, now, read_settings, send_tasks
 
 
 @logger.inject_lambda_context

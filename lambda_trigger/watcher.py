@@ -15,7 +15,7 @@ from daily_batch.paths import StorageUrl, parse_url
 from daily_batch.request import build_requests
 from daily_batch.settings import Settings
 from daily_batch.submit.emr_serverless import open_emr_serverless
-from lambda_trigger.surroundings import count, logger, metrics, now, read_settings, send_tasks
+from lambda_trigger.environment import count, logger, metrics, now, read_settings, send_tasks
 
 JOB_ENDED = "EMR Serverless Job Run State Change"
 

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from daily_batch.errors import BatchError, LeaseHeld, Retryable, advise, is_retryable
 from daily_batch.night import Task, read_task
 from daily_batch.night.work import Worked, work
-from lambda_trigger.surroundings import count, logger, metrics, now, read_settings
+from lambda_trigger.environment import count, logger, metrics, now, read_settings
 
 # What is under way when the time is over must end, publish and be told before the function is killed.
 RESERVE_SECONDS = 90

@@ -27,8 +27,8 @@ from daily_batch.submit import JobSize, SparkJob, Submitter
 from daily_batch.submit.settle import settle
 from daily_batch.survey import fingerprint_day, open_storage
 
-# How long a submitted job may be at work before another run may take its day.
-JOB_LEASE = timedelta(hours=12)
+# For what a job's service may take longer than it was told, before another run may take the day.
+JOB_GRACE = timedelta(hours=1)
 KILLED_HERE = "an earlier run in a function's own process was killed before it ended"
 # A single run that was killed so early may have met with an accident.
 LISTINGS_TRIED = 2
@@ -204,8 +204,12 @@ class Dispatch:
         except BatchError as error:
             self.ledger.fail(lease, error.advice, retryable=False)
             raise
-        hand_over(job_id=job_id, lasting=JOB_LEASE)
+        hand_over(job_id=job_id, lasting=self._job_lease())
         return Answer(kind="submitted", run_id=lease.run_id, job_id=job_id, reason=reason)
+
+    def _job_lease(self) -> timedelta:
+        """Until its service has ended a job for certain."""
+        return timedelta(minutes=self.settings.job_wait_minutes + self.settings.job_timeout_minutes) + JOB_GRACE
 
     @contextmanager
     def _failures_noted(self, keeper: LeaseKeeper) -> Iterator[None]:

@@ -15,7 +15,7 @@ from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.night import Task
 from daily_batch.night.watch import Summary, Watcher, night_requests
 from daily_batch.night.work import work
-from daily_batch.receipt import Receipt
+from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.request import Request
 from daily_batch.runners.local import LocalRunner
 from daily_batch.sample import generate
@@ -291,6 +291,21 @@ def test_17_the_summary_names_who_needs_someone_and_one_tenants_trouble_holds_no
     due = night.reconcile()
     assert due.late == 2  # globex is still at work, initech never ran
     assert {each.tenant: (each.state, each.note) for each in due.attention} == {"initech": ("missing", "never run")}
+
+
+def test_17_a_receipt_that_cannot_be_read_is_one_tenants_trouble(night: Night) -> None:
+    night.tenants = "acme,globex"
+    night.settings["runner"] = "spark"
+    for tenant in ("acme", "globex"):
+        assert night.work(replace_task(tenant=tenant)) == "submitted"
+    entry = night.entry()
+    folder = (night.folder / "out" / receipt_key("acme", DAY, str(entry.run_id))).parent
+    folder.parent.mkdir(parents=True)
+    folder.write_text("no folder")
+    night.service.end = "FAILED"
+    night.reconcile()
+    assert [error.tenant for error in night.troubles] == ["acme"]
+    assert (night.entry().status, night.entry("globex").status) == ("SUBMITTED", "FAILED")
 
 
 def test_a_platform_without_tenants_has_nothing_to_watch(night: Night) -> None:

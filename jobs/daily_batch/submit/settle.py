@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 import msgspec
+from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
+from daily_batch.failures import explain_failure
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.entry import read_moment
 from daily_batch.receipt import Receipt, receipt_key
@@ -47,11 +49,17 @@ def settle(
 
 
 def read_receipt(output: ObjectStore, key: str) -> Receipt | None:
-    """The receipt of a run; None when the run has written none."""
+    """The receipt of a run; None when the run has written none.
+
+    Raises:
+        BatchError: the store does not answer, or refuses.
+    """
     try:
         stored = output.get(key).bytes()
     except FileNotFoundError:
         return None
+    except (BaseError, OSError) as error:
+        raise explain_failure(error, tenant="-", day="-") or error from error
     return msgspec.json.decode(bytes(stored), type=Receipt)
 
 

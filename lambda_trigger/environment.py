@@ -1,4 +1,4 @@
-"""What the three functions share: log, metrics, clock, settings, and the queue.
+"""What the three functions find around them: log, metrics, clock, settings, and the queue.
 
 A log line names tenant, day and run, and never holds message content. Metrics have no tenant: each would cost extra.
 """
