@@ -1,8 +1,11 @@
 """One message of the queue: one tenant-day, run in this function or submitted to EMR Serverless."""
 
+import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -30,12 +33,20 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     Raises:
         BatchError: a day failed. One that another run holds is only delivered again.
     """
+    _tidy()
     deal = partial(_deal, context=context)
     answer = process_partial_response(event=event, record_handler=deal, processor=processor, context=context)
     for _, error, _ in processor.exceptions:
         if error is not None and not isinstance(error, LeaseHeld):
             raise error
     return answer
+
+
+@cache
+def _tidy() -> None:
+    """Remove, once, what a killed run left: the temporary folder outlives it, and may hold another's messages."""
+    for left in Path(gettempdir()).glob("makoto-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _deal(record: SQSRecord, context: LambdaContext) -> None:

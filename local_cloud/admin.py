@@ -52,6 +52,9 @@ class Admin:
             self.emr.outcomes = {tenant: read_outcome(each) for tenant, each in given.items()}
         elif name == "minute":
             self.emr.minute = float(given)
+        elif name == "age":
+            for run in self.emr.runs.values():
+                run.updated -= timedelta(hours=float(given))
         else:
             raise ValueError(f"{name!a} is not known here")
 

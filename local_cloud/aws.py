@@ -63,6 +63,10 @@ class LocalAws:
         named = {"*" if tenant == "everyone" else tenant: asdict(each) for tenant, each in outcomes.items()}
         self.tell("outcomes", named)
 
+    def age_jobs(self, hours: float) -> None:
+        """As if all job runs had been in their states for so much longer."""
+        self.tell("age", hours)
+
     def shorten_minutes(self, seconds: float) -> None:
         """How long a minute of a job's time limit is from now on."""
         self.tell("minute", seconds)

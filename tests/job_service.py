@@ -28,6 +28,7 @@ class Service:
     refuses: bool = False
     end: JobState = "RUNNING"
     retryable: bool = True
+    waiting_since: datetime | None = None
     jobs: dict[str, SparkJob] = field(default_factory=dict)
     last: SparkJob | None = None
     cancelled: list[str] = field(default_factory=list)
@@ -46,7 +47,7 @@ class Service:
         return f"job-{job.job_token[:8]}"
 
     def look(self, job_id: str) -> JobReport:
-        return JobReport(state=self.end, retryable=self.retryable)
+        return JobReport(state=self.end, retryable=self.retryable, waiting_since=self.waiting_since)
 
     def cancel(self, job_id: str) -> None:
         self.cancelled.append(job_id)

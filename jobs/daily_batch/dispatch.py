@@ -27,8 +27,8 @@ from daily_batch.submit import JobSize, SparkJob, Submitter
 from daily_batch.submit.settle import settle
 from daily_batch.survey import fingerprint_day, open_storage
 
-# For what a job's service may take longer than it was told, before another run may take the day.
-JOB_GRACE = timedelta(hours=1)
+# For a place in a service's own queue, and what it may take longer than it was told, before another run takes the day.
+JOB_GRACE = timedelta(hours=12)
 KILLED_HERE = "an earlier run in a function's own process was killed before it ended"
 # A single run that was killed so early may have met with an accident.
 LISTINGS_TRIED = 2
@@ -99,9 +99,7 @@ class Dispatch:
             observed = DayPublisher.observe(request, open_storage(request, self.settings))
             keeper.raise_token(above=observed.held_token)
             choice = _LocalChoice(self, keeper, reason)
-            if reason == TOO_MANY_TO_LIST:
-                choice.size = UNLISTED
-            elif reason is None or self.submitter:
+            if reason != TOO_MANY_TO_LIST and (reason is None or self.submitter):
                 try:
                     return self._publish(request, keeper, observed, choice, progress)
                 except HandOver as short:
@@ -137,7 +135,10 @@ class Dispatch:
         """Whether the tables hold what the objects of now would give."""
         if not entry.is_complete or entry.output_path != _tables(request):
             return False
-        now = fingerprint_day(request, self.settings, progress=progress, metadata=self.ledger.store)
+        try:
+            now = fingerprint_day(request, self.settings, progress=progress, metadata=self.ledger.store)
+        except HandOver:  # too many to list here, so nobody knows
+            return False
         return now == entry.fingerprint
 
     def _cancel_job_of(self, entry: Entry | None) -> None:
@@ -199,7 +200,7 @@ class Dispatch:
             job_id = submitter.submit(job)
         except Retryable:
             # No lease: whoever comes next may ask again at once.
-            hand_over(lasting=timedelta(0))
+            hand_over(lasting=timedelta(0), refused=True)
             raise
         except BatchError as error:
             self.ledger.fail(lease, error.advice, retryable=False)
@@ -228,7 +229,7 @@ class _LocalChoice:
     """Takes the local runner where nothing speaks against it; either way it knows how large a job the day would be."""
 
     def __init__(self, dispatch: Dispatch, keeper: LeaseKeeper, reason: str | None) -> None:
-        self.size = JobSize()
+        self.size = UNLISTED
         self._dispatch = dispatch
         self._keeper = keeper
         self._reason = reason

@@ -30,6 +30,10 @@ _FOR_JOBS = (
     *("timezone", "naive_timezone", "export_template", "discovery", "slack_seconds", "max_reject_ratio"),
     *("buckets", "target_file_bytes", *(each.name for each in fields(Limits)), "dynamodb_table"),
 )
+# How objects are written and paid for; credentials and addresses are of each runtime's own.
+_OPTIONS_FOR_JOBS = (
+    *("aws_server_side_encryption", "aws_sse_kms_key_id", "aws_sse_bucket_key_enabled", "aws_request_payer"),
+)
 _OURS_BUT_NO_SETTINGS = ("MAKOTO_ENV", "MAKOTO_CONF_DIR")
 _MASK = "********"
 _SECRET = re.compile(r"(key|secret|token|password|base64|access_key_id)$")
@@ -101,7 +105,8 @@ class Settings:
     def for_job(self) -> dict[str, object]:
         """What a job elsewhere must be told: settings that were given here, and that no argument of it carries."""
         given = (name for name in _FOR_JOBS if self.origins.get(name, DEFAULTS) != DEFAULTS)
-        return {name: getattr(self, name) for name in given}
+        options = {name: value for name, value in self.storage_options.items() if name in _OPTIONS_FOR_JOBS}
+        return {name: getattr(self, name) for name in given} | ({"storage_options": options} if options else {})
 
     def explain(self) -> list[tuple[str, str, str]]:
         """Each setting as name, value and origin, secrets masked; storage options one by one."""

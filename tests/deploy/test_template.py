@@ -230,7 +230,7 @@ def test_our_own_alarms_watch_metrics_as_powertools_writes_them(deployment: Depl
         if alarm["Namespace"] == environment["POWERTOOLS_METRICS_NAMESPACE"]
     }
     service = [{"Name": "service", "Value": environment["POWERTOOLS_SERVICE_NAME"]}]
-    assert ours == {"DaysFailed": service, "DaysLate": service}
+    assert ours == dict.fromkeys(("DaysFailed", "DaysLate", "DaysRefused", "TenantsInTrouble"), service)
 
 
 def test_alarms_go_to_the_topic_that_is_given_else_to_one_of_our_own() -> None:

@@ -345,7 +345,7 @@ def test_6_a_submission_whose_answer_was_lost_finds_its_job_again(source: Path, 
         assert find(dispatch).awaits_answer
     answer = run(dispatch, source, tmp_path)
     assert (len(service.jobs), service.asked) == (1, 3)
-    assert (find(dispatch).job_id, find(dispatch).attempts, find(dispatch).token) == (answer.job_id, 1, 1)
+    assert (find(dispatch).job_id, find(dispatch).attempts, find(dispatch).token) == (answer.job_id, 3, 1)
 
 
 def test_6_a_submitter_that_dies_before_it_has_the_answer_is_followed_by_one_that_gets_it(
@@ -564,7 +564,7 @@ def test_a_day_that_a_function_cannot_even_list_goes_to_the_service_in_the_end(
 def test_a_job_that_waits_too_long_is_cancelled_and_its_day_may_be_tried_again(
     source: Path, tmp_path: Path, clock: Clock
 ) -> None:
-    service = Service(end="WAITING")
+    service = Service(end="WAITING", waiting_since=clock.now)
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark", "job_wait_minutes": 30})
     answer = run(dispatch, source, tmp_path)
     request = ask(source, tmp_path / "out")
@@ -575,7 +575,7 @@ def test_a_job_that_waits_too_long_is_cancelled_and_its_day_may_be_tried_again(
     dispatch.look(request)
     assert service.cancelled == [answer.job_id]
     assert find(dispatch).status == "SUBMITTED"  # until its service says that it has ended
-    service.end, service.retryable = "FAILED", False
+    service.end, service.retryable, service.waiting_since = "FAILED", False, None
     entry = dispatch.look(request)
     assert entry is not None
     assert (entry.status, entry.retryable) == ("FAILED", True)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from daily_batch.dispatch import Dispatch
+from daily_batch.dispatch import UNLISTED, Dispatch
 from daily_batch.errors import BatchError, LeaseHeld, Retryable, Terminal
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.night import Task
+from daily_batch.night.states import due_time
 from daily_batch.night.watch import Summary, Watcher, night_requests
 from daily_batch.night.work import work
 from daily_batch.receipt import Receipt, receipt_key
@@ -20,7 +21,7 @@ from daily_batch.request import Request
 from daily_batch.runners.local import LocalRunner
 from daily_batch.sample import generate
 from daily_batch.settings import Settings, load_settings
-from daily_batch.submit import JobReport
+from daily_batch.submit import JobReport, SparkJob
 from day_runs import DAY, read_tables, silent
 from job_service import Clock, Service
 
@@ -55,8 +56,9 @@ class Night:
             settings=settings, ledger=self.ledger, local=self.local, spark=self.local, submitter=self.service
         )
 
-    def work(self, task: Task = TASK, *, sent: datetime = SENT) -> str:
-        return work(task, self.load(), now=self.clock(), sent=sent, owner="test", seconds=600, progress=silent).outcome
+    def work(self, task: Task = TASK, *, sent: datetime = SENT, seconds: int = 600) -> str:
+        given = {"now": self.clock(), "sent": sent, "owner": "test", "seconds": seconds}
+        return work(task, self.load(), progress=silent, **given).outcome  # type: ignore[arg-type]
 
     def watcher(self) -> Watcher:
         return Watcher(
@@ -267,6 +269,62 @@ def test_19_a_job_of_a_day_long_past_is_settled_once_a_day(night: Night) -> None
     assert night.entry().status == "FAILED"
 
 
+def test_a_job_that_is_refused_again_and_again_is_asked_for_so_often_as_is_set(night: Night) -> None:
+    night.settings |= {"runner": "spark", "max_attempts": 3}
+
+    @dataclass
+    class Full(Service):
+        def submit(self, job: SparkJob) -> str:
+            raise Retryable("there is no capacity", next_step="wait")
+
+    night.service = Full()
+    queued = 0
+    for _ in range(40):  # quarters of an hour
+        if night.ledger.find("acme", DAY) is None or queued:
+            with pytest.raises(Retryable):
+                night.work()
+        night.clock.now += timedelta(minutes=15)
+        queued += night.reconcile().queued
+    assert 0 < queued <= 3
+    assert night.entry().attempts >= 3
+
+
+def test_a_day_that_waits_on_the_queue_is_not_put_there_every_quarter_of_an_hour(night: Night) -> None:
+    submit(night)
+    night.service.end = "FAILED"
+    night.watcher().follow(night.request())
+    for _ in range(7):
+        night.clock.now += timedelta(minutes=15)
+        assert night.reconcile().queued == 0
+    night.clock.now += timedelta(minutes=30)
+    assert night.reconcile().queued == 1
+    assert night.queue == [TASK, TASK]
+
+
+def test_who_cancelled_a_job_is_known_though_the_watcher_died_right_after(night: Night) -> None:
+    submit(night)
+
+    @dataclass
+    class Dying(Service):
+        def cancel(self, job_id: str) -> None:
+            raise KeyboardInterrupt
+
+    night.service = Dying(end="WAITING", waiting_since=night.clock.now - timedelta(hours=7))
+    with pytest.raises(KeyboardInterrupt):
+        night.reconcile()
+    night.service = Service(end="FAILED", retryable=False)
+    assert night.reconcile().queued == 1
+    assert "for workers" in str(night.entry().error)
+
+
+def test_11_a_completed_day_that_cannot_be_listed_in_time_goes_to_a_job(night: Night) -> None:
+    night.work()
+    assert night.work(seconds=0) == "submitted"
+    assert "were listed in 0 s" in str(night.entry().handed_over)
+    assert night.service.last is not None
+    assert night.service.last.size == UNLISTED
+
+
 # The summary
 
 
@@ -291,6 +349,45 @@ def test_17_the_summary_names_who_needs_someone_and_one_tenants_trouble_holds_no
     due = night.reconcile()
     assert due.late == 2  # globex is still at work, initech never ran
     assert {each.tenant: (each.state, each.note) for each in due.attention} == {"initech": ("missing", "never run")}
+
+
+def test_17_a_receipt_of_another_version_is_one_tenants_trouble(night: Night) -> None:
+    night.tenants = "acme,globex"
+    night.settings["runner"] = "spark"
+    for tenant in ("acme", "globex"):
+        night.work(replace_task(tenant=tenant))
+    receipt = night.folder / "out" / receipt_key("acme", DAY, str(night.entry().run_id))
+    receipt.parent.mkdir(parents=True)
+    receipt.write_text('{"tenant": "acme"}')
+    night.service.end = "FAILED"
+    night.reconcile()
+    assert [(error.tenant, type(error)) for error in night.troubles] == [("acme", Terminal)]
+    assert night.entry("globex").status == "FAILED"
+
+
+def test_17_one_days_trouble_hides_no_other_day_of_the_tenant(night: Night) -> None:
+    night.work()
+    night.settings["runner"] = "spark"
+    night.work(replace_task(date="2025-08-10"))
+
+    @dataclass
+    class Down(Service):
+        def look(self, job_id: str) -> JobReport:
+            raise Retryable("the service does not answer", next_step="run the day again")
+
+    night.service = Down()
+    night.clock.now = datetime(2025, 8, 12, 21, 5, tzinfo=UTC)
+    summary = night.reconcile()
+    assert (summary.attention, summary.late) == ((), 0)
+    assert [error.day for error in night.troubles] == ["2025-08-10"]
+
+
+@pytest.mark.parametrize("offset", [-1, -2, -7])
+def test_a_night_is_due_in_the_morning_after_it_began_whatever_day_it_is_about(offset: int) -> None:
+    given = {"tenants": "acme", "input": "in", "output": "out", "target_date_offset": offset}
+    settings = load_settings(flags=given, environ={})
+    (request,) = night_requests(settings, now=SENT, list_tenants=list)  # 02:00 JST of the 13th
+    assert due_time(request.day, settings) == datetime(2025, 8, 12, 21, 0, tzinfo=UTC)
 
 
 def test_17_a_receipt_that_cannot_be_read_is_one_tenants_trouble(night: Night) -> None:

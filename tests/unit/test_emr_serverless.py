@@ -1,8 +1,7 @@
 """FAULT 6 and 19 on EMR Serverless: requests by botocore's own model, answers by its Stubber, sizes within limits."""
 
 import json
-import shlex
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import boto3
@@ -36,11 +35,14 @@ JOB = SparkJob(
     size=JobSize(executors=2, disk_gb=40),
     settings={"timezone": "Asia/Tokyo"},
 )
+MOMENT = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 WIDE = {"cpu": "400 vCPU", "memory": "3000 GB", "disk": "20000 GB"}
 
 
 def conf_of(request: dict[str, Any]) -> dict[str, str]:
-    words = shlex.split(request["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"])
+    text = request["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"]
+    assert not set(text) & set("'\"\\")
+    words = text.split(" ")
     assert words[::2] == ["--conf"] * (len(words) // 2)
     return dict(pair.split("=", 1) for pair in words[1::2])
 
@@ -130,14 +132,14 @@ def stubbed() -> Any:
         stubber.assert_no_pending_responses()
 
 
-def answer_application(stubber: Stubber) -> None:
+def answer_application(stubber: Stubber, *, state: str = "STOPPED") -> None:
     moment = "2025-08-12T17:00:00Z"
     needed = {
         "applicationId": "00f1r1uukb925",
         "arn": "arn:aws:emr-serverless:ap-northeast-1:123456789012:/applications/x",
         "releaseLabel": "emr-spark-8.0.0",
         "type": "SPARK",
-        "state": "STOPPED",
+        "state": state,
         "createdAt": moment,
         "updatedAt": moment,
         "maximumCapacity": WIDE,
@@ -178,12 +180,26 @@ def test_a_refusal_says_whether_to_try_again_and_what_to_do(
 
 
 def run(state: str, details: str = "") -> dict[str, Any]:
-    return {"state": state, "stateDetails": details}
+    return {"state": state, "stateDetails": details, "updatedAt": MOMENT}
 
 
-@pytest.mark.parametrize("state", ["SUBMITTED", "PENDING", "SCHEDULED", "QUEUED"])
-def test_a_job_that_has_no_workers_yet_waits(state: str) -> None:
-    assert read_report(run(state)).state == "WAITING"
+@pytest.mark.parametrize("state", ["SUBMITTED", "PENDING", "SCHEDULED"])
+def test_a_job_that_has_no_workers_yet_waits_since_it_came_to_its_state(state: str) -> None:
+    assert (read_report(run(state)).state, read_report(run(state)).waiting_since) == ("WAITING", MOMENT)
+
+
+def test_a_place_in_the_applications_queue_is_no_wait_for_workers() -> None:
+    assert (read_report(run("QUEUED")).state, read_report(run("QUEUED")).waiting_since) == ("WAITING", None)
+    given_up = read_report(run("CANCELLED", "The job run timed out in the queue") | {"startedAt": MOMENT})
+    never_begun = read_report(run("CANCELLED", "The job run timed out in the queue"))
+    assert (given_up.retryable, never_begun.retryable) == (False, True)
+
+
+def test_an_application_that_is_stopping_takes_the_job_in_a_while(stubbed: Any) -> None:
+    service, stubber = stubbed
+    answer_application(stubber, state="STOPPING")
+    with pytest.raises(Retryable, match="is stopping"):
+        service.submit(JOB)
 
 
 def test_a_job_that_lacks_capacity_says_which_limits_to_raise() -> None:
@@ -209,7 +225,8 @@ def test_a_job_that_ended_for_good_is_not_tried_again(status: int) -> None:
 
 def test_a_job_that_was_cancelled_is_not_tried_again() -> None:
     assert (read_report(run("CANCELLED")).state, read_report(run("CANCELLED")).retryable) == ("FAILED", False)
-    assert "job_timeout_minutes" in read_report(run("CANCELLED", "Job timed out after 360 minutes")).detail
+    timed_out = run("CANCELLED", "Job timed out after 360 minutes") | {"startedAt": MOMENT}
+    assert "job_timeout_minutes" in read_report(timed_out).detail
     assert read_report(run("CANCELLING")).state == "RUNNING"
 
 

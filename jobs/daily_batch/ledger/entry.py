@@ -47,7 +47,8 @@ class Entry:
     run, and so are `rejected`, `unreadable`, `fingerprint` and `receipt`: a day that fails later still says what its
     tables hold. `attempts` counts since the last completion. `job_token` is what a submission gives its service to know
     a repeated request by; without `job_id` the answer to it is not known. `executors` and `disk_gb` are the job's size.
-    `retryable` says of a failed day whether another attempt may succeed. `taken_over` stays until a run has completed:
+    `retryable` says of a failed day whether another attempt may succeed, `asked_at` when one was last put on a queue.
+    `taken_over` stays until a run has completed:
     only then do the tables keep out a run that was never heard of again.
     """
 
@@ -76,6 +77,7 @@ class Entry:
     seconds: int | None = None
     error: str | None = None
     retryable: bool | None = None
+    asked_at: str | None = None
     started_at: str | None = None
     updated_at: str | None = None
 
@@ -174,6 +176,7 @@ def take(
         disk_gb=None,
         error=None,
         retryable=None,
+        asked_at=None,
         started_at=write_moment(now),
         updated_at=write_moment(now),
     )
@@ -195,8 +198,13 @@ def hand_over(
     lease: timedelta,
     executors: int | None = None,
     disk_gb: int | None = None,
+    refused: bool = False,
 ) -> Entry:
-    """The entry of a day that Spark takes over: first without `job_id`, then with the service's answer."""
+    """The entry of a day that Spark takes over: first without `job_id`, then with the service's answer.
+
+    Args:
+        refused: the service did not take the job for now, which counts as an attempt.
+    """
     return replace(
         entry,
         status="SUBMITTED",
@@ -206,6 +214,7 @@ def hand_over(
         job_id=job_id,
         executors=executors,
         disk_gb=disk_gb,
+        attempts=entry.attempts + refused,
         lease_until=write_moment(now + lease),
         updated_at=write_moment(now),
     )

@@ -93,6 +93,7 @@ class Ledger:
         job_id: str | None = None,
         executors: int | None = None,
         disk_gb: int | None = None,
+        refused: bool = False,
         lasting: timedelta | None = None,
     ) -> None:
         """Say that Spark takes the day over: before the submission, and again with the service's answer."""
@@ -105,6 +106,7 @@ class Ledger:
                 job_id=job_id,
                 executors=executors,
                 disk_gb=disk_gb,
+                refused=refused,
                 now=self.clock(),
                 lease=self.lease if lasting is None else lasting,
             ),
@@ -113,6 +115,14 @@ class Ledger:
     def note(self, lease: Lease, **changes: str | None) -> None:
         """Note the runner, or why the day goes to Spark, while the run is at work."""
         self._change_at_work(lease, lambda entry: replace(entry, **changes))  # type: ignore[arg-type]
+
+    def note_asked(self, lease: Lease) -> None:
+        """Note that the day of a run that has ended, or died, was asked for again.
+
+        Raises:
+            LeaseHeld: another run has taken it.
+        """
+        self._change_own(lease, lambda entry: replace(entry, asked_at=transitions.write_moment(self.clock())))
 
     def complete(self, lease: Lease, receipt: Receipt, *, receipt_key: str, output_path: str) -> None:
         """Say that the day is published."""

@@ -42,6 +42,7 @@ def describe(entry: Entry | None, state: str) -> str:
 
 
 def due_time(day: date, settings: Settings) -> datetime:
-    """When a day should be done: `due` on the next day's clock."""
+    """When a day should be done: `due` on the clock of the day that asks for it, by `target_date_offset`."""
     hour, minute = map(int, settings.due.split(":"))
-    return datetime.combine(day + timedelta(days=1), time(hour, minute), tzinfo=ZoneInfo(settings.timezone))
+    asking = day + timedelta(days=max(1, -settings.target_date_offset))
+    return datetime.combine(asking, time(hour, minute), tzinfo=ZoneInfo(settings.timezone))

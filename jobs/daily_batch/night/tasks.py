@@ -75,13 +75,15 @@ def plan_tasks(
     Raises:
         Misuse: the event has another form, a day is none or has not begun, or there is no tenant.
     """
-    scheduled = "time" in event or not event
+    scheduled = not event or ("time" in event and not set(event) & {"tenants", "date", "from", "to", "force"})
     asked = Asked() if scheduled else _read_event(event)
-    moment = _read_time(event["time"]) if "time" in event else now
+    moment = _read_time(event["time"]) if scheduled and event else now
     days = _days(asked, settings, moment, look_back=settings.look_back if scheduled else 0)
     if days[-1] > business_day(now, offset=0, zone=settings.timezone):
         raise Misuse("the day has not begun", next_step="give a day that is over", day=days[-1].isoformat())
     tenants = name_tenants(_asked_tenants(asked, settings), list_tenants)
+    if not tenants:
+        raise Misuse("there is no tenant", next_step="name some in TENANT_ID, or in the metadata store for *")
     return Planned(
         # The night's own day first, for everyone; the days before are less urgent.
         tasks=tuple(
@@ -95,15 +97,8 @@ def plan_tasks(
 
 
 def name_tenants(tenants: Sequence[str], list_tenants: Callable[[], Sequence[str]]) -> list[str]:
-    """The tenants as they are named, or all of the metadata store for `*`; none of the names is checked yet.
-
-    Raises:
-        Misuse: there is none.
-    """
-    named = list_tenants() if list(tenants) == [ALL] else tenants
-    if not named:
-        raise Misuse("there is no tenant", next_step="name some in TENANT_ID, or in the metadata store for *")
-    return list(dict.fromkeys(named))
+    """The tenants as they are named, or all of the metadata store for `*`; none of the names is checked yet."""
+    return list(dict.fromkeys(list_tenants() if list(tenants) == [ALL] else tenants))
 
 
 def _read_event(event: Mapping[str, Any]) -> Asked:
@@ -122,11 +117,11 @@ def _read_time(text: object) -> datetime:
 
 
 def _days(asked: Asked, settings: Settings, moment: datetime, *, look_back: int) -> list[date]:
-    if asked.date and (asked.first or asked.last):
+    if asked.date is not None and (asked.first, asked.last) != (None, None):
         raise Misuse("the event names a day and a range", next_step=f"give {FORM}")
-    if asked.first or asked.last:
+    if (asked.first, asked.last) != (None, None):
         return list(days_between(parse_day(asked.first or ""), parse_day(asked.last or "")))
-    if asked.date:
+    if asked.date is not None:
         return [parse_day(asked.date)]
     day = business_day(moment, offset=settings.target_date_offset, zone=settings.timezone)
     return list(days_between(day - timedelta(days=look_back), day))

@@ -1,7 +1,8 @@
 """Ends what was submitted, from the truth; asks again for what may succeed; tells how the night stands."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -9,8 +10,9 @@ from daily_batch.days import FIRST_DAY, business_day
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import BatchError, LeaseHeld
 from daily_batch.ledger import Entry
+from daily_batch.ledger.entry import read_moment
 from daily_batch.night.states import ENDED, SOUND, describe, due_time, judge
-from daily_batch.night.tasks import ALL, Task
+from daily_batch.night.tasks import Task, name_tenants
 from daily_batch.paths import is_tenant
 from daily_batch.request import Request, build_requests
 from daily_batch.settings import Settings
@@ -19,6 +21,7 @@ from daily_batch.settings import Settings
 # day, for to read a tenant's whole history costs a hundred times as much.
 WATCHED_DAYS = 7
 HISTORY_TURN = timedelta(hours=1)
+ASKED_AGAIN_AFTER = timedelta(hours=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +90,23 @@ class Watcher:
         today = business_day(now, offset=0, zone=self.settings.timezone)
         due = due_time(request.day, self.settings)
         first = FIRST_DAY if due <= now < due + HISTORY_TURN else today - timedelta(days=WATCHED_DAYS)
-        try:
+        entries: dict[date, Entry] = {}
+        with self._troubled(request):
             entries = {entry.day: entry for entry in self.dispatch.ledger.days(request.tenant, first, today)}
-            for entry in entries.values():
-                if entry.status == "SUBMITTED":
-                    entries[entry.day] = self._settle(replace(request, day=entry.day)) or entry
+        for entry in [entry for entry in entries.values() if entry.status == "SUBMITTED"]:
+            own = replace(request, day=entry.day)
+            with self._troubled(own):
+                entries[entry.day] = self._settle(own) or entry
+        return entries
+
+    @contextmanager
+    def _troubled(self, request: Request) -> Iterator[None]:
+        """Tell of one tenant-day's trouble, and go on with the others."""
+        try:
+            yield
         except BatchError as error:
             error.concerns(request.tenant, request.day.isoformat())
             self.trouble(error)
-            return {}
-        return entries
 
     def _settle(self, request: Request) -> Entry | None:
         """The entry of a submitted day, ended if its job has ended."""
@@ -109,11 +119,20 @@ class Watcher:
         return entry
 
     def _ask_again(self, entries: Sequence[Entry]) -> int:
-        """Put what may succeed on the queue once more, twice at worst: whoever comes second finds it at work."""
-        tasks = [Task(tenant=entry.tenant, date=entry.day.isoformat()) for entry in entries if self._may_succeed(entry)]
-        if tasks:
-            self.send(tasks)
-        return len(tasks)
+        """Put what may succeed on the queue, once in a while: a message may wait there behind many others."""
+        now = self.dispatch.ledger.clock()
+        wanted = [
+            entry
+            for entry in entries
+            if self._may_succeed(entry)
+            and (entry.asked_at is None or now - read_moment(entry.asked_at) > ASKED_AGAIN_AFTER)
+        ]
+        if wanted:
+            self.send([Task(tenant=entry.tenant, date=entry.day.isoformat()) for entry in wanted])
+        for entry in wanted:
+            with suppress(LeaseHeld):  # it was taken meanwhile
+                self.dispatch.ledger.note_asked(entry.lease)
+        return len(wanted)
 
     def _may_succeed(self, entry: Entry) -> bool:
         if entry.attempts >= self.settings.max_attempts:
@@ -127,8 +146,7 @@ class Watcher:
 
 def night_requests(settings: Settings, *, now: datetime, list_tenants: Callable[[], Sequence[str]]) -> list[Request]:
     """One request for each tenant, of the night's day; names that are none were refused when the night began."""
-    named = list_tenants() if list(settings.tenants) == [ALL] else settings.tenants
-    tenants = tuple(filter(is_tenant, named))
+    tenants = tuple(filter(is_tenant, name_tenants(settings.tenants, list_tenants)))
     return list(build_requests(replace(settings, tenants=tenants), now)) if tenants else []
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from daily_batch.assembly import make_dispatch
 from daily_batch.dispatch import Answer, Dispatch
-from daily_batch.errors import LeaseHeld
+from daily_batch.errors import HandOver, LeaseHeld
 from daily_batch.ledger.entry import read_moment
 from daily_batch.night.tasks import Task
 from daily_batch.request import Request, build_requests
@@ -37,13 +37,19 @@ def work(
         BatchError: the message must be delivered again, and in the end be looked at by a person.
     """
     deadline = time.monotonic() + seconds
+
+    def bounded(stage: str, done: int, total: int, unit: str) -> None:
+        if stage == "manifest" and time.monotonic() > deadline:
+            raise HandOver(f"{done:,} objects and more were listed in {seconds} s", next_step="run the day on Spark")
+        progress(stage, done, total, unit)
+
     own = replace(settings, tenants=(task.tenant,), date=task.date, time_limit_seconds=seconds)
     (request,) = build_requests(own, now)
     dispatch = make_dispatch(own, request.output, owner=owner, deadline=deadline)
     if _failed_for_good(dispatch, request, since=sent):
         return Worked(outcome="given up")
     try:
-        answer = dispatch.run(request, progress=progress, if_changed=not task.force)
+        answer = dispatch.run(request, progress=bounded, if_changed=not task.force)
     except LeaseHeld:
         entry = dispatch.ledger.find(request.tenant, request.day)
         if entry is None or entry.status != "SUBMITTED" or entry.job_id is None:

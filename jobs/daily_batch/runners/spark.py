@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -115,7 +116,8 @@ class SparkRunner:
         if (self.spark.conf.get("spark.master", "") or "").startswith("local") or storage.output.kind == "file":
             yield f"file://{manifest.files[0].parent.absolute()}"
             return
-        folder = f"{analytics_folder(plan.tenant)}/_staging/{plan.run_id}"
+        # Each attempt's own: a service may run a job's second attempt under the same run, and the first left its own.
+        folder = f"{analytics_folder(plan.tenant)}/_staging/{plan.run_id}-{uuid.uuid4().hex[:8]}"
         output = storage.open_output()
         keys = [f"{folder}/{path.name}" for path in manifest.files]
         for key, path in zip(keys, manifest.files, strict=True):

@@ -1,7 +1,6 @@
 """What EMR Serverless is asked for: one job run, in a size that the application and the account allow."""
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -143,7 +142,8 @@ def _worker_conf(kind: str, worker: Worker, disk_gb: int) -> dict[str, object]:
 
 
 def _write_conf(conf: Mapping[str, object]) -> str:
-    return " ".join(f"--conf {shlex.quote(f'{name}={value}')}" for name, value in conf.items())
+    """As the service's own examples do: without quotes, which it may not understand. No value has a space."""
+    return " ".join(f"--conf {name}={value}" for name, value in conf.items())
 
 
 def _logging(place: Place, stream: str) -> dict[str, Any]:

@@ -75,6 +75,8 @@ class EmrServerless:
         )
         with self._explained():
             application = self.client.get_application(applicationId=self.place.application_id)["application"]
+            if application["state"] == "STOPPING":
+                raise Retryable("the EMR Serverless application is stopping", next_step="wait a minute")
             size = fit(job.size, vcpus=self.vcpus, capacity=application.get("maximumCapacity", {}))
             answer = self.client.start_job_run(**make_request(job, self.place, size=size, policy=policy))
         return str(answer["jobRunId"])
@@ -159,9 +161,14 @@ def read_report(run: dict[str, Any]) -> JobReport:
     state = STATES.get(run["state"], "RUNNING")
     details = str(run.get("stateDetails", ""))
     if state == "WAITING":
-        return JobReport(state=state, detail=f"Next step: {_FULL}." if _CAPACITY.search(details) else "")
+        detail = f"Next step: {_FULL}." if _CAPACITY.search(details) else ""
+        return JobReport(
+            state=state, detail=detail, waiting_since=None if run["state"] == "QUEUED" else run["updatedAt"]
+        )
     if state != "FAILED":
         return JobReport(state=state)
+    if run["state"] == "CANCELLED" and _TIMEOUT.search(details) and "startedAt" not in run:
+        return JobReport(state=state, detail=f"It was given up in its application's queue. Next step: {_FULL}.")
     if run["state"] == "CANCELLED":
         why = "by its time limit, job_timeout_minutes" if _TIMEOUT.search(details) else "by someone"
         return JobReport(state=state, detail=f"It was cancelled {why}.", retryable=False)

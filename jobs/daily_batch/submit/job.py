@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from typing import Literal, Protocol
 
@@ -17,11 +18,16 @@ FOR_GOOD = (2, 3, 4)
 
 @dataclass(frozen=True, kw_only=True)
 class JobReport:
-    """How far a job is. `detail` says why, without message content; `retryable`: another job may succeed."""
+    """How far a job is. `detail` says why, without message content; `retryable`: another job may succeed.
+
+    `waiting_since` is when it began to wait for workers, which it should not do for long; a place in a queue is no such
+    wait.
+    """
 
     state: JobState
     detail: str = ""
     retryable: bool = True
+    waiting_since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ import msgspec
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
+from daily_batch.errors import Terminal
 from daily_batch.failures import explain_failure
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import read_moment
 from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.submit.job import ENDED, JobReport, Submitter
 
@@ -38,11 +38,12 @@ def settle(
     report = submitter.look(entry.job_id)
     if report.state in ENDED:
         _end(entry, report, ledger=ledger, submitter=submitter, output=output, output_path=output_path)
-    elif report.state == "WAITING" and _waited(entry, ledger) > patience:
-        submitter.cancel(entry.job_id)
+    elif report.waiting_since is not None and ledger.clock() - report.waiting_since > patience:
         minutes = round(patience.total_seconds() / 60)
         why = f"job {entry.job_id} was cancelled, for it had waited {minutes} minutes for workers"
+        # First the word, then the deed: whoever settles the day next must know whose deed it was.
         ledger.note(entry.lease, error=f"{why}. {report.detail}".rstrip())
+        submitter.cancel(entry.job_id)
     else:
         return entry
     return ledger.find(entry.tenant, entry.day) or entry
@@ -52,7 +53,7 @@ def read_receipt(output: ObjectStore, key: str) -> Receipt | None:
     """The receipt of a run; None when the run has written none.
 
     Raises:
-        BatchError: the store does not answer, or refuses.
+        BatchError: the store does not answer or refuses, or the receipt is one of another version.
     """
     try:
         stored = output.get(key).bytes()
@@ -60,7 +61,11 @@ def read_receipt(output: ObjectStore, key: str) -> Receipt | None:
         return None
     except (BaseError, OSError) as error:
         raise explain_failure(error, tenant="-", day="-") or error from error
-    return msgspec.json.decode(bytes(stored), type=Receipt)
+    try:
+        return msgspec.json.decode(bytes(stored), type=Receipt)
+    except msgspec.MsgspecError as error:
+        step = "run the job's version and the submitter's alike, then run the day again"
+        raise Terminal(f"the receipt {key} is not understood", next_step=step) from error
 
 
 def _end(
@@ -76,8 +81,3 @@ def _end(
         what = f"job {entry.job_id} of {submitter.name} ended as {report.state} and left no receipt"
         told = f"{what}. {report.detail}" if report.detail else what
         ledger.fail(entry.lease, told, retryable=report.retryable)
-
-
-def _waited(entry: Entry, ledger: Ledger) -> timedelta:
-    """Since its job was accepted."""
-    return ledger.clock() - read_moment(str(entry.updated_at))
