@@ -62,7 +62,7 @@ class EmrServerless:
     _walk: Walk | None = None
 
     def create(self, application: Mapping[str, Any]) -> None:
-        """Have this application, as GetApplication would tell it, and no other, in an account that has asked for nothing."""
+        """Have this application, as GetApplication would tell it, and no other; its quotas begin anew."""
         self.application = application
         self._rates.clear()
         most = application.get("schedulerConfiguration", {}).get("maxConcurrentRuns", 1000)
