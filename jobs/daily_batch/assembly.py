@@ -140,20 +140,26 @@ def make_submitter(settings: Settings) -> Submitter | None:
     """
     if settings.spark == "here":
         return None
-    if settings.spark == "emr-serverless":
-        return _open_emr_serverless(settings)
+    if settings.spark in ("emr-serverless", "databricks"):
+        return _open_service(settings)
     script, conf = PROJECT / "jobs/daily_messages.py", PROJECT / "conf/spark/local.conf"
     if not script.exists():
         raise Misuse("spark-submit needs a checkout of the project", next_step="set spark to here")
     return SparkSubmit(folder=JOBS, script=script, options=("--properties-file", str(conf)))
 
 
-def _open_emr_serverless(settings: Settings) -> Submitter:
+def _open_service(settings: Settings) -> Submitter:
+    extra = "aws" if settings.spark == "emr-serverless" else "azure"
     try:
-        from daily_batch.submit.emr_serverless import open_emr_serverless
+        if extra == "aws":
+            from daily_batch.submit.emr_serverless import open_emr_serverless
+
+            return open_emr_serverless(settings)
+        from daily_batch.submit.databricks import open_databricks
+
+        return open_databricks(settings)
     except ImportError as error:
         raise Misuse(
-            f"spark is emr-serverless, which needs the package {error.name}",
-            next_step="pip install 'makoto-daily-batch[aws]'",
+            f"spark is {settings.spark}, which needs the package {error.name}",
+            next_step=f"pip install 'makoto-daily-batch[{extra}]'",
         ) from error
-    return open_emr_serverless(settings)

@@ -70,7 +70,7 @@ class Settings:
     large_messages: CountOrZero
     function_memory_mb: CountOrZero
     time_limit_seconds: CountOrZero
-    spark: Literal["here", "spark-submit", "emr-serverless"]
+    spark: Literal["here", "spark-submit", "emr-serverless", "databricks"]
     job_wait_minutes: Count
     job_timeout_minutes: Count
     max_attempts: Count
@@ -80,6 +80,10 @@ class Settings:
     emr_log_group: str
     emr_vcpus: Count
     kms_key_arn: str
+    databricks_host: str
+    databricks_job: str
+    databricks_auth: Literal["entra", "sdk"]
+    databricks_client_id: str
     look_back: CountOrZero
     queue_url: str
     ledger: str
@@ -191,6 +195,7 @@ _VARIABLES = {
     "DYNAMODB_TABLE_NAME": "dynamodb_table",
     "COSMOS_ENDPOINT": "cosmos_endpoint",
     "COSMOS_KEY": "cosmos_key",
+    "DATABRICKS_HOST": "databricks_host",
 }
 _OPTION_VARIABLES = {
     "AWS_DEFAULT_REGION": "aws_region",

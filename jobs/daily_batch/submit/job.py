@@ -57,17 +57,26 @@ class SparkJob:
         attempt = (self.request.tenant, self.request.day.isoformat(), self.run_id, str(self.token))
         return sha256("\n".join(attempt).encode()).hexdigest()
 
-    def arguments(self) -> list[str]:
-        """The arguments of jobs/daily_messages.py."""
+    def parameters(self) -> dict[str, str]:
+        """What the job is told, by name."""
         request = self.request
-        settings = json.dumps(self.settings, sort_keys=True, separators=(",", ":"))
-        return [
-            *("--tenant", request.tenant, "--date", request.day.isoformat()),
-            *("--input", str(request.input), "--output", str(request.output)),
-            *("--layout", request.layout, "--format", request.table_format),
-            *("--run-id", self.run_id, "--token", str(self.token)),
-            *(("--settings", settings) if self.settings else ()),
-        ]
+        settings = json.dumps(self.settings, sort_keys=True, separators=(",", ":")) if self.settings else ""
+        return {
+            "tenant": request.tenant,
+            "date": request.day.isoformat(),
+            "input": str(request.input),
+            "output": str(request.output),
+            "layout": request.layout,
+            "format": request.table_format,
+            "run_id": self.run_id,
+            "token": str(self.token),
+            "settings": settings,
+        }
+
+    def arguments(self) -> list[str]:
+        """The same as arguments of jobs/daily_messages.py."""
+        flags = {f"--{name.replace('_', '-')}": value for name, value in self.parameters().items() if value}
+        return [word for flag in flags.items() for word in flag]
 
 
 class Submitter(Protocol):

@@ -1,0 +1,164 @@
+"""Spark jobs on Databricks: runs of the bundle's job (databricks.yml), each with a tenant-day's parameters."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.config import Config
+from databricks.sdk.credentials_provider import CredentialsProvider, CredentialsStrategy
+from databricks.sdk.errors import base as sdk_base
+from databricks.sdk.errors import platform as sdk
+from databricks.sdk.service.jobs import QueueSettings, Run, TerminationTypeType
+
+from daily_batch.errors import Misuse, Retryable, Terminal
+from daily_batch.settings import Settings
+from daily_batch.submit.job import FOR_GOOD, JobReport, JobState, SparkJob
+
+# Azure Databricks' own id in every Entra tenant.
+SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
+# The SDK tries again by itself for so long, also where it was throttled.
+RETRY_SECONDS = 60
+STATES: dict[str, JobState] = {
+    **dict.fromkeys(("BLOCKED", "QUEUED", "PENDING", "WAITING"), "WAITING"),
+    **dict.fromkeys(("RUNNING", "TERMINATING"), "RUNNING"),
+}
+# Whoever is in a queue does not wait for machines.
+QUEUED = ("BLOCKED", "QUEUED")
+# Ends after which another run of the same job may go better.
+ACCIDENTS = (
+    *("CANCELED", "CLOUD_FAILURE", "CLUSTER_ERROR", "CLUSTER_REQUEST_LIMIT_EXCEEDED", "DRIVER_ERROR", "INTERNAL_ERROR"),
+    *("LIBRARY_INSTALLATION_ERROR", "MAX_CONCURRENT_RUNS_EXCEEDED", "MAX_JOB_QUEUE_SIZE_EXCEEDED", "SKIPPED"),
+    *("MAX_SPARK_CONTEXTS_EXCEEDED", "STORAGE_ACCESS_ERROR", "WORKSPACE_RUN_LIMIT_EXCEEDED"),
+)
+_EXIT = re.compile(r"SystemExit: (\d{1,3})\b")
+_TEMPORARY = (
+    *(sdk.TooManyRequests, sdk.TemporarilyUnavailable, sdk.InternalError, sdk.DeadlineExceeded, sdk.Aborted),
+    *(sdk.RequestLimitExceeded, sdk.ResourceConflict, sdk.Unknown),
+)
+_DENIED = "allow this identity to run the job (docs/deploy-azure.md), and check databricks_host"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Databricks:
+    """Runs one job of a workspace: `job` is its id, or its name."""
+
+    client: WorkspaceClient = field(repr=False)
+    job: str
+    name: str = "databricks"
+
+    def submit(self, job: SparkJob) -> str:
+        """See `Submitter.submit`."""
+        with _explained():
+            run = self.client.jobs.run_now(
+                self._find_job(),
+                idempotency_token=job.job_token,
+                job_parameters=job.parameters(),
+                queue=QueueSettings(enabled=True),
+            )
+        return str(run.run_id)
+
+    def look(self, job_id: str) -> JobReport:
+        """See `Submitter.look`."""
+        try:
+            with _explained():
+                run = self.client.jobs.get_run(int(job_id))
+                failed = _has_failed(run)
+                return read_report(run, self._read_end(run) if failed else "")
+        except Terminal as error:
+            if isinstance(error.__cause__, sdk.NotFound):
+                return JobReport(state="LOST", detail="Databricks knows no such run.")
+            raise
+
+    def cancel(self, job_id: str) -> None:
+        """See `Submitter.cancel`."""
+        with _explained():
+            self.client.jobs.cancel_run(int(job_id))
+
+    def _find_job(self) -> int:
+        if self.job.isdecimal():
+            return int(self.job)
+        found = [each.job_id for each in self.client.jobs.list(name=self.job) if each.job_id is not None]
+        if len(found) != 1:
+            what = f"there are {len(found)} jobs named {self.job[:80]!a}, not one"
+            raise Terminal(what, next_step="deploy the bundle, or set databricks_job to the job's id")
+        return found[0]
+
+    def _read_end(self, run: Run) -> str:
+        """The error of the run's last task, which may quote anything: only a number is taken from it."""
+        tasks = [task.run_id for task in run.tasks or [] if task.run_id is not None]
+        return (self.client.jobs.get_run_output(tasks[-1]).error or "") if tasks else ""
+
+
+def read_report(run: Run, error: str = "") -> JobReport:
+    """A run as the Jobs API tells it; `error` is what its task said at its end."""
+    status = run.status
+    state = status.state.value if status and status.state else "PENDING"
+    if state in STATES:
+        waits = STATES[state] == "WAITING" and state not in QUEUED and run.start_time
+        # It starts when it is asked for, so its time in the queue must be left out.
+        since = ((run.start_time or 0) + (run.queue_duration or 0)) / 1000
+        return JobReport(state=STATES[state], waiting_since=datetime.fromtimestamp(since, UTC) if waits else None)
+    details = status.termination_details if status else None
+    if details is not None and details.type is TerminationTypeType.SUCCESS:
+        return JobReport(state="SUCCEEDED")
+    code = details.code.value if details is not None and details.code else "UNKNOWN"
+    exit_status = _EXIT.search(error)
+    told = f"{code}, exit status {exit_status[1]}" if exit_status else code
+    retryable = int(exit_status[1]) not in FOR_GOOD if exit_status else code in (*ACCIDENTS, "RUN_EXECUTION_ERROR")
+    step = f"look at {run.run_page_url or 'the run'}, then run the day again"
+    return JobReport(state="FAILED", detail=f"{told}. Next step: {step}.", retryable=retryable)
+
+
+def open_databricks(settings: Settings) -> Databricks:
+    """The job that the settings name.
+
+    Raises:
+        Misuse: one of them is missing.
+    """
+    if not settings.databricks_host or not settings.databricks_job:
+        raise Misuse(
+            "spark is databricks, and its settings are incomplete",
+            next_step="set DATABRICKS_HOST and MAKOTO_DATABRICKS_JOB",
+        )
+    strategy = _Entra(settings.databricks_client_id) if settings.databricks_auth == "entra" else None
+    config = Config(host=settings.databricks_host, credentials_strategy=strategy, retry_timeout_seconds=RETRY_SECONDS)
+    return Databricks(client=WorkspaceClient(config=config), job=settings.databricks_job)
+
+
+class _Entra(CredentialsStrategy):
+    """Tokens of this process's Azure identity, which keeps and renews them."""
+
+    def __init__(self, client_id: str) -> None:
+        from azure.identity import DefaultAzureCredential
+
+        self._credential = DefaultAzureCredential(managed_identity_client_id=client_id or None)
+
+    def auth_type(self) -> str:
+        """What the SDK calls it."""
+        return "azure-identity"
+
+    def __call__(self, cfg: Config) -> CredentialsProvider:
+        """Headers of each request."""
+        return lambda: {"Authorization": f"Bearer {self._credential.get_token(SCOPE).token}"}
+
+
+def _has_failed(run: Run) -> bool:
+    details = run.status.termination_details if run.status else None
+    return details is not None and details.type is not TerminationTypeType.SUCCESS
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What an error means; its own text may name users and keys, so its kind must do."""
+    try:
+        yield
+    except (sdk_base.DatabricksError, OSError, ValueError) as error:
+        # The SDK's own errors are OSErrors too; any other OSError is the network's.
+        theirs = isinstance(error, sdk_base.DatabricksError | ValueError)
+        if theirs and not isinstance(error, _TEMPORARY):
+            raise Terminal(f"Databricks refuses ({type(error).__name__})", next_step=_DENIED) from error
+        what = f"Databricks does not answer ({type(error).__name__})"
+        raise Retryable(what, next_step="run the day again") from error

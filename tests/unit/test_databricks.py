@@ -1,0 +1,191 @@
+"""Databricks: what a job is told, what its states mean, and what of an error helps; by the SDK's own types."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from databricks.sdk.errors import NotFound, PermissionDenied, TemporarilyUnavailable, TooManyRequests, Unauthenticated
+from databricks.sdk.service.jobs import BaseJob, Run, RunOutput
+
+from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.paths import parse_url
+from daily_batch.request import Request
+from daily_batch.settings import load_settings
+from daily_batch.submit import SparkJob
+from daily_batch.submit.databricks import Databricks, open_databricks, read_report
+
+LAKE = "abfss://data@lake.dfs.core.windows.net"
+JOB = SparkJob(
+    request=Request(tenant="acme", day=date(2025, 8, 12), input=parse_url(LAKE), output=parse_url(LAKE)),
+    run_id="20250812T170000Z-1a2b3c4d",
+    token=3,
+    settings={"timezone": "Asia/Tokyo"},
+)
+STARTED = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
+
+
+@dataclass
+class Jobs:
+    """The part of the SDK's jobs that is used; it knows a run by its token, or raises as told."""
+
+    names: dict[int, str] = field(default_factory=lambda: {7: "makoto-daily-messages"})
+    raises: Exception | None = None
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    output: str = ""
+
+    def list(self, *, name: str) -> Any:
+        return [BaseJob(job_id=number) for number, known in self.names.items() if known == name]
+
+    def run_now(self, job_id: int, **asked: Any) -> Any:
+        if self.raises:
+            raise self.raises
+        self.asked.append({"job_id": job_id, **asked})
+        tokens = [each["idempotency_token"] for each in self.asked]
+        return SimpleNamespace(run_id=100 + tokens.index(asked["idempotency_token"]))
+
+    def get_run(self, run_id: int) -> Run:
+        if self.raises:
+            raise self.raises
+        return run("TERMINATED", "CLIENT_ERROR", "RUN_EXECUTION_ERROR")
+
+    def get_run_output(self, run_id: int) -> RunOutput:
+        return RunOutput(error=self.output)
+
+
+def service(jobs: Jobs, job: str = "makoto-daily-messages") -> Databricks:
+    return Databricks(client=SimpleNamespace(jobs=jobs), job=job)  # type: ignore[arg-type]
+
+
+def run(state: str, kind: str = "", code: str = "") -> Run:
+    """As the API writes it."""
+    status: dict[str, Any] = {"state": state}
+    if kind:
+        status["termination_details"] = {"type": kind, "code": code}
+    started = round(STARTED.timestamp() * 1000)
+    return Run.from_dict(
+        {"run_id": 1, "start_time": started, "status": status, "tasks": [{"run_id": 2, "task_key": "t"}]}
+    )
+
+
+def test_a_submission_is_a_run_of_the_bundles_job_under_the_attempts_token() -> None:
+    jobs = Jobs()
+    assert service(jobs).submit(JOB) == service(jobs).submit(JOB) == "100"
+    asked = jobs.asked[0]
+    assert (asked["job_id"], asked["idempotency_token"], asked["queue"].enabled) == (7, JOB.job_token, True)
+    assert len(asked["idempotency_token"]) <= 64
+    assert asked["job_parameters"] == {
+        "tenant": "acme",
+        "date": "2025-08-12",
+        "input": LAKE,
+        "output": LAKE,
+        "layout": "auto",
+        "format": "delta",
+        "run_id": JOB.run_id,
+        "token": "3",
+        "settings": '{"timezone":"Asia/Tokyo"}',
+    }
+
+
+def test_a_job_may_be_named_by_its_id() -> None:
+    jobs = Jobs(names={})
+    service(jobs, "42").submit(JOB)
+    assert jobs.asked[0]["job_id"] == 42
+
+
+@pytest.mark.parametrize("names", [{}, {1: "makoto-daily-messages", 2: "makoto-daily-messages"}])
+def test_a_job_that_is_missing_or_there_twice_is_said_so(names: dict[int, str]) -> None:
+    with pytest.raises(Terminal, match=f"there are {len(names)} jobs named 'makoto-daily-messages', not one"):
+        service(Jobs(names=names)).submit(JOB)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (TooManyRequests("secret"), Retryable),
+        (TemporarilyUnavailable("secret"), Retryable),
+        (TimeoutError("secret"), Retryable),
+        (Unauthenticated("secret"), Terminal),
+        (PermissionDenied("secret"), Terminal),
+    ],
+)
+def test_a_refusal_says_whether_to_try_again_and_nothing_of_its_text(error: Exception, kind: type[BatchError]) -> None:
+    with pytest.raises(kind) as raised:
+        service(Jobs(raises=error)).submit(JOB)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_run_that_was_deleted_is_lost() -> None:
+    assert service(Jobs(raises=NotFound("no such run"))).look("100").state == "LOST"
+
+
+@pytest.mark.parametrize(
+    ("state", "counts"), [("QUEUED", False), ("BLOCKED", False), ("PENDING", True), ("WAITING", True)]
+)
+def test_who_waits_for_machines_is_told_from_who_is_in_a_queue(state: str, counts: bool) -> None:
+    report = read_report(run(state))
+    assert (report.state, report.waiting_since) == ("WAITING", STARTED if counts else None)
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "TERMINATING"])
+def test_a_run_that_is_ending_still_runs(state: str) -> None:
+    assert read_report(run(state)).state == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "state", "retryable"),
+    [
+        ("SUCCESS", "SUCCESS", "SUCCEEDED", True),
+        ("CLIENT_ERROR", "RUN_EXECUTION_ERROR", "FAILED", True),
+        ("CLOUD_FAILURE", "CLOUD_FAILURE", "FAILED", True),
+        ("INTERNAL_ERROR", "INTERNAL_ERROR", "FAILED", True),
+        ("CLIENT_ERROR", "SKIPPED", "FAILED", True),
+        ("CLIENT_ERROR", "USER_CANCELED", "FAILED", False),
+        ("CLIENT_ERROR", "UNAUTHORIZED_ERROR", "FAILED", False),
+    ],
+)
+def test_how_a_run_ended(kind: str, code: str, state: str, retryable: bool) -> None:
+    report = read_report(run("TERMINATED", kind, code))
+    assert (report.state, report.retryable) == (state, retryable)
+
+
+@pytest.mark.parametrize(("status", "retryable"), [(1, True), (2, False), (3, False), (4, False)])
+def test_a_tasks_exit_status_is_all_that_is_told_of_its_error(status: int, retryable: bool) -> None:
+    report = service(Jobs(output=f"SystemExit: {status}\nwhile reading 'Hello Bob'")).look("100")
+    assert (report.state, report.retryable) == ("FAILED", retryable)
+    assert f"exit status {status}" in report.detail
+    assert "Bob" not in report.detail
+
+
+def test_what_is_not_set_is_named() -> None:
+    with pytest.raises(Misuse, match="DATABRICKS_HOST and MAKOTO_DATABRICKS_JOB"):
+        open_databricks(load_settings(flags={"spark": "databricks"}, environ={}))
+
+
+@pytest.fixture
+def workspace() -> Iterator[str]:
+    """A workspace that says nothing of itself, which the SDK asks for."""
+
+    class Nothing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_it_opens_with_an_azure_identity_and_no_token_yet(workspace: str) -> None:
+    settings = load_settings(
+        flags={"spark": "databricks", "databricks_job": "7"}, environ={"DATABRICKS_HOST": workspace}
+    )
+    opened = open_databricks(settings)
+    assert (opened.client.config.auth_type, opened.client.config.host) == ("azure-identity", workspace)
