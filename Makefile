@@ -13,10 +13,10 @@ TENANTS ?= acme,globex
 OUT ?= out
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench local-aws package-emr clean
+.PHONY: help setup run test lint format bench local-aws local-azure package-emr package-azure clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.made-run  ## the environment and Java, and nothing else
 	@$(WITH_JAVA) && echo "==> Java: $$JAVA_HOME"
@@ -46,8 +46,14 @@ bench: $(VENV)/.made-all  ## the benchmarks beside their baselines, about an hou
 local-aws: $(VENV)/.made-all  ## a night on an AWS of this machine, from the schedule's event to tables; KEEP=1 leaves it up
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m local_cloud $(if $(KEEP),--keep)
 
+local-azure: $(VENV)/.made-all  ## a night on an Azure of this machine, from the timer to tables; KEEP=1 leaves it up
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m local_cloud.azure $(if $(KEEP),--keep)
+
 package-emr: | $(ENV_PYTHON)  ## what EMR Serverless runs, into dist/emr; PACKAGE_ARGS="--arch x86_64", or --help for more
 	@$(ENV_PYTHON) -m deploy.emr $(PACKAGE_ARGS)
+
+package-azure: | $(ENV_PYTHON)  ## the folder that func azure functionapp publish publishes, into dist/azure
+	@$(ENV_PYTHON) -m deploy.azure $(PACKAGE_ARGS)
 
 clean:  ## remove the environment and everything that was built or fetched
 	rm -rf $(VENV) .cache .aws-sam build dist $(OUT) spark-warehouse

@@ -1,52 +1,6 @@
-"""The daily messages job, for spark-submit, EMR Serverless and a Databricks wheel task.
+"""The daily messages job as a script, for spark-submit and EMR Serverless."""
 
-spark-submit --properties-file conf/spark/local.conf jobs/daily_messages.py --tenant acme --date 2025-08-12 \
-    --input samples --output out
-"""
-
-from typing import Annotated
-
-import typer
-
-from daily_batch import cli
-
-app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
-
-
-@app.command(help=__doc__)
-def run(
-    tenant: cli.Tenant = None,
-    date: cli.Day = None,
-    input: cli.Input = None,  # noqa: A002 - the flag's name
-    output: cli.Output = None,
-    layout: cli.Layout = None,
-    format: cli.Format = None,  # noqa: A002 - the flag's name
-    discovery: cli.Discovery = None,
-    ledger: cli.LedgerOption = None,
-    run_id: Annotated[str | None, typer.Option(help="Of the run that submitted this job.")] = None,
-    token: Annotated[int | None, typer.Option(min=1, help="Of the lease that the submitter holds.")] = None,
-    settings: Annotated[str | None, typer.Option(help="Of the submitter, as a JSON object.")] = None,
-    receipt: cli.ReceiptFile = None,
-    json: cli.AsJson = False,
-    show_config: cli.ShowConfig = False,
-    debug: cli.Debug = False,
-) -> None:
-    """Run the day on the Spark that submitted this script."""
-    from daily_batch.commands.run import RunOptions, run_command
-    from daily_batch.commands.submitted import LeaseOptions, submitted_command
-    from daily_batch.runners.spark import current_session
-
-    # Wherever the settings send a Spark job: this is one, and it runs here.
-    flags = cli.as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
-    flags |= cli.as_flags(discovery=discovery, ledger=ledger, runner="spark", spark="here")
-    if run_id and token:
-        lease = LeaseOptions(run_id=run_id, token=token, settings=settings)
-        status = submitted_command(flags, lease, spark=current_session, debug=debug)
-    else:
-        options = RunOptions(as_json=json, receipt_file=receipt, show_config=show_config, debug=debug)
-        status = run_command(flags, options, spark=current_session)
-    raise typer.Exit(status)
-
+from daily_batch.job import app
 
 if __name__ == "__main__":
     app()

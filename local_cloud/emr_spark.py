@@ -8,9 +8,7 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,8 @@ from local_cloud.emr_runs import JobFailed, JobRun, Outcome
 from local_cloud.emr_site import link_spark, local_conf, site_conf, unpack, write_driver
 from local_cloud.fetched import find_java
 from local_cloud.gate import SECRET
+from local_cloud.processes import end_bound, start_bound
 
-# A job does not outlive the server, however that ends: then its input ends, and a shell beside it ends them all.
-_UNTIL_END = 'exec 3<&0; (cat <&3 >/dev/null; kill -9 0) & exec "$@" </dev/null 3<&-'
 _FAILED = (
     "Job failed, please check complete logs in configured logging destination. ExitCode: {}. Last few exceptions: {}"
 )
@@ -58,16 +55,8 @@ class SparkSubmitProgram:
             *local_conf(run.conf, write_driver(work, run.conf)),
             *(str(entry), *asked.get("entryPointArguments", ())),
         ]
-        with (work / "stdout").open("wb") as out, (work / "stderr").open("wb") as error:
-            self._processes[run.id] = subprocess.Popen(
-                ["/bin/sh", "-c", _UNTIL_END, "sh", *command],
-                cwd=work,
-                env=self._environment(run, home, work),
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=error,
-                start_new_session=True,
-            )
+        environment = self._environment(run, home, work)
+        self._processes[run.id] = start_bound(command, folder=work, env=environment, log=work)
 
     def poll(self, run: JobRun) -> Outcome | None:
         """See `Program.poll`."""
@@ -85,9 +74,7 @@ class SparkSubmitProgram:
         """See `Program.end`."""
         process = self._processes.pop(run.id, None)
         if process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end_bound(process)
 
     def tidy(self, run: JobRun) -> None:
         """See `Program.tidy`."""

@@ -7,8 +7,8 @@ from typing import Literal, get_args
 
 from local_cloud.answers import Trouble, denied, throttled, unavailable
 
-# lost: the call is done and its answer is not given. quota: EMR Serverless' own 402.
-Kind = Literal["throttled", "unavailable", "denied", "quota", "lost"]
+# lost: the call is done and its answer is not given. quota: EMR Serverless' own 402. expired: the caller's token.
+Kind = Literal["throttled", "unavailable", "denied", "quota", "expired", "lost"]
 KINDS = get_args(Kind)
 
 
@@ -66,4 +66,6 @@ def describe(kind: Kind, service: str) -> Trouble:
         return denied(service, principal="-", action="-", resource="-")
     if kind == "quota":
         return Trouble(402, "ServiceQuotaExceededException", "The vCPU limit of the account is exceeded.")
+    if kind == "expired":
+        return Trouble(403, "ExpiredTokenException", "The security token included in the request is expired")
     return unavailable(service)

@@ -1,16 +1,10 @@
 """Lambda on this machine: each environment is a process with a function's own variables and nothing else."""
 
 import json
-import os
-import select
-import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +13,7 @@ from local_cloud.aws import LocalAws
 from local_cloud.deployment import Function
 from local_cloud.fetched import ROOT
 from local_cloud.gate import SECRET
+from local_cloud.runtime_process import RuntimeProcess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,27 +72,15 @@ class _Environment:
         place.mkdir(parents=True)
         self._log = place / "log"
         self._told = 0
-        answers, into = os.pipe()
-        self._answers = os.fdopen(answers, "rb")
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "local_cloud.lambda_runtime", function.function.handler, str(into)],
-                cwd=ROOT,
-                env=self._variables(place),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=[into],
-                start_new_session=True,
-            )
-        os.close(into)
+        handler, variables = function.function.handler, self._variables(place)
+        self._process = RuntimeProcess("local_cloud.lambda_runtime", handler, env=variables, log=self._log)
         self._logs = function.aws.client("logs", function.key)
         self._logs.create_log_stream(logGroupName=function.log_group, logStreamName=self._stream)
 
     @property
     def is_alive(self) -> bool:
         """Whether it takes another event."""
-        return self._process.poll() is None
+        return self._process.is_alive
 
     def invoke(self, event: Any, timeout: float) -> Answer:
         """Hand it an event; it is killed when the time is over."""
@@ -108,11 +91,7 @@ class _Environment:
             "invoked_function_arn": self._function.function.arn,
             "deadline": began + timeout,
         }
-        assert self._process.stdin is not None, "a pipe was asked for"  # noqa: S101
-        with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps({"event": event, "context": context}).encode() + b"\n")
-            self._process.stdin.flush()
-        told = self._read(timeout)
+        told = self._process.ask({"event": event, "context": context}, timeout)
         seconds = time.time() - began
         self._keep_log()
         if told is None:
@@ -127,18 +106,7 @@ class _Environment:
 
     def stop(self) -> None:
         """End the process, and those that it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        if self._process.stdin:
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
-        self._answers.close()
-
-    def _read(self, timeout: float) -> bytes | None:
-        """The answer; empty when the process has ended without one, None when the time is over."""
-        ready, _, _ = select.select([self._answers], [], [], timeout)
-        return self._answers.readline() if ready else None
+        self._process.stop()
 
     def _keep_log(self) -> None:
         lines = self._log.read_text(errors="replace").splitlines()[self._told :]

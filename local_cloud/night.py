@@ -1,23 +1,46 @@
-"""One night on the local AWS: the schedule's event, the worker, jobs and their events, until every day has ended."""
+"""One night on a local cloud: the schedule, the worker, jobs and their ends, until every day has ended."""
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from typing import Any
-
-from daily_batch.metadata.keys import day_key, days_of
-from local_cloud.functions import Answer
-from local_cloud.stack import Stack
+from datetime import date
+from typing import Any, Protocol
 
 LOOK_SECONDS = 0.3
-Events = Sequence[dict[str, Any]]
+ENDS = ("COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED")
 
 
 class NightFailed(Exception):
     """A function failed that nobody calls again, or the night did not end in time."""
+
+
+class NightCloud(Protocol):
+    """A deployment, as a night needs it."""
+
+    def ask(self) -> int:
+        """Let the schedule call; how many messages it put on the queue.
+
+        Raises:
+            NightFailed: it failed.
+        """
+
+    def working(self, *, concurrency: int, say: Callable[[str], None]) -> AbstractContextManager[object]:
+        """Give messages to the worker, so many at once; each is told of when it has been dealt with."""
+
+    def follow(self, say: Callable[[str], None]) -> Iterable[tuple[str, str]]:
+        """Do what jobs bring about; each change since the last call as its step and a line."""
+
+    def reconcile(self) -> Mapping[str, Any]:
+        """Let the watcher look at everything; its summary.
+
+        Raises:
+            NightFailed: it failed.
+        """
+
+    def look(self, tenant: str, day: date) -> Mapping[str, Any]:
+        """The ledger's item of a day, empty where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +54,17 @@ class NightReport:
 
 @dataclass
 class Night:
-    """Drives one night. `say` gets a line for each change; `route` may lose, double or reorder events of job runs."""
+    """Drives one night. `say` gets a line for each change."""
 
-    stack: Stack
+    cloud: NightCloud
     day: date
     tenants: Sequence[str]
     say: Callable[[str], None]
     reconcile_seconds: float = 10.0
     patience_seconds: float = 600.0
-    route: Callable[[Events], Events] = lambda events: events
     _began: float = field(default_factory=time.monotonic)
     _seconds: dict[str, float] = field(default_factory=dict)
     _states: dict[str, str] = field(default_factory=dict)
-    _seen: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def run(self, *, concurrency: int = 2) -> NightReport:
@@ -55,62 +76,38 @@ class Night:
         Raises:
             NightFailed: it does not end.
         """
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        queued = _expect(self.stack.schedule("NightSchedule", time=now), "the dispatcher")["queued"]
+        queued = self.cloud.ask()
         self._note("queued", f"the dispatcher put {queued} messages on the queue")
-        with ExitStack() as context:
-            context.enter_context(self.stack.poller("WorkerFunction", concurrency=concurrency, told=self._worked))
+        with self.cloud.working(concurrency=concurrency, say=self.say):
             summary = self._follow()
         self._note("ended", "every day has ended")
         return NightReport(summary=summary, queued=queued, seconds=self._seconds)
 
     def _follow(self) -> dict[str, Any]:
-        """Deliver events and reconcile, until the watcher says that nothing will change by itself."""
+        """Follow jobs and reconcile, until the watcher says that nothing will change by itself."""
         reconciled = time.monotonic()
         while time.monotonic() - self._began < self.patience_seconds:
             self._look()
-            self._deliver()
-            over = all(state in ("COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED") for state in self._states.values())
-            due = time.monotonic() - reconciled > self.reconcile_seconds
-            if due or (over and len(self._states) == len(self.tenants)):
+            for step, line in self.cloud.follow(self.say):
+                self._note(step, line)
+            over = all(state in ENDS for state in self._states.values()) and len(self._states) == len(self.tenants)
+            if over or time.monotonic() - reconciled > self.reconcile_seconds:
+                summary = self.cloud.reconcile()
                 reconciled = time.monotonic()
-                now = datetime.now(UTC).isoformat(timespec="seconds")
-                summary = _expect(self.stack.schedule("ReconcileSchedule", time=now), "the watcher")
                 if summary["ended"]:
                     self._look()
                     return dict(summary)
             time.sleep(LOOK_SECONDS)
         raise NightFailed(f"the night did not end within {self.patience_seconds:.0f} s: {self._states}")
 
-    def _deliver(self) -> None:
-        events = self.stack.aws.events(self._seen)
-        self._seen += len(events)
-        for event in events:
-            self._note(
-                f"job {event['detail']['state']}",
-                f"job run {event['detail']['jobRunId']} is {event['detail']['state']}",
-            )
-        for event in self.route(events):
-            for answer in self.stack.deliver(event):
-                if answer.error:  # Lambda would call it twice more, then keep the event
-                    self.say(f"the watcher failed at an event: {answer.error}")
-
     def _look(self) -> None:
         """Say which days have changed, by the ledger."""
-        client, table = self.stack.aws.client("dynamodb"), self.stack.deployment.table.name
         for tenant in self.tenants:
-            key = {"PK": {"S": days_of(tenant)}, "SK": {"S": day_key(self.day)}}
-            item = client.get_item(TableName=table, Key=key).get("Item", {})
-            state = item.get("status", {}).get("S", "")
+            item = self.cloud.look(tenant, self.day)
+            state = item.get("status")
             if state and state != self._states.get(tenant):
                 self._states[tenant] = state
                 self._note(f"{tenant} {state}", f"{tenant:<10} {state}{_details(item)}")
-
-    def _worked(self, records: list[Any], answer: Answer) -> None:
-        ended = f"failed: {answer.error}" if answer.error else "answered"
-        if not answer.error and answer.result and answer.result.get("batchItemFailures"):
-            ended = "gave the message back"
-        self.say(f"the worker {ended} after {answer.seconds:.1f} s: {records[0]['body']}")
 
     def _note(self, step: str, line: str) -> None:
         with self._lock:
@@ -118,17 +115,6 @@ class Night:
         self.say(line)
 
 
-def _details(item: dict[str, Any]) -> str:
-    told = [f"{name} {value}" for name in ("runner", "job_id", "message_count") if (value := _value(item.get(name)))]
+def _details(item: Mapping[str, Any]) -> str:
+    told = [f"{name} {item[name]}" for name in ("runner", "job_id", "message_count") if item.get(name) is not None]
     return f"  {', '.join(told)}" if told else ""
-
-
-def _value(attribute: dict[str, str] | None) -> str:
-    return next((value for kind, value in (attribute or {}).items() if kind in "SN"), "")
-
-
-def _expect(answer: Answer, who: str) -> dict[str, Any]:
-    if answer.error:
-        raise NightFailed(f"{who} failed: {answer.error}: {answer.message}")
-    result: dict[str, Any] = answer.result
-    return result

@@ -39,17 +39,8 @@ SAMPLES: Mapping[str, Sample] = {
 }
 
 
-def plant(
-    aws: LocalAws,
-    *,
-    bucket: str,
-    table: str,
-    day: date,
-    zone: str,
-    folder: Path,
-    samples: Mapping[str, Sample] = SAMPLES,
-) -> dict[str, Truth]:
-    """Upload the tenants' objects of a business day in a zone, and name them in the metadata table.
+def write_samples(folder: Path, *, day: date, zone: str, samples: Mapping[str, Sample] = SAMPLES) -> dict[str, Truth]:
+    """Write the tenants' objects of a business day in a zone below a folder.
 
     Returns:
         What a run of each must report, for those that wrote something; of broken objects it knows only those that the
@@ -57,7 +48,6 @@ def plant(
     """
     truths = {}
     for number, (tenant, sample) in enumerate(samples.items()):
-        _name(aws.client("dynamodb"), table, tenant)
         if not sample.messages:
             continue
         truths[tenant] = generate(
@@ -73,6 +63,24 @@ def plant(
         )
         for name, body in sample.broken:
             (folder / export_folder(EXPORT_TEMPLATE, tenant, day) / name).write_bytes(body)
+    return truths
+
+
+def plant(
+    aws: LocalAws,
+    *,
+    bucket: str,
+    table: str,
+    day: date,
+    zone: str,
+    folder: Path,
+    samples: Mapping[str, Sample] = SAMPLES,
+) -> dict[str, Truth]:
+    """Upload what `write_samples` writes to a bucket, and name the tenants in the metadata table."""
+    for tenant in samples:
+        _name(aws.client("dynamodb"), table, tenant)
+    truths = write_samples(folder, day=day, zone=zone, samples=samples)
+    for tenant in truths:
         _upload(aws.client("s3"), bucket, folder / tenant)
     return truths
 

@@ -32,13 +32,10 @@ from local_cloud.emr_serverless import EmrServerless
 from local_cloud.emr_spark import SparkSubmitProgram
 from local_cloud.faults import Faults, describe
 from local_cloud.gate import ADMIN_KEY, Gate
+from local_cloud.lost_answers import lose_answer
 
 CALLS = "calls.jsonl"
 _HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "date", "host")
-
-
-class ConnectionLost(ConnectionError):
-    """The caller gets no answer; werkzeug asks for no other error than this."""
 
 
 @dataclass
@@ -78,9 +75,7 @@ class Cloud:
             return answer_trouble(request.service, describe(trouble, request.service))
         answer = self._serve(request, environ)
         if trouble == "lost":
-            # Whoever waits for an answer learns that there will be none.
-            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            raise ConnectionLost
+            lose_answer(environ)
         if answer.status_code == 404 and actions[0].name == "s3:GetObject":
             return self._missing(request, actions[0], answer)
         return answer

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from local_cloud.cosmos import CosmosAccount, serve_cosmos
 from local_cloud.dynamodb_local import serve_dynamodb
 from metadata_backends import Backend, cosmos_backend, dynamodb_backend, sqlite_backend
-from metadata_servers import CosmosAccount, DynamoDbTable, serve_cosmos
+from metadata_servers import DynamoDbTable
 from s3_bucket import Bucket
 from spark_session import start_session
 

@@ -11,7 +11,8 @@ from daily_batch.metadata import MetadataStore
 from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.dynamodb import DynamoDbStore
 from daily_batch.metadata.sqlite import SqliteStore
-from metadata_servers import REGION, CosmosAccount, DynamoDbTable
+from local_cloud.cosmos import CosmosAccount
+from metadata_servers import REGION, DynamoDbTable
 
 
 class Backend(NamedTuple):

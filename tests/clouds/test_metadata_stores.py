@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from day_runs import DAY, SAMPLES, makoto_batch, read_tables, run_local
-from metadata_servers import CosmosAccount, DynamoDbTable
+from local_cloud.cosmos import CosmosAccount
+from metadata_servers import DynamoDbTable
 
 
 def night(source: Path, output: Path, environment: Mapping[str, str], *words: str, tenant: str = "acme") -> Any:

@@ -13,7 +13,8 @@ from daily_batch.metadata.opening import open_metadata
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.paths import parse_url
 from daily_batch.settings import load_settings
-from metadata_servers import CosmosAccount, DynamoDbTable
+from local_cloud.cosmos import CosmosAccount
+from metadata_servers import DynamoDbTable
 
 BUCKET = parse_url("s3://makoto-data/out")
 

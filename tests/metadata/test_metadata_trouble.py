@@ -12,8 +12,9 @@ from daily_batch.metadata import MetadataStore, sqlite
 from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.dynamodb import DynamoDbStore
 from daily_batch.metadata.sqlite import SqliteStore
+from local_cloud.cosmos import CosmosAccount, serve_cosmos
 from local_cloud.dynamodb_local import refusing_port
-from metadata_servers import KEY, REGION, CosmosAccount, DynamoDbTable, serve_cosmos
+from metadata_servers import KEY, REGION, DynamoDbTable
 
 ITEM = {"PK": "TENANT#acme#BATCH", "SK": "DAILY#2025-08-12", "title": "hush-content"}
 CALLS: dict[str, Callable[[MetadataStore], object]] = {

@@ -109,7 +109,8 @@ def test_a_job_that_is_missing_or_there_twice_is_said_so(names: dict[int, str]) 
         (TooManyRequests("secret"), Retryable),
         (TemporarilyUnavailable("secret"), Retryable),
         (TimeoutError("secret"), Retryable),
-        (Unauthenticated("secret"), Terminal),
+        (Unauthenticated("secret"), Retryable),
+        (PermissionDenied("secret", error_code="403"), Retryable),
         (PermissionDenied("secret"), Terminal),
     ],
 )

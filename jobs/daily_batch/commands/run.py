@@ -10,6 +10,7 @@ from pathlib import Path
 from daily_batch.assembly import make_dispatch, with_all_tenants
 from daily_batch.commands.answers import console, hand_over_receipts, report_failure, show_settings
 from daily_batch.commands.receipts import render
+from daily_batch.commands.registering import register_published
 from daily_batch.console import show_progress
 from daily_batch.dispatch import Answer, Dispatch
 from daily_batch.errors import Retryable
@@ -71,6 +72,8 @@ def run_command(flags: Mapping[str, object], options: RunOptions, *, spark: Call
                     break
                 continue
             receipts.append(receipt)
+            if answer.receipt:
+                register_published(request, settings, answer.receipt)
             if not options.as_json:
                 console().print(render(receipt))
     hand_over_receipts(receipts, as_json=options.as_json, receipt_file=options.receipt_file)

@@ -11,6 +11,7 @@ import msgspec
 from daily_batch.batch import run_day
 from daily_batch.commands.answers import console, guarded
 from daily_batch.commands.receipts import render
+from daily_batch.commands.registering import register_published
 from daily_batch.console import show_progress
 from daily_batch.errors import Misuse
 from daily_batch.ledger.opening import open_ledger
@@ -63,6 +64,7 @@ def submitted_command(
                 metadata=open_ledger(settings, request.output).store if settings.discovery == "metadata" else None,
             )
         console().print(render(receipt))
+        register_published(request, settings, receipt)
         return 0
 
     return guarded(run, debug=debug)

@@ -16,6 +16,9 @@ ALL = "*"
 FORM = '{"tenants": ["acme"], "date": "2025-08-12"}, with "from" and "to" instead of "date", and "force" where wanted'
 
 
+TASK_FORM = '{"tenant": "acme", "date": "2025-08-12"}, with "force" where wanted'
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A tenant-day to be dealt with; one that did not change since it was completed is left alone unless by `force`."""
 
@@ -56,7 +59,7 @@ def read_task(text: str) -> Task:
     try:
         task = msgspec.json.decode(text, type=Task)
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise Misuse("a message of the queue is no task", next_step="see docs/deploy-aws.md for its form") from error
+        raise Misuse("a message of the queue is no task", next_step=f"give {TASK_FORM}") from error
     check_tenant(task.tenant)
     parse_day(task.date)
     return task

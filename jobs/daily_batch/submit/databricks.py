@@ -150,6 +150,12 @@ def _has_failed(run: Run) -> bool:
     return details is not None and details.type is not TerminationTypeType.SUCCESS
 
 
+def _has_expired(error: Exception) -> bool:
+    """Whether it is the token that was refused, and not its owner: another one may do."""
+    unnamed = isinstance(error, sdk.PermissionDenied) and error.error_code == "403"
+    return unnamed or isinstance(error, sdk.Unauthenticated)
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     """What an error means; its own text may name users and keys, so its kind must do."""
@@ -158,7 +164,7 @@ def _explained() -> Iterator[None]:
     except (sdk_base.DatabricksError, OSError, ValueError) as error:
         # The SDK's own errors are OSErrors too; any other OSError is the network's.
         theirs = isinstance(error, sdk_base.DatabricksError | ValueError)
-        if theirs and not isinstance(error, _TEMPORARY):
+        if theirs and not isinstance(error, _TEMPORARY) and not _has_expired(error):
             raise Terminal(f"Databricks refuses ({type(error).__name__})", next_step=_DENIED) from error
         what = f"Databricks does not answer ({type(error).__name__})"
         raise Retryable(what, next_step="run the day again") from error

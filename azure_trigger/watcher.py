@@ -1,0 +1,22 @@
+"""Every 5 minutes: settle what was submitted, and say how the night stands."""
+
+from azure_trigger.environment import now, read_settings, write_messages
+from azure_trigger.log import JsonLog
+from daily_batch.night import Task
+from daily_batch.night.telling import without_causes
+from daily_batch.night.tending import tend
+
+
+def reconcile() -> list[str]:
+    """The messages of what is asked for again.
+
+    The host queues them when this is over. Should it fail to, the ledger still says that they were asked for, and they
+    are asked for again hours later.
+
+    Raises:
+        BatchError: nobody could be looked after; the next call may.
+    """
+    teller, tasks = JsonLog(), list[Task]()
+    with without_causes(teller):
+        tend(read_settings(), now=now(), send=tasks.extend, teller=teller)
+    return write_messages(tasks)

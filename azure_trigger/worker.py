@@ -1,0 +1,52 @@
+"""One message of the queue: one tenant-day, run in this function or submitted to Databricks; and those given up."""
+
+import os
+from datetime import UTC
+from pathlib import Path
+
+import azure.functions as func
+
+from azure_trigger.environment import now, read_settings, read_timeout
+from azure_trigger.log import JsonLog
+from daily_batch.errors import Misuse
+from daily_batch.night import read_task
+from daily_batch.night.dealing import deal, tidy
+
+
+def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) -> None:
+    """Deal with a message. One that fails comes again after host.json's visibilityTimeout, and in the end is poison.
+
+    Args:
+        host: host.json.
+
+    Raises:
+        BatchError: the day failed, or another run holds it.
+    """
+    # On a machine of its own only: elsewhere the temporary folder is others' too.
+    if "WEBSITE_INSTANCE_ID" in os.environ:
+        tidy()
+    moment = now()
+    sent = message.insertion_time or moment
+    deal(
+        message.get_body().decode("utf-8", errors="replace"),
+        read_settings=read_settings,
+        now=moment,
+        sent=sent if sent.tzinfo else sent.replace(tzinfo=UTC),
+        # Instances may be copies of one machine; by the invocation's id its log is found.
+        owner=f"{context.function_name} {context.invocation_id}",
+        seconds=read_timeout(host),
+        teller=JsonLog(),
+    )
+
+
+def tell_poison(message: func.QueueMessage) -> None:
+    """Tell of a message that failed too often, and count it. It leaves the queue: its day is asked for by hand."""
+    teller = JsonLog()
+    teller.count("TasksGivenUp")
+    try:
+        task = read_task(message.get_body().decode("utf-8", errors="replace"))
+    except Misuse as error:
+        teller.error(error.advice, message_id=message.id, bytes=len(message.get_body()))
+        return
+    teller.about(tenant=task.tenant, day=task.date)
+    teller.error("the day failed as often as a message is delivered", force=task.force, message_id=message.id)

@@ -1,0 +1,113 @@
+"""Says in one line what a cluster lacks before any day is run on it, and lays a day down for it to run.
+
+The task of the bundle's smoke job: the driver is asked first, then every worker.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daily_batch import cli
+from daily_batch.commands.answers import guarded
+from daily_batch.commands.probe import FOLDER, find_lack
+from daily_batch.errors import Misuse, Terminal
+from daily_batch.job import call_as_task
+from daily_batch.paths import parse_url
+from daily_batch.sample import generate
+from daily_batch.settings import load_settings
+from daily_batch.storage import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+    from pyspark.sql import SparkSession
+
+TENANT = "smoke"
+MESSAGES = 2_000
+NEXT_STEP = "see docs/deploy-azure.md on what a cluster needs"
+_ABSENT = re.compile(r"No module named '([\w.]{1,80})'")
+
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command(help=__doc__)
+def smoke(
+    output: cli.Output = None,
+    input: cli.Input = None,  # noqa: A002 - the flag's name
+    tasks: Annotated[int, typer.Option(min=1, max=1000, help="So many look at once, on whatever worker.")] = 8,
+    debug: cli.Debug = False,
+) -> None:
+    """Look, then lay a day of the tenant smoke below {output}/_smoke/input."""
+    from daily_batch.runners.spark import current_session
+
+    def look() -> int:
+        storage = open_places(cli.as_flags(input=input, output=output), os.environ)
+        check_cluster(current_session().spark, storage, tasks=tasks)
+        objects = lay_day(storage)
+        told = f"the driver and {tasks} tasks reach {storage.input} and {storage.output}, and have their packages"
+        print(f"nothing is lacking: {told}; {objects} objects of a day are in {storage.output}/{FOLDER}/input")
+        return 0
+
+    raise typer.Exit(guarded(look, debug=debug))
+
+
+def open_places(flags: Mapping[str, object], environ: Mapping[str, str]) -> Storage:
+    """The storage of the settings; the output stands for an input that nobody named.
+
+    Raises:
+        Misuse: there is no output.
+    """
+    settings = load_settings(flags=flags, environ=environ)
+    if not settings.output:
+        raise Misuse("no output is named", next_step="give --output")
+    output = parse_url(settings.output)
+    source = parse_url(settings.input) if settings.input else output
+    return Storage(input=source, output=output, options=settings.storage_options)
+
+
+def check_cluster(spark: "SparkSession", storage: Storage, *, tasks: int) -> None:
+    """Look from the driver and from the workers.
+
+    Raises:
+        Terminal: something is lacking; the message says where and what.
+    """
+    if lack := find_lack(storage):
+        raise Terminal(f"the driver lacks: {lack}", next_step=NEXT_STEP)
+    numbers = spark.range(0, tasks, 1, tasks)
+    try:
+        rows = numbers.mapInArrow(partial(_look, storage=storage.anchored()), "lack string").collect()
+    except Exception as error:
+        absent = _ABSENT.search(str(error))
+        lack = f"the package {absent[1]} cannot be imported" if absent else f"no task ran ({type(error).__name__})"
+        raise Terminal(f"the workers lack: {lack}", next_step=NEXT_STEP) from error
+    if lacks := sorted({row["lack"] for row in rows} - {""}):
+        raise Terminal(f"the workers lack: {lacks[0]}", next_step=NEXT_STEP)
+
+
+def lay_day(storage: Storage) -> int:
+    """Write a generated day of the tenant `smoke` to the output; the same objects each time. Returns how many."""
+    store = storage.open_output()
+    with tempfile.TemporaryDirectory(prefix="makoto-") as folder:
+        generate(messages=MESSAGES, layout="export", seed=1, out=Path(folder), tenant=TENANT)
+        files = [path for path in sorted(Path(folder, TENANT).rglob("*")) if path.is_file()]
+        for path in files:
+            store.put(f"{FOLDER}/input/{path.relative_to(folder).as_posix()}", path)
+    return len(files)
+
+
+def _look(batches: "Iterator[pa.RecordBatch]", *, storage: Storage) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    for _ in batches:
+        pass
+    yield pa.RecordBatch.from_pydict({"lack": [find_lack(storage)]})
+
+
+def main() -> None:
+    """Entry point of Databricks' wheel task."""
+    call_as_task(app)

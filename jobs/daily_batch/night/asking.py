@@ -1,0 +1,38 @@
+"""A schedule or a person asks: one message on the queue for each tenant-day, whichever cloud's queue it is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from daily_batch.ledger.opening import open_ledger
+from daily_batch.night.tasks import Task, plan_tasks
+from daily_batch.night.telling import Teller
+from daily_batch.paths import parse_url
+from daily_batch.settings import Settings
+
+
+def ask(
+    event: Mapping[str, Any],
+    settings: Settings,
+    *,
+    now: datetime,
+    send: Callable[[Sequence[Task]], None],
+    teller: Teller,
+) -> dict[str, Any]:
+    """Queue what the event asks for (`daily_batch.night.tasks`); say how many, and which tenants' names are refused.
+
+    Args:
+        send: puts tasks on the queue.
+    """
+    planned = plan_tasks(event, settings, now=now, list_tenants=partial(_list_tenants, settings))
+    for tenant in planned.refused:
+        teller.error("a tenant is refused for its name", tenant=tenant)
+        teller.count("DaysRefused")
+    send(planned.tasks)
+    teller.info("queued", tasks=len(planned.tasks), refused=len(planned.refused))
+    return {"queued": len(planned.tasks), "refused": list(planned.refused)}
+
+
+def _list_tenants(settings: Settings) -> list[str]:
+    return open_ledger(settings, parse_url(settings.output)).tenants()

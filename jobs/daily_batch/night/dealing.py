@@ -1,0 +1,84 @@
+"""A message of the queue: its tenant-day is run or submitted, and what came of it is told, on every cloud alike."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+from daily_batch.errors import LeaseHeld, advise, is_retryable
+from daily_batch.night.tasks import read_task
+from daily_batch.night.telling import Teller, bare
+from daily_batch.night.work import Worked, work
+from daily_batch.settings import Settings
+
+# What is under way when the time is over must end, publish and be told before the function is killed.
+RESERVE_SECONDS = 90
+METRICS = {"published": "DaysCompleted", "submitted": "DaysSubmitted"}
+
+
+def deal(
+    text: str,
+    *,
+    read_settings: Callable[[], Settings],
+    now: datetime,
+    sent: datetime,
+    owner: str,
+    seconds: int,
+    teller: Teller,
+) -> None:
+    """Deal with a message.
+
+    Args:
+        text: the message.
+        sent: when it was put on the queue.
+        owner: who works, as a person finds the log of it.
+        seconds: until this function is killed.
+
+    Raises:
+        LeaseHeld: another run holds the day, and may die: the message must come again.
+        BatchError: the day failed: the message must come again, and in the end be looked at by a person.
+    """
+    try:
+        task = read_task(text)
+        teller.about(tenant=task.tenant, day=task.date)
+        settings = read_settings()
+        limit = min(filter(None, (settings.time_limit_seconds, max(seconds - RESERVE_SECONDS, 1))))
+        worked = work(
+            task, settings, now=now, sent=sent, owner=owner, seconds=limit, progress=lambda *at: _report(teller, *at)
+        )
+    except LeaseHeld as error:
+        teller.info(error.advice)
+        raise error from None
+    except Exception as error:
+        teller.error(advise(error))
+        if not is_retryable(error):
+            teller.count("DaysFailed")
+        raise bare(error) from None  # what caused it may quote what was read
+    _tell(worked, teller)
+
+
+@cache
+def tidy() -> None:
+    """Remove, once, what a killed run left: the temporary folder outlives it, and may hold another's messages."""
+    for left in Path(gettempdir()).glob("makoto-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _tell(worked: Worked, teller: Teller) -> None:
+    if metric := METRICS.get(worked.outcome):
+        teller.count(metric)
+    answer = worked.answer
+    facts: dict[str, Any] = {}
+    if answer:
+        facts = {"run_id": answer.run_id, "job_id": answer.job_id, "reason": answer.reason}
+    if answer and (receipt := answer.receipt):
+        facts |= {"status": receipt.status, "records": asdict(receipt.records), "seconds": receipt.seconds}
+    teller.info(worked.outcome, **facts)
+
+
+def _report(teller: Teller, stage: str, done: int, total: int, unit: str) -> None:
+    teller.debug(stage, done=done, total=total, unit=unit)

@@ -1,0 +1,96 @@
+"""A whole night on the local Azure: the Functions app, the bundle's job on Spark, the ledger; and poison."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+from night_scenario import MORE, NightScenario, Played, where_it_is_two_at_night
+
+from daily_batch.days import business_day
+from local_cloud.azure import LocalAzure, serve_azure
+from local_cloud.azure_night import CONTAINER, IDENTITY, JOB_KEY, AzureNight, app_settings, plant
+from local_cloud.bundle import read_bundle_job
+from local_cloud.functions_host import FunctionsHost
+from local_cloud.night import Night
+from local_cloud.samples import SAMPLES
+
+TASKS = "makoto-tasks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayedOnAzure(Played):
+    """A night that is over, and where it was."""
+
+    azure: LocalAzure
+    host: FunctionsHost
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAzure]:
+    folder = tmp_path_factory.mktemp("night")
+    zone = where_it_is_two_at_night(datetime.now(UTC))
+    with serve_azure(folder / "azure") as azure, pytest.MonkeyPatch.context() as environment:
+        # The only way to tell delta-rs and obstore where Azurite is.
+        environment.setenv("AZURITE_BLOB_STORAGE_URL", azure.storage.blob)
+        azure.create_job(read_bundle_job(JOB_KEY))
+        settings = app_settings(azure, zone=zone, more=MORE)
+        host = FunctionsHost(storage=azure.storage, settings=settings, folder=folder / "app", visibility=0)
+        cloud, day = AzureNight(azure, host), business_day(datetime.now(UTC), offset=-1, zone=zone)
+        truths = plant(azure, day=day, zone=zone, folder=folder / "in")
+        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), say=print).run()
+        yield PlayedOnAzure(
+            cloud=cloud,
+            day=day,
+            zone=zone,
+            report=report,
+            truths=truths,
+            written=folder / "in",
+            root=azure.storage.url(CONTAINER),
+            options={"azure_storage_use_emulator": "true"},
+            read=lambda key: azure.storage.blobs().get_blob_client(CONTAINER, key).download_blob().readall(),
+            jobs=lambda: [(run.tenant, str(run.id)) for run in azure.runs() if run.states[-1] == "SUCCESS"],
+            messages_left=lambda: sum(count_messages(host, queue) for queue in (TASKS, f"{TASKS}-poison")),
+            azure=azure,
+            host=host,
+        )
+        host.stop()
+
+
+def count_messages(host: FunctionsHost, queue: str) -> int:
+    return host.queue(queue).get_queue_properties().approximate_message_count or 0
+
+
+class TestNight(NightScenario):
+    """The night that every cloud plays."""
+
+
+def test_the_app_starts_the_job_as_its_own_identity(night: PlayedOnAzure) -> None:
+    assert {call["caller"] for call in night.azure.calls()} == {IDENTITY}
+
+
+def test_a_message_that_comes_twice_does_nothing_twice(night: PlayedOnAzure) -> None:
+    before = night.entry("small")
+    queue = night.host.queue(TASKS)
+    queue.send_message(json.dumps({"tenant": "small", "date": night.day.isoformat()}))
+    assert night.host.deliver("worker", queue)
+    assert count_messages(night.host, TASKS) == 0
+    assert night.entry("small")["receipt"] == before["receipt"]
+
+
+def test_a_message_that_fails_too_often_is_poison_and_said_so(night: PlayedOnAzure) -> None:
+    queue, poison = night.host.queue(TASKS), night.host.queue(f"{TASKS}-poison")
+    queue.send_message(json.dumps({"tenant": "../other", "date": night.day.isoformat()}))
+    assert [night.host.deliver("worker", queue) for _ in range(4)] == [True, True, True, False]
+    assert count_messages(night.host, f"{TASKS}-poison") == 1
+    assert night.host.deliver("poison", poison)
+    assert count_messages(night.host, f"{TASKS}-poison") == 0
+
+
+def test_a_person_asks_for_a_day_or_is_told_what_is_wrong(night: PlayedOnAzure) -> None:
+    asked = night.host.post("start", json.dumps({"tenants": ["small"], "date": night.day.isoformat()}))
+    assert (asked.status, asked.queued) == (202, 1)
+    assert night.host.deliver("worker", night.host.queue(TASKS))
+    refused = night.host.post("start", "[]")
+    assert (refused.status, refused.queued) == (400, 0)

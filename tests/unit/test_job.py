@@ -1,0 +1,54 @@
+"""The wheel task's entry point: empty parameters are not given, and only a failure leaves by SystemExit."""
+
+import sys
+
+import pytest
+import typer
+
+from daily_batch.job import call_as_task, drop_empty, main
+
+
+def test_parameters_that_nobody_gave_are_dropped_and_all_others_kept() -> None:
+    given = ["--tenant=acme", "--date=", "--settings={}", "--input=abfss://c@a.dfs.core.windows.net/x=", "--json", "="]
+    kept = ["--tenant=acme", "--settings={}", "--input=abfss://c@a.dfs.core.windows.net/x=", "--json", "="]
+    assert drop_empty(given) == kept
+
+
+@pytest.mark.parametrize(("status", "left"), [(0, None), (3, 3)])
+def test_a_task_returns_after_success_and_says_its_status_after_a_failure(
+    status: int, left: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, seen = typer.Typer(), []
+
+    @app.command()
+    def run(date: str = "none") -> None:
+        seen.append(date)
+        raise typer.Exit(status)
+
+    monkeypatch.setattr(sys, "argv", ["task", "--date="])
+    ended = None
+    try:
+        call_as_task(app)
+    except SystemExit as end:
+        ended = end.code
+    assert (seen, ended) == (["none"], left)
+
+
+def test_the_entry_point_runs_the_job_with_what_was_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = [f"--{name}=" for name in ("date", "run-id", "token", "settings", "catalog")]
+    monkeypatch.setattr(sys, "argv", ["task", "--tenant=acme,globex", "--output=out", *empty, "--show-config"])
+    main()
+    shown = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert shown["tenants"] == ["acme,", "globex", "flag", "--tenant"]
+    assert shown["spark"] == ["here", "flag", "--spark"]
+    assert shown["date"][-1] == "defaults.toml"
+
+
+def test_a_wrong_parameter_is_misuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["task", "--tenant=../x", "--output=out", "--input=in"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "tenant id '../x' is not allowed" in capsys.readouterr().err
