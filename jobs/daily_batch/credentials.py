@@ -1,18 +1,34 @@
-"""Credentials for S3 by boto3's own chain, which knows every runtime of AWS, profiles and single sign-on.
+"""Credentials that storage clients do not find by themselves: boto3's own chain for S3, an Azure identity for abfss://.
 
-obstore and delta-rs know fewer by themselves; delta-rs takes no provider, so it is given what is good for some minutes.
+obstore and delta-rs know fewer runtimes; delta-rs takes no provider, so it is given what is good for some minutes.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
+
+from daily_batch.errors import Misuse
 
 # boto3 renews what lasts for less than 10 minutes more.
 ASKED_AGAIN_AFTER = timedelta(minutes=5)
 # What says that nobody needs to be asked.
 _GIVEN = ("aws_access_key_id", "aws_skip_signature")
+# A storage option of ours: each process, a Spark worker too, then uses its own Azure identity.
+IDENTITY = "azure_identity"
+_YES = ("1", "true", "yes", "on")
+_SCOPE = "https://storage.azure.com/.default"
+
+
+class Credentials(Protocol):
+    """What a store is opened with; renews itself."""
+
+    def provide(self) -> dict[str, Any]:
+        """What they are now, as obstore's credential providers give it."""
+
+    def as_options(self) -> dict[str, str]:
+        """What they are now, as delta-rs' storage options."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,35 @@ class S3Credentials:
         return given | ({"aws_session_token": now.token} if now.token else {})
 
 
+@dataclass(frozen=True)
+class AzureCredentials:
+    """An Azure identity's, which keeps its token and renews it; threads may share it."""
+
+    source: Any = field(repr=False)
+
+    def provide(self) -> dict[str, Any]:
+        """See `Credentials.provide`."""
+        now = self.source.get_token(_SCOPE)
+        return {"token": now.token, "expires_at": datetime.fromtimestamp(now.expires_on, UTC)}
+
+    def as_options(self) -> dict[str, str]:
+        """See `Credentials.as_options`."""
+        return {"azure_storage_token": self.source.get_token(_SCOPE).token}
+
+
+def find_credentials(kind: str, options: Mapping[str, str]) -> Credentials | None:
+    """Credentials for a kind of storage URL; None where the storage clients need none of us.
+
+    Raises:
+        Misuse: an Azure identity is asked for, and azure-identity is not installed.
+    """
+    if kind == "s3":
+        return find_s3_credentials(options)
+    if kind == "abfss" and options.get(IDENTITY, "").lower() in _YES:
+        return _ask_azure()
+    return None
+
+
 def find_s3_credentials(options: Mapping[str, str]) -> S3Credentials | None:
     """boto3's credentials; None where the options or the environment hold some, or boto3 is absent or finds none."""
     if any(name in options for name in _GIVEN):
@@ -54,3 +99,14 @@ def _ask_boto3() -> S3Credentials | None:
     source = boto3.Session().get_credentials()
     # Those of the environment are read by obstore and delta-rs too, and need no one to renew them.
     return None if source is None or source.method == "env" else S3Credentials(source)
+
+
+@cache
+def _ask_azure() -> AzureCredentials:
+    try:
+        from azure.identity import DefaultAzureCredential
+    except ImportError as error:
+        raise Misuse(
+            f"{IDENTITY} needs the package {error.name}", next_step="pip install 'makoto-daily-batch[azure]'"
+        ) from error
+    return AzureCredentials(DefaultAzureCredential())

@@ -30,11 +30,12 @@ _FOR_JOBS = (
     *("timezone", "naive_timezone", "export_template", "discovery", "slack_seconds", "max_reject_ratio"),
     *("buckets", "target_file_bytes", *(each.name for each in fields(Limits)), "dynamodb_table"),
 )
-# How objects are written and paid for; credentials and addresses are of each runtime's own.
+# How objects are written and paid for, and by whose identity; keys and addresses are of each runtime's own.
 _OPTIONS_FOR_JOBS = (
     *("aws_server_side_encryption", "aws_sse_kms_key_id", "aws_sse_bucket_key_enabled", "aws_request_payer"),
+    "azure_identity",
 )
-_OURS_BUT_NO_SETTINGS = ("MAKOTO_ENV", "MAKOTO_CONF_DIR")
+_OURS_BUT_NO_SETTINGS = ("MAKOTO_ENV", "MAKOTO_CONF_DIR", "MAKOTO_AZURE_IDENTITY")
 _MASK = "********"
 _SECRET = re.compile(r"(key|secret|token|password|base64|access_key_id)$")
 
@@ -203,6 +204,7 @@ _OPTION_VARIABLES = {
     "AWS_REGION": "aws_region",
     "AWS_ENDPOINT_URL": "aws_endpoint_url",
     "AWS_ENDPOINT_URL_S3": "aws_endpoint_url",
+    "MAKOTO_AZURE_IDENTITY": "azure_identity",
     **{
         name: name.lower()
         for name in (

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, LocalStore, S3Store
 
-from daily_batch.credentials import find_s3_credentials
+from daily_batch.credentials import IDENTITY, find_credentials
 from daily_batch.errors import Misuse, Terminal
 from daily_batch.paths import StorageUrl
 
@@ -79,10 +79,11 @@ def open_store(url: StorageUrl, options: Mapping[str, str], *, create: bool = Fa
     if url.kind in ("file", "volume"):
         return _open_folder(url, create=create)
     chosen = _options_for(url, options)
+    found = find_credentials(url.kind, chosen)
+    chosen.pop(IDENTITY, None)
     client = {name: value for name, value in chosen.items() if name in _CLIENT_OPTIONS}
     config = {name: value for name, value in chosen.items() if name not in client and name not in RETRY_DEFAULTS}
     store = S3Store if url.kind == "s3" else AzureStore
-    found = find_s3_credentials(chosen) if url.kind == "s3" else None
     try:
         return store(
             url.bucket,
@@ -118,7 +119,8 @@ def delta_location(url: StorageUrl, options: Mapping[str, str]) -> tuple[str, di
     if url.kind == "abfss":
         location = f"abfss://{url.bucket}@{url.account}.dfs.core.windows.net/{url.path}"
     chosen = _options_for(url, options)
-    found = find_s3_credentials(chosen) if url.kind == "s3" else None
+    found = find_credentials(url.kind, chosen)
+    chosen.pop(IDENTITY, None)
     return location.rstrip("/"), chosen | (found.as_options() if found else {})
 
 
@@ -167,7 +169,7 @@ def _for_account(url: StorageUrl, chosen: dict[str, str]) -> dict[str, str]:
     if chosen.get(_EMULATOR, "").lower() in _YES:
         # Both libraries then take the well-known account and AZURITE_BLOB_STORAGE_URL. With account, key and endpoint
         # instead, listing by offset is wrong and Delta tables break after some versions.
-        named = ("azure_storage_account", "azure_storage_endpoint", "azure_endpoint")
+        named = ("azure_storage_account", "azure_storage_endpoint", "azure_endpoint", IDENTITY)
         return {name: value for name, value in chosen.items() if not name.startswith(named)}
     account = chosen.get("azure_storage_account_name", url.account)
     if account != url.account:

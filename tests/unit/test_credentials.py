@@ -5,17 +5,28 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
+from daily_batch import credentials
 from daily_batch.credentials import find_s3_credentials
+from daily_batch.paths import parse_url
+from daily_batch.settings import load_settings
+from daily_batch.storage import delta_location, open_store
 from day_runs import ROOT, child_environment
 
 PROGRAM = """
+from daily_batch import credentials
 from daily_batch.credentials import find_s3_credentials
+from daily_batch.paths import parse_url
+from daily_batch.settings import load_settings
+from daily_batch.storage import delta_location, open_store
 found = find_s3_credentials({})
 print(found and (found.provide()["access_key_id"], found.as_options()["aws_session_token"]))
 """
@@ -67,3 +78,74 @@ def test_those_of_the_environment_are_left_to_the_libraries_and_none_are_none(co
 def test_options_that_hold_some_are_enough() -> None:
     assert find_s3_credentials({"aws_access_key_id": "AKIA"}) is None
     assert find_s3_credentials({"aws_skip_signature": "true"}) is None
+
+
+@dataclass
+class Identity:
+    """A signed-in identity, as azure-identity's credentials are."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def get_token(self, *scopes: str, **_: object) -> SimpleNamespace:
+        self.asked += scopes
+        return SimpleNamespace(token="of-the-identity", expires_on=int(time.time()) + 3600)
+
+
+@pytest.fixture
+def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
+    made = Identity()
+    monkeypatch.setattr("azure.identity.DefaultAzureCredential", lambda: made)
+    credentials._ask_azure.cache_clear()
+    yield made
+    credentials._ask_azure.cache_clear()
+
+
+@pytest.fixture
+def blobs() -> Iterator[tuple[str, list[str]]]:
+    """A blob service that lists nothing, and how it was asked."""
+    seen: list[str] = []
+
+    class Nothing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Authorization"])
+            body = b'<?xml version="1.0"?><EnumerationResults><Blobs></Blobs><NextMarker/></EnumerationResults>'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+
+
+LAKE = parse_url("abfss://data@lake.dfs.core.windows.net/x")
+
+
+def test_a_lake_is_read_by_the_processes_own_azure_identity_where_it_is_asked_for(
+    identity: Identity, blobs: tuple[str, list[str]]
+) -> None:
+    endpoint, seen = blobs
+    options = {"azure_identity": "true", "azure_storage_endpoint": endpoint}
+    open_store(LAKE, options).list_with_delimiter()
+    assert seen == ["Bearer of-the-identity"]
+    assert identity.asked == ["https://storage.azure.com/.default"]
+    _, given = delta_location(LAKE, options)
+    assert given["azure_storage_token"] == "of-the-identity"
+    assert "azure_identity" not in given
+
+
+def test_an_identity_that_is_not_asked_for_is_not_used(identity: Identity) -> None:
+    _, given = delta_location(LAKE, {"azure_storage_account_key": "a2V5"})
+    assert "azure_storage_token" not in given
+    _, emulated = delta_location(LAKE, {"azure_identity": "true", "azure_storage_use_emulator": "true"})
+    assert (identity.asked, "azure_identity" in emulated) == ([], False)
+
+
+def test_a_job_elsewhere_is_told_to_use_its_own_identity() -> None:
+    settings = load_settings(flags={}, environ={"MAKOTO_AZURE_IDENTITY": "true"})
+    assert settings.for_job() == {"storage_options": {"azure_identity": "true"}}
