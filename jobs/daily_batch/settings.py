@@ -28,7 +28,7 @@ DEFAULTS = "defaults.toml"
 # What a job elsewhere must know beside its arguments, so that it reads and judges a day as its submitter does.
 _FOR_JOBS = (
     *("timezone", "naive_timezone", "export_template", "discovery", "slack_seconds", "max_reject_ratio"),
-    *("buckets", "target_file_bytes", *(each.name for each in fields(Limits)), "dynamodb_table"),
+    *("buckets", "target_file_bytes", *(each.name for each in fields(Limits)), "dynamodb_table", "cosmos_endpoint"),
 )
 # How objects are written and paid for, and by whose identity; keys and addresses are of each runtime's own.
 _OPTIONS_FOR_JOBS = (

@@ -365,6 +365,22 @@ def test_17_a_receipt_of_another_version_is_one_tenants_trouble(night: Night) ->
     assert night.entry("globex").status == "FAILED"
 
 
+def test_17_trouble_that_nobody_expected_is_one_tenants_too_and_quotes_nothing(night: Night) -> None:
+    night.settings["runner"] = "spark"
+    night.work()
+
+    @dataclass
+    class Broken(Service):
+        def look(self, job_id: str) -> JobReport:
+            raise ValueError("could not read 'Hello Bob'")
+
+    night.service = Broken()
+    night.reconcile()
+    assert [error.tenant for error in night.troubles] == ["acme"]
+    assert "ValueError" in str(night.troubles[0])
+    assert "Bob" not in str(night.troubles[0])
+
+
 def test_17_one_days_trouble_hides_no_other_day_of_the_tenant(night: Night) -> None:
     night.work()
     night.settings["runner"] = "spark"

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from azure.identity import CredentialUnavailableError
 from databricks.sdk.errors import NotFound, PermissionDenied, TemporarilyUnavailable, TooManyRequests, Unauthenticated
 from databricks.sdk.service.jobs import BaseJob, Run, RunOutput
 
@@ -184,9 +185,25 @@ def workspace() -> Iterator[str]:
         server.shutdown()
 
 
-def test_it_opens_with_an_azure_identity_and_no_token_yet(workspace: str) -> None:
+class SignedOut:
+    """A machine without an Azure identity."""
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def get_token(self, *_: str) -> None:
+        raise CredentialUnavailableError("secret")
+
+
+def test_it_opens_with_an_azure_identity_whose_token_is_asked_for_when_it_is_needed(
+    workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("azure.identity.DefaultAzureCredential", SignedOut)
     settings = load_settings(
         flags={"spark": "databricks", "databricks_job": "7"}, environ={"DATABRICKS_HOST": workspace}
     )
     opened = open_databricks(settings)
+    with pytest.raises(Retryable, match="there is no token for Databricks") as raised:
+        opened.look("1")
+    assert "secret" not in str(raised.value)
     assert (opened.client.config.auth_type, opened.client.config.host) == ("azure-identity", workspace)

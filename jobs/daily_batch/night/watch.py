@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from daily_batch.days import FIRST_DAY, business_day
 from daily_batch.dispatch import Dispatch
-from daily_batch.errors import BatchError, LeaseHeld
+from daily_batch.errors import BatchError, LeaseHeld, Retryable, advise
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import read_moment
 from daily_batch.night.states import ENDED, SOUND, describe, due_time, judge
@@ -104,9 +104,10 @@ class Watcher:
         """Tell of one tenant-day's trouble, and go on with the others."""
         try:
             yield
-        except BatchError as error:
-            error.concerns(request.tenant, request.day.isoformat())
-            self.trouble(error)
+        except Exception as error:
+            known = error if isinstance(error, BatchError) else Retryable(advise(error), next_step="look at the log")
+            known.concerns(request.tenant, request.day.isoformat())
+            self.trouble(known)
 
     def _settle(self, request: Request) -> Entry | None:
         """The entry of a submitted day, ended if its job has ended."""

@@ -142,7 +142,16 @@ class _Entra(CredentialsStrategy):
 
     def __call__(self, cfg: Config) -> CredentialsProvider:
         """Headers of each request."""
-        return lambda: {"Authorization": f"Bearer {self._credential.get_token(SCOPE).token}"}
+        return lambda: {"Authorization": f"Bearer {self._token()}"}
+
+    def _token(self) -> str:
+        from azure.core.exceptions import AzureError
+
+        try:
+            return self._credential.get_token(SCOPE).token
+        except AzureError as error:
+            what = f"there is no token for Databricks ({type(error).__name__})"
+            raise Retryable(what, next_step="check this app's identity (docs/deploy-azure.md)") from error
 
 
 def _has_failed(run: Run) -> bool:
