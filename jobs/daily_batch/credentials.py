@@ -17,7 +17,7 @@ ASKED_AGAIN_AFTER = timedelta(minutes=5)
 _GIVEN = ("aws_access_key_id", "aws_skip_signature")
 # A storage option of ours: each process, a Spark worker too, then uses its own Azure identity.
 IDENTITY = "azure_identity"
-_YES = ("1", "true", "yes", "on")
+YES = ("1", "true", "yes", "on")
 _SCOPE = "https://storage.azure.com/.default"
 
 
@@ -78,7 +78,7 @@ def find_credentials(kind: str, options: Mapping[str, str]) -> Credentials | Non
     """
     if kind == "s3":
         return find_s3_credentials(options)
-    if kind == "abfss" and options.get(IDENTITY, "").lower() in _YES:
+    if kind == "abfss" and options.get(IDENTITY, "").lower() in YES:
         return _ask_azure()
     return None
 

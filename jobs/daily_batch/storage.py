@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, LocalStore, S3Store
 
-from daily_batch.credentials import IDENTITY, find_credentials
+from daily_batch.credentials import IDENTITY, YES, find_credentials
 from daily_batch.errors import Misuse, Terminal
 from daily_batch.paths import StorageUrl
 
@@ -45,7 +45,6 @@ _CLIENT_OPTIONS = frozenset(
 )
 _CLOUDS = ("aws_", "azure_")
 _EMULATOR = "azure_storage_use_emulator"
-_YES = ("1", "true", "yes", "on")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,14 +158,14 @@ def _options_for(url: StorageUrl, options: Mapping[str, str]) -> dict[str, str]:
     chosen |= {name: value for name, value in options.items() if name.startswith(own) or not name.startswith(_CLOUDS)}
     endpoints = [value for name, value in chosen.items() if "endpoint" in name]
     # An endpoint that says http:// has already said that plain HTTP is meant. AWS_ALLOW_HTTP is the same option.
-    allowed = chosen.pop("aws_allow_http", "").lower() in _YES
+    allowed = chosen.pop("aws_allow_http", "").lower() in YES
     if allowed or any(endpoint.startswith("http://") for endpoint in endpoints):
         chosen.setdefault("allow_http", "true")
     return _for_account(url, chosen) if url.kind == "abfss" else chosen
 
 
 def _for_account(url: StorageUrl, chosen: dict[str, str]) -> dict[str, str]:
-    if chosen.get(_EMULATOR, "").lower() in _YES:
+    if chosen.get(_EMULATOR, "").lower() in YES:
         # Both libraries then take the well-known account and AZURITE_BLOB_STORAGE_URL. With account, key and endpoint
         # instead, listing by offset is wrong and Delta tables break after some versions.
         named = ("azure_storage_account", "azure_storage_endpoint", "azure_endpoint", IDENTITY)

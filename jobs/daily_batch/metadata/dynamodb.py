@@ -10,9 +10,9 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer  # type: ignore[import-untyped]
-from botocore import exceptions as boto  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
+from daily_batch.aws_errors import RAISED, error_code, is_temporary
 from daily_batch.errors import Retryable, Terminal
 from daily_batch.metadata.store import Item, Overtaken, Stored
 
@@ -29,7 +29,6 @@ VERSION = "version"
 _UNVERSIONED = "0"
 _RANGE = "PK = :pk AND SK BETWEEN :first AND :last"
 _NAME = {"#version": VERSION}
-_UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError)
 # What the service answers with status 400 and means for a while only.
 _THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException", "Throttling", "RequestLimitExceeded")
 # What else the service refuses for good, by what helps; everything else is a matter of credentials and rights.
@@ -87,16 +86,14 @@ class DynamoDbStore:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (boto.BotoCoreError, boto.ClientError) as error:
+        except RAISED as error:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> Retryable | Terminal:
         """What the error means; its own text may name accounts and keys, so its kind must do."""
-        answer = error.response if isinstance(error, boto.ClientError) else {}
-        code = answer.get("Error", {}).get("Code", type(error).__name__)
+        code = error_code(error)
         what = f"the DynamoDB table {self._table} cannot be used ({code})"
-        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if isinstance(error, _UNREACHABLE) or code in _THROTTLED or status >= 500:
+        if is_temporary(error, _THROTTLED):
             return Retryable(f"{what}; nothing was published", next_step="run the day again")
         return Terminal(what, next_step=_STEPS.get(code, _DENIED))
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
-from botocore import exceptions as boto  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
+from daily_batch.aws_errors import RAISED, error_code, is_temporary
 from daily_batch.errors import Misuse, Retryable, Terminal
 from daily_batch.paths import parse_url
 from daily_batch.settings import Settings
@@ -25,7 +25,6 @@ STATES: dict[str, JobState] = {
     "SUCCESS": "SUCCEEDED",
     **dict.fromkeys(("FAILED", "CANCELLED"), "FAILED"),
 }
-_UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError)
 _BUSY = ("ThrottlingException", "TooManyRequestsException", "ConflictException", "InternalServerException")
 _FULL = f"wait, or raise the account's quota of concurrent vCPUs ({QUOTA}) or the application's maximum capacity"
 _STEPS = {
@@ -113,15 +112,15 @@ class EmrServerless:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (boto.BotoCoreError, boto.ClientError) as error:
+        except RAISED as error:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> Retryable | Terminal:
         """What the error means; its own text may name accounts and keys, so its kind must do."""
-        code = _code(error)
+        code = error_code(error)
         if code == "ServiceQuotaExceededException":
             return Retryable(f"EMR Serverless has no capacity left ({code})", next_step=_FULL)
-        if isinstance(error, _UNREACHABLE) or code in _BUSY or _http_status(error) >= 500:
+        if is_temporary(error, _BUSY):
             return Retryable(f"EMR Serverless does not answer ({code})", next_step="run the day again")
         return Terminal(f"EMR Serverless refuses ({code})", next_step=_STEPS.get(code, _DENIED))
 
@@ -187,13 +186,3 @@ def _explain_end(details: str) -> JobReport:
     detail = f"{', '.join(told)}. " if told else ""
     step = "look at the job's log, then run the day again"
     return JobReport(state="FAILED", detail=f"{detail}Next step: {step}.", retryable=status not in FOR_GOOD)
-
-
-def _http_status(error: Exception) -> int:
-    answer = error.response if isinstance(error, boto.ClientError) else {}
-    return int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def _code(error: Exception) -> str:
-    answer = error.response if isinstance(error, boto.ClientError) else {}
-    return str(answer.get("Error", {}).get("Code", type(error).__name__))
