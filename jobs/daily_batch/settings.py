@@ -29,6 +29,7 @@ DEFAULTS = "defaults.toml"
 _FOR_JOBS = (
     *("timezone", "naive_timezone", "export_template", "discovery", "slack_seconds", "max_reject_ratio"),
     *("buckets", "target_file_bytes", *(each.name for each in fields(Limits)), "dynamodb_table", "cosmos_endpoint"),
+    "catalog",
 )
 # How objects are written and paid for, and by whose identity; keys and addresses are of each runtime's own.
 _OPTIONS_FOR_JOBS = (

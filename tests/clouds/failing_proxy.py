@@ -1,4 +1,4 @@
-"""A server between a run and its S3 that breaks chosen answers, as a service in trouble does.
+"""A server between a run and its S3 or Cosmos DB that breaks chosen answers, as a service in trouble does.
 
 A process of its own, for delta-rs keeps Python's lock while it waits. Arguments: the address of the server, the rules.
 """
@@ -17,13 +17,19 @@ from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "date")
-ANSWERS = {"slow down": (503, "SlowDown"), "denied": (403, "AccessDenied")}
+XML, JSON = "application/xml", "application/json"
+ANSWERS: dict[str, tuple[int, dict[str, str], str]] = {
+    "slow down": (503, {"Content-Type": XML}, "<Error><Code>SlowDown</Code><Message>SlowDown</Message></Error>"),
+    "denied": (403, {"Content-Type": XML}, "<Error><Code>AccessDenied</Code><Message>AccessDenied</Message></Error>"),
+    "throttled": (429, {"Content-Type": JSON, "x-ms-retry-after-ms": "20"}, '{"code": "429"}'),
+    "unavailable": (503, {"Content-Type": JSON}, '{"code": "ServiceUnavailable"}'),
+}
 
 
 class Rule(NamedTuple):
     """Every so many requests whose method, path and query fit a pattern get this trouble."""
 
-    trouble: Literal["slow down", "denied", "cut short"]
+    trouble: Literal["slow down", "denied", "cut short", "throttled", "unavailable"]
     pattern: str
     every: int = 1
 
@@ -64,15 +70,16 @@ def _handler(target: str, rules: Sequence[Rule]) -> type[BaseHTTPRequestHandler]
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             trouble = choose(f"{self.command} {self.path}")
             if trouble in ANSWERS:
-                status, code = ANSWERS[trouble]
-                told = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
-                self._answer(status, {"Content-Type": "application/xml"}, told, len(told))
+                status, headers, told = ANSWERS[trouble]
+                self._answer(status, headers, told.encode(), len(told))
                 return
             upstream = http.client.HTTPConnection(address)
             upstream.request(self.command, self.path, body=body, headers=dict(self.headers))
             answer = upstream.getresponse()
             content = answer.read()
-            size = int(answer.headers.get("Content-Length") or len(content))
+            if self.path == "/":  # an account of Cosmos DB names the address of its regions here
+                content = content.replace(address.encode(), self.headers["Host"].encode())
+            size = len(content) if self.path == "/" else int(answer.headers.get("Content-Length") or len(content))
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
             if trouble == "cut short":
                 self._answer(answer.status, kept, content[: len(content) // 2], size)

@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.config import Config
+from failing_proxy import Rule, failing_proxy
 
 from daily_batch.ledger import Entry, Ledger
 from local_cloud.azure import LocalAzure, serve_azure
@@ -214,3 +215,21 @@ def test_a_token_that_expired_after_the_submission_is_followed_by_a_new_one(tena
     tenant.submit(Ending(state="SKIPPED"))
     tenant.azure.expire_tokens()
     assert tenant.watch() == tenant.again
+
+
+def test_a_ledger_that_throttles_and_fails_now_and_then_delays_a_day_and_no_more(
+    app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Path
+) -> None:
+    azure, _ = app
+    assert azure.cosmos is not None
+    rules = (Rule("throttled", "/docs", every=3), Rule("unavailable", "/docs", every=4))
+    with failing_proxy(azure.cosmos.endpoint, *rules) as endpoint:
+        settings = app_settings(azure, zone="Asia/Tokyo", more=MORE | {"COSMOS_ENDPOINT": endpoint})
+        host = FunctionsHost(storage=azure.storage, settings=settings, folder=tmp_path / "app", visibility=0)
+        troubled = replace(tenant, host=host)
+        try:
+            troubled.submit(Ending(state="INTERNAL_ERROR"))
+            assert troubled.watch() == tenant.again
+        finally:
+            host.stop()
+    assert (tenant.entry().status, tenant.entry().retryable, len(tenant.runs())) == ("FAILED", True, 1)

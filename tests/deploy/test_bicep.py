@@ -10,34 +10,13 @@ import yaml
 from bicep_check import find_problems
 from bicep_files import FOLDER, Declaration, read_bicep, show, walk
 from bicep_values import Values
+from function_app import GIVEN, MAIN, OTHERS, app_settings, load
 
 from azure_trigger.environment import NAMES
 from azure_trigger.function_app import app
 from daily_batch.metadata import cosmos
-from daily_batch.settings import Settings, load_settings
-from local_cloud.template import read_deployment
 
 FILES = sorted(FOLDER.iterdir())
-MAIN = read_bicep(FOLDER / "main.bicep")
-# What nobody but the person knows.
-GIVEN = {
-    "dataAccountName": "makotodata",
-    "dataContainer": "messages",
-    "cosmosAccountName": "makoto-cosmos",
-    "databricksHost": "https://adb-1.2.azuredatabricks.net",
-}
-STORAGE = "how the host and the triggers reach the host's account, by identity"
-# App settings that neither the library nor the triggers read, and who does.
-OTHERS = {
-    **{f"AzureWebJobsStorage__{each}ServiceUri": STORAGE for each in ("blob", "queue", "table")},
-    "AzureWebJobsStorage__credential": STORAGE,
-    "AzureWebJobsStorage__clientId": STORAGE,
-    "APPLICATIONINSIGHTS_CONNECTION_STRING": "where the host sends logs",
-    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "as whom: by identity",
-    "WEBSITE_CLOUD_ROLENAME": "the guide's cloud_RoleName, which the host sends with them",
-    "AzureWebJobs.night.Disabled": "whether the host calls the timer",
-    "AZURE_CLIENT_ID": "which identity obstore, delta-rs and azure-identity take",
-}
 # Ignored or harmful on Flex Consumption, which has functionAppConfig instead and no time zones.
 FORBIDDEN = re.compile(
     r"FUNCTIONS_(WORKER_RUNTIME(_VERSION)?|EXTENSION_VERSION)|WEBSITE_(RUN_FROM_PACKAGE|CONTENT\w*|TIME_ZONE|MAX_DYNAMIC\w*)"
@@ -72,16 +51,6 @@ MISTAKES = {
     "its bounds": ("dev.bicepparam", "param logRetentionDays = 30", "param logRetentionDays = 3"),
     "not given": ("prod.bicepparam", "param dataContainer", "param dataPrefix"),
 }
-
-
-def app_settings(**parameters: Any) -> dict[str, str]:
-    properties = MAIN.of_kind("resource")["settings"].property("properties")
-    found: dict[str, str] = Values(MAIN, **(GIVEN | parameters)).resolve(properties)
-    return found
-
-
-def load(environ: dict[str, str]) -> Settings:
-    return load_settings(flags={}, environ={n: v for n, v in environ.items() if n not in OTHERS and n not in NAMES})
 
 
 def of_type(kind: str) -> list[Declaration]:
@@ -143,19 +112,6 @@ def test_the_apps_settings_are_what_the_parameters_say() -> None:
 def test_the_triggers_own_names_and_defaults_are_the_files() -> None:
     assert {name: app_settings()[name] for name in NAMES} == NAMES
     assert MAIN.of_kind("resource")["tasks"].data["name"] == {"<expression>": "taskQueue"}
-
-
-def test_both_clouds_have_the_same_settings() -> None:
-    parameters = {"DataBucketName": "makoto-data", "PackageVersion": "0.1.0-0123456789ab"}
-    aws, azure = read_deployment(parameters=parameters).functions["WorkerFunction"].environment, app_settings()
-    places = {"MAKOTO_INPUT", "MAKOTO_OUTPUT", "MAKOTO_SPARK"}
-    both = (set(aws) & set(azure)) - places
-    assert {name: azure[name] for name in both} == {name: aws[name] for name in both}
-    only_aws = {name for name in aws if name not in azure and not name.startswith(("POWERTOOLS_", "MAKOTO_EMR_"))}
-    assert only_aws == {"S3_BUCKET_NAME", "DYNAMODB_TABLE_NAME", "MAKOTO_QUEUE_URL", "MAKOTO_KMS_KEY_ARN"}
-    only_azure = set(azure) - set(aws) - set(OTHERS) - set(NAMES)
-    databricks = {f"MAKOTO_DATABRICKS_{each}" for each in ("HOST", "JOB", "CLIENT_ID")}
-    assert only_azure == databricks | {"COSMOS_ENDPOINT", "MAKOTO_FUNCTION_MEMORY_MB"}
 
 
 def test_large_days_go_to_the_bundles_job_which_is_given_as_long_as_it_takes() -> None:
@@ -232,6 +188,31 @@ def test_each_permission_is_narrow_and_says_why_it_is_there() -> None:
     assert "/colls/${containerName}" in ledger.data["properties"]["scope"]["<expression>"]
     for path in FILES:
         assert not [role for role in TOO_MUCH if role in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("document", ["deploy-azure.md", "deploy-azure.ja.md"])
+def test_the_documents_name_every_permission_with_its_role_and_a_reason(document: str) -> None:
+    text = (FOLDER.parents[1] / "docs" / document).read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+\.bicep)` `(\w+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)
+    assert sorted((file, name, role) for file, name, role, _, _ in rows) == sorted(find_permissions())
+    assert all(scope.strip() and len(why.strip()) > 10 for _, _, _, scope, why in rows)
+
+
+def find_permissions() -> set[tuple[str, str, str]]:
+    """File, resource and role of each assignment; the role by the comment behind its id."""
+    found = set()
+    for path in (each for each in FILES if each.suffix == ".bicep"):
+        file, text = read_bicep(path), path.read_text(encoding="utf-8")
+        names = dict(re.findall(r"'([0-9a-f]{8}-[0-9a-f-]{27})' // (.+)", text))
+        assert set(names) == set(re.findall(r"'([0-9a-f]{8}-[0-9a-f-]{27})'", text)), path.name
+        variables = {name: show(each.node) for name, each in file.of_kind("variable").items()}
+        for each in file.of_kind("resource").values():
+            if "RoleAssignments@" not in each.type and "roleAssignments@" not in each.type:
+                continue
+            said = {show(node) for node in walk(each.node) if node.type == "identifier"}
+            near = show(each.node) + "".join(variables[name] for name in said & set(variables))
+            found |= {(path.name, each.name, role) for id_, role in names.items() if id_ in near}
+    return found
 
 
 @pytest.mark.parametrize(

@@ -272,3 +272,9 @@ def test_an_environment_without_a_conf_folder_is_misuse() -> None:
 )
 def test_connection_strings_become_options(text: str, expected: dict[str, str]) -> None:
     assert parse_connection_string(text) == expected
+
+
+def test_a_job_is_told_the_catalog_that_its_submitter_was_given() -> None:
+    settings = load_settings(flags={}, environ={"MAKOTO_CATALOG": "main.chat"})
+    assert settings.for_job() == {"catalog": "main.chat"}
+    assert load_settings(flags={}, environ={}).for_job() == {}
