@@ -16,7 +16,7 @@ from typing import Any
 
 import deltalake
 import pytest
-from dying_worker import STEPS
+from dying_steps import STEPS
 
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.dynamodb import DynamoDbStore

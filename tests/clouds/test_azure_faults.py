@@ -6,7 +6,7 @@ Runs are only pretended here; what they do is the night's and the Spark runner's
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,13 +23,22 @@ from local_cloud.azure_night import JOB_KEY, app_settings, open_store, plant
 from local_cloud.bundle import read_bundle_job
 from local_cloud.databricks_runs import Ending, JobRun
 from local_cloud.faults import Fault
-from local_cloud.functions_host import Called, FunctionsHost
+from local_cloud.functions_host import APP, Called, FunctionsHost
 from local_cloud.samples import Sample
 
 # Of late, for the watcher looks at the last days; over in every time zone.
 DAY = (datetime.now(UTC) - timedelta(days=2)).date()
 MORE = {"MAKOTO_RUNNER": "spark", "MAKOTO_LOOK_BACK": "0", "MAKOTO_LEASE_SECONDS": "30"}
 TASKS = "makoto-tasks"
+LEASE_SECONDS = 1.2
+# The app in processes that may be told to die.
+DYING_APP = """
+import sys
+sys.path.insert(0, {here!r})
+from dying_steps import die_as_told
+die_as_told()
+from azure_trigger.function_app import app
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +118,48 @@ def tenant(app: tuple[LocalAzure, FunctionsHost], tmp_path: Path) -> Tenant:
     azure.trouble()
     azure.pretend(everyone=Ending(state="RUNNING"))
     return Tenant(azure=azure, host=host, name=name)
+
+
+@pytest.fixture
+def deliver(app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Path) -> Callable[..., Called]:
+    """Give the day's message to a worker of its own, which is killed at a step if one is named."""
+    azure, _ = app
+    folder = tmp_path / "dying"
+    folder.mkdir()
+    (folder / "host.json").write_bytes((APP / "host.json").read_bytes())
+    (folder / "function_app.py").write_text(DYING_APP.format(here=str(Path(__file__).parent)))
+
+    def to_worker(die_at: str, **more: str) -> Called:
+        given = MORE | {"MAKOTO_LEASE_SECONDS": "1", "DIE_AT": die_at} | more
+        settings = app_settings(azure, zone="Asia/Tokyo", more=given)
+        host = FunctionsHost(storage=azure.storage, settings=settings, folder=tmp_path / "app", app=folder)
+        try:
+            return replace(tenant, host=host).work()
+        finally:
+            host.stop()
+
+    return to_worker
+
+
+def test_1_2_a_worker_killed_after_its_commit_leaves_one_set_of_tables_to_the_next(
+    tenant: Tenant, deliver: Callable[..., Called]
+) -> None:
+    assert deliver("after the commit", MAKOTO_RUNNER="local").error == "the process ended"
+    assert tenant.entry().status == "RUNNING"
+    time.sleep(LEASE_SECONDS)
+    assert deliver("", MAKOTO_RUNNER="local").error is None
+    assert (tenant.entry().is_complete, tenant.entry().message_count, tenant.runs()) == (True, 3, [])
+
+
+@pytest.mark.parametrize("step", ["before the submission", "after the submission"])
+def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_run(
+    tenant: Tenant, deliver: Callable[..., Called], step: str
+) -> None:
+    assert deliver(step).error == "the process ended"
+    time.sleep(LEASE_SECONDS)
+    assert tenant.work().error is None
+    (run,) = tenant.runs()
+    assert (tenant.entry().status, tenant.entry().job_id) == ("SUBMITTED", str(run.id))
 
 
 def test_a_lost_answer_s_run_is_found_again(tenant: Tenant) -> None:

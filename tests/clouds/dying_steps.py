@@ -1,0 +1,42 @@
+"""A worker's process that is killed at a step, as a function is that lacks memory or time. DIE_AT names the step."""
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import daily_batch.batch
+from daily_batch.ledger import Ledger
+from daily_batch.publish.day import DayPublisher
+from daily_batch.submit.databricks import Databricks
+from daily_batch.submit.emr_serverless import EmrServerless
+
+SERVICES = (EmrServerless, Databricks)
+STEPS: dict[str, tuple[tuple[Any, ...], str, bool]] = {
+    # step: where, which call, and whether the process dies before it (else after it)
+    "after the lease": ((Ledger,), "take", False),
+    "after the manifest": ((daily_batch.batch,), "list_day", False),
+    "before the commit": ((DayPublisher,), "publish", True),
+    "after the commit": ((DayPublisher,), "publish", False),
+    "before the ledger's word": ((Ledger,), "complete", True),
+    "after the ledger's word": ((Ledger,), "complete", False),
+    "before the submission": (SERVICES, "submit", True),
+    "after the submission": (SERVICES, "submit", False),
+}
+
+
+def die_as_told() -> None:
+    """Prepare the death that DIE_AT asks for; without it, none."""
+    if step := os.environ.get("DIE_AT"):
+        places, name, before = STEPS[step]
+        for place in places:
+            setattr(place, name, _dying(getattr(place, name), before=before))
+
+
+def _dying(real: Callable[..., Any], *, before: bool) -> Callable[..., None]:
+    def dying(*arguments: Any, **named: Any) -> None:
+        if not before:
+            real(*arguments, **named)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return dying
