@@ -9,7 +9,7 @@ import azure.functions as func
 import msgspec
 
 from azure_trigger.environment import now, read_settings, write_messages
-from azure_trigger.log import JsonLog
+from azure_trigger.log import open_log
 from daily_batch.errors import BatchError, Misuse, is_retryable
 from daily_batch.night import Task
 from daily_batch.night.asking import ask
@@ -28,8 +28,8 @@ def ask_at_night(timer: func.TimerRequest) -> list[str]:
     Raises:
         BatchError: the night must be asked for again.
     """
-    teller, moment, tasks = JsonLog(), now(), list[Task]()
-    with without_causes(teller):
+    moment, tasks = now(), list[Task]()
+    with open_log() as teller, without_causes(teller):
         settings = read_settings()
         for event in find_nights(timer, moment):
             ask(event, settings, now=moment, send=tasks.extend, teller=teller)
@@ -58,9 +58,9 @@ def ask_for_person(request: func.HttpRequest) -> tuple[func.HttpResponse, list[s
 
     It is 202, or nothing is queued: 400 for what was asked, 503 where trying again can help, else 500.
     """
-    teller, tasks = JsonLog(), list[Task]()
+    tasks = list[Task]()
     try:
-        with without_causes(teller):
+        with open_log() as teller, without_causes(teller):
             told = ask(_read_event(request.get_body()), read_settings(), now=now(), send=tasks.extend, teller=teller)
     except BatchError as error:
         status = 400 if isinstance(error, Misuse) else 503 if is_retryable(error) else 500

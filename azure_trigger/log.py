@@ -1,13 +1,18 @@
-"""The log: lines of JSON by way of the standard library, which the host hands on to Application Insights.
+"""The log: lines of JSON by way of the standard library, which the host hands on to Application Insights; and metrics.
 
-The worker process tells its lines to the host, and the host sends them under its own name of the role. That name is the
-app setting WEBSITE_CLOUD_ROLENAME (makoto-daily-batch). OpenTelemetry's service name would count only if the process
-sent its lines itself (PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY), which asks for a distribution of its own.
+The worker process tells its lines to the host, which sends them under its own name of the role, the app setting
+WEBSITE_CLOUD_ROLENAME (makoto-daily-batch). Metrics do not go through the host: this process sends them under the same
+name, by OpenTelemetry (`azure_trigger.measuring`). Lines stay with the host, which knows what call each is of.
 """
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from azure_trigger.measuring import find_meter
+from daily_batch.metrics import Metric
 
 _logger = logging.getLogger("makoto-daily-batch")
 # Their lines of every request would cost more than the functions.
@@ -15,11 +20,22 @@ for _name in ("azure", "databricks"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
+@contextmanager
+def open_log() -> Iterator["JsonLog"]:
+    """The log of one call of a function; what it measured is sent when the call ends, also by an error."""
+    log = JsonLog()
+    try:
+        yield log
+    finally:
+        log.send()
+
+
 class JsonLog:
-    """The lines of one call of a function, and its counts, which are lines too: `metric` and `value`."""
+    """The lines of one call of a function, and its metrics, which are lines too: `metric`, `value` and `unit`."""
 
     def __init__(self) -> None:
         self._facts: dict[str, Any] = {}
+        self._measured: list[tuple[Metric, float]] = []
 
     def about(self, **facts: Any) -> None:
         """Name facts on every further line."""
@@ -37,10 +53,21 @@ class JsonLog:
         """A line that a person should look at."""
         self._write(logging.ERROR, message, facts)
 
-    def count(self, metric: str, times: int = 1) -> None:
-        """Add to a metric; nothing is no line."""
-        if times:
-            self._write(logging.INFO, "count", {"metric": metric, "value": times})
+    def measure(self, metric: Metric, value: float = 1) -> None:
+        """A value of a metric, to be sent; nothing is no line."""
+        self._measured.append((metric, value))
+        if value:
+            self._write(logging.INFO, "metric", {"metric": metric.name, "value": value, "unit": metric.unit})
+
+    def send(self) -> None:
+        """Send what was measured, where there is something to send it to."""
+        measured, self._measured = self._measured, []
+        meter = find_meter() if measured else None
+        if meter is None:
+            return
+        for metric, value in measured:
+            meter.record(metric, value)
+        meter.send()
 
     def _write(self, level: int, message: str, facts: dict[str, Any]) -> None:
         if _logger.isEnabledFor(level):

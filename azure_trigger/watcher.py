@@ -1,7 +1,7 @@
 """Every 5 minutes: settle what was submitted, and say how the night stands."""
 
 from azure_trigger.environment import now, read_settings, write_messages
-from azure_trigger.log import JsonLog
+from azure_trigger.log import open_log
 from daily_batch.night import Task
 from daily_batch.night.telling import without_causes
 from daily_batch.night.tending import tend
@@ -16,7 +16,7 @@ def reconcile() -> list[str]:
     Raises:
         BatchError: nobody could be looked after; the next call may.
     """
-    teller, tasks = JsonLog(), list[Task]()
-    with without_causes(teller):
+    tasks = list[Task]()
+    with open_log() as teller, without_causes(teller):
         tend(read_settings(), now=now(), send=tasks.extend, teller=teller)
     return write_messages(tasks)

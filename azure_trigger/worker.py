@@ -7,8 +7,9 @@ from pathlib import Path
 import azure.functions as func
 
 from azure_trigger.environment import now, read_settings, read_timeout
-from azure_trigger.log import JsonLog
+from azure_trigger.log import JsonLog, open_log
 from daily_batch.errors import Misuse
+from daily_batch.metrics import TASKS_GIVEN_UP
 from daily_batch.night import read_task
 from daily_batch.night.dealing import deal, tidy
 
@@ -27,22 +28,27 @@ def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) 
         tidy()
     moment = now()
     sent = message.insertion_time or moment
-    deal(
-        message.get_body().decode("utf-8", errors="replace"),
-        read_settings=read_settings,
-        now=moment,
-        sent=sent if sent.tzinfo else sent.replace(tzinfo=UTC),
-        # Instances may be copies of one machine; by the invocation's id its log is found.
-        owner=f"{context.function_name} {context.invocation_id}",
-        seconds=read_timeout(host),
-        teller=JsonLog(),
-    )
+    with open_log() as teller:
+        deal(
+            message.get_body().decode("utf-8", errors="replace"),
+            read_settings=read_settings,
+            now=moment,
+            sent=sent if sent.tzinfo else sent.replace(tzinfo=UTC),
+            # Instances may be copies of one machine; by the invocation's id its log is found.
+            owner=f"{context.function_name} {context.invocation_id}",
+            seconds=read_timeout(host),
+            teller=teller,
+        )
 
 
 def tell_poison(message: func.QueueMessage) -> None:
     """Tell of a message that failed too often, and count it. It leaves the queue: its day is asked for by hand."""
-    teller = JsonLog()
-    teller.count("TasksGivenUp")
+    with open_log() as teller:
+        teller.measure(TASKS_GIVEN_UP)
+        _tell_whose(message, teller)
+
+
+def _tell_whose(message: func.QueueMessage, teller: JsonLog) -> None:
     try:
         task = read_task(message.get_body().decode("utf-8", errors="replace"))
     except Misuse as error:

@@ -11,10 +11,10 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 
 from daily_batch.errors import Misuse, Retryable
+from daily_batch.metrics import Metric
 from daily_batch.night import Task, write_task
 from daily_batch.settings import Settings, load_settings
 
@@ -53,8 +53,8 @@ class _Teller:
     def error(self, message: str, **facts: Any) -> None:
         logger.error(message, stacklevel=CALLER, **facts)
 
-    def count(self, metric: str, times: int = 1) -> None:
-        metrics.add_metric(name=metric, unit=MetricUnit.Count, value=times)
+    def measure(self, metric: Metric, value: float = 1) -> None:
+        metrics.add_metric(name=metric.name, unit=metric.unit, value=value)
 
 
 teller = _Teller()

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from daily_batch.ledger.opening import open_ledger
+from daily_batch.metrics import DAYS_REFUSED
 from daily_batch.night.tasks import Task, plan_tasks
 from daily_batch.night.telling import Teller
 from daily_batch.paths import parse_url
@@ -28,7 +29,7 @@ def ask(
     planned = plan_tasks(event, settings, now=now, list_tenants=partial(_list_tenants, settings))
     for tenant in planned.refused:
         teller.error("a tenant is refused for its name", tenant=tenant)
-        teller.count("DaysRefused")
+        teller.measure(DAYS_REFUSED)
     send(planned.tasks)
     teller.info("queued", tasks=len(planned.tasks), refused=len(planned.refused))
     return {"queued": len(planned.tasks), "refused": list(planned.refused)}

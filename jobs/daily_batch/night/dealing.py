@@ -4,20 +4,22 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
 from daily_batch.errors import LeaseHeld, advise, is_retryable
+from daily_batch.metrics import DAYS_COMPLETED, DAYS_FAILED, DAYS_SUBMITTED
+from daily_batch.night.completed import tell_completed
 from daily_batch.night.tasks import read_task
-from daily_batch.night.telling import Teller, bare
+from daily_batch.night.telling import Teller, bare, tell_step
 from daily_batch.night.work import Worked, work
 from daily_batch.settings import Settings
 
 # What is under way when the time is over must end, publish and be told before the function is killed.
 RESERVE_SECONDS = 90
-METRICS = {"published": "DaysCompleted", "submitted": "DaysSubmitted"}
+METRICS = {"published": DAYS_COMPLETED, "submitted": DAYS_SUBMITTED}
 
 
 def deal(
@@ -48,7 +50,14 @@ def deal(
         settings = read_settings()
         limit = min(filter(None, (settings.time_limit_seconds, max(seconds - RESERVE_SECONDS, 1))))
         worked = work(
-            task, settings, now=now, sent=sent, owner=owner, seconds=limit, progress=lambda *at: _report(teller, *at)
+            task,
+            settings,
+            now=now,
+            sent=sent,
+            owner=owner,
+            seconds=limit,
+            progress=lambda *at: _report(teller, *at),
+            told=partial(tell_step, teller),
         )
     except LeaseHeld as error:
         teller.info(error.advice)
@@ -56,9 +65,11 @@ def deal(
     except Exception as error:
         teller.error(advise(error))
         if not is_retryable(error):
-            teller.count("DaysFailed")
+            teller.measure(DAYS_FAILED)
         raise bare(error) from None  # what caused it may quote what was read
     _tell(worked, teller)
+    if worked.answer and (receipt := worked.answer.receipt):
+        tell_completed(receipt, ledger=worked.ledger, settings=settings, teller=teller)
 
 
 @cache
@@ -70,7 +81,7 @@ def tidy() -> None:
 
 def _tell(worked: Worked, teller: Teller) -> None:
     if metric := METRICS.get(worked.outcome):
-        teller.count(metric)
+        teller.measure(metric)
     answer = worked.answer
     facts: dict[str, Any] = {}
     if answer:

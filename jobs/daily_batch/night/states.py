@@ -31,7 +31,8 @@ def describe(entry: Entry | None, state: str) -> str:
     if entry is None:
         return "never run" if state == "missing" else ""
     if state.startswith("completed"):
-        return f"{entry.unreadable:,} objects could not be read" if entry.unreadable else ""
+        unreadable = f"{entry.unreadable:,} objects could not be read" if entry.unreadable else ""
+        return "; ".join(filter(None, (unreadable, entry.quality)))
     return {
         "dead": f"the lease of {entry.owner} ended at {entry.lease_until}",
         "changed": "its objects are not those of the last run",

@@ -1,6 +1,6 @@
-"""What the functions of a night tell, whichever cloud calls them: lines of the log, and counts.
+"""What the functions of a night tell, whichever cloud calls them: lines of the log, and metrics.
 
-A line names tenant, day and run, and never holds message content. Counts have no tenant: each would cost extra.
+A line names tenant, day and run, and never holds message content. Metrics have no tenant: each would cost extra.
 """
 
 from collections.abc import Iterator
@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from daily_batch.errors import BatchError, Retryable, advise
+from daily_batch.metrics import Metric
 
 
 class Teller(Protocol):
-    """A cloud's log and its counts, for one call of a function."""
+    """A cloud's log and its metrics, for one call of a function."""
 
     def about(self, **facts: Any) -> None:
         """Name facts on every further line of the call."""
@@ -25,8 +26,13 @@ class Teller(Protocol):
     def error(self, message: str, **facts: Any) -> None:
         """A line that a person should look at."""
 
-    def count(self, metric: str, times: int = 1) -> None:
-        """Add to one of our metrics."""
+    def measure(self, metric: Metric, value: float = 1) -> None:
+        """A value of a metric, in its unit; counts add up."""
+
+
+def tell_step(teller: Teller, step: str, /, **facts: Any) -> None:
+    """A line for a step of a run (`daily_batch.steps`), usable as `Told` once it has its teller."""
+    teller.info("step", step=step, **facts)
 
 
 @contextmanager

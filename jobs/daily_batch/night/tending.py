@@ -2,19 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from daily_batch import metrics
 from daily_batch.assembly import make_dispatch
+from daily_batch.dispatch import Dispatch
 from daily_batch.errors import BatchError
 from daily_batch.ledger import Entry
 from daily_batch.ledger.opening import open_ledger
+from daily_batch.night.completed import tell_completed
 from daily_batch.night.tasks import Task
-from daily_batch.night.telling import Teller
+from daily_batch.night.telling import Teller, tell_step
 from daily_batch.night.watch import Watcher, night_requests
 from daily_batch.paths import StorageUrl, parse_url
 from daily_batch.settings import Settings
+from daily_batch.storage import open_store
+from daily_batch.submit.settle import read_receipt
 
 # A line of the log has its limits; `makoto-batch status` tells of everyone.
 MOST_TOLD = 50
@@ -29,15 +34,19 @@ def tend(settings: Settings, *, now: datetime, send: Send, teller: Teller) -> di
         send: puts tasks on the queue.
     """
     troubles: list[BatchError] = []
+    drifted: list[Entry] = []
     ledger = open_ledger(settings, parse_url(settings.output))
     requests = night_requests(settings, now=now, list_tenants=ledger.tenants)
     if not requests:
         teller.info("there is no tenant yet")
         return {"tenants": 0, "ended": True}
-    watcher = make_watcher(settings, requests[0].output, send=send, teller=teller, troubled=troubles.append)
+    watcher = make_watcher(
+        settings, requests[0].output, send=send, teller=teller, troubled=troubles.append, drifted=drifted.append
+    )
     summary = watcher.reconcile(requests, now=now)
-    teller.count("DaysLate", summary.late)
-    teller.count("TenantsInTrouble", len({error.tenant for error in troubles}))
+    teller.measure(metrics.DAYS_LATE, summary.late)
+    teller.measure(metrics.DAYS_DRIFTED, len(drifted))
+    teller.measure(metrics.TENANTS_IN_TROUBLE, len({error.tenant for error in troubles}))
     told = asdict(replace(summary, attention=summary.attention[:MOST_TOLD]))
     teller.info("the night", summary=told)
     return told
@@ -50,32 +59,53 @@ def make_watcher(
     send: Send,
     teller: Teller,
     troubled: Callable[[BatchError], None] = lambda error: None,
+    drifted: Callable[[Entry], None] = lambda entry: None,
 ) -> Watcher:
-    """A watcher that tells what it does; `troubled` hears of tenants that could not be looked after."""
+    """A watcher that tells what it does.
+
+    `troubled` hears of tenants that could not be looked after, `drifted` of days whose job's end no event told.
+    """
 
     def note(error: BatchError) -> None:
         troubled(error)
         teller.error(str(error))
 
+    def miss(entry: Entry, late: timedelta) -> None:
+        drifted(entry)
+        teller.error("no event told of the job's end", late_seconds=round(late.total_seconds()), **_name(entry))
+
+    dispatch = make_dispatch(settings, output, told=partial(tell_step, teller))
     return Watcher(
         settings=settings,
-        dispatch=make_dispatch(settings, output),
+        dispatch=dispatch,
         send=send,
-        ended=partial(_tell, teller),
+        ended=partial(_tell, teller, dispatch, output),
         trouble=note,
+        drifted=miss,
     )
 
 
-def _tell(teller: Teller, entry: Entry, again: bool) -> None:
-    facts: dict[str, Any] = {
+def _tell(teller: Teller, dispatch: Dispatch, output: StorageUrl, entry: Entry, again: bool) -> None:
+    if not entry.is_complete:
+        teller.measure(metrics.DAYS_REPEATED if again else metrics.DAYS_FAILED)
+        teller.error(str(entry.error), again=again, **_name(entry))
+        return
+    teller.measure(metrics.DAYS_COMPLETED)
+    teller.info("published", status=entry.status, messages=entry.message_count, seconds=entry.seconds, **_name(entry))
+    settings = dispatch.settings
+    try:
+        receipt = read_receipt(open_store(output, settings.storage_options), str(entry.receipt))
+    except BatchError as error:
+        teller.error(f"the day is not measured: {error.advice}", **_name(entry))
+        return
+    if receipt is not None:
+        tell_completed(receipt, ledger=dispatch.ledger, settings=settings, teller=teller)
+
+
+def _name(entry: Entry) -> dict[str, Any]:
+    return {
         "tenant": entry.tenant,
         "day": entry.day.isoformat(),
         "run_id": entry.run_id,
         "job_id": entry.job_id,
     }
-    if entry.is_complete:
-        teller.count("DaysCompleted")
-        teller.info("published", status=entry.status, messages=entry.message_count, seconds=entry.seconds, **facts)
-        return
-    teller.count("DaysRepeated" if again else "DaysFailed")
-    teller.error(str(entry.error), again=again, **facts)

@@ -54,7 +54,8 @@ class Watcher:
     """`send` puts tasks on the queue.
 
     `ended` is told of each day that a settlement has ended, and whether it is tried again; `trouble` of a tenant that
-    could not be looked after.
+    could not be looked after; `drifted` of a day that only a reconciliation has settled, and how long after its job
+    ended.
     """
 
     settings: Settings
@@ -62,6 +63,7 @@ class Watcher:
     send: Callable[[Sequence[Task]], None]
     ended: Callable[[Entry, bool], None]
     trouble: Callable[[BatchError], None]
+    drifted: Callable[[Entry, timedelta], None] = lambda entry, late: None
 
     def follow(self, request: Request) -> Entry | None:
         """Settle one tenant-day, as its job's event asks for; the entry, if that has ended it."""
@@ -97,7 +99,17 @@ class Watcher:
             own = replace(request, day=entry.day)
             with self._troubled(own):
                 entries[entry.day] = self._settle(own) or entry
+                self._find_drift(entries[entry.day], now)
         return entries
+
+    def _find_drift(self, entry: Entry, now: datetime) -> None:
+        """Tell of a day whose job had ended long before it was settled: an event would have been quicker."""
+        submitter = self.dispatch.submitter
+        if entry.is_at_work or entry.job_id is None or submitter is None:
+            return
+        ended = submitter.look(entry.job_id).ended_at
+        if ended is not None and now - ended > timedelta(minutes=self.settings.drift_minutes):
+            self.drifted(entry, now - ended)
 
     @contextmanager
     def _troubled(self, request: Request) -> Iterator[None]:

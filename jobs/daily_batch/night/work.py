@@ -1,30 +1,44 @@
 """A task of the queue: one tenant-day dealt with once, however often its message is delivered."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
 from daily_batch.assembly import make_dispatch
 from daily_batch.dispatch import Answer, Dispatch
 from daily_batch.errors import HandOver, LeaseHeld
+from daily_batch.ledger import Ledger
 from daily_batch.ledger.entry import read_moment
 from daily_batch.night.tasks import Task
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Progress
 from daily_batch.settings import Settings
+from daily_batch.steps import Told, untold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worked:
-    """What became of a task: `elsewhere` is a job at work already, `given up` a day that has failed for good."""
+    """What became of a task, by the word of which ledger.
+
+    `elsewhere` is a job at work already, `given up` a day that has failed for good.
+    """
 
     outcome: Literal["published", "submitted", "unchanged", "elsewhere", "given up"]
+    ledger: Ledger = field(repr=False)
     answer: Answer | None = None
 
 
 def work(
-    task: Task, settings: Settings, *, now: datetime, sent: datetime, owner: str, seconds: int, progress: Progress
+    task: Task,
+    settings: Settings,
+    *,
+    now: datetime,
+    sent: datetime,
+    owner: str,
+    seconds: int,
+    progress: Progress,
+    told: Told = untold,
 ) -> Worked:
     """Run or submit the task's tenant-day; a message that is delivered again never does it twice.
 
@@ -45,17 +59,17 @@ def work(
 
     own = replace(settings, tenants=(task.tenant,), date=task.date, time_limit_seconds=seconds)
     (request,) = build_requests(own, now)
-    dispatch = make_dispatch(own, request.output, owner=owner, deadline=deadline)
+    dispatch = make_dispatch(own, request.output, owner=owner, deadline=deadline, told=told)
     if _failed_for_good(dispatch, request, since=sent):
-        return Worked(outcome="given up")
+        return Worked(outcome="given up", ledger=dispatch.ledger)
     try:
         answer = dispatch.run(request, progress=bounded, if_changed=not task.force)
     except LeaseHeld:
         entry = dispatch.ledger.find(request.tenant, request.day)
         if entry is None or entry.status != "SUBMITTED" or entry.job_id is None:
             raise  # a run that may die, so its day must be asked for again
-        return Worked(outcome="elsewhere")
-    return Worked(outcome=answer.kind, answer=answer)
+        return Worked(outcome="elsewhere", ledger=dispatch.ledger)
+    return Worked(outcome=answer.kind, ledger=dispatch.ledger, answer=answer)
 
 
 def _failed_for_good(dispatch: Dispatch, request: Request, *, since: datetime) -> bool:

@@ -1,0 +1,59 @@
+"""What a run tells of its steps, a line each: the same in a function's log and in a Spark job's.
+
+A line names tenant, day, run and token, says counts and seconds, and never holds message content.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Protocol, TextIO
+
+# Each step, and what its line says beside tenant, day, run_id, token and seconds.
+STEPS = {
+    "lease": "the day is this run's: `owner`, `taken_over`",
+    "manifest": "what there is: `layout`, `objects`, `bytes` (as stored), `chunks`",
+    "intake": "objects read and parsed: `runner`, `objects_read`, `objects_unreadable`, `bytes`, `seen`, `rejected`, "
+    "`other_day`, `empty`",
+    "clean": "duplicates removed, rows sorted, added up and written: `runner`, `written`, `duplicates`, `superseded`",
+    "publish": "readers see it: `rows` by table, `files`, `bytes`",
+    "receipt": "the receipt is written: `status`, `receipt` (its key), `warnings` (rules of quality)",
+    "ledger": "the ledger says so: `status`",
+    "submit": "a job is asked for instead: `service`, `job_id`, `reason`, `executors`, `disk_gb`",
+    "settle": "the job has ended: `service`, `job_id`, `status`",
+}
+
+
+class Told(Protocol):
+    """Hears of each step that has ended well."""
+
+    def __call__(self, step: str, /, **facts: Any) -> None:
+        """A step of `STEPS`, and what there is to say of it."""
+
+
+def untold(step: str, /, **facts: Any) -> None:
+    """For runs that a person watches: nobody hears."""
+
+
+def since(begun: float) -> float:
+    """Seconds since a moment of `time.perf_counter`, as the lines say them."""
+    return round(time.perf_counter() - begun, 3)
+
+
+@contextmanager
+def timed(told: Told, step: str, **facts: Any) -> Iterator[dict[str, Any]]:
+    """Tell of a step when it has ended well, with its seconds; what is known only then is added to the facts."""
+    begun = time.perf_counter()
+    yield facts
+    told(step, seconds=since(begun), **facts)
+
+
+def tell_on(stream: TextIO) -> Told:
+    """Lines of JSON on a stream, for a process that has no log of its cloud's."""
+
+    def told(step: str, /, **facts: Any) -> None:
+        line = {"message": "step", "level": "INFO", "timestamp": datetime.now(UTC).isoformat(), "step": step, **facts}
+        print(json.dumps(line, ensure_ascii=False), file=stream, flush=True)
+
+    return told
