@@ -79,7 +79,7 @@ def fit_seconds(name: str, days: Sequence[Measured], terms: Callable[[Measured],
 
 HEAD = """\
 # What the routing predicts with (docs/routing.md). Written by bench/speeds.py and replaced whole when it runs again:
-# change the assumptions of [emr] in bench/speeds_fit.py, not here.
+# change the assumptions of [emr] and [databricks] in bench/speeds_fit.py, not here.
 # Measured {date}, {machine}
 #   {command}
 """
@@ -89,6 +89,7 @@ TABLES = {
     "local": "makoto-batch run --runner local, on an S3 server with {latency_ms} ms before each answer",
     "spark": "spark-submit on local[2], from a folder to a folder",
     "emr": "assumptions, none of them measured: no account was at hand",
+    "databricks": "assumptions too; nodes and workers are databricks.yml's",
 }
 MEANINGS = {
     "export_message_bytes": "of gzip files, for each message",
@@ -104,11 +105,13 @@ MEANINGS = {
     "temp_message_bytes": "in the temporary folder, for each message",
     "executor_seconds": "of work for all its cores, before there is another executor",
     "max_executors": "2 + 3 x 4 vCPU: within an account's first quota of 16",
+    "worker_seconds": "of work for all its cores, before there is another worker; the driver is a node more",
 }
 STARTS = {
     "local": "until it computes, with the listing and the commits",
     "spark": "until tasks compute, with the commits",
     "emr": "from the request until the driver runs, by an application at rest",
+    "databricks": "from the request until the cluster is up, of which the nodes are paid for",
 }
 EMR = {
     "start_seconds": 120.0,
@@ -118,6 +121,13 @@ EMR = {
     "executor_gb": 16,
     "executor_seconds": 300.0,
     "max_executors": 3,
+}
+DATABRICKS = {
+    "start_seconds": 300.0,
+    "node_vcpu": 4,
+    "node_gb": 32,
+    "worker_seconds": 300.0,
+    "max_workers": 8,
 }
 
 
@@ -133,7 +143,8 @@ def render(
 ) -> str:
     """The text of conf/predictions.toml, read back once to be sure that the routing takes it."""
     text = HEAD.format(date=date, machine=machine, command=command)
-    for table, values in {"stored": stored, "local": local, "spark": spark, "emr": EMR}.items():
+    tables = {"stored": stored, "local": local, "spark": spark, "emr": EMR, "databricks": DATABRICKS}
+    for table, values in tables.items():
         text += "\n" + _line(f"[{table}]", TABLES[table].format(latency_ms=latency_ms))
         for name, value in values.items():
             meaning = STARTS[table] if name == "start_seconds" else MEANINGS.get(name, "")

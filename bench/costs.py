@@ -1,0 +1,98 @@
+"""The tables of docs/costs.md: `python -m bench.costs` prints them, with --write it puts them into the page."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from math import ceil
+
+from bench.measure import ROOT
+from daily_batch.costs import MONTH_DAYS, HostCost, predict_costs
+from daily_batch.plan import Layout
+from daily_batch.routing import Volume, load_predictions, load_prices
+
+PAGE = ROOT / "docs" / "costs.md"
+BEGIN, END = "<!-- tables: begin, python -m bench.costs --write -->\n", "<!-- tables: end -->\n"
+SIZES = (1_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
+MESSAGES_A_FILE = 100_000
+TITLES: dict[Layout, str] = {
+    "export": "### Exports: files of 100,000 messages, gzip",
+    "messages": "### One object a message",
+}
+# The guide's own example: 3 GB, 15 minutes, every night.
+GUIDE_GB, GUIDE_SECONDS = 3, 900
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the tables, or write them into the page."""
+    parser = argparse.ArgumentParser(prog="python -m bench.costs", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="into docs/costs.md, between its two marks")
+    if parser.parse_args(arguments).write:
+        PAGE.write_text(put_tables(PAGE.read_text(encoding="utf-8"), write_tables()), encoding="utf-8")
+    else:
+        print(write_tables(), end="")
+
+
+def put_tables(page: str, tables: str) -> str:
+    """The page with other tables."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}{tables}{rest[rest.index(END) :]}"
+
+
+def write_tables() -> str:
+    """All tables as Markdown."""
+    return "".join(f"{line}\n" for line in _write_tables())
+
+
+def volume_of(layout: Layout, messages: int) -> Volume:
+    """A day of messages of the usual size."""
+    stored = load_predictions().stored
+    if layout == "messages":
+        return Volume(layout=layout, objects=messages, bytes=round(messages * stored.object_message_bytes))
+    files = ceil(messages / MESSAGES_A_FILE)
+    return Volume(layout=layout, objects=files, bytes=round(messages * stored.export_message_bytes))
+
+
+def _write_tables() -> Iterator[str]:
+    for layout, title in TITLES.items():
+        yield from (
+            f"\n{title}\n",
+            "| messages a day | host | seconds | USD a day | USD a month | beyond the free tier | |",
+        )
+        yield "|---|---|---|---|---|---|---|"
+        for messages in SIZES:
+            yield from _write_day(layout, messages)
+    yield from ("\n### The guide's example\n", "| | |", "|---|---|")
+    prices = load_prices()
+    gb_seconds = GUIDE_GB * GUIDE_SECONDS * MONTH_DAYS
+    usd = gb_seconds * prices.function.gb_second + MONTH_DAYS * prices.function.request
+    yield f"| {GUIDE_GB} GB x {GUIDE_SECONDS} s x {MONTH_DAYS} | {gb_seconds:,} GB-seconds |"
+    yield f"| by list price | {usd:.2f} USD a month |"
+    free = prices.function.free_gb_seconds
+    yield f"| of the free {free:,.0f} GB-seconds | {gb_seconds / free:.0%} |"
+    most = 10 / prices.function.gb_second / GUIDE_GB / GUIDE_SECONDS / MONTH_DAYS
+    yield f"| 10 USD are | {most:.1f} such functions every night |"
+
+
+def _write_day(layout: Layout, messages: int) -> Iterator[str]:
+    places = predict_costs(volume_of(layout, messages), predictions=load_predictions(), prices=load_prices())
+    for place in places:
+        usd = (place.usd_day, place.usd_month, place.usd_month_after_free)
+        cells = (f"{messages:,}", place.host, f"{place.seconds:,.0f}", *map(_write_usd, usd), _write_notes(place))
+        yield f"| {' | '.join(cells)} |"
+
+
+def _write_usd(amount: float | None) -> str:
+    if amount is None:
+        return "-"
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.4f}"
+
+
+def _write_notes(place: HostCost) -> str:
+    if place.obstacles:
+        return f"**cannot run there**: it {', '.join(place.obstacles)}"
+    return "; ".join(place.notes)
+
+
+if __name__ == "__main__":
+    main()
