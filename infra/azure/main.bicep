@@ -105,6 +105,10 @@ param cosmosKeyEntry string = ''
 @minValue(30)
 @maxValue(730)
 param logRetentionDays int = 90
+@description('Of a day\'s records, in percent; a day with more rejected sets off an alarm. 100 for none.')
+@minValue(0)
+@maxValue(100)
+param rejectPercentLimit int = 5
 @description('The id of an action group that alarms are told to; empty for one of this deployment\'s own.')
 param actionGroupId string = ''
 @description('An address that the own action group tells of alarms; empty for none.')
@@ -220,7 +224,7 @@ resource telemetryAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
       'Microsoft.Authorization/roleDefinitions',
       '3913510d-42f4-4e42-8a64-420c390055eb' // Monitoring Metrics Publisher
     )
-    description: 'The host sends logs and counts; they are taken from no one without an identity'
+    description: 'The host sends logs, the functions metrics; they are taken from no one without an identity'
   }
 }
 
@@ -360,6 +364,8 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
       MAKOTO_JOB_WAIT_MINUTES: string(jobWaitMinutes)
       MAKOTO_JOB_TIMEOUT_MINUTES: string(jobTimeoutMinutes)
       MAKOTO_MAX_ATTEMPTS: string(maxAttempts)
+      // Nobody tells of a run's end: two looks of the function watch.
+      MAKOTO_DRIFT_MINUTES: '10'
       MAKOTO_SCHEDULE: schedule
       MAKOTO_TASK_QUEUE: taskQueue
     },
@@ -381,6 +387,7 @@ module alarms 'alarms.bicep' = {
     tags: tags
     insightsId: insights.id
     nightBeginsByItself: scheduleEnabled
+    rejectPercentLimit: rejectPercentLimit
     actionGroupId: actionGroupId
     alarmEmail: alarmEmail
   }

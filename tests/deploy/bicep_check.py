@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bicep_files import EITHER, EXPRESSION, BicepFile, Declaration, read_bicep, show, walk
 from jsonschema import Draft202012Validator, validators
 from tree_sitter import Node
+
+from bicep_files import EITHER, EXPRESSION, BicepFile, Declaration, read_bicep, show, walk
 
 TYPES = json.loads(Path(__file__).with_name("azure_types.json").read_text(encoding="utf-8"))["types"]
 FUNCTIONS = {
@@ -153,8 +154,29 @@ def _find_types(file: BicepFile) -> Iterator[str]:
                 yield f"{each.name} is there already: it has a name, and a parent or a scope"
         else:
             body = {name: value for name, value in each.data.items() if name not in OWN_PROPERTIES}
-            errors = _Schema(TYPES[each.type]).iter_errors(body)
+            schema = _Schema(TYPES[each.type])
+            errors = (error for made in _repeat(body, each, file) for error in schema.iter_errors(made))
             yield from (f"{each.name}: {error.json_path} {error.message[:200]}" for error in errors)
+
+
+def _repeat(body: Any, resource: Declaration, file: BicepFile) -> Iterator[Any]:
+    """A resource's body, or that of each round of its loop over an array of the file."""
+    loop = next((each for each in walk(resource.node) if each.type == "for_statement"), None)
+    array = file.of_kind("variable").get(show(loop.named_children[1])) if loop else None
+    if loop is None or array is None or not isinstance(array.data, list):
+        yield body
+        return
+    yield from (_fill(body, f"{show(loop.named_children[0])}.", entry) for entry in array.data)
+
+
+def _fill(value: Any, prefix: str, entry: Mapping[str, Any]) -> Any:
+    if is_expression(value):
+        text = value[EXPRESSION]
+        known = entry.get(text.removeprefix(prefix)) if text.startswith(prefix) else None
+        return value if known is None else known
+    if isinstance(value, dict):
+        return {name: _fill(each, prefix, entry) for name, each in value.items()}
+    return [_fill(each, prefix, entry) for each in value] if isinstance(value, list) else value
 
 
 def _find_modules(file: BicepFile) -> Iterator[str]:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from azure_trigger.environment import NAMES
 from bicep_files import FOLDER, read_bicep
 from bicep_values import Values
-
-from azure_trigger.environment import NAMES
 from daily_batch.settings import Settings, load_settings
 
 MAIN = read_bicep(FOLDER / "main.bicep")
@@ -22,7 +21,7 @@ OTHERS = {
     **{f"AzureWebJobsStorage__{each}ServiceUri": STORAGE for each in ("blob", "queue", "table")},
     "AzureWebJobsStorage__credential": STORAGE,
     "AzureWebJobsStorage__clientId": STORAGE,
-    "APPLICATIONINSIGHTS_CONNECTION_STRING": "where the host sends logs",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING": "where the host sends logs, and the functions metrics",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "as whom: by identity",
     "WEBSITE_CLOUD_ROLENAME": "the guide's cloud_RoleName, which the host sends with them",
     "AzureWebJobs.night.Disabled": "whether the host calls the timer",

@@ -21,7 +21,7 @@ from deploy.azure import build_folder, main
 from deploy.project import CONSTRAINTS, ROOT, read_requirements, read_version
 
 WHEEL = f"makoto_daily_batch-{read_version()}-py3-none-any.whl"
-MODULES = {"__init__.py", "dispatcher.py", "environment.py", "log.py", "watcher.py", "worker.py"}
+MODULES = {"__init__.py", "dispatcher.py", "environment.py", "log.py", "measuring.py", "watcher.py", "worker.py"}
 # They would be for nothing: Spark's own, another cloud's, a person's, and a queue's SDK where bindings do.
 NOT_INSTALLED = {"pyspark", "pandas", "pyarrow", "numpy", "boto3", "typer", "rich", "azure-storage-queue", "pytest"}
 PROGRAM = """
@@ -124,7 +124,7 @@ def test_the_folder_works_where_nothing_else_of_the_project_is(folder: Path, pyt
 def test_a_start_loads_no_library_that_only_some_calls_need(folder: Path, python: Path) -> None:
     program = "import sys, function_app; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     run = subprocess.run([str(python), "-B", "-c", program], cwd=folder, capture_output=True, text=True)
-    assert not {"databricks", "msal", "cryptography"} & set(run.stdout.split())
+    assert not {"databricks", "msal", "cryptography", "opentelemetry"} & set(run.stdout.split())
 
 
 def test_everything_that_is_installed_is_pinned(python: Path) -> None:

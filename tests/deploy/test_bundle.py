@@ -29,7 +29,7 @@ from deploy.project import ROOT, copy_sources
 from local_cloud.bundle import PERSON, Document, merge, read_bundle, resolve_target
 
 TARGETS = ("dev", "dev-serverless", "staging", "prod")
-JOBS = ("daily_messages", "smoke")
+JOBS = ("daily_messages", "maintain_tables", "smoke")
 BUNDLE = read_bundle(ROOT)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ARGUMENT = re.compile(r"--([a-z-]+)=(.*)")
@@ -111,7 +111,9 @@ def test_every_flag_of_a_task_is_one_of_its_command() -> None:
             entry = task["python_wheel_task"]["entry_point"]
             program = [sys.executable, "-c", f"import sys; {_call(entry)}"]
             given = [f"--{flag}" for flag in arguments(job, number)]
-            said = subprocess.run([*program, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
+            commands = [each for each in task["python_wheel_task"]["parameters"] if not each.startswith("--")]
+            asked = [*program, *commands, "--help"]
+            said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
             assert [flag for flag in given if not re.search(rf"{flag}\b", said)] == [], name
 
 
@@ -132,6 +134,14 @@ def test_the_smoke_job_runs_the_day_that_its_first_task_lays_down() -> None:
     assert (day["tenant"], day["date"]) == (TENANT, SAMPLE_DAY.isoformat())
     assert (day["input"], day["output"]) == (f"{output}/{FOLDER}/input", f"{output}/{FOLDER}/tables")
     assert job["tasks"][1]["depends_on"] == [{"task_key": job["tasks"][0]["task_key"]}]
+
+
+def test_the_maintenance_compacts_first_and_sweeps_even_where_that_failed() -> None:
+    job = resolved()["maintain_tables"]
+    tasks = [(task["task_key"], task["python_wheel_task"]["parameters"][0]) for task in job["tasks"]]
+    assert tasks == [("optimize", "optimize"), ("vacuum", "vacuum")]
+    assert (job["tasks"][1]["depends_on"], job["tasks"][1]["run_if"]) == ([{"task_key": "optimize"}], "ALL_DONE")
+    assert job["schedule"]["timezone_id"] == load_settings(flags={}, environ={}).timezone
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -68,7 +68,7 @@ def test_a_functions_code_is_the_library_and_the_handlers_alone(name: str, tmp_p
     code = build(f"{name}Function", tmp_path / "code")
     assert {path.name for path in code.iterdir()} == {"daily_batch", "lambda_trigger"}
     kinds = {path.suffix for path in code.rglob("*") if path.is_file() and path.name != "py.typed"}
-    assert kinds == {".py", ".toml", ".properties"}
+    assert kinds == {".py", ".toml", ".properties", ".css", ".j2"}
     assert (code / f"lambda_trigger/{name.lower()}.py").read_bytes() == (
         ROOT / f"lambda_trigger/{name.lower()}.py"
     ).read_bytes()

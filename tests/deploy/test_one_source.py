@@ -15,7 +15,10 @@ from local_cloud.template import read_deployment
 GIVEN = {"DataBucketName": "makoto-data", "PackageVersion": "0.1.0-0123456789ab"}
 FUNCTIONS = ("DispatcherFunction", "WorkerFunction", "WatcherFunction")
 OF_AWS = {"dynamodb_table", "queue_url", "emr_application_id", "emr_job_role_arn", "emr_package", "emr_log_group"}
-OF_AZURE = {"cosmos_endpoint", "databricks_host", "databricks_job", "databricks_client_id", "function_memory_mb"}
+OF_AZURE = {
+    *("cosmos_endpoint", "databricks_host", "databricks_job", "databricks_client_id", "function_memory_mb"),
+    "drift_minutes",  # Databricks sends no events, so its runs are polled for
+}
 # What a deployment sets otherwise than the library would, and why.
 CHOSEN = {
     **dict.fromkeys(("input", "output", "spark"), "where everything is"),

@@ -222,17 +222,6 @@ def test_the_guides_alarm_is_there_for_each_function(deployment: Deployment) -> 
         assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
 
 
-def test_our_own_alarms_watch_metrics_as_powertools_writes_them(deployment: Deployment) -> None:
-    environment = deployment.functions["WorkerFunction"].environment
-    ours = {
-        alarm["MetricName"]: alarm["Dimensions"]
-        for alarm in of_type(deployment, "AWS::CloudWatch::Alarm").values()
-        if alarm["Namespace"] == environment["POWERTOOLS_METRICS_NAMESPACE"]
-    }
-    service = [{"Name": "service", "Value": environment["POWERTOOLS_SERVICE_NAME"]}]
-    assert ours == dict.fromkeys(("DaysFailed", "DaysLate", "DaysRefused", "TenantsInTrouble"), service)
-
-
 def test_alarms_go_to_the_topic_that_is_given_else_to_one_of_our_own() -> None:
     given = "arn:aws:sns:ap-northeast-1:123456789012:on-call"
     mail = DATA | {"AlarmEmail": "night@example.com"}

@@ -11,7 +11,7 @@ from typing import Any
 import tree_sitter_bicep
 from tree_sitter import Language, Node, Parser
 
-FOLDER = Path(__file__).parents[2] / "infra/azure"
+FOLDER = Path(__file__).parents[1] / "infra/azure"
 # The keys that stand for an expression, with its text, and for what a conditional one may come to.
 EXPRESSION, EITHER = "<expression>", "<either>"
 _PARSER = Parser(Language(tree_sitter_bicep.language()))

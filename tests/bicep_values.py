@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bicep_files import BicepFile, read_data, read_key, read_text, show
 from tree_sitter import Node
+
+from bicep_files import BicepFile, read_data, read_key, read_text, show
 
 
 class Values:
