@@ -1,0 +1,43 @@
+"""Makes docs/img/report-en.png and report-ja.png, of days that are made up: python -m bench.report_picture."""
+
+import tempfile
+from datetime import date, timedelta
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from bench.report_range import write_range
+from daily_batch.cli import app
+from local_cloud.chromium import Page, open_pages
+from local_cloud.node import install_packages
+
+ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "docs/img"
+# Chromium's own fonts know no Japanese; a person's machine does.
+FONT = "@embedpdf/fonts-jp/fonts"
+DATES = [date(2025, 7, 30) + timedelta(days=number) for number in range(14)]
+TENANTS = [f"example-{number:02}" for number in range(1, 13)]
+
+
+def main() -> None:
+    """Make both pictures."""
+    fonts = install_packages("japanese-font-1.0.0", ROOT / "local_cloud/japanese_font") / FONT
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="makoto-") as scratch:
+        write_range(Path(scratch) / "out", TENANTS, DATES, seed=7)
+        pages = [_make_page(Path(scratch), "en", dark=False), _make_page(Path(scratch), "ja", dark=True)]
+        open_pages(pages, fonts=[fonts])
+
+
+def _make_page(folder: Path, lang: str, *, dark: bool) -> Page:
+    file = folder / f"{lang}.html"
+    words = ["report", "--tenant", ",".join(TENANTS), "--from", str(DATES[0]), "--to", str(DATES[-1])]
+    words += ["--output", str(folder / "out"), "--lang", lang, "--html", str(file)]
+    answer = CliRunner().invoke(app, words)
+    if answer.exit_code:
+        raise SystemExit(answer.stderr)
+    return Page(file=file, dark=dark, width=1180, height=1570, picture=PICTURES / f"report-{lang}.png")
+
+
+if __name__ == "__main__":
+    main()

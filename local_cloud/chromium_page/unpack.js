@@ -1,0 +1,10 @@
+// Unpacks Chromium and the libraries that a bare machine lacks into TMPDIR, as on Amazon Linux.
+"use strict";
+
+process.env.AWS_EXECUTION_ENV = "AWS_Lambda_nodejs24.x";
+const { default: chromium } = require("@sparticuz/chromium");
+
+chromium.executablePath().catch((error) => {
+  console.error(String(error));
+  process.exit(1);
+});

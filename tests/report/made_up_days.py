@@ -1,0 +1,23 @@
+"""A made-up fortnight of twelve tenants, and the report of it as a person asks for it."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+from click.testing import Result
+from typer.testing import CliRunner
+
+from daily_batch.cli import app
+from daily_batch.receipt import Receipt
+
+DATES = [date(2025, 7, 30) + timedelta(days=number) for number in range(14)]
+TENANTS = [f"example-{number:02}" for number in range(1, 13)]
+
+# An output root, and the receipts below it.
+MadeUp = tuple[Path, list[Receipt]]
+
+
+def report(output: Path, *words: str, tenants: Sequence[str] = TENANTS) -> Result:
+    """`makoto-batch report` of the fortnight."""
+    span = ("--from", str(DATES[0]), "--to", str(DATES[-1]))
+    return CliRunner().invoke(app, ["report", "--tenant", ",".join(tenants), *span, "--output", str(output), *words])
