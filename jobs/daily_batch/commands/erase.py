@@ -1,0 +1,134 @@
+"""`makoto-batch erase`: a user or a room out of every table of a tenant; looked for first, removed when confirmed."""
+
+import getpass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from daily_batch.commands.answers import console, guarded, print_json, print_rows
+from daily_batch.commands.keeping import Place, explained, open_places
+from daily_batch.console import show_progress
+from daily_batch.errors import Misuse
+from daily_batch.ledger.opening import open_ledger
+from daily_batch.ledger.owner import this_process
+from daily_batch.runners.outcome import Progress
+from daily_batch.storage import open_store
+from daily_batch.upkeep.erase import Erasure
+from daily_batch.upkeep.evidence import Evidence, evidence_key
+from daily_batch.upkeep.person import Person
+
+if TYPE_CHECKING:
+    from daily_batch.commands.keeping import StartSpark
+
+COLUMNS = {
+    "date": "date",
+    "format": "format",
+    "state": "state",
+    "messages": "messages",
+    "rejects": "rejects",
+    "doubtful": "of them doubtful",
+    "old_files": "old files",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EraseOptions:
+    """Whom: a user or a room. Without `confirm` nothing is changed."""
+
+    user: str | None = None
+    room: str | None = None
+    mentions: bool = False
+    confirm: bool = False
+    by: str | None = None
+    as_json: bool = False
+    debug: bool = False
+
+
+def erase_command(flags: Mapping[str, object], options: EraseOptions, *, spark: "StartSpark | None" = None) -> int:
+    """Look for a person's rows, remove them if that is confirmed, and return the exit status."""
+
+    def erase() -> int:
+        places = open_places(flags, spark=spark)
+        if len(places) != 1:
+            raise Misuse("an erasure is of one tenant", next_step="name one with --tenant")
+        place, person = places[0], _person(places[0].request.tenant, options)
+        with show_progress() as open_progress, explained(person.tenant):
+            evidence = _erase(place, person, options, open_progress(f"tenant={person.tenant}"))
+            sources = _find_sources(place, person)
+        _tell(evidence, place, sources, options)
+        return 0
+
+    return guarded(erase, debug=options.debug)
+
+
+def _person(tenant: str, options: EraseOptions) -> Person:
+    if (options.user is None) == (options.room is None):
+        raise Misuse("whom to erase is not clear", next_step="give either --user or --room", tenant=tenant)
+    if options.user is not None:
+        return Person(tenant, "user", options.user, mentions=options.mentions)
+    return Person(tenant, "room", str(options.room), mentions=options.mentions)
+
+
+def _erase(place: Place, person: Person, options: EraseOptions, progress: Progress) -> Evidence:
+    erasure = Erasure(
+        person=person,
+        request=place.request,
+        settings=place.settings,
+        tables=place.tables,
+        ledger=open_ledger(place.settings, place.request.output),
+        owner=this_process(),
+        by=options.by or getpass.getuser(),
+        progress=progress,
+        find_deleter=place.delete_on_spark,
+    )
+    return erasure.run() if options.confirm else erasure.look()
+
+
+def _find_sources(place: Place, person: Person) -> bool | None:
+    """Whether objects of theirs are still in the input; None where no input is named, so nobody looked."""
+    if not place.settings.input:
+        return None
+    if "/" in person.id or person.id in (".", ".."):
+        return False  # no folder can have that name
+    chat, store = f"{person.tenant}/chat", open_store(place.request.input, place.settings.storage_options)
+    if person.kind == "user":
+        prefixes = [f"{chat}/{person.id}/"]
+    else:
+        users = store.list_with_delimiter(f"{chat}/")["common_prefixes"]
+        prefixes = [f"{user.rstrip('/')}/{person.id}/" for user in users]
+    return any(next(iter(store.list(prefix, chunk_size=1)), None) for prefix in prefixes)
+
+
+def _tell(evidence: Evidence, place: Place, sources: bool | None, options: EraseOptions) -> None:
+    if options.as_json:
+        value = msgspec.to_builtins(asdict(evidence))
+        print_json({"confirmed": options.confirm, "evidence": value, "source_objects_remain": sources})
+        return
+    print_rows(COLUMNS, [_as_row(evidence, number) for number in range(len(evidence.days))])
+    say = console().print
+    if options.confirm:
+        say(f"erased; evidence: {place.request.output}/{evidence_key(evidence.tenant, evidence.erasure)}")
+        say(f"nothing older than {evidence.ended} can be read of these tables")
+    else:
+        say("a dry run: nothing was changed. To erase, give --confirm as well.")
+    if evidence.mentions and not options.mentions:
+        say(f"{evidence.mentions:,} messages of others name the id; they stay (--mentions takes them, too)")
+    if sources:
+        say("warning: source objects are still in the input. Delete them: a run of their day brings the rows back.")
+    elif sources is None or place.request.layout != "messages":
+        say("exports are not looked into: delete the person there as well, or a run of the day brings the rows back")
+
+
+def _as_row(evidence: Evidence, number: int) -> dict[str, object]:
+    day = evidence.days[number]
+    return {
+        "date": day.date.isoformat(),
+        "format": day.format,
+        "state": day.state,
+        "messages": day.tables["messages"].removed if "messages" in day.tables else 0,
+        "rejects": day.tables["rejects"].removed if "rejects" in day.tables else 0,
+        "doubtful": sum(table.doubtful for table in day.tables.values()),
+        "old_files": day.old_files,
+    }

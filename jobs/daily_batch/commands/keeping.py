@@ -1,0 +1,91 @@
+"""What the commands that keep tables in order have in common: whose tables, and where the work is done."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from deltalake.exceptions import DeltaError
+
+from daily_batch.assembly import with_all_tenants
+from daily_batch.errors import Retryable, Terminal, concerning
+from daily_batch.failures import explain_failure, is_denied, quote_cause
+from daily_batch.request import Request, build_requests
+from daily_batch.settings import Settings, load_settings
+from daily_batch.storage import Storage
+from daily_batch.upkeep.remaining import DeleteRows
+from daily_batch.upkeep.spark import SparkUpkeep
+from daily_batch.upkeep.stored import TenantTables
+
+if TYPE_CHECKING:
+    from daily_batch.runners.spark import SparkRunner
+
+    StartSpark = Callable[[], SparkRunner]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A tenant's tables; `request` names where, its day means nothing here. `spark` gives a session, where one is."""
+
+    request: Request
+    settings: Settings
+    tables: TenantTables
+    spark: "StartSpark | None"
+
+    def spark_for(self, size: int) -> SparkUpkeep | None:
+        """What does work of a size in bytes on Spark; None where it is done in this process."""
+        if self.spark is None or size <= self.settings.maintain_spark_bytes:
+            return None
+        return SparkUpkeep(self.spark().spark, self.tables)
+
+    def delete_on_spark(self, size: int) -> DeleteRows | None:
+        """What removes rows of messages of a size in bytes from a Delta table on Spark; see `spark_for`."""
+        engine = self.spark_for(size)
+        return engine.delete_rows if engine else None
+
+
+def open_places(
+    flags: Mapping[str, object], *, spark: "StartSpark | None" = None, all_tenants: bool = False
+) -> list[Place]:
+    """The tables of each tenant of the settings. No objects are read, so an input is only needed to find all tenants.
+
+    Raises:
+        Misuse: a tenant or the output is missing or not allowed.
+    """
+    settings = load_settings(flags=flags, environ=os.environ)
+    if all_tenants:
+        settings = with_all_tenants(settings)
+    requests = build_requests(replace(settings, input=settings.input or settings.output), datetime.now(UTC))
+    return [
+        Place(
+            request=request,
+            settings=settings,
+            tables=TenantTables(
+                tenant=request.tenant,
+                storage=Storage(input=request.input, output=request.output, options=settings.storage_options),
+            ),
+            spark=spark,
+        )
+        for request in requests
+    ]
+
+
+@contextmanager
+def explained(tenant: str) -> Iterator[None]:
+    """Errors of storage and of delta-rs from within say whether trying again can help, and name the tenant."""
+    try:
+        with concerning(tenant, "-"):
+            yield
+    except DeltaError as error:
+        cause = quote_cause(error)
+        if is_denied(error):
+            step = "allow this identity to list, read, write and delete the tables"
+            raise Terminal(f"access is denied: {cause}", next_step=step, tenant=tenant) from error
+        raise Retryable(cause, next_step="run the same command again", tenant=tenant) from error
+    except Exception as error:
+        failure = explain_failure(error, tenant=tenant, day="-")
+        if failure is None or failure is error:
+            raise
+        raise failure from error

@@ -1,0 +1,100 @@
+"""`makoto-batch optimize`: fewer and sorted files for days that were written in many."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from daily_batch.commands.answers import console, guarded, print_json, print_rows
+from daily_batch.commands.keeping import Place, explained, open_places
+from daily_batch.console import show_progress
+from daily_batch.days import business_day
+from daily_batch.errors import Misuse, Retryable
+from daily_batch.upkeep.compaction import compact_day, find_crowded
+from daily_batch.upkeep.planning import plan_upkeep
+
+if TYPE_CHECKING:
+    from daily_batch.commands.keeping import StartSpark
+
+COLUMNS = {
+    "tenant": "tenant",
+    "table": "table",
+    "date": "date",
+    "files": "files",
+    "wanted": "files after",
+    "bytes": "bytes",
+    "done": "done",
+}
+USUAL_DAYS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizeOptions:
+    """`spare_days` are left alone: today's, and so many before it, which a run may still be at work on."""
+
+    spare_days: int = USUAL_DAYS
+    all_tenants: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+    debug: bool = False
+
+
+def optimize_command(
+    flags: Mapping[str, object], options: OptimizeOptions, *, spark: "StartSpark | None" = None
+) -> int:
+    """Compact each tenant's days and return the exit status."""
+
+    def optimize() -> int:
+        places = open_places(flags, spark=spark, all_tenants=options.all_tenants)
+        rows: list[dict[str, object]] = []
+        with show_progress() as open_progress:
+            for place in places:
+                progress = open_progress(f"tenant={place.request.tenant}")
+                with explained(place.request.tenant):
+                    rows += _optimize(place, options, progress)
+        if options.as_json:
+            print_json(rows)
+        elif rows:
+            print_rows(COLUMNS, rows)
+        else:
+            console().print("nothing to do: no day has twice as many files as it needs")
+        return 1 if any(row["done"] == "changed meanwhile" for row in rows) else 0
+
+    return guarded(optimize, debug=options.debug)
+
+
+def _optimize(
+    place: Place, options: OptimizeOptions, progress: Callable[[str, int, int, str], None]
+) -> list[dict[str, object]]:
+    settings, tenant = place.settings, place.request.tenant
+    if place.request.table_format != "delta":
+        raise Misuse("plain Parquet has no log that a compaction could be committed to", next_step="use Delta tables")
+    before = business_day(datetime.now(UTC), offset=-options.spare_days, zone=settings.timezone)
+    crowded = find_crowded(place.tables, before=before, target_bytes=settings.target_file_bytes)
+    make_plan = plan_upkeep(settings, tenant=tenant, table_format="delta")
+    rows = []
+    for number, each in enumerate(crowded, 1):
+        done = "no, a dry run"
+        if not options.dry_run:
+            try:
+                engine = place.spark_for(each.bytes)
+                if engine:
+                    engine.compact_day(each)
+                else:
+                    compact_day(each, place.tables, make_plan)
+                done = "on Spark" if engine else "here"
+            except Retryable:  # a run of the day, or another upkeep, was faster: the next time will do
+                done = "changed meanwhile"
+        progress("optimize", number, len(crowded), "days")
+        rows.append(
+            {
+                "tenant": tenant,
+                "table": each.table.name,
+                "date": each.day.isoformat(),
+                "files": len(each.files),
+                "wanted": each.wanted,
+                "bytes": each.bytes,
+                "done": done,
+            }
+        )
+    return rows

@@ -1,0 +1,76 @@
+"""`makoto-batch vacuum`: days beyond the retention, files that nobody needs, and old log entries."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from daily_batch.commands.answers import console, guarded, print_json, print_rows
+from daily_batch.commands.keeping import Place, explained, open_places
+from daily_batch.console import show_progress
+from daily_batch.contract import TABLES
+from daily_batch.days import business_day
+from daily_batch.upkeep.vacuum import USUAL_HOURS, Rules, Swept, holds_plain, sweep_beside, sweep_table
+
+if TYPE_CHECKING:
+    from daily_batch.commands.keeping import StartSpark
+
+COLUMNS = {
+    "tenant": "tenant",
+    "table": "table",
+    "days": "days",
+    "files": "files",
+    "bytes": "bytes",
+    "log_files": "log entries",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VacuumOptions:
+    """Files of old versions stay `retain_hours`; days older than `keep_days` go (None: by the settings)."""
+
+    retain_hours: int = USUAL_HOURS
+    keep_days: int | None = None
+    all_tenants: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+    debug: bool = False
+
+
+def vacuum_command(flags: Mapping[str, object], options: VacuumOptions, *, spark: "StartSpark | None" = None) -> int:
+    """Sweep each tenant's tables and return the exit status."""
+
+    def vacuum() -> int:
+        places = open_places(flags, spark=spark, all_tenants=options.all_tenants)
+        rows: list[dict[str, object]] = []
+        with show_progress() as open_progress:
+            for place in places:
+                progress = open_progress(f"tenant={place.request.tenant}")
+                with explained(place.request.tenant):
+                    swept = _sweep(place, options, progress)
+                rows += [{"tenant": place.request.tenant, **asdict(each)} for each in swept]
+        if options.as_json:
+            print_json({"dry_run": options.dry_run, "tables": rows})
+            return 0
+        print_rows(COLUMNS, rows)
+        if options.dry_run:
+            console().print("a dry run: nothing was removed")
+        return 0
+
+    return guarded(vacuum, debug=options.debug)
+
+
+def _sweep(place: Place, options: VacuumOptions, progress: Callable[[str, int, int, str], None]) -> list[Swept]:
+    now = datetime.now(UTC)
+    keep_days = place.settings.retention_days if options.keep_days is None else options.keep_days
+    keep_from = business_day(now, offset=-keep_days, zone=place.settings.timezone) if keep_days else None
+    rules = Rules(now=now, retain_hours=options.retain_hours, keep_from=keep_from)
+    swept = []
+    for number, table in enumerate(TABLES, 1):
+        stored = list(place.tables.files(table))
+        engine = None if holds_plain(stored) or not stored else place.spark_for(sum(file.bytes for file in stored))
+        sweep = engine.sweep_table if engine else lambda *each, **how: sweep_table(place.tables, *each, **how)
+        swept.append(sweep(table, rules, dry_run=options.dry_run))
+        progress("vacuum", number, len(TABLES), "tables")
+    # The receipts last: as long as a day is in a table, its receipt tells of it.
+    return [*swept, sweep_beside(place.tables, rules, dry_run=options.dry_run)]

@@ -1,0 +1,25 @@
+"""Keeps tables in order where Spark is: large ones on it, small ones in the driver, by the commands of makoto-batch.
+
+spark-submit --properties-file conf/spark/local.conf jobs/maintain_tables.py vacuum --tenant acme --output out --dry-run
+"""
+
+import typer
+
+from daily_batch import cli
+from daily_batch.job import call_as_task
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__)
+for _command in (cli.optimize, cli.vacuum, cli.erase):
+    app.command()(_command)
+
+
+@app.callback()
+def _main(context: typer.Context) -> None:
+    from daily_batch.runners.spark import current_session
+
+    context.obj = current_session
+
+
+def main() -> None:
+    """Entry point of Databricks' wheel task."""
+    call_as_task(app)
