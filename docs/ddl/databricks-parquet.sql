@@ -1,0 +1,122 @@
+-- Tables of tenant acme for readers: parquet. Databricks SQL, with a Unity Catalog external location above the tables.
+
+CREATE SCHEMA IF NOT EXISTS `main`.`chat_acme`;
+
+CREATE TABLE IF NOT EXISTS `main`.`chat_acme`.`rejects` (
+  `date` date COMMENT 'business day in BATCH_TIMEZONE; the partition',
+  `source_key` string COMMENT 'object that held the record, relative to the input root',
+  `source_line` bigint COMMENT 'line where the record begins; 0 for a whole object',
+  `reason` string COMMENT 'code of the reason, or of the flag when the row is a copy',
+  `detail` string COMMENT 'what was found, without message content',
+  `raw` binary COMMENT 'the original bytes',
+  `raw_truncated` boolean COMMENT 'whether raw was cut at the documented limit',
+  `run_id` string COMMENT 'the run that wrote the row',
+  `processed_at` timestamp COMMENT 'when that run began',
+  `year` int,
+  `month` int,
+  `day` int
+)
+USING PARQUET PARTITIONED BY (`year`, `month`, `day`)
+LOCATION 'abfss://tables@exampleaccount.dfs.core.windows.net/acme/analytics/rejects'
+COMMENT 'Every record and object that could not be published, with its reason and its bytes.';
+
+CREATE TABLE IF NOT EXISTS `main`.`chat_acme`.`messages` (
+  `date` date COMMENT 'business day in BATCH_TIMEZONE; the partition',
+  `message_id` string COMMENT 'from the body, else the file name (then flagged)',
+  `room_id` string COMMENT 'from the path, else the body',
+  `user_id` string COMMENT 'from the path, else the body',
+  `timestamp` timestamp COMMENT 'when it was sent (UTC)',
+  `hour` int COMMENT 'local hour in BATCH_TIMEZONE, 0 to 23',
+  `role` string COMMENT 'lower-cased; user, assistant or system, anything else is flagged',
+  `content` string COMMENT 'exactly as sent; null and empty are kept',
+  `message_length` int COMMENT 'code points of content; 0 when it is null',
+  `has_attachments` boolean COMMENT 'whether attachment_count is above 0',
+  `attachment_count` int COMMENT 'elements of attachments',
+  `attachments` array<struct<type:string,url:string,thumbnail:string,name:string,size:bigint>> COMMENT 'files sent with the message',
+  `generated_images` array<struct<url:string,thumbnail:string,prompt:string,size:string,style:string>> COMMENT 'images made by the agent (also sent as `images`)',
+  `rag_sources` array<struct<title:string,source:string,text:string,score:double>> COMMENT 'context.rag_sources (also sent as `crawl_sources`)',
+  `agent_mode` string COMMENT 'agent_info.mode',
+  `execution_time_ms` bigint COMMENT 'agent_info.execution_time_ms, milliseconds',
+  `tokens_used` bigint COMMENT 'agent_info.tokens_used',
+  `extras` string COMMENT 'JSON object of every field not listed above, untouched; null when there is none',
+  `flags` array<string> COMMENT 'every repair or doubt, by code, sorted; empty when there is none',
+  `source_key` string COMMENT 'object that held the record, relative to the input root',
+  `source_line` bigint COMMENT 'line in the object where the record begins; 1 for an object of its own',
+  `run_id` string COMMENT 'the run that wrote the row',
+  `processed_at` timestamp COMMENT 'when that run began',
+  `year` int,
+  `month` int,
+  `day` int
+)
+USING PARQUET PARTITIONED BY (`year`, `month`, `day`)
+LOCATION 'abfss://tables@exampleaccount.dfs.core.windows.net/acme/analytics/messages'
+COMMENT 'Every message of the day, once.';
+
+CREATE TABLE IF NOT EXISTS `main`.`chat_acme`.`rooms_daily` (
+  `date` date COMMENT 'business day in BATCH_TIMEZONE; the partition',
+  `room_id` string COMMENT 'room',
+  `unique_users` bigint COMMENT 'distinct user_id in the room',
+  `messages` bigint COMMENT 'messages',
+  `user_messages` bigint COMMENT 'messages with role user',
+  `assistant_messages` bigint COMMENT 'messages with role assistant',
+  `total_length` bigint COMMENT 'sum of message_length, code points',
+  `tokens_used` bigint COMMENT 'sum of tokens_used',
+  `attachments` bigint COMMENT 'sum of attachment_count',
+  `first_at` timestamp COMMENT 'first message',
+  `last_at` timestamp COMMENT 'last message',
+  `run_id` string COMMENT 'the run that wrote the row',
+  `processed_at` timestamp COMMENT 'when that run began',
+  `year` int,
+  `month` int,
+  `day` int
+)
+USING PARQUET PARTITIONED BY (`year`, `month`, `day`)
+LOCATION 'abfss://tables@exampleaccount.dfs.core.windows.net/acme/analytics/rooms_daily'
+COMMENT 'One row for each room that was active.';
+
+CREATE TABLE IF NOT EXISTS `main`.`chat_acme`.`users_daily` (
+  `date` date COMMENT 'business day in BATCH_TIMEZONE; the partition',
+  `user_id` string COMMENT 'user',
+  `unique_rooms` bigint COMMENT 'distinct room_id of the user',
+  `messages` bigint COMMENT 'messages',
+  `user_messages` bigint COMMENT 'messages with role user',
+  `assistant_messages` bigint COMMENT 'messages with role assistant',
+  `total_length` bigint COMMENT 'sum of message_length, code points',
+  `tokens_used` bigint COMMENT 'sum of tokens_used',
+  `attachments` bigint COMMENT 'sum of attachment_count',
+  `first_at` timestamp COMMENT 'first message',
+  `last_at` timestamp COMMENT 'last message',
+  `run_id` string COMMENT 'the run that wrote the row',
+  `processed_at` timestamp COMMENT 'when that run began',
+  `year` int,
+  `month` int,
+  `day` int
+)
+USING PARQUET PARTITIONED BY (`year`, `month`, `day`)
+LOCATION 'abfss://tables@exampleaccount.dfs.core.windows.net/acme/analytics/users_daily'
+COMMENT 'One row for each user who was active.';
+
+CREATE TABLE IF NOT EXISTS `main`.`chat_acme`.`summary_daily` (
+  `date` date COMMENT 'business day in BATCH_TIMEZONE; the partition',
+  `unique_users` bigint COMMENT 'distinct user_id',
+  `unique_rooms` bigint COMMENT 'distinct room_id',
+  `messages` bigint COMMENT 'messages',
+  `user_messages` bigint COMMENT 'messages with role user',
+  `assistant_messages` bigint COMMENT 'messages with role assistant',
+  `total_length` bigint COMMENT 'sum of message_length, code points',
+  `tokens_used` bigint COMMENT 'sum of tokens_used',
+  `attachments` bigint COMMENT 'sum of attachment_count',
+  `first_at` timestamp COMMENT 'first message',
+  `last_at` timestamp COMMENT 'last message',
+  `average_length` double COMMENT 'total_length / messages; null on an empty day',
+  `messages_by_hour` array<bigint> COMMENT 'messages in each local hour, 24 numbers',
+  `messages_by_role` array<struct<role:string,messages:bigint>> COMMENT 'messages of each role, by role',
+  `run_id` string COMMENT 'the run that wrote the row',
+  `processed_at` timestamp COMMENT 'when that run began',
+  `year` int,
+  `month` int,
+  `day` int
+)
+USING PARQUET PARTITIONED BY (`year`, `month`, `day`)
+LOCATION 'abfss://tables@exampleaccount.dfs.core.windows.net/acme/analytics/summary_daily'
+COMMENT 'The day in one row.';
