@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
 from local_cloud.calls import Action
+from local_cloud.clock import machine_now
 from local_cloud.emr_runs import read_outcome
 from local_cloud.emr_serverless import EmrServerless
 from local_cloud.faults import Fault, Faults
@@ -76,7 +77,7 @@ def _credentials(key: str) -> dict[str, str]:
         "AccessKeyId": key,
         "SecretAccessKey": SECRET,
         "Token": "local-token",
-        "Expiration": f"{datetime.now(UTC) + CREDENTIALS_LAST:%Y-%m-%dT%H:%M:%SZ}",
+        "Expiration": f"{machine_now() + CREDENTIALS_LAST:%Y-%m-%dT%H:%M:%SZ}",
     }
 
 

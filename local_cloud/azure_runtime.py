@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from local_cloud.clock import keep_time
 from local_cloud.functions_worker import FunctionsWorker, http_request, queue_message, take_app, timer
 
 
@@ -21,6 +22,7 @@ def main() -> None:
     worker = take_app(Path(sys.argv[1]))
     with os.fdopen(int(sys.argv[2]), "w", encoding="utf-8") as answers:
         for line in sys.stdin:
+            keep_time()
             call = json.loads(line)
             told = asdict(_call(worker, call)) if call else worker.functions
             print(json.dumps(told), file=answers, flush=True)

@@ -53,7 +53,10 @@ class Ending:
 
 @dataclass(kw_only=True)
 class JobRun:
-    """One run. `settings` are the job's when it began; `cancelled` is set when somebody asks for its end."""
+    """One run. `settings` are the job's when it began; `cancelled` is set when somebody asks for its end.
+
+    `spent` are the milliseconds in each state that it has left, the last time at `moved`.
+    """
 
     job_id: int
     settings: Mapping[str, Any]
@@ -72,6 +75,8 @@ class JobRun:
     ended: int = 0
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
     states: list[str] = field(default_factory=list)
+    moved: int = field(default_factory=lambda: now_ms())
+    spent: dict[str, int] = field(default_factory=dict)
 
     @property
     def tenant(self) -> str:
@@ -88,8 +93,10 @@ class JobRun:
         """Change the state; one that ends is given how."""
         if self.state == "TERMINATING" and ending is None:
             return
-        self.ending = ending
-        self.ended = now_ms() if ending else 0
+        now = now_ms()
+        self.spent[self.state] = self.spent.get(self.state, 0) + now - self.moved
+        self.moved, self.ending = now, ending
+        self.ended = now if ending else 0
         self.state = state
         self.states.append(ending.state if ending else state)
 
@@ -135,8 +142,9 @@ def describe(run: JobRun, *, whole: bool) -> dict[str, Any]:
     }
     if not whole:
         return known
-    task = {**run.task, "run_id": run.task_run_id, "attempt_number": run.attempt, **_progress(run)}
-    return {**known, "tasks": [task]}
+    task = {**run.task, "run_id": run.task_run_id, "attempt_number": run.attempt, **_progress(run), **_durations(run)}
+    clusters = {"job_clusters": run.settings["job_clusters"]} if "job_clusters" in run.settings else {}
+    return {**known, **clusters, "queue_duration": run.spent.get("QUEUED", 0), "tasks": [task]}
 
 
 def describe_output(run: JobRun) -> dict[str, Any]:
@@ -151,6 +159,12 @@ def _parameters(run: JobRun) -> list[dict[str, str]]:
     defaults = {each["name"]: each["default"] for each in run.settings.get("parameters", ())}
     given = {name: {"value": value} for name, value in run.given.items()}
     return [{"name": name, "default": default, **given.get(name, {})} for name, default in defaults.items()]
+
+
+def _durations(run: JobRun) -> dict[str, int]:
+    """How long its cluster was set up, and worked; nothing is taken down here."""
+    worked = run.spent.get("RUNNING", 0) + run.spent.get("TERMINATING", 0)
+    return {"setup_duration": run.spent.get("PENDING", 0), "execution_duration": worked, "cleanup_duration": 0}
 
 
 def _progress(run: JobRun) -> dict[str, Any]:

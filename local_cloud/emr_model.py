@@ -113,16 +113,21 @@ def read_conf(request: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_worker(kind: str, conf: Mapping[str, str]) -> None:
-    cores = int(conf.get(f"spark.{kind}.cores", "4"))
-    heap = gigabytes(conf.get(f"spark.{kind}.memory", "14G"))
-    spare = conf.get(f"spark.{kind}.memoryOverhead")
-    total = heap + (gigabytes(spare) if spare else max(heap * 0.1, 0.375))
+    cores, total, disk = read_worker(kind, conf)
     least, most, _ = WORKERS.get(cores, (0, 0, 0))
     if total > most:
         raise InvalidRequest(f"a {kind} of {cores} vCPU cannot have {total:g} GB: it has {least} to {most}")
-    disk = gigabytes(conf.get(f"spark.emr-serverless.{kind}.disk", "20G"))
     if not DISK_GB[0] <= disk <= DISK_GB[1]:
         raise InvalidRequest(f"a {kind}'s disk of {disk:g} GB is not between {DISK_GB[0]} and {DISK_GB[1]}")
+
+
+def read_worker(kind: str, conf: Mapping[str, str]) -> tuple[int, float, float]:
+    """A driver's or an executor's vCPU, GB of memory, and GB of disk."""
+    heap = gigabytes(conf.get(f"spark.{kind}.memory", "14G"))
+    spare = conf.get(f"spark.{kind}.memoryOverhead")
+    total = heap + (gigabytes(spare) if spare else max(heap * 0.1, 0.375))
+    disk = gigabytes(conf.get(f"spark.emr-serverless.{kind}.disk", "20G"))
+    return int(conf.get(f"spark.{kind}.cores", "4")), total, disk
 
 
 def gigabytes(text: str) -> float:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
+from local_cloud.emr_use import describe_use
+
 ENDED = ("SUCCESS", "FAILED", "CANCELLED")
 
 
@@ -21,7 +23,10 @@ class Outcome:
 
 @dataclass(kw_only=True)
 class JobRun:
-    """One job run. `request` is StartJobRun's; `cancelled` is set when somebody asks for its end."""
+    """One job run. `request` is StartJobRun's; `cancelled` is set when somebody asks for its end.
+
+    `worked` are the seconds that each attempt ran, and `working_since` is since when one runs.
+    """
 
     id: str
     arn: str
@@ -35,6 +40,8 @@ class JobRun:
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     updated: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: datetime | None = None
+    working_since: datetime | None = None
+    worked: list[float] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
@@ -93,6 +100,7 @@ def describe(run: JobRun) -> dict[str, Any]:
         *("applicationId", "name", "tags", "jobDriver", "configurationOverrides"),
         *("executionTimeoutMinutes", "retryPolicy", "executionIamPolicy"),
     )
+    known |= describe_use(run.conf, run.worked) if run.state in ENDED else {}
     return {name: value for name, value in known.items() if value is not None} | {
         name: run.request[name] for name in copied if name in run.request
     }

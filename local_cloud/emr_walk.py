@@ -40,6 +40,9 @@ class Walk:
         """Change the state, and say so."""
         if run.state == "CANCELLING" and state not in ENDED:
             return
+        if run.working_since is not None and state not in ("RUNNING", "CANCELLING"):
+            run.worked.append((datetime.now(UTC) - run.working_since).total_seconds())
+            run.working_since = None
         previous, run.state = run.state, state
         run.details, run.updated = details[:256], datetime.now(UTC)
         self._tell(run, state, previous=previous)
@@ -107,7 +110,7 @@ class Walk:
             self.program.tidy(run)
 
     def _run(self, run: JobRun) -> None:
-        run.started = datetime.now(UTC)
+        run.started = run.working_since = datetime.now(UTC)
         self.move(run, "RUNNING")
 
     def _seconds(self, run: JobRun) -> float:

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,21 @@ from local_cloud.runtime_process import RuntimeProcess
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What an invocation gave: a result, or the name of an error and its words."""
+    """What an invocation gave: a result, or the name of an error and its words; and the lines of its log."""
 
     result: Any = None
     error: str = ""
     message: str = ""
     seconds: float = 0.0
+    lines: tuple[str, ...] = ()
 
 
 @dataclass
 class LocalFunction:
-    """A function, run with the access key of its role; `more` is added to its environment. Threads may share it."""
+    """A function, run with the access key of its role; `more` is added to its environment. Threads may share it.
+
+    `told` learns of each answer; `at_work` is how many events it has and has not answered.
+    """
 
     aws: LocalAws
     function: Function
@@ -36,6 +40,9 @@ class LocalFunction:
     folder: Path
     more: Mapping[str, str] = field(default_factory=dict)
     log_group: str = ""
+    told: Callable[[Answer], None] = lambda answer: None
+    at_work: int = 0
+    _version: int = 0
     _idle: list["_Environment"] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -47,17 +54,25 @@ class LocalFunction:
         """
         with self._lock:
             environment = self._idle.pop() if self._idle else None
+            self.at_work += 1
+            version = self._version
         environment = environment or _Environment(self)
         answer = environment.invoke(event, timeout or self.function.timeout)
-        if environment.is_alive:
-            with self._lock:
+        with self._lock:
+            self.at_work -= 1
+            outdated = version != self._version
+            if environment.is_alive and not outdated:
                 self._idle.append(environment)
+        if environment.is_alive and outdated:
+            environment.stop()
+        self.told(answer)
         return answer
 
     def stop(self) -> None:
-        """End all environments."""
+        """End all environments; those at work when they have answered."""
         with self._lock:
             idle, self._idle = self._idle, []
+            self._version += 1
         for environment in idle:
             environment.stop()
 
@@ -93,22 +108,27 @@ class _Environment:
         }
         told = self._process.ask({"event": event, "context": context}, timeout)
         seconds = time.time() - began
-        self._keep_log()
+        lines = self._keep_log()
         if told is None:
             self.stop()
             return Answer(
-                error="Sandbox.Timedout", message=f"Task timed out after {timeout:.2f} seconds", seconds=seconds
+                error="Sandbox.Timedout",
+                message=f"Task timed out after {timeout:.2f} seconds",
+                seconds=seconds,
+                lines=lines,
             )
         if not told:
             self.stop()
-            return Answer(error="Runtime.ExitError", message="Runtime exited without an answer", seconds=seconds)
-        return Answer(**json.loads(told), seconds=seconds)
+            message = "Runtime exited without an answer"
+            return Answer(error="Runtime.ExitError", message=message, seconds=seconds, lines=lines)
+        return Answer(**json.loads(told), seconds=seconds, lines=lines)
 
     def stop(self) -> None:
         """End the process, and those that it started."""
         self._process.stop()
 
-    def _keep_log(self) -> None:
+    def _keep_log(self) -> tuple[str, ...]:
+        """Give CloudWatch the lines that are new; those."""
         lines = self._log.read_text(errors="replace").splitlines()[self._told :]
         self._told += len(lines)
         now = round(time.time() * 1000)
@@ -117,6 +137,7 @@ class _Environment:
             self._logs.put_log_events(
                 logGroupName=self._function.log_group, logStreamName=self._stream, logEvents=events
             )
+        return tuple(line for line in lines if line)
 
     def _variables(self, place: Path) -> dict[str, str]:
         """The function's own environment, what Lambda adds, and where the services are."""

@@ -19,6 +19,7 @@ from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue import QueueClient, QueueMessage, TextBase64DecodePolicy, TextBase64EncodePolicy
 
 from local_cloud.azurite import Azurite
+from local_cloud.clock import as_shared
 from local_cloud.fetched import ROOT
 from local_cloud.runtime_process import RuntimeProcess
 
@@ -46,6 +47,8 @@ class FunctionsHost:
         settings: the app's.
         visibility: seconds until a message that failed comes again, instead of what host.json says.
         told: learns of each message that a function has been given.
+        called: learns of each call of a function, by its name.
+        at_work: how many calls have no answer yet.
     """
 
     storage: Azurite
@@ -55,6 +58,9 @@ class FunctionsHost:
     visibility: int | None = None
     concurrency: int = 1
     told: Callable[[str, Called], None] = lambda body, called: None
+    called: Callable[[str, Called], None] = lambda name, called: None
+    at_work: int = 0
+    _version: int = 0
     _idle: list["_Instance"] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _over: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -94,14 +100,23 @@ class FunctionsHost:
 
     def stop(self) -> None:
         """End when what is under way has ended."""
+        self.rest()
+        self.retire()
+
+    def rest(self) -> None:
+        """Give out no more messages; over when what is under way has ended."""
         self._over.set()
         for thread in self._threads:
             thread.join()
         self._threads.clear()
+
+    def retire(self) -> None:
+        """End all instances, those at work when they have answered; new ones have the settings of then."""
         with self._lock:
-            for instance in self._idle:
-                instance.process.stop()
-            self._idle.clear()
+            idle, self._idle = self._idle, []
+            self._version += 1
+        for instance in idle:
+            instance.process.stop()
 
     def queue(self, name: str) -> QueueClient:
         """A queue of the app's storage, which is made if it is missing."""
@@ -118,7 +133,7 @@ class FunctionsHost:
         if message is None:
             return False
         call = {"kind": "queue", "body": message.content, "dequeued": message.dequeue_count}
-        inserted = message.inserted_on or datetime.now(UTC)
+        inserted = as_shared(message.inserted_on) if message.inserted_on else datetime.now(UTC)
         called = self._call(name, {**call, "inserted": inserted.isoformat()})
         if called.error is None:
             queue.delete_message(message)
@@ -145,6 +160,15 @@ class FunctionsHost:
 
     def _call(self, name: str, call: Mapping[str, Any]) -> Called:
         bindings = self.functions[name]
+        with self._lock:
+            self.at_work += 1
+        called = self._answer(name, call, bindings)
+        with self._lock:
+            self.at_work -= 1
+        self.called(name, called)
+        return called
+
+    def _answer(self, name: str, call: Mapping[str, Any], bindings: list[dict[str, Any]]) -> Called:
         instance = self._take()
         began = time.monotonic()
         told = instance.process.ask({"name": name, **call}, self._limit)
@@ -186,7 +210,11 @@ class FunctionsHost:
 
     def _give_back(self, instance: "_Instance") -> None:
         with self._lock:
-            self._idle.append(instance)
+            stays = instance.version == self._version
+            if stays:
+                self._idle.append(instance)
+        if not stays:
+            instance.process.stop()
 
 
 class _Instance:
@@ -196,8 +224,9 @@ class _Instance:
         place = host.folder / uuid.uuid4().hex
         (place / "tmp").mkdir(parents=True)
         own = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+        own["WEBSITE_SKU"] = "FlexConsumption"
         settings = {**own, **host.settings, "TMPDIR": str(place / "tmp"), "HOME": str(place)}
-        self._log, self._told = place / "log", 0
+        self._log, self._told, self.version = place / "log", 0, host._version
         self.process = RuntimeProcess("local_cloud.azure_runtime", str(host.app), env=settings, log=self._log)
 
     def read_lines(self) -> tuple[dict[str, Any], ...]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from local_cloud.clock import keep_time
+
 
 @dataclass(frozen=True)
 class Context:
@@ -53,6 +55,7 @@ def main() -> None:
     handler = getattr(import_module(module), name)
     with os.fdopen(int(sys.argv[2]), "w", encoding="utf-8") as answers:
         for line in sys.stdin:
+            keep_time()
             call = json.loads(line)
             print(_answer(handler, call["event"], Context(**call["context"])), file=answers, flush=True)
 

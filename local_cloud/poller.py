@@ -42,7 +42,6 @@ class Poller:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        self.function.stop()
 
     def _poll(self) -> None:
         client = self.aws.client("sqs", self.function.key)

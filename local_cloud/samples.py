@@ -78,16 +78,17 @@ def plant(
 ) -> dict[str, Truth]:
     """Upload what `write_samples` writes to a bucket, and name the tenants in the metadata table."""
     for tenant in samples:
-        _name(aws.client("dynamodb"), table, tenant)
+        name_tenant(aws, table=table, tenant=tenant)
     truths = write_samples(folder, day=day, zone=zone, samples=samples)
     for tenant in truths:
         _upload(aws.client("s3"), bucket, folder / tenant)
     return truths
 
 
-def _name(client: Any, table: str, tenant: str) -> None:
+def name_tenant(aws: LocalAws, *, table: str, tenant: str) -> None:
+    """Name a tenant in the metadata table."""
     item = {"PK": TENANTS, "SK": f"{TENANT}{tenant}", "tenant_id": tenant}
-    client.put_item(TableName=table, Item={name: {"S": value} for name, value in item.items()})
+    aws.client("dynamodb").put_item(TableName=table, Item={name: {"S": value} for name, value in item.items()})
 
 
 def _upload(client: Any, bucket: str, folder: Path) -> None:

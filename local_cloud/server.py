@@ -28,6 +28,7 @@ from local_cloud.admin import PREFIX, Admin
 from local_cloud.answers import Trouble, answer_trouble, denied
 from local_cloud.aws_request import AwsRequest, has_telling_body, read_signature
 from local_cloud.calls import Action, name_actions
+from local_cloud.clock import keep_time
 from local_cloud.emr_serverless import EmrServerless
 from local_cloud.emr_spark import SparkSubmitProgram
 from local_cloud.faults import Faults, describe
@@ -55,6 +56,7 @@ class Cloud:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
+        keep_time()
         if environ["PATH_INFO"].startswith(PREFIX):
             return self.admin.answer(Request(environ))(environ, start_response)
         request = read_aws_request(environ)
