@@ -11,9 +11,13 @@ WITH_JAVA := JAVA_HOME="$$(tools/find-java)" && export JAVA_HOME
 DATE ?= 2025-08-12
 TENANTS ?= acme,globex
 OUT ?= out
+SOAK_TENANTS ?= 200
+SOAK_DAYS ?= 30
+SOAK_SURGES ?= 8
+SOAK_REPORT ?= .makoto/soak
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench local-aws local-azure package-emr package-azure clean
+.PHONY: help setup run test lint format bench soak local-aws local-azure package-emr package-azure clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +47,11 @@ format: $(VENV)/.made-all  ## let ruff format, and mend what it can
 bench: $(VENV)/.made-all  ## the benchmarks beside their baselines, about an hour on two cores; BENCH_ARGS="--quick" for a tenth
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m bench $(BENCH_ARGS)
 
+soak: $(VENV)/.made-all  ## a month of 200 tenants with troubles on each local cloud, hours; SOAK_TENANTS=20 SOAK_DAYS=7 for less
+	@mkdir -p $(SOAK_REPORT)
+	@$(WITH_JAVA) && SOAK_TENANTS=$(SOAK_TENANTS) SOAK_DAYS=$(SOAK_DAYS) SOAK_SURGES=$(SOAK_SURGES) SOAK_REPORT=$(SOAK_REPORT) \
+		$(ENV_PYTHON) -m pytest -s tests/operations/test_soak.py $(PYTEST_ARGS)
+
 local-aws: $(VENV)/.made-all  ## a night on an AWS of this machine, from the schedule's event to tables; KEEP=1 leaves it up
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m local_cloud $(if $(KEEP),--keep)
 
@@ -63,11 +72,11 @@ $(ENV_PYTHON):
 
 $(VENV)/.made-run: pyproject.toml constraints.txt | $(ENV_PYTHON)
 	@echo "==> packages for running (pyspark is 400 MB: minutes the first time)"
-	@$(PIP_INSTALL) -e '.[cli,spark]'
+	@$(PIP_INSTALL) -e '.[cli,report,spark]'
 	@tools/mend-spark-home $(VENV)
 	@touch $@
 
 $(VENV)/.made-all: pyproject.toml constraints.txt $(VENV)/.made-run
 	@echo "==> packages for tests and linters"
-	@$(PIP_INSTALL) -e '.[cli,spark,test,lint]'
+	@$(PIP_INSTALL) -e '.[cli,report,spark,test,lint]'
 	@touch $@

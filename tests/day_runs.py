@@ -22,6 +22,7 @@ from daily_batch.request import Request
 from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.settings import load_settings
+from daily_batch.steps import Told, untold
 from daily_batch.storage import delta_location
 from spark_session import ROOT
 
@@ -52,6 +53,7 @@ def run_day_with(
     table_format: str = "delta",
     options: Mapping[str, str] | None = None,
     progress: Progress = silent,
+    told: Told = untold,
     **settings: object,
 ) -> Receipt:
     """Run one tenant-day with a runner; `options` are storage options, `settings` are those of conf/defaults.toml."""
@@ -64,7 +66,8 @@ def run_day_with(
         table_format=table_format,  # type: ignore[arg-type]
     )
     known = load_settings(flags={**settings, "storage_options": dict(options or {})}, environ={})
-    return run_day(request, known, lambda manifest: runner, run_id=f"run-{next(_runs):04d}", now=NOW, progress=progress)
+    run_id = f"run-{next(_runs):04d}"
+    return run_day(request, known, lambda manifest: runner, run_id=run_id, now=NOW, progress=progress, told=told)
 
 
 def run_local(**arguments: Any) -> Receipt:

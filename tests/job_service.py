@@ -29,6 +29,8 @@ class Service:
     end: JobState = "RUNNING"
     retryable: bool = True
     waiting_since: datetime | None = None
+    billed: dict[str, float] = field(default_factory=dict)
+    ended_at: datetime | None = None
     jobs: dict[str, SparkJob] = field(default_factory=dict)
     last: SparkJob | None = None
     cancelled: list[str] = field(default_factory=list)
@@ -47,7 +49,13 @@ class Service:
         return f"job-{job.job_token[:8]}"
 
     def look(self, job_id: str) -> JobReport:
-        return JobReport(state=self.end, retryable=self.retryable, waiting_since=self.waiting_since)
+        return JobReport(
+            state=self.end,
+            retryable=self.retryable,
+            waiting_since=self.waiting_since,
+            billed=self.billed,
+            ended_at=self.ended_at,
+        )
 
     def cancel(self, job_id: str) -> None:
         self.cancelled.append(job_id)

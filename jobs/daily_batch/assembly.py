@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from daily_batch.billing import find_meter
+from daily_batch.costs import HostCost, predict_costs
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import Misuse
 from daily_batch.ledger.opening import open_ledger
@@ -27,6 +29,7 @@ from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.outcome import Runner
 from daily_batch.runners.resources import Resources, measure_resources
 from daily_batch.settings import Settings
+from daily_batch.steps import Told, untold
 from daily_batch.submit import JobSize, Submitter
 from daily_batch.submit.spark_submit import SparkSubmit
 from daily_batch.survey import list_tenants
@@ -66,6 +69,7 @@ def make_dispatch(
     parallel: int = 1,
     owner: str | None = None,
     deadline: float | None = None,
+    told: Told = untold,
 ) -> Dispatch:
     """What runs or submits days under an output root.
 
@@ -74,6 +78,7 @@ def make_dispatch(
         parallel: how many days share this process.
         owner: whose leases are; None: this process's, which others of its machine can find dead.
         deadline: of `time.monotonic`, when local runs hand over; None: each has its own by `time_limit_seconds`.
+        told: hears of each step.
     """
     resources = find_resources(settings).part(parallel)
     return Dispatch(
@@ -85,6 +90,8 @@ def make_dispatch(
         route=lambda manifest: _why_spark(decide_runner(manifest, settings, resources)),
         size=size_job,
         owner=owner or this_process(),
+        told=told,
+        meter=find_meter(os.environ, memory_mb=settings.function_memory_mb, prices=load_prices()),
     )
 
 
@@ -109,6 +116,11 @@ def decide_runner(manifest: Manifest, settings: Settings, resources: Resources) 
         prices=load_prices(),
         choice=settings.runner,
     )
+
+
+def price_hosts(manifest: Manifest) -> tuple[HostCost, ...]:
+    """What a day would take and cost in each place where it can run, as the deployments size them."""
+    return predict_costs(_volume(manifest), predictions=load_predictions(), prices=load_prices())
 
 
 def size_job(manifest: Manifest) -> JobSize:

@@ -2,21 +2,27 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from daily_batch.contract import TABLES
 from daily_batch.errors import Changed, Terminal
 from daily_batch.failures import explain_failure
 from daily_batch.manifest import Manifest
+from daily_batch.measures import measure_day
 from daily_batch.metadata import MetadataStore
 from daily_batch.publish.day import DayPublisher
+from daily_batch.publish.outcome import Published
+from daily_batch.quality import judge, refuse_failed, warnings
 from daily_batch.receipt import Objects, Receipt, Records, TableCounts, check_sums, decide_status, receipt_key, to_json
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Outcome, Progress, Runner
 from daily_batch.settings import Settings
+from daily_batch.steps import Told, timed, untold
 from daily_batch.survey import list_day, make_plan, open_storage
 
 # What changes under a run is listed again so often before it is given up.
@@ -34,6 +40,7 @@ def run_day(
     progress: Progress,
     publisher: DayPublisher | None = None,
     metadata: MetadataStore | None = None,
+    told: Told = untold,
 ) -> Receipt:
     """Run one tenant-day to its receipt. A day that was published before is replaced; any other day is left alone.
 
@@ -41,23 +48,28 @@ def run_day(
         choose_runner: names the runner once it is known what there is.
         publisher: what the tables held before, under the run's fence; absent: as they are now, without one.
         metadata: where active rooms are looked up, if the settings say so.
+        told: hears of each step.
 
     Raises:
         Retryable: trying again can help; readers see what they saw before.
         HandOver: the day must go to Spark; readers see what they saw before.
-        Terminal: it cannot: denied, missing, or sums that do not hold; readers see what they saw before.
+        Terminal: it cannot: denied, missing, sums that do not hold, or a quality rule that is broken; readers see what
+            they saw before.
         LeaseHeld: another run holds the day.
     """
     try:
+        chosen = publisher or DayPublisher.observe(request, open_storage(request, settings))
+        whose = {"tenant": request.tenant, "day": request.day.isoformat(), "run_id": run_id, "token": chosen.token}
         return _run_day(
             request,
             settings,
             choose_runner,
-            publisher or DayPublisher.observe(request, open_storage(request, settings)),
+            chosen,
             run_id=run_id,
             now=now,
             progress=progress,
             metadata=metadata,
+            told=partial(told, **whose),
         )
     except Exception as error:
         failure = explain_failure(error, tenant=request.tenant, day=request.day.isoformat())
@@ -76,6 +88,7 @@ def _run_day(
     now: datetime,
     progress: Progress,
     metadata: MetadataStore | None,
+    told: Told,
 ) -> Receipt:
     started = time.perf_counter()
     storage = open_storage(request, settings)
@@ -89,21 +102,31 @@ def _run_day(
                 staging = Path(scratch) / "manifest"
                 manifest = list_day(request, settings, staging=staging, progress=progress, metadata=metadata)
                 listed = time.perf_counter() - begun
+                found = {"objects": manifest.objects, "bytes": manifest.bytes, "chunks": manifest.chunks}
+                told("manifest", layout=manifest.layout, **found, seconds=round(listed, 3))
                 runner = choose_runner(manifest)
                 plan = make_plan(request, settings, manifest, run_id=run_id, now=now)
                 outcome = runner.run(manifest, plan=plan, storage=storage, scratch=Path(scratch), progress=progress)
+                receipt = _account(request, manifest, outcome, run_id=run_id, runner=runner.name)
+                check_sums(receipt)
+                rules = settings.quality.rules_of(request.tenant)
+                measured = measure_day(
+                    rules, manifest=manifest, outcome=outcome, plan=plan, storage=storage, scratch=Path(scratch)
+                )
                 break
             except Changed:
                 if listing == LISTINGS:
                     raise
                 progress("listing again: an object changed while it was read", 0, 0, "")
-    receipt = _account(request, manifest, outcome, run_id=run_id, runner=runner.name)
-    check_sums(receipt)
-    _check_rejects(receipt, settings.max_reject_ratio)
+    _tell_stages(told, outcome, runner=runner.name)
+    receipt = replace(receipt, quality=judge(rules, measured))
+    _check_rejects(receipt, measured["max_rejected"], settings.max_reject_ratio)
+    refuse_failed(receipt.quality, tenant=receipt.tenant, day=receipt.date)
     begun = time.perf_counter()
     counts = {name: str(count) for name, count in asdict(receipt.records).items()}
     published = publisher.publish(outcome.files, run_id=run_id, metadata=counts, progress=progress)
     ended = time.perf_counter()
+    told("publish", **_sum_up(published), seconds=round(ended - begun, 3))
     seconds = {"manifest": listed, **outcome.seconds, "publish": ended - begun, "total": ended - started}
     receipt = replace(
         receipt,
@@ -111,8 +134,31 @@ def _run_day(
         seconds={name: round(spent, 3) for name, spent in seconds.items()},
     )
     check_sums(receipt)
-    storage.open_output().put(receipt_key(request.tenant, request.day, run_id), to_json(receipt).encode())
+    key = receipt_key(request.tenant, request.day, run_id)
+    with timed(told, "receipt", status=receipt.status, receipt=key, warnings=len(warnings(receipt.quality))):
+        storage.open_output().put(key, to_json(receipt).encode())
     return receipt
+
+
+def _tell_stages(told: Told, outcome: Outcome, *, runner: str) -> None:
+    """A line for each stage of the runner."""
+    counts = outcome.counts.to_dict()
+    names = {
+        "intake": ("objects_read", "objects_unreadable", "bytes", "seen", "rejected", "other_day", "empty"),
+        "clean": ("written", "duplicates", "superseded"),
+    }
+    for stage, seconds in outcome.seconds.items():
+        told(stage, runner=runner, **{name: counts[name] for name in names.get(stage, ())}, seconds=round(seconds, 3))
+
+
+def _sum_up(published: Mapping[str, Published]) -> dict[str, Any]:
+    """What of the tables is worth a line."""
+    tables = published.values()
+    return {
+        "rows": {name: table.rows for name, table in published.items()},
+        "files": sum(table.files for table in tables),
+        "bytes": sum(table.bytes for table in tables),
+    }
 
 
 def _account(request: Request, manifest: Manifest, outcome: Outcome, *, run_id: str, runner: str) -> Receipt:
@@ -161,12 +207,14 @@ def _account(request: Request, manifest: Manifest, outcome: Outcome, *, run_id: 
     )
 
 
-def _check_rejects(receipt: Receipt, limit: float) -> None:
+def _check_rejects(receipt: Receipt, share: float | None, limit: float) -> None:
     """Refuse a day of which too much is bad: its input is more likely wrong than its messages."""
-    records = receipt.records
-    if records.rejected > limit * records.seen:
+    if share is not None and share > limit:
+        what = f"{receipt.records.rejected} of {receipt.records.seen} records are rejected"
+        if not receipt.objects.read:
+            what = f"none of {receipt.objects.listed} objects can be read"
         raise Terminal(
-            f"{records.rejected} of {records.seen} records are rejected, more than max_reject_ratio {limit} allows",
+            f"{what}, more than max_reject_ratio {limit} allows",
             next_step="look at the input, or raise max_reject_ratio",
             tenant=receipt.tenant,
             day=receipt.date,

@@ -47,6 +47,14 @@ class DiscoveryChoice(StrEnum):
     METADATA = "metadata"
 
 
+class EngineChoice(StrEnum):
+    """Who reads the tables by SQL."""
+
+    ATHENA = "athena"
+    SYNAPSE = "synapse"
+    DATABRICKS = "databricks"
+
+
 class SampleLayout(StrEnum):
     """How a sample's messages are stored."""
 
@@ -61,6 +69,13 @@ class CompressionChoice(StrEnum):
     ZSTD = "zstd"
     NONE = "none"
     MIXED = "mixed"
+
+
+class LangChoice(StrEnum):
+    """A report's language."""
+
+    EN = "en"
+    JA = "ja"
 
 
 Tenant = Annotated[str | None, typer.Option(help="Tenant id, or several with commas. Default: TENANT_ID.")]
@@ -78,6 +93,7 @@ ShowConfig = Annotated[bool, typer.Option("--show-config", help="Print every set
 Debug = Annotated[bool, typer.Option("--debug", help="Print the whole trace of a failure.")]
 AllTenants = Annotated[bool, typer.Option("--all-tenants", help="Every tenant that there is, whatever --tenant says.")]
 First = Annotated[str | None, typer.Option("--from", help="First day of a range, yyyy-mm-dd.")]
+UpkeepDryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 Last = Annotated[str | None, typer.Option("--to", help="Last day of a range, yyyy-mm-dd.")]
 
 
@@ -139,6 +155,7 @@ def plan(
     verify_discovery: Annotated[
         bool, typer.Option("--verify-discovery", help="Name the rooms that the metadata store does not know.")
     ] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="Also what it takes and costs in each cloud.")] = False,
     json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -147,7 +164,7 @@ def plan(
 
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout)
     flags |= as_flags(runner=runner, discovery=discovery, ledger=ledger)
-    raise typer.Exit(plan_command(flags, compare=verify_discovery, as_json=json, debug=debug))
+    raise typer.Exit(plan_command(flags, compare=verify_discovery, cost=cost, as_json=json, debug=debug))
 
 
 @app.command(
@@ -213,6 +230,44 @@ def status(
 
 
 @app.command(
+    epilog="Example: makoto-batch report --all-tenants --from 2025-08-01 --to 2025-08-12 --output out --lang ja"
+)
+def report(
+    tenant: Tenant = None,
+    first: First = None,
+    last: Last = None,
+    input: Input = None,  # noqa: A002 - the flag's name
+    output: Output = None,
+    ledger: LedgerOption = None,
+    all_tenants: AllTenants = False,
+    html: Annotated[
+        Path | None, typer.Option(help="File of the page. Default: report.html, unless --json or --markdown is given.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The report as Markdown, on standard output.")] = False,
+    lang: Annotated[LangChoice, typer.Option(help="English or Japanese.")] = LangChoice.EN,
+    check: Annotated[bool, typer.Option("--check", help="End with 1 if a day needs someone.")] = False,
+    json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show a night or a range as one page: states, failures, volumes, rejects, times, cost; the last seven days."""
+    from daily_batch.commands.report import ReportOptions, report_command
+
+    options = ReportOptions(
+        first=first,
+        last=last,
+        all_tenants=all_tenants,
+        html=html,
+        as_json=json,
+        as_markdown=markdown,
+        lang="ja" if lang is LangChoice.JA else "en",
+        check=check,
+        debug=debug,
+    )
+    flags = as_flags(tenant=tenant, input=input, output=output, ledger=ledger)
+    raise typer.Exit(report_command(flags, options))
+
+
+@app.command(
     epilog="Example: makoto-batch replay --tenant acme --date 2025-08-12 --input samples --output out --dry-run"
 )
 def replay(
@@ -232,6 +287,107 @@ def replay(
 
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format, ledger=ledger)
     raise typer.Exit(replay_command(flags, spark=_start_spark, dry_run=dry_run, as_json=json, debug=debug))
+
+
+@app.command(
+    epilog="Example: makoto-batch ddl --engine athena --format parquet --tenant acme --output s3://bucket/prefix"
+)
+def ddl(
+    engine: Annotated[EngineChoice, typer.Option(help="Who will read the tables.")],
+    tenant: Tenant = None,
+    output: Output = None,
+    format: Format = None,  # noqa: A002 - the flag's name
+    catalog: Annotated[
+        str | None, typer.Option(help="Catalog and beginning of the schemas' names. Default: main.chat.")
+    ] = None,
+    json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Print the statements with which Athena, Synapse or Databricks SQL knows the tables; ask no engine."""
+    from daily_batch.commands.ddl import ddl_command
+
+    flags = as_flags(tenant=tenant, output=output, format=format, catalog=catalog)
+    raise typer.Exit(ddl_command(flags, engine=engine.value, as_json=json, debug=debug))
+
+
+@app.command(epilog="Example: makoto-batch optimize --tenant acme --output out --dry-run")
+def optimize(
+    context: typer.Context,
+    tenant: Tenant = None,
+    output: Output = None,
+    all_tenants: AllTenants = False,
+    spare_days: Annotated[
+        int, typer.Option(min=1, help="Leave today and so many days before it alone: a run may be at work.")
+    ] = 3,
+    dry_run: UpkeepDryRun = False,
+    json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Rewrite days that lie in many small files to few sorted ones; the rows stay the same. Delta only."""
+    from daily_batch.commands.optimize import OptimizeOptions, optimize_command
+
+    options = OptimizeOptions(
+        spare_days=spare_days, all_tenants=all_tenants, dry_run=dry_run, as_json=json, debug=debug
+    )
+    raise typer.Exit(optimize_command(as_flags(tenant=tenant, output=output), options, spark=context.obj))
+
+
+@app.command(epilog="Example: makoto-batch vacuum --tenant acme --output out --keep-days 730 --dry-run")
+def vacuum(
+    context: typer.Context,
+    tenant: Tenant = None,
+    output: Output = None,
+    all_tenants: AllTenants = False,
+    retain_hours: Annotated[
+        int, typer.Option(min=24, help="Keep files that only older versions name, or none, so long.")
+    ] = 168,
+    keep_days: Annotated[
+        int | None,
+        typer.Option(min=0, help="Remove days that are older, and their receipts; 0: none. Default: retention_days."),
+    ] = None,
+    dry_run: UpkeepDryRun = False,
+    json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Remove what nobody needs: files of old versions, crashed runs and days beyond the retention, old log entries."""
+    from daily_batch.commands.vacuum import VacuumOptions, vacuum_command
+
+    options = VacuumOptions(
+        retain_hours=retain_hours,
+        keep_days=keep_days,
+        all_tenants=all_tenants,
+        dry_run=dry_run,
+        as_json=json,
+        debug=debug,
+    )
+    raise typer.Exit(vacuum_command(as_flags(tenant=tenant, output=output), options, spark=context.obj))
+
+
+@app.command(epilog="Example: makoto-batch erase --tenant acme --user user456 --input samples --output out")
+def erase(
+    context: typer.Context,
+    tenant: Tenant = None,
+    user: Annotated[str | None, typer.Option(help="The id of the user to erase.")] = None,
+    room: Annotated[str | None, typer.Option(help="The id of the room to erase.")] = None,
+    input: Input = None,  # noqa: A002 - the flag's name
+    output: Output = None,
+    ledger: LedgerOption = None,
+    mentions: Annotated[
+        bool, typer.Option("--mentions", help="Also messages of others that name the id as a word.")
+    ] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm/--dry-run", help="Erase. Without it only look, and change nothing.")
+    ] = False,
+    by: Annotated[str | None, typer.Option(help="Who asked, for the evidence. Default: this machine's user.")] = None,
+    json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Erase a user or a room from all tables of a tenant and their old versions, and leave evidence of it."""
+    from daily_batch.commands.erase import EraseOptions, erase_command
+
+    options = EraseOptions(user=user, room=room, mentions=mentions, confirm=confirm, by=by, as_json=json, debug=debug)
+    flags = as_flags(tenant=tenant, input=input, output=output, ledger=ledger)
+    raise typer.Exit(erase_command(flags, options, spark=context.obj))
 
 
 @app.command(

@@ -3,6 +3,7 @@
 Every trigger and the command line call this. It knows no Spark: what runs a day there, or submits it, is given to it.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Literal
 
 from daily_batch.batch import ChooseRunner, run_day
+from daily_batch.billing import Bill, Meter
 from daily_batch.errors import BatchError, HandOver, LeaseHeld, Retryable, advise, concerning, is_retryable
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.keeper import LeaseKeeper
@@ -23,6 +25,7 @@ from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.settings import Settings
+from daily_batch.steps import Told, since, timed, untold
 from daily_batch.submit import JobSize, SparkJob, Submitter
 from daily_batch.submit.settle import settle
 from daily_batch.survey import fingerprint_day, open_storage
@@ -53,7 +56,9 @@ class Dispatch:
     """Deals with tenant-days.
 
     `route` says why a manifest must go to Spark, or None; `local` and `spark` make the runners of this process;
-    where there is a `submitter`, Spark runs there instead, in the `size` of the manifest. `owner` is whose leases are.
+    where there is a `submitter`, Spark runs there instead, in the `size` of the manifest. `owner` is whose leases are;
+    `told` hears of each step.
+    `meter` prices the seconds that a run was at work in this process.
     """
 
     settings: Settings
@@ -64,6 +69,8 @@ class Dispatch:
     route: Callable[[Manifest], str | None] = lambda manifest: None
     size: Callable[[Manifest], JobSize] = lambda manifest: JobSize()
     owner: str = field(default_factory=this_process)
+    told: Told = untold
+    meter: Meter = lambda seconds: None
 
     def run(
         self,
@@ -87,21 +94,24 @@ class Dispatch:
             return self._run(request, progress, if_changed=if_changed, take_over=take_over)
 
     def _run(self, request: Request, progress: Progress, *, if_changed: bool, take_over: bool) -> Answer:
+        bill = _begin_bill(self.meter)
         entry = self.look(request)
         if if_changed and entry is not None and self._is_current(entry, request, progress):
             return Answer(kind="unchanged", run_id=str(entry.run_id), reason="no object changed since")
         if entry is not None and entry.awaits_answer and self.submitter and not entry.holds_lease(self.ledger.clock()):
             return self._submit(request, entry.lease, str(entry.handed_over), _size_of(entry), self.submitter)
+        begun = time.perf_counter()
         lease = self._take(request, force=take_over)
         self._cancel_job_of(entry)
         reason = self._spark_at_once(entry)
-        with LeaseKeeper(self.ledger, lease) as keeper, self._failures_noted(keeper):
+        with LeaseKeeper(self.ledger, lease) as keeper, self._failures_noted(keeper, bill):
             observed = DayPublisher.observe(request, open_storage(request, self.settings))
-            keeper.raise_token(above=observed.held_token)
+            held = keeper.raise_token(above=observed.held_token)
+            self._naming(held)("lease", owner=self.owner, taken_over=held.taken_over, seconds=since(begun))
             choice = _LocalChoice(self, keeper, reason)
             if reason != TOO_MANY_TO_LIST and (reason is None or self.submitter):
                 try:
-                    return self._publish(request, keeper, observed, choice, progress)
+                    return self._publish(request, keeper, observed, choice, progress, bill)
                 except HandOver as short:
                     if self.settings.runner == "local":
                         raise
@@ -110,7 +120,7 @@ class Dispatch:
             self.ledger.note(keeper.lease, runner="spark", handed_over=reason)
             if self.submitter is None:
                 spark = self.spark()
-                return self._publish(request, keeper, observed, lambda manifest: spark, progress)
+                return self._publish(request, keeper, observed, lambda manifest: spark, progress, bill)
         return self._submit(request, keeper.lease, reason, choice.size, self.submitter)
 
     def look(self, request: Request) -> Entry | None:
@@ -118,7 +128,8 @@ class Dispatch:
         entry = self.ledger.find(request.tenant, request.day)
         if entry is None or self.submitter is None:
             return entry
-        return settle(
+        begun = time.perf_counter()
+        settled = settle(
             entry,
             ledger=self.ledger,
             submitter=self.submitter,
@@ -126,6 +137,15 @@ class Dispatch:
             output_path=_tables(request),
             patience=timedelta(minutes=self.settings.job_wait_minutes),
         )
+        if settled.status != entry.status:
+            ended = {"service": self.submitter.name, "job_id": settled.job_id, "status": settled.status}
+            self._naming(settled.lease)("settle", **ended, seconds=since(begun))
+        return settled
+
+    def _naming(self, lease: Lease) -> Told:
+        """Tells whose step it is."""
+        whose = {"tenant": lease.tenant, "day": lease.day.isoformat(), "run_id": lease.run_id, "token": lease.token}
+        return partial(self.told, **whose)
 
     def _take(self, request: Request, *, force: bool) -> Lease:
         run_id = f"{self.ledger.clock():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
@@ -168,6 +188,7 @@ class Dispatch:
         observed: DayPublisher,
         choose: ChooseRunner,
         progress: Progress,
+        bill: Callable[[], Bill | None],
     ) -> Answer:
         """Run the day in this process, under the lease."""
         lease = keeper.lease
@@ -185,27 +206,30 @@ class Dispatch:
             progress=watched,
             publisher=observed.fenced(lease.token, at_once=lease.taken_over, confirm=keeper.confirm),
             metadata=self.ledger.store,
+            told=self.told,
         )
         key = receipt_key(request.tenant, request.day, lease.run_id)
-        self.ledger.complete(lease, receipt, receipt_key=key, output_path=_tables(request))
+        with timed(self._naming(lease), "ledger", status=receipt.status):
+            self.ledger.complete(lease, receipt, receipt_key=key, output_path=_tables(request), bill=bill())
         return Answer(kind="published", run_id=lease.run_id, receipt=receipt)
 
     def _submit(self, request: Request, lease: Lease, reason: str, size: JobSize, submitter: Submitter) -> Answer:
         """Ask for a job. What is asked is written down first, so that a lost answer can be asked for again."""
-        settings = self.settings.for_job()
+        settings = self.settings.for_job(tenant=request.tenant)
         job = SparkJob(request=request, run_id=lease.run_id, token=lease.token, size=size, settings=settings)
         hand_over = partial(self.ledger.hand_over, lease, reason=reason, job_token=job.job_token, **asdict(size))
-        hand_over()
-        try:
-            job_id = submitter.submit(job)
-        except Retryable:
-            # No lease: whoever comes next may ask again at once.
-            hand_over(lasting=timedelta(0), refused=True)
-            raise
-        except BatchError as error:
-            self.ledger.fail(lease, error.advice, retryable=False)
-            raise
-        hand_over(job_id=job_id, lasting=self._job_lease())
+        with timed(self._naming(lease), "submit", service=submitter.name, reason=reason, **asdict(size)) as facts:
+            hand_over()
+            try:
+                job_id = facts["job_id"] = submitter.submit(job)
+            except Retryable:
+                # No lease: whoever comes next may ask again at once.
+                hand_over(lasting=timedelta(0), refused=True)
+                raise
+            except BatchError as error:
+                self.ledger.fail(lease, error.advice, retryable=False)
+                raise
+            hand_over(job_id=job_id, lasting=self._job_lease())
         return Answer(kind="submitted", run_id=lease.run_id, job_id=job_id, reason=reason)
 
     def _job_lease(self) -> timedelta:
@@ -213,7 +237,7 @@ class Dispatch:
         return timedelta(minutes=self.settings.job_wait_minutes + self.settings.job_timeout_minutes) + JOB_GRACE
 
     @contextmanager
-    def _failures_noted(self, keeper: LeaseKeeper) -> Iterator[None]:
+    def _failures_noted(self, keeper: LeaseKeeper, bill: Callable[[], Bill | None]) -> Iterator[None]:
         """Give the lease back with the error; a ledger that is down learns of it when the lease has ended."""
         try:
             yield
@@ -221,7 +245,7 @@ class Dispatch:
             raise
         except BaseException as error:
             with suppress(BatchError):
-                self.ledger.fail(keeper.lease, advise(error), retryable=is_retryable(error))
+                self.ledger.fail(keeper.lease, advise(error), retryable=is_retryable(error), bill=bill())
             raise
 
 
@@ -247,6 +271,12 @@ class _LocalChoice:
             raise HandOver(reason, next_step="run the day on Spark")
         dispatch.ledger.note(self._keeper.lease, runner="local")
         return dispatch.local()
+
+
+def _begin_bill(meter: Meter) -> Callable[[], Bill | None]:
+    """Gives the bill of the time from now until it is asked for."""
+    begun = time.monotonic()
+    return lambda: meter(time.monotonic() - begun)
 
 
 def _size_of(entry: Entry) -> JobSize:

@@ -10,6 +10,7 @@ from daily_batch.contract import MESSAGES, REJECTS, Flag
 from daily_batch.errors import Terminal
 from daily_batch.paths import analytics_folder
 from daily_batch.plan import Layout, TableFormat
+from daily_batch.quality import Finding
 
 Status = Literal["COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 
@@ -52,6 +53,7 @@ class Receipt:
     """One run of one tenant-day, field by field as in its JSON.
 
     `rejects` counts rejected records by reason: superseded records and unreadable objects have counters of their own.
+    `quality` has a finding for each rule that is set for the tenant.
     """
 
     tenant: str
@@ -70,6 +72,7 @@ class Receipt:
     input: str
     output: str
     fingerprint: str
+    quality: tuple[Finding, ...] = ()
 
 
 def decide_status(*, objects: Objects, records: Records) -> Status:

@@ -16,6 +16,7 @@ import msgspec
 
 from daily_batch.days import load_zone
 from daily_batch.errors import Misuse
+from daily_batch.expectations import Expectations, read_expectations
 from daily_batch.paths import check_export_template
 from daily_batch.plan import Limits, TableFormat
 
@@ -24,6 +25,7 @@ CountOrZero = Annotated[int, msgspec.Meta(ge=0)]
 Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 PREFIX = "MAKOTO_"
+_QUALITY = "quality."
 DEFAULTS = "defaults.toml"
 # What a job elsewhere must know beside its arguments, so that it reads and judges a day as its submitter does.
 _FOR_JOBS = (
@@ -67,6 +69,7 @@ class Settings:
     fetch_concurrency: Count
     memory_bytes: Count
     max_reject_ratio: Ratio
+    quality: Expectations
     runner: Literal["auto", "local", "spark"]
     small_messages: CountOrZero
     large_messages: CountOrZero
@@ -92,6 +95,11 @@ class Settings:
     ledger: str
     lease_seconds: Count
     due: Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    drift_minutes: CountOrZero
+    unusual_factor: Annotated[float, msgspec.Meta(ge=1)]
+    unusual_floor: CountOrZero
+    retention_days: CountOrZero
+    maintain_spark_bytes: Count
     dynamodb_table: str
     cosmos_endpoint: str
     cosmos_key: str = field(repr=False)
@@ -109,15 +117,20 @@ class Settings:
         """The bounds that the kernel keeps."""
         return Limits(**{each.name: getattr(self, each.name) for each in fields(Limits)})
 
-    def for_job(self) -> dict[str, object]:
-        """What a job elsewhere must be told: settings that were given here, and that no argument of it carries."""
-        given = (name for name in _FOR_JOBS if self.origins.get(name, DEFAULTS) != DEFAULTS)
+    def for_job(self, *, tenant: str) -> dict[str, object]:
+        """What a tenant's job elsewhere must be told: settings that were given here, and no argument of it carries."""
+        told: dict[str, object] = {
+            name: getattr(self, name) for name in _FOR_JOBS if self.origins.get(name, DEFAULTS) != DEFAULTS
+        }
+        if any(place.startswith(_QUALITY) and origin != DEFAULTS for place, origin in self.origins.items()):
+            told["quality"] = self.quality.only_of(tenant)
         options = {name: value for name, value in self.storage_options.items() if name in _OPTIONS_FOR_JOBS}
-        return {name: getattr(self, name) for name in given} | ({"storage_options": options} if options else {})
+        return told | ({"storage_options": options} if options else {})
 
     def explain(self) -> list[tuple[str, str, str]]:
         """Each setting as name, value and origin, secrets masked; storage options one by one."""
-        plain = {name: getattr(self, name) for name in _TYPES if name != "storage_options"}
+        plain = {name: getattr(self, name) for name in _TYPES if name not in ("storage_options", "quality")}
+        plain |= {_QUALITY + place: "off" if rule is None else rule for place, rule in self.quality.by_place()}
         plain |= {_option(name): value for name, value in self.storage_options.items()}
         return [(name, _show(name, value), self.origins.get(name, "-")) for name, value in plain.items()]
 
@@ -145,16 +158,21 @@ def load_settings(
     Raises:
         Misuse: a name is unknown or a value has the wrong type; the message names the origin, and no secret.
     """
+    quality = Expectations()
     values: dict[str, object] = {"storage_options": {}}
     origins: dict[str, str] = {}
     for given in (*_from_files(environ, conf_dir, env), *_from_environment(environ), *_from_flags(flags)):
         value = _convert(given)
-        if isinstance(value, dict):
+        if isinstance(value, Expectations):
+            quality = value.over(quality)
+            origins |= {_QUALITY + place: given.origin for place, _ in value.by_place()}
+        elif isinstance(value, dict):
             values["storage_options"] = {**_mapping(values["storage_options"]), **value}
             origins |= {_option(name): given.origin for name in value}
         else:
             values[given.name] = value
             origins[given.name] = given.origin
+    values["quality"] = quality
     return Settings(**values, origins=origins)  # type: ignore[arg-type]  # each was converted to its field's type
 
 
@@ -263,7 +281,7 @@ def _read_text(name: str, value: object) -> object:
     if name == "tenants":
         # Only spaces: a line end is part of no tenant's name, and is refused with it.
         return tuple(dict.fromkeys(tenant.strip(" ") for tenant in value.split(",")))
-    return msgspec.Raw(value.encode()) if name == "storage_options" else value
+    return msgspec.Raw(value.encode()) if name in ("storage_options", "quality") else value
 
 
 def _convert(given: _Given) -> object:
@@ -273,12 +291,20 @@ def _convert(given: _Given) -> object:
             next_step="see conf/defaults.toml for the names",
         )
     try:
+        if given.name == "quality":
+            return read_expectations(_table(given.value))
         if isinstance(given.value, msgspec.Raw):
             return msgspec.json.decode(given.value, type=dict[str, str])
         from_file = given.origin.endswith(".toml")
         return msgspec.convert(given.value, _TYPES[given.name], strict=from_file)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise Misuse(f"{given.name} from {given.origin}: {error}", next_step="see conf/defaults.toml") from error
+
+
+def _table(value: object) -> dict[str, object]:
+    if isinstance(value, msgspec.Raw):
+        return msgspec.json.decode(value, type=dict[str, object])
+    return msgspec.convert(value, dict[str, object])
 
 
 def _mapping(value: object) -> Mapping[str, str]:

@@ -28,9 +28,14 @@ STEPS: dict[str, tuple[tuple[Any, ...], str, bool]] = {
 def die_as_told() -> None:
     """Prepare the death that DIE_AT asks for; without it, none."""
     if step := os.environ.get("DIE_AT"):
-        places, name, before = STEPS[step]
-        for place in places:
-            setattr(place, name, _dying(getattr(place, name), before=before))
+        die_at(step)
+
+
+def die_at(step: str) -> None:
+    """Prepare the death at a step."""
+    places, name, before = STEPS[step]
+    for place in places:
+        setattr(place, name, _dying(getattr(place, name), before=before))
 
 
 def _dying(real: Callable[..., Any], *, before: bool) -> Callable[..., None]:

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from daily_batch.metrics import METRICS
 from daily_batch.sample import Truth
 from day_runs import read_tables, run_local
 from local_cloud.night import NightCloud, NightReport
@@ -23,6 +24,8 @@ class Played:
     Attributes:
         jobs: gives the tenant and the id of each job, all of which have ended well.
         messages_left: gives how many messages there are on all queues.
+        lines: gives the lines of JSON of all logs, those of jobs too.
+        measured: gives what the cloud was told of each metric, added up.
     """
 
     cloud: NightCloud
@@ -36,6 +39,8 @@ class Played:
     read: Callable[[str], bytes]
     jobs: Callable[[], list[tuple[str, str]]]
     messages_left: Callable[[], int]
+    lines: Callable[[], list[dict[str, Any]]]
+    measured: Callable[[], Mapping[str, float]]
 
     def entry(self, tenant: str) -> Mapping[str, Any]:
         """The ledger's word on the tenant's day."""
@@ -98,6 +103,47 @@ class NightScenario:
 
     def test_one_large_day_is_one_job(self, night: Played) -> None:
         assert night.jobs() == [("large", night.entry("large")["job_id"])]
+
+    def test_each_step_of_each_day_has_a_line_whoever_ran_it(self, night: Played) -> None:
+        told: dict[str, list[str]] = {tenant: [] for tenant in SAMPLES}
+        for line in night.lines():
+            if line.get("message") == "step" and line["day"] == night.day.isoformat():
+                assert line["run_id"] == night.entry(line["tenant"])["run_id"]
+                assert line["token"] == int(night.entry(line["tenant"])["token"])
+                assert line["seconds"] >= 0
+                told[line["tenant"]].append(line["step"])
+        run = ["manifest", "intake", "clean", "publish", "receipt"]
+        here = sorted(["lease", *run, "ledger"])
+        there = sorted(["lease", "manifest", "submit", *run, "settle"])
+        ended = {tenant: sorted(steps) for tenant, steps in told.items()}
+        assert ended == {"small": here, "poisoned": here, "empty": here, "large": there}
+
+    def test_the_night_is_measured_each_day_once_by_metrics_of_the_registry(self, night: Played) -> None:
+        measured = night.measured()
+        receipts = [night.receipt(tenant) for tenant in SAMPLES]
+        wanted = {
+            "DaysCompleted": len(SAMPLES),
+            "DaysSubmitted": 1,
+            "MessagesWritten": sum(receipt["records"]["written"] for receipt in receipts),
+            "RecordsRejected": sum(receipt["records"]["rejected"] for receipt in receipts),
+            "ObjectsUnreadable": sum(receipt["objects"]["unreadable"] for receipt in receipts),
+            "DaysUnusual": 0,
+            "DaysLate": 0,
+            "TenantsInTrouble": 0,
+        }
+        assert {name: measured[name] for name in wanted} == wanted
+        assert set(measured) <= {metric.name for metric in METRICS}
+        assert measured["RejectPercent"] > 0
+        assert "DaysFailed" not in measured
+
+    def test_no_line_holds_what_a_message_says(self, night: Played) -> None:
+        lines = night.lines()
+        text = json.dumps(lines, ensure_ascii=False)
+        tables = read_tables(night.root, tenant="large", day=night.day, options=night.options)
+        contents = {row["content"] for row in tables["messages"] if row["content"] and len(row["content"]) > 12}
+        assert len(contents) > 100
+        assert [content for content in contents if content in text] == []
+        assert {"large", "small"} <= {str(line.get("tenant")) for line in lines}
 
     def test_no_message_is_left(self, night: Played) -> None:
         assert night.messages_left() == 0

@@ -1,13 +1,17 @@
 """A whole night on the local AWS by template.yaml, end to end."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from night_scenario import MORE, NightScenario, Played, where_it_is_two_at_night
 
 from daily_batch.days import business_day
+from daily_batch.metrics import METRICS
 from local_cloud.aws import LocalAws, serve_aws
 from local_cloud.aws_night import AwsNight
 from local_cloud.iam import as_list
@@ -17,6 +21,7 @@ from local_cloud.samples import SAMPLES, plant
 from local_cloud.stack import Stack, deploy
 
 BUCKET = "data"
+UNITS = {metric.name: metric.unit for metric in METRICS}
 # Allowed, and not used in a night without trouble.
 UNUSED = {
     ("SchedulerRole", "KeepUndelivered", "sqs:SendMessage"): "Scheduler itself, when Lambda does not answer",
@@ -65,6 +70,8 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAws]:
             read=lambda key: bytes(aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()),
             jobs=lambda: find_jobs(stack),
             messages_left=lambda: count_messages(stack),
+            lines=lambda: read_lines(stack),
+            measured=lambda: add_up(read_lines(stack)),
             aws=aws,
             stack=stack,
         )
@@ -85,6 +92,36 @@ def count_messages(stack: Stack) -> int:
         for queue in stack.deployment.queues.values()
     ]
     return sum(int(attributes[name]) for attributes in told for name in names)
+
+
+def read_lines(stack: Stack) -> list[dict[str, Any]]:
+    """The lines of JSON of the functions' and the jobs' logs."""
+    client = stack.aws.client("logs")
+    groups = [function.log_group for function in stack.functions.values()] + [stack.deployment.application.log_group]
+    streams = [
+        (group, stream["logStreamName"])
+        for group in groups
+        for stream in client.describe_log_streams(logGroupName=group)["logStreams"]
+    ]
+    told = [
+        event["message"]
+        for group, stream in streams
+        for event in client.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)["events"]
+    ]
+    return [json.loads(line) for line in told if line.startswith("{")]
+
+
+def add_up(lines: list[dict[str, Any]]) -> dict[str, float]:
+    """The values of embedded metrics, as CloudWatch reads them."""
+    sums: Counter[str] = Counter()
+    for line in lines:
+        for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
+            assert (directive["Namespace"], directive["Dimensions"]) == ("MakotoDailyBatch", [["service"]])
+            assert line["service"] == "makoto-daily-batch"
+            for metric in directive["Metrics"]:
+                assert UNITS[metric["Name"]] == metric["Unit"]
+                sums[metric["Name"]] += sum(line[metric["Name"]])
+    return dict(sums)
 
 
 class TestNight(NightScenario):

@@ -21,6 +21,7 @@ from daily_batch.days import business_day
 from daily_batch.errors import Misuse, Retryable, Terminal
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.opening import open_ledger
+from daily_batch.metrics import DAYS_LATE
 from daily_batch.night import dealing
 from daily_batch.paths import parse_url
 from daily_batch.sample import generate
@@ -88,8 +89,9 @@ class App:
         return [line for line in lines if message in (None, line["message"])]
 
     def counts(self) -> dict[str, int]:
+        """What was measured, added up."""
         counts: Counter[str] = Counter()
-        for line in self.lines("count"):
+        for line in self.lines("metric"):
             counts[line["metric"]] += line["value"]
         return dict(counts)
 
@@ -235,7 +237,12 @@ def test_a_night_goes_from_the_timer_to_tables_and_a_summary(app: App) -> None:
         entry.run_id,
         truth.records["written"],
     )
-    assert app.counts() == {"DaysCompleted": 2}
+    counts = app.counts()
+    assert counts["DaysCompleted"] == 2
+    assert counts["MessagesWritten"] == truth.records["written"]
+    assert counts.get("RecordsRejected", 0) == truth.records["rejected"]
+    steps = [line["step"] for line in app.lines("step") if line["tenant"] == "acme"]
+    assert steps == ["lease", "manifest", "intake", "clean", "publish", "receipt", "ledger"]
 
     app.tick("watch")
     (told,) = app.lines("the night")
@@ -247,7 +254,8 @@ def test_a_message_that_comes_twice_publishes_once(app: App) -> None:
     generate(messages=20, layout="export", seed=1, out=app.folder / "in", files=1)
     for _ in range(2):
         assert app.deliver(write_task()).error is None
-    assert [line["message"] for line in app.lines() if "metric" not in line] == ["published", "unchanged"]
+    told = [line["message"] for line in app.lines()]
+    assert [message for message in told if message not in ("metric", "step", "the day")] == ["published", "unchanged"]
 
 
 def test_nights_that_the_timer_missed_are_asked_for_the_last_one_first(app: App) -> None:
@@ -423,7 +431,7 @@ def test_a_line_is_json_whatever_it_holds(caplog: pytest.LogCaptureFixture) -> N
     teller.about(tenant="acme")
     teller.error("50% of it\nand 東京", day=date(2025, 8, 12))
     teller.debug("dropped")
-    teller.count("DaysLate", 0)
+    teller.measure(DAYS_LATE, 0)
     (record,) = caplog.records
     assert "\n" not in record.getMessage()
     assert json.loads(record.getMessage()) == {"message": "50% of it\nand 東京", "tenant": "acme", "day": "2025-08-12"}

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from night_scenario import MORE, NightScenario, Played, where_it_is_two_at_night
@@ -13,6 +15,7 @@ from local_cloud.azure import LocalAzure, serve_azure
 from local_cloud.azure_night import CONTAINER, IDENTITY, JOB_KEY, AzureNight, app_settings, plant
 from local_cloud.bundle import read_bundle_job
 from local_cloud.functions_host import FunctionsHost
+from local_cloud.ingestion import serve_ingestion
 from local_cloud.night import Night
 from local_cloud.samples import SAMPLES
 
@@ -31,11 +34,16 @@ class PlayedOnAzure(Played):
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAzure]:
     folder = tmp_path_factory.mktemp("night")
     zone = where_it_is_two_at_night(datetime.now(UTC))
-    with serve_azure(folder / "azure") as azure, pytest.MonkeyPatch.context() as environment:
+    with (
+        serve_azure(folder / "azure") as azure,
+        serve_ingestion() as insights,
+        pytest.MonkeyPatch.context() as environment,
+    ):
         # The only way to tell delta-rs and obstore where Azurite is.
         environment.setenv("AZURITE_BLOB_STORAGE_URL", azure.storage.blob)
         azure.create_job(read_bundle_job(JOB_KEY))
-        settings = app_settings(azure, zone=zone, more=MORE)
+        telemetry = {"APPLICATIONINSIGHTS_CONNECTION_STRING": insights.connection_string}
+        settings = app_settings(azure, zone=zone, more={**MORE, **telemetry})
         host = FunctionsHost(storage=azure.storage, settings=settings, folder=folder / "app", visibility=0)
         cloud, day = AzureNight(azure, host), business_day(datetime.now(UTC), offset=-1, zone=zone)
         truths = plant(azure, day=day, zone=zone, folder=folder / "in")
@@ -51,6 +59,8 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAzure]:
             options={"azure_storage_use_emulator": "true"},
             read=lambda key: azure.storage.blobs().get_blob_client(CONTAINER, key).download_blob().readall(),
             jobs=lambda: [(run.tenant, str(run.id)) for run in azure.runs() if run.states[-1] == "SUCCESS"],
+            lines=lambda: read_lines(folder),
+            measured=insights.sums,
             messages_left=lambda: sum(count_messages(host, queue) for queue in (TASKS, f"{TASKS}-poison")),
             azure=azure,
             host=host,
@@ -60,6 +70,13 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAzure]:
 
 def count_messages(host: FunctionsHost, queue: str) -> int:
     return host.queue(queue).get_queue_properties().approximate_message_count or 0
+
+
+def read_lines(folder: Path) -> list[dict[str, Any]]:
+    """The lines of JSON of the app's log, and of the jobs' output: spark-submit makes one of a driver's two."""
+    files = [*folder.glob("app/*/log"), *folder.rglob("stdout")]
+    lines = [line for file in files for line in file.read_text(errors="replace").splitlines()]
+    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 class TestNight(NightScenario):

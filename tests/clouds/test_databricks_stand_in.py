@@ -17,6 +17,7 @@ from databricks.sdk.errors import (
 )
 from databricks.sdk.service.jobs import QueueSettings, Run
 
+from daily_batch.submit.databricks import read_report
 from local_cloud.azure import LocalAzure
 from local_cloud.databricks_jobs import JobsApi
 from local_cloud.databricks_program import SparkSubmitProgram, read_arguments
@@ -120,6 +121,21 @@ def test_a_run_that_succeeds_tells_its_states_and_parameters(azure: LocalAzure, 
     assert {each.name: each.value for each in found.job_parameters or []} == EVERYTHING
     assert found.creator_user_name == "submitter"
     assert found.run_page_url is not None and str(run) in found.run_page_url
+
+
+def test_a_run_tells_how_long_its_cluster_was_at_work_and_how_large_it_is(
+    azure: LocalAzure, client: WorkspaceClient
+) -> None:
+    azure.pretend(everyone=Ending(seconds=0.5))
+    cluster = {"spark_version": "17.3.x-scala2.13", "node_type_id": "Standard_E4ds_v5", "num_workers": 2}
+    clusters = {"job_clusters": [{"job_cluster_key": "spark", "new_cluster": cluster}]}
+    found = wait_for(client, run_now(client, azure.create_job(JOB | clusters)))
+    (task,) = found.tasks or []
+    assert task.execution_duration is not None and found.run_duration is not None
+    assert 500 <= task.execution_duration <= found.run_duration
+    used = read_report(found).billed
+    assert used["run_hours"] == ((task.setup_duration or 0) + task.execution_duration) / 3_600_000
+    assert used["node_hours"] == pytest.approx(3 * used["run_hours"])
 
 
 def test_the_same_token_is_the_same_run_and_another_token_another(azure: LocalAzure, client: WorkspaceClient) -> None:

@@ -17,6 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
+from daily_batch.submit.emr_serverless import read_report
 from local_cloud.aws import LocalAws, serve_aws
 from local_cloud.emr_runs import Outcome
 from local_cloud.faults import Fault
@@ -177,6 +178,28 @@ def test_a_job_run_goes_through_the_states_and_each_is_an_event(aws: LocalAws) -
     assert "tags" not in event["detail"]
 
 
+def test_a_job_is_billed_its_workers_for_a_minute_at_least_and_their_disk_beyond_20_gb(aws: LocalAws) -> None:
+    workers = {"driver": (2, 3, 5, 20), "executor": (4, 6, 10, 40)}
+    conf = [
+        setting
+        for kind, (cores, heap, rest, disk) in workers.items()
+        for setting in (
+            *(f"spark.{kind}.cores={cores}", f"spark.{kind}.memory={heap}g", f"spark.{kind}.memoryOverhead={rest}g"),
+            f"spark.emr-serverless.{kind}.disk={disk}G",
+        )
+    ]
+    found = wait_until(aws, start(aws, with_conf(*conf, "spark.dynamicAllocation.initialExecutors=2")), "SUCCESS")
+    assert found["totalExecutionDurationSeconds"] == 1
+    billed = {"vcpu_hours": 10 / 60, "memory_gb_hours": 40 / 60, "storage_gb_hours": 40 / 60}
+    assert read_report(found).billed == {name: round(hours, 3) for name, hours in billed.items()}
+    assert found["totalResourceUtilization"]["storageGBHour"] == round(100 / 3600, 3)
+    aws.pretend(acme=Outcome(state="SCHEDULED"))
+    never = start(aws)
+    wait_until(aws, never, "SCHEDULED")
+    client(aws).cancel_job_run(applicationId=APPLICATION, jobRunId=never)
+    assert "billedResourceUtilization" not in wait_until(aws, never, "CANCELLED")
+
+
 def test_a_job_that_fails_says_why(aws: LocalAws) -> None:
     aws.pretend(acme=Outcome(state="FAILED", details="Job failed. ExitCode: 1"))
     found = wait_until(aws, start(aws), "FAILED")
@@ -316,3 +339,6 @@ def test_a_job_that_fails_is_tried_again_as_often_as_asked_and_tells_its_exit_st
     assert found["attempt"] == 2
     assert "ExitCode: 1" in found["stateDetails"]
     assert "LookupError: wrong" in found["stateDetails"]
+    # Each attempt's workers are new: a driver and three executors of 4 vCPU, a minute each time.
+    assert found["totalExecutionDurationSeconds"] >= 2
+    assert found["billedResourceUtilization"]["vCPUHour"] >= round(2 * 16 / 60, 3)

@@ -151,6 +151,16 @@ def test_thresholds_and_a_choice_move_the_day(tmp_path: Path) -> None:
     assert plan(tmp_path, "--runner", "local", MAKOTO_LARGE_MESSAGES="2")["runner"] == "local"
 
 
+def test_a_plan_tells_what_the_day_costs_in_each_place_when_asked(tmp_path: Path) -> None:
+    place(tmp_path, f"{EXPORT}/part-0.jsonl", line())
+    assert "cost" not in plan(tmp_path)
+    told = {each["host"]: each for each in plan(tmp_path, "--cost")["cost"]}
+    assert list(told) == ["Lambda", "EMR Serverless", "Azure Functions", "Databricks"]
+    assert 0 < told["Lambda"]["usd_day"] < told["EMR Serverless"]["usd_day"]
+    assert told["Databricks"]["usd_day"] is None
+    assert "not predicted" in " ".join(told["Databricks"]["notes"])
+
+
 def test_a_plan_names_the_rooms_that_the_metadata_store_does_not_know(tmp_path: Path) -> None:
     place(tmp_path, f"{ROOM}/2025/08/12/01-02-03.500Z-m1.json", line())
     told = plan(tmp_path, "--verify-discovery")["discovery"]

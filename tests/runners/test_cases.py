@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from daily_batch.expectations import OF_FLAGS, RULES
 from daily_batch.receipt import Receipt
 from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.spark import SparkRunner
@@ -22,6 +23,12 @@ from oracle.compare import assert_agrees
 from oracle.day import Oracle, Stored
 
 CASES = Path(__file__).parents[1] / "cases"
+# Every rule there is; none keeps a scenario from being published.
+QUALITY: dict[str, object] = {
+    **dict.fromkeys(RULES, 0),
+    "max_late": {"limit": 0, "minutes": 60},
+    "max_other_roles": {"limit": 0, "allowed": ["user", "assistant"]},
+}
 ORDER = ("source_key", "source_line", "room_id", "user_id", "message_id")
 
 
@@ -45,7 +52,7 @@ def runs(case: Path, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> di
         for table_format in ("delta", "parquet"):
             output = tmp_path_factory.mktemp(case.name)
             asked = {"input": case / "input", "output": output, "table_format": table_format}
-            receipt = run_day_with(runner, buckets=3, **asked)
+            receipt = run_day_with(runner, buckets=3, quality=QUALITY, **asked)
             ran[runner.name, table_format] = Ran(read_tables(output, table_format=table_format), receipt)
     return ran
 
@@ -75,6 +82,27 @@ def test_every_run_of_a_scenario_gives_equal_tables_and_what_the_oracle_says(
     for other in runs.values():
         assert_equal_tables(other.tables, first.tables)
         assert_equal_receipts(other.receipt, first.receipt)
+
+
+@pytest.mark.parametrize("table_format", ["delta", "parquet"])
+@pytest.mark.parametrize("runner", ["local", "spark"])
+def test_rules_measure_what_was_published(runs: dict[tuple[str, str], Ran], runner: str, table_format: str) -> None:
+    tables, receipt = runs[runner, table_format]
+    measured = {finding.rule: finding.measured for finding in receipt.quality}
+    rows, objects, records = tables["messages"], receipt.objects, receipt.records
+    assert measured.keys() == set(RULES)
+    assert measured["min_messages"] == measured["max_messages"] == len(rows)
+    assert measured["max_rejected"] == ratio(records.rejected, records.seen)
+    assert measured["max_unreadable"] == ratio(objects.unreadable, objects.listed)
+    others = [row for row in rows if row["role"] not in ("user", "assistant")]
+    assert measured["max_other_roles"] == ratio(len(others), len(rows))
+    for rule, flag in OF_FLAGS.items():
+        assert measured[rule] == ratio(sum(flag in row["flags"] for row in rows), len(rows)), rule
+    assert (measured["max_late"] is None) == (receipt.layout == "export" or not objects.listed)
+
+
+def ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def assert_rows(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from daily_batch.dispatch import UNLISTED, Dispatch
 from daily_batch.errors import BatchError, LeaseHeld, Retryable, Terminal
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.night import Task
+from daily_batch.night import Task, tending
 from daily_batch.night.states import due_time
 from daily_batch.night.watch import Summary, Watcher, night_requests
 from daily_batch.night.work import work
@@ -23,6 +23,7 @@ from daily_batch.sample import generate
 from daily_batch.settings import Settings, load_settings
 from daily_batch.submit import JobReport, SparkJob
 from day_runs import DAY, read_tables, silent
+from heard import Heard
 from job_service import Clock, Service
 
 SENT = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
@@ -72,6 +73,14 @@ class Night:
     def reconcile(self) -> Summary:
         requests = night_requests(self.load(), now=self.clock(), list_tenants=self.ledger.tenants)
         return self.watcher().reconcile(requests, now=self.clock())
+
+    def tend(self, monkeypatch: pytest.MonkeyPatch) -> Heard:
+        """What the watcher's function tells of a reconciliation."""
+        heard = Heard()
+        monkeypatch.setattr(tending, "open_ledger", lambda *_: self.ledger)
+        monkeypatch.setattr(tending, "make_dispatch", lambda known, _, **more: replace(self.dispatch(known), **more))
+        tending.tend(self.load(), now=self.clock(), send=self.queue.extend, teller=heard)
+        return heard
 
     def request(self) -> Request:
         return night_requests(self.load(), now=self.clock(), list_tenants=list)[0]
@@ -205,6 +214,74 @@ def test_an_event_that_comes_twice_or_late_ends_a_day_once(night: Night) -> None
     assert night.watcher().follow(night.request()) is not None
     assert night.watcher().follow(night.request()) is None
     assert len(night.ended) == 1
+
+
+@pytest.mark.parametrize(("minutes", "drifted"), [(1, 0), (14, 1)])
+def test_19_a_job_that_had_ended_for_long_when_only_a_reconciliation_found_out_is_drift(
+    night: Night, monkeypatch: pytest.MonkeyPatch, minutes: int, drifted: int
+) -> None:
+    submit(night)
+    night.publish_job()
+    night.service.end, night.service.ended_at = "SUCCEEDED", night.clock.now
+    night.clock.now += timedelta(minutes=minutes)
+    assert (night.tend(monkeypatch).sums()["DaysDrifted"], night.entry().is_complete) == (drifted, True)
+    night.clock.now += timedelta(minutes=15)
+    assert night.tend(monkeypatch).sums()["DaysDrifted"] == 0  # told once
+
+
+def test_a_job_whose_event_came_late_or_that_is_still_at_work_is_no_drift(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(night)
+    night.clock.now += timedelta(hours=2)
+    assert night.tend(monkeypatch).sums()["DaysDrifted"] == 0
+    night.publish_job()
+    night.service.end, night.service.ended_at = "SUCCEEDED", night.clock.now - timedelta(hours=1)
+    assert night.watcher().follow(night.request()) is not None
+    assert night.tend(monkeypatch).sums()["DaysDrifted"] == 0
+
+
+def test_a_jobs_day_is_measured_once_by_the_watcher_as_a_workers_is_by_the_worker(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(night)
+    assert night.tend(monkeypatch).sums() == {"DaysLate": 0, "DaysDrifted": 0, "TenantsInTrouble": 0}
+    receipt = night.publish_job()
+    night.service.end = "SUCCEEDED"
+    heard = night.tend(monkeypatch)
+    assert heard.steps == ["settle"]
+    assert heard.sums() == {
+        "DaysCompleted": 1,
+        "DaySeconds": receipt.seconds["total"],
+        "MessagesWritten": receipt.records.written,
+        "RecordsRejected": receipt.records.rejected,
+        "RejectPercent": round(100 * receipt.records.rejected / receipt.records.seen, 3),
+        "ObjectsUnreadable": 0,
+        "QualityWarnings": 0,
+        "DaysUnusual": 0,
+        "DaysLate": 0,
+        "DaysDrifted": 0,
+        "TenantsInTrouble": 0,
+    }
+    assert "DaysCompleted" not in night.tend(monkeypatch).sums()
+
+
+def test_a_receipt_that_cannot_be_read_again_leaves_the_day_completed_and_says_so(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(night)
+    night.publish_job()
+    night.service.end = "SUCCEEDED"
+
+    def fail(*_: object) -> None:
+        raise Retryable("the store is down", next_step="try again")
+
+    monkeypatch.setattr(tending, "read_receipt", fail)
+    heard = night.tend(monkeypatch)
+    assert (heard.sums()["DaysCompleted"], night.entry().is_complete) == (1, True)
+    assert [message for message, _ in heard.errors] == [
+        "the day is not measured: the store is down. Next step: try again."
+    ]
 
 
 def test_an_event_out_of_order_changes_nothing(night: Night) -> None:

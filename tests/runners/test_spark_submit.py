@@ -25,7 +25,9 @@ def submit(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 def test_a_submitted_day_completes_with_a_receipt_and_the_local_runners_tables(tmp_path: Path) -> None:
     file = tmp_path / "receipts/receipt.json"
-    answer = submit(*run_arguments(input="samples", output=tmp_path / "spark"), "--receipt", str(file))
+    rules = json.dumps({"max_naive_timestamp": 0, "tenants": {"acme": {"max_rejected": False}}})
+    asked = (*run_arguments(input="samples", output=tmp_path / "spark"), "--receipt", str(file))
+    answer = submit(*asked, MAKOTO_QUALITY=rules)
     assert answer.returncode == 0, answer.stderr[-3000:]
     receipt = json.loads(file.read_text())
     expect_receipt(receipt)
@@ -40,6 +42,10 @@ def test_a_submitted_day_completes_with_a_receipt_and_the_local_runners_tables(t
         truth["rejects"],
         truth["flags"],
     )
+    naive, unreadable = receipt["quality"]
+    assert (naive["rule"], naive["severity"], naive["passed"]) == ("max_naive_timestamp", "warn", False)
+    assert naive["measured"] == truth["flags"]["naive_timestamp"] / truth["records"]["written"]
+    assert (unreadable["rule"], unreadable["passed"]) == ("max_unreadable", True)
     run_local(input=SAMPLES, output=tmp_path / "local")
     assert read_tables(tmp_path / "spark") == read_tables(tmp_path / "local")
 
@@ -48,7 +54,7 @@ def expect_receipt(receipt: dict[str, Any]) -> None:
     """Exactly the fields of the interface, with whole numbers that add up."""
     assert list(receipt) == [
         *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects", "flags"),
-        *("tables", "seconds", "input", "output", "fingerprint"),
+        *("tables", "seconds", "input", "output", "fingerprint", "quality"),
     ]
     objects, records, tables = receipt["objects"], receipt["records"], receipt["tables"]
     assert list(objects) == ["listed", "read", "unreadable", "bytes"]

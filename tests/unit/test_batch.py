@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.store import LocalStore
 
 from daily_batch.contract import MESSAGES, REJECTS
 from daily_batch.errors import Terminal
 from daily_batch.kernel.counts import Counts
-from daily_batch.receipt import Receipt
+from daily_batch.receipt import Receipt, receipt_key, to_json
 from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.outcome import Outcome
+from daily_batch.submit.settle import read_receipt
 from day_runs import DAY, SAMPLES, published_state, read_tables, run_day_with, run_local
 
 
@@ -82,7 +84,8 @@ def test_more_rejects_than_allowed_end_with_3_and_change_nothing(tmp_path: Path)
 def test_the_receipt_lies_beside_the_tables(tmp_path: Path) -> None:
     receipt = run_local(input=SAMPLES, output=tmp_path)
     stored = tmp_path / f"acme/analytics/_receipts/{DAY}/{receipt.run_id}.json"
-    assert json.loads(stored.read_text()) == asdict(receipt)
+    assert json.loads(stored.read_text()) == json.loads(to_json(receipt))
+    assert read_receipt(LocalStore(tmp_path), receipt_key("acme", DAY, receipt.run_id)) == receipt
 
 
 @pytest.mark.parametrize(("tenant", "layout"), [("acme", "messages"), ("globex", "export")])

@@ -148,4 +148,4 @@ def test_an_identity_that_is_not_asked_for_is_not_used(identity: Identity) -> No
 
 def test_a_job_elsewhere_is_told_to_use_its_own_identity() -> None:
     settings = load_settings(flags={}, environ={"MAKOTO_AZURE_IDENTITY": "true"})
-    assert settings.for_job() == {"storage_options": {"azure_identity": "true"}}
+    assert settings.for_job(tenant="acme") == {"storage_options": {"azure_identity": "true"}}

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
@@ -161,6 +161,33 @@ def test_a_tasks_exit_status_is_all_that_is_told_of_its_error(status: int, retry
     assert (report.state, report.retryable) == ("FAILED", retryable)
     assert f"exit status {status}" in report.detail
     assert "Bob" not in report.detail
+
+
+@pytest.mark.parametrize(
+    ("cluster", "units"),
+    [
+        ({"num_workers": 3}, {"node_hours": 1.0}),
+        ({"autoscale": {"min_workers": 1, "max_workers": 8}}, {"node_hours_least": 0.5, "node_hours_most": 2.25}),
+        (None, {}),
+    ],
+)
+def test_a_run_that_has_ended_tells_the_hours_of_its_nodes(
+    cluster: dict[str, Any] | None, units: dict[str, float]
+) -> None:
+    ended = run("TERMINATED", "SUCCESS", "SUCCESS").as_dict()
+    ended["tasks"][0] |= {"setup_duration": 300_000, "execution_duration": 540_000, "cleanup_duration": 60_000}
+    if cluster:
+        ended["job_clusters"] = [{"job_cluster_key": "spark", "new_cluster": cluster}]
+    assert read_report(Run.from_dict(ended)).billed == {"run_hours": 0.25} | units
+    assert read_report(run("TERMINATED", "SUCCESS", "SUCCESS")).billed == {}
+    assert read_report(run("RUNNING")).billed == {}
+
+
+def test_a_run_that_has_ended_tells_when() -> None:
+    ended = run("TERMINATED", "SUCCESS", "SUCCESS").as_dict() | {"end_time": round(STARTED.timestamp() * 1000) + 60_000}
+    assert read_report(Run.from_dict(ended)).ended_at == STARTED + timedelta(minutes=1)
+    assert read_report(run("TERMINATED", "SUCCESS", "SUCCESS")).ended_at is None
+    assert read_report(run("RUNNING")).ended_at is None
 
 
 def test_what_is_not_set_is_named() -> None:

@@ -1,7 +1,7 @@
 """FAULT 6 and 19 on EMR Serverless: requests by botocore's own model, answers by its Stubber, sizes within limits."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -228,6 +228,22 @@ def test_a_job_that_was_cancelled_is_not_tried_again() -> None:
     timed_out = run("CANCELLED", "Job timed out after 360 minutes") | {"startedAt": MOMENT}
     assert "job_timeout_minutes" in read_report(timed_out).detail
     assert read_report(run("CANCELLING")).state == "RUNNING"
+
+
+def test_a_job_that_has_ended_tells_what_it_is_billed_and_one_that_runs_does_not() -> None:
+    billed = {"billedResourceUtilization": {"vCPUHour": 1.5, "memoryGBHour": 6.0, "storageGBHour": 0.0}}
+    units = {"vcpu_hours": 1.5, "memory_gb_hours": 6.0, "storage_gb_hours": 0.0}
+    for state in ("SUCCESS", "FAILED", "CANCELLED"):
+        assert read_report(run(state) | billed).billed == units
+    assert read_report(run("RUNNING") | billed).billed == {}
+    assert read_report(run("SUCCESS")).billed == {}  # the service has not told it
+
+
+def test_a_job_that_has_ended_tells_when() -> None:
+    later = MOMENT + timedelta(minutes=1)
+    assert read_report(run("SUCCESS") | {"endedAt": later}).ended_at == later
+    assert read_report(run("FAILED")).ended_at == MOMENT  # the last time that anything changed
+    assert read_report(run("RUNNING")).ended_at is None
 
 
 def test_a_job_that_the_service_does_not_know_is_lost(stubbed: Any) -> None:

@@ -41,7 +41,10 @@ LAMBDA = [
     *("submit.spark_submit", "submit.settle", "runners.local", "publish.delta", "publish.parquet", "publish.day"),
     *(f"kernel.{name}" for name in ("intake", "clean", "recover", "fetch", "decode", "write", "strict")),
 ]
-COMMANDS = [f"commands.{name}" for name in ("run", "plan", "backfill", "status", "replay", "submitted", "sample")]
+COMMANDS = [
+    f"commands.{name}"
+    for name in ("run", "plan", "backfill", "status", "report", "replay", "submitted", "ddl", "sample")
+]
 # Each is asked for by its own setting, and brings its cloud's library with it.
 STORES = {"metadata.dynamodb": "boto3", "metadata.cosmos": "azure"}
 

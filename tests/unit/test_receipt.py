@@ -8,6 +8,7 @@ from rich.console import Console
 
 from daily_batch.commands.receipts import render
 from daily_batch.errors import Misuse, Terminal
+from daily_batch.quality import Finding
 from daily_batch.receipt import (
     Objects,
     Receipt,
@@ -41,6 +42,7 @@ RECEIPT = Receipt(
     input="/データ/in",
     output="s3://bucket/[red]out",
     fingerprint="ab12",
+    quality=(Finding(rule="max_unreadable", limit=0.01, measured=1 / 9, severity="warn", passed=False),),
 )
 
 
@@ -98,7 +100,7 @@ def test_the_json_has_the_fixed_keys_in_the_fixed_order():
     told = json.loads(text)
     assert list(told) == [
         *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects"),
-        *("flags", "tables", "seconds", "input", "output", "fingerprint"),
+        *("flags", "tables", "seconds", "input", "output", "fingerprint", "quality"),
     ]
     assert list(told["objects"]) == ["listed", "read", "unreadable", "bytes"]
     assert list(told["records"]) == [
@@ -106,6 +108,9 @@ def test_the_json_has_the_fixed_keys_in_the_fixed_order():
     ]
     assert told["tables"]["messages"] == {"rows": 90, "files": 1, "bytes": 456, "version": 3}
     assert list(told["tables"]["messages"]) == ["rows", "files", "bytes", "version"]
+    assert told["quality"] == [
+        {"rule": "max_unreadable", "limit": 0.01, "measured": 1 / 9, "severity": "warn", "passed": False}
+    ]
     assert told["rejects"] == {"invalid_json": 2, "invalid_id": 1}
     assert "/データ/in" in text
 
@@ -127,3 +132,4 @@ def test_a_person_sees_every_count_and_markup_stays_text(width):
     assert "[red]out" in shown
     assert "messages 90 1 456 3" in shown
     assert "rooms_daily 90 1 456 -" in shown
+    assert "quality max_unreadable 0.1111, at most 0.01" in shown

@@ -204,6 +204,9 @@ def test_settings_travel_to_other_processes() -> None:
         ("MAKOTO_STORAGE_OPTIONS", "{"),
         ("MAKOTO_STORAGE_OPTIONS", '{"a": 1}'),
         ("AZURE_STORAGE_CONNECTION_STRING", "hunter2"),
+        ("MAKOTO_QUALITY", "0.1"),
+        ("MAKOTO_QUALITY", '{"max_rejected": NaN}'),
+        ("MAKOTO_QUALITY", '{"max_reject": 0.1}'),
     ],
 )
 def test_a_variable_without_sense_is_misuse_that_names_it(variable: str, value: str) -> None:
@@ -276,5 +279,5 @@ def test_connection_strings_become_options(text: str, expected: dict[str, str]) 
 
 def test_a_job_is_told_the_catalog_that_its_submitter_was_given() -> None:
     settings = load_settings(flags={}, environ={"MAKOTO_CATALOG": "main.chat"})
-    assert settings.for_job() == {"catalog": "main.chat"}
-    assert load_settings(flags={}, environ={}).for_job() == {}
+    assert settings.for_job(tenant="acme") == {"catalog": "main.chat"}
+    assert load_settings(flags={}, environ={}).for_job(tenant="acme") == {}

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from daily_batch.assembly import decide_runner, find_resources
+from daily_batch.assembly import decide_runner, find_resources, price_hosts
 from daily_batch.commands.answers import guarded, print_json
 from daily_batch.console import show_progress
 from daily_batch.errors import concerning
@@ -27,12 +27,18 @@ SHOWN_ROOMS = 20
 
 
 def plan_command(
-    flags: Mapping[str, object], *, compare: bool = False, as_json: bool = False, debug: bool = False
+    flags: Mapping[str, object],
+    *,
+    compare: bool = False,
+    cost: bool = False,
+    as_json: bool = False,
+    debug: bool = False,
 ) -> int:
     """Print the plan of each tenant's day and return the exit status.
 
     Args:
         compare: list the day both ways, and name the rooms that the metadata store does not know.
+        cost: also what the day takes and costs in each place where it can run.
     """
 
     def plan() -> int:
@@ -44,7 +50,7 @@ def plan_command(
             for request in requests:
                 progress = open_progress(f"tenant={request.tenant} day={request.day}")
                 with concerning(request.tenant, request.day.isoformat()):
-                    plans.append(_plan_day(request, settings, ledger, progress, compare=compare))
+                    plans.append(_plan_day(request, settings, ledger, progress, compare=compare, cost=cost))
         if as_json:
             print_json(plans[0] if len(plans) == 1 else plans)
         else:
@@ -56,7 +62,7 @@ def plan_command(
 
 
 def _plan_day(
-    request: Request, settings: Settings, ledger: Ledger, progress: Progress, *, compare: bool
+    request: Request, settings: Settings, ledger: Ledger, progress: Progress, *, compare: bool, cost: bool
 ) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="makoto-") as staging:
         manifest = list_day(request, settings, staging=Path(staging), progress=progress, metadata=ledger.store)
@@ -71,6 +77,8 @@ def _plan_day(
         "ledger": _compare_with_ledger(manifest, entry),
         **_as_plan(decide_runner(manifest, settings, find_resources(settings))),
     }
+    if cost:
+        told["cost"] = [asdict(place) for place in price_hosts(manifest)]
     if compare:
         told["discovery"] = _as_discovery(verify_discovery(request, settings, ledger.store))
     return told
@@ -111,6 +119,8 @@ def _show(told: Mapping[str, Any]) -> None:
         memory = predicted["memory_bytes"] / 2**20
         cost = predicted["cost_usd"]
         console.print(f"  {runner:5}  {predicted['seconds']:8,.0f} s  {memory:8,.0f} MiB  {cost:10.6f} USD")
+    if "cost" in told:
+        _show_cost(console, told["cost"])
     if found := told.get("discovery"):
         for way in ("listing", "metadata"):
             console.print(f"by {way}: {found[way]['rooms']:,} rooms, {found[way]['objects']:,} objects of the day")
@@ -118,3 +128,18 @@ def _show(told: Mapping[str, Any]) -> None:
             console.print(f"  missed by metadata: {missed['room']} ({missed['objects']:,} objects)", markup=False)
         if len(found["missed"]) > SHOWN_ROOMS:
             console.print(f"  and {len(found['missed']) - SHOWN_ROOMS:,} more rooms; --json names all")
+
+
+def _show_cost(console: Console, places: Sequence[Mapping[str, Any]]) -> None:
+    """What the day takes and costs in each place; a month is 30 such days."""
+    console.print("USD a day, in 30 such days, and of these beyond the free tier:")
+    for place in places:
+        sizes = f"{place['seconds']:8,.0f} s  {place['memory_bytes'] / 2**20:8,.0f} MiB"
+        prices = "".join(_write_usd(place[name]) for name in ("usd_day", "usd_month", "usd_month_after_free"))
+        reasons = [f"cannot run there: it {each}" for each in place["obstacles"]]
+        console.print(f"  {place['host']:15}  {sizes}{prices}  {'; '.join((*reasons, *place['notes']))}", markup=False)
+    console.print("By list price (docs/costs.md), without storage, logs and the ledger.")
+
+
+def _write_usd(amount: float | None) -> str:
+    return f"{'-':>12}" if amount is None else f"{amount:12,.4f}"

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from daily_batch.quality import describe_warnings
 from daily_batch.receipt import Receipt
 
 
@@ -26,6 +27,8 @@ def render(receipt: Receipt) -> RenderableType:
     parts += [
         _counts(name, counts) for name, counts in (("rejects", receipt.rejects), ("flags", receipt.flags)) if counts
     ]
+    if warned := describe_warnings(receipt.quality):
+        parts.append(Text.assemble(("quality  ", "bold"), (warned, "yellow")))
     tables = Table("table", box=box.SIMPLE)
     for name in ("rows", "files", "bytes", "version"):
         tables.add_column(name, justify="right")

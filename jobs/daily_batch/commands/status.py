@@ -53,7 +53,7 @@ def status_command(flags: Mapping[str, object], options: StatusOptions) -> int:
             settings = with_all_tenants(settings)
         requests = build_requests(settings, now)
         ledger = open_ledger(settings, requests[0].output)
-        days = _range(options, settings, now)
+        days = choose_days(options.first, options.last, settings, now)
         rows = [row for request in requests for row in _tell_tenant(request, days, settings, ledger, now, options)]
         if options.as_json:
             print_json({"now": now.isoformat(timespec="seconds"), "days": rows})
@@ -64,11 +64,16 @@ def status_command(flags: Mapping[str, object], options: StatusOptions) -> int:
     return guarded(status, debug=options.debug)
 
 
-def _range(options: StatusOptions, settings: Settings, now: datetime) -> list[date]:
+def choose_days(first: str | None, last: str | None, settings: Settings, now: datetime) -> list[date]:
+    """The days that are told of: the last seven that are over, unless a first or a last one is given.
+
+    Raises:
+        Misuse: one is no day, or the first lies behind the last.
+    """
     yesterday = business_day(now, offset=-1, zone=settings.timezone)
-    last = parse_day(options.last) if options.last else max(yesterday, parse_day(options.first or str(yesterday)))
-    first = parse_day(options.first) if options.first else last - timedelta(days=USUAL_DAYS - 1)
-    return list(days_between(first, last))
+    end = parse_day(last) if last else max(yesterday, parse_day(first or str(yesterday)))
+    begin = parse_day(first) if first else end - timedelta(days=USUAL_DAYS - 1)
+    return list(days_between(begin, end))
 
 
 def _tell_tenant(
@@ -95,8 +100,10 @@ def _as_row(tenant: str, day: date, entry: Entry | None, state: str, *, late: bo
         "messages": entry and entry.message_count,
         "rejected": entry and entry.rejected,
         "unreadable": entry and entry.unreadable,
+        "quality": entry and entry.quality,
         "runner": entry and entry.runner,
         "seconds": entry and entry.seconds,
+        "cost_usd": entry and entry.cost_usd,
         "attempts": entry and entry.attempts,
         "processed_at": entry and entry.processed_at,
         "run_id": entry and entry.run_id,

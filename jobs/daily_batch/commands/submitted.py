@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from daily_batch.publish.day import DayPublisher
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Runner
 from daily_batch.settings import Settings, load_settings
+from daily_batch.steps import tell_on
 from daily_batch.survey import open_storage
 
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -62,6 +64,7 @@ def submitted_command(
                 progress=open_progress(f"tenant={request.tenant} day={request.day}"),
                 publisher=fence(request, settings, lease.token),
                 metadata=open_ledger(settings, request.output).store if settings.discovery == "metadata" else None,
+                told=tell_on(sys.stderr),
             )
         console().print(render(receipt))
         register_published(request, settings, receipt)

@@ -4,6 +4,7 @@
                        RUNNING ---fail-------> FAILED
                        RUNNING ---hand_over--> SUBMITTED ---complete, fail---> …
     any state whose lease has ended, or that needs none ---take---> RUNNING
+    any of those but SUBMITTED ---keep---> the same state, held ---give_back---> the same state
 
 Every `take` raises the fencing token, which goes into the Delta log with each commit: whoever holds a lower one can
 publish nothing more, whatever the clocks say.
@@ -15,14 +16,17 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
+from daily_batch.billing import Bill, add_bills
 from daily_batch.days import parse_day
 from daily_batch.errors import LeaseHeld
 from daily_batch.metadata import keys
+from daily_batch.quality import describe_warnings
 from daily_batch.receipt import Receipt
 
 Status = Literal["RUNNING", "SUBMITTED", "COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 COMPLETED = ("COMPLETED", "COMPLETED_WITH_REJECTS")
 AT_WORK = ("RUNNING", "SUBMITTED")
+UNKNOWN = "no run of this day is known here; its tables were only kept in order"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +48,15 @@ class Entry:
     """A tenant-day. Moments are ISO 8601 in UTC.
 
     The platform's own fields come first. `message_count`, `output_path` and `processed_at` are of the last completed
-    run, and so are `rejected`, `unreadable`, `fingerprint` and `receipt`: a day that fails later still says what its
-    tables hold. `attempts` counts since the last completion. `job_token` is what a submission gives its service to know
-    a repeated request by; without `job_id` the answer to it is not known. `executors` and `disk_gb` are the job's size.
-    `retryable` says of a failed day whether another attempt may succeed, `asked_at` when one was last put on a queue.
+    run, and so are `rejected`, `unreadable`, `quality` (the rules that warned, in words), `fingerprint` and `receipt`:
+    a day that fails later still says what its tables hold. `attempts` counts since the last completion. `job_token` is
+    what a submission gives its service to know a repeated request by; without `job_id` the answer to it is not known.
+    `executors` and `disk_gb` are the job's size. `retryable` says of a failed day whether another attempt may succeed,
+    `asked_at` when one was last put on a queue. `billed` and `cost_usd` are of all its runs that have ended, as far as
+    their services told: units by name, and USD by list price (docs/costs.md).
     `taken_over` stays until a run has completed:
-    only then do the tables keep out a run that was never heard of again.
+    only then do the tables keep out a run that was never heard of again. `upkeep` names who holds the day to keep its
+    tables in order, which changes nothing of what its last run came to.
     """
 
     tenant: str
@@ -72,12 +79,16 @@ class Entry:
     disk_gb: int | None = None
     rejected: int | None = None
     unreadable: int | None = None
+    quality: str | None = None
     fingerprint: str | None = None
     receipt: str | None = None
     seconds: int | None = None
+    billed: dict[str, float] | None = None
+    cost_usd: float | None = None
     error: str | None = None
     retryable: bool | None = None
     asked_at: str | None = None
+    upkeep: str | None = None
     started_at: str | None = None
     updated_at: str | None = None
 
@@ -87,12 +98,17 @@ class Entry:
         return self.status in COMPLETED
 
     @property
+    def holder(self) -> str | None:
+        """Who holds the day, or did last: an upkeep, else its run."""
+        return self.upkeep or self.run_id
+
+    @property
     def lease(self) -> Lease:
-        """The lease of the run that the entry names."""
+        """The lease of the run, or the upkeep, that the entry names."""
         return Lease(
             tenant=self.tenant,
             day=self.day,
-            run_id=str(self.run_id),
+            run_id=str(self.holder),
             token=self.token,
             taken_over=self.taken_over,
         )
@@ -103,13 +119,18 @@ class Entry:
         return self.status in AT_WORK
 
     @property
+    def is_held(self) -> bool:
+        """Whether a run or an upkeep holds it, or died with it."""
+        return self.is_at_work or self.upkeep is not None
+
+    @property
     def awaits_answer(self) -> bool:
         """Whether a job was asked for and its id is not known: asking again gives the same job."""
         return self.status == "SUBMITTED" and self.job_id is None
 
     def holds_lease(self, now: datetime) -> bool:
         """Whether someone is at work and the lease has not ended."""
-        return self.is_at_work and self.lease_until is not None and now < read_moment(self.lease_until)
+        return self.is_held and self.lease_until is not None and now < read_moment(self.lease_until)
 
 
 def to_item(entry: Entry) -> dict[str, Any]:
@@ -163,7 +184,7 @@ def take(
         known,
         status="RUNNING",
         token=known.token + 1,
-        taken_over=known.taken_over or (before is not None and before.is_at_work),
+        taken_over=known.taken_over or (before is not None and before.is_held),
         attempts=1 if known.is_complete else known.attempts + 1,
         owner=owner,
         lease_until=write_moment(now + lease),
@@ -177,7 +198,53 @@ def take(
         error=None,
         retryable=None,
         asked_at=None,
+        upkeep=None,
         started_at=write_moment(now),
+        updated_at=write_moment(now),
+    )
+
+
+def keep(
+    before: Entry | None,
+    *,
+    tenant: str,
+    day: date,
+    owner: str,
+    upkeep: str,
+    now: datetime,
+    lease: timedelta,
+    dead: bool = False,
+) -> Entry:
+    """The entry of a day whose tables are kept in order: held, under a raised token, and else as its last run left it.
+
+    Args:
+        dead: whoever holds it is known to be no more.
+
+    Raises:
+        LeaseHeld: a run is at work, or a job was asked for and is not settled.
+    """
+    known = before or Entry(tenant=tenant, day=day, status="FAILED", error=UNKNOWN, retryable=False)
+    if known.status == "SUBMITTED" or (known.holds_lease(now) and not dead):
+        raise held(known)
+    return replace(
+        known,
+        token=known.token + 1,
+        taken_over=known.taken_over or known.is_held,
+        upkeep=upkeep,
+        owner=owner,
+        lease_until=write_moment(now + lease),
+        updated_at=write_moment(now),
+    )
+
+
+def give_back(entry: Entry, *, message_count: int | None, error: str | None, now: datetime) -> Entry:
+    """The entry of a day whose upkeep has ended: what its tables hold, what is said of its last run, and no holder."""
+    return replace(
+        entry,
+        message_count=message_count,
+        error=error,
+        upkeep=None,
+        lease_until=None,
         updated_at=write_moment(now),
     )
 
@@ -220,7 +287,9 @@ def hand_over(
     )
 
 
-def complete(entry: Entry, *, receipt: Receipt, receipt_key: str, output_path: str, now: datetime) -> Entry:
+def complete(
+    entry: Entry, *, receipt: Receipt, receipt_key: str, output_path: str, now: datetime, bill: Bill | None = None
+) -> Entry:
     """The entry of a day that is published."""
     return replace(
         entry,
@@ -235,19 +304,27 @@ def complete(entry: Entry, *, receipt: Receipt, receipt_key: str, output_path: s
         handed_over=None,
         rejected=receipt.records.rejected,
         unreadable=receipt.objects.unreadable,
+        quality=describe_warnings(receipt.quality),
         fingerprint=receipt.fingerprint,
         receipt=receipt_key,
         seconds=round(receipt.seconds.get("total", 0)),
         error=None,
         retryable=None,
         updated_at=write_moment(now),
+        **_add(entry, bill),
     )
 
 
-def fail(entry: Entry, *, error: str, now: datetime, retryable: bool = True) -> Entry:
+def fail(entry: Entry, *, error: str, now: datetime, retryable: bool = True, bill: Bill | None = None) -> Entry:
     """The entry of a day whose run has ended without publishing."""
     return replace(
-        entry, status="FAILED", lease_until=None, error=error, retryable=retryable, updated_at=write_moment(now)
+        entry,
+        status="FAILED",
+        lease_until=None,
+        error=error,
+        retryable=retryable,
+        updated_at=write_moment(now),
+        **_add(entry, bill),
     )
 
 
@@ -255,11 +332,19 @@ def held(entry: Entry) -> LeaseHeld:
     """The error that names who is at work, and until when."""
     job = f", job {entry.job_id}" if entry.job_id else ""
     return LeaseHeld(
-        f"run {entry.run_id} of {entry.owner}{job} holds the lease until {entry.lease_until}",
+        f"{entry.upkeep or f'run {entry.run_id}'} of {entry.owner}{job} holds the lease until {entry.lease_until}",
         next_step="wait for it; if that run is known to be dead, run with --take-over",
         tenant=entry.tenant,
         day=entry.day.isoformat(),
     )
+
+
+def _add(entry: Entry, bill: Bill | None) -> dict[str, Any]:
+    """What a run's end adds to the day's bill: once, however often its end is written down."""
+    if bill is None or not entry.is_at_work:
+        return {}
+    total = add_bills(entry.billed, entry.cost_usd, bill)
+    return {"billed": dict(total.units) or None, "cost_usd": total.usd}
 
 
 def write_moment(moment: datetime) -> str:

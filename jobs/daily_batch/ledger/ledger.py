@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
+from daily_batch.billing import Bill
 from daily_batch.errors import LeaseHeld, Retryable
 from daily_batch.ledger import entry as transitions
 from daily_batch.ledger.entry import Entry, Lease, from_item, is_day, to_item
@@ -47,9 +49,9 @@ class Ledger:
         """
 
         def begin(before: Entry | None) -> Entry:
-            if before is not None and before.run_id == run_id:
+            if before is not None and before.holder == run_id:
                 return before  # a write of ours whose answer was lost
-            dead = before is not None and before.status == "RUNNING" and is_dead(str(before.owner))
+            dead = _is_dead(before)
             return transitions.take(
                 before,
                 tenant=tenant,
@@ -62,6 +64,56 @@ class Ledger:
             )
 
         return self._change(tenant, day, begin).lease
+
+    def keep(self, tenant: str, day: date, *, owner: str, upkeep: str) -> Lease:
+        """Hold a day to keep its tables in order: nobody runs it meanwhile, and what its last run came to stays.
+
+        Raises:
+            LeaseHeld: a run is at work.
+        """
+
+        def begin(before: Entry | None) -> Entry:
+            if before is not None and before.upkeep == upkeep:
+                return before  # a write of ours whose answer was lost
+            return transitions.keep(
+                before,
+                tenant=tenant,
+                day=day,
+                owner=owner,
+                upkeep=upkeep,
+                now=self.clock(),
+                lease=self.lease,
+                dead=_is_dead(before),
+            )
+
+        return self._change(tenant, day, begin).lease
+
+    def check_free(self, tenant: str, day: date) -> None:
+        """Return if `keep` would hold the day now.
+
+        Raises:
+            LeaseHeld: a run is at work.
+        """
+        before = self.find(tenant, day)
+        transitions.keep(
+            before,
+            tenant=tenant,
+            day=day,
+            owner="",
+            upkeep="",
+            now=self.clock(),
+            lease=self.lease,
+            dead=_is_dead(before),
+        )
+
+    def give_back(self, lease: Lease, **changes: Any) -> None:
+        """End an upkeep; `changes` are of `message_count` and `error`, which else stay."""
+
+        def end(entry: Entry) -> Entry:
+            told = {"message_count": entry.message_count, "error": entry.error, **changes}
+            return transitions.give_back(entry, now=self.clock(), **told)
+
+        self._change_own(lease, end)
 
     def renew(self, lease: Lease) -> None:
         """Hold the lease for longer.
@@ -124,29 +176,31 @@ class Ledger:
         """
         self._change_own(lease, lambda entry: replace(entry, asked_at=transitions.write_moment(self.clock())))
 
-    def complete(self, lease: Lease, receipt: Receipt, *, receipt_key: str, output_path: str) -> None:
-        """Say that the day is published."""
+    def complete(
+        self, lease: Lease, receipt: Receipt, *, receipt_key: str, output_path: str, bill: Bill | None = None
+    ) -> None:
+        """Say that the day is published, and what the run is billed."""
 
         def finish(entry: Entry) -> Entry:
             return transitions.complete(
-                entry, receipt=receipt, receipt_key=receipt_key, output_path=output_path, now=self.clock()
+                entry, receipt=receipt, receipt_key=receipt_key, output_path=output_path, now=self.clock(), bill=bill
             )
 
         self._change_own(lease, finish)
 
-    def fail(self, lease: Lease, error: str, *, retryable: bool = True) -> None:
+    def fail(self, lease: Lease, error: str, *, retryable: bool = True, bill: Bill | None = None) -> None:
         """Say that the run has ended and published nothing, and give the lease back; a completed day stays that."""
 
         def end(entry: Entry) -> Entry:
             if not entry.is_at_work:
                 return entry
-            return transitions.fail(entry, error=error, retryable=retryable, now=self.clock())
+            return transitions.fail(entry, error=error, retryable=retryable, now=self.clock(), bill=bill)
 
         self._change_own(lease, end)
 
     def _change_at_work(self, lease: Lease, change: Callable[[Entry], Entry]) -> None:
         def guarded(entry: Entry) -> Entry:
-            if not entry.is_at_work:
+            if not entry.is_held:
                 raise self._lost(lease, f"the run has ended as {entry.status}")
             return change(entry)
 
@@ -175,9 +229,9 @@ class Ledger:
 
     def _own(self, lease: Lease, entry: Entry | None) -> Entry:
         """The entry, if it is still the lease's."""
-        if entry is not None and (entry.token, entry.run_id) == (lease.token, lease.run_id):
+        if entry is not None and (entry.token, entry.holder) == (lease.token, lease.run_id):
             return entry
-        raise self._lost(lease, f"run {entry.run_id} of {entry.owner} has taken it" if entry else "its item is gone")
+        raise self._lost(lease, f"run {entry.holder} of {entry.owner} has taken it" if entry else "its item is gone")
 
     def _lost(self, lease: Lease, why: str) -> LeaseHeld:
         return LeaseHeld(
@@ -186,3 +240,8 @@ class Ledger:
             tenant=lease.tenant,
             day=lease.day.isoformat(),
         )
+
+
+def _is_dead(entry: Entry | None) -> bool:
+    """Whether a process of this machine holds the day, and is no more; of a job nothing is known here."""
+    return entry is not None and entry.is_held and entry.status != "SUBMITTED" and is_dead(str(entry.owner))

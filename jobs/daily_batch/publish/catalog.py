@@ -42,7 +42,7 @@ def register_tables(
     for table in tables:
         name = f"{schema}.{_quote(table)}"
         place = spark_path(output.child(f"{analytics_folder(tenant)}/{table}"))
-        _ask(spark, f"CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION {_text(place)}", name)
+        _ask(spark, define_delta_table(name, place), name)
         detail = _ask(spark, f"DESCRIBE DETAIL {name}", name)[0]
         if _plain(detail["location"]) != _plain(place):
             raise Terminal(f"{name} is the name of another table", next_step="rename that, or choose another catalog")
@@ -55,8 +55,18 @@ def name_schema(catalog: str, tenant: str) -> str:
     '`main`.`chat_acme-eu`'
     """
     parent, prefix = catalog.split(".")
+    return f"{_quote(parent)}.{_quote(plain_schema(prefix, tenant))}"
+
+
+def plain_schema(prefix: str, tenant: str) -> str:
+    """The same without its catalog and without quotes."""
     told_apart = "" if tenant == tenant.lower() else f"_{hashlib.sha256(tenant.encode()).hexdigest()[:8]}"
-    return f"{_quote(parent)}.{_quote(f'{prefix}_{tenant.lower()}{told_apart}')}"
+    return f"{prefix}_{tenant.lower()}{told_apart}"
+
+
+def define_delta_table(name: str, place: str) -> str:
+    """The statement that gives a Delta table its quoted name; columns and partitions are read from its log."""
+    return f"CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION {_text(place)}"
 
 
 def _ask(spark: "SparkSession", sql: str, name: str) -> "list[Row]":

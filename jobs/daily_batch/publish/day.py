@@ -79,7 +79,7 @@ class DayPublisher:
         metadata: Mapping[str, str],
         progress: Callable[[str, int, int, str], None],
     ) -> dict[str, Published]:
-        """Publish every table's files; `metadata` goes with the run's id into each commit.
+        """Publish each given table's files; `metadata` goes with the run's id into each commit.
 
         Raises:
             Retryable: another run changed the day meanwhile, or the storage failed.
@@ -94,7 +94,8 @@ class DayPublisher:
         with ThreadPoolExecutor(len(TABLES)) as pool:
             for step in ORDER:
                 self.confirm()
-                for table, outcome in zip(step, pool.map(publish_table, step), strict=True):
+                tables = [table for table in step if table.name in files]
+                for table, outcome in zip(tables, pool.map(publish_table, tables), strict=True):
                     published[table.name] = outcome
                     progress(f"published {table.name}", outcome.rows, 0, "rows")
         return published

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import TypeVar
 
 from deltalake import CommitProperties, DeltaTable, Transaction
@@ -150,21 +151,36 @@ def _until_landed(commit: Callable[[], Landed], context: Context) -> Landed:
     raise AssertionError("the last attempt returns or raises")
 
 
-def remove_orphans(*, location: str, storage_options: dict[str, str], retention_hours: int | None = None) -> list[str]:
+def remove_orphans(
+    *,
+    location: str,
+    storage_options: dict[str, str],
+    retention_hours: int | None = None,
+    shorter: bool = False,
+    full: bool = True,
+    dry_run: bool = False,
+) -> list[str]:
     """Delete files that no commit names, left by crashed runs, and files that only old versions name; return them.
 
     delta-rs' full vacuum does both and spares whatever is younger than the retention (default: the table's own, a
     week): a file that a run is writing now, and the files that readers of recent versions need. It lists the whole
     table, so it belongs to maintenance, not to every run.
 
+    Args:
+        shorter: allow `retention_hours` that are shorter than the table's own retention.
+        full: also files that no commit names, in any folder below the table's: where others lie, say no.
+        dry_run: only return what would be deleted.
+
     Raises:
-        DeltaError: `retention_hours` is shorter than the table's own retention.
+        DeltaError: `retention_hours` is shorter than the table's own retention, and that was not allowed.
     """
     delta = delta_log.open_table(location, storage_options)
-    # A vacuum writes two commits even if it finds nothing, so look first.
-    if delta is None or not delta.vacuum(retention_hours=retention_hours, dry_run=True, full=True):
+    if delta is None:
         return []
-    return delta.vacuum(retention_hours=retention_hours, dry_run=False, full=True)
+    vacuum = partial(delta.vacuum, retention_hours=retention_hours, enforce_retention_duration=not shorter, full=full)
+    # A vacuum writes two commits even if it finds nothing, so look first.
+    found = vacuum(dry_run=True)
+    return found if dry_run or not found else vacuum(dry_run=False)
 
 
 def _transactions(token: int | None, day: date) -> list[Transaction] | None:

@@ -60,6 +60,16 @@ class Emr(_Table, frozen=True, kw_only=True):
     max_executors: Count
 
 
+class Databricks(_Table, frozen=True, kw_only=True):
+    """A run on a cluster of the bundle's nodes as it is assumed to be; nothing here is measured."""
+
+    start_seconds: Amount
+    node_vcpu: Count
+    node_gb: Count
+    worker_seconds: Positive
+    max_workers: Count
+
+
 class Predictions(_Table, frozen=True, kw_only=True):
     """conf/predictions.toml, where each constant is explained."""
 
@@ -67,13 +77,18 @@ class Predictions(_Table, frozen=True, kw_only=True):
     local: Local
     spark: Spark
     emr: Emr
+    databricks: Databricks | None = None
 
 
 class FunctionPrices(_Table, frozen=True, kw_only=True):
-    """A function: USD for a GB-second and for a request."""
+    """A function: USD for a GB-second and for a request, how its time is counted, and what is free in a month."""
 
     gb_second: Amount
     request: Amount
+    minimum_seconds: Amount = 0
+    step_seconds: Positive = 0.001
+    free_gb_seconds: Amount = 0
+    free_requests: Amount = 0
 
 
 class StorePrices(_Table, frozen=True, kw_only=True):
@@ -92,12 +107,33 @@ class EmrPrices(_Table, frozen=True, kw_only=True):
     minimum_seconds: Amount
 
 
+class DatabricksPrices(_Table, frozen=True, kw_only=True):
+    """Databricks: USD for a DBU, and for an hour of a node its DBUs and its virtual machine's USD, where known."""
+
+    dbu: Amount
+    node_dbus: Amount | None = None
+    node_hour: Amount | None = None
+
+    @property
+    def whole_node_hour(self) -> float | None:
+        """USD for an hour of a node, its virtual machine included; None where a price is not known."""
+        if self.node_dbus is None or self.node_hour is None:
+            return None
+        return self.node_dbus * self.dbu + self.node_hour
+
+
 class Prices(_Table, frozen=True, kw_only=True):
-    """conf/prices.toml, where each price has its date and source."""
+    """conf/prices.toml, where each price has its date and source. What is None is not predicted.
+
+    `function`, `store` and `emr` are of AWS, the others of Azure.
+    """
 
     function: FunctionPrices
     store: StorePrices
     emr: EmrPrices
+    flex: FunctionPrices | None = None
+    blob: StorePrices | None = None
+    databricks: DatabricksPrices | None = None
 
 
 _T = TypeVar("_T", Predictions, Prices)

@@ -8,7 +8,7 @@ from daily_batch.routing.constants import Predictions, Prices
 
 HOUR = 3_600
 LISTED = 1_000  # keys in one answer to LIST
-# The disk of a worker of EMR Serverless , and how much more than the local runner lays down a shuffle may take.
+# The disk of a worker of EMR Serverless, and how much more than the local runner lays down a shuffle may take.
 LEAST_DISK_GB, MOST_DISK_GB = 20, 200
 SHUFFLE_ROOM = 3
 
@@ -63,7 +63,7 @@ def predict_local(volume: Volume, *, limits: FunctionLimits, predictions: Predic
     memory = local.memory_base_bytes + messages * local.memory_message_bytes
     gb_seconds = limits.memory_bytes / 2**30 * seconds
     cost = (
-        gb_seconds * prices.function.gb_second + prices.function.request + _price_requests(volume, predictions, prices)
+        gb_seconds * prices.function.gb_second + prices.function.request + price_requests(volume, predictions, prices)
     )
     return Prediction(seconds=seconds, memory_bytes=ceil(min(memory, local.memory_most_bytes)), cost_usd=cost)
 
@@ -71,21 +71,27 @@ def predict_local(volume: Volume, *, limits: FunctionLimits, predictions: Predic
 def predict_spark(volume: Volume, *, predictions: Predictions, prices: Prices) -> Prediction:
     """The day as a job of its own on EMR Serverless."""
     emr = predictions.emr
-    work = _spark_work(volume, predictions)
+    work = predict_spark_work(volume, predictions)
     executors = min(predict_executors(volume, predictions), emr.max_executors)
     seconds = emr.start_seconds + predictions.spark.start_seconds + work / (executors * emr.executor_vcpu)
     vcpu = emr.driver_vcpu + executors * emr.executor_vcpu
     gb = emr.driver_gb + executors * emr.executor_gb
     hours = max(seconds, prices.emr.minimum_seconds) / HOUR
     cost = hours * (vcpu * prices.emr.vcpu_hour + gb * prices.emr.gb_hour)
-    cost += _price_requests(volume, predictions, prices)
+    cost += price_requests(volume, predictions, prices)
     return Prediction(seconds=seconds, memory_bytes=gb * 2**30, cost_usd=cost)
+
+
+def predict_spark_work(volume: Volume, predictions: Predictions) -> float:
+    """Seconds of one core. The kernel is the same as in this process, so is what an object's GET costs it."""
+    work = volume.objects * predictions.local.object_core_seconds
+    return work + _usual_messages(volume, predictions) * predictions.spark.message_core_seconds
 
 
 def predict_executors(volume: Volume, predictions: Predictions) -> int:
     """Executors that a day keeps busy, one for each `executor_seconds` of all its cores, whatever any quota allows."""
     emr = predictions.emr
-    return max(ceil(_spark_work(volume, predictions) / (emr.executor_vcpu * emr.executor_seconds)), 1)
+    return max(ceil(predict_spark_work(volume, predictions) / (emr.executor_vcpu * emr.executor_seconds)), 1)
 
 
 def predict_disk_gb(volume: Volume, predictions: Predictions, *, executors: int) -> int:
@@ -94,10 +100,13 @@ def predict_disk_gb(volume: Volume, predictions: Predictions, *, executors: int)
     return min(max(needed, LEAST_DISK_GB), MOST_DISK_GB)
 
 
-def _spark_work(volume: Volume, predictions: Predictions) -> float:
-    """Seconds of one core. The kernel is the same as in this process, so is what an object's GET costs it."""
-    work = volume.objects * predictions.local.object_core_seconds
-    return work + _usual_messages(volume, predictions) * predictions.spark.message_core_seconds
+def price_requests(volume: Volume, predictions: Predictions, prices: Prices) -> float:
+    """One GET an object; LISTs and PUTs by what a measured day needed."""
+    stored = predictions.stored
+    per_list = stored.objects_per_list if volume.layout == "messages" else LISTED
+    lists = 1 + ceil(volume.objects / per_list)
+    store = prices.store
+    return volume.objects * store.get + lists * store.list + stored.files_written * store.put
 
 
 def _usual_messages(volume: Volume, predictions: Predictions) -> float:
@@ -105,12 +114,3 @@ def _usual_messages(volume: Volume, predictions: Predictions) -> float:
     stored = predictions.stored
     usual = stored.object_message_bytes if volume.layout == "messages" else stored.export_message_bytes
     return volume.bytes / usual
-
-
-def _price_requests(volume: Volume, predictions: Predictions, prices: Prices) -> float:
-    """One GET an object; LISTs and PUTs by what a measured day needed."""
-    stored = predictions.stored
-    per_list = stored.objects_per_list if volume.layout == "messages" else LISTED
-    lists = 1 + ceil(volume.objects / per_list)
-    store = prices.store
-    return volume.objects * store.get + lists * store.list + stored.files_written * store.put

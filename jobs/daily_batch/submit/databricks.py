@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from databricks.sdk import WorkspaceClient
@@ -15,7 +15,7 @@ from databricks.sdk.service.jobs import QueueSettings, Run, TerminationTypeType
 
 from daily_batch.errors import Misuse, Retryable, Terminal
 from daily_batch.settings import Settings
-from daily_batch.submit.job import FOR_GOOD, JobReport, JobState, SparkJob
+from daily_batch.submit.job import ENDED, FOR_GOOD, JobReport, JobState, SparkJob
 
 # Azure Databricks' own id in every Entra tenant.
 SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
@@ -33,6 +33,7 @@ ACCIDENTS = (
     *("LIBRARY_INSTALLATION_ERROR", "MAX_CONCURRENT_RUNS_EXCEEDED", "MAX_JOB_QUEUE_SIZE_EXCEEDED", "SKIPPED"),
     *("MAX_SPARK_CONTEXTS_EXCEEDED", "STORAGE_ACCESS_ERROR", "WORKSPACE_RUN_LIMIT_EXCEEDED"),
 )
+MS_OF_HOUR = 3_600_000
 _EXIT = re.compile(r"SystemExit: (\d{1,3})\b")
 _TEMPORARY = (
     *(sdk.TooManyRequests, sdk.TemporarilyUnavailable, sdk.InternalError, sdk.DeadlineExceeded, sdk.Aborted),
@@ -94,6 +95,33 @@ class Databricks:
 
 def read_report(run: Run, error: str = "") -> JobReport:
     """A run as the Jobs API tells it; `error` is what its task said at its end."""
+    report = _read_state(run, error)
+    if report.state not in ENDED:
+        return report
+    ended = datetime.fromtimestamp(run.end_time / 1000, UTC) if run.end_time else None
+    return replace(report, billed=_read_use(run), ended_at=ended)
+
+
+def _read_use(run: Run) -> dict[str, float]:
+    """Hours of the run, and of its nodes. Of a cluster that grows and shrinks only the bounds are known.
+
+    `run_hours` is the time that its tasks had the cluster, which is set up for them and taken down after them.
+    """
+    spent = [(task.setup_duration, task.execution_duration, task.cleanup_duration) for task in run.tasks or []]
+    hours = sum(part or 0 for parts in spent for part in parts) / MS_OF_HOUR
+    if not hours:
+        return {}
+    used = {"run_hours": hours}
+    cluster = run.job_clusters[0].new_cluster if run.job_clusters else None
+    if cluster is None:  # serverless, where nobody sees nodes
+        return used
+    if cluster.autoscale is None:
+        return used | {"node_hours": hours * (1 + (cluster.num_workers or 0))}
+    least, most = cluster.autoscale.min_workers or 0, cluster.autoscale.max_workers or 0
+    return used | {"node_hours_least": hours * (1 + least), "node_hours_most": hours * (1 + most)}
+
+
+def _read_state(run: Run, error: str) -> JobReport:
     status = run.status
     state = status.state.value if status and status.state else "PENDING"
     if state in STATES:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
@@ -14,7 +14,7 @@ from daily_batch.errors import Misuse, Retryable, Terminal
 from daily_batch.paths import parse_url
 from daily_batch.settings import Settings
 from daily_batch.submit.emr_request import PRODUCT, QUOTA, Place, fit, make_request
-from daily_batch.submit.job import FOR_GOOD, JobReport, JobState, SparkJob
+from daily_batch.submit.job import ENDED, FOR_GOOD, JobReport, JobState, SparkJob
 from daily_batch.submit.session_policy import read_account, session_policy
 
 # StartJobRun is taken once a second, with bursts of 25: the client itself slows down when it is throttled.
@@ -38,6 +38,8 @@ _EXIT = re.compile(r"[Ee]xit ?[Cc]ode:? ?(\d{1,3})\b")
 _TIMEOUT = re.compile(r"[Tt]ime[d ]*out")
 _ERROR = re.compile(r"\b[A-Z]\w{2,60}(?:Exception|Error)\b")
 KILLED = 137
+# Units of billedResourceUtilization, and what ours are called.
+UNITS = {"vCPUHour": "vcpu_hours", "memoryGBHour": "memory_gb_hours", "storageGBHour": "storage_gb_hours"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +159,19 @@ def open_emr_serverless(settings: Settings) -> EmrServerless:
 
 def read_report(run: dict[str, Any]) -> JobReport:
     """A job run as GetJobRun tells it, without any of its words that may quote content."""
+    report = _read_state(run)
+    if report.state not in ENDED:
+        return report
+    return replace(report, billed=_read_billed(run), ended_at=run.get("endedAt") or run.get("updatedAt"))
+
+
+def _read_billed(run: dict[str, Any]) -> dict[str, float]:
+    """Nothing where the service has not told it."""
+    billed = run.get("billedResourceUtilization", {})
+    return {ours: float(billed[theirs]) for theirs, ours in UNITS.items() if theirs in billed}
+
+
+def _read_state(run: dict[str, Any]) -> JobReport:
     state = STATES.get(run["state"], "RUNNING")
     details = str(run.get("stateDetails", ""))
     if state == "WAITING":

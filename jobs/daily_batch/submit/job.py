@@ -21,13 +21,16 @@ class JobReport:
     """How far a job is. `detail` says why, without message content; `retryable`: another job may succeed.
 
     `waiting_since` is when it began to wait for workers, which it should not do for long; a place in a queue is no such
-    wait.
+    wait. `billed` is what a job that has ended used, in units that `billing.price_job` knows, as far as it is told;
+    `ended_at` is when it ended, by its service.
     """
 
     state: JobState
     detail: str = ""
     retryable: bool = True
     waiting_since: datetime | None = None
+    billed: Mapping[str, float] = field(default_factory=dict)
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,12 @@ import msgspec
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
+from daily_batch.billing import price_job
 from daily_batch.errors import Terminal
 from daily_batch.failures import explain_failure
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.receipt import Receipt, receipt_key
+from daily_batch.routing import load_prices
 from daily_batch.submit.job import ENDED, JobReport, Submitter
 
 
@@ -72,12 +74,12 @@ def _end(
     entry: Entry, report: JobReport, *, ledger: Ledger, submitter: Submitter, output: ObjectStore, output_path: str
 ) -> None:
     key = receipt_key(entry.tenant, entry.day, str(entry.run_id))
-    receipt = read_receipt(output, key)
+    receipt, bill = read_receipt(output, key), price_job(report.billed, load_prices())
     if receipt is not None:
-        ledger.complete(entry.lease, receipt, receipt_key=key, output_path=output_path)
+        ledger.complete(entry.lease, receipt, receipt_key=key, output_path=output_path, bill=bill)
     elif entry.error:  # it was cancelled here, and its entry says why
-        ledger.fail(entry.lease, entry.error, retryable=True)
+        ledger.fail(entry.lease, entry.error, retryable=True, bill=bill)
     else:
         what = f"job {entry.job_id} of {submitter.name} ended as {report.state} and left no receipt"
         told = f"{what}. {report.detail}" if report.detail else what
-        ledger.fail(entry.lease, told, retryable=report.retryable)
+        ledger.fail(entry.lease, told, retryable=report.retryable, bill=bill)

@@ -13,10 +13,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from daily_batch.errors import Misuse, Retryable
-from daily_batch.submit.job import FOR_GOOD, JobReport, SparkJob
+from daily_batch.submit.job import FOR_GOOD, JobReport, JobState, SparkJob
 
 START_SECONDS = 60
 # Notes the process's id before it becomes the job, so that the id stays its own, and its exit status behind it.
@@ -59,7 +60,9 @@ class SparkSubmit:
         place = self.folder / job_id
         if (place / "status").exists():
             status = int((place / "status").read_text())
-            return JobReport(state="FAILED" if status else "SUCCEEDED", retryable=status not in FOR_GOOD)
+            ended = datetime.fromtimestamp((place / "status").stat().st_mtime, UTC)
+            state: JobState = "FAILED" if status else "SUCCEEDED"
+            return JobReport(state=state, retryable=status not in FOR_GOOD, ended_at=ended)
         if not place.is_dir():
             return JobReport(state="LOST")
         process = self.process(job_id)
