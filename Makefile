@@ -31,9 +31,9 @@ run: setup  ## the Spark job on samples/, its receipt, and how to look at the ta
 		jobs/daily_messages.py --date $(DATE) --input samples --output $(OUT)
 	@tools/look $(OUT)
 
-test: $(VENV)/.made-all  ## the whole test suite; PYTEST_ARGS="-k name" for a part
+test: $(VENV)/.made-all  ## the whole test suite, in two processes; PYTEST_ARGS="-n 0 -k name" for a part in one
 	@echo "==> pytest"
-	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest $(PYTEST_ARGS)
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.made-all  ## format, lint and types
 	@echo "==> ruff"
