@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from bicep_check import find_problems
-from function_app import GIVEN, MAIN, OTHERS, app_settings, load
+from bicep_settings import GIVEN, MAIN, OTHERS, app_settings, load
 
 from azure_trigger.environment import NAMES
 from azure_trigger.function_app import app

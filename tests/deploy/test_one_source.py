@@ -4,7 +4,7 @@ from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, cast
 
-from function_app import OTHERS, app_settings, load
+from bicep_settings import OTHERS, app_settings, load
 
 from azure_trigger.environment import NAMES
 from daily_batch.settings import Settings, load_settings

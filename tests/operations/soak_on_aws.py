@@ -117,6 +117,9 @@ class AwsMonth:
     def waiting(self) -> bool:
         return bool(self._messages("NotVisible"))
 
+    def release(self) -> None:
+        """The queue knows our clock."""
+
     def reconcile(self) -> Mapping[str, Any]:
         return self.night.reconcile()
 

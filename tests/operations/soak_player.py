@@ -47,6 +47,9 @@ class SoakCloud(Protocol):
     def waiting(self) -> bool:
         """Whether a message waits to be given out again."""
 
+    def release(self) -> None:
+        """Let messages that failed be given out again, now that their time has come."""
+
     def reconcile(self) -> Mapping[str, Any]:
         """Let the watcher look at everything; its summary."""
 
@@ -101,6 +104,7 @@ class Player:
             while True:
                 self._wait()
                 self.clock.forward(STEP)
+                self.cloud.release()
                 summary = self.cloud.reconcile()
                 sounded |= self.cloud.sounding(datetime.now(UTC))
                 over = summary["ended"] and self.cloud.look() and not self.cloud.waiting()
