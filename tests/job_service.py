@@ -3,8 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from daily_batch.batch import run_day
+from daily_batch.commands.submitted import fence
 from daily_batch.errors import Retryable, Terminal
+from daily_batch.receipt import Receipt
+from daily_batch.runners.local import LocalRunner
+from daily_batch.settings import Settings
 from daily_batch.submit import JobReport, JobState, SparkJob
+from day_runs import silent
 
 
 @dataclass
@@ -59,3 +65,17 @@ class Service:
 
     def cancel(self, job_id: str) -> None:
         self.cancelled.append(job_id)
+
+    def publish_last(self, settings: Settings, *, now: datetime) -> Receipt:
+        """What the last job that was asked for does, by the local runner."""
+        job = self.last
+        assert job is not None
+        return run_day(
+            job.request,
+            settings,
+            lambda manifest: LocalRunner(),
+            run_id=job.run_id,
+            now=now,
+            progress=silent,
+            publisher=fence(job.request, settings, job.token),
+        )

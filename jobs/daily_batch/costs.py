@@ -5,11 +5,10 @@ Pure: volumes, prices and the ledger's entries are given. docs/costs.md has the 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil
 
 from msgspec.structs import replace
 
-from daily_batch.billing import MIB
+from daily_batch.billing import GIB, MIB
 from daily_batch.ledger import Entry
 from daily_batch.routing.constants import FunctionPrices, Predictions, Prices
 from daily_batch.routing.predictions import (
@@ -17,6 +16,7 @@ from daily_batch.routing.predictions import (
     LEAST_DISK_GB,
     FunctionLimits,
     Volume,
+    count_workers,
     predict_disk_gb,
     predict_executors,
     predict_local,
@@ -114,7 +114,7 @@ def _predict_function(
     if temp_bytes > limits.temp_bytes:
         obstacles.append(f"needs {temp_bytes / 1e9:,.1f} GB of {limits.temp_bytes / 1e9:,.1f} GB of temporary disk")
     usd = local.cost_usd if priced else None
-    gb_seconds = MONTH_DAYS * local.seconds * limits.memory_bytes / 2**30
+    gb_seconds = MONTH_DAYS * local.seconds * limits.memory_bytes / GIB
     note = () if prices.blob is None or prices.store != prices.blob else (SINGAPORE,)
     return _make_cost(
         host,
@@ -155,7 +155,8 @@ def _predict_databricks(volume: Volume, predictions: Predictions, prices: Prices
     if cluster is None:
         return
     work = predict_spark_work(volume, predictions)
-    workers = min(max(ceil(work / (cluster.node_vcpu * cluster.worker_seconds)), 1), cluster.max_workers)
+    workers = count_workers(work, cores=cluster.node_vcpu, seconds=cluster.worker_seconds)
+    workers = min(workers, cluster.max_workers)
     seconds = cluster.start_seconds + predictions.spark.start_seconds + work / (workers * cluster.node_vcpu)
     node_hour = prices.databricks.whole_node_hour if prices and prices.databricks else None
     usd = None
@@ -165,7 +166,7 @@ def _predict_databricks(volume: Volume, predictions: Predictions, prices: Prices
         "Databricks",
         "spark",
         seconds,
-        (1 + workers) * cluster.node_gb * 2**30,
+        (1 + workers) * cluster.node_gb * GIB,
         usd,
         obstacles=_late(seconds),
         notes=(f"{(1 + workers) * seconds / HOUR:,.2f} node-hours", ASSUMED if usd is not None else NO_DBUS),

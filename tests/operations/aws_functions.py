@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +31,22 @@ class Sample:
     dimensions: tuple[tuple[str, str], ...]
     at: datetime
     value: float
+
+
+def read_samples(line: dict[str, Any], *, at: datetime) -> Iterator[Sample]:
+    """The samples that a line of the embedded metric format holds; another line holds none."""
+    for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
+        for names in directive["Dimensions"]:
+            dimensions = tuple(sorted((name, line[name]) for name in names))
+            for metric in directive["Metrics"]:
+                for value in line[metric["Name"]]:
+                    yield Sample(
+                        namespace=directive["Namespace"],
+                        metric=metric["Name"],
+                        dimensions=dimensions,
+                        at=at,
+                        value=value,
+                    )
 
 
 @dataclass
@@ -109,15 +126,10 @@ class AwsFunctions:
     def _take(self, line: dict[str, Any]) -> None:
         """A line of the log; one of the embedded metric format is samples, too."""
         self.lines.append(line)
-        for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
-            for names in directive["Dimensions"]:
-                dimensions = {name: line[name] for name in names}
-                for metric in directive["Metrics"]:
-                    for value in line[metric["Name"]]:
-                        self._count(directive["Namespace"], metric["Name"], value, **dimensions)
+        self.samples += read_samples(line, at=self.night.clock())
 
-    def _count(self, namespace: str, metric: str, value: float = 1, **dimensions: str) -> None:
+    def _count(self, namespace: str, metric: str, **dimensions: str) -> None:
         known = tuple(sorted(dimensions.items()))
         self.samples.append(
-            Sample(namespace=namespace, metric=metric, dimensions=known, at=self.night.clock(), value=value)
+            Sample(namespace=namespace, metric=metric, dimensions=known, at=self.night.clock(), value=1)
         )

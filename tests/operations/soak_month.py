@@ -3,9 +3,11 @@
 An alarm is named by its runbook. What sounds for a share of rejects is decided by what was written, not here.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from random import Random
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -51,6 +53,13 @@ class Month:
     names: tuple[str, ...] = field(default=())
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What the functions of either cloud are told beside their deployment's own."""
+        strict = {"max_unreadable": {"limit": 0.0, "severity": "fail"}}
+        quality = {"tenants": dict.fromkeys(self.strict, strict)}
+        return {"MAKOTO_LARGE_MESSAGES": str(LARGE), "MAKOTO_QUALITY": json.dumps(quality)}
+
+    @property
     def begins(self) -> datetime:
         """The first day's noon."""
         return datetime.combine(min(self.days), time(12), tzinfo=ZoneInfo(self.zone))
@@ -77,6 +86,13 @@ def write_month(*, tenants: int, days: int, seed: int, first: date = date(2025, 
         for day in dates
     }
     return Month(days=written, strict=strict, deploys=dates[days // 2], names=names)
+
+
+def plan_deaths(folder: Path, troubles: Iterable[TenantDay]) -> None:
+    """Name whose worker is to be killed (`soak_worker`)."""
+    for each in troubles:
+        if each.trouble == "killed":
+            (folder / each.tenant).touch()
 
 
 def _volume(usual: int, trouble: Trouble | None, random: Random) -> int:

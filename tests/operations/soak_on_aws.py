@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from alarm_definitions import read_aws_alarms
-from aws_functions import Sample
-from soak_month import LARGE, Month, TenantDay
+from aws_functions import Sample, read_samples
+from soak_month import Month, TenantDay, plan_deaths
 
 from local_cloud.aws import LocalAws, serve_aws
 from local_cloud.aws_night import AwsNight
@@ -78,9 +78,7 @@ class AwsMonth:
     def begin(self, troubles: Sequence[TenantDay]) -> None:
         kinds = {each.trouble for each in troubles}
         self.samples.clear()
-        for each in troubles:
-            if each.trouble == "killed":
-                (self.deaths / each.tenant).touch()
+        plan_deaths(self.deaths, troubles)
         faults = [Fault(kind="throttled", pattern="dynamodb:", every=9)] if "throttled" in kinds else []
         if "surge" in kinds:
             faults.append(Fault(kind="lost", pattern="StartJobRun", times=1))
@@ -112,10 +110,14 @@ class AwsMonth:
             if not (self._loses_news and detail["state"] in ENDED):
                 self.stack.deliver(event)
         at_rest = all(state in ENDED for state in self._jobs.values())
-        return at_rest and not self._messages("") and not any(each.at_work for each in self.stack.functions.values())
+        return (
+            at_rest
+            and not self._messages("TaskQueue")
+            and not any(each.at_work for each in self.stack.functions.values())
+        )
 
     def waiting(self) -> bool:
-        return bool(self._messages("NotVisible"))
+        return bool(self._messages("TaskQueue", "NotVisible"))
 
     def release(self) -> None:
         """The queue knows our clock."""
@@ -130,10 +132,10 @@ class AwsMonth:
     def entry(self, tenant: str, day: date) -> Mapping[str, Any]:
         return self.night.look(tenant, day)
 
-    def _messages(self, kind: str) -> int:
-        """Messages of tasks that may be given out, or that may not yet."""
+    def _messages(self, queue: str, kind: str = "") -> int:
+        """Messages that may be given out, or that may not yet."""
         name = f"ApproximateNumberOfMessages{kind}"
-        url = self.stack.deployment.queues["TaskQueue"].url
+        url = self.stack.deployment.queues[queue].url
         told = self.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
         return int(told["Attributes"][name])
 
@@ -150,28 +152,9 @@ class AwsMonth:
     def _count_dead_letters(self, now: datetime) -> None:
         queue = self.stack.deployment.queues["DeadLetterQueue"]
         metric = "ApproximateNumberOfMessagesVisible"
-        told = self.aws.client("sqs").get_queue_attributes(
-            QueueUrl=queue.url, AttributeNames=["ApproximateNumberOfMessages"]
-        )
-        count = int(told["Attributes"]["ApproximateNumberOfMessages"])
+        count = self._messages("DeadLetterQueue")
         dimensions = (("QueueName", queue.name),)
         self.samples.append(Sample(namespace="AWS/SQS", metric=metric, dimensions=dimensions, at=now, value=count))
-
-
-def read_samples(line: dict[str, Any], *, at: datetime) -> Iterator[Sample]:
-    """The samples that a line of the embedded metric format holds."""
-    for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
-        for names in directive["Dimensions"]:
-            dimensions = tuple(sorted((name, line[name]) for name in names))
-            for metric in directive["Metrics"]:
-                for value in line[metric["Name"]]:
-                    yield Sample(
-                        namespace=directive["Namespace"],
-                        metric=metric["Name"],
-                        dimensions=dimensions,
-                        at=at,
-                        value=value,
-                    )
 
 
 @contextmanager
@@ -179,13 +162,11 @@ def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AwsMont
     """A deployment that plays the month's tenants."""
     deaths = folder / "deaths"
     deaths.mkdir(parents=True)
-    quality = {"tenants": {tenant: {"max_unreadable": {"limit": 0.0, "severity": "fail"}} for tenant in month.strict}}
     more = {
         **clock.environment,
+        **month.settings,
         "DEATHS": str(deaths),
         "PYTHONPATH": ":".join(map(str, PATHS)),
-        "MAKOTO_LARGE_MESSAGES": str(LARGE),
-        "MAKOTO_QUALITY": json.dumps(quality),
     }
     parameters = {
         "DataBucketName": BUCKET,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from alarm_definitions import find_sounding, read_azure_alarms
 from insights_tables import Row, make_row
-from soak_month import LARGE, Month, TenantDay
+from soak_month import Month, TenantDay, plan_deaths
 
 from daily_batch.metadata.keys import TENANT, TENANTS
 from local_cloud.azure import LocalAzure, serve_azure
@@ -80,9 +80,7 @@ class AzureMonth:
     def begin(self, troubles: Sequence[TenantDay]) -> None:
         kinds = {each.trouble for each in troubles}
         self.rows.clear()
-        for each in troubles:
-            if each.trouble == "killed":
-                (self.deaths / each.tenant).touch()
+        plan_deaths(self.deaths, troubles)
         faults = [Fault(kind="throttled", pattern="jobs/", every=3)] if "throttled" in kinds else []
         if "surge" in kinds:
             faults.append(Fault(kind="lost", pattern="run-now", times=1))
@@ -154,7 +152,6 @@ def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AzureMo
         each.mkdir(parents=True)
     (app / "host.json").write_bytes((APP / "host.json").read_bytes())
     (app / "function_app.py").write_text(DYING_APP.format(paths=[str(HERE), str(HERE.parent / "clouds")]))
-    quality = {"tenants": {tenant: {"max_unreadable": {"limit": 0.0, "severity": "fail"}} for tenant in month.strict}}
     with (
         pytest.MonkeyPatch.context() as environment,
         serve_azure(folder / "azure") as azure,
@@ -166,11 +163,10 @@ def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AzureMo
         azure.storage.blobs().create_container(CONTAINER)
         more = {
             **clock.environment,
+            **month.settings,
             "DEATHS": str(deaths),
-            "MAKOTO_LARGE_MESSAGES": str(LARGE),
             "MAKOTO_LOOK_BACK": "1",
             "MAKOTO_DRIFT_MINUTES": "10",
-            "MAKOTO_QUALITY": json.dumps(quality),
             "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
             "WEBSITE_CLOUD_ROLENAME": NAME,
         }

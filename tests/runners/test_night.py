@@ -92,21 +92,7 @@ class Night:
 
     def publish_job(self) -> Receipt:
         """What the last job that was asked for does, by the local runner."""
-        from daily_batch.batch import run_day
-        from daily_batch.commands.submitted import fence
-
-        job = self.service.last
-        assert job is not None
-        settings = self.load()
-        return run_day(
-            job.request,
-            settings,
-            lambda manifest: LocalRunner(),
-            run_id=job.run_id,
-            now=self.clock(),
-            progress=silent,
-            publisher=fence(job.request, settings, job.token),
-        )
+        return self.service.publish_last(self.load(), now=self.clock())
 
 
 @pytest.fixture

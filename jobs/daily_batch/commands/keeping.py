@@ -1,18 +1,20 @@
 """What the commands that keep tables in order have in common: whose tables, and where the work is done."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from deltalake.exceptions import DeltaError
 
 from daily_batch.assembly import with_all_tenants
+from daily_batch.console import show_progress
 from daily_batch.errors import Retryable, Terminal, concerning
 from daily_batch.failures import explain_failure, is_denied, quote_cause
 from daily_batch.request import Request, build_requests
+from daily_batch.runners.outcome import Progress
 from daily_batch.settings import Settings, load_settings
 from daily_batch.storage import Storage
 from daily_batch.upkeep.remaining import DeleteRows
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from daily_batch.runners.spark import SparkRunner
 
     StartSpark = Callable[[], SparkRunner]
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,17 @@ def open_places(
         )
         for request in requests
     ]
+
+
+def visit(places: Iterable[Place], work: Callable[[Place, Progress], Iterable[Row]]) -> list[Row]:
+    """What the work on each tenant's tables gives, with progress."""
+    rows: list[Row] = []
+    with show_progress() as open_progress:
+        for place in places:
+            tenant = place.request.tenant
+            with explained(tenant):
+                rows += work(place, open_progress(f"tenant={tenant}"))
+    return rows
 
 
 @contextmanager

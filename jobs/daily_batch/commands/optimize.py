@@ -1,15 +1,15 @@
 """`makoto-batch optimize`: fewer and sorted files for days that were written in many."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
-from daily_batch.commands.keeping import Place, explained, open_places
-from daily_batch.console import show_progress
+from daily_batch.commands.keeping import Place, open_places, visit
 from daily_batch.days import business_day
 from daily_batch.errors import Misuse, Retryable
+from daily_batch.runners.outcome import Progress
 from daily_batch.upkeep.compaction import compact_day, find_crowded
 from daily_batch.upkeep.planning import plan_upkeep
 
@@ -46,12 +46,7 @@ def optimize_command(
 
     def optimize() -> int:
         places = open_places(flags, spark=spark, all_tenants=options.all_tenants)
-        rows: list[dict[str, object]] = []
-        with show_progress() as open_progress:
-            for place in places:
-                progress = open_progress(f"tenant={place.request.tenant}")
-                with explained(place.request.tenant):
-                    rows += _optimize(place, options, progress)
+        rows = visit(places, lambda place, progress: _optimize(place, options, progress))
         if options.as_json:
             print_json(rows)
         elif rows:
@@ -63,9 +58,7 @@ def optimize_command(
     return guarded(optimize, debug=options.debug)
 
 
-def _optimize(
-    place: Place, options: OptimizeOptions, progress: Callable[[str, int, int, str], None]
-) -> list[dict[str, object]]:
+def _optimize(place: Place, options: OptimizeOptions, progress: Progress) -> list[dict[str, object]]:
     settings, tenant = place.settings, place.request.tenant
     if place.request.table_format != "delta":
         raise Misuse("plain Parquet has no log that a compaction could be committed to", next_step="use Delta tables")

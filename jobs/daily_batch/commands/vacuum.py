@@ -1,16 +1,16 @@
 """`makoto-batch vacuum`: days beyond the retention, files that nobody needs, and old log entries."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
-from daily_batch.commands.keeping import Place, explained, open_places
-from daily_batch.console import show_progress
+from daily_batch.commands.keeping import Place, open_places, visit
 from daily_batch.contract import TABLES
 from daily_batch.days import business_day
-from daily_batch.upkeep.vacuum import USUAL_HOURS, Rules, Swept, holds_plain, sweep_beside, sweep_table
+from daily_batch.runners.outcome import Progress
+from daily_batch.upkeep.vacuum import USUAL_HOURS, Rules, holds_plain, sweep_beside, sweep_table
 
 if TYPE_CHECKING:
     from daily_batch.commands.keeping import StartSpark
@@ -42,13 +42,7 @@ def vacuum_command(flags: Mapping[str, object], options: VacuumOptions, *, spark
 
     def vacuum() -> int:
         places = open_places(flags, spark=spark, all_tenants=options.all_tenants)
-        rows: list[dict[str, object]] = []
-        with show_progress() as open_progress:
-            for place in places:
-                progress = open_progress(f"tenant={place.request.tenant}")
-                with explained(place.request.tenant):
-                    swept = _sweep(place, options, progress)
-                rows += [{"tenant": place.request.tenant, **asdict(each)} for each in swept]
+        rows = visit(places, lambda place, progress: _sweep(place, options, progress))
         if options.as_json:
             print_json({"dry_run": options.dry_run, "tables": rows})
             return 0
@@ -60,7 +54,7 @@ def vacuum_command(flags: Mapping[str, object], options: VacuumOptions, *, spark
     return guarded(vacuum, debug=options.debug)
 
 
-def _sweep(place: Place, options: VacuumOptions, progress: Callable[[str, int, int, str], None]) -> list[Swept]:
+def _sweep(place: Place, options: VacuumOptions, progress: Progress) -> list[dict[str, object]]:
     now = datetime.now(UTC)
     keep_days = place.settings.retention_days if options.keep_days is None else options.keep_days
     keep_from = business_day(now, offset=-keep_days, zone=place.settings.timezone) if keep_days else None
@@ -73,4 +67,5 @@ def _sweep(place: Place, options: VacuumOptions, progress: Callable[[str, int, i
         swept.append(sweep(table, rules, dry_run=options.dry_run))
         progress("vacuum", number, len(TABLES), "tables")
     # The receipts last: as long as a day is in a table, its receipt tells of it.
-    return [*swept, sweep_beside(place.tables, rules, dry_run=options.dry_run)]
+    swept.append(sweep_beside(place.tables, rules, dry_run=options.dry_run))
+    return [{"tenant": place.request.tenant, **asdict(each)} for each in swept]

@@ -75,16 +75,7 @@ class Ledger:
         def begin(before: Entry | None) -> Entry:
             if before is not None and before.upkeep == upkeep:
                 return before  # a write of ours whose answer was lost
-            return transitions.keep(
-                before,
-                tenant=tenant,
-                day=day,
-                owner=owner,
-                upkeep=upkeep,
-                now=self.clock(),
-                lease=self.lease,
-                dead=_is_dead(before),
-            )
+            return self._keep(before, tenant, day, owner=owner, upkeep=upkeep)
 
         return self._change(tenant, day, begin).lease
 
@@ -94,13 +85,15 @@ class Ledger:
         Raises:
             LeaseHeld: a run is at work.
         """
-        before = self.find(tenant, day)
-        transitions.keep(
+        self._keep(self.find(tenant, day), tenant, day, owner="", upkeep="")
+
+    def _keep(self, before: Entry | None, tenant: str, day: date, *, owner: str, upkeep: str) -> Entry:
+        return transitions.keep(
             before,
             tenant=tenant,
             day=day,
-            owner="",
-            upkeep="",
+            owner=owner,
+            upkeep=upkeep,
             now=self.clock(),
             lease=self.lease,
             dead=_is_dead(before),

@@ -91,7 +91,13 @@ def predict_spark_work(volume: Volume, predictions: Predictions) -> float:
 def predict_executors(volume: Volume, predictions: Predictions) -> int:
     """Executors that a day keeps busy, one for each `executor_seconds` of all its cores, whatever any quota allows."""
     emr = predictions.emr
-    return max(ceil(predict_spark_work(volume, predictions) / (emr.executor_vcpu * emr.executor_seconds)), 1)
+    work = predict_spark_work(volume, predictions)
+    return count_workers(work, cores=emr.executor_vcpu, seconds=emr.executor_seconds)
+
+
+def count_workers(work: float, *, cores: float, seconds: float) -> int:
+    """Workers that so many seconds of one core keep busy, one for each `seconds` of all its cores."""
+    return max(ceil(work / (cores * seconds)), 1)
 
 
 def predict_disk_gb(volume: Volume, predictions: Predictions, *, executors: int) -> int:

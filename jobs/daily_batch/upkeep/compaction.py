@@ -18,6 +18,7 @@ from obstore.exceptions import AlreadyExistsError
 from daily_batch.contract import MESSAGES, REJECTS, Table
 from daily_batch.plan import DataFile
 from daily_batch.publish import delta_log
+from daily_batch.publish.delta import OVERTAKEN_ATTEMPTS
 from daily_batch.publish.statistics import statistics_json
 from daily_batch.upkeep.planning import MakePlan
 from daily_batch.upkeep.rows import read_run, rewrite_files
@@ -25,7 +26,6 @@ from daily_batch.upkeep.stored import TenantTables, fetch
 
 # The aggregates are one file a day.
 COMPACTED = (MESSAGES, REJECTS)
-OVERTAKEN_ATTEMPTS = 30
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ from daily_batch.contract import MESSAGES, TABLES
 from daily_batch.errors import BatchError, concerning
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.keeper import LeaseKeeper
-from daily_batch.paths import analytics_folder
 from daily_batch.publish.day import DayPublisher
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Progress
@@ -175,9 +174,8 @@ class Erasure:
     def _delete_manifests(self) -> None:
         """Delete what dead jobs left; the manifests of those at work do not name the person."""
         since = self.ledger.clock() - timedelta(hours=FLOOR_HOURS)
-        store = self.tables.open()
-        listed = store.list(f"{analytics_folder(self.request.tenant)}/_staging/")
-        delete_keys(store, [item["path"] for batch in listed for item in batch if item["last_modified"] < since])
+        listed = self.tables.list_below("_staging")
+        delete_keys(self.tables.open(), [item["path"] for item in listed if item["last_modified"] < since])
 
 
 def _unfinished(evidence: Evidence) -> list[ErasedDay]:

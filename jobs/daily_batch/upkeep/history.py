@@ -8,9 +8,9 @@ from deltalake.exceptions import CommitFailedError
 from daily_batch.contract import Table
 from daily_batch.errors import Retryable
 from daily_batch.publish import delta_log
+from daily_batch.publish.delta import OVERTAKEN_ATTEMPTS
 from daily_batch.upkeep.stored import TenantTables, delete_keys
 
-OVERTAKEN_ATTEMPTS = 30
 # Commits, checkpoints in one part or many, checksums that Spark writes, and commits taken together.
 _ENTRY = re.compile(
     r"_delta_log/(?:\.)?([0-9]{20})\.(?:[0-9]{20}\.)?(?:json|crc|compacted\.json|checkpoint\..*parquet)(?:\.crc)?"
@@ -35,7 +35,7 @@ def forget_history(tables: TenantTables, table: Table, *, erasure: str) -> int |
             first = _checkpoint(location, options, erasure)
         except CommitFailedError:
             continue
-        stored = [file for file in tables.files(table) if file.kind == "log"]
+        stored = list(tables.log_files(table))
         old = [file.key for file in stored if (version := _version_of(file.path)) is not None and version < first]
         old += [file.key for file in stored if _LEFT.fullmatch(file.path)]
         delete_keys(tables.open(), old)

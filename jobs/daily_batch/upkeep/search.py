@@ -72,15 +72,14 @@ def check_manifests(person: Person, *, tables: TenantTables, now: datetime) -> N
         LeaseHeld: a job that may be at work has objects of the person in hand.
     """
     store, since = tables.open(), now - timedelta(hours=FLOOR_HOURS)
-    for batch in store.list(f"{tables.folder}/_staging/"):
-        for item in batch:
-            text = bytes(store.get(item["path"]).bytes()).decode("utf-8", "replace")
-            if item["last_modified"] >= since and person.names(text):
-                raise LeaseHeld(
-                    f"a job has objects of this {person.kind} in hand",
-                    next_step=f"wait for it; what a dead job left is removed after {FLOOR_HOURS} hours",
-                    tenant=person.tenant,
-                )
+    for item in tables.list_below("_staging"):
+        text = bytes(store.get(item["path"]).bytes()).decode("utf-8", "replace")
+        if item["last_modified"] >= since and person.names(text):
+            raise LeaseHeld(
+                f"a job has objects of this {person.kind} in hand",
+                next_step=f"wait for it; what a dead job left is removed after {FLOOR_HOURS} hours",
+                tenant=person.tenant,
+            )
 
 
 def _data_files(tables: TenantTables, table: Table) -> Iterator[tuple[StoredFile, bool]]:

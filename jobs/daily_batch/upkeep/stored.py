@@ -16,7 +16,8 @@ from daily_batch.plan import TableFormat
 from daily_batch.publish import delta_log
 from daily_batch.storage import Storage, delta_location
 
-if TYPE_CHECKING:  # obstore has this name for type checkers only
+if TYPE_CHECKING:  # obstore has these names for type checkers only
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 Kind = Literal["data", "staged", "log", "other"]
@@ -68,22 +69,28 @@ class TenantTables:
         """What delta-rs needs to open a table."""
         return delta_location(self.url(table), self.storage.options)
 
+    def list_below(self, folder: str) -> "Iterator[ObjectMeta]":
+        """Every object below a folder of the tenant's, named as below analytics."""
+        for batch in self.open().list(f"{self.folder}/{folder}/"):
+            yield from batch
+
     def files(self, table: Table) -> Iterator[StoredFile]:
         """Every file below a table's folder."""
-        root = f"{self.folder}/{table.name}"
-        for batch in self.open().list(f"{root}/"):
-            for item in batch:
-                yield _describe(table, item["path"], item["path"][len(root) + 1 :], item["size"], item["last_modified"])
+        return self._files(table, "")
 
     def files_of_day(self, table: Table, day: date) -> list[StoredFile]:
         """Every file of a table's day, in either format, and what waits to be published."""
-        folders = (f"date={day}", f"year={day:%Y}/month={day:%m}/day={day:%d}", f"_staging/{day}")
-        root, store = f"{self.folder}/{table.name}", self.open()
-        items = (item for folder in folders for batch in store.list(f"{root}/{folder}/") for item in batch)
-        return [
-            _describe(table, item["path"], item["path"][len(root) + 1 :], item["size"], item["last_modified"])
-            for item in items
-        ]
+        folders = (f"/date={day}", f"/year={day:%Y}/month={day:%m}/day={day:%d}", f"/_staging/{day}")
+        return [file for folder in folders for file in self._files(table, folder)]
+
+    def log_files(self, table: Table) -> Iterator[StoredFile]:
+        """Every file of a table's Delta log."""
+        return self._files(table, "/_delta_log")
+
+    def _files(self, table: Table, folder: str) -> Iterator[StoredFile]:
+        root = f"{self.folder}/{table.name}/"
+        for item in self.list_below(f"{table.name}{folder}"):
+            yield _describe(table, item["path"], item["path"][len(root) :], item["size"], item["last_modified"])
 
     def live_keys(self, table: Table) -> frozenset[str]:
         """The keys of the files that the Delta table's latest version names; none when there is no such table."""

@@ -12,7 +12,7 @@ from daily_batch.days import parse_day
 from daily_batch.errors import Misuse
 from daily_batch.publish import delta_log
 from daily_batch.publish.delta import remove_orphans
-from daily_batch.upkeep.stored import StoredFile, TenantTables, delete_keys
+from daily_batch.upkeep.stored import StoredFile, TenantTables, delete_keys, is_live
 
 # A job is ended after 18 hours at the latest (dispatch.JOB_GRACE and job_timeout_minutes): until then no commit names
 # the files of a run that is at work.
@@ -58,7 +58,7 @@ def expired_days(tables: TenantTables, table: Table, rules: Rules) -> set[date]:
     if rules.keep_from is None:
         return set()
     live = tables.live_keys(table)
-    seen = (file for file in tables.files(table) if file.kind == "data" and _is_seen(file, live))
+    seen = (file for file in tables.files(table) if is_live(file, live))
     return {file.day for file in seen if file.day and file.day < rules.keep_from}
 
 
@@ -110,8 +110,7 @@ def sweep_beside(tables: TenantTables, rules: Rules, *, dry_run: bool) -> Swept:
     found = [
         item
         for folder in ("_staging", "_receipts")
-        for batch in tables.open().list(f"{tables.folder}/{folder}/")
-        for item in batch
+        for item in tables.list_below(folder)
         if _is_old(folder, item["path"].split("/"), item["last_modified"], rules)
     ]
     if not dry_run:
@@ -139,12 +138,8 @@ def holds_plain(stored: Iterable[StoredFile]) -> bool:
 
 
 def _log_versions(tables: TenantTables, table: Table) -> set[tuple[int, str]]:
-    names = (file.path.rpartition("/")[2] for file in tables.files(table) if file.kind == "log")
+    names = (file.path.rpartition("/")[2] for file in tables.log_files(table))
     return {(int(name[:20]), name) for name in names if name[:20].isdigit()}
-
-
-def _is_seen(file: StoredFile, live: Iterable[str]) -> bool:
-    return file.table_format == "parquet" or file.key in live
 
 
 def _plain_leftovers(stored: Iterable[StoredFile], rules: Rules) -> Iterator[StoredFile]:
