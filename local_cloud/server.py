@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
@@ -36,6 +36,7 @@ from local_cloud.gate import ADMIN_KEY, Gate
 from local_cloud.lost_answers import lose_answer
 
 CALLS = "calls.jsonl"
+SWITCH_SECONDS = 0.0005
 _HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "date", "host")
 
 
@@ -52,7 +53,12 @@ class Cloud:
     def __post_init__(self) -> None:
         """Make what has the state."""
         self.admin = Admin(gate=self.gate, faults=self.faults, emr=self.emr)
-        self.moto = DomainDispatcherApplication(create_backend_app)
+        # By service: moto's own choice by a request's host takes longer than most answers.
+        self.moto = {
+            "s3": create_backend_app("s3"),
+            "sqs": create_backend_app("sqs"),
+            "logs": create_backend_app("logs"),
+        }
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
@@ -87,7 +93,9 @@ class Cloud:
             return self.emr.answer(request)
         if request.service == "dynamodb":
             return self._forward(request)
-        return Response.from_app(self.moto, environ)
+        if request.service not in self.moto:
+            return answer_trouble(request.service, Trouble(501, "NotImplemented", "there is no such service here"))
+        return Response.from_app(self.moto[request.service], environ)
 
     def _forward(self, request: AwsRequest) -> Response:
         if not self.dynamodb:
@@ -141,6 +149,8 @@ class _QuietHandler(MotoRequestHandler):
 def main() -> None:
     """Serve until the standard input ends."""
     folder, region, account, dynamodb = sys.argv[1:]
+    # Threads here wait for each other's few lines of Python more than for anything else.
+    sys.setswitchinterval(SWITCH_SECONDS)
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         host, port = listening.getsockname()
         endpoint = f"http://{host}:{port}"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from daily_batch.metadata.opening import keep_cosmos, keep_dynamodb
+from daily_batch.submit import databricks, emr_serverless
 from local_cloud.cosmos import CosmosAccount, serve_cosmos
 from local_cloud.dynamodb_local import serve_dynamodb
 from metadata_backends import Backend, cosmos_backend, dynamodb_backend, sqlite_backend
@@ -90,3 +92,11 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     if request.param == "dynamodb":
         return dynamodb_backend(request.getfixturevalue("dynamodb_table"))
     return cosmos_backend(request.getfixturevalue("cosmos_account"))
+
+
+@pytest.fixture(autouse=True)
+def new_clients() -> Iterator[None]:
+    """A process keeps its clients of the clouds; each test has servers and credentials of its own."""
+    yield
+    for kept in (keep_dynamodb, keep_cosmos, emr_serverless.keep_client, databricks.keep_client):
+        kept.cache_clear()

@@ -110,3 +110,10 @@ def test_a_ledger_in_a_file_loads_no_cloud_library() -> None:
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert "daily_batch.metadata.opening" in loaded
     assert not {"boto3", "botocore", "azure"} & set(loaded)
+
+
+def test_a_process_keeps_its_client_for_the_next_day(dynamodb_table: DynamoDbTable) -> None:
+    def opened() -> object:
+        return open_metadata(load_settings(flags={}, environ=dynamodb_table.environment), BUCKET)
+
+    assert opened() is opened()

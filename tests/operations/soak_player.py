@@ -14,7 +14,9 @@ from soak_month import SOUNDS, Month, TenantDay
 from local_cloud.clock import Clock
 
 LOOK_SECONDS = 0.1
+# For a night to come to rest, however many tenants it has.
 PATIENCE_SECONDS = 600
+PATIENCE_PER_TENANT = 5
 STEP = timedelta(minutes=16)
 # Of RejectPercentLimit and of conf/defaults.toml.
 REJECTS_SOUND, REJECTS_WARN = 0.05, 0.1
@@ -141,7 +143,7 @@ class Player:
 
     def _wait(self) -> None:
         """Until nothing is under way."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS + PATIENCE_PER_TENANT * len(self.month.names)
         quiet = 0
         while quiet < 2:
             assert time.monotonic() < deadline, "the night does not come to rest"

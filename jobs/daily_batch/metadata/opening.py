@@ -1,5 +1,6 @@
 """Which metadata store a run uses: the platform's own where one is named, else a file beside the tables."""
 
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -46,22 +47,35 @@ def _local_file(output: StorageUrl) -> str:
 def _open_dynamodb(settings: Settings) -> MetadataStore:
     if not settings.dynamodb_table:
         raise Misuse("the ledger is DynamoDB and no table is named", next_step="set DYNAMODB_TABLE_NAME")
-    try:
-        from daily_batch.metadata.dynamodb import DynamoDbStore
-    except ImportError as error:
-        raise _not_installed("aws", error) from error
-    # S3's endpoint is not DynamoDB's: boto3 reads AWS_ENDPOINT_URL_DYNAMODB itself.
-    return DynamoDbStore(settings.dynamodb_table, region=settings.storage_options.get("aws_region"))
+    return keep_dynamodb(settings.dynamodb_table, settings.storage_options.get("aws_region"))
 
 
 def _open_cosmos(settings: Settings) -> MetadataStore:
     if not settings.cosmos_endpoint:
         raise Misuse("the ledger is Cosmos DB and no account is named", next_step="set COSMOS_ENDPOINT")
+    return keep_cosmos(settings.cosmos_endpoint, settings.cosmos_key)
+
+
+# A function's process deals with one message after the other: to make a client anew takes longer than a small day.
+@cache
+def keep_dynamodb(table: str, region: str | None) -> MetadataStore:
+    """The process's own store of a table."""
+    try:
+        from daily_batch.metadata.dynamodb import DynamoDbStore
+    except ImportError as error:
+        raise _not_installed("aws", error) from error
+    # S3's endpoint is not DynamoDB's: boto3 reads AWS_ENDPOINT_URL_DYNAMODB itself.
+    return DynamoDbStore(table, region=region)
+
+
+@cache
+def keep_cosmos(endpoint: str, key: str) -> MetadataStore:
+    """The process's own store of an account."""
     try:
         from daily_batch.metadata.cosmos import CosmosStore
     except ImportError as error:
         raise _not_installed("azure", error) from error
-    return CosmosStore(settings.cosmos_endpoint, settings.cosmos_key or None)
+    return CosmosStore(endpoint, key or None)
 
 
 def _not_installed(extra: str, error: ImportError) -> Misuse:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
@@ -153,8 +154,14 @@ def open_emr_serverless(settings: Settings) -> EmrServerless:
         vcpus=settings.emr_vcpus,
         export_template=settings.export_template,
         rooms_table=settings.dynamodb_table if settings.discovery == "metadata" else "",
-        client=boto3.Session(region_name=region).client("emr-serverless", config=CLIENT),
+        client=keep_client(region),
     )
+
+
+@cache
+def keep_client(region: str) -> Any:
+    """The process's own client: to make one anew takes longer than a small day."""
+    return boto3.Session(region_name=region).client("emr-serverless", config=CLIENT)
 
 
 def read_report(run: dict[str, Any]) -> JobReport:
