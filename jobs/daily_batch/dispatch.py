@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
@@ -27,7 +27,7 @@ from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.settings import Settings
 from daily_batch.steps import Told, since, timed, untold
 from daily_batch.submit import JobSize, SparkJob, Submitter
-from daily_batch.submit.settle import settle
+from daily_batch.submit.settle import Ended, nobody, settle
 from daily_batch.survey import fingerprint_day, open_storage
 
 # For a place in a service's own queue, and what it may take longer than it was told, before another run takes the day.
@@ -79,23 +79,25 @@ class Dispatch:
         progress: Progress,
         if_changed: bool = False,
         take_over: bool = False,
+        ended: Ended = nobody,
     ) -> Answer:
         """Run or submit one tenant-day.
 
         Args:
             if_changed: leave a day alone that was completed with the very objects that are there now.
             take_over: take the lease from a run that is known to be dead.
+            ended: hears of an earlier run's job, if it turns out to have ended.
 
         Raises:
             LeaseHeld: another run is at work.
             BatchError: the run failed, and the ledger says how.
         """
         with concerning(request.tenant, request.day.isoformat()):
-            return self._run(request, progress, if_changed=if_changed, take_over=take_over)
+            return self._run(request, progress, if_changed=if_changed, take_over=take_over, ended=ended)
 
-    def _run(self, request: Request, progress: Progress, *, if_changed: bool, take_over: bool) -> Answer:
+    def _run(self, request: Request, progress: Progress, *, if_changed: bool, take_over: bool, ended: Ended) -> Answer:
         bill = _begin_bill(self.meter)
-        entry = self.look(request)
+        entry = self.look(request, ended=ended)
         if if_changed and entry is not None and self._is_current(entry, request, progress):
             return Answer(kind="unchanged", run_id=str(entry.run_id), reason="no object changed since")
         if entry is not None and entry.awaits_answer and self.submitter and not entry.holds_lease(self.ledger.clock()):
@@ -123,24 +125,28 @@ class Dispatch:
                 return self._publish(request, keeper, observed, lambda manifest: spark, progress, bill)
         return self._submit(request, keeper.lease, reason, choice.size, self.submitter)
 
-    def look(self, request: Request) -> Entry | None:
-        """What the ledger knows of the day, once a submitted job that has ended is settled."""
+    def look(self, request: Request, *, ended: Ended = nobody) -> Entry | None:
+        """What the ledger knows of the day, once a submitted job that has ended is settled; `ended` hears of that."""
         entry = self.ledger.find(request.tenant, request.day)
         if entry is None or self.submitter is None:
             return entry
+        service = self.submitter.name
         begun = time.perf_counter()
-        settled = settle(
+
+        def tell(settled: Entry, job_ended: datetime | None) -> None:
+            facts = {"service": service, "job_id": settled.job_id, "status": settled.status}
+            self._naming(settled.lease)("settle", **facts, seconds=since(begun))
+            ended(settled, job_ended)
+
+        return settle(
             entry,
             ledger=self.ledger,
             submitter=self.submitter,
             output=open_storage(request, self.settings).open_output(),
             output_path=_tables(request),
             patience=timedelta(minutes=self.settings.job_wait_minutes),
+            ended=tell,
         )
-        if settled.status != entry.status:
-            ended = {"service": self.submitter.name, "job_id": settled.job_id, "status": settled.status}
-            self._naming(settled.lease)("settle", **ended, seconds=since(begun))
-        return settled
 
     def _naming(self, lease: Lease) -> Told:
         """Tells whose step it is."""

@@ -56,7 +56,7 @@ DAYS_REPEATED = Metric(
     name="DaysRepeated",
     unit="Count",
     meaning="days whose job ended without tables, and that are asked for again",
-    measured="watcher, when there is one",
+    measured="worker or watcher, when there is one",
 )
 DAYS_LATE = Metric(
     name="DaysLate",

@@ -12,7 +12,8 @@ from daily_batch.dispatch import UNLISTED, Dispatch
 from daily_batch.errors import BatchError, LeaseHeld, Retryable, Terminal
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.night import Task, tending
+from daily_batch.night import Task, completed, tending, write_task
+from daily_batch.night.dealing import deal
 from daily_batch.night.states import due_time
 from daily_batch.night.watch import Summary, Watcher, night_requests
 from daily_batch.night.work import work
@@ -21,7 +22,7 @@ from daily_batch.request import Request
 from daily_batch.runners.local import LocalRunner
 from daily_batch.sample import generate
 from daily_batch.settings import Settings, load_settings
-from daily_batch.submit import JobReport, SparkJob
+from daily_batch.submit import JobReport, JobState, SparkJob
 from day_runs import DAY, read_tables, silent
 from heard import Heard
 from job_service import Clock, Service
@@ -252,6 +253,21 @@ def test_a_jobs_day_is_measured_once_by_the_watcher_as_a_workers_is_by_the_worke
     assert "DaysCompleted" not in night.tend(monkeypatch).sums()
 
 
+@pytest.mark.parametrize(("end", "metric"), [("SUCCEEDED", "DaysCompleted"), ("FAILED", "DaysRepeated")])
+def test_a_jobs_end_that_the_next_message_finds_is_measured_by_its_worker_and_by_no_one_again(
+    night: Night, monkeypatch: pytest.MonkeyPatch, end: JobState, metric: str
+) -> None:
+    submit(night)
+    if end == "SUCCEEDED":
+        night.publish_job()
+    night.service.end = end
+    given = {"now": night.clock(), "sent": SENT, "owner": "test", "seconds": 600}
+    deal(write_task(TASK), read_settings=night.load, teller=(heard := Heard()), **given)  # type: ignore[arg-type]
+    assert heard.sums()[metric] == 1
+    night.service.end = "RUNNING"  # the next job, where there is one
+    assert metric not in night.tend(monkeypatch).sums()
+
+
 def test_a_receipt_that_cannot_be_read_again_leaves_the_day_completed_and_says_so(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +278,7 @@ def test_a_receipt_that_cannot_be_read_again_leaves_the_day_completed_and_says_s
     def fail(*_: object) -> None:
         raise Retryable("the store is down", next_step="try again")
 
-    monkeypatch.setattr(tending, "read_receipt", fail)
+    monkeypatch.setattr(completed, "read_receipt", fail)
     heard = night.tend(monkeypatch)
     assert (heard.sums()["DaysCompleted"], night.entry().is_complete) == (1, True)
     assert [message for message, _ in heard.errors] == [

@@ -1,17 +1,45 @@
-"""What is measured of a day, once, when it completes: by the worker that published it, or the watcher of its job."""
+"""What is told and measured of a day, once, when it ends: by who published it here, or settled its job."""
 
 from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
 from daily_batch import metrics
 from daily_batch.days import parse_day
 from daily_batch.errors import BatchError
-from daily_batch.ledger import Ledger
+from daily_batch.ledger import Entry, Ledger
 from daily_batch.night.telling import Teller
 from daily_batch.night.volumes import REMEMBERED, judge_volume
+from daily_batch.paths import parse_url
 from daily_batch.quality import share, warnings
 from daily_batch.receipt import Receipt, to_dict
 from daily_batch.settings import Settings
+from daily_batch.storage import open_store
+from daily_batch.submit.settle import read_receipt
+
+
+def tell_ended(entry: Entry, *, again: bool, ledger: Ledger, settings: Settings, teller: Teller) -> None:
+    """Tell and measure a day whose job has ended; `again` says that a day that failed is tried once more."""
+    if not entry.is_complete:
+        teller.measure(metrics.DAYS_REPEATED if again else metrics.DAYS_FAILED)
+        teller.error(str(entry.error), again=again, **name_day(entry))
+        return
+    teller.measure(metrics.DAYS_COMPLETED)
+    told = {"status": entry.status, "messages": entry.message_count, "seconds": entry.seconds}
+    teller.info("published", **told, **name_day(entry))
+    try:
+        output = open_store(parse_url(settings.output), settings.storage_options)
+        receipt = read_receipt(output, str(entry.receipt))
+    except BatchError as error:
+        teller.error(f"the day is not measured: {error.advice}", **name_day(entry))
+        return
+    if receipt is not None:
+        tell_completed(receipt, ledger=ledger, settings=settings, teller=teller)
+
+
+def name_day(entry: Entry) -> dict[str, Any]:
+    """What a line says to name a day's run."""
+    return {"tenant": entry.tenant, "day": entry.day.isoformat(), "run_id": entry.run_id, "job_id": entry.job_id}
 
 
 def tell_completed(receipt: Receipt, *, ledger: Ledger, settings: Settings, teller: Teller) -> None:

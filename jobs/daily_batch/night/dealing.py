@@ -10,8 +10,9 @@ from tempfile import gettempdir
 from typing import Any
 
 from daily_batch.errors import LeaseHeld, advise, is_retryable
+from daily_batch.ledger import Entry, Ledger
 from daily_batch.metrics import DAYS_COMPLETED, DAYS_FAILED, DAYS_SUBMITTED
-from daily_batch.night.completed import tell_completed
+from daily_batch.night.completed import tell_completed, tell_ended
 from daily_batch.night.tasks import read_task
 from daily_batch.night.telling import Teller, bare, tell_step
 from daily_batch.night.work import Worked, work
@@ -48,6 +49,10 @@ def deal(
         task = read_task(text)
         teller.about(tenant=task.tenant, day=task.date)
         settings = read_settings()
+
+        def settled(entry: Entry, ledger: Ledger) -> None:
+            tell_ended(entry, again=True, ledger=ledger, settings=settings, teller=teller)
+
         limit = min(filter(None, (settings.time_limit_seconds, max(seconds - RESERVE_SECONDS, 1))))
         worked = work(
             task,
@@ -58,6 +63,7 @@ def deal(
             seconds=limit,
             progress=lambda *at: _report(teller, *at),
             told=partial(tell_step, teller),
+            settled=settled,
         )
     except LeaseHeld as error:
         teller.info(error.advice)

@@ -8,18 +8,15 @@ from typing import Any
 
 from daily_batch import metrics
 from daily_batch.assembly import make_dispatch
-from daily_batch.dispatch import Dispatch
 from daily_batch.errors import BatchError
 from daily_batch.ledger import Entry
 from daily_batch.ledger.opening import open_ledger
-from daily_batch.night.completed import tell_completed
+from daily_batch.night.completed import name_day, tell_ended
 from daily_batch.night.tasks import Task
 from daily_batch.night.telling import Teller, tell_step
 from daily_batch.night.watch import Watcher, night_requests
 from daily_batch.paths import StorageUrl, parse_url
 from daily_batch.settings import Settings
-from daily_batch.storage import open_store
-from daily_batch.submit.settle import read_receipt
 
 # A line of the log has its limits; `makoto-batch status` tells of everyone.
 MOST_TOLD = 50
@@ -72,40 +69,16 @@ def make_watcher(
 
     def miss(entry: Entry, late: timedelta) -> None:
         drifted(entry)
-        teller.error("no event told of the job's end", late_seconds=round(late.total_seconds()), **_name(entry))
+        teller.error("no event told of the job's end", late_seconds=round(late.total_seconds()), **name_day(entry))
 
     dispatch = make_dispatch(settings, output, told=partial(tell_step, teller))
     return Watcher(
         settings=settings,
         dispatch=dispatch,
         send=send,
-        ended=partial(_tell, teller, dispatch, output),
+        ended=lambda entry, again: tell_ended(
+            entry, again=again, ledger=dispatch.ledger, settings=settings, teller=teller
+        ),
         trouble=note,
         drifted=miss,
     )
-
-
-def _tell(teller: Teller, dispatch: Dispatch, output: StorageUrl, entry: Entry, again: bool) -> None:
-    if not entry.is_complete:
-        teller.measure(metrics.DAYS_REPEATED if again else metrics.DAYS_FAILED)
-        teller.error(str(entry.error), again=again, **_name(entry))
-        return
-    teller.measure(metrics.DAYS_COMPLETED)
-    teller.info("published", status=entry.status, messages=entry.message_count, seconds=entry.seconds, **_name(entry))
-    settings = dispatch.settings
-    try:
-        receipt = read_receipt(open_store(output, settings.storage_options), str(entry.receipt))
-    except BatchError as error:
-        teller.error(f"the day is not measured: {error.advice}", **_name(entry))
-        return
-    if receipt is not None:
-        tell_completed(receipt, ledger=dispatch.ledger, settings=settings, teller=teller)
-
-
-def _name(entry: Entry) -> dict[str, Any]:
-    return {
-        "tenant": entry.tenant,
-        "day": entry.day.isoformat(),
-        "run_id": entry.run_id,
-        "job_id": entry.job_id,
-    }

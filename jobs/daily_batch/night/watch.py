@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 
 from daily_batch.days import FIRST_DAY, business_day
 from daily_batch.dispatch import Dispatch
@@ -16,6 +17,7 @@ from daily_batch.night.tasks import Task, name_tenants
 from daily_batch.paths import is_tenant
 from daily_batch.request import Request, build_requests
 from daily_batch.settings import Settings
+from daily_batch.submit.settle import Ended
 
 # Days before today that are looked after each time. Days that were asked for from further back have their turn once a
 # day, for to read a tenant's whole history costs a hundred times as much.
@@ -67,14 +69,15 @@ class Watcher:
 
     def follow(self, request: Request) -> Entry | None:
         """Settle one tenant-day, as its job's event asks for; the entry, if that has ended it."""
-        before = self.dispatch.ledger.find(request.tenant, request.day)
-        if before is None or before.status != "SUBMITTED":
-            return None
-        entry = self._settle(request)
-        if entry is None or entry.is_at_work:
-            return None
-        self._ask_again([entry])
-        return entry
+        settled: list[Entry] = []
+
+        def hear(entry: Entry, job_ended: datetime | None) -> None:
+            self._tell(entry)
+            settled.append(entry)
+
+        self._settle(request, hear)
+        self._ask_again(settled)
+        return settled[0] if settled else None
 
     def reconcile(self, requests: Sequence[Request], *, now: datetime) -> Summary:
         """Settle all that no event told, ask again for what may succeed, and sum the night's day up.
@@ -98,18 +101,17 @@ class Watcher:
         for entry in [entry for entry in entries.values() if entry.status == "SUBMITTED"]:
             own = replace(request, day=entry.day)
             with self._troubled(own):
-                entries[entry.day] = self._settle(own) or entry
-                self._find_drift(entries[entry.day], now)
+                entries[entry.day] = self._settle(own, partial(self._hear_late, now)) or entry
         return entries
 
-    def _find_drift(self, entry: Entry, now: datetime) -> None:
-        """Tell of a day whose job had ended long before it was settled: an event would have been quicker."""
-        submitter = self.dispatch.submitter
-        if entry.is_at_work or entry.job_id is None or submitter is None:
-            return
-        ended = submitter.look(entry.job_id).ended_at
-        if ended is not None and now - ended > timedelta(minutes=self.settings.drift_minutes):
-            self.drifted(entry, now - ended)
+    def _hear_late(self, now: datetime, entry: Entry, job_ended: datetime | None) -> None:
+        """Tell of a day, and whether its job had ended long before: an event would have been quicker."""
+        self._tell(entry)
+        if job_ended is not None and now - job_ended > timedelta(minutes=self.settings.drift_minutes):
+            self.drifted(entry, now - job_ended)
+
+    def _tell(self, entry: Entry) -> None:
+        self.ended(entry, self._may_succeed(entry))
 
     @contextmanager
     def _troubled(self, request: Request) -> Iterator[None]:
@@ -121,15 +123,12 @@ class Watcher:
             known.concerns(request.tenant, request.day.isoformat())
             self.trouble(known)
 
-    def _settle(self, request: Request) -> Entry | None:
+    def _settle(self, request: Request, ended: Ended) -> Entry | None:
         """The entry of a submitted day, ended if its job has ended."""
         try:
-            entry = self.dispatch.look(request)
+            return self.dispatch.look(request, ended=ended)
         except LeaseHeld:  # another run took the day meanwhile
             return self.dispatch.ledger.find(request.tenant, request.day)
-        if entry is not None and not entry.is_at_work:
-            self.ended(entry, self._may_succeed(entry))
-        return entry
 
     def _ask_again(self, entries: Sequence[Entry]) -> int:
         """Put what may succeed on the queue, once in a while: a message may wait there behind many others."""

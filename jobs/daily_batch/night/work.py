@@ -1,6 +1,7 @@
 """A task of the queue: one tenant-day dealt with once, however often its message is delivered."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -8,7 +9,7 @@ from typing import Literal
 from daily_batch.assembly import make_dispatch
 from daily_batch.dispatch import Answer, Dispatch
 from daily_batch.errors import HandOver, LeaseHeld
-from daily_batch.ledger import Ledger
+from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.entry import read_moment
 from daily_batch.night.tasks import Task
 from daily_batch.request import Request, build_requests
@@ -39,6 +40,7 @@ def work(
     seconds: int,
     progress: Progress,
     told: Told = untold,
+    settled: Callable[[Entry, Ledger], None] = lambda entry, ledger: None,
 ) -> Worked:
     """Run or submit the task's tenant-day; a message that is delivered again never does it twice.
 
@@ -46,6 +48,7 @@ def work(
         sent: when the message was put on the queue.
         owner: who works, as a person finds the log of it.
         seconds: how long this process may be at work from now on.
+        settled: hears of an earlier run's job that has ended, and by the word of which ledger.
 
     Raises:
         BatchError: the message must be delivered again, and in the end be looked at by a person.
@@ -63,7 +66,12 @@ def work(
     if _failed_for_good(dispatch, request, since=sent):
         return Worked(outcome="given up", ledger=dispatch.ledger)
     try:
-        answer = dispatch.run(request, progress=bounded, if_changed=not task.force)
+        answer = dispatch.run(
+            request,
+            progress=bounded,
+            if_changed=not task.force,
+            ended=lambda entry, job_ended: settled(entry, dispatch.ledger),
+        )
     except LeaseHeld:
         entry = dispatch.ledger.find(request.tenant, request.day)
         if entry is None or entry.status != "SUBMITTED" or entry.job_id is None:

@@ -1,6 +1,7 @@
 """How a submitted day ended, from the truth: its receipt, which is written last, and what the job's service says."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import msgspec
 from obstore.exceptions import BaseError
@@ -14,6 +15,13 @@ from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.routing import load_prices
 from daily_batch.submit.job import ENDED, JobReport, Submitter
 
+# Told of a day that a settlement has ended, and when its job had, where that is known.
+Ended = Callable[[Entry, datetime | None], None]
+
+
+def nobody(entry: Entry, job_ended: datetime | None) -> None:
+    """Hear nothing."""
+
 
 def settle(
     entry: Entry,
@@ -23,6 +31,7 @@ def settle(
     output: ObjectStore,
     output_path: str,
     patience: timedelta = timedelta.max,
+    ended: Ended = nobody,
 ) -> Entry:
     """End a submitted day whose job has ended; any other entry is returned as it is.
 
@@ -40,7 +49,10 @@ def settle(
     report = submitter.look(entry.job_id)
     if report.state in ENDED:
         _end(entry, report, ledger=ledger, submitter=submitter, output=output, output_path=output_path)
-    elif report.waiting_since is not None and ledger.clock() - report.waiting_since > patience:
+        settled = ledger.find(entry.tenant, entry.day) or entry
+        ended(settled, report.ended_at)
+        return settled
+    if report.waiting_since is not None and ledger.clock() - report.waiting_since > patience:
         minutes = round(patience.total_seconds() / 60)
         why = f"job {entry.job_id} was cancelled, for it had waited {minutes} minutes for workers"
         # First the word, then the deed: whoever settles the day next must know whose deed it was.
