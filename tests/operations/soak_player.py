@@ -13,7 +13,7 @@ from soak_month import SOUNDS, Month, TenantDay
 
 from local_cloud.clock import Clock
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.2
 # For a night to come to rest, however many tenants it has.
 PATIENCE_SECONDS = 600
 PATIENCE_PER_TENANT = 5
