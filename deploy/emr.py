@@ -1,4 +1,4 @@
-"""What EMR Serverless runs: the entry script, the packed environment, the wheel, and a list of all three.
+"""What EMR Serverless runs: the entry scripts, the packed environment, the wheel, and a list of them all.
 
 It is made on any machine for the release's processor and Python, and the same sources give the same bytes.
 
@@ -22,12 +22,12 @@ from typing import Any
 from deploy.environment import make_environment
 from deploy.installing import build_wheel, measure
 from deploy.packing import digest_file, pack_folder
-from deploy.project import ENTRY_POINT, read_version
+from deploy.project import ENTRY_POINTS, read_version
 from deploy.targets import ARCHS, Target
 
 ENVIRONMENT = "environment.tar.gz"
 LIST = "package.json"
-_OURS = (ENTRY_POINT.name, ENVIRONMENT, LIST, "*.whl")
+_OURS = (*(script.name for script in ENTRY_POINTS), ENVIRONMENT, LIST, "*.whl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,8 @@ def build_package(out: Path, *, target: Target, interpreter: Path, level: int = 
         _say(f"packing {unpacked:,} bytes")
         pack_folder(environment, out / ENVIRONMENT, level=level)
         packages = _read_packages(environment)
-    shutil.copyfile(ENTRY_POINT, out / ENTRY_POINT.name)
+    for script in ENTRY_POINTS:
+        shutil.copyfile(script, out / script.name)
     files = _read_files(out)
     version = f"{read_version()}-{_digest(files)}"
     described = {

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
 LIBRARY = ROOT / "jobs/daily_batch"
 TRIGGERS = ROOT / "lambda_trigger"
-ENTRY_POINT = ROOT / "jobs/daily_messages.py"
+ENTRY_POINTS = tuple(ROOT / "jobs" / name for name in ("daily_messages.py", "maintain_tables.py"))
 # The date of everything that is packed; ZIP files begin in 1980, in whatever time zone they are read.
 PACKED_AT = 631_152_000
 _BUILD_FILES = ("pyproject.toml", "README.md")

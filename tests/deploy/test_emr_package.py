@@ -100,13 +100,13 @@ def test_the_environment_runs_where_it_is_unpacked_and_has_everything_but_spark(
     assert spark == []
 
 
-def test_the_entry_script_starts_in_it(package: EmrPackage, job: Path) -> None:
-    shutil.copy(package.folder / "daily_messages.py", job)
-    said = run_python(
-        job, "import runpy, sys; sys.argv[1:] = ['--help']; runpy.run_path('daily_messages.py', None, '__main__')"
-    )
+@pytest.mark.parametrize(("script", "told"), [("daily_messages.py", "--run-id"), ("maintain_tables.py", "vacuum")])
+def test_its_entry_scripts_start_in_it(package: EmrPackage, job: Path, script: str, told: str) -> None:
+    shutil.copy(package.folder / script, job)
+    code = f"import runpy, sys; sys.argv[1:] = ['--help']; runpy.run_path({script!r}, None, '__main__')"
+    said = run_python(job, code)
     assert said.returncode == 0, said.stderr
-    assert "--run-id" in said.stdout
+    assert told in said.stdout
 
 
 def test_the_list_says_what_is_in_the_package(package: EmrPackage, job: Path) -> None:
