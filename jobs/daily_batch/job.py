@@ -11,29 +11,43 @@ from typing import Annotated
 
 import typer
 
-from daily_batch import cli
+from daily_batch.cli.options import (
+    AsJson,
+    Day,
+    Debug,
+    Discovery,
+    Format,
+    Input,
+    Layout,
+    LedgerOption,
+    Output,
+    ReceiptFile,
+    ShowConfig,
+    Tenant,
+    as_flags,
+)
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command(help=__doc__)
 def run(
-    tenant: cli.Tenant = None,
-    date: cli.Day = None,
-    input: cli.Input = None,  # noqa: A002 - the flag's name
-    output: cli.Output = None,
-    layout: cli.Layout = None,
-    format: cli.Format = None,  # noqa: A002 - the flag's name
-    discovery: cli.Discovery = None,
-    ledger: cli.LedgerOption = None,
+    tenant: Tenant = None,
+    date: Day = None,
+    input: Input = None,  # noqa: A002 - the flag's name
+    output: Output = None,
+    layout: Layout = None,
+    format: Format = None,  # noqa: A002 - the flag's name
+    discovery: Discovery = None,
+    ledger: LedgerOption = None,
     catalog: Annotated[str | None, typer.Option(help="Unity Catalog's catalog.schema for the tables.")] = None,
     run_id: Annotated[str | None, typer.Option(help="Of the run that submitted this job.")] = None,
     token: Annotated[int | None, typer.Option(min=1, help="Of the lease that the submitter holds.")] = None,
     settings: Annotated[str | None, typer.Option(help="Of the submitter, as a JSON object.")] = None,
-    receipt: cli.ReceiptFile = None,
-    json: cli.AsJson = False,
-    show_config: cli.ShowConfig = False,
-    debug: cli.Debug = False,
+    receipt: ReceiptFile = None,
+    json: AsJson = False,
+    show_config: ShowConfig = False,
+    debug: Debug = False,
 ) -> None:
     """Run the day on the Spark that submitted this script."""
     from daily_batch.commands.run import RunOptions, run_command
@@ -41,8 +55,8 @@ def run(
     from daily_batch.runners.spark import current_session
 
     # Wherever the settings send a Spark job: this is one, and it runs here.
-    flags = cli.as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
-    flags |= cli.as_flags(discovery=discovery, ledger=ledger, catalog=catalog, runner="spark", spark="here")
+    flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
+    flags |= as_flags(discovery=discovery, ledger=ledger, catalog=catalog, runner="spark", spark="here")
     if run_id and token:
         lease = LeaseOptions(run_id=run_id, token=token, settings=settings)
         status = submitted_command(flags, lease, spark=current_session, debug=debug)

@@ -5,12 +5,11 @@ spark-submit --properties-file conf/spark/local.conf jobs/maintain_tables.py vac
 
 import typer
 
-from daily_batch import cli
+from daily_batch.cli import upkeep
 from daily_batch.job import call_as_task
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__)
-for _command in (cli.optimize, cli.vacuum, cli.erase):
-    app.command()(_command)
+app.add_typer(upkeep.app)
 
 
 @app.callback()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daily_batch import cli
+from daily_batch.cli.options import Debug, Input, Output, as_flags
 from daily_batch.commands.answers import guarded
 from daily_batch.commands.probe import FOLDER, find_lack
 from daily_batch.errors import Misuse, Terminal
@@ -37,16 +37,16 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 @app.command(help=__doc__)
 def smoke(
-    output: cli.Output = None,
-    input: cli.Input = None,  # noqa: A002 - the flag's name
+    output: Output = None,
+    input: Input = None,  # noqa: A002 - the flag's name
     tasks: Annotated[int, typer.Option(min=1, max=1000, help="So many look at once, on whatever worker.")] = 8,
-    debug: cli.Debug = False,
+    debug: Debug = False,
 ) -> None:
     """Look, then lay a day of the tenant smoke below {output}/_smoke/input."""
     from daily_batch.runners.spark import current_session
 
     def look() -> int:
-        storage = open_places(cli.as_flags(input=input, output=output), os.environ)
+        storage = open_places(as_flags(input=input, output=output), os.environ)
         check_cluster(current_session().spark, storage, tasks=tasks)
         objects = lay_day(storage)
         told = f"the driver and {tasks} tasks reach {storage.input} and {storage.output}, and have their packages"
