@@ -1,6 +1,7 @@
 """Plays a month on a deployment, night after night, by a clock that goes on as fast as the work is done."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -64,11 +65,12 @@ class SoakCloud(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class PlayedNight:
-    """What a night sounded, and what it had to."""
+    """What a night sounded, and what it had to; how many seconds it took to play."""
 
     day: date
     sounded: frozenset[str]
     expected: frozenset[str]
+    seconds: float
 
 
 @dataclass
@@ -86,12 +88,26 @@ class Player:
         """The whole month."""
         for number, day in enumerate(self.month.days):
             began = time.monotonic()
-            self.nights.append(self._play_night(day, number))
-            night = self.nights[-1]
-            told = ", ".join(sorted(night.sounded)) or "no alarm"
-            self.say(f"{day}  {time.monotonic() - began:5.1f} s  {told}")
+            sounded = self._play_night(day, number)
+            seconds = time.monotonic() - began
+            self.nights.append(
+                PlayedNight(day=day, sounded=frozenset(sounded), expected=self._expect(day), seconds=seconds)
+            )
+            self.say(f"{day}  {seconds:5.1f} s  {', '.join(sorted(sounded)) or 'no alarm'}")
 
-    def _play_night(self, day: date, number: int) -> PlayedNight:
+    def describe(self) -> str:
+        """Night by night in Markdown: what was injected, and which alarms sounded."""
+        lines = ["| day | what went wrong | alarms | seconds |", "|---|---|---|---:|"]
+        for night in self.nights:
+            troubles = Counter(each.trouble for each in self.month.days[night.day] if each.trouble)
+            injected = [f"{count} {trouble}" for trouble, count in sorted(troubles.items())]
+            injected += ["a deploy"] if night.day == self.month.deploys else []
+            cells = (str(night.day), ", ".join(injected), ", ".join(sorted(night.sounded)), f"{night.seconds:.0f}")
+            lines.append(f"| {' | '.join(cells)} |")
+        return "\n".join(lines) + "\n"
+
+    def _play_night(self, day: date, number: int) -> set[str]:
+        """The alarms that sounded."""
         self.clock.set(self._at(day, "23:00"))
         self._write(day, number)
         self.clock.set(self._at(day + timedelta(days=1), "02:00"))
@@ -115,8 +131,7 @@ class Player:
             self.clock.set(max(due, datetime.now(UTC)) + timedelta(minutes=1))
             self.cloud.reconcile()
             self._wait()
-        sounded |= self.cloud.sounding(datetime.now(UTC))
-        return PlayedNight(day=day, sounded=frozenset(sounded), expected=self._expect(day))
+        return sounded | self.cloud.sounding(datetime.now(UTC))
 
     def _write(self, day: date, number: int) -> None:
         """The day's objects, and what became of those of the day before."""

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -115,11 +115,12 @@ def test_the_months_report_tells_of_every_day_and_of_whom_somebody_must_look_aft
     for name, value in played.cloud.environment.items():
         monkeypatch.setenv(name, value)
     first, last = min(played.month.days), max(played.month.days)
-    folder = Path(os.environ.get("SOAK_REPORT") or tmp_path)
-    page = folder / f"{type(played.cloud).__name__}.html"
-    asked = ReportOptions(first=first.isoformat(), last=last.isoformat(), all_tenants=True, html=page, as_json=True)
-    assert report_command({}, asked) == 0
+    page = Path(os.environ.get("SOAK_REPORT") or tmp_path) / f"{type(played.cloud).__name__}.html"
+    asked = ReportOptions(first=first.isoformat(), last=last.isoformat(), all_tenants=True)
+    assert report_command({}, replace(asked, as_json=True)) == 0
     told = json.loads(capsys.readouterr().out)
+    assert report_command({}, replace(asked, as_markdown=True, html=page)) == 0
+    page.with_suffix(".md").write_text(f"{capsys.readouterr().out}\n{played.player.describe()}", encoding="utf-8")
     failed = {each.tenant for each in played.month.days[last] if each.trouble == "refused"}
     assert len(told["days"]) == len(played.month.names) * len(played.month.days)
     assert {each["tenant"] for each in told["needs_someone"]} == failed
