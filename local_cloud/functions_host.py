@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueMessage, TextBase64DecodePolicy, TextBase64EncodePolicy
 
 from local_cloud.azurite import Azurite
@@ -65,6 +65,8 @@ class FunctionsHost:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _over: threading.Event = field(default_factory=threading.Event, repr=False)
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
+    _put_back: list[tuple[QueueClient, QueueMessage]] = field(default_factory=list, repr=False)
+    _put_out_at: dict[str, datetime] = field(default_factory=dict, repr=False)
 
     @cached_property
     def host(self) -> Mapping[str, Any]:
@@ -118,6 +120,14 @@ class FunctionsHost:
         for instance in idle:
             instance.process.stop()
 
+    def bring_back(self) -> None:
+        """Let messages that failed come again at once, as when their time has come by a clock that the queue lacks."""
+        with self._lock:
+            waiting, self._put_back = self._put_back, []
+        for queue, message in waiting:
+            with suppress(ResourceNotFoundError):  # it has come already
+                queue.update_message(message, visibility_timeout=0)
+
     def queue(self, name: str) -> QueueClient:
         """A queue of the app's storage, which is made if it is missing."""
         client = self.storage.queues().get_queue_client(
@@ -133,14 +143,18 @@ class FunctionsHost:
         if message is None:
             return False
         call = {"kind": "queue", "body": message.content, "dequeued": message.dequeue_count}
-        inserted = as_shared(message.inserted_on) if message.inserted_on else datetime.now(UTC)
-        called = self._call(name, {**call, "inserted": inserted.isoformat()})
+        called = self._call(name, {**call, "inserted": self._inserted(message).isoformat()})
         if called.error is None:
             queue.delete_message(message)
         else:
-            self._put_back(queue, message)
+            self._return(queue, message)
         self.told(message.content, called)
         return True
+
+    def _inserted(self, message: QueueMessage) -> datetime:
+        """When a message was put out by the time that is shared; the queue keeps the machine's."""
+        own = as_shared(message.inserted_on) if message.inserted_on else datetime.now(UTC)
+        return self._put_out_at.get(message.id, own)
 
     def _poll(self, name: str, queue_name: str) -> None:
         queue = self.queue(queue_name)
@@ -148,7 +162,7 @@ class FunctionsHost:
             if not self.deliver(name, queue):
                 self._over.wait(LOOK_SECONDS)
 
-    def _put_back(self, queue: QueueClient, message: QueueMessage) -> None:
+    def _return(self, queue: QueueClient, message: QueueMessage) -> None:
         """As the host does: it comes again, or is poison."""
         settings = self.host["extensions"]["queues"]
         if (message.dequeue_count or 0) >= settings["maxDequeueCount"]:
@@ -156,7 +170,9 @@ class FunctionsHost:
             queue.delete_message(message)
             return
         seconds = _seconds(settings["visibilityTimeout"]) if self.visibility is None else self.visibility
-        queue.update_message(message, visibility_timeout=seconds)
+        hidden = queue.update_message(message, visibility_timeout=seconds)
+        with self._lock:
+            self._put_back.append((queue, hidden))
 
     def _call(self, name: str, call: Mapping[str, Any]) -> Called:
         bindings = self.functions[name]
@@ -188,7 +204,8 @@ class FunctionsHost:
     def _put_out(self, queue: str, value: Any) -> int:
         messages = value if isinstance(value, list) else [] if value is None else [value]
         for each in messages:
-            self.queue(queue).send_message(each if isinstance(each, str) else json.dumps(each))
+            sent = self.queue(queue).send_message(each if isinstance(each, str) else json.dumps(each))
+            self._put_out_at[sent.id] = datetime.now(UTC)
         return len(messages)
 
     def _triggers(self) -> list[tuple[str, dict[str, Any]]]:

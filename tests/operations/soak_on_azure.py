@@ -1,7 +1,6 @@
 """A month on the local Azure, by the app's own settings and the bundle's job."""
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,8 +25,6 @@ from local_cloud.ingestion import Ingestion, serve_ingestion
 HERE = Path(__file__).parent
 NAME = "makoto-daily-batch"
 TASKS = "makoto-tasks"
-# Longer than it takes to see that nothing else is under way.
-HIDDEN_SECONDS = 4
 ENDED = ("SUCCESS", "FAILED", "TIMEDOUT", "CANCELED", "INTERNAL_ERROR", "SKIPPED")
 DYING_APP = """
 import sys
@@ -111,11 +108,8 @@ class AzureMonth:
         return bool(count)
 
     def release(self) -> None:
-        """The queue keeps the machine's time, by which they come in seconds."""
-        deadline = time.monotonic() + 10 * HIDDEN_SECONDS
-        while self.waiting() and not self.host.queue(TASKS).peek_messages() and not self.host.at_work:
-            assert time.monotonic() < deadline, "a message does not come back"
-            time.sleep(0.1)
+        """The queue keeps the machine's time."""
+        self.host.bring_back()
 
     def reconcile(self) -> Mapping[str, Any]:
         return self.night.reconcile()
@@ -176,7 +170,6 @@ def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AzureMo
             settings=settings,
             folder=folder / "app",
             app=app,
-            visibility=HIDDEN_SECONDS,
             concurrency=2,
         )
         found = AzureMonth(azure=azure, host=host, ingestion=ingestion, deaths=deaths)
