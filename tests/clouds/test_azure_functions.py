@@ -231,7 +231,7 @@ def test_a_night_goes_from_the_timer_to_tables_and_a_summary(app: App) -> None:
     assert len(tables["messages"]) == truth.records["written"]
     entry = app.entry("acme", YESTERDAY)
     assert (entry.is_complete, entry.runner, entry.owner) == (True, "local", "worker worker-1")
-    (line,) = [line for line in app.lines("published") if line["tenant"] == "acme"]
+    (line,) = [line for line in app.lines("the day") if line["tenant"] == "acme"]
     assert (line["day"], line["run_id"], line["records"]["written"]) == (
         str(YESTERDAY),
         entry.run_id,

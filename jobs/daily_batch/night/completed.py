@@ -25,8 +25,7 @@ def tell_ended(entry: Entry, *, again: bool, ledger: Ledger, settings: Settings,
         teller.error(str(entry.error), again=again, **name_day(entry))
         return
     teller.measure(metrics.DAYS_COMPLETED)
-    told = {"status": entry.status, "messages": entry.message_count, "seconds": entry.seconds}
-    teller.info("published", **told, **name_day(entry))
+    teller.info("published", **name_day(entry))
     try:
         output = open_store(parse_url(settings.output), settings.storage_options)
         receipt = read_receipt(output, str(entry.receipt))

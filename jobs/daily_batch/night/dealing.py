@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
@@ -92,8 +91,6 @@ def _tell(worked: Worked, teller: Teller) -> None:
     facts: dict[str, Any] = {}
     if answer:
         facts = {"run_id": answer.run_id, "job_id": answer.job_id, "reason": answer.reason}
-    if answer and (receipt := answer.receipt):
-        facts |= {"status": receipt.status, "records": asdict(receipt.records), "seconds": receipt.seconds}
     teller.info(worked.outcome, **facts)
 
 
