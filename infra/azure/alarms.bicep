@@ -44,6 +44,18 @@ var alarms = [
     range: 'P2D'
   }
   {
+    name: 'watch-missed'
+    description: 'Nothing called the watcher for an hour, so no late day would be told; docs/runbooks/watch-missed.md'
+    severity: 1
+    enabled: true
+    query: 'requests ${here} | where operation_Name == "watch" | where timestamp > ago(1h)'
+    column: null
+    aggregation: 'Count'
+    operator: 'LessThan'
+    threshold: 1
+    range: null
+  }
+  {
     name: 'dead-letters'
     description: 'A day was given up after three tries; docs/runbooks/dead-letters.md'
     severity: 1

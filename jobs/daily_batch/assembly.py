@@ -13,7 +13,7 @@ from daily_batch.errors import Misuse
 from daily_batch.ledger.opening import open_ledger
 from daily_batch.ledger.owner import this_process
 from daily_batch.manifest import EXPANSION, Manifest
-from daily_batch.paths import StorageUrl, check_tenant, parse_url
+from daily_batch.paths import StorageUrl, is_tenant, parse_url
 from daily_batch.routing import (
     Decision,
     FunctionLimits,
@@ -39,17 +39,23 @@ PROJECT = Path(__file__).parents[2]
 JOBS = Path(".makoto/jobs")
 
 
-def with_all_tenants(settings: Settings) -> Settings:
+def with_all_tenants(settings: Settings, *, refused: Callable[[str], None]) -> Settings:
     """The settings for every tenant that the metadata store names; where it names none, that has a folder in the input.
 
+    Args:
+        refused: told of each name that is not allowed, and so left out, as by the night.
+
     Raises:
-        Misuse: there is no tenant at all, or one with a name that is not allowed.
+        Misuse: there is no tenant at all.
     """
     ledger = open_ledger(settings, parse_url(settings.output))
-    tenants = ledger.tenants() or list_tenants(parse_url(settings.input), settings)
+    named = ledger.tenants() or list_tenants(parse_url(settings.input), settings)
+    tenants = tuple(filter(is_tenant, named))
+    for name in sorted(set(named) - set(tenants)):
+        refused(name)
     if not tenants:
         raise Misuse("there is no tenant", next_step="check the input, or name tenants")
-    return replace(settings, tenants=tuple(check_tenant(tenant) for tenant in tenants))
+    return replace(settings, tenants=tenants)
 
 
 def refuse_spark() -> Runner:

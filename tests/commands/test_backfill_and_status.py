@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from daily_batch.cli import app
+from daily_batch.metadata import keys
+from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.night.states import due_time, judge
 from daily_batch.sample import generate
 from daily_batch.settings import load_settings
@@ -169,6 +171,18 @@ def test_status_knows_every_day_and_every_tenant_that_has_a_folder(source: Path,
     assert set(states.values()) == {"missing"}
     assert all(row["late"] is (row["state"] == "missing") for row in told["days"])
     assert status(source, tmp_path / "out", "--all-tenants", "--check")[0] == 1
+
+
+def test_a_name_that_is_no_tenants_keeps_nobody_else_from_being_told_of(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    store = SqliteStore(tmp_path / "out/makoto-ledger.sqlite")
+    for tenant in ("acme", "../globex"):
+        store.put({"PK": keys.TENANTS, "SK": f"{keys.TENANT}{tenant}"}, expected=None)
+    span = ["--all-tenants", "--from", DAYS[0].isoformat(), "--to", DAYS[-1].isoformat(), "--json"]
+    answer = CliRunner().invoke(app, ["status", *span, "--input", str(source), "--output", str(tmp_path / "out")])
+    assert answer.exit_code == 0
+    assert {row["tenant"] for row in json.loads(answer.stdout)["days"]} == {"acme"}
+    assert "left out: the tenant id '../globex' is not allowed" in answer.stderr
 
 
 def test_status_finds_a_completed_day_whose_objects_changed_since(source: Path, tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ def test_a_cause_sets_off_its_alarm_and_no_other(
 ) -> None:
     called = functions(cloud)
     called.ask()
+    called.watch()
     cause(night, called)
     assert sounding(called) == {page_of(cause), *CAUSES[cause]}
 
@@ -173,6 +174,19 @@ def test_a_night_that_does_not_begin_is_missed(cloud: str, night: Night, functio
     assert "night-missed" in sounding(called)
 
 
+@pytest.mark.parametrize("cloud", ["aws", "azure"])
+def test_a_watch_that_does_not_come_is_missed(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
+    called = functions(cloud)
+    called.ask()
+    called.watch()
+    night.clock.now += timedelta(minutes=59)
+    assert sounding(called) == set()
+    night.clock.now += timedelta(minutes=1)
+    assert sounding(called) == {"watch-missed"}
+    called.watch()
+    assert sounding(called) == set()
+
+
 def test_a_metric_of_another_name_sets_off_nothing(night: Night, functions: Callable[[str], Functions]) -> None:
     aws, azure = functions("aws"), functions("azure")
     assert isinstance(aws, AwsFunctions) and isinstance(azure, AzureFunctions)
@@ -207,7 +221,7 @@ def test_both_clouds_have_the_same_alarms() -> None:
 
 def test_every_alarm_has_a_cause_in_these_tests() -> None:
     aws, azure = read_alarms()
-    assert {each.page for each in (*aws, *azure)} - OF_AWS == {*map(page_of, CAUSES), "night-missed"}
+    assert {each.page for each in (*aws, *azure)} - OF_AWS == {*map(page_of, CAUSES), "night-missed", "watch-missed"}
 
 
 def test_an_alarm_is_named_as_its_runbook_is() -> None:

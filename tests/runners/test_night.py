@@ -427,7 +427,27 @@ def test_17_the_summary_names_who_needs_someone_and_one_tenants_trouble_holds_no
     night.service = Service()
     due = night.reconcile()
     assert due.late == 2  # globex is still at work, initech never ran
-    assert {each.tenant: (each.state, each.note) for each in due.attention} == {"initech": ("missing", "never run")}
+    job = str(night.entry("globex").job_id)
+    assert {each.tenant: (each.state, each.note) for each in due.attention} == {
+        "globex": ("submitted", f"job {job}"),
+        "initech": ("missing", "never run"),
+    }
+
+
+def test_17_a_tenant_of_whom_the_ledger_does_not_tell_is_in_trouble_and_not_late(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night.work()
+    night.clock.now = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)
+
+    def fail(*_: object, **__: object) -> None:
+        raise Retryable("the ledger is down", next_step="try again")
+
+    monkeypatch.setattr(SqliteStore, "query", fail)
+    told = night.reconcile()
+    assert (told.late, told.ended, told.states) == (0, False, {"unknown": 1})
+    assert [(each.tenant, each.state) for each in told.attention] == [("acme", "unknown")]
+    assert [error.tenant for error in night.troubles] == ["acme"]
 
 
 def test_17_a_receipt_of_another_version_is_one_tenants_trouble(night: Night) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from daily_batch.assembly import make_dispatch, with_all_tenants
-from daily_batch.commands.answers import guarded, print_json, print_rows
+from daily_batch.commands.answers import guarded, print_json, print_rows, tell_refused
 from daily_batch.commands.run import wait_for_receipt
 from daily_batch.console import News, show_progress
 from daily_batch.days import days_between, parse_day
@@ -48,7 +48,7 @@ def backfill_command(flags: Mapping[str, object], options: BackfillOptions, *, s
     def backfill() -> int:
         settings = load_settings(flags={**flags, "date": options.last}, environ=os.environ)
         if options.all_tenants:
-            settings = with_all_tenants(settings)
+            settings = with_all_tenants(settings, refused=tell_refused)
         days = list(days_between(parse_day(options.first), parse_day(options.last)))
         requests = [
             replace(request, day=day) for request in build_requests(settings, datetime.now(UTC)) for day in days

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from daily_batch.assembly import with_all_tenants
-from daily_batch.commands.answers import guarded, print_json, print_rows
+from daily_batch.commands.answers import guarded, print_json, print_rows, tell_refused
 from daily_batch.days import business_day, days_between, parse_day
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.opening import open_ledger
@@ -50,7 +50,7 @@ def status_command(flags: Mapping[str, object], options: StatusOptions) -> int:
         now = datetime.now(UTC)
         settings = load_settings(flags=flags, environ=os.environ)
         if options.all_tenants:
-            settings = with_all_tenants(settings)
+            settings = with_all_tenants(settings, refused=tell_refused)
         requests = build_requests(settings, now)
         ledger = open_ledger(settings, requests[0].output)
         days = choose_days(options.first, options.last, settings, now)

@@ -1,7 +1,7 @@
 """Ends what was submitted, from the truth; asks again for what may succeed; tells how the night stands."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -24,6 +24,8 @@ from daily_batch.submit.settle import Ended
 WATCHED_DAYS = 7
 HISTORY_TURN = timedelta(hours=1)
 ASKED_AGAIN_AFTER = timedelta(hours=2)
+# The state of a day of which the ledger did not tell: late or not, nobody knows.
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,18 +88,19 @@ class Watcher:
             requests: one for each tenant, of the night's day.
         """
         known = [self._tend(request, now) for request in requests]
-        queued = self._ask_again([entry for entries in known for entry in entries.values()])
-        nights = [entries.get(request.day) for request, entries in zip(requests, known, strict=True)]
-        return summarize(requests, nights, now=now, settings=self.settings, queued=queued)
+        queued = self._ask_again([entry for entries in known for entry in (entries or {}).values()])
+        return summarize(requests, known, now=now, settings=self.settings, queued=queued)
 
-    def _tend(self, request: Request, now: datetime) -> dict[date, Entry]:
-        """What the ledger knows of a tenant's days, once its jobs that have ended are settled."""
+    def _tend(self, request: Request, now: datetime) -> dict[date, Entry] | None:
+        """What the ledger knows of a tenant's days, once its ended jobs are settled; None: it did not tell."""
         today = business_day(now, offset=0, zone=self.settings.timezone)
         due = due_time(request.day, self.settings)
         first = FIRST_DAY if due <= now < due + HISTORY_TURN else today - timedelta(days=WATCHED_DAYS)
-        entries: dict[date, Entry] = {}
+        entries: dict[date, Entry] | None = None
         with self._troubled(request):
             entries = {entry.day: entry for entry in self.dispatch.ledger.days(request.tenant, first, today)}
+        if entries is None:
+            return None
         for entry in [entry for entry in entries.values() if entry.status == "SUBMITTED"]:
             own = replace(request, day=entry.day)
             with self._troubled(own):
@@ -163,21 +166,34 @@ def night_requests(settings: Settings, *, now: datetime, list_tenants: Callable[
 
 
 def summarize(
-    requests: Sequence[Request], entries: Sequence[Entry | None], *, now: datetime, settings: Settings, queued: int = 0
+    requests: Sequence[Request],
+    known: Sequence[Mapping[date, Entry] | None],
+    *,
+    now: datetime,
+    settings: Settings,
+    queued: int = 0,
 ) -> Summary:
-    """How a night's day stands, from what the ledger knows of each tenant's."""
+    """How a night's day stands, from what the ledger knows of each tenant's days; of None it did not tell."""
     due = due_time(requests[0].day, settings)
-    states = [judge(entry, now=now, due=due) for entry in entries]
+    states: Counter[str] = Counter()
+    attention: list[Attention] = []
+    late = 0
+    for request, entries in zip(requests, known, strict=True):
+        state, note, is_late = UNKNOWN, "the ledger did not tell", False
+        if entries is not None:
+            entry = entries.get(request.day)
+            state = judge(entry, now=now, due=due)
+            note, is_late = describe(entry, state), now >= due and not (entry and entry.is_complete)
+        states[state] += 1
+        late += is_late
+        if is_late or state not in SOUND:
+            attention.append(Attention(tenant=request.tenant, state=state, note=note))
     return Summary(
         date=requests[0].day.isoformat(),
         tenants=len(requests),
-        states=dict(Counter(states)),
-        attention=tuple(
-            Attention(tenant=request.tenant, state=state, note=describe(entry, state))
-            for request, entry, state in zip(requests, entries, states, strict=True)
-            if state not in SOUND
-        ),
-        late=sum(now >= due and not (entry and entry.is_complete) for entry in entries),
+        states=dict(states),
+        attention=tuple(attention),
+        late=late,
         queued=queued,
         ended=not queued and all(state in ENDED for state in states),
     )
