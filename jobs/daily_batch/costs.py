@@ -1,15 +1,15 @@
 """What days cost: predicted for each place where a day can run, and summed up by tenant and month of what was billed.
 
-Pure: volumes, prices and the ledger's entries are given. docs/costs.md has the tables that come of it.
+Pure: volumes, prices and what days cost are given. docs/costs.md has the tables that come of it.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 from msgspec.structs import replace
 
 from daily_batch.billing import GIB, MIB
-from daily_batch.ledger import Entry
 from daily_batch.routing.constants import FunctionPrices, Predictions, Prices
 from daily_batch.routing.predictions import (
     HOUR,
@@ -83,21 +83,20 @@ def predict_costs(volume: Volume, *, predictions: Predictions, prices: Prices) -
     )
 
 
-def month_of(entries: Iterable[Entry]) -> tuple[MonthCost, ...]:
-    """The ledger's days by tenant and month of the business day, in that order; days at work count when they end."""
-    months: dict[tuple[str, str], list[Entry]] = {}
-    for entry in entries:
-        if not entry.is_at_work:
-            months.setdefault((entry.tenant, f"{entry.day:%Y-%m}"), []).append(entry)
+def month_of(days: Iterable[tuple[str, date, float | None]]) -> tuple[MonthCost, ...]:
+    """Days that have ended, each with its tenant and cost, by tenant and month of the business day, in that order."""
+    months: dict[tuple[str, str], list[float | None]] = {}
+    for tenant, day, cost in days:
+        months.setdefault((tenant, f"{day:%Y-%m}"), []).append(cost)
     return tuple(
         MonthCost(
             tenant=tenant,
             month=month,
-            days=len(days),
-            cost_usd=sum(entry.cost_usd or 0 for entry in days),
-            unknown=sum(entry.cost_usd is None for entry in days),
+            days=len(costs),
+            cost_usd=sum(cost or 0 for cost in costs),
+            unknown=costs.count(None),
         )
-        for (tenant, month), days in sorted(months.items())
+        for (tenant, month), costs in sorted(months.items())
     )
 
 

@@ -49,11 +49,19 @@ class TableCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Erased:
+    """What an erasure took of the day afterwards: rows by table; the receipt's other counts stay the run's."""
+
+    erasure: str
+    rows: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Receipt:
     """One run of one tenant-day, field by field as in its JSON.
 
     `rejects` counts rejected records by reason: superseded records and unreadable objects have counters of their own.
-    `quality` has a finding for each rule that is set for the tenant.
+    `quality` has a finding for each rule that is set for the tenant. `erased` is there once something was.
     """
 
     tenant: str
@@ -73,6 +81,7 @@ class Receipt:
     output: str
     fingerprint: str
     quality: tuple[Finding, ...] = ()
+    erased: tuple[Erased, ...] = ()
 
 
 def decide_status(*, objects: Objects, records: Records) -> Status:
@@ -107,7 +116,8 @@ def check_sums(receipt: Receipt) -> None:
 
 def to_dict(receipt: Receipt) -> dict[str, Any]:
     """Return the receipt as plain values, field by field."""
-    return asdict(receipt)
+    values = asdict(receipt)
+    return values if receipt.erased else {name: value for name, value in values.items() if name != "erased"}
 
 
 def to_json(receipt: Receipt) -> str:

@@ -17,7 +17,7 @@ from daily_batch.cli import app
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import to_item
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.receipt import Receipt
+from daily_batch.receipt import Erased, Receipt, receipt_key, to_json
 from daily_batch.report.days import state_day
 
 NOW = datetime(2025, 8, 20, tzinfo=UTC)
@@ -146,6 +146,59 @@ def test_a_receipt_that_cannot_be_trusted_is_a_doubt_and_no_failure(spoil: Any, 
     assert answer.exit_code == 0
     notes = {each["date"]: each["note"] for each in json.loads(answer.stdout)["worth_a_look"]}
     assert note in notes[str(DATES[3])]
+
+
+def test_a_lost_receipt_hides_no_rejects(tmp_path: Path) -> None:
+    receipts = write_range(tmp_path, TENANTS[:1], DATES, seed=7)
+    for file in (tmp_path / TENANTS[0] / "analytics/_receipts").rglob("*.json"):
+        file.unlink()
+    rejected = sum(each.records.rejected for each in receipts)
+    assert rejected > 0
+    page = tmp_path / "page.html"
+    said = report(tmp_path, "--markdown", "--html", str(page), tenants=TENANTS[:1]).stdout
+    missing = f"{len(DATES)} tenant-days that are published have no receipt that can be read"
+    assert missing in said and missing in page.read_text()
+    assert "No record was rejected" not in page.read_text()
+    told = json.loads(report(tmp_path, "--json", tenants=TENANTS[:1]).stdout)
+    assert (told["total"]["rejected"], told["total"]["records"]["rejected"]) == (rejected, 0)
+
+
+def test_a_day_of_which_something_was_erased_is_no_doubt(tmp_path: Path) -> None:
+    receipts = write_range(tmp_path, TENANTS[:1], DATES, seed=7)
+    key = receipt_key(TENANTS[0], DATES[3], receipts[3].run_id)
+    erased = replace(receipts[3], erased=(Erased(erasure="1", rows={"messages": 5}),))
+    (tmp_path / key).write_text(to_json(erased))
+    store = SqliteStore(tmp_path / "makoto-ledger.sqlite")
+    item = to_item(Entry(tenant=TENANTS[0], day=DATES[3], status="COMPLETED"))
+    stored = store.get(item["PK"], item["SK"])
+    assert stored is not None
+    left = receipts[3].records.written - 5
+    store.put({**stored.item, "message_count": left}, expected=stored.version)
+    told = json.loads(report(tmp_path, "--json", tenants=TENANTS[:1]).stdout)
+    assert (told["days"][3]["doubt"], told["days"][3]["messages"]) == (None, left)
+
+
+def test_days_beyond_the_retention_are_gone_and_no_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_range(tmp_path, TENANTS[:1], DATES, seed=7)
+    monkeypatch.setenv("MAKOTO_RETENTION_DAYS", str((datetime.now(UTC).date() - DATES[5]).days))
+    for day in DATES[:3]:
+        (file,) = (tmp_path / TENANTS[0] / "analytics/_receipts" / str(day)).iterdir()
+        file.unlink()
+    told = json.loads(report(tmp_path, "--json", tenants=TENANTS[:1]).stdout)
+    days = [(day["messages"] is None, day["doubt"]) for day in told["days"]]
+    # What is due to go and still there counts.
+    assert days == [(True, None)] * 3 + [(False, None)] * (len(DATES) - 3)
+
+
+def test_bills_are_told_by_tenant_and_month(made_up: MadeUp, told: Any) -> None:
+    billed: dict[tuple[str, str], float] = {}
+    for day in told["days"]:
+        month = (day["tenant"], day["day"][:7])
+        billed[month] = billed.get(month, 0.0) + (day["billed_usd"] or 0.0)
+    assert {(each["tenant"], each["month"]): each["cost_usd"] for each in told["months"]} == pytest.approx(billed)
+    dearest, cost = max(billed.items(), key=lambda item: item[1])
+    rows = report(made_up[0], "--markdown").stdout.partition("## Billed by tenant and month")[2].splitlines()
+    assert rows[4].startswith(f"| `{dearest[0]}` | {dearest[1]} | ") and rows[4].endswith(f" | {cost:.4f} |")
 
 
 @pytest.mark.parametrize(("tenants", "words", "status"), [(12, (), 0), (12, ("--check",), 1), (3, ("--check",), 0)])

@@ -117,5 +117,6 @@ def to_dict(facts: Facts, texts: Texts) -> dict[str, object]:
         ],
         "total": asdict(add_up(facts.days)),
         "by_date": {day.isoformat(): asdict(sums) for day, sums in facts.by_date.items()},
+        "months": [asdict(month) for month in facts.months],
         "days": [{**asdict(day), "day": day.day.isoformat()} for day in facts.days],
     }

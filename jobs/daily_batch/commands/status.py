@@ -1,16 +1,18 @@
 """`makoto-batch status`: what ran, what is missing, what is late or changed since, from the ledger."""
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from daily_batch.assembly import with_all_tenants
 from daily_batch.commands.answers import guarded, print_json, print_rows, tell_refused
+from daily_batch.costs import month_of
 from daily_batch.days import business_day, days_between, parse_day
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.opening import open_ledger
-from daily_batch.night.states import SOUND, describe, due_time, judge
+from daily_batch.night.states import CHANGED, ENDED, SOUND, describe, due_time, judge
 from daily_batch.request import Request, build_requests
 from daily_batch.settings import Settings, load_settings
 from daily_batch.survey import fingerprint_day
@@ -56,7 +58,7 @@ def status_command(flags: Mapping[str, object], options: StatusOptions) -> int:
         days = choose_days(options.first, options.last, settings, now)
         rows = [row for request in requests for row in _tell_tenant(request, days, settings, ledger, now, options)]
         if options.as_json:
-            print_json({"now": now.isoformat(timespec="seconds"), "days": rows})
+            print_json({"now": now.isoformat(timespec="seconds"), "days": rows, "months": _add_up(rows)})
         else:
             print_rows(COLUMNS, [{**row, "completed": _to_minute(row)} for row in rows], folded="note")
         return 1 if options.check and any(row["state"] not in SOUND for row in rows) else 0
@@ -85,8 +87,15 @@ def _tell_tenant(
         state = judge(entry, now=now, due=due)
         if options.verify and entry is not None and entry.is_complete:
             objects = fingerprint_day(replace(request, day=day), settings, progress=_silent, metadata=ledger.store)
-            state = state if objects == entry.fingerprint else "changed"
+            state = state if objects == entry.fingerprint else CHANGED
         yield _as_row(request.tenant, day, entry, state, late=now >= due)
+
+
+def _add_up(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the days that have ended were billed, by tenant and month."""
+    ended = (row for row in rows if row["state"] in (*ENDED, CHANGED))
+    days = ((row["tenant"], date.fromisoformat(row["date"]), row["cost_usd"]) for row in ended)
+    return [asdict(month) for month in month_of(days)]
 
 
 def _as_row(tenant: str, day: date, entry: Entry | None, state: str, *, late: bool) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """What a store's errors while listing mean: whether trying again can help."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -10,13 +11,16 @@ from obstore.store import LocalStore
 from daily_batch.errors import BatchError, Retryable, Terminal
 from daily_batch.failures import is_denied
 
+LONGEST_NAME = 300
+
 Item = TypeVar("Item")
 
 
 def explain_failures(listing: Iterable[Item], *, tenant: str, day: str) -> Iterator[Item]:
     """Pass a listing on; turn a store's error into one that a person can act upon.
 
-    The store's own words stay out of the message, for they hold request addresses; they are its cause.
+    The store's own words stay out of the message, for they hold request addresses; they are its cause. Only a name that
+    no store client can read is quoted, for nobody would find it otherwise.
 
     Raises:
         Terminal: denied, no such root, or a name that no store client can read.
@@ -51,11 +55,13 @@ def missing_root(tenant: str, day: str) -> Terminal:
 def _explain(error: BaseError | OSError, tenant: str, day: str) -> BatchError:
     text = str(error)
     if isinstance(error, InvalidPathError):
+        found = re.search(r'parsing Path "([^"]*)"', text)
+        name = (found[1] if found else text)[:LONGEST_NAME]
         return Terminal(
-            "an object's name holds an empty part, a part . or .., a control character or bytes that are not UTF-8",
+            f"the name of the object {name!a} holds an empty part, a part . or .., a control character, or no UTF-8",
             tenant=tenant,
             day=day,
-            next_step="rename the object that this error's cause names",
+            next_step="rename that object",
         )
     # obstore has no exception of its own for a listing in a missing bucket.
     if isinstance(error, FileNotFoundError) or "status code: 404" in text:

@@ -8,6 +8,8 @@ from daily_batch.settings import Settings
 
 # Nothing for a person to do.
 SOUND = ("completed", "completed, rejects", "running", "submitted", "not due")
+# Completed, and its objects are others now.
+CHANGED = "changed"
 # It will not change by itself.
 ENDED = ("completed", "completed, rejects", "failed")
 
@@ -35,7 +37,7 @@ def describe(entry: Entry | None, state: str) -> str:
         return "; ".join(filter(None, (unreadable, entry.quality)))
     return {
         "dead": f"the lease of {entry.owner} ended at {entry.lease_until}",
-        "changed": "its objects are not those of the last run",
+        CHANGED: "its objects are not those of the last run",
         "failed": str(entry.error),
         "running": f"{entry.owner} until {entry.lease_until}",
         "submitted": f"job {entry.job_id}",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from daily_batch.ledger import Entry
-from daily_batch.night.states import SOUND, judge
+from daily_batch.night.states import ENDED, SOUND, judge
 from daily_batch.night.volumes import judge_volume
 from daily_batch.quality import describe, warnings
 from daily_batch.receipt import Objects, Receipt, Records
@@ -46,6 +46,11 @@ class DayFacts:
     def is_done(self) -> bool:
         """Whether the day is published and nothing came after."""
         return self.state.startswith("completed")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its last run has published or failed."""
+        return self.state in ENDED
 
     @property
     def needs_someone(self) -> bool:

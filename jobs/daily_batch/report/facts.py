@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import TypeVar
 
+from daily_batch.costs import MonthCost, month_of
 from daily_batch.receipt import Objects, Records
 from daily_batch.report.days import DayFacts
 
@@ -17,13 +18,17 @@ NO_RECORDS = Records(seen=0, written=0, duplicates=0, superseded=0, rejected=0, 
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """Sums over tenant-days; `receipts` says of how many the records, objects, reasons and seconds are known."""
+    """Sums over tenant-days; `receipts` says of how many the records, objects, reasons and seconds are known.
+
+    `messages` and `rejected` are the ledger's, which knows them of every day that is published.
+    """
 
     days: int
     states: Mapping[str, int]
     late: int
     receipts: int
     messages: int
+    rejected: int
     objects: Objects
     records: Records
     rejects: Mapping[str, int]
@@ -58,6 +63,17 @@ class Facts:
         return sum(each.messages is not None and each.records is None for each in self.days)
 
     @property
+    def months(self) -> tuple[MonthCost, ...]:
+        """What the days that have ended were billed, by tenant and month."""
+        return month_of((one.tenant, one.day, one.billed_usd) for one in self.days if one.has_ended)
+
+    @property
+    def dearest(self) -> tuple[MonthCost, ...]:
+        """The months of which a bill is known, the highest first."""
+        known = [each for each in self.months if each.unknown < each.days]
+        return tuple(sorted(known, key=lambda each: -each.cost_usd))
+
+    @property
     def by_tenant(self) -> dict[str, tuple[DayFacts, ...]]:
         """The days of each tenant."""
         width = len(self.dates)
@@ -84,6 +100,7 @@ def add_up(days: Iterable[DayFacts]) -> Totals:
         late=sum(one.late for one in each),
         receipts=sum(one.records is not None for one in each),
         messages=sum(one.messages or 0 for one in each),
+        rejected=sum(one.rejected or 0 for one in each),
         objects=Objects(**_sum([asdict(NO_OBJECTS), *(asdict(one.objects) for one in each if one.objects)])),
         records=Records(**_sum([asdict(NO_RECORDS), *(asdict(one.records) for one in each if one.records)])),
         rejects=dict(sorted(rejects.items(), key=lambda item: -item[1])),

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from daily_batch.costs import LAMBDA
+from daily_batch.days import business_day
 from daily_batch.errors import Terminal
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.night.states import due_time
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 CONCURRENCY = 32
+GONE = "gone"
 
 
 class _Found(NamedTuple):
@@ -83,9 +86,10 @@ def _read(store: "ObjectStore", entry: Entry) -> _Found:
     except Terminal as error:
         return _Found(doubt=error.advice)
     if receipt is None:
-        return _Found(doubt="gone")
-    told = (receipt.tenant, receipt.date, receipt.records.written, receipt.records.rejected)
-    if told != (entry.tenant, entry.day.isoformat(), entry.message_count, entry.rejected):
+        return _Found(doubt=GONE)
+    told = (receipt.tenant, receipt.date, receipt.records.rejected)
+    agree = receipt.erased or receipt.records.written == entry.message_count  # an erasure corrects the ledger alone
+    if not agree or told != (entry.tenant, entry.day.isoformat(), entry.rejected):
         return _Found(receipt=receipt, doubt="differs")
     return _Found(receipt=receipt)
 
@@ -94,10 +98,13 @@ def _state(
     tenant: str, day: date, entries: dict[date, Entry], found: _Found, *, settings: Settings, now: datetime
 ) -> DayFacts:
     history = [(then, entry.message_count) for then, entry in entries.items() if entry.message_count is not None]
+    entry = entries.get(day)
+    if entry and found.doubt == GONE and _is_beyond(day, settings, now):
+        entry, found = replace(entry, message_count=None, rejected=None), _Found()  # a vacuum has removed it
     return state_day(
         tenant,
         day,
-        entries.get(day),
+        entry,
         found.receipt,
         now=now,
         due=due_time(day, settings),
@@ -107,6 +114,12 @@ def _state(
         predicted_usd=_predict(found.receipt) if found.receipt else None,
         doubt=found.doubt,
     )
+
+
+def _is_beyond(day: date, settings: Settings, now: datetime) -> bool:
+    """Whether a day is older than what is kept."""
+    keep = settings.retention_days
+    return bool(keep) and day < business_day(now, offset=-keep, zone=settings.timezone)
 
 
 def _predict(receipt: Receipt) -> float:

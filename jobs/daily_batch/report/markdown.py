@@ -45,7 +45,13 @@ def _write(facts: Facts, texts: Texts, zone: str) -> Iterator[str]:
     yield from _section("volumes", texts)
     names = ("date", "messages", "rejected", "seconds", "predicted", "billed")
     yield from _table(_name(names, texts), _list_dates(facts), numbers=len(names) - 1)
+    if facts.dearest:
+        yield from _section("months", texts)
+        yield from _table(_name(("tenant", "month", "days", "billed"), texts), _list_months(facts), numbers=2)
+        yield from _count_more(len(facts.dearest), texts)
     total = add_up(facts.days)
+    if facts.unknown:
+        yield from ("", texts("note.unreceipted", count=facts.unknown))
     if total.rejects:
         yield from _section("rejects", texts)
         yield from _table(
@@ -79,9 +85,14 @@ def _list_odd(facts: Facts, texts: Texts) -> Iterator[Sequence[str]]:
 def _list_dates(facts: Facts) -> Iterator[Sequence[str]]:
     for day, sums in facts.by_date.items():
         seconds = sums.seconds.get("total", 0.0)
-        counts = (f"{sums.messages:,}", f"{sums.records.rejected:,}", f"{seconds:,.1f}")
+        counts = (f"{sums.messages:,}", f"{sums.rejected:,}", f"{seconds:,.1f}")
         billed = f"{sums.billed_usd:.4f}" if sums.billed_days else "-"
         yield f"{day}", *counts, f"{sums.predicted_usd:.4f}", billed
+
+
+def _list_months(facts: Facts) -> Iterator[tuple[str, ...]]:
+    for each in facts.dearest[:MOST_ROWS]:
+        yield quote(each.tenant), each.month, f"{each.days - each.unknown}/{each.days}", f"{each.cost_usd:.4f}"
 
 
 def _count_more(rows: int, texts: Texts) -> Iterator[str]:

@@ -15,6 +15,8 @@ from daily_batch.report.wording import SIGNS, tell_headline, tell_oddities, tell
 
 # Rows of a list on the page; `--json` has all.
 MOST_ROWS = 200
+MOST_MONTHS = 20
+LEAST_USD = 0.000001
 SLOWEST = 5
 # Of reasons; what is left is one series more. The style sheet has as many colours.
 MOST_SERIES = 6
@@ -50,6 +52,8 @@ def make_page(facts: Facts, texts: Texts, *, zone: str) -> str:
         describe=lambda day: _describe(day, texts),
         outcomes={name: count for name, count in asdict(total.records).items() if name != "seen"},
         slowest=sorted(facts.days, key=lambda day: -day.seconds.get("total", 0.0))[:SLOWEST],
+        months=facts.dearest[:MOST_MONTHS],
+        more_months=len(facts.dearest) - MOST_MONTHS,
         figures=_draw(facts, texts),
         add_up=add_up,
     )
@@ -69,8 +73,10 @@ def _template() -> Template:
 
 
 def show_usd(amount: float) -> str:
-    """An amount that may be a small part of a cent."""
-    return f"{amount:,.2f}" if amount >= 1 or amount == 0 else f"{amount:.6f}".rstrip("0")
+    """An amount that may be a small part of a cent; none is written as nothing unless it is."""
+    if amount >= 1 or amount == 0:
+        return f"{amount:,.2f}"
+    return f"{amount:.6f}".rstrip("0") if amount >= LEAST_USD else f"<{LEAST_USD:.6f}"
 
 
 def _show_count(number: float) -> str:
