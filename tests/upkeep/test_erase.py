@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daily_batch.commands.erase import EraseOptions, erase_command
-from daily_batch.errors import LeaseHeld, Misuse
+from daily_batch.errors import LeaseHeld, Misuse, Retryable, Terminal
 from daily_batch.publish import delta
 from daily_batch.publish.day import DayPublisher
 from daily_batch.upkeep import erase as erase_module
-from daily_batch.upkeep import history
+from daily_batch.upkeep import history, search
 from daily_batch.upkeep.person import Person
 from day_runs import DAY, read_tables, silent
 from upkeep.conftest import Publish
@@ -245,6 +245,60 @@ def test_an_erasure_keeps_a_run_out_and_a_run_that_was_stopped_before_it_publish
         stopped.publish(dict.fromkeys(("rejects",), ()), run_id="late", metadata={}, progress=silent)
 
 
+def test_a_run_at_work_on_any_day_of_the_tenant_keeps_the_erasure_out(small_source: Path, publish: Publish) -> None:
+    """It may have read the person's objects before they were deleted, and have written nothing yet."""
+    tenant = publish(small_source)
+    tenant.ledger.take("acme", DAY + timedelta(days=1), owner="elsewhere:1:1", run_id="run9")
+    with pytest.raises(LeaseHeld, match="run run9 of elsewhere:1:1 holds the lease"):
+        tenant.erasure("user", "user_1").look()
+    assert tenant.clock is not None
+    tenant.clock.now += timedelta(days=1)  # it has died
+    assert len(tenant.erase("user", "user_1").days) == 1
+
+
+def test_an_erasure_that_stood_still_until_a_run_took_its_day_deletes_nothing_of_that_run(
+    small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = publish(small_source, buckets=TWICE)
+    written = tenant.root / f"messages/date={DAY}/of-the-run.parquet"
+    delete_old = erase_module.Erasure._delete_old
+
+    def suspended(*arguments: Any) -> int:
+        assert tenant.clock is not None
+        tenant.clock.now += timedelta(hours=1)
+        tenant.ledger.take("acme", DAY, owner="elsewhere:2:2", run_id="run9")
+        written.write_bytes(b"no commit names it yet")
+        return delete_old(*arguments)
+
+    monkeypatch.setattr(erase_module.Erasure, "_delete_old", suspended)
+    with pytest.raises(LeaseHeld):
+        tenant.erase("user", "user_1")
+    assert written.exists()
+
+
+def test_a_file_that_is_missing_is_not_taken_for_rows_that_are_gone(small_source: Path, publish: Publish) -> None:
+    tenant = publish(small_source, buckets=(3,))
+    lost = sorted((tenant.root / f"messages/date={DAY}").iterdir())[0]
+    lost.unlink()
+    before = list(everything_in(tenant.output))
+    with pytest.raises(Terminal, match=rf"{lost.name}' is gone, and messages names it"):
+        tenant.erase("user", "user_1")
+    assert list(everything_in(tenant.output)) == before
+
+
+def test_a_file_that_goes_while_it_is_searched_is_not_taken_for_searched(
+    small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = publish(small_source, table_format="parquet")
+
+    def gone(*_: object) -> Path:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(search, "fetch", gone)
+    with pytest.raises(Retryable, match="removed a file while it was searched"):
+        tenant.erasure("user", "user_1").look()
+
+
 class Killed(BaseException):
     """The process ends here, and can do nothing more."""
 
@@ -318,6 +372,57 @@ def _goes_on(tenant: Tenant) -> None:
     assert entry and (entry.status, entry.message_count, entry.upkeep) == ("COMPLETED_WITH_REJECTS", 6, None)
 
 
+def test_what_was_begun_with_mentions_is_not_finished_without_them(
+    small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = publish(small_source)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as dying, pytest.raises(Killed):
+        dying.setattr(erase_module, "rewrite_day", die)
+        tenant.erase("user", "user_1", mentions=True)
+    assert tenant.clock is not None
+    tenant.clock.now += timedelta(hours=1)
+    with pytest.raises(Misuse, match="was begun with --mentions and has not ended"):
+        tenant.erase("user", "user_1")
+    assert tenant.erase("user", "user_1", mentions=True).with_mentions
+
+
+# What the ledger says
+
+
+def test_leftovers_in_the_other_format_go_and_count_for_nothing(small_source: Path, publish: Publish) -> None:
+    tenant = publish(small_source, table_format="parquet")
+    (whole,) = (tenant.root / f"messages/year={DAY:%Y}/month={DAY:%m}/day={DAY:%d}").iterdir()
+    left = tenant.root / f"messages/date={DAY}/crashed.parquet"
+    left.parent.mkdir()
+    left.write_bytes(whole.read_bytes())
+    tenant.erase("user", "user_1")
+    assert files_naming(tenant.root, "user_1") == []
+    assert not list(tenant.root.rglob("_delta_log"))
+    entry = tenant.ledger.find("acme", DAY)
+    assert entry and entry.message_count == len(read_tables(tenant.output, table_format="parquet")["messages"]) == 6
+
+
+@pytest.mark.parametrize("user", ["josé", "\N{FOX FACE}", "o'bri\"en", "bob"])
+def test_an_error_of_a_day_without_rows_that_names_the_person_is_replaced(
+    small_source: Path, publish: Publish, user: str
+) -> None:
+    tenant = publish(small_source)
+    other = DAY + timedelta(days=1)
+    lease = tenant.ledger.take("acme", other, owner="elsewhere:1:1", run_id="run9")
+    key = f"acme/chat/{user}/r/messages/x.json"
+    tenant.ledger.fail(lease, f"{key!a} cannot be read. Next step: allow it.", retryable=False)
+    before = tenant.ledger.find("acme", other)
+    tenant.erase("user", user)
+    after = tenant.ledger.find("acme", other)
+    assert before and after
+    assert (after.status, after.error) == ("FAILED", "what was said here named what is erased")
+    assert tenant.ledger.find("acme", DAY).error is None  # type: ignore[union-attr]
+
+
 # Who is meant
 
 
@@ -346,6 +451,10 @@ def test_a_reject_whose_bytes_cannot_tell_goes_as_doubtful() -> None:
     assert person.owns_reject(line=0, raw=gzip.compress(b'{"user_id": "user_1"}'), **told) == "theirs"
     assert person.owns_reject(line=3, raw=b'{"content": "aaaaaa', **told) == "doubtful"
     assert person.owns_reject(line=3, raw=b'{"user_id": "other", "content": "aaa', **told) is None
+    assert person.owns_reject(line=3, raw=b'{"a": [{"b": 1}], "user_id" : "o\\"r", "content": "aaa', **told) is None
+    for nested in (b'{"reply_to": {"user_id": "other"}, "content": "aaa', b'{"a": "user_id", "b": "x", "content": "a'):
+        assert person.owns_reject(line=3, raw=nested, **told) == "doubtful"
+    assert person.owns_reject(line=3, raw=b'{"user_id": "us', **told) == "doubtful"
     assert person.owns_reject(line=3, raw=b"{", key="acme/chat/other/r/messages/x", detail="", truncated=True) is None
 
 

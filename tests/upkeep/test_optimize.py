@@ -119,11 +119,13 @@ def test_a_compaction_that_a_run_overtook_gives_up(small_source: Path, publish: 
     before = read_tables(tenant.output)
     (one,) = crowded(tenant)
     tenant.run(small_source, buckets=2)
-    version = messages(tenant).version()
+    version, files = messages(tenant).version(), set(tenant.root.rglob("date=*/*"))
     with pytest.raises((Retryable, FileNotFoundError), match="changed while they were compacted"):
         compact(tenant, one)
     assert messages(tenant).version() == version
     assert read_tables(tenant.output) == before
+    # Nothing of its own stays: an erasure may have come between.
+    assert set(tenant.root.rglob("date=*/*")) == files
 
 
 def test_a_commit_for_another_day_comes_between_and_both_land(small_source: Path, publish: Publish) -> None:

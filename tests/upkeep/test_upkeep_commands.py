@@ -109,6 +109,34 @@ def test_each_way_to_fail_has_its_exit_status(tmp_path: Path, small_source: Path
     assert "run run10 of elsewhere:1:1 holds the lease" in held.output
 
 
+@pytest.mark.parametrize("broken", ["cut", "gone", "log"])
+def test_a_broken_table_is_told_as_one(small_source: Path, publish: Publish, broken: str) -> None:
+    tenant = publish(small_source, buckets=(3,))
+    file = sorted((tenant.root / f"messages/date={DAY}").iterdir())[0]
+    if broken == "cut":
+        file.write_bytes(file.read_bytes()[:-50])
+    elif broken == "gone":
+        file.unlink()
+    else:
+        sorted((tenant.root / "messages/_delta_log").glob("*.json"))[-1].write_text('{"add":')
+    for words in (["optimize"], ["erase", "--user", "user_1", *ledger_of(tenant)]):
+        said = call(words[0], *of(tenant), *words[1:])
+        assert (said.exit_code, "Next step: " in said.stderr) == (3, True), said.stderr
+
+
+@pytest.mark.parametrize("user", ["a\tb", "user_1"])
+def test_an_erasure_where_nothing_lies_is_refused_and_an_odd_id_is_not(
+    tmp_path: Path, small_source: Path, publish: Publish, user: str
+) -> None:
+    tenant = publish(small_source)
+    words = ["--user", user, "--input", str(small_source), *ledger_of(tenant), "--confirm"]
+    assert call("erase", *of(tenant), *words).exit_code == 0
+    (tmp_path / "empty").mkdir()
+    refused = call("erase", "--tenant", "acme", "--output", str(tmp_path / "empty"), *words)
+    assert (refused.exit_code, list((tmp_path / "empty").iterdir())) == (2, [])
+    assert "there is no table of this tenant" in refused.stderr
+
+
 def test_the_script_for_spark_knows_the_same_commands() -> None:
     program = [sys.executable, str(ROOT / "jobs/maintain_tables.py"), "vacuum", "--help"]
     said = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout

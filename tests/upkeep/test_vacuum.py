@@ -9,10 +9,10 @@ from typing import Any
 import deltalake
 import pytest
 
-from daily_batch.contract import MESSAGES, ROOMS_DAILY, TABLES
+from daily_batch.contract import MESSAGES, REJECTS, ROOMS_DAILY, TABLES
 from daily_batch.errors import Misuse
 from daily_batch.upkeep.spark import SparkUpkeep
-from daily_batch.upkeep.vacuum import Rules, Swept, sweep_beside, sweep_table
+from daily_batch.upkeep.vacuum import Rules, Swept, keep_as_told, sweep_beside, sweep_table
 from day_runs import DAY, read_tables
 from upkeep.conftest import Publish
 from upkeep.upkeep_days import Tenant, hostile_records, write_export
@@ -57,6 +57,19 @@ def test_what_a_crash_left_goes_and_what_a_run_is_writing_stays(small_source: Pa
     assert (old.exists(), young.exists()) == (False, True)
     # The first run's files are young: a reader may still be in that version.
     assert len(names(tenant.root / "messages")) == 4
+
+
+def test_a_table_that_asks_for_longer_is_kept_as_long_unless_a_person_says_otherwise(
+    small_source: Path, publish: Publish
+) -> None:
+    tenant = publish(small_source)
+    usual = rules()
+    assert keep_as_told(tenant.tables, MESSAGES, usual) == usual
+    table = deltalake.DeltaTable(str(tenant.root / "messages"))
+    table.alter.set_table_properties({"delta.deletedFileRetentionDuration": "interval 30 days"})
+    assert keep_as_told(tenant.tables, MESSAGES, usual).retain_hours == 30 * 24
+    assert keep_as_told(tenant.tables, REJECTS, usual) == usual
+    assert sweep_table(tenant.tables, MESSAGES, usual, dry_run=False).files == 0
 
 
 def test_less_than_a_run_may_take_is_refused() -> None:

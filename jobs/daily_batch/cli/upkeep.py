@@ -48,8 +48,11 @@ def vacuum(
     output: Output = None,
     all_tenants: AllTenants = False,
     retain_hours: Annotated[
-        int, typer.Option(min=24, help="Keep files that only older versions name, or none, so long.")
-    ] = 168,
+        int | None,
+        typer.Option(
+            min=24, help="Keep files that only older versions name, or none, so long. Default: 168, or longer."
+        ),
+    ] = None,
     keep_days: Annotated[
         int | None,
         typer.Option(min=0, help="Remove days that are older, and their receipts; 0: none. Default: retention_days."),

@@ -1,6 +1,8 @@
 """`makoto-batch erase`: a user or a room out of every table of a tenant; looked for first, removed when confirmed."""
 
 import getpass
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -55,8 +57,8 @@ def erase_command(flags: Mapping[str, object], options: EraseOptions, *, spark: 
             raise Misuse("an erasure is of one tenant", next_step="name one with --tenant")
         place, person = places[0], _person(places[0].request.tenant, options)
         with show_progress() as open_progress, explained(person.tenant):
-            evidence = _erase(place, person, options, open_progress(f"tenant={person.tenant}"))
             sources = _find_sources(place, person)
+            evidence = _erase(place, person, options, open_progress(f"tenant={person.tenant}"))
         _tell(evidence, place, sources, options)
         return 0
 
@@ -79,18 +81,26 @@ def _erase(place: Place, person: Person, options: EraseOptions, progress: Progre
         tables=place.tables,
         ledger=open_ledger(place.settings, place.request.output),
         owner=this_process(),
-        by=options.by or getpass.getuser(),
+        by=options.by or _who(),
         progress=progress,
         find_deleter=place.delete_on_spark,
     )
     return erasure.run() if options.confirm else erasure.look()
 
 
+def _who() -> str:
+    """This machine's user, who may have a number alone."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
 def _find_sources(place: Place, person: Person) -> bool | None:
     """Whether objects of theirs are still in the input; None where no input is named, so nobody looked."""
     if not place.settings.input:
         return None
-    if "/" in person.id or person.id in (".", ".."):
+    if re.search(r"[/\x00-\x1f\x7f]", person.id) or person.id in (".", ".."):
         return False  # no folder can have that name
     chat, store = f"{person.tenant}/chat", open_store(place.request.input, place.settings.storage_options)
     if person.kind == "user":

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     StartSpark = Callable[[], SparkRunner]
 
 Row = TypeVar("Row")
+# What delta-rs 1.6.6 says of a log that no try will read.
+BROKEN = ("Json error", "No table metadata or protocol", "Parquet error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,9 @@ def explained(tenant: str) -> Iterator[None]:
         if is_denied(error):
             step = "allow this identity to list, read, write and delete the tables"
             raise Terminal(f"access is denied: {cause}", next_step=step, tenant=tenant) from error
+        if any(sign in cause for sign in BROKEN):
+            step = "restore the table's _delta_log, or move the table away and backfill its days"
+            raise Terminal(f"the table is broken: {cause}", next_step=step, tenant=tenant) from error
         raise Retryable(cause, next_step="run the same command again", tenant=tenant) from error
     except Exception as error:
         failure = explain_failure(error, tenant=tenant, day="-")

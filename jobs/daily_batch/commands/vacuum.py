@@ -10,7 +10,7 @@ from daily_batch.commands.keeping import Place, open_places, visit
 from daily_batch.contract import TABLES
 from daily_batch.days import business_day
 from daily_batch.runners.outcome import Progress
-from daily_batch.upkeep.vacuum import USUAL_HOURS, Rules, holds_plain, sweep_beside, sweep_table
+from daily_batch.upkeep.vacuum import USUAL_HOURS, Rules, holds_plain, keep_as_told, sweep_beside, sweep_table
 
 if TYPE_CHECKING:
     from daily_batch.commands.keeping import StartSpark
@@ -27,9 +27,11 @@ COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class VacuumOptions:
-    """Files of old versions stay `retain_hours`; days older than `keep_days` go (None: by the settings)."""
+    """Files of old versions stay `retain_hours` (None: 168, or longer where a table says so); days older than
+    `keep_days` go (None: by the settings).
+    """
 
-    retain_hours: int = USUAL_HOURS
+    retain_hours: int | None = None
     keep_days: int | None = None
     all_tenants: bool = False
     dry_run: bool = False
@@ -58,14 +60,15 @@ def _sweep(place: Place, options: VacuumOptions, progress: Progress) -> list[dic
     now = datetime.now(UTC)
     keep_days = place.settings.retention_days if options.keep_days is None else options.keep_days
     keep_from = business_day(now, offset=-keep_days, zone=place.settings.timezone) if keep_days else None
-    rules = Rules(now=now, retain_hours=options.retain_hours, keep_from=keep_from)
+    usual = Rules(now=now, retain_hours=options.retain_hours or USUAL_HOURS, keep_from=keep_from)
     swept = []
     for number, table in enumerate(TABLES, 1):
+        rules = usual if options.retain_hours else keep_as_told(place.tables, table, usual)
         stored = list(place.tables.files(table))
         engine = None if holds_plain(stored) or not stored else place.spark_for(sum(file.bytes for file in stored))
         sweep = engine.sweep_table if engine else lambda *each, **how: sweep_table(place.tables, *each, **how)
         swept.append(sweep(table, rules, dry_run=options.dry_run))
         progress("vacuum", number, len(TABLES), "tables")
     # The receipts last: as long as a day is in a table, its receipt tells of it.
-    swept.append(sweep_beside(place.tables, rules, dry_run=options.dry_run))
+    swept.append(sweep_beside(place.tables, usual, dry_run=options.dry_run))
     return [{"tenant": place.request.tenant, **asdict(each)} for each in swept]

@@ -12,17 +12,19 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import duckdb
 from deltalake import DeltaTable
 from obstore.exceptions import AlreadyExistsError
 
 from daily_batch.contract import MESSAGES, REJECTS, Table
+from daily_batch.errors import Terminal
 from daily_batch.plan import DataFile
 from daily_batch.publish import delta_log
 from daily_batch.publish.delta import OVERTAKEN_ATTEMPTS
 from daily_batch.publish.statistics import statistics_json
 from daily_batch.upkeep.planning import MakePlan
 from daily_batch.upkeep.rows import read_run, rewrite_files
-from daily_batch.upkeep.stored import TenantTables, fetch
+from daily_batch.upkeep.stored import TenantTables, check_complete, delete_keys, fetch
 
 # The aggregates are one file a day.
 COMPACTED = (MESSAGES, REJECTS)
@@ -68,7 +70,28 @@ def compact_day(crowded: Crowded, tables: TenantTables, make_plan: MakePlan) -> 
 
     Raises:
         Retryable: the day was changed meanwhile; it is as whoever did so left it.
+        Terminal: a file of it is missing or broken.
     """
+    try:
+        files = _rewrite(crowded, tables, make_plan)
+    except FileNotFoundError as error:
+        day, stored = crowded.day, tables.files_of_day(crowded.table, crowded.day)
+        check_complete(crowded.table, tables.live_keys(crowded.table), stored, tenant=tables.tenant, day=day)
+        context = delta_log.Context(tenant=tables.tenant, day=day, table=crowded.table)
+        raise context.retryable(f"a file of {crowded.table.name} went while it was compacted") from error
+    except duckdb.InvalidInputException as error:
+        raise Terminal(
+            f"a file of {crowded.table.name} is no whole Parquet file",
+            next_step="run its day again",
+            tenant=tables.tenant,
+            day=crowded.day.isoformat(),
+        ) from error
+    commit_compaction(crowded, files, tables)
+    return files
+
+
+def _rewrite(crowded: Crowded, tables: TenantTables, make_plan: MakePlan) -> tuple[DataFile, ...]:
+    """New files, which no commit names yet."""
     store, table = tables.open(), crowded.table
     root = f"{tables.folder}/{table.name}"
     written = []
@@ -80,9 +103,7 @@ def compact_day(crowded: Crowded, tables: TenantTables, make_plan: MakePlan) -> 
             plan = make_plan(crowded.day, *run)
             name = f"compacted-{number:05d}"
             written.append(rewrite_files(paths, table, name=name, plan=plan, output=store, scratch=scratch))
-    files = tuple(file for file in written if file)
-    commit_compaction(crowded, files, tables)
-    return files
+    return tuple(file for file in written if file)
 
 
 def divide(crowded: Crowded) -> list[list[LiveFile]]:
@@ -110,12 +131,14 @@ def commit_compaction(crowded: Crowded, files: Sequence[DataFile], tables: Tenan
     context = delta_log.Context(tenant=tables.tenant, day=crowded.day, table=crowded.table)
     location, options = tables.location(crowded.table)
     body = _render(crowded, files)
-    for _ in range(OVERTAKEN_ATTEMPTS):
+    for attempt in range(OVERTAKEN_ATTEMPTS):
         delta = DeltaTable(location, storage_options=options)
         live = {file.path for file in _by_day(delta).get(crowded.day, ())}
         if live == {file.path for file in files}:
             return delta.version()  # a commit of ours whose answer was lost
         if live != {file.path for file in crowded.files}:
+            if not attempt:  # nothing was committed, so nobody names them: what an erasure took must not stay in them
+                delete_keys(store, (f"{tables.folder}/{crowded.table.name}/{file.path}" for file in files))
             raise context.retryable(f"the files of {crowded.table.name} changed while they were compacted")
         delta_log.check_table(delta, context)
         version = delta.version() + 1

@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import PurePosixPath
 
 from daily_batch.contract import MESSAGES, TABLES
-from daily_batch.errors import BatchError, concerning
+from daily_batch.days import FIRST_DAY, LAST_DAY
+from daily_batch.errors import BatchError, Misuse, concerning
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.keeper import LeaseKeeper
+from daily_batch.publish import delta_log
 from daily_batch.publish.day import DayPublisher
+from daily_batch.publish.outcome import Published
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Progress
 from daily_batch.settings import Settings
@@ -32,6 +36,9 @@ from daily_batch.upkeep.remaining import FindDeleter, Remaining, delete_here, no
 from daily_batch.upkeep.search import check_manifests, search_tables
 from daily_batch.upkeep.stored import TenantTables, delete_keys, is_live
 from daily_batch.upkeep.vacuum import FLOOR_HOURS
+
+NOTHING_LEFT = Remaining(files={}, messages=0, runs=())
+FORGOTTEN = "what was said here named what is erased"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +62,16 @@ class Erasure:
         """What would be erased; nothing is changed.
 
         Raises:
-            LeaseHeld: a run is at work on one of the days.
+            LeaseHeld: a run is at work on a day of the tenant, which may have read what is to go.
+            Misuse: the tenant has no tables here, or an unfinished erasure of the same id means other rows.
         """
-        store = self.tables.open()
-        evidence = find_unfinished(store, self.person)
-        evidence = evidence or begin_evidence(self.person, now=self.ledger.clock(), by=self.by)
+        evidence = find_unfinished(self.tables.open(), self.person)
+        if evidence is None:
+            self._check_tables()
+            evidence = begin_evidence(self.person, now=self.ledger.clock(), by=self.by)
+        for entry in self._known_days():
+            if entry.is_held and entry.upkeep is None:
+                self.ledger.check_free(entry.tenant, entry.day)
         check_manifests(self.person, tables=self.tables, now=self.ledger.clock())
         found, mentions = search_tables(self.person, tables=self.tables, settings=self.settings, progress=self.progress)
         for (day, table_format), each in found.items():
@@ -90,6 +102,7 @@ class Erasure:
                 done = self._erase_day(planned, evidence.erasure)
             evidence = with_day(evidence, done)
             save_evidence(store, evidence)
+        self._forget_errors(evidence.erasure)
         self._delete_manifests()
         readable: dict[str, int] = {}
         for number, table in enumerate(TABLES, 1):
@@ -105,18 +118,10 @@ class Erasure:
         request = replace(self.request, day=planned.date, table_format=planned.format)
         before = self.ledger.find(request.tenant, request.day)
         with self._held(request, erasure) as keeper:
-            observed = DayPublisher.observe(request, self.tables.storage)
-            keeper.raise_token(above=observed.held_token)
-            # At once: a run that is stopped, and not dead, must not publish what it read before.
-            publisher = observed.fenced(keeper.lease.token, at_once=True, confirm=keeper.confirm)
-            left = rewrite_day(
-                request, self.person, tables=self.tables, settings=self.settings, find_deleter=self.find_deleter
-            )
-            published = publisher.publish(
-                left.files, run_id=erasure, metadata={"erasure": erasure}, progress=self.progress
-            )
-            keeper.confirm()
-            old = self._delete_old(request)
+            left, published = NOTHING_LEFT, dict[str, Published]()
+            if self._is_there(request):
+                left, published = self._republish(request, keeper, erasure)
+            old = self._delete_old(request, keeper)
             removed = {name: table.removed for name, table in planned.tables.items() if table.removed}
             for run in left.runs:
                 note_receipt(self.tables, request.day, run, erasure=erasure, removed=removed)
@@ -139,14 +144,48 @@ class Erasure:
             },
         )
 
+    def _republish(self, request: Request, keeper: LeaseKeeper, erasure: str) -> tuple[Remaining, dict[str, Published]]:
+        """The day without the person, as readers see it from now on."""
+        observed = DayPublisher.observe(request, self.tables.storage)
+        keeper.raise_token(above=observed.held_token)
+        # At once: a run that is stopped, and not dead, must not publish what it read before.
+        publisher = observed.fenced(keeper.lease.token, at_once=True, confirm=keeper.confirm)
+        left = rewrite_day(
+            request, self.person, tables=self.tables, settings=self.settings, find_deleter=self.find_deleter
+        )
+        told = {"erasure": erasure}
+        return left, publisher.publish(left.files, run_id=erasure, metadata=told, progress=self.progress)
+
     def _changes(self, before: Entry | None, left: Remaining) -> dict[str, object]:
-        """What the ledger's entry must say otherwise: how many messages there are, and nothing of whom they are not."""
-        changes: dict[str, object] = {}
-        if before and before.message_count is not None:
-            changes["message_count"] = left.messages
-        if before and before.error and self.person.names(before.error):
-            changes["error"] = "what was said here named what is erased"
-        return changes
+        """What the ledger's entry must say otherwise: how many messages there are, if these are those that it means."""
+        if before is None or before.message_count is None:
+            return {}
+        published = PurePosixPath(before.receipt).stem if before.receipt else before.run_id
+        return {"message_count": left.messages} if published in left.runs else {}
+
+    def _known_days(self) -> Iterator[Entry]:
+        return self.ledger.days(self.request.tenant, FIRST_DAY, LAST_DAY)
+
+    def _check_tables(self) -> None:
+        if not any(next(self.tables.files(table), None) for table in TABLES):
+            raise Misuse(
+                f"there is no table of this tenant in {self.request.output}",
+                next_step="check the tenant and the output",
+                tenant=self.request.tenant,
+            )
+
+    def _is_there(self, request: Request) -> bool:
+        """Whether there is a table in which an older run could still commit. Plain Parquet makes none by publishing."""
+        if request.table_format == "parquet":
+            return True
+        return delta_log.open_table(*self.tables.location(MESSAGES)) is not None
+
+    def _forget_errors(self, erasure: str) -> None:
+        """Replace what the ledger says of failed days where it names the id, as an object's key does."""
+        for entry in list(self._known_days()):
+            if entry.error and self.person.names(entry.error):
+                with self._held(replace(self.request, day=entry.day), erasure) as keeper:
+                    self.ledger.give_back(keeper.lease, error=FORGOTTEN)
 
     @contextmanager
     def _held(self, request: Request, erasure: str) -> Iterator[LeaseKeeper]:
@@ -160,7 +199,7 @@ class Erasure:
                     self.ledger.give_back(keeper.lease)
                 raise
 
-    def _delete_old(self, request: Request) -> int:
+    def _delete_old(self, request: Request, keeper: LeaseKeeper) -> int:
         """Delete the day's files that readers do not see, of all tables; what a run that lost its lease left, too."""
         keys = []
         for table in TABLES:
@@ -169,6 +208,8 @@ class Erasure:
                 ours = file.kind == "staged" or file.table_format == request.table_format
                 if ours and not is_live(file, live):
                     keys.append(file.key)
+        # After the listing: what was there while the lease was ours is no later run's, whose files wait for a commit.
+        keeper.confirm()
         return delete_keys(self.tables.open(), keys)
 
     def _delete_manifests(self) -> None:

@@ -2,6 +2,7 @@
 after each step. It holds no id, only what an id is recognised by."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from daily_batch.errors import Misuse
 from daily_batch.paths import analytics_folder
 from daily_batch.plan import TableFormat
 from daily_batch.upkeep.person import Person
@@ -74,7 +76,7 @@ def begin_evidence(person: Person, *, now: datetime, by: str) -> Evidence:
     """The evidence of an erasure that begins."""
     digest = person.digest
     return Evidence(
-        erasure=f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}",
+        erasure=f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}-{secrets.token_hex(2)}",
         tenant=person.tenant,
         kind=person.kind,
         digest=digest,
@@ -88,13 +90,25 @@ def begin_evidence(person: Person, *, now: datetime, by: str) -> Evidence:
 
 
 def find_unfinished(store: "ObjectStore", person: Person) -> Evidence | None:
-    """The evidence of an erasure of the same id that was begun and has not ended."""
+    """The evidence of an erasure of the same id that was begun and has not ended.
+
+    Raises:
+        Misuse: it was begun with or without mentions, and is to go on otherwise.
+    """
     digest = person.digest
     for batch in store.list(f"{analytics_folder(person.tenant)}/_erasures/"):
         for item in batch:
             found = msgspec.json.decode(bytes(store.get(item["path"]).bytes()), type=Evidence)
-            if found.digest == digest and found.state != "done":
-                return replace(found, with_mentions=found.with_mentions or person.mentions)
+            if found.digest != digest or found.state == "done":
+                continue
+            if found.with_mentions != person.mentions:
+                begun = "with" if found.with_mentions else "without"
+                raise Misuse(
+                    f"an erasure of this {person.kind} was begun {begun} --mentions and has not ended",
+                    next_step=f"give the command {begun} --mentions, then another",
+                    tenant=person.tenant,
+                )
+            return found
     return None
 
 

@@ -6,7 +6,9 @@ word of its own, in every writing that JSON and Unicode allow; where the bytes c
 
 import hashlib
 import re
+import sys
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -22,10 +24,12 @@ Kind = Literal["user", "room"]
 # Characters that ids are usually made of: next to one of these, the id is only a part of another word.
 WORD = "0-9A-Za-z_-"
 ENCODINGS = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
-ESCAPE = re.compile(r'\\(?:u([0-9A-Fa-f]{4})|(["\\/bfnrt]))')
+# JSON's, and those by which an error quotes a key.
+ESCAPE = re.compile(r"""\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|U([0-9A-Fa-f]{8})|(["'\\/bfnrt]))""")
 PLAIN = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-# An export's record that was cut says by this whose it is, whatever was cut away.
-ATTRIBUTED = {"user": re.compile(rb'"user_id"\s*:\s*[^\s]'), "room": re.compile(rb'"(?:room_id|chat_id)"\s*:\s*[^\s]')}
+# An export's record that was cut says by these, where it holds one whole, whose it is, whatever was cut away.
+OWNERS = {"user": (b'"user_id"',), "room": (b'"room_id"', b'"chat_id"')}
+TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,"]|[^\s{}\[\]:,"]+', re.DOTALL)
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 MOST_TEXT = 64 * 2**20
 # Columns of a message in which it can name somebody. Codes, and what a run says of itself, are no names.
@@ -109,7 +113,7 @@ class Person:
             return "theirs"
         if key.split("/")[1:2] == ["chat"]:  # the path tells whose it is
             return "doubtful" if doubtful else None
-        cut = truncated and line > 0 and not ATTRIBUTED[self.kind].search(raw)
+        cut = truncated and line > 0 and not _tells_owner(raw, OWNERS[self.kind])
         return "doubtful" if doubtful or cut else None
 
     @property
@@ -134,7 +138,25 @@ def _escape(text: str) -> str:
 
 
 def _unescape(match: re.Match[str]) -> str:
-    return chr(int(match[1], 16)) if match[1] else PLAIN.get(match[2], match[2])
+    code = match[1] or match[2] or match[3]
+    if not code:
+        return PLAIN.get(match[4], match[4])
+    return chr(int(code, 16)) if int(code, 16) <= sys.maxunicode else match[0]
+
+
+def _tells_owner(raw: bytes, names: Collection[bytes]) -> bool:
+    """Whether the beginning of a JSON object has one of these keys itself, and a whole id behind it."""
+    depth, before, key = 0, b"", b""
+    for match in TOKEN.finditer(raw):
+        token = match[0]
+        if token == b'"':  # never closed
+            return False
+        if depth == 1 and before == b":" and key in names and token[:1] == b'"':
+            return True
+        depth += (token in (b"{", b"[")) - (token in (b"}", b"]"))
+        key = token if depth == 1 and before in (b"{", b",") else key
+        before = token
+    return False
 
 
 def _read(raw: bytes) -> tuple[list[str], bool]:

@@ -15,7 +15,7 @@ from daily_batch.settings import Settings
 from daily_batch.upkeep.person import Person
 from daily_batch.upkeep.planning import MakePlan, plan_upkeep
 from daily_batch.upkeep.rows import count_again, count_rows, extract_counted, read_run, rewrite_files
-from daily_batch.upkeep.stored import StoredFile, TenantTables, fetch, is_live
+from daily_batch.upkeep.stored import StoredFile, TenantTables, check_complete, fetch, is_live
 
 # Removes a person's rows from a day of the Delta table of messages, and returns the version of its commit.
 DeleteRows = Callable[[Person, date], int]
@@ -89,10 +89,16 @@ class _Rewriting:
     make_plan: MakePlan
 
     def live_files(self, table: Table) -> list[StoredFile]:
-        """The files that readers see of the day."""
+        """The files that readers see of the day.
+
+        Raises:
+            Terminal: a file that the log names is not there.
+        """
         live = self.tables.live_keys(table)
         stored = self.tables.files_of_day(table, self.request.day)
-        mine = (file for file in stored if file.table_format == self.request.table_format and is_live(file, live))
+        mine = [file for file in stored if file.table_format == self.request.table_format and is_live(file, live)]
+        if self.request.table_format == "delta":
+            check_complete(table, live, stored, tenant=self.tables.tenant, day=self.request.day)
         return sorted(mine, key=lambda file: file.key)
 
     def find_run(self, files: Sequence[StoredFile], scratch: Path) -> tuple[str, int] | None:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from daily_batch.contract import TABLES, Table
-from daily_batch.errors import LeaseHeld, Terminal
+from daily_batch.errors import LeaseHeld, Retryable, Terminal
 from daily_batch.plan import DayPlan, TableFormat
 from daily_batch.runners.outcome import Progress
 from daily_batch.settings import Settings
 from daily_batch.upkeep.person import Person
 from daily_batch.upkeep.planning import plan_upkeep
 from daily_batch.upkeep.rows import Hits, search_file
-from daily_batch.upkeep.stored import StoredFile, TenantTables, fetch, is_live
+from daily_batch.upkeep.stored import StoredFile, TenantTables, check_complete, fetch, is_live
 from daily_batch.upkeep.vacuum import FLOOR_HOURS
 
 if TYPE_CHECKING:  # obstore has this name for type checkers only
@@ -84,7 +84,9 @@ def check_manifests(person: Person, *, tables: TenantTables, now: datetime) -> N
 
 def _data_files(tables: TenantTables, table: Table) -> Iterator[tuple[StoredFile, bool]]:
     live = tables.live_keys(table)
-    for file in tables.files(table):
+    stored = list(tables.files(table))
+    check_complete(table, live, stored, tenant=tables.tenant)
+    for file in stored:
         if file.kind in ("data", "staged") and file.day is not None:
             yield file, is_live(file, live)
 
@@ -93,8 +95,12 @@ def _search(file: StoredFile, seen: bool, person: Person, *, store: "ObjectStore
     with tempfile.TemporaryDirectory(prefix="makoto-") as folder:
         try:
             path = fetch(store, file.key, Path(folder) / "0.parquet")
-        except FileNotFoundError:  # a vacuum, or a run of the day, was faster
-            return Hits()
+        except FileNotFoundError as error:
+            raise Retryable(
+                "a vacuum or a run of the day removed a file while it was searched",
+                next_step="erase again",
+                tenant=person.tenant,
+            ) from error
         try:
             return search_file(path, file.table, person, plan=plan)
         except duckdb.InvalidInputException as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from daily_batch.contract import Table
 from daily_batch.days import parse_day
-from daily_batch.errors import Misuse
+from daily_batch.errors import Misuse, Terminal
 from daily_batch.paths import StorageUrl, analytics_folder
 from daily_batch.plan import TableFormat
 from daily_batch.publish import delta_log
@@ -103,6 +103,29 @@ class TenantTables:
 def is_live(file: StoredFile, live: Iterable[str]) -> bool:
     """Whether readers see the file: plain Parquet has no log, there every file of a day's folder is seen."""
     return file.kind == "data" and (file.table_format == "parquet" or file.key in live)
+
+
+def check_complete(
+    table: Table, live: Iterable[str], stored: Iterable[StoredFile], *, tenant: str, day: date | None = None
+) -> None:
+    """Refuse a table of which a file is missing that the log names: its rows would be taken for erased.
+
+    Args:
+        live: keys of the files that the log names.
+        stored: the table's files, or those of a day.
+
+    Raises:
+        Terminal: one is not there.
+    """
+    part = f"/{table.name}/{delta_log.PARTITION}={day}/" if day else f"/{table.name}/"
+    gone = {key for key in live if part in key} - {file.key for file in stored}
+    if gone:
+        raise Terminal(
+            f"{min(gone)!a} is gone, and {table.name} names it",
+            next_step="run its day again, then the same command",
+            tenant=tenant,
+            day=day.isoformat() if day else "-",
+        )
 
 
 def fetch(store: "ObjectStore", key: str, path: Path) -> Path:

@@ -1,8 +1,9 @@
 """What nobody needs any more: days beyond the retention, files that no recent version names, what crashed runs left,
 and old log entries."""
 
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from deltalake import CommitProperties
@@ -18,6 +19,8 @@ from daily_batch.upkeep.stored import StoredFile, TenantTables, delete_keys, is_
 # the files of a run that is at work.
 FLOOR_HOURS = 24
 USUAL_HOURS = 168
+_HOURS = {"hour": 1, "day": 24, "week": 168}
+_INTERVAL = re.compile(r"(?:interval )?(\d+) (hour|day|week)s?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,15 @@ class Swept:
     log_files: int = 0
 
 
+def keep_as_told(tables: TenantTables, table: Table, rules: Rules) -> Rules:
+    """The rules of a table whose own property says that old files are kept for longer."""
+    delta = delta_log.open_table(*tables.location(table))
+    told = delta.metadata().configuration.get("delta.deletedFileRetentionDuration", "") if delta else ""
+    found = _INTERVAL.fullmatch(told.strip().lower())
+    hours = int(found[1]) * _HOURS[found[2]] if found else 0
+    return replace(rules, retain_hours=max(rules.retain_hours, hours))
+
+
 def expired_days(tables: TenantTables, table: Table, rules: Rules) -> set[date]:
     """The days beyond the retention that readers still see."""
     if rules.keep_from is None:
@@ -86,7 +98,7 @@ def sweep_table(tables: TenantTables, table: Table, rules: Rules, *, dry_run: bo
             location=location,
             storage_options=options,
             retention_hours=rules.retain_hours,
-            shorter=rules.retain_hours < USUAL_HOURS,
+            shorter=True,  # `Rules` has a floor of its own
             full=not holds_plain(stored),
             dry_run=dry_run,
         )
