@@ -242,7 +242,7 @@ def test_alarms_ask_for_functions_that_there_are() -> None:
     alarms = {each["name"]: each for each in Values(read_bicep(FOLDER / "alarms.bicep")).find("alarms")}
     functions = {each.get_function_name() for each in app.get_functions()}
     asked = {name for each in alarms.values() for name in re.findall(r'operation_Name == "(\w+)"', each["query"])}
-    assert asked == {"night"} and asked < functions
+    assert asked == {"night", "watch"} and asked < functions
     (disabled,) = (name.split(".")[1] for name in OTHERS if name.endswith(".Disabled"))
     assert disabled in functions
     assert all('cloud_RoleName == "<namePrefix>"' in each["query"] for each in alarms.values())
