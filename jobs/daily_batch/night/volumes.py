@@ -7,7 +7,8 @@ from statistics import median
 
 # Every weekday four times.
 REMEMBERED = timedelta(weeks=4)
-FEWEST_DAYS, FEWEST_WEEKDAYS = 3, 2
+# Of fewer there is no middle one that a single odd day cannot move.
+FEWEST_DAYS, FEWEST_WEEKDAYS = 3, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ def judge_volume(
     same = [number for then, number in known.items() if then.weekday() == day.weekday()]
     compared, kind = (same, f"{day:%A}s") if len(same) >= FEWEST_WEEKDAYS else (list(known.values()), "days")
     expected = median(compared)
-    # The second weekend of a tenant is like its first, though unlike its other days.
+    # The first weekends of a tenant are like each other, though unlike its other days.
     likely = [expected, *same] if kind == "days" else [expected]
     is_far = all(_is_far(messages, each, factor=factor, floor=floor) for each in likely)
     return Volume(
