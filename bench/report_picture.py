@@ -1,5 +1,10 @@
-"""Makes docs/img/report-en.png and report-ja.png, of days that are made up: python -m bench.report_picture."""
+"""Makes docs/img/report-en.png and report-ja.png, of days that are made up; or a picture of a report that there is.
 
+python -m bench.report_picture
+python -m bench.report_picture --page .makoto/soak/AwsMonth.html --picture docs/img/soak-aws.png
+"""
+
+import argparse
 import tempfile
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,9 +25,16 @@ TENANTS = [f"example-{number:02}" for number in range(1, 13)]
 
 
 def main() -> None:
-    """Make both pictures."""
+    """Make the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--page", type=Path, help="a report; without it days are made up")
+    parser.add_argument("--picture", type=Path, help="where the picture of --page goes")
+    options = parser.parse_args()
     fonts = install_packages("japanese-font-1.0.0", ROOT / "local_cloud/japanese_font") / FONT
     PICTURES.mkdir(parents=True, exist_ok=True)
+    if options.page:
+        open_pages([Page(file=options.page, width=1180, height=1570, picture=options.picture)], fonts=[fonts])
+        return
     with tempfile.TemporaryDirectory(prefix="makoto-") as scratch:
         write_range(Path(scratch) / "out", TENANTS, DATES, seed=7)
         pages = [_make_page(Path(scratch), "en", dark=False), _make_page(Path(scratch), "ja", dark=True)]

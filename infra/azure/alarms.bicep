@@ -16,15 +16,17 @@ param alarmEmail string
 
 var here = '| where cloud_RoleName == "${namePrefix}"'
 var groupId = empty(actionGroupId) ? group.id : actionGroupId
+// A row where there is none, and no time in it: else the service counts by bins of an hour, of which only the last one tells.
+var none = '| summarize calls = count() | where calls == 0'
 var counted = 'customMetrics ${here} | where name =='
-// Rows are counted without a column.
+// Rows are counted without a column. A rule's query must begin with a table: of union and search it takes none.
 var alarms = [
   {
     name: 'function-errors'
     description: 'A function failed (the guide\'s makoto-batch-failure), or left a day to the run that holds it; docs/runbooks/function-errors.md'
     severity: 3
     enabled: true
-    query: 'union (requests | where success == false), exceptions ${here}'
+    query: 'requests ${here} | where success == false'
     column: null
     aggregation: 'Count'
     operator: 'GreaterThanOrEqual'
@@ -36,10 +38,10 @@ var alarms = [
     description: 'No night began for 26 hours; docs/runbooks/night-missed.md'
     severity: 1
     enabled: nightBeginsByItself
-    query: 'requests ${here} | where operation_Name == "night" | where timestamp > ago(26h)'
+    query: 'requests ${here} | where operation_Name == "night" | where timestamp > ago(26h) ${none}'
     column: null
     aggregation: 'Count'
-    operator: 'LessThan'
+    operator: 'GreaterThanOrEqual'
     threshold: 1
     range: 'P2D'
   }
@@ -48,10 +50,10 @@ var alarms = [
     description: 'Nothing called the watcher for an hour, so no late day would be told; docs/runbooks/watch-missed.md'
     severity: 1
     enabled: true
-    query: 'requests ${here} | where operation_Name == "watch" | where timestamp > ago(1h)'
+    query: 'requests ${here} | where operation_Name == "watch" | where timestamp > ago(1h) ${none}'
     column: null
     aggregation: 'Count'
-    operator: 'LessThan'
+    operator: 'GreaterThanOrEqual'
     threshold: 1
     range: null
   }

@@ -246,6 +246,8 @@ def test_alarms_ask_for_functions_that_there_are() -> None:
     (disabled,) = (name.split(".")[1] for name in OTHERS if name.endswith(".Disabled"))
     assert disabled in functions
     assert all('cloud_RoleName == "<namePrefix>"' in each["query"] for each in alarms.values())
+    # https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-log-query: rules with union or search are refused.
+    assert all(re.match(r"(requests|customMetrics) ", each["query"]) for each in alarms.values())
 
 
 def test_alarms_go_to_the_group_that_is_given_else_to_one_of_our_own() -> None:
