@@ -15,8 +15,8 @@ _TYPES = {
     "INTEGER": "INT",
     "TIMESTAMPTZ": "DATETIME2",  # in UTC
 }
-# Longer than the 8,000 bytes that are cheaper to read.
-_LONG = ("content", "extras")
+# What a writer may make longer than the 8,000 bytes that are cheaper to read: a longer value would fail a query.
+_LONG = ("content", "extras", "role", "agent_mode")
 
 
 def synapse_statements(target: Target) -> list[str]:
