@@ -47,7 +47,7 @@ format: $(VENV)/.made-all  ## let ruff format, and mend what it can
 bench: $(VENV)/.made-all  ## the benchmarks beside their baselines, about an hour on two cores; BENCH_ARGS="--quick" for a tenth
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m bench $(BENCH_ARGS)
 
-soak: $(VENV)/.made-all  ## a month of 200 tenants with troubles on each local cloud, hours; SOAK_TENANTS=20 SOAK_DAYS=7 for less
+soak: $(VENV)/.made-all  ## a month of 200 tenants with troubles on each local cloud, many hours; SOAK_TENANTS=24 SOAK_DAYS=30 for 45 minutes
 	@mkdir -p $(SOAK_REPORT)
 	@$(WITH_JAVA) && SOAK_TENANTS=$(SOAK_TENANTS) SOAK_DAYS=$(SOAK_DAYS) SOAK_SURGES=$(SOAK_SURGES) SOAK_REPORT=$(SOAK_REPORT) \
 		$(ENV_PYTHON) -m pytest -s tests/operations/test_soak.py $(PYTEST_ARGS)
