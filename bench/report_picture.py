@@ -33,7 +33,7 @@ def main() -> None:
     fonts = install_packages("japanese-font-1.0.0", ROOT / "local_cloud/japanese_font") / FONT
     PICTURES.mkdir(parents=True, exist_ok=True)
     if options.page:
-        open_pages([Page(file=options.page, width=1180, height=1570, picture=options.picture)], fonts=[fonts])
+        open_pages([Page(file=options.page, width=1400, height=1570, picture=options.picture)], fonts=[fonts])
         return
     with tempfile.TemporaryDirectory(prefix="makoto-") as scratch:
         write_range(Path(scratch) / "out", TENANTS, DATES, seed=7)

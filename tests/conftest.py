@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from daily_batch.metadata.opening import keep_cosmos, keep_dynamodb
-from daily_batch.submit import databricks, emr_serverless
+from daily_batch.submit import emr_serverless
 from local_cloud.cosmos import CosmosAccount, serve_cosmos
 from local_cloud.dynamodb_local import serve_dynamodb
 from metadata_backends import Backend, cosmos_backend, dynamodb_backend, sqlite_backend
@@ -98,5 +98,5 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
 def new_clients() -> Iterator[None]:
     """A process keeps its clients of the clouds; each test has servers and credentials of its own."""
     yield
-    for kept in (keep_dynamodb, keep_cosmos, emr_serverless.keep_client, databricks.keep_client):
+    for kept in (keep_dynamodb, keep_cosmos, emr_serverless.keep_client):
         kept.cache_clear()

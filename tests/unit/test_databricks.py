@@ -234,4 +234,3 @@ def test_it_opens_with_an_azure_identity_whose_token_is_asked_for_when_it_is_nee
         opened.look("1")
     assert "secret" not in str(raised.value)
     assert (opened.client.config.auth_type, opened.client.config.host) == ("azure-identity", workspace)
-    assert open_databricks(settings).client is opened.client

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.config import Config
@@ -152,17 +151,10 @@ def open_databricks(settings: Settings) -> Databricks:
             "spark is databricks, and its settings are incomplete",
             next_step="set DATABRICKS_HOST and MAKOTO_DATABRICKS_JOB",
         )
-    entra = settings.databricks_auth == "entra"
-    client = keep_client(settings.databricks_host, entra=entra, client_id=settings.databricks_client_id)
-    return Databricks(client=client, job=settings.databricks_job)
-
-
-@cache
-def keep_client(host: str, *, entra: bool, client_id: str) -> WorkspaceClient:
-    """The process's own client: to make one anew asks the workspace what it is, and the identity for a token."""
-    strategy = _Entra(client_id) if entra else None
-    config = Config(host=host, credentials_strategy=strategy, retry_timeout_seconds=RETRY_SECONDS)
-    return WorkspaceClient(config=config)
+    # Anew each time, and not kept: a token that the workspace takes no longer would be kept as well.
+    strategy = _Entra(settings.databricks_client_id) if settings.databricks_auth == "entra" else None
+    config = Config(host=settings.databricks_host, credentials_strategy=strategy, retry_timeout_seconds=RETRY_SECONDS)
+    return Databricks(client=WorkspaceClient(config=config), job=settings.databricks_job)
 
 
 class _Entra(CredentialsStrategy):
