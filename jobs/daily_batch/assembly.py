@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from daily_batch.billing import find_meter
@@ -13,7 +12,7 @@ from daily_batch.errors import Misuse
 from daily_batch.ledger.opening import open_ledger
 from daily_batch.ledger.owner import this_process
 from daily_batch.manifest import EXPANSION, Manifest
-from daily_batch.paths import StorageUrl, is_tenant, parse_url
+from daily_batch.paths import StorageUrl
 from daily_batch.routing import (
     Decision,
     FunctionLimits,
@@ -32,30 +31,10 @@ from daily_batch.settings import Settings
 from daily_batch.steps import Told, untold
 from daily_batch.submit import JobSize, Submitter
 from daily_batch.submit.spark_submit import SparkSubmit
-from daily_batch.survey import list_tenants
 
 # In a checkout of the project; elsewhere spark-submit is told by the cloud's own submitters what to run.
 PROJECT = Path(__file__).parents[2]
 JOBS = Path(".makoto/jobs")
-
-
-def with_all_tenants(settings: Settings, *, refused: Callable[[str], None]) -> Settings:
-    """The settings for every tenant that the metadata store names; where it names none, that has a folder in the input.
-
-    Args:
-        refused: told of each name that is not allowed, and so left out, as by the night.
-
-    Raises:
-        Misuse: there is no tenant at all.
-    """
-    ledger = open_ledger(settings, parse_url(settings.output))
-    named = ledger.tenants() or list_tenants(parse_url(settings.input), settings)
-    tenants = tuple(filter(is_tenant, named))
-    for name in sorted(set(named) - set(tenants)):
-        refused(name)
-    if not tenants:
-        raise Misuse("there is no tenant", next_step="check the input, or name tenants")
-    return replace(settings, tenants=tenants)
 
 
 def refuse_spark() -> Runner:

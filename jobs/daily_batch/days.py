@@ -49,6 +49,15 @@ def business_day(now: datetime, *, offset: int, zone: str) -> date:
         raise Misuse(f"no day is {offset} days from today", next_step="give an offset such as -1") from error
 
 
+def first_kept(now: datetime, *, keep_days: int, zone: str) -> date | None:
+    """The oldest day that a retention of `keep_days` keeps; None where 0 keeps all.
+
+    Raises:
+        Misuse: see `business_day`.
+    """
+    return business_day(now, offset=-keep_days, zone=zone) if keep_days else None
+
+
 def parse_day(text: str) -> date:
     """The day written as `yyyy-mm-dd`.
 

@@ -48,11 +48,6 @@ def report_failure(error: BaseException, *, debug: bool) -> int:
     return UNEXPECTED
 
 
-def tell_refused(tenant: str) -> None:
-    """Say on standard error that a name was left out, for it is no tenant's."""
-    print(f"left out: the tenant id {tenant[:40]!a} is not allowed (docs/runbooks/days-refused.md)", file=sys.stderr)
-
-
 def print_json(value: object) -> None:
     """A value as indented JSON, alone on standard output."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from daily_batch.assembly import make_dispatch, with_all_tenants
-from daily_batch.commands.answers import guarded, print_json, print_rows, tell_refused
+from daily_batch.assembly import make_dispatch
+from daily_batch.commands.answers import guarded, print_json, print_rows
 from daily_batch.commands.run import wait_for_receipt
+from daily_batch.commands.tenants import with_all_tenants
 from daily_batch.console import News, show_progress
 from daily_batch.days import days_between, parse_day
 from daily_batch.dispatch import Dispatch
@@ -48,7 +49,7 @@ def backfill_command(flags: Mapping[str, object], options: BackfillOptions, *, s
     def backfill() -> int:
         settings = load_settings(flags={**flags, "date": options.last}, environ=os.environ)
         if options.all_tenants:
-            settings = with_all_tenants(settings, refused=tell_refused)
+            settings = with_all_tenants(settings)
         days = list(days_between(parse_day(options.first), parse_day(options.last)))
         requests = [
             replace(request, day=day) for request in build_requests(settings, datetime.now(UTC)) for day in days

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deltalake.exceptions import DeltaError
 
-from daily_batch.assembly import with_all_tenants
-from daily_batch.commands.answers import tell_refused
+from daily_batch.commands.tenants import with_all_tenants
 from daily_batch.console import show_progress
 from daily_batch.errors import Retryable, Terminal, concerning
 from daily_batch.failures import explain_failure, is_denied, quote_cause
@@ -63,7 +62,7 @@ def open_places(
     """
     settings = load_settings(flags=flags, environ=os.environ)
     if all_tenants:
-        settings = with_all_tenants(settings, refused=tell_refused)
+        settings = with_all_tenants(settings)
     requests = build_requests(replace(settings, input=settings.input or settings.output), datetime.now(UTC))
     return [
         Place(

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daily_batch.assembly import with_all_tenants
-from daily_batch.commands.answers import console, guarded, print_json, tell_refused
+from daily_batch.commands.answers import console, guarded, print_json
 from daily_batch.commands.status import choose_days
+from daily_batch.commands.tenants import with_all_tenants
 from daily_batch.console import show_progress
 from daily_batch.days import load_zone
 from daily_batch.errors import Misuse
@@ -68,7 +68,7 @@ def _gather(settings: Settings, options: ReportOptions, now: datetime) -> Facts:
         raise Misuse("no output is named", next_step="give --output, or set MAKOTO_OUTPUT or S3_BUCKET_NAME")
     if options.all_tenants:
         # Where the metadata store names no tenants, those that have tables are there to be told of.
-        settings = with_all_tenants(replace(settings, input=settings.input or settings.output), refused=tell_refused)
+        settings = with_all_tenants(replace(settings, input=settings.input or settings.output))
     dates = choose_days(options.first, options.last, settings, now)
     if len(dates) > MOST_DAYS:
         raise Misuse(f"{len(dates)} days are too many for a report", next_step=f"give at most {MOST_DAYS}")

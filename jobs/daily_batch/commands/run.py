@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from daily_batch.assembly import make_dispatch, with_all_tenants
-from daily_batch.commands.answers import console, hand_over_receipts, report_failure, show_settings, tell_refused
+from daily_batch.assembly import make_dispatch
+from daily_batch.commands.answers import console, hand_over_receipts, report_failure, show_settings
 from daily_batch.commands.receipts import render
 from daily_batch.commands.registering import register_published
+from daily_batch.commands.tenants import with_all_tenants
 from daily_batch.console import show_progress
 from daily_batch.dispatch import Answer, Dispatch
 from daily_batch.errors import Retryable
@@ -53,7 +54,7 @@ def run_command(flags: Mapping[str, object], options: RunOptions, *, spark: Call
             show_settings(settings)
             return 0
         if options.all_tenants:
-            settings = with_all_tenants(settings, refused=tell_refused)
+            settings = with_all_tenants(settings)
         requests = build_requests(settings, now)
         dispatch = make_dispatch(settings, requests[0].output, spark=spark)
     except Exception as error:

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from daily_batch.assembly import with_all_tenants
-from daily_batch.commands.answers import guarded, print_json, print_rows, tell_refused
+from daily_batch.commands.answers import guarded, print_json, print_rows
+from daily_batch.commands.tenants import with_all_tenants
 from daily_batch.costs import month_of
 from daily_batch.days import business_day, days_between, parse_day
 from daily_batch.ledger import Entry, Ledger
@@ -52,7 +52,7 @@ def status_command(flags: Mapping[str, object], options: StatusOptions) -> int:
         now = datetime.now(UTC)
         settings = load_settings(flags=flags, environ=os.environ)
         if options.all_tenants:
-            settings = with_all_tenants(settings, refused=tell_refused)
+            settings = with_all_tenants(settings)
         requests = build_requests(settings, now)
         ledger = open_ledger(settings, requests[0].output)
         days = choose_days(options.first, options.last, settings, now)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.keeping import Place, open_places, visit
 from daily_batch.contract import TABLES
-from daily_batch.days import business_day
+from daily_batch.days import first_kept
 from daily_batch.runners.outcome import Progress
 from daily_batch.upkeep.vacuum import USUAL_HOURS, Rules, holds_plain, keep_as_told, sweep_beside, sweep_table
 
@@ -59,7 +59,7 @@ def vacuum_command(flags: Mapping[str, object], options: VacuumOptions, *, spark
 def _sweep(place: Place, options: VacuumOptions, progress: Progress) -> list[dict[str, object]]:
     now = datetime.now(UTC)
     keep_days = place.settings.retention_days if options.keep_days is None else options.keep_days
-    keep_from = business_day(now, offset=-keep_days, zone=place.settings.timezone) if keep_days else None
+    keep_from = first_kept(now, keep_days=keep_days, zone=place.settings.timezone)
     usual = Rules(now=now, retain_hours=options.retain_hours or USUAL_HOURS, keep_from=keep_from)
     swept = []
     for number, table in enumerate(TABLES, 1):

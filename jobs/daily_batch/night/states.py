@@ -8,6 +8,8 @@ from daily_batch.settings import Settings
 
 # Nothing for a person to do.
 SOUND = ("completed", "completed, rejects", "running", "submitted", "not due")
+# The ledger did not tell: late or not, nobody knows.
+UNKNOWN = "unknown"
 # Completed, and its objects are others now.
 CHANGED = "changed"
 # It will not change by itself.

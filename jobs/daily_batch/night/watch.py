@@ -12,7 +12,7 @@ from daily_batch.dispatch import Dispatch
 from daily_batch.errors import BatchError, LeaseHeld, Retryable, advise
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import read_moment
-from daily_batch.night.states import ENDED, SOUND, describe, due_time, judge
+from daily_batch.night.states import ENDED, SOUND, UNKNOWN, describe, due_time, judge
 from daily_batch.night.tasks import Task, name_tenants
 from daily_batch.paths import is_tenant
 from daily_batch.request import Request, build_requests
@@ -24,8 +24,6 @@ from daily_batch.submit.settle import Ended
 WATCHED_DAYS = 7
 HISTORY_TURN = timedelta(hours=1)
 ASKED_AGAIN_AFTER = timedelta(hours=2)
-# The state of a day of which the ledger did not tell: late or not, nobody knows.
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)

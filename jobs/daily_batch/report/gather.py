@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from daily_batch.costs import LAMBDA
-from daily_batch.days import business_day
+from daily_batch.days import first_kept
 from daily_batch.errors import Terminal
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.night.states import due_time
@@ -118,8 +118,8 @@ def _state(
 
 def _is_beyond(day: date, settings: Settings, now: datetime) -> bool:
     """Whether a day is older than what is kept."""
-    keep = settings.retention_days
-    return bool(keep) and day < business_day(now, offset=-keep, zone=settings.timezone)
+    kept = first_kept(now, keep_days=settings.retention_days, zone=settings.timezone)
+    return kept is not None and day < kept
 
 
 def _predict(receipt: Receipt) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from daily_batch.costs import MonthCost
 from daily_batch.report.days import DayFacts
 from daily_batch.report.facts import Facts, add_up
 from daily_batch.report.texts import Texts
@@ -45,10 +46,10 @@ def _write(facts: Facts, texts: Texts, zone: str) -> Iterator[str]:
     yield from _section("volumes", texts)
     names = ("date", "messages", "rejected", "seconds", "predicted", "billed")
     yield from _table(_name(names, texts), _list_dates(facts), numbers=len(names) - 1)
-    if facts.dearest:
+    if dearest := facts.dearest:
         yield from _section("months", texts)
-        yield from _table(_name(("tenant", "month", "days", "billed"), texts), _list_months(facts), numbers=2)
-        yield from _count_more(len(facts.dearest), texts)
+        yield from _table(_name(("tenant", "month", "days", "billed"), texts), _list_months(dearest), numbers=2)
+        yield from _count_more(len(dearest), texts)
     total = add_up(facts.days)
     if facts.unknown:
         yield from ("", texts("note.unreceipted", count=facts.unknown))
@@ -90,8 +91,8 @@ def _list_dates(facts: Facts) -> Iterator[Sequence[str]]:
         yield f"{day}", *counts, f"{sums.predicted_usd:.4f}", billed
 
 
-def _list_months(facts: Facts) -> Iterator[tuple[str, ...]]:
-    for each in facts.dearest[:MOST_ROWS]:
+def _list_months(months: Sequence[MonthCost]) -> Iterator[tuple[str, ...]]:
+    for each in months[:MOST_ROWS]:
         yield quote(each.tenant), each.month, f"{each.days - each.unknown}/{each.days}", f"{each.cost_usd:.4f}"
 
 

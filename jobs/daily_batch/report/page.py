@@ -34,7 +34,7 @@ class Figure:
 def make_page(facts: Facts, texts: Texts, *, zone: str) -> str:
     """The page of a report in the language of the texts."""
     total = add_up(facts.days)
-    troubles = tell_troubles(facts, texts)
+    troubles, dearest = tell_troubles(facts, texts), facts.dearest
     return _template().render(
         t=texts,
         zone=zone,
@@ -52,8 +52,8 @@ def make_page(facts: Facts, texts: Texts, *, zone: str) -> str:
         describe=lambda day: _describe(day, texts),
         outcomes={name: count for name, count in asdict(total.records).items() if name != "seen"},
         slowest=sorted(facts.days, key=lambda day: -day.seconds.get("total", 0.0))[:SLOWEST],
-        months=facts.dearest[:MOST_MONTHS],
-        more_months=len(facts.dearest) - MOST_MONTHS,
+        months=dearest[:MOST_MONTHS],
+        more_months=len(dearest) - MOST_MONTHS,
         figures=_draw(facts, texts),
         add_up=add_up,
     )
