@@ -81,13 +81,18 @@ def median(runs: Sequence[Run]) -> Run:
     return Run(statistics.median(r.seconds for r in runs), statistics.median(r.peak_mib for r in runs), middle.said)
 
 
-def save(name: str, *, results: Mapping[str, list[Run]], figures: Mapping[str, object]) -> None:
-    """Write every run and the figures drawn from them to .cache/bench/results/{name}.json."""
+def save_figures(name: str, figures: Mapping[str, object]) -> None:
+    """Write figures to .cache/bench/results/{name}.json."""
     path = CACHE / "results" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    runs = {contender: [asdict(run) for run in done] for contender, done in results.items()}
-    path.write_text(json.dumps({"machine": machine(), "figures": figures, "runs": runs}, indent=1, default=str) + "\n")
+    path.write_text(json.dumps(figures, indent=1, default=str) + "\n")
     print(f"  -> {path.relative_to(ROOT)}")
+
+
+def save(name: str, *, results: Mapping[str, list[Run]], figures: Mapping[str, object]) -> None:
+    """Write every run and the figures drawn from them to .cache/bench/results/{name}.json."""
+    runs = {contender: [asdict(run) for run in done] for contender, done in results.items()}
+    save_figures(name, {"machine": machine(), "figures": figures, "runs": runs})
 
 
 def machine() -> dict[str, object]:

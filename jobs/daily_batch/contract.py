@@ -51,7 +51,7 @@ MESSAGES = Table(
         DATE,
         Column("message_id", "VARCHAR", "from the body, else the file name (then flagged)"),
         Column("room_id", "VARCHAR", "from the path, else the body"),
-        Column("user_id", "VARCHAR", "from the path, else the body"),
+        Column("user_id", "VARCHAR", "from the path, else the body; null when neither names one"),
         Column("timestamp", "TIMESTAMPTZ", "when it was sent (UTC)"),
         Column("hour", "INTEGER", "local hour in BATCH_TIMEZONE, 0 to 23"),
         Column("role", "VARCHAR", "lower-cased; user, assistant or system, anything else is flagged"),
@@ -98,7 +98,7 @@ TOTALS = (
     Column("user_messages", "BIGINT", "messages with role user"),
     Column("assistant_messages", "BIGINT", "messages with role assistant"),
     Column("total_length", "BIGINT", "sum of message_length, code points"),
-    Column("tokens_used", "BIGINT", "sum of tokens_used"),
+    Column("tokens_used", "BIGINT", "sum of tokens_used; null where it does not fit a BIGINT"),
     Column("attachments", "BIGINT", "sum of attachment_count"),
     Column("first_at", "TIMESTAMPTZ", "first message"),
     Column("last_at", "TIMESTAMPTZ", "last message"),
@@ -110,7 +110,7 @@ ROOMS_DAILY = Table(
     (
         DATE,
         Column("room_id", "VARCHAR", "room"),
-        Column("unique_users", "BIGINT", "distinct user_id in the room"),
+        Column("unique_users", "BIGINT", "distinct user_id in the room, messages without one left out"),
         *TOTALS,
         *RUN,
     ),
@@ -119,7 +119,7 @@ ROOMS_DAILY = Table(
 
 USERS_DAILY = Table(
     "users_daily",
-    "One row for each user who was active.",
+    "One row for each user who was active; messages without a user are in none.",
     (
         DATE,
         Column("user_id", "VARCHAR", "user"),
@@ -135,7 +135,7 @@ SUMMARY_DAILY = Table(
     "The day in one row.",
     (
         DATE,
-        Column("unique_users", "BIGINT", "distinct user_id"),
+        Column("unique_users", "BIGINT", "distinct user_id, messages without one left out"),
         Column("unique_rooms", "BIGINT", "distinct room_id"),
         *TOTALS,
         Column("average_length", "DOUBLE", "total_length / messages; null on an empty day"),
@@ -196,8 +196,8 @@ class Reason(Code):
     RECORD_TOO_LARGE = ("record_too_large", "longer than max_record_bytes", "a message of 21 MB")
     INVALID_ID = (
         "invalid_id",
-        "a message, room or user id is absent, empty, longer than 512 characters, holds U+0000 or is neither text nor"
-        " integer",
+        "a message or room id is absent or empty, or an id is longer than 512 characters, holds U+0000 or is neither text"
+        " nor a whole number",
         '{"message_id": ["a"]}',
     )
     INVALID_TIMESTAMP = (
@@ -228,8 +228,17 @@ class Flag(Code):
         "message_id and `id`, or the file name, disagree; the body's message_id is kept, the other goes to extras",
         '{"message_id": "m1", "id": "m2"}',
     )
-    NUMERIC_ID = ("numeric_id", "an id was sent as an integer; its digits are kept as text", '{"message_id": 12345}')
+    NUMERIC_ID = (
+        "numeric_id",
+        "an id was sent as a whole number; its digits are kept as text",
+        '{"message_id": 12345}',
+    )
     USER_ID_FROM_PATH = ("user_id_from_path", "user_id was absent; it is the path's", "…/chat/user456/…")
+    NO_USER = (
+        "no_user",
+        "the message names no user: user_id is absent, null or empty, and the path has none; the column is null",
+        '{"user_id": ""}',
+    )
     USER_CONFLICT = (
         "user_conflict",
         "the body names another user than the path; the path's is kept",
@@ -278,6 +287,12 @@ class Flag(Code):
         "out_of_range",
         "a number does not fit its column or is negative; it went to extras and the column is null",
         '{"tokens_used": 1e400}',
+    )
+    INEXACT_NUMBER = (
+        "inexact_number",
+        "a score has more digits than a DOUBLE holds; the column has the nearest DOUBLE, and the array went to extras as"
+        " sent",
+        '{"score": 9007199254740993}',
     )
     BAD_ELEMENT = (
         "bad_element",

@@ -18,12 +18,16 @@ from daily_batch.contract import (
     Reason,
     Table,
 )
+from daily_batch.kernel.columns import ATTACHMENT_COUNT, published_columns, typed_array
 from daily_batch.kernel.counts import Counts
-from daily_batch.kernel.database import connect, quote_text
-from daily_batch.kernel.meaning import ROW_COLUMNS, RUN_COLUMNS
+from daily_batch.kernel.database import connect, cursor, quote_text
+from daily_batch.kernel.fields import ARRAYS
+from daily_batch.kernel.meaning import ROW_COLUMNS, local_hour
+from daily_batch.kernel.rows import RowSet
 from daily_batch.kernel.write import OutputStore, write_rows
 from daily_batch.plan import DataFile, DayPlan
 
+RUN_COLUMNS = ("date", "run_id", "processed_at")
 LINEAGE_COLUMNS = ("source_key", "source_line")
 # Which of two records with one key wins; the last terms make it the same in whatever order they come.
 PRECEDENCE = "timestamp DESC, modified_us DESC, source_key DESC, source_line DESC, start DESC"
@@ -38,6 +42,9 @@ SUMS = {
     "first_at": "min(timestamp)",
     "last_at": "max(timestamp)",
 }
+# Partial sums may be larger than any BIGINT. Parquet has no HUGEINT: DuckDB would write a DOUBLE.
+SUM_TYPE = "DECIMAL(38, 0)"
+MAX_BIGINT = 2**63 - 1
 TOTAL_NAMES = tuple(column.name for column in TOTALS)
 
 
@@ -51,15 +58,28 @@ class Cleaned:
     counts: Counts
 
 
-def clean_bucket(bucket: int, runs: Sequence[Path], *, plan: DayPlan, output: OutputStore, scratch: Path) -> Cleaned:
-    """Publishable rows of one bucket. `runs` are its files, in any order, from every task of the map."""
-    with connect(scratch=scratch, plan=plan) as connection:
-        counts = _separate(connection, runs)
+def clean_bucket(
+    bucket: int,
+    rows: RowSet,
+    *,
+    plan: DayPlan,
+    output: OutputStore,
+    scratch: Path,
+    database: duckdb.DuckDBPyConnection | None = None,
+) -> Cleaned:
+    """Write the publishable rows of one bucket.
+
+    Args:
+        rows: the day's tables in `database`, and the bucket's own files, in any order, from every task of the map.
+    """
+    with cursor(database) if database else connect(scratch=scratch, plan=plan) as connection:
+        counts = _separate(connection, rows.select(bucket), plan)
         wanted = scratch / f"wanted-{bucket}.parquet"
         _save(connection, WANTED, wanted)
         file = write_rows(
             connection,
-            "FROM kept ORDER BY room_id, timestamp, message_id",
+            # Typed and derived behind the sort, which carries less then.
+            f"SELECT {published_columns(plan)} FROM (FROM kept_rows ORDER BY room_id, timestamp, message_id)",
             table=MESSAGES,
             name=f"{bucket:05d}",
             plan=plan,
@@ -74,10 +94,12 @@ def clean_bucket(bucket: int, runs: Sequence[Path], *, plan: DayPlan, output: Ou
         return Cleaned((file,) if file else (), partials, wanted, counts)
 
 
-def _separate(connection: duckdb.DuckDBPyConnection, runs: Sequence[Path]) -> Counts:
-    """Make the views `kept` and, of what is not kept, `losers`, where `same` tells duplicates from superseded."""
-    paths = ", ".join(quote_text(str(path)) for path in runs)
-    connection.execute(f"CREATE VIEW run AS FROM read_parquet([{paths}])")
+def _separate(connection: duckdb.DuckDBPyConnection, rows: str, plan: DayPlan) -> Counts:
+    """Make the views `kept_rows`, with what the aggregates need of it `kept`, and the table `losers`.
+
+    `losers` is what is not kept; `same` tells duplicates from superseded.
+    """
+    connection.execute(f"CREATE TEMP VIEW run AS {rows}")
     connection.execute(
         "CREATE TEMP TABLE twice AS SELECT room_id, message_id FROM run GROUP BY ALL HAVING count(*) > 1"
     )
@@ -85,51 +107,63 @@ def _separate(connection: duckdb.DuckDBPyConnection, runs: Sequence[Path]) -> Co
     ((some,),) = connection.execute("SELECT count(*) > 0 FROM twice").fetchall()
     contenders = "run SEMI JOIN twice USING (room_id, message_id)" if some else "run WHERE false"
     # The few rows whose key comes twice are compared as a whole: a body is every column but its lineage.
-    body = ", ".join(name for name in ROW_COLUMNS if name not in LINEAGE_COLUMNS)
+    body = ", ".join(
+        typed_array(name) if name in ARRAYS else name for name in ROW_COLUMNS if name not in LINEAGE_COLUMNS
+    )
     connection.execute(f"""
         CREATE TEMP TABLE losers AS
         SELECT source_key, source_line, start, length, copy > 1 AS same FROM (
             SELECT *, row_number() OVER (PARTITION BY room_id, message_id ORDER BY {PRECEDENCE}) AS place,
                    row_number() OVER (PARTITION BY {body} ORDER BY {PRECEDENCE}) AS copy
-            FROM {contenders})
+            FROM (SELECT * FROM {contenders}))
         WHERE place > 1
     """)
     ((same, other),) = connection.execute(
         "SELECT count(*) FILTER (same), count(*) FILTER (NOT same) FROM losers"
     ).fetchall()
     without = " ANTI JOIN losers USING (source_key, source_line, start)" if some else ""
-    connection.execute(f"CREATE VIEW kept AS FROM run{without}")
+    connection.execute(f"CREATE TEMP VIEW kept_rows AS FROM run{without}")
+    connection.execute(f"""
+        CREATE TEMP TABLE kept AS SELECT room_id, user_id, role, timestamp, {local_hour(plan)} AS hour, message_length,
+            {ATTACHMENT_COUNT} AS attachment_count, tokens_used, flags
+        FROM kept_rows
+    """)
     return Counts(duplicates=same, superseded=other)
 
 
-FLAG_COUNTS = "SELECT flag, count(*) FROM (SELECT unnest(flags) AS flag FROM kept WHERE len(flags) > 0) GROUP BY flag"
+FLAG_COUNTS = "SELECT flag, count(*) FROM (SELECT unnest(string_split(flags, ',')) AS flag FROM kept) GROUP BY flag"
 
 
-def _grouped(*keys: str, unique: str = "") -> str:
+def _grouped(*keys: str, unique: str = "", where: str = "") -> str:
     sums = ", ".join(
-        f"CAST({expression} AS {'TIMESTAMPTZ' if name.endswith('_at') else 'BIGINT'}) AS {name}"
+        f"CAST({expression} AS {'TIMESTAMPTZ' if name.endswith('_at') else SUM_TYPE}) AS {name}"
         for name, expression in SUMS.items()
     )
     extra = f", {unique}" if unique else ""
-    return f"SELECT {', '.join(keys)}{extra}, {sums} FROM kept GROUP BY {', '.join(keys)}"
+    return f"SELECT {', '.join(keys)}{extra}, {sums} FROM kept {where} GROUP BY {', '.join(keys)}"
 
 
 # Whose original bytes go to rejects: only here is known which records lost, and which with a repair were published.
 WANTED = f"""
     SELECT source_key, source_line, start, length, '{Reason.SUPERSEDED}' AS reason FROM losers WHERE NOT same
     UNION ALL
-    SELECT source_key, source_line, start, length, '{Flag.REPLACED_SURROGATE}' FROM kept
-    WHERE list_contains(flags, '{Flag.REPLACED_SURROGATE}')
+    SELECT source_key, source_line, start, length, '{Flag.REPLACED_SURROGATE}' FROM kept_rows
+    WHERE contains(flags, '{Flag.REPLACED_SURROGATE}')
 """
 PARTIALS = {
     "rooms": _grouped("room_id", unique="count(DISTINCT user_id) AS unique_users"),
-    "users": _grouped("user_id", unique="count(DISTINCT room_id) AS unique_rooms"),
+    "users": _grouped("user_id", unique="count(DISTINCT room_id) AS unique_rooms", where="WHERE user_id IS NOT NULL"),
     "hours": "SELECT hour, role, count(*) AS messages FROM kept GROUP BY hour, role",
 }
 
 
 def _column_types(table: Table) -> str:
-    return ", ".join(f"{column.name} {column.type}" for column in table.columns if column.name not in RUN_COLUMNS)
+    sums = {column.name for column in TOTALS if column.type == "BIGINT"}
+    return ", ".join(
+        f"{column.name} {SUM_TYPE if column.name in sums else column.type}"
+        for column in table.columns
+        if column.name not in RUN_COLUMNS
+    )
 
 
 PARTIAL_COLUMNS = {
@@ -144,20 +178,26 @@ def _save(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None
 
 
 def _sum(name: str) -> str:
-    function = {"first_at": "min", "last_at": "max"}.get(name, "sum")
-    total = f"{function}({name})"
-    return f"{total if name.endswith('_at') else f'coalesce({total}, 0)'} AS {name}"
+    if name.endswith("_at"):
+        return f"{'min' if name == 'first_at' else 'max'}({name}) AS {name}"
+    return f"{_fitting(f'coalesce(sum({name}), 0)')} AS {name}"
+
+
+def _fitting(total: str) -> str:
+    """A sum that does not fit its column is null."""
+    return f"CASE WHEN {total} <= {MAX_BIGINT} THEN CAST({total} AS BIGINT) END"
 
 
 ADDED = ", ".join(_sum(name) for name in TOTAL_NAMES)
+FITTING = ", ".join(f"{name if name.endswith('_at') else _fitting(name)} AS {name}" for name in TOTAL_NAMES)
 COMBINED = {
-    ROOMS_DAILY: "FROM rooms ORDER BY room_id",
+    ROOMS_DAILY: f"SELECT room_id, unique_users, {FITTING} FROM rooms ORDER BY room_id",
     # A room lies in one bucket, so a user's rooms in different buckets are different rooms.
     USERS_DAILY: f"""
         SELECT user_id, sum(unique_rooms) AS unique_rooms, {ADDED} FROM users GROUP BY user_id ORDER BY user_id""",
     SUMMARY_DAILY: f"""
         SELECT (SELECT count(DISTINCT user_id) FROM users) AS unique_users, count(*) AS unique_rooms, {ADDED},
-               sum(total_length) / sum(messages) AS average_length,
+               sum(total_length)::BIGINT / sum(messages)::BIGINT AS average_length,
                (SELECT list(coalesce(n, 0) ORDER BY h) FROM range(24) AS every(h)
                 LEFT JOIN (SELECT hour, sum(messages) AS n FROM hours GROUP BY hour) ON h = hour) AS messages_by_hour,
                (SELECT coalesce(list({{'role': role, 'messages': n}} ORDER BY role), [])

@@ -1,4 +1,4 @@
-"""DuckDB as the kernel uses it: one connection a task, bounded in threads, memory and disk."""
+"""DuckDB as the kernel uses it: in memory, bounded in threads, memory and disk, and never on the network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,18 +8,29 @@ import duckdb
 from daily_batch.plan import DayPlan
 
 
-def connect(*, scratch: Path, plan: DayPlan) -> duckdb.DuckDBPyConnection:
-    """An in-memory database in one thread that spills to `scratch` and never loads an extension from the network."""
+def connect(*, scratch: Path, plan: DayPlan, tasks: int = 1) -> duckdb.DuckDBPyConnection:
+    """Open a database that spills to `scratch`; `tasks` may use it at once, each by a `cursor` of its own.
+
+    A query runs in the thread that asks for it. The plan's limits are those of one task.
+    """
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": 1,
-        "memory_limit": f"{plan.limits.memory_bytes}B",
+        "memory_limit": f"{plan.limits.memory_bytes * tasks}B",
         "temp_directory": str(scratch),
         "autoinstall_known_extensions": False,
         "preserve_insertion_order": True,
     }
     connection = duckdb.connect(config=config)
     if plan.spill_bytes:  # in `config` DuckDB 2.0.0 takes it, shows it, and does not keep it
-        connection.execute(f"SET max_temp_directory_size = '{plan.spill_bytes}B'")
+        connection.execute(f"SET max_temp_directory_size = '{plan.spill_bytes * tasks}B'")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def cursor(database: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Open another connection to the same database, for another thread."""
+    connection = database.cursor()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
     return connection

@@ -1,9 +1,8 @@
-"""The fields of a message as they were sent, typed but not yet interpreted: where the fast and the strict path meet."""
+"""The fields of a message as they were sent, typed but not yet interpreted: where the fast and the general path meet."""
 
-from daily_batch.contract import ATTACHMENT, GENERATED_IMAGE, RAG_SOURCE
-
-# name -> DuckDB type. `extras` is JSON text; `doubts` are flags, and `numeric` the
-# names of ids that were sent as integers, joined by commas.
+# name -> DuckDB type. `attachments`, `generated_images` and `rag_sources` are JSON texts: arrays of objects that hold
+# listed fields only (see ATTACHMENT_FIELDS, …), typed where the table is written. `extras` is JSON text, too; `doubts`
+# are flags, and `numeric` is `name=digits` of each id that was sent as a number, both joined by commas.
 FIELDS = {
     "message_id": "VARCHAR",
     "id": "VARCHAR",
@@ -13,9 +12,9 @@ FIELDS = {
     "timestamp": "VARCHAR",
     "role": "VARCHAR",
     "content": "VARCHAR",
-    "attachments": f"{ATTACHMENT}[]",
-    "generated_images": f"{GENERATED_IMAGE}[]",
-    "rag_sources": f"{RAG_SOURCE}[]",
+    "attachments": "VARCHAR",
+    "generated_images": "VARCHAR",
+    "rag_sources": "VARCHAR",
     "agent_mode": "VARCHAR",
     "execution_time_ms": "BIGINT",
     "tokens_used": "BIGINT",
@@ -31,3 +30,5 @@ PLACE = {"source": "INTEGER", "line": "BIGINT", "start": "BIGINT", "length": "BI
 ATTACHMENT_FIELDS = {"type": "text", "url": "text", "thumbnail": "text", "name": "text", "size": "integer"}
 IMAGE_FIELDS = {"url": "text", "thumbnail": "text", "prompt": "text", "size": "text", "style": "text"}
 SOURCE_FIELDS = {"title": "text", "source": "text", "text": "text", "score": "number"}
+# Column -> fields of its elements.
+ARRAYS = {"attachments": ATTACHMENT_FIELDS, "generated_images": IMAGE_FIELDS, "rag_sources": SOURCE_FIELDS}

@@ -1,7 +1,7 @@
 """Map: a chunk of the manifest to runs of typed rows by bucket of rooms, rejects and counts."""
 
 from codecs import BOM_UTF8
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import duckdb
 from daily_batch.contract import Flag, Reason
 from daily_batch.kernel import meaning
 from daily_batch.kernel.counts import Counts
-from daily_batch.kernel.database import connect
+from daily_batch.kernel.database import connect, cursor
 from daily_batch.kernel.decode import Decoded, UnreadableError, decode
 from daily_batch.kernel.fetch import Check, ObjectStore, fetch, go_on
 from daily_batch.kernel.pieces import Pieces, Segment
@@ -21,36 +21,61 @@ from daily_batch.kernel.shape import UnusableError, shape
 from daily_batch.kernel.strict import Found, Scanner
 from daily_batch.plan import DayPlan, SourceObject
 
-# Text that is parsed at once: enough to keep DuckDB's vectors full, little enough for the processor's caches.
-BATCH_BYTES = 32 * 2**20
+# Text that is parsed at once. Planning its one statement takes DuckDB 15 ms, which must be little beside the work.
+BATCH_BYTES = 64 * 2**20
 # But no more than this part of the task's memory: it is held as text, as lines and as an array at once.
-BATCH_SHARE = 16
+BATCH_SHARE = 12
 # Rows are laid down by bucket when the text that they came from exceeds this part of the task's memory.
 ROWS_SHARE = 8
 BLANK_BYTES = 2**16
+SMALLEST_BATCH = 2**17
+
+
+# Lines of a batch: each is an object of the interpreter's, so that a file of short lines takes small batches.
+BATCH_LINES = 2**17
+
+# Asked whether rows of so many bytes of text may stay in memory until the reduce.
+MayKeep = Callable[[int], bool]
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of a chunk: Parquet files of rows by bucket, files of rejects, and the counts."""
+    """What became of a chunk: tables of rows in the database, or Parquet files by bucket, files of rejects, and counts."""
 
     runs: tuple[tuple[int, Path], ...]
     rejects: tuple[Path, ...]
     counts: Counts
+    tables: tuple[str, ...] = ()
+
+
+def keep_nothing(size: int) -> bool:
+    """Lay all rows down as files."""
+    return False
 
 
 def take_in(
-    objects: Sequence[SourceObject], *, store: ObjectStore, plan: DayPlan, scratch: Path, check: Check = go_on
+    objects: Sequence[SourceObject],
+    *,
+    store: ObjectStore,
+    plan: DayPlan,
+    scratch: Path,
+    check: Check = go_on,
+    database: duckdb.DuckDBPyConnection | None = None,
+    may_keep: MayKeep = keep_nothing,
+    name: str = "rows",
 ) -> Taken:
     """Read, decode, parse and interpret the objects of a chunk; nothing is written but below `scratch`.
 
-    `check` is called between objects and between batches.
+    Args:
+        check: called between objects and between batches.
+        database: where tables of rows may stay, named after `name`, as far as `may_keep` allows; else all rows go to
+            files, by way of a database of the task's own.
 
     Raises:
         Retryable: an object changed after it was listed.
     """
-    with connect(scratch=scratch, plan=plan) as connection:
-        intake = _Intake(connection, plan, scratch, check)
+    with cursor(database) if database else connect(scratch=scratch, plan=plan) as connection:
+        intake = _Intake(connection, plan, scratch, check, may_keep=may_keep, name=name)
         intake.describe(objects)
         for number, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
             intake.counts.bytes += item.size
@@ -66,7 +91,16 @@ def take_in(
 class _Intake:
     """The state of one task: the batch in hand, and what has been laid down."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, plan: DayPlan, scratch: Path, check: Check) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        plan: DayPlan,
+        scratch: Path,
+        check: Check,
+        *,
+        may_keep: MayKeep,
+        name: str,
+    ) -> None:
         self.counts = Counts()
         self._check = check
         self._batch_bytes = min(BATCH_BYTES, plan.limits.memory_bytes // BATCH_SHARE)
@@ -74,9 +108,12 @@ class _Intake:
         self._plan = plan
         self._sources: list[SourceRow] = []
         self._segments: list[Segment] = []
-        self._rows = Rows(connection, plan, scratch)
-        self._held = self._laid = 0  # bytes of text in the batch, and of the rows since they were laid down
+        self._rows = Rows(connection, plan, scratch, name=name)
+        self._may_keep = may_keep
+        # Bytes and lines of text in the batch, and bytes of the rows that are neither kept nor laid down.
+        self._held = self._held_lines = self._open = 0
         self._runs: list[tuple[int, Path]] = []
+        self._kept: tuple[str, ...] = ()
         self._rejects = RejectWriter(connection, scratch, plan.limits.max_raw_bytes)
 
     def describe(self, objects: Sequence[SourceObject]) -> None:
@@ -96,34 +133,60 @@ class _Intake:
         size = len(decoded.text)
         if _is_blank(decoded):
             self._count_empty()
-        elif size <= self._batch_bytes or self._plan.layout == "messages":
-            self._segments.append(Segment(source, decoded, 0, size, 1))
-            self._held += size
-            if self._held >= self._batch_bytes:
-                self._flush()
+        elif self._plan.layout == "messages" or size <= self._batch_bytes:
+            lines = 1 if self._plan.layout == "messages" else _count_lines(decoded, 0, size)
+            if lines <= BATCH_LINES:
+                self._add_segment(Segment(source, decoded, 0, size, 1), lines)
+            else:
+                self._add_by_batches(source, decoded)
         else:
+            self._add_by_batches(source, decoded)
+
+    def _add_segment(self, segment: Segment, lines: int) -> None:
+        self._segments.append(segment)
+        self._held += segment.size
+        self._held_lines += lines
+        if self._held >= self._batch_bytes or self._held_lines >= BATCH_LINES:
             self._flush()
-            start, line = 0, 1
-            while start < size:
-                newline = decoded.text.find(b"\n", start + self._batch_bytes)
-                self._segments.append(Segment(source, decoded, start, newline + 1 if newline >= 0 else size, line))
-                start, line = self._flush()
-                decoded.release(start)
+
+    def _add_by_batches(self, source: int, decoded: Decoded) -> None:
+        self._flush()
+        start, line, size = 0, 1, len(decoded.text)
+        while start < size:
+            self._segments.append(Segment(source, decoded, start, self._end_of_batch(decoded, start), line))
+            start, line = self._flush()
+            decoded.release(start)
+
+    def _end_of_batch(self, decoded: Decoded, start: int) -> int:
+        """The end of the line at which a batch from `start` on is full, by bytes or by lines."""
+        size = self._batch_bytes
+        while size > SMALLEST_BATCH and _count_lines(decoded, start, start + size) > BATCH_LINES:
+            size //= 4
+        newline = decoded.text.find(b"\n", start + size)
+        return newline + 1 if newline >= 0 else len(decoded.text)
 
     def finish(self) -> Taken:
         """Read what is in hand, lay down all rows."""
         self._flush()
-        self._runs += self._rows.lay()
-        return Taken(tuple(self._runs), self._rejects.finish(), self.counts)
+        self._settle_rows()
+        return Taken(tuple(self._runs), self._rejects.finish(), self.counts, self._kept)
+
+    def _settle_rows(self) -> None:
+        if self._may_keep(self._open):
+            self._kept += self._rows.keep()
+        else:
+            self._runs += self._rows.lay()
+        self._open = 0
 
     def _flush(self) -> tuple[int, int]:
         """Read the batch; return the byte and line at which its last object goes on."""
         if not self._segments:
             return 0, 1
         self._check()
-        segments, self._segments, self._held = self._segments, [], 0
-        pieces = Pieces(segments, whole=self._plan.layout == "messages")
-        unproven = self._rows.add_batch(pieces.to_table(longest=self._plan.limits.max_record_bytes))
+        segments, self._segments, self._held, self._held_lines = self._segments, [], 0, 0
+        whole = self._plan.layout == "messages"
+        pieces = Pieces(segments, whole=whole, longest=self._plan.limits.max_record_bytes)
+        unproven = self._rows.add_batch(pieces.to_table())
         position = self._read_strictly(segments, pieces, unproven)
         records, others = self._rows.judge()
         self.counts.seen += records
@@ -133,10 +196,9 @@ class _Intake:
                 self.counts.other_day += 1
             else:
                 self._reject(decoded[source], found, source, verdict)
-        self._laid += sum(segment.size for segment in segments)
-        if self._laid > self._plan.limits.memory_bytes // ROWS_SHARE:
-            self._runs += self._rows.lay()
-            self._laid = 0
+        self._open += sum(segment.size for segment in segments)
+        if self._open > self._plan.limits.memory_bytes // ROWS_SHARE:
+            self._settle_rows()
         return position
 
     def _read_strictly(self, segments: Sequence[Segment], pieces: Pieces, unproven: Sequence[int]) -> tuple[int, int]:
@@ -160,7 +222,7 @@ class _Intake:
                 self._rows.drop(source, until, scanner.offset)
         self._rows.add_shaped(shaped)
         last = segments[-1]
-        return max((last.end, last.line + pieces.count(last.source)), reached[last.source])
+        return max((last.end, last.line + pieces.lines_of[last.source]), reached[last.source])
 
     def _shape(self, source: int, decoded: Decoded, found: Found) -> dict[str, object] | None:
         """The fields of a record; None when it is counted and done with."""
@@ -200,6 +262,10 @@ def _fields(found: Found, tenant: str) -> dict[str, object]:
     if found.replaced_surrogate:
         fields["doubts"] = ",".join(filter(None, (str(fields["doubts"]), Flag.REPLACED_SURROGATE)))
     return fields
+
+
+def _count_lines(decoded: Decoded, start: int, end: int) -> int:
+    return bytes(decoded.text[start:end]).count(b"\n")
 
 
 def _is_blank(decoded: Decoded) -> bool:

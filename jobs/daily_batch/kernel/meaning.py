@@ -6,7 +6,7 @@ from itertools import pairwise
 import duckdb
 from arro3.core import Array, DataType, Table
 
-from daily_batch.contract import MAX_ID_LENGTH, MESSAGES, ROLES, Flag, Reason
+from daily_batch.contract import MAX_ID_LENGTH, ROLES, Flag, Reason
 from daily_batch.days import offset_spans
 from daily_batch.kernel.database import add_columns
 from daily_batch.kernel.places import SOURCES, SourceRow, neighbours
@@ -30,9 +30,13 @@ ARROW = {
 }
 
 OTHER_DAY = "other_day"
-# What is the same for a whole run is added where the files are written.
-RUN_COLUMNS = ("date", "run_id", "processed_at")
-ROW_COLUMNS = tuple(name for name in MESSAGES.names if name not in RUN_COLUMNS)
+# A row as it goes from the map to the reduce: what follows from other columns, or is the same for a whole run, is added
+# where the table is written (see `rows.add_derived`). `flags` are one text, sorted, joined by commas, null without any.
+ROW_COLUMNS = (
+    *("message_id", "room_id", "user_id", "timestamp", "role", "content", "message_length"),
+    *("attachments", "generated_images", "rag_sources", "agent_mode", "execution_time_ms", "tokens_used"),
+    *("extras", "flags", "source_key", "source_line"),
+)
 # What goes with a row through the shuffle, and what judges it before.
 LINEAGE = ("modified_us", "start", "length")
 INTERNAL = (*LINEAGE, "bucket", "source", "verdict", "detail", "piece", "proven")
@@ -51,7 +55,8 @@ CREATE OR REPLACE TEMP MACRO number_us(s) AS CAST(CASE
     WHEN abs(cut_number(s)) < {epoch_seconds} THEN cut_number(s) * 1000000
     ELSE floor(cut_number(s) * 1000) END AS BIGINT);
 CREATE OR REPLACE TEMP MACRO as_sent(name, s, numeric) AS
-    '"' || name || '":' || CASE WHEN list_contains(string_split(numeric, ','), name) THEN s ELSE to_json(s) END;
+    '"' || name || '":' || coalesce(
+        nullif(regexp_extract(numeric, '(?:^|,)' || name || '=([^,]+)', 1), ''), to_json(s)::VARCHAR);
 """
 
 
@@ -65,11 +70,15 @@ def _utc_from_wall(spans: Sequence[tuple[int, int]]) -> str:
     return f"CASE {cases} ELSE {last} END" if cases else last
 
 
-def _local_hour(spans: Sequence[tuple[int, int]]) -> str:
-    cases = " ".join(f"WHEN at_us < {begin} THEN {before * 1_000_000}" for (_, before), (begin, _) in pairwise(spans))
+def local_hour(plan: DayPlan) -> str:
+    """Return the expression of a row's hour, 0 to 23, in the plan's zone."""
+    spans = offset_spans(plan.zone, plan.start_us, plan.end_us)
+    cases = " ".join(
+        f"WHEN epoch_us(timestamp) < {begin} THEN {before * 1_000_000}" for (_, before), (begin, _) in pairwise(spans)
+    )
     last = str(spans[-1][1] * 1_000_000)
     offset = f"CASE {cases} ELSE {last} END" if cases else last
-    return f"CAST((at_us + {offset}) // 3600000000 % 24 AS INTEGER)"
+    return f"CAST((epoch_us(timestamp) + {offset}) // 3600000000 % 24 AS INTEGER)"
 
 
 def _flags() -> str:
@@ -77,8 +86,9 @@ def _flags() -> str:
         Flag.MESSAGE_ID_FROM_ALIAS: "message_id IS NULL AND id IS NOT NULL",
         Flag.MESSAGE_ID_FROM_PATH: "message_id IS NULL AND id IS NULL",
         Flag.MESSAGE_ID_CONFLICT: "id <> message_id OR path_message_id <> final_message_id",
-        Flag.USER_ID_FROM_PATH: "user_id IS NULL",
-        Flag.USER_CONFLICT: "user_id <> final_user_id",
+        Flag.USER_ID_FROM_PATH: "nullif(user_id, '') IS NULL AND path_user IS NOT NULL",
+        Flag.USER_CONFLICT: "user_id <> '' AND user_id <> path_user",
+        Flag.NO_USER: "final_user_id IS NULL",
         Flag.ROOM_ID_FROM_ALIAS: "room_id IS NULL AND chat_id IS NOT NULL",
         Flag.ROOM_ID_FROM_PATH: "room_id IS NULL AND chat_id IS NULL",
         Flag.ROOM_CONFLICT: "room_id <> final_room_id OR chat_id <> final_room_id",
@@ -92,53 +102,61 @@ def _flags() -> str:
         Flag.EMPTY_CONTENT: "content = ''",
     }
     cases = ", ".join(f"CASE WHEN {condition} THEN '{flag}' END" for flag, condition in conditions.items())
-    return f"concat_ws(',', nullif(doubts, ''), {cases})"
+    return f"list_sort(string_split(concat_ws(',', nullif(doubts, ''), {cases}), ','))"
 
 
 # A value that lost against another is kept where unlisted fields are.
 LOSERS = """concat_ws(',',
     CASE WHEN id <> message_id THEN as_sent('id', id, numeric) END,
-    CASE WHEN user_id <> final_user_id THEN as_sent('user_id', user_id, numeric) END,
+    CASE WHEN user_id <> '' AND user_id <> final_user_id THEN as_sent('user_id', user_id, numeric) END,
     CASE WHEN room_id <> final_room_id THEN as_sent('room_id', room_id, numeric) END,
     CASE WHEN chat_id <> final_room_id THEN as_sent('chat_id', chat_id, numeric) END)"""
 
-# Column of `rows` -> expression, where it is not the sent field of the same name.
+# Column of a row -> expression, where it is not the sent field of the same name.
 DERIVED = {
     "message_id": "final_message_id",
     "room_id": "final_room_id",
     "user_id": "final_user_id",
     "timestamp": "make_timestamptz(at_us)",
-    "role": "lower(role)",
+    "role": "CASE WHEN usual THEN role ELSE lower(role) END",
     "message_length": "coalesce(length(content), 0)::INTEGER",
-    "has_attachments": "coalesce(len(attachments), 0) > 0",
-    "attachment_count": "coalesce(len(attachments), 0)::INTEGER",
     "extras": "CASE WHEN losers = '' THEN extras WHEN extras IS NULL THEN '{' || losers || '}'"
     " ELSE left(extras, -1) || ',' || losers || '}' END",
-    "flags": "CASE WHEN flag_text = '' THEN [] ELSE list_sort(string_split(flag_text, ',')) END",
-    "source_key": "source_key",
+    "flags": "CASE WHEN usual AND kind = 'zoned' AND NOT leap THEN NULL ELSE nullif(array_to_string(flag_list, ','), '') END",
     "source_line": "line",
-    "modified_us": "modified_us",
     "bucket": "CAST(hash(final_room_id) % {buckets} AS INTEGER)",
 }
 
 
 # What a person is told of a record that cannot be published; never its content.
 DETAIL = f"""CASE WHEN verdict IS NULL THEN NULL WHEN verdict = '{Reason.INVALID_ID}'
-    THEN CASE WHEN unusable_id(final_message_id) THEN 'message_id' WHEN unusable_id(final_user_id) THEN 'user_id'
-              ELSE 'room_id' END || ' is absent, empty, too long or holds U+0000'
+    THEN CASE WHEN unusable_id(final_message_id) THEN 'message_id' WHEN unusable_id(final_room_id) THEN 'room_id'
+              ELSE 'user_id' END || ' is absent, empty, too long or holds U+0000'
     WHEN verdict = '{Reason.INVALID_TIMESTAMP}' THEN 'the timestamp cannot be read, and no file name gives one'
     ELSE 'the timestamp is ' || strftime(make_timestamp(at_us), '%Y-%m-%dT%H:%M:%S.%fZ') END"""
+
+
+def _usual(plan: DayPlan) -> str:
+    """Return the condition of a row that needs no look at aliases, conflicts and flags: all but a few."""
+    whole = " AND ".join(
+        f"{name} <> '' AND strlen({name}) <= {MAX_ID_LENGTH} AND NOT contains({name}, chr(0))"
+        for name in ("message_id", "user_id", "room_id")
+    )
+    paths = {"message_id": "path_message_id", "user_id": "path_user", "room_id": "path_room"}
+    alike = [f"{sent} = {said}" for sent, said in paths.items()] if plan.layout == "messages" else []
+    conditions = [whole, "id IS NULL AND chat_id IS NULL AND doubts = ''", f"role IN {ROLES} AND content <> ''", *alike]
+    return f"coalesce({' AND '.join(conditions)}, false)"
 
 
 def build_query(plan: DayPlan, fields: str) -> str:
     """The query that interprets the query `fields`, with a verdict on each row: null where it is one of the day's."""
     naive = offset_spans(plan.naive_zone, plan.start_us - 3 * DAY_US, plan.end_us + 3 * DAY_US)
-    local = offset_spans(plan.zone, plan.start_us, plan.end_us)
     before, after = neighbours(plan)
     layers = (
         {
+            "usual": _usual(plan),
             "final_message_id": "coalesce(message_id, id, path_message_id)",
-            "final_user_id": "coalesce(path_user, user_id)",
+            "final_user_id": "coalesce(path_user, nullif(user_id, ''))",
             "final_room_id": "coalesce(path_room, room_id, chat_id)",
             "kind": f"""CASE WHEN timestamp IS NULL THEN 'path'
                 WHEN regexp_full_match(timestamp, '{ISO}')
@@ -153,8 +171,8 @@ def build_query(plan: DayPlan, fields: str) -> str:
         },
         {
             "fault": f"""CASE
-                WHEN unusable_id(final_message_id) OR unusable_id(final_user_id) OR unusable_id(final_room_id)
-                    THEN '{Reason.INVALID_ID}'
+                WHEN NOT usual AND (unusable_id(final_message_id) OR unusable_id(final_room_id)
+                    OR (final_user_id IS NOT NULL AND unusable_id(final_user_id))) THEN '{Reason.INVALID_ID}'
                 WHEN at_us IS NULL THEN '{Reason.INVALID_TIMESTAMP}'
                 WHEN at_us >= {plan.start_us} AND at_us < {plan.end_us} THEN NULL
                 WHEN read_before AND at_us >= {before[0]} AND at_us < {before[1]} THEN '{OTHER_DAY}'
@@ -163,13 +181,12 @@ def build_query(plan: DayPlan, fields: str) -> str:
         },
         {
             "verdict": f"CASE WHEN fault IS NULL OR owned THEN fault ELSE '{OTHER_DAY}' END",
-            "flag_text": _flags(),
-            "losers": LOSERS,
+            "flag_list": f"CASE WHEN usual AND kind = 'zoned' AND NOT leap THEN NULL ELSE {_flags()} END",
+            "losers": f"CASE WHEN usual THEN '' ELSE {LOSERS} END",
         },
     )
     derived = {
         **DERIVED,
-        "hour": f"CASE WHEN verdict IS NULL THEN {_local_hour(local)} END",
         "bucket": DERIVED["bucket"].format(buckets=plan.buckets),
         "detail": DETAIL,
     }

@@ -1,10 +1,13 @@
-"""The fast path: DuckDB reads a batch of texts and proves, text by text, that it read all of it.
+"""The fast path: DuckDB extracts the fields of texts that a strict parser took for JSON, and proves that it has them all.
 
-DuckDB's JSON functions are lenient (measured on 2.0.0: NaN, trailing commas, duplicate keys and unknown keys pass), so
-a text counts as proven only when its double quotes add up: each key that was read stands for two, each text for two
-and those in it. A key too many, a key twice, a null or a value of another type breaks the sum. What the sum cannot see
-is tested by itself: a comma before a closing bracket, a text that looks like another type, what is inside of an array
-or object. A text whose sum leaves something over gets a second look: nulls, and unlisted fields that are plain.
+DuckDB's JSON functions are lenient: they ignore keys that nobody asked for, take the first of two equal keys, and give a
+number or an object as text where a text is asked for (measured on 2.0.0). So a text is proven only if
+
+- it has as many keys as fields were found in it: then none is unlisted, none comes twice, none is null;
+- no field that must be a text looks like a value of another type; where one does, `json_type` decides;
+- each array or object of a listed field has, in DuckDB's own compact form, its listed fields only, each at most once.
+
+What is not proven goes to the general path (`general`), which reads it record by record.
 """
 
 import json
@@ -14,126 +17,87 @@ from daily_batch.kernel.fields import ATTACHMENT_FIELDS, FIELDS, IMAGE_FIELDS, P
 
 SHORT_TEXTS = ("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role")
 TEXTS = (*SHORT_TEXTS, "content")
-# Unlisted fields with a meaning of their own: the strict path knows it.
-SPECIAL = ("images", "crawl_sources", "tenant_id")
+NESTED = ("attachments", "generated_images", "context", "agent_info")
 
-NUMBER = "-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?"
-# In DuckDB's own compact form, so that an optional comma is one that belongs there.
+# In DuckDB's compact form, so that an optional comma is one that belongs there.
 TEXT = r'"(?:[^"\\]|\\.)*"'
-VALUES = {
-    "text": f"(?:{TEXT}|null)",
-    "integer": "(?:[0-9]{1,18}|null)",
-    "number": "(?:-?[0-9]{1,15}(?:[.][0-9]+)?|null)",
-}
-# (But -0, which DuckDB gives as 0, is looked for in the text.)
-PLAIN_OBJECT = rf"\{{(?:{TEXT}:(?:{TEXT}|-?[0-9]{{1,18}}|true|false|null),?)*\}}"
+VALUES = {"text": TEXT, "integer": "[0-9]{1,18}", "number": "-?[0-9]{1,15}(?:[.][0-9]+)?"}
+AGENT_FIELDS = {"mode": "text", "execution_time_ms": "integer", "tokens_used": "integer"}
 
 
 def _object_pattern(fields: dict[str, str]) -> str:
-    """An object with these fields, in this order, each at most once."""
-    return r"\{" + "".join(f'(?:"{name}":{VALUES[kind]},?)?' for name, kind in fields.items()) + r"\}"
+    """Return the pattern of an object with these fields, in this order, each at most once; any may be null."""
+    return r"\{" + "".join(f'(?:"{name}":(?:{VALUES[kind]}|null),?)?' for name, kind in fields.items()) + r"\}"
 
 
 def _array_pattern(fields: dict[str, str]) -> str:
     return rf"\[(?:{_object_pattern(fields)},?)*\]"
 
 
-AGENT_FIELDS = {"mode": "text", "execution_time_ms": "integer", "tokens_used": "integer"}
 PATTERNS = {
-    "attachments": f"(?:{_array_pattern(ATTACHMENT_FIELDS)}|null)",
-    "generated_images": f"(?:{_array_pattern(IMAGE_FIELDS)}|null)",
-    "context": rf'(?:\{{(?:"rag_sources":(?:{_array_pattern(SOURCE_FIELDS)}|null))?\}}|null)',
-    "agent_info": f"(?:{_object_pattern(AGENT_FIELDS)}|null)",
+    "attachments": _array_pattern(ATTACHMENT_FIELDS),
+    "generated_images": _array_pattern(IMAGE_FIELDS),
+    "context": rf'\{{"rag_sources":{_array_pattern(SOURCE_FIELDS)}\}}',
+    "agent_info": _object_pattern(AGENT_FIELDS),
 }
+AGENT_TYPES = json.dumps({"mode": "VARCHAR", "execution_time_ms": "BIGINT", "tokens_used": "BIGINT"})
+TRANSFORM = json.dumps({**dict.fromkeys(TEXTS, "VARCHAR"), **dict.fromkeys(NESTED, "JSON")})
+RAG_PREFIX = len('{"rag_sources":')
 
-
-def _array_types(fields: dict[str, str]) -> list[dict[str, str]]:
-    return [{name: {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE"}[kind] for name, kind in fields.items()}]
-
-
-# What is in the arrays and objects, read from their own text by another look: few records have any.
-TYPES = {
-    "attachments": _array_types(ATTACHMENT_FIELDS),
-    "generated_images": _array_types(IMAGE_FIELDS),
-    "context": {"rag_sources": _array_types(SOURCE_FIELDS)},
-    "agent_info": _array_types(AGENT_FIELDS)[0],
-}
-TRANSFORM = json.dumps({**dict.fromkeys(TEXTS, "VARCHAR"), **dict.fromkeys(PATTERNS, "JSON")})
-# TRY(json_transform(…)) would spare the first look, but one broken text makes it go row by row through 2,048 others.
-READ = f"CASE WHEN json_valid(text) THEN json_transform(text, '{TRANSFORM}') END"
-WITHOUT_KNOWN = json.dumps(dict.fromkeys((*TEXTS, *PATTERNS)))
-
-# DuckDB gives numbers, literals, objects and arrays as text where a text is asked for. The short ones are looked at in
-# one go, behind a mark each; of contents few begin like another type or are as short as a literal.
-MARK = r"\x01"
-OTHERWISE = rf"{MARK}(?:{NUMBER}|true|false|null|NaN|-?Infinity|\{{[^{MARK}]*|\[[^{MARK}]*){MARK}"
-MACROS = """
-CREATE OR REPLACE TEMP MACRO quotes_in(s) AS strlen(s) - strlen(replace(s, '"', ''));
-CREATE OR REPLACE TEMP MACRO looks_otherwise(s) AS
-    coalesce(s < ':' OR (s >= '[' AND s < '\\') OR (s >= '{' AND s < '|') OR strlen(s) < 10, false);
+MACROS = r"""
+CREATE OR REPLACE TEMP MACRO is_surely_text(s) AS
+    s IS NULL OR NOT (s < ':' OR (s >= '[' AND s < '\') OR (s >= '{' AND s < '|') OR s = 'true' OR s = 'false');
 """
 
 
-def _build_query() -> str:
-    # A key and a text are two double quotes each; ids and the like hold none, or the text is not proven.
-    quotes = [f"CASE WHEN r.{name} IS NULL THEN 0 ELSE 4 END" for name in TEXTS]
-    quotes += ["coalesce(quotes_in(r.content), 0)"]
-    quotes += [f"CASE WHEN r.{name} IS NULL THEN 0 ELSE 2 + quotes_in(r.{name}) END" for name in PATTERNS]
-    short = (
-        "chr(1) || " + " || chr(1) || chr(1) || ".join(f"coalesce(r.{name}, '')" for name in SHORT_TEXTS) + " || chr(1)"
-    )
+def _build_query(readable: str) -> str:
+    """Return the query; `readable` tells the texts that DuckDB's JSON functions take without an error."""
+    present = " + ".join(f"(r.{name} IS NOT NULL)::INT" for name in (*TEXTS, *NESTED))
+    # A number, a literal, an object or an array comes as text that begins like one.
+    # Roles are few, and an instant begins with a digit but has a T where no number has one.
+    others = " AND ".join(f"is_surely_text(r.{name})" for name in TEXTS if name not in ("role", "timestamp"))
+    surely_texts = f"""(r.role IN ('user', 'assistant', 'system') OR is_surely_text(r.role))
+        AND ((r.timestamp < ':' AND substr(r.timestamp, 11, 1) = 'T') OR is_surely_text(r.timestamp)) AND {others}"""
     paths = [f"$.{name}" for name in TEXTS]
-    doubts = [
-        "contains(short, '\"')",
-        f"""CASE WHEN regexp_matches(short, '{OTHERWISE}') OR looks_otherwise(r.content)
-            THEN len(list_filter(json_type(text, {paths}), lambda t: t <> 'VARCHAR' AND t <> 'NULL')) > 0
-            ELSE false END""",
-    ]
-    doubts += [f"coalesce(NOT regexp_full_match(r.{name}, '{pattern}'), false)" for name, pattern in PATTERNS.items()]
-    doubts += [r"regexp_matches(text, ',[ \t\r\n]*[}\]]')", r"contains(text, '\u0022')"]
-    doubt = " OR ".join(doubts)
-    present = " + ".join(f"(r.{name} IS NOT NULL)::INT" for name in (*TEXTS, *PATTERNS))
-    known = [*TEXTS, *PATTERNS]
-    plain_rest = f"""len(keys) = len(list_distinct(keys)) AND NOT list_has_any(keys, {list(SPECIAL)})
-        AND regexp_full_match(rest, '{PLAIN_OBJECT}') AND NOT regexp_matches(text, ':[ \\t\\r\\n]*-0')
-        AND missing = quotes_in(rest) + 2 * (len(list_intersect(keys, {known})) - present)"""
+    text_types = f"list_filter(json_type(text, {paths}), lambda t: t <> 'VARCHAR' AND t <> 'NULL')"
+    nested = " AND ".join(
+        f"coalesce(regexp_full_match(r.{name}, '{pattern}'), true)" for name, pattern in PATTERNS.items()
+    )
+    # DuckDB writes the shortest digits of a DOUBLE. Those as sent are the same where the text holds them, or are
+    # not more than a DOUBLE always keeps; else the general path compares them.
+    scores = """CASE WHEN r.context IS NULL THEN true WHEN contains(text, r.context) THEN true
+        ELSE NOT regexp_matches(text, '[0-9][0-9.]{15}') END"""
     columns = {
         **{name: f"r.{name}" for name in TEXTS},
-        **{
-            name: f"json_transform(r.{name}, '{json.dumps(TYPES[name])}')"
-            for name in ("attachments", "generated_images")
-        },
-        "rag_sources": f"json_transform(r.context, '{json.dumps(TYPES['context'])}').rag_sources",
+        "attachments": "r.attachments",
+        "generated_images": "r.generated_images",
+        "rag_sources": f"substr(r.context, {RAG_PREFIX + 1}, length(r.context) - {RAG_PREFIX + 1})",
         "agent_mode": "agent.mode",
         "execution_time_ms": "agent.execution_time_ms",
         "tokens_used": "agent.tokens_used",
-        "extras": "CASE WHEN rest <> '{}' THEN rest END",
+        "extras": "NULL::VARCHAR",
         "doubts": "''",
         "numeric": "''",
     }
-    agent_types = json.dumps(TYPES["agent_info"])
-    # CASE, not AND: JSON functions fail on text that is no JSON, and only CASE keeps them from seeing it.
     source = add_columns(
         "batch",
-        {"r": READ},
-        {"short": short},
-        {"missing": f"quotes - ({' + '.join(quotes)})", "present": present, "doubtful": f"coalesce({doubt}, true)"},
-        {"second_look": "r IS NOT NULL AND missing > 0"},
+        # CASE, not AND: JSON functions fail on text that is no JSON, and only CASE keeps them from seeing it.
+        {"r": f"CASE WHEN {readable} THEN json_transform(text, '{TRANSFORM}') END"},
+        {"keys": "CASE WHEN r IS NOT NULL THEN len(json_keys(text)) END", "present": present},
         {
-            "keys": "CASE WHEN second_look THEN json_keys(text) END",
-            "rest": f"CASE WHEN second_look THEN json_merge_patch(text, '{WITHOUT_KNOWN}')::VARCHAR END",
-            "agent": f"CASE WHEN NOT doubtful THEN json_transform(r.agent_info, '{agent_types}') END",
+            "proven": f"""coalesce(keys = present AND present > 0 AND starts_with(text, '{{') AND {nested}
+                AND CASE WHEN {surely_texts} THEN true ELSE len({text_types}) = 0 END
+                AND {scores}, false)"""
+        },
+        {
+            "agent": f"CASE WHEN proven AND r.agent_info IS NOT NULL THEN json_transform(r.agent_info, '{AGENT_TYPES}') END"
         },
     )
     chosen = ", ".join(f"{columns[name]} AS {name}" for name in FIELDS)
-    return f"""
-        SELECT piece, {", ".join(PLACE)}, {chosen}, coalesce(CASE
-            WHEN r IS NULL OR present = 0 OR doubtful OR NOT starts_with(text, '{{') THEN false
-            WHEN missing <= 0 THEN missing = 0 ELSE {plain_rest} END, false) AS proven
-        FROM {source}
-    """
+    return f"SELECT piece, {', '.join(PLACE)}, {chosen}, proven FROM {source}"
 
 
-# Reads the table `batch` (see pieces.Pieces.to_table) into the columns piece, PLACE, FIELDS and `proven`; what was read
-# of a piece that is not proven is not to be used.
-QUERY = _build_query()
+# Each reads the table `batch` (see pieces.Pieces.to_table) into the columns piece, PLACE, FIELDS and `proven`; what was
+# read of a piece that is not proven is not to be used. The second one is for batches that make the first one fail.
+QUERY = _build_query("text IS NOT NULL")
+CAUTIOUS_QUERY = _build_query("json_valid(text)")

@@ -1,12 +1,28 @@
-"""A batch of decoded text, cut into the pieces that are parsed one by one: whole objects, or lines."""
+"""A batch of decoded text, cut into the pieces that are parsed one by one: whole objects, or lines that are not blank.
 
-import itertools
+Whether a piece is JSON is decided here, by a strict parser (RFC 8259), before anything lenient sees it. msgspec accepts
+none of the n_ files of JSONTestSuite and refuses none of its y_ files; it does not look at UTF-8, which Arrow does.
+"""
+
+import re
+from array import array
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
+import msgspec
+import nanoarrow
 from arro3.core import Array, DataType, Table
 
 from daily_batch.kernel.decode import Decoded
+
+# Half of a surrogate pair is JSON, but DuckDB refuses it: such text is for the general path.
+SURROGATES = (b"\\ud", b"\\uD")
+PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+# Of so many lines one that is no JSON has the others looked at one by one.
+CHECKED_AT_ONCE = 64
+_DECODE = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,50 +42,92 @@ class Segment:
 
 
 class Pieces:
-    """The pieces of a batch in order, and where each begins."""
+    """The pieces of a batch in order, and where each begins. `lines_of` counts lines, blank ones too, by object."""
 
-    def __init__(self, segments: Sequence[Segment], *, whole: bool) -> None:
+    def __init__(self, segments: Sequence[Segment], *, whole: bool, longest: int) -> None:
         self.sources: list[int] = []
         self.lines: list[int] = []
         self.starts: list[int] = []
         self.lengths: list[int] = []
         self.texts: list[bytes] = []
+        self._doubtful: list[int] = []
+        self.lines_of: dict[int, int] = {}
         for segment in segments:
-            self._add(segment, [bytes(segment.decoded.text)] if whole else _lines(segment))
+            self._add(segment, whole=whole, longest=longest)
 
-    def _add(self, segment: Segment, texts: list[bytes]) -> None:
-        count = len(texts)
-        lengths = list(map(len, texts))
-        self.sources += [segment.source] * count
-        self.lines += range(segment.line, segment.line + count)
-        self.starts += itertools.accumulate((length + 1 for length in lengths[:-1]), initial=segment.start)
+    def _add(self, segment: Segment, *, whole: bool, longest: int) -> None:
+        text = bytes(segment.decoded.text[segment.start : segment.end])
+        lines = [text] if whole else text.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        count = len(lines)
+        lengths = list(map(len, lines))
+        starts = list(accumulate((length + 1 for length in lengths[:-1]), initial=segment.start))
+        numbers: Sequence[int] = range(segment.line, segment.line + count)
+        doubtful = _find_doubtful(lines)
+        if max(lengths, default=0) > longest:
+            doubtful = sorted({*doubtful, *(at for at, length in enumerate(lengths) if length > longest)})
+        if any(mark in text for mark in SURROGATES):
+            doubtful = sorted({*doubtful, *(at for at, line in enumerate(lines) if _has_lone_surrogate(line))})
+        if blank := {at for at in doubtful if not lines[at].strip()}:  # blank lines are no pieces
+            kept = [at for at in range(count) if at not in blank]
+            renumbered = {at: number for number, at in enumerate(kept)}
+            lines, lengths, starts, numbers = (
+                [values[at] for at in kept] for values in (lines, lengths, starts, numbers)
+            )
+            doubtful = [renumbered[at] for at in doubtful if at not in blank]
+        self.lines_of[segment.source] = count
+        self._doubtful += (at + len(self.texts) for at in doubtful)
+        self.sources += [segment.source] * len(lines)
+        self.lines += numbers
+        self.starts += starts
         self.lengths += lengths
-        self.texts += texts
+        self.texts += lines
 
-    def count(self, source: int) -> int:
-        """How many pieces an object has in the batch."""
-        return self.sources.count(source)
-
-    def to_table(self, *, longest: int) -> Table:
-        """The columns that the fast path reads; text that is not UTF-8, or longer than `longest` bytes, is null."""
-        texts: list[bytes | None] = [*self.texts]
-        if max(self.lengths, default=0) > longest:
-            texts = [text if len(text) <= longest else None for text in self.texts]
+    def to_table(self) -> Table:
+        """The columns that the fast path reads; `text` is null where it is no strict JSON or no UTF-8."""
+        count = len(self.texts)
+        # One buffer, in which each text ends with its line feed: a copy, but an object for each text would be dearer.
+        data = b"\n".join((*self.texts, b""))
+        offsets = array("i", accumulate((length + 1 for length in self.lengths), initial=0))
+        valid = bytearray(b"\xff" * (count // 8 + 1))
+        for at in self._doubtful:
+            valid[at // 8] &= ~(1 << at % 8)
+        text = nanoarrow.c_array_from_buffers(nanoarrow.binary(), count, [valid, offsets, data])
         return Table.from_pydict(
             {
-                "piece": Array(range(len(texts)), DataType.int32()),
-                "source": Array(self.sources, DataType.int32()),
-                "line": Array(self.lines, DataType.int64()),
-                "start": Array(self.starts, DataType.int64()),
-                "length": Array(self.lengths, DataType.int64()),
-                "quotes": Array([text.count(b'"') for text in self.texts], DataType.int64()),
-                "text": Array(texts, DataType.binary()).cast(DataType.utf8()),
+                "piece": Array.from_buffer(array("i", range(count))),
+                "source": Array.from_buffer(array("i", self.sources)),
+                "line": Array.from_buffer(array("q", self.lines)),
+                "start": Array.from_buffer(array("q", self.starts)),
+                "length": Array.from_buffer(array("q", self.lengths)),
+                "text": Array.from_arrow(text).cast(DataType.utf8()),
             }
         )
 
 
-def _lines(segment: Segment) -> list[bytes]:
-    lines = bytes(segment.decoded.text[segment.start : segment.end]).split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    return lines
+def _has_lone_surrogate(text: bytes) -> bool:
+    if not any(mark in text for mark in SURROGATES):
+        return False
+    rest = PAIR.sub(b"", text)
+    return any(mark in rest for mark in SURROGATES)
+
+
+def _find_doubtful(lines: Sequence[bytes]) -> list[int]:
+    """Return the lines that are not exactly one JSON value, by index."""
+    found: list[int] = []
+    for first in range(0, len(lines), CHECKED_AT_ONCE):
+        part = lines[first : first + CHECKED_AT_ONCE]
+        try:
+            deque(map(_DECODE, part), maxlen=0)
+        except (msgspec.DecodeError, RecursionError):
+            found += (first + at for at, line in enumerate(part) if not _is_json(line))
+    return found
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        _DECODE(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

@@ -1,10 +1,10 @@
-"""The interpreted rows of a task in DuckDB, until they are laid down by bucket."""
+"""The interpreted rows of a task: tables in DuckDB, which stay there or are laid down as files by bucket."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import msgspec
 from arro3.core import Array, DataType, Table
 
 from daily_batch.kernel import meaning, parse
@@ -13,42 +13,62 @@ from daily_batch.kernel.fields import FIELDS, PLACE
 from daily_batch.kernel.strict import Found
 from daily_batch.plan import DayPlan
 
-_TYPES = ", ".join(f'"{name}" {kind}' for name, kind in FIELDS.items())
-SHAPED_QUERY = f"""
-    SELECT NULL::INTEGER AS piece, {", ".join(PLACE)}, unnest(CAST(sent::JSON AS STRUCT({_TYPES}))), true AS proven
-    FROM shaped
-"""
-
+SHAPED_QUERY = f"SELECT NULL::INTEGER AS piece, {', '.join((*PLACE, *FIELDS))}, true AS proven FROM shaped"
+COLUMNS = ", ".join((*meaning.ROW_COLUMNS, *meaning.LINEAGE, "bucket"))
+_ARROW = {"INTEGER": DataType.int32(), "BIGINT": DataType.int64(), "VARCHAR": DataType.utf8()}
 
 # A fifth of the bytes for a quarter more time to write them: Spark copies each byte half a dozen times on its way, and
 # the temporary disk of a function is small.
 RUN_COMPRESSION = "COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
 
+@dataclass(frozen=True)
+class RowSet:
+    """Where the rows of a day, or of one bucket, are: tables of the database in hand, and Parquet files."""
+
+    tables: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+
+    def select(self, bucket: int) -> str:
+        """Return a query of the bucket's rows; the files are the bucket's own."""
+        parts = [f"SELECT {COLUMNS} FROM {table} WHERE bucket = {bucket}" for table in self.tables]
+        if self.files:
+            paths = ", ".join(quote_text(str(path)) for path in self.files)
+            parts.append(f"SELECT {COLUMNS} FROM read_parquet([{paths}])")
+        return " UNION ALL ".join(parts)
+
+
 class Rows:
     """One table a batch: below a row group of 122,880 rows DuckDB does not compress, which would cost more than all."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, plan: DayPlan, scratch: Path) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, plan: DayPlan, scratch: Path, *, name: str) -> None:
         self._connection = connection
         self._scratch = scratch
+        self._name = name
         self._from_batch = meaning.build_query(plan, parse.QUERY)
+        self._from_batch_cautiously = meaning.build_query(plan, parse.CAUTIOUS_QUERY)
         self._from_shaped = meaning.build_query(plan, SHAPED_QUERY)
         self._tables: list[str] = []
-        self._folders = 0
+        self._made = self._folders = 0
         connection.execute(parse.MACROS)
         meaning.prepare(connection)
 
     def add_batch(self, batch: Table) -> list[int]:
         """Read and interpret a batch of pieces; return those that are not proven, of which nothing is kept."""
-        self._tables.append(f"rows_{len(self._tables)}")
+        self._tables.append(f"{self._name}_{self._made}")
+        self._made += 1
         self._connection.register("batch", batch)
-        self._connection.execute(f"CREATE TEMP TABLE {self._tables[-1]} AS {self._from_batch}")
+        table = self._tables[-1]
+        try:
+            self._connection.execute(f"CREATE TABLE {table} AS {self._from_batch}")
+        except duckdb.InvalidInputException:
+            # DuckDB refuses some text that is JSON, such as half of a surrogate pair. It must not see that.
+            self._connection.execute(f"CREATE TABLE {table} AS {self._from_batch_cautiously}")
         self._connection.unregister("batch")
-        unproven = self._connection.execute(f"SELECT piece FROM {self._tables[-1]} WHERE NOT proven ORDER BY piece")
-        pieces = [piece for (piece,) in unproven.fetchall()]
-        if pieces:
-            self._connection.execute(f"DELETE FROM {self._tables[-1]} WHERE NOT proven")
-        return pieces
+        unproven = self._connection.execute(f"SELECT piece FROM {table} WHERE NOT proven ORDER BY piece").fetchall()
+        if unproven:
+            self._connection.execute(f"DELETE FROM {table} WHERE NOT proven")
+        return [piece for (piece,) in unproven]
 
     def drop(self, source: int, start: int, end: int) -> None:
         """Drop the batch's rows that begin in these bytes of an object: they are inside of another record."""
@@ -57,21 +77,20 @@ class Rows:
         )
 
     def add_shaped(self, records: Sequence[tuple[int, Found, dict[str, object]]]) -> None:
-        """Add records of the batch that the strict path has read: source, place and fields."""
+        """Add records of the batch that the general path has read: source, place and fields."""
         if not records:
             return
-        fields = [msgspec.json.encode(fields) for _, _, fields in records]
-        table = Table.from_pydict(
-            {
-                "source": Array([source for source, _, _ in records], DataType.int32()),
-                "line": Array([found.line for _, found, _ in records], DataType.int64()),
-                "start": Array([found.start for _, found, _ in records], DataType.int64()),
-                "length": Array([found.length for _, found, _ in records], DataType.int64()),
-                "sent": Array(fields, DataType.binary()).cast(DataType.utf8()),
-            }
-        )
-        self._connection.register("shaped", table)
+        columns: dict[str, tuple[str, Iterable[object]]] = {
+            "source": ("INTEGER", [source for source, _, _ in records]),
+            "line": ("BIGINT", [found.line for _, found, _ in records]),
+            "start": ("BIGINT", [found.start for _, found, _ in records]),
+            "length": ("BIGINT", [found.length for _, found, _ in records]),
+            **{name: (kind, [fields[name] for _, _, fields in records]) for name, kind in FIELDS.items()},
+        }
+        shaped = {name: Array(list(values), _ARROW[kind]) for name, (kind, values) in columns.items()}
+        self._connection.register("shaped", Table.from_pydict(shaped))
         self._connection.execute(f"INSERT INTO {self._tables[-1]} {self._from_shaped}")
+        self._connection.unregister("shaped")
 
     def judge(self) -> tuple[int, list[tuple[int, Found, str]]]:
         """Drop the batch's rows that are not the day's.
@@ -81,24 +100,29 @@ class Rows:
             a reason or `other_day`.
         """
         table = self._tables[-1]
-        ((records,),) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+        ((records, judged),) = self._connection.execute(f"SELECT count(*), count(verdict) FROM {table}").fetchall()
+        if not judged:
+            return records, []
         others = self._connection.execute(
             f"SELECT source, start, length, source_line, detail, verdict FROM {table} WHERE verdict IS NOT NULL"
         ).fetchall()
-        if others:
-            self._connection.execute(f"DELETE FROM {table} WHERE verdict IS NOT NULL")
+        self._connection.execute(f"DELETE FROM {table} WHERE verdict IS NOT NULL")
         return records, [
             (source, Found(start, length, line, detail=detail), verdict)
             for source, start, length, line, detail, verdict in others
         ]
+
+    def keep(self) -> tuple[str, ...]:
+        """Leave the rows in their tables, and return the tables' names."""
+        kept, self._tables = tuple(self._tables), []
+        return kept
 
     def lay(self) -> list[tuple[int, Path]]:
         """Write the rows as Parquet by bucket, and forget them."""
         if not self._tables:
             return []
         folder = self._scratch / f"rows-{self._folders}"
-        columns = ", ".join((*meaning.ROW_COLUMNS, *meaning.LINEAGE, "bucket"))
-        rows = " UNION ALL ".join(f"SELECT {columns} FROM {table}" for table in self._tables)
+        rows = " UNION ALL ".join(f"SELECT {COLUMNS} FROM {table}" for table in self._tables)
         # One writer with partitions: a COPY for each bucket, measured, takes three times as long.
         self._connection.execute(
             f"COPY ({rows}) TO {quote_text(str(folder))} (FORMAT parquet, {RUN_COMPRESSION}, PARTITION_BY (bucket))"

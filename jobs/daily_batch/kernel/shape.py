@@ -3,16 +3,21 @@
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
 
 import msgspec
 
 from daily_batch.contract import Flag, Reason
 from daily_batch.kernel.fields import ATTACHMENT_FIELDS, IMAGE_FIELDS, SOURCE_FIELDS
 
-INTEGER_ID = re.compile(rb"-?\d+")
+# A whole number, which pandas writes as 12.0 once a column has a gap.
+WHOLE_ID = re.compile(rb"(-?\d+)(?:\.0+)?")
 WHOLE_NUMBER = re.compile(rb"(-?0|\d{1,19})(?:\.0+)?")
 IDS = ("message_id", "id", "user_id", "room_id", "chat_id")
 MAX_BIGINT = 2**63 - 1
+# Any number of so few characters is a DOUBLE's.
+SURE_DIGITS = 15
 
 
 class UnusableError(Exception):
@@ -36,28 +41,33 @@ def shape(record: Mapping[str, object], *, tenant: str) -> dict[str, object]:
     shaped |= {alias: _alias(rest, alias, doubts) for alias in ("id", "chat_id")}
     shaped["timestamp"] = _timestamp(rest)
     shaped |= {name: _text(rest, name, doubts) for name in ("role", "content")}
-    shaped["attachments"] = _array(rest, "attachments", ATTACHMENT_FIELDS, doubts)
+    shaped["attachments"] = _to_json(_array(rest, "attachments", ATTACHMENT_FIELDS, doubts))
     images = _first_name(rest, ("generated_images", "images"), doubts)
-    shaped["generated_images"] = _array(rest, images, IMAGE_FIELDS, doubts)
-    shaped["rag_sources"] = _rag_sources(rest, doubts)
+    shaped["generated_images"] = _to_json(_array(rest, images, IMAGE_FIELDS, doubts))
+    shaped["rag_sources"] = _to_json(_rag_sources(rest, doubts))
     shaped |= _agent_info(rest, doubts)
     _drop_nulls(rest, ("generated_images", "images", "crawl_sources"))
     if rest.get("tenant_id", tenant) != tenant:
         doubts.add(Flag.TENANT_CONFLICT)
-    shaped["numeric"] = ",".join(name for name in IDS if isinstance(record.get(name), msgspec.Raw))
-    shaped["extras"] = msgspec.json.encode(rest).decode() if rest else None
+    numbers = {name: value for name in IDS if isinstance(value := record.get(name), msgspec.Raw)}
+    shaped["numeric"] = ",".join(f"{name}={bytes(digits).decode()}" for name, digits in numbers.items())
+    shaped["extras"] = _to_json(rest or None)
     shaped["doubts"] = ",".join(sorted(doubts))
     return shaped
+
+
+def _to_json(value: object) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
 
 
 def _identifier(rest: dict[str, object], name: str, doubts: set[Flag]) -> str | None:
     value = rest.pop(name, None)
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, msgspec.Raw) and INTEGER_ID.fullmatch(bytes(value)):
+    if isinstance(value, msgspec.Raw) and (digits := WHOLE_ID.fullmatch(bytes(value))):
         doubts.add(Flag.NUMERIC_ID)
-        return bytes(value).decode()
-    raise UnusableError(Reason.INVALID_ID, f"{name} is neither text nor integer")
+        return digits[1].decode()
+    raise UnusableError(Reason.INVALID_ID, f"{name} is neither text nor a whole number")
 
 
 def _alias(rest: dict[str, object], name: str, doubts: set[Flag]) -> str | None:
@@ -127,18 +137,27 @@ def _array(rest: dict[str, object], name: str, fields: Mapping[str, str], doubts
     if not isinstance(value, list):
         doubts.add(Flag.WRONG_TYPE)
         return None
-    pairs = [_element(element, fields, doubts) for element in value]
-    if all(fits for _, fits in pairs):
+    shaped = [_element(element, fields, doubts) for element in value]
+    if all(each.fits and each.exact for each in shaped):
         del rest[name]
-    else:
+    if not all(each.fits for each in shaped):
         doubts.add(Flag.BAD_ELEMENT)
-    return [element for element, _ in pairs if element is not None]
+    if not all(each.exact for each in shaped):
+        doubts.add(Flag.INEXACT_NUMBER)
+    return [each.value for each in shaped if each.value is not None]
 
 
-def _element(value: object, fields: Mapping[str, str], doubts: set[Flag]) -> tuple[dict[str, object] | None, bool]:
-    """What of an element fits its column (None where nothing can), and whether all of it did."""
+class _Element(NamedTuple):
+    """What of an element fits its column (None where nothing can), whether all of it did, and to the last digit."""
+
+    value: dict[str, object] | None
+    fits: bool
+    exact: bool = True
+
+
+def _element(value: object, fields: Mapping[str, str], doubts: set[Flag]) -> _Element:
     if not isinstance(value, dict):
-        return None, False
+        return _Element(None, fits=False)
     sent = dict(value)
     if "text" in fields and sent.get("content") is None:
         sent.pop("content", None)
@@ -147,7 +166,8 @@ def _element(value: object, fields: Mapping[str, str], doubts: set[Flag]) -> tup
         sent["text"] = sent.pop("content")
     shaped = {name: _fitting(sent.get(name), kind) for name, kind in fields.items()}
     lost = any(sent.get(name) is not None and shaped[name] is None for name in fields)
-    return shaped, not lost and sent.keys() <= fields.keys()
+    exact = all(is_exact(bytes(number)) for number in shaped.values() if isinstance(number, msgspec.Raw))
+    return _Element(shaped, fits=not lost and sent.keys() <= fields.keys(), exact=exact)
 
 
 def _fitting(value: object, kind: str) -> object:
@@ -156,6 +176,21 @@ def _fitting(value: object, kind: str) -> object:
     if kind == "integer":
         return _to_whole(value)
     return value if isinstance(value, msgspec.Raw) and math.isfinite(float(bytes(value))) else None
+
+
+def is_exact(digits: bytes) -> bool:
+    """Return whether a finite number is the DOUBLE nearest to it, rounded to as many digits as were sent.
+
+    So 0.1 and 0.10000000000000001 are exact, 9007199254740993 and 1e-400 are not.
+    """
+    if len(digits) <= SURE_DIGITS and b"e" not in digits and b"E" not in digits:
+        return True
+    try:
+        number = Decimal(digits.decode())
+    except InvalidOperation:  # an exponent of twenty digits
+        return False
+    places = max(len(number.as_tuple().digits) - 1, 0)
+    return Decimal(f"{float(digits):.{places}e}") == number
 
 
 def _rag_sources(rest: dict[str, object], doubts: set[Flag]) -> list[object] | None:

@@ -2,19 +2,23 @@
 
 import os
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
+
+import duckdb
 
 from daily_batch.contract import MESSAGES, REJECTS
 from daily_batch.kernel.clean import Cleaned, clean_bucket, combine, write_rejects
 from daily_batch.kernel.counts import add_counts
+from daily_batch.kernel.database import connect
 from daily_batch.kernel.intake import Taken, take_in
 from daily_batch.kernel.recover import read_wanted, recover
+from daily_batch.kernel.rows import RowSet
 from daily_batch.manifest import Manifest, read_manifest
 from daily_batch.manifest.chunks import cut_chunks
 from daily_batch.plan import DayPlan, SourceObject
@@ -29,6 +33,9 @@ from daily_batch.storage import Storage
 # Of an export: a few seconds of work, so that a small day too has enough for every thread.
 EXPORT_CHUNK_BYTES = 4 * 2**20
 EXPORT_CHUNK_OBJECTS = 1_000
+# Rows stay in memory if their text is at most this part of what DuckDB may use: they take as much as their text, and
+# the sort of the buckets in hand as much of it again.
+KEPT_SHARE = 2
 
 Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
@@ -75,17 +82,21 @@ class _LocalRun:
 
     def run(self) -> Outcome:
         started = time.perf_counter()
-        with ThreadPoolExecutor(self.workers) as pool:
+        with (
+            connect(scratch=make_folder(self.scratch / "database"), plan=self.plan, tasks=self.workers) as database,
+            ThreadPoolExecutor(self.workers) as pool,
+        ):
             try:
-                taken = self._take_all(pool)
+                taken = self._take_all(pool, database)
                 between = time.perf_counter()
-                cleaned = self._clean_all(pool, taken)
+                cleaned = self._clean_all(pool, taken, database)
+                evidence = self._recover_wanted(pool, cleaned)
             except BaseException:
                 self.watch.stop()
                 pool.shutdown(cancel_futures=True)
                 raise
         output, place = self.storage.open_output(), self.scratch
-        rejects = [*(path for chunk in taken for path in chunk.rejects), *self._recover_wanted(cleaned)]
+        rejects = [*(path for chunk in taken for path in chunk.rejects), *evidence]
         files = combine([bucket.partials for bucket in cleaned], plan=self.plan, output=output, scratch=place)
         files[MESSAGES.name] = tuple(file for bucket in cleaned for file in bucket.files)
         files[REJECTS.name] = write_rejects(rejects, name="all", plan=self.plan, output=output, scratch=place)
@@ -93,13 +104,23 @@ class _LocalRun:
         seconds = {"intake": between - started, "clean": time.perf_counter() - between}
         return Outcome(files=files, counts=counts, seconds=seconds)
 
-    def _take_all(self, pool: ThreadPoolExecutor) -> list[Taken]:
+    def _take_all(self, pool: ThreadPoolExecutor, database: duckdb.DuckDBPyConnection) -> list[Taken]:
         source, check = self.storage.open_input(), self.watch.check
+        kept = _KeptText(self.plan.limits.memory_bytes * self.workers // KEPT_SHARE)
 
         def take(chunk: tuple[int, list[SourceObject]]) -> Taken:
             folder = make_folder(self.scratch / f"chunk-{chunk[0]}")
             with on_temporary_disk():
-                return take_in(chunk[1], store=source, plan=self.plan, scratch=folder, check=check)
+                return take_in(
+                    chunk[1],
+                    store=source,
+                    plan=self.plan,
+                    scratch=folder,
+                    check=check,
+                    database=database,
+                    may_keep=kept.take,
+                    name=f"rows_{chunk[0]}",
+                )
 
         total, chunks = self._chunks()
         self.watch.begin("chunks", total, later=REDUCE_SHARE)
@@ -114,16 +135,20 @@ class _LocalRun:
         smaller = list(cut_chunks(objects, chunk_bytes=EXPORT_CHUNK_BYTES, chunk_objects=EXPORT_CHUNK_OBJECTS))
         return len(smaller), enumerate(smaller)
 
-    def _clean_all(self, pool: ThreadPoolExecutor, taken: Iterable[Taken]) -> list[Cleaned]:
+    def _clean_all(
+        self, pool: ThreadPoolExecutor, taken: Sequence[Taken], database: duckdb.DuckDBPyConnection
+    ) -> list[Cleaned]:
         output = self.storage.open_output()
-        runs: dict[int, list[Path]] = defaultdict(list)
+        tables = tuple(table for chunk in taken for table in chunk.tables)
+        runs: dict[int, list[Path]] = {bucket: [] for bucket in range(self.plan.buckets if tables else 0)}
         for bucket, path in (run for chunk in taken for run in chunk.runs):
-            runs[bucket].append(path)
+            runs.setdefault(bucket, []).append(path)
 
         def clean(bucket: int) -> Cleaned:
             self.watch.check()
             folder = make_folder(self.scratch / f"bucket-{bucket}")
-            cleaned = clean_bucket(bucket, runs[bucket], plan=self.plan, output=output, scratch=folder)
+            rows = RowSet(tables, tuple(runs[bucket]))
+            cleaned = clean_bucket(bucket, rows, plan=self.plan, output=output, scratch=folder, database=database)
             for path in runs[bucket]:  # the temporary disk of a function is small
                 path.unlink()
             return cleaned
@@ -148,12 +173,36 @@ class _LocalRun:
             self.progress(stage, self.watch.step(), total, unit)
             yield answer
 
-    def _recover_wanted(self, cleaned: Sequence[Cleaned]) -> tuple[Path, ...]:
+    def _recover_wanted(self, pool: ThreadPoolExecutor, cleaned: Sequence[Cleaned]) -> list[Path]:
         wanted = read_wanted([bucket.wanted for bucket in cleaned])
         if not wanted:
-            return ()
-        keys = {place.source_key for place in wanted}
-        objects = [item for _, chunk in read_manifest(self.manifest.files) for item in chunk if item.key in keys]
-        read = partial(recover, store=self.storage.open_input(), plan=self.plan, check=self.watch.check)
-        with on_temporary_disk():
-            return read(objects, wanted, scratch=make_folder(self.scratch / "wanted"))
+            return []
+        by_key = {place.source_key for place in wanted}
+        concerned = ([item for item in chunk if item.key in by_key] for _, chunk in read_manifest(self.manifest.files))
+        source = self.storage.open_input()
+
+        def read(chunk: tuple[int, list[SourceObject]]) -> tuple[Path, ...]:
+            folder = make_folder(self.scratch / f"wanted-{chunk[0]}")
+            keys = {item.key for item in chunk[1]}
+            places = [place for place in wanted if place.source_key in keys]
+            with on_temporary_disk():
+                return recover(chunk[1], places, store=source, plan=self.plan, scratch=folder, check=self.watch.check)
+
+        chunks = cut_chunks(concerned, chunk_bytes=EXPORT_CHUNK_BYTES, chunk_objects=EXPORT_CHUNK_OBJECTS)
+        return [path for paths in self._each(pool, read, enumerate(chunks)) for path in paths]
+
+
+class _KeptText:
+    """How much text has its rows in memory until the reduce; asked by many threads."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self._lock = Lock()
+
+    def take(self, size: int) -> bool:
+        """Take so many bytes of text, if they are left."""
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True

@@ -14,6 +14,7 @@ from daily_batch.failures import explain_failure
 from daily_batch.kernel.clean import clean_bucket, write_rejects
 from daily_batch.kernel.intake import take_in
 from daily_batch.kernel.recover import Wanted, recover
+from daily_batch.kernel.rows import RowSet
 from daily_batch.manifest.chunks import read_chunk
 from daily_batch.plan import DayPlan, SourceObject
 from daily_batch.runners.scratch import make_folder, temporary_folder
@@ -82,7 +83,8 @@ def reduce_buckets(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
                 files = write_rejects(paths, name="map", plan=plan, output=output, scratch=folder)
                 yield make_blob(REJECTS.name, bucket, dump_files(files))
                 continue
-            cleaned = clean_bucket(bucket, paths, plan=plan, output=output, scratch=folder)
+            rows = RowSet(files=tuple(paths))
+            cleaned = clean_bucket(bucket, rows, plan=plan, output=output, scratch=folder)
             yield make_blob(MESSAGES.name, bucket, dump_files(cleaned.files))
             yield make_blob("counts", bucket, json.dumps({"counts": cleaned.counts.to_dict()}).encode())
             for name, path in {**cleaned.partials, "wanted": cleaned.wanted}.items():

@@ -1,0 +1,176 @@
+"""The kernel alone: CPU microseconds a message by step, in one process and one thread, without Spark; in a minute."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from obstore.store import LocalStore
+
+from bench.job import export_day
+from bench.measure import machine, save_figures
+from daily_batch.days import day_window
+from daily_batch.kernel import clean, intake, rows
+from daily_batch.kernel.database import connect
+from daily_batch.plan import DayPlan, Limits, SourceObject
+
+DAY = date(2025, 8, 12)
+AIM = 15
+MESSAGES, FILES = 100_000, 3
+
+# What is measured: a step's name, and the callable that takes its time; what it calls of the others is theirs.
+STEPS: tuple[tuple[str, str, object, str], ...] = (
+    ("map", "read and decompress", intake, "decode"),
+    ("map", "split, check strictly, to Arrow", intake, "Pieces"),
+    ("map", "to Arrow", intake.Pieces, "to_table"),
+    ("map", "extract, prove, interpret (one statement)", rows.Rows, "add_batch"),
+    ("map", "general path", intake._Intake, "_read_strictly"),
+    ("map", "rows of the general path", rows.Rows, "add_shaped"),
+    ("map", "verdicts", rows.Rows, "judge"),
+    ("map", "runs by bucket", rows.Rows, "lay"),
+    ("map", "rest of the map", intake, "take_in"),
+    ("reduce", "duplicates", clean, "_separate"),
+    ("reduce", "sort and write", clean, "write_rows"),
+    ("reduce", "partial aggregates", clean, "_save"),
+    ("reduce", "rest of the reduce", clean, "clean_bucket"),
+)
+
+
+class Clock:
+    """CPU time by step, each without the steps inside of it."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        self._running: list[str] = []
+        self._since = time.process_time()
+
+    def _turn(self) -> None:
+        now = time.process_time()
+        if self._running:
+            self.spent[self._running[-1]] += now - self._since
+        self._since = now
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, with its time noted under a name."""
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            self._turn()
+            self._running.append(name)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._turn()
+                self._running.pop()
+
+        return wrapped
+
+
+@contextmanager
+def watched(clock: Clock) -> Iterator[None]:
+    """Have the clock note every step."""
+    before = [(owner, name, getattr(owner, name)) for _, _, owner, name in STEPS]
+    for _, step, owner, name in STEPS:
+        setattr(owner, name, clock.timed(step, getattr(owner, name)))
+    try:
+        yield
+    finally:
+        for owner, name, function in before:
+            setattr(owner, name, function)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the map and the reduce over some files of a generated export, and print microseconds by step."""
+    parser = argparse.ArgumentParser(prog="python -m bench.kernel", description=__doc__)
+    parser.add_argument("--messages", type=int, default=MESSAGES, help="of the generated day")
+    parser.add_argument("--files", type=int, default=FILES, help="of its 32 files, how many are read")
+    parser.add_argument("--buckets", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--tables", action="store_true", help="rows stay in memory, as on the local runner")
+    options = parser.parse_args(arguments)
+    folder = export_day(options.messages)
+    found = [_measure(folder, options) for _ in range(options.runs)]
+    seen = found[0][1]
+    print(f"kernel: {seen:,} records, {options.runs} runs, medians, CPU microseconds a record")
+    figures: dict[str, float] = {}
+    for part in ("map", "reduce"):
+        steps = [step for kind, step, *_ in STEPS if kind == part]
+        total = _median(found, steps)
+        print(f"  {part:<44} {total:7.2f}")
+        for step in steps:
+            figures[step] = _median(found, [step])
+            print(f"    {step:<42} {figures[step]:7.2f}")
+    whole = _median(found, [step for _, step, *_ in STEPS])
+    figures["whole"] = whole
+    print(f"  {'map and reduce':<44} {whole:7.2f}   (aim: at most {AIM})")
+    save_figures("kernel", {"machine": machine(), "records": seen, "tables": options.tables, "microseconds": figures})
+
+
+def _median(found: Sequence[tuple[dict[str, float], int]], steps: Sequence[str]) -> float:
+    return statistics.median(sum(spent.get(step, 0.0) for step in steps) / seen * 1e6 for spent, seen in found)
+
+
+def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float], int]:
+    store = LocalStore(folder)
+    listed = [item for batch in store.list() for item in batch]
+    chosen = sorted((item for item in listed if item["path"].endswith(".gz")), key=lambda item: item["path"])
+    objects = [SourceObject(item["path"], item["size"], item["e_tag"] or "", 0) for item in chosen[: options.files]]
+    start, end = day_window(DAY, "Asia/Tokyo")
+    plan = DayPlan(
+        tenant="acme",
+        date=DAY.isoformat(),
+        zone="Asia/Tokyo",
+        naive_zone="UTC",
+        start_us=start,
+        end_us=end,
+        slack_us=900_000_000,
+        layout="export",
+        table_format="delta",
+        buckets=options.buckets,
+        run_id="bench",
+        processed_us=0,
+        limits=replace(Limits(), fetch_concurrency=1),
+    )
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as name, connect(scratch=Path(name), plan=plan) as database, watched(clock):
+        scratch = Path(name)
+        taken = intake.take_in(
+            objects,
+            store=store,
+            plan=plan,
+            scratch=scratch,
+            database=database if options.tables else None,
+            may_keep=lambda size: options.tables,
+        )
+        for bucket in range(options.buckets):
+            files = tuple(path for number, path in taken.runs if number == bucket)
+            clean.clean_bucket(
+                bucket,
+                rows.RowSet(taken.tables, files),
+                plan=plan,
+                output=_Nowhere(),
+                scratch=scratch,
+                database=database if options.tables else None,
+            )
+    return dict(clock.spent), taken.counts.seen
+
+
+class _Nowhere:
+    """An output that keeps nothing."""
+
+    def put(self, path: str, file: Path) -> None:
+        """Take a file."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""From a row as the map leaves it to the columns of `messages`: what is typed or derived only where rows are written."""
+
+import json
+
+from daily_batch.contract import MESSAGES
+from daily_batch.kernel.fields import ARRAYS
+from daily_batch.kernel.meaning import local_hour
+from daily_batch.plan import DayPlan
+
+_TYPES = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE"}
+
+
+def typed_array(name: str) -> str:
+    """Return the expression of an array column: its JSON text as the contract's type."""
+    types = json.dumps([{field: _TYPES[kind] for field, kind in ARRAYS[name].items()}])
+    return f"CASE WHEN {name} IS NULL THEN NULL ELSE json_transform({name}, '{types}') END"
+
+
+ATTACHMENT_COUNT = "CASE WHEN attachments IS NULL THEN 0 ELSE json_array_length(attachments)::INTEGER END"
+
+
+def published_columns(plan: DayPlan) -> str:
+    """Return the select list of `messages`, less what is the same for a whole run, over a row of the map."""
+    derived = {
+        "hour": local_hour(plan),
+        "has_attachments": f"{ATTACHMENT_COUNT} > 0",
+        "attachment_count": ATTACHMENT_COUNT,
+        "flags": "CASE WHEN flags IS NULL THEN [] ELSE string_split(flags, ',') END",
+        **{name: typed_array(name) for name in ARRAYS},
+    }
+    names = [name for name in MESSAGES.names if name not in ("date", "run_id", "processed_at")]
+    return ", ".join(f"{derived[name]} AS {name}" if name in derived else name for name in names)
