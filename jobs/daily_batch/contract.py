@@ -184,6 +184,12 @@ class Reason(Code):
         "the byte order mark says UTF-16 or UTF-32, and the object does not decode as such",
         "FF FE and an odd number of bytes",
     )
+    FOREIGN_FORMAT = (
+        "foreign_format",
+        "the object is no JSON text but another format, which detail names: an archive, a Parquet file, an image, a"
+        " compression within the compression, or any other binary data",
+        "a tar within part-0001.jsonl.gz",
+    )
     INVALID_JSON = (
         "invalid_json",
         "not strict JSON (RFC 8259), or text between records",

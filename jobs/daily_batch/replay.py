@@ -63,7 +63,8 @@ def _try(reason: str, rejects: Sequence[tuple[str, int, bytes, bool]], *, plan: 
         store.put(key, b"\n".join(raws))
     objects = [item for batch in list_objects(store, plan.tenant) for item in batch]
     counts = take_in(objects, store=store, plan=plan, scratch=scratch).counts
-    refused = counts.rejected + counts.objects_unreadable
+    # The rejects of an object of one message were laid down together, and an unreadable object refuses them all.
+    refused = counts.rejected + counts.objects_unreadable * max(map(len, by_key.values()), default=0)
     accepted = max(0, len(whole) - refused) if objects else 0
     return Trial(reason=reason, rejects=len(rejects), tried=len(whole), accepted=accepted)
 

@@ -1,5 +1,6 @@
 """FAULTS 20 to 34: bytes that nobody should send, and what becomes of them. Expectations are written by hand."""
 
+import bz2
 import json
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,30 @@ def test_21_compression_is_told_by_the_first_bytes(tmp_path: Path) -> None:
     outcome = run_objects(tmp_path, {f"{EXPORT}/{name}": body for name, body in bodies.items()})
     assert ids(outcome) == ["a", "b", "c", "d", "e", "f"]
     assert outcome.receipt.status == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (packed(packed(GOOD)), "gzip within gzip"),
+        (zstd.compress(packed(GOOD)), "gzip within zstd"),
+        (bz2.compress(GOOD), "bzip2"),
+        (b"PK\x03\x04" + GOOD, "zip (or docx, xlsx, jar and the like)"),
+        (b"\0" * 2**20, "NUL bytes only"),
+        (GOOD.decode().encode("utf-16-le"), "binary data"),
+    ],
+)
+def test_21_another_format_is_one_reject_that_names_it(tmp_path: Path, body: bytes, detail: str) -> None:
+    outcome = run_export(tmp_path, GOOD, body)
+    (reject,) = outcome.rejects
+    assert (reject["reason"], reject["source_line"], reject["detail"]) == ("foreign_format", 0, detail)
+    assert (reject["raw"], ids(outcome)) == (body, ["good"])
+    assert (outcome.receipt.objects.unreadable, outcome.receipt.records.seen) == (1, 1)
+
+
+def test_21_records_behind_nuls_are_read(tmp_path: Path) -> None:
+    outcome = run_export(tmp_path, b"\0" * 5000 + GOOD)
+    assert (ids(outcome), outcome.reasons) == (["good"], ["invalid_json"])
 
 
 def test_22_a_bomb_is_rejected(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from backports import zstd
 from isal import igzip_lib, isal_zlib
 
 from daily_batch.contract import Reason
+from daily_batch.kernel.formats import HEAD, find_format, find_magic
 from daily_batch.paths import promises_compression
 from daily_batch.plan import Limits
 
@@ -80,22 +81,44 @@ def decode(stored: Buffer, *, key: str, limits: Limits, scratch: Path) -> Decode
     """Decode one whole object, so that a fault at its end is known before its first record is used.
 
     Raises:
-        UnreadableError: corrupt or foreign compression, a bomb, or a wide encoding that does not decode.
+        UnreadableError: corrupt compression, a bomb, another format, or a wide encoding that does not decode.
     """
-    blocks = _decompressor(stored, key)
-    text = stored if blocks is None else _collect(blocks, len(stored), limits, scratch)
-    return _transcode(text)
+    within, blocks = _decompressor(stored, key)
+    if blocks is None:
+        return _transcode(stored, within)
+    return _transcode(_collect(_look_early(blocks, within), len(stored), limits, scratch), within)
 
 
-def _decompressor(stored: Buffer, key: str) -> Iterator[bytes] | None:
+def _decompressor(stored: Buffer, key: str) -> tuple[str, Iterator[bytes] | None]:
     head = bytes(stored[:4])
     if head[:2] == b"\x1f\x8b":
-        return _gunzip(stored)
+        return "gzip", _gunzip(stored)
     if head == ZSTD_MAGIC or (head[1:] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
-        return _unzstd(stored)
+        return "zstd", _unzstd(stored)
     if stored and promises_compression(key):
+        named = find_magic(stored)
+        if named:
+            raise UnreadableError(Reason.FOREIGN_FORMAT, named)
         raise UnreadableError(Reason.CORRUPT_COMPRESSION, "the name promises compression, the bytes have none")
-    return None
+    return "", None
+
+
+def _look_early(blocks: Iterator[bytes], within: str) -> Iterator[bytes]:
+    """The blocks, unless the first of them are of another format: then the rest is not expanded."""
+    head = b""
+    for block in blocks:
+        if len(head) < HEAD:
+            head += block[: HEAD - len(head)]
+            # What begins with NULs is told when all is there.
+            if len(head) == HEAD and head[0]:
+                _refuse_foreign(head, within)
+        yield block
+
+
+def _refuse_foreign(text: Buffer, within: str) -> None:
+    named = None if any(text[: len(mark)] == mark for mark, _ in WIDE_MARKS) else find_format(text)
+    if named:
+        raise UnreadableError(Reason.FOREIGN_FORMAT, f"{named} within {within}" if within else named)
 
 
 def _gunzip(stored: Buffer) -> Iterator[bytes]:
@@ -159,7 +182,7 @@ def _collect(blocks: Iterator[bytes], stored_bytes: int, limits: Limits, scratch
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _transcode(text: Buffer) -> Decoded:
+def _transcode(text: Buffer, within: str) -> Decoded:
     for mark, encoding in WIDE_MARKS:
         if text[: len(mark)] == mark:
             try:
@@ -167,4 +190,5 @@ def _transcode(text: Buffer) -> Decoded:
             except UnicodeDecodeError as error:
                 raise UnreadableError(Reason.UNSUPPORTED_ENCODING, f"{encoding}: {error.reason}") from error
             return Decoded(wide.encode("utf-8"), encoding)
+    _refuse_foreign(text, within)
     return Decoded(text)

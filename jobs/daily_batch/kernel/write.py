@@ -56,7 +56,8 @@ def write_rows(
     }
     # Delta keeps the partition's value in its log and in the folder's name.
     columns = [column for column in table.columns if plan.table_format == "parquet" or column.name != "date"]
-    chosen = ", ".join(f"{constants.get(c.name, c.name)}::{c.type} AS {c.name}" for c in columns)
+    present = next(column.name for column in columns if column.name not in constants)
+    chosen = ", ".join(_select_nullable(column, constants.get(column.name), present) for column in columns)
     local = scratch / f"{table.name}-{name}.parquet"
     row_group = min(ROW_GROUP, plan.limits.memory_bytes // ROW_GROUP_SHARE)
     row = connection.execute(
@@ -79,6 +80,19 @@ def write_rows(
         bytes=size,
         statistics={column.name: _bounds(column, statistics[f'"{column.name}"']) for column in indexed},
     )
+
+
+def _select_nullable(column: Column, constant: str | None, present: str) -> str:
+    """Select a column so that every file calls it OPTIONAL.
+
+    DuckDB 2.0.0 writes REQUIRED where its statistics know of no null, so the schema would follow the day's values, and
+    has no option against it. A CASE without ELSE may be null as far as they know; its branch that is always taken is
+    not copied. A constant needs a condition on some column (`present`), or it would be folded.
+    """
+    if constant is None:
+        return f"CASE WHEN {column.name} IS NOT NULL THEN {column.name}::{column.type} END AS {column.name}"
+    value = f"{constant}::{column.type}"
+    return f"CASE WHEN {present} IS NOT NULL THEN {value} WHEN {present} IS NULL THEN {value} END AS {column.name}"
 
 
 def _bounds(column: Column, found: Mapping[str, str]) -> ColumnStatistics:

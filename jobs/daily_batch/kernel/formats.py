@@ -1,0 +1,130 @@
+"""What an object is that is no JSON text, told by its first bytes: one reject with a name, not thousands."""
+
+import mmap
+import re
+from collections.abc import Iterator
+
+# Of an object's text this much is looked at, and of that the first part for control bytes.
+HEAD = 2**16
+COUNTED = 2**12
+# Text holds none of these at all; of a compressed or random kilobyte they are 8 %.
+CONTROL = bytes({*range(0x20)} - {*b"\a\b\t\n\v\f\r\x0e\x0f\x1b\x1e"})
+LEAST_CONTROL = 8
+SHARE_OF_CONTROL = 32
+BINARY, NULS = "binary data", "NUL bytes only"
+
+# Whatever begins so is never taken for another format; before it may be a mark of UTF-8.
+BEGINS_LIKE_JSON = re.compile(rb'[ \t\r\n\x1e\xef\xbb\xbf]*[{\[][ \t\r\n]*["{}\[\]]')
+# Where an object begins somewhere in the head, records may be read, whatever stands before them.
+MEMBER = re.compile(rb'\{[ \t\r\n]*"[^"\x00-\x1f]{0,128}"[ \t\r\n]*:')
+LEADING_NULS = re.compile(rb"\0*")
+TAR_BLOCK, TAR_SUM = 512, slice(148, 156)
+
+# Compression has a name of its own also where it lies within another.
+COMPRESSION = {
+    rb"\x1f\x8b": "gzip",
+    rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18": "zstd",
+    rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)": "bzip2",
+    rb"\xfd7zXZ\0": "xz",
+    rb"\x5d\0\0..(?:\xff{8}|.{5}\0\0\0)": "lzma",
+    rb"LZIP[\0\x01]": "lzip",
+    rb"\x04\x22\x4d\x18|\x02\x21\x4c\x18": "lz4",
+    rb"\xff\x06\0\0sNaPpY": "snappy",
+    rb"\x89LZO\0\r\n\x1a\n": "lzo",
+    rb"\x1f[\x9d\xa0]": "compress (.Z)",
+}
+ARCHIVES = {
+    rb"PK(?:\x03\x04|\x05\x06|\x07\x08)": "zip (or docx, xlsx, jar and the like)",
+    rb"7z\xbc\xaf\x27\x1c": "7z",
+    rb"Rar!\x1a\x07": "rar",
+    rb"MSCF\0{4}": "cab",
+    rb"!<arch>\n": "ar",
+}
+TABLES = {
+    rb"Obj\x01": "Avro",
+    rb"ARROW1\0\0": "Arrow IPC file",
+    rb"\xff{4}..\0\0": "Arrow IPC stream",
+    rb"SEQ[\x04-\x06]": "Hadoop sequence file",
+    rb"SQLite format 3\0": "SQLite",
+    rb"\x89HDF\r\n\x1a\n": "HDF5",
+    rb"\x93NUMPY": "NumPy",
+    rb"\x80[\x02-\x05]": "pickle",
+    rb"\xac\xed\0\x05": "Java serialization",
+    rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "OLE (doc, xls, msg, Thumbs.db)",
+}
+MEDIA = {
+    rb"%PDF-": "PDF",
+    rb"\x89PNG\r\n\x1a\n": "PNG",
+    rb"\xff\xd8\xff": "JPEG",
+    rb"II\*\0|MM\0\*": "TIFF",
+    rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}": "BMP",
+    rb"RIFF.{4}WEBP": "WebP",
+    rb"RIFF.{4}(?:WAVE|AVI )": "WAVE or AVI",
+    rb"\0{3}.ftyp": "MP4 or HEIF",
+    rb"\x1a\x45\xdf\xa3": "Matroska or WebM",
+}
+PROGRAMS = {
+    rb"\x7fELF": "ELF",
+    rb"\xca\xfe\xba\xbe": "Java class or Mach-O",
+    rb"\xfe\xed\xfa[\xce\xcf]|[\xce\xcf]\xfa\xed\xfe": "Mach-O",
+    rb"\0asm": "WebAssembly",
+    rb"\0\0\0\x01Bud1": ".DS_Store",
+}
+# Letters that a text may begin with: they count only before a control byte.
+LETTERS = {
+    rb"PAR[1E]": "Parquet",
+    rb"ORC": "ORC",
+    rb"FEA1": "Feather",
+    rb"GIF8[79]a": "GIF",
+    rb"OggS|ID3|fLaC": "audio",
+    rb"bplist0": "property list",
+    rb"MZ": "Windows program",
+}
+FORMATS = COMPRESSION | ARCHIVES | TABLES | MEDIA | PROGRAMS
+_SOON_CONTROL = rb"(?=.{0,60}[" + re.escape(CONTROL) + rb"])"
+
+
+def _alternatives() -> Iterator[tuple[bytes, str]]:
+    yield from FORMATS.items()
+    for magic, name in LETTERS.items():
+        yield b"(?:" + magic + b")" + _SOON_CONTROL, name
+
+
+_NAMES = tuple(name for _, name in _alternatives())
+_MAGIC = re.compile(b"|".join(b"(" + magic + b")" for magic, _ in _alternatives()), re.DOTALL)
+
+
+def find_format(text: bytes | mmap.mmap) -> str | None:
+    """Name what a text is, if not text that may hold JSON. A byte order mark of UTF-16 or UTF-32 must be gone."""
+    if BEGINS_LIKE_JSON.match(text, 0, HEAD):
+        return None
+    named = find_magic(text)
+    if named or not len(text):
+        return named
+    # A log that was cut by a crash may begin with NULs, and go on with records.
+    start = LEADING_NULS.match(text).end()  # type: ignore[union-attr]  # matches always
+    if start == len(text):
+        return NULS
+    head = bytes(text[start : start + HEAD])
+    return BINARY if _is_mostly_control(head[:COUNTED]) and not MEMBER.search(head) else None
+
+
+def find_magic(text: bytes | mmap.mmap) -> str | None:
+    """Name the format whose magic bytes a text begins with."""
+    found = _MAGIC.match(text, 0, HEAD)
+    if found and found.lastindex:
+        return _NAMES[found.lastindex - 1]
+    return "tar" if _is_tar(bytes(text[:TAR_BLOCK])) else None
+
+
+def _is_mostly_control(head: bytes) -> bool:
+    count = len(head) - len(head.translate(None, CONTROL))
+    return count >= max(LEAST_CONTROL, len(head) / SHARE_OF_CONTROL)
+
+
+def _is_tar(block: bytes) -> bool:
+    """A header's own sum, in octal digits, is of its bytes with eight spaces in the sum's place."""
+    if block[257:262] != b"ustar" or len(block) < TAR_BLOCK:
+        return False
+    told = block[TAR_SUM].strip(b" \0")
+    return told.isdigit() and b"%06o" % (sum(block) - sum(block[TAR_SUM]) + 8 * 0x20) == told.rjust(6, b"0")
