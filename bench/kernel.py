@@ -21,7 +21,7 @@ from bench.job import export_day
 from bench.measure import machine, save_figures
 from daily_batch.days import day_window
 from daily_batch.kernel import clean, intake, rows
-from daily_batch.kernel.database import connect
+from daily_batch.kernel.database import connect, cursor
 from daily_batch.plan import DayPlan, Limits, SourceObject
 
 DAY = date(2025, 8, 12)
@@ -146,22 +146,23 @@ def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float
         scratch = Path(name)
         taken = intake.take_in(
             objects,
+            connection=database,
             store=store,
             plan=plan,
             scratch=scratch,
-            database=database if options.tables else None,
             may_keep=lambda size: options.tables,
         )
         for bucket in range(options.buckets):
             files = tuple(path for number, path in taken.runs if number == bucket)
-            clean.clean_bucket(
-                bucket,
-                rows.RowSet(taken.tables, files),
-                plan=plan,
-                output=_Nowhere(),
-                scratch=scratch,
-                database=database if options.tables else None,
-            )
+            with cursor(database) as connection:
+                clean.clean_bucket(
+                    bucket,
+                    rows.RowSet(taken.tables, files),
+                    connection=connection,
+                    plan=plan,
+                    output=_Nowhere(),
+                    scratch=scratch,
+                )
     return dict(clock.spent), taken.counts.seen
 
 

@@ -9,7 +9,7 @@ import duckdb
 from obstore.store import MemoryStore
 
 from daily_batch.contract import REJECTS, Flag, Reason
-from daily_batch.kernel.database import quote_text
+from daily_batch.kernel.database import connect, quote_text
 from daily_batch.kernel.intake import take_in
 from daily_batch.manifest.listing import list_objects
 from daily_batch.paths import without_compression
@@ -62,7 +62,8 @@ def _try(reason: str, rejects: Sequence[tuple[str, int, bytes, bool]], *, plan: 
     for key, raws in by_key.items():
         store.put(key, b"\n".join(raws))
     objects = [item for batch in list_objects(store, plan.tenant) for item in batch]
-    counts = take_in(objects, store=store, plan=plan, scratch=scratch).counts
+    with connect(scratch=scratch, plan=plan) as connection:
+        counts = take_in(objects, connection=connection, store=store, plan=plan, scratch=scratch).counts
     # The rejects of an object of one message were laid down together, and an unreadable object refuses them all.
     refused = counts.rejected + counts.objects_unreadable * max(map(len, by_key.values()), default=0)
     accepted = max(0, len(whole) - refused) if objects else 0

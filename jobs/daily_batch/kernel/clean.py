@@ -20,7 +20,7 @@ from daily_batch.contract import (
 )
 from daily_batch.kernel.columns import ATTACHMENT_COUNT, published_columns, typed_array
 from daily_batch.kernel.counts import Counts
-from daily_batch.kernel.database import connect, cursor, quote_text
+from daily_batch.kernel.database import connect, quote_text
 from daily_batch.kernel.fields import ARRAYS
 from daily_batch.kernel.meaning import ROW_COLUMNS, local_hour
 from daily_batch.kernel.rows import RowSet
@@ -62,36 +62,36 @@ def clean_bucket(
     bucket: int,
     rows: RowSet,
     *,
+    connection: duckdb.DuckDBPyConnection,
     plan: DayPlan,
     output: OutputStore,
     scratch: Path,
-    database: duckdb.DuckDBPyConnection | None = None,
 ) -> Cleaned:
     """Write the publishable rows of one bucket.
 
     Args:
-        rows: the day's tables in `database`, and the bucket's own files, in any order, from every task of the map.
+        rows: tables of `connection`, and the bucket's own files, in any order, from every task of the map.
+        connection: used for this bucket alone.
     """
-    with cursor(database) if database else connect(scratch=scratch, plan=plan) as connection:
-        counts = _separate(connection, rows.select(bucket), plan)
-        wanted = scratch / f"wanted-{bucket}.parquet"
-        _save(connection, WANTED, wanted)
-        file = write_rows(
-            connection,
-            # Typed and derived behind the sort, which carries less then.
-            f"SELECT {published_columns(plan)} FROM (FROM kept_rows ORDER BY room_id, timestamp, message_id)",
-            table=MESSAGES,
-            name=f"{bucket:05d}",
-            plan=plan,
-            output=output,
-            scratch=scratch,
-        )
-        partials = {name: scratch / f"{name}-{bucket}.parquet" for name in PARTIALS}
-        for name, path in partials.items():
-            _save(connection, PARTIALS[name], path)
-        counts.written = file.rows if file else 0
-        counts.flags = Counter(dict(connection.execute(FLAG_COUNTS).fetchall()))
-        return Cleaned((file,) if file else (), partials, wanted, counts)
+    counts = _separate(connection, rows.select(bucket), plan)
+    wanted = scratch / f"wanted-{bucket}.parquet"
+    _save(connection, WANTED, wanted)
+    file = write_rows(
+        connection,
+        # Typed and derived behind the sort, which carries less then.
+        f"SELECT {published_columns(plan)} FROM (FROM kept_rows ORDER BY room_id, timestamp, message_id)",
+        table=MESSAGES,
+        name=f"{bucket:05d}",
+        plan=plan,
+        output=output,
+        scratch=scratch,
+    )
+    partials = {name: scratch / f"{name}-{bucket}.parquet" for name in PARTIALS}
+    for name, path in partials.items():
+        _save(connection, PARTIALS[name], path)
+    counts.written = file.rows if file else 0
+    counts.flags = Counter(dict(connection.execute(FLAG_COUNTS).fetchall()))
+    return Cleaned((file,) if file else (), partials, wanted, counts)
 
 
 def _separate(connection: duckdb.DuckDBPyConnection, rows: str, plan: DayPlan) -> Counts:

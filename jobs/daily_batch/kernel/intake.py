@@ -10,7 +10,6 @@ import duckdb
 from daily_batch.contract import Flag, Reason
 from daily_batch.kernel import meaning
 from daily_batch.kernel.counts import Counts
-from daily_batch.kernel.database import connect, cursor
 from daily_batch.kernel.decode import Decoded, UnreadableError, decode
 from daily_batch.kernel.fetch import Check, ObjectStore, fetch, go_on
 from daily_batch.kernel.pieces import Pieces, Segment
@@ -56,36 +55,34 @@ def keep_nothing(size: int) -> bool:
 def take_in(
     objects: Sequence[SourceObject],
     *,
+    connection: duckdb.DuckDBPyConnection,
     store: ObjectStore,
     plan: DayPlan,
     scratch: Path,
     check: Check = go_on,
-    database: duckdb.DuckDBPyConnection | None = None,
     may_keep: MayKeep = keep_nothing,
     name: str = "rows",
 ) -> Taken:
     """Read, decode, parse and interpret the objects of a chunk; nothing is written but below `scratch`.
 
     Args:
+        connection: where tables of rows, named after `name`, stay as far as `may_keep` allows; other rows go to files.
         check: called between objects and between batches.
-        database: where tables of rows may stay, named after `name`, as far as `may_keep` allows; else all rows go to
-            files, by way of a database of the task's own.
 
     Raises:
         Retryable: an object changed after it was listed.
     """
-    with cursor(database) if database else connect(scratch=scratch, plan=plan) as connection:
-        intake = _Intake(connection, plan, scratch, check, may_keep=may_keep, name=name)
-        intake.describe(objects)
-        for number, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
-            intake.counts.bytes += item.size
-            try:
-                decoded = decode(stored, key=item.key, limits=plan.limits, scratch=scratch)
-            except UnreadableError as fault:
-                intake.refuse_object(number, fault, bytes(stored[: plan.limits.max_raw_bytes]), size=len(stored))
-            else:
-                intake.add_object(number, decoded)
-        return intake.finish()
+    intake = _Intake(connection, plan, scratch, check, may_keep=may_keep, name=name)
+    intake.describe(objects)
+    for number, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
+        intake.counts.bytes += item.size
+        try:
+            decoded = decode(stored, key=item.key, limits=plan.limits, scratch=scratch)
+        except UnreadableError as fault:
+            intake.refuse_object(number, fault, bytes(stored[: plan.limits.max_raw_bytes]), size=len(stored))
+        else:
+            intake.add_object(number, decoded)
+    return intake.finish()
 
 
 class _Intake:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import TypeVar
 
 import duckdb
@@ -15,13 +14,14 @@ import duckdb
 from daily_batch.contract import MESSAGES, REJECTS
 from daily_batch.kernel.clean import Cleaned, clean_bucket, combine, write_rejects
 from daily_batch.kernel.counts import add_counts
-from daily_batch.kernel.database import connect
+from daily_batch.kernel.database import connect, cursor
 from daily_batch.kernel.intake import Taken, take_in
 from daily_batch.kernel.recover import read_wanted, recover
 from daily_batch.kernel.rows import RowSet
 from daily_batch.manifest import Manifest, read_manifest
 from daily_batch.manifest.chunks import cut_chunks
 from daily_batch.plan import DayPlan, SourceObject
+from daily_batch.runners.kept_text import KeptText
 from daily_batch.runners.lacks import handing_over, on_temporary_disk
 from daily_batch.runners.local_sizes import divide
 from daily_batch.runners.outcome import Outcome, Progress
@@ -106,18 +106,18 @@ class _LocalRun:
 
     def _take_all(self, pool: ThreadPoolExecutor, database: duckdb.DuckDBPyConnection) -> list[Taken]:
         source, check = self.storage.open_input(), self.watch.check
-        kept = _KeptText(self.plan.limits.memory_bytes * self.workers // KEPT_SHARE)
+        kept = KeptText(self.plan.limits.memory_bytes * self.workers // KEPT_SHARE)
 
         def take(chunk: tuple[int, list[SourceObject]]) -> Taken:
             folder = make_folder(self.scratch / f"chunk-{chunk[0]}")
-            with on_temporary_disk():
+            with on_temporary_disk(), cursor(database) as connection:
                 return take_in(
                     chunk[1],
+                    connection=connection,
                     store=source,
                     plan=self.plan,
                     scratch=folder,
                     check=check,
-                    database=database,
                     may_keep=kept.take,
                     name=f"rows_{chunk[0]}",
                 )
@@ -148,7 +148,10 @@ class _LocalRun:
             self.watch.check()
             folder = make_folder(self.scratch / f"bucket-{bucket}")
             rows = RowSet(tables, tuple(runs[bucket]))
-            cleaned = clean_bucket(bucket, rows, plan=self.plan, output=output, scratch=folder, database=database)
+            with cursor(database) as connection:
+                cleaned = clean_bucket(
+                    bucket, rows, connection=connection, plan=self.plan, output=output, scratch=folder
+                )
             for path in runs[bucket]:  # the temporary disk of a function is small
                 path.unlink()
             return cleaned
@@ -190,19 +193,3 @@ class _LocalRun:
 
         chunks = cut_chunks(concerned, chunk_bytes=EXPORT_CHUNK_BYTES, chunk_objects=EXPORT_CHUNK_OBJECTS)
         return [path for paths in self._each(pool, read, enumerate(chunks)) for path in paths]
-
-
-class _KeptText:
-    """How much text has its rows in memory until the reduce; asked by many threads."""
-
-    def __init__(self, most: int) -> None:
-        self._left = most
-        self._lock = Lock()
-
-    def take(self, size: int) -> bool:
-        """Take so many bytes of text, if they are left."""
-        with self._lock:
-            if size > self._left:
-                return False
-            self._left -= size
-            return True

@@ -12,14 +12,21 @@ from daily_batch.contract import MESSAGES, REJECTS
 from daily_batch.errors import BatchError, describe_unexpected
 from daily_batch.failures import explain_failure
 from daily_batch.kernel.clean import clean_bucket, write_rejects
+from daily_batch.kernel.database import connect
 from daily_batch.kernel.intake import take_in
 from daily_batch.kernel.recover import Wanted, recover
 from daily_batch.kernel.rows import RowSet
 from daily_batch.manifest.chunks import read_chunk
 from daily_batch.plan import DayPlan, SourceObject
+from daily_batch.runners.kept_text import KeptText
 from daily_batch.runners.scratch import make_folder, temporary_folder
 from daily_batch.runners.spark_blobs import Blobs, dump_files, make_blob, read_column
+from daily_batch.runners.spark_rows import dump_bucket, load_rows
 from daily_batch.storage import Storage
+
+
+# A chunk's rows stay in memory while their text is at most this part of the task's; a chunk of one huge object does not.
+KEPT_SHARE = 4
 
 
 class Task(Protocol):
@@ -53,9 +60,16 @@ def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
         for number, content in enumerate(read_column(batches, "content")):
             folder = make_folder(scratch / str(number))
             _, objects = read_chunk(content)
-            taken = take_in(objects, store=store, plan=plan, scratch=folder)
+            kept = KeptText(plan.limits.memory_bytes // KEPT_SHARE)
+            with connect(scratch=folder, plan=plan) as connection:
+                taken = take_in(
+                    objects, connection=connection, store=store, plan=plan, scratch=folder, may_keep=kept.take
+                )
+                for bucket in range(plan.buckets if taken.tables else 0):
+                    if stream := dump_bucket(connection, taken.tables, bucket):
+                        yield make_blob("rows", bucket, stream)
             for bucket, path in taken.runs:
-                yield make_blob("rows", bucket, path.read_bytes())
+                yield make_blob("runs", bucket, path.read_bytes())
             for path in taken.rejects:
                 yield make_blob("rejects", plan.buckets, path.read_bytes())
             counts = {"counts": taken.counts.to_dict(), "ended": time.time()}
@@ -67,24 +81,28 @@ def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
 def reduce_buckets(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
     """On a worker: the blobs of whole buckets to published-to-be files, partial aggregates and counts."""
     with temporary_folder() as scratch:
-        parts: dict[tuple[str, int], list[Path]] = defaultdict(list)
+        parts: dict[int, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
         for batch in batches:
             for row in batch.to_pylist():
-                if row["kind"] == "counts":
-                    yield make_blob("counts", row["bucket"], row["blob"])
+                kind, bucket = row["kind"], row["bucket"]
+                if kind == "counts":
+                    yield make_blob("counts", bucket, row["blob"])
                     continue
-                known = parts[row["kind"], row["bucket"]]
-                known.append(make_folder(scratch / f"{row['kind']}-{row['bucket']}") / f"{len(known)}.parquet")
+                known = parts[bucket][kind]
+                known.append(make_folder(scratch / f"{kind}-{bucket}") / f"{len(known)}")
                 known[-1].write_bytes(row["blob"])
         output = storage.open_output()
-        for (kind, bucket), paths in parts.items():
-            folder = paths[0].parent
-            if kind == "rejects":
-                files = write_rejects(paths, name="map", plan=plan, output=output, scratch=folder)
+        for bucket, blobs in parts.items():
+            folder = make_folder(scratch / f"bucket-{bucket}")
+            if rejects := blobs.pop("rejects", []):
+                files = write_rejects(rejects, name="map", plan=plan, output=output, scratch=folder)
                 yield make_blob(REJECTS.name, bucket, dump_files(files))
+            if not blobs:
                 continue
-            rows = RowSet(files=tuple(paths))
-            cleaned = clean_bucket(bucket, rows, plan=plan, output=output, scratch=folder)
+            with connect(scratch=folder, plan=plan) as connection:
+                load_rows(connection, blobs["rows"], table="loaded_rows")
+                rows = RowSet(("loaded_rows",) if blobs["rows"] else (), tuple(blobs["runs"]))
+                cleaned = clean_bucket(bucket, rows, connection=connection, plan=plan, output=output, scratch=folder)
             yield make_blob(MESSAGES.name, bucket, dump_files(cleaned.files))
             yield make_blob("counts", bucket, json.dumps({"counts": cleaned.counts.to_dict()}).encode())
             for name, path in {**cleaned.partials, "wanted": cleaned.wanted}.items():
