@@ -21,7 +21,10 @@ WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 YEAR, DAY = "(?P<year>[0-9]{4})", "(?P<day>[0-9]{1,2})"
 EXTENDED = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
 BASIC = r"(?P<hour>[0-9]{2})(?P<minute>[0-9]{2})(?:(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
-DATES = [rf"{YEAR}{mark}(?P<month>[0-9]{{2}}){mark}(?P<day>[0-9]{{2}})[Tt ]" for mark in ("-", "/", "")]
+DATES = [
+    *(rf"{YEAR}{mark}(?P<month>[0-9]{{2}}){mark}(?P<day>[0-9]{{2}})[Tt ]" for mark in ("-", "/", "")),
+    rf"{YEAR}-{NAME}-{DAY}[Tt ]",
+]
 NAMED = [
     rf"(?:{WEEKDAY},? )?{DAY}[ /-]{NAME}[ /-]{YEAR}[ :]",
     rf"(?:{WEEKDAY},? )?{NAME}  ?{DAY},? {YEAR} ",
@@ -35,10 +38,13 @@ FORMS = [
 PLAIN = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
-SUFFIXES = r"(?:\[[!A-Za-z0-9_+/=.~-]+\])"
-UTC_ZONE = re.compile(f" ?(?:Z|z|UTC|GMT){SUFFIXES}*")
+SUFFIXES = re.compile(r"(?:\[[!A-Za-z0-9_+/=.~-]+\])+")
+COMMENT = re.compile(r" \([^()]*\)")
+UTC_ZONE = re.compile(f" ?(?:Z|z|UTC|GMT)(?:{SUFFIXES.pattern})?")
 OFFSET = re.compile(r" ?(GMT(?=[+-][0-9]{4}(?: \(|$)))?([+-])([0-9]{2})(?::?([0-9]{2}))?(.*)")
-GO_NAME = re.compile(r" ([A-Z]{3,5})(?: m=[+-][0-9]+\.[0-9]+)?")
+# UTC and GMT are names of no other offset than zero, and nothing else begins like them.
+ZERO_NAME = re.compile(r" (?:UTC|GMT)(?: m=[+-][0-9]+\.[0-9]+)?")
+OTHER_NAME = re.compile(r" (?!UT|GM)[A-Z]{3,5}(?: m=[+-][0-9]+\.[0-9]+)?")
 
 
 def read_timestamp(value: Any, naive_zone: str, flags: set[str]) -> datetime | None:
@@ -109,14 +115,16 @@ def _offset(zone: str) -> timedelta | None:
     if found is None:
         return None
     hours, minutes, behind = int(found[3]), int(found[4] or 0), found[5]
-    name = GO_NAME.fullmatch(behind)
-    zero = hours == minutes == 0
-    comment = re.fullmatch(r" \([^()]*\)", behind)
-    if hours > 23 or minutes > 59 or (found[1] and behind and not comment):
-        return None
-    if behind and not (
-        comment or re.fullmatch(SUFFIXES + "+", behind) or (name and (zero or name[1] not in ("UTC", "GMT")))
-    ):
+    if hours > 23 or minutes > 59 or not _may_follow(behind, zero=hours == minutes == 0, gmt=bool(found[1])):
         return None
     size = timedelta(hours=hours, minutes=minutes)
     return -size if found[2] == "-" else size
+
+
+def _may_follow(text: str, *, zero: bool, gmt: bool) -> bool:
+    """Whether the text behind an offset is a name or note that does not contradict it."""
+    if not text or COMMENT.fullmatch(text):
+        return True
+    if gmt:
+        return False
+    return bool(SUFFIXES.fullmatch(text) or OTHER_NAME.fullmatch(text) or (zero and ZERO_NAME.fullmatch(text)))

@@ -1,8 +1,8 @@
 """Reads the instant that a timestamp means: SQL for the column `timestamp` (rules "Fields" 2).
 
-Nearly all rows have the form of the specification, `YYYY-MM-DDTHH:MM:SS.mmmZ`: a length and a parser with a fixed format
-read those alone. The others are first rewritten to plain ISO 8601, form by form, then read. What no rule rewrites is
-refused: nothing is guessed.
+Nearly all rows have the form of the specification, `YYYY-MM-DDTHH:MM:SS.mmmZ`: a length and a parser with a fixed
+format read those alone. The others are first rewritten to plain ISO 8601, form by form, then read. What no rule
+rewrites is refused: nothing is guessed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,9 +31,9 @@ NAMED = {
     rf"(?:{WEEKDAY},? )?([0-9]{{1,2}})[ /-]({MONTHS})[ /-]([0-9]{{4}})[ :]({MINUTE}.*)": r"\3-\2-\1T\4",
     rf"(?:{WEEKDAY},? )?({MONTHS}) {{1,2}}([0-9]{{1,2}}),? ([0-9]{{4}}) ({MINUTE}.*)": r"\3-\1-\2T\4",
     rf"{WEEKDAY} ({MONTHS}) {{1,2}}([0-9]{{1,2}}) ({MINUTE}[0-9:.,]*(?: [^ ]+)?) ([0-9]{{4}})": r"\4-\1-\2T\3",
-    rf"([0-9]{{4}}-(?:{MONTHS})-)([0-9]T.*)": r"\10\2",
+    rf"([0-9]{{4}}-(?:{MONTHS})-)([0-9][Tt ].*)": r"\10\2",
 }
-NUMBERED_MONTH = f"""CASE WHEN dated[5:5] = '-' AND dated[6:6] >= 'A' THEN left(dated, 5)
+NUMBERED_MONTH = f"""CASE WHEN regexp_matches(dated, '^[0-9]{{4}}-(?:{MONTHS})-') THEN left(dated, 5)
     || lpad(((position(substr(dated, 6, 3) IN '{MONTHS.replace("|", "")}') + 2) // 3)::VARCHAR, 2, '0')
     || substr(dated, 9) ELSE dated END"""
 
@@ -44,7 +44,7 @@ OFFSET = "[+-][0-9]{2}(?::?[0-9]{2})?"
 REGION = r"(?:\[[!A-Za-z0-9_+/=.~-]+\])"
 CLOCK_READING = r"(?: m=[+-][0-9]+\.[0-9]+)"  # of a monotonic clock, as Go prints it
 COMMENT = r"(?: \([^()]*\))"
-# Any abbreviation but UTC and GMT, which an offset may contradict.
+# None that begins like UTC or GMT, which an offset may contradict.
 ABBREVIATION = "(?:[A-FH-TV-Z][A-Z]|G[A-LN-Z]|U[A-SU-Z])[A-Z]{1,3}"
 # Pattern -> replacement, one after another: what is left is ISO, or not to be read.
 PLAIN = {
@@ -62,6 +62,14 @@ PLAIN = {
 # A number of so many digits before the point, at most: seconds, milliseconds, microseconds, nanoseconds since 1970.
 # Each bound is the year 5138, and each unit begins in 1973: so each integer means one instant.
 SHIFTS = {11: 6, 14: 3, 17: 0, 20: -3}
+DIGITS = " ".join(
+    f"WHEN before_point(s) <= {most} THEN cut_digits(significant(s), before_point(s) + {shift})"
+    for most, shift in SHIFTS.items()
+)
+WHOLE = " ".join(
+    f"WHEN n < {10**most}::HUGEINT THEN n {f'* {10**shift}' if shift >= 0 else f'// {10**-shift}'}"
+    for most, shift in SHIFTS.items()
+)
 
 MACROS = f"""
 CREATE OR REPLACE TEMP MACRO zoned_us(s) AS
@@ -76,14 +84,9 @@ CREATE OR REPLACE TEMP MACRO before_point(s) AS
     length(significant(s)) - length(regexp_extract(s, '[.]([0-9]+)', 1)) + exponent(s);
 CREATE OR REPLACE TEMP MACRO cut_digits(s, count) AS
     coalesce(TRY_CAST(left(rpad(s, 17, '0'), greatest(count, 0)) AS BIGINT), 0);
-CREATE OR REPLACE TEMP MACRO number_us(s) AS CASE WHEN starts_with(s, '-') THEN -1 ELSE 1 END * CASE
-    WHEN significant(s) = '' THEN 0
-    {
-    " ".join(
-        f"WHEN before_point(s) <= {n} THEN cut_digits(significant(s), before_point(s) + {shift})"
-        for n, shift in SHIFTS.items()
-    )
-} END;
+CREATE OR REPLACE TEMP MACRO whole_us(n) AS CASE {WHOLE} END;
+CREATE OR REPLACE TEMP MACRO number_us(s) AS CASE WHEN regexp_full_match(s, '[0-9]{{1,18}}') THEN whole_us(s::BIGINT)
+    ELSE CASE WHEN starts_with(s, '-') THEN -1 ELSE 1 END * CASE WHEN significant(s) = '' THEN 0 {DIGITS} END END;
 CREATE OR REPLACE TEMP MACRO refused_form(s, plain, kind) AS CASE
     WHEN s = '' THEN 'an empty text'
     {" ".join(f"WHEN s = chr(0) || '{mark[1:]}' THEN '{mark[1:]}'" for mark in OTHER_TYPES.values())}
@@ -122,24 +125,27 @@ def instant_columns(naive: Sequence[tuple[int, int]]) -> tuple[dict[str, str], .
             "usual_us": f"""CASE WHEN timestamp >= '0001' AND suffix(timestamp, 'Z')
                 THEN epoch_us(CASE strlen(timestamp) {formats} END) END"""
         },
+        {"iso": f"CASE WHEN usual_us IS NULL THEN regexp_full_match(timestamp, '{ISO}') END"},
         {
-            "dated": f"""CASE WHEN usual_us IS NULL THEN CASE
-                WHEN strlen(timestamp) <= {LONGEST_FORM} AND regexp_matches(timestamp, '{MONTHS}')
-                    THEN {_rewrite("timestamp", NAMED)} ELSE timestamp END END"""
+            "dated": f"""CASE WHEN NOT iso THEN CASE WHEN strlen(timestamp) > {LONGEST_FORM} THEN NULL
+                WHEN regexp_matches(timestamp, '{MONTHS}') THEN {_rewrite("timestamp", NAMED)} ELSE timestamp END END"""
         },
         {
-            "plain": f"""CASE WHEN usual_us IS NULL THEN CASE
-                WHEN strlen(timestamp) > {LONGEST_FORM} OR regexp_full_match(timestamp, '{ISO}|{NUMBER}') THEN timestamp
+            "plain": f"""CASE WHEN usual_us IS NULL THEN CASE WHEN dated IS NULL THEN timestamp
+                WHEN regexp_full_match(timestamp, '{NUMBER}') THEN timestamp
                 ELSE {_rewrite(NUMBERED_MONTH, PLAIN)} END END"""
         },
         {
             "kind": f"""CASE WHEN usual_us IS NOT NULL THEN 'zoned' WHEN timestamp IS NULL THEN 'path'
-                WHEN regexp_full_match(plain, '{ISO}')
+                WHEN CASE WHEN iso THEN true ELSE regexp_full_match(plain, '{ISO}') END
                     THEN CASE WHEN regexp_matches(substr(plain, 20), '{ZONED}') THEN 'zoned' ELSE 'naive' END
                 WHEN regexp_full_match(plain, '{NUMBER}') THEN 'number' END""",
-            "leap": "coalesce(substr(plain, 17, 3) = ':60', false)",
+            "leap": "CASE WHEN usual_us IS NULL THEN coalesce(substr(plain, 17, 3) = ':60', false) ELSE false END",
         },
-        {"clock": "CASE WHEN leap THEN replace(upper(plain), ':60', ':59') ELSE upper(plain) END"},
+        {
+            "clock": """CASE WHEN usual_us IS NULL
+                THEN CASE WHEN leap THEN replace(upper(plain), ':60', ':59') ELSE upper(plain) END END"""
+        },
         {
             "at_us": f"""CASE WHEN usual_us IS NOT NULL THEN usual_us
                 WHEN kind = 'zoned' THEN zoned_us(clock) WHEN kind = 'naive' THEN {utc}
