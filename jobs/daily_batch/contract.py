@@ -270,7 +270,7 @@ class Flag(Code):
     )
     TIMESTAMP_FORMAT = (
         "timestamp_format",
-        "the timestamp was not ISO 8601 but could be read: seconds or milliseconds since 1970",
+        "the timestamp was read from another form: a number since 1970, or a date, time or zone written otherwise",
         '{"timestamp": 1754966165123}',
     )
     LEAP_SECOND = ("leap_second", "second 60 was read as second 59", '{"timestamp": "2016-12-31T23:59:60Z"}')

@@ -8,20 +8,12 @@ from arro3.core import Array, DataType, Table
 
 from daily_batch.contract import MAX_ID_LENGTH, ROLES, Flag, Reason
 from daily_batch.days import offset_spans
+from daily_batch.kernel import timestamps
 from daily_batch.kernel.database import add_columns
 from daily_batch.kernel.places import SOURCES, SourceRow, neighbours
 from daily_batch.plan import DayPlan
 
 DAY_US = 86_400_000_000
-ISO = (
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
-    r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?"
-)
-ZONED = r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)$"
-EPOCH = r"-?[0-9]{1,14}(?:\.[0-9]+)?"
-# Below this number of seconds (year 5138) an epoch is seconds, from it on milliseconds (1973 and later).
-EPOCH_SECONDS = 100_000_000_000
-
 ARROW = {
     "INTEGER": DataType.int32(),
     "BIGINT": DataType.int64(),
@@ -45,29 +37,10 @@ MACROS = """
 CREATE OR REPLACE TEMP MACRO unusable_id(s) AS
     CASE WHEN s IS NULL OR s = '' OR contains(s, chr(0)) THEN true
          WHEN strlen(s) <= {longest} THEN false ELSE length(s) > {longest} END;
-CREATE OR REPLACE TEMP MACRO zoned_us(s) AS
-    CASE WHEN s < '0001' THEN NULL ELSE epoch_us(TRY_CAST(s AS TIMESTAMPTZ)) END;
-CREATE OR REPLACE TEMP MACRO wall_us(s) AS
-    CASE WHEN s < '0001' THEN NULL ELSE epoch_us(TRY_CAST(s AS TIMESTAMP)) END;
-CREATE OR REPLACE TEMP MACRO cut_number(s) AS
-    TRY_CAST(regexp_extract(s, '-?[0-9]+(?:[.][0-9]{{1,6}})?') AS DECIMAL(38, 6));
-CREATE OR REPLACE TEMP MACRO number_us(s) AS CAST(CASE
-    WHEN abs(cut_number(s)) < {epoch_seconds} THEN cut_number(s) * 1000000
-    ELSE floor(cut_number(s) * 1000) END AS BIGINT);
 CREATE OR REPLACE TEMP MACRO as_sent(name, s, numeric) AS
     '"' || name || '":' || coalesce(
         nullif(regexp_extract(numeric, '(?:^|,)' || name || '=([^,]+)', 1), ''), to_json(s)::VARCHAR);
 """
-
-
-def _utc_from_wall(spans: Sequence[tuple[int, int]]) -> str:
-    """Wall clock to UTC as zoneinfo's fold=0 does: the first of two, and the old offset in a gap."""
-    cases = " ".join(
-        f"WHEN wall_us(clock) < {begin + max(before, after) * 1_000_000} THEN wall_us(clock) - {before * 1_000_000}"
-        for (_, before), (begin, after) in pairwise(spans)
-    )
-    last = f"wall_us(clock) - {spans[-1][1] * 1_000_000}"
-    return f"CASE {cases} ELSE {last} END" if cases else last
 
 
 def local_hour(plan: DayPlan) -> str:
@@ -94,7 +67,7 @@ def _flags() -> str:
         Flag.ROOM_CONFLICT: "room_id <> final_room_id OR chat_id <> final_room_id",
         Flag.NAIVE_TIMESTAMP: "kind = 'naive'",
         Flag.TIMESTAMP_FROM_PATH: "kind = 'path'",
-        Flag.TIMESTAMP_FORMAT: "kind = 'number'",
+        Flag.TIMESTAMP_FORMAT: timestamps.OTHER_FORM,
         Flag.LEAP_SECOND: "leap",
         Flag.UNKNOWN_ROLE: f"coalesce(lower(role) NOT IN {ROLES}, true)",
         Flag.ROLE_CASE: "lower(role) <> role",
@@ -122,7 +95,7 @@ DERIVED = {
     "message_length": "coalesce(length(content), 0)::INTEGER",
     "extras": "CASE WHEN losers = '' THEN extras WHEN extras IS NULL THEN '{' || losers || '}'"
     " ELSE left(extras, -1) || ',' || losers || '}' END",
-    "flags": "CASE WHEN usual AND kind = 'zoned' AND NOT leap THEN NULL ELSE nullif(array_to_string(flag_list, ','), '') END",
+    "flags": "CASE WHEN usual AND usual_us IS NOT NULL THEN NULL ELSE nullif(array_to_string(flag_list, ','), '') END",
     "source_line": "line",
     "bucket": "CAST(hash(final_room_id) % {buckets} AS INTEGER)",
 }
@@ -132,7 +105,7 @@ DERIVED = {
 DETAIL = f"""CASE WHEN verdict IS NULL THEN NULL WHEN verdict = '{Reason.INVALID_ID}'
     THEN CASE WHEN unusable_id(final_message_id) THEN 'message_id' WHEN unusable_id(final_room_id) THEN 'room_id'
               ELSE 'user_id' END || ' is absent, empty, too long or holds U+0000'
-    WHEN verdict = '{Reason.INVALID_TIMESTAMP}' THEN 'the timestamp cannot be read, and no file name gives one'
+    WHEN verdict = '{Reason.INVALID_TIMESTAMP}' THEN {timestamps.DETAIL}
     ELSE 'the timestamp is ' || strftime(make_timestamp(at_us), '%Y-%m-%dT%H:%M:%S.%fZ') END"""
 
 
@@ -158,17 +131,8 @@ def build_query(plan: DayPlan, fields: str) -> str:
             "final_message_id": "coalesce(message_id, id, path_message_id)",
             "final_user_id": "coalesce(path_user, nullif(user_id, ''))",
             "final_room_id": "coalesce(path_room, room_id, chat_id)",
-            "kind": f"""CASE WHEN timestamp IS NULL THEN 'path'
-                WHEN regexp_full_match(timestamp, '{ISO}')
-                    THEN CASE WHEN regexp_matches(substr(timestamp, 20), '{ZONED}') THEN 'zoned' ELSE 'naive' END
-                WHEN regexp_full_match(timestamp, '{EPOCH}') THEN 'number' END""",
-            "leap": "coalesce(substr(timestamp, 17, 3) = ':60', false)",
         },
-        {"clock": "CASE WHEN leap THEN replace(upper(timestamp), ':60', ':59') ELSE upper(timestamp) END"},
-        {
-            "at_us": f"""CASE kind WHEN 'zoned' THEN zoned_us(clock) WHEN 'naive' THEN {_utc_from_wall(naive)}
-                WHEN 'number' THEN number_us(clock) WHEN 'path' THEN path_us END"""
-        },
+        *timestamps.instant_columns(naive),
         {
             "fault": f"""CASE
                 WHEN NOT usual AND (unusable_id(final_message_id) OR unusable_id(final_room_id)
@@ -181,7 +145,7 @@ def build_query(plan: DayPlan, fields: str) -> str:
         },
         {
             "verdict": f"CASE WHEN fault IS NULL OR owned THEN fault ELSE '{OTHER_DAY}' END",
-            "flag_list": f"CASE WHEN usual AND kind = 'zoned' AND NOT leap THEN NULL ELSE {_flags()} END",
+            "flag_list": f"CASE WHEN usual AND usual_us IS NOT NULL THEN NULL ELSE {_flags()} END",
             "losers": f"CASE WHEN usual THEN '' ELSE {LOSERS} END",
         },
     )
@@ -199,7 +163,8 @@ def build_query(plan: DayPlan, fields: str) -> str:
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the macros and the table `sources`."""
     sources = ", ".join(f"{name} {kind}" for name, kind in SOURCES.items())
-    connection.execute(MACROS.format(longest=MAX_ID_LENGTH, epoch_seconds=EPOCH_SECONDS))
+    connection.execute(MACROS.format(longest=MAX_ID_LENGTH))
+    connection.execute(timestamps.MACROS)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE sources ({sources})")
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from daily_batch.contract import Flag, Reason
 from daily_batch.kernel.fields import ATTACHMENT_FIELDS, IMAGE_FIELDS, SOURCE_FIELDS
+from daily_batch.kernel.timestamps import OTHER_TYPES
 
 # A whole number, which pandas writes as 12.0 once a column has a gap.
 WHOLE_ID = re.compile(rb"(-?\d+)(?:\.0+)?")
@@ -89,7 +90,7 @@ def _timestamp(rest: dict[str, object]) -> str | None:
         return value
     if isinstance(value, msgspec.Raw):
         return bytes(value).decode()
-    return ""  # no instant either, and the ids are judged first
+    return OTHER_TYPES[type(value)]  # no instant either, and the ids are judged first
 
 
 def _text(rest: dict[str, object], name: str, doubts: set[Flag]) -> str | None:

@@ -1,0 +1,170 @@
+"""Reads the instant that a timestamp means: SQL for the column `timestamp` (rules "Fields" 2).
+
+Nearly all rows have the form of the specification, `YYYY-MM-DDTHH:MM:SS.mmmZ`: a length and a parser with a fixed
+format read those alone. The others are first rewritten to plain ISO 8601, form by form, then read. What no rule
+rewrites is refused: nothing is guessed.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+# What stands for a value that is neither text nor number; `refused_form` names it.
+OTHER_TYPES = {bool: "\0a boolean", dict: "\0an object", list: "\0a list"}
+
+ISO = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
+    r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?"
+)
+ZONED = r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)$"
+NUMBER = "-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?"
+
+# Widths that the format fills only if each field is full and nothing stands before or behind: measured, 0.06 us a row.
+USUAL = {24: "%Y-%m-%dT%H:%M:%S.%gZ", 27: "%Y-%m-%dT%H:%M:%S.%fZ", 20: "%Y-%m-%dT%H:%M:%SZ"}
+
+MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+MINUTE = "[0-9]{2}:[0-9]{2}"
+# A longer text is no other form of an instant, and need not be searched for one.
+LONGEST_FORM = 100
+# Pattern -> replacement: month names between years and days, `2025-Aug-12T03:00:00 GMT`.
+NAMED = {
+    rf"(?:{WEEKDAY},? )?([0-9]{{1,2}})[ /-]({MONTHS})[ /-]([0-9]{{4}})[ :]({MINUTE}.*)": r"\3-\2-\1T\4",
+    rf"(?:{WEEKDAY},? )?({MONTHS}) {{1,2}}([0-9]{{1,2}}),? ([0-9]{{4}}) ({MINUTE}.*)": r"\3-\1-\2T\4",
+    rf"{WEEKDAY} ({MONTHS}) {{1,2}}([0-9]{{1,2}}) ({MINUTE}[0-9:.,]*(?: [^ ]+)?) ([0-9]{{4}})": r"\4-\1-\2T\3",
+    rf"([0-9]{{4}}-(?:{MONTHS})-)([0-9][Tt ].*)": r"\10\2",
+}
+NUMBERED_MONTH = f"""CASE WHEN regexp_matches(dated, '^[0-9]{{4}}-(?:{MONTHS})-') THEN left(dated, 5)
+    || lpad(((position(substr(dated, 6, 3) IN '{MONTHS.replace("|", "")}') + 2) // 3)::VARCHAR, 2, '0')
+    || substr(dated, 9) ELSE dated END"""
+
+DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]"
+SECOND = rf"{DAY}{MINUTE}:[0-9]{{2}}"
+EXACT = rf"{SECOND}(?:\.[0-9]+)?"
+OFFSET = "[+-][0-9]{2}(?::?[0-9]{2})?"
+REGION = r"(?:\[[!A-Za-z0-9_+/=.~-]+\])"
+CLOCK_READING = r"(?: m=[+-][0-9]+\.[0-9]+)"  # of a monotonic clock, as Go prints it
+COMMENT = r"(?: \([^()]*\))"
+# None that begins like UTC or GMT, which an offset may contradict.
+ABBREVIATION = "(?:[A-FH-TV-Z][A-Z]|G[A-LN-Z]|U[A-SU-Z])[A-Z]{1,3}"
+# Pattern -> replacement, one after another: what is left is ISO, or not to be read.
+PLAIN = {
+    # .NET's milliseconds, as seconds.
+    r"/Date\((-?[0-9]{1,14})(?:[+-][0-9]{4})?\)/": r"\1e-3",
+    "([0-9]{4})(?:/([0-9]{2})/|([0-9]{2}))([0-9]{2}[Tt ].*)": r"\1-\2\3-\4",
+    f"({DAY}[0-9]{{2}})([0-9]{{2}})([0-9]{{2}}(?:[^0-9].*)?)": r"\1:\2:\3",
+    f"({DAY}[0-9]{{2}}):?([0-9]{{2}})((?: ?[A-Za-z[+-].*)?)": r"\1:\2:00\3",
+    f"({SECOND}),([0-9].*)": r"\1.\2",
+    f"({EXACT}) ?(?:[Zz]|UTC|GMT){REGION}*": r"\1Z",
+    f"({EXACT}) ?(?:([+-]00(?::?00)?) (?:UTC|GMT){CLOCK_READING}?|GMT([+-][0-9]{{4}}){COMMENT}?"
+    f"|({OFFSET})(?:{REGION}+|{COMMENT}| {ABBREVIATION}{CLOCK_READING}?)?)": r"\1\2\3\4",
+}
+
+# A number of so many digits before the point, at most: seconds, milliseconds, microseconds, nanoseconds since 1970.
+# Each bound is the year 5138, and each unit begins in 1973: so each integer means one instant.
+SHIFTS = {11: 6, 14: 3, 17: 0, 20: -3}
+DIGITS = " ".join(
+    f"WHEN before_point(s) <= {most} THEN cut_digits(significant(s), before_point(s) + {shift})"
+    for most, shift in SHIFTS.items()
+)
+WHOLE = " ".join(
+    f"WHEN n < {10**most}::HUGEINT THEN n {f'* {10**shift}' if shift >= 0 else f'// {10**-shift}'}"
+    for most, shift in SHIFTS.items()
+)
+
+MACROS = f"""
+CREATE OR REPLACE TEMP MACRO zoned_us(s) AS
+    CASE WHEN s < '0001' THEN NULL ELSE epoch_us(TRY_CAST(s AS TIMESTAMPTZ)) END;
+CREATE OR REPLACE TEMP MACRO wall_us(s) AS
+    CASE WHEN s < '0001' THEN NULL ELSE epoch_us(TRY_CAST(s AS TIMESTAMP)) END;
+CREATE OR REPLACE TEMP MACRO significant(s) AS ltrim(regexp_replace(s, '^-|[.]|[eE].*', '', 'g'), '0');
+CREATE OR REPLACE TEMP MACRO exponent(s) AS CASE WHEN contains(lower(s), 'e') THEN coalesce(
+    TRY_CAST(regexp_extract(s, '[eE](.+)', 1) AS INTEGER), CASE WHEN regexp_matches(s, '[eE]-') THEN -1 ELSE 1 END
+    * {2**31})::BIGINT ELSE 0 END;
+CREATE OR REPLACE TEMP MACRO before_point(s) AS
+    length(significant(s)) - length(regexp_extract(s, '[.]([0-9]+)', 1)) + exponent(s);
+CREATE OR REPLACE TEMP MACRO cut_digits(s, count) AS
+    coalesce(TRY_CAST(left(rpad(s, 17, '0'), greatest(count, 0)) AS BIGINT), 0);
+CREATE OR REPLACE TEMP MACRO whole_us(n) AS CASE {WHOLE} END;
+CREATE OR REPLACE TEMP MACRO number_us(s) AS CASE WHEN regexp_full_match(s, '[0-9]{{1,18}}') THEN whole_us(s::BIGINT)
+    ELSE CASE WHEN starts_with(s, '-') THEN -1 ELSE 1 END * CASE WHEN significant(s) = '' THEN 0 {DIGITS} END END;
+CREATE OR REPLACE TEMP MACRO refused_form(s, plain, kind) AS CASE
+    WHEN s = '' THEN 'an empty text'
+    {" ".join(f"WHEN s = chr(0) || '{mark[1:]}' THEN '{mark[1:]}'" for mark in OTHER_TYPES.values())}
+    WHEN kind = 'number' THEN 'a number out of range'
+    WHEN regexp_full_match(plain, '{EXACT}(?:[Zz]|{OFFSET})?') THEN CASE
+        WHEN plain < '0001' OR TRY_CAST(left(plain, 10) AS DATE) IS NULL THEN 'no such day in the calendar'
+        WHEN NOT regexp_matches(plain, '^.{{11}}(?:[01]|2[0-3])') OR NOT regexp_matches(plain, '^.{{14}}[0-5]')
+            OR NOT regexp_matches(plain, '^.{{17}}(?:[0-5]|60)') THEN 'no such time of day'
+        ELSE 'an offset out of range' END
+    WHEN regexp_full_match(s, '[0-9]{{4}}([-/.]?)[0-9]{{2}}([-/.]?)[0-9]{{2}}') THEN 'a date without a time'
+    WHEN regexp_full_match(s, '[Tt]?{MINUTE}(?::[0-9]{{2}}(?:[.,][0-9]+)?)?(?: ?(?:[Zz]|UTC|GMT|{OFFSET}))?')
+        THEN 'a time without a date'
+    WHEN regexp_matches(s, '^[0-9]{{1,2}}[-/.][0-9]{{1,2}}[-/.](?:[0-9]{{2}}|[0-9]{{4}})(?:[^0-9]|$)')
+        THEN 'day and month in an ambiguous order (nn/nn/nnnn)'
+    WHEN regexp_full_match(plain, '{EXACT} ?(?:\\[.*\\]|[A-Za-z]{{2,5}})') AND NOT regexp_matches(plain, '(?i)[ap]m$')
+        THEN 'a name of a zone without an offset'
+    ELSE 'a text of another form (' || length(s) || ' characters)' END;
+"""
+
+OTHER_FORM = "kind = 'number' OR plain <> timestamp"
+# Of a timestamp that cannot be read; never its content.
+DETAIL = """CASE WHEN timestamp IS NULL THEN 'the timestamp is absent, and no file name gives one'
+    ELSE 'the timestamp cannot be read: ' || refused_form(timestamp, plain, kind) END"""
+
+
+def instant_columns(naive: Sequence[tuple[int, int]]) -> tuple[dict[str, str], ...]:
+    """Layers of columns over `timestamp` and `path_us`: `at_us`, null where it cannot be read, and how it was read.
+
+    `kind` is path, zoned, naive, number or null, `leap` says whether second 60 was read as 59, and `plain` is the text
+    in plain ISO 8601, null where it has the usual form. `naive` is `days.offset_spans` of the zone of naive texts.
+    """
+    formats = " ".join(f"WHEN {width} THEN try_strptime(timestamp, '{form}')" for width, form in USUAL.items())
+    utc = _utc_from_wall(naive)
+    return (
+        {
+            "usual_us": f"""CASE WHEN timestamp >= '0001' AND suffix(timestamp, 'Z')
+                THEN epoch_us(CASE strlen(timestamp) {formats} END) END"""
+        },
+        {"iso": f"CASE WHEN usual_us IS NULL THEN regexp_full_match(timestamp, '{ISO}') END"},
+        {
+            "dated": f"""CASE WHEN NOT iso THEN CASE WHEN strlen(timestamp) > {LONGEST_FORM} THEN NULL
+                WHEN regexp_matches(timestamp, '{MONTHS}') THEN {_rewrite("timestamp", NAMED)} ELSE timestamp END END"""
+        },
+        {
+            "plain": f"""CASE WHEN usual_us IS NULL THEN CASE WHEN dated IS NULL THEN timestamp
+                WHEN regexp_full_match(timestamp, '{NUMBER}') THEN timestamp
+                ELSE {_rewrite(NUMBERED_MONTH, PLAIN)} END END"""
+        },
+        {
+            "kind": f"""CASE WHEN usual_us IS NOT NULL THEN 'zoned' WHEN timestamp IS NULL THEN 'path'
+                WHEN CASE WHEN iso THEN true ELSE regexp_full_match(plain, '{ISO}') END
+                    THEN CASE WHEN regexp_matches(substr(plain, 20), '{ZONED}') THEN 'zoned' ELSE 'naive' END
+                WHEN regexp_full_match(plain, '{NUMBER}') THEN 'number' END""",
+            "leap": "CASE WHEN usual_us IS NULL THEN coalesce(substr(plain, 17, 3) = ':60', false) ELSE false END",
+        },
+        {
+            "clock": """CASE WHEN usual_us IS NULL
+                THEN CASE WHEN leap THEN replace(upper(plain), ':60', ':59') ELSE upper(plain) END END"""
+        },
+        {
+            "at_us": f"""CASE WHEN usual_us IS NOT NULL THEN usual_us
+                WHEN kind = 'zoned' THEN zoned_us(clock) WHEN kind = 'naive' THEN {utc}
+                WHEN kind = 'number' THEN number_us(plain) WHEN kind = 'path' THEN path_us END"""
+        },
+    )
+
+
+def _rewrite(text: str, rules: Mapping[str, str]) -> str:
+    for pattern, replacement in rules.items():
+        text = f"regexp_replace({text}, '^(?:{pattern})$', '{replacement}')"
+    return text
+
+
+def _utc_from_wall(spans: Sequence[tuple[int, int]]) -> str:
+    """Wall clock to UTC as zoneinfo's fold=0 does: the first of two, and the old offset in a gap."""
+    cases = " ".join(
+        f"WHEN wall_us(clock) < {begin + max(before, after) * 1_000_000} THEN wall_us(clock) - {before * 1_000_000}"
+        for (_, before), (begin, after) in pairwise(spans)
+    )
+    last = f"wall_us(clock) - {spans[-1][1] * 1_000_000}"
+    return f"CASE {cases} ELSE {last} END" if cases else last
