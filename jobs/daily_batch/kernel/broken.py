@@ -58,6 +58,15 @@ class BrokenValue:
         while window.fill(at, MARK_BYTES + 1):
             held, base = window.held, window.base
             first = at - base
+            if fresh:
+                begin = BLANK_LINES.match(held, first).end()  # type: ignore[union-attr]  # matches always
+                lines = held.count(b"\n", first, begin)
+                if lines:
+                    at = base + held.rfind(b"\n", first, begin) + 1
+                    line, line_start, indent, first = line + lines, at, 0, at - base
+                    self._pace.spend(begin - first)
+                    if begin == len(held):
+                        continue
             newline = held.find(b"\n", first, first + PIECE)
             behind = newline if newline >= 0 else min(first + PIECE, len(held))
             self._pace.spend(behind - first)

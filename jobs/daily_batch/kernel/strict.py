@@ -62,12 +62,13 @@ class Scanner:
 
     def _find_record(self, until: int) -> bool:
         window = self._window
-        while window.fill(self.offset, MARK_BYTES):
+        while window.end - self.offset >= MARK_BYTES or window.fill(self.offset, MARK_BYTES):
             first = self.offset - window.base
             # All lines that are blank and end before `until` at once; it may stand on one of its own.
             before = until - window.base - 1
             begin = BLANK_LINES.match(window.held, first, before).end() if first < before else first  # type: ignore[union-attr]
-            begin = BLANKS.match(window.held, begin).end()  # type: ignore[union-attr]  # both match always
+            if begin > before - MARK_BYTES:
+                begin = BLANKS.match(window.held, begin).end()  # type: ignore[union-attr]  # both match always
             self._skip(begin)
             rest = len(window.held) - begin
             if rest and window.held[begin] == NEWLINE:
@@ -138,6 +139,11 @@ class Scanner:
             self._pass(stop)
             return build(raw, start=start, line=line, limits=self._limits)
         misplaced = stop.reason is Reason.INVALID_JSON
+        if misplaced and (end := self._end_before(stop.at)):
+            self._go_to((end, line, self._indent))
+            return Found(
+                start, end - start, line, reason=stop.reason, detail=f"{stop.detail} at byte {stop.at - start}"
+            )
         broken = BrokenValue(self._window, self._pace, indent=self._indent, stop=stop.at, misplaced=misplaced)
         extent = broken.find_end(start, line)
         self._go_to((extent.end, extent.line, extent.indent))
@@ -161,13 +167,26 @@ class Scanner:
                 found = find_end(memoryview(bytes(seen) + PADDING))  # so that a word cut short ends where it begins
                 read = min(found if isinstance(found, int) else found.at, len(seen))
                 break
+        whole = isinstance(found, int)
+        too_deep = not whole and found.reason is Reason.TOO_DEEP
         deepest = self._limits.max_depth
-        deep = find_too_deep(seen if isinstance(found, Stop) and found.reason is Reason.TOO_DEEP else seen[:read], deepest)
-        if deep is not None or (isinstance(found, Stop) and found.reason is Reason.TOO_DEEP):
+        deep = find_too_deep(seen if too_deep else seen[:read], deepest)
+        if too_deep or deep is not None:
             return Stop(start + (deep or 0), Reason.TOO_DEEP, f"deeper than {deepest}")
-        if read > longest or (read == longest and isinstance(found, Stop) and start + read < len(self._text)):
+        if read >= longest and (read > longest or (not whole and start + read < len(self._text))):
             return Stop(start + longest, Reason.RECORD_TOO_LARGE, f"longer than {longest} bytes")
-        return start + found if isinstance(found, int) else Stop(start + read, detail=found.detail)
+        return start + read if whole else Stop(start + read, detail=found.detail)
+
+    def _end_before(self, stop: int) -> int:
+        """Where the value's first line ends, if a record begins at `stop`, on the next: the usual case, in short."""
+        held, base = self._window.held, self._window.base
+        if stop >= self._window.end or held[stop - base] not in OPENING:
+            return 0
+        text = held[self.offset - base : stop - base]
+        first, _, rest = text.partition(b"\n")
+        if len(first) == len(text) or rest.strip(b" \t\r\n") or len(rest) - rest.rfind(b"\n") - 1 > self._indent:
+            return 0
+        return self.offset + len(first.rstrip(WHITE))
 
     def _judge(self, start: int, extent: Extent, stop: Stop) -> tuple[Reason, str]:
         """Why a broken value is rejected."""
@@ -200,6 +219,7 @@ class Scanner:
             first = self.offset - window.base
             match = SCALAR.match(window.held, first)
             seen = len(window.held) - first
+            self._pace.spend(0)
             if match and match.end() + NUMBER_GOES_ON <= len(window.held):
                 break
             if (match is None and (seen > longest or b"\n" in window.held[first:])) or not window.grow(self.offset):
@@ -223,7 +243,8 @@ class Scanner:
         text = window.held[first : newline if newline >= 0 else len(window.held)].rstrip(WHITE)
         self._pace.spend(len(text))
         self._go_to((start + len(text), self.line, self._indent))
-        self._go_to_end_of_line()
+        if newline < 0:
+            self._go_to_end_of_line()
         length = self.offset - start
         if length > longest:
             detail = f"a line of more than {longest} bytes that begins with no object"

@@ -26,7 +26,7 @@ ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.", re.DOTALL
 )
 LONE_ESCAPE = len(rb"\ud800")
-MENDED_FIRST = 2**12
+MENDED_FIRST = 2**7
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,8 @@ def find_end(text: memoryview) -> int | Stop:
 
 def find_too_deep(raw: bytes | memoryview, max_depth: int) -> int | None:
     """The first bracket that opens deeper than `max_depth`."""
+    if len(raw) <= max_depth:
+        return None
     whole = bytes(raw)
     if whole.count(b"{") + whole.count(b"[") <= max_depth:
         return None

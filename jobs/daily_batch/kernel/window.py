@@ -11,15 +11,10 @@ class Window:
 
     def __init__(self, text: Buffer, offset: int) -> None:
         self.held = b""
-        self.base = offset
+        self.base = self.end = offset  # `end` is the byte behind the last one in view
         self._text = text
         self._size = len(text)
         self._step = SMALLEST_STEP
-
-    @property
-    def end(self) -> int:
-        """The byte behind the last one in view."""
-        return self.base + len(self.held)
 
     def expect(self, size: int) -> None:
         """Read about so many bytes at once."""
@@ -29,7 +24,7 @@ class Window:
         """Have `offset` in view, or next to it."""
         if not self.base <= offset <= self.end:
             self.held = b""
-            self.base = offset
+            self.base = self.end = offset
 
     def grow(self, start: int) -> bool:
         """See more, and forget what is before `start`; False at the end of the text."""
@@ -41,6 +36,7 @@ class Window:
         taken = min(max(self._step, len(kept)), self._size - end)
         self.held = kept + bytes(self._text[end : end + taken])
         self.base = start
+        self.end = end + taken
         self._step = min(2 * self._step, LARGEST_STEP)
         return True
 

@@ -32,7 +32,7 @@ def find_wrapped(record: Mapping[str, object]) -> str:
 
 def find_wrapped_in_broken(raw: bytes, pace: Pace) -> str:
     """The same of an object's first part, as far as it shows."""
-    if raw[:1] != b"{":
+    if raw[:1] != b"{" or b"[" not in raw:
         return ""
     depth = whole = 0
     name, in_list, listed, in_object = "", False, False, False
