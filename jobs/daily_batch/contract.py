@@ -198,6 +198,12 @@ class Reason(Code):
     INVALID_UTF8 = ("invalid_utf8", "the record's bytes are not UTF-8", "a byte FF, or the overlong C0 AF")
     DUPLICATE_KEY = ("duplicate_key", "an object in the record names a key twice", '{"content": "a", "content": "b"}')
     NOT_AN_OBJECT = ("not_an_object", "JSON, but no object", '42 or "text"')
+    WRAPPER_OBJECT = (
+        "wrapper_object",
+        "an object that holds a list of objects instead of being a message; export one message a line, or the list"
+        " alone",
+        '{"messages": [{…}, {…}]}',
+    )
     TOO_DEEP = ("too_deep", "nested deeper than max_depth", "100,000 opening brackets")
     RECORD_TOO_LARGE = ("record_too_large", "longer than max_record_bytes", "a message of 21 MB")
     INVALID_ID = (

@@ -99,7 +99,7 @@ class Oracle:
         place = place_of(key) if alone else Place()
         owned = not alone or self.calendar.owner(place) == self.day
         found = []
-        records = split(text.text, alone=alone, limits=self.limits)
+        records = split(text.text, limits=self.limits)
         for record in records or [Record(0, 0)]:
             line = text.text.count("\n", 0, record.start) + 1
             raw = text.raw(record.start, record.end, self.limits.max_raw_bytes)

@@ -58,6 +58,8 @@ def read_fields(sent: dict[str, Any], place: Place, *, tenant: str, naive_zone: 
     Raises:
         RejectedError: it cannot be a row.
     """
+    if _is_wrapper(sent):
+        raise RejectedError("wrapper_object")
     body = _Body(sent)
     ids = _message(body, place), _user(body, place), _room(body, place)
     for outcome in ids:
@@ -76,6 +78,14 @@ def read_fields(sent: dict[str, Any], place: Place, *, tenant: str, naive_zone: 
     row["extras"] = body.in_order(LISTED | names)
     row["flags"] = sorted(body.flags)
     return row, moment
+
+
+def _is_wrapper(sent: dict[str, Any]) -> bool:
+    if any(name in sent for name in ("message_id", "id", "timestamp", "role", "content")):
+        return False
+    own = ("attachments", "generated_images", "images", "crawl_sources")
+    lists = [value for name, value in sent.items() if name not in own and isinstance(value, list)]
+    return any(isinstance(element, dict) for value in lists for element in value)
 
 
 def _message(body: _Body, place: Place) -> str | None:

@@ -13,7 +13,7 @@ PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 HEX = re.compile(r"[0-9a-fA-F]{4}")
 ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 WORDS = {"true": True, "false": False, "null": None}
-# Far above any max_depth: from here on only the brackets are counted.
+# As deep as any test lets a value be.
 DEEPEST = 600
 
 
@@ -25,20 +25,27 @@ class Number:
 
 
 class NotJsonError(Exception):
-    """Here stands no value."""
+    """What stands at `at` is not what JSON wants there."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at)
+        self.at = at
 
 
 class DeepError(Exception):
-    """Nested deeper than this reader goes."""
+    """The bracket at `at` opens too deep."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at)
+        self.at = at
 
 
 @dataclass
 class Value:
-    """A value, where it ends, how deep it goes, and whether an object in it names a key twice."""
+    """A value, where it ends, and whether an object in it names a key twice."""
 
     value: Any
     end: int
-    depth: int
     repeats: bool
 
 
@@ -53,16 +60,24 @@ def deep_values() -> Iterator[None]:
         sys.setrecursionlimit(limit)
 
 
-def read_value(text: str, at: int) -> Value:
-    reader = _Reader(text)
+def read_value(text: str, at: int, max_depth: int) -> Value:
+    reader = _Reader(text, max_depth)
     value, end = reader.value(at, 1)
-    return Value(value, end, reader.deepest, reader.repeats)
+    return Value(value, end, reader.repeats)
+
+
+def read_scalar(text: str, at: int) -> Value | None:
+    """The text, number or word that begins here, if any."""
+    try:
+        return None if text[at : at + 1] in ("{", "[") else read_value(text, at, 1)
+    except NotJsonError:
+        return None
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, max_depth: int) -> None:
         self.text = text
-        self.deepest = 0
+        self.max_depth = max_depth
         self.repeats = False
 
     def value(self, at: int, depth: int) -> tuple[Any, int]:
@@ -70,16 +85,15 @@ class _Reader:
         if mark == '"':
             return self.string(at)
         if mark and mark in "{[":
-            if depth > DEEPEST:
-                raise DeepError
-            self.deepest = max(self.deepest, depth)
+            if depth > self.max_depth:
+                raise DeepError(at)
             return self.object(at, depth) if mark == "{" else self.array(at, depth)
         for word, value in WORDS.items():
             if self.text.startswith(word, at):
                 return value, at + len(word)
         number = NUMBER.match(self.text, at)
         if number is None:
-            raise NotJsonError
+            raise NotJsonError(at)
         return Number(number[0]), number.end()
 
     def object(self, at: int, depth: int) -> tuple[Any, int]:
@@ -89,11 +103,11 @@ class _Reader:
             return found, at + 1
         while True:
             if self.text[at : at + 1] != '"':
-                raise NotJsonError
+                raise NotJsonError(at)
             key, at = self.string(at)
             at = self.space(at)
             if self.text[at : at + 1] != ":":
-                raise NotJsonError
+                raise NotJsonError(at)
             value, at = self.value(self.space(at + 1), depth + 1)
             # Keys that are alike but for lone surrogates are the same key once those are replaced.
             self.repeats |= replace_surrogates(key) in map(replace_surrogates, found)
@@ -102,7 +116,7 @@ class _Reader:
             if self.text[at : at + 1] == "}":
                 return found, at + 1
             if self.text[at : at + 1] != ",":
-                raise NotJsonError
+                raise NotJsonError(at)
             at = self.space(at + 1)
 
     def array(self, at: int, depth: int) -> tuple[Any, int]:
@@ -117,7 +131,7 @@ class _Reader:
             if self.text[at : at + 1] == "]":
                 return found, at + 1
             if self.text[at : at + 1] != ",":
-                raise NotJsonError
+                raise NotJsonError(at)
             at = self.space(at + 1)
 
     def string(self, at: int) -> tuple[str, int]:
@@ -134,19 +148,19 @@ class _Reader:
                 joined = "".join(parts)
                 return joined.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass"), at + 1
             if mark != "\\":
-                raise NotJsonError
+                raise NotJsonError(at)
             escape = self.text[at + 1 : at + 2]
             if escape == "u":
                 digits = HEX.match(self.text, at + 2)
                 if digits is None:
-                    raise NotJsonError
+                    raise NotJsonError(at)
                 parts.append(chr(int(digits[0], 16)))
                 at = digits.end()
             elif escape in ESCAPES:
                 parts.append(ESCAPES[escape])
                 at += 2
             else:
-                raise NotJsonError
+                raise NotJsonError(at)
 
     def space(self, at: int) -> int:
         blank = SPACE.match(self.text, at)

@@ -1,14 +1,16 @@
-"""Records: rules "Records" 1 to 5, over the whole text of an object at once."""
+"""Records: rules "Records", over the whole text of an object at once."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from daily_batch.plan import Limits
-from oracle.json_text import DeepError, NotJsonError, read_value, replace_surrogates
+from oracle.json_text import DeepError, NotJsonError, Value, read_scalar, read_value, replace_surrogates
 
-BLANK = re.compile("[ \t\r\n\ufeff]*")
+BLANKS = re.compile("[ \t\r\x1e\ufeff]*")
+BLANK_LINES = re.compile("[ \t\r\n\x1e\ufeff]*")
+WHITE = " \t\r"
 
 
 @dataclass(frozen=True)
@@ -22,30 +24,34 @@ class Record:
     replaced: bool = False
 
 
-def split(text: str, *, alone: bool, limits: Limits) -> list[Record]:
-    """Every record of a text; `alone` is the messages layout."""
-    return list(_Splitter(text, alone, limits).records())
+class Ending(NamedTuple):
+    """Where a broken value ends, and whether its brackets close there."""
+
+    at: int
+    closed: bool
+
+
+def split(text: str, *, limits: Limits) -> list[Record]:
+    """Every record of a text."""
+    return list(_Splitter(text, limits).records())
 
 
 class _Splitter:
-    def __init__(self, text: str, alone: bool, limits: Limits) -> None:
+    def __init__(self, text: str, limits: Limits) -> None:
         self.text = text
-        self.alone = alone
         self.limits = limits
         self.at = 0
 
     def records(self) -> Iterator[Record]:
-        while self.next_mark():
-            if self.text[self.at] == "[":
+        while mark := self.next_mark():
+            if mark == "[":
                 yield from self.array()
             else:
-                yield self.record()
+                yield self.value(element=False) if mark == "{" else self.rest_of_line()
 
     def next_mark(self) -> str:
-        """The next character that is neither white space nor a mark of joined files; empty at the end."""
-        blank = BLANK.match(self.text, self.at)
-        assert blank
-        self.at = blank.end()
+        """The next character that is no blank; empty at the end."""
+        self.at = _behind(BLANK_LINES, self.text, self.at)
         return self.text[self.at : self.at + 1]
 
     def array(self) -> Iterator[Record]:
@@ -55,94 +61,145 @@ class _Splitter:
             self.at += 1
             yield Record(start, self.at, value=[])
             return
-        while self.next_mark():
-            yield self.record()
-            mark = self.next_mark()
-            if mark in (",", "]"):
+        while mark := self.next_mark():
+            if mark in "{[":
+                yield self.value(element=True)
+            else:
+                scalar = self.scalar()
+                if scalar is None:
+                    break
+                yield scalar
+            behind = self.at
+            end = self.next_mark()
+            if end == "]":
                 self.at += 1
-            if mark and mark != ",":
                 return
+            if end != ",":
+                yield Record(start, start + 1, reason="invalid_json")
+                if mark not in "{[" and end and "\n" not in self.text[behind : self.at]:
+                    yield self.rest_of_line()  # behind a scalar no record begins
+                return
+            self.at += 1
         yield Record(start, start + 1, reason="invalid_json")
 
-    def record(self) -> Record:
-        start = self.at
+    def scalar(self) -> Record | None:
+        found = read_scalar(self.text, self.at)
+        if found is None or self.bytes_to(self.at, found.end) > self.limits.max_record_bytes:
+            return None
+        return self.whole(found)
+
+    def rest_of_line(self) -> Record:
+        """What begins with neither bracket, or stands where no record begins."""
+        start, end = self.at, self.end_of_line(self.at)
+        self.at = end
+        if self.bytes_to(start, end) > self.limits.max_record_bytes:
+            return Record(start, end, reason="record_too_large")
+        found = read_scalar(self.text, start)
+        if found is None or found.end != end:
+            return Record(start, end, reason="invalid_json")
+        self.at = start
+        return self.whole(found)
+
+    def value(self, *, element: bool) -> Record:
+        """What begins with a bracket."""
+        start, longest = self.at, self.limits.max_record_bytes
         try:
-            found = read_value(self.text, start)
-        except NotJsonError:
-            self.at = self.end_of_broken(start)
-            return Record(start, self.at, reason="invalid_json")
-        except DeepError:
-            closing = self.closing(start)
-            self.at = self.end_of_broken(start) if closing is None else closing
-            return Record(start, self.at, reason="too_deep" if closing else "invalid_json")
-        self.at = found.end
-        raw = self.text[start : found.end]
-        if len(raw.encode("utf-8", "surrogateescape")) > self.limits.max_record_bytes:
-            return Record(start, found.end, reason="record_too_large")
-        if any("\ud800" <= letter <= "\udfff" for letter in raw):
+            found = read_value(self.text, start, self.limits.max_depth)
+            stop, reason = found.end, ""
+        except NotJsonError as error:
+            stop, reason = error.at, "invalid_json"
+        except DeepError as error:
+            stop, reason = error.at, "too_deep"
+        taken = self.bytes_to(start, stop)
+        if taken > longest or (reason and taken == longest and stop < len(self.text)):
+            stop, reason = self.too_large_at(start), "record_too_large"
+        if not reason:
+            return self.whole(found)
+        ending = self.end_of_broken(start, stop, misplaced=reason == "invalid_json")
+        if reason == "too_deep" and ending.closed:
+            if self.bytes_to(start, ending.at) > longest:
+                reason = "record_too_large"
+            elif not _is_utf8(self.text[start : ending.at]):
+                reason = "invalid_utf8"
+        self.at = ending.at
+        if ending.closed and not (
+            element and self.text[_behind(BLANK_LINES, self.text, ending.at) :][:1] in (",", "]")
+        ):
+            self.at = self.end_of_line(ending.at)
+        return Record(start, self.at, reason=reason)
+
+    def whole(self, found: Value) -> Record:
+        """A value that was read to its end, from where this stands."""
+        start, self.at = self.at, found.end
+        if not _is_utf8(self.text[start : found.end]):
             return Record(start, found.end, reason="invalid_utf8")
-        if found.depth > self.limits.max_depth:
-            return Record(start, found.end, reason="too_deep")
         if found.repeats:
             return Record(start, found.end, reason="duplicate_key")
         value = replace_surrogates(found.value)
         return Record(start, found.end, value=value, replaced=value != found.value)
 
-    def end_of_broken(self, start: int) -> int:
-        """Rule 2: how far the text goes that is rejected with a broken value."""
-        if self.text[start] in "{[":
-            closing = self.closing(start)
-            if closing is not None and not self.holds_objects(start, closing):
-                return closing
-            if self.alone and not self.holds_objects(start, len(self.text)):
-                return len(self.text)
-            return self.end_of_line(start)
-        end = self.end_of_line(start)
-        at = self.text.find("{", start, end)
-        return at if at >= 0 and self.is_object(at) else end
-
-    def closing(self, start: int) -> int | None:
-        """Where the brackets that open at `start` close; None where they do not, or a text does not end on its line."""
-        depth, at, inside = 0, start, False
+    def end_of_broken(self, start: int, stop: int, *, misplaced: bool) -> Ending:
+        line_start = self.text.rfind("\n", 0, start) + 1
+        allowed = self.indent(line_start)
+        depth, end, at = 0, start, start
+        last, text_was_open = "", False
+        element_depth, is_list = -1, False
         while at < len(self.text):
-            mark = self.text[at]
-            if inside:
-                if mark == "\n" or self.text.startswith("\\\n", at):
-                    return None
-                at += mark == "\\"
-                inside = mark != '"'
-            elif mark == '"':
-                inside = True
-            elif mark in "{[":
-                depth += 1
-            elif mark in "}]":
-                depth -= 1
-                if depth == 0:
-                    return at + 1
-            at += 1
-        return None
+            newline = self.text.find("\n", at)
+            line_end = len(self.text) if newline < 0 else newline
+            first = _behind(BLANKS, self.text, at) if at > start else at
+            if at > start and self.text[first:line_end][:1] in ("{", "[") and self.indent(at) <= allowed:
+                if first < stop:
+                    is_list = is_list or (element_depth == depth and last == ",")
+                    element_depth = depth
+                elif not is_list and ((misplaced and at <= stop) or text_was_open or last not in ",[{:"):
+                    return Ending(end, closed=False)
+            if first < line_end:
+                inside = False
+                place = first
+                while place < line_end:
+                    mark = self.text[place]
+                    if inside:
+                        place += mark == "\\"
+                        inside = mark != '"'
+                    elif mark == '"':
+                        inside = True
+                    elif mark in "{[":
+                        depth += 1
+                    elif mark in "}]":
+                        depth -= 1
+                        if depth == 0:
+                            return Ending(place + 1, closed=True)
+                    place += 1
+                text_was_open = inside
+                shown = self.text[first:line_end].rstrip(WHITE)
+                if shown:
+                    last, end = shown[-1], first + len(shown)
+            at = line_end + 1
+        return Ending(end, closed=False)
 
-    def holds_objects(self, start: int, end: int) -> bool:
-        """Whether whole objects on lines of their own lie between, but for the line where the text begins."""
-        lines = self.text[start:end].split("\n")[1:]
-        return any(_is_whole_object(line.strip(" \t\r").rstrip(",").rstrip(" \t\r")) for line in lines)
-
-    def is_object(self, at: int) -> bool:
-        try:
-            read_value(self.text, at)
-        except (NotJsonError, DeepError):
-            return False
-        return True
+    def indent(self, line_start: int) -> int:
+        blanks = self.text[line_start : _behind(BLANKS, self.text, line_start)]
+        return blanks.count(" ") + blanks.count("\t")
 
     def end_of_line(self, start: int) -> int:
-        end = self.text.find("\n", start)
-        return len(self.text) if end < 0 else end
+        newline = self.text.find("\n", start)
+        line = self.text[start:] if newline < 0 else self.text[start:newline]
+        return start + len(line.rstrip(WHITE))
+
+    def bytes_to(self, start: int, end: int) -> int:
+        return len(self.text[start:end].encode("utf-8", "surrogateescape"))
+
+    def too_large_at(self, start: int) -> int:
+        most = self.text[start : start + self.limits.max_record_bytes].encode("utf-8", "surrogateescape")
+        return start + len(most[: self.limits.max_record_bytes].decode("utf-8", "surrogateescape"))
 
 
-def _is_whole_object(line: str) -> bool:
-    if not line.startswith("{"):
-        return False
-    try:
-        return read_value(line, 0).end == len(line)
-    except (NotJsonError, DeepError):
-        return False
+def _behind(blanks: re.Pattern[str], text: str, at: int) -> int:
+    match = blanks.match(text, at)
+    assert match
+    return match.end()
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -208,8 +208,7 @@ class _Intake:
                 continue  # a value that began on a line before went on to this one
             until = start + len(pieces.texts[piece]) + 1
             decoded = by_source[source].decoded
-            alone = self._plan.layout == "messages"
-            scanner = Scanner(decoded.text, offset=start, line=line, limits=self._plan.limits, alone=alone)
+            scanner = Scanner(decoded.text, offset=start, line=line, limits=self._plan.limits, check=self._check)
             for found in scanner.records(until):
                 fields = self._shape(source, decoded, found)
                 if fields is not None:

@@ -11,6 +11,7 @@ import msgspec
 from daily_batch.contract import Flag, Reason
 from daily_batch.kernel.fields import ATTACHMENT_FIELDS, IMAGE_FIELDS, SOURCE_FIELDS
 from daily_batch.kernel.timestamps import OTHER_TYPES
+from daily_batch.kernel.wrappers import find_wrapped
 
 # A whole number, which pandas writes as 12.0 once a column has a gap.
 WHOLE_ID = re.compile(rb"(-?\d+)(?:\.0+)?")
@@ -34,8 +35,11 @@ def shape(record: Mapping[str, object], *, tenant: str) -> dict[str, object]:
     """The record as values of `fields.FIELDS`; null and absent are alike.
 
     Raises:
-        UnusableError: an id is neither text nor integer.
+        UnusableError: an id is neither text nor integer, or it is no message but holds a list of them.
     """
+    wrapped = find_wrapped(record)
+    if wrapped:
+        raise UnusableError(Reason.WRAPPER_OBJECT, wrapped)
     rest = {**record}
     doubts: set[Flag] = set()
     shaped: dict[str, object] = {name: _identifier(rest, name, doubts) for name in ("message_id", "user_id", "room_id")}

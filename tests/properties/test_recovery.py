@@ -1,0 +1,212 @@
+"""Broken text: what the oracle says, whatever is in view; what a fault may cost; and no shape of text costs too much."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from recovery_shapes import BUILD, MANY
+
+from daily_batch.contract import Reason
+from daily_batch.kernel import window
+from daily_batch.kernel.shape import UnusableError, shape
+from daily_batch.kernel.strict import Found, Scanner, read_record
+from daily_batch.plan import Limits
+from day_runs import child_environment
+from oracle.json_text import deep_values
+from oracle.records import split
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors])
+LIMITS = Limits()
+TIGHT = Limits(max_record_bytes=50, max_depth=5)
+PIECES = st.sampled_from(
+    [
+        *("{", "}", "[", "]", ",", ":", '"', "\n", "\n", "\n{", "\n[", "\\", " ", "  ", "\t", "\r", "\x1e", "\ufeff"),
+        *(
+            ' {"a":1}',
+            '{"a":1}',
+            '{"a":1},\n',
+            '{"a":"x',
+            '{"a":[',
+            '{"m":[\n',
+            '{"k":{"b":2}}',
+            '{"a":1,"a":2}',
+            "[1,",
+        ),
+        *('"x"', "\\u12", "\\ud800", '"\\ud83d\\ude00"', '{"\\ud800":1,"\\ud801":2}', '"\\"', '\\"', "é", "\udcff"),
+        *("1", "-", "1.", "1e", "01", "tru", "null", "true", "NaN", "42", '"abc"', "{x}", "\n}", "[[[[[", "]]]]]"),
+        *('{"messages": [\n', '{"b":2},\n', '\n  {"z":', '\n {"c":3},', '{"long":"' + "y" * 60 + '"}'),
+        '{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}',
+    ]
+)
+Seen = tuple[int, int, str, bool]
+
+
+def scan(text: bytes, limits: Limits = LIMITS) -> list[Found]:
+    return list(Scanner(text, offset=0, line=1, limits=limits).records(len(text)))
+
+
+def show(found: Found) -> Seen:
+    return found.start, found.start + found.length, str(found.reason or ""), found.replaced_surrogate
+
+
+@deep_values()
+def expect(text: bytes, limits: Limits) -> list[Seen]:
+    """The oracle's, in bytes."""
+    decoded = text.decode("utf-8", "surrogateescape")
+
+    def place(at: int) -> int:
+        return len(decoded[:at].encode("utf-8", "surrogateescape"))
+
+    records = split(decoded, limits=limits)
+    return [(place(each.start), place(each.end), each.reason, each.replaced) for each in records]
+
+
+def scan_by_lines(text: bytes, limits: Limits) -> list[Seen]:
+    """A scanner for each line, as where the fast path has read some of them."""
+    seen, at, line = [], 0, 1
+    while at < len(text):
+        until = text.find(b"\n", at) + 1 or len(text)
+        scanner = Scanner(text, offset=at, line=line, limits=limits)
+        seen += [show(found) for found in scanner.records(until)]
+        at, line = (scanner.offset, scanner.line) if scanner.offset >= until else (until, line + 1)
+    return seen
+
+
+@settings(PATIENT, max_examples=600)
+@given(st.lists(PIECES, max_size=16), st.sampled_from([LIMITS, TIGHT]), st.sampled_from([(1, 4), (3, 64), (64, 2**16)]))
+def test_any_text_is_read_by_the_rules_however_much_of_it_is_in_view(
+    pieces: list[str], limits: Limits, steps: tuple[int, int]
+) -> None:
+    text = "".join(pieces).encode("utf-8", "surrogateescape")
+    wanted = expect(text, limits)
+    with patch.object(window, "SMALLEST_STEP", steps[0]), patch.object(window, "LARGEST_STEP", steps[1]):
+        found = scan(text, limits)
+        assert [show(each) for each in found] == wanted
+        assert scan_by_lines(text, limits) == wanted
+    assert [each.line for each in found] == [text.count(b"\n", 0, each.start) + 1 for each in found]
+    whole = read_record(text, start=0, line=1, limits=limits)
+    assert whole is None or [show(whole)] == wanted
+
+
+def message(number: int) -> dict[str, Any]:
+    parts = {"tokens": [number, {"of": "x"}], "reply_to": {"message_id": "m0", "content": "quo{ted"}}
+    return {"message_id": f"m{number}", "content": "a [b] {c", **parts}
+
+
+def ids(found: list[Found]) -> list[object]:
+    return [each.value["message_id"] for each in found if isinstance(each.value, dict)]
+
+
+def test_a_record_of_json_lines_that_is_cut_costs_itself_and_at_most_the_next() -> None:
+    lines = [json.dumps(message(number)).encode() for number in range(4)]
+    for cut in range(1, len(lines[1])):
+        found = scan(b"\n".join([lines[0], lines[1][:cut], *lines[2:]]))
+        lost = {"m1", "m2"} if lines[1][:cut].rstrip()[-1:] in (b":", b"[", b",") else {"m1"}
+        assert {"m0", "m3"} <= set(ids(found)) <= {"m0", "m2", "m3"}
+        assert {"m0", "m1", "m2", "m3"} - set(ids(found)) <= lost, lines[1][:cut]
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize("lines", [True, False])
+@pytest.mark.parametrize("indent", [None, 1, 2])
+def test_an_object_around_a_list_that_is_cut_anywhere_is_one_reject(
+    indent: int | None, lines: bool, separators: tuple[str, str]
+) -> None:
+    wrapper = {"channel": "c", "messages": [message(number) for number in range(5)], "more": {"a": [1, 2]}}
+    text = json.dumps(wrapper, indent=indent, separators=separators)
+    if lines and indent is None:
+        text = text.replace('{"message_id"', '\n{"message_id"')
+    for cut in range(1, len(text)):
+        (found,) = scan(text[:cut].encode())
+        assert found.reason is Reason.INVALID_JSON
+
+
+def test_a_pretty_record_with_a_bad_token_is_one_reject_and_the_records_behind_it_are_read() -> None:
+    first, second = (json.dumps(message(number), indent=2) for number in (1, 2))
+    places = [at for at, letter in enumerate(first) if letter in ",:" and at > 1]
+    for at in places:
+        found = scan(f"{first[:at]} bad {first[at:]}\n{second}".encode())
+        assert ids(found)[-1:] == ["m2"]
+        assert len(ids(found)) + sum(each.reason is not None for each in found) == 2
+
+
+def test_a_list_over_lines_with_a_bad_token_gives_nothing_inside() -> None:
+    lines = [json.dumps(message(number)) for number in range(5)]
+    lines[3] = lines[3][:40]
+    (found,) = scan(('{"messages":[\n' + ",\n".join(lines) + "\n]}").encode())
+    assert found.reason is Reason.INVALID_JSON
+    assert 'a list of objects under "messages", 3 of them whole' in found.detail
+
+
+def test_an_array_whose_element_is_broken_goes_on() -> None:
+    found = scan(b'[{"message_id":"a"}, {"b":x, "c":[1]}, {"message_id":"d"}]\n{"message_id":"e"}')
+    assert ids(found) == ["a", "d", "e"]
+    assert [(each.start, each.length) for each in found if each.reason] == [(21, 16)]
+
+
+def test_no_name_that_is_not_plain_goes_into_a_detail() -> None:
+    told = "an object that holds a list of objects under one of its fields, 1 of them whole; "
+    for name in ("a b", "x" * 41, "a\\nb", "日本"):
+        (found,) = scan(f'{{"{name}":[{{"a":1}},{{"b":'.encode())
+        assert found.detail.startswith("cut short: " + told), found.detail
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({"messages": [{}] * 9}, 'a list of 9 objects under "messages"; export one message a line, or the list alone'),
+        ({"x": 1, "a b": [1, {}]}, "a list of 1 object under one of its fields"),
+        ({"role": "user", "messages": [{}]}, ""),
+        ({"messages": [1, "x"], "attachments": [{}]}, ""),
+        ({"messages": []}, ""),
+    ],
+)
+def test_an_object_around_a_list_is_named(record: dict[str, object], told: str) -> None:
+    if not told:
+        shape(record, tenant="acme")
+        return
+    with pytest.raises(UnusableError, match="an object that holds") as refused:
+        shape(record, tenant="acme")
+    assert refused.value.reason is Reason.WRAPPER_OBJECT
+    assert told in refused.value.detail
+
+
+def test_what_stopped_strict_reading_is_the_reason_and_brackets_find_the_end() -> None:
+    limits = Limits(max_depth=3, max_record_bytes=40)
+    texts = [
+        b'{"a":[[[1]]]}',
+        b'{"a":[[["\xff"]]]}',
+        b'{"a":[[[' + b" " * 40 + b"]]]}",
+        b'{"a":"' + b"x" * 40 + b'"} y',
+    ]
+    found = scan(b"\n".join([*texts, b'{"a":1}']), limits)
+    reasons = [Reason.TOO_DEEP, Reason.INVALID_UTF8, Reason.RECORD_TOO_LARGE, Reason.RECORD_TOO_LARGE, None]
+    assert [each.reason for each in found] == reasons
+    assert [each.length for each in found] == [*map(len, texts), 7]
+
+
+def measure(size: int, *names: str) -> list[dict[str, Any]]:
+    program = Path(__file__).with_name("recovery_shapes.py")
+    asked = [sys.executable, str(program), str(size), *names]
+    answer = subprocess.run(asked, env=child_environment(), capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    return [json.loads(line) for line in answer.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("size", "names"), [(2**24, [name for name in BUILD if name not in MANY]), (2**18, MANY)], ids=["large", "many"]
+)
+def test_no_shape_of_text_is_read_over_and_over_or_held_whole(size: int, names: list[str]) -> None:
+    measured = measure(size, *names)
+    assert [each["shape"] for each in measured] == names
+    for each in measured:
+        assert each["read"] <= 4 * each["bytes"], each
+        assert (each["left"], each["in_order"]) == (0, True), each
+        assert each["grown_mb"] <= 600, each
+        assert each["checks"] >= each["bytes"] // 2**21, each
