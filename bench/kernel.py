@@ -36,7 +36,7 @@ STEPS: tuple[tuple[str, str, object, str], ...] = (
     ("map", "extract, prove, interpret (one statement)", rows.Rows, "add_batch"),
     ("map", "general path", intake._Intake, "_read_strictly"),
     ("map", "rows of the general path", rows.Rows, "add_shaped"),
-    ("map", "verdicts", rows.Rows, "judge"),
+    ("map", "verdicts", rows.Rows, "judge_batch"),
     ("map", "runs by bucket", rows.Rows, "lay"),
     ("map", "rest of the map", intake, "take_in"),
     ("reduce", "duplicates", clean, "_separate"),

@@ -1,5 +1,6 @@
 """Fields: rules "Fields", one body to one row."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,9 @@ from oracle.paths import Place
 from oracle.timestamps import read_timestamp
 
 LISTED = {"message_id", "user_id", "room_id", "timestamp", "role", "content"}
+
+
+WHOLE_ID = re.compile(r"(-?[0-9]+)(?:\.0+)?")
 
 
 class RejectedError(Exception):
@@ -29,9 +33,9 @@ class _Body:
         value = self.sent.get(name)
         if value is None or isinstance(value, str):
             return value
-        if isinstance(value, Number) and value.text.lstrip("-").isdigit():
+        if isinstance(value, Number) and (whole := WHOLE_ID.fullmatch(value.text)):
             self.flags.add("numeric_id")
-            return value.text
+            return whole[1]
         if must_fit:
             raise RejectedError("invalid_id")
         self.keep(name)
@@ -62,8 +66,10 @@ def read_fields(sent: dict[str, Any], place: Place, *, tenant: str, naive_zone: 
         raise RejectedError("wrapper_object")
     body = _Body(sent)
     ids = _message(body, place), _user(body, place), _room(body, place)
-    for outcome in ids:
-        if not outcome or len(outcome) > 512 or "\0" in outcome:
+    for name, outcome in zip(("message", "user", "room"), ids, strict=True):
+        if name == "user" and outcome is None:
+            body.flags.add("no_user")
+        elif not outcome or len(outcome) > 512 or "\0" in outcome:
             raise RejectedError("invalid_id")
     moment = _moment(body, place, naive_zone)
     row: dict[str, Any] = dict(zip(("message_id", "user_id", "room_id"), ids, strict=True))
@@ -104,7 +110,7 @@ def _message(body: _Body, place: Place) -> str | None:
 
 
 def _user(body: _Body, place: Place) -> str | None:
-    sent = body.get_id("user_id")
+    sent = body.get_id("user_id") or None
     if place.user is None:
         return sent
     if sent is None:

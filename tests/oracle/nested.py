@@ -2,6 +2,7 @@
 
 import math
 import re
+from fractions import Fraction
 from typing import Any
 
 from oracle.json_text import Number
@@ -28,12 +29,24 @@ def fit(value: Any, kind: str) -> Any:
     return int(found[1]) if found and int(found[1]) <= LARGEST else MISFIT
 
 
+def is_held(text: str) -> bool:
+    """Whether the nearest DOUBLE, written with as many digits as were sent, is the number."""
+    mantissa, _, exponent = text.lower().partition("e")
+    digits = mantissa.lstrip("-").replace(".", "").lstrip("0")
+    if not digits:
+        return True
+    if abs(int(exponent or 0)) > 1000:
+        return False
+    value = Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
+    return Fraction(f"{float(text):.{len(digits) - 1}e}") == value
+
+
 def read_elements(value: Any, fields: dict[str, str], flags: set[str]) -> tuple[list[Any] | None, bool]:
     """The column of an array, and whether all of it fits; what does not is to be kept in extras."""
     if not isinstance(value, list):
         flags.add("wrong_type")
         return None, False
-    elements, whole = [], True
+    elements, whole, inexact = [], True, False
     for sent in value:
         if not isinstance(sent, dict):
             whole = False
@@ -45,11 +58,14 @@ def read_elements(value: Any, fields: dict[str, str], flags: set[str]) -> tuple[
             elif part is not None:
                 fitted = fit(part, fields[name])
                 whole &= fitted is not MISFIT
+                inexact |= fields[name] == "finite" and fitted is not MISFIT and not is_held(part.text)
                 element[name] = None if fitted is MISFIT else fitted
         elements.append(element)
     if not whole:
         flags.add("bad_element")
-    return elements, whole
+    if inexact:
+        flags.add("inexact_number")
+    return elements, whole and not inexact
 
 
 def _by_specified_names(sent: dict[str, Any], fields: dict[str, str], flags: set[str]) -> dict[str, Any]:

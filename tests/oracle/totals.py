@@ -17,13 +17,13 @@ def add_up(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def _grouped(rows: list[Row], by: str, name: str, of: str) -> list[Row]:
-    keys = sorted({row[by] for row in rows})
+    keys = sorted({row[by] for row in rows if row[by] is not None})
     groups = {key: [row for row in rows if row[by] == key] for key in keys}
     return [{by: key, name: _distinct(group, of), **_totals(group)} for key, group in groups.items()]
 
 
 def _distinct(rows: Iterable[Row], name: str) -> int:
-    return len({row[name] for row in rows})
+    return len({row[name] for row in rows if row[name] is not None})
 
 
 def _totals(rows: list[Row]) -> Row:
@@ -33,11 +33,15 @@ def _totals(rows: list[Row]) -> Row:
         "user_messages": sum(row["role"] == "user" for row in rows),
         "assistant_messages": sum(row["role"] == "assistant" for row in rows),
         "total_length": sum(row["message_length"] for row in rows),
-        "tokens_used": sum(row["tokens_used"] or 0 for row in rows),
+        "tokens_used": _fitting(sum(row["tokens_used"] or 0 for row in rows)),
         "attachments": sum(row["attachment_count"] for row in rows),
         "first_at": min(moments, default=None),
         "last_at": max(moments, default=None),
     }
+
+
+def _fitting(total: int) -> int | None:
+    return total if total < 2**63 else None
 
 
 def _summary(rows: list[Row]) -> Row:

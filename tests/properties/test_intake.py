@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daily_batch.kernel import parse
+from daily_batch.kernel.columns import published_columns
 from daily_batch.kernel.counts import Counts
-from daily_batch.kernel.intake import take_in
+from daily_batch.kernel.database import connect
+from daily_batch.kernel.intake import Taken, take_in
 from daily_batch.plan import DayPlan, SourceObject
 from hostile_day import message, packed
 from kernel_plan import make_day_plan
@@ -52,10 +54,15 @@ def taken(objects: dict[str, bytes], plan: DayPlan = PLAN) -> tuple[Rows, Rows, 
     """Rows (without where they end), rejects and counts of the objects, in one order."""
     listed = [SourceObject(key, len(body), "t", 0) for key, body in objects.items()]
     with tempfile.TemporaryDirectory() as scratch:
-        found = take_in(listed, store=Memory(objects), plan=plan, scratch=Path(scratch))
+        found = take(listed, Memory(objects), plan, Path(scratch))
         rows = _read([path for _, path in found.runs], "* EXCLUDE (length, bucket)")
         rejects = _read(found.rejects, "*")
     return rows, rejects, found.counts
+
+
+def take(listed: list[SourceObject], store: Memory, plan: DayPlan, scratch: Path) -> Taken:
+    with connect(scratch=scratch, plan=plan) as connection:
+        return take_in(listed, connection=connection, store=store, plan=plan, scratch=scratch)
 
 
 def _read(files: Sequence[Path], columns: str) -> Rows:
@@ -125,9 +132,9 @@ def test_any_message_round_trips_exactly(sent: dict[str, Any], pretty: bool) -> 
     body = json.dumps(sent, ensure_ascii=not pretty, indent=2 if pretty else None).encode()
     with tempfile.TemporaryDirectory() as scratch:
         listed = [SourceObject("acme/a", len(body), "t", 0)]
-        found = take_in(listed, store=Memory({"acme/a": body}), plan=PLAN, scratch=Path(scratch))
+        found = take(listed, Memory({"acme/a": body}), PLAN, Path(scratch))
         ((_, path),) = found.runs
-        read = duckdb.sql(f"SELECT * FROM read_parquet('{path}')")
+        read = duckdb.sql(f"SELECT {published_columns(PLAN)} FROM read_parquet('{path}')")
         (row,) = [dict(zip(read.columns, values, strict=True)) for values in read.fetchall()]
     for name in ("message_id", "user_id", "room_id", "role", "content", "attachments"):
         assert row[name] == sent[name], name

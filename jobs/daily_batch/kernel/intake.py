@@ -1,7 +1,7 @@
 """Map: a chunk of the manifest to runs of typed rows by bucket of rooms, rejects and counts."""
 
 from codecs import BOM_UTF8
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from daily_batch.kernel.fetch import Check, ObjectStore, fetch, go_on
 from daily_batch.kernel.pieces import Pieces, Segment
 from daily_batch.kernel.places import SourceRow, describe
 from daily_batch.kernel.rejects import RejectWriter
-from daily_batch.kernel.rows import Rows
+from daily_batch.kernel.rows import Judged, Rows
 from daily_batch.kernel.shape import UnusableError, shape
-from daily_batch.kernel.strict import Found, Scanner
+from daily_batch.kernel.strict import Found, Scanner, read_record
 from daily_batch.plan import DayPlan, SourceObject
 
 # Text that is parsed at once. Planning its one statement takes DuckDB 15 ms, which must be little beside the work.
@@ -28,6 +28,8 @@ BATCH_SHARE = 12
 ROWS_SHARE = 8
 BLANK_BYTES = 2**16
 SMALLEST_BATCH = 2**17
+# Records of the general path that are interpreted at once.
+SHAPED_AT_ONCE = 20_000
 
 
 # Lines of a batch: each is an object of the interpreter's, so that a file of short lines takes small batches.
@@ -111,6 +113,7 @@ class _Intake:
         self._held = self._held_lines = self._open = 0
         self._runs: list[tuple[int, Path]] = []
         self._kept: tuple[str, ...] = ()
+        self._shaped: list[tuple[int, Decoded, Found, dict[str, object]]] = []
         self._rejects = RejectWriter(connection, scratch, plan.limits.max_raw_bytes)
 
     def describe(self, objects: Sequence[SourceObject]) -> None:
@@ -185,14 +188,10 @@ class _Intake:
         pieces = Pieces(segments, whole=whole, longest=self._plan.limits.max_record_bytes)
         unproven = self._rows.add_batch(pieces.to_table())
         position = self._read_strictly(segments, pieces, unproven)
-        records, others = self._rows.judge()
+        self._add_shaped()
+        records, others = self._rows.judge_batch()
         self.counts.seen += records
-        decoded = {segment.source: segment.decoded for segment in segments}
-        for source, found, verdict in others:
-            if verdict == meaning.OTHER_DAY:
-                self.counts.other_day += 1
-            else:
-                self._reject(decoded[source], found, source, verdict)
+        self._refuse({segment.source: segment.decoded for segment in segments}, others)
         self._open += sum(segment.size for segment in segments)
         if self._open > self._plan.limits.memory_bytes // ROWS_SHARE:
             self._settle_rows()
@@ -201,24 +200,49 @@ class _Intake:
     def _read_strictly(self, segments: Sequence[Segment], pieces: Pieces, unproven: Sequence[int]) -> tuple[int, int]:
         by_source = {segment.source: segment for segment in segments}
         reached = {segment.source: (segment.start, segment.line) for segment in segments}
-        shaped: list[tuple[int, Found, dict[str, object]]] = []
         for piece in unproven:
             source, line, start = pieces.sources[piece], pieces.lines[piece], pieces.starts[piece]
             if start < reached[source][0]:
                 continue  # a value that began on a line before went on to this one
-            until = start + len(pieces.texts[piece]) + 1
-            decoded = by_source[source].decoded
-            scanner = Scanner(decoded.text, offset=start, line=line, limits=self._plan.limits, check=self._check)
-            for found in scanner.records(until):
-                fields = self._shape(source, decoded, found)
-                if fields is not None:
-                    shaped.append((source, found, fields))
-            reached[source] = (scanner.offset, scanner.line)
-            if scanner.offset > until:
-                self._rows.drop(source, until, scanner.offset)
-        self._rows.add_shaped(shaped)
+            text = pieces.texts[piece]
+            until = start + len(text) + 1
+            decoded, reach = by_source[source].decoded, (until, line + 1)
+            if found := read_record(text, start=start, line=line, limits=self._plan.limits):
+                self._take_record(source, decoded, found)
+            else:
+                scanner = Scanner(decoded.text, offset=start, line=line, limits=self._plan.limits, check=self._check)
+                for found in scanner.records(until):
+                    self._take_record(source, decoded, found)
+                reach = scanner.offset, scanner.line
+            reached[source] = reach
+            if reach[0] > until:
+                self._rows.drop(source, until, reach[0])
         last = segments[-1]
         return max((last.end, last.line + pieces.lines_of[last.source]), reached[last.source])
+
+    def _take_record(self, source: int, decoded: Decoded, found: Found) -> None:
+        fields = self._shape(source, decoded, found)
+        if fields is not None:
+            self._shaped.append((source, decoded, found, fields))
+            if len(self._shaped) >= SHAPED_AT_ONCE:
+                self._add_shaped()
+
+    def _add_shaped(self) -> None:
+        """Interpret what the general path has read; an array of any length comes here in portions."""
+        shaped, self._shaped = self._shaped, []
+        if not shaped:
+            return
+        self.counts.seen += len(shaped)
+        self._rows.add_shaped([(source, found, fields) for source, _, found, fields in shaped])
+        self._refuse({source: decoded for source, decoded, _, _ in shaped}, self._rows.judge_shaped())
+
+    def _refuse(self, decoded: Mapping[int, Decoded], others: Iterable[Judged]) -> None:
+        """Count the records that are not the day's, and reject what no day takes."""
+        for source, found, verdict in others:
+            if verdict == meaning.OTHER_DAY:
+                self.counts.other_day += 1
+            else:
+                self._reject(decoded[source], found, source, verdict)
 
     def _shape(self, source: int, decoded: Decoded, found: Found) -> dict[str, object] | None:
         """The fields of a record; None when it is counted and done with."""

@@ -54,7 +54,9 @@ def local_hour(plan: DayPlan) -> str:
     return f"CAST((epoch_us(timestamp) + {offset}) // 3600000000 % 24 AS INTEGER)"
 
 
-def _flags() -> str:
+def _flags(*, plain: bool) -> str:
+    """Return the expression of a row's flags; a timestamp in plain ISO 8601 has no form to be flagged."""
+    form = {} if plain else {Flag.TIMESTAMP_FORMAT: timestamps.OTHER_FORM}
     conditions = {
         Flag.MESSAGE_ID_FROM_ALIAS: "message_id IS NULL AND id IS NOT NULL",
         Flag.MESSAGE_ID_FROM_PATH: "message_id IS NULL AND id IS NULL",
@@ -67,7 +69,7 @@ def _flags() -> str:
         Flag.ROOM_CONFLICT: "room_id <> final_room_id OR chat_id <> final_room_id",
         Flag.NAIVE_TIMESTAMP: "kind = 'naive'",
         Flag.TIMESTAMP_FROM_PATH: "kind = 'path'",
-        Flag.TIMESTAMP_FORMAT: timestamps.OTHER_FORM,
+        **form,
         Flag.LEAP_SECOND: "leap",
         Flag.UNKNOWN_ROLE: f"coalesce(lower(role) NOT IN {ROLES}, true)",
         Flag.ROLE_CASE: "lower(role) <> role",
@@ -75,7 +77,8 @@ def _flags() -> str:
         Flag.EMPTY_CONTENT: "content = ''",
     }
     cases = ", ".join(f"CASE WHEN {condition} THEN '{flag}' END" for flag, condition in conditions.items())
-    return f"list_sort(string_split(concat_ws(',', nullif(doubts, ''), {cases}), ','))"
+    text = f"concat_ws(',', nullif(doubts, ''), {cases})"
+    return f"nullif(array_to_string(list_sort(string_split({text}, ',')), ','), '')"
 
 
 # A value that lost against another is kept where unlisted fields are.
@@ -93,20 +96,23 @@ DERIVED = {
     "timestamp": "make_timestamptz(at_us)",
     "role": "CASE WHEN usual THEN role ELSE lower(role) END",
     "message_length": "coalesce(length(content), 0)::INTEGER",
-    "extras": "CASE WHEN losers = '' THEN extras WHEN extras IS NULL THEN '{' || losers || '}'"
-    " ELSE left(extras, -1) || ',' || losers || '}' END",
-    "flags": "CASE WHEN usual AND usual_us IS NOT NULL THEN NULL ELSE nullif(array_to_string(flag_list, ','), '') END",
     "source_line": "line",
     "bucket": "CAST(hash(final_room_id) % {buckets} AS INTEGER)",
 }
 
 
-# What a person is told of a record that cannot be published; never its content.
-DETAIL = f"""CASE WHEN verdict IS NULL THEN NULL WHEN verdict = '{Reason.INVALID_ID}'
-    THEN CASE WHEN unusable_id(final_message_id) THEN 'message_id' WHEN unusable_id(final_room_id) THEN 'room_id'
-              ELSE 'user_id' END || ' is absent, empty, too long or holds U+0000'
-    WHEN verdict = '{Reason.INVALID_TIMESTAMP}' THEN {timestamps.DETAIL}
-    ELSE 'the timestamp is ' || strftime(make_timestamp(at_us), '%Y-%m-%dT%H:%M:%S.%fZ') END"""
+# A value that lost against another one goes where unlisted fields are.
+EXTRAS = """CASE WHEN losers = '' THEN extras WHEN extras IS NULL THEN '{' || losers || '}'
+    ELSE left(extras, -1) || ',' || losers || '}' END"""
+
+
+def _detail(unreadable: str) -> str:
+    """Return the expression of what a person is told of a record that cannot be published; never its content."""
+    return f"""CASE WHEN verdict IS NULL THEN NULL WHEN verdict = '{Reason.INVALID_ID}'
+        THEN CASE WHEN unusable_id(final_message_id) THEN 'message_id' WHEN unusable_id(final_room_id) THEN 'room_id'
+                  ELSE 'user_id' END || ' is absent, empty, too long or holds U+0000'
+        WHEN verdict = '{Reason.INVALID_TIMESTAMP}' THEN {unreadable}
+        ELSE 'the timestamp is ' || strftime(make_timestamp(at_us), '%Y-%m-%dT%H:%M:%S.%fZ') END"""
 
 
 def _usual(plan: DayPlan) -> str:
@@ -121,8 +127,12 @@ def _usual(plan: DayPlan) -> str:
     return f"coalesce({' AND '.join(conditions)}, false)"
 
 
-def build_query(plan: DayPlan, fields: str) -> str:
-    """The query that interprets the query `fields`, with a verdict on each row: null where it is one of the day's."""
+def build_query(plan: DayPlan, fields: str, *, plain: bool) -> str:
+    """Return the query that interprets the query `fields`, with a verdict on each row: null for one of the day's.
+
+    Where `plain` is true, only timestamps in plain ISO 8601 are read, and a row with another one is not `proven`: the
+    statement is planned for each batch, and every further form takes its time.
+    """
     naive = offset_spans(plan.naive_zone, plan.start_us - 3 * DAY_US, plan.end_us + 3 * DAY_US)
     before, after = neighbours(plan)
     layers = (
@@ -132,7 +142,7 @@ def build_query(plan: DayPlan, fields: str) -> str:
             "final_user_id": "coalesce(path_user, nullif(user_id, ''))",
             "final_room_id": "coalesce(path_room, room_id, chat_id)",
         },
-        *timestamps.instant_columns(naive),
+        *(timestamps.plain_columns(naive) if plain else timestamps.instant_columns(naive)),
         {
             "fault": f"""CASE
                 WHEN NOT usual AND (unusable_id(final_message_id) OR unusable_id(final_room_id)
@@ -145,14 +155,16 @@ def build_query(plan: DayPlan, fields: str) -> str:
         },
         {
             "verdict": f"CASE WHEN fault IS NULL OR owned THEN fault ELSE '{OTHER_DAY}' END",
-            "flag_list": f"CASE WHEN usual AND usual_us IS NOT NULL THEN NULL ELSE {_flags()} END",
             "losers": f"CASE WHEN usual THEN '' ELSE {LOSERS} END",
         },
     )
     derived = {
         **DERIVED,
         "bucket": DERIVED["bucket"].format(buckets=plan.buckets),
-        "detail": DETAIL,
+        "detail": _detail(timestamps.ABSENT if plain else timestamps.DETAIL),
+        "proven": "proven AND (timestamp IS NULL OR at_us IS NOT NULL)" if plain else "proven",
+        "flags": f"CASE WHEN usual AND usual_us IS NOT NULL THEN NULL ELSE {_flags(plain=plain)} END",
+        "extras": f"CASE WHEN usual THEN extras ELSE {EXTRAS} END",
     }
     columns = ", ".join(f"{derived.get(name, name)} AS {name}" for name in (*ROW_COLUMNS, *INTERNAL))
     # Not filtered to the proven ones here: a filter makes every later copy of a text slower (measured, by half).

@@ -1,10 +1,10 @@
 """A batch of decoded text, cut into the pieces that are parsed one by one: whole objects, or lines that are not blank.
 
 Whether a piece is JSON is decided here, by a strict parser (RFC 8259), before anything lenient sees it. msgspec accepts
-none of the n_ files of JSONTestSuite and refuses none of its y_ files; it does not look at UTF-8, which Arrow does.
+none of the n_ files of JSONTestSuite and refuses none of its y_ files. It also refuses half of a surrogate pair, as does
+DuckDB; it does not look at UTF-8, which Arrow does.
 """
 
-import re
 from array import array
 from collections import deque
 from collections.abc import Sequence
@@ -17,9 +17,6 @@ from arro3.core import Array, DataType, Table
 
 from daily_batch.kernel.decode import Decoded
 
-# Half of a surrogate pair is JSON, but DuckDB refuses it: such text is for the general path.
-SURROGATES = (b"\\ud", b"\\uD")
-PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 # Of so many lines one that is no JSON has the others looked at one by one.
 CHECKED_AT_ONCE = 64
 _DECODE = msgspec.json.Decoder(msgspec.Raw).decode
@@ -67,8 +64,6 @@ class Pieces:
         doubtful = _find_doubtful(lines)
         if max(lengths, default=0) > longest:
             doubtful = sorted({*doubtful, *(at for at, length in enumerate(lengths) if length > longest)})
-        if any(mark in text for mark in SURROGATES):
-            doubtful = sorted({*doubtful, *(at for at, line in enumerate(lines) if _has_lone_surrogate(line))})
         if blank := {at for at in doubtful if not lines[at].strip()}:  # blank lines are no pieces
             kept = [at for at in range(count) if at not in blank]
             renumbered = {at: number for number, at in enumerate(kept)}
@@ -104,13 +99,6 @@ class Pieces:
                 "text": Array.from_arrow(text).cast(DataType.utf8()),
             }
         )
-
-
-def _has_lone_surrogate(text: bytes) -> bool:
-    if not any(mark in text for mark in SURROGATES):
-        return False
-    rest = PAIR.sub(b"", text)
-    return any(mark in rest for mark in SURROGATES)
 
 
 def _find_doubtful(lines: Sequence[bytes]) -> list[int]:

@@ -22,6 +22,10 @@ _ARROW = {"INTEGER": DataType.int32(), "BIGINT": DataType.int64(), "VARCHAR": Da
 RUN_COMPRESSION = "COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
 
+# A record that is not one of the day's rows: its source, its place with a detail, and a reason or `other_day`.
+Judged = tuple[int, Found, str]
+
+
 @dataclass(frozen=True)
 class RowSet:
     """Where the rows of a day, or of one bucket, are: tables of the database in hand, and Parquet files."""
@@ -45,9 +49,9 @@ class Rows:
         self._connection = connection
         self._scratch = scratch
         self._name = name
-        self._from_batch = meaning.build_query(plan, parse.QUERY)
-        self._from_batch_cautiously = meaning.build_query(plan, parse.CAUTIOUS_QUERY)
-        self._from_shaped = meaning.build_query(plan, SHAPED_QUERY)
+        self._from_batch = meaning.build_query(plan, parse.QUERY, plain=True)
+        self._from_batch_cautiously = meaning.build_query(plan, parse.CAUTIOUS_QUERY, plain=True)
+        self._from_shaped = meaning.build_query(plan, SHAPED_QUERY, plain=False)
         self._tables: list[str] = []
         self._made = self._folders = 0
         connection.execute(parse.MACROS)
@@ -92,22 +96,25 @@ class Rows:
         self._connection.execute(f"INSERT INTO {self._tables[-1]} {self._from_shaped}")
         self._connection.unregister("shaped")
 
-    def judge(self) -> tuple[int, list[tuple[int, Found, str]]]:
-        """Drop the batch's rows that are not the day's.
+    def judge_batch(self) -> tuple[int, Iterable[Judged]]:
+        """Drop the rows of the fast path that are not the day's; return how many rows there were, and those."""
+        query = f"SELECT count(*), count(verdict) FROM {self._tables[-1]} WHERE piece IS NOT NULL"
+        ((records, judged),) = self._connection.execute(query).fetchall()
+        return records, self._judge("piece IS NOT NULL") if judged else ()
 
-        Returns:
-            How many records there were, and each one that is not the day's: its source, its place with a detail, and
-            a reason or `other_day`.
-        """
+    def judge_shaped(self) -> Iterable[Judged]:
+        """Drop the rows of the general path that are not the day's, and return them."""
+        return self._judge("piece IS NULL")
+
+    def _judge(self, chosen: str) -> Iterable[Judged]:
         table = self._tables[-1]
-        ((records, judged),) = self._connection.execute(f"SELECT count(*), count(verdict) FROM {table}").fetchall()
-        if not judged:
-            return records, []
-        others = self._connection.execute(
-            f"SELECT source, start, length, source_line, detail, verdict FROM {table} WHERE verdict IS NOT NULL"
-        ).fetchall()
-        self._connection.execute(f"DELETE FROM {table} WHERE verdict IS NOT NULL")
-        return records, [
+        others = self._connection.execute(f"""
+            SELECT source, start, length, source_line, detail, verdict FROM {table}
+            WHERE {chosen} AND verdict IS NOT NULL ORDER BY source, start
+        """).fetchall()
+        if others:
+            self._connection.execute(f"DELETE FROM {table} WHERE {chosen} AND verdict IS NOT NULL")
+        return [
             (source, Found(start, length, line, detail=detail), verdict)
             for source, start, length, line, detail, verdict in others
         ]

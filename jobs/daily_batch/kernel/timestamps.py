@@ -108,8 +108,28 @@ CREATE OR REPLACE TEMP MACRO refused_form(s, plain, kind) AS CASE
 
 OTHER_FORM = "kind = 'number' OR plain <> timestamp"
 # Of a timestamp that cannot be read; never its content.
-DETAIL = """CASE WHEN timestamp IS NULL THEN 'the timestamp is absent, and no file name gives one'
+ABSENT = "'the timestamp is absent, and no file name gives one'"
+DETAIL = f"""CASE WHEN timestamp IS NULL THEN {ABSENT}
     ELSE 'the timestamp cannot be read: ' || refused_form(timestamp, plain, kind) END"""
+
+
+def plain_columns(naive: Sequence[tuple[int, int]]) -> tuple[dict[str, str], ...]:
+    """Return the layers of `instant_columns` for texts in plain ISO 8601 alone; of any other `at_us` is null."""
+    return (
+        {"usual_us": _usual()},
+        {"iso": f"CASE WHEN usual_us IS NULL THEN regexp_full_match(timestamp, '{ISO}') END"},
+        {
+            "kind": f"""CASE WHEN usual_us IS NOT NULL THEN 'zoned' WHEN timestamp IS NULL THEN 'path'
+                WHEN iso THEN CASE WHEN regexp_matches(substr(timestamp, 20), '{ZONED}') THEN 'zoned' ELSE 'naive' END
+                END""",
+            "leap": "CASE WHEN iso THEN coalesce(substr(timestamp, 17, 3) = ':60', false) ELSE false END",
+        },
+        {"clock": f"CASE WHEN iso THEN {_clock('timestamp')} END"},
+        {
+            "at_us": f"""CASE WHEN usual_us IS NOT NULL THEN usual_us WHEN kind = 'zoned' THEN zoned_us(clock)
+                WHEN kind = 'naive' THEN {_utc_from_wall(naive)} WHEN kind = 'path' THEN path_us END"""
+        },
+    )
 
 
 def instant_columns(naive: Sequence[tuple[int, int]]) -> tuple[dict[str, str], ...]:
@@ -118,13 +138,8 @@ def instant_columns(naive: Sequence[tuple[int, int]]) -> tuple[dict[str, str], .
     `kind` is path, zoned, naive, number or null, `leap` says whether second 60 was read as 59, and `plain` is the text
     in plain ISO 8601, null where it has the usual form. `naive` is `days.offset_spans` of the zone of naive texts.
     """
-    formats = " ".join(f"WHEN {width} THEN try_strptime(timestamp, '{form}')" for width, form in USUAL.items())
-    utc = _utc_from_wall(naive)
     return (
-        {
-            "usual_us": f"""CASE WHEN timestamp >= '0001' AND suffix(timestamp, 'Z')
-                THEN epoch_us(CASE strlen(timestamp) {formats} END) END"""
-        },
+        {"usual_us": _usual()},
         {"iso": f"CASE WHEN usual_us IS NULL THEN regexp_full_match(timestamp, '{ISO}') END"},
         {
             "dated": f"""CASE WHEN NOT iso THEN CASE WHEN strlen(timestamp) > {LONGEST_FORM} THEN NULL
@@ -142,16 +157,23 @@ def instant_columns(naive: Sequence[tuple[int, int]]) -> tuple[dict[str, str], .
                 WHEN regexp_full_match(plain, '{NUMBER}') THEN 'number' END""",
             "leap": "CASE WHEN usual_us IS NULL THEN coalesce(substr(plain, 17, 3) = ':60', false) ELSE false END",
         },
-        {
-            "clock": """CASE WHEN usual_us IS NULL
-                THEN CASE WHEN leap THEN replace(upper(plain), ':60', ':59') ELSE upper(plain) END END"""
-        },
+        {"clock": f"CASE WHEN usual_us IS NULL THEN {_clock('plain')} END"},
         {
             "at_us": f"""CASE WHEN usual_us IS NOT NULL THEN usual_us
-                WHEN kind = 'zoned' THEN zoned_us(clock) WHEN kind = 'naive' THEN {utc}
+                WHEN kind = 'zoned' THEN zoned_us(clock) WHEN kind = 'naive' THEN {_utc_from_wall(naive)}
                 WHEN kind = 'number' THEN number_us(plain) WHEN kind = 'path' THEN path_us END"""
         },
     )
+
+
+def _usual() -> str:
+    formats = " ".join(f"WHEN {width} THEN try_strptime(timestamp, '{form}')" for width, form in USUAL.items())
+    return f"""CASE WHEN timestamp >= '0001' AND suffix(timestamp, 'Z')
+        THEN epoch_us(CASE strlen(timestamp) {formats} END) END"""
+
+
+def _clock(text: str) -> str:
+    return f"CASE WHEN leap THEN replace(upper({text}), ':60', ':59') ELSE upper({text}) END"
 
 
 def _rewrite(text: str, rules: Mapping[str, str]) -> str:
