@@ -90,7 +90,7 @@ def test_23_an_object_around_a_list_is_named_whole_or_cut_short(tmp_path: Path) 
         (b"[<a>, 7 <b>]\n<c>", [b"7", b"[", b'{"message_id": "b"']),
         (b'\x1e<a>\n\x1e{"x":\n\x1e<c>\n', [b'{"x":']),
         (b'<a>\n{"x":"cut\n<c>', [b'{"x":"cut']),
-        (b'{"x":[\n<a>,\n<b>,\n{"y\n<b>\n]}\n<c>\n<a>', [b'{"x":[\n']),
+        (b'{"x":[\n<a>,\n<b>,\n{"y\n<b>}\n]}\n<c>\n<a>', [b'{"x":[\n']),
     ],
 )
 def test_24_what_is_broken_costs_no_more_than_itself(tmp_path: Path, text: bytes, raws: list[bytes]) -> None:
