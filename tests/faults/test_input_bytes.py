@@ -92,6 +92,41 @@ def test_23_a_scalar_is_rejected(tmp_path: Path, body: bytes) -> None:
     assert (outcome.rows, outcome.reasons) == ([], ["not_an_object"])
 
 
+def test_23_an_object_around_a_list_is_named_whole_or_cut_short(tmp_path: Path) -> None:
+    for number, indent in enumerate((None, 2)):
+        wrapper = json.dumps({"channel": "c", "messages": [message(), message()]}, indent=indent).encode()
+        outcome = run_export(tmp_path / str(number), GOOD, wrapper, wrapper[:-12], b"\n".join([wrapper, wrapper]))
+        assert (ids(outcome), outcome.reasons) == (["good"], ["invalid_json", *["wrapper_object"] * 3])
+        for reject in outcome.rejects:
+            assert "an object that holds a list of " in reject["detail"]
+            assert reject["detail"].endswith("export one message a line, or the list alone")
+        outcome = run_object(tmp_path / f"{number} alone", wrapper)
+        assert (outcome.rows, outcome.reasons) == ([], ["wrapper_object"])
+
+
+@pytest.mark.parametrize(
+    ("text", "raws"),
+    [
+        (b"<a>, <b>\n<c>", [b', {"message_id": "b"']),
+        (b"<a> x\n] <b>\n<c>", [b"x", b'] {"message_id": "b"']),
+        (b'{"x":y} <b>\n<a>\n<c>', [b'{"x":y} {"message_id": "b"']),
+        (b'[<a>, {"x":y}, <c>', [b"[", b'{"x":y}']),
+        (b"[<a>\n<c>", [b"["]),
+        (b"[<a>, 7 <b>]\n<c>", [b"7", b"[", b'{"message_id": "b"']),
+        (b'\x1e<a>\n\x1e{"x":\n\x1e<c>\n', [b'{"x":']),
+        (b'<a>\n{"x":"cut\n<c>', [b'{"x":"cut']),
+        (b'{"x":[\n<a>,\n<b>,\n{"y\n<b>}\n]}\n<c>\n<a>', [b'{"x":[\n']),
+    ],
+)
+def test_24_what_is_broken_costs_no_more_than_itself(tmp_path: Path, text: bytes, raws: list[bytes]) -> None:
+    for name in (b"a", b"b", b"c"):
+        text = text.replace(b"<" + name + b">", line(message_id=name.decode()))
+    for outcome in (run_export(tmp_path / "e", text), run_object(tmp_path / "m", text)):
+        assert ids(outcome) == ["a", "c"]
+        rejected = sorted(reject["raw"] for reject in outcome.rejects if reject["reason"] != "superseded")
+        assert [raw[: len(start)] for raw, start in zip(rejected, sorted(raws), strict=True)] == sorted(raws)
+
+
 def test_24_every_whole_message_is_kept_however_they_are_laid_out(tmp_path: Path) -> None:
     pretty = json.dumps(message(message_id="c", attachments=[{"url": "x"}]), indent=2).encode()
     array = json.dumps([message(message_id="d"), message(message_id="e")], indent=1).encode()

@@ -6,7 +6,7 @@ from typing import Any
 
 from daily_batch.receipt import Receipt
 from oracle.day import Expected
-from oracle.json_text import deep_values, read_value
+from oracle.json_text import DEEPEST, deep_values, read_value
 from oracle.totals import add_up
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -39,7 +39,7 @@ def _reject(row: dict[str, Any]) -> tuple[str, int, str, bytes]:
 def _with_read_extras(row: dict[str, Any]) -> dict[str, Any]:
     if row["extras"] is None:
         return row
-    found = read_value(row["extras"], 0)
+    found = read_value(row["extras"], 0, DEEPEST)
     assert found.end == len(row["extras"])
     return {**row, "extras": found.value}
 

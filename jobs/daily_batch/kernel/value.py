@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import msgspec
 
@@ -45,8 +45,7 @@ class Found:
     replaced_surrogate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """Where strict reading of a text stopped: `at` is a byte of it, its length where the text ends too early."""
 
     at: int
