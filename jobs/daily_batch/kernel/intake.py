@@ -186,6 +186,8 @@ class _Intake:
         segments, self._segments, self._held, self._held_lines = self._segments, [], 0, 0
         whole = self._plan.layout == "messages"
         pieces = Pieces(segments, whole=whole, longest=self._plan.limits.max_record_bytes)
+        if not pieces.texts:
+            return segments[-1].end, segments[-1].line + pieces.lines_of[segments[-1].source]
         unproven = self._rows.add_batch(pieces.to_table())
         position = self._read_strictly(segments, pieces, unproven)
         self._add_shaped()

@@ -109,11 +109,12 @@ def _find_doubtful(lines: Sequence[bytes]) -> list[int]:
         try:
             deque(map(_DECODE, part), maxlen=0)
         except (msgspec.DecodeError, RecursionError):
-            found += (first + at for at, line in enumerate(part) if not _is_json(line))
+            found += (first + at for at, line in enumerate(part) if not is_json(line))
     return found
 
 
-def _is_json(text: bytes) -> bool:
+def is_json(text: bytes) -> bool:
+    """Return whether a text is exactly one JSON value; bytes that are no UTF-8 are not looked at."""
     try:
         _DECODE(text)
     except (msgspec.DecodeError, RecursionError):

@@ -71,7 +71,6 @@ DAMAGES: dict[Reason, tuple[Damage, ...]] = {
         _value("ids", "message_id", b'["a"]'),
         _value("ids", "message_id", b'"%b"' % (b"m" * 600)),
         Damage(drop("ids"), ("export",)),
-        Damage(drop("users"), ("export",)),
         Damage(drop("rooms"), ("export",)),
     ),
     Reason.TIMESTAMP_OUTSIDE_WINDOW: (Damage(member("times", "timestamp", _stale)),),
