@@ -184,6 +184,17 @@ class Reason(Code):
         "the byte order mark says UTF-16 or UTF-32, and the object does not decode as such",
         "FF FE and an odd number of bytes",
     )
+    INVALID_NAME = (
+        "invalid_name",
+        "the storage client cannot read an object of this name: a part of it is empty, . or .., or it holds a control"
+        " character (on a local file system also: is not UTF-8, or ends in # and digits)",
+        "part//0001.jsonl, or data#1",
+    )
+    INVALID_LINK = (
+        "invalid_link",
+        "on a local file system: a symbolic link that leads out of the tenant's folder, nowhere, or in a circle",
+        "part.jsonl -> ../../globex/part.jsonl",
+    )
     INVALID_JSON = (
         "invalid_json",
         "not strict JSON (RFC 8259), or text between records",

@@ -102,7 +102,7 @@ def test_the_json_has_the_fixed_keys_in_the_fixed_order():
         *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects"),
         *("flags", "tables", "seconds", "input", "output", "fingerprint", "quality"),
     ]
-    assert list(told["objects"]) == ["listed", "read", "unreadable", "bytes"]
+    assert list(told["objects"]) == ["listed", "read", "unreadable", "ignored", "bytes"]
     assert list(told["records"]) == [
         *("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"),
     ]

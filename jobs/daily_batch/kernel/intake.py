@@ -54,6 +54,10 @@ def take_in(
         intake.describe(objects)
         for number, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
             intake.counts.bytes += item.size
+            if isinstance(stored, UnreadableError):
+                # None of its bytes are here, so its reject never holds all of them.
+                intake.refuse_object(number, stored, b"", size=max(item.size, 1))
+                continue
             try:
                 decoded = decode(stored, key=item.key, limits=plan.limits, scratch=scratch)
             except UnreadableError as fault:
