@@ -3,6 +3,7 @@ import json
 from dataclasses import replace
 from datetime import date
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -44,6 +45,20 @@ RECEIPT = Receipt(
     fingerprint="ab12",
     quality=(Finding(rule="max_unreadable", limit=0.01, measured=1 / 9, severity="warn", passed=False),),
 )
+
+
+def test_a_receipt_of_before_objects_were_ignored_is_read():
+    told = json.loads(to_json(RECEIPT))
+    del told["objects"]["ignored"]
+    assert msgspec.json.decode(json.dumps(told), type=Receipt) == RECEIPT
+
+
+def test_ignored_objects_are_part_of_the_sum():
+    objects = replace(OBJECTS, listed=12, ignored=3)
+    check_sums(replace(RECEIPT, objects=objects))
+    assert objects.taken == 9
+    with pytest.raises(Terminal, match=r"objects.listed is 9, but read 8 \+ unreadable 1 \+ ignored 3 is 12"):
+        check_sums(replace(RECEIPT, objects=replace(OBJECTS, ignored=3)))
 
 
 def test_a_receipt_that_adds_up_passes():

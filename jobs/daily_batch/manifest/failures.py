@@ -73,7 +73,7 @@ def _explain(error: BaseError | OSError, tenant: str, day: str) -> BatchError:
             f"the name of the object {name!a} holds an empty part, a part . or .., a control character, or no UTF-8",
             tenant=tenant,
             day=day,
-            next_step="rename that object; in S3 alone, where boto3 is installed, it is a reject",
+            next_step="rename that object (in S3, with boto3 installed, it would be a reject)",
         )
     # obstore has no exception of its own for a listing in a missing bucket.
     if isinstance(error, FileNotFoundError) or "status code: 404" in text:
