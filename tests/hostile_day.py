@@ -12,6 +12,7 @@ from day_runs import DAY, read_tables, run_day_with, run_local
 from equal_days import assert_equal_receipts, assert_equal_tables
 from oracle.compare import assert_agrees
 from oracle.day import Oracle, Stored
+from oracle.listed import Link
 
 EXPORT = "acme/exports/messages/2025/08/12"
 ROOM = "acme/chat/u1/r1/messages"
@@ -53,7 +54,7 @@ def raw_line(insert: str, **fields: object) -> bytes:
     return line(**fields)[:-1] + b", " + insert.encode() + b"}"
 
 
-def run_objects(folder: Path, objects: Mapping[str, bytes], *, output: str = "out", **settings: Any) -> Outcome:
+def run_objects(folder: Path, objects: Mapping[str, bytes | Link], *, output: str = "out", **settings: Any) -> Outcome:
     """Lay the objects down, run the day, read what was published: it must be what the oracle and BESIDE say, too."""
     laid = _lay_down(folder / "in", objects)
     day, table_format = settings.get("day", DAY), settings.pop("table_format", "delta")
@@ -71,11 +72,15 @@ def run_objects(folder: Path, objects: Mapping[str, bytes], *, output: str = "ou
     return Outcome(tables["messages"], tables["rejects"], receipt)
 
 
-def _lay_down(source: Path, objects: Mapping[str, bytes]) -> dict[str, Stored]:
-    laid = {}
+def _lay_down(source: Path, objects: Mapping[str, bytes | Link]) -> dict[str, Stored | Link]:
+    laid: dict[str, Stored | Link] = {}
     for key, body in objects.items():
         path = source / key
         path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(body, Link):
+            path.symlink_to(body.target)
+            laid[key] = body
+            continue
         path.write_bytes(body)
         laid[key] = Stored(body, path.stat().st_mtime)
     return laid

@@ -102,8 +102,8 @@ def _run_day(
                 staging = Path(scratch) / "manifest"
                 manifest = list_day(request, settings, staging=staging, progress=progress, metadata=metadata)
                 listed = time.perf_counter() - begun
-                found = {"objects": manifest.objects, "bytes": manifest.bytes, "chunks": manifest.chunks}
-                told("manifest", layout=manifest.layout, **found, seconds=round(listed, 3))
+                found = {name: getattr(manifest, name) for name in ("layout", "objects", "ignored", "bytes", "chunks")}
+                told("manifest", **found, seconds=round(listed, 3))
                 runner = choose_runner(manifest)
                 plan = make_plan(request, settings, manifest, run_id=run_id, now=now)
                 outcome = runner.run(manifest, plan=plan, storage=storage, scratch=Path(scratch), progress=progress)
@@ -164,9 +164,10 @@ def _sum_up(published: Mapping[str, Published]) -> dict[str, Any]:
 def _account(request: Request, manifest: Manifest, outcome: Outcome, *, run_id: str, runner: str) -> Receipt:
     counts = outcome.counts
     objects = Objects(
-        listed=manifest.objects,
+        listed=manifest.objects + manifest.ignored,
         read=counts.objects_read,
         unreadable=counts.objects_unreadable,
+        ignored=manifest.ignored,
         bytes=counts.bytes,
     )
     records = Records(
@@ -212,7 +213,7 @@ def _check_rejects(receipt: Receipt, share: float | None, limit: float) -> None:
     if share is not None and share > limit:
         what = f"{receipt.records.rejected} of {receipt.records.seen} records are rejected"
         if not receipt.objects.read:
-            what = f"none of {receipt.objects.listed} objects can be read"
+            what = f"none of {receipt.objects.taken} objects can be read"
         raise Terminal(
             f"{what}, more than max_reject_ratio {limit} allows",
             next_step="look at the input, or raise max_reject_ratio",

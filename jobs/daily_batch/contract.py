@@ -190,6 +190,17 @@ class Reason(Code):
         " compression within the compression, or any other binary data",
         "a tar within part-0001.jsonl.gz",
     )
+    INVALID_NAME = (
+        "invalid_name",
+        "the storage client cannot read an object of this name: a part of it is empty, . or .., or it holds a control"
+        " character (on a local file system also: is not UTF-8, or ends in # and digits)",
+        "part//0001.jsonl, or data#1",
+    )
+    INVALID_LINK = (
+        "invalid_link",
+        "on a local file system: a symbolic link that leads out of the tenant's folder, nowhere, or in a circle",
+        "part.jsonl -> ../../globex/part.jsonl",
+    )
     INVALID_JSON = (
         "invalid_json",
         "not strict JSON (RFC 8259), or text between records",
@@ -208,8 +219,8 @@ class Reason(Code):
     RECORD_TOO_LARGE = ("record_too_large", "longer than max_record_bytes", "a message of 21 MB")
     INVALID_ID = (
         "invalid_id",
-        "a message or room id is absent or empty, or an id is longer than 512 characters, holds U+0000 or is neither text"
-        " nor a whole number",
+        "a message or room id is absent or empty, or an id is longer than 512 characters, holds U+0000 or is neither"
+        " text nor a whole number",
         '{"message_id": ["a"]}',
     )
     INVALID_TIMESTAMP = (
@@ -302,8 +313,8 @@ class Flag(Code):
     )
     INEXACT_NUMBER = (
         "inexact_number",
-        "a score has more digits than a DOUBLE holds; the column has the nearest DOUBLE, and the array went to extras as"
-        " sent",
+        "a score has more digits than a DOUBLE holds; the column has the nearest DOUBLE, and the array went to extras"
+        " as sent",
         '{"score": 9007199254740993}',
     )
     BAD_ELEMENT = (

@@ -11,13 +11,16 @@ class SourceObject(NamedTuple):
     """One object of the manifest.
 
     `key` is relative to the input root and begins with the tenant; `size` is bytes as stored;
-    `modified_us` is the store's last-modified time, microseconds since 1970 UTC.
+    `modified_us` is the store's last-modified time, microseconds since 1970 UTC. One that cannot be read is listed
+    with a `reason` and its `detail`; nothing then asks the store for it.
     """
 
     key: str
     size: int
     etag: str
     modified_us: int
+    reason: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

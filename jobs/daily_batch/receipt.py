@@ -17,12 +17,21 @@ Status = Literal["COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 
 @dataclass(frozen=True, kw_only=True)
 class Objects:
-    """Objects of the manifest; `bytes` as stored."""
+    """Objects of the manifest, and those beside them that are no data by their names; `bytes` of the former, as stored.
+
+    Receipts of runs that left nothing out by name lack `ignored`.
+    """
 
     listed: int
     read: int
     unreadable: int
+    ignored: int = 0
     bytes: int
+
+    @property
+    def taken(self) -> int:
+        """Those of the manifest."""
+        return self.listed - self.ignored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +106,8 @@ def check_sums(receipt: Receipt) -> None:
         Terminal: a sum does not hold; the message names it and its terms.
     """
     objects, records = receipt.objects, receipt.records
-    _check_sum(receipt, "objects.listed", objects.listed, {"read": objects.read, "unreadable": objects.unreadable})
+    became = {"read": objects.read, "unreadable": objects.unreadable, "ignored": objects.ignored}
+    _check_sum(receipt, "objects.listed", objects.listed, became)
     outcomes = {name: count for name, count in asdict(records).items() if name != "seen"}
     _check_sum(receipt, "records.seen", records.seen, outcomes)
     _check_sum(receipt, "records.rejected", records.rejected, receipt.rejects)

@@ -11,7 +11,7 @@ from obstore.store import MemoryStore
 from daily_batch.contract import REJECTS, Flag, Reason
 from daily_batch.kernel.database import connect, quote_text
 from daily_batch.kernel.intake import take_in
-from daily_batch.manifest.listing import list_objects
+from daily_batch.manifest.stored import StoredTree
 from daily_batch.paths import without_compression
 from daily_batch.plan import DayPlan
 from daily_batch.publish.published import fetch_day
@@ -61,12 +61,14 @@ def _try(reason: str, rejects: Sequence[tuple[str, int, bytes, bool]], *, plan: 
         by_key[_place(key, line, number, plan)].append(raw)
     for key, raws in by_key.items():
         store.put(key, b"\n".join(raws))
-    objects = [item for batch in list_objects(store, plan.tenant) for item in batch]
+    # What is no data by its name is left out today, so it is rejected no longer.
+    batches = StoredTree(store).list_objects(plan.tenant, nested=plan.layout == "export")
+    objects = [item for batch in batches for item in batch.objects]
     with connect(scratch=scratch, plan=plan) as connection:
         counts = take_in(objects, connection=connection, store=store, plan=plan, scratch=scratch).counts
     # The rejects of an object of one message were laid down together, and an unreadable object refuses them all.
     refused = counts.rejected + counts.objects_unreadable * max(map(len, by_key.values()), default=0)
-    accepted = max(0, len(whole) - refused) if objects else 0
+    accepted = max(0, len(whole) - refused)
     return Trial(reason=reason, rejects=len(rejects), tried=len(whole), accepted=accepted)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TextIO
 # Each step, and what its line says beside tenant, day, run_id, token and seconds.
 STEPS = {
     "lease": "the day is this run's: `owner`, `taken_over`",
-    "manifest": "what there is: `layout`, `objects`, `bytes` (as stored), `chunks`",
+    "manifest": "what there is: `layout`, `objects`, `ignored`, `bytes` (as stored), `chunks`",
     "intake": "objects read and parsed: `runner`, `objects_read`, `objects_unreadable`, `bytes`, `seen`, `rejected`, "
     "`other_day`, `empty`",
     "clean": "duplicates removed, rows sorted, added up and written: `runner`, `written`, `duplicates`, `superseded`",

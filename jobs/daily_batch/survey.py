@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from daily_batch.days import day_window, to_us, utc_folders
-from daily_batch.manifest import DiscoveryComparison, Manifest, compare_discovery, take
+from daily_batch.manifest import DiscoveryComparison, Manifest, compare_discovery, list_root, take
 from daily_batch.metadata import MetadataStore
 from daily_batch.paths import StorageUrl, export_folder, is_tenant
 from daily_batch.plan import DayPlan
@@ -74,9 +74,7 @@ def verify_discovery(request: Request, settings: Settings, metadata: MetadataSto
 
 def list_tenants(source: StorageUrl, settings: Settings) -> list[str]:
     """The folders right below an input root whose names can be tenants."""
-    store = open_store(source, settings.storage_options)
-    prefixes = store.list_with_delimiter()["common_prefixes"]
-    return sorted(name for name in (prefix.rstrip("/") for prefix in prefixes) if is_tenant(name))
+    return sorted(filter(is_tenant, list_root(open_store(source, settings.storage_options))))
 
 
 def _window(request: Request, settings: Settings) -> tuple[int, int]:

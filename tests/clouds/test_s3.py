@@ -13,8 +13,10 @@ import pytest
 from deltalake import DeltaTable
 from failing_proxy import Rule, failing_proxy
 
+import hostile_day
 from daily_batch.contract import MESSAGES, REJECTS, SUMMARY_DAILY, TABLES
 from daily_batch.errors import Retryable, Terminal
+from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.spark import SparkRunner
 from daily_batch.sample import FaultRates, generate
 from day_runs import ROOT, child_environment, comparable, read_tables, run_arguments, run_day_with, run_local
@@ -59,6 +61,34 @@ def test_a_day_on_s3_gives_the_tables_of_the_same_day_in_folders(
     (stored,) = filled.keys("out/acme/analytics/_receipts/")
     assert json.loads(filled.read(stored))["run_id"] == receipt.run_id
     assert not [key for key in filled.keys("out/") if "_staging" in key]
+
+
+@pytest.mark.parametrize("runner", ["local", "spark"])
+def test_keys_that_no_client_can_ask_for_are_a_reject_each_and_markers_none(
+    request: pytest.FixtureRequest, bucket: Bucket, runner: str
+) -> None:
+    folder, good = "acme/exports/messages/2025/08/12", hostile_day.line()
+    bad = ["a//b.jsonl", "/c.jsonl", "d/./e.jsonl", "d/../f.jsonl", "g\x01.jsonl", "h.jsonl/"]
+    for name in ["good.jsonl", "_SUCCESS", "sub/", "_temporary/0//x.json", *bad]:
+        body = b"" if name in ("_SUCCESS", "sub/") else good
+        bucket.client().put_object(Bucket=bucket.name, Key=f"in/{folder}/{name}", Body=body)
+    chosen = SparkRunner(request.getfixturevalue("spark")) if runner == "spark" else LocalRunner()
+    receipt = run_day_with(chosen, **on(bucket, buckets=1))
+    objects = receipt.objects
+    assert (receipt.status, receipt.records.written) == ("COMPLETED_WITH_REJECTS", 1)
+    assert (objects.listed, objects.read, objects.unreadable, objects.ignored) == (9, 1, 6, 2)
+    rejects = read_tables(f"{bucket.url}/out", options=bucket.options)[REJECTS.name]
+    # Its slash is lost once an object store's client has listed it; beside the others S3 itself lists it.
+    assert {row["source_key"] for row in rejects} == {f"{folder}/{name}" for name in bad}
+    assert {(row["reason"], row["source_line"], row["raw"]) for row in rejects} == {("invalid_name", 0, b"")}
+
+
+def test_a_key_that_ends_in_a_slash_over_bytes_is_one_reject(bucket: Bucket) -> None:
+    key = "in/acme/chat/u1/r1/messages/2025/08/12/01-02-03.500Z-m1.json"
+    for name, body in ((key, hostile_day.line()), (f"{key}/", b"other"), (f"{key[:-6]}2.json/", b"x")):
+        bucket.client().put_object(Bucket=bucket.name, Key=name, Body=body)
+    receipt = run_local(**on(bucket))
+    assert (receipt.records.written, receipt.objects.unreadable, receipt.objects.listed) == (1, 2, 3)
 
 
 def test_a_day_as_parquet_on_s3(filled: Bucket, expected: dict[str, Any], tmp_path: Path) -> None:

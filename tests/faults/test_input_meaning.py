@@ -11,6 +11,7 @@ import pytest
 from daily_batch.errors import Misuse
 from day_runs import read_tables
 from hostile_day import EXPORT, ROOM, line, message, raw_line, run_export, run_object, run_objects
+from oracle.listed import Link
 
 DAY_START, DAY_END = "2025-08-11T15:00:00Z", "2025-08-12T15:00:00Z"
 
@@ -274,6 +275,49 @@ def test_43_acme_never_sees_acme_2(tmp_path: Path) -> None:
     assert outcome.row["message_id"] == "m1"
 
 
+def test_43_a_link_reaches_nothing_of_another_tenant(tmp_path: Path) -> None:
+    day = f"{ROOM}/2025/08/12"
+    theirs = line(message_id="theirs")
+    outcome = run_objects(
+        tmp_path,
+        {
+            "globex/chat/g1/r1/messages/2025/08/12/01-02-03Z-g1.json": theirs,
+            f"{day}/01-02-03Z-m1.json": line(),
+            f"{day}/01-02-04Z-g1.json": Link(
+                "../../../../../../../../globex/chat/g1/r1/messages/2025/08/12/01-02-03Z-g1.json"
+            ),
+            f"{day}/folder": Link("../../../../../../../../globex/chat/g1/r1/messages/2025/08/12"),
+            f"{day}/01-02-05Z-gone.json": Link("missing.json"),
+            f"{day}/circle": Link(".."),
+            "acme/chat/g1": Link("../../globex/chat/g1"),
+            "acme/chat/u1/g1": Link("/"),
+            "acme/chat/u1/r2/messages": Link("../../../../../globex/chat/g1/r1/messages"),
+            "acme/exports": Link("../globex/exports"),
+        },
+    )
+    assert outcome.row["message_id"] == "m1"
+    assert outcome.reasons == ["invalid_link"] * 8
+    assert {(reject["source_line"], reject["raw"], reject["raw_truncated"]) for reject in outcome.rejects} == {
+        (0, b"", True)
+    }
+    assert (outcome.receipt.objects.listed, outcome.receipt.objects.unreadable) == (9, 8)
+
+
+def test_43_a_link_in_the_tenants_own_folder_is_read(tmp_path: Path) -> None:
+    objects: dict[str, bytes | Link] = {
+        "acme/kept/a.jsonl": line(message_id="m1"),
+        "acme/kept/b.jsonl": line(message_id="m2"),
+        "acme/more/c.jsonl": line(message_id="m3"),
+        f"{EXPORT}/c.jsonl": Link("../../../../../more/c.jsonl"),
+        f"{EXPORT}/all": Link("../../../../../kept"),
+    }
+    outcome = run_objects(tmp_path, objects)
+    assert sorted(row["source_key"] for row in outcome.rows) == [
+        f"{EXPORT}/{n}" for n in ("all/a.jsonl", "all/b.jsonl", "c.jsonl")
+    ]
+    assert outcome.receipt.status == "COMPLETED"
+
+
 def test_44_a_body_that_names_another_tenant_user_or_room_does_not_win(tmp_path: Path) -> None:
     row = run_object(tmp_path, line(tenant_id="globex", user_id="eve", room_id="other")).row
     assert (row["user_id"], row["room_id"]) == ("u1", "r1")
@@ -293,6 +337,17 @@ def test_45_strange_names_in_a_path_are_read_exactly(tmp_path: Path) -> None:
     assert sorted(row["user_id"] for row in outcome.rows) == sorted(names)
     assert sorted(row["source_key"] for row in outcome.rows) == sorted(objects)
     assert all(row["user_id"] == row["room_id"] == row["message_id"] for row in outcome.rows)
+
+
+@pytest.mark.parametrize("folder", [EXPORT, f"{ROOM}/2025/08/12"], ids=["export", "messages"])
+def test_45_a_name_that_cannot_be_read_is_one_reject(tmp_path: Path, folder: str) -> None:
+    names = ["a\x01.json", "a\n.json", "\x7f/a.json", "a.json#1", "_SUCCESS#1"]
+    objects = {f"{folder}/{name}": line(message_id=f"m{number}") for number, name in enumerate(names)}
+    outcome = run_objects(tmp_path, {**objects, f"{folder}/01-02-03Z-m.json": line(message_id="m")})
+    assert outcome.row["message_id"] == "m"
+    assert sorted(reject["source_key"] for reject in outcome.rejects) == sorted(objects)
+    assert outcome.reasons == ["invalid_name"] * len(names)
+    assert {reject["raw"] for reject in outcome.rejects} == {b""}
 
 
 def test_46_a_quote_is_data_wherever_it_is(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from daily_batch.plan import Limits
 from oracle.fields import RejectedError, read_fields
 from oracle.json_text import deep_values
+from oracle.listed import Link, cannot_be_named, follow_links, is_ignored
 from oracle.paths import Calendar, Place, place_of
 from oracle.records import Record, split
 from oracle.stored import UnreadableError, read_object
@@ -64,15 +65,28 @@ class Oracle:
         return Calendar(self.zone, timedelta(seconds=self.slack_seconds))
 
     @deep_values()
-    def expect(self, objects: Mapping[str, Stored], layout: str = "auto") -> Expected:
+    def expect(self, objects: Mapping[str, Stored | Link], layout: str = "auto") -> Expected:
         """What becomes of the objects under the input root."""
-        export = {key: item for key, item in objects.items() if key.startswith(self.export_folder)}
-        messages = {key: item for key, item in objects.items() if self._is_read(key)}
-        alone = layout == "messages" or (layout == "auto" and not export)
+        there = dict(follow_links(self.tenant, {k: v for k, v in objects.items() if k.startswith(f"{self.tenant}/")}))
+        export = {key: item for key, item in there.items() if key.startswith(self.export_folder)}
+        messages = {key: item for key, item in there.items() if self._is_read(key)}
+        data = [key for key in export if not is_ignored(key, self.export_folder)]
+        alone = layout == "messages" or (layout == "auto" and not data)
+        links = [key for key, item in there.items() if isinstance(item, Link)]
+        refused = [key for key in links if alone and self._leads_to_messages(key)]
+        refused += [key for key in links if layout != "messages" and self.export_folder.startswith(f"{key}/")]
         expected = Expected()
         candidates = []
         for key, item in (messages if alone else export).items():
-            candidates += self._read(key, item, alone, expected)
+            if is_ignored(key, None if alone else self.export_folder):
+                expected.objects["ignored"] += 1
+            elif isinstance(item, Link):
+                refused.append(key)
+            else:
+                candidates += self._read(key, item, alone, expected)
+        for key in refused:
+            expected.objects["unreadable"] += 1
+            expected.rejects[key, 0, "invalid_link", b""] += 1
         self._settle(candidates, expected)
         expected.records["seen"] = sum(expected.records.values())
         expected.objects["listed"] = sum(expected.objects.values())
@@ -88,7 +102,20 @@ class Oracle:
             return False
         return self.calendar.reads(self.day, place_of(key))
 
+    def _leads_to_messages(self, key: str) -> bool:
+        """Whether a link of this key stands where a user, a room or a folder above a day's objects does."""
+        parts = key.split("/")
+        if parts[1] != "chat" or len(parts) >= MESSAGE_KEY_PARTS or (len(parts) > 4 and parts[4] != "messages"):
+            return False
+        near = [self.day + timedelta(days=days) for days in (-2, -1, 0, 1, 2)]
+        read = [f"{day:%Y/%m/%d}" for day in near if self.calendar.reads(self.day, Place(folder=day))]
+        return any(f"{day}/".startswith("".join(f"{part}/" for part in parts[5:])) for day in read)
+
     def _read(self, key: str, item: Stored, alone: bool, expected: Expected) -> list[_Candidate]:
+        if cannot_be_named(key):
+            expected.objects["unreadable"] += 1
+            expected.rejects[key, 0, "invalid_name", b""] += 1
+            return []
         try:
             text = read_object(key, item.body, self.limits)
         except UnreadableError as unreadable:

@@ -4,15 +4,15 @@ import itertools
 import json
 
 import pytest
+from hostile_json import records
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_intake import taken
 
 from daily_batch.contract import Reason
 from daily_batch.kernel.pieces import is_json
 from hostile_day import message
-from hostile_json import records
-from oracle.json_text import NotJsonError, DeepError, deep_values, read_value
-from test_intake import taken
+from oracle.json_text import DeepError, NotJsonError, deep_values, read_value
 
 FIELDS = (
     *("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role", "content"),

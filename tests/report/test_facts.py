@@ -41,7 +41,7 @@ def test_the_sums_are_those_of_the_receipts(made_up: MadeUp, told: Any) -> None:
     known = published(made_up[1])
     for name in ("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"):
         assert told["total"]["records"][name] == sum(getattr(each.records, name) for each in known)
-    for name in ("listed", "read", "unreadable", "bytes"):
+    for name in ("listed", "read", "unreadable", "ignored", "bytes"):
         assert told["total"]["objects"][name] == sum(getattr(each.objects, name) for each in known)
     reasons: Counter[str] = Counter()
     for each in known:

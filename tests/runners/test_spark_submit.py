@@ -57,7 +57,7 @@ def expect_receipt(receipt: dict[str, Any]) -> None:
         *("tables", "seconds", "input", "output", "fingerprint", "quality"),
     ]
     objects, records, tables = receipt["objects"], receipt["records"], receipt["tables"]
-    assert list(objects) == ["listed", "read", "unreadable", "bytes"]
+    assert list(objects) == ["listed", "read", "unreadable", "ignored", "bytes"]
     assert list(records) == ["seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"]
     assert set(tables) == {table.name for table in TABLES}
     for counts in (objects, records, receipt["rejects"], receipt["flags"]):
@@ -67,7 +67,7 @@ def expect_receipt(receipt: dict[str, Any]) -> None:
             ("rows", "files", "bytes", "version"), int
         )
     assert list(receipt["seconds"]) == ["manifest", "intake", "clean", "publish", "total"]
-    assert objects["listed"] == objects["read"] + objects["unreadable"]
+    assert objects["listed"] == objects["read"] + objects["unreadable"] + objects["ignored"]
     assert records["seen"] == sum(count for name, count in records.items() if name != "seen")
     assert tables["messages"]["rows"] == records["written"]
 

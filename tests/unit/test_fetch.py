@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daily_batch.errors import Changed
+from daily_batch.kernel.decode import UnreadableError
 from daily_batch.kernel.fetch import fetch
 from daily_batch.plan import DayPlan, Limits, SourceObject
 from kernel_plan import make_day_plan
@@ -48,13 +49,23 @@ class FakeStore:
             raise FileNotFoundError(path)
         return Answer(*self.objects[path])
 
+    def list(self, prefix: str) -> Any:
+        return [
+            [
+                {"path": key.rstrip("/"), "size": len(body), "e_tag": etag}
+                for key, (body, etag) in self.objects.items()
+                if key.startswith(f"{prefix}/")
+            ]
+        ]
+
 
 def listed(store: FakeStore) -> list[SourceObject]:
     return [SourceObject(key, len(body), etag or "", 0) for key, (body, etag) in store.objects.items()]
 
 
 def fetched(store: FakeStore, objects: list[SourceObject], scratch: Path, plan: DayPlan = PLAN) -> list[bytes]:
-    return [bytes(body) for _, _, body in fetch(store, objects, plan=plan, scratch=scratch)]
+    bodies = [body for _, _, body in fetch(store, objects, plan=plan, scratch=scratch)]
+    return [bytes(body) for body in bodies if not isinstance(body, UnreadableError)]
 
 
 def test_objects_come_in_the_order_of_the_manifest(tmp_path: Path) -> None:
@@ -84,6 +95,24 @@ def test_an_object_that_changed_since_it_was_listed_is_noticed(tmp_path: Path, i
     store = FakeStore({"acme/a": (b"x", '"new"')})
     with pytest.raises(Changed, match="tenant=acme day=2025-08-12"):
         fetched(store, [item], tmp_path)
+
+
+@pytest.mark.parametrize("beside", [{}, {"acme/a": (b"other", '"o"')}], ids=["alone", "beside one without the slash"])
+def test_an_object_whose_name_ends_in_a_slash_is_unreadable(tmp_path: Path, beside: dict[str, Any]) -> None:
+    # object_store lists it without the slash, and gets what lies there.
+    store = FakeStore({"acme/a/": (b"x", '"t"'), **beside})
+    [(_, _, found)] = fetch(store, [SourceObject("acme/a", 1, '"t"', 0)], plan=PLAN, scratch=tmp_path)
+    assert isinstance(found, UnreadableError)
+    assert (found.reason, found.detail) == ("invalid_name", "the name ends in /")
+
+
+def test_nothing_is_asked_of_an_object_that_was_refused(tmp_path: Path) -> None:
+    store = FakeStore({})
+    item = SourceObject("acme/a", 1, '"t"', 0, "invalid_link", "a link that leads nowhere")
+    [(number, same, found)] = fetch(store, [item], plan=PLAN, scratch=tmp_path)
+    assert (number, same, store.under_way) == (0, item, 0)
+    assert isinstance(found, UnreadableError)
+    assert (found.reason, found.detail) == ("invalid_link", "a link that leads nowhere")
 
 
 def test_what_waits_to_be_used_is_bounded_in_bytes(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_of_a_day_without_records_all_or_nothing_is_rejected(
     receipt: Receipt, listed: int, read: int, percent: float
 ) -> None:
     records = replace(receipt.records, **dict.fromkeys(vars(receipt.records), 0))
-    objects = replace(receipt.objects, listed=listed, read=read, unreadable=listed - read)
+    objects = replace(receipt.objects, listed=listed + 2, read=read, unreadable=listed - read, ignored=2)
     measured = dict(measure_receipt(replace(receipt, records=records, objects=objects)))
     assert measured[metrics.REJECT_PERCENT] == percent
 

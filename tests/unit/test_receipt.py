@@ -3,6 +3,7 @@ import json
 from dataclasses import replace
 from datetime import date
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -44,6 +45,20 @@ RECEIPT = Receipt(
     fingerprint="ab12",
     quality=(Finding(rule="max_unreadable", limit=0.01, measured=1 / 9, severity="warn", passed=False),),
 )
+
+
+def test_a_receipt_of_before_objects_were_ignored_is_read():
+    told = json.loads(to_json(RECEIPT))
+    del told["objects"]["ignored"]
+    assert msgspec.json.decode(json.dumps(told), type=Receipt) == RECEIPT
+
+
+def test_ignored_objects_are_part_of_the_sum():
+    objects = replace(OBJECTS, listed=12, ignored=3)
+    check_sums(replace(RECEIPT, objects=objects))
+    assert objects.taken == 9
+    with pytest.raises(Terminal, match=r"objects.listed is 9, but read 8 \+ unreadable 1 \+ ignored 3 is 12"):
+        check_sums(replace(RECEIPT, objects=replace(OBJECTS, ignored=3)))
 
 
 def test_a_receipt_that_adds_up_passes():
@@ -102,7 +117,7 @@ def test_the_json_has_the_fixed_keys_in_the_fixed_order():
         *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects"),
         *("flags", "tables", "seconds", "input", "output", "fingerprint", "quality"),
     ]
-    assert list(told["objects"]) == ["listed", "read", "unreadable", "bytes"]
+    assert list(told["objects"]) == ["listed", "read", "unreadable", "ignored", "bytes"]
     assert list(told["records"]) == [
         *("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"),
     ]

@@ -1,4 +1,4 @@
-"""From a row as the map leaves it to the columns of `messages`: what is typed or derived only where rows are written."""
+"""From a row of the map to the columns of `messages`: what is typed or derived only where rows are written."""
 
 import json
 

@@ -8,8 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
+from daily_batch.contract import Reason
 from daily_batch.errors import Changed
-from daily_batch.kernel.decode import Buffer, held_bytes
+from daily_batch.kernel.decode import Buffer, UnreadableError, held_bytes
 from daily_batch.plan import DayPlan, SourceObject
 
 # Called between pieces of work; raises to end them.
@@ -24,6 +25,9 @@ class ObjectStore(Protocol):
     def get(self, path: str) -> Any:
         """One object: its metadata, its bytes, or a stream of them."""
 
+    def list(self, prefix: str) -> Any:
+        """Everything below a prefix, in pages of metadata."""
+
 
 def go_on() -> None:
     """The check of a task that nothing ends."""
@@ -31,8 +35,8 @@ def go_on() -> None:
 
 def fetch(
     store: ObjectStore, objects: Sequence[SourceObject], *, plan: DayPlan, scratch: Path, check: Check = go_on
-) -> Iterator[tuple[int, SourceObject, Buffer]]:
-    """Yield each object's number, itself and its stored bytes, in the order of `objects`.
+) -> Iterator[tuple[int, SourceObject, Buffer | UnreadableError]]:
+    """Yield each object's number, itself and its stored bytes, or why there are none, in the order of `objects`.
 
     At most `fetch_concurrency` requests are under way, and at most a quarter of `memory_bytes` waits to be used,
     unless one single object is larger; one above 256 MiB, or as much itself, goes through a file. `check` is called at
@@ -42,7 +46,7 @@ def fetch(
         Changed: an object is gone or is another than the manifest lists; the day must be listed again.
     """
     budget = plan.limits.memory_bytes // 4
-    waiting: deque[tuple[int, SourceObject, Future[Buffer]]] = deque()
+    waiting: deque[tuple[int, SourceObject, Future[Buffer | UnreadableError]]] = deque()
     held = 0
     pool = ThreadPoolExecutor(min(plan.limits.fetch_concurrency, len(objects) or 1))
     try:
@@ -60,7 +64,7 @@ def fetch(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _await(future: Future[Buffer], check: Check) -> Buffer:
+def _await(future: Future[Buffer | UnreadableError], check: Check) -> Buffer | UnreadableError:
     while True:
         check()
         try:
@@ -70,15 +74,26 @@ def _await(future: Future[Buffer], check: Check) -> Buffer:
                 return future.result()
 
 
-def _get(store: ObjectStore, item: SourceObject, plan: DayPlan, scratch: Path) -> Buffer:
+def _get(store: ObjectStore, item: SourceObject, plan: DayPlan, scratch: Path) -> Buffer | UnreadableError:
+    if item.reason:
+        return UnreadableError(Reason[item.reason.upper()], item.detail)
     try:
         answer = store.get(item.key)
         found = answer.meta
-        if _bare(found["e_tag"] or "") != _bare(item.etag) or found["size"] != item.size:
-            raise _changed(item, plan, "changed")
-        return _spool(answer, scratch) if item.size > held_bytes(plan.limits) else answer.bytes().to_bytes()
+        if _bare(found["e_tag"] or "") == _bare(item.etag) and found["size"] == item.size:
+            return _spool(answer, scratch) if item.size > held_bytes(plan.limits) else answer.bytes().to_bytes()
+        change, cause = "changed", None
     except FileNotFoundError as error:
-        raise _changed(item, plan, "vanished") from error
+        change, cause = "vanished", error
+    if _ends_in_slash(store, item):
+        return UnreadableError(Reason.INVALID_NAME, "the name ends in /")
+    raise _changed(item, plan, change) from cause
+
+
+def _ends_in_slash(store: ObjectStore, item: SourceObject) -> bool:
+    """Whether the object's name is the key and a slash: object_store lists both as the key, and gets only the other."""
+    below = (each for page in store.list(item.key) for each in page)
+    return any((each["path"], each["size"], each["e_tag"]) == (item.key, item.size, item.etag) for each in below)
 
 
 def _bare(etag: str) -> str:

@@ -1,4 +1,4 @@
-"""The fields of a message as they were sent, typed but not yet interpreted: where the fast and the general path meet."""
+"""The fields of a message as sent, not yet interpreted: where the fast and the general path meet."""
 
 # name -> DuckDB type. `attachments`, `generated_images` and `rag_sources` are JSON texts: arrays of objects that hold
 # listed fields only (see ATTACHMENT_FIELDS, …), typed where the table is written. `extras` is JSON text, too; `doubts`

@@ -41,7 +41,7 @@ MayKeep = Callable[[int], bool]
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of a chunk: tables of rows in the database, or Parquet files by bucket, files of rejects, and counts."""
+    """What became of a chunk: tables of rows in the database or Parquet files by bucket, files of rejects, counts."""
 
     runs: tuple[tuple[int, Path], ...]
     rejects: tuple[Path, ...]
@@ -78,6 +78,10 @@ def take_in(
     intake.describe(objects)
     for number, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
         intake.counts.bytes += item.size
+        if isinstance(stored, UnreadableError):
+            # None of its bytes are here, so its reject never holds all of them.
+            intake.refuse_object(number, stored, b"", size=max(item.size, 1))
+            continue
         try:
             decoded = decode(stored, key=item.key, limits=plan.limits, scratch=scratch)
         except UnreadableError as fault:

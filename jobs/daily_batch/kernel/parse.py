@@ -1,7 +1,7 @@
-"""The fast path: DuckDB extracts the fields of texts that a strict parser took for JSON, and proves that it has them all.
+"""The fast path: DuckDB extracts the fields of texts that are strict JSON, and proves that it has them all.
 
-DuckDB's JSON functions are lenient: they ignore keys that nobody asked for, take the first of two equal keys, and give a
-number or an object as text where a text is asked for (measured on 2.0.0). So a text is proven only if
+DuckDB's JSON functions are lenient: they ignore keys that nobody asked for, take the first of two equal keys, and give
+a number or an object as text where a text is asked for (measured on 2.0.0). So a text is proven only if
 
 - it has as many keys as fields were found in it: then none is unlisted, none comes twice, none is null;
 - no field that must be a text looks like a value of another type; where one does, `json_type` decides;
@@ -90,7 +90,8 @@ def _build_query(readable: str) -> str:
                 AND {scores}, false)"""
         },
         {
-            "agent": f"CASE WHEN proven AND r.agent_info IS NOT NULL THEN json_transform(r.agent_info, '{AGENT_TYPES}') END"
+            "agent": f"""CASE WHEN proven AND r.agent_info IS NOT NULL
+                THEN json_transform(r.agent_info, '{AGENT_TYPES}') END"""
         },
     )
     chosen = ", ".join(f"{columns[name]} AS {name}" for name in FIELDS)

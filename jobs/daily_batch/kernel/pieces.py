@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import msgspec
-import nanoarrow
+import nanoarrow  # type: ignore[import-untyped]  # it ships no types
 from arro3.core import Array, DataType, Table
 
 from daily_batch.kernel.decode import Decoded
@@ -67,9 +67,8 @@ class Pieces:
         if blank := {at for at in doubtful if not lines[at].strip()}:  # blank lines are no pieces
             kept = [at for at in range(count) if at not in blank]
             renumbered = {at: number for number, at in enumerate(kept)}
-            lines, lengths, starts, numbers = (
-                [values[at] for at in kept] for values in (lines, lengths, starts, numbers)
-            )
+            lines, numbers = [lines[at] for at in kept], [numbers[at] for at in kept]
+            lengths, starts = [lengths[at] for at in kept], [starts[at] for at in kept]
             doubtful = [renumbered[at] for at in doubtful if at not in blank]
         self.lines_of[segment.source] = count
         self._doubtful += (at + len(self.texts) for at in doubtful)

@@ -52,12 +52,16 @@ def describe(objects: Iterable[tuple[int, SourceObject]], plan: DayPlan) -> list
     """Rows of `sources` for numbered objects.
 
     A message's object is owned by the day of the time in its name, or, where the name tells no time, of its UTC
-    folder's midnight; so of two days that read an object one answers for it.
+    folder's midnight; so of two days that read an object one answers for it. Nothing is known of what an export's
+    object holds, nor of one that cannot be read.
     """
-    if plan.layout == "export":
-        return [SourceRow(i, o.key, o.modified_us, None, None, None, None, True, False, False) for i, o in objects]
     windows = neighbours(plan)
-    return [_describe_message(number, item, plan, windows) for number, item in objects]
+    return [
+        SourceRow(number, item.key, item.modified_us, None, None, None, None, True, False, False)
+        if plan.layout == "export" or item.reason
+        else _describe_message(number, item, plan, windows)
+        for number, item in objects
+    ]
 
 
 def _describe_message(number: int, item: SourceObject, plan: DayPlan, windows: tuple[Window, Window]) -> SourceRow:

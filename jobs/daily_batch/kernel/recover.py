@@ -13,7 +13,7 @@ import duckdb
 
 from daily_batch.contract import Flag, Reason
 from daily_batch.kernel.database import connect, quote_text
-from daily_batch.kernel.decode import decode
+from daily_batch.kernel.decode import UnreadableError, decode
 from daily_batch.kernel.fetch import Check, ObjectStore, fetch, go_on
 from daily_batch.kernel.rejects import RejectWriter
 from daily_batch.plan import DayPlan, SourceObject
@@ -64,6 +64,8 @@ def recover(
     with connect(scratch=scratch, plan=plan) as connection:
         rejects = RejectWriter(connection, scratch, plan.limits.max_raw_bytes)
         for _, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
+            if isinstance(stored, UnreadableError):
+                continue  # listed under another object's key: see fetch
             decoded = decode(stored, key=item.key, limits=plan.limits, scratch=scratch)
             for place in sorted(by_key[item.key], key=lambda place: place.start):
                 decoded.release(place.start)

@@ -91,8 +91,8 @@ class Rows:
             "length": ("BIGINT", [found.length for _, found, _ in records]),
             **{name: (kind, [fields[name] for _, _, fields in records]) for name, kind in FIELDS.items()},
         }
-        shaped = {name: Array(list(values), _ARROW[kind]) for name, (kind, values) in columns.items()}
-        self._connection.register("shaped", Table.from_pydict(shaped))
+        arrays = [Array(list(values), _ARROW[kind]) for kind, values in columns.values()]
+        self._connection.register("shaped", Table.from_arrays(arrays, names=list(columns)))
         self._connection.execute(f"INSERT INTO {self._tables[-1]} {self._from_shaped}")
         self._connection.unregister("shaped")
 

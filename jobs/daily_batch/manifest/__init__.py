@@ -1,7 +1,7 @@
 """The manifest of a tenant-day: what is there, in chunks, with a fingerprint."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -10,13 +10,24 @@ from daily_batch.manifest.chunks import cut_chunks, read_manifest, remove_chunks
 from daily_batch.manifest.compare import DiscoveryComparison, RoomObjects, compare_discovery
 from daily_batch.manifest.failures import check_root, explain_failures
 from daily_batch.manifest.fingerprint import add_objects, fingerprint
-from daily_batch.manifest.listing import Batch, Store, list_messages, list_objects
+from daily_batch.manifest.found import Batch
+from daily_batch.manifest.listing import list_messages
 from daily_batch.manifest.rooms import MetadataRooms
+from daily_batch.manifest.stored import Store, list_root, open_tree
 from daily_batch.metadata import MetadataStore
 from daily_batch.paths import promises_compression
-from daily_batch.plan import Layout
+from daily_batch.plan import Layout, SourceObject
 
-__all__ = ["DiscoveryComparison", "Manifest", "RoomObjects", "Store", "compare_discovery", "read_manifest", "take"]
+__all__ = [
+    "DiscoveryComparison",
+    "Manifest",
+    "RoomObjects",
+    "Store",
+    "compare_discovery",
+    "list_root",
+    "read_manifest",
+    "take",
+]
 
 # Text is some five times what gzip and zstd leave of it.
 EXPANSION = 5
@@ -28,7 +39,9 @@ class Manifest:
 
     `files` holds one JSON file a chunk, of its number and each object's key, size, etag and microseconds of change, and
     is in order of chunks. The same objects give the same `fingerprint`; which of them share
-    a chunk differs from one listing to the next, so nothing that is published may depend on it.
+    a chunk differs from one listing to the next, so nothing that is published may depend on it. `ignored` objects lie
+    beside them and are no data by their names: they are in no file and no other number, and the fingerprint knows
+    nothing of them.
     """
 
     layout: Layout
@@ -37,6 +50,7 @@ class Manifest:
     bytes: int
     fingerprint: str
     packed_bytes: int = 0
+    ignored: int = 0
 
     @property
     def text_bytes(self) -> int:
@@ -70,7 +84,7 @@ def take(
     Args:
         store: An obstore store rooted at the input root; keys are relative to it.
         tenant: A checked tenant id.
-        layout: `auto` takes the export folder if it holds an object, else the message objects.
+        layout: `auto` takes the export folder if it holds an object that is not ignored, else the message objects.
         folders: `yyyy/mm/dd` of the UTC days that `window_us` touches.
         window_us: Sending times to keep, microseconds since 1970 UTC, end exclusive; widened by the slack.
             It holds for objects whose names are as specified. Any other object in these folders is kept as well.
@@ -93,23 +107,30 @@ def take(
     staging.mkdir(parents=True, exist_ok=True)
     remove_chunks(staging)
 
-    def message_batches() -> Iterator[Batch]:
+    tree = open_tree(store, tenant)
+    folder = export_folder.rstrip("/")
+
+    def list_layout(layout: Layout) -> Iterator[Batch]:
+        if layout == "export":
+            return explain_failures(tree.list_objects(folder, nested=True), tenant=tenant, day=day)
         rooms = None
         if metadata is not None:
             rooms = MetadataRooms(metadata=metadata, tenant=tenant, start_us=window_us[0])
-        return list_messages(
-            store, tenant=tenant, folders=folders, window_us=window_us, concurrency=concurrency, rooms=rooms
+        found = list_messages(
+            tree, tenant=tenant, folders=folders, window_us=window_us, concurrency=concurrency, rooms=rooms
         )
+        return explain_failures(found, tenant=tenant, day=day)
 
-    found: Layout = "messages" if layout == "messages" else "export"
-    batches = message_batches() if layout == "messages" else list_objects(store, export_folder)
-    batches = explain_failures(batches, tenant=tenant, day=day)
+    chosen: Layout = "messages" if layout == "messages" else "export"
+    tally = _Tally()
+    batches = tally.take(list_layout(chosen))
     if layout == "auto":
-        first = next(batches, None)
-        if first is None:
-            found, batches = "messages", explain_failures(message_batches(), tenant=tenant, day=day)
-        else:
-            batches = chain([first], batches)
+        # A link on the way to the folder is told of in either layout, and makes no export.
+        outside, first = _split(batches, folder)
+        if not first:
+            chosen, tally = "messages", _Tally()
+            batches = tally.take(list_layout(chosen))
+        batches = chain([outside, first], batches)
 
     files: list[Path] = []
     objects = size = packed = total = 0
@@ -122,10 +143,38 @@ def take(
         if progress:
             progress(objects)
     return Manifest(
-        layout=found,
+        layout=chosen,
         files=tuple(files),
         objects=objects,
         bytes=size,
         packed_bytes=packed,
+        ignored=tally.ignored,
         fingerprint=fingerprint(total, objects),
     )
+
+
+@dataclass
+class _Tally:
+    """Counts what batches left out, and passes on the rest; tells of a link once, however many ways lead over it."""
+
+    ignored: int = 0
+    links: set[str] = field(default_factory=set)
+
+    def take(self, batches: Iterable[Batch]) -> Iterator[list[SourceObject]]:
+        """The objects of each batch that has some."""
+        for objects, ignored in batches:
+            self.ignored += ignored
+            new = [item for item in objects if not (item.reason and item.key in self.links)]
+            self.links.update(item.key for item in new if item.reason)
+            if new:
+                yield new
+
+
+def _split(batches: Iterator[list[SourceObject]], folder: str) -> tuple[list[SourceObject], list[SourceObject]]:
+    """What stands on the way to a folder, and the first objects in it."""
+    outside: list[SourceObject] = []
+    for objects in batches:
+        outside += [item for item in objects if not item.key.startswith(f"{folder}/")]
+        if inside := [item for item in objects if item.key.startswith(f"{folder}/")]:
+            return outside, inside
+    return outside, []

@@ -14,7 +14,7 @@ from daily_batch.plan import SourceObject
 
 
 class _Chunk(msgspec.Struct, frozen=True):
-    """A chunk's file; an object in it is an array of its fields."""
+    """A chunk's file; an object in it is an array of its fields, the last two for one that cannot be read."""
 
     chunk: int
     objects: list[SourceObject]
@@ -43,7 +43,8 @@ def cut_chunks(
 def write_chunk(folder: Path, number: int, objects: Sequence[SourceObject]) -> Path:
     """Write one chunk; return its file."""
     path = chunk_path(folder, number)
-    path.write_bytes(msgspec.json.encode(_Chunk(number, list(objects))))
+    rows = [item if any(item[4:]) else item[:4] for item in objects]
+    path.write_bytes(msgspec.json.encode({"chunk": number, "objects": rows}))
     return path
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from daily_batch.manifest.failures import check_root, explain_failures
-from daily_batch.manifest.listing import Batch, Store, list_messages
+from daily_batch.manifest.found import Batch
+from daily_batch.manifest.listing import list_messages
 from daily_batch.manifest.rooms import MetadataRooms
+from daily_batch.manifest.stored import Store, open_tree
 from daily_batch.manifest.walk import walk
 from daily_batch.metadata import MetadataStore
 
@@ -54,10 +56,12 @@ def compare_discovery(
     Arguments and errors are those of `take`.
     """
     check_root(store, tenant=tenant, day=day)
-    batches = list_messages(store, tenant=tenant, folders=folders, window_us=window_us, concurrency=concurrency)
+    tree = open_tree(store, tenant)
+    batches = list_messages(tree, tenant=tenant, folders=folders, window_us=window_us, concurrency=concurrency)
     listed: Counter[str] = Counter()
     for batch in explain_failures(batches, tenant=tenant, day=day):
-        listed[_room_of(batch)] += len(batch)
+        if batch.objects:
+            listed[_room_of(batch)] += len(batch.objects)
     # Asked after the listing: a room that became active meanwhile is no miss.
     rooms = MetadataRooms(metadata=metadata, tenant=tenant, start_us=window_us[0])
     named = set(explain_failures(_walk_rooms(rooms, concurrency), tenant=tenant, day=day))
@@ -73,7 +77,7 @@ def compare_discovery(
 
 def _room_of(batch: Batch) -> str:
     """The prefix of the one room that a batch is of: tenant, `chat`, user, room."""
-    return "/".join(batch[0].key.split("/", 4)[:4])
+    return "/".join(batch.objects[0].key.split("/", 4)[:4])
 
 
 def _walk_rooms(rooms: MetadataRooms, concurrency: int) -> Iterator[str]:

@@ -40,10 +40,22 @@ def check_root(store: object, *, tenant: str, day: str) -> None:
     """Refuse a local root that is not there: its listing is empty, where a missing bucket's is an error.
 
     Raises:
-        Terminal: there is no such folder.
+        Terminal: there is no such folder, or the tenant's is a link to another tenant's.
     """
-    if isinstance(store, LocalStore) and not Path(str(store.prefix)).is_dir():
+    if not isinstance(store, LocalStore):
+        return
+    root = Path(str(store.prefix))
+    if not root.is_dir():
         raise missing_root(tenant, day)
+    # Elsewhere on the machine the operator has put it; in the input root all other folders are other tenants'.
+    home, real = (root / tenant).resolve(), root.resolve()
+    if home != real / tenant and (home.is_relative_to(real) or real.is_relative_to(home)):
+        raise Terminal(
+            "the tenant's folder is a link to another place in the input",
+            tenant=tenant,
+            day=day,
+            next_step="remove that link, or put the tenant's own folder there",
+        )
 
 
 def missing_root(tenant: str, day: str) -> Terminal:
@@ -61,7 +73,7 @@ def _explain(error: BaseError | OSError, tenant: str, day: str) -> BatchError:
             f"the name of the object {name!a} holds an empty part, a part . or .., a control character, or no UTF-8",
             tenant=tenant,
             day=day,
-            next_step="rename that object",
+            next_step="rename that object (in S3, with boto3 installed, it would be a reject)",
         )
     # obstore has no exception of its own for a listing in a missing bucket.
     if isinstance(error, FileNotFoundError) or "status code: 404" in text:

@@ -19,7 +19,7 @@ def add_objects(total: int, objects: Iterable[SourceObject]) -> int:
     # NUL parts the fields: a size is digits, an etag cannot hold NUL, and the key comes last.
     sums = [
         number(digest(f"{size}\0{etag}\0{key}".encode(), digest_size=32).digest(), "big")
-        for key, size, etag, _ in objects
+        for key, size, etag, *_ in objects
     ]
     return (total + sum(sums)) % _MODULUS
 

@@ -74,7 +74,7 @@ def measure_receipt(receipt: Receipt) -> Iterator[tuple[metrics.Metric, float]]:
 
 def _share_rejected(receipt: Receipt) -> float:
     """As `max_reject_ratio` counts it."""
-    if receipt.objects.listed and not receipt.objects.read:
+    if receipt.objects.unreadable and not receipt.objects.read:
         return 1.0
     return share(receipt.records.rejected, receipt.records.seen) or 0.0
 

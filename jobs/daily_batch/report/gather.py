@@ -124,7 +124,7 @@ def _is_beyond(day: date, settings: Settings, now: datetime) -> bool:
 
 def _predict(receipt: Receipt) -> float:
     """What the day was to cost on AWS, by the objects that it had and the runner that took it."""
-    volume = Volume(layout=receipt.layout, objects=receipt.objects.listed, bytes=receipt.objects.bytes)
+    volume = Volume(layout=receipt.layout, objects=receipt.objects.taken, bytes=receipt.objects.bytes)
     predictions, prices = load_predictions(), load_prices()
     if receipt.runner == "spark":
         return predict_spark(volume, predictions=predictions, prices=prices).cost_usd
