@@ -1,8 +1,8 @@
 """A batch of decoded text, cut into the pieces that are parsed one by one: whole objects, or lines that are not blank.
 
 Whether a piece is JSON is decided here, by a strict parser (RFC 8259), before anything lenient sees it. msgspec accepts
-none of the n_ files of JSONTestSuite and refuses none of its y_ files. It also refuses half of a surrogate pair, as does
-DuckDB; it does not look at UTF-8, which Arrow does.
+none of the n_ files of JSONTestSuite and refuses none of its y_ files. It also refuses half of a surrogate pair, as
+DuckDB does; it does not look at UTF-8, which Arrow does.
 """
 
 from array import array

@@ -24,7 +24,7 @@ from daily_batch.runners.spark_blobs import Blobs, dump_files, make_blob, read_c
 from daily_batch.runners.spark_rows import dump_bucket, load_rows
 from daily_batch.storage import Storage
 
-# A chunk's rows stay in memory while their text is at most this part of the task's; a chunk of one huge object does not.
+# A chunk's rows stay in memory while their text is at most this part of the task's; those of a huge object do not.
 KEPT_SHARE = 4
 
 
