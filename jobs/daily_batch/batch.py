@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from daily_batch.contract import TABLES
+from daily_batch.contract import ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY
 from daily_batch.errors import Changed, Terminal
 from daily_batch.failures import explain_failure
 from daily_batch.manifest import Manifest
@@ -205,7 +205,17 @@ def _account(request: Request, manifest: Manifest, outcome: Outcome, *, run_id: 
         input=str(request.input),
         output=str(request.output),
         fingerprint=manifest.fingerprint,
+        overflows=_count_overflows(outcome),
     )
+
+
+def _count_overflows(outcome: Outcome) -> dict[str, int]:
+    """By table of sums, how many rows have a sum that does not fit its column and is null."""
+    nulls = {
+        table.name: sum(file.statistics["tokens_used"].nulls for file in outcome.files[table.name])
+        for table in (ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY)
+    }
+    return {name: count for name, count in nulls.items() if count}
 
 
 def _check_rejects(receipt: Receipt, share: float | None, limit: float) -> None:

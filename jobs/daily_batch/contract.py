@@ -114,7 +114,7 @@ ROOMS_DAILY = Table(
         *TOTALS,
         *RUN,
     ),
-    statistics=("room_id", "messages", "first_at", "last_at"),
+    statistics=("room_id", "messages", "tokens_used", "first_at", "last_at"),
 )
 
 USERS_DAILY = Table(
@@ -127,7 +127,7 @@ USERS_DAILY = Table(
         *TOTALS,
         *RUN,
     ),
-    statistics=("user_id", "messages", "first_at", "last_at"),
+    statistics=("user_id", "messages", "tokens_used", "first_at", "last_at"),
 )
 
 SUMMARY_DAILY = Table(
@@ -143,7 +143,7 @@ SUMMARY_DAILY = Table(
         Column("messages_by_role", "STRUCT(role VARCHAR, messages BIGINT)[]", "messages of each role, by role"),
         *RUN,
     ),
-    statistics=("messages", "unique_users", "unique_rooms"),
+    statistics=("messages", "unique_users", "unique_rooms", "tokens_used"),
 )
 
 # The order of publication: evidence first, then the rows, then what is derived from them.

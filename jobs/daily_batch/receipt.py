@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
 
@@ -70,7 +70,8 @@ class Receipt:
     """One run of one tenant-day, field by field as in its JSON.
 
     `rejects` counts rejected records by reason: superseded records and unreadable objects have counters of their own.
-    `quality` has a finding for each rule that is set for the tenant. `erased` is there once something was.
+    `quality` has a finding for each rule that is set for the tenant. `erased` is there once something was,
+    and `overflows` where sums of `tokens_used` do not fit their column: by table, how many rows have null instead.
     """
 
     tenant: str
@@ -91,6 +92,7 @@ class Receipt:
     fingerprint: str
     quality: tuple[Finding, ...] = ()
     erased: tuple[Erased, ...] = ()
+    overflows: Mapping[str, int] = field(default_factory=dict)
 
 
 def decide_status(*, objects: Objects, records: Records) -> Status:
@@ -127,7 +129,7 @@ def check_sums(receipt: Receipt) -> None:
 def to_dict(receipt: Receipt) -> dict[str, Any]:
     """Return the receipt as plain values, field by field."""
     values = asdict(receipt)
-    return values if receipt.erased else {name: value for name, value in values.items() if name != "erased"}
+    return {name: value for name, value in values.items() if value or name not in ("erased", "overflows")}
 
 
 def to_json(receipt: Receipt) -> str:

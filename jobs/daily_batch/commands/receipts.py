@@ -29,6 +29,10 @@ def render(receipt: Receipt) -> RenderableType:
     ]
     if warned := describe_warnings(receipt.quality):
         parts.append(Text.assemble(("quality  ", "bold"), (warned, "yellow")))
+    if receipt.overflows:
+        rows = ", ".join(f"{count:,} of {name}" for name, count in receipt.overflows.items())
+        warned = f"tokens_used is null where its sum does not fit a BIGINT: rows {rows}"
+        parts.append(Text.assemble(("sums     ", "bold"), (warned, "yellow")))
     tables = Table("table", box=box.SIMPLE)
     for name in ("rows", "files", "bytes", "version"):
         tables.add_column(name, justify="right")
