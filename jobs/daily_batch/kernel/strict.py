@@ -94,9 +94,8 @@ class Scanner(Cursor):
         misplaced = stop.reason is Reason.INVALID_JSON
         if misplaced and (end := self._end_before(stop.at)):
             self.go_to((end, line, self.indent))
-            return Found(
-                start, end - start, line, reason=stop.reason, detail=f"{stop.detail} at byte {stop.at - start}"
-            )
+            detail = f"{stop.detail} at byte {stop.at - start}"
+            return Found(start, end - start, line, reason=stop.reason, detail=detail)
         broken = BrokenValue(self.window, self.pace, indent=self.indent, stop=stop.at, misplaced=misplaced)
         extent = broken.find_end(start, line)
         self.go_to((extent.end, extent.line, extent.indent))
@@ -112,9 +111,9 @@ class Scanner(Cursor):
             first = start - window.base
             seen = memoryview(window.held)[first : first + longest + 1]
             found = find_end(seen)
-            at_end = not isinstance(found, int) and found.reason is Reason.INVALID_JSON and found.at >= len(seen)
-            self.pace.spend(found if isinstance(found, int) else found.at)
-            if not at_end or len(seen) > longest:
+            read = found if isinstance(found, int) else found.at
+            self.pace.spend(read)
+            if len(seen) > longest or read < len(seen) or isinstance(found, int) or found.reason is Reason.TOO_DEEP:
                 return self._limit(found, seen)
             if not window.grow(start):
                 # So that a word cut short is told where it begins.
@@ -125,10 +124,10 @@ class Scanner(Cursor):
         start, longest, max_depth = self.offset, self._limits.max_record_bytes, self._limits.max_depth
         whole = isinstance(found, int)
         read = found if isinstance(found, int) else min(found.at, len(seen))
-        deep: int | None
+        deep = None
         if isinstance(found, Stop) and found.reason is Reason.TOO_DEEP:  # deeper than Python goes
             deep = find_too_deep(seen, max_depth) or 0
-        else:
+        elif read > max_depth:
             deep = find_too_deep(seen[:read], max_depth)
         if deep is not None:
             return Stop(start + deep, Reason.TOO_DEEP, f"deeper than {max_depth}")
@@ -137,13 +136,16 @@ class Scanner(Cursor):
         return start + read if isinstance(found, int) else Stop(start + read, detail=found.detail)
 
     def _end_before(self, stop: int) -> int:
-        """Where the value's first line ends, if a record begins at `stop`, on the next: the usual case, in short."""
+        """Where the value's only line ends, if a record begins at `stop`, on the next: BrokenValue in short."""
         held, base = self.window.held, self.window.base
         if stop >= self.window.end or held[stop - base] not in OPENING:
             return 0
-        text = held[self.offset - base : stop - base]
-        first, _, rest = text.partition(b"\n")
-        if len(first) == len(text) or rest.strip(b" \t\r\n") or len(rest) - rest.rfind(b"\n") - 1 > self.indent:
+        first, newline, rest = held[self.offset - base : stop - base].partition(b"\n")
+        if (
+            not newline
+            or b"[" in first
+            or (rest and (rest.strip(b" \t\r\n") or len(rest) - rest.rfind(b"\n") - 1 > self.indent))
+        ):
             return 0
         return self.offset + len(first.rstrip(WHITE))
 

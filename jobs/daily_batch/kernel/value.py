@@ -12,7 +12,8 @@ from daily_batch.plan import Limits
 
 # Reads a value without building it, and refuses what is no strict JSON, but for bytes that are no UTF-8 inside of text.
 READER = msgspec.json.Decoder(msgspec.Raw)
-AT_BYTE = re.compile(r" \(byte (\d+)\)$")
+AT_BYTE = " (byte "
+TRUNCATED = "the text ends too early"
 MALFORMED = "JSON is malformed: "
 TRAILING = "trailing characters"
 CLOSES = {ord("{"): b"}", ord("["): b"]"}
@@ -101,7 +102,7 @@ def build(raw: bytes, *, start: int, line: int, limits: Limits) -> Found:
 def find_end(text: memoryview) -> int | Stop:
     """Where the object or array ends with which a text begins, whatever stands behind; else where reading stopped."""
     answer = _find_end(text)
-    if isinstance(answer, int) or not SURROGATE.search(text[: answer.at + LONE_ESCAPE]):
+    if isinstance(answer, int) or answer.at < LONE_ESCAPE or not SURROGATE.search(text[: answer.at + LONE_ESCAPE]):
         return answer
     # The reader takes no lone surrogates, so it is given the text without; no more of it than about the value's length.
     size = max(MENDED_FIRST, 2 * answer.at if answer.at < len(text) else 0)
@@ -149,12 +150,10 @@ def _find_end(text: memoryview) -> int | Stop:
     except RecursionError:
         return Stop(0, Reason.TOO_DEEP)
     except msgspec.DecodeError as error:
-        message = str(error)
-        place = AT_BYTE.search(message)
-    if place is None:
-        return Stop(len(text), detail="the text ends too early")
-    at = int(place[1])
-    detail = message[: place.start()].removeprefix(MALFORMED)
+        told, _, place = str(error).rpartition(AT_BYTE)
+    if not told:
+        return Stop(len(text), detail=TRUNCATED)
+    at, detail = int(place[:-1]), told.removeprefix(MALFORMED)
     if detail != TRAILING:
         return Stop(at, detail=detail)
     at -= 1  # where the first of the trailing characters stands
