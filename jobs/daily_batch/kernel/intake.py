@@ -206,25 +206,25 @@ class _Intake:
     def _read_strictly(self, segments: Sequence[Segment], pieces: Pieces, unproven: Sequence[int]) -> tuple[int, int]:
         by_source = {segment.source: segment for segment in segments}
         reached = {segment.source: (segment.start, segment.line) for segment in segments}
-        for piece in unproven:
-            source, line, start = pieces.sources[piece], pieces.lines[piece], pieces.starts[piece]
+        for first, last in pieces.runs(unproven):
+            source, line, start = pieces.sources[first], pieces.lines[first], pieces.starts[first]
             if start < reached[source][0]:
                 continue  # a value that began on a line before went on to this one
-            text = pieces.texts[piece]
-            until = start + len(text) + 1
-            decoded, reach = by_source[source].decoded, (until, line + 1)
-            if found := read_record(text, start=start, line=line, limits=self._plan.limits):
+            decoded, text = by_source[source].decoded, pieces.texts[first]
+            found = read_record(text, start=start, line=line, limits=self._plan.limits) if first == last else None
+            if found:
                 self._take_record(source, decoded, found)
-            else:
-                scanner = Scanner(decoded.text, offset=start, line=line, limits=self._plan.limits, check=self._check)
-                for found in scanner.records(until):
-                    self._take_record(source, decoded, found)
-                reach = scanner.offset, scanner.line
-            reached[source] = reach
-            if reach[0] > until:
-                self._rows.drop(source, until, reach[0])
-        last = segments[-1]
-        return max((last.end, last.line + pieces.lines_of[last.source]), reached[last.source])
+                reached[source] = start + len(text) + 1, line + 1
+                continue
+            until = pieces.starts[last] + pieces.lengths[last] + 1
+            scanner = Scanner(decoded.text, offset=start, line=line, limits=self._plan.limits, check=self._check)
+            for found in scanner.records(until):
+                self._take_record(source, decoded, found)
+            reached[source] = scanner.offset, scanner.line
+            if scanner.offset > until:
+                self._rows.drop(source, until, scanner.offset)
+        segment = segments[-1]
+        return max((segment.end, segment.line + pieces.lines_of[segment.source]), reached[segment.source])
 
     def _take_record(self, source: int, decoded: Decoded, found: Found) -> None:
         fields = self._shape(source, decoded, found)
@@ -255,16 +255,21 @@ class _Intake:
         if found.reason is None and (found.value is None or found.value in ({}, [])):
             self._count_empty()
             return None
-        try:
-            fields = _fields(found, self._plan.tenant)
-        except UnusableError as fault:
-            self.counts.seen += 1
-            if self._sources[source].owned:
-                self._reject(decoded, replace(found, detail=fault.detail), source, fault.reason)
-            else:
-                self.counts.other_day += 1  # the run of the day that owns the object rejects it
+        if found.reason is not None:
+            self._refuse_record(source, decoded, found, found.reason)
             return None
-        return fields
+        try:
+            return _fields(found, self._plan.tenant)
+        except UnusableError as fault:
+            self._refuse_record(source, decoded, replace(found, detail=fault.detail), fault.reason)
+            return None
+
+    def _refuse_record(self, source: int, decoded: Decoded, found: Found, reason: Reason) -> None:
+        self.counts.seen += 1
+        if self._sources[source].owned:
+            self._reject(decoded, found, source, reason)
+        else:
+            self.counts.other_day += 1  # the run of the day that owns the object rejects it
 
     def _reject(self, decoded: Decoded, found: Found, source: int, reason: str) -> None:
         self.counts.rejected += 1
@@ -280,8 +285,6 @@ class _Intake:
 
 
 def _fields(found: Found, tenant: str) -> dict[str, object]:
-    if found.reason is not None:
-        raise UnusableError(found.reason, found.detail)
     if not isinstance(found.value, dict):
         raise UnusableError(Reason.NOT_AN_OBJECT, "neither an object nor a list of objects")
     fields = shape(found.value, tenant=tenant)

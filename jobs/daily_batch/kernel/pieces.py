@@ -7,7 +7,7 @@ DuckDB does; it does not look at UTF-8, which Arrow does.
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -77,6 +77,24 @@ class Pieces:
         self.starts += starts
         self.lengths += lengths
         self.texts += lines
+
+    def runs(self, chosen: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Yield the first and last piece of each run of chosen pieces that are read together.
+
+        Consecutive ones of an object that are no JSON are one run; any other piece is a run of its own.
+        """
+        doubtful = set(self._doubtful)
+        first = last = -1
+        for piece in chosen:
+            joins = piece == last + 1 and last in doubtful and piece in doubtful
+            if first >= 0 and joins and self.sources[first] == self.sources[piece]:
+                last = piece
+                continue
+            if first >= 0:
+                yield first, last
+            first = last = piece
+        if first >= 0:
+            yield first, last
 
     def to_table(self) -> Table:
         """The columns that the fast path reads; `text` is null where it is no strict JSON or no UTF-8."""

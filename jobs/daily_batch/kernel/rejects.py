@@ -7,7 +7,9 @@ from arro3.core import Array, DataType, Table
 
 from daily_batch.kernel.database import quote_text
 
+# What is held at most before it is laid down.
 FLUSH_BYTES = 32 * 2**20
+FLUSH_ROWS = 100_000
 
 
 class RejectWriter:
@@ -26,7 +28,7 @@ class RejectWriter:
         kept = raw[: self._longest]
         self._rows.append((key, line, str(code), detail, kept, truncated or len(kept) < len(raw)))
         self._bytes += len(kept)
-        if self._bytes > FLUSH_BYTES:
+        if self._bytes > FLUSH_BYTES or len(self._rows) >= FLUSH_ROWS:
             self._flush()
 
     def finish(self) -> tuple[Path, ...]:
