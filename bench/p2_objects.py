@@ -13,7 +13,7 @@ from bench.job import ours, plain_python, plain_spark
 from bench.measure import CACHE, Contender, alternate, median, save
 from bench.s3_server import BUCKET, running, sample_objects
 
-AIM_S3A, AIM_RAW = 70, 0.85
+AIM_S3A, AIM_RAW = 70, 0.6
 THREADS = 128
 HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.1"
 

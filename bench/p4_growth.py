@@ -9,7 +9,7 @@ import subprocess
 from bench.job import PYTHON, export_day, ours
 from bench.measure import CACHE, ROOT, alternate, median, save
 
-SIZES = (300_000, 1_000_000, 3_000_000)
+SIZES = (1_000_000, 3_000_000, 10_000_000)
 NEAR_EMPTY = 1_000
 KEYS = (100_000, 1_000_000, 10_000_000)
 AIM_PER_TENFOLD = 1.05

@@ -207,9 +207,12 @@ class _Intake:
         by_source = {segment.source: segment for segment in segments}
         reached = {segment.source: (segment.start, segment.line) for segment in segments}
         for first, last in pieces.runs(unproven):
-            source, line, start = pieces.sources[first], pieces.lines[first], pieces.starts[first]
-            if start < reached[source][0]:
-                continue  # a value that began on a line before went on to this one
+            source = pieces.sources[first]
+            while first <= last and pieces.starts[first] < reached[source][0]:
+                first += 1  # a value that began on a line before went on to this one
+            if first > last:
+                continue
+            line, start = pieces.lines[first], pieces.starts[first]
             decoded, text = by_source[source].decoded, pieces.texts[first]
             found = read_record(text, start=start, line=line, limits=self._plan.limits) if first == last else None
             if found:
