@@ -32,8 +32,8 @@ SMALLEST_BATCH = 2**17
 SHAPED_AT_ONCE = 20_000
 
 
-# Lines of a batch: each is an object of the interpreter's, so a file of short lines takes small batches. Fewer than a row
-# group of DuckDB's, which it would compress.
+# Lines of a batch: each is an object of the interpreter's, so a file of short lines takes small batches. Fewer than a
+# row group of DuckDB's, which it would compress.
 BATCH_LINES = 100_000
 
 # Asked whether rows of so many bytes of text may stay in memory until the reduce.
