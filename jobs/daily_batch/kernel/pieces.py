@@ -22,6 +22,17 @@ CHECKED_AT_ONCE = 64
 _DECODE = msgspec.json.Decoder(msgspec.Raw).decode
 
 
+_COLUMNS = {
+    "piece": DataType.int32(),
+    "source": DataType.int32(),
+    "line": DataType.int64(),
+    "start": DataType.int64(),
+    "length": DataType.int64(),
+    "text": DataType.utf8(),
+}
+EMPTY = Table.from_arrays([Array([], kind) for kind in _COLUMNS.values()], names=list(_COLUMNS))
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A part of an object that lies in the batch: bytes `start` to `end`, the first of them on `line`."""
@@ -78,14 +89,14 @@ class Pieces:
         self.lengths += lengths
         self.texts += lines
 
-    def runs(self, chosen: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """Yield the first and last piece of each run of chosen pieces that are read together.
+    def runs(self, unproven: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Yield the first and last piece of each run of pieces that the general path reads together.
 
         Consecutive ones of an object that are no JSON are one run; any other piece is a run of its own.
         """
         doubtful = set(self._doubtful)
         first = last = -1
-        for piece in chosen:
+        for piece in sorted(doubtful.union(unproven)):
             joins = piece == last + 1 and last in doubtful and piece in doubtful
             if first >= 0 and joins and self.sources[first] == self.sources[piece]:
                 last = piece
@@ -97,7 +108,12 @@ class Pieces:
             yield first, last
 
     def to_table(self) -> Table:
-        """The columns that the fast path reads; `text` is null where it is no strict JSON or no UTF-8."""
+        """The columns that the fast path reads; `text` is null where it is no strict JSON or no UTF-8.
+
+        Without a row where no piece is JSON.
+        """
+        if len(self._doubtful) == len(self.texts):
+            return EMPTY
         count = len(self.texts)
         # One buffer, in which each text ends with its line feed: a copy, but an object for each text would be dearer.
         data = b"\n".join((*self.texts, b""))
