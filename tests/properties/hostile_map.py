@@ -1,0 +1,68 @@
+"""A hostile shape through the whole map, in a process of its own: prints what it took, as JSON. BYTES SHAPE."""
+
+import json
+import resource
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from recovery_shapes import BUILD
+
+from daily_batch.kernel.database import connect
+from daily_batch.kernel.intake import take_in
+from daily_batch.plan import SourceObject
+from kernel_plan import make_day_plan
+
+BLANKS = b" \t\r\n"
+
+
+class Stored:
+    """A store of one object."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.meta = {"e_tag": "t", "size": len(body)}
+
+    def get(self, path: str) -> Any:
+        return self
+
+    def list(self, prefix: str, **options: Any) -> Any:
+        return iter(())
+
+    def bytes(self) -> "Stored":
+        return self
+
+    def to_bytes(self) -> bytes:
+        return self.body
+
+
+def main(size: int, shape: str) -> None:
+    body = BUILD[shape](size)
+    checks = 0
+
+    def check() -> None:
+        nonlocal checks
+        checks += 1
+
+    with tempfile.TemporaryDirectory() as scratch:
+        plan = make_day_plan()
+        with connect(scratch=Path(scratch), plan=plan) as connection:
+            listed = [SourceObject("acme/a", len(body), "t", 0)]
+            taken = take_in(
+                listed, connection=connection, store=Stored(body), plan=plan, scratch=Path(scratch), check=check
+            )
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        files = [str(path) for path in taken.rejects]
+        raws: list[tuple[bytes, bool]] = []
+        if files:
+            raws = duckdb.sql(f"SELECT raw, raw_truncated FROM read_parquet({files})").fetchall()
+    counts = taken.counts.to_dict()
+    told = {"text": len(body.translate(None, BLANKS)), "peak_mib": peak, "checks": checks, "counts": counts}
+    kept = sum(len(raw.translate(None, BLANKS)) for raw, _ in raws)
+    print(json.dumps({**told, "rejects": len(raws), "whole": sum(not cut for _, cut in raws), "kept": kept}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])
