@@ -15,7 +15,7 @@ from daily_batch.contract import MESSAGES, REJECTS
 from daily_batch.kernel.clean import Cleaned, clean_bucket, combine, write_rejects
 from daily_batch.kernel.counts import add_counts
 from daily_batch.kernel.database import connect, cursor
-from daily_batch.kernel.intake import Taken, take_in
+from daily_batch.kernel.intake import BATCH_BYTES, Taken, take_in
 from daily_batch.kernel.recover import read_wanted, recover
 from daily_batch.kernel.rows import RowSet
 from daily_batch.manifest import Manifest, read_manifest
@@ -30,8 +30,9 @@ from daily_batch.runners.scratch import make_folder
 from daily_batch.runners.watch import REDUCE_SHARE, Watch
 from daily_batch.storage import Storage
 
-# Of an export: a few seconds of work, so that a small day too has enough for every thread.
-EXPORT_CHUNK_BYTES = 4 * 2**20
+# Of an export: a batch of text, but small enough that every worker has this many chunks and all end at about one time.
+CHUNKS_A_WORKER = 6
+SMALLEST_CHUNK_BYTES = 2**20
 EXPORT_CHUNK_OBJECTS = 1_000
 # Rows stay in memory if their text is at most this part of what DuckDB may use: they take as much as their text, and
 # the sort of the buckets in hand as much of it again.
@@ -131,9 +132,15 @@ class _LocalRun:
         chunks = read_manifest(self.manifest.files)
         if self.manifest.layout == "messages":
             return self.manifest.chunks, chunks
-        objects = (chunk for _, chunk in chunks)
-        smaller = list(cut_chunks(objects, chunk_bytes=EXPORT_CHUNK_BYTES, chunk_objects=EXPORT_CHUNK_OBJECTS))
+        smaller = self._cut(chunk for _, chunk in chunks)
         return len(smaller), enumerate(smaller)
+
+    def _cut(self, objects: Iterable[Sequence[SourceObject]]) -> list[list[SourceObject]]:
+        """Objects of an export in chunks of the size that suits this day and its workers."""
+        text = max(self.manifest.text_bytes, 1)
+        wanted = min(text // (self.workers * CHUNKS_A_WORKER), BATCH_BYTES)
+        stored = max(self.manifest.bytes * wanted // text, SMALLEST_CHUNK_BYTES)
+        return list(cut_chunks(objects, chunk_bytes=stored, chunk_objects=EXPORT_CHUNK_OBJECTS))
 
     def _clean_all(
         self, pool: ThreadPoolExecutor, taken: Sequence[Taken], database: duckdb.DuckDBPyConnection
@@ -191,5 +198,4 @@ class _LocalRun:
             with on_temporary_disk():
                 return recover(chunk[1], places, store=source, plan=self.plan, scratch=folder, check=self.watch.check)
 
-        chunks = cut_chunks(concerned, chunk_bytes=EXPORT_CHUNK_BYTES, chunk_objects=EXPORT_CHUNK_OBJECTS)
-        return [path for paths in self._each(pool, read, enumerate(chunks)) for path in paths]
+        return [path for paths in self._each(pool, read, enumerate(self._cut(concerned))) for path in paths]
