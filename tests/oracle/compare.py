@@ -32,8 +32,8 @@ def assert_agrees(expected: Expected, tables: Tables, receipt: Receipt, *, day: 
         assert _texts(tables[name]) == _texts(wanted), name
 
 
-def _reject(row: dict[str, Any]) -> tuple[str, int, str, bytes]:
-    return row["source_key"], row["source_line"], row["reason"], row["raw"]
+def _reject(row: dict[str, Any]) -> tuple[str, int, str, bytes, bool]:
+    return row["source_key"], row["source_line"], row["reason"], row["raw"], row["raw_truncated"]
 
 
 def _with_read_extras(row: dict[str, Any]) -> dict[str, Any]:

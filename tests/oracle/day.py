@@ -28,10 +28,10 @@ class Stored(NamedTuple):
 
 @dataclass(kw_only=True)
 class Expected:
-    """What a run must publish and count; rejects by (source_key, source_line, reason, raw)."""
+    """What a run must publish and count; rejects by (source_key, source_line, reason, raw, raw_truncated)."""
 
     rows: list[Row] = field(default_factory=list)
-    rejects: Counter[tuple[str, int, str, bytes]] = field(default_factory=Counter)
+    rejects: Counter[tuple[str, int, str, bytes, bool]] = field(default_factory=Counter)
     objects: Counter[str] = field(default_factory=Counter)
     records: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -41,7 +41,7 @@ class Expected:
 @dataclass(frozen=True)
 class _Candidate:
     row: Row
-    raw: bytes
+    raw: tuple[bytes, bool]
     order: tuple[Any, ...]
 
     @property
@@ -86,7 +86,7 @@ class Oracle:
                 candidates += self._read(key, item, alone, expected)
         for key in refused:
             expected.objects["unreadable"] += 1
-            expected.rejects[key, 0, "invalid_link", b""] += 1
+            expected.rejects[key, 0, "invalid_link", b"", True] += 1
         self._settle(candidates, expected)
         expected.records["seen"] = sum(expected.records.values())
         expected.objects["listed"] = sum(expected.objects.values())
@@ -114,13 +114,14 @@ class Oracle:
     def _read(self, key: str, item: Stored, alone: bool, expected: Expected) -> list[_Candidate]:
         if cannot_be_named(key):
             expected.objects["unreadable"] += 1
-            expected.rejects[key, 0, "invalid_name", b""] += 1
+            expected.rejects[key, 0, "invalid_name", b"", True] += 1
             return []
         try:
             text = read_object(key, item.body, self.limits)
         except UnreadableError as unreadable:
             expected.objects["unreadable"] += 1
-            expected.rejects[key, 0, str(unreadable), item.body[: self.limits.max_raw_bytes]] += 1
+            longest = self.limits.max_raw_bytes
+            expected.rejects[key, 0, str(unreadable), item.body[:longest], len(item.body) > longest] += 1
             return []
         expected.objects["read"] += 1
         place = place_of(key) if alone else Place()
@@ -129,14 +130,15 @@ class Oracle:
         records = split(text.text, limits=self.limits)
         for record in records or [Record(0, 0)]:
             line = text.text.count("\n", 0, record.start) + 1
-            raw = text.raw(record.start, record.end, self.limits.max_raw_bytes)
+            extent = record.start, record.end, self.limits.max_raw_bytes
+            raw = text.raw(*extent), text.is_cut(*extent)
             try:
                 row = self._row(record, place, alone)
             except RejectedError as rejected:
                 if owned:
                     expected.records["rejected"] += 1
                     expected.reasons[str(rejected)] += 1
-                    expected.rejects[key, line, str(rejected), raw] += 1
+                    expected.rejects[key, line, str(rejected), *raw] += 1
                 else:
                     expected.records["other_day"] += 1
                 continue
@@ -192,7 +194,7 @@ class Oracle:
                 expected.records[outcome] += 1
                 known.add(loser.body)
                 if outcome == "superseded":
-                    expected.rejects[loser.row["source_key"], loser.row["source_line"], outcome, loser.raw] += 1
+                    expected.rejects[loser.row["source_key"], loser.row["source_line"], outcome, *loser.raw] += 1
             if "replaced_surrogate" in winner.row["flags"]:
                 place = winner.row["source_key"], winner.row["source_line"]
-                expected.rejects[*place, "replaced_surrogate", winner.raw] += 1
+                expected.rejects[*place, "replaced_surrogate", *winner.raw] += 1

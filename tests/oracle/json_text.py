@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+# Where reading stops within a broken token: a number may be cut anywhere.
+NUMBER_BEGUN = re.compile(r"-?(?:0|[1-9][0-9]*)?(?:(?<=[0-9])\.[0-9]*)?(?:(?<=[0-9])[eE][+-]?[0-9]*)?")
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 SPACE = re.compile(r"[ \t\r\n]*")
 PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
+HEX_BEGUN = re.compile(r"[0-9a-fA-F]*")
 HEX = re.compile(r"[0-9a-fA-F]{4}")
 ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 WORDS = {"true": True, "false": False, "null": None}
@@ -91,9 +94,12 @@ class _Reader:
         for word, value in WORDS.items():
             if self.text.startswith(word, at):
                 return value, at + len(word)
-        number = NUMBER.match(self.text, at)
-        if number is None:
-            raise NotJsonError(at)
+        if mark and mark in "tfn":
+            raise NotJsonError(at + 1)  # a word is told behind its first letter
+        number, begun = NUMBER.match(self.text, at), NUMBER_BEGUN.match(self.text, at)
+        assert begun
+        if number is None or begun.end() > number.end():
+            raise NotJsonError(begun.end())
         return Number(number[0]), number.end()
 
     def object(self, at: int, depth: int) -> tuple[Any, int]:
@@ -152,15 +158,17 @@ class _Reader:
             escape = self.text[at + 1 : at + 2]
             if escape == "u":
                 digits = HEX.match(self.text, at + 2)
-                if digits is None:
-                    raise NotJsonError(at)
+                if digits is None:  # told behind the first letter that is no digit
+                    begun = HEX_BEGUN.match(self.text, at + 2)
+                    assert begun
+                    raise NotJsonError(min(begun.end() + 1, len(self.text)))
                 parts.append(chr(int(digits[0], 16)))
                 at = digits.end()
             elif escape in ESCAPES:
                 parts.append(ESCAPES[escape])
                 at += 2
             else:
-                raise NotJsonError(at)
+                raise NotJsonError(at + 1)
 
     def space(self, at: int) -> int:
         blank = SPACE.match(self.text, at)

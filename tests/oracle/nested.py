@@ -23,7 +23,8 @@ def fit(value: Any, kind: str) -> Any:
     if not isinstance(value, Number):
         return MISFIT
     if kind == "finite":
-        number = float(value.text)
+        # Digits alone are a whole number, which has no -0.
+        number = 0.0 if value.text == "-0" else float(value.text)
         return number if math.isfinite(number) else MISFIT
     found = WHOLE.fullmatch(value.text)
     return int(found[1]) if found and int(found[1]) <= LARGEST else MISFIT

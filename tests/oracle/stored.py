@@ -46,8 +46,16 @@ class Text:
     encoding: str
 
     def raw(self, start: int, end: int, longest: int) -> bytes:
-        part = self.text[start:end].rstrip(" \t\r\n").encode("utf-8", "surrogateescape")[:longest]
+        part = self._utf8(start, end)[:longest]
         return part if self.encoding == "utf-8" else part.decode("utf-8", "ignore").encode(self.encoding)[:longest]
+
+    def is_cut(self, start: int, end: int, longest: int) -> bool:
+        """Whether `raw` is not all of it."""
+        whole = self._utf8(start, end)
+        return len(whole if self.encoding == "utf-8" else whole.decode().encode(self.encoding)) > longest or len(whole) > longest
+
+    def _utf8(self, start: int, end: int) -> bytes:
+        return self.text[start:end].rstrip(" \t\r\n").encode("utf-8", "surrogateescape")
 
 
 def read_object(key: str, body: bytes, limits: Limits) -> Text:

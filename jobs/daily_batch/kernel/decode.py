@@ -18,6 +18,8 @@ from daily_batch.plan import Limits
 Buffer = bytes | mmap.mmap
 
 BLOCK = 2**20
+SPACE = b" \t\r\n"
+LOOKED_BACK = 2**8  # for white space behind a record
 # What a decompressor may give at once, so that a bomb is noticed after so much of it.
 GIVEN = 8 * BLOCK
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -62,14 +64,25 @@ class Decoded:
         if isinstance(self.text, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and until >= mmap.PAGESIZE:
             self.text.madvise(mmap.MADV_DONTNEED, 0, until // mmap.PAGESIZE * mmap.PAGESIZE)
 
-    def original(self, start: int, length: int) -> bytes:
-        """The bytes of a record as they were before transcoding (after decompression), without white space behind it.
+    def original(self, start: int, length: int, most: int) -> tuple[bytes, bool]:
+        """The first `most` bytes of a record before transcoding (after decompression), and whether there are more.
 
-        So that a file with CRLF gives the same as one with LF.
+        White space behind a record is no part of it, so that a file with CRLF gives the same as one with LF.
         """
-        piece = bytes(self.text[start : start + length]).rstrip(b" \t\r\n")
-        # Of text that was transcoded only a character that the length cuts can be invalid.
-        return piece if self.encoding == "utf-8" else piece.decode("utf-8", "ignore").encode(self.encoding)
+        end = self._end_of_text(start, start + length)
+        piece = bytes(self.text[start : min(end, start + most)])
+        if self.encoding != "utf-8":
+            # Of text that was transcoded only a character that is cut can be invalid.
+            piece = piece.decode("utf-8", "ignore").encode(self.encoding)
+        return piece[:most], end - start > most or len(piece) > most
+
+    def _end_of_text(self, start: int, end: int) -> int:
+        while end > start:
+            block = bytes(self.text[max(start, end - LOOKED_BACK) : end])
+            if text := len(block.rstrip(SPACE)):
+                return end - len(block) + text
+            end -= len(block)
+        return end
 
 
 def held_bytes(limits: Limits) -> int:

@@ -1,6 +1,5 @@
 """Map: a chunk of the manifest to runs of typed rows by bucket of rooms, rejects and counts."""
 
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,10 @@ import duckdb
 from daily_batch.contract import Flag, Reason
 from daily_batch.kernel import meaning
 from daily_batch.kernel.counts import Counts
+from daily_batch.kernel.cursor import Cursor
 from daily_batch.kernel.decode import Decoded, UnreadableError, decode
 from daily_batch.kernel.fetch import Check, ObjectStore, fetch, go_on
+from daily_batch.kernel.parse import DEEPEST_PROVEN
 from daily_batch.kernel.pieces import Pieces, Segment
 from daily_batch.kernel.places import SourceRow, describe
 from daily_batch.kernel.rejects import RejectWriter
@@ -26,7 +27,6 @@ BATCH_BYTES = 64 * 2**20
 BATCH_SHARE = 12
 # Rows are laid down by bucket when the text that they came from exceeds this part of the task's memory.
 ROWS_SHARE = 8
-BLANK_BYTES = 2**16
 SMALLEST_BATCH = 2**17
 # Records of the general path that are interpreted at once.
 SHAPED_AT_ONCE = 20_000
@@ -190,7 +190,10 @@ class _Intake:
         self._check()
         segments, self._segments, self._held, self._held_lines = self._segments, [], 0, 0
         whole = self._plan.layout == "messages"
-        pieces = Pieces(segments, whole=whole, longest=self._plan.limits.max_record_bytes)
+        # The fast path counts no brackets: under a limit that a message as specified exceeds, it proves nothing.
+        limits = self._plan.limits
+        longest = limits.max_record_bytes if limits.max_depth >= DEEPEST_PROVEN else 0
+        pieces = Pieces(segments, whole=whole, longest=longest)
         if not pieces.texts:
             return segments[-1].end, segments[-1].line + pieces.lines_of[segments[-1].source]
         unproven = self._rows.add_batch(pieces.to_table())
@@ -278,10 +281,9 @@ class _Intake:
     def _reject(self, decoded: Decoded, found: Found, source: int, reason: str) -> None:
         self.counts.rejected += 1
         self.counts.rejects[str(reason)] += 1
-        kept = min(found.length, self._plan.limits.max_raw_bytes)
-        raw = decoded.original(found.start, kept)
+        raw, cut = decoded.original(found.start, found.length, self._plan.limits.max_raw_bytes)
         key = self._sources[source].source_key
-        self._rejects.add(key, found.line, reason, found.detail, raw, truncated=kept < found.length)
+        self._rejects.add(key, found.line, reason, found.detail, raw, truncated=cut)
 
     def _count_empty(self) -> None:
         self.counts.seen += 1
@@ -302,8 +304,7 @@ def _count_lines(decoded: Decoded, start: int, end: int) -> int:
 
 
 def _is_blank(decoded: Decoded) -> bool:
-    for at in range(0, len(decoded.text), BLANK_BYTES):
-        block = bytes(decoded.text[at : at + BLANK_BYTES])
-        if (block.removeprefix(BOM_UTF8) if at == 0 else block).strip():
-            return False
-    return True
+    """Whether a text holds no record: only blanks and lines of them."""
+    if decoded.text[:1] in (b"{", b"["):
+        return False
+    return not Cursor(decoded.text, offset=0, line=1, check=go_on).find_record(len(decoded.text))

@@ -42,6 +42,8 @@ PATTERNS = {
 }
 AGENT_TYPES = json.dumps({"mode": "VARCHAR", "execution_time_ms": "BIGINT", "tokens_used": "BIGINT"})
 TRANSFORM = json.dumps({**dict.fromkeys(TEXTS, "VARCHAR"), **dict.fromkeys(NESTED, "JSON")})
+# A message holds a context, that a list, that sources.
+DEEPEST_PROVEN = 4
 RAG_PREFIX = len('{"rag_sources":')
 
 MACROS = r"""

@@ -16,6 +16,7 @@ import nanoarrow  # type: ignore[import-untyped]  # it ships no types
 from arro3.core import Array, DataType, Table
 
 from daily_batch.kernel.decode import Decoded
+from daily_batch.kernel.value import SPACE
 
 # Of so many lines one that is no JSON has the others looked at one by one.
 CHECKED_AT_ONCE = 64
@@ -75,7 +76,7 @@ class Pieces:
         doubtful = _find_doubtful(lines)
         if max(lengths, default=0) > longest:
             doubtful = sorted({*doubtful, *(at for at, length in enumerate(lengths) if length > longest)})
-        if blank := {at for at in doubtful if not lines[at].strip()}:  # blank lines are no pieces
+        if blank := {at for at in doubtful if not lines[at].strip(SPACE)}:  # blank lines are no pieces
             kept = [at for at in range(count) if at not in blank]
             renumbered = {at: number for number, at in enumerate(kept)}
             lines, numbers = [lines[at] for at in kept], [numbers[at] for at in kept]

@@ -69,8 +69,6 @@ def recover(
             decoded = decode(stored, key=item.key, limits=plan.limits, scratch=scratch)
             for place in sorted(by_key[item.key], key=lambda place: place.start):
                 decoded.release(place.start)
-                kept = min(place.length, plan.limits.max_raw_bytes)
-                raw = decoded.original(place.start, kept)
-                cut = kept < place.length
+                raw, cut = decoded.original(place.start, place.length, plan.limits.max_raw_bytes)
                 rejects.add(item.key, place.source_line, place.reason, DETAILS[place.reason], raw, truncated=cut)
         return rejects.finish()

@@ -75,9 +75,10 @@ class Rows:
         return [piece for (piece,) in unproven]
 
     def drop(self, source: int, start: int, end: int) -> None:
-        """Drop the batch's rows that begin in these bytes of an object: they are inside of another record."""
+        """Drop the fast path's rows that begin in these bytes of an object: they are inside of another record."""
         self._connection.execute(
-            f"DELETE FROM {self._tables[-1]} WHERE source = ? AND start >= ? AND start < ?", [source, start, end]
+            f"DELETE FROM {self._tables[-1]} WHERE piece IS NOT NULL AND source = ? AND start >= ? AND start < ?",
+            [source, start, end],
         )
 
     def add_shaped(self, records: Sequence[tuple[int, Found, dict[str, object]]]) -> None:

@@ -193,7 +193,7 @@ def is_exact(digits: bytes) -> bool:
     try:
         number = Decimal(digits.decode())
     except InvalidOperation:  # an exponent of twenty digits
-        return False
+        return not digits.lower().partition(b"e")[0].strip(b"-0.")
     places = max(len(number.as_tuple().digits) - 1, 0)
     return Decimal(f"{float(digits):.{places}e}") == number
 
@@ -204,7 +204,9 @@ def _rag_sources(rest: dict[str, object], doubts: set[Flag]) -> list[object] | N
     inner = dict(context) if isinstance(context, dict) else {}
     name = _first_name(inner, ("rag_sources", "crawl_sources"), doubts)
     if inner.get(name) is None and rest.get("crawl_sources") is not None:
-        found = _array(rest, _first_name(rest, ("", "crawl_sources"), doubts), SOURCE_FIELDS, doubts)
+        if isinstance(rest["crawl_sources"], list):
+            doubts.add(Flag.ALIASED_FIELD)
+        found = _array(rest, "crawl_sources", SOURCE_FIELDS, doubts)
     else:
         found = _array(inner, name, SOURCE_FIELDS, doubts)
     _drop_nulls(inner, ("rag_sources", "crawl_sources"))
