@@ -35,7 +35,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`messages` (
   `date` date COMMENT 'business day in BATCH_TIMEZONE; the partition',
   `message_id` string COMMENT 'from the body, else the file name (then flagged)',
   `room_id` string COMMENT 'from the path, else the body',
-  `user_id` string COMMENT 'from the path, else the body',
+  `user_id` string COMMENT 'from the path, else the body; null when neither names one',
   `timestamp` timestamp COMMENT 'when it was sent (UTC)',
   `hour` int COMMENT 'local hour in BATCH_TIMEZONE, 0 to 23',
   `role` string COMMENT 'lower-cased; user, assistant or system, anything else is flagged',
@@ -77,12 +77,12 @@ TBLPROPERTIES (
 CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`rooms_daily` (
   `date` date COMMENT 'business day in BATCH_TIMEZONE; the partition',
   `room_id` string COMMENT 'room',
-  `unique_users` bigint COMMENT 'distinct user_id in the room',
+  `unique_users` bigint COMMENT 'distinct user_id in the room, messages without one left out',
   `messages` bigint COMMENT 'messages',
   `user_messages` bigint COMMENT 'messages with role user',
   `assistant_messages` bigint COMMENT 'messages with role assistant',
   `total_length` bigint COMMENT 'sum of message_length, code points',
-  `tokens_used` bigint COMMENT 'sum of tokens_used',
+  `tokens_used` bigint COMMENT 'sum of tokens_used; null where it does not fit a BIGINT',
   `attachments` bigint COMMENT 'sum of attachment_count',
   `first_at` timestamp COMMENT 'first message',
   `last_at` timestamp COMMENT 'last message',
@@ -115,14 +115,14 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`users_daily` (
   `user_messages` bigint COMMENT 'messages with role user',
   `assistant_messages` bigint COMMENT 'messages with role assistant',
   `total_length` bigint COMMENT 'sum of message_length, code points',
-  `tokens_used` bigint COMMENT 'sum of tokens_used',
+  `tokens_used` bigint COMMENT 'sum of tokens_used; null where it does not fit a BIGINT',
   `attachments` bigint COMMENT 'sum of attachment_count',
   `first_at` timestamp COMMENT 'first message',
   `last_at` timestamp COMMENT 'last message',
   `run_id` string COMMENT 'the run that wrote the row',
   `processed_at` timestamp COMMENT 'when that run began'
 )
-COMMENT 'One row for each user who was active.'
+COMMENT 'One row for each user who was active; messages without a user are in none.'
 PARTITIONED BY (`year` int, `month` int, `day` int)
 STORED AS PARQUET
 LOCATION 's3://example-tables/acme/analytics/users_daily/'
@@ -142,13 +142,13 @@ TBLPROPERTIES (
 
 CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`summary_daily` (
   `date` date COMMENT 'business day in BATCH_TIMEZONE; the partition',
-  `unique_users` bigint COMMENT 'distinct user_id',
+  `unique_users` bigint COMMENT 'distinct user_id, messages without one left out',
   `unique_rooms` bigint COMMENT 'distinct room_id',
   `messages` bigint COMMENT 'messages',
   `user_messages` bigint COMMENT 'messages with role user',
   `assistant_messages` bigint COMMENT 'messages with role assistant',
   `total_length` bigint COMMENT 'sum of message_length, code points',
-  `tokens_used` bigint COMMENT 'sum of tokens_used',
+  `tokens_used` bigint COMMENT 'sum of tokens_used; null where it does not fit a BIGINT',
   `attachments` bigint COMMENT 'sum of attachment_count',
   `first_at` timestamp COMMENT 'first message',
   `last_at` timestamp COMMENT 'last message',

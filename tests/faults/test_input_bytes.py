@@ -70,7 +70,7 @@ def test_21_another_format_is_one_reject_that_names_it(tmp_path: Path, body: byt
 
 
 def test_21_records_behind_nuls_are_read(tmp_path: Path) -> None:
-    outcome = run_export(tmp_path, b"\0" * 5000 + GOOD)
+    outcome = run_export(tmp_path, b"\0" * 5000 + b"\n" + GOOD)
     assert (ids(outcome), outcome.reasons) == (["good"], ["invalid_json"])
 
 

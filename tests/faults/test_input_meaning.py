@@ -357,3 +357,53 @@ def test_46_a_quote_is_data_wherever_it_is(tmp_path: Path) -> None:
         outcome = run_export(tmp_path, body, output=f"out {fmt} it's", table_format=fmt)
         row = outcome.row
         assert [row[name] for name in ("message_id", "room_id", "user_id", "content")] == [nasty] * 4
+
+
+def test_37_a_message_without_a_user_is_published_and_counts_for_none(tmp_path: Path) -> None:
+    bodies = [line(message_id=f"m{number}", user_id=sent) for number, sent in enumerate(("", None, ..., "u1"))]
+    outcome = run_export(tmp_path, b"\n".join(bodies))
+    assert [(row["user_id"], row["flags"]) for row in outcome.rows] == [(None, ["no_user"])] * 3 + [("u1", [])]
+    tables = read_tables(tmp_path / "out")
+    assert [(row["user_id"], row["messages"]) for row in tables["users_daily"]] == [("u1", 1)]
+    assert [(row["messages"], row["unique_users"]) for row in tables["rooms_daily"]] == [(4, 1)]
+    assert [(row["messages"], row["unique_users"]) for row in tables["summary_daily"]] == [(4, 1)]
+
+
+def test_37_in_the_messages_layout_an_empty_user_is_the_paths(tmp_path: Path) -> None:
+    row = run_object(tmp_path, line(user_id="")).row
+    assert (row["user_id"], row["flags"], row["extras"]) == ("u1", ["user_id_from_path"], None)
+
+
+@pytest.mark.parametrize(
+    ("sent", "exact"),
+    [
+        *(("0.5", True), ("0.1", True), ("0.8234567642211914", True), ("0.82340000000000002", True), ("1e-7", True)),
+        *(
+            ("9007199254740993", False),
+            ("0.12345678901234567891", False),
+            ("1e-400", False),
+            ("1e5", True),
+            ("-0", True),
+        ),
+    ],
+)
+def test_38_a_score_that_a_double_does_not_hold_keeps_its_digits(tmp_path: Path, sent: str, exact: bool) -> None:
+    context = f'"context": {{"rag_sources": [{{"score": {sent}}}]}}'
+    row = run_export(tmp_path, raw_line(context)).row
+    assert row["rag_sources"] == [{"title": None, "source": None, "text": None, "score": float(sent)}]
+    assert row["flags"] == ([] if exact else ["inexact_number"])
+    assert row["extras"] == (None if exact else f'{{"context":{{"rag_sources":[{{"score":{sent}}}]}}}}')
+
+
+def test_34_a_sum_that_does_not_fit_is_null_at_its_level_alone(tmp_path: Path) -> None:
+    huge = 2**63 - 1
+    bodies = [
+        line(message_id="a", room_id="r1", user_id="u1", agent_info={"tokens_used": huge}),
+        line(message_id="b", room_id="r2", user_id="u2", agent_info={"tokens_used": 1}),
+    ]
+    outcome = run_export(tmp_path, b"\n".join(bodies), buckets=5)
+    tables = read_tables(tmp_path / "out")
+    assert sorted(row["tokens_used"] for row in tables["rooms_daily"]) == [1, huge]
+    assert sorted(row["tokens_used"] for row in tables["users_daily"]) == [1, huge]
+    assert [row["tokens_used"] for row in tables["summary_daily"]] == [None]
+    assert outcome.receipt.overflows == {"summary_daily": 1}

@@ -56,7 +56,7 @@ def _write_lines(day: TenantDay, zone: str, random: Random) -> tuple[list[bytes]
     midnight = datetime.combine(day.day, time(), tzinfo=ZoneInfo(zone))
     messages = [_write_message(day, number, midnight, random) for number in range(day.messages)]
     twice = [line for line in messages if random.random() < TWICE]
-    broken = [b'{"message_id": ' for _ in messages if random.random() < NO_JSON]
+    broken = [b'{"message_id": "cut' for _ in messages if random.random() < NO_JSON]
     empty = [b"{}" for _ in messages if random.random() < EMPTY]
     lines = messages + twice + broken + empty
     random.shuffle(lines)

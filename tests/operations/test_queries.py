@@ -32,7 +32,7 @@ DUE = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)  # 06:00 JST
 # The rest of `rejects` is whole objects and records that others have replaced.
 OF_RECORDS = set(Reason) - {
     *(Reason.CORRUPT_COMPRESSION, Reason.DECOMPRESSION_BOMB, Reason.UNSUPPORTED_ENCODING, Reason.FOREIGN_FORMAT),
-    Reason.SUPERSEDED,
+    *(Reason.INVALID_NAME, Reason.INVALID_LINK, Reason.SUPERSEDED),
 }
 # What Logs Insights itself finds in the lines of Lambda, and what we use of its language.
 OF_INSIGHTS = {"@timestamp", "@message", "@log", "@type", "@duration"}

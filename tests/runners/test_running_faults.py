@@ -282,12 +282,16 @@ def test_16_a_missing_input_is_a_failure_and_no_empty_day(published: Path, tmp_p
     assert published_state(published) == shown
 
 
-def test_an_object_whose_name_no_client_reads_is_named(tmp_path: Path) -> None:
+def test_an_object_whose_name_no_client_reads_is_one_reject(tmp_path: Path) -> None:
     folder = tmp_path / "in/acme/exports/messages/2025/08/12"
     folder.mkdir(parents=True)
     (folder / "a\x01b.jsonl").write_text("{}")
-    with pytest.raises(Terminal, match=r"'[^']*2025/08/12/a\\x01b\.jsonl' holds .* Next step: rename that object"):
-        run_local(input=tmp_path / "in", output=tmp_path / "out")
+    (folder / "b.jsonl").write_text("{}")
+    receipt = run_local(input=tmp_path / "in", output=tmp_path / "out")
+    assert (receipt.objects.read, receipt.objects.unreadable) == (1, 1)
+    (reject,) = read_tables(tmp_path / "out")["rejects"]
+    assert (reject["reason"], reject["source_line"]) == ("invalid_name", 0)
+    assert reject["source_key"].endswith("2025/08/12/a\x01b.jsonl")
 
 
 def test_18_an_output_that_is_a_file_is_named(inputs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ DAMAGES: dict[Reason, tuple[Damage, ...]] = {
         _value("ids", "message_id", b'["a"]'),
         _value("ids", "message_id", b'"%b"' % (b"m" * 600)),
         Damage(drop("ids"), ("export",)),
+        Damage(member("users", "user_id", lambda columns, at: b'"%b"' % (b"u" * 600)), ("export",)),
         Damage(drop("rooms"), ("export",)),
     ),
     Reason.TIMESTAMP_OUTSIDE_WINDOW: (Damage(member("times", "timestamp", _stale)),),
