@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.kernel", description=__doc__)
     parser.add_argument("--messages", type=int, default=MESSAGES, help="of the generated day")
     parser.add_argument("--files", type=int, default=FILES, help="of its 32 files, how many are read")
-    parser.add_argument("--buckets", type=int, default=4)
+    parser.add_argument("--buckets", type=int, default=1)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--tables", action="store_true", help="rows stay in memory, as on the local runner")
     options = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """Map: a chunk of the manifest to runs of typed rows by bucket of rooms, rejects and counts."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from daily_batch.kernel.parse import DEEPEST_PROVEN
 from daily_batch.kernel.pieces import Pieces, Segment
 from daily_batch.kernel.places import SourceRow, describe
 from daily_batch.kernel.rejects import RejectWriter
-from daily_batch.kernel.rows import Judged, Rows
+from daily_batch.kernel.rows import Rows
 from daily_batch.kernel.shape import UnusableError, shape
 from daily_batch.kernel.strict import Found, Scanner, read_record
 from daily_batch.plan import DayPlan, SourceObject
@@ -28,8 +28,9 @@ BATCH_SHARE = 12
 # Rows are laid down by bucket when the text that they came from exceeds this part of the task's memory.
 ROWS_SHARE = 8
 SMALLEST_BATCH = 2**17
-# Records of the general path that are interpreted at once.
+# Records of the general path that are interpreted at once, and bytes of them: planning their statement takes 30 ms.
 SHAPED_AT_ONCE = 20_000
+SHAPED_BYTES = 32 * 2**20
 
 
 # Lines of a batch: each is an object of the interpreter's, so a file of short lines takes small batches. Fewer than a
@@ -92,6 +93,17 @@ def take_in(
     return intake.finish()
 
 
+@dataclass(frozen=True, slots=True)
+class _Shaped:
+    """A record of the general path that is not interpreted yet, with its original bytes for the case of a reject."""
+
+    source: int
+    found: Found
+    fields: dict[str, object]
+    raw: bytes
+    cut: bool
+
+
 class _Intake:
     """The state of one task: the batch in hand, and what has been laid down."""
 
@@ -118,7 +130,8 @@ class _Intake:
         self._held = self._held_lines = self._open = 0
         self._runs: list[tuple[int, Path]] = []
         self._kept: tuple[str, ...] = ()
-        self._shaped: list[tuple[int, Decoded, Found, dict[str, object]]] = []
+        self._shaped: list[_Shaped] = []
+        self._shaped_bytes = 0
         self._rejects = RejectWriter(connection, scratch, plan.limits.max_raw_bytes)
 
     def describe(self, objects: Sequence[SourceObject]) -> None:
@@ -177,6 +190,7 @@ class _Intake:
         return Taken(tuple(self._runs), self._rejects.finish(), self.counts, self._kept)
 
     def _settle_rows(self) -> None:
+        self._add_shaped()
         if self._may_keep(self._open):
             self._kept += self._rows.keep()
         else:
@@ -198,10 +212,11 @@ class _Intake:
             return segments[-1].end, segments[-1].line + pieces.lines_of[segments[-1].source]
         unproven = self._rows.add_batch(pieces.to_table())
         position = self._read_strictly(segments, pieces, unproven)
-        self._add_shaped()
         records, others = self._rows.judge_batch()
         self.counts.seen += records
-        self._refuse({segment.source: segment.decoded for segment in segments}, others)
+        decoded = {segment.source: segment.decoded for segment in segments}
+        for source, found, verdict in others:
+            self._refuse(source, found, verdict, *self._original(decoded[source], found))
         self._open += sum(segment.size for segment in segments)
         if self._open > self._plan.limits.memory_bytes // ROWS_SHARE:
             self._settle_rows()
@@ -235,27 +250,38 @@ class _Intake:
 
     def _take_record(self, source: int, decoded: Decoded, found: Found) -> None:
         fields = self._shape(source, decoded, found)
-        if fields is not None:
-            self._shaped.append((source, decoded, found, fields))
-            if len(self._shaped) >= SHAPED_AT_ONCE:
-                self._add_shaped()
+        if fields is None:
+            return
+        raw, cut = self._original(decoded, found)
+        self._shaped.append(_Shaped(source, replace(found, value=None), fields, raw, cut))
+        self._shaped_bytes += len(raw)
+        if len(self._shaped) >= SHAPED_AT_ONCE or self._shaped_bytes >= SHAPED_BYTES:
+            self._add_shaped()
 
     def _add_shaped(self) -> None:
-        """Interpret what the general path has read; an array of any length comes here in portions."""
-        shaped, self._shaped = self._shaped, []
+        """Interpret what the general path has read: of several batches, or a part of an array of any length."""
+        shaped, self._shaped, self._shaped_bytes = self._shaped, [], 0
         if not shaped:
             return
         self.counts.seen += len(shaped)
-        self._rows.add_shaped([(source, found, fields) for source, _, found, fields in shaped])
-        self._refuse({source: decoded for source, decoded, _, _ in shaped}, self._rows.judge_shaped())
+        self._rows.add_shaped([(each.source, each.found, each.fields) for each in shaped])
+        by_place = {(each.source, each.found.start): each for each in shaped}
+        for source, found, verdict in self._rows.judge_shaped():
+            each = by_place[source, found.start]
+            self._refuse(source, found, verdict, each.raw, each.cut)
 
-    def _refuse(self, decoded: Mapping[int, Decoded], others: Iterable[Judged]) -> None:
-        """Count the records that are not the day's, and reject what no day takes."""
-        for source, found, verdict in others:
-            if verdict == meaning.OTHER_DAY:
-                self.counts.other_day += 1
-            else:
-                self._reject(decoded[source], found, source, verdict)
+    def _refuse(self, source: int, found: Found, verdict: str, raw: bytes, cut: bool) -> None:
+        """Count a record that is not one of the day's, and reject what no day takes."""
+        if verdict == meaning.OTHER_DAY:
+            self.counts.other_day += 1
+            return
+        self.counts.rejected += 1
+        self.counts.rejects[str(verdict)] += 1
+        key = self._sources[source].source_key
+        self._rejects.add(key, found.line, verdict, found.detail, raw, truncated=cut)
+
+    def _original(self, decoded: Decoded, found: Found) -> tuple[bytes, bool]:
+        return decoded.original(found.start, found.length, self._plan.limits.max_raw_bytes)
 
     def _shape(self, source: int, decoded: Decoded, found: Found) -> dict[str, object] | None:
         """The fields of a record; None when it is counted and done with."""
@@ -273,17 +299,9 @@ class _Intake:
 
     def _refuse_record(self, source: int, decoded: Decoded, found: Found, reason: Reason) -> None:
         self.counts.seen += 1
-        if self._sources[source].owned:
-            self._reject(decoded, found, source, reason)
-        else:
-            self.counts.other_day += 1  # the run of the day that owns the object rejects it
-
-    def _reject(self, decoded: Decoded, found: Found, source: int, reason: str) -> None:
-        self.counts.rejected += 1
-        self.counts.rejects[str(reason)] += 1
-        raw, cut = decoded.original(found.start, found.length, self._plan.limits.max_raw_bytes)
-        key = self._sources[source].source_key
-        self._rejects.add(key, found.line, reason, found.detail, raw, truncated=cut)
+        # The run of the day that owns the object rejects it.
+        verdict = reason if self._sources[source].owned else meaning.OTHER_DAY
+        self._refuse(source, found, verdict, *self._original(decoded, found))
 
     def _count_empty(self) -> None:
         self.counts.seen += 1
