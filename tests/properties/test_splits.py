@@ -34,7 +34,7 @@ def _bodies(rng: random.Random) -> list[bytes]:
         )
         bodies += [sent] * rng.choice([1, 1, 1, 2])
         if rng.random() < 0.1:
-            bodies.append(rng.choice([b"{broken", b"42", b"{}", line(timestamp="never"), line(content="\\ud800")]))
+            bodies.append(rng.choice([b"{broken}", b"42", b"{}", line(timestamp="never"), line(content="\\ud800")]))
     return bodies
 
 
