@@ -26,6 +26,9 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # Less than BLOCK: what lies behind a frame's end is copied, and a frame may have 9 bytes.
 ZSTD_FEED = 2**14
 GZIP_FEED = 2**16
+# A small gzip file is fed as a whole, and may give this much at once.
+WHOLE_FEED = 32 * 2**20
+WHOLE_GIVEN = 24 * 2**20
 # A frame that wants more memory to look back in (128 MiB) is refused, as zstd(1) does without --long.
 ZSTD_OPTIONS: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: 27}
 # Below this size an expansion ratio says nothing: a short text of one letter is no attack.
@@ -137,6 +140,10 @@ def _refuse_foreign(text: Buffer, within: str) -> None:
 def _gunzip(stored: Buffer) -> Iterator[bytes]:
     """Every member of a gzip file, checksums verified; zero padding behind the last is allowed, as gzip(1) does."""
     position = 0
+    # At once where that is bounded: pieces would have to be joined. The last four bytes say how much it may be.
+    feed, given = GZIP_FEED, GIVEN
+    if len(stored) <= WHOLE_FEED:
+        feed, given = len(stored), min(max(GIVEN, int.from_bytes(stored[-4:], "little") + 1), WHOLE_GIVEN)
     while position < len(stored):
         if position and not stored[position] and not any(stored[position : position + BLOCK]):
             position += BLOCK
@@ -145,10 +152,10 @@ def _gunzip(stored: Buffer) -> Iterator[bytes]:
         while not member.eof:
             fed = member.unconsumed_tail
             if not fed:
-                fed = stored[position : position + GZIP_FEED]
+                fed = stored[position : position + feed]
                 position += len(fed)
             try:
-                block = member.decompress(fed, GIVEN)
+                block = member.decompress(fed, given)
             except (igzip_lib.IsalError, EOFError, ValueError) as error:  # type: ignore[misc]  # its stub is wrong
                 raise UnreadableError(Reason.CORRUPT_COMPRESSION, f"gzip: {error}") from error
             if not (fed or block or member.eof):

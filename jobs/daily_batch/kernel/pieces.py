@@ -6,6 +6,7 @@ DuckDB does; it does not look at UTF-8, which Arrow does.
 """
 
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from itertools import accumulate
 
 import msgspec
 import nanoarrow  # type: ignore[import-untyped]  # it ships no types
-from arro3.core import Array, DataType, Table
+from arro3.core import Array, DataType, RecordBatch, Table
 
 from daily_batch.kernel.decode import Decoded
 from daily_batch.kernel.value import SPACE
@@ -60,6 +61,8 @@ class Pieces:
         self.lengths: list[int] = []
         self.texts: list[bytes] = []
         self._doubtful: list[int] = []
+        # Pieces that follow each other in the text of their object: the first, the one behind the last, the text.
+        self._as_read: list[tuple[int, int, bytes]] = []
         self.lines_of: dict[int, int] = {}
         for segment in segments:
             self._add(segment, whole=whole, longest=longest)
@@ -82,6 +85,8 @@ class Pieces:
             lines, numbers = [lines[at] for at in kept], [numbers[at] for at in kept]
             lengths, starts = [lengths[at] for at in kept], [starts[at] for at in kept]
             doubtful = [renumbered[at] for at in doubtful if at not in blank]
+        elif not whole:
+            self._as_read.append((len(self.texts), len(self.texts) + count, text))
         self.lines_of[segment.source] = count
         self._doubtful += (at + len(self.texts) for at in doubtful)
         self.sources += [segment.source] * len(lines)
@@ -115,24 +120,46 @@ class Pieces:
         """
         if len(self._doubtful) == len(self.texts):
             return EMPTY
-        count = len(self.texts)
-        # One buffer, in which each text ends with its line feed: a copy, but an object for each text would be dearer.
-        data = b"\n".join((*self.texts, b""))
-        offsets = array("i", accumulate((length + 1 for length in self.lengths), initial=0))
-        valid = bytearray(b"\xff" * (count // 8 + 1))
-        for at in self._doubtful:
-            valid[at // 8] &= ~(1 << at % 8)
-        text = nanoarrow.c_array_from_buffers(nanoarrow.binary(), count, [valid, offsets, data])
-        return Table.from_pydict(
-            {
-                "piece": Array.from_buffer(array("i", range(count))),
-                "source": Array.from_buffer(array("i", self.sources)),
-                "line": Array.from_buffer(array("q", self.lines)),
-                "start": Array.from_buffer(array("q", self.starts)),
-                "length": Array.from_buffer(array("q", self.lengths)),
-                "text": Array.from_arrow(text).cast(DataType.utf8()),
-            }
-        )
+        integers = {
+            "piece": array("i", range(len(self.texts))),
+            "source": array("i", self.sources),
+            "line": array("q", self.lines),
+            "start": array("q", self.starts),
+            "length": array("q", self.lengths),
+        }
+        columns = [Array.from_buffer(values) for values in integers.values()]
+        batches = [
+            RecordBatch.from_arrays(
+                [*(column.slice(first, end - first) for column in columns), self._to_array(first, end, data)],
+                schema=EMPTY.schema,
+            )
+            for first, end, data in self._parts()
+        ]
+        return Table.from_batches(batches)
+
+    def _parts(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield runs of pieces, from one to before another, with bytes in which each ends where the next begins.
+
+        The text of an object without blank lines is taken as it is; other pieces are joined, for a copy costs less than
+        an object of Arrow's for each.
+        """
+        first = 0
+        for begin, end, text in (*self._as_read, (len(self.texts), len(self.texts), b"")):
+            if first < begin:
+                yield first, begin, b"\n".join((*self.texts[first:begin], b""))
+            if begin < end:
+                yield begin, end, text
+            first = end
+
+    def _to_array(self, first: int, end: int, data: bytes) -> Array:
+        offsets = array("i", accumulate((length + 1 for length in self.lengths[first:end]), initial=0))
+        offsets[-1] = min(offsets[-1], len(data))  # no line feed behind the last one
+        valid = bytearray(b"\xff" * ((end - first) // 8 + 1))
+        low, high = bisect_left(self._doubtful, first), bisect_left(self._doubtful, end)
+        for at in self._doubtful[low:high]:
+            valid[(at - first) // 8] &= ~(1 << (at - first) % 8)
+        built = nanoarrow.c_array_from_buffers(nanoarrow.binary(), end - first, [valid, offsets, data])
+        return Array.from_arrow(built).cast(DataType.utf8())
 
 
 def _find_doubtful(lines: Sequence[bytes]) -> list[int]:
