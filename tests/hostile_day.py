@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daily_batch.plan import Limits
 from daily_batch.receipt import Receipt
 from daily_batch.runners.outcome import Runner
 from day_runs import DAY, read_tables, run_day_with, run_local
@@ -61,7 +62,8 @@ def run_objects(folder: Path, objects: Mapping[str, bytes | Link], *, output: st
     receipt = run_local(input=folder / "in", output=folder / output, table_format=table_format, **settings)
     tables = read_tables(folder / output, table_format=table_format, day=day)
     zones = {"zone": settings.get("timezone", "Asia/Tokyo"), "naive_zone": settings.get("naive_timezone", "UTC")}
-    assert_agrees(Oracle(day=day, **zones).expect(laid), tables, receipt, day=day)
+    limits = Limits(**{name: settings[name] for name in vars(Limits()) if name in settings})
+    assert_agrees(Oracle(day=day, limits=limits, **zones).expect(laid), tables, receipt, day=day)
     # In the other format, so that one run compares runners and formats.
     other = OTHER_FORMAT[table_format]
     for runner in BESIDE:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daily_batch.receipt import Receipt
 from daily_batch.runners.outcome import Runner
-from fuzz.days import make_day
+from fuzz.days import FuzzDay, make_day
 from fuzz.judge import check_day, describe, find_fault, kind_of, shrink
 
 
@@ -27,17 +27,25 @@ def main() -> int:
         done += day.records
         try:
             _count(outcomes, check_day(day, beside))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        except Exception as error:  # whatever it is, it is a finding
             faults += 1
-            small = shrink(day, lambda each, kind=kind_of(error): kind_of(find_fault(each, beside)) == kind)
+            small = _shrink_alike(day, error, beside)
             print(f"== a fault\n{describe(small, find_fault(small, beside) or error)}", flush=True)
         spent = time.monotonic() - began
-        print(f"day {number} ({layout}): {done:,} of {asked.records:,} records, {faults} faults, {spent:.0f} s", flush=True)
+        print(
+            f"day {number} ({layout}): {done:,} of {asked.records:,} records, {faults} faults, {spent:.0f} s",
+            flush=True,
+        )
         number += 1
         if asked.day is not None or faults >= asked.faults:
             break
     print(", ".join(f"{name} {count:,}" for name, count in sorted(outcomes.items())))
     return 1 if faults else 0
+
+
+def _shrink_alike(day: FuzzDay, error: Exception, beside: Sequence[Runner]) -> FuzzDay:
+    kind = kind_of(error)
+    return shrink(day, lambda each: kind_of(find_fault(each, beside)) == kind)
 
 
 def _count(outcomes: Counter[str], receipt: Receipt) -> None:

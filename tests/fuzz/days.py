@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from fuzz.documents import document, one_record, stored
+from daily_batch.kernel import parse
+from fuzz.containers import stored
+from fuzz.documents import document, one_record
 from fuzz.records import RecordMaker
 from hostile_day import EXPORT
 from oracle.day import Stored
@@ -16,6 +18,8 @@ TIMES = [
     *("01-02-03.500Z", "01-02-03.500Z", "05-00-00.000Z", "25-00-00Z", "23-59-60Z", "00-00-00Z", "x"),
 ]  # fmt: skip
 ENDINGS = [".json", ".json", ".json", ".json", ".txt", "", ".JSON"]
+# As if DuckDB refused a text of each batch, of which none is known that msgspec takes.
+REFUSED_QUERY = f"{parse.QUERY} WHERE error('refused') IS NULL"
 SMALL_OBJECTS = (1, 3, 10, 40, 100, 300)
 
 
@@ -29,13 +33,13 @@ class FuzzDay:
     records: int
     objects: dict[str, Stored]
     settings: dict[str, Any] = field(default_factory=dict)
-    # Sizes in the kernel that decide where text is cut into parts; none must show.
-    parts: dict[str, int] = field(default_factory=dict)
+    # Constants of the kernel: where text is cut into parts, and whether DuckDB refuses a batch; none must show.
+    parts: dict[str, Any] = field(default_factory=dict)
 
 
 def make_day(seed: int, number: int, layout: str, records: int) -> FuzzDay:
     """The same for the same arguments."""
-    rng = Random(f"{seed}/{number}/{layout}")  # noqa: S311 - no secret
+    rng = Random(f"{seed}/{number}/{layout}")
     make = _export if layout == "export" else _messages
     return FuzzDay(
         seed=seed,
@@ -61,10 +65,11 @@ def _settings(rng: Random) -> dict[str, Any]:
     return chosen
 
 
-def _parts(rng: Random) -> dict[str, int]:
+def _parts(rng: Random) -> dict[str, Any]:
+    chosen: dict[str, Any] = {"parse.QUERY": REFUSED_QUERY} if rng.random() < 0.1 else {}
     if rng.random() < 0.5:
-        return {}
-    return {
+        return chosen
+    return chosen | {
         "intake.BATCH_BYTES": rng.choice((8_000, 30_000, 2**26)),
         "intake.SHAPED_AT_ONCE": rng.choice((50, 20_000)),
         "window.LARGEST_STEP": rng.choice((4, 7, 64, 2**16)),
@@ -91,14 +96,22 @@ def _export(rng: Random, records: int) -> dict[str, Stored]:
 def _messages(rng: Random, records: int) -> dict[str, Stored]:
     maker, objects = RecordMaker(rng), {}
     for number in range(records):
-        user, room, name = f"u{rng.randrange(4)}", f"r{rng.randrange(4)}", f"m{rng.choice((number, number, rng.randrange(9)))}"
+        user, room, name = (
+            f"u{rng.randrange(4)}",
+            f"r{rng.randrange(4)}",
+            f"m{rng.choice((number, number, rng.randrange(9)))}",
+        )
         known = {"message_id": f'"{name}"', "user_id": f'"{user}"', "room_id": f'"{room}"'}
         if rng.random() < 0.9:
-            text = one_record(rng, maker, **known).encode("utf-8", "surrogatepass") + rng.choice((b"", b"", b"\n", b" "))
+            text = one_record(rng, maker, **known).encode("utf-8", "surrogatepass") + rng.choice(
+                (b"", b"", b"\n", b" ")
+            )
         else:
             text = document(rng, maker, rng.choice((0, 1, 2, 4)))
         body, ending = stored(rng, text)
-        folder, time = ("2025/08/12", "01-02-03.500Z") if rng.random() < 0.6 else (rng.choice(FOLDERS), rng.choice(TIMES))
+        folder, time = (
+            ("2025/08/12", "01-02-03.500Z") if rng.random() < 0.6 else (rng.choice(FOLDERS), rng.choice(TIMES))
+        )
         file = f"{time}-{name}" + (".json" if rng.random() < 0.9 else rng.choice(ENDINGS)) + ending
         if rng.random() < 0.01:
             file = rng.choice(MARKERS).split("/")[0]

@@ -1,26 +1,52 @@
-"""Texts of objects: records in lines, arrays and wrappers, whole, cut or damaged; then encodings and containers."""
+"""Texts of objects: records in lines, arrays and wrappers, whole, cut or damaged."""
 
-import gzip
-import io
-import tarfile
-import zipfile
-from collections.abc import Callable
 from random import Random
-
-from backports import zstd
 
 from fuzz.records import RecordMaker
 from fuzz.tokens import CANARY, TEXTS, WRONG, value
 
-Make = Callable[[], str]
-ENDS = ["\n", "\n", "\n", "\n", "\n", "\r\n", "", " ", "\n\n", ",\n", ",", "\r", "\n \n", "\x1e\n", "\x0b\n", "\u2028", "\n\x1e"]
+ENDS = [*["\n"] * 20, "\r\n", "", " ", "\n\n", ",\n", ",", "\r", "\n \n", "\x1e\n", "\x0b\n", "\u2028", "\n\x1e"]
 BETWEEN = [
     *("", " ", "\t", "\r", "\x0b", "\x0c", "\x1c", "\x1e", "\x1f", "\x85", "\xa0", "\u2028", "\ufeff", "\ufeff ", "\0"),
-    *("null", "true", "12", '"a"', '"', "x", ",", "]", "}", "[", "{", "[]", "{}", "[[]]", "[1", "--", "# comment", "{]"),
-    *(f"2025-08-12 INFO {CANARY}", "  {", "\t[", "],", "},", "}{", "[{", "[[", '{"', '{"a":', '{"a":[', "null,", "1e5x"),
+    *("null", "true", "12", '"a"', '"', "x", ",", "]", "}", "[", "{", "[]", "{}", "[[]]", "[1"),
+    *("--", "# comment", "{]"),
+    *(f"2025-08-12 INFO {CANARY}", "  {", "\t[", "],", "},", "}{", "[{"),
+    *("[[", '{"', '{"a":', '{"a":[', "null,", "1e5x"),
 ]  # fmt: skip
-MARKS = ['"', ",", "}", "{", "[", "]", "\\", "\x01", " ", ":", "\n", "\ufeff", "\x1e", "\0", "\t", "\\u", "\n{", "é", "\n\n"]
-BYTES = [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f", b"\xc0\x80", b"\xef\xbb", b"\xef\xbb\xbf", b"\x00", b"\xfe\xff"]
+MARKS = [
+    '"',
+    ",",
+    "}",
+    "{",
+    "[",
+    "]",
+    "\\",
+    "\x01",
+    " ",
+    ":",
+    "\n",
+    "\ufeff",
+    "\x1e",
+    "\0",
+    "\t",
+    "\\u",
+    "\n{",
+    "é",
+    "\n\n",
+    "\udc80",
+    "\ud83d",
+]
+BYTES = [
+    b"\xff",
+    b"\xc3",
+    b"\xed\xa0\x80",
+    b"\xf0\x9f",
+    b"\xc0\x80",
+    b"\xef\xbb",
+    b"\xef\xbb\xbf",
+    b"\x00",
+    b"\xfe\xff",
+]
 
 
 def document(rng: Random, records: RecordMaker, count: int) -> bytes:
@@ -66,10 +92,19 @@ def _block(rng: Random, records: RecordMaker, count: int) -> str:
 
 def _array(rng: Random, found: list[str]) -> str:
     """An array on a line or over lines, with elements of other kinds, closed or not."""
-    elements = [text if rng.random() < 0.94 else rng.choice((value(rng), rng.choice(WRONG), "[]", "null")) for text in found]
+    elements = [
+        text if rng.random() < 0.94 else rng.choice((value(rng), rng.choice(WRONG), "[]", "null")) for text in found
+    ]
     indent = rng.choice(("", "", "  ", "\t"))
     before, comma, after = rng.choice(
-        [("", ",", ""), ("", ", ", ""), ("\n", ",\n", "\n"), ("\n", ",\n\n", "\n"), ("", "\n,", "\n"), (" ", " ,\r\n", " ")]
+        [
+            ("", ",", ""),
+            ("", ", ", ""),
+            ("\n", ",\n", "\n"),
+            ("\n", ",\n\n", "\n"),
+            ("", "\n,", "\n"),
+            (" ", " ,\r\n", " "),
+        ]
     )
     text = "[" + before
     for at, element in enumerate(elements):
@@ -87,7 +122,14 @@ def _wrapper(rng: Random, found: list[str]) -> str:
     name = rng.choice(("messages", "items", "attachments", "x", "data", "id"))
     inner = _array(rng, found)
     other = rng.choice(("", "", '"total":3,', '"id":"x",', '"ok":true,\n', f'"{CANARY}":"{CANARY}",'))
-    text = rng.choice(('{{{0}"{1}":{2}}}', '{{\n  {0}\n  "{1}": {2}\n}}', '{{{0}"{1}":{2},"next":null}}', '{{{0}"data":{{"{1}":{2}}}}}'))
+    text = rng.choice(
+        (
+            '{{{0}"{1}":{2}}}',
+            '{{\n  {0}\n  "{1}": {2}\n}}',
+            '{{{0}"{1}":{2},"next":null}}',
+            '{{{0}"data":{{"{1}":{2}}}}}',
+        )
+    )
     text = text.format(other, name, inner)
     return _cut(rng, text) if rng.random() < 0.3 else text
 
@@ -117,7 +159,9 @@ def _damaged(rng: Random, text: str) -> str:
     if roll == 5:
         return text + rng.choice((" x", "}", ",", "{}", "[]", "\r", text, "\n" + text, " " + text, ":", '"', "]"))
     if roll == 6:
-        return rng.choice((" ", "  ", "\t", "\ufeff", "\x1e", "x", ",", "[", "(", "\x0b", '"', "}", "﻿ ", "data: ")) + text
+        return (
+            rng.choice((" ", "  ", "\t", "\ufeff", "\x1e", "x", ",", "[", "(", "\x0b", '"', "}", "﻿ ", "data: ")) + text
+        )
     return text[:at] + rng.choice((rng.choice(TEXTS), rng.choice(WRONG))) + text[at:]
 
 
@@ -128,59 +172,3 @@ def _damage_bytes(rng: Random, body: bytes) -> bytes:
         part = rng.choice((rng.choice(BYTES), bytes([rng.randrange(256)]), b"", body[at:end] * 2, b"\n"))
         body = body[:at] + part + body[end:]
     return body
-
-
-def stored(rng: Random, body: bytes) -> tuple[bytes, str]:
-    """The text as an object holds it, and how its name should end."""
-    roll = rng.random()
-    if roll < 0.04:
-        body = b"\xef\xbb\xbf" + body
-    elif roll < 0.09:
-        wide = body.decode("utf-8", "replace")
-        coded = rng.choice(("utf-16", "utf-32", "utf-16-be", "utf-32-be", "utf-16-le"))
-        body = ("\ufeff" + wide if coded.endswith("e") else wide).encode(coded)
-        body = body[: -1 if rng.random() < 0.1 else None]
-    elif roll < 0.11:
-        body = body.replace(b"\n", b"\r\n")
-    elif roll < 0.12:
-        body = rng.choice((b"\0", b"\0" * 20, b"\n", b"\x1e", b" ", b"PAR1", b"\xff\xfe", b"GIF89a")) + body
-    roll = rng.random()
-    if roll < 0.1:
-        return _packed(rng, body), ".gz"
-    if roll < 0.15:
-        return _frames(rng, body), ".zst"
-    if roll < 0.17:
-        return _container(rng, body), rng.choice(("", ".gz", ".zst"))
-    return body, ""
-
-
-def _packed(rng: Random, body: bytes) -> bytes:
-    at = rng.randrange(len(body) + 1)
-    whole = gzip.compress(body, 1, mtime=0)
-    two = gzip.compress(body[:at], 1, mtime=0) + gzip.compress(body[at:], 1, mtime=0)
-    return rng.choice((whole, whole, two, two + b"\0" * 9, whole[:-3], whole[:at], whole + b"x", gzip.compress(whole)))
-
-
-def _frames(rng: Random, body: bytes) -> bytes:
-    at = rng.randrange(len(body) + 1)
-    whole, two = zstd.compress(body, 1), zstd.compress(body[:at], 1) + zstd.compress(body[at:], 1)
-    skipped = b"\x50\x2a\x4d\x18\x02\0\0\0ab"
-    return rng.choice((whole, whole, two, skipped + whole, whole + skipped, whole[:-3], whole + b"x", gzip.compress(whole)))
-
-
-def _container(rng: Random, body: bytes) -> bytes:
-    file = io.BytesIO()
-    roll = rng.randrange(4)
-    if roll == 0:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            entry = tarfile.TarInfo("a.json")
-            entry.size = len(body)
-            tar.addfile(entry, io.BytesIO(body))
-        return file.getvalue()
-    if roll == 1:
-        with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr(zipfile.ZipInfo("a.json"), body)
-        return file.getvalue()
-    if roll == 2:
-        return rng.choice((b"", b" \n", b"\0\0", b"\xef\xbb\xbf", b"\xff\xfe", b"[", b"]", b"{", b'"', b"null", b"\x0c", b"\x0b\n"))
-    return rng.randbytes(rng.choice((1, 3, 20, 400))) + rng.choice((b"", body))

@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from day_runs import DAY, read_tables, run_day_with
 from equal_days import assert_equal_receipts, assert_equal_tables
 from fuzz.days import FuzzDay
 from fuzz.tokens import CANARY
-from oracle.compare import assert_agrees
+from oracle.compare import assert_agrees, reject_of
 from oracle.day import Oracle, Stored
 from oracle.stored import UnreadableError, read_object
 
@@ -54,7 +55,7 @@ def check_day(day: FuzzDay, beside: Sequence[Runner] = ()) -> Receipt:
 
 
 @contextmanager
-def _parts(sizes: Mapping[str, int]) -> Iterator[None]:
+def _parts(sizes: Mapping[str, Any]) -> Iterator[None]:
     with ExitStack() as stack:
         for name, size in sizes.items():
             module, constant = name.split(".")
@@ -74,7 +75,7 @@ def find_fault(day: FuzzDay, beside: Sequence[Runner] = ()) -> Exception | None:
     """What is wrong with a day, if anything is."""
     try:
         check_day(day, beside)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+    except Exception as error:  # whatever it is, it is a finding
         return error
     return None
 
@@ -92,8 +93,11 @@ def shrink(day: FuzzDay, fails: Callable[[FuzzDay], bool]) -> FuzzDay:
     def still(objects: dict[str, Stored], **changed: Any) -> bool:
         nonlocal tries
         tries += 1
-        return bool(objects) and tries < MOST_TRIES and time.monotonic() < until and fails(
-            replace(day, objects=objects, **changed)
+        return (
+            bool(objects)
+            and tries < MOST_TRIES
+            and time.monotonic() < until
+            and fails(replace(day, objects=objects, **changed))
         )
 
     keys = _reduce(list(day.objects), lambda kept: still({key: day.objects[key] for key in kept}))
@@ -103,17 +107,21 @@ def shrink(day: FuzzDay, fails: Callable[[FuzzDay], bool]) -> FuzzDay:
         if plain is not item and still({**objects, key: plain}):
             objects[key] = plain
     for split in (_lines, _pieces, _bytes):
-        for key in list(objects):
-
-            def with_parts(parts: list[bytes], key: str = key) -> dict[str, Stored]:
-                return {**objects, key: objects[key]._replace(body=b"".join(parts))}
-
-            kept = _reduce(split(objects[key].body), lambda parts, make=with_parts: still(make(parts)))
-            objects = with_parts(kept)
+        for key in keys:
+            objects = _fewer_parts(objects, key, split(objects[key].body), still)
     for changed in ({"parts": {}}, {"settings": {}}):
         if still(objects, **changed):
             day = replace(day, **changed)
     return replace(day, objects=objects)
+
+
+def _fewer_parts(
+    objects: dict[str, Stored], key: str, parts: list[bytes], fails: Callable[[dict[str, Stored]], bool]
+) -> dict[str, Stored]:
+    def with_parts(kept: list[bytes]) -> dict[str, Stored]:
+        return {**objects, key: objects[key]._replace(body=b"".join(kept))}
+
+    return with_parts(_reduce(parts, lambda kept: fails(with_parts(kept))))
 
 
 def _reduce(parts: list[Any], fails: Callable[[list[Any]], bool]) -> list[Any]:
@@ -155,8 +163,11 @@ def _bytes(body: bytes) -> list[bytes]:
 
 def describe(day: FuzzDay, error: Exception) -> str:
     """What to know of a fault: how the day is made again, what is left of it, and what was wrong."""
-    lines = [f"seed {day.seed}, day {day.number}, layout {day.layout}, {day.records} records", f"settings {day.settings}"]
-    lines += [f"parts {day.parts}"] if day.parts else []
+    lines = [
+        f"seed {day.seed}, day {day.number}, layout {day.layout}, {day.records} records",
+        f"settings {day.settings}",
+    ]
+    lines += [f"parts {day.parts!s:.300}"] if day.parts else []
     lines += [f"{key} ({item.modified}): {item.body[:3000]!r}" for key, item in day.objects.items()]
     frames = traceback.extract_tb(error.__traceback__)
     lines.append(f"{type(error).__name__}: {str(error)[:2000]}")
@@ -172,4 +183,7 @@ def _differences(error: AssertionError) -> list[str]:
     while at is not None and at.tb_next is not None:
         at = at.tb_next
     known = at.tb_frame.f_locals if at else {}
+    if "expected" in known and "tables" in known:
+        found, wanted = Counter(map(reject_of, known["tables"]["rejects"])), known["expected"].rejects
+        known = {"too_much": found - wanted, "missing": wanted - found, **known}
     return [f"  {name} = {each!r:.600}" for name, each in known.items() if name not in ("day", "folder", "name")]

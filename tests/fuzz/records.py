@@ -1,14 +1,11 @@
 """Records: as specified, then changed in structure."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from fuzz.tokens import CANARY, WRONG, escape, instant, number, text, value
+from fuzz.mutations import MUTATIONS, Members
+from fuzz.tokens import WRONG, number, text, value
 
-Members = list[tuple[str, str]]
-ALIASES = {"message_id": "id", "room_id": "chat_id", "generated_images": "images", "context": "crawl_sources"}
-UNLISTED = ["x", "client", "id", "chat_id", "tenant_id", "content ", "Content", "size", "", "messages", "é", "$.x", "a.b"]
 NESTED = {
     "attachments": ("type", "url", "thumbnail", "name", "size"),
     "generated_images": ("url", "thumbnail", "prompt", "size", "style"),
@@ -16,10 +13,7 @@ NESTED = {
     "agent_info": ("mode", "execution_time_ms", "tokens_used"),
 }
 NUMERIC = ("score", "execution_time_ms", "tokens_used")
-LISTED = ["message_id", "user_id", "room_id", "timestamp", "role", "content", "attachments", "generated_images"]
-LISTED += ["images", "context", "crawl_sources", "agent_info", "id", "chat_id"]
 SPACES = ["", "", "", " ", "  ", "\t", "\n", "\r\n", " \n\t ", "\x0b", "\x0c", "\xa0", "\ufeff", "\x1e"]
-DEPTHS = (2, 7, 100, 509, 510, 511, 512, 513, 590)
 
 
 @dataclass
@@ -39,7 +33,7 @@ class RecordMaker:
                 return members
         else:
             members = self._specified(known)
-        if rng.random() < 0.6:
+        if rng.random() < 0.55:
             for _ in range(rng.choice((1, 1, 1, 2, 3, 5))):
                 rng.choice(MUTATIONS)(self, members)
         if len(self.made) < 50:
@@ -114,119 +108,3 @@ class RecordMaker:
         """Over lines."""
         lines = [f"{before}{indent}{key}: {each}" for key, each in members]
         return "{\n" + ",\n".join(lines) + f"\n{before}}}"
-
-
-def _drop(maker: RecordMaker, members: Members) -> None:
-    if members:
-        del members[maker.rng.randrange(len(members))]
-
-
-def _double(maker: RecordMaker, members: Members) -> None:
-    rng = maker.rng
-    if members:
-        key, each = rng.choice(members)
-        again = rng.choice((key, escape(rng, key[1:-1]), key[:-1] + '\\ud800"'))
-        members.insert(rng.randrange(len(members) + 1), (again, rng.choice((each, each, "null", value(rng)))))
-
-
-def _rename(maker: RecordMaker, members: Members) -> None:
-    rng = maker.rng
-    for at, (key, each) in enumerate(members):
-        name = key[1:-1]
-        if rng.random() < 0.4:
-            other = ALIASES.get(name, rng.choice((name.upper(), name + " ", " " + name, name[:-1], "_" + name)))
-            members[at] = (f'"{other}"', each)
-            return
-
-
-def _escape_key(maker: RecordMaker, members: Members) -> None:
-    if members:
-        at = maker.rng.randrange(len(members))
-        key, each = members[at]
-        members[at] = (escape(maker.rng, key[1:-1].replace("\\", "")), each)
-
-
-def _reorder(maker: RecordMaker, members: Members) -> None:
-    maker.rng.shuffle(members)
-
-
-def _retype(maker: RecordMaker, members: Members) -> None:
-    if members:
-        at = maker.rng.randrange(len(members))
-        members[at] = (members[at][0], value(maker.rng))
-
-
-def _wrong_token(maker: RecordMaker, members: Members) -> None:
-    if members:
-        at = maker.rng.randrange(len(members))
-        members[at] = (members[at][0], maker.rng.choice(WRONG))
-
-
-def _number(maker: RecordMaker, members: Members) -> None:
-    if members:
-        at = maker.rng.randrange(len(members))
-        members[at] = (members[at][0], number(maker.rng))
-
-
-def _wrap_value(maker: RecordMaker, members: Members) -> None:
-    if members:
-        at = maker.rng.randrange(len(members))
-        key, each = members[at]
-        wrapped = maker.rng.choice((f"[{each}]", f'{{"value":{each}}}', f"[[{each}],{each}]", f"[{{{key}:{each}}}]"))
-        members[at] = (key, wrapped)
-
-
-def _deepen(maker: RecordMaker, members: Members) -> None:
-    rng = maker.rng
-    depth = rng.choice(DEPTHS)
-    left, right = rng.choice((("[", "]"), ('{"a":', "}")))
-    closed = depth if rng.random() < 0.7 else rng.randrange(depth + 1)
-    members.append((f'"{rng.choice(UNLISTED)}"', left * depth + rng.choice(("1", "", "x", '"\\ud800"')) + right * closed))
-
-
-def _unlisted(maker: RecordMaker, members: Members) -> None:
-    rng = maker.rng
-    key = rng.choice((f'"{rng.choice(UNLISTED)}"', text(rng)))
-    members.insert(rng.randrange(len(members) + 1), (key, rng.choice((value(rng, 3), f'"{CANARY}"'))))
-
-
-def _listed(maker: RecordMaker, members: Members) -> None:
-    name = maker.rng.choice(LISTED)
-    nested = name in ("attachments", "generated_images", "images", "context", "crawl_sources", "agent_info")
-    members.append((f'"{name}"', maker.nested(name) if nested else value(maker.rng)))
-
-
-def _set_time(maker: RecordMaker, members: Members) -> None:
-    members[:] = [member for member in members if member[0] != '"timestamp"']
-    members.insert(maker.rng.randrange(len(members) + 1), ('"timestamp"', instant(maker.rng)))
-
-
-def _quote(maker: RecordMaker, members: Members) -> None:
-    """Quote a record in another one, as an object or as a text."""
-    rng = maker.rng
-    quoted = maker.render(rng.choice(maker.made) if maker.made else members)
-    if rng.random() < 0.3:
-        quoted = '"' + quoted.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if rng.random() < 0.3:
-        quoted = rng.choice((f"\n{quoted}\n", f"[{quoted},\n{quoted}]", f"[\n{quoted}\n,{quoted}]", f"\n  {quoted}"))
-    members.insert(rng.randrange(len(members) + 1), (rng.choice(('"reply_to"', '"x"', '"context"')), quoted))
-
-
-def _null(maker: RecordMaker, members: Members) -> None:
-    if members:
-        at = maker.rng.randrange(len(members))
-        members[at] = (members[at][0], maker.rng.choice(("null", '""')))
-
-
-def _same_key(maker: RecordMaker, members: Members) -> None:
-    """An id of few, so that keys come twice."""
-    members[:] = [member for member in members if member[0] != '"message_id"']
-    name = maker.rng.choice(("message_id", "message_id", "id"))
-    members.append((f'"{name}"', maker.rng.choice(('"m1"', '"m2"', "7", "7.0", '"7"'))))
-
-
-Mutation = Callable[[RecordMaker, Members], None]
-MUTATIONS: list[Mutation] = [
-    *(_drop, _double, _rename, _escape_key, _reorder, _retype, _wrong_token, _number, _wrap_value, _deepen),
-    *(_unlisted, _unlisted, _listed, _listed, _set_time, _set_time, _quote, _null, _same_key),
-]  # fmt: skip

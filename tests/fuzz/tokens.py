@@ -1,4 +1,4 @@
-"""What values are made of: texts, numbers, words that are no JSON, instants in every form; each as it stands in JSON."""
+"""What values are made of: texts, numbers, words that are no JSON, instants in every form; all as in JSON."""
 
 import json
 from random import Random
@@ -13,8 +13,11 @@ TEXTS = [
     *('", }"', '",]"', '"}"', '"{"', '"]"', '"["', '":"', '"//"', '"/* */"', '"\\u001e"', '"\x7f"', '"\u2028"'),
     *('"\ufeff"', '"\ufffd"', '"\x85"', '"user"', '"User"', '"SYSTEM"', '"ＵＳＥＲ"', '"ſystem"', '"user\\u0000"'),
     *('"r1"', '"r2"', '"u1"', '"m1"', '"m2"', '"acme"', '"globex"', '"\\u0072\\u0031"', '"\u0130"', '"ﬃ"'),
-    *('"{\\"message_id\\":\\"m9\\"}"', '"\\\\u0041"', '"\\\\ud800"', '"\\\\\\ud800"', '"%s"', '"$.a"', '"\'"', '"\\u00e9"'),
-    f'"{CANARY}"', f'"{CANARY} 2025"', '"' + "x" * 511 + '"', '"' + "x" * 512 + '"', '"' + "あ" * 513 + '"', '"a,b=c"',
+    *('"{\\"message_id\\":\\"m9\\"}"', '"\\\\u0041"', '"\\\\ud800"', '"\\\\\\ud800"'),
+    *('"%s"', '"$.a"', '"\'"', '"\\u00e9"'),
+    # Half of a pair as bytes, which is no UTF-8.
+    '"a\ud83db"', f'"{CANARY}"', f'"{CANARY} 2025"',
+    '"' + "x" * 511 + '"', '"' + "x" * 512 + '"', '"' + "あ" * 513 + '"', '"a,b=c"',
 ]  # fmt: skip
 NUMBERS = [
     *("0", "-0", "1", "-1", "12", "1.0", "12.0", "-12.0", "0.0", "-0.0", "1.5", "1.50", "1e3", "1E3", "1e+3", "1E-3"),
@@ -36,24 +39,30 @@ WRONG = [
 PLAIN = ["null", "true", "false", "{}", "[]", "[[]]", "[{}]", "[null]", '{"a":null}', '{"":0}', "[null,{}]", "[1,2]"]
 
 DATES = [
-    *("2025-08-12", "2025-08-12", "2025-08-12", "2025-08-11", "2025-08-13", "2025/08/12", "20250812", "2025-Aug-12"),
+    *("2025-08-12", "2025-08-12", "2025-08-12", "2025-08-12", "2025-08-11", "2025-08-13"),
+    *("2025/08/12", "20250812", "2025-Aug-12"),
     *("12 Aug 2025", "12-Aug-2025", "12/Aug/2025", "Aug 12 2025", "Aug 12, 2025", "Tue, 12 Aug 2025", "Tue Aug 12"),
     *("2 Aug 2025", "Aug  2 2025", "12/08/2025", "2025-8-12", "0000-08-12", "2025-02-29", "2024-02-29", "2025-13-01"),
-    *("9999-12-31", "0001-01-01", "2025-11-02", "2025-03-09", "2025.08.12", "２０２５-08-12", "+2025-08-12", "2025-224"),
+    *("9999-12-31", "0001-01-01", "2025-11-02", "2025-03-09", "2025.08.12", "２０２５-08-12"),
+    *("+2025-08-12", "2025-224"),
 ]  # fmt: skip
 BETWEEN = ["T", "T", "T", "T", "t", " ", " ", "  ", ":", "_", "", "　"]
 CLOCKS = [
-    *("01:02:03", "01:02:03", "01:02:03", "14:59:59", "15:00:00", "00:00:00", "23:59:60", "01:02:60", "01:02:61"),
+    *("01:02:03", "01:02:03", "01:02:03", "01:02:60", "14:59:59", "15:00:00", "00:00:00"),
+    *("23:59:60", "01:02:60", "01:02:61"),
     *("24:00:00", "01:02", "0102", "010203", "1:02:03", "01:60:00", "25:00:00", "01-02-03", "01:30:00", "01:02:03 AM"),
 ]  # fmt: skip
 FRACTIONS = [
-    *("", "", ".5", ".25", ".250", ".123456", ".1234567", ".999999999", ",5", ".", ".000", ",123", ".0" + "1" * 30),
+    *("", "", ".5", ".25", ".5", ".25", ".250", ".123456", ".1234567", ".999999999", ",5", "."),
+    *(".000", ",123", ".0" + "1" * 30),
     ".x", ":250",
 ]  # fmt: skip
 ZONES = [
-    *("Z", "Z", "Z", "z", "", "+00:00", "+09:00", "+0900", "+09", "-0330", "-03:30", " +0000", " +09:00", " Z", "UTC"),
+    *("Z", "", "+00:00", "+09:00", "z", "+00:00", "+09:00", "+0900", "+09", "-0330", "-03:30"),
+    *(" +0000", " +09:00", " Z", "UTC"),
     *(" UTC", " GMT", "GMT", "+09:00[Asia/Tokyo]", "[Asia/Tokyo]", " +0000 UTC", " +0900 UTC", " +0900 JST", " JST"),
-    *(" GMT+0900", " GMT+0900 (Japan Standard Time)", "+24:00", "+09:60", "+9", "+09:", "Z[UTC]", " m=+0.5", " Asia/Tokyo"),
+    *(" GMT+0900", " GMT+0900 (Japan Standard Time)", "+24:00", "+09:60", "+9", "+09:", "Z[UTC]"),
+    *(" m=+0.5", " Asia/Tokyo"),
     *(" +0900 JST m=+0.000012", " +0000 UTC m=+0.5", " +0900 (JST)", "-00:00", "+00:00 UTC", "Z ", "ZZ", " +0900 GMTX"),
     " 2025", " UTC 2025", " +0900 2025",
 ]  # fmt: skip
@@ -75,7 +84,7 @@ def value(rng: Random, depth: int = 2) -> str:
         return number(rng)
     if roll < 0.72 or depth == 0:
         return rng.choice(PLAIN)
-    if roll < 0.8:
+    if roll < 0.75:
         return rng.choice(WRONG)
     inner = [value(rng, depth - 1) for _ in range(rng.randrange(3))]
     if roll < 0.9:
@@ -103,7 +112,11 @@ def text(rng: Random) -> str:
 
 def escape(rng: Random, plain: str) -> str:
     """The same text with some letters as \\u."""
-    return '"' + "".join(_escaped(rng, letter) if rng.random() < 0.4 else json.dumps(letter)[1:-1] for letter in plain) + '"'
+    return (
+        '"'
+        + "".join(_escaped(rng, letter) if rng.random() < 0.4 else json.dumps(letter)[1:-1] for letter in plain)
+        + '"'
+    )
 
 
 def _escaped(rng: Random, letter: str) -> str:
@@ -118,8 +131,13 @@ def instant(rng: Random) -> str:
     if roll < 0.2:
         plain = rng.choice(EPOCHS)
         return plain if rng.random() < 0.5 and plain not in ("", "now") else json.dumps(plain)
-    date, between, clock = rng.choice(DATES), rng.choice(BETWEEN), rng.choice(CLOCKS)
-    plain = date + between + clock + rng.choice(FRACTIONS) + rng.choice(ZONES)
+    # The first of each are the usual ones: two odd parts are seldom read.
+    parts = [
+        rng.choice(each[:4] if rng.random() < 0.7 else each) for each in (DATES, BETWEEN, CLOCKS, FRACTIONS, ZONES)
+    ]
+    date, clock, plain = parts[0], parts[2], "".join(parts)
     if roll < 0.25:
-        plain = rng.choice((date, clock, " " + plain, plain + " ", plain.lower(), plain + "x" * 90, plain.replace(":", "")))
+        plain = rng.choice(
+            (date, clock, " " + plain, plain + " ", plain.lower(), plain + "x" * 90, plain.replace(":", ""))
+        )
     return escape(rng, plain) if roll > 0.95 else json.dumps(plain, ensure_ascii=False)

@@ -25,14 +25,14 @@ def assert_agrees(expected: Expected, tables: Tables, receipt: Receipt, *, day: 
     assert objects == {name: expected.objects[name] for name in objects}
     assert receipt.rejects == dict(expected.reasons)
     assert receipt.flags == dict(expected.flags)
-    assert Counter(map(_reject, tables["rejects"])) == expected.rejects
+    assert Counter(map(reject_of, tables["rejects"])) == expected.rejects
     assert _placed(map(_with_read_extras, tables["messages"])) == _placed(expected.rows)
     for name, rows in add_up(expected.rows).items():
         wanted = [{"date": day, **row} for row in rows]
         assert _texts(tables[name]) == _texts(wanted), name
 
 
-def _reject(row: dict[str, Any]) -> tuple[str, int, str, bytes, bool]:
+def reject_of(row: dict[str, Any]) -> tuple[str, int, str, bytes, bool]:
     return row["source_key"], row["source_line"], row["reason"], row["raw"], row["raw_truncated"]
 
 

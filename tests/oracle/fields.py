@@ -86,6 +86,11 @@ def read_fields(sent: dict[str, Any], place: Place, *, tenant: str, naive_zone: 
     return row, moment
 
 
+def _lower(text: str) -> str:
+    """Each letter alone, to one letter: of a capital I with a dot Python would make two."""
+    return "".join("i" if letter == "\u0130" else letter.lower() for letter in text)
+
+
 def _is_wrapper(sent: dict[str, Any]) -> bool:
     if any(name in sent for name in ("message_id", "id", "timestamp", "role", "content")):
         return False
@@ -155,9 +160,9 @@ def _texts(body: _Body) -> dict[str, Any]:
             body.keep(name)
             value = None
         found[name] = value
-    if found["role"] is not None and found["role"] != found["role"].lower():
+    if found["role"] is not None and found["role"] != _lower(found["role"]):
         body.flags.add("role_case")
-        found["role"] = found["role"].lower()
+        found["role"] = _lower(found["role"])
     if found["role"] not in ("user", "assistant", "system"):
         body.flags.add("unknown_role")
     if not found["content"]:

@@ -70,7 +70,9 @@ def read_value(text: str, at: int, max_depth: int) -> Value:
 
 
 def read_scalar(text: str, at: int) -> Value | None:
-    """The text, number or word that begins here, if any."""
+    """The text, number or word that begins here, if any; of a number as much as is one."""
+    if number := NUMBER.match(text, at):
+        return Value(Number(number[0]), number.end(), repeats=False)
     try:
         return None if text[at : at + 1] in ("{", "[") else read_value(text, at, 1)
     except NotJsonError:

@@ -52,7 +52,10 @@ class Text:
     def is_cut(self, start: int, end: int, longest: int) -> bool:
         """Whether `raw` is not all of it."""
         whole = self._utf8(start, end)
-        return len(whole if self.encoding == "utf-8" else whole.decode().encode(self.encoding)) > longest or len(whole) > longest
+        return (
+            len(whole if self.encoding == "utf-8" else whole.decode().encode(self.encoding)) > longest
+            or len(whole) > longest
+        )
 
     def _utf8(self, start: int, end: int) -> bytes:
         return self.text[start:end].rstrip(" \t\r\n").encode("utf-8", "surrogateescape")

@@ -94,7 +94,8 @@ def _instant(found: re.Match[str], naive_zone: str, flags: set[str]) -> datetime
         return None
     if not found["zone"]:
         flags.add("naive_timestamp")
-        return local.replace(tzinfo=ZoneInfo(naive_zone)).astimezone(UTC)
+        offset = local.replace(tzinfo=ZoneInfo(naive_zone)).utcoffset()
+        return _shift(local.replace(tzinfo=UTC), -(offset or timedelta()))
     shift = _offset(found["zone"])
     if shift is None:
         return None

@@ -129,9 +129,9 @@ class Scanner(Cursor):
             deep = find_too_deep(seen, max_depth) or 0
         elif read > max_depth:
             deep = find_too_deep(seen[:read], max_depth)
-        if deep is not None:
+        if deep is not None and deep < longest:
             return Stop(start + deep, Reason.TOO_DEEP, f"deeper than {max_depth}")
-        if read > longest or (read == longest and not whole and start + read < len(self.text)):
+        if deep is not None or read > longest or (read == longest and not whole and start + read < len(self.text)):
             return Stop(start + longest, Reason.RECORD_TOO_LARGE, f"longer than {longest} bytes")
         return start + read if isinstance(found, int) else Stop(start + read, detail=found.detail)
 
