@@ -66,9 +66,9 @@ def _build_query(readable: str) -> str:
         f"coalesce(regexp_full_match(r.{name}, '{pattern}'), true)" for name, pattern in PATTERNS.items()
     )
     # DuckDB writes the shortest digits of a DOUBLE. Those as sent are the same where the text holds them, or are
-    # not more than a DOUBLE always keeps; else the general path compares them.
+    # not more than a DOUBLE always keeps, of a number that is not too small for one; else the general path compares.
     scores = """CASE WHEN r.context IS NULL THEN true WHEN contains(text, r.context) THEN true
-        ELSE NOT regexp_matches(text, '[0-9][0-9.]{15}') END"""
+        ELSE NOT regexp_matches(text, '[0-9][0-9.]{15}|[0-9.][eE]-[0-9]{3}') END"""
     columns = {
         **{name: f"r.{name}" for name in TEXTS},
         "attachments": "r.attachments",
