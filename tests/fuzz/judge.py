@@ -45,7 +45,9 @@ def check_day(day: FuzzDay, beside: Sequence[Runner] = ()) -> Receipt:
         limits = Limits(**{name: day.settings[name] for name in LIMITS if name in day.settings})
         oracle = Oracle(day=DAY, naive_zone=day.settings.get("naive_timezone", "UTC"), limits=limits)
         assert_agrees(oracle.expect(day.objects, day.layout), tables, receipt, day=DAY)
-        assert not [row for row in tables["rejects"] if CANARY in row["detail"].lower()], "a detail names content"
+        # The name of a list of messages is told, if it is a plain one.
+        told = [row["detail"].lower().replace(f'under "{CANARY}"', "") for row in tables["rejects"]]
+        assert CANARY not in " ".join(told), "a detail names content"
         assert took < DAY_SECONDS + RECORD_SECONDS * day.records, f"{took:.1f} CPU seconds"
         for runner in beside:
             counted = run_day_with(runner, output=folder / runner.name, **asked)
