@@ -62,7 +62,8 @@ DAMAGES: dict[Reason, tuple[Damage, ...]] = {
     ),
     Reason.INVALID_UTF8: (Damage(_spoil(b'"note": "\xff\xfe"')), Damage(_spoil(b'"note": "\xc0\xaf"'))),
     Reason.DUPLICATE_KEY: (Damage(_spoil(b'"content": "again"')),),
-    Reason.NOT_AN_OBJECT: (Damage(_whole(b"42")), Damage(_whole(b'"text"')), Damage(_whole(b"true"))),
+    # A line that begins with a bracket: behind a record that is cut short any other one would belong to that.
+    Reason.NOT_AN_OBJECT: (Damage(_whole(b"[42]")), Damage(_whole(b'["text"]')), Damage(_whole(b"[true]"))),
     Reason.INVALID_TIMESTAMP: (
         _value("times", "timestamp", b'"yesterday"'),
         _value("times", "timestamp", b'"2025-13-45T99:99:99Z"'),
