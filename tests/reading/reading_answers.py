@@ -37,7 +37,7 @@ def users(week: Week) -> list[Row]:
 
 def reasons(week: Week) -> list[Row]:
     found: Counter[str] = Counter()
-    for (_, _, reason, _), count in week.days[DAY].rejects.items():
+    for (_, _, reason, *_), count in week.days[DAY].rejects.items():
         found[reason] += count
     del found["replaced_surrogate"]
     rows = [{"reason": each, "records": n, "percent": 100 * n / found.total()} for each, n in found.items()]
