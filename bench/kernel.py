@@ -34,7 +34,7 @@ STEPS: tuple[tuple[str, str, object, str], ...] = (
     ("map", "split, check strictly, to Arrow", intake, "Pieces"),
     ("map", "to Arrow", intake.Pieces, "to_table"),
     ("map", "extract, prove, interpret (one statement)", rows.Rows, "add_batch"),
-    ("map", "general path", intake._Intake, "_read_strictly"),
+    ("map", "general path", intake.GeneralPath, "read"),
     ("map", "rows of the general path", rows.Rows, "add_shaped"),
     ("map", "verdicts", rows.Rows, "judge_batch"),
     ("map", "runs by bucket", rows.Rows, "lay"),

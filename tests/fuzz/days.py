@@ -71,7 +71,7 @@ def _parts(rng: Random) -> dict[str, Any]:
         return chosen
     return chosen | {
         "intake.BATCH_BYTES": rng.choice((8_000, 30_000, 2**26)),
-        "intake.SHAPED_AT_ONCE": rng.choice((50, 20_000)),
+        "general.SHAPED_AT_ONCE": rng.choice((50, 20_000)),
         "window.LARGEST_STEP": rng.choice((4, 7, 64, 2**16)),
         "broken.PIECE": (piece := rng.choice((4, 9, 64, 2**15))),
         "cursor.PIECE": piece,

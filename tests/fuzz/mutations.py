@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from fuzz.tokens import CANARY, WRONG, escape, instant, number, text, value
 
 if TYPE_CHECKING:
+    from random import Random
+
     from fuzz.records import RecordMaker
 
 # Of an object: key and value, each as it stands in JSON.
@@ -67,22 +69,22 @@ def _reorder(maker: RecordMaker, members: Members) -> None:
     maker.rng.shuffle(members)
 
 
-def _retype(maker: RecordMaker, members: Members) -> None:
+def _replace_value(maker: RecordMaker, members: Members, make: Callable[[Random], str]) -> None:
     if members:
         at = maker.rng.randrange(len(members))
-        members[at] = (members[at][0], value(maker.rng))
+        members[at] = (members[at][0], make(maker.rng))
+
+
+def _retype(maker: RecordMaker, members: Members) -> None:
+    _replace_value(maker, members, value)
 
 
 def _wrong_token(maker: RecordMaker, members: Members) -> None:
-    if members:
-        at = maker.rng.randrange(len(members))
-        members[at] = (members[at][0], maker.rng.choice(WRONG))
+    _replace_value(maker, members, lambda rng: rng.choice(WRONG))
 
 
 def _number(maker: RecordMaker, members: Members) -> None:
-    if members:
-        at = maker.rng.randrange(len(members))
-        members[at] = (members[at][0], number(maker.rng))
+    _replace_value(maker, members, number)
 
 
 def _wrap_value(maker: RecordMaker, members: Members) -> None:

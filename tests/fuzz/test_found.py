@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
-from daily_batch.kernel import intake, parse, pieces
+from daily_batch.kernel import general, parse, pieces
 from daily_batch.kernel.shape import is_exact
 from fuzz.days import REFUSED_QUERY
 from hostile_day import line, raw_line, run_export, run_object
@@ -15,7 +15,7 @@ SOURCES = b'[{"title":"t","text":"x","score":1}]'
 
 def test_a_long_array_over_lines_keeps_the_elements_that_were_interpreted_before_its_end(tmp_path: Path) -> None:
     elements = [line(message_id=f"m{number}") for number in range(25)]
-    with patch.object(intake, "SHAPED_AT_ONCE", 10):
+    with patch.object(general, "SHAPED_AT_ONCE", 10):
         found = run_export(tmp_path, b"[\n" + b",\n".join(elements) + b"\n]\n" + line(message_id="behind"))
     assert len(found.rows) == 26
     assert not found.rejects

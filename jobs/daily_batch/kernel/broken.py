@@ -98,7 +98,7 @@ class BrokenValue:
         return Extent(end, end_line)
 
     def _begins_record(self, symbol: int, at: int, line_start: int, indent: int) -> bool:
-        """Whether a line does whose first character is this one; take note of one that lies in the part read well."""
+        """Return whether a line that begins with this character begins a record; note inner lines read strictly."""
         if symbol not in OPENING or indent > self._indent:
             return False
         if at < self._stop:

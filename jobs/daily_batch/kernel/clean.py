@@ -18,16 +18,15 @@ from daily_batch.contract import (
     Reason,
     Table,
 )
-from daily_batch.kernel.columns import ATTACHMENT_COUNT, published_columns, typed_array
+from daily_batch.kernel.columns import ATTACHMENT_COUNT, RUN_COLUMNS, published_columns, typed_array
 from daily_batch.kernel.counts import Counts
 from daily_batch.kernel.database import connect, quote_text
-from daily_batch.kernel.fields import ARRAYS
+from daily_batch.kernel.fields import ARRAYS, MAX_BIGINT
 from daily_batch.kernel.meaning import ROW_COLUMNS, local_hour
 from daily_batch.kernel.rows import RowSet
 from daily_batch.kernel.write import OutputStore, write_rows
 from daily_batch.plan import DataFile, DayPlan
 
-RUN_COLUMNS = ("date", "run_id", "processed_at")
 LINEAGE_COLUMNS = ("source_key", "source_line")
 # Which of two records with one key wins; the last terms make it the same in whatever order they come.
 PRECEDENCE = "timestamp DESC, modified_us DESC, source_key DESC, source_line DESC, start DESC"
@@ -44,7 +43,6 @@ SUMS = {
 }
 # Partial sums may be larger than any BIGINT. Parquet has no HUGEINT: DuckDB would write a DOUBLE.
 SUM_TYPE = "DECIMAL(38, 0)"
-MAX_BIGINT = 2**63 - 1
 TOTAL_NAMES = tuple(column.name for column in TOTALS)
 
 

@@ -7,6 +7,8 @@ from daily_batch.kernel.fields import ARRAYS
 from daily_batch.kernel.meaning import local_hour
 from daily_batch.plan import DayPlan
 
+# What is the same for a whole run is added where the files are written.
+RUN_COLUMNS = ("date", "run_id", "processed_at")
 _TYPES = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE"}
 
 
@@ -28,5 +30,5 @@ def published_columns(plan: DayPlan) -> str:
         "flags": "CASE WHEN flags IS NULL THEN [] ELSE string_split(flags, ',') END",
         **{name: typed_array(name) for name in ARRAYS},
     }
-    names = [name for name in MESSAGES.names if name not in ("date", "run_id", "processed_at")]
+    names = [name for name in MESSAGES.names if name not in RUN_COLUMNS]
     return ", ".join(f"{derived[name]} AS {name}" if name in derived else name for name in names)

@@ -125,7 +125,7 @@ def _look_early(blocks: Iterator[bytes], within: str) -> Iterator[bytes]:
     for block in blocks:
         if len(head) < HEAD:
             head += block[: HEAD - len(head)]
-            # What begins with NULs is told when all is there.
+            # Text that begins with NULs is judged once all of it is expanded.
             if len(head) == HEAD and head[0]:
                 _refuse_foreign(head, within)
         yield block
@@ -140,7 +140,7 @@ def _refuse_foreign(text: Buffer, within: str) -> None:
 def _gunzip(stored: Buffer) -> Iterator[bytes]:
     """Every member of a gzip file, checksums verified; zero padding behind the last is allowed, as gzip(1) does."""
     position = 0
-    # At once where that is bounded: pieces would have to be joined. The last four bytes say how much it may be.
+    # Expand a small file in one step, which saves joining its pieces. Its last four bytes give the expected size.
     feed, given = GZIP_FEED, GIVEN
     if len(stored) <= WHOLE_FEED:
         feed, given = len(stored), min(max(GIVEN, int.from_bytes(stored[-4:], "little") + 1), WHOLE_GIVEN)

@@ -32,3 +32,4 @@ IMAGE_FIELDS = {"url": "text", "thumbnail": "text", "prompt": "text", "size": "t
 SOURCE_FIELDS = {"title": "text", "source": "text", "text": "text", "score": "number"}
 # Column -> fields of its elements.
 ARRAYS = {"attachments": ATTACHMENT_FIELDS, "generated_images": IMAGE_FIELDS, "rag_sources": SOURCE_FIELDS}
+MAX_BIGINT = 2**63 - 1

@@ -1,4 +1,4 @@
-"""What an object is that is no JSON text, told by its first bytes: one reject with a name, not thousands."""
+"""Formats other than JSON text, recognized by magic bytes: one reject that names the format, not thousands."""
 
 import mmap
 import re
@@ -95,7 +95,10 @@ _MAGIC = re.compile(b"|".join(b"(" + magic + b")" for magic, _ in _alternatives(
 
 
 def find_format(text: bytes | mmap.mmap) -> str | None:
-    """Name what a text is, if not text that may hold JSON. A byte order mark of UTF-16 or UTF-32 must be gone."""
+    """Return the name of the format that a text is in, or None if it may hold JSON.
+
+    A byte order mark of UTF-16 or UTF-32 must be gone.
+    """
     if BEGINS_LIKE_JSON.match(text, 0, HEAD):
         return None
     named = find_magic(text)
@@ -110,7 +113,7 @@ def find_format(text: bytes | mmap.mmap) -> str | None:
 
 
 def find_magic(text: bytes | mmap.mmap) -> str | None:
-    """Name the format whose magic bytes a text begins with."""
+    """Return the name of the format whose magic bytes a text begins with, if any."""
     found = _MAGIC.match(text, 0, HEAD)
     if found and found.lastindex:
         return _NAMES[found.lastindex - 1]

@@ -107,7 +107,7 @@ EXTRAS = """CASE WHEN losers = '' THEN extras WHEN extras IS NULL THEN '{' || lo
 
 
 def _detail(unreadable: str) -> str:
-    """Return the expression of what a person is told of a record that cannot be published; never its content."""
+    """Return the expression of a reject's detail: why a record cannot be published, without its content."""
     return f"""CASE WHEN verdict IS NULL THEN NULL WHEN verdict = '{Reason.INVALID_ID}'
         THEN CASE WHEN unusable_id(final_message_id) THEN 'message_id' WHEN unusable_id(final_room_id) THEN 'room_id'
                   ELSE 'user_id' END || ' is absent, empty, too long or holds U+0000'

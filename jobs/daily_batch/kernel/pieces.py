@@ -17,11 +17,10 @@ import nanoarrow  # type: ignore[import-untyped]  # it ships no types
 from arro3.core import Array, DataType, RecordBatch, Table
 
 from daily_batch.kernel.decode import Decoded
-from daily_batch.kernel.value import SPACE
+from daily_batch.kernel.value import READER, SPACE, is_json
 
 # Of so many lines one that is no JSON has the others looked at one by one.
 CHECKED_AT_ONCE = 64
-_DECODE = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 _COLUMNS = {
@@ -168,16 +167,7 @@ def _find_doubtful(lines: Sequence[bytes]) -> list[int]:
     for first in range(0, len(lines), CHECKED_AT_ONCE):
         part = lines[first : first + CHECKED_AT_ONCE]
         try:
-            deque(map(_DECODE, part), maxlen=0)
+            deque(map(READER.decode, part), maxlen=0)
         except (msgspec.DecodeError, RecursionError):
             found += (first + at for at, line in enumerate(part) if not is_json(line))
     return found
-
-
-def is_json(text: bytes) -> bool:
-    """Return whether a text is exactly one JSON value; bytes that are no UTF-8 are not looked at."""
-    try:
-        _DECODE(text)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True

@@ -5,7 +5,7 @@ day without any.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,30 +44,39 @@ def read_wanted(files: Sequence[Path]) -> list[Wanted]:
     return [Wanted(*row) for row in rows]
 
 
+def group_by_object(wanted: Iterable[Wanted]) -> dict[str, list[Wanted]]:
+    """Return the places by the key of their object."""
+    by_key: dict[str, list[Wanted]] = defaultdict(list)
+    for place in wanted:
+        by_key[place.source_key].append(place)
+    return dict(by_key)
+
+
 def recover(
     objects: Sequence[SourceObject],
-    wanted: Iterable[Wanted],
+    wanted: Mapping[str, Sequence[Wanted]],
     *,
     store: ObjectStore,
     plan: DayPlan,
     scratch: Path,
     check: Check = go_on,
 ) -> tuple[Path, ...]:
-    """Files of rejects, one row for each wanted record of these objects. `check` is called between objects.
+    """Write rejects, one row for each wanted record of these objects, and return their files.
+
+    Args:
+        wanted: places by the key of their object, of these objects at least.
+        check: called between objects.
 
     Raises:
         Retryable: an object changed since the map read it.
     """
-    by_key = defaultdict(list)
-    for place in wanted:
-        by_key[place.source_key].append(place)
     with connect(scratch=scratch, plan=plan) as connection:
-        rejects = RejectWriter(connection, scratch, plan.limits.max_raw_bytes)
+        rejects = RejectWriter(connection, scratch)
         for _, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
             if isinstance(stored, UnreadableError):
                 continue  # listed under another object's key: see fetch
             decoded = decode(stored, key=item.key, limits=plan.limits, scratch=scratch)
-            for place in sorted(by_key[item.key], key=lambda place: place.start):
+            for place in sorted(wanted[item.key], key=lambda place: place.start):
                 decoded.release(place.start)
                 raw, cut = decoded.original(place.start, place.length, plan.limits.max_raw_bytes)
                 rejects.add(item.key, place.source_line, place.reason, DETAILS[place.reason], raw, truncated=cut)

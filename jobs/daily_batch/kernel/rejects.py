@@ -15,19 +15,17 @@ FLUSH_ROWS = 100_000
 class RejectWriter:
     """Collects rows of the rejects table, less what is the same for a whole run."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path, longest: int) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         self._connection = connection
         self._folder = folder
-        self._longest = longest
         self._rows: list[tuple[str, int, str, str, bytes, bool]] = []
         self._bytes = 0
         self._files: list[Path] = []
 
     def add(self, key: str, line: int, code: str, detail: str, raw: bytes, *, truncated: bool) -> None:
-        """Take one row; `raw` is cut at the limit."""
-        kept = raw[: self._longest]
-        self._rows.append((key, line, str(code), detail, kept, truncated or len(kept) < len(raw)))
-        self._bytes += len(kept)
+        """Take one row; `raw` is within the limit, and `truncated` says whether it was cut there."""
+        self._rows.append((key, line, str(code), detail, raw, truncated))
+        self._bytes += len(raw)
         if self._bytes > FLUSH_BYTES or len(self._rows) >= FLUSH_ROWS:
             self._flush()
 

@@ -116,7 +116,7 @@ class Scanner(Cursor):
             if len(seen) > longest or read < len(seen) or isinstance(found, int) or found.reason is Reason.TOO_DEEP:
                 return self._limit(found, seen)
             if not window.grow(start):
-                # So that a word cut short is told where it begins.
+                # So that the error position of a word cut short is where the word begins.
                 return self._limit(find_end(memoryview(bytes(seen) + PADDING)), seen)
 
     def _limit(self, found: int | Stop, seen: memoryview) -> int | Stop:

@@ -58,17 +58,21 @@ class _DuplicateError(Exception):
     pass
 
 
+def is_json(text: bytes) -> bool:
+    """Return whether a text is exactly one JSON value; bytes that are no UTF-8 are not looked at."""
+    try:
+        READER.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
 def read_record(raw: bytes, *, start: int, line: int, limits: Limits) -> Found | None:
     """A text that is exactly one object or scalar of strict JSON; None if it is not, which is the Scanner's to read.
 
     `raw` begins at the byte `start` of its object, on `line`; JSON white space around the value is no part of it.
     """
-    try:
-        READER.decode(raw)
-    except msgspec.DecodeError:
-        if not SURROGATE.search(raw) or not _is_strict(mend(raw)):
-            return None
-    except RecursionError:
+    if not is_json(raw) and not (SURROGATE.search(raw) and is_json(mend(raw))):
         return None
     text = raw.strip(SPACE)
     if text[0] == ord("["):
@@ -161,14 +165,6 @@ def _find_end(text: memoryview) -> int | Stop:
     while text[at - 1 : at] != closing:  # white space
         at -= 1
     return at
-
-
-def _is_strict(raw: bytes) -> bool:
-    try:
-        READER.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
 
 
 def _build_object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -155,7 +155,7 @@ def take(
 
 @dataclass
 class _Tally:
-    """Counts what batches left out, and passes on the rest; tells of a link once, however many ways lead over it."""
+    """Counts ignored objects and passes on the rest; yields a refused link once."""
 
     ignored: int = 0
     links: set[str] = field(default_factory=set)

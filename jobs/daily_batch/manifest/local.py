@@ -1,4 +1,4 @@
-"""A tenant's folder on a local file system: what obstore's listing hides, follows too far or stops at is told.
+"""A tenant's folder on a local file system, with the entries that obstore's listing hides, follows or fails on.
 
 obstore leaves out broken links and names that end in `#` and digits, follows links into other tenants' folders, and
 gives up at a name that it cannot read (measured with 0.12.1).
@@ -140,5 +140,5 @@ def _describe(name: str, found: os.stat_result) -> SourceObject:
 
 
 def _refuse_link(name: str, path: str, fault: str) -> SourceObject:
-    # Of what lies behind it nothing is told, not even the size.
+    # Reveal nothing of the target, not even its size.
     return refuse(_describe(name, os.lstat(path))._replace(size=0), Reason.INVALID_LINK, fault)

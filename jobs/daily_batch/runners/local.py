@@ -16,7 +16,7 @@ from daily_batch.kernel.clean import Cleaned, clean_bucket, combine, write_rejec
 from daily_batch.kernel.counts import add_counts
 from daily_batch.kernel.database import connect, cursor
 from daily_batch.kernel.intake import BATCH_BYTES, Taken, take_in
-from daily_batch.kernel.recover import read_wanted, recover
+from daily_batch.kernel.recover import group_by_object, read_wanted, recover
 from daily_batch.kernel.rows import RowSet
 from daily_batch.manifest import Manifest, read_manifest
 from daily_batch.manifest.chunks import cut_chunks
@@ -184,18 +184,15 @@ class _LocalRun:
             yield answer
 
     def _recover_wanted(self, pool: ThreadPoolExecutor, cleaned: Sequence[Cleaned]) -> list[Path]:
-        wanted = read_wanted([bucket.wanted for bucket in cleaned])
+        wanted = group_by_object(read_wanted([bucket.wanted for bucket in cleaned]))
         if not wanted:
             return []
-        by_key = {place.source_key for place in wanted}
-        concerned = ([item for item in chunk if item.key in by_key] for _, chunk in read_manifest(self.manifest.files))
+        concerned = ([item for item in chunk if item.key in wanted] for _, chunk in read_manifest(self.manifest.files))
         source = self.storage.open_input()
 
         def read(chunk: tuple[int, list[SourceObject]]) -> tuple[Path, ...]:
             folder = make_folder(self.scratch / f"wanted-{chunk[0]}")
-            keys = {item.key for item in chunk[1]}
-            places = [place for place in wanted if place.source_key in keys]
             with on_temporary_disk():
-                return recover(chunk[1], places, store=source, plan=self.plan, scratch=folder, check=self.watch.check)
+                return recover(chunk[1], wanted, store=source, plan=self.plan, scratch=folder, check=self.watch.check)
 
         return [path for paths in self._each(pool, read, enumerate(self._cut(concerned))) for path in paths]

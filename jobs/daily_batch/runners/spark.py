@@ -21,7 +21,7 @@ from daily_batch.contract import MESSAGES, REJECTS
 from daily_batch.errors import BatchError, Changed, Misuse, Retryable, Terminal
 from daily_batch.kernel.clean import PARTIALS, combine
 from daily_batch.kernel.counts import Counts, add_counts
-from daily_batch.kernel.recover import Wanted, read_wanted
+from daily_batch.kernel.recover import Wanted, group_by_object, read_wanted
 from daily_batch.manifest import Manifest, read_manifest
 from daily_batch.manifest.chunks import cut_chunks
 from daily_batch.paths import analytics_folder
@@ -90,9 +90,7 @@ class SparkRunner:
             return _collect(shuffled.mapInArrow(partial(reduce_buckets, plan=plan, storage=storage), BLOBS), plan)
 
     def _recover(self, manifest: Manifest, wanted: Sequence[Wanted], plan: DayPlan, storage: Storage) -> list[Any]:
-        by_key = defaultdict(list)
-        for place in wanted:
-            by_key[place.source_key].append(place)
+        by_key = group_by_object(wanted)
         concerned = ([item for item in chunk if item.key in by_key] for _, chunk in read_manifest(manifest.files))
         chunks = cut_chunks(concerned, chunk_bytes=RECOVERED_BYTES, chunk_objects=RECOVERED_OBJECTS)
         parts = [(json.dumps([[list(item), by_key[item.key]] for item in chunk]).encode(),) for chunk in chunks]

@@ -14,7 +14,7 @@ from daily_batch.failures import explain_failure
 from daily_batch.kernel.clean import clean_bucket, write_rejects
 from daily_batch.kernel.database import connect
 from daily_batch.kernel.intake import take_in
-from daily_batch.kernel.recover import Wanted, recover
+from daily_batch.kernel.recover import Wanted, group_by_object, recover
 from daily_batch.kernel.rows import RowSet
 from daily_batch.manifest.chunks import read_chunk
 from daily_batch.plan import DayPlan, SourceObject
@@ -116,7 +116,7 @@ def recover_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
         for number, content in enumerate(read_column(batches, "content")):
             pairs = json.loads(content)
             objects = [SourceObject(*item) for item, _ in pairs]
-            wanted = [Wanted(*place) for _, places in pairs for place in places]
+            wanted = group_by_object(Wanted(*place) for _, places in pairs for place in places)
             folder = make_folder(scratch / str(number))
             parts = recover(objects, wanted, store=storage.open_input(), plan=plan, scratch=folder)
             output = storage.open_output()
