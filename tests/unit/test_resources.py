@@ -145,7 +145,20 @@ def test_a_bucket_fits_into_the_memory_that_sorts_it() -> None:
     plan, manifest = make_day_plan(), make_manifest(40 * MIB)
     for memory_mib in (256, 512, 3_008):
         found = divide(make_resources(memory_mib), plan=plan, manifest=manifest).plan
-        assert EXPANSION * manifest.bytes / found.buckets <= found.limits.memory_bytes / 4
+        assert EXPANSION * manifest.bytes / found.buckets <= found.limits.memory_bytes / 2
+
+
+def test_the_reduce_may_use_more_memory_than_the_map_but_not_all() -> None:
+    for memory_mib in (256, 512, 1_500, 3_008):
+        sizes = divide(make_resources(memory_mib), plan=make_day_plan(), manifest=make_manifest(MIB))
+        assert sizes.plan.limits.memory_bytes < sizes.sorting_bytes
+        assert sizes.sorting_bytes * sizes.workers < 0.8 * memory_mib * MIB
+
+
+def test_every_worker_sorts_as_many_buckets() -> None:
+    for size in (30 * MIB, 300 * MIB, 400 * MIB, 500 * MIB):
+        sizes = divide(make_resources(3_008), plan=make_day_plan(), manifest=make_manifest(size))
+        assert sizes.plan.buckets % sizes.workers == 0 or sizes.plan.buckets == 1
 
 
 def test_what_the_settings_ask_for_is_kept() -> None:

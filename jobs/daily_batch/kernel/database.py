@@ -36,6 +36,11 @@ def cursor(database: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def limit_memory(database: duckdb.DuckDBPyConnection, size: int) -> None:
+    """Let all connections of a database use `size` bytes from now on."""
+    database.execute(f"SET GLOBAL memory_limit = '{size}B'")
+
+
 def add_columns(source: str, *layers: Mapping[str, str]) -> str:
     """A query over `source` with more columns, name to expression; each layer may use those of the one before."""
     for layer in layers:

@@ -14,7 +14,7 @@ import duckdb
 from daily_batch.contract import MESSAGES, REJECTS
 from daily_batch.kernel.clean import Cleaned, clean_bucket, combine, write_rejects
 from daily_batch.kernel.counts import add_counts
-from daily_batch.kernel.database import connect, cursor
+from daily_batch.kernel.database import connect, cursor, limit_memory
 from daily_batch.kernel.intake import BATCH_BYTES, Taken, take_in
 from daily_batch.kernel.recover import group_by_object, read_wanted, recover
 from daily_batch.kernel.rows import RowSet
@@ -23,7 +23,7 @@ from daily_batch.manifest.chunks import cut_chunks
 from daily_batch.plan import DayPlan, SourceObject
 from daily_batch.runners.kept_text import KeptText
 from daily_batch.runners.lacks import handing_over, on_temporary_disk
-from daily_batch.runners.local_sizes import divide
+from daily_batch.runners.local_sizes import LocalSizes, divide
 from daily_batch.runners.outcome import Outcome, Progress
 from daily_batch.runners.resources import Resources, measure_resources
 from daily_batch.runners.scratch import make_folder
@@ -63,7 +63,7 @@ class LocalRunner:
         watch = Watch(self.deadline)
         with handing_over(watch, plan):
             sizes = divide(self.resources, plan=plan, manifest=manifest)
-            run = _LocalRun(manifest, sizes.plan, storage, scratch, progress, watch, sizes.workers)
+            run = _LocalRun(manifest, sizes.plan, storage, scratch, progress, watch, sizes)
             outcome = run.run()
             watch.check()
         return outcome
@@ -71,7 +71,7 @@ class LocalRunner:
 
 @dataclass(frozen=True)
 class _LocalRun:
-    """One run of a day; the limits in `plan` are those of a task, of which `workers` run at once."""
+    """One run of a day; the limits in `plan` are those of a task."""
 
     manifest: Manifest
     plan: DayPlan
@@ -79,7 +79,12 @@ class _LocalRun:
     scratch: Path
     progress: Progress
     watch: Watch
-    workers: int
+    sizes: LocalSizes
+
+    @property
+    def workers(self) -> int:
+        """Tasks at once."""
+        return self.sizes.workers
 
     def run(self) -> Outcome:
         started = time.perf_counter()
@@ -90,6 +95,7 @@ class _LocalRun:
             try:
                 taken = self._take_all(pool, database)
                 between = time.perf_counter()
+                limit_memory(database, self.sizes.sorting_bytes * self.workers)
                 cleaned = self._clean_all(pool, taken, database)
                 evidence = self._recover_wanted(pool, cleaned)
             except BaseException:

@@ -17,17 +17,20 @@ LEAST_BYTES = 56 * MIB
 COMFORTABLE_BYTES = 192 * MIB
 # A third of the map holds the interpreter: more threads than this wait for each other.
 MOST_WORKERS = 4
-# A bucket is sorted as a whole. This part of a task's memory as text fits as rows; a larger one spills.
-BUCKET_SHARE = 4
+# In the reduce no text is at hand, and DuckDB may use this much more than in the map.
+SORTING_MORE = 1.5
+# A bucket is sorted as a whole. This part of what sorts it fits as text; a larger one spills.
+BUCKET_SHARE = 3
 MOST_BUCKETS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSizes:
-    """Tasks at once, and the plan with the limits of each."""
+    """Tasks at once, the plan with the limits of each, and the bytes that DuckDB may use for each in the reduce."""
 
     workers: int
     plan: DayPlan
+    sorting_bytes: int
 
 
 def divide(resources: Resources, *, plan: DayPlan, manifest: Manifest) -> LocalSizes:
@@ -43,7 +46,9 @@ def divide(resources: Resources, *, plan: DayPlan, manifest: Manifest) -> LocalS
         (n for n in range(1, min(resources.cores, MOST_WORKERS) + 1) if _share(resources, n) >= COMFORTABLE_BYTES),
         default=1,
     )
-    memory = min(plan.limits.memory_bytes, _share(resources, workers))
+    share = _share(resources, workers)
+    memory = min(plan.limits.memory_bytes, share)
+    sorting = min(plan.limits.memory_bytes, int(share * SORTING_MORE))
     if memory < min(LEAST_BYTES, plan.limits.memory_bytes):
         raise HandOver(
             f"{resources.memory_bytes // MIB} MiB of memory are too few for a run in this process",
@@ -51,7 +56,9 @@ def divide(resources: Resources, *, plan: DayPlan, manifest: Manifest) -> LocalS
             tenant=plan.tenant,
             day=plan.date,
         )
-    buckets = min(-(-manifest.text_bytes * BUCKET_SHARE // memory), MOST_BUCKETS)
+    buckets = count_buckets(plan, manifest.text_bytes, sorting_bytes=sorting)
+    if buckets > 1:  # so that no worker has one more than another
+        buckets = -(-buckets // workers) * workers
     limits = replace(
         plan.limits,
         memory_bytes=memory,
@@ -59,9 +66,13 @@ def divide(resources: Resources, *, plan: DayPlan, manifest: Manifest) -> LocalS
     )
     # The other half is for the runs between map and reduce, and for large objects.
     spill = resources.temp_bytes // 2 // workers
-    return LocalSizes(
-        workers=workers, plan=replace(plan, limits=limits, buckets=max(plan.buckets, buckets), spill_bytes=spill)
-    )
+    sized = replace(plan, limits=limits, buckets=buckets, spill_bytes=spill)
+    return LocalSizes(workers=workers, plan=sized, sorting_bytes=sorting)
+
+
+def count_buckets(plan: DayPlan, text_bytes: int, *, sorting_bytes: int) -> int:
+    """Return how many buckets the day's text needs: the plan's, or more, so that a task sorts each in its memory."""
+    return max(plan.buckets, min(-(-text_bytes * BUCKET_SHARE // sorting_bytes), MOST_BUCKETS))
 
 
 def _share(resources: Resources, workers: int) -> int:

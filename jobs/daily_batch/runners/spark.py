@@ -12,7 +12,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from daily_batch.manifest import Manifest, read_manifest
 from daily_batch.manifest.chunks import cut_chunks
 from daily_batch.paths import analytics_folder
 from daily_batch.plan import DataFile, DayPlan
+from daily_batch.runners.local_sizes import count_buckets
 from daily_batch.runners.outcome import Outcome, Progress
 from daily_batch.runners.scratch import make_folder
 from daily_batch.runners.spark_blobs import BLOBS, load_files
@@ -61,6 +62,10 @@ class SparkRunner:
     def run(self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress) -> Outcome:
         """See `outcome.Runner`."""
         started = time.time()
+        buckets = count_buckets(
+            plan, manifest.text_bytes, sorting_bytes=plan.limits.memory_bytes // 2
+        )  # and more tasks than cores
+        plan = replace(plan, buckets=buckets)
         storage = storage.anchored()  # Spark Connect's workers begin in a folder of their own
         with self._configured(), watch_tasks(self.spark, progress):
             rows = self._map_and_reduce(manifest, plan, storage) if manifest.chunks else []
