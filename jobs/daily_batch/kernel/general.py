@@ -5,7 +5,9 @@ batches are interpreted together, for DuckDB plans that statement in 30 ms.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from daily_batch.contract import Flag, Reason
 from daily_batch.kernel.decode import Decoded
