@@ -58,7 +58,7 @@ class GeneralPath:
             if first > last:
                 continue
             line, start = pieces.lines[first], pieces.starts[first]
-            decoded, text = by_source[source].decoded, pieces.texts[first]
+            decoded, text = by_source[source].decoded, pieces.text(first)
             found = read_record(text, start=start, line=line, limits=limits) if first == last else None
             if found:
                 self._take(source, decoded, found)

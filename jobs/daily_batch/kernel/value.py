@@ -32,8 +32,8 @@ MENDED_FIRST = 2**7
 class Found(msgspec.Struct, frozen=True, gc=False):
     """A record, or what stands where one should be. `start` and `length` are bytes of the decoded text.
 
-    Numbers in `value` are `msgspec.Raw`: their digits as sent. With a `reason` there is no value. A struct, for it takes
-    a tenth of the time that a frozen dataclass takes to be made, and hostile text makes one every two bytes.
+    Numbers in `value` are `msgspec.Raw`: their digits as sent. With a `reason` there is no value. A struct is made in a
+    tenth of the time of a frozen dataclass, and hostile text makes one every two bytes.
     """
 
     start: int
