@@ -46,7 +46,7 @@ class Outcomes:
             return
         counts.rejected += 1
         counts.rejects[str(reason)] += 1
-        raw, cut = self.original(decoded, found)
+        raw, cut = decoded.original(found.start, found.length, self._limits.max_raw_bytes)
         self._rejects.add(described.source_key, found.line, reason, found.detail, raw, truncated=cut)
 
     def count_empty(self) -> None:

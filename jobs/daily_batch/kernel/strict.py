@@ -145,7 +145,12 @@ class Scanner(Cursor):
 
     def _judge(self, start: int, extent: Extent, stop: Stop) -> tuple[Reason, str]:
         """Why a broken value is rejected."""
-        length, longest = extent.end - start, self._limits.max_record_bytes
+        longest = self._limits.max_record_bytes
+        if stop.reason is Reason.INVALID_JSON:
+            wrapped = find_wrapped_in_broken(self.again(start, min(extent.end, start + longest)), self.pace)
+            how = "cut short" if stop.at == len(self.text) else f"{stop.detail} at byte {stop.at - start}"
+            return stop.reason, f"{how}: {wrapped}" if wrapped else how
+        length = extent.end - start
         if stop.reason is Reason.TOO_DEEP and extent.closed:
             # It may well be a value; then the other limits go first.
             if length > longest:
@@ -154,11 +159,7 @@ class Scanner(Cursor):
                 self.again(start, extent.end).decode()
             except UnicodeDecodeError:
                 return Reason.INVALID_UTF8, "the record holds bytes that are not UTF-8"
-        if stop.reason is not Reason.INVALID_JSON:
-            return stop.reason, stop.detail
-        wrapped = find_wrapped_in_broken(self.again(start, min(extent.end, start + longest)), self.pace)
-        how = "cut short" if stop.at == len(self.text) else f"{stop.detail} at byte {stop.at - start}"
-        return stop.reason, f"{how}: {wrapped}" if wrapped else how
+        return stop.reason, stop.detail
 
     def _goes_on(self) -> bool:
         """Whether the array does, behind a broken element."""
