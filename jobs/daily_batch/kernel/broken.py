@@ -131,26 +131,25 @@ class BrokenValue:
         return end + 1
 
 
-def find_end_in_line(held: bytes, first: int, stop: int, *, misplaced: bool) -> tuple[int, bool]:
-    """Where a broken value ends and whether it is closed, if its first line and the character behind it tell; else 0.
+def find_end_in_line(held: bytes, first: int, stop: int) -> int:
+    """Where a misplaced byte's value ends with its line, if that line and the character behind it tell; else 0.
 
-    BrokenValue in short, for text that breaks every few bytes; all places are those of what is in view.
+    All places are those of what is in view. What is closed takes the rest of its line with it.
     """
     newline = held.find(b"\n", first, first + PIECE)
-    if newline < 0 or stop > newline + 1:
-        return 0, False
+    if newline < 0 or stop > newline + 1 or newline + 1 == len(held):
+        return 0
     line = held[first:newline].rstrip(WHITE)
-    if stop > newline:  # read strictly, the line leaves no text open, and closes nothing
-        allowed = misplaced
-    else:
-        allowed = line[-1] not in VALUE_FOLLOWS
-        if not allowed or b"}" in line or b"]" in line:
+    if stop <= newline:  # else the line was read strictly: it closes nothing, and what is misplaced is on the next
+        text = 0
+        ends = line[-1] not in VALUE_FOLLOWS
+        if not ends or b"}" in line or b"]" in line:
             closing, text, _ = count_brackets(held, first, newline, 0)
             if closing:
-                return closing, True
-            allowed = allowed or text > 0
-    begins = allowed and newline + 1 < len(held) and held[newline + 1] in OPENING
-    return first + len(line) if begins else 0, False
+                return first + len(line)
+        if not (ends or text):
+            return 0
+    return first + len(line) if held[newline + 1] in OPENING else 0
 
 
 def count_brackets(held: bytes, first: int, behind: int, depth: int) -> tuple[int, int, int]:

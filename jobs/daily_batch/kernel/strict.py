@@ -93,6 +93,8 @@ class Scanner(Cursor):
             raw = self.again(start, stop)
             self.pass_to(stop)
             return build(raw, start=start, line=line, limits=self._limits)
+        if not element and (found := self._broken_line(stop)):
+            return found
         extent = self._find_extent(stop)
         self.go_to((extent.end, extent.line, extent.indent))
         if extent.closed and not (element and self._goes_on()):
@@ -133,15 +135,27 @@ class Scanner(Cursor):
             return Stop(start + longest, Reason.RECORD_TOO_LARGE, f"longer than {longest} bytes")
         return start + read if isinstance(found, int) else Stop(start + read, detail=found.detail)
 
+    def _broken_line(self, stop: Stop) -> Found | None:
+        """The broken value that begins here, if it ends with its line and all that tells so is in view.
+
+        What _value does in short: text that breaks every few bytes is mostly this.
+        """
+        window, start = self.window, self.offset
+        held, base = window.held, window.base
+        if stop.reason is not Reason.INVALID_JSON:
+            return None
+        end = find_end_in_line(held, start - base, stop.at - base)
+        if not end or held.find(b"[", start - base, end) >= 0:
+            return None
+        self.offset = base + end
+        detail = f"{stop.detail} at byte {stop.at - start}"
+        return Found(start, base + end - start, self.line, reason=Reason.INVALID_JSON, detail=detail)
+
     def _find_extent(self, stop: Stop) -> Extent:
         """Where the broken value that begins here ends."""
-        start, base, indent = self.offset, self.window.base, self.indent
         misplaced = stop.reason is Reason.INVALID_JSON
-        end, closed = find_end_in_line(self.window.held, start - base, stop.at - base, misplaced=misplaced)
-        if end:
-            return Extent(base + end, self.line, indent if closed else 0, closed)
-        broken = BrokenValue(self.window, self.pace, indent=indent, stop=stop.at, misplaced=misplaced)
-        return broken.find_end(start, self.line)
+        broken = BrokenValue(self.window, self.pace, indent=self.indent, stop=stop.at, misplaced=misplaced)
+        return broken.find_end(self.offset, self.line)
 
     def _judge(self, start: int, extent: Extent, stop: Stop) -> tuple[Reason, str]:
         """Why a broken value is rejected."""
