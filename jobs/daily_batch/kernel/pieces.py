@@ -138,7 +138,7 @@ class Pieces:
         """
         doubtful = set(self._doubtful)
         first = last = -1
-        for piece in sorted(doubtful.union(unproven)):
+        for piece in sorted(doubtful.union(unproven)) if unproven else self._doubtful:
             joins = piece == last + 1 and last in doubtful and piece in doubtful
             if first >= 0 and joins and self.sources[first] == self.sources[piece]:
                 last = piece
