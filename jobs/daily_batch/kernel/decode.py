@@ -72,12 +72,15 @@ class Decoded:
 
         White space behind a record is no part of it, so that a file with CRLF gives the same as one with LF.
         """
-        end = self._end_of_text(start, start + length)
+        end = start + length
+        if length and self.text[end - 1] in SPACE:
+            end = self._end_of_text(start, end)
         piece = bytes(self.text[start : min(end, start + most)])
         if self.encoding != "utf-8":
             # Of text that was transcoded only a character that is cut can be invalid.
             piece = piece.decode("utf-8", "ignore").encode(self.encoding)
-        return piece[:most], end - start > most or len(piece) > most
+            return piece[:most], end - start > most or len(piece) > most
+        return piece, end - start > most
 
     def _end_of_text(self, start: int, end: int) -> int:
         while end > start:

@@ -61,8 +61,12 @@ class Rows:
         """Read and interpret a batch of pieces; return those that are not proven, of which nothing is kept."""
         self._tables.append(f"{self._name}_{self._made}")
         self._made += 1
-        self._connection.register("batch", batch)
         table = self._tables[-1]
+        if not batch.num_rows and len(self._tables) > 1:
+            # Hostile text makes many such batches, and planning the statement takes longer than reading them.
+            self._connection.execute(f"CREATE TABLE {table} AS FROM {self._tables[-2]} LIMIT 0")
+            return []
+        self._connection.register("batch", batch)
         try:
             self._connection.execute(f"CREATE TABLE {table} AS {self._from_batch}")
         except duckdb.InvalidInputException:
