@@ -41,6 +41,11 @@ class RowSet:
             parts.append(f"SELECT {COLUMNS} FROM read_parquet([{paths}])")
         return " UNION ALL ".join(parts)
 
+    def select_by_bucket(self) -> str:
+        """Return a query of all rows of the tables, bucket after bucket."""
+        parts = " UNION ALL ".join(f"SELECT {COLUMNS} FROM {table}" for table in self.tables)
+        return f"SELECT * FROM ({parts}) ORDER BY bucket"
+
 
 class Rows:
     """One table a batch: below a row group of 122,880 rows DuckDB does not compress, which would cost more than all."""
