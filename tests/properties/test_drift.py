@@ -92,6 +92,11 @@ PROVEN: dict[str, tuple[dict[str, object], list[str]]] = {
     "null content": ({"content": None}, []),
     "nulls": (dict.fromkeys(("id", "chat_id", "attachments", "context", "agent_info", "crawl_sources")), []),
     "unlisted": ({"client": CLIENT, "feedback": None, "パーソナ": {"名前": "ア"}, "a.b/*": -12, "zero": 0}, []),
+    "numeric ids": (
+        {"message_id": 10**24, "id": -12, "room_id": 7, "images": []},
+        ["aliased_field", "numeric_id"],
+    ),
+    "ids that look like numbers": ({"message_id": "12", "user_id": "-0", "id": "1.5", "content": "{}"}, []),
     "large number": ({"nonce": 10**30}, []),
     "own tenant": ({"tenant_id": "acme"}, []),
     "another tenant": ({"tenant_id": "globex"}, ["tenant_conflict"]),
@@ -143,6 +148,13 @@ def test_usual_drift_does_not_go_the_general_path(
         '"crawl_sources":[{"score":1e-400}]',
         '"crawl_sources":[{"score":0.1000000000000000055}]',
         '"message_id":null',
+        '"id":-0',
+        '"id":0',
+        '"id":1.0',
+        '"id":1e3',
+        '"id":true',
+        '"id":[1]',
+        '"chat_id":12,"id":{}',
     ],
 )
 def test_what_is_not_sure_to_be_alike_goes_the_general_path(database: duckdb.DuckDBPyConnection, insert: str) -> None:

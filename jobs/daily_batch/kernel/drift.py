@@ -1,4 +1,4 @@
-"""Usual drift in the fast path: fields under another name, unlisted ones, nulls; looked at only where there is some.
+"""Usual drift in the fast path: fields under another name, unlisted ones, nulls, ids in digits; dear only where it is.
 
 A record with more keys than listed fields with a value is read once more, as a map of all its fields. DuckDB makes none
 of an object that names a key twice. What of it is not listed goes to `extras`, as the general path writes it, where
@@ -23,6 +23,8 @@ EXTRAS = rf"\{{(?:{_TEXT}:(?:{_SCALAR}|{_LIST}|{_OBJECT}),?)*\}}"
 # Of an unlisted field's name, once it is read: what JSON writes as it is.
 PLAIN_NAMES = r'[^"\\\x00-\x1f]*'
 MINUS_ZERO = r"-0\s*[],}]"
+# Ids that were sent as numbers, as `numbers` has them: DuckDB keeps the digits of a whole number of any size.
+NUMERIC = "(?:[a-z_]+=-?[1-9][0-9]*,?)*"
 
 # Bare quotes are none of a text's: what looks like a key in DuckDB's compact form is one.
 CONTENT_KEY = '"content":'
@@ -33,16 +35,25 @@ _RENAMED = f"""CASE WHEN sources_aliased
 SOURCES = f"substr({_RENAMED}, {len(RAG_PREFIX) + 1}, length({_RENAMED}) - {len(RAG_PREFIX) + 1})"
 
 
-def build_layers(listed: tuple[str, ...]) -> tuple[dict[str, str], ...]:
-    """Return the columns that tell drift, over `text`, its listed fields `r`, and the numbers `keys` and `present`.
+def build_layers(ids: tuple[str, ...], texts: tuple[str, ...], nested: tuple[str, ...]) -> tuple[dict[str, str], ...]:
+    """Return the columns that tell drift; `ids` are the first of `texts`, the listed fields.
 
-    `all_fields` is null without drift, and where a key comes twice. `images` and `context` have the aliases' values.
-    `drift_proven` says whether `images`, `context`, `extras` and `doubts` are what the general path makes of it.
+    They are built over `text`, its listed fields `r`, the numbers `keys` and `present`, and `types`: those of `texts`,
+    or null where all are surely text. `all_fields` is null without drift, and where a key comes twice. `images` and
+    `context` have the aliases' values. `drift_proven` says whether `images`, `context`, `extras`, `doubts`, `numbers`
+    and the texts are what the general path makes of it.
     """
-    names = ", ".join(f"'{name}'" for name in (*listed, "images", "crawl_sources"))
+    names = ", ".join(f"'{name}'" for name in (*texts, *nested, "images", "crawl_sources"))
+    numbers = ", ".join(
+        f"CASE WHEN types[{at}] NOT IN ('VARCHAR', 'NULL') THEN '{name}=' || r.{name} END"
+        for at, name in enumerate(ids, 1)
+    )
     of_messages = ", ".join(f"r.{name}" for name in sorted(OF_MESSAGES))
     return (
-        {"all_fields": f"CASE WHEN keys > present AND keys <= {MOST_KEYS} THEN json_transform(text, '{MAP}') END"},
+        {
+            "all_fields": f"CASE WHEN keys > present AND keys <= {MOST_KEYS} THEN json_transform(text, '{MAP}') END",
+            "numbers": f"CASE WHEN types IS NULL THEN '' ELSE concat_ws(',', {numbers}) END",
+        },
         {
             "images": _else_alias("generated_images", "all_fields['images']"),
             "context": _else_alias("context", f"'{CRAWL_PREFIX}' || all_fields['crawl_sources'] || '}}'"),
@@ -56,13 +67,16 @@ def build_layers(listed: tuple[str, ...]) -> tuple[dict[str, str], ...]:
                 ELSE starts_with(context, '{CRAWL_PREFIX}') OR contains(context, '{CONTENT_KEY}') END""",
         },
         {
-            "doubts": f"""CASE WHEN all_fields IS NULL AND NOT sources_aliased THEN ''
+            "doubts": f"""CASE WHEN all_fields IS NULL AND NOT sources_aliased AND numbers = '' THEN ''
                 ELSE concat_ws(',', CASE WHEN sources_aliased OR (r.generated_images IS NULL AND images IS NOT NULL)
                         THEN '{Flag.ALIASED_FIELD}' END,
+                    CASE WHEN numbers <> '' THEN '{Flag.NUMERIC_ID}' END,
                     CASE WHEN {_some("field.key = 'tenant_id' AND field.value IS DISTINCT FROM own_tenant()")}
                         THEN '{Flag.TENANT_CONFLICT}' END) END""",
             # An object without a field of a message may be a list's wrapper.
-            "drift_proven": f"""CASE WHEN all_fields IS NULL THEN keys = present
+            "drift_proven": f"""CASE WHEN types IS NOT NULL AND (numbers NOT SIMILAR TO '{NUMERIC}'
+                    OR len(list_filter(types[{len(ids) + 1}:], lambda type: type NOT IN ('VARCHAR', 'NULL'))) > 0)
+                THEN false WHEN all_fields IS NULL THEN keys = present
                 WHEN coalesce({of_messages}) IS NULL THEN false
                 WHEN r.generated_images IS NOT NULL AND all_fields['images'] IS NOT NULL THEN false
                 WHEN r.context IS NOT NULL AND all_fields['crawl_sources'] IS NOT NULL THEN false

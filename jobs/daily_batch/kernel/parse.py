@@ -5,7 +5,8 @@ a number or an object as text where a text is asked for (measured on 2.0.0). So 
 
 - it has as many keys as fields were found in it: then none is unlisted, none comes twice, none is null; or what else
   it has is usual drift (`drift`);
-- no field that must be a text looks like a value of another type; where one does, `json_type` decides;
+- no field that must be a text looks like a value of another type; where one does, `json_type` decides, and an id may be
+  a whole number;
 - each array or object of a listed field has, in DuckDB's own compact form, its listed fields only, each at most once.
 
 What is not proven goes to the general path (`general`), which reads it record by record.
@@ -17,10 +18,9 @@ import duckdb
 
 from daily_batch.kernel import drift
 from daily_batch.kernel.database import add_columns, quote_text
-from daily_batch.kernel.fields import ATTACHMENT_FIELDS, FIELDS, IMAGE_FIELDS, PLACE, SOURCE_FIELDS
+from daily_batch.kernel.fields import ATTACHMENT_FIELDS, FIELDS, IDS, IMAGE_FIELDS, PLACE, SOURCE_FIELDS
 
-SHORT_TEXTS = ("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role")
-TEXTS = (*SHORT_TEXTS, "content")
+TEXTS = (*IDS, "timestamp", "role", "content")
 NESTED = ("attachments", "generated_images", "context", "agent_info")
 
 # In DuckDB's compact form, so that an optional comma is one that belongs there.
@@ -77,7 +77,6 @@ def _build_query(readable: str) -> str:
     surely_texts = f"""(r.role IN ('user', 'assistant', 'system') OR is_surely_text(r.role))
         AND ((r.timestamp < ':' AND substr(r.timestamp, 11, 1) = 'T') OR is_surely_text(r.timestamp)) AND {others}"""
     paths = [f"$.{name}" for name in TEXTS]
-    text_types = f"list_filter(json_type(text, {paths}), lambda t: t <> 'VARCHAR' AND t <> 'NULL')"
     nested = " AND ".join(
         f"coalesce(regexp_full_match({name}, '{pattern}'), true)" for name, pattern in PATTERNS.items()
     )
@@ -90,21 +89,21 @@ def _build_query(readable: str) -> str:
         "attachments": "r.attachments",
         "generated_images": "images",
         "rag_sources": drift.SOURCES,
+        "numeric": "numbers",
         "agent_mode": "agent.mode",
         "execution_time_ms": "agent.execution_time_ms",
         "tokens_used": "agent.tokens_used",
-        "numeric": "''",
     }
     source = add_columns(
         "batch",
         # CASE, not AND: JSON functions fail on text that is no JSON, and only CASE keeps them from seeing it.
         {"r": f"CASE WHEN {readable} THEN json_transform(text, '{TRANSFORM}') END"},
         {"keys": "CASE WHEN r IS NOT NULL THEN len(json_keys(text)) END", "present": present},
-        *drift.build_layers((*TEXTS, *NESTED)),
+        {"types": f"CASE WHEN {surely_texts} THEN NULL ELSE json_type(text, {paths}) END"},
+        *drift.build_layers(IDS, TEXTS, NESTED),
         {
-            "proven": f"""coalesce(drift_proven AND present > 0 AND starts_with(text, '{{') AND {nested}
-                AND CASE WHEN {surely_texts} THEN true ELSE len({text_types}) = 0 END
-                AND {scores}, false)"""
+            "proven": f"""coalesce(drift_proven AND present > 0 AND starts_with(text, '{{')
+                AND {nested} AND {scores}, false)"""
         },
         {
             "agent": f"""CASE WHEN proven AND r.agent_info IS NOT NULL
