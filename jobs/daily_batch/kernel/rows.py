@@ -59,7 +59,7 @@ class Rows:
         self._from_shaped = meaning.build_query(plan, SHAPED_QUERY, plain=False)
         self._tables: list[str] = []
         self._made = self._folders = 0
-        connection.execute(parse.MACROS)
+        parse.prepare(connection, plan.tenant)
         meaning.prepare(connection)
 
     def add_batch(self, batch: Table) -> list[int]:
