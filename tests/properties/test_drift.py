@@ -39,7 +39,7 @@ def fast(database: duckdb.DuckDBPyConnection, texts: Sequence[bytes]) -> list[Fi
     """The fields of each text as the fast path has them, or None where it proves nothing."""
     body = b"\n".join(texts)
     decoded = decode(body, key="a", limits=Limits(), scratch=Path("unused"))
-    pieces = Pieces([Segment(0, decoded, 0, len(body), 1)], whole=False, longest=len(body))
+    pieces = Pieces([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, longest=len(body))
     database.register("batch", pieces.to_table())
     database.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {parse.QUERY}")
     database.unregister("batch")
