@@ -17,16 +17,13 @@ SOAK_SURGES ?= 8
 SOAK_REPORT ?= .makoto/soak
 
 .DEFAULT_GOAL := help
-.PHONY: help setup classes run test lint format bench soak local-aws local-azure package-emr package-azure clean
+.PHONY: help setup run test lint format bench soak local-aws local-azure package-emr package-azure clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.made-run  ## the environment and Java, and nothing else
 	@$(WITH_JAVA) && echo "==> Java: $$JAVA_HOME"
-
-classes: setup  ## have Spark's local starts take a third of the CPU: their classes as a file, made again after Java or jars change
-	@$(WITH_JAVA) && tools/share-classes
 
 run: setup  ## the Spark job on samples/, its receipt, and how to look at the tables
 	@echo "==> Spark job: tenants $(TENANTS), day $(DATE), from samples/ to $(OUT)/ (Delta's jars come with the first run)"
@@ -47,7 +44,7 @@ lint: $(VENV)/.made-all  ## format, lint and types
 format: $(VENV)/.made-all  ## let ruff format, and mend what it can
 	@ruff format . && ruff check --fix .
 
-bench: $(VENV)/.made-all classes  ## the benchmarks beside their baselines, about an hour on two cores; BENCH_ARGS="--quick" for a tenth
+bench: $(VENV)/.made-all  ## the benchmarks beside their baselines, about an hour on two cores; BENCH_ARGS="--quick" for a tenth
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m bench $(BENCH_ARGS)
 
 soak: $(VENV)/.made-all  ## a month of 200 tenants with troubles on each local cloud, many hours; SOAK_TENANTS=24 SOAK_DAYS=30 for 45 minutes
