@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from daily_batch.errors import LeaseHeld
-from daily_batch.night.dealing import deal, tidy
+from daily_batch.night.dealing import deal
 from lambda_trigger.environment import logger, metrics, now, read_settings, teller
 
 # A message that is reported does not count among the function's errors; one that raises does.
@@ -24,7 +24,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     Raises:
         BatchError: a day failed. One that another run holds is only delivered again.
     """
-    tidy()
     answer = process_partial_response(
         event=event, record_handler=partial(_deal, context=context), processor=processor, context=context
     )

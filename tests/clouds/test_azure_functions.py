@@ -27,6 +27,7 @@ from daily_batch.paths import parse_url
 from daily_batch.sample import generate
 from day_runs import ROOT, child_environment, read_tables
 from local_cloud.functions_worker import Called, FunctionsWorker, http_request, queue_message, take_app, timer
+from temporary_folders import leave_behind, other_run
 
 APP = ROOT / "azure_trigger"
 HOST = json.loads((APP / "host.json").read_text())
@@ -407,19 +408,16 @@ def test_a_worker_knows_when_it_will_be_ended(app: App, monkeypatch: pytest.Monk
     assert given["seconds"] == 60
 
 
-def test_only_an_instance_of_azure_removes_what_a_killed_run_left(
+def test_a_worker_removes_what_a_killed_run_left_and_nothing_of_the_others_on_its_disk(
     app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = tmp_path / "temp/makoto-left"
-    left.mkdir(parents=True)
-    monkeypatch.setattr(dealing, "gettempdir", lambda: str(tmp_path / "temp"))
-    dealing.tidy.cache_clear()
-    app.deliver("x")
-    assert left.exists()
-    monkeypatch.setenv("WEBSITE_INSTANCE_ID", "0a1b")
-    app.deliver("x")
-    assert not left.exists()
-    dealing.tidy.cache_clear()
+    temp = tmp_path / "temp"
+    left = leave_behind(temp)
+    monkeypatch.setattr("tempfile.tempdir", str(temp))
+    with other_run(temp) as alive:
+        app.deliver(write_task())
+        assert not left.exists()
+        assert (alive.files / "messages").exists()
 
 
 # The log
