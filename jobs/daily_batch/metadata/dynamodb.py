@@ -14,7 +14,7 @@ from botocore.config import Config  # type: ignore[import-untyped]
 
 from daily_batch.aws_errors import RAISED, error_code, is_temporary
 from daily_batch.errors import Retryable, Terminal
-from daily_batch.metadata.store import Item, Overtaken, Stored
+from daily_batch.metadata.store import Item, Overtaken, Stored, spoiled
 
 # Pauses included, the 8 tries take 3 s at most with a service that fails or refuses, 35 s with one that hangs, and 71 s
 # with one that throttles.
@@ -54,7 +54,7 @@ class DynamoDbStore:
             answer = self._client.get_item(TableName=self._table, Key=_attributes(PK=pk, SK=sk), ConsistentRead=True)
         if "Item" not in answer:
             return None
-        return Stored(_read(answer["Item"]), answer["Item"].get(VERSION, {}).get("N", _UNVERSIONED))
+        return Stored(_read(answer["Item"]), _read_version(answer["Item"], pk, sk))
 
     def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
         """See `MetadataStore.query`."""
@@ -121,6 +121,16 @@ def _read(attributes: dict[str, Any]) -> Item:
     deserializer = TypeDeserializer()
     values = {name: _from_decimal(deserializer.deserialize(value)) for name, value in attributes.items()}
     return {name: value for name, value in values.items() if name != VERSION}
+
+
+def _read_version(attributes: dict[str, Any], pk: str, sk: str) -> str:
+    """Our number in the item, or what stands for none. A condition on another type would never hold."""
+    if VERSION not in attributes:
+        return _UNVERSIONED
+    number = str(attributes[VERSION].get("N"))
+    if not number.isdecimal():
+        raise spoiled(f"{sk} of {pk}", f"its attribute {VERSION} is no whole number")
+    return number
 
 
 def _to_decimal(value: Any) -> Any:

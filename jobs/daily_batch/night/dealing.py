@@ -20,7 +20,7 @@ METRICS = {"published": DAYS_COMPLETED, "submitted": DAYS_SUBMITTED}
 
 
 def deal(
-    text: str,
+    text: object,
     *,
     read_settings: Callable[[], Settings],
     now: datetime,
@@ -32,7 +32,7 @@ def deal(
     """Deal with a message.
 
     Args:
-        text: the message.
+        text: the message, whatever it is.
         sent: when it was put on the queue.
         owner: who works, as a person finds the log of it.
         seconds: until this function is killed.

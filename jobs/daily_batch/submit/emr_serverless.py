@@ -101,7 +101,10 @@ class EmrServerless:
         tags = (self._find(job_id) or {}).get("tags", {})
         if tags.get("product") != PRODUCT:
             return None
-        return JobTags(tenant=tags["tenant"], date=tags["date"], run_id=tags["run_id"])
+        told = {name: str(tags.get(name, "")) for name in ("tenant", "date", "run_id")}
+        if not all(told.values()):
+            raise Terminal("a job run of ours lacks its tags", next_step="leave the tags of job runs as they are")
+        return JobTags(**told)
 
     def _find(self, job_id: str) -> dict[str, Any] | None:
         with self._explained():
