@@ -113,7 +113,7 @@ def name_tenants(tenants: Sequence[str], list_tenants: Callable[[], Sequence[str
 def _read_event(event: Mapping[object, object]) -> Asked:
     try:
         return msgspec.convert(event, Asked)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError) as error:
         why = ascii(str(error))[1:-1][:LONGEST_WHY]
         raise Misuse(f"the event is not understood: {why}", next_step=f"give {FORM}") from error
 
