@@ -32,8 +32,9 @@ class Ledger:
 
     def days(self, tenant: str, first: date, last: date) -> Iterator[Entry]:
         """What the ledger knows of a tenant's days in a range, both ends included, in order."""
-        found = self.store.query(keys.days_of(tenant), first=keys.day_key(first), last=keys.day_key(last))
-        return map(from_item, filter(is_day, found))
+        with concerning(tenant, "-"):
+            found = self.store.query(keys.days_of(tenant), first=keys.day_key(first), last=keys.day_key(last))
+            yield from map(from_item, filter(is_day, found))
 
     def tenants(self) -> list[str]:
         """The tenants that the metadata store names; each must still be checked."""
