@@ -139,18 +139,24 @@ class Entry:
 
     def holds_lease(self, now: datetime) -> bool:
         """Whether someone is at work and the lease has not ended; one that no clock can have given is none."""
-        return self._is_ahead(now) and not self.has_wrong_lease(now)
+        return timedelta(0) < self._left(now) <= self._longest
 
     def has_wrong_lease(self, now: datetime) -> bool:
         """Whether the lease ends later than any lease can: the clock that gave it was wrong, or `now` is.
 
         Who takes such a day harms nobody who is still at work: only the higher token can publish.
         """
-        longest = LONGEST_JOB_LEASE if self.status == "SUBMITTED" else LONGEST_LEASE
-        return self._is_ahead(now + longest + CLOCKS_APART)
+        return self._left(now) > self._longest
 
-    def _is_ahead(self, moment: datetime) -> bool:
-        return self.is_held and self.lease_until is not None and moment < read_moment(self.lease_until)
+    @property
+    def _longest(self) -> timedelta:
+        return (LONGEST_JOB_LEASE if self.status == "SUBMITTED" else LONGEST_LEASE) + CLOCKS_APART
+
+    def _left(self, now: datetime) -> timedelta:
+        """How long the lease lasts from now on; less than nothing where there is none."""
+        if not self.is_held or self.lease_until is None:
+            return timedelta.min
+        return read_moment(self.lease_until) - now
 
 
 def to_item(entry: Entry) -> dict[str, Any]:
