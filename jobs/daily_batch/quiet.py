@@ -1,11 +1,11 @@
-"""Keeps libraries from saying by themselves what an error of ours says once: their warnings hold traces and request ids."""
+"""Keeps libraries from saying themselves what an error of ours says once: their warnings hold traces and addresses."""
 
 import logging
 import warnings
 
 # What they find wrong they raise, too. urllib3 tells of each retry, botocore and azure-identity of each source of
 # credentials that has none, and Azure's and Databricks' clients of each request.
-LIBRARIES = ("azure", "boto3", "botocore", "databricks", "deltalake", "msal", "obstore", "opentelemetry", "urllib3")
+LIBRARIES = ("azure", "boto3", "botocore", "databricks", "deltalake", "msal", "obstore", "urllib3")
 
 
 def quiet_libraries() -> None:

@@ -12,8 +12,9 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
+from daily_batch.access import explain_access
 from daily_batch.aws_errors import RAISED, error_code, is_temporary
-from daily_batch.errors import Retryable, Terminal
+from daily_batch.errors import BatchError, Retryable, Terminal
 from daily_batch.metadata.store import Item, Overtaken, Stored, spoiled
 
 # Pauses included, the 8 tries take 3 s at most with a service that fails or refuses, 35 s with one that hangs, and 71 s
@@ -89,12 +90,14 @@ class DynamoDbStore:
         except RAISED as error:
             raise self._explain(error) from error
 
-    def _explain(self, error: Exception) -> Retryable | Terminal:
+    def _explain(self, error: Exception) -> BatchError:
         """What the error means; its own text may name accounts and keys, so its kind must do."""
         code = error_code(error)
         what = f"the DynamoDB table {self._table} cannot be used ({code})"
         if is_temporary(error, _THROTTLED):
             return Retryable(f"{what}; nothing was published", next_step="run the day again")
+        if known := explain_access(error):
+            return type(known)(f"{what}: {known.what}", next_step=known.next_step)
         return Terminal(what, next_step=_STEPS.get(code, _DENIED))
 
 
