@@ -48,7 +48,8 @@ class Refusing(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_PUT = do_POST = do_DELETE = do_GET
+    def do_PUT(self) -> None:
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         pass
@@ -368,6 +369,15 @@ def test_libraries_say_nothing_by_themselves(tmp_path: Path) -> None:
         [sys.executable, "-W", "default", "-c", program], env=child_environment(), capture_output=True, text=True
     )
     assert done.stderr == "ours\n"
+
+
+def test_what_keeps_an_exporter_from_sending_is_still_told() -> None:
+    program = (
+        "import logging\nfrom daily_batch.quiet import quiet_libraries\nquiet_libraries()\n"
+        "logging.getLogger('azure.monitor.opentelemetry.exporter').error('not taken')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
+    assert done.stderr == "not taken\n"
 
 
 def test_a_server_of_this_process_answers_as_the_other_one_does() -> None:
