@@ -41,9 +41,10 @@ def find_nights(timer: func.TimerRequest, moment: datetime) -> list[dict[str, st
 
     The host's `Next` is the moment for which it calls. It calls once for all that it missed.
     """
+    # The interface that functions are given names past_due alone.
+    status = getattr(timer, "schedule_status", None)
     try:
-        # The interface that functions are given names past_due alone.
-        due = datetime.fromisoformat(str(getattr(timer, "schedule_status", {}).get("Next")))
+        due = datetime.fromisoformat(str(status.get("Next") if isinstance(status, Mapping) else None))
     except ValueError:
         return [{}]
     # Called by hand, the next moment is still to come; and before the host knows one it is in the year 1.
@@ -71,7 +72,7 @@ def ask_for_person(request: func.HttpRequest) -> tuple[func.HttpResponse, list[s
 def _read_event(body: bytes) -> Mapping[str, Any]:
     try:
         return msgspec.json.decode(body or b"{}", type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Misuse("the body is no JSON object", next_step=f"give {FORM}") from error
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from azure_trigger.measuring import find_meter
 from daily_batch.metrics import Metric
+from daily_batch.quiet import quiet_libraries
 
 _logger = logging.getLogger("makoto-daily-batch")
 # Their lines of every request would cost more than the functions.
-for _name in ("azure", "databricks"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
+quiet_libraries()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """One message of the queue: one tenant-day, run in this function or submitted to Databricks; and those given up."""
 
-import os
 from datetime import UTC
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from azure_trigger.log import JsonLog, open_log
 from daily_batch.errors import Misuse
 from daily_batch.metrics import TASKS_GIVEN_UP
 from daily_batch.night import read_task
-from daily_batch.night.dealing import deal, tidy
+from daily_batch.night.dealing import deal
 
 
 def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) -> None:
@@ -23,9 +22,6 @@ def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) 
     Raises:
         BatchError: the day failed, or another run holds it.
     """
-    # On a machine of its own only: elsewhere the temporary folder is others' too.
-    if "WEBSITE_INSTANCE_ID" in os.environ:
-        tidy()
     moment = now()
     sent = message.insertion_time or moment
     with open_log() as teller:

@@ -6,12 +6,18 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from daily_batch.night.asking import ask
+from daily_batch.night.telling import without_causes
 from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, teller
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Queue what the event asks for; say how many, and which tenants' names are refused."""
-    settings = read_settings()
-    return ask(event, settings, now=now(), send=partial(send_tasks, settings), teller=teller)
+def handler(event: object, context: LambdaContext) -> dict[str, Any]:
+    """Queue what the event asks for; say how many, and which tenants' names are refused.
+
+    Raises:
+        BatchError: the event is not understood, or must be given again.
+    """
+    with without_causes(teller):
+        settings = read_settings()
+        return ask(event, settings, now=now(), send=partial(send_tasks, settings), teller=teller)

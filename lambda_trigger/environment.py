@@ -13,14 +13,17 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from aws_lambda_powertools import Logger, Metrics
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 
+from daily_batch.access import explain_access
 from daily_batch.errors import Misuse, Retryable
 from daily_batch.metrics import Metric
 from daily_batch.night import Task, write_task
+from daily_batch.quiet import quiet_libraries
 from daily_batch.settings import Settings, load_settings
 
 logger = Logger()
 metrics = Metrics()
 # A day that did not change is no news, and no metric.
+quiet_libraries()
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 # What SQS takes at once.
 BATCH = 10
@@ -82,6 +85,8 @@ def _send(client: Any, queue_url: str, entries: list[dict[str, str]]) -> None:
     try:
         answer = client.send_message_batch(QueueUrl=queue_url, Entries=entries)
     except (boto.BotoCoreError, boto.ClientError) as error:
-        raise Retryable(f"the queue does not take tasks ({type(error).__name__})", next_step="try again") from error
+        known = explain_access(error)
+        why, step = (known.what, known.next_step) if known else (type(error).__name__, "try again")
+        raise Retryable(f"the queue does not take tasks ({why})", next_step=step) from error
     if failed := answer.get("Failed"):
         raise Retryable(f"the queue refused {len(failed)} of {len(entries)} tasks", next_step="try again")

@@ -1,11 +1,15 @@
 """When a job ends, and every quarter of an hour: settle what was submitted, and say how the night stands."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from daily_batch.errors import Misuse
+from daily_batch.night.telling import without_causes
 from daily_batch.night.tending import make_watcher, tend
 from daily_batch.request import build_requests
 from daily_batch.settings import Settings
@@ -13,16 +17,40 @@ from daily_batch.submit.emr_serverless import open_emr_serverless
 from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, teller
 
 JOB_ENDED = "EMR Serverless Job Run State Change"
+JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Follow one job's event, or reconcile all tenants and return the night's summary."""
-    settings = read_settings()
-    if event.get("detail-type") == JOB_ENDED:
-        return _follow(settings, str(event["detail"]["jobRunId"]))
-    return tend(settings, now=now(), send=partial(send_tasks, settings), teller=teller)
+def handler(event: object, context: LambdaContext) -> dict[str, Any]:
+    """Follow one job's event, or reconcile all tenants and return the night's summary.
+
+    Raises:
+        BatchError: the event is not understood, or nobody could be looked after; the next call may.
+    """
+    with without_causes(teller):
+        job_id = _read_job(event)
+        settings = read_settings()
+        if job_id is not None:
+            return _follow(settings, job_id)
+        return tend(settings, now=now(), send=partial(send_tasks, settings), teller=teller)
+
+
+def _read_job(event: object) -> str | None:
+    """The job run of a job's event; None for a schedule's.
+
+    Raises:
+        Misuse: it is neither.
+    """
+    if not isinstance(event, Mapping):
+        raise Misuse("the watcher's event is no JSON object", next_step="call it by its schedule and its rule")
+    if event.get("detail-type") != JOB_ENDED:
+        return None
+    detail = event.get("detail")
+    job_id = detail.get("jobRunId") if isinstance(detail, Mapping) else None
+    if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):
+        raise Misuse("a job's event names no job run", next_step="wait for the next reconciliation, which needs none")
+    return job_id
 
 
 def _follow(settings: Settings, job_id: str) -> dict[str, Any]:

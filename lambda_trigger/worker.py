@@ -1,5 +1,6 @@
 """One message of the queue: one tenant-day, run in this function or submitted to EMR Serverless."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -8,8 +9,9 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from daily_batch.errors import LeaseHeld
-from daily_batch.night.dealing import deal, tidy
+from daily_batch.errors import LeaseHeld, Misuse
+from daily_batch.night.dealing import deal
+from daily_batch.night.telling import bare, without_causes
 from lambda_trigger.environment import logger, metrics, now, read_settings, teller
 
 # A message that is reported does not count among the function's errors; one that raises does.
@@ -18,30 +20,59 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+def handler(event: object, context: LambdaContext) -> Any:
     """Deal with each message; those that fail are delivered again, and end among the dead letters.
 
     Raises:
-        BatchError: a day failed. One that another run holds is only delivered again.
+        BatchError: a day failed, or the event is no queue's. A day that another run holds is only delivered again.
     """
-    tidy()
-    answer = process_partial_response(
-        event=event, record_handler=partial(_deal, context=context), processor=processor, context=context
-    )
+    with without_causes(teller):
+        answer = process_partial_response(
+            event=_check_event(event),
+            record_handler=partial(_deal, context=context),
+            processor=processor,
+            context=context,
+        )
     for _, error, _ in processor.exceptions:
-        if error is not None and not isinstance(error, LeaseHeld):
-            raise error
+        if isinstance(error, Exception) and not isinstance(error, LeaseHeld):
+            raise bare(error) from None
     return answer
 
 
+def _check_event(event: object) -> dict[str, Any]:
+    """The event, once its records can be answered for: each is named by its id.
+
+    Raises:
+        Misuse: it is no queue's event.
+    """
+    records = event.get("Records") if isinstance(event, dict) else None
+    if isinstance(event, dict) and isinstance(records, list) and records and all(map(_is_message, records)):
+        return event
+    raise Misuse("the event is none of the queue", next_step="put the task on the queue, which calls the worker")
+
+
+def _is_message(record: object) -> bool:
+    return isinstance(record, Mapping) and isinstance(record.get("messageId"), str)
+
+
 def _deal(record: SQSRecord, context: LambdaContext) -> None:
+    moment = now()
     deal(
-        record.body,
+        record.get("body"),
         read_settings=read_settings,
-        now=now(),
-        sent=datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC),
+        now=moment,
+        sent=_read_sent(record.get("attributes"), moment),
         # Sandboxes may be copies of one machine, so their processes cannot tell whether another one lives.
         owner=f"{context.function_name} {context.log_stream_name}",
         seconds=context.get_remaining_time_in_millis() // 1000,
         teller=teller,
     )
+
+
+def _read_sent(attributes: object, moment: datetime) -> datetime:
+    """When the message was put on the queue; now, where that is not told."""
+    sent = attributes.get("SentTimestamp") if isinstance(attributes, Mapping) else None
+    try:
+        return datetime.fromtimestamp(int(str(sent)) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return moment

@@ -27,6 +27,7 @@ from daily_batch.routing import (
 from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.outcome import Runner
 from daily_batch.runners.resources import Resources, measure_resources
+from daily_batch.scratch import remove_leftovers
 from daily_batch.settings import Settings
 from daily_batch.steps import Told, untold
 from daily_batch.submit import JobSize, Submitter
@@ -81,7 +82,8 @@ def make_dispatch(
 
 
 def find_resources(settings: Settings) -> Resources:
-    """What this process may use: as set, else as measured."""
+    """What this process may use: as set, else as measured, once what dead runs left takes no room."""
+    remove_leftovers()
     return measure_resources(os.environ, memory_bytes=settings.function_memory_mb * 2**20)
 
 

@@ -1,12 +1,10 @@
 """One tenant-day from request to receipt: manifest, map and reduce, sums, publish, receipt."""
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from daily_batch.contract import ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY
@@ -21,6 +19,7 @@ from daily_batch.quality import judge, refuse_failed, warnings
 from daily_batch.receipt import Objects, Receipt, Records, TableCounts, check_sums, decide_status, receipt_key, to_json
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Outcome, Progress, Runner
+from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings
 from daily_batch.steps import Told, timed, untold
 from daily_batch.survey import list_day, make_plan, open_storage
@@ -93,25 +92,22 @@ def _run_day(
     started = time.perf_counter()
     storage = open_storage(request, settings)
     for listing in range(1, LISTINGS + 1):
-        # A thread that is still at work when the run ends must not hide why it ended.
-        with tempfile.TemporaryDirectory(
-            prefix=f"makoto-{request.tenant}-{request.day}-", ignore_cleanup_errors=True
-        ) as scratch:
+        with temporary_folder() as scratch:
             try:
                 begun = time.perf_counter()
-                staging = Path(scratch) / "manifest"
+                staging = scratch / "manifest"
                 manifest = list_day(request, settings, staging=staging, progress=progress, metadata=metadata)
                 listed = time.perf_counter() - begun
                 found = {name: getattr(manifest, name) for name in ("layout", "objects", "ignored", "bytes", "chunks")}
                 told("manifest", **found, seconds=round(listed, 3))
                 runner = choose_runner(manifest)
                 plan = make_plan(request, settings, manifest, run_id=run_id, now=now)
-                outcome = runner.run(manifest, plan=plan, storage=storage, scratch=Path(scratch), progress=progress)
+                outcome = runner.run(manifest, plan=plan, storage=storage, scratch=scratch, progress=progress)
                 receipt = _account(request, manifest, outcome, run_id=run_id, runner=runner.name)
                 check_sums(receipt)
                 rules = settings.quality.rules_of(request.tenant)
                 measured = measure_day(
-                    rules, manifest=manifest, outcome=outcome, plan=plan, storage=storage, scratch=Path(scratch)
+                    rules, manifest=manifest, outcome=outcome, plan=plan, storage=storage, scratch=scratch
                 )
                 break
             except Changed:

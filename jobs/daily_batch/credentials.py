@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Protocol
 
+from daily_batch.access import NONE, explaining_access
 from daily_batch.errors import Misuse
 
 # boto3 renews what lasts for less than 10 minutes more.
@@ -39,7 +40,7 @@ class S3Credentials:
 
     def provide(self) -> dict[str, Any]:
         """What they are now, as obstore's credential providers give it."""
-        now = self.source.get_frozen_credentials()
+        now = self._ask()
         return {
             "access_key_id": now.access_key,
             "secret_access_key": now.secret_key,
@@ -49,9 +50,13 @@ class S3Credentials:
 
     def as_options(self) -> dict[str, str]:
         """What they are now, as delta-rs' storage options."""
-        now = self.source.get_frozen_credentials()
+        now = self._ask()
         given = {"aws_access_key_id": now.access_key, "aws_secret_access_key": now.secret_key}
         return given | ({"aws_session_token": now.token} if now.token else {})
+
+    def _ask(self) -> Any:
+        with explaining_access():
+            return self.source.get_frozen_credentials()
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,11 @@ def find_credentials(kind: str, options: Mapping[str, str]) -> Credentials | Non
 
 
 def find_s3_credentials(options: Mapping[str, str]) -> S3Credentials | None:
-    """boto3's credentials; None where the options or the environment hold some, or boto3 is absent or finds none."""
+    """boto3's credentials; None where the options or the environment hold some, or boto3 is absent.
+
+    Raises:
+        BatchError: there are none, or they cannot be had; the message says which and what to do.
+    """
     if any(name in options for name in _GIVEN):
         return None
     return _ask_boto3()
@@ -96,9 +105,24 @@ def _ask_boto3() -> S3Credentials | None:
         import boto3  # type: ignore[import-untyped]
     except ImportError:
         return None
-    source = boto3.Session().get_credentials()
+    with explaining_access():
+        source = boto3.Session().get_credentials()
+    if source is None:
+        raise NONE.to_error("s3", "boto3 looked in the environment, profiles and the runtime")
     # Those of the environment are read by obstore and delta-rs too, and need no one to renew them.
-    return None if source is None or source.method == "env" else S3Credentials(source)
+    return None if source.method == "env" else S3Credentials(source)
+
+
+@cache
+def find_s3_region() -> str | None:
+    """The region of the profile; None where boto3 is absent or knows none."""
+    try:
+        import boto3
+    except ImportError:
+        return None
+    with explaining_access():
+        region: str | None = boto3.Session().region_name
+    return region
 
 
 @cache

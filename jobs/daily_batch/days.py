@@ -129,12 +129,18 @@ def _change(before: int, after: int, rules: ZoneInfo) -> int:
     return high
 
 
-def days_between(first: date, last: date) -> Iterator[date]:
+def days_between(first: date, last: date, *, most: int) -> Iterator[date]:
     """Each day from the first to the last.
 
     Raises:
-        Misuse: the first lies behind the last.
+        Misuse: the first lies behind the last, or there are more than `most` days, as max_range_days sets it.
     """
     if first > last:
         raise Misuse(f"the range ends before it begins: {first} to {last}", next_step="give --from before --to")
-    return (first + timedelta(days=number) for number in range((last - first).days + 1))
+    number = (last - first).days + 1
+    if number > most:
+        raise Misuse(
+            f"the range {first} to {last} has {number:,} days, more than max_range_days {most:,} allows",
+            next_step="give a shorter range, or raise max_range_days",
+        )
+    return (first + timedelta(days=after) for after in range(number))

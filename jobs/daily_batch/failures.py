@@ -5,6 +5,7 @@ import re
 import duckdb
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
+from daily_batch.access import explain_access, plain_text
 from daily_batch.errors import BatchError, Retryable, Terminal
 
 # Their texts name files, addresses and what the system answered, never what was being read.
@@ -22,6 +23,8 @@ def explain_failure(error: Exception, *, tenant: str, day: str) -> BatchError | 
     """The error to raise instead; None for one that is not of storage, disk or memory, which is a defect."""
     if isinstance(error, BatchError):
         return error
+    if known := explain_access(error, tenant=tenant, day=day):
+        return known
     if not isinstance(error, ENVIRONMENTAL):
         return None
     cause = quote_cause(error)
@@ -49,8 +52,9 @@ def is_missing(error: Exception) -> bool:
 def quote_cause(error: Exception) -> str:
     """The error's own words, for one line of a log.
 
-    Without obstore's debugging output, delta-rs' colours, and queries of addresses, which may hold a signature.
+    Without obstore's debugging output, delta-rs' colours, queries of addresses, which may hold a signature, and all of
+    a service's answer but its code: it may quote keys.
     """
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error).partition("\n\nDebug source:")[0])
-    text = re.sub(r"\?[^\s\"')]+", "", " ".join(text.split()))
+    text = re.sub(r"<(?:\?xml|Error).*?<Code>\s*(\w+)\s*</Code>.*", r"\1", plain_text(error))
+    text = re.sub(r"\?[^\s\"')]+", "", text)
     return text[:LONGEST_CAUSE].rstrip(". ")

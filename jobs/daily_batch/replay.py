@@ -16,7 +16,7 @@ from daily_batch.paths import without_compression
 from daily_batch.plan import DayPlan
 from daily_batch.publish.published import fetch_day
 from daily_batch.request import Request
-from daily_batch.runners.scratch import make_folder
+from daily_batch.scratch import make_folder
 from daily_batch.storage import Storage
 
 # These are no faults: the first lost to another record, the second is a copy of a published row.

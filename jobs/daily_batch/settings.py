@@ -76,8 +76,8 @@ class Settings:
     function_memory_mb: CountOrZero
     time_limit_seconds: CountOrZero
     spark: Literal["here", "spark-submit", "emr-serverless", "databricks"]
-    job_wait_minutes: Count
-    job_timeout_minutes: Count
+    job_wait_minutes: Annotated[int, msgspec.Meta(ge=1, le=10_080)]
+    job_timeout_minutes: Annotated[int, msgspec.Meta(ge=1, le=10_080)]
     max_attempts: Count
     emr_application_id: str
     emr_job_role_arn: str
@@ -90,10 +90,12 @@ class Settings:
     databricks_auth: Literal["entra", "sdk"]
     databricks_client_id: str
     catalog: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)?$")]
-    look_back: CountOrZero
+    look_back: Annotated[int, msgspec.Meta(ge=0, le=366)]
+    max_range_days: Count
     queue_url: str
     ledger: str
-    lease_seconds: Count
+    # Bounded so that a lease that lies further ahead is known to be of a wrong clock (daily_batch.ledger.entry).
+    lease_seconds: Annotated[int, msgspec.Meta(ge=1, le=3_600)]
     due: Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     drift_minutes: CountOrZero
     unusual_factor: Annotated[float, msgspec.Meta(ge=1)]
@@ -297,7 +299,7 @@ def _convert(given: _Given) -> object:
             return msgspec.json.decode(given.value, type=dict[str, str])
         from_file = given.origin.endswith(".toml")
         return msgspec.convert(given.value, _TYPES[given.name], strict=from_file)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Misuse(f"{given.name} from {given.origin}: {error}", next_step="see conf/defaults.toml") from error
 
 

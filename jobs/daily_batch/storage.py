@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, LocalStore, S3Store
 
-from daily_batch.credentials import IDENTITY, YES, find_credentials
+from daily_batch.credentials import IDENTITY, YES, find_credentials, find_s3_region
 from daily_batch.errors import Misuse, Terminal
 from daily_batch.paths import StorageUrl
 
@@ -44,6 +44,7 @@ _CLIENT_OPTIONS = frozenset(
     ]
 )
 _CLOUDS = ("aws_", "azure_")
+_REGIONS = {"aws_region", "aws_default_region"}
 _EMULATOR = "azure_storage_use_emulator"
 
 
@@ -161,7 +162,11 @@ def _options_for(url: StorageUrl, options: Mapping[str, str]) -> dict[str, str]:
     allowed = chosen.pop("aws_allow_http", "").lower() in YES
     if allowed or any(endpoint.startswith("http://") for endpoint in endpoints):
         chosen.setdefault("allow_http", "true")
-    return _for_account(url, chosen) if url.kind == "abfss" else chosen
+    if url.kind == "abfss":
+        return _for_account(url, chosen)
+    if not chosen.keys() & _REGIONS and (region := find_s3_region()):
+        chosen["aws_region"] = region
+    return chosen
 
 
 def _for_account(url: StorageUrl, chosen: dict[str, str]) -> dict[str, str]:

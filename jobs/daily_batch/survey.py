@@ -1,6 +1,5 @@
 """What a request asks for and what there is: its storage, its manifest, and the plan that the kernel works by."""
 
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from daily_batch.paths import StorageUrl, export_folder, is_tenant
 from daily_batch.plan import DayPlan
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Progress
+from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings
 from daily_batch.storage import Storage, open_store
 
@@ -54,8 +54,8 @@ def list_day(
 
 def fingerprint_day(request: Request, settings: Settings, *, progress: Progress, metadata: MetadataStore) -> str:
     """What a day's objects are now, by the same listing; nothing of it is kept."""
-    with tempfile.TemporaryDirectory(prefix="makoto-") as staging:
-        return list_day(request, settings, staging=Path(staging), progress=progress, metadata=metadata).fingerprint
+    with temporary_folder() as staging:
+        return list_day(request, settings, staging=staging, progress=progress, metadata=metadata).fingerprint
 
 
 def verify_discovery(request: Request, settings: Settings, metadata: MetadataStore) -> DiscoveryComparison:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import azure.functions as func
@@ -26,7 +27,9 @@ from daily_batch.night import dealing
 from daily_batch.paths import parse_url
 from daily_batch.sample import generate
 from day_runs import ROOT, child_environment, read_tables
+from hostile_events import EVENTS, MESSAGES, SECRET
 from local_cloud.functions_worker import Called, FunctionsWorker, http_request, queue_message, take_app, timer
+from temporary_folders import leave_behind, other_run
 
 APP = ROOT / "azure_trigger"
 HOST = json.loads((APP / "host.json").read_text())
@@ -52,7 +55,11 @@ class App:
 
     def ask(self, body: object) -> Called:
         """What a person is answered."""
-        return self._put(self._worker.call("start", data=http_request(json.dumps(body).encode())))
+        return self.post(json.dumps(body).encode())
+
+    def post(self, body: bytes) -> Called:
+        """What is answered to a body, whatever it is."""
+        return self._put(self._worker.call("start", data=http_request(body)))
 
     def tick(self, name: str, next_: str = "") -> Called:
         return self._put(self._worker.call(name, data=timer(next_=next_)))
@@ -315,6 +322,37 @@ def test_what_is_not_understood_is_answered_with_advice_and_nothing_is_queued(ap
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        *(b"null", b"7", b'"x"', b"NaN", b"{", b"\xff\xfe{}", b"\0", b"[" * 100_000, b'{"x":' + b"[" * 100_000),
+        *(json.dumps(event).encode() for event in EVENTS.values()),
+    ],
+    ids=[*"abcdefghi", *EVENTS],
+)
+def test_a_hostile_body_is_answered_with_400_and_nothing_is_queued(app: App, body: bytes) -> None:
+    called = app.post(body)
+    assert called.status == 400
+    assert "Next step" in json.loads(called.answer)["error"]
+    assert app.queue == []
+    assert SECRET not in called.answer + json.dumps(app.lines())
+
+
+@pytest.mark.parametrize("text", MESSAGES.values(), ids=MESSAGES)
+def test_a_hostile_message_is_refused_and_told_without_its_content(app: App, text: str) -> None:
+    called = app.deliver(text)
+    assert called.error
+    assert called.error.startswith("Misuse")
+    assert app.deliver(text, to="poison").error is None
+    assert SECRET not in called.error + called.trace + json.dumps(app.lines())
+
+
+@pytest.mark.parametrize("status", [None, [], "x", {}, {"Next": None}, {"Next": 7}, {"Next": {"a": 1}}])
+def test_a_timer_that_tells_nothing_is_of_now(status: Any) -> None:
+    asked = SimpleNamespace(schedule_status=status)
+    assert find_nights(asked, datetime(2025, 8, 12, 17, tzinfo=UTC)) == [{}]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("error", "status"),
     [
         (Retryable("the metadata store is down", next_step="try again"), 503),
@@ -407,19 +445,16 @@ def test_a_worker_knows_when_it_will_be_ended(app: App, monkeypatch: pytest.Monk
     assert given["seconds"] == 60
 
 
-def test_only_an_instance_of_azure_removes_what_a_killed_run_left(
+def test_a_worker_removes_what_a_killed_run_left_and_nothing_of_the_others_on_its_disk(
     app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = tmp_path / "temp/makoto-left"
-    left.mkdir(parents=True)
-    monkeypatch.setattr(dealing, "gettempdir", lambda: str(tmp_path / "temp"))
-    dealing.tidy.cache_clear()
-    app.deliver("x")
-    assert left.exists()
-    monkeypatch.setenv("WEBSITE_INSTANCE_ID", "0a1b")
-    app.deliver("x")
-    assert not left.exists()
-    dealing.tidy.cache_clear()
+    temp = tmp_path / "temp"
+    left = leave_behind(temp)
+    monkeypatch.setattr("tempfile.tempdir", str(temp))
+    with other_run(temp) as alive:
+        app.deliver(write_task())
+        assert not left.exists()
+        assert (alive.files / "messages").exists()
 
 
 # The log

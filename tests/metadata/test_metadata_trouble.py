@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from answering_server import Answer, answering
 
-from daily_batch.errors import BatchError, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
 from daily_batch.metadata import MetadataStore, sqlite
 from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.dynamodb import DynamoDbStore
@@ -113,11 +113,20 @@ def test_a_dynamodb_that_throttles_for_a_moment_is_not_noticed() -> None:
 
 
 @pytest.mark.usefixtures("aws_identity")
-@pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException", "UnrecognizedClientException"])
-def test_a_dynamodb_that_denies_access_is_final(code: str, call: Callable[[MetadataStore], object]) -> None:
+@pytest.mark.parametrize(
+    ("code", "kind", "told"),
+    [
+        ("AccessDeniedException", Terminal, "credentials.*dynamodb:GetItem"),
+        ("ExpiredTokenException", Terminal, "the AWS credentials have expired.*aws sso login"),
+        ("UnrecognizedClientException", Misuse, "the AWS credentials are wrong.*correct the keys"),
+    ],
+)
+def test_a_dynamodb_that_denies_access_is_final(
+    code: str, kind: type[BatchError], told: str, call: Callable[[MetadataStore], object]
+) -> None:
     asked: list[str] = []
     with answering(lambda path: asked.append(path) or Answer(400, {"__type": code, "message": SECRET})) as endpoint:
-        with pytest.raises(Terminal, match=f"{code}.*credentials.*dynamodb:GetItem") as raised:
+        with pytest.raises(kind, match=f"{code}.*{told}") as raised:
             call(dynamodb_at(endpoint))
         assert len(asked) == 1
     assert SECRET not in said(raised.value)
@@ -132,7 +141,7 @@ def test_a_process_without_credentials_or_region_is_told_so(monkeypatch: pytest.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(Terminal, match="NoRegionError"):
         DynamoDbStore("makoto-metadata")
-    with pytest.raises(Terminal, match="NoCredentialsError"):
+    with pytest.raises(Misuse, match="NoCredentialsError.*no AWS credentials are found"):
         dynamodb_at("http://127.0.0.1:1").get("TENANT#acme#BATCH", "DAILY#2025-08-12")
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from bench.report_range import FAILED, make_entry, write_range
 from daily_batch.cli import app
 from daily_batch.ledger import Entry
-from daily_batch.ledger.entry import to_item
+from daily_batch.ledger.entry import to_item, write_moment
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.receipt import Erased, Receipt, receipt_key, to_json
 from daily_batch.report.days import state_day
@@ -107,7 +107,7 @@ def test_a_day_that_failed_later_still_says_what_its_tables_hold(made_up: MadeUp
 def test_a_day_at_work_needs_nobody_until_its_lease_ends(
     status: Any, now: datetime, state: str, needs: bool, odd: bool
 ) -> None:
-    until = "2025-08-13T00:00:00.000000Z"
+    until = write_moment(DUE + timedelta(minutes=30))
     day = make_day(Entry(tenant="acme", day=DAY, status=status, lease_until=until), now=now)
     assert (day.state, day.needs_someone, day.is_odd) == (state, needs, odd)
 

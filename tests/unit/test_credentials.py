@@ -70,9 +70,8 @@ def test_a_containers_credentials_are_found_with_their_session(container: str) -
     assert ask(**given) == "('AKIAROLE', 'of-the-session')"
 
 
-def test_those_of_the_environment_are_left_to_the_libraries_and_none_are_none(container: str) -> None:
+def test_those_of_the_environment_are_left_to_the_libraries(container: str) -> None:
     assert ask(AWS_ACCESS_KEY_ID="AKIAENV", AWS_SECRET_ACCESS_KEY="s") == "None"
-    assert ask() == "None"
 
 
 def test_options_that_hold_some_are_enough() -> None:

@@ -211,7 +211,9 @@ def test_a_broken_rule_ends_with_3_and_changes_nothing_and_a_warning_is_told(tmp
     assert (warned.rule, warned.limit, warned.measured) == ("max_messages", 5, first.records.written)
     begun = take(None, tenant="acme", day=DAY, owner="o", run_id=receipt.run_id, now=BEGIN, lease=LEASE)
     entry = complete(begun, receipt=receipt, receipt_key="k", output_path="o", now=BEGIN)
-    assert describe(entry, "completed, rejects") == entry.quality == f"max_messages {warned.measured}, at most 5"
+    assert (
+        describe(entry, "completed, rejects", now=NOW) == entry.quality == f"max_messages {warned.measured}, at most 5"
+    )
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])

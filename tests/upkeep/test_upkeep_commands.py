@@ -12,6 +12,7 @@ import typer.testing
 from daily_batch import cli, maintain
 from day_runs import DAY, ROOT, read_tables
 from s3_bucket import Bucket
+from temporary_folders import leave_behind, other_run
 from upkeep.conftest import Publish
 from upkeep.upkeep_days import Tenant, files_naming
 
@@ -71,6 +72,22 @@ def test_vacuum_tells_counts_and_bytes_of_each_table(small_source: Path, publish
     assert call("vacuum", *of(tenant, "--keep-days", "30")).exit_code == 0
     assert json.loads(call("vacuum", *of(tenant, "--keep-days", "30", "--json")).stdout)["tables"][1]["days"] == 0
     assert call("vacuum", *of(tenant, "--retain-hours", "1")).exit_code == 2
+
+
+def test_erase_removes_what_killed_runs_left_on_this_machine_and_names_what_stays(
+    tmp_path: Path, small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant, temp = publish(small_source), tmp_path / "temp"
+    left = leave_behind(temp)
+    monkeypatch.setattr("tempfile.tempdir", str(temp))
+    whom = of(tenant, "--user", "nobody", *ledger_of(tenant))
+    with other_run(temp) as alive:
+        seen = json.loads(call("erase", *whom, "--json").stdout)
+        assert seen["temporary_folders_remain"] == [{"folder": str(alive.folder), "why": "a run is at work in it"}]
+        assert not left.exists()
+        told = " ".join(call("erase", *whom).stdout.split())
+        assert f"the temporary folder {alive.folder} may hold messages and stays: a run is at work in it" in told
+    assert json.loads(call("erase", *whom, "--json").stdout)["temporary_folders_remain"] == []
 
 
 def test_erase_only_looks_until_it_is_confirmed_and_warns_of_what_would_come_back(

@@ -40,7 +40,7 @@ def run(
     discovery: Discovery = None,
     ledger: LedgerOption = None,
     all_tenants: AllTenants = False,
-    look_back: Annotated[int, typer.Option(min=0, help="Also run so many days before, if they changed.")] = 0,
+    look_back: Annotated[int, typer.Option(min=0, max=366, help="Also run so many days before, if they changed.")] = 0,
     if_changed: Annotated[bool, typer.Option("--if-changed", help="Do nothing if no object changed.")] = False,
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Take the lease of a run that is known to be dead.")

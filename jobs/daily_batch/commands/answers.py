@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daily_batch.errors import BatchError, describe_unexpected
+from daily_batch.quiet import quiet_libraries
 from daily_batch.receipt import Receipt, to_dict
 from daily_batch.settings import Settings
 
@@ -25,7 +26,8 @@ def console() -> Console:
 
 
 def guarded(command: Callable[[], int], *, debug: bool) -> int:
-    """The exit status of a command; what it raises is told in one line."""
+    """The exit status of a command; what it raises is told in one line, and by nobody else."""
+    quiet_libraries()
     try:
         return command()
     except (Exception, KeyboardInterrupt) as error:

@@ -50,7 +50,7 @@ def backfill_command(flags: Mapping[str, object], options: BackfillOptions, *, s
         settings = load_settings(flags={**flags, "date": options.last}, environ=os.environ)
         if options.all_tenants:
             settings = with_all_tenants(settings)
-        days = list(days_between(parse_day(options.first), parse_day(options.last)))
+        days = list(days_between(parse_day(options.first), parse_day(options.last), most=settings.max_range_days))
         requests = [
             replace(request, day=day) for request in build_requests(settings, datetime.now(UTC)) for day in days
         ]

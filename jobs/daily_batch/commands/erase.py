@@ -3,7 +3,7 @@
 import getpass
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from daily_batch.errors import Misuse
 from daily_batch.ledger.opening import open_ledger
 from daily_batch.ledger.owner import this_process
 from daily_batch.runners.outcome import Progress
+from daily_batch.scratch import Kept, remove_leftovers
 from daily_batch.storage import open_store
 from daily_batch.upkeep.erase import Erasure
 from daily_batch.upkeep.evidence import Evidence, evidence_key
@@ -59,7 +60,8 @@ def erase_command(flags: Mapping[str, object], options: EraseOptions, *, spark: 
         with show_progress() as open_progress, explained(person.tenant):
             sources = _find_sources(place, person)
             evidence = _erase(place, person, options, open_progress(f"tenant={person.tenant}"))
-        _tell(evidence, place, sources, options)
+        # The search has removed what dead runs left; what stays is for a person to judge.
+        _tell(evidence, place, sources, remove_leftovers(), options)
         return 0
 
     return guarded(erase, debug=options.debug)
@@ -111,10 +113,12 @@ def _find_sources(place: Place, person: Person) -> bool | None:
     return any(next(iter(store.list(prefix, chunk_size=1)), None) for prefix in prefixes)
 
 
-def _tell(evidence: Evidence, place: Place, sources: bool | None, options: EraseOptions) -> None:
+def _tell(evidence: Evidence, place: Place, sources: bool | None, kept: Sequence[Kept], options: EraseOptions) -> None:
     if options.as_json:
         value = msgspec.to_builtins(asdict(evidence))
-        print_json({"confirmed": options.confirm, "evidence": value, "source_objects_remain": sources})
+        folders = [{"folder": str(each.folder), "why": each.why} for each in kept]
+        told = {"evidence": value, "source_objects_remain": sources, "temporary_folders_remain": folders}
+        print_json({"confirmed": options.confirm, **told})
         return
     print_rows(COLUMNS, [_as_row(evidence, number) for number in range(len(evidence.days))])
     say = console().print
@@ -129,6 +133,8 @@ def _tell(evidence: Evidence, place: Place, sources: bool | None, options: Erase
         say("warning: source objects are still in the input. Delete them: a run of their day brings the rows back.")
     elif sources is None or place.request.layout != "messages":
         say("exports are not looked into: delete the person there as well, or a run of the day brings the rows back")
+    for each in kept:
+        say(f"warning: the temporary folder {each.folder} may hold messages and stays: {each.why}", markup=False)
 
 
 def _as_row(evidence: Evidence, number: int) -> dict[str, object]:

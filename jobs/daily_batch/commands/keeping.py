@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deltalake.exceptions import DeltaError
 
+from daily_batch.access import explain_access
 from daily_batch.commands.tenants import with_all_tenants
 from daily_batch.console import show_progress
 from daily_batch.errors import Retryable, Terminal, concerning
@@ -96,6 +97,8 @@ def explained(tenant: str) -> Iterator[None]:
         with concerning(tenant, "-"):
             yield
     except DeltaError as error:
+        if known := explain_access(error, tenant=tenant):
+            raise known from error
         cause = quote_cause(error)
         if is_denied(error):
             step = "allow this identity to list, read, write and delete the tables"

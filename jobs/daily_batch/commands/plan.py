@@ -1,11 +1,9 @@
 """`makoto-batch plan`: what a day holds, which runner takes it and why, and whether it changed; nothing is written."""
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,6 +18,7 @@ from daily_batch.manifest import DiscoveryComparison, Manifest
 from daily_batch.request import Request, build_requests
 from daily_batch.routing import Decision
 from daily_batch.runners.outcome import Progress
+from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings, load_settings
 from daily_batch.survey import list_day, verify_discovery
 
@@ -64,8 +63,8 @@ def plan_command(
 def _plan_day(
     request: Request, settings: Settings, ledger: Ledger, progress: Progress, *, compare: bool, cost: bool
 ) -> dict[str, object]:
-    with tempfile.TemporaryDirectory(prefix="makoto-") as staging:
-        manifest = list_day(request, settings, staging=Path(staging), progress=progress, metadata=ledger.store)
+    with temporary_folder() as staging:
+        manifest = list_day(request, settings, staging=staging, progress=progress, metadata=ledger.store)
     entry = ledger.find(request.tenant, request.day)
     told = {
         "tenant": request.tenant,

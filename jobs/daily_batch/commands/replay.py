@@ -5,11 +5,9 @@ are found, and only if those objects are still the ones that gave the rejects.
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 from daily_batch.assembly import make_dispatch
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
@@ -23,6 +21,7 @@ from daily_batch.receipt import Receipt, to_dict
 from daily_batch.replay import Trial, try_rejects
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Progress, Runner
+from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings, load_settings
 from daily_batch.submit.settle import read_receipt
 from daily_batch.survey import list_day, make_plan, open_storage
@@ -71,8 +70,7 @@ def replay_command(
 
 def _try(request: Request, settings: Settings, dispatch: Dispatch, progress: Progress) -> list[Trial]:
     storage = open_storage(request, settings)
-    with tempfile.TemporaryDirectory(prefix="makoto-") as scratch:
-        folder = Path(scratch)
+    with temporary_folder() as folder:
         manifest = list_day(
             request, settings, staging=folder / "manifest", progress=progress, metadata=dispatch.ledger.store
         )

@@ -15,6 +15,7 @@ from daily_batch.commands.tenants import with_all_tenants
 from daily_batch.console import show_progress
 from daily_batch.dispatch import Answer, Dispatch
 from daily_batch.errors import Retryable
+from daily_batch.quiet import quiet_libraries
 from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Progress, Runner
@@ -47,6 +48,7 @@ def run_command(flags: Mapping[str, object], options: RunOptions, *, spark: Call
 
     A day that fails never keeps the next one from running; the highest status is returned.
     """
+    quiet_libraries()
     now = datetime.now(UTC)
     try:
         settings = load_settings(flags=flags, environ=os.environ)

@@ -5,10 +5,8 @@ The task of the bundle's smoke job: the driver is asked first, then every worker
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +18,7 @@ from daily_batch.errors import Misuse, Terminal
 from daily_batch.job import call_as_task
 from daily_batch.paths import parse_url
 from daily_batch.sample import generate
+from daily_batch.scratch import temporary_folder
 from daily_batch.settings import load_settings
 from daily_batch.storage import Storage
 
@@ -92,9 +91,9 @@ def check_cluster(spark: "SparkSession", storage: Storage, *, tasks: int) -> Non
 def lay_day(storage: Storage) -> int:
     """Write a generated day of the tenant `smoke` to the output; the same objects each time. Returns how many."""
     store = storage.open_output()
-    with tempfile.TemporaryDirectory(prefix="makoto-") as folder:
-        generate(messages=MESSAGES, layout="export", seed=1, out=Path(folder), tenant=TENANT)
-        files = [path for path in sorted(Path(folder, TENANT).rglob("*")) if path.is_file()]
+    with temporary_folder() as folder:
+        generate(messages=MESSAGES, layout="export", seed=1, out=folder, tenant=TENANT)
+        files = [path for path in sorted((folder / TENANT).rglob("*")) if path.is_file()]
         for path in files:
             store.put(f"{FOLDER}/input/{path.relative_to(folder).as_posix()}", path)
     return len(files)

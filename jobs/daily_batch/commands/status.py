@@ -75,7 +75,7 @@ def choose_days(first: str | None, last: str | None, settings: Settings, now: da
     yesterday = business_day(now, offset=-1, zone=settings.timezone)
     end = parse_day(last) if last else max(yesterday, parse_day(first or str(yesterday)))
     begin = parse_day(first) if first else end - timedelta(days=USUAL_DAYS - 1)
-    return list(days_between(begin, end))
+    return list(days_between(begin, end, most=settings.max_range_days))
 
 
 def _tell_tenant(
@@ -88,7 +88,7 @@ def _tell_tenant(
         if options.verify and entry is not None and entry.is_complete:
             objects = fingerprint_day(replace(request, day=day), settings, progress=_silent, metadata=ledger.store)
             state = state if objects == entry.fingerprint else CHANGED
-        yield _as_row(request.tenant, day, entry, state, late=now >= due)
+        yield _as_row(request.tenant, day, entry, state, now=now, late=now >= due)
 
 
 def _add_up(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -98,9 +98,9 @@ def _add_up(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [asdict(month) for month in month_of(days)]
 
 
-def _as_row(tenant: str, day: date, entry: Entry | None, state: str, *, late: bool) -> dict[str, object]:
+def _as_row(tenant: str, day: date, entry: Entry | None, state: str, *, now: datetime, late: bool) -> dict[str, object]:
     late = late and not (entry and entry.is_complete)
-    note = describe(entry, state)
+    note = describe(entry, state, now=now)
     note = f"late; {note}" if late else note
     return {
         "tenant": tenant,

@@ -81,7 +81,7 @@ def _read_settings(text: str | None) -> dict[str, object]:
     """
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, object])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Misuse("--settings is no JSON object", next_step="give it as the submitter does") from error
 
 

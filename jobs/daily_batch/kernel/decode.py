@@ -2,7 +2,6 @@
 
 import codecs
 import mmap
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -15,6 +14,7 @@ from daily_batch.contract import Reason
 from daily_batch.kernel.formats import HEAD, find_format, find_magic
 from daily_batch.paths import promises_compression
 from daily_batch.plan import Limits
+from daily_batch.scratch import nameless_file
 
 Buffer = bytes | mmap.mmap
 # Of a record: its start and its length, in bytes of the decoded text.
@@ -248,7 +248,7 @@ def _collect(blocks: Iterator[bytes], stored_bytes: int, limits: Limits, scratch
     held: list[bytes] = []
     most = held_bytes(limits)
     size = 0
-    with tempfile.TemporaryFile(dir=scratch) as file:
+    with nameless_file(scratch) as file:
         for block in blocks:
             size += len(block)
             if size > limits.max_object_bytes:

@@ -1,7 +1,6 @@
 """The bytes of a manifest's objects, many at once and bounded in memory; an object that changed is noticed."""
 
 import mmap
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +11,7 @@ from daily_batch.contract import Reason
 from daily_batch.errors import Changed
 from daily_batch.kernel.decode import Buffer, UnreadableError, held_bytes
 from daily_batch.plan import DayPlan, SourceObject
+from daily_batch.scratch import nameless_file
 
 # Called between pieces of work; raises to end them.
 Check = Callable[[], None]
@@ -102,7 +102,7 @@ def _bare(etag: str) -> str:
 
 
 def _spool(answer: Any, scratch: Path) -> mmap.mmap:
-    with tempfile.TemporaryFile(dir=scratch) as file:
+    with nameless_file(scratch) as file:
         for block in answer.stream():
             file.write(block)
         file.flush()

@@ -10,15 +10,17 @@ Every `take` raises the fencing token, which goes into the Delta log with each c
 publish nothing more, whatever the clocks say.
 """
 
-import re
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
+import msgspec
+
 from daily_batch.billing import Bill, add_bills
 from daily_batch.days import parse_day
-from daily_batch.errors import LeaseHeld
+from daily_batch.errors import LeaseHeld, Misuse, Terminal
 from daily_batch.metadata import keys
 from daily_batch.quality import describe_warnings
 from daily_batch.receipt import Receipt
@@ -26,6 +28,13 @@ from daily_batch.receipt import Receipt
 Status = Literal["RUNNING", "SUBMITTED", "COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 COMPLETED = ("COMPLETED", "COMPLETED_WITH_REJECTS")
 AT_WORK = ("RUNNING", "SUBMITTED")
+# No lease can be longer: settings bound what a run's lasts (lease_seconds), and a job's (its waiting, its running, and
+# the grace of daily_batch.dispatch). Clocks that are further apart are wrong.
+LONGEST_LEASE = timedelta(hours=1)
+LONGEST_JOB_LEASE = timedelta(days=14, hours=12)
+CLOCKS_APART = timedelta(hours=1)
+# Those that are compared; `processed_at` is only told.
+_MOMENTS = ("lease_until", "asked_at", "started_at", "updated_at")
 UNKNOWN = "no run of this day is known here; its tables were only kept in order"
 
 
@@ -129,8 +138,25 @@ class Entry:
         return self.status == "SUBMITTED" and self.job_id is None
 
     def holds_lease(self, now: datetime) -> bool:
-        """Whether someone is at work and the lease has not ended."""
-        return self.is_held and self.lease_until is not None and now < read_moment(self.lease_until)
+        """Whether someone is at work and the lease has not ended; one that no clock can have given is none."""
+        return timedelta(0) < self._left(now) <= self._longest
+
+    def has_wrong_lease(self, now: datetime) -> bool:
+        """Whether the lease ends later than any lease can: the clock that gave it was wrong, or `now` is.
+
+        Who takes such a day harms nobody who is still at work: only the higher token can publish.
+        """
+        return self._left(now) > self._longest
+
+    @property
+    def _longest(self) -> timedelta:
+        return (LONGEST_JOB_LEASE if self.status == "SUBMITTED" else LONGEST_LEASE) + CLOCKS_APART
+
+    def _left(self, now: datetime) -> timedelta:
+        """How long the lease lasts from now on; less than nothing where there is none."""
+        if not self.is_held or self.lease_until is None:
+            return timedelta.min
+        return read_moment(self.lease_until) - now
 
 
 def to_item(entry: Entry) -> dict[str, Any]:
@@ -142,19 +168,50 @@ def to_item(entry: Entry) -> dict[str, Any]:
 
 def is_day(item: Mapping[str, Any]) -> bool:
     """Whether an item is a tenant-day's: other programs may keep more beside it."""
-    return re.fullmatch(keys.DAY + r"[0-9]{4}-[0-9]{2}-[0-9]{2}", str(item["SK"])) is not None
+    key = str(item["SK"])
+    try:
+        return key == keys.day_key(parse_day(key.removeprefix(keys.DAY)))
+    except Misuse:
+        return False
 
 
 def from_item(item: Mapping[str, Any]) -> Entry:
-    """The entry of an item; fields that are not ours are left out, and a status of another program counts as FAILED."""
+    """The entry of an item; fields that are not ours are left out, and a status of another program counts as FAILED.
+
+    Raises:
+        Terminal: an attribute of ours has another type than we give it, so nobody knows what is meant.
+    """
     known = {each.name for each in fields(Entry)} - {"tenant", "day", "status"}
     tenant = str(item["PK"]).removeprefix("TENANT#").removesuffix("#BATCH")
+    day = parse_day(str(item["SK"]).removeprefix(keys.DAY))
     status = item.get("status")
-    return Entry(
+    values = {name: value for name, value in item.items() if name in known and value is not None}
+    values["status"] = status if status in (*COMPLETED, *AT_WORK) else "FAILED"
+    try:
+        entry = msgspec.convert({**values, "tenant": tenant, "day": day}, Entry)
+    except msgspec.ValidationError as error:  # it names types and places, no value
+        raise _spoiled(str(error), tenant, day) from None
+    for name in _MOMENTS:
+        if not _is_moment(getattr(entry, name)):
+            raise _spoiled(f"{name} is no moment", tenant, day)
+    if not all(math.isfinite(value) for value in (entry.cost_usd or 0.0, *(entry.billed or {}).values())):
+        raise _spoiled("what it was billed is no number", tenant, day)
+    return entry
+
+
+def _is_moment(text: str | None) -> bool:
+    try:
+        return text is None or read_moment(text) is not None
+    except ValueError:
+        return False
+
+
+def _spoiled(why: str, tenant: str, day: date) -> Terminal:
+    return Terminal(
+        f"the ledger's item {keys.day_key(day)} of {keys.days_of(tenant)} is not understood: {why}",
+        next_step="correct that attribute, or delete the item and run the day again (docs/ledger.md)",
         tenant=tenant,
-        day=parse_day(str(item["SK"]).removeprefix(keys.DAY)),
-        status=status if status in (*COMPLETED, *AT_WORK) else "FAILED",
-        **{name: value for name, value in item.items() if name in known and value is not None},
+        day=day.isoformat(),
     )
 
 
@@ -353,5 +410,6 @@ def write_moment(moment: datetime) -> str:
 
 
 def read_moment(text: str) -> datetime:
-    """The moment of such a text."""
-    return datetime.fromisoformat(text)
+    """The moment of such a text; other programs may leave out its zone, which is UTC then."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

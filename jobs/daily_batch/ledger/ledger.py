@@ -6,11 +6,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from daily_batch.billing import Bill
-from daily_batch.errors import LeaseHeld, Retryable
+from daily_batch.errors import LeaseHeld, Retryable, concerning
 from daily_batch.ledger import entry as transitions
 from daily_batch.ledger.entry import Entry, Lease, from_item, is_day, to_item
 from daily_batch.ledger.owner import is_dead
-from daily_batch.metadata import MetadataStore, Overtaken, keys
+from daily_batch.metadata import MetadataStore, Overtaken, Stored, keys
 from daily_batch.receipt import Receipt
 
 # Each round has a winner, so this many rivals can meet at one item.
@@ -27,13 +27,14 @@ class Ledger:
 
     def find(self, tenant: str, day: date) -> Entry | None:
         """What the ledger knows of a tenant-day."""
-        stored = self.store.get(keys.days_of(tenant), keys.day_key(day))
+        stored = self._get(tenant, day)
         return from_item(stored.item) if stored else None
 
     def days(self, tenant: str, first: date, last: date) -> Iterator[Entry]:
         """What the ledger knows of a tenant's days in a range, both ends included, in order."""
-        found = self.store.query(keys.days_of(tenant), first=keys.day_key(first), last=keys.day_key(last))
-        return map(from_item, filter(is_day, found))
+        with concerning(tenant, "-"):
+            found = self.store.query(keys.days_of(tenant), first=keys.day_key(first), last=keys.day_key(last))
+            yield from map(from_item, filter(is_day, found))
 
     def tenants(self) -> list[str]:
         """The tenants that the metadata store names; each must still be checked."""
@@ -204,7 +205,7 @@ class Ledger:
 
     def _change(self, tenant: str, day: date, change: Callable[[Entry | None], Entry]) -> Entry:
         for _ in range(ROUNDS):
-            stored = self.store.get(keys.days_of(tenant), keys.day_key(day))
+            stored = self._get(tenant, day)
             after = change(from_item(stored.item) if stored else None)
             # What other programs keep in the item stays there.
             item = {**(stored.item if stored else {}), **to_item(after)}
@@ -219,6 +220,10 @@ class Ledger:
             tenant=tenant,
             day=day.isoformat(),
         )
+
+    def _get(self, tenant: str, day: date) -> Stored | None:
+        with concerning(tenant, day.isoformat()):
+            return self.store.get(keys.days_of(tenant), keys.day_key(day))
 
     def _own(self, lease: Lease, entry: Entry | None) -> Entry:
         """The entry, if it is still the lease's."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import LocalStore
 
+from daily_batch.access import explain_access
 from daily_batch.errors import BatchError, Retryable, Terminal
 from daily_batch.failures import is_denied
 
@@ -75,6 +76,8 @@ def _explain(error: BaseError | OSError, tenant: str, day: str) -> BatchError:
             day=day,
             next_step="rename that object (in S3, with boto3 installed, it would be a reject)",
         )
+    if known := explain_access(error, tenant=tenant, day=day):
+        return known
     # obstore has no exception of its own for a listing in a missing bucket.
     if isinstance(error, FileNotFoundError) or "status code: 404" in text:
         return missing_root(tenant, day)

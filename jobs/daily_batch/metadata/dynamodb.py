@@ -12,9 +12,10 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
+from daily_batch.access import explain_access
 from daily_batch.aws_errors import RAISED, error_code, is_temporary
-from daily_batch.errors import Retryable, Terminal
-from daily_batch.metadata.store import Item, Overtaken, Stored
+from daily_batch.errors import BatchError, Retryable, Terminal
+from daily_batch.metadata.store import Item, Overtaken, Stored, spoiled
 
 # Pauses included, the 8 tries take 3 s at most with a service that fails or refuses, 35 s with one that hangs, and 71 s
 # with one that throttles.
@@ -54,7 +55,7 @@ class DynamoDbStore:
             answer = self._client.get_item(TableName=self._table, Key=_attributes(PK=pk, SK=sk), ConsistentRead=True)
         if "Item" not in answer:
             return None
-        return Stored(_read(answer["Item"]), answer["Item"].get(VERSION, {}).get("N", _UNVERSIONED))
+        return Stored(_read(answer["Item"]), _read_version(answer["Item"], pk, sk))
 
     def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
         """See `MetadataStore.query`."""
@@ -89,12 +90,14 @@ class DynamoDbStore:
         except RAISED as error:
             raise self._explain(error) from error
 
-    def _explain(self, error: Exception) -> Retryable | Terminal:
+    def _explain(self, error: Exception) -> BatchError:
         """What the error means; its own text may name accounts and keys, so its kind must do."""
         code = error_code(error)
         what = f"the DynamoDB table {self._table} cannot be used ({code})"
         if is_temporary(error, _THROTTLED):
             return Retryable(f"{what}; nothing was published", next_step="run the day again")
+        if known := explain_access(error):
+            return type(known)(f"{what}: {known.what}", next_step=known.next_step)
         return Terminal(what, next_step=_STEPS.get(code, _DENIED))
 
 
@@ -121,6 +124,16 @@ def _read(attributes: dict[str, Any]) -> Item:
     deserializer = TypeDeserializer()
     values = {name: _from_decimal(deserializer.deserialize(value)) for name, value in attributes.items()}
     return {name: value for name, value in values.items() if name != VERSION}
+
+
+def _read_version(attributes: dict[str, Any], pk: str, sk: str) -> str:
+    """Our number in the item, or what stands for none. A condition on another type would never hold."""
+    if VERSION not in attributes:
+        return _UNVERSIONED
+    number = str(attributes[VERSION].get("N"))
+    if not number.isdecimal():
+        raise spoiled(f"{sk} of {pk}", f"its attribute {VERSION} is no whole number")
+    return number
 
 
 def _to_decimal(value: Any) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daily_batch.errors import Retryable, Terminal
-from daily_batch.metadata.store import Item, Overtaken, Stored
+from daily_batch.metadata.store import Item, Overtaken, Stored, spoiled
 
 # How long a writer waits for another one; each holds the file for a moment only.
 BUSY_SECONDS = 30.0
@@ -31,16 +31,16 @@ class SqliteStore:
             return None
         with self._connected() as connection:
             row = connection.execute("SELECT item, version FROM metadata WHERE pk = ? AND sk = ?", (pk, sk)).fetchone()
-        return Stored(json.loads(row[0]), str(row[1])) if row else None
+        return Stored(_read(row[0], pk, sk), str(row[1])) if row else None
 
     def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
         """See `MetadataStore.query`."""
         if not self._exists():
             return iter(())
-        query = "SELECT item FROM metadata WHERE pk = ? AND sk BETWEEN ? AND ? ORDER BY sk"
+        query = "SELECT item, sk FROM metadata WHERE pk = ? AND sk BETWEEN ? AND ? ORDER BY sk"
         with self._connected() as connection:
             rows = connection.execute(query, (pk, first, last)).fetchall()
-        return (json.loads(text) for (text,) in rows)
+        return (_read(text, pk, sk) for text, sk in rows)
 
     def put(self, item: Item, *, expected: str | None) -> str:
         """See `MetadataStore.put`."""
@@ -85,3 +85,13 @@ class SqliteStore:
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")):
             return Retryable(f"{what}; nothing was published", next_step="run the day again")
         return Terminal(what, next_step="check the file and its permissions, or give another as ledger")
+
+
+def _read(text: object, pk: str, sk: str) -> Item:
+    try:
+        item = json.loads(str(text))
+    except (ValueError, RecursionError):
+        item = None
+    if not isinstance(item, dict):
+        raise spoiled(f"{sk} of {pk}", "it is no JSON object")
+    return {**item, "PK": pk, "SK": sk}

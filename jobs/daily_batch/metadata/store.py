@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
+from daily_batch.errors import Terminal
+
 # Flat values as JSON has them, integers below 2^53 (Cosmos DB rounds others) and keys of one character at least.
 # PK and SK are in the item, as the platform's other programs find them there.
 Item = Mapping[str, str | int | bool | None]
@@ -19,6 +21,11 @@ class Overtaken(Exception):
     """The item is no longer (or not yet) what the writer expects: read it again."""
 
 
+def spoiled(place: str, why: str) -> Terminal:
+    """The error for an item that is not what any program of the platform writes."""
+    return Terminal(f"the item {place} is not understood: {why}", next_step="correct or delete it (docs/ledger.md)")
+
+
 class MetadataStore(Protocol):
     """Items by partition key PK and sort key SK; reads see every write that was answered before.
 
@@ -26,7 +33,8 @@ class MetadataStore(Protocol):
     A store retries throttling and lost connections itself, with backoff and within a bounded time.
     Every method raises:
         Retryable: the store is down or throttles for longer than that.
-        Terminal: access is denied, or the table, container or file does not exist and cannot be made.
+        Terminal: access is denied, or the table, container or file does not exist and cannot be made; or what is stored
+            is no item.
     """
 
     def get(self, pk: str, sk: str) -> Stored | None:

@@ -1,6 +1,6 @@
 """A schedule or a person asks: one message on the queue for each tenant-day, whichever cloud's queue it is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from daily_batch.settings import Settings
 
 
 def ask(
-    event: Mapping[str, Any],
+    event: object,
     settings: Settings,
     *,
     now: datetime,

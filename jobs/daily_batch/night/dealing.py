@@ -1,11 +1,8 @@
 """A message of the queue: its tenant-day is run or submitted, and what came of it is told, on every cloud alike."""
 
-import shutil
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache, partial
-from pathlib import Path
-from tempfile import gettempdir
+from functools import partial
 from typing import Any
 
 from daily_batch.errors import LeaseHeld, advise, is_retryable
@@ -23,7 +20,7 @@ METRICS = {"published": DAYS_COMPLETED, "submitted": DAYS_SUBMITTED}
 
 
 def deal(
-    text: str,
+    text: object,
     *,
     read_settings: Callable[[], Settings],
     now: datetime,
@@ -35,7 +32,7 @@ def deal(
     """Deal with a message.
 
     Args:
-        text: the message.
+        text: the message, whatever it is.
         sent: when it was put on the queue.
         owner: who works, as a person finds the log of it.
         seconds: until this function is killed.
@@ -75,13 +72,6 @@ def deal(
     _tell(worked, teller)
     if worked.answer and (receipt := worked.answer.receipt):
         tell_completed(receipt, ledger=worked.ledger, settings=settings, teller=teller)
-
-
-@cache
-def tidy() -> None:
-    """Remove, once, what a killed run left: the temporary folder outlives it, and may hold another's messages."""
-    for left in Path(gettempdir()).glob("makoto-*"):
-        shutil.rmtree(left, ignore_errors=True)
 
 
 def _tell(worked: Worked, teller: Teller) -> None:

@@ -30,7 +30,7 @@ def tell_state(status: str) -> str:
     return {"COMPLETED_WITH_REJECTS": "completed, rejects"}.get(status, status.lower())
 
 
-def describe(entry: Entry | None, state: str) -> str:
+def describe(entry: Entry | None, state: str, *, now: datetime) -> str:
     """What a person should know of a tenant-day beside its state; nothing if there is nothing."""
     if entry is None:
         return "never run" if state == "missing" else ""
@@ -38,12 +38,21 @@ def describe(entry: Entry | None, state: str) -> str:
         unreadable = f"{entry.unreadable:,} objects could not be read" if entry.unreadable else ""
         return "; ".join(filter(None, (unreadable, entry.quality)))
     return {
-        "dead": f"the lease of {entry.owner} ended at {entry.lease_until}",
+        "dead": _tell_lease(entry, now),
         CHANGED: "its objects are not those of the last run",
         "failed": str(entry.error),
         "running": f"{entry.owner} until {entry.lease_until}",
         "submitted": f"job {entry.job_id}",
     }.get(state, "")
+
+
+def _tell_lease(entry: Entry, now: datetime) -> str:
+    until = f"the lease of {entry.owner}"
+    if entry.has_wrong_lease(now):
+        return (
+            f"{until}, to {entry.lease_until}, is longer than any can be: a clock was wrong; the next run takes the day"
+        )
+    return f"{until} ended at {entry.lease_until}"
 
 
 def due_time(day: date, settings: Settings) -> datetime:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -13,6 +13,10 @@ from daily_batch.paths import check_tenant, is_tenant
 from daily_batch.settings import Settings
 
 ALL = "*"
+# More tenants than a person names; `*` is all that there are.
+MOST_NAMED = 10_000
+# An error may name a field of the event, which can be of any length and of any characters.
+LONGEST_WHY = 120
 FORM = '{"tenants": ["acme"], "date": "2025-08-12"}, with "from" and "to" instead of "date", and "force" where wanted'
 
 
@@ -30,7 +34,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a person asks for."""
 
-    tenants: str | list[str] | None = None
+    tenants: str | Annotated[list[str], msgspec.Meta(max_length=MOST_NAMED)] | None = None
     date: str | None = None
     first: str | None = msgspec.field(default=None, name="from")
     last: str | None = msgspec.field(default=None, name="to")
@@ -50,15 +54,15 @@ def write_task(task: Task) -> str:
     return msgspec.json.encode(task).decode()
 
 
-def read_task(text: str) -> Task:
+def read_task(text: object) -> Task:
     """The task of a message.
 
     Raises:
         Misuse: it is none, or names a tenant or a day that is none. The message does not repeat it.
     """
     try:
-        task = msgspec.json.decode(text, type=Task)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+        task = msgspec.json.decode(text if isinstance(text, str) else "", type=Task)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Misuse("a message of the queue is no task", next_step=f"give {TASK_FORM}") from error
     check_tenant(task.tenant)
     parse_day(task.date)
@@ -66,7 +70,7 @@ def read_task(text: str) -> Task:
 
 
 def plan_tasks(
-    event: Mapping[str, Any], settings: Settings, *, now: datetime, list_tenants: Callable[[], Sequence[str]]
+    event: object, settings: Settings, *, now: datetime, list_tenants: Callable[[], Sequence[str]]
 ) -> Planned:
     """The tasks of an event: a schedule's, which has a `time`, or a person's (`FORM`); an empty one is a schedule's.
 
@@ -76,8 +80,10 @@ def plan_tasks(
         list_tenants: gives the tenants of the metadata store, where all are meant.
 
     Raises:
-        Misuse: the event has another form, a day is none or has not begun, or there is no tenant.
+        Misuse: the event has another form, a day is none or has not begun, there are too many, or there is no tenant.
     """
+    if not isinstance(event, Mapping):
+        raise Misuse("the event is no JSON object", next_step=f"give {FORM}")
     scheduled = not event or ("time" in event and not set(event) & {"tenants", "date", "from", "to", "force"})
     asked = Asked() if scheduled else _read_event(event)
     moment = _read_time(event["time"]) if scheduled and event else now
@@ -104,30 +110,34 @@ def name_tenants(tenants: Sequence[str], list_tenants: Callable[[], Sequence[str
     return list(dict.fromkeys(list_tenants() if list(tenants) == [ALL] else tenants))
 
 
-def _read_event(event: Mapping[str, Any]) -> Asked:
+def _read_event(event: Mapping[object, object]) -> Asked:
     try:
         return msgspec.convert(event, Asked)
-    except msgspec.MsgspecError as error:
-        raise Misuse(f"the event is not understood: {error}", next_step=f"give {FORM}") from error
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        why = ascii(str(error))[1:-1][:LONGEST_WHY]
+        raise Misuse(f"the event is not understood: {why}", next_step=f"give {FORM}") from error
 
 
-def _read_time(text: object) -> datetime:
+def _read_time(text: Any) -> datetime:
     try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError as error:
+        moment = datetime.fromisoformat(text)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        parse_day(moment.date().isoformat())
+    except (ValueError, TypeError, OverflowError, Misuse) as error:
         raise Misuse("the event's time is none", next_step="give it as 2025-08-12T17:00:00Z") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment
 
 
 def _days(asked: Asked, settings: Settings, moment: datetime, *, look_back: int) -> list[date]:
     if asked.date is not None and (asked.first, asked.last) != (None, None):
         raise Misuse("the event names a day and a range", next_step=f"give {FORM}")
     if (asked.first, asked.last) != (None, None):
-        return list(days_between(parse_day(asked.first or ""), parse_day(asked.last or "")))
+        first, last = parse_day(asked.first or ""), parse_day(asked.last or "")
+        return list(days_between(first, last, most=settings.max_range_days))
     if asked.date is not None:
         return [parse_day(asked.date)]
     day = business_day(moment, offset=settings.target_date_offset, zone=settings.timezone)
-    return list(days_between(day - timedelta(days=look_back), day))
+    return list(days_between(day - timedelta(days=look_back), day, most=look_back + 1))
 
 
 def _asked_tenants(asked: Asked, settings: Settings) -> list[str]:

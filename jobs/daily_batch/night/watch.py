@@ -181,7 +181,7 @@ def summarize(
         if entries is not None:
             entry = entries.get(request.day)
             state = judge(entry, now=now, due=due)
-            note, is_late = describe(entry, state), now >= due and not (entry and entry.is_complete)
+            note, is_late = describe(entry, state, now=now), now >= due and not (entry and entry.is_complete)
         states[state] += 1
         late += is_late
         if is_late or state not in SOUND:

@@ -18,8 +18,9 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
+from daily_batch.access import explain_access
 from daily_batch.contract import Table
-from daily_batch.errors import BatchError, Terminal
+from daily_batch.errors import BatchError, is_retryable
 from daily_batch.failures import is_denied, is_missing, quote_cause
 from daily_batch.plan import DataFile
 from daily_batch.publish import delta_log
@@ -144,7 +145,7 @@ def _until_landed(commit: Callable[[], Landed], context: Context) -> Landed:
             # The version was taken, or an answer was lost: the next attempt finds out from the log.
             failure = explain_failure(error, context)
             last = OVERTAKEN_ATTEMPTS if isinstance(error, CommitFailedError) else STORAGE_ATTEMPTS
-            if isinstance(failure, Terminal) or attempt >= last:
+            if not is_retryable(failure) or attempt >= last:
                 raise failure from error
             pause = min(LONGEST_PAUSE_S, 0.05 * 2**attempt)
             time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads the retries, guards nothing
@@ -189,6 +190,8 @@ def _transactions(token: int | None, day: date) -> list[Transaction] | None:
 
 def explain_failure(error: Exception, context: Context) -> BatchError:
     """Return the error that says whether trying again can help, with the storage's own words."""
+    if known := explain_access(error, tenant=context.tenant, day=context.day.isoformat()):
+        return known
     cause = quote_cause(error)
     if is_denied(error):
         return context.terminal(

@@ -26,8 +26,8 @@ from daily_batch.runners.lacks import handing_over, on_temporary_disk
 from daily_batch.runners.local_sizes import LocalSizes, divide
 from daily_batch.runners.outcome import Outcome, Progress
 from daily_batch.runners.resources import Resources, measure_resources
-from daily_batch.runners.scratch import make_folder
 from daily_batch.runners.watch import REDUCE_SHARE, Watch
+from daily_batch.scratch import make_folder
 from daily_batch.storage import Storage
 
 # Of an export: a batch of text, but small enough that every worker has this many chunks and all end at about one time.

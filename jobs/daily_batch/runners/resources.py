@@ -2,12 +2,13 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path, PurePath
 from typing import TypeVar
+
+from daily_batch.scratch import temporary_root
 
 MIB = 2**20
 # A Lambda gets one core for so much memory, whatever number of cores it sees.
@@ -50,7 +51,7 @@ def measure_resources(environ: Mapping[str, str], *, memory_bytes: int = 0, root
     return Resources(
         memory_bytes=memory_bytes or lambda_mib * MIB or measure_memory(root),
         cores=max(1, cores),
-        temp_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
+        temp_bytes=shutil.disk_usage(temporary_root()).free,
     )
 
 

@@ -29,11 +29,11 @@ from daily_batch.paths import analytics_folder
 from daily_batch.plan import DataFile, DayPlan
 from daily_batch.runners.local_sizes import count_buckets
 from daily_batch.runners.outcome import Outcome, Progress
-from daily_batch.runners.scratch import make_folder
 from daily_batch.runners.spark_blobs import BLOBS, load_files
 from daily_batch.runners.spark_partitions import partition_keys
 from daily_batch.runners.spark_progress import watch_tasks
 from daily_batch.runners.spark_tasks import map_chunks, recover_chunks, reduce_buckets
+from daily_batch.scratch import make_folder
 from daily_batch.storage import Storage, spark_path
 
 if TYPE_CHECKING:

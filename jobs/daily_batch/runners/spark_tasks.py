@@ -19,9 +19,9 @@ from daily_batch.kernel.rows import RowSet
 from daily_batch.manifest.chunks import read_chunk
 from daily_batch.plan import DayPlan, SourceObject
 from daily_batch.runners.kept_text import KeptText
-from daily_batch.runners.scratch import make_folder, temporary_folder
 from daily_batch.runners.spark_blobs import Blobs, dump_files, make_blob, read_column
 from daily_batch.runners.spark_rows import dump_buckets, load_rows
+from daily_batch.scratch import make_folder, temporary_folder
 from daily_batch.storage import Storage
 
 # A chunk's rows stay in memory while their text is at most this part of the task's; those of a huge object do not.

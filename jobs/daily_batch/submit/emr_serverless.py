@@ -10,8 +10,9 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
 from botocore.config import Config  # type: ignore[import-untyped]
 
+from daily_batch.access import explain_access
 from daily_batch.aws_errors import RAISED, error_code, is_temporary
-from daily_batch.errors import Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
 from daily_batch.paths import parse_url
 from daily_batch.settings import Settings
 from daily_batch.submit.emr_request import PRODUCT, QUOTA, Place, fit, make_request
@@ -101,7 +102,10 @@ class EmrServerless:
         tags = (self._find(job_id) or {}).get("tags", {})
         if tags.get("product") != PRODUCT:
             return None
-        return JobTags(tenant=tags["tenant"], date=tags["date"], run_id=tags["run_id"])
+        told = {name: str(tags.get(name, "")) for name in ("tenant", "date", "run_id")}
+        if not all(told.values()):
+            raise Terminal("a job run of ours lacks its tags", next_step="leave the tags of job runs as they are")
+        return JobTags(**told)
 
     def _find(self, job_id: str) -> dict[str, Any] | None:
         with self._explained():
@@ -118,13 +122,15 @@ class EmrServerless:
         except RAISED as error:
             raise self._explain(error) from error
 
-    def _explain(self, error: Exception) -> Retryable | Terminal:
+    def _explain(self, error: Exception) -> BatchError:
         """What the error means; its own text may name accounts and keys, so its kind must do."""
         code = error_code(error)
         if code == "ServiceQuotaExceededException":
             return Retryable(f"EMR Serverless has no capacity left ({code})", next_step=_FULL)
         if is_temporary(error, _BUSY):
             return Retryable(f"EMR Serverless does not answer ({code})", next_step="run the day again")
+        if known := explain_access(error):
+            return type(known)(f"EMR Serverless cannot be asked: {known.what}", next_step=known.next_step)
         return Terminal(f"EMR Serverless refuses ({code})", next_step=_STEPS.get(code, _DENIED))
 
 

@@ -77,7 +77,7 @@ def read_receipt(output: ObjectStore, key: str) -> Receipt | None:
         raise explain_failure(error, tenant="-", day="-") or error from error
     try:
         return msgspec.json.decode(bytes(stored), type=Receipt)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         step = "run the job's version and the submitter's alike, then run the day again"
         raise Terminal(f"the receipt {key} is not understood", next_step=step) from error
 

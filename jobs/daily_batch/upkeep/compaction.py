@@ -5,12 +5,10 @@ so by the log. A run that was at work finds other files than it has seen and is 
 """
 
 import json
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import duckdb
 from deltalake import DeltaTable
@@ -22,6 +20,7 @@ from daily_batch.plan import DataFile
 from daily_batch.publish import delta_log
 from daily_batch.publish.delta import OVERTAKEN_ATTEMPTS
 from daily_batch.publish.statistics import statistics_json
+from daily_batch.scratch import temporary_folder
 from daily_batch.upkeep.planning import MakePlan
 from daily_batch.upkeep.rows import read_run, rewrite_files
 from daily_batch.upkeep.stored import TenantTables, check_complete, delete_keys, fetch
@@ -96,8 +95,7 @@ def _rewrite(crowded: Crowded, tables: TenantTables, make_plan: MakePlan) -> tup
     root = f"{tables.folder}/{table.name}"
     written = []
     for number, group in enumerate(divide(crowded)):
-        with tempfile.TemporaryDirectory(prefix="makoto-") as folder:
-            scratch = Path(folder)
+        with temporary_folder() as scratch:
             paths = [fetch(store, f"{root}/{file.path}", scratch / f"{n}.parquet") for n, file in enumerate(group)]
             run = next(filter(None, map(read_run, paths)), ("compacted", 0))
             plan = make_plan(crowded.day, *run)

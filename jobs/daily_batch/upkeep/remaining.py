@@ -1,7 +1,6 @@
 """What is left of a day without a person's rows: new files of every table, and the note in the run's receipt."""
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,6 +10,7 @@ from daily_batch.contract import MESSAGES, REJECTS, SUMMARY_DAILY, Table
 from daily_batch.plan import DataFile
 from daily_batch.receipt import receipt_key
 from daily_batch.request import Request
+from daily_batch.scratch import folder_within, temporary_folder
 from daily_batch.settings import Settings
 from daily_batch.upkeep.person import Person
 from daily_batch.upkeep.planning import MakePlan, plan_upkeep
@@ -56,8 +56,7 @@ def rewrite_day(
     make_plan = plan_upkeep(settings, tenant=request.tenant, table_format=request.table_format)
     rewriting = _Rewriting(request, person, tables, settings, make_plan)
     live = {table: rewriting.live_files(table) for table in (MESSAGES, REJECTS, SUMMARY_DAILY)}
-    with tempfile.TemporaryDirectory(prefix="makoto-") as folder:
-        scratch = Path(folder)
+    with temporary_folder() as scratch:
         runs = {table: rewriting.find_run(files, scratch) for table, files in live.items()}
         known = [run for run in (runs[MESSAGES], runs[SUMMARY_DAILY], runs[REJECTS]) if run]
         if not known:
@@ -152,8 +151,7 @@ class _Rewriting:
                 groups.append([])
             groups[-1].append(file)
         for group in filter(None, groups):
-            with tempfile.TemporaryDirectory(dir=scratch) as folder:
-                place = Path(folder)
+            with folder_within(scratch) as place:
                 store = self.tables.open()
                 yield [fetch(store, file.key, place / f"{n}.parquet") for n, file in enumerate(group)], place
 

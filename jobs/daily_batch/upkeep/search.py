@@ -1,12 +1,10 @@
 """Where a person's rows are: every data file of a tenant is read, whether a commit names it or not."""
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -15,6 +13,7 @@ from daily_batch.contract import TABLES, Table
 from daily_batch.errors import LeaseHeld, Retryable, Terminal
 from daily_batch.plan import DayPlan, TableFormat
 from daily_batch.runners.outcome import Progress
+from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings
 from daily_batch.upkeep.person import Person
 from daily_batch.upkeep.planning import plan_upkeep
@@ -92,9 +91,9 @@ def _data_files(tables: TenantTables, table: Table) -> Iterator[tuple[StoredFile
 
 
 def _search(file: StoredFile, seen: bool, person: Person, *, store: "ObjectStore", plan: DayPlan) -> Hits:
-    with tempfile.TemporaryDirectory(prefix="makoto-") as folder:
+    with temporary_folder() as folder:
         try:
-            path = fetch(store, file.key, Path(folder) / "0.parquet")
+            path = fetch(store, file.key, folder / "0.parquet")
         except FileNotFoundError as error:
             raise Retryable(
                 "a vacuum or a run of the day removed a file while it was searched",
