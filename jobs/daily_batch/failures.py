@@ -5,7 +5,8 @@ import re
 import duckdb
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
-from daily_batch.errors import BatchError, Retryable, Terminal
+from daily_batch import errors
+from daily_batch.errors import BatchError, Retryable, Terminal, is_retryable
 
 # Their texts name files, addresses and what the system answered, never what was being read.
 ENVIRONMENTAL = (BaseError, OSError, duckdb.IOException, duckdb.OutOfMemoryException)
@@ -16,6 +17,11 @@ DENIED = (
     *("Permission denied", "kind: PermissionDenied", "lacked the necessary privileges"),
 )
 MISSING = ("NoSuchBucket", "ContainerNotFound")
+# How obstore tells of an error that a credential provider of ours raised: as if access was denied, with its text.
+_PROVIDER = re.compile(
+    r"credential provider: (?P<kind>Misuse|Retryable|Terminal): tenant=\S+ day=\S+: "
+    r"(?P<what>[^\n]+)\. Next step: (?P<step>[^\n]+)\."
+)
 
 
 def explain_failure(error: Exception, *, tenant: str, day: str) -> BatchError | None:
@@ -24,6 +30,9 @@ def explain_failure(error: Exception, *, tenant: str, day: str) -> BatchError | 
         return error
     if not isinstance(error, ENVIRONMENTAL):
         return None
+    if refusal := find_refusal(error):
+        refusal.concerns(tenant, day)
+        return refusal
     cause = quote_cause(error)
     if is_denied(error):
         what, step = f"access is denied: {cause}", "allow this identity to read the input and to write the output"
@@ -37,8 +46,18 @@ def explain_failure(error: Exception, *, tenant: str, day: str) -> BatchError | 
 
 def is_denied(error: Exception) -> bool:
     """Whether a store or the system refused access."""
+    refusal = find_refusal(error)
+    if refusal is not None:
+        return not is_retryable(refusal)
     known = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
     return known or any(sign in str(error) for sign in DENIED)
+
+
+def find_refusal(error: Exception) -> BatchError | None:
+    """The error of ours behind one of obstore's: credentials that could not be renewed while it was at work."""
+    told = _PROVIDER.search(str(error)) if isinstance(error, BaseError) else None
+    kind: type[BatchError] | None = getattr(errors, told["kind"]) if told else None
+    return kind(told["what"], next_step=told["step"]) if told and kind else None
 
 
 def is_missing(error: Exception) -> bool:
