@@ -3,8 +3,8 @@
 Azurite takes tokens by TLS alone, and lists from the beginning where a client says from where, which breaks Delta's
 log; so this door checks the token, lets the call in by a signature of its own, and leaves out what a client has seen.
 
-A process of its own, for delta-rs keeps Python's lock while it waits. Arguments: Azurite's address, and the secret of
-the identity endpoint. Prints its own address, and serves until its standard input ends.
+A process of its own, for delta-rs keeps Python's lock while it waits. Argument: Azurite's address. Reads the secret of
+the identity endpoint, prints its own address, and serves until its standard input ends.
 """
 
 import http.client
@@ -36,9 +36,11 @@ _BLOB = re.compile(rb"<Blob><Name>([^<]*)</Name>.*?</Blob>", re.DOTALL)
 @contextmanager
 def serve_door(storage: Azurite, identity: IdentityEndpoint) -> Iterator[str]:
     """Stand before the blobs; the address, at which the account's name is no part of a path."""
-    program = [sys.executable, "-m", "local_cloud.blob_door", storage.blob, identity.secret]
+    program = [sys.executable, "-m", "local_cloud.blob_door", storage.blob]
     with subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as door:
+        assert door.stdin is not None, "a pipe was asked for"  # noqa: S101
         assert door.stdout is not None, "a pipe was asked for"  # noqa: S101
+        print(identity.secret, file=door.stdin, flush=True)
         address = door.stdout.readline().strip()
         if not address:
             raise RuntimeError("the door before Azurite did not start")
@@ -48,7 +50,8 @@ def serve_door(storage: Azurite, identity: IdentityEndpoint) -> Iterator[str]:
 
 def main() -> None:
     """Serve until the standard input ends."""
-    target, secret = sys.argv[1:]
+    (target,) = sys.argv[1:]
+    secret = sys.stdin.readline().strip()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(urlsplit(target).netloc, secret))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
