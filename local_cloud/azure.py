@@ -29,12 +29,16 @@ class LocalAzure:
 
     storage: Azurite
     door: str
-    identity: IdentityEndpoint = field(repr=False)
     identity_environment: Mapping[str, str] = field(repr=False)
     cosmos: CosmosAccount | None
     host: str
     folder: Path
     workspace: Workspace = field(repr=False)
+
+    @property
+    def identity(self) -> IdentityEndpoint:
+        """Where programs get their tokens, for the storage and the workspace."""
+        return self.workspace.identity
 
     def environment(self) -> dict[str, str]:
         """What a process needs to find the services, as a Functions app with an identity."""
@@ -65,7 +69,7 @@ class LocalAzure:
         self.workspace.faults.switch_on(list(faults))
 
     def expire_tokens(self) -> None:
-        """Let the workspace take no token any more that it took so far."""
+        """Let the workspace take no token any more that was given so far."""
         self.workspace.expire_tokens()
 
     def age_runs(self, hours: float) -> None:
@@ -104,7 +108,6 @@ def serve_azure(folder: Path, *, cosmos: bool = True) -> Iterator[LocalAzure]:
         yield LocalAzure(
             storage=storage,
             door=door,
-            identity=identity,
             identity_environment=known,
             cosmos=account,
             host=host,

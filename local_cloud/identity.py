@@ -38,6 +38,7 @@ class IdentityEndpoint:
     header: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     asked: list[dict[str, str]] = field(default_factory=list)
+    given: set[str] = field(default_factory=set, repr=False)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
@@ -54,6 +55,7 @@ class IdentityEndpoint:
         if client not in self.clients:
             return _json({"statusCode": 400, "message": UNKNOWN}, 400)
         token = make_token(self.secret, client=client, resource=resource, seconds=self.seconds)
+        self.given.add(token)
         expires = int(time.time() + self.seconds)
         told = {"access_token": token, "expires_on": str(expires), "resource": resource, "token_type": "Bearer"}
         return _json({**told, "client_id": client})

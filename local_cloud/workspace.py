@@ -38,7 +38,6 @@ class Workspace:
     calls: list[dict[str, Any]] = field(default_factory=list)
     identity: IdentityEndpoint = field(default_factory=IdentityEndpoint)
     refused: set[str] = field(default_factory=set)
-    _taken: set[str] = field(default_factory=set, repr=False)
 
     def admit(self, caller: str) -> str:
         """A new token of this caller's."""
@@ -47,9 +46,9 @@ class Workspace:
         return token
 
     def expire_tokens(self) -> None:
-        """Take no token any more that was taken so far."""
+        """Take no token any more that was given so far."""
         self.tokens.clear()
-        self.refused |= self._taken
+        self.refused |= self.identity.given
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
@@ -88,7 +87,6 @@ class Workspace:
         caller = self.tokens.get(token) or read_token(self.identity.secret, token, resource=RESOURCE)
         if caller is None or token in self.refused:
             raise _explain("expired")
-        self._taken.add(token)
         return caller
 
 
