@@ -46,7 +46,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
     folder = tmp_path_factory.mktemp("databricks")
     workspace = Workspace(api=JobsApi(program=SparkSubmitProgram(folder=folder, environment={})))
     with serve_workspace(workspace) as host:
-        yield LocalAzure(storage=None, cosmos=None, host=host, folder=folder, workspace=workspace)  # type: ignore[arg-type]
+        nothing: Any = None
+        yield LocalAzure(
+            storage=nothing,
+            door="",
+            identity_environment={},
+            cosmos=None,
+            host=host,
+            folder=folder,
+            workspace=workspace,
+        )
 
 
 @pytest.fixture

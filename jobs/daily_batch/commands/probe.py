@@ -1,12 +1,14 @@
 """What a process lacks for a day's work: packages, an identity, a way to the storage, or the write that Delta needs."""
 
 import importlib
+import os
 import uuid
 from dataclasses import replace
 
 from obstore.exceptions import AlreadyExistsError
 
 from daily_batch.failures import explain_failure
+from daily_batch.runners.serverless import find_obstacle
 from daily_batch.storage import Storage
 
 PACKAGES = (
@@ -28,6 +30,9 @@ FOLDER = "_smoke"
 
 def find_lack(storage: Storage) -> str:
     """The first thing that is missing here, in a line without an end; empty where nothing is."""
+    for place in ("input", "output"):
+        if obstacle := find_obstacle(getattr(storage, place), os.environ):
+            return f"{place} {getattr(storage, place)}: {obstacle}"
     for package in PACKAGES:
         try:
             importlib.import_module(package)

@@ -19,6 +19,7 @@ from daily_batch.ledger.opening import open_ledger
 from daily_batch.publish.day import DayPublisher
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Runner
+from daily_batch.runners.serverless import fit_compute
 from daily_batch.settings import Settings, load_settings
 from daily_batch.steps import tell_on
 from daily_batch.survey import open_storage
@@ -49,6 +50,7 @@ def submitted_command(
             raise Misuse("the run id is not allowed", next_step="give up to 64 letters, digits and -")
         given = {name: value for name, value in flags.items() if value is not None}
         settings = load_settings(flags=_read_settings(lease.settings) | given, environ=os.environ)
+        settings = fit_compute(settings, os.environ)
         now, runner = datetime.now(UTC), spark()
         requests = build_requests(settings, now)
         if len(requests) != 1:

@@ -108,9 +108,16 @@ class SparkRunner:
 
     @contextmanager
     def _configured(self) -> Iterator[None]:
-        before = {name: self.spark.conf.get(name) or "" for name in CONF}
-        for name, value in CONF.items():
-            self.spark.conf.set(name, value)
+        try:
+            before = {name: self.spark.conf.get(name) or "" for name in CONF}
+            for name, value in CONF.items():
+                self.spark.conf.set(name, value)
+        except Exception as error:
+            if "CONFIG_NOT_AVAILABLE" not in str(error):
+                raise
+            # With batches of its own size, a worker would hold thousands of blobs at once.
+            what = f"this Spark takes no settings of the job ({', '.join(CONF)})"
+            raise Terminal(what, next_step="run the job on a cluster (docs/databricks.md, Serverless)") from error
         try:
             yield
         finally:

@@ -13,7 +13,8 @@ from databricks.sdk.errors import base as sdk_base
 from databricks.sdk.errors import platform as sdk
 from databricks.sdk.service.jobs import QueueSettings, Run, TerminationTypeType
 
-from daily_batch.errors import Misuse, Retryable, Terminal
+from daily_batch.azure_identity import AzureIdentity
+from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
 from daily_batch.settings import Settings
 from daily_batch.submit.job import ENDED, FOR_GOOD, JobReport, JobState, SparkJob
 
@@ -161,9 +162,7 @@ class _Entra(CredentialsStrategy):
     """Tokens of this process's Azure identity, which keeps and renews them."""
 
     def __init__(self, client_id: str) -> None:
-        from azure.identity import DefaultAzureCredential
-
-        self._credential = DefaultAzureCredential(managed_identity_client_id=client_id or None)
+        self._identity = AzureIdentity(client_id)
 
     def auth_type(self) -> str:
         """What the SDK calls it."""
@@ -174,13 +173,11 @@ class _Entra(CredentialsStrategy):
         return lambda: {"Authorization": f"Bearer {self._token()}"}
 
     def _token(self) -> str:
-        from azure.core.exceptions import AzureError
-
         try:
-            return self._credential.get_token(SCOPE).token
-        except AzureError as error:
-            what = f"there is no token for Databricks ({type(error).__name__})"
-            raise Retryable(what, next_step="check this app's identity (docs/deploy-azure.md)") from error
+            return self._identity.get_token(SCOPE).token
+        except BatchError as error:
+            # The next call of a night may find one, and no day must fail for good meanwhile.
+            raise Retryable(f"there is no token for Databricks: {error.what}", next_step=error.next_step) from error
 
 
 def _has_failed(run: Run) -> bool:
