@@ -82,6 +82,7 @@ class Settings:
     emr_application_id: str
     emr_job_role_arn: str
     emr_package: str
+    emr_python: Annotated[str, msgspec.Meta(pattern=r"^3\.[0-9]{1,2}$")]
     emr_log_group: str
     emr_vcpus: Count
     kms_key_arn: str

@@ -49,6 +49,7 @@ def versions(output: Path) -> dict[str, int]:
     return {table.name: DeltaTable(str(output / f"acme/analytics/{table.name}")).version() for table in TABLES}
 
 
+@pytest.mark.each_spark
 def test_tables_have_names_in_the_tenants_schema_however_often_they_are_registered(
     spark: "SparkSession", catalog: str, published: tuple[Path, Receipt]
 ) -> None:

@@ -147,6 +147,7 @@ def open_emr_serverless(settings: Settings) -> EmrServerless:
             role_arn=settings.emr_job_role_arn,
             package=parse_url(settings.emr_package),
             region=region,
+            python=settings.emr_python,
             log_group=settings.emr_log_group,
             kms_key_arn=settings.kms_key_arn,
             timeout_minutes=settings.job_timeout_minutes,
