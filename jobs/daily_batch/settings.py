@@ -31,7 +31,7 @@ DEFAULTS = "defaults.toml"
 _FOR_JOBS = (
     *("timezone", "naive_timezone", "export_template", "discovery", "slack_seconds", "max_reject_ratio"),
     *("buckets", "target_file_bytes", *(each.name for each in fields(Limits)), "dynamodb_table", "cosmos_endpoint"),
-    "catalog",
+    *("catalog", "look_first"),
 )
 # How objects are written and paid for, and by whose identity; keys and addresses are of each runtime's own.
 _OPTIONS_FOR_JOBS = (
@@ -78,6 +78,7 @@ class Settings:
     spark: Literal["here", "spark-submit", "emr-serverless", "databricks"]
     job_wait_minutes: Count
     job_timeout_minutes: Count
+    look_first: bool
     max_attempts: Count
     emr_application_id: str
     emr_job_role_arn: str

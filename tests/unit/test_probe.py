@@ -54,7 +54,7 @@ def test_a_storage_that_nobody_answers_for_is_named_soon(tmp_path: Path) -> None
     known = {"aws_endpoint_url": free, "aws_access_key_id": "x", "aws_secret_access_key": "x", "aws_region": "x"}
     storage = Storage(input=parse_url("s3://bucket/in"), output=parse_url(str(tmp_path)), options=known)
     lack = find_lack(storage)
-    assert lack.startswith("input s3://bucket/in: storage, disk or memory failed: ")
+    assert lack.startswith("the network: input s3://bucket/in: storage, disk or memory failed: ")
     assert "\n" not in lack
 
 
