@@ -19,10 +19,10 @@ SOAK_SURGES ?= 8
 SOAK_REPORT ?= .makoto/soak
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-spark-4.0 lint format bench soak local-aws local-azure package-emr package-azure clean
+.PHONY: help setup run test test-older-spark lint format bench soak local-aws local-azure package-emr package-azure clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.made-run  ## the environment and Java, and nothing else
 	@$(WITH_JAVA) && echo "==> Java: $$JAVA_HOME"
@@ -37,7 +37,7 @@ test: $(VENV)/.made-all  ## the whole test suite, in two processes; PYTEST_ARGS=
 	@echo "==> pytest"
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-test-spark-4.0: $(VENV)/.made-all $(SPARK_40)/.made  ## what the suite says of Spark, on the older release that is supported; PYTEST_ARGS as above
+test-older-spark: $(VENV)/.made-all $(SPARK_40)/.made  ## what the suite says of Spark, on the older release that is supported; PYTEST_ARGS as above
 	@echo "==> pytest, on Spark 4.0"
 	@$(WITH_JAVA) && TESTED_SPARK_CONF=$(CURDIR)/$(SPARK_40)/local.conf $(SPARK_40)/bin/python -m pytest -n 2 --dist loadfile -m each_spark $(PYTEST_ARGS)
 

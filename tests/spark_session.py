@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parent.parent
-# `make test-spark-4.0` has one of its own, for the older release that is still supported.
+# `make test-older-spark` has one of its own, for the older release that is still supported.
 LOCAL_CONF = Path(os.environ.get("TESTED_SPARK_CONF", ROOT / "conf/spark/local.conf"))
 
 
