@@ -31,7 +31,7 @@ DEFAULTS = "defaults.toml"
 _FOR_JOBS = (
     *("timezone", "naive_timezone", "export_template", "discovery", "slack_seconds", "max_reject_ratio"),
     *("buckets", "target_file_bytes", *(each.name for each in fields(Limits)), "dynamodb_table", "cosmos_endpoint"),
-    "catalog",
+    *("catalog", "look_first"),
 )
 # How objects are written and paid for; keys and addresses are of each runtime's own.
 _OPTIONS_FOR_JOBS = (
@@ -77,10 +77,12 @@ class Settings:
     spark: Literal["here", "spark-submit", "emr-serverless", "databricks"]
     job_wait_minutes: Annotated[int, msgspec.Meta(ge=1, le=10_080)]
     job_timeout_minutes: Annotated[int, msgspec.Meta(ge=1, le=10_080)]
+    look_first: bool
     max_attempts: Count
     emr_application_id: str
     emr_job_role_arn: str
     emr_package: str
+    emr_python: Annotated[str, msgspec.Meta(pattern=r"^3\.[0-9]{1,2}$")]
     emr_log_group: str
     emr_vcpus: Count
     kms_key_arn: str

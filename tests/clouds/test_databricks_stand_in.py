@@ -136,7 +136,7 @@ def test_a_run_tells_how_long_its_cluster_was_at_work_and_how_large_it_is(
     azure: LocalAzure, client: WorkspaceClient
 ) -> None:
     azure.pretend(everyone=Ending(seconds=0.5))
-    cluster = {"spark_version": "17.3.x-scala2.13", "node_type_id": "Standard_E4ds_v5", "num_workers": 2}
+    cluster = {"spark_version": "18.x-scala2.13", "node_type_id": "Standard_E4ds_v5", "num_workers": 2}
     clusters = {"job_clusters": [{"job_cluster_key": "spark", "new_cluster": cluster}]}
     found = wait_for(client, run_now(client, azure.create_job(JOB | clusters)))
     (task,) = found.tasks or []

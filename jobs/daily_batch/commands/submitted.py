@@ -37,9 +37,14 @@ class LeaseOptions:
 
 
 def submitted_command(
-    flags: Mapping[str, object], lease: LeaseOptions, *, spark: Callable[[], Runner], debug: bool = False
+    flags: Mapping[str, object],
+    lease: LeaseOptions,
+    *,
+    spark: Callable[[], Runner],
+    look: Callable[[Request, Settings], None],
+    debug: bool = False,
 ) -> int:
-    """Run one tenant-day under a token of the ledger and return the exit status.
+    """Run one tenant-day under a token of the ledger and return the exit status; `look` first, if it is asked for.
 
     The job needs no access to the ledger: the token is in the Delta log before any work, so that an earlier run that
     still lives can publish nothing, and a later one keeps this job from publishing.
@@ -55,8 +60,10 @@ def submitted_command(
         requests = build_requests(settings, now)
         if len(requests) != 1:
             raise Misuse("a submitted job is of one tenant", next_step="name one with --tenant")
+        request = requests[0]
+        if settings.look_first:
+            look(request, settings)
         with show_progress() as open_progress:
-            request = requests[0]
             receipt = run_day(
                 request,
                 settings,
@@ -69,7 +76,8 @@ def submitted_command(
                 told=tell_on(sys.stderr),
             )
         console().print(render(receipt))
-        register_published(request, settings, receipt)
+        if not settings.look_first:  # such a day does not stay, nor should its names
+            register_published(request, settings, receipt)
         return 0
 
     return guarded(run, debug=debug)

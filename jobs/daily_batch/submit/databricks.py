@@ -16,7 +16,7 @@ from databricks.sdk.service.jobs import QueueSettings, Run, TerminationTypeType
 from daily_batch.azure_identity import AzureIdentity
 from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
 from daily_batch.settings import Settings
-from daily_batch.submit.job import ENDED, FOR_GOOD, JobReport, JobState, SparkJob
+from daily_batch.submit.job import ENDED, FOR_GOOD, LOG_CHARACTERS, JobReport, JobState, SparkJob
 
 # Azure Databricks' own id in every Entra tenant.
 SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
@@ -51,6 +51,11 @@ class Databricks:
     job: str
     name: str = "databricks"
 
+    def check_code(self) -> None:
+        """See `Submitter.check_code`: the bundle's job brings its wheel with it."""
+        with _explained():
+            self._find_job()
+
     def submit(self, job: SparkJob) -> str:
         """See `Submitter.submit`."""
         with _explained():
@@ -73,6 +78,17 @@ class Databricks:
             if isinstance(error.__cause__, sdk.NotFound):
                 return JobReport(state="LOST", detail="Databricks knows no such run.")
             raise
+
+    def read_log(self, job_id: str) -> str:
+        """See `Submitter.read_log`."""
+        with _explained():
+            run = self.client.jobs.get_run(int(job_id))
+            details = run.status.termination_details if run.status else None
+            told = [details.code.value if details and details.code else "", (details and details.message) or ""]
+            for task in [each.run_id for each in run.tasks or [] if each.run_id is not None]:
+                output = self.client.jobs.get_run_output(task)
+                told += filter(None, (output.logs, output.error_trace, output.error))
+        return "\n".join(told)[-LOG_CHARACTERS:]
 
     def cancel(self, job_id: str) -> None:
         """See `Submitter.cancel`."""
