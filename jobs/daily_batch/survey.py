@@ -1,13 +1,15 @@
 """What a request asks for and what there is: its storage, its manifest, and the plan that the kernel works by."""
 
 import tempfile
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from daily_batch.days import day_window, to_us, utc_folders
 from daily_batch.manifest import EXPANSION, DiscoveryComparison, Manifest, compare_discovery, list_root, take
+from daily_batch.manifest.absent import check_tenant_known
 from daily_batch.metadata import MetadataStore
-from daily_batch.paths import StorageUrl, export_folder, is_tenant
+from daily_batch.paths import StorageUrl, export_folder, export_root, is_tenant
 from daily_batch.plan import DayPlan
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Progress
@@ -50,6 +52,27 @@ def list_day(
         day=request.day.isoformat(),
         progress=lambda objects: progress("manifest", objects, 0, "objects"),
     )
+
+
+def check_known(
+    request: Request, settings: Settings, manifest: Manifest, *, named: Callable[[], Sequence[str]]
+) -> None:
+    """Refuse a day without objects of a tenant that nobody knows: its input is more likely another.
+
+    Args:
+        named: gives the tenants that the metadata store names.
+
+    Raises:
+        Terminal: the input holds nothing of the tenant, and does not look like one that it is new to.
+    """
+    if not (manifest.objects or manifest.ignored):
+        check_tenant_known(
+            open_storage(request, settings).open_input(),
+            tenant=request.tenant,
+            export_root=export_root(settings.export_template),
+            named=named,
+            day=request.day.isoformat(),
+        )
 
 
 def fingerprint_day(request: Request, settings: Settings, *, progress: Progress, metadata: MetadataStore) -> str:

@@ -21,7 +21,7 @@ from daily_batch.request import Request, build_requests
 from daily_batch.routing import Decision
 from daily_batch.runners.outcome import Progress
 from daily_batch.settings import Settings, load_settings
-from daily_batch.survey import list_day, verify_discovery
+from daily_batch.survey import check_known, list_day, verify_discovery
 
 SHOWN_ROOMS = 20
 
@@ -66,6 +66,7 @@ def _plan_day(
 ) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="makoto-") as staging:
         manifest = list_day(request, settings, staging=Path(staging), progress=progress, metadata=ledger.store)
+    check_known(request, settings, manifest, named=ledger.tenants)
     entry = ledger.find(request.tenant, request.day)
     told = {
         "tenant": request.tenant,

@@ -19,13 +19,13 @@ from daily_batch.console import show_progress
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import Terminal, concerning
 from daily_batch.manifest import Manifest
+from daily_batch.publish.receipts import read_receipt
 from daily_batch.receipt import Receipt, to_dict
 from daily_batch.replay import Trial, try_rejects
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.settings import Settings, load_settings
-from daily_batch.submit.settle import read_receipt
-from daily_batch.survey import list_day, make_plan, open_storage
+from daily_batch.survey import check_known, list_day, make_plan, open_storage
 
 COLUMNS = {
     "reason": "reason",
@@ -76,6 +76,7 @@ def _try(request: Request, settings: Settings, dispatch: Dispatch, progress: Pro
         manifest = list_day(
             request, settings, staging=folder / "manifest", progress=progress, metadata=dispatch.ledger.store
         )
+        check_known(request, settings, manifest, named=dispatch.ledger.tenants)
         last = _last_receipt(request, dispatch, manifest)
         now = dispatch.ledger.clock()
         plan = make_plan(request, settings, manifest, run_id=last.run_id, now=now)

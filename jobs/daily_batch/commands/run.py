@@ -15,11 +15,11 @@ from daily_batch.commands.tenants import with_all_tenants
 from daily_batch.console import show_progress
 from daily_batch.dispatch import Answer, Dispatch
 from daily_batch.errors import Retryable
+from daily_batch.publish.receipts import read_receipt
 from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.settings import load_settings
-from daily_batch.submit.settle import read_receipt
 from daily_batch.survey import open_storage
 
 POLL_SECONDS = 2.0

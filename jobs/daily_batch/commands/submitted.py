@@ -17,6 +17,7 @@ from daily_batch.console import show_progress
 from daily_batch.errors import Misuse
 from daily_batch.ledger.opening import open_ledger
 from daily_batch.publish.day import DayPublisher
+from daily_batch.publish.standing import check_format
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Runner
 from daily_batch.settings import Settings, load_settings
@@ -64,6 +65,7 @@ def submitted_command(
                 progress=open_progress(f"tenant={request.tenant} day={request.day}"),
                 publisher=fence(request, settings, lease.token),
                 metadata=open_ledger(settings, request.output).store if settings.discovery == "metadata" else None,
+                named=lambda: [request.tenant],  # the submitter has asked
                 told=tell_on(sys.stderr),
             )
         console().print(render(receipt))
@@ -90,6 +92,9 @@ def fence(request: Request, settings: Settings, token: int) -> DayPublisher:
 
     Raises:
         LeaseHeld: the tables are under a later one.
+        Misuse: they are of the other format.
     """
-    observed = DayPublisher.observe(request, open_storage(request, settings))
+    storage = open_storage(request, settings)
+    check_format(request, storage)
+    observed = DayPublisher.observe(request, storage)
     return observed.fenced(token, at_once=True, confirm=lambda: None)

@@ -13,6 +13,7 @@ from daily_batch.ledger import Entry, Ledger
 from daily_batch.night.states import due_time
 from daily_batch.night.volumes import REMEMBERED
 from daily_batch.paths import StorageUrl
+from daily_batch.publish.receipts import read_receipt
 from daily_batch.receipt import Receipt
 from daily_batch.report.days import DayFacts, state_day
 from daily_batch.report.facts import Facts
@@ -21,7 +22,6 @@ from daily_batch.routing.predictions import predict_local, predict_spark
 from daily_batch.runners.outcome import Progress
 from daily_batch.settings import Settings
 from daily_batch.storage import open_store
-from daily_batch.submit.settle import read_receipt
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
