@@ -1,4 +1,4 @@
-"""Keep tables and messages apart: where one lay in the other's folders, a run would read or remove what is not its own."""
+"""Keep tables and messages apart: where one lies in the other's folders, a run reads or removes what is not its own."""
 
 import os
 import re

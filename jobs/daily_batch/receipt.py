@@ -140,6 +140,31 @@ def check_sums(receipt: Receipt) -> None:
         _check_sum(receipt, "tables.rejects.rows", receipt.tables[REJECTS.name].rows, evidence)
 
 
+def describe_loss(receipt: Receipt) -> str | None:
+    """Say what of a published day is in no table of messages, with its share; None if nothing is lost."""
+    objects, records = receipt.objects, receipt.records
+    lost = []
+    if objects.unreadable:
+        lost.append(
+            f"{objects.unreadable:,} of {_share(objects.unreadable, objects.taken, 'objects')} could not be read"
+        )
+    if records.rejected:
+        reasons = ", ".join(f"{name} {count:,}" for name, count in receipt.rejects.items())
+        lost.append(f"{records.rejected:,} of {_share(records.rejected, records.seen, 'records')} rejected ({reasons})")
+    return "; ".join(lost) or None
+
+
+def advise_loss(receipt: Receipt) -> str | None:
+    """Say the same as a warning with the next step."""
+    lost = describe_loss(receipt)
+    step = "see their source_key and reason in rejects, mend them at their source and run the day again"
+    return f"{lost}. Next step: {step} (docs/runbooks/reject-percent.md)" if lost else None
+
+
+def _share(part: int, whole: int, noun: str) -> str:
+    return f"{whole:,} {noun} ({part / whole:.1%})"
+
+
 def to_dict(receipt: Receipt) -> dict[str, Any]:
     """Return the receipt as plain values, field by field."""
     values = asdict(receipt)

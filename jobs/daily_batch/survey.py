@@ -8,6 +8,7 @@ from pathlib import Path
 from daily_batch.days import day_window, to_us, utc_folders
 from daily_batch.manifest import EXPANSION, DiscoveryComparison, Manifest, compare_discovery, list_root, take
 from daily_batch.manifest.absent import check_tenant_known
+from daily_batch.manifest.strays import Strays, find_strays
 from daily_batch.metadata import MetadataStore
 from daily_batch.paths import StorageUrl, export_folder, export_root, is_tenant
 from daily_batch.plan import DayPlan
@@ -92,6 +93,16 @@ def verify_discovery(request: Request, settings: Settings, metadata: MetadataSto
         window_us=window,
         concurrency=LISTING_CONCURRENCY,
         day=request.day.isoformat(),
+    )
+
+
+def count_strays(request: Request, settings: Settings, *, progress: Progress) -> Strays:
+    """What the tenant's input holds where no run of any day looks; all of it is listed."""
+    return find_strays(
+        open_storage(request, settings).open_input(),
+        tenant=request.tenant,
+        export_template=settings.export_template,
+        progress=lambda listed: progress("strays", listed, 0, "objects"),
     )
 
 

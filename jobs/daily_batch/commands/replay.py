@@ -15,6 +15,7 @@ from daily_batch.assembly import make_dispatch
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.receipts import render
 from daily_batch.commands.run import wait_for_receipt
+from daily_batch.commands.tenants import choose_tenants
 from daily_batch.console import show_progress
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import Terminal, concerning
@@ -39,6 +40,7 @@ def replay_command(
     flags: Mapping[str, object],
     *,
     spark: Callable[[], Runner],
+    allow_shrink: str = "",
     dry_run: bool = False,
     as_json: bool = False,
     debug: bool = False,
@@ -46,8 +48,8 @@ def replay_command(
     """Try each tenant's rejects of the day, run the day again if some are accepted now; return the exit status."""
 
     def replay() -> int:
-        settings = load_settings(flags=flags, environ=os.environ)
-        requests = build_requests(settings, datetime.now(UTC))
+        settings = choose_tenants(load_settings(flags=flags, environ=os.environ))
+        requests = build_requests(settings, datetime.now(UTC), allow_shrink=allow_shrink)
         dispatch = make_dispatch(settings, requests[0].output, spark=spark)
         told = []
         with show_progress() as open_progress:

@@ -29,10 +29,14 @@ RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseOptions:
-    """What the submitter holds, and its settings that no flag of the job carries, as a JSON object by name."""
+    """What the submitter holds, and its settings that no flag of the job carries, as a JSON object by name.
+
+    `allow_shrink` is who allows that the day loses rows; empty: nobody.
+    """
 
     run_id: str
     token: int
+    allow_shrink: str = ""
     settings: str | None = None
 
 
@@ -51,7 +55,7 @@ def submitted_command(
         given = {name: value for name, value in flags.items() if value is not None}
         settings = load_settings(flags=_read_settings(lease.settings) | given, environ=os.environ)
         now, runner = datetime.now(UTC), spark()
-        requests = build_requests(settings, now)
+        requests = build_requests(settings, now, allow_shrink=lease.allow_shrink)
         if len(requests) != 1:
             raise Misuse("a submitted job is of one tenant", next_step="name one with --tenant")
         with show_progress() as open_progress:

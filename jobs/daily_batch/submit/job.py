@@ -63,6 +63,7 @@ class SparkJob:
     def parameters(self) -> dict[str, str]:
         """What the job is told, by name."""
         request = self.request
+        allowed = {"allow_shrink": request.allow_shrink} if request.allow_shrink else {}
         settings = json.dumps(self.settings, sort_keys=True, separators=(",", ":")) if self.settings else ""
         return {
             "tenant": request.tenant,
@@ -73,6 +74,7 @@ class SparkJob:
             "format": request.table_format,
             "run_id": self.run_id,
             "token": str(self.token),
+            **allowed,
             "settings": settings,
         }
 
