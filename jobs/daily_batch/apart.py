@@ -22,28 +22,33 @@ def check_apart(source: StorageUrl, target: StorageUrl, tenants: Iterable[str], 
     Raises:
         Misuse: they would.
     """
-    places = [(source, messages, target, TABLES) for messages in (CHAT, export_template)]
-    if _is_local(source) and _is_local(target):
-        # The tenant's own folders may be links as well.
-        for tenant in filter(is_tenant, tenants):
-            tables = _below(target, TABLES.replace("{tenant}", tenant))
-            for messages in (CHAT, export_template):
-                own, root = (each.replace("{tenant}", tenant) for each in (messages, export_root(messages)))
-                places.append((_below(source, root), own.removeprefix(root), tables, ""))
-    for source_root, messages, target_root, tables_below in places:
-        if _overlap(source_root, messages, target_root, tables_below):
-            raise Misuse(
-                f"the output's tables and the input's messages ({source_root}/{messages}) would lie in one folder",
-                next_step="give the folder that holds the tenants' folders as --input, and it or another as --output",
-            )
-
-
-def _overlap(source: StorageUrl, messages: str, target: StorageUrl, tables: str) -> bool:
-    """Whether one folder may be, or lie in, the other."""
     if _store(source) != _store(target):
-        return False
-    pairs = zip(_parts(source, messages), _parts(target, tables), strict=False)
-    return all(_may_be_one(one, other) for one, other in pairs)
+        return
+    exports = export_root(export_template)
+    for messages in (CHAT, export_template if exports == "{tenant}" else exports):
+        places = [_parts(source, messages)]
+        for tenant in filter(is_tenant, tenants):
+            tables = TABLES.replace("{tenant}", tenant)
+            own, root = (each.replace("{tenant}", tenant) for each in (messages, export_root(messages)))
+            # The tenant's own folders may be links as well.
+            places.append(_parts(_below(source, root), own.removeprefix(root)))
+            for table in (_parts(target, tables), _parts(_below(target, tables), "")):
+                if any(_lies_in(table, place) or _lies_in(place, table) for place in places):
+                    raise _refused(source, messages)
+    if _lies_in(_parts(source, ""), _parts(target, TABLES)):
+        raise _refused(source, CHAT)
+
+
+def _refused(source: StorageUrl, messages: str) -> Misuse:
+    return Misuse(
+        f"the output's tables and the input's messages ({source}/{messages}) would lie in one folder",
+        next_step="give the folder that holds the tenants' folders as --input, and it or another as --output",
+    )
+
+
+def _lies_in(inner: Sequence[Part], outer: Sequence[Part]) -> bool:
+    """Whether a folder is another, or lies below it."""
+    return len(inner) >= len(outer) and all(map(_may_be_one, inner, outer))
 
 
 def _parts(root: StorageUrl, below: str) -> Sequence[Part]:

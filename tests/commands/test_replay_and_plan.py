@@ -11,7 +11,6 @@ from daily_batch.cli import app
 from day_runs import DAY, published_state, read_tables, run_arguments
 from hostile_day import EXPORT, ROOM, line, packed, raw_line
 
-
 # Of two records one is no share of a day.
 NO_LIMITS = {"MAKOTO_MAX_REJECT_RATIO": "1", "MAKOTO_MAX_UNREADABLE_RATIO": "1"}
 

@@ -274,7 +274,7 @@ def test_16_a_day_that_lost_its_messages_is_emptied_only_where_somebody_allows_i
 ) -> None:
     (tmp_path / "empty/acme").mkdir(parents=True)
     shown = published_state(published)
-    with pytest.raises(Terminal, match="the input holds no object of it, and .* messages are published"):
+    with pytest.raises(Terminal, match=r"the input holds no object of it, and .* messages are published"):
         run_local(input=tmp_path / "empty", output=published)
     assert published_state(published) == shown
     receipt = run_local(input=tmp_path / "empty", output=published, allow_shrink="alice")

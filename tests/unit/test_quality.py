@@ -243,7 +243,7 @@ def test_a_day_of_which_no_object_can_be_read_fails_where_unreadable_objects_are
     receipt = run_local(input=tmp_path / "in", output=tmp_path / "out")
     assert (receipt.status, receipt.objects.unreadable) == ("COMPLETED_WITH_REJECTS", 1)
     assert [each.rule for each in warnings(receipt.quality)] == ["max_rejected", "max_unreadable"]
-    with pytest.raises(Terminal, match="1 of 1 objects cannot be read .100.0%., and max_unreadable_ratio is 0.5"):
+    with pytest.raises(Terminal, match=r"1 of 1 objects cannot be read .100.0%., and max_unreadable_ratio is 0.5"):
         run_local(input=tmp_path / "in", output=tmp_path / "out", max_unreadable_ratio=0.5)
 
 

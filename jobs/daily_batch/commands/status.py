@@ -53,7 +53,9 @@ def status_command(flags: Mapping[str, object], options: StatusOptions) -> int:
         now = datetime.now(UTC)
         settings = load_settings(flags=flags, environ=os.environ)
         settings = choose_tenants(settings, all_tenants=options.all_tenants)
-        requests = build_requests(settings, now)
+        # The ledger alone is asked, unless days are listed again.
+        source = settings.input or ("" if options.verify else settings.output)
+        requests = build_requests(replace(settings, input=source), now)
         ledger = open_ledger(settings, requests[0].output)
         if not options.all_tenants:
             check_known(settings.tenants, settings, requests[0].output, by_days=True)

@@ -78,7 +78,8 @@ def check_known(tenants: Iterable[str], settings: Settings, output: StorageUrl, 
 
 
 def _has_days(tenant: str, ledger: Ledger) -> bool:
-    return any(True for _ in ledger.days(tenant, FIRST_DAY, LAST_DAY))
+    days = ledger.days(tenant, FIRST_DAY, LAST_DAY)
+    return any(True for _ in days) or ledger.find_strays(tenant) is not None
 
 
 def _holds_tables(tenant: str, settings: Settings, output: StorageUrl) -> bool:
