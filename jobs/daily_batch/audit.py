@@ -13,7 +13,7 @@ from daily_batch.publish.outcome import Standing
 from daily_batch.quality import judge, refuse_failed
 from daily_batch.receipt import Receipt, Shrink, check_sums
 
-GUIDE = "docs/runbooks/day-refused.md"
+GUIDE = "docs/runbooks/day-not-published.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def audit(
         raise _refused(
             judged,
             f"the day would lose rows that are published: {reason}",
-            "check the input and bring back what is gone; if the loss is meant, run the day with --allow-shrink",
+            f"check the input and bring back what is gone; if the loss is meant, run it with --allow-shrink ({GUIDE})",
         )
     last = standing.receipt
     shrink = Shrink(by=allow_shrink, messages=standing.messages, objects=last.objects.listed if last else None)

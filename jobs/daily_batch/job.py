@@ -43,7 +43,7 @@ def run(
     catalog: Annotated[str | None, typer.Option(help="Unity Catalog's catalog.schema for the tables.")] = None,
     run_id: Annotated[str | None, typer.Option(help="Of the run that submitted this job.")] = None,
     token: Annotated[int | None, typer.Option(min=1, help="Of the lease that the submitter holds.")] = None,
-    allow_shrink: Annotated[str, typer.Option(help="Who allows that the day loses rows that are published.")] = "",
+    allow_shrink: Annotated[str, typer.Option(help="Who allows that the day loses rows; of a job of one's own.")] = "",
     settings: Annotated[str | None, typer.Option(help="Of the submitter, as a JSON object.")] = None,
     receipt: ReceiptFile = None,
     json: AsJson = False,
@@ -59,7 +59,7 @@ def run(
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
     flags |= as_flags(discovery=discovery, ledger=ledger, catalog=catalog, runner="spark", spark="here")
     if run_id and token:
-        lease = LeaseOptions(run_id=run_id, token=token, allow_shrink=allow_shrink, settings=settings)
+        lease = LeaseOptions(run_id=run_id, token=token, settings=settings)
         status = submitted_command(flags, lease, spark=current_session, debug=debug)
     else:
         options = RunOptions(

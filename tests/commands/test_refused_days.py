@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from daily_batch.commands.submitted import LeaseOptions, submitted_command
 from daily_batch.ledger.owner import this_person
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.request import build_requests
 from daily_batch.runners.local import LocalRunner
 from daily_batch.sample import generate
+from daily_batch.settings import load_settings
+from daily_batch.submit import SparkJob
 from day_runs import DAY, published_state, read_tables
 
 EXPORT = f"acme/exports/messages/{DAY:%Y/%m/%d}"
@@ -105,11 +109,15 @@ def test_a_submitted_job_hears_who_allows_a_loss(source: Path, tmp_path: Path) -
     assert run_command({**flags, "input": str(source)}, RunOptions(), spark=LocalRunner) == 0
     flags["input"] = str(empty(tmp_path))
 
-    def submitted(token: int, **more: str) -> int:
-        return submitted_command(flags, LeaseOptions(run_id="9", token=token, **more), spark=LocalRunner)
+    def submit(token: int, allow_shrink: str) -> int:
+        settings = load_settings(flags=flags, environ={})
+        (request,) = build_requests(settings, datetime.now(UTC), allow_shrink=allow_shrink)
+        job = SparkJob(request=request, run_id="9", token=token, settings=settings.for_job(tenant="acme"))
+        told = job.parameters()["settings"] or None
+        return submitted_command(flags, LeaseOptions(run_id="9", token=token, settings=told), spark=LocalRunner)
 
-    assert submitted(8) == 3
-    assert submitted(9, allow_shrink="alice, a function") == 0
+    assert submit(8, "") == 3
+    assert submit(9, "alice, a function") == 0
     stored = tmp_path / f"out/acme/analytics/_receipts/{DAY}/9.json"
     assert json.loads(stored.read_text())["shrink"]["by"] == "alice, a function"
 

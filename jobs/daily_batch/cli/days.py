@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog="Example: makoto-batch run --tenant acme --date 2025-08-12 --input samples --output out --json")
+@app.command(
+    epilog="Example: makoto-batch run --tenant acme --date 2025-08-12 --input samples --output out --json. "
+    "With --allow-shrink where the day is meant to lose rows."
+)
 def run(
     tenant: Tenant = None,
     date: Day = None,
@@ -72,7 +75,7 @@ def run(
     raise typer.Exit(run_command(flags, options, spark=_start_spark))
 
 
-@app.command(epilog="Example: makoto-batch plan --tenant acme --date 2025-08-12 --input samples --output out")
+@app.command(epilog="Example: makoto-batch plan --tenant acme --date 2025-08-12 --input samples --output out --strays")
 def plan(
     tenant: Tenant = None,
     date: Day = None,

@@ -22,6 +22,7 @@ from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Runner
 from daily_batch.settings import Settings, load_settings
 from daily_batch.steps import tell_on
+from daily_batch.submit.job import ALLOW_SHRINK
 from daily_batch.survey import open_storage
 
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -31,12 +32,11 @@ RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 class LeaseOptions:
     """What the submitter holds, and its settings that no flag of the job carries, as a JSON object by name.
 
-    `allow_shrink` is who allows that the day loses rows; empty: nobody.
+    Beside them it may say who allows that the day loses rows.
     """
 
     run_id: str
     token: int
-    allow_shrink: str = ""
     settings: str | None = None
 
 
@@ -53,9 +53,11 @@ def submitted_command(
         if not RUN_ID.fullmatch(lease.run_id):
             raise Misuse("the run id is not allowed", next_step="give up to 64 letters, digits and -")
         given = {name: value for name, value in flags.items() if value is not None}
-        settings = load_settings(flags=_read_settings(lease.settings) | given, environ=os.environ)
+        told = _read_settings(lease.settings)
+        allow_shrink = str(told.pop(ALLOW_SHRINK, ""))
+        settings = load_settings(flags=told | given, environ=os.environ)
         now, runner = datetime.now(UTC), spark()
-        requests = build_requests(settings, now, allow_shrink=lease.allow_shrink)
+        requests = build_requests(settings, now, allow_shrink=allow_shrink)
         if len(requests) != 1:
             raise Misuse("a submitted job is of one tenant", next_step="name one with --tenant")
         with show_progress() as open_progress:

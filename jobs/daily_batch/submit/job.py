@@ -14,6 +14,8 @@ JobState = Literal["WAITING", "RUNNING", "SUCCEEDED", "FAILED", "LOST"]
 ENDED = ("SUCCEEDED", "FAILED", "LOST")
 # Exit statuses of a job (README) after which another attempt cannot help: misuse, terminal, lease lost.
 FOR_GOOD = (2, 3, 4)
+# What a job is told under this name is no setting: who allows that its day loses rows.
+ALLOW_SHRINK = "allow_shrink"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +65,9 @@ class SparkJob:
     def parameters(self) -> dict[str, str]:
         """What the job is told, by name."""
         request = self.request
-        allowed = {"allow_shrink": request.allow_shrink} if request.allow_shrink else {}
-        settings = json.dumps(self.settings, sort_keys=True, separators=(",", ":")) if self.settings else ""
+        # Beside the settings, so that a job of any deployment takes it.
+        told = {**self.settings, **({ALLOW_SHRINK: request.allow_shrink} if request.allow_shrink else {})}
+        settings = json.dumps(told, sort_keys=True, separators=(",", ":")) if told else ""
         return {
             "tenant": request.tenant,
             "date": request.day.isoformat(),
@@ -74,7 +77,6 @@ class SparkJob:
             "format": request.table_format,
             "run_id": self.run_id,
             "token": str(self.token),
-            **allowed,
             "settings": settings,
         }
 
