@@ -466,6 +466,7 @@ def test_17_a_tenant_of_whom_the_ledger_does_not_tell_is_in_trouble_and_not_late
 
 def test_17_a_receipt_of_another_version_is_one_tenants_trouble(night: Night) -> None:
     night.tenants = "acme,globex"
+    (night.folder / "in/globex").mkdir()
     night.settings["runner"] = "spark"
     for tenant in ("acme", "globex"):
         night.work(replace_task(tenant=tenant))
@@ -521,6 +522,7 @@ def test_a_night_is_due_in_the_morning_after_it_began_whatever_day_it_is_about(o
 
 def test_17_a_receipt_that_cannot_be_read_is_one_tenants_trouble(night: Night) -> None:
     night.tenants = "acme,globex"
+    (night.folder / "in/globex").mkdir()
     night.settings["runner"] = "spark"
     for tenant in ("acme", "globex"):
         assert night.work(replace_task(tenant=tenant)) == "submitted"
