@@ -141,7 +141,7 @@ def test_a_process_without_credentials_or_region_is_told_so(monkeypatch: pytest.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(Terminal, match="NoRegionError"):
         DynamoDbStore("makoto-metadata")
-    with pytest.raises(Misuse, match="NoCredentialsError.*no AWS credentials are found"):
+    with pytest.raises(Misuse, match=r"NoCredentialsError.*no AWS credentials are found"):
         dynamodb_at("http://127.0.0.1:1").get("TENANT#acme#BATCH", "DAILY#2025-08-12")
 
 
