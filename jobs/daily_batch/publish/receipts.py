@@ -1,7 +1,8 @@
 """Receipts as they lie beside the tables."""
 
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 from obstore.exceptions import BaseError
@@ -10,6 +11,9 @@ from obstore.store import ObjectStore
 from daily_batch.errors import Terminal
 from daily_batch.failures import explain_failure
 from daily_batch.receipt import Receipt, receipt_key
+
+if TYPE_CHECKING:  # obstore has this name for type checkers only
+    from obstore import ObjectMeta
 
 # What decoding raises where a receipt is of another version, or no receipt at all.
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
@@ -40,11 +44,16 @@ def find_last(output: ObjectStore, *, tenant: str, day: date) -> Receipt | None:
     One that is not understood is passed over: it must not keep its day from being run.
     """
     folder = receipt_key(tenant, day, "").rpartition("/")[0]
-    keys = (item["path"] for batch in output.list(f"{folder}/") for item in batch)
-    for key in sorted((key for key in keys if key.endswith(".json")), reverse=True):
+    found = (item for batch in output.list(f"{folder}/") for item in batch if item["path"].endswith(".json"))
+    for item in sorted(found, key=_age, reverse=True):
         with suppress(*UNREADABLE):
-            return _decode(bytes(output.get(key).bytes()))
+            return _decode(bytes(output.get(item["path"]).bytes()))
     return None
+
+
+def _age(item: "ObjectMeta") -> tuple[str, datetime, str]:
+    """By the second in a run's id, which a copy of the output keeps; within it by when the receipt was written."""
+    return item["path"].rpartition("/")[2].partition("-")[0], item["last_modified"], item["path"]
 
 
 def _decode(stored: bytes) -> Receipt:
