@@ -7,6 +7,8 @@ PIP_INSTALL := $(ENV_PYTHON) -m pip --disable-pip-version-check --quiet install 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport SPARK_HOME PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYTHONPATH VIRTUAL_ENV
 
+SPARK_40 := .cache/spark-4.0
+
 WITH_JAVA := JAVA_HOME="$$(tools/find-java)" && export JAVA_HOME
 DATE ?= 2025-08-12
 TENANTS ?= acme,globex
@@ -17,10 +19,10 @@ SOAK_SURGES ?= 8
 SOAK_REPORT ?= .makoto/soak
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench soak local-aws local-azure package-emr package-azure clean
+.PHONY: help setup run test test-older-spark lint format bench soak local-aws local-azure package-emr package-azure clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.made-run  ## the environment and Java, and nothing else
 	@$(WITH_JAVA) && echo "==> Java: $$JAVA_HOME"
@@ -34,6 +36,10 @@ run: setup  ## the Spark job on samples/, its receipt, and how to look at the ta
 test: $(VENV)/.made-all  ## the whole test suite, in two processes; PYTEST_ARGS="-n 0 -k name" for a part in one
 	@echo "==> pytest"
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+test-older-spark: $(VENV)/.made-all $(SPARK_40)/.made  ## what the suite says of Spark, on the older release that is supported; PYTEST_ARGS as above
+	@echo "==> pytest, on Spark 4.0"
+	@$(WITH_JAVA) && TESTED_SPARK_CONF=$(CURDIR)/$(SPARK_40)/local.conf $(SPARK_40)/bin/python -m pytest -n 2 --dist loadfile -m each_spark $(PYTEST_ARGS)
 
 lint: $(VENV)/.made-all  ## format, lint and types
 	@echo "==> ruff"
@@ -79,4 +85,13 @@ $(VENV)/.made-run: pyproject.toml constraints.txt | $(ENV_PYTHON)
 $(VENV)/.made-all: pyproject.toml constraints.txt $(VENV)/.made-run
 	@echo "==> packages for tests and linters"
 	@$(PIP_INSTALL) -e '.[cli,report,spark,test,lint]'
+	@touch $@
+
+# An environment of the older Spark alone, which sees the other one's packages behind its own; and the conf that goes with it.
+$(SPARK_40)/.made: tests/spark-4.0.txt conf/spark/local.conf tools/older-spark-conf | $(VENV)/.made-all
+	@echo "==> Spark 4.0 in $(SPARK_40) (400 MB: minutes the first time)"
+	@rm -rf $(SPARK_40) && $(ENV_PYTHON) -m venv $(SPARK_40)
+	@$(SPARK_40)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r tests/spark-4.0.txt
+	@$(SPARK_40)/bin/python tools/older-spark-conf $(SPARK_40) $(VENV)
+	@tools/mend-spark-home $(SPARK_40)
 	@touch $@

@@ -15,8 +15,9 @@ CORES = "local[2]"
 DRIVER_MEMORY = "4g"
 PYTHON = str(Path(sys.executable))
 SUBMIT = str(ROOT / ".venv" / "bin" / "spark-submit")
+DELTA_PACKAGE = "io.delta:delta-spark_4.1_2.13:4.2.0"
 DELTA = (
-    *("--packages", "io.delta:delta-spark_2.13:4.0.1"),
+    *("--packages", DELTA_PACKAGE),
     *("--conf", "spark.jars.ivySettings=conf/spark/ivysettings.xml", "--conf", "spark.jars.ivy=.cache/ivy"),
     *("--conf", "spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension"),
     *("--conf", "spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog"),

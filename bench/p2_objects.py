@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import obstore
 from obstore.store import S3Store
 
-from bench.job import ours, plain_python, plain_spark
+from bench.job import DELTA_PACKAGE, ours, plain_python, plain_spark
 from bench.measure import CACHE, Contender, alternate, median, save
 from bench.s3_server import BUCKET, running, sample_objects
 
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
 def contenders(env: dict[str, str], s3a_messages: int) -> tuple[Contender, ...]:
     """Ours writes to S3 too; Spark over S3A and raw GETs have nothing but their reading."""
     s3a = (
-        *("--packages", f"io.delta:delta-spark_2.13:4.0.1,{HADOOP_AWS}"),
+        *("--packages", f"{DELTA_PACKAGE},{HADOOP_AWS}"),
         *("--conf", f"spark.hadoop.fs.s3a.endpoint={env['AWS_ENDPOINT_URL']}"),
         *("--conf", "spark.hadoop.fs.s3a.path.style.access=true", "--conf", "spark.hadoop.fs.s3a.access.key=bench"),
         *("--conf", "spark.hadoop.fs.s3a.secret.key=bench", "--conf", "spark.hadoop.fs.s3a.endpoint.region=us-east-1"),

@@ -3,7 +3,7 @@
 It is made on any machine for the release's processor and Python, and the same sources give the same bytes.
 
 python -m deploy.emr
-python -m deploy.emr --arch x86_64 --python-version 3.13 --interpreter /usr/bin/python3.13 --out out/emr
+python -m deploy.emr --arch x86_64 --python-version 3.13 --interpreter /usr/local/bin/python3.13 --out out/emr
 """
 
 import argparse
@@ -23,7 +23,7 @@ from deploy.environment import make_environment
 from deploy.installing import build_wheel, measure
 from deploy.packing import digest_file, pack_folder
 from deploy.project import ENTRY_POINTS, read_version
-from deploy.targets import ARCHS, Target
+from deploy.targets import ARCHS, EMR_PYTHON, Target
 
 ENVIRONMENT = "environment.tar.gz"
 LIST = "package.json"
@@ -132,7 +132,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m deploy.emr", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--arch", choices=ARCHS, default="aarch64", help="of the application; default %(default)s")
-    parser.add_argument("--python-version", default="3.12", metavar="3.N", help="of the job; default %(default)s")
+    parser.add_argument(
+        "--python-version",
+        default=EMR_PYTHON,
+        metavar="3.N",
+        help="of the job, as the template's EmrPython; default %(default)s",
+    )
     parser.add_argument("--interpreter", type=Path, metavar="PATH", help="where the release has it; /usr/bin/python3.N")
     parser.add_argument("--out", type=Path, default=Path("dist/emr"), help="the folder; default %(default)s")
     return parser

@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 Arch = Literal["aarch64", "x86_64"]
 ARCHS: tuple[Arch, ...] = ("aarch64", "x86_64")
+# Every page of AWS lists it for the releases with Spark 4 (docs/upgrading.md); of 3.12 they disagree.
+EMR_PYTHON = "3.11"
 # Amazon Linux 2023 (Lambda from Python 3.12, EMR from 7.0) has glibc 2.34, but wheels that ask for no more than
 # 2.28 are there for all that we pack. Each is named: not every pip takes the older ones along.
 _GLIBC_MINORS = range(28, 16, -1)

@@ -1,6 +1,24 @@
 """The daily messages job as a script, for spark-submit and EMR Serverless."""
 
-from daily_batch.job import app
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Run the job; without its packages say whether they were made for another Python."""
+    try:
+        from daily_batch.job import app
+    except ModuleNotFoundError:
+        here = f"python3.{sys.version_info.minor}"
+        made_for = sorted(each.parent.name for each in Path(sys.prefix, "lib").glob("python3.*/site-packages"))
+        if not made_for or here in made_for:
+            raise
+        what = f"the image lacks the Python of the package: it runs {here}, and the package is for {made_for[0]}"
+        step = "make the package for the release's Python, and set emr_python (docs/upgrading.md)"
+        print(f"error: tenant=- day=-: {what}. Next step: {step}.", file=sys.stderr)
+        sys.exit(3)
+    app()
+
 
 if __name__ == "__main__":
-    app()
+    main()

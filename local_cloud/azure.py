@@ -7,34 +7,53 @@ from pathlib import Path
 from typing import Any
 
 from local_cloud.azurite import Azurite, serve_azurite
+from local_cloud.blob_door import serve_door
 from local_cloud.cosmos import CosmosAccount, serve_cosmos
 from local_cloud.databricks_jobs import JobsApi
 from local_cloud.databricks_program import SparkSubmitProgram
 from local_cloud.databricks_runs import Ending, JobRun
 from local_cloud.faults import Fault
-from local_cloud.workspace import IDENTITY, Workspace, serve_workspace
+from local_cloud.identity import IDENTITY, JOBS_IDENTITY, IdentityEndpoint, serve_identity
+from local_cloud.workspace import Workspace, serve_workspace
+
+# As programs name the account; delta-rs takes Azurite's own name for the emulator, whose key everybody has.
+LAKE = "makotolake"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalAzure:
-    """The services, each at an address of its own. `folder` has a folder for each run."""
+    """The services, each at an address of its own. `folder` has a folder for each run.
+
+    `storage` is Azurite itself, which whoever knows its key may use; programs are let in by `door`, by their identity.
+    """
 
     storage: Azurite
+    door: str
+    identity_environment: Mapping[str, str] = field(repr=False)
     cosmos: CosmosAccount | None
     host: str
     folder: Path
     workspace: Workspace = field(repr=False)
 
+    @property
+    def identity(self) -> IdentityEndpoint:
+        """Where programs get their tokens, for the storage and the workspace."""
+        return self.workspace.identity
+
     def environment(self) -> dict[str, str]:
         """What a process needs to find the services, as a Functions app with an identity."""
         return {
-            **self.storage.environment,
+            **lake_environment(self.door),
+            **self.identity_environment,
+            "AZURE_CLIENT_ID": IDENTITY,
             **(self.cosmos.environment if self.cosmos else {}),
             "AzureWebJobsStorage": self.storage.connection_string,
             "DATABRICKS_HOST": self.host,
-            "IDENTITY_ENDPOINT": f"{self.host}{IDENTITY}",
-            "IDENTITY_HEADER": self.workspace.identity_header,
         }
+
+    def url(self, container: str) -> str:
+        """A container as programs name it."""
+        return lake_url(container)
 
     def create_job(self, settings: Mapping[str, Any]) -> int:
         """Have one more job, as jobs/create takes it; its id."""
@@ -50,8 +69,8 @@ class LocalAzure:
         self.workspace.faults.switch_on(list(faults))
 
     def expire_tokens(self) -> None:
-        """Take no token any more that was given so far."""
-        self.workspace.tokens.clear()
+        """Let the workspace take no token any more that was given so far."""
+        self.workspace.expire_tokens()
 
     def age_runs(self, hours: float) -> None:
         """As if all runs had begun so much earlier."""
@@ -79,10 +98,35 @@ def serve_azure(folder: Path, *, cosmos: bool = True) -> Iterator[LocalAzure]:
     with ExitStack() as stack:
         storage = stack.enter_context(serve_azurite())
         account = stack.enter_context(serve_cosmos()) if cosmos else None
-        program = SparkSubmitProgram(folder=folder.resolve() / "runs", environment=storage.environment)
-        workspace = Workspace(api=JobsApi(program=program))
+        identity = IdentityEndpoint(clients=(IDENTITY, JOBS_IDENTITY))
+        known = stack.enter_context(serve_identity(identity))
+        door = stack.enter_context(serve_door(storage, identity))
+        environment = {**lake_environment(door), **known, "AZURE_CLIENT_ID": JOBS_IDENTITY}
+        program = SparkSubmitProgram(folder=folder.resolve() / "runs", environment=environment)
+        workspace = Workspace(api=JobsApi(program=program), identity=identity)
         host = stack.enter_context(serve_workspace(workspace))
-        yield LocalAzure(storage=storage, cosmos=account, host=host, folder=folder, workspace=workspace)
+        yield LocalAzure(
+            storage=storage,
+            door=door,
+            identity_environment=known,
+            cosmos=account,
+            host=host,
+            folder=folder,
+            workspace=workspace,
+        )
+
+
+def lake_url(container: str) -> str:
+    """A container of the account behind the door."""
+    return f"abfss://{container}@{LAKE}.dfs.core.windows.net"
+
+
+def lake_environment(door: str) -> dict[str, str]:
+    """Where a process finds the account: the endpoint and no key, so that its identity must serve."""
+    return {
+        "AZURE_STORAGE_CONNECTION_STRING": f"AccountName={LAKE};BlobEndpoint={door}",
+        "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
+    }
 
 
 if __name__ == "__main__":

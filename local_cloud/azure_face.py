@@ -51,8 +51,8 @@ def main(keep: Keep = False, folder: Folder = Path(".makoto/local-azure")) -> No
         show_night(report, root=settings["MAKOTO_OUTPUT"])
         print(f"\ncalls of the Jobs API: {_tell_calls(azure)}\nthe logs of functions and jobs: {azure.folder}")
         if keep:
-            shown = ("AZURE_STORAGE_CONNECTION_STRING", "AZURITE_BLOB_STORAGE_URL", "COSMOS_ENDPOINT", "COSMOS_KEY")
-            more = ("BATCH_TIMEZONE", "MAKOTO_INPUT", "MAKOTO_OUTPUT")
+            shown = ("AZURE_STORAGE_CONNECTION_STRING", *azure.identity_environment, "AZURE_CLIENT_ID")
+            more = ("COSMOS_ENDPOINT", "COSMOS_KEY", "BATCH_TIMEZONE", "MAKOTO_INPUT", "MAKOTO_OUTPUT")
             keep_up({name: settings[name] for name in (*shown, *more)}, day=day)
 
 

@@ -13,13 +13,12 @@ from daily_batch.metadata.keys import TENANT, TENANTS, day_key, days_of
 from daily_batch.sample import Truth
 from local_cloud.azure import LocalAzure
 from local_cloud.functions_host import Called, FunctionsHost
+from local_cloud.identity import IDENTITY
 from local_cloud.night import NightFailed
 from local_cloud.samples import SAMPLES, Sample, write_samples
 
 JOB_KEY, JOB = "daily_messages", "makoto-daily-messages"
 CONTAINER = "data"
-# The system's own come without a client id; the template makes an identity that is the user's.
-IDENTITY = "11111111-1111-1111-1111-111111111111"
 
 
 @dataclass
@@ -80,7 +79,7 @@ class AzureNight:
 
 def app_settings(azure: LocalAzure, *, zone: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The Functions app's settings, as a deployment sets them."""
-    url = azure.storage.url(CONTAINER)
+    url = azure.url(CONTAINER)
     return {
         **azure.environment(),
         "TENANT_ID": "*",

@@ -19,6 +19,8 @@ from local_cloud.processes import end_bound, start_bound
 DRIVER = Path(__file__).with_name("databricks_driver.py")
 CONF = ROOT / "conf/spark/local.conf"
 FAILED = "Task {} failed with message: Workload failed, see run output for details."
+# Of the end: the API tells the last 5 MB.
+LOG_CHARACTERS = 5 * 2**20
 _REFERENCE = re.compile(r"\{\{\s*job\.parameters\.([\w.-]+)\s*\}\}")
 
 
@@ -53,7 +55,10 @@ class SparkSubmitProgram:
             return Ending(state="SUCCESS")
         error = self.place(run) / "error"
         told = error.read_text() if error.exists() else "The Spark driver has stopped unexpectedly."
-        return Ending(state="FAILED", details=FAILED.format(run.task["task_key"]), error=told)
+        logs = "".join((self.place(run) / name).read_text(errors="replace") for name in ("stdout", "stderr"))
+        return Ending(
+            state="FAILED", details=FAILED.format(run.task["task_key"]), error=told, logs=logs[-LOG_CHARACTERS:]
+        )
 
     def end(self, run: JobRun) -> None:
         """See `Program.end`."""

@@ -41,12 +41,14 @@ class Ending:
     Attributes:
         code: of termination_details, instead of the state's own.
         error: what the task said at its end, as jobs/runs/get-output tells it.
+        logs: what it said before, as that tells it too.
         seconds: how long it is RUNNING.
     """
 
     state: State = "SUCCESS"
     details: str = ""
     error: str = ""
+    logs: str = ""
     code: str = ""
     seconds: float = 0.0
 
@@ -152,7 +154,8 @@ def describe_output(run: JobRun) -> dict[str, Any]:
     error = run.ending.error if run.ending else ""
     said = {"error": error, "error_trace": error} if error else {}
     metadata = {**describe(run, whole=False), "run_id": run.task_run_id, "job_run_id": run.id}
-    return {"metadata": metadata, "logs": "", "logs_truncated": False, **said}
+    logs = run.ending.logs if run.ending else ""
+    return {"metadata": metadata, "logs": logs, "logs_truncated": False, **said}
 
 
 def _parameters(run: JobRun) -> list[dict[str, str]]:

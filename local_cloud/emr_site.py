@@ -50,9 +50,14 @@ def local_conf(conf: Mapping[str, str], driver: Path) -> list[str]:
 
 
 def write_driver(work: Path, conf: Mapping[str, str]) -> Path:
-    """A program that is the driver's Python, and has its environment; executors must not inherit that."""
+    """A program that is the driver's Python, and has its environment; executors must not inherit that.
+
+    Where there is no such Python, Spark is left to say so.
+    """
     variables = {name.removeprefix(DRIVER_ENV): value for name, value in conf.items() if name.startswith(DRIVER_ENV)}
     python = variables.get("PYSPARK_DRIVER_PYTHON", variables.get("PYSPARK_PYTHON", "python3"))
+    if "/" in python and not (work / python).exists():
+        return Path(python)
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     script = work / "driver-python"
     script.write_text("\n".join(["#!/bin/sh", *exports, f'exec {shlex.quote(python)} "$@"', ""]))

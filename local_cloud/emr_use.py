@@ -9,6 +9,12 @@ from local_cloud.emr_model import read_worker
 HOUR = 3_600
 # Of each worker: the least time, and the disk that costs nothing.
 LEAST_SECONDS, FREE_DISK_GB = 60, 20
+# What Spark takes the largest of, with the service's own defaults.
+EXECUTORS = {
+    "spark.executor.instances": "3",
+    "spark.dynamicAllocation.initialExecutors": "3",
+    "spark.dynamicAllocation.minExecutors": "0",
+}
 
 
 def describe_use(conf: Mapping[str, str], worked: Sequence[float]) -> dict[str, Any]:
@@ -32,7 +38,7 @@ def describe_use(conf: Mapping[str, str], worked: Sequence[float]) -> dict[str, 
 
 
 def _count(conf: Mapping[str, str], seconds: int, *, free_disk_gb: int) -> dict[str, float]:
-    executors = int(conf.get("spark.dynamicAllocation.initialExecutors", "3"))
+    executors = max(int(conf.get(name, default)) for name, default in EXECUTORS.items())
     workers = [read_worker("driver", conf), *[read_worker("executor", conf)] * executors]
     hours = seconds / HOUR
     return {

@@ -1,9 +1,11 @@
 """The job's package, put where the deployment looks for it."""
 
+import json
 import sys
 from pathlib import Path
 
 from daily_batch.paths import parse_url
+from daily_batch.submit.emr_package import LIST, PROCESSORS
 from deploy.environment import pack_thin
 from local_cloud.fetched import ROOT
 from local_cloud.stack import Stack
@@ -15,7 +17,17 @@ ENTRY = ROOT / "jobs/daily_messages.py"
 
 def upload_package(stack: Stack, folder: Path) -> None:
     """Upload the entry point, and an environment that is this one: of the checkout as it is, with nothing to build."""
-    package = parse_url(stack.deployment.functions["WorkerFunction"].environment["MAKOTO_EMR_PACKAGE"])
-    client = stack.aws.client("s3")
-    for path in (ENTRY, pack_thin(interpreter=Path(sys.executable), out=folder / "environment.tar.gz")):
-        client.put_object(Bucket=package.bucket, Key=f"{package.path}/{path.name}", Body=path.read_bytes())
+    environment = pack_thin(interpreter=Path(sys.executable), out=folder / "environment.tar.gz")
+    put_package(stack, stack.deployment.functions["WorkerFunction"].environment["MAKOTO_EMR_PACKAGE"], environment)
+
+
+def put_package(stack: Stack, url: str, environment: Path) -> None:
+    """Upload an environment as a package for the deployment's application, with its entry point and its list."""
+    package, deployment = parse_url(url), stack.deployment
+    told = {
+        "arch": PROCESSORS[deployment.application.architecture],
+        "python": deployment.functions["WorkerFunction"].environment["MAKOTO_EMR_PYTHON"],
+    }
+    files = {each.name: each.read_bytes() for each in (ENTRY, environment)} | {LIST: json.dumps(told).encode()}
+    for name, body in files.items():
+        stack.aws.client("s3").put_object(Bucket=package.bucket, Key=f"{package.path}/{name}", Body=body)

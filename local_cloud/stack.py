@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from deploy.targets import Target
 from local_cloud.aws import LocalAws
 from local_cloud.deployment import Application, Deployment, Queue
 from local_cloud.functions import Answer, LocalFunction
@@ -76,6 +77,8 @@ def deploy(
         more: added to the environment of all functions.
         visibility: of the queues in seconds, instead of what the template says.
     """
+    # Jobs run on this Python, whatever the release would have.
+    parameters = {"EmrPython": Target.here().python, **parameters}
     planned = read_deployment(parameters=parameters, physical={"ArtifactBucket": ARTIFACTS})
     urls = _make_queues(aws, planned.queues, visibility)
     deployment = read_deployment(parameters=parameters, physical={"ArtifactBucket": ARTIFACTS, **urls})

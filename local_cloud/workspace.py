@@ -1,13 +1,13 @@
-"""A Databricks workspace at an address of its own, and the identity endpoint of a Functions app beside it.
+"""A Databricks workspace at an address of its own.
 
-It takes the tokens that its identity endpoint gave, and those of `admit`. Every call of the Jobs API is in `calls`.
+It takes the tokens that an identity endpoint gave for it, and those of `admit`. Every call of the Jobs API is in
+`calls`.
 """
 
 import json
 import re
 import secrets
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,25 +19,25 @@ from werkzeug.wrappers import Request, Response
 from local_cloud.databricks_jobs import OPERATIONS, JobsApi
 from local_cloud.databricks_model import ApiError
 from local_cloud.faults import Faults, Kind
+from local_cloud.identity import IdentityEndpoint, read_token
 from local_cloud.lost_answers import QuietHandler, lose_answer
 
 # Azure Databricks' own id in every Entra tenant.
 RESOURCE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"
-IDENTITY = "/identity/token"
-TOKEN_SECONDS = 3600
 RETRY_AFTER = 1
 _PATH = re.compile(r"/api/2\.[012]/(?P<operation>jobs/.+)")
 
 
 @dataclass
 class Workspace:
-    """The WSGI application. `tokens` are those that are good, by whose they are."""
+    """The WSGI application. `tokens` are those of `admit`, by whose they are; `refused` are no longer taken."""
 
     api: JobsApi
     faults: Faults = field(default_factory=Faults)
     tokens: dict[str, str] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
-    identity_header: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    identity: IdentityEndpoint = field(default_factory=IdentityEndpoint)
+    refused: set[str] = field(default_factory=set)
 
     def admit(self, caller: str) -> str:
         """A new token of this caller's."""
@@ -45,11 +45,16 @@ class Workspace:
         self.tokens[token] = caller
         return token
 
+    def expire_tokens(self) -> None:
+        """Take no token any more that was given so far."""
+        self.tokens.clear()
+        self.refused |= self.identity.given
+
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
         request = Request(environ)
         try:
-            answer = self._give_token(request) if request.path == IDENTITY else self._answer(request, environ)
+            answer = self._answer(request, environ)
         except ApiError as error:
             answer = _json({"error_code": error.code, "message": str(error)}, error.status)
             if error.retry_after is not None:
@@ -79,20 +84,10 @@ class Workspace:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind != "Bearer":
             raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
-        if token not in self.tokens:
+        caller = self.tokens.get(token) or read_token(self.identity.secret, token, resource=RESOURCE)
+        if caller is None or token in self.refused:
             raise _explain("expired")
-        return self.tokens[token]
-
-    def _give_token(self, request: Request) -> Response:
-        """As App Service gives it to azure-identity."""
-        if request.headers.get("X-IDENTITY-HEADER") != self.identity_header:
-            return _json({"message": "No identity header"}, 401)
-        expires = int(time.time()) + TOKEN_SECONDS
-        resource = request.args.get("resource", "")
-        known = {"resource": resource, "token_type": "Bearer", "expires_on": str(expires)}
-        caller = request.args.get("client_id", "managed-identity")
-        token = self.admit(caller) if resource == RESOURCE else f"other-{secrets.token_hex(16)}"
-        return _json({**known, "access_token": token, "client_id": caller})
+        return caller
 
 
 @contextmanager

@@ -348,6 +348,8 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
       WEBSITE_CLOUD_ROLENAME: namePrefix
       'AzureWebJobs.night.Disabled': scheduleEnabled ? 'false' : 'true'
       AZURE_CLIENT_ID: identity.properties.clientId
+      // No other identity is looked for: a wrong client id is said as that, and at once.
+      AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential'
       TENANT_ID: tenantId
       TARGET_DATE_OFFSET: string(targetDateOffset)
       BATCH_TIMEZONE: batchTimezone

@@ -35,7 +35,7 @@ NONE = Refusal(
     Misuse,
     "name a profile in AWS_PROFILE and sign in (aws sso login), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY;"
     " profiles need pip install 'makoto-daily-batch[aws]'",
-    "set MAKOTO_AZURE_IDENTITY=true and sign in (az login), or set AZURE_STORAGE_CONNECTION_STRING",
+    "sign in (az login), give the app or cluster an identity, or set AZURE_STORAGE_CONNECTION_STRING",
 )
 EXPIRED = Refusal(
     "the {cloud} credentials have expired, or this machine's clock is wrong",
@@ -53,7 +53,7 @@ KEYS_OFF = Refusal(
     "the {cloud} credentials are of a kind that is turned off",
     Misuse,
     "use a role or a profile",
-    "this account takes no keys: set MAKOTO_AZURE_IDENTITY=true instead of AZURE_STORAGE_CONNECTION_STRING",
+    "this account takes no keys: use an identity (az login) instead of AZURE_STORAGE_CONNECTION_STRING",
 )
 REGION = Refusal(
     "the {cloud} region is not the bucket's", Misuse, "set AWS_REGION to the bucket's region", "check the URLs"

@@ -3,23 +3,27 @@
 obstore and delta-rs know fewer runtimes; delta-rs takes no provider, so it is given what is good for some minutes.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Protocol
 
 from daily_batch.access import NONE, explaining_access
-from daily_batch.errors import Misuse
+from daily_batch.azure_identity import storage_credentials
 
 # boto3 renews what lasts for less than 10 minutes more.
 ASKED_AGAIN_AFTER = timedelta(minutes=5)
 # What says that nobody needs to be asked.
 _GIVEN = ("aws_access_key_id", "aws_skip_signature")
-# A storage option of ours: each process, a Spark worker too, then uses its own Azure identity.
-IDENTITY = "azure_identity"
 YES = ("1", "true", "yes", "on")
-_SCOPE = "https://storage.azure.com/.default"
+EMULATOR = "azure_storage_use_emulator"
+# The same of Azure, by any of the prefixes and names that the libraries know.
+_AZURE_GIVEN = re.compile(
+    "(azure_)?(storage_)?(account_key|access_key|master_key|sas_key|sas_token|token|bearer_token|skip_signature"
+    "|client_secret|authorized_client_secret)"
+)
 
 
 class Credentials(Protocol):
@@ -59,33 +63,44 @@ class S3Credentials:
             return self.source.get_frozen_credentials()
 
 
-@dataclass(frozen=True)
-class AzureCredentials:
-    """An Azure identity's, which keeps its token and renews it; threads may share it."""
+class RenewedOptions(Mapping[str, str]):
+    """Storage options for delta-rs with credentials as they are at the moment of reading: read them at each opening."""
 
-    source: Any = field(repr=False)
+    def __init__(self, fixed: Mapping[str, str], credentials: Credentials) -> None:
+        self._fixed, self._credentials = fixed, credentials
 
-    def provide(self) -> dict[str, Any]:
-        """See `Credentials.provide`."""
-        now = self.source.get_token(_SCOPE)
-        return {"token": now.token, "expires_at": datetime.fromtimestamp(now.expires_on, UTC)}
+    def __getitem__(self, name: str) -> str:
+        return self._fixed[name] if name in self._fixed else self._credentials.as_options()[name]
 
-    def as_options(self) -> dict[str, str]:
-        """See `Credentials.as_options`."""
-        return {"azure_storage_token": self.source.get_token(_SCOPE).token}
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._fixed, **self._credentials.as_options()})
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 def find_credentials(kind: str, options: Mapping[str, str]) -> Credentials | None:
     """Credentials for a kind of storage URL; None where the storage clients need none of us.
 
     Raises:
-        Misuse: an Azure identity is asked for, and azure-identity is not installed.
+        BatchError: nothing gives Azure's storage a key, and there is no identity.
     """
     if kind == "s3":
         return find_s3_credentials(options)
-    if kind == "abfss" and options.get(IDENTITY, "").lower() in YES:
-        return _ask_azure()
-    return None
+    return find_azure_credentials(options) if kind == "abfss" else None
+
+
+def find_azure_credentials(options: Mapping[str, str]) -> Credentials | None:
+    """This process's Azure identity, which has given a token; None where the options hold a key or name the emulator.
+
+    Raises:
+        BatchError: there is no token; said here, where it is clear what was asked.
+    """
+    if any(map(_AZURE_GIVEN.fullmatch, options)) or options.get(EMULATOR, "").lower() in YES:
+        return None
+    found = storage_credentials()
+    found.token()
+    return found
 
 
 def find_s3_credentials(options: Mapping[str, str]) -> S3Credentials | None:
@@ -123,14 +138,3 @@ def find_s3_region() -> str | None:
     with explaining_access():
         region: str | None = boto3.Session().region_name
     return region
-
-
-@cache
-def _ask_azure() -> AzureCredentials:
-    try:
-        from azure.identity import DefaultAzureCredential
-    except ImportError as error:
-        raise Misuse(
-            f"{IDENTITY} needs the package {error.name}", next_step="pip install 'makoto-daily-batch[azure]'"
-        ) from error
-    return AzureCredentials(DefaultAzureCredential())

@@ -6,7 +6,7 @@ import duckdb
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
 from daily_batch.access import explain_access, plain_text
-from daily_batch.errors import BatchError, Retryable, Terminal
+from daily_batch.errors import BatchError, Retryable, Terminal, is_retryable
 
 # Their texts name files, addresses and what the system answered, never what was being read.
 ENVIRONMENTAL = (BaseError, OSError, duckdb.IOException, duckdb.OutOfMemoryException)
@@ -40,6 +40,8 @@ def explain_failure(error: Exception, *, tenant: str, day: str) -> BatchError | 
 
 def is_denied(error: Exception) -> bool:
     """Whether a store or the system refused access."""
+    if known_refusal := explain_access(error):  # credentials that could not be renewed while a client was at work
+        return not is_retryable(known_refusal)
     known = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
     return known or any(sign in str(error) for sign in DENIED)
 

@@ -51,6 +51,7 @@ def run(
 ) -> None:
     """Run the day on the Spark that submitted this script."""
     from daily_batch.commands.run import RunOptions, run_command
+    from daily_batch.commands.smoke import look_first
     from daily_batch.commands.submitted import LeaseOptions, submitted_command
     from daily_batch.runners.spark import current_session
 
@@ -59,7 +60,7 @@ def run(
     flags |= as_flags(discovery=discovery, ledger=ledger, catalog=catalog, runner="spark", spark="here")
     if run_id and token:
         lease = LeaseOptions(run_id=run_id, token=token, settings=settings)
-        status = submitted_command(flags, lease, spark=current_session, debug=debug)
+        status = submitted_command(flags, lease, spark=current_session, look=look_first, debug=debug)
     else:
         options = RunOptions(as_json=json, receipt_file=receipt, show_config=show_config, debug=debug)
         status = run_command(flags, options, spark=current_session)

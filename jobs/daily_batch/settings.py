@@ -31,14 +31,13 @@ DEFAULTS = "defaults.toml"
 _FOR_JOBS = (
     *("timezone", "naive_timezone", "export_template", "discovery", "slack_seconds", "max_reject_ratio"),
     *("buckets", "target_file_bytes", *(each.name for each in fields(Limits)), "dynamodb_table", "cosmos_endpoint"),
-    "catalog",
+    *("catalog", "look_first"),
 )
-# How objects are written and paid for, and by whose identity; keys and addresses are of each runtime's own.
+# How objects are written and paid for; keys and addresses are of each runtime's own.
 _OPTIONS_FOR_JOBS = (
     *("aws_server_side_encryption", "aws_sse_kms_key_id", "aws_sse_bucket_key_enabled", "aws_request_payer"),
-    "azure_identity",
 )
-_OURS_BUT_NO_SETTINGS = ("MAKOTO_ENV", "MAKOTO_CONF_DIR", "MAKOTO_AZURE_IDENTITY")
+_OURS_BUT_NO_SETTINGS = ("MAKOTO_ENV", "MAKOTO_CONF_DIR")
 _MASK = "********"
 _SECRET = re.compile(r"(key|secret|token|password|base64|access_key_id)$")
 
@@ -78,10 +77,12 @@ class Settings:
     spark: Literal["here", "spark-submit", "emr-serverless", "databricks"]
     job_wait_minutes: Annotated[int, msgspec.Meta(ge=1, le=10_080)]
     job_timeout_minutes: Annotated[int, msgspec.Meta(ge=1, le=10_080)]
+    look_first: bool
     max_attempts: Count
     emr_application_id: str
     emr_job_role_arn: str
     emr_package: str
+    emr_python: Annotated[str, msgspec.Meta(pattern=r"^3\.[0-9]{1,2}$")]
     emr_log_group: str
     emr_vcpus: Count
     kms_key_arn: str
@@ -225,13 +226,14 @@ _OPTION_VARIABLES = {
     "AWS_REGION": "aws_region",
     "AWS_ENDPOINT_URL": "aws_endpoint_url",
     "AWS_ENDPOINT_URL_S3": "aws_endpoint_url",
-    "MAKOTO_AZURE_IDENTITY": "azure_identity",
     **{
         name: name.lower()
         for name in (
             *("AWS_ALLOW_HTTP", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "AWS_SKIP_SIGNATURE", "AWS_REQUEST_PAYER"),
             *("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_KMS_KEY_ID", "AWS_SSE_BUCKET_KEY_ENABLED"),
             *("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_USE_EMULATOR"),
+            # The libraries would read them too; named here, they are known to stand for an identity.
+            *("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_SKIP_SIGNATURE"),
         )
     },
 }

@@ -1,8 +1,8 @@
 """Storage URLs as what obstore, delta-rs and Spark each need.
 
 Options are named as delta-rs names them (`aws_endpoint_url`, `azure_storage_account_name`, `allow_http`, `timeout`, …).
-Credentials that are not among them come from the process's own runtime, on AWS by boto3's chain where there is one
-(`credentials.py`), else as obstore and delta-rs find them.
+Credentials that are not among them come from the process's own runtime (`credentials.py`): on AWS by boto3's chain
+where there is one, else as obstore and delta-rs find them; on Azure by azure-identity, always.
 Measured with obstore 0.12.1: local folders, S3 and Azure list, get and put keys exactly as they are (spaces, `#`, `%`,
 `%2F`, `?`, `*`, Japanese), so nothing is escaped on our side; only a backslash comes back as `/` from Azurite.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, LocalStore, S3Store
 
-from daily_batch.credentials import IDENTITY, YES, find_credentials, find_s3_region
+from daily_batch.credentials import EMULATOR, YES, RenewedOptions, find_credentials, find_s3_region
 from daily_batch.errors import Misuse, Terminal
 from daily_batch.paths import StorageUrl
 
@@ -45,7 +45,6 @@ _CLIENT_OPTIONS = frozenset(
 )
 _CLOUDS = ("aws_", "azure_")
 _REGIONS = {"aws_region", "aws_default_region"}
-_EMULATOR = "azure_storage_use_emulator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,6 @@ def open_store(url: StorageUrl, options: Mapping[str, str], *, create: bool = Fa
         return _open_folder(url, create=create)
     chosen = _options_for(url, options)
     found = find_credentials(url.kind, chosen)
-    chosen.pop(IDENTITY, None)
     client = {name: value for name, value in chosen.items() if name in _CLIENT_OPTIONS}
     config = {name: value for name, value in chosen.items() if name not in client and name not in RETRY_DEFAULTS}
     store = S3Store if url.kind == "s3" else AzureStore
@@ -100,8 +98,8 @@ def open_store(url: StorageUrl, options: Mapping[str, str], *, create: bool = Fa
         ) from error
 
 
-def delta_location(url: StorageUrl, options: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """The location and the options with which delta-rs opens a table at the URL.
+def delta_location(url: StorageUrl, options: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+    """The location and the options with which delta-rs opens a table at the URL; read the options at each opening.
 
     Raises:
         Misuse: delta-rs would take the folder's name for another, or an option has no sense.
@@ -120,8 +118,7 @@ def delta_location(url: StorageUrl, options: Mapping[str, str]) -> tuple[str, di
         location = f"abfss://{url.bucket}@{url.account}.dfs.core.windows.net/{url.path}"
     chosen = _options_for(url, options)
     found = find_credentials(url.kind, chosen)
-    chosen.pop(IDENTITY, None)
-    return location.rstrip("/"), chosen | (found.as_options() if found else {})
+    return location.rstrip("/"), RenewedOptions(chosen, found) if found else chosen
 
 
 def spark_path(url: StorageUrl) -> str:
@@ -170,10 +167,10 @@ def _options_for(url: StorageUrl, options: Mapping[str, str]) -> dict[str, str]:
 
 
 def _for_account(url: StorageUrl, chosen: dict[str, str]) -> dict[str, str]:
-    if chosen.get(_EMULATOR, "").lower() in YES:
+    if chosen.get(EMULATOR, "").lower() in YES:
         # Both libraries then take the well-known account and AZURITE_BLOB_STORAGE_URL. With account, key and endpoint
         # instead, listing by offset is wrong and Delta tables break after some versions.
-        named = ("azure_storage_account", "azure_storage_endpoint", "azure_endpoint", IDENTITY)
+        named = ("azure_storage_account", "azure_storage_endpoint", "azure_endpoint")
         return {name: value for name, value in chosen.items() if not name.startswith(named)}
     account = chosen.get("azure_storage_account_name", url.account)
     if account != url.account:

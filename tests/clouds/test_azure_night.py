@@ -12,9 +12,10 @@ from night_scenario import MORE, NightScenario, Played, where_it_is_two_at_night
 
 from daily_batch.days import business_day
 from local_cloud.azure import LocalAzure, serve_azure
-from local_cloud.azure_night import CONTAINER, IDENTITY, JOB_KEY, AzureNight, app_settings, plant
+from local_cloud.azure_night import CONTAINER, JOB_KEY, AzureNight, app_settings, plant
 from local_cloud.bundle import read_bundle_job
 from local_cloud.functions_host import FunctionsHost
+from local_cloud.identity import IDENTITY, JOBS_IDENTITY, STORAGE
 from local_cloud.ingestion import serve_ingestion
 from local_cloud.night import Night
 from local_cloud.samples import SAMPLES
@@ -39,7 +40,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAzure]:
         serve_ingestion() as insights,
         pytest.MonkeyPatch.context() as environment,
     ):
-        # The only way to tell delta-rs and obstore where Azurite is.
+        # The only way to tell this process's delta-rs and obstore where Azurite is: it looks by the emulator's key.
         environment.setenv("AZURITE_BLOB_STORAGE_URL", azure.storage.blob)
         azure.create_job(read_bundle_job(JOB_KEY))
         telemetry = {"APPLICATIONINSIGHTS_CONNECTION_STRING": insights.connection_string}
@@ -85,6 +86,14 @@ class TestNight(NightScenario):
 
 def test_the_app_starts_the_job_as_its_own_identity(night: PlayedOnAzure) -> None:
     assert {call["caller"] for call in night.azure.calls()} == {IDENTITY}
+
+
+def test_app_and_job_reach_the_storage_by_their_identities_and_hold_no_key(night: PlayedOnAzure) -> None:
+    azure = night.azure
+    asked = {(each["resource"].rstrip("/"), each["client_id"]) for each in azure.identity.asked}
+    assert {(STORAGE, IDENTITY), (STORAGE, JOBS_IDENTITY)} <= asked
+    told = [azure.environment(), azure.workspace.api.program.environment]
+    assert not any("AccountKey" in each["AZURE_STORAGE_CONNECTION_STRING"] for each in told)
 
 
 def test_a_message_that_comes_twice_does_nothing_twice(night: PlayedOnAzure) -> None:

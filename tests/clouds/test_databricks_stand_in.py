@@ -46,7 +46,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
     folder = tmp_path_factory.mktemp("databricks")
     workspace = Workspace(api=JobsApi(program=SparkSubmitProgram(folder=folder, environment={})))
     with serve_workspace(workspace) as host:
-        yield LocalAzure(storage=None, cosmos=None, host=host, folder=folder, workspace=workspace)  # type: ignore[arg-type]
+        nothing: Any = None
+        yield LocalAzure(
+            storage=nothing,
+            door="",
+            identity_environment={},
+            cosmos=None,
+            host=host,
+            folder=folder,
+            workspace=workspace,
+        )
 
 
 @pytest.fixture
@@ -127,7 +136,7 @@ def test_a_run_tells_how_long_its_cluster_was_at_work_and_how_large_it_is(
     azure: LocalAzure, client: WorkspaceClient
 ) -> None:
     azure.pretend(everyone=Ending(seconds=0.5))
-    cluster = {"spark_version": "17.3.x-scala2.13", "node_type_id": "Standard_E4ds_v5", "num_workers": 2}
+    cluster = {"spark_version": "18.x-scala2.13", "node_type_id": "Standard_E4ds_v5", "num_workers": 2}
     clusters = {"job_clusters": [{"job_cluster_key": "spark", "new_cluster": cluster}]}
     found = wait_for(client, run_now(client, azure.create_job(JOB | clusters)))
     (task,) = found.tasks or []

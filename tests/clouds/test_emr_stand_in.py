@@ -49,7 +49,7 @@ def aws(cloud: LocalAws) -> LocalAws:
         {
             "applicationId": APPLICATION,
             "arn": ARN,
-            "releaseLabel": "emr-spark-8.0.0",
+            "releaseLabel": "emr-spark-8.1.0",
             "type": "SPARK",
             "state": "STARTED",
         }
@@ -188,7 +188,8 @@ def test_a_job_is_billed_its_workers_for_a_minute_at_least_and_their_disk_beyond
             f"spark.emr-serverless.{kind}.disk={disk}G",
         )
     ]
-    found = wait_until(aws, start(aws, with_conf(*conf, "spark.dynamicAllocation.initialExecutors=2")), "SUCCESS")
+    two = ("executor.instances", "dynamicAllocation.initialExecutors")
+    found = wait_until(aws, start(aws, with_conf(*conf, *(f"spark.{name}=2" for name in two))), "SUCCESS")
     assert found["totalExecutionDurationSeconds"] == 1
     billed = {"vcpu_hours": 10 / 60, "memory_gb_hours": 40 / 60, "storage_gb_hours": 40 / 60}
     assert read_report(found).billed == {name: round(hours, 3) for name, hours in billed.items()}
@@ -198,6 +199,11 @@ def test_a_job_is_billed_its_workers_for_a_minute_at_least_and_their_disk_beyond
     wait_until(aws, never, "SCHEDULED")
     client(aws).cancel_job_run(applicationId=APPLICATION, jobRunId=never)
     assert "billedResourceUtilization" not in wait_until(aws, never, "CANCELLED")
+
+
+def test_a_job_that_asks_for_one_executor_by_one_name_alone_begins_with_the_services_three(aws: LocalAws) -> None:
+    found = wait_until(aws, start(aws, with_conf("spark.dynamicAllocation.initialExecutors=1")), "SUCCESS")
+    assert found["billedResourceUtilization"]["vCPUHour"] == round((4 + 3 * 4) / 60, 3)
 
 
 def test_a_job_that_fails_says_why(aws: LocalAws) -> None:

@@ -25,7 +25,8 @@ OTHERS = {
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "as whom: by identity",
     "WEBSITE_CLOUD_ROLENAME": "the guide's cloud_RoleName, which the host sends with them",
     "AzureWebJobs.night.Disabled": "whether the host calls the timer",
-    "AZURE_CLIENT_ID": "which identity obstore, delta-rs and azure-identity take",
+    "AZURE_CLIENT_ID": "which identity azure-identity takes",
+    "AZURE_TOKEN_CREDENTIALS": "that azure-identity looks for no other kind of identity",
 }
 
 

@@ -15,6 +15,7 @@ from azure_trigger.function_app import app
 from bicep_files import FOLDER, Declaration, read_bicep, show, walk
 from bicep_values import Values
 from daily_batch.metadata import cosmos
+from local_cloud.azure import lake_environment
 
 FILES = sorted(FOLDER.iterdir())
 # Ignored or harmful on Flex Consumption, which has functionAppConfig instead and no time zones.
@@ -113,6 +114,15 @@ def test_the_apps_settings_are_what_the_parameters_say() -> None:
 def test_the_triggers_own_names_and_defaults_are_the_files() -> None:
     assert {name: app_settings()[name] for name in NAMES} == NAMES
     assert MAIN.of_kind("resource")["tasks"].data["name"] == {"<expression>": "taskQueue"}
+
+
+def test_the_app_looks_for_its_own_identity_and_for_no_other_kind() -> None:
+    environ, mine = app_settings(), "identity.properties.clientId"
+    assert mine in str(environ["AZURE_CLIENT_ID"])
+    assert environ["AZURE_CLIENT_ID"] == environ["MAKOTO_DATABRICKS_CLIENT_ID"]
+    assert environ["AZURE_TOKEN_CREDENTIALS"] == "ManagedIdentityCredential"
+    # The local cloud's app is told the same.
+    assert lake_environment("http://door")["AZURE_TOKEN_CREDENTIALS"] == environ["AZURE_TOKEN_CREDENTIALS"]
 
 
 def test_large_days_go_to_the_bundles_job_which_is_given_as_long_as_it_takes() -> None:

@@ -21,10 +21,10 @@ from deploy.environment import make_environment, pack_thin
 from deploy.installing import build_wheel
 from deploy.packing import digest_file, pack_folder
 from deploy.project import ROOT, choose_requirements, read_requirements
-from deploy.targets import Target
+from deploy.targets import EMR_PYTHON, Target
 
 OF_SPARK = {"pyspark", "delta-spark", "py4j"}
-RELEASE_PYTHON = Path("/usr/bin/python3.12")
+RELEASE_PYTHON = Path(f"/usr/bin/python{EMR_PYTHON}")
 IMPORTS = "import boto3, daily_batch.cli, deltalake, duckdb, msgspec, obstore, pandas, pyarrow, typer"
 LOOK = f"""
 {IMPORTS}
@@ -61,7 +61,7 @@ def released(package: EmrPackage, large_folder: Path) -> Path:
     (wheel,) = package.folder.glob("*.whl")
     make_environment(
         folder / "environment",
-        target=Target.linux("aarch64", "3.12"),
+        target=Target.linux("aarch64", EMR_PYTHON),
         interpreter=RELEASE_PYTHON,
         wheel=wheel,
         scratch=folder / "scratch",
@@ -126,22 +126,22 @@ def test_the_released_environment_is_for_arm_and_its_python(released: Path) -> N
     machines = read_machines(released)
     assert len(machines) > 50
     assert set(machines.values()) == {AARCH64}
-    assert find_foreign_modules(released, python="3.12") == []
+    assert find_foreign_modules(released, python=EMR_PYTHON) == []
     assert (released / "bin/python").readlink() == RELEASE_PYTHON
     assert "home = /usr/bin\n" in (released / "pyvenv.cfg").read_text()
 
 
 def test_the_released_environment_holds_all_that_the_job_needs_there(released: Path) -> None:
-    packages = released / "lib/python3.12/site-packages"
+    packages = released / f"lib/python{EMR_PYTHON}/site-packages"
     wanted = [*read_requirements("cli", "aws"), *choose_requirements("spark", names=["pandas", "pyarrow"])]
-    closure = find_closure(wanted, packages, python="3.12", machine="aarch64")
+    closure = find_closure(wanted, packages, python=EMR_PYTHON, machine="aarch64")
     assert {"numpy", "botocore", "rich", "deltalake"} <= closure
     assert closure | {"makoto-daily-batch"} <= find_names(packages)
     assert not find_names(packages) & OF_SPARK
 
 
 def test_the_environment_names_nothing_of_the_machine_that_built_it(released: Path) -> None:
-    packages = released / "lib/python3.12/site-packages"
+    packages = released / f"lib/python{EMR_PYTHON}/site-packages"
     told = [
         str(path.relative_to(packages))
         for path in packages.glob("*.dist-info/*")
@@ -171,7 +171,7 @@ def test_the_same_content_packs_to_the_same_bytes(tmp_path: Path) -> None:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_text(name)
                 os.utime(folder / name, (time.time(), 1_000_000_000 * (number + 1)))
-            (folder / "python").symlink_to("/usr/bin/python3.12")
+            (folder / "python").symlink_to("/usr/bin/python3")
         archives.append(pack_folder(folder, tmp_path / f"{number}.tar.gz").read_bytes())
     assert archives[0] == archives[1]
     with tarfile.open(tmp_path / "0.tar.gz") as packed:
@@ -216,7 +216,7 @@ def test_the_command_prints_sizes_version_and_the_way_to_s3(
 
     monkeypatch.setattr(emr, "build_package", build)
     assert emr.main(["--out", str(tmp_path)]) == 0
-    assert asked == {"target": Target.linux("aarch64", "3.12"), "interpreter": RELEASE_PYTHON}
+    assert asked == {"target": Target.linux("aarch64", EMR_PYTHON), "interpreter": RELEASE_PYTHON}
     said = capsys.readouterr().out
     assert "1,234 bytes packed, 56,789 unpacked" in said
     assert f"aws s3 cp --recursive {tmp_path} s3://ARTIFACT_BUCKET/emr/0.1.0-abc/" in said

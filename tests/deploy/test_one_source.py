@@ -43,7 +43,7 @@ def test_a_setting_of_one_cloud_alone_names_a_service_of_it() -> None:
     assert aws - azure == {
         "DYNAMODB_TABLE_NAME",
         *(f"MAKOTO_{each.upper()}" for each in OF_AWS - {"dynamodb_table"}),
-    } | {"MAKOTO_EMR_VCPUS"}
+    } | {"MAKOTO_EMR_VCPUS", "MAKOTO_EMR_PYTHON"}
     assert azure - aws == {"COSMOS_ENDPOINT", *(f"MAKOTO_{each.upper()}" for each in OF_AZURE - {"cosmos_endpoint"})}
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,11 @@ def main(size: int, shape: str) -> None:
         plan = make_day_plan()
         with connect(scratch=Path(scratch), plan=plan) as connection:
             listed = [SourceObject("acme/a", len(body), "t", 0)]
+            began, worked = time.perf_counter(), time.process_time()
             taken = take_in(
                 listed, connection=connection, store=Stored(body), plan=plan, scratch=Path(scratch), check=check
             )
+            took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - worked}
         # Not ru_maxrss, which begins with what the parent had.
         (peak,) = (int(line.split()[1]) / 1024 for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
         files = [str(path) for path in taken.rejects]
@@ -60,7 +63,7 @@ def main(size: int, shape: str) -> None:
         if files:
             raws = duckdb.sql(f"SELECT raw, raw_truncated FROM read_parquet({files})").fetchall()
     counts = taken.counts.to_dict()
-    told = {"text": len(body.translate(None, BLANKS)), "peak_mib": peak, "checks": checks, "counts": counts}
+    told = {"text": len(body.translate(None, BLANKS)), "peak_mib": peak, "checks": checks, "counts": counts, **took}
     kept = sum(len(raw.translate(None, BLANKS)) for raw, _ in raws)
     print(json.dumps({**told, "rejects": len(raws), "whole": sum(not cut for _, cut in raws), "kept": kept}))
 

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daily_batch.kernel import parse
-from daily_batch.kernel.columns import published_columns
+from daily_batch.kernel.columns import published_columns, typed_array
 from daily_batch.kernel.counts import Counts
 from daily_batch.kernel.database import connect
+from daily_batch.kernel.fields import ARRAYS
 from daily_batch.kernel.intake import Taken, take_in
 from daily_batch.plan import DayPlan, SourceObject
 from hostile_day import message, packed
@@ -55,7 +56,9 @@ def taken(objects: dict[str, bytes], plan: DayPlan = PLAN) -> tuple[Rows, Rows, 
     listed = [SourceObject(key, len(body), "t", 0) for key, body in objects.items()]
     with tempfile.TemporaryDirectory() as scratch:
         found = take(listed, Memory(objects), plan, Path(scratch))
-        rows = _read([path for _, path in found.runs], "* EXCLUDE (length, bucket)")
+        # Typed, for an array's text holds each field or those that were sent.
+        arrays = ", ".join(f"{typed_array(name)} AS {name}" for name in ARRAYS)
+        rows = _read([path for _, path in found.runs], f"* EXCLUDE (length, bucket) REPLACE ({arrays})")
         rejects = _read(found.rejects, "*")
     return rows, rejects, found.counts
 

@@ -49,6 +49,7 @@ def versions(output: Path) -> dict[str, int]:
     return {table.name: DeltaTable(str(output / f"acme/analytics/{table.name}")).version() for table in TABLES}
 
 
+@pytest.mark.each_spark
 def test_tables_have_names_in_the_tenants_schema_however_often_they_are_registered(
     spark: "SparkSession", catalog: str, published: tuple[Path, Receipt]
 ) -> None:
@@ -137,7 +138,7 @@ def test_what_the_driver_lacks_is_said_in_a_line_before_any_worker_is_asked(tmp_
 def test_what_only_the_workers_lack_is_said_in_a_line(
     spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daily_batch.commands.smoke.find_lack", lambda storage: "")
+    monkeypatch.setattr("daily_batch.commands.smoke.find_lack", lambda storage, folders: "")
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
     with pytest.raises(Terminal, match=r"the workers lack: input .*/none: the folder .* does not exist"):
         check_cluster(spark, storage, tasks=2)

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from day_runs import ROOT, SAMPLES, child_environment, read_tables, run_local
+
+pytestmark = pytest.mark.each_spark
 
 
 def test_spark_connect_publishes_what_the_local_runner_publishes(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from deltalake import DeltaTable
 from daily_batch.runners.spark import SparkRunner
 from daily_batch.sample import FaultRates, generate
 from day_runs import DAY, ROOT, child_environment, read_tables, run_arguments, run_day_with, run_local
+from spark_session import LOCAL_CONF
 
-SUBMIT = [str(Path(sys.executable).with_name("spark-submit")), "--properties-file", "conf/spark/local.conf"]
+pytestmark = pytest.mark.each_spark
+SUBMIT = [str(Path(sys.executable).with_name("spark-submit")), "--properties-file", str(LOCAL_CONF)]
 
 
 @pytest.fixture(scope="module")

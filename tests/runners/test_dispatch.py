@@ -28,6 +28,7 @@ from daily_batch.submit import JobSize, JobState, SparkJob
 from daily_batch.submit.spark_submit import SparkSubmit
 from day_runs import DAY, ROOT, published_state, read_tables, run_local, silent
 from job_service import Clock, Service
+from spark_session import LOCAL_CONF
 
 
 @dataclass
@@ -447,7 +448,7 @@ def service(tmp_path: Path) -> SparkSubmit:
     return SparkSubmit(
         folder=tmp_path / "jobs",
         script=ROOT / "jobs/daily_messages.py",
-        options=("--properties-file", str(ROOT / "conf/spark/local.conf")),
+        options=("--properties-file", str(LOCAL_CONF)),
     )
 
 

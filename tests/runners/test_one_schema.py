@@ -126,6 +126,7 @@ def test_what_compaction_and_erasure_write_has_the_same_schema(source: Path, tmp
     assert_one_schema([tenant.root], but=but)
 
 
+@pytest.mark.each_spark
 def test_what_spark_compacts_and_deletes_has_the_same_columns(source: Path, tmp_path: Path, spark: Any) -> None:
     tenant = Tenant(tmp_path / "out")
     for day in (FULL, SPARSE):

@@ -27,6 +27,7 @@ from day_runs import (
 )
 from equal_days import what_it_counts
 
+pytestmark = pytest.mark.each_spark
 RAISED = FaultRates.rich()
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from daily_batch.contract import TABLES
 from day_runs import DAY, ROOT, SAMPLES, child_environment, published_state, read_tables, run_arguments, run_local
+from spark_session import LOCAL_CONF
 
-SUBMIT = [str(Path(sys.executable).with_name("spark-submit")), "--properties-file", "conf/spark/local.conf"]
+pytestmark = pytest.mark.each_spark
+SUBMIT = [str(Path(sys.executable).with_name("spark-submit")), "--properties-file", str(LOCAL_CONF)]
 JOB = [*SUBMIT, "jobs/daily_messages.py"]
 MARKER = "xyzzy-never-in-a-log"
 

@@ -148,8 +148,8 @@ def test_s3_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
             *(401, "InvalidAuthenticationInfo", "Lifetime validation failed. The token is expired.", Terminal),
             *("the Azure credentials have expired", "az login"),
         ),
-        (401, "NoAuthenticationInformation", "", Misuse, "no Azure credentials are found", "MAKOTO_AZURE_IDENTITY"),
-        (403, "KeyBasedAuthenticationNotPermitted", "", Misuse, "turned off", "MAKOTO_AZURE_IDENTITY=true"),
+        (401, "NoAuthenticationInformation", "", Misuse, "no Azure credentials are found", "az login"),
+        (403, "KeyBasedAuthenticationNotPermitted", "", Misuse, "turned off", "use an identity"),
         (403, "AuthorizationPermissionMismatch", "", Terminal, "access is denied", "allow this identity"),
     ],
 )

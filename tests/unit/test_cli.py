@@ -15,7 +15,10 @@ from typer.testing import CliRunner
 from daily_batch.cli import app
 from day_runs import DAY, ROOT, SAMPLES, child_environment, makoto_batch, run_arguments
 
-COMMANDS = ("run", "plan", "backfill", "status", "report", "replay", "ddl", "optimize", "vacuum", "erase", "sample")
+COMMANDS = (
+    *("run", "plan", "backfill", "status", "report", "replay", "ddl", "smoke"),
+    *("optimize", "vacuum", "erase", "sample"),
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -13,9 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
+from obstore.exceptions import BaseError
 
-from daily_batch import credentials
+from daily_batch import azure_identity
 from daily_batch.credentials import find_s3_credentials
+from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.failures import explain_failure, is_denied
 from daily_batch.paths import parse_url
 from daily_batch.settings import load_settings
 from daily_batch.storage import delta_location, open_store
@@ -83,20 +87,24 @@ def test_options_that_hold_some_are_enough() -> None:
 class Identity:
     """A signed-in identity, as azure-identity's credentials are."""
 
+    seconds: int = 3600
     asked: list[str] = field(default_factory=list)
+    refuses: Exception | None = None
 
     def get_token(self, *scopes: str, **_: object) -> SimpleNamespace:
         self.asked += scopes
-        return SimpleNamespace(token="of-the-identity", expires_on=int(time.time()) + 3600)
+        if self.refuses is not None:
+            raise self.refuses
+        return SimpleNamespace(token=f"number {len(self.asked)}", expires_on=int(time.time()) + self.seconds)
 
 
 @pytest.fixture
 def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
     made = Identity()
     monkeypatch.setattr("azure.identity.DefaultAzureCredential", lambda: made)
-    credentials._ask_azure.cache_clear()
+    azure_identity.storage_credentials.cache_clear()
     yield made
-    credentials._ask_azure.cache_clear()
+    azure_identity.storage_credentials.cache_clear()
 
 
 @pytest.fixture
@@ -125,26 +133,127 @@ def blobs() -> Iterator[tuple[str, list[str]]]:
 LAKE = parse_url("abfss://data@lake.dfs.core.windows.net/x")
 
 
-def test_a_lake_is_read_by_the_processes_own_azure_identity_where_it_is_asked_for(
+def test_a_lake_without_a_key_is_reached_by_the_processes_own_identity(
     identity: Identity, blobs: tuple[str, list[str]]
 ) -> None:
     endpoint, seen = blobs
-    options = {"azure_identity": "true", "azure_storage_endpoint": endpoint}
+    options = {"azure_storage_endpoint": endpoint}
     open_store(LAKE, options).list_with_delimiter()
-    assert seen == ["Bearer of-the-identity"]
-    assert identity.asked == ["https://storage.azure.com/.default"]
     _, given = delta_location(LAKE, options)
-    assert given["azure_storage_token"] == "of-the-identity"
-    assert "azure_identity" not in given
+    # One token for both libraries.
+    assert (seen, given["azure_storage_token"]) == (["Bearer number 1"], "number 1")
+    assert identity.asked == ["https://storage.azure.com/.default"]
 
 
-def test_an_identity_that_is_not_asked_for_is_not_used(identity: Identity) -> None:
-    _, given = delta_location(LAKE, {"azure_storage_account_key": "a2V5"})
-    assert "azure_storage_token" not in given
-    _, emulated = delta_location(LAKE, {"azure_identity": "true", "azure_storage_use_emulator": "true"})
-    assert (identity.asked, "azure_identity" in emulated) == ([], False)
+def test_a_table_is_opened_each_time_with_the_token_of_then_and_a_store_asks_for_it_itself(
+    identity: Identity, blobs: tuple[str, list[str]]
+) -> None:
+    endpoint, seen = blobs
+    identity.seconds = -1
+    store = open_store(LAKE, {"azure_storage_endpoint": endpoint})
+    _, given = delta_location(LAKE, {"azure_storage_endpoint": endpoint})
+    first, second = dict(given)["azure_storage_token"], dict(given)["azure_storage_token"]
+    assert first != second
+    store.list_with_delimiter()
+    store.list_with_delimiter()
+    assert len(set(seen)) == 2
 
 
-def test_a_job_elsewhere_is_told_to_use_its_own_identity() -> None:
-    settings = load_settings(flags={}, environ={"MAKOTO_AZURE_IDENTITY": "true"})
-    assert settings.for_job(tenant="acme") == {"storage_options": {"azure_identity": "true"}}
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"azure_storage_account_key": "a2V5"},
+        {"azure_storage_sas_token": "sig=x"},
+        {"azure_storage_token": "x"},
+        {"azure_client_secret": "x"},
+        {"azure_skip_signature": "true"},
+        {"azure_storage_use_emulator": "true"},
+    ],
+)
+def test_options_that_hold_a_key_of_azure_are_enough(identity: Identity, options: dict[str, str]) -> None:
+    _, given = delta_location(LAKE, options)
+    assert (identity.asked, set(options) <= set(given)) == ([], True)
+
+
+@pytest.mark.parametrize("name", ["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"])
+def test_a_key_of_the_environment_stands_for_an_identity_and_is_shown_to_nobody(identity: Identity, name: str) -> None:
+    settings = load_settings(flags={}, environ={name: "c2VjcmV0"})
+    _, given = delta_location(LAKE, settings.storage_options)
+    assert (identity.asked, given[name.lower()]) == ([], "c2VjcmV0")
+    assert "c2VjcmV0" not in str(settings.explain())
+    assert settings.for_job(tenant="acme") == {}
+
+
+def test_an_endpoint_that_falls_silent_costs_nothing_while_a_token_is_good(identity: Identity) -> None:
+    identity.seconds = 60
+    _, given = delta_location(LAKE, {})
+    held = given["azure_storage_token"]
+    identity.refuses = ClientAuthenticationError("Failed to establish a new connection: [Errno 111] Connection refused")
+    assert given["azure_storage_token"] == held
+    identity.seconds, identity.refuses = -1, None
+    given["azure_storage_token"]
+    identity.refuses = ClientAuthenticationError("Failed to establish a new connection: [Errno 111] Connection refused")
+    with pytest.raises(Retryable, match="does not answer"):
+        given["azure_storage_token"]
+
+
+# As azure-identity 1.27.0 says it, the parts that decide.
+NOBODYS = (
+    "DefaultAzureCredential failed to retrieve a token from the included credentials.\nAttempted credentials:\n\t"
+    "ManagedIdentityCredential: App Service managed identity configuration not found in environment. Token request "
+    "error: (invalid_scope) 400, No User Assigned or Delegated Managed Identity found for specified "
+    "ClientId/ResourceId/PrincipalId.\nTo mitigate this issue, please refer to the troubleshooting guidelines here."
+)
+NONE = "\tManagedIdentityCredential: ManagedIdentityCredential authentication unavailable.\n\tAzureCliCredential: none"
+DOWN = "\tManagedIdentityCredential: HTTPConnection(host='127.0.0.1', port=1): Failed to establish a new connection"
+BROKEN = "\tManagedIdentityCredential: JSON is invalid: Expecting value: line 1 column 1 (char 0)\nContent: hidden"
+HEADER = "\tManagedIdentityCredential: Token request error: (invalid_scope) None, No identity header\nhidden"
+SECRET = "Authentication failed: AADSTS7000215: Invalid client secret provided. hidden"
+LATE = "\tEnvironmentCredential: Authentication failed: AADSTS7000222: The client secret keys are expired. hidden"
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "what", "step"),
+    [
+        (NOBODYS, Misuse, "the managed identity of AZURE_CLIENT_ID is not one of this app", "set AZURE_CLIENT_ID to"),
+        (NONE, Misuse, "no Azure identity is found", "sign in with az login"),
+        (DOWN, Retryable, "the endpoint of Azure tokens does not answer", "run the day again"),
+        (BROKEN, Retryable, "the endpoint of Azure tokens does not answer", "run the day again"),
+        (HEADER, Terminal, "the endpoint of Azure tokens refuses: None, No identity header", "check the identity"),
+        (SECRET, Terminal, "Entra refuses this Azure identity (AADSTS7000215)", "check AZURE_TENANT_ID"),
+        (LATE, Terminal, "the Azure sign-in or secret has expired (AADSTS7000222)", "renew the secret"),
+    ],
+)
+def test_why_there_is_no_token_is_told_apart_each_with_its_next_step(
+    identity: Identity, told: str, kind: type[BatchError], what: str, step: str
+) -> None:
+    identity.refuses = ClientAuthenticationError(told)
+    with pytest.raises(kind) as raised:
+        open_store(LAKE, {})
+    assert type(raised.value) is kind
+    assert what in raised.value.what
+    assert step in raised.value.next_step
+    assert "hidden" not in str(raised.value)
+
+
+def test_a_token_that_cannot_be_renewed_while_a_store_is_at_work_is_said_as_it_was(
+    identity: Identity, blobs: tuple[str, list[str]]
+) -> None:
+    endpoint, _ = blobs
+    identity.seconds = -1
+    store = open_store(LAKE, {"azure_storage_endpoint": endpoint})
+    identity.refuses = ClientAuthenticationError(DOWN)
+    with pytest.raises(BaseError) as raised:
+        store.list_with_delimiter()
+    known = explain_failure(raised.value, tenant="acme", day="2025-08-12")
+    assert isinstance(known, Retryable)
+    assert str(known).startswith(
+        "tenant=acme day=2025-08-12: the endpoint of Azure tokens does not answer. Next step: "
+    )
+    assert not is_denied(raised.value)
+
+
+def test_an_azure_identity_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
+    with pytest.raises(Misuse, match=r"makoto-daily-batch\[azure\]"):
+        azure_identity.AzureIdentity()

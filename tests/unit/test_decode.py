@@ -3,6 +3,7 @@
 import gzip
 import random
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from backports import zstd
 
 from daily_batch.contract import Reason
 from daily_batch.kernel import decode as module
-from daily_batch.kernel.decode import Decoded, UnreadableError, decode
+from daily_batch.kernel.decode import Decoded, UnreadableError, decode, decode_originals
 from daily_batch.plan import Limits
 
 SKIPPED = b"\x5a\x2a\x4d\x18\x05\0\0\0notes"
@@ -124,3 +125,38 @@ def test_wide_text_is_read_by_its_mark_and_given_back_as_it_was(tmp_path: Path, 
 
 def test_wide_text_that_does_not_decode_is_refused(tmp_path: Path) -> None:
     assert reason("\ufeffab".encode("utf-16-le") + b"x", tmp_path) is Reason.UNSUPPORTED_ENCODING
+
+
+WIDE = b"\xff\xfe" + TEXT.decode().encode("utf-16-le")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        TEXT,
+        gzip.compress(TEXT),
+        gzip.compress(TEXT[:1000]) + gzip.compress(b"") + gzip.compress(TEXT[1000:]),
+        gzip.compress(WIDE),
+        gzip.compress(WIDE[:1]) + gzip.compress(WIDE[1:]),
+        zstd.compress(TEXT),
+        WIDE,
+    ],
+    ids=["plain", "gzip", "members", "wide", "mark in two members", "zstd", "plain and wide"],
+)
+def test_originals_are_those_of_the_whole_text(stored: bytes, tmp_path: Path) -> None:
+    limits = Limits(max_raw_bytes=200_000)
+    random_places = random.Random(1)
+    starts = [0, *sorted(random_places.sample(range(1, len(TEXT) - 1), 40)), len(TEXT)]
+    lines = [(start, after - start) for start, after in pairwise(starts)]
+    # All of the text but gaps, records over several blocks, and two places that overlap.
+    for places in (lines, lines[::3], [(10, 20)], [(5, len(TEXT) - 5)], [(0, 500_000), (499_990, 20)]):
+        whole = decoded(stored, tmp_path, limits=limits)
+        found = list(decode_originals(stored, places, key="acme/part", limits=limits, scratch=tmp_path))
+        assert found == [whole.original(start, length, limits.max_raw_bytes) for start, length in places]
+
+
+def test_nothing_is_expanded_behind_the_last_place(tmp_path: Path) -> None:
+    stored = gzip.compress(TEXT)
+    cut = stored[: len(stored) // 2]
+    (found,) = decode_originals(cut, [(30, 40)], key="acme/part", limits=Limits(), scratch=tmp_path)
+    assert found == decoded(stored, tmp_path).original(30, 40, 1000)

@@ -26,6 +26,7 @@ PLACE = Place(
     role_arn=ROLE,
     package=parse_url("s3://artifacts/emr/1f"),
     region="ap-northeast-1",
+    python="3.11",
     log_group="/aws/emr-serverless/makoto",
 )
 JOB = SparkJob(
@@ -71,9 +72,17 @@ def test_the_request_says_whose_job_it_is_and_where_its_code_lies() -> None:
     }
     conf = conf_of(request)
     assert conf["spark.archives"] == "s3://artifacts/emr/1f/environment.tar.gz#environment"
-    assert conf["spark.executorEnv.PYSPARK_PYTHON"] == "./environment/bin/python"
-    assert conf["spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON"] == "./environment/bin/python"
-    assert (conf["spark.dynamicAllocation.maxExecutors"], conf["spark.emr-serverless.executor.disk"]) == ("2", "40G")
+    assert conf["spark.executorEnv.PYSPARK_PYTHON"] == "./environment/bin/python3.11"
+    assert conf["spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON"] == "./environment/bin/python3.11"
+    assert conf["spark.emr-serverless.executor.disk"] == "40G"
+
+
+@pytest.mark.parametrize("executors", [1, 2, 9])
+def test_a_job_begins_with_the_executors_that_were_asked_for_and_has_no_more(executors: int) -> None:
+    conf = conf_of(make_request(JOB, PLACE, size=JobSize(executors=executors), policy="{}"))
+    # The service sets spark.executor.instances to 3 itself, and Spark takes the largest of what it begins with.
+    named = ("spark.executor.instances", "spark.dynamicAllocation.initialExecutors")
+    assert [conf[name] for name in (*named, "spark.dynamicAllocation.maxExecutors")] == [str(executors)] * 3
 
 
 def test_workers_are_of_a_size_that_the_service_has() -> None:
@@ -137,7 +146,7 @@ def answer_application(stubber: Stubber, *, state: str = "STOPPED") -> None:
     needed = {
         "applicationId": "00f1r1uukb925",
         "arn": "arn:aws:emr-serverless:ap-northeast-1:123456789012:/applications/x",
-        "releaseLabel": "emr-spark-8.0.0",
+        "releaseLabel": "emr-spark-8.1.0",
         "type": "SPARK",
         "state": state,
         "createdAt": moment,

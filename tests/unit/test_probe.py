@@ -6,10 +6,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, MemoryStore
 
 from daily_batch.commands import probe
-from daily_batch.commands.probe import FOLDER, find_lack
+from daily_batch.commands.probe import FOLDER, DayFolders, find_lack
 from daily_batch.commands.smoke import TENANT, lay_day, open_places
 from daily_batch.errors import Misuse
 from daily_batch.paths import parse_url
@@ -54,7 +55,7 @@ def test_a_storage_that_nobody_answers_for_is_named_soon(tmp_path: Path) -> None
     known = {"aws_endpoint_url": free, "aws_access_key_id": "x", "aws_secret_access_key": "x", "aws_region": "x"}
     storage = Storage(input=parse_url("s3://bucket/in"), output=parse_url(str(tmp_path)), options=known)
     lack = find_lack(storage)
-    assert lack.startswith("input s3://bucket/in: AWS cannot be reached")
+    assert lack.startswith("the network: input s3://bucket/in: AWS cannot be reached")
     assert "\n" not in lack
 
 
@@ -76,6 +77,37 @@ def test_an_output_without_writes_that_happen_once_is_told(tmp_path: Path, monke
     monkeypatch.setattr(probe.Storage, "open_output", lambda self: _Overwriting(inner))
     assert "Delta's commits would not be safe there" in find_lack(places(tmp_path))
     assert list(inner.list()) == []
+
+
+def test_a_tenants_job_looks_at_its_own_day_and_below_its_own_tables_alone(tmp_path: Path) -> None:
+    folders = DayFolders(read="smoke/exports/", write="smoke/analytics/_smoke")
+    storage = places(tmp_path)
+    assert find_lack(storage, folders).endswith("/in: there is no object in smoke/exports/")
+    (tmp_path / "in/smoke/exports").mkdir(parents=True)
+    (tmp_path / "in/smoke/exports/day.jsonl").write_text("{}")
+    assert find_lack(storage, folders) == ""
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()] == [
+        "in/smoke/exports/day.jsonl"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "lack"),
+    [
+        ("open_input", PermissionDeniedError("403"), "permission to read: input"),
+        ("open_output", PermissionDeniedError("403"), "permission to write: output"),
+        ("open_input", UnauthenticatedError("401"), "an identity: input"),
+        ("open_output", TimeoutError("nobody answered"), "the network: output"),
+    ],
+)
+def test_what_an_error_of_storage_means_is_missing_is_named_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, error: Exception, lack: str
+) -> None:
+    def fail(self: Storage) -> None:
+        raise error
+
+    monkeypatch.setattr(probe.Storage, broken, fail)
+    assert find_lack(places(tmp_path)).startswith(lack)
 
 
 def test_the_day_that_is_laid_down_is_the_same_each_time_and_holds_its_own_tenant_alone(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_azure_gets_its_own_options_only() -> None:
 
 
 def test_the_account_comes_from_the_url() -> None:
-    _, options = delta_location(parse_url(ACCOUNT_URL), {})
+    _, options = delta_location(parse_url(ACCOUNT_URL), {"azure_storage_account_key": "a2V5"})
     assert options["azure_storage_account_name"] == "acct"
 
 

@@ -161,6 +161,7 @@ def test_an_answer_that_was_lost_is_found_in_the_log(
     assert messages(tenant).history(1)[0]["operation"] == "OPTIMIZE"
 
 
+@pytest.mark.each_spark
 def test_spark_does_the_same_to_a_table_as_this_process(
     tmp_path: Path, hostile_source: Path, publish: Publish, spark: Any
 ) -> None:

@@ -155,6 +155,7 @@ def test_days_beyond_the_retention_go_from_every_table_and_their_receipts_last(
     assert sweep_table(tenant.tables, MESSAGES, keep, dry_run=False).days == 0
 
 
+@pytest.mark.each_spark
 def test_spark_sweeps_what_this_process_sweeps(
     tmp_path: Path, small_source: Path, publish: Publish, spark: Any
 ) -> None:

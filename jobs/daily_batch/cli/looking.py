@@ -1,4 +1,4 @@
-"""What there is, is shown: which days ran, a report, how readers of SQL know the tables."""
+"""What there is, is shown: which days ran, a report, how readers of SQL know the tables, what a night would lack."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -121,3 +121,26 @@ def ddl(
 
     flags = as_flags(tenant=tenant, output=output, format=format, catalog=catalog)
     raise typer.Exit(ddl_command(flags, engine=engine.value, as_json=json, debug=debug))
+
+
+@app.command(
+    epilog="Example: makoto-batch smoke --variables worker.json, after aws lambda get-function-configuration"
+    " --function-name makoto-daily-batch-processor --query Environment.Variables > worker.json"
+)
+def smoke(
+    input: Input = None,  # noqa: A002 - the flag's name
+    output: Output = None,
+    variables: Annotated[
+        str | None,
+        typer.Option(help="File of the worker's variables as JSON, as AWS or Azure list them; - for standard input."),
+    ] = None,
+    wait_minutes: Annotated[int, typer.Option(min=1, max=720, help="How long to wait for the job.")] = 30,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the made-up day and its tables where they are.")] = False,
+    json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Run a made-up day on EMR Serverless or Databricks as a worker would, and say what is missing; then remove it."""
+    from daily_batch.commands.smoke_job import SmokeOptions, smoke_command
+
+    options = SmokeOptions(wait_minutes=wait_minutes, keep=keep, variables=variables, as_json=json, debug=debug)
+    raise typer.Exit(smoke_command(as_flags(input=input, output=output), options))

@@ -1,12 +1,15 @@
 """What a process lacks for a day's work: packages, an identity, a way to the storage, or the write that Delta needs."""
 
 import importlib
+import os
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, UnauthenticatedError
 
-from daily_batch.failures import explain_failure
+from daily_batch.errors import Retryable
+from daily_batch.failures import explain_failure, is_denied
+from daily_batch.runners.serverless import find_obstacle
 from daily_batch.storage import Storage
 
 PACKAGES = (
@@ -26,8 +29,23 @@ IMPATIENT = {"timeout": "20s", "connect_timeout": "5s", "max_retries": "2", "ret
 FOLDER = "_smoke"
 
 
-def find_lack(storage: Storage) -> str:
+@dataclass(frozen=True, kw_only=True)
+class DayFolders:
+    """Where a tenant's job may look: below the folder of a day's export, and of the tenant's tables."""
+
+    read: str
+    write: str
+
+
+# Where a whole deployment may look.
+EVERYWHERE = DayFolders(read="", write=FOLDER)
+
+
+def find_lack(storage: Storage, folders: DayFolders = EVERYWHERE) -> str:
     """The first thing that is missing here, in a line without an end; empty where nothing is."""
+    for place in ("input", "output"):
+        if obstacle := find_obstacle(getattr(storage, place), os.environ):
+            return f"{place} {getattr(storage, place)}: {obstacle}"
     for package in PACKAGES:
         try:
             importlib.import_module(package)
@@ -35,23 +53,41 @@ def find_lack(storage: Storage) -> str:
             return f"the package {package} cannot be imported ({error.name or type(error).__name__})"
     quick = replace(storage, options={**storage.options, **IMPATIENT})
     for place, look in (("input", _read_input), ("output", _write_output)):
+        where = f"{place} {getattr(storage, place)}"
         try:
-            lack = look(quick)
+            if lack := look(quick, folders):
+                return f"{where}: {lack}"
         except Exception as error:
-            known = explain_failure(error, tenant="-", day="-")
-            lack = known.what if known else f"unexpected {type(error).__name__}"
-        if lack:
-            return f"{place} {getattr(storage, place)}: {lack}"
+            return _name_lack(error, place, where)
     return ""
 
 
-def _read_input(storage: Storage) -> str:
-    next(iter(storage.open_input().list(chunk_size=1)), None)
+def _name_lack(error: Exception, place: str, where: str) -> str:
+    """What an error means is missing: an identity, a permission, or a way to the storage."""
+    known = explain_failure(error, tenant="-", day="-")
+    if known is None:
+        return f"{where}: unexpected {type(error).__name__}"
+    if isinstance(error, UnauthenticatedError):
+        return f"an identity: {where}: {known.what}"
+    if is_denied(error):
+        return f"permission to {'read' if place == 'input' else 'write'}: {where}: {known.what}"
+    if isinstance(known, Retryable):
+        return f"the network: {where}: {known.what}"
+    return f"{where}: {known.what}"
+
+
+def _read_input(storage: Storage, folders: DayFolders) -> str:
+    store = storage.open_input()
+    found = next(iter(store.list(folders.read or None, chunk_size=1)), ())
+    if folders.read and not found:
+        return f"there is no object in {folders.read}"
+    if folders.read:
+        store.get_range(found[0]["path"], start=0, length=1)
     return ""
 
 
-def _write_output(storage: Storage) -> str:
-    store, key = storage.open_output(), f"{FOLDER}/probe-{uuid.uuid4().hex}"
+def _write_output(storage: Storage, folders: DayFolders) -> str:
+    store, key = storage.open_output(), f"{folders.write}/probe-{uuid.uuid4().hex}"
     store.put(key, b"1", mode="create")
     try:
         if bytes(store.get(key).bytes()) != b"1":
@@ -61,4 +97,4 @@ def _write_output(storage: Storage) -> str:
         return ""
     finally:
         store.delete(key)
-    return "an object was written twice that may be written once: Delta's commits would not be safe there"
+    return "safe commits: an object was written twice that may be written once: Delta's commits would not be safe there"

@@ -19,6 +19,7 @@ from daily_batch.quiet import quiet_libraries
 from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Progress, Runner
+from daily_batch.runners.serverless import fit_compute
 from daily_batch.settings import load_settings
 from daily_batch.submit.settle import read_receipt
 from daily_batch.survey import open_storage
@@ -57,6 +58,7 @@ def run_command(flags: Mapping[str, object], options: RunOptions, *, spark: Call
             return 0
         if options.all_tenants:
             settings = with_all_tenants(settings)
+        settings = fit_compute(settings, os.environ)
         requests = build_requests(settings, now)
         dispatch = make_dispatch(settings, requests[0].output, spark=spark)
     except Exception as error:

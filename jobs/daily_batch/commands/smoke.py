@@ -13,14 +13,16 @@ import typer
 
 from daily_batch.cli.options import Debug, Input, Output, as_flags
 from daily_batch.commands.answers import guarded
-from daily_batch.commands.probe import FOLDER, find_lack
+from daily_batch.commands.probe import EVERYWHERE, FOLDER, DayFolders, find_lack
 from daily_batch.errors import Misuse, Terminal
 from daily_batch.job import call_as_task
-from daily_batch.paths import parse_url
+from daily_batch.paths import analytics_folder, export_folder, parse_url
+from daily_batch.request import Request
 from daily_batch.sample import generate
 from daily_batch.scratch import temporary_folder
-from daily_batch.settings import load_settings
+from daily_batch.settings import Settings, load_settings
 from daily_batch.storage import Storage
+from daily_batch.survey import open_storage
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 TENANT = "smoke"
 MESSAGES = 2_000
-NEXT_STEP = "see docs/deploy-azure.md on what a cluster needs"
+TASKS = 8
 _ABSENT = re.compile(r"No module named '([\w.]{1,80})'")
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -38,7 +40,7 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 def smoke(
     output: Output = None,
     input: Input = None,  # noqa: A002 - the flag's name
-    tasks: Annotated[int, typer.Option(min=1, max=1000, help="So many look at once, on whatever worker.")] = 8,
+    tasks: Annotated[int, typer.Option(min=1, max=1000, help="So many look at once, on whatever worker.")] = TASKS,
     debug: Debug = False,
 ) -> None:
     """Look, then lay a day of the tenant smoke below {output}/_smoke/input."""
@@ -69,23 +71,40 @@ def open_places(flags: Mapping[str, object], environ: Mapping[str, str]) -> Stor
     return Storage(input=source, output=output, options=settings.storage_options)
 
 
-def check_cluster(spark: "SparkSession", storage: Storage, *, tasks: int) -> None:
+def look_first(request: Request, settings: Settings) -> None:
+    """What a job does before its day, if it was asked to look: as its tenant, where the tenant's job may.
+
+    Raises:
+        Terminal: something is lacking; the message says where and what.
+    """
+    from daily_batch.runners.spark import current_session
+
+    folders = DayFolders(
+        read=export_folder(settings.export_template, request.tenant, request.day),
+        write=f"{analytics_folder(request.tenant)}/{FOLDER}",
+    )
+    check_cluster(current_session().spark, open_storage(request, settings), tasks=TASKS, folders=folders)
+
+
+def check_cluster(spark: "SparkSession", storage: Storage, *, tasks: int, folders: DayFolders = EVERYWHERE) -> None:
     """Look from the driver and from the workers.
 
     Raises:
         Terminal: something is lacking; the message says where and what.
     """
-    if lack := find_lack(storage):
-        raise Terminal(f"the driver lacks: {lack}", next_step=NEXT_STEP)
+    page = "docs/deploy-aws.md" if storage.output.kind == "s3" else "docs/deploy-azure.md"
+    step = f"see {page} on what a job needs"
+    if lack := find_lack(storage, folders):
+        raise Terminal(f"the driver lacks: {lack}", next_step=step)
     numbers = spark.range(0, tasks, 1, tasks)
     try:
-        rows = numbers.mapInArrow(partial(_look, storage=storage.anchored()), "lack string").collect()
+        rows = numbers.mapInArrow(partial(_look, storage=storage.anchored(), folders=folders), "lack string").collect()
     except Exception as error:
         absent = _ABSENT.search(str(error))
         lack = f"the package {absent[1]} cannot be imported" if absent else f"no task ran ({type(error).__name__})"
-        raise Terminal(f"the workers lack: {lack}", next_step=NEXT_STEP) from error
+        raise Terminal(f"the workers lack: {lack}", next_step=step) from error
     if lacks := sorted({row["lack"] for row in rows} - {""}):
-        raise Terminal(f"the workers lack: {lacks[0]}", next_step=NEXT_STEP)
+        raise Terminal(f"the workers lack: {lacks[0]}", next_step=step)
 
 
 def lay_day(storage: Storage) -> int:
@@ -99,12 +118,12 @@ def lay_day(storage: Storage) -> int:
     return len(files)
 
 
-def _look(batches: "Iterator[pa.RecordBatch]", *, storage: Storage) -> "Iterator[pa.RecordBatch]":
+def _look(batches: "Iterator[pa.RecordBatch]", *, storage: Storage, folders: DayFolders) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
 
     for _ in batches:
         pass
-    yield pa.RecordBatch.from_pydict({"lack": [find_lack(storage)]})
+    yield pa.RecordBatch.from_pydict({"lack": [find_lack(storage, folders)]})
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from daily_batch.ledger.opening import open_ledger
 from daily_batch.publish.day import DayPublisher
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Runner
+from daily_batch.runners.serverless import fit_compute
 from daily_batch.settings import Settings, load_settings
 from daily_batch.steps import tell_on
 from daily_batch.survey import open_storage
@@ -36,9 +37,14 @@ class LeaseOptions:
 
 
 def submitted_command(
-    flags: Mapping[str, object], lease: LeaseOptions, *, spark: Callable[[], Runner], debug: bool = False
+    flags: Mapping[str, object],
+    lease: LeaseOptions,
+    *,
+    spark: Callable[[], Runner],
+    look: Callable[[Request, Settings], None],
+    debug: bool = False,
 ) -> int:
-    """Run one tenant-day under a token of the ledger and return the exit status.
+    """Run one tenant-day under a token of the ledger and return the exit status; `look` first, if it is asked for.
 
     The job needs no access to the ledger: the token is in the Delta log before any work, so that an earlier run that
     still lives can publish nothing, and a later one keeps this job from publishing.
@@ -49,12 +55,15 @@ def submitted_command(
             raise Misuse("the run id is not allowed", next_step="give up to 64 letters, digits and -")
         given = {name: value for name, value in flags.items() if value is not None}
         settings = load_settings(flags=_read_settings(lease.settings) | given, environ=os.environ)
+        settings = fit_compute(settings, os.environ)
         now, runner = datetime.now(UTC), spark()
         requests = build_requests(settings, now)
         if len(requests) != 1:
             raise Misuse("a submitted job is of one tenant", next_step="name one with --tenant")
+        request = requests[0]
+        if settings.look_first:
+            look(request, settings)
         with show_progress() as open_progress:
-            request = requests[0]
             receipt = run_day(
                 request,
                 settings,
@@ -67,7 +76,8 @@ def submitted_command(
                 told=tell_on(sys.stderr),
             )
         console().print(render(receipt))
-        register_published(request, settings, receipt)
+        if not settings.look_first:  # such a day does not stay, nor should its names
+            register_published(request, settings, receipt)
         return 0
 
     return guarded(run, debug=debug)

@@ -1,7 +1,8 @@
 """Where a broken value ends: docs/rules.md, "Records"."""
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from daily_batch.kernel.pace import Pace
 from daily_batch.kernel.value import OPENING, TOKENS
@@ -19,15 +20,13 @@ VALUE_FOLLOWS = b",[{:"
 QUOTE = ord('"')
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """The byte behind a broken value, the line of its last one and how far that is indented; how the value ended."""
+class Extent(msgspec.Struct, frozen=True, gc=False):
+    """The byte behind a broken value, the line of its last one and how far that is indented; whether it was closed."""
 
     end: int
     line: int
     indent: int = 0
     closed: bool = False
-    record_follows: bool = False
 
 
 class BrokenValue:
@@ -79,7 +78,7 @@ class BrokenValue:
                 if begin < behind:
                     fresh = False
                     if self._begins_record(held[begin], base + begin, line_start, indent):
-                        return Extent(end, end_line, record_follows=True)
+                        return Extent(end, end_line)
                 first = begin
             closing = self._read(held, first, behind)
             if closing:
@@ -114,19 +113,11 @@ class BrokenValue:
             first = self._read_text(held, first, behind)
             if self._in_text:
                 return 0
-        for token in TOKENS.finditer(held, first, behind):
-            symbol = held[token.start()]
-            if symbol in OPENING:
-                self._depth += 1
-            elif symbol != QUOTE:
-                self._depth -= 1
-                if self._depth == 0:
-                    return token.end()
-            elif token.end() - token.start() == 1:
-                self._in_text = True
-                self._read_text(held, token.end(), behind)
-                return 0
-        return 0
+        closing, text, self._depth = count_brackets(held, first, behind, self._depth)
+        if text:
+            self._in_text = True
+            self._read_text(held, text, behind)
+        return closing
 
     def _read_text(self, held: bytes, first: int, behind: int) -> int:
         if self._escaped and first < behind:
@@ -138,6 +129,42 @@ class BrokenValue:
         self._in_text = held[end] != QUOTE
         self._escaped = self._in_text
         return end + 1
+
+
+def find_end_in_line(held: bytes, first: int, stop: int) -> int:
+    """Where a misplaced byte's value ends with its line, if that line and the character behind it tell; else 0.
+
+    All places are those of what is in view. What is closed takes the rest of its line with it.
+    """
+    newline = held.find(b"\n", first, first + PIECE)
+    if newline < 0 or stop > newline + 1 or newline + 1 == len(held):
+        return 0
+    line = held[first:newline].rstrip(WHITE)
+    if stop <= newline:  # else the line was read strictly: it closes nothing, and what is misplaced is on the next
+        text = 0
+        ends = line[-1] not in VALUE_FOLLOWS
+        if not ends or b"}" in line or b"]" in line:
+            closing, text, _ = count_brackets(held, first, newline, 0)
+            if closing:
+                return first + len(line)
+        if not (ends or text):
+            return 0
+    return first + len(line) if held[newline + 1] in OPENING else 0
+
+
+def count_brackets(held: bytes, first: int, behind: int, depth: int) -> tuple[int, int, int]:
+    """Where the outermost bracket closes, or 0; where a text begins that is left open, or 0; the depth behind all."""
+    for token in TOKENS.finditer(held, first, behind):
+        symbol = held[token.start()]
+        if symbol in OPENING:
+            depth += 1
+        elif symbol != QUOTE:
+            depth -= 1
+            if depth == 0:
+                return token.end(), 0, 0
+        elif token.end() - token.start() == 1:
+            return 0, token.end(), depth
+    return 0, 0, depth
 
 
 def count_indent(held: bytes, first: int, behind: int) -> int:

@@ -6,7 +6,8 @@ from daily_batch.kernel.fetch import Check
 from daily_batch.kernel.pace import Pace
 from daily_batch.kernel.window import Window
 
-NEWLINE = ord("\n")
+NEWLINE, SPACE = b"\n "
+MARK = 0x80  # from here on a byte may begin a byte order mark
 
 
 class Cursor:
@@ -30,6 +31,8 @@ class Cursor:
     def find_record(self, until: int) -> bool:
         """Skip blanks, and lines that begin before `until`; False if there is nothing else."""
         window = self.window
+        if self._is_next(until):
+            return True
         while window.end - self.offset >= MARK_BYTES or window.fill(self.offset, MARK_BYTES):
             first = self.offset - window.base
             # All lines that are blank and end before `until` at once; it may stand on one of its own.
@@ -50,6 +53,8 @@ class Cursor:
     def find_in_array(self) -> int:
         """Skip blanks and lines; the next character, or 0 at the end."""
         window = self.window
+        if self._is_next(window.end):
+            return self.symbol
         while window.fill(self.offset, MARK_BYTES):
             begin = BLANK_LINES.match(window.held, self.offset - window.base).end()  # type: ignore[union-attr]
             self._skip(begin)
@@ -72,6 +77,8 @@ class Cursor:
     def go_to_end_of_line(self) -> None:
         """Move behind what is last on the line, but for white space."""
         window, at, end = self.window, self.offset, self.offset
+        if at < window.end and self.symbol == NEWLINE:
+            return
         while window.fill(at, 1):
             first = at - window.base
             newline = window.held.find(b"\n", first, first + PIECE)
@@ -99,6 +106,23 @@ class Cursor:
         if self.window.base <= start and end <= self.window.end:
             return self.window.held[start - self.window.base : end - self.window.base]
         return bytes(self.text[start:end])
+
+    def _is_next(self, until: int) -> bool:
+        """Whether something that is not blank is next, or begins the next line before `until`; move there.
+
+        The short way for text in which this is so every few bytes.
+        """
+        held, first = self.window.held, self.offset - self.window.base
+        if first + 1 >= len(held):
+            return False
+        if held[first] != NEWLINE:
+            return SPACE < held[first] < MARK
+        if self.offset + 1 >= until or not SPACE < held[first + 1] < MARK:
+            return False
+        self.offset += 1
+        self.line += 1
+        self.indent, self._fresh = 0, True
+        return True
 
     def _see_mark(self, rest: int) -> bool:
         """Whether there is more to be seen where a byte order mark could be in view by half."""

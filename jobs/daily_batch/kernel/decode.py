@@ -2,8 +2,9 @@
 
 import codecs
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 
 from backports import zstd
@@ -16,6 +17,8 @@ from daily_batch.plan import Limits
 from daily_batch.scratch import nameless_file
 
 Buffer = bytes | mmap.mmap
+# Of a record: its start and its length, in bytes of the decoded text.
+Place = tuple[int, int]
 
 BLOCK = 2**20
 SPACE = b" \t\r\n"
@@ -72,12 +75,15 @@ class Decoded:
 
         White space behind a record is no part of it, so that a file with CRLF gives the same as one with LF.
         """
-        end = self._end_of_text(start, start + length)
+        end = start + length
+        if length and self.text[end - 1] in SPACE:
+            end = self._end_of_text(start, end)
         piece = bytes(self.text[start : min(end, start + most)])
         if self.encoding != "utf-8":
             # Of text that was transcoded only a character that is cut can be invalid.
             piece = piece.decode("utf-8", "ignore").encode(self.encoding)
-        return piece[:most], end - start > most or len(piece) > most
+            return piece[:most], end - start > most or len(piece) > most
+        return piece, end - start > most
 
     def _end_of_text(self, start: int, end: int) -> int:
         while end > start:
@@ -105,10 +111,63 @@ def decode(stored: Buffer, *, key: str, limits: Limits, scratch: Path) -> Decode
     return _transcode(_collect(_look_early(blocks, within), len(stored), limits, scratch), within)
 
 
-def _decompressor(stored: Buffer, key: str) -> tuple[str, Iterator[bytes] | None]:
+def decode_originals(
+    stored: Buffer, places: Sequence[Place], *, key: str, limits: Limits, scratch: Path
+) -> Iterator[tuple[bytes, bool]]:
+    """What `Decoded.original` says of records of an object that was decoded before; `places` in order of their start.
+
+    No more is in memory than a block and a record, and nothing is expanded behind the last place.
+
+    Raises:
+        UnreadableError: as `decode`, as far as it is read.
+    """
+    _, blocks = _decompressor(stored, key, whole=False)
+    first = _begin(blocks or ())
+    if blocks is None or _is_wide(first) or any(start + size > after for (start, size), (after, _) in pairwise(places)):
+        decoded = decode(stored, key=key, limits=limits, scratch=scratch)
+        for start, length in places:
+            decoded.release(start)
+            yield decoded.original(start, length, limits.max_raw_bytes)
+        return
+    for record in _cut(chain((first,), blocks), places):
+        yield Decoded(record).original(0, len(record), limits.max_raw_bytes)
+
+
+def _begin(blocks: Iterable[bytes]) -> bytes:
+    """The first blocks, as many as the longest mark needs."""
+    begun = b""
+    for block in blocks:
+        begun += block
+        if len(begun) >= len(codecs.BOM_UTF32_LE):
+            break
+    return begun
+
+
+def _cut(blocks: Iterable[bytes], places: Sequence[Place]) -> Iterator[bytes]:
+    """The bytes of each place, of which none begins before the one before it ends."""
+    remaining = iter(places)
+    start, size = next(remaining, (0, 0))
+    held: list[bytes] = []
+    base = 0
+    for block in blocks:
+        end = base + len(block)
+        while size and start < end:
+            held.append(block[max(start - base, 0) : start + size - base])
+            if start + size > end:
+                break
+            yield b"".join(held)
+            held.clear()
+            start, size = next(remaining, (0, 0))
+        if not size:
+            return
+        base = end
+
+
+def _decompressor(stored: Buffer, key: str, *, whole: bool = True) -> tuple[str, Iterator[bytes] | None]:
+    """What the object is compressed with, and its text: a small gzip file's in one block if `whole`."""
     head = bytes(stored[:4])
     if head[:2] == b"\x1f\x8b":
-        return "gzip", _gunzip(stored)
+        return "gzip", _gunzip(stored, whole=whole)
     if head == ZSTD_MAGIC or (head[1:] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
         return "zstd", _unzstd(stored)
     if stored and promises_compression(key):
@@ -132,17 +191,21 @@ def _look_early(blocks: Iterator[bytes], within: str) -> Iterator[bytes]:
 
 
 def _refuse_foreign(text: Buffer, within: str) -> None:
-    named = None if any(text[: len(mark)] == mark for mark, _ in WIDE_MARKS) else find_format(text)
+    named = None if _is_wide(text) else find_format(text)
     if named:
         raise UnreadableError(Reason.FOREIGN_FORMAT, f"{named} within {within}" if within else named)
 
 
-def _gunzip(stored: Buffer) -> Iterator[bytes]:
+def _is_wide(text: Buffer) -> bool:
+    return any(text[: len(mark)] == mark for mark, _ in WIDE_MARKS)
+
+
+def _gunzip(stored: Buffer, *, whole: bool) -> Iterator[bytes]:
     """Every member of a gzip file, checksums verified; zero padding behind the last is allowed, as gzip(1) does."""
     position = 0
     # Expand a small file in one step, which saves joining its pieces. Its last four bytes give the expected size.
     feed, given = GZIP_FEED, GIVEN
-    if len(stored) <= WHOLE_FEED:
+    if whole and len(stored) <= WHOLE_FEED:
         feed, given = len(stored), min(max(GIVEN, int.from_bytes(stored[-4:], "little") + 1), WHOLE_GIVEN)
     while position < len(stored):
         if position and not stored[position] and not any(stored[position : position + BLOCK]):

@@ -23,6 +23,8 @@ FIELDS = {
     "numeric": "VARCHAR",
 }
 
+IDS = ("message_id", "id", "user_id", "room_id", "chat_id")
+
 # Where a record stood: index of its object in the batch, line, first byte and length in the decoded text.
 PLACE = {"source": "INTEGER", "line": "BIGINT", "start": "BIGINT", "length": "BIGINT"}
 

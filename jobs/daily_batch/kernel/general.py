@@ -5,7 +5,9 @@ batches are interpreted together, for DuckDB plans that statement in 30 ms.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from daily_batch.contract import Flag, Reason
 from daily_batch.kernel.decode import Decoded
@@ -56,7 +58,7 @@ class GeneralPath:
             if first > last:
                 continue
             line, start = pieces.lines[first], pieces.starts[first]
-            decoded, text = by_source[source].decoded, pieces.texts[first]
+            decoded, text = by_source[source].decoded, pieces.text(first)
             found = read_record(text, start=start, line=line, limits=limits) if first == last else None
             if found:
                 self._take(source, decoded, found)

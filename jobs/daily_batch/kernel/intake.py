@@ -14,7 +14,7 @@ from daily_batch.kernel.fetch import Check, ObjectStore, fetch, go_on
 from daily_batch.kernel.general import GeneralPath
 from daily_batch.kernel.outcomes import Outcomes
 from daily_batch.kernel.parse import DEEPEST_PROVEN
-from daily_batch.kernel.pieces import Pieces, Segment
+from daily_batch.kernel.pieces import Pieces, Segment, end_of_block
 from daily_batch.kernel.places import describe
 from daily_batch.kernel.rejects import RejectWriter
 from daily_batch.kernel.rows import Rows
@@ -26,7 +26,6 @@ BATCH_BYTES = 64 * 2**20
 BATCH_SHARE = 12
 # Rows are laid down by bucket when the text that they came from exceeds this part of the task's memory.
 ROWS_SHARE = 8
-SMALLEST_BATCH = 2**17
 # Lines of a batch: each is an object of the interpreter's, so a file of short lines takes small batches. Fewer than a
 # row group of DuckDB's, which it would compress.
 BATCH_LINES = 100_000
@@ -114,18 +113,18 @@ class _Intake:
         if _is_blank(decoded):
             self._outcomes.count_empty()
         elif self._plan.layout == "messages" or size <= self._batch_bytes:
-            lines = 1 if self._plan.layout == "messages" else _count_lines(decoded, 0, size)
-            if lines <= BATCH_LINES:
-                self._add_segment(Segment(source, decoded, 0, size, 1), lines)
+            feeds = 0 if self._plan.layout == "messages" else bytes(decoded.text).count(b"\n")
+            if feeds <= BATCH_LINES:
+                self._add_segment(Segment(source, decoded, 0, size, 1, feeds))
             else:
                 self._add_by_batches(source, decoded)
         else:
             self._add_by_batches(source, decoded)
 
-    def _add_segment(self, segment: Segment, lines: int) -> None:
+    def _add_segment(self, segment: Segment) -> None:
         self._segments.append(segment)
         self._held += segment.size
-        self._held_lines += lines
+        self._held_lines += segment.feeds + 1
         if self._held >= self._batch_bytes or self._held_lines >= BATCH_LINES:
             self._flush()
 
@@ -133,17 +132,20 @@ class _Intake:
         self._flush()
         start, line, size = 0, 1, len(decoded.text)
         while start < size:
-            self._segments.append(Segment(source, decoded, start, self._end_of_batch(decoded, start), line))
+            self._segments.append(self._fill_batch(source, decoded, start, line))
             start, line = self._flush()
             decoded.release(start)
 
-    def _end_of_batch(self, decoded: Decoded, start: int) -> int:
-        """The end of the line at which a batch from `start` on is full, by bytes or by lines."""
-        size = self._batch_bytes
-        while size > SMALLEST_BATCH and _count_lines(decoded, start, start + size) > BATCH_LINES:
-            size //= 4
-        newline = decoded.text.find(b"\n", start + size)
-        return newline + 1 if newline >= 0 else len(decoded.text)
+    def _fill_batch(self, source: int, decoded: Decoded, start: int, line: int) -> Segment:
+        """Take lines from a byte on until a batch is full, by bytes or by lines."""
+        text, end, feeds = decoded.text, start, 0
+        while end < len(text) and end - start < self._batch_bytes:
+            behind = end_of_block(text, end, len(text))
+            more = bytes(text[end:behind]).count(b"\n")
+            if feeds and feeds + more > BATCH_LINES:
+                break
+            end, feeds = behind, feeds + more
+        return Segment(source, decoded, start, end, line, feeds)
 
     def finish(self) -> Taken:
         """Read what is in hand, lay down all rows."""
@@ -170,7 +172,7 @@ class _Intake:
         limits = self._plan.limits
         longest = limits.max_record_bytes if limits.max_depth >= DEEPEST_PROVEN else 0
         pieces = Pieces(segments, whole=whole, longest=longest)
-        if not pieces.texts:
+        if not pieces.starts:
             return segments[-1].end, segments[-1].line + pieces.lines_of[segments[-1].source]
         unproven = self._rows.add_batch(pieces.to_table())
         position = self._general.read(segments, pieces, unproven)
@@ -183,10 +185,6 @@ class _Intake:
         if self._open > self._plan.limits.memory_bytes // ROWS_SHARE:
             self._settle_rows()
         return position
-
-
-def _count_lines(decoded: Decoded, start: int, end: int) -> int:
-    return bytes(decoded.text[start:end]).count(b"\n")
 
 
 def _is_blank(decoded: Decoded) -> bool:

@@ -3,8 +3,10 @@
 DuckDB's JSON functions are lenient: they ignore keys that nobody asked for, take the first of two equal keys, and give
 a number or an object as text where a text is asked for (measured on 2.0.0). So a text is proven only if
 
-- it has as many keys as fields were found in it: then none is unlisted, none comes twice, none is null;
-- no field that must be a text looks like a value of another type; where one does, `json_type` decides;
+- it has as many keys as fields were found in it: then none is unlisted, none comes twice, none is null; or what else
+  it has is usual drift (`drift`);
+- no field that must be a text looks like a value of another type; where one does, `json_type` decides, and an id may be
+  a whole number;
 - each array or object of a listed field has, in DuckDB's own compact form, its listed fields only, each at most once.
 
 What is not proven goes to the general path (`general`), which reads it record by record.
@@ -12,11 +14,13 @@ What is not proven goes to the general path (`general`), which reads it record b
 
 import json
 
-from daily_batch.kernel.database import add_columns
-from daily_batch.kernel.fields import ATTACHMENT_FIELDS, FIELDS, IMAGE_FIELDS, PLACE, SOURCE_FIELDS
+import duckdb
 
-SHORT_TEXTS = ("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role")
-TEXTS = (*SHORT_TEXTS, "content")
+from daily_batch.kernel import drift
+from daily_batch.kernel.database import add_columns, quote_text
+from daily_batch.kernel.fields import ATTACHMENT_FIELDS, FIELDS, IDS, IMAGE_FIELDS, PLACE, SOURCE_FIELDS
+
+TEXTS = (*IDS, "timestamp", "role", "content")
 NESTED = ("attachments", "generated_images", "context", "agent_info")
 
 # In DuckDB's compact form, so that an optional comma is one that belongs there.
@@ -27,29 +31,41 @@ AGENT_FIELDS = {"mode": "text", "execution_time_ms": "integer", "tokens_used": "
 
 def _object_pattern(fields: dict[str, str]) -> str:
     """Return the pattern of an object with these fields, in this order, each at most once; any may be null."""
-    return r"\{" + "".join(f'(?:"{name}":(?:{VALUES[kind]}|null),?)?' for name, kind in fields.items()) + r"\}"
+    return r"\{" + "".join(f"(?:{_member_pattern(name, kind)},?)?" for name, kind in fields.items()) + r"\}"
+
+
+def _member_pattern(name: str, kind: str) -> str:
+    """Return the pattern of a field; `content` stands for the `text` of a source, if it is one."""
+    member = f'"{name}":(?:{VALUES[kind]}|null)'
+    return f"(?:{member}|{drift.CONTENT_KEY}{TEXT})" if name == "text" else member
 
 
 def _array_pattern(fields: dict[str, str]) -> str:
     return rf"\[(?:{_object_pattern(fields)},?)*\]"
 
 
+# Of columns: `images` and `context` hold what was sent under any of their names (see `drift`).
 PATTERNS = {
-    "attachments": _array_pattern(ATTACHMENT_FIELDS),
-    "generated_images": _array_pattern(IMAGE_FIELDS),
-    "context": rf'\{{"rag_sources":{_array_pattern(SOURCE_FIELDS)}\}}',
-    "agent_info": _object_pattern(AGENT_FIELDS),
+    "r.attachments": _array_pattern(ATTACHMENT_FIELDS),
+    "images": _array_pattern(IMAGE_FIELDS),
+    "context": rf'\{{"(?:rag|crawl)_sources":{_array_pattern(SOURCE_FIELDS)}\}}',
+    "r.agent_info": _object_pattern(AGENT_FIELDS),
 }
 AGENT_TYPES = json.dumps({"mode": "VARCHAR", "execution_time_ms": "BIGINT", "tokens_used": "BIGINT"})
 TRANSFORM = json.dumps({**dict.fromkeys(TEXTS, "VARCHAR"), **dict.fromkeys(NESTED, "JSON")})
 # A message holds a context, that a list, that sources.
 DEEPEST_PROVEN = 4
-RAG_PREFIX = len('{"rag_sources":')
 
 MACROS = r"""
 CREATE OR REPLACE TEMP MACRO is_surely_text(s) AS
     s IS NULL OR NOT (s < ':' OR (s >= '[' AND s < '\') OR (s >= '{' AND s < '|') OR s = 'true' OR s = 'false');
+CREATE OR REPLACE TEMP MACRO own_tenant() AS to_json({tenant})::VARCHAR;
 """
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, tenant: str) -> None:
+    """Make the macros that the queries use."""
+    connection.execute(MACROS.replace("{tenant}", quote_text(tenant)))
 
 
 def _build_query(readable: str) -> str:
@@ -61,42 +77,40 @@ def _build_query(readable: str) -> str:
     surely_texts = f"""(r.role IN ('user', 'assistant', 'system') OR is_surely_text(r.role))
         AND ((r.timestamp < ':' AND substr(r.timestamp, 11, 1) = 'T') OR is_surely_text(r.timestamp)) AND {others}"""
     paths = [f"$.{name}" for name in TEXTS]
-    text_types = f"list_filter(json_type(text, {paths}), lambda t: t <> 'VARCHAR' AND t <> 'NULL')"
     nested = " AND ".join(
-        f"coalesce(regexp_full_match(r.{name}, '{pattern}'), true)" for name, pattern in PATTERNS.items()
+        f"coalesce(regexp_full_match({name}, '{pattern}'), true)" for name, pattern in PATTERNS.items()
     )
     # DuckDB writes the shortest digits of a DOUBLE. Those as sent are the same where the text holds them, or are
     # not more than a DOUBLE always keeps, of a number that is not too small for one; else the general path compares.
-    scores = """CASE WHEN r.context IS NULL THEN true WHEN contains(text, r.context) THEN true
+    scores = """CASE WHEN context IS NULL THEN true WHEN contains(text, context) THEN true
         ELSE NOT regexp_matches(text, '[0-9][0-9.]{15}|[0-9.][eE]-[0-9]{3}') END"""
     columns = {
         **{name: f"r.{name}" for name in TEXTS},
         "attachments": "r.attachments",
-        "generated_images": "r.generated_images",
-        "rag_sources": f"substr(r.context, {RAG_PREFIX + 1}, length(r.context) - {RAG_PREFIX + 1})",
+        "generated_images": "images",
+        "rag_sources": drift.SOURCES,
+        "numeric": "numbers",
         "agent_mode": "agent.mode",
         "execution_time_ms": "agent.execution_time_ms",
         "tokens_used": "agent.tokens_used",
-        "extras": "NULL::VARCHAR",
-        "doubts": "''",
-        "numeric": "''",
     }
     source = add_columns(
         "batch",
         # CASE, not AND: JSON functions fail on text that is no JSON, and only CASE keeps them from seeing it.
         {"r": f"CASE WHEN {readable} THEN json_transform(text, '{TRANSFORM}') END"},
         {"keys": "CASE WHEN r IS NOT NULL THEN len(json_keys(text)) END", "present": present},
+        {"types": f"CASE WHEN {surely_texts} THEN NULL ELSE json_type(text, {paths}) END"},
+        *drift.build_layers(IDS, TEXTS, NESTED),
         {
-            "proven": f"""coalesce(keys = present AND present > 0 AND starts_with(text, '{{') AND {nested}
-                AND CASE WHEN {surely_texts} THEN true ELSE len({text_types}) = 0 END
-                AND {scores}, false)"""
+            "proven": f"""coalesce(drift_proven AND present > 0 AND starts_with(text, '{{')
+                AND {nested} AND {scores}, false)"""
         },
         {
             "agent": f"""CASE WHEN proven AND r.agent_info IS NOT NULL
                 THEN json_transform(r.agent_info, '{AGENT_TYPES}') END"""
         },
     )
-    chosen = ", ".join(f"{columns[name]} AS {name}" for name in FIELDS)
+    chosen = ", ".join(f"{columns.get(name, name)} AS {name}" for name in FIELDS)
     return f"SELECT piece, {', '.join(PLACE)}, {chosen}, proven FROM {source}"
 
 

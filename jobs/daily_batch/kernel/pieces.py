@@ -6,22 +6,22 @@ DuckDB does; it does not look at UTF-8, which Arrow does.
 """
 
 from array import array
-from bisect import bisect_left
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, compress
 
 import msgspec
-import nanoarrow  # type: ignore[import-untyped]  # it ships no types
 from arro3.core import Array, DataType, RecordBatch, Table
 
-from daily_batch.kernel.decode import Decoded
-from daily_batch.kernel.value import READER, SPACE, is_json
+from daily_batch.kernel.decode import Buffer, Decoded
+from daily_batch.kernel.texts import Texts, with_line_feed
+from daily_batch.kernel.value import READER, SPACE
 
-# Of so many lines one that is no JSON has the others looked at one by one.
-CHECKED_AT_ONCE = 64
-
+# Lines of so many bytes are checked at once; where one of them is no JSON, one by one.
+BLOCK_BYTES = 2**17
+# Text of so many bytes is parsed where it stands: for less, a copy costs less than arrays of its own.
+LAID_OVER_BYTES = 2**16
+LINE_FEED = ord("\n")
 
 _COLUMNS = {
     "piece": DataType.int32(),
@@ -36,13 +36,17 @@ EMPTY = Table.from_arrays([Array([], kind) for kind in _COLUMNS.values()], names
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of an object that lies in the batch: bytes `start` to `end`, the first of them on `line`."""
+    """A part of an object that lies in the batch: bytes `start` to `end`, the first of them on `line`.
+
+    `feeds` is how many line feeds are among them; of an object that is one piece whole it is not looked at.
+    """
 
     source: int
     decoded: Decoded
     start: int
     end: int
     line: int
+    feeds: int
 
     @property
     def size(self) -> int:
@@ -51,48 +55,81 @@ class Segment:
 
 
 class Pieces:
-    """The pieces of a batch in order, and where each begins. `lines_of` counts lines, blank ones too, by object."""
+    """The pieces of a batch in order, and where each begins. `lines_of` counts lines, blank ones too, by object.
+
+    No piece is an object of the interpreter's: there are four numbers of each, and their text stays where it is.
+    """
 
     def __init__(self, segments: Sequence[Segment], *, whole: bool, longest: int) -> None:
-        self.sources: list[int] = []
-        self.lines: list[int] = []
-        self.starts: list[int] = []
-        self.lengths: list[int] = []
-        self.texts: list[bytes] = []
-        self._doubtful: list[int] = []
-        # Pieces that follow each other in the text of their object: the first, the one behind the last, the text.
-        self._as_read: list[tuple[int, int, bytes]] = []
+        self.sources = array("i")
+        self.lines = array("q")
+        self.starts = array("q")
+        self.lengths = array("q")
         self.lines_of: dict[int, int] = {}
+        self._longest = longest
+        self._decoded = {segment.source: segment.decoded for segment in segments}
+        self._doubtful: list[int] = []
+        self._texts = Texts()
         for segment in segments:
-            self._add(segment, whole=whole, longest=longest)
+            if whole:
+                text = bytes(segment.decoded.text[segment.start : segment.end])
+                self.lines_of[segment.source] = self._add_lines(segment, [text], segment.start, segment.line)
+            else:
+                self.lines_of[segment.source] = self._add_segment(segment)
 
-    def _add(self, segment: Segment, *, whole: bool, longest: int) -> None:
-        text = bytes(segment.decoded.text[segment.start : segment.end])
-        lines = [text] if whole else text.split(b"\n")
-        if not lines[-1]:
-            lines.pop()
+    def text(self, piece: int) -> bytes:
+        """The bytes of a piece."""
+        start = self.starts[piece]
+        return bytes(self._decoded[self.sources[piece]].text[start : start + self.lengths[piece]])
+
+    def _add_segment(self, segment: Segment) -> int:
+        """Add the lines of a segment; return how many there are."""
+        text, line = segment.decoded.text, segment.line
+        for at, end, lengths in _measure(segment):
+            if lengths is None:
+                lines = bytes(text[at:end]).removesuffix(b"\n").split(b"\n")
+                line += self._add_lines(segment, lines, at, line)
+                continue
+            first = len(self.starts)
+            if segment.size >= LAID_OVER_BYTES:
+                self._texts.lay_over(text, at, end, first=first)
+            else:
+                self._texts.join(bytes(text[at:end]).removesuffix(b"\n"), first=first)
+            starts = accumulate(map(with_line_feed, lengths[:-1]), initial=at)
+            self._add(segment.source, lengths, starts, range(line, line + len(lengths)))
+            line += len(lengths)
+        return line - segment.line
+
+    def _add_lines(self, segment: Segment, lines: Sequence[bytes], at: int, line: int) -> int:
+        """Add lines that may be no JSON, or blank; return how many there are."""
         count = len(lines)
-        lengths = list(map(len, lines))
-        starts = list(accumulate((length + 1 for length in lengths[:-1]), initial=segment.start))
-        numbers: Sequence[int] = range(segment.line, segment.line + count)
-        doubtful = _find_doubtful(lines)
-        if max(lengths, default=0) > longest:
-            doubtful = sorted({*doubtful, *(at for at, length in enumerate(lengths) if length > longest)})
-        if blank := {at for at in doubtful if not lines[at].strip(SPACE)}:  # blank lines are no pieces
-            kept = [at for at in range(count) if at not in blank]
-            renumbered = {at: number for number, at in enumerate(kept)}
-            lines, numbers = [lines[at] for at in kept], [numbers[at] for at in kept]
-            lengths, starts = [lengths[at] for at in kept], [starts[at] for at in kept]
-            doubtful = [renumbered[at] for at in doubtful if at not in blank]
-        elif not whole:
-            self._as_read.append((len(self.texts), len(self.texts) + count, text))
-        self.lines_of[segment.source] = count
-        self._doubtful += (at + len(self.texts) for at in doubtful)
-        self.sources += [segment.source] * len(lines)
-        self.lines += numbers
-        self.starts += starts
-        self.lengths += lengths
-        self.texts += lines
+        starts: Iterable[int] = accumulate((len(text) + 1 for text in lines[:-1]), initial=at)
+        numbers: Iterable[int] = range(line, line + count)
+        filled = [text.strip(SPACE) for text in lines]
+        if not all(filled):
+            starts, numbers = compress(starts, filled), compress(numbers, filled)
+            lines = list(compress(lines, filled))
+        if lines:
+            self._texts.join(b"\n".join(lines), first=len(self.starts))
+            self._add(segment.source, array("q", map(len, lines)), starts, numbers, _find_doubtful(lines))
+        return count
+
+    def _add(
+        self,
+        source: int,
+        lengths: "array[int]",
+        starts: Iterable[int],
+        numbers: Iterable[int],
+        doubtful: Sequence[int] = (),
+    ) -> None:
+        first = len(self.starts)
+        if max(lengths) > self._longest:
+            doubtful = sorted({*doubtful, *(at for at, length in enumerate(lengths) if length > self._longest)})
+        self._doubtful += (first + at for at in doubtful)
+        self.sources.extend(array("i", (source,)) * len(lengths))
+        self.lines.extend(numbers)
+        self.starts.extend(starts)
+        self.lengths.extend(lengths)
 
     def runs(self, unproven: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Yield the first and last piece of each run of pieces that the general path reads together.
@@ -101,7 +138,7 @@ class Pieces:
         """
         doubtful = set(self._doubtful)
         first = last = -1
-        for piece in sorted(doubtful.union(unproven)):
+        for piece in sorted(doubtful.union(unproven)) if unproven else self._doubtful:
             joins = piece == last + 1 and last in doubtful and piece in doubtful
             if first >= 0 and joins and self.sources[first] == self.sources[piece]:
                 last = piece
@@ -117,57 +154,70 @@ class Pieces:
 
         Without a row where no piece is JSON.
         """
-        if len(self._doubtful) == len(self.texts):
+        if len(self._doubtful) == len(self.starts):
             return EMPTY
-        integers = {
-            "piece": array("i", range(len(self.texts))),
-            "source": array("i", self.sources),
-            "line": array("q", self.lines),
-            "start": array("q", self.starts),
-            "length": array("q", self.lengths),
-        }
-        columns = [Array.from_buffer(values) for values in integers.values()]
+        integers = (array("i", range(len(self.starts))), self.sources, self.lines, self.starts, self.lengths)
+        columns = [Array.from_buffer(values) for values in integers]
         batches = [
             RecordBatch.from_arrays(
-                [*(column.slice(first, end - first) for column in columns), self._to_array(first, end, data)],
-                schema=EMPTY.schema,
+                [*(column.slice(first, len(texts)) for column in columns), texts], schema=EMPTY.schema
             )
-            for first, end, data in self._parts()
+            for first, texts in self._texts.to_arrays(self.lengths, self._doubtful)
         ]
         return Table.from_batches(batches)
 
-    def _parts(self) -> Iterator[tuple[int, int, bytes]]:
-        """Yield runs of pieces, from one to before another, with bytes in which each ends where the next begins.
 
-        The text of an object without blank lines is taken as it is; other pieces are joined, for a copy costs less than
-        an object of Arrow's for each.
-        """
-        first = 0
-        for begin, end, text in (*self._as_read, (len(self.texts), len(self.texts), b"")):
-            if first < begin:
-                yield first, begin, b"\n".join((*self.texts[first:begin], b""))
-            if begin < end:
-                yield begin, end, text
-            first = end
+def _measure(segment: Segment) -> list[tuple[int, int, "array[int] | None"]]:
+    """Return blocks of lines, and the lengths of the lines where each is exactly one JSON value."""
+    text, at, feeds = segment.decoded.text, segment.start, 0
+    found = []
+    while at < segment.end:
+        end = end_of_block(text, at, segment.end)
+        block = bytes(text[at:end])
+        lengths = _measure_values(block)
+        feeds += block.count(b"\n") if lengths is None else len(lengths) - (not block.endswith(b"\n"))
+        found.append((at, end, lengths))
+        at = end
+    if feeds != segment.feeds:  # there are values over several lines
+        return [(at, end, None) for at, end, _ in found]
+    return found
 
-    def _to_array(self, first: int, end: int, data: bytes) -> Array:
-        offsets = array("i", accumulate((length + 1 for length in self.lengths[first:end]), initial=0))
-        offsets[-1] = min(offsets[-1], len(data))  # no line feed behind the last one
-        valid = bytearray(b"\xff" * ((end - first) // 8 + 1))
-        low, high = bisect_left(self._doubtful, first), bisect_left(self._doubtful, end)
-        for at in self._doubtful[low:high]:
-            valid[(at - first) // 8] &= ~(1 << (at - first) % 8)
-        built = nanoarrow.c_array_from_buffers(nanoarrow.binary(), end - first, [valid, offsets, data])
-        return Array.from_arrow(built).cast(DataType.utf8())
+
+def end_of_block(text: Buffer, start: int, end: int) -> int:
+    """Where a block of whole lines ends that begins at a byte: at most BLOCK_BYTES further, or with its one line."""
+    if end - start <= BLOCK_BYTES:
+        return end
+    behind = text.rfind(b"\n", start, start + BLOCK_BYTES) + 1
+    return behind or text.find(b"\n", start + BLOCK_BYTES, end) + 1 or end
+
+
+def _measure_values(block: bytes) -> "array[int] | None":
+    """Return the lengths of JSON values with exactly one line feed behind each; None if the block is anything else.
+
+    The parser reads values with any white space between. So: were the values laid down from the start with one byte
+    behind each, would all of the block be filled, and would these bytes be line feeds? Then that is how they lie. For a
+    value that stood one byte further right would end in a line feed, which none does; and one that stood still further
+    right would have more white space before it than there is in all.
+    """
+    try:
+        lengths = array("q", map(len, READER.decode_lines(block)))
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    ends = list(accumulate(map(with_line_feed, lengths), initial=-1))
+    if ends[-1] == len(block):
+        ends.pop()  # no line feed behind the last one
+    elif ends[-1] != len(block) - 1:
+        return None
+    between = bytes(map(block.__getitem__, ends[1:]))
+    return lengths if between.count(LINE_FEED) == len(between) else None
 
 
 def _find_doubtful(lines: Sequence[bytes]) -> list[int]:
     """Return the lines that are not exactly one JSON value, by index."""
     found: list[int] = []
-    for first in range(0, len(lines), CHECKED_AT_ONCE):
-        part = lines[first : first + CHECKED_AT_ONCE]
+    for index, line in enumerate(lines):
         try:
-            deque(map(READER.decode, part), maxlen=0)
+            READER.decode(line)
         except (msgspec.DecodeError, RecursionError):
-            found += (first + at for at, line in enumerate(part) if not is_json(line))
+            found.append(index)
     return found

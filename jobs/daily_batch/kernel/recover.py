@@ -13,7 +13,7 @@ import duckdb
 
 from daily_batch.contract import Flag, Reason
 from daily_batch.kernel.database import connect, quote_text
-from daily_batch.kernel.decode import UnreadableError, decode
+from daily_batch.kernel.decode import UnreadableError, decode_originals
 from daily_batch.kernel.fetch import Check, ObjectStore, fetch, go_on
 from daily_batch.kernel.rejects import RejectWriter
 from daily_batch.plan import DayPlan, SourceObject
@@ -75,9 +75,14 @@ def recover(
         for _, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
             if isinstance(stored, UnreadableError):
                 continue  # listed under another object's key: see fetch
-            decoded = decode(stored, key=item.key, limits=plan.limits, scratch=scratch)
-            for place in sorted(wanted[item.key], key=lambda place: place.start):
-                decoded.release(place.start)
-                raw, cut = decoded.original(place.start, place.length, plan.limits.max_raw_bytes)
+            places = sorted(wanted[item.key], key=lambda place: place.start)
+            originals = decode_originals(
+                stored,
+                [(place.start, place.length) for place in places],
+                key=item.key,
+                limits=plan.limits,
+                scratch=scratch,
+            )
+            for place, (raw, cut) in zip(places, originals, strict=True):
                 rejects.add(item.key, place.source_line, place.reason, DETAILS[place.reason], raw, truncated=cut)
         return rejects.finish()

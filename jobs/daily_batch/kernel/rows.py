@@ -41,6 +41,11 @@ class RowSet:
             parts.append(f"SELECT {COLUMNS} FROM read_parquet([{paths}])")
         return " UNION ALL ".join(parts)
 
+    def select_by_bucket(self) -> str:
+        """Return a query of all rows of the tables, bucket after bucket."""
+        parts = " UNION ALL ".join(f"SELECT {COLUMNS} FROM {table}" for table in self.tables)
+        return f"SELECT * FROM ({parts}) ORDER BY bucket"
+
 
 class Rows:
     """One table a batch: below a row group of 122,880 rows DuckDB does not compress, which would cost more than all."""
@@ -54,15 +59,19 @@ class Rows:
         self._from_shaped = meaning.build_query(plan, SHAPED_QUERY, plain=False)
         self._tables: list[str] = []
         self._made = self._folders = 0
-        connection.execute(parse.MACROS)
+        parse.prepare(connection, plan.tenant)
         meaning.prepare(connection)
 
     def add_batch(self, batch: Table) -> list[int]:
         """Read and interpret a batch of pieces; return those that are not proven, of which nothing is kept."""
         self._tables.append(f"{self._name}_{self._made}")
         self._made += 1
-        self._connection.register("batch", batch)
         table = self._tables[-1]
+        if not batch.num_rows and len(self._tables) > 1:
+            # Hostile text makes many such batches, and planning the statement takes longer than reading them.
+            self._connection.execute(f"CREATE TABLE {table} AS FROM {self._tables[-2]} LIMIT 0")
+            return []
+        self._connection.register("batch", batch)
         try:
             self._connection.execute(f"CREATE TABLE {table} AS {self._from_batch}")
         except duckdb.InvalidInputException:

@@ -9,14 +9,13 @@ from typing import NamedTuple
 import msgspec
 
 from daily_batch.contract import Flag, Reason
-from daily_batch.kernel.fields import ATTACHMENT_FIELDS, IMAGE_FIELDS, MAX_BIGINT, SOURCE_FIELDS
+from daily_batch.kernel.fields import ATTACHMENT_FIELDS, IDS, IMAGE_FIELDS, MAX_BIGINT, SOURCE_FIELDS
 from daily_batch.kernel.timestamps import OTHER_TYPES
 from daily_batch.kernel.wrappers import find_wrapped
 
 # A whole number, which pandas writes as 12.0 once a column has a gap.
 WHOLE_ID = re.compile(rb"(-?\d+)(?:\.0+)?")
 WHOLE_NUMBER = re.compile(rb"(-?0|\d{1,19})(?:\.0+)?")
-IDS = ("message_id", "id", "user_id", "room_id", "chat_id")
 # Any number of so few characters is a DOUBLE's.
 SURE_DIGITS = 15
 

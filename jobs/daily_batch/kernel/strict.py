@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from daily_batch.contract import Reason
-from daily_batch.kernel.broken import WHITE, BrokenValue, Extent
+from daily_batch.kernel.broken import WHITE, BrokenValue, Extent, find_end_in_line
 from daily_batch.kernel.cursor import Cursor
 from daily_batch.kernel.decode import Buffer
 from daily_batch.kernel.fetch import Check, go_on
@@ -35,6 +35,8 @@ class Scanner(Cursor):
     def __init__(self, text: Buffer, *, offset: int, line: int, limits: Limits, check: Check = go_on) -> None:
         super().__init__(text, offset=offset, line=line, check=check)
         self._limits = limits
+        # A value of so many bytes meets no limit.
+        self._within_limits = min(limits.max_depth, limits.max_record_bytes - 1)
 
     def records(self, until: int) -> Iterator[Found]:
         """Every record that begins before the first start of a line at or behind the byte `until`."""
@@ -91,13 +93,9 @@ class Scanner(Cursor):
             raw = self.again(start, stop)
             self.pass_to(stop)
             return build(raw, start=start, line=line, limits=self._limits)
-        misplaced = stop.reason is Reason.INVALID_JSON
-        if misplaced and (end := self._end_before(stop.at)):
-            self.go_to((end, line, self.indent))
-            detail = f"{stop.detail} at byte {stop.at - start}"
-            return Found(start, end - start, line, reason=stop.reason, detail=detail)
-        broken = BrokenValue(self.window, self.pace, indent=self.indent, stop=stop.at, misplaced=misplaced)
-        extent = broken.find_end(start, line)
+        if not element and (found := self._broken_line(stop)):
+            return found
+        extent = self._find_extent(stop)
         self.go_to((extent.end, extent.line, extent.indent))
         if extent.closed and not (element and self._goes_on()):
             self.go_to_end_of_line()
@@ -113,6 +111,8 @@ class Scanner(Cursor):
             found = find_end(seen)
             read = found if isinstance(found, int) else found.at
             self.pace.spend(read)
+            if 0 < read <= self._within_limits and read < len(seen):
+                return start + read if isinstance(found, int) else Stop(start + read, detail=found.detail)
             if len(seen) > longest or read < len(seen) or isinstance(found, int) or found.reason is Reason.TOO_DEEP:
                 return self._limit(found, seen)
             if not window.grow(start):
@@ -135,23 +135,36 @@ class Scanner(Cursor):
             return Stop(start + longest, Reason.RECORD_TOO_LARGE, f"longer than {longest} bytes")
         return start + read if isinstance(found, int) else Stop(start + read, detail=found.detail)
 
-    def _end_before(self, stop: int) -> int:
-        """Where the value's only line ends, if a record begins at `stop`, on the next: BrokenValue in short."""
-        held, base = self.window.held, self.window.base
-        if stop >= self.window.end or held[stop - base] not in OPENING:
-            return 0
-        first, newline, rest = held[self.offset - base : stop - base].partition(b"\n")
-        if (
-            not newline
-            or b"[" in first
-            or (rest and (rest.strip(b" \t\r\n") or len(rest) - rest.rfind(b"\n") - 1 > self.indent))
-        ):
-            return 0
-        return self.offset + len(first.rstrip(WHITE))
+    def _broken_line(self, stop: Stop) -> Found | None:
+        """The broken value that begins here, if it ends with its line and all that tells so is in view.
+
+        What _value does in short: text that breaks every few bytes is mostly this.
+        """
+        window, start = self.window, self.offset
+        held, base = window.held, window.base
+        if stop.reason is not Reason.INVALID_JSON:
+            return None
+        end = find_end_in_line(held, start - base, stop.at - base)
+        if not end or held.find(b"[", start - base, end) >= 0:
+            return None
+        self.offset = base + end
+        detail = f"{stop.detail} at byte {stop.at - start}"
+        return Found(start, base + end - start, self.line, reason=Reason.INVALID_JSON, detail=detail)
+
+    def _find_extent(self, stop: Stop) -> Extent:
+        """Where the broken value that begins here ends."""
+        misplaced = stop.reason is Reason.INVALID_JSON
+        broken = BrokenValue(self.window, self.pace, indent=self.indent, stop=stop.at, misplaced=misplaced)
+        return broken.find_end(self.offset, self.line)
 
     def _judge(self, start: int, extent: Extent, stop: Stop) -> tuple[Reason, str]:
         """Why a broken value is rejected."""
-        length, longest = extent.end - start, self._limits.max_record_bytes
+        longest = self._limits.max_record_bytes
+        if stop.reason is Reason.INVALID_JSON:
+            wrapped = find_wrapped_in_broken(self.again(start, min(extent.end, start + longest)), self.pace)
+            how = "cut short" if stop.at == len(self.text) else f"{stop.detail} at byte {stop.at - start}"
+            return stop.reason, f"{how}: {wrapped}" if wrapped else how
+        length = extent.end - start
         if stop.reason is Reason.TOO_DEEP and extent.closed:
             # It may well be a value; then the other limits go first.
             if length > longest:
@@ -160,11 +173,7 @@ class Scanner(Cursor):
                 self.again(start, extent.end).decode()
             except UnicodeDecodeError:
                 return Reason.INVALID_UTF8, "the record holds bytes that are not UTF-8"
-        if stop.reason is not Reason.INVALID_JSON:
-            return stop.reason, stop.detail
-        wrapped = find_wrapped_in_broken(self.again(start, min(extent.end, start + longest)), self.pace)
-        how = "cut short" if stop.at == len(self.text) else f"{stop.detail} at byte {stop.at - start}"
-        return stop.reason, f"{how}: {wrapped}" if wrapped else how
+        return stop.reason, stop.detail
 
     def _goes_on(self) -> bool:
         """Whether the array does, behind a broken element."""

@@ -2,8 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import msgspec
 
@@ -30,11 +29,11 @@ LONE_ESCAPE = len(rb"\ud800")
 MENDED_FIRST = 2**7
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, gc=False):
     """A record, or what stands where one should be. `start` and `length` are bytes of the decoded text.
 
-    Numbers in `value` are `msgspec.Raw`: their digits as sent. With a `reason` there is no value.
+    Numbers in `value` are `msgspec.Raw`: their digits as sent. With a `reason` there is no value. A struct is made in a
+    tenth of the time of a frozen dataclass, and hostile text makes one every two bytes.
     """
 
     start: int
@@ -46,7 +45,7 @@ class Found:
     replaced_surrogate: bool = False
 
 
-class Stop(NamedTuple):
+class Stop(msgspec.Struct, frozen=True, gc=False):
     """Where strict reading of a text stopped: `at` is a byte of it, its length where the text ends too early."""
 
     at: int

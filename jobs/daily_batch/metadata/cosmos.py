@@ -22,8 +22,8 @@ from azure.cosmos.exceptions import (
     CosmosResourceExistsError,
     CosmosResourceNotFoundError,
 )
-from azure.identity import DefaultAzureCredential
 
+from daily_batch.azure_identity import AzureIdentity
 from daily_batch.errors import Retryable, Terminal
 from daily_batch.metadata.store import Item, Overtaken, Stored
 
@@ -48,7 +48,7 @@ class CosmosStore:
         self, endpoint: str, key: str | None = None, *, database: str = DATABASE, container: str = CONTAINER
     ) -> None:
         self._name = f"{database}/{container}"
-        credential = key or DefaultAzureCredential()
+        credential = key or AzureIdentity()
         with self._explained():
             client = CosmosClient(endpoint, credential, **CLIENT)  # asks the account for its regions
         self._container = client.get_database_client(database).get_container_client(container)

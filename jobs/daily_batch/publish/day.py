@@ -132,6 +132,6 @@ def _each_table(look: Callable[[Table], Seen]) -> dict[str, Seen]:
         return dict(zip((table.name for table in TABLES), pool.map(look, TABLES), strict=True))
 
 
-def _delta_table(table: Table, request: Request, storage: Storage) -> tuple[str, dict[str, str]]:
+def _delta_table(table: Table, request: Request, storage: Storage) -> tuple[str, Mapping[str, str]]:
     folder = request.output.child(f"{analytics_folder(request.tenant)}/{table.name}")
     return delta_location(folder, storage.options)

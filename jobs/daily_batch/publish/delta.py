@@ -46,7 +46,9 @@ PROPERTIES = {
 }
 
 
-def observe_day(*, table: Table, location: str, storage_options: dict[str, str], day: date, tenant: str = "-") -> Seen:
+def observe_day(
+    *, table: Table, location: str, storage_options: Mapping[str, str], day: date, tenant: str = "-"
+) -> Seen:
     """Return what the table holds for the day now: a run that keeps it notices another run that came between."""
     context = Context(tenant=tenant, day=day, table=table)
     try:
@@ -59,7 +61,7 @@ def publish_table(
     *,
     table: Table,
     location: str,
-    storage_options: dict[str, str],
+    storage_options: Mapping[str, str],
     day: date,
     files: Sequence[DataFile],
     run_id: str,
@@ -74,6 +76,7 @@ def publish_table(
     Other days are untouched. Called again by the same run after an answer was lost, it finds its own commit.
 
     Args:
+        storage_options: read at each opening, so that an attempt after a wait has credentials of then.
         metadata: goes with run id and counts into the commit's userMetadata, which every engine's history shows.
         seen: what the run found when it began; absent: what is there now.
         token: fencing token, which must be greater than the one that the log holds for the day; absent: not checked.
@@ -108,7 +111,7 @@ def publish_table(
 
 
 def fence_table(
-    *, table: Table, location: str, storage_options: dict[str, str], day: date, token: int, tenant: str = "-"
+    *, table: Table, location: str, storage_options: Mapping[str, str], day: date, token: int, tenant: str = "-"
 ) -> Seen:
     """Write the token into the table's log, before any work: no run with a lower one can publish the day from now on.
 
@@ -155,7 +158,7 @@ def _until_landed(commit: Callable[[], Landed], context: Context) -> Landed:
 def remove_orphans(
     *,
     location: str,
-    storage_options: dict[str, str],
+    storage_options: Mapping[str, str],
     retention_hours: int | None = None,
     shorter: bool = False,
     full: bool = True,
@@ -204,7 +207,7 @@ def explain_failure(error: Exception, context: Context) -> BatchError:
     return context.retryable(f"{context.table.name} could not be committed: {cause}")
 
 
-def _create_table(table: Table, location: str, storage_options: dict[str, str]) -> DeltaTable:
+def _create_table(table: Table, location: str, storage_options: Mapping[str, str]) -> DeltaTable:
     """Create the table, or open it if another run was faster."""
     return DeltaTable.create(
         location,
@@ -212,7 +215,7 @@ def _create_table(table: Table, location: str, storage_options: dict[str, str]) 
         mode="ignore",
         partition_by=PARTITION,
         configuration={**PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(table.statistics)},
-        storage_options=storage_options,
+        storage_options=dict(storage_options),
     )
 
 

@@ -1,6 +1,6 @@
 """What a Delta table's log says about a day: what is live, who committed, and whether we may write."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -43,10 +43,10 @@ class Context:
         return Terminal(what, next_step=next_step, tenant=self.tenant, day=self.day.isoformat())
 
 
-def open_table(location: str, storage_options: dict[str, str]) -> DeltaTable | None:
+def open_table(location: str, storage_options: Mapping[str, str]) -> DeltaTable | None:
     """Return the table at its latest version, or None when there is none."""
     try:
-        return DeltaTable(location, storage_options=storage_options)
+        return DeltaTable(location, storage_options=dict(storage_options))
     except TableNotFoundError:
         return None
 

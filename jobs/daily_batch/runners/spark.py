@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,7 +24,7 @@ from daily_batch.kernel.clean import PARTIALS, combine
 from daily_batch.kernel.counts import Counts, add_counts
 from daily_batch.kernel.recover import Wanted, group_by_object, read_wanted
 from daily_batch.manifest import Manifest, read_manifest
-from daily_batch.manifest.chunks import cut_chunks
+from daily_batch.manifest.chunks import chunk_path, cut_chunks
 from daily_batch.paths import analytics_folder
 from daily_batch.plan import DataFile, DayPlan
 from daily_batch.runners.local_sizes import count_buckets
@@ -38,8 +39,9 @@ from daily_batch.storage import Storage, spark_path
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# Reading objects again is quick, and a task of its own takes a quarter of a second: few large ones.
-RECOVERED_BYTES = 128 * 2**20
+# Reading objects again is quick, and a task of its own takes a quarter of a second: few large ones, of about one size.
+RECOVERED_PARTS = 4
+LEAST_RECOVERED_BYTES, RECOVERED_BYTES = 8 * 2**20, 128 * 2**20
 RECOVERED_OBJECTS = 20_000
 ELSE = "or keep the day in this process with --runner local"
 QUIET = (Path(__file__).parents[1] / "log4j2.properties").as_uri()
@@ -71,12 +73,10 @@ class SparkRunner:
             rows = self._map_and_reduce(manifest, plan, storage) if manifest.chunks else []
             answers = _Answers(scratch, rows)
             wanted = read_wanted(answers.paths["wanted"])
-            evidence = self._recover(manifest, wanted, plan, storage) if wanted else []
-        output = storage.open_output()
-        partials = [
-            dict(zip(PARTIALS, paths, strict=True)) for paths in zip(*(answers.paths[n] for n in PARTIALS), strict=True)
-        ]
-        files = combine(partials, plan=plan, output=output, scratch=scratch)
+            with ThreadPoolExecutor(1) as pool:  # the driver adds up while the workers read again
+                combined = pool.submit(answers.combine, plan, storage)
+                evidence = self._recover(manifest, wanted, plan, storage, scratch) if wanted else []
+                files = combined.result()
         files[MESSAGES.name] = answers.files(MESSAGES.name)
         files[REJECTS.name] = answers.files(REJECTS.name) + _Answers(scratch, evidence).files(REJECTS.name)
         ended = max((moment for moment in answers.moments), default=started)
@@ -86,27 +86,38 @@ class SparkRunner:
     def _map_and_reduce(self, manifest: Manifest, plan: DayPlan, storage: Storage) -> list[Any]:
         from pyspark.sql.functions import col, element_at, lit
 
-        with self._staged(manifest, plan, storage) as folder:
-            chunks = self.spark.read.format("binaryFile").load(folder).select("content")
+        with self._staged(manifest.files, plan, storage) as folder:
+            chunks = self._read_files(folder)
             keys = partition_keys(plan.buckets + 1)
             mapped = chunks.mapInArrow(partial(map_chunks, plan=plan, storage=storage), BLOBS)
             numbered = mapped.withColumn("key", element_at(lit(keys), col("bucket") + 1))
             shuffled = numbered.repartition(len(keys), "key").drop("key")
             return _collect(shuffled.mapInArrow(partial(reduce_buckets, plan=plan, storage=storage), BLOBS), plan)
 
-    def _recover(self, manifest: Manifest, wanted: Sequence[Wanted], plan: DayPlan, storage: Storage) -> list[Any]:
-        by_key = group_by_object(wanted)
-        concerned = ([item for item in chunk if item.key in by_key] for _, chunk in read_manifest(manifest.files))
-        chunks = cut_chunks(concerned, chunk_bytes=RECOVERED_BYTES, chunk_objects=RECOVERED_OBJECTS)
-        parts = [(json.dumps([[list(item), by_key[item.key]] for item in chunk]).encode(),) for chunk in chunks]
-        frame = self.spark.createDataFrame(parts, "content binary").repartition(len(parts))
-        return _collect(frame.mapInArrow(partial(recover_chunks, plan=plan, storage=storage), BLOBS), plan)
+    def _recover(
+        self, manifest: Manifest, wanted: Sequence[Wanted], plan: DayPlan, storage: Storage, scratch: Path
+    ) -> list[Any]:
+        # Files like the manifest's: rows of the driver's own cost a shuffle and a second of Spark's.
+        with self._staged(_write_wanted(manifest, wanted, scratch / "places"), plan, storage) as folder:
+            recovered = self._read_files(folder).mapInArrow(partial(recover_chunks, plan=plan, storage=storage), BLOBS)
+            return _collect(recovered, plan)
+
+    def _read_files(self, folder: str) -> "DataFrame":
+        """A folder's files, a task each."""
+        return self.spark.read.format("binaryFile").load(folder).select("content")
 
     @contextmanager
     def _configured(self) -> Iterator[None]:
-        before = {name: self.spark.conf.get(name) or "" for name in CONF}
-        for name, value in CONF.items():
-            self.spark.conf.set(name, value)
+        try:
+            before = {name: self.spark.conf.get(name) or "" for name in CONF}
+            for name, value in CONF.items():
+                self.spark.conf.set(name, value)
+        except Exception as error:
+            if "CONFIG_NOT_AVAILABLE" not in str(error):
+                raise
+            # With batches of its own size, a worker would hold thousands of blobs at once.
+            what = f"this Spark takes no settings of the job ({', '.join(CONF)})"
+            raise Terminal(what, next_step="run the job on a cluster (docs/databricks.md, Serverless)") from error
         try:
             yield
         finally:
@@ -114,16 +125,16 @@ class SparkRunner:
                 self.spark.conf.set(name, value)
 
     @contextmanager
-    def _staged(self, manifest: Manifest, plan: DayPlan, storage: Storage) -> Iterator[str]:
-        """The manifest where every worker can read it: a local master reads it where it is."""
+    def _staged(self, files: Sequence[Path], plan: DayPlan, storage: Storage) -> Iterator[str]:
+        """A folder's files where every worker can read them: a local master reads them where they are."""
         if (self.spark.conf.get("spark.master", "") or "").startswith("local") or storage.output.kind == "file":
-            yield f"file://{manifest.files[0].parent.absolute()}"
+            yield f"file://{files[0].parent.absolute()}"
             return
         # Each attempt's own: a service may run a job's second attempt under the same run, and the first left its own.
         folder = f"{analytics_folder(plan.tenant)}/_staging/{plan.run_id}-{uuid.uuid4().hex[:8]}"
         output = storage.open_output()
-        keys = [f"{folder}/{path.name}" for path in manifest.files]
-        for key, path in zip(keys, manifest.files, strict=True):
+        keys = [f"{folder}/{path.name}" for path in files]
+        for key, path in zip(keys, files, strict=True):
             output.put(key, path)
         try:
             yield spark_path(storage.output.child(folder))
@@ -158,7 +169,8 @@ def start_local() -> SparkRunner:
         "spark.ui.enabled": "false",
         # Standard error is for our own progress.
         "spark.ui.showConsoleProgress": "false",
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={QUIET}",
+        # The JVM only moves blobs, and its second compiler took a third of a short job's time there.
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={QUIET} -XX:TieredStopAtLevel=1",
     }.items():
         builder = builder.config(name, value)
     try:
@@ -174,6 +186,7 @@ class _Answers:
     """What the workers answered: files, counts, and blobs laid down in the driver's scratch."""
 
     def __init__(self, scratch: Path, rows: Iterable[Any]) -> None:
+        self._scratch = scratch
         self.paths: dict[str, list[Path]] = defaultdict(list)
         self.moments: list[float] = []
         self._files: dict[str, list[DataFile]] = defaultdict(list)
@@ -192,8 +205,33 @@ class _Answers:
                 self.paths[kind].append(path)
         self.counts = add_counts(found)
 
+    def combine(self, plan: DayPlan, storage: Storage) -> dict[str, tuple[DataFile, ...]]:
+        """The day's aggregates, written."""
+        partials = [
+            dict(zip(PARTIALS, paths, strict=True)) for paths in zip(*(self.paths[n] for n in PARTIALS), strict=True)
+        ]
+        return combine(partials, plan=plan, output=storage.open_output(), scratch=self._scratch)
+
     def files(self, table: str) -> tuple[DataFile, ...]:
         return tuple(self._files[table])
+
+
+def _write_wanted(manifest: Manifest, wanted: Sequence[Wanted], folder: Path) -> list[Path]:
+    """Chunks of the objects that hold wanted records, each with its places; a file each."""
+    by_key = group_by_object(wanted)
+    concerned = [item for _, chunk in read_manifest(manifest.files) for item in chunk if item.key in by_key]
+    part = sum(item.size for item in concerned) // RECOVERED_PARTS + 1
+    chunks = cut_chunks(
+        [concerned],
+        chunk_bytes=min(max(part, LEAST_RECOVERED_BYTES), RECOVERED_BYTES),
+        chunk_objects=RECOVERED_OBJECTS,
+    )
+    make_folder(folder)
+    files = []
+    for number, chunk in enumerate(chunks):
+        files.append(chunk_path(folder, number))
+        files[-1].write_text(json.dumps([[list(item), by_key[item.key]] for item in chunk]))
+    return files
 
 
 def _collect(frame: "DataFrame", plan: DayPlan) -> list[Any]:

@@ -4,28 +4,45 @@ Beside Parquet with zstd they take twice the bytes, and a third less time to wri
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from daily_batch.kernel.rows import RowSet
 
-ROWS_AT_ONCE = 8_192
+ROWS_AT_ONCE = 30_720
 LZ4 = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
-def dump_bucket(connection: duckdb.DuckDBPyConnection, tables: Sequence[str], bucket: int) -> bytes:
-    """Return the rows of a bucket that are in these tables; no bytes when there are none."""
-    reader = connection.sql(RowSet(tuple(tables)).select(bucket)).to_arrow_reader(ROWS_AT_ONCE)
-    sink = io.BytesIO()
-    rows = 0
-    with pa.ipc.new_stream(sink, reader.schema, options=LZ4) as stream:
-        for batch in reader:
-            rows += batch.num_rows
-            stream.write_batch(batch)
-    return sink.getvalue() if rows else b""
+def dump_buckets(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+    """Yield each bucket that has rows in these tables, with its rows.
+
+    One sorted scan: a query for each bucket costs 10 ms, which is 4 microseconds a row with 40 buckets.
+    """
+    if not tables:
+        return
+    reader = connection.sql(RowSet(tuple(tables)).select_by_bucket()).to_arrow_reader(ROWS_AT_ONCE)
+    for bucket, batches in groupby(_by_bucket(reader), key=itemgetter(0)):
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, reader.schema, options=LZ4) as stream:
+            for _, batch in batches:
+                stream.write_batch(batch)
+        yield bucket, sink.getvalue()
+
+
+def _by_bucket(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The batches, which are sorted by bucket, cut where another one begins."""
+    for batch in batches:
+        runs = pc.run_end_encode(batch.column("bucket"))
+        start = 0
+        for bucket, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            yield bucket, batch.slice(start, end - start)
+            start = end
 
 
 def load_rows(connection: duckdb.DuckDBPyConnection, streams: Sequence[Path], *, table: str) -> None:

@@ -20,7 +20,7 @@ from daily_batch.manifest.chunks import read_chunk
 from daily_batch.plan import DayPlan, SourceObject
 from daily_batch.runners.kept_text import KeptText
 from daily_batch.runners.spark_blobs import Blobs, dump_files, make_blob, read_column
-from daily_batch.runners.spark_rows import dump_bucket, load_rows
+from daily_batch.runners.spark_rows import dump_buckets, load_rows
 from daily_batch.scratch import make_folder, temporary_folder
 from daily_batch.storage import Storage
 
@@ -64,9 +64,8 @@ def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
                 taken = take_in(
                     objects, connection=connection, store=store, plan=plan, scratch=folder, may_keep=kept.take
                 )
-                for bucket in range(plan.buckets if taken.tables else 0):
-                    if stream := dump_bucket(connection, taken.tables, bucket):
-                        yield make_blob("rows", bucket, stream)
+                for bucket, stream in dump_buckets(connection, taken.tables):
+                    yield make_blob("rows", bucket, stream)
             for bucket, path in taken.runs:
                 yield make_blob("runs", bucket, path.read_bytes())
             for path in taken.rejects:

@@ -13,9 +13,10 @@ from databricks.sdk.errors import base as sdk_base
 from databricks.sdk.errors import platform as sdk
 from databricks.sdk.service.jobs import QueueSettings, Run, TerminationTypeType
 
-from daily_batch.errors import Misuse, Retryable, Terminal
+from daily_batch.azure_identity import AzureIdentity
+from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
 from daily_batch.settings import Settings
-from daily_batch.submit.job import ENDED, FOR_GOOD, JobReport, JobState, SparkJob
+from daily_batch.submit.job import ENDED, FOR_GOOD, LOG_CHARACTERS, JobReport, JobState, SparkJob
 
 # Azure Databricks' own id in every Entra tenant.
 SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
@@ -50,6 +51,11 @@ class Databricks:
     job: str
     name: str = "databricks"
 
+    def check_code(self) -> None:
+        """See `Submitter.check_code`: the bundle's job brings its wheel with it."""
+        with _explained():
+            self._find_job()
+
     def submit(self, job: SparkJob) -> str:
         """See `Submitter.submit`."""
         with _explained():
@@ -72,6 +78,17 @@ class Databricks:
             if isinstance(error.__cause__, sdk.NotFound):
                 return JobReport(state="LOST", detail="Databricks knows no such run.")
             raise
+
+    def read_log(self, job_id: str) -> str:
+        """See `Submitter.read_log`."""
+        with _explained():
+            run = self.client.jobs.get_run(int(job_id))
+            details = run.status.termination_details if run.status else None
+            told = [details.code.value if details and details.code else "", (details and details.message) or ""]
+            for task in [each.run_id for each in run.tasks or [] if each.run_id is not None]:
+                output = self.client.jobs.get_run_output(task)
+                told += filter(None, (output.logs, output.error_trace, output.error))
+        return "\n".join(told)[-LOG_CHARACTERS:]
 
     def cancel(self, job_id: str) -> None:
         """See `Submitter.cancel`."""
@@ -161,9 +178,7 @@ class _Entra(CredentialsStrategy):
     """Tokens of this process's Azure identity, which keeps and renews them."""
 
     def __init__(self, client_id: str) -> None:
-        from azure.identity import DefaultAzureCredential
-
-        self._credential = DefaultAzureCredential(managed_identity_client_id=client_id or None)
+        self._identity = AzureIdentity(client_id)
 
     def auth_type(self) -> str:
         """What the SDK calls it."""
@@ -174,13 +189,11 @@ class _Entra(CredentialsStrategy):
         return lambda: {"Authorization": f"Bearer {self._token()}"}
 
     def _token(self) -> str:
-        from azure.core.exceptions import AzureError
-
         try:
-            return self._credential.get_token(SCOPE).token
-        except AzureError as error:
-            what = f"there is no token for Databricks ({type(error).__name__})"
-            raise Retryable(what, next_step="check this app's identity (docs/deploy-azure.md)") from error
+            return self._identity.get_token(SCOPE).token
+        except BatchError as error:
+            # The next call of a night may find one, and no day must fail for good meanwhile.
+            raise Retryable(f"there is no token for Databricks: {error.what}", next_step=error.next_step) from error
 
 
 def _has_failed(run: Run) -> bool:

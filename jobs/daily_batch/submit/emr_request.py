@@ -11,7 +11,6 @@ from daily_batch.submit.job import JobSize, SparkJob
 
 ENTRY = "daily_messages.py"
 ENVIRONMENT = "environment.tar.gz"
-PYTHON = "./environment/bin/python"
 # By which our own job runs are known.
 PRODUCT = "makoto-daily-batch"
 # Service Quotas' code of "Max concurrent vCPUs per account".
@@ -43,6 +42,7 @@ class Place:
     role_arn: str
     package: StorageUrl
     region: str
+    python: str
     log_group: str = ""
     kms_key_arn: str = ""
     timeout_minutes: int = 360
@@ -117,16 +117,21 @@ def make_request(job: SparkJob, place: Place, *, size: JobSize, policy: str) -> 
 
 def _conf(place: Place, size: JobSize) -> dict[str, object]:
     driver_env = "spark.emr-serverless.driverEnv"
+    # By its version: an environment that was made for another one has no such program, and the job fails at once.
+    python = f"./environment/bin/python{place.python}"
     return {
         "spark.archives": f"{place.package}/{ENVIRONMENT}#environment",
-        f"{driver_env}.PYSPARK_DRIVER_PYTHON": PYTHON,
-        f"{driver_env}.PYSPARK_PYTHON": PYTHON,
-        "spark.executorEnv.PYSPARK_PYTHON": PYTHON,
+        f"{driver_env}.PYSPARK_DRIVER_PYTHON": python,
+        f"{driver_env}.PYSPARK_PYTHON": python,
+        "spark.executorEnv.PYSPARK_PYTHON": python,
         # Storage clients ask for it, and executors are told by the driver.
         f"{driver_env}.AWS_REGION": place.region,
         **_worker_conf("driver", DRIVER, DRIVER_DISK_GB),
         **_worker_conf("executor", EXECUTOR, size.disk_gb),
         # All at once from the start: a day is two stages, and waiting for workers would be most of it.
+        # The largest of these two and of the least is what Spark begins with, and the service's own default of
+        # spark.executor.instances is 3: without it a small job would have three.
+        "spark.executor.instances": size.executors,
         "spark.dynamicAllocation.initialExecutors": size.executors,
         "spark.dynamicAllocation.maxExecutors": size.executors,
     }

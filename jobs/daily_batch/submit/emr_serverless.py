@@ -1,22 +1,26 @@
 """Spark jobs on Amazon EMR Serverless."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
 from botocore.config import Config  # type: ignore[import-untyped]
+from obstore.exceptions import BaseError
 
 from daily_batch.access import explain_access
 from daily_batch.aws_errors import RAISED, error_code, is_temporary
 from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.failures import explain_failure
 from daily_batch.paths import parse_url
 from daily_batch.settings import Settings
+from daily_batch.storage import open_store
+from daily_batch.submit.emr_package import check_package
 from daily_batch.submit.emr_request import PRODUCT, QUOTA, Place, fit, make_request
-from daily_batch.submit.job import ENDED, FOR_GOOD, JobReport, JobState, SparkJob
+from daily_batch.submit.job import ENDED, FOR_GOOD, LOG_CHARACTERS, JobReport, JobState, SparkJob
 from daily_batch.submit.session_policy import read_account, session_policy
 
 # StartJobRun is taken once a second, with bursts of 25: the client itself slows down when it is throttled.
@@ -61,8 +65,19 @@ class EmrServerless:
     vcpus: int
     export_template: str
     rooms_table: str = ""
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
     client: Any = field(repr=False)
     name: str = "emr-serverless"
+
+    def check_code(self) -> None:
+        """See `Submitter.check_code`."""
+        with self._explained():
+            application = self.client.get_application(applicationId=self.place.application_id)["application"]
+        store = open_store(self.place.package, self.options)
+        try:
+            check_package(store, self.place, architecture=application.get("architecture", ""))
+        except (BaseError, OSError) as error:
+            raise explain_failure(error, tenant="-", day="-") or error from error
 
     def submit(self, job: SparkJob) -> str:
         """See `Submitter.submit`."""
@@ -88,6 +103,19 @@ class EmrServerless:
         """See `Submitter.look`."""
         run = self._find(job_id)
         return read_report(run) if run else JobReport(state="LOST", detail="EMR Serverless knows no such job run.")
+
+    def read_log(self, job_id: str) -> str:
+        """See `Submitter.read_log`: in CloudWatch, if the job's request said so."""
+        run = self._find(job_id) or {}
+        asked = run.get("configurationOverrides", {}).get("monitoringConfiguration", {})
+        where = asked.get("cloudWatchLoggingConfiguration", {})
+        told = [str(run.get("stateDetails", ""))]
+        if where.get("logGroupName"):
+            folder = f"applications/{self.place.application_id}/jobs/{job_id}/"
+            prefix = "/".join(filter(None, (where.get("logStreamNamePrefix"), folder)))
+            with suppress(*RAISED):
+                told += _read_streams(keep_client(self.place.region, "logs"), where["logGroupName"], prefix)
+        return "\n".join(told)[-LOG_CHARACTERS:]
 
     def cancel(self, job_id: str) -> None:
         """See `Submitter.cancel`."""
@@ -153,6 +181,7 @@ def open_emr_serverless(settings: Settings) -> EmrServerless:
             role_arn=settings.emr_job_role_arn,
             package=parse_url(settings.emr_package),
             region=region,
+            python=settings.emr_python,
             log_group=settings.emr_log_group,
             kms_key_arn=settings.kms_key_arn,
             timeout_minutes=settings.job_timeout_minutes,
@@ -160,14 +189,24 @@ def open_emr_serverless(settings: Settings) -> EmrServerless:
         vcpus=settings.emr_vcpus,
         export_template=settings.export_template,
         rooms_table=settings.dynamodb_table if settings.discovery == "metadata" else "",
+        options=settings.storage_options,
         client=keep_client(region),
     )
 
 
 @cache
-def keep_client(region: str) -> Any:
+def keep_client(region: str, service: str = "emr-serverless") -> Any:
     """The process's own client: to make one anew takes longer than a small day."""
-    return boto3.Session(region_name=region).client("emr-serverless", config=CLIENT)
+    return boto3.Session(region_name=region).client(service, config=CLIENT)
+
+
+def _read_streams(client: Any, group: str, prefix: str) -> Iterator[str]:
+    """The lines of a job's driver, its last attempt's last."""
+    found = client.describe_log_streams(logGroupName=group, logStreamNamePrefix=prefix)["logStreams"]
+    for name in sorted(stream["logStreamName"] for stream in found):
+        if "DRIVER" in name:
+            for event in client.get_log_events(logGroupName=group, logStreamName=name)["events"]:
+                yield event["message"]
 
 
 def read_report(run: dict[str, Any]) -> JobReport:

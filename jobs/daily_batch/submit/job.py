@@ -14,6 +14,8 @@ JobState = Literal["WAITING", "RUNNING", "SUCCEEDED", "FAILED", "LOST"]
 ENDED = ("SUCCEEDED", "FAILED", "LOST")
 # Exit statuses of a job (README) after which another attempt cannot help: misuse, terminal, lease lost.
 FOR_GOOD = (2, 3, 4)
+# Of the end of a log: what a job lacks, it says last.
+LOG_CHARACTERS = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,14 @@ class Submitter(Protocol):
     def name(self) -> str:
         """What the ledger and messages call it."""
 
+    def check_code(self) -> None:
+        """Look whether what jobs are made of is there, as far as this identity may.
+
+        Raises:
+            Retryable: the service is down or throttles.
+            Terminal: it is missing, or made for another machine.
+        """
+
     def submit(self, job: SparkJob) -> str:
         """Ask for the job and return its id; asked again with the same `job_token`, it is the same job.
 
@@ -102,6 +112,12 @@ class Submitter(Protocol):
 
         Raises:
             Retryable: the service is down or throttles.
+        """
+
+    def read_log(self, job_id: str) -> str:
+        """Its service's last words on a job that has ended, and the end of its log as far as this identity may read it.
+
+        Both may quote anything: `cause.find_cause` takes from them what is known.
         """
 
     def cancel(self, job_id: str) -> None:

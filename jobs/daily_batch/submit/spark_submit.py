@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from daily_batch.errors import Misuse, Retryable
-from daily_batch.submit.job import FOR_GOOD, JobReport, JobState, SparkJob
+from daily_batch.submit.job import FOR_GOOD, LOG_CHARACTERS, JobReport, JobState, SparkJob
 
 START_SECONDS = 60
 # Notes the process's id before it becomes the job, so that the id stays its own, and its exit status behind it.
@@ -32,6 +32,10 @@ class SparkSubmit:
     script: Path
     options: Sequence[str] = ()
     name: str = "spark-submit"
+
+    def check_code(self) -> None:
+        """See `Submitter.check_code`."""
+        self._program()
 
     def submit(self, job: SparkJob) -> str:
         """See `Submitter.submit`; the id is the job's folder's name."""
@@ -70,6 +74,11 @@ class SparkSubmit:
             # Its submitter may have died between the folder and the process.
             return JobReport(state="WAITING" if time.time() - place.stat().st_mtime < START_SECONDS else "LOST")
         return JobReport(state="RUNNING" if _is_alive(process) else "LOST")
+
+    def read_log(self, job_id: str) -> str:
+        """See `Submitter.read_log`."""
+        log = self.folder / job_id / "log"
+        return log.read_text(errors="replace")[-LOG_CHARACTERS:] if log.exists() else ""
 
     def cancel(self, job_id: str) -> None:
         """See `Submitter.cancel`."""

@@ -130,7 +130,7 @@ def commit_compaction(crowded: Crowded, files: Sequence[DataFile], tables: Tenan
     location, options = tables.location(crowded.table)
     body = _render(crowded, files)
     for attempt in range(OVERTAKEN_ATTEMPTS):
-        delta = DeltaTable(location, storage_options=options)
+        delta = DeltaTable(location, storage_options=dict(options))
         live = {file.path for file in _by_day(delta).get(crowded.day, ())}
         if live == {file.path for file in files}:
             return delta.version()  # a commit of ours whose answer was lost

@@ -1,6 +1,7 @@
 """A Delta table's past, which still holds what the present no longer does: old files, and a log with their bounds."""
 
 import re
+from collections.abc import Mapping
 
 from deltalake import CommitProperties
 from deltalake.exceptions import CommitFailedError
@@ -43,7 +44,7 @@ def forget_history(tables: TenantTables, table: Table, *, erasure: str) -> int |
     raise Retryable(f"{table.name} is committed to faster than its history can be removed", next_step="erase again")
 
 
-def _checkpoint(location: str, options: dict[str, str], erasure: str) -> int:
+def _checkpoint(location: str, options: Mapping[str, str], erasure: str) -> int:
     """A commit that holds nothing, so that the oldest one left tells nothing, and a checkpoint on it or a later one."""
     delta = delta_log.open_table(location, options)
     assert delta is not None  # noqa: S101  (the caller has seen it)

@@ -1,7 +1,7 @@
 """What lies below a tenant's analytics, file by file, whether a commit names it or not."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -65,7 +65,7 @@ class TenantTables:
         """Where a table lies."""
         return self.storage.output.child(f"{self.folder}/{table.name}")
 
-    def location(self, table: Table) -> tuple[str, dict[str, str]]:
+    def location(self, table: Table) -> tuple[str, Mapping[str, str]]:
         """What delta-rs needs to open a table."""
         return delta_location(self.url(table), self.storage.options)
 

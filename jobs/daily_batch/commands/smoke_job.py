@@ -1,0 +1,342 @@
+"""`makoto-batch smoke`: a made-up day through the service that runs large days, before the first night.
+
+It is asked for as a worker asks: the same settings, package, role and policy. Only the ledger hears nothing of it, and
+the day lies in a folder of its own, which goes again.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from daily_batch.assembly import make_submitter
+from daily_batch.commands.answers import guarded, print_json
+from daily_batch.commands.probe import FOLDER
+from daily_batch.commands.smoke import MESSAGES, TENANT
+from daily_batch.console import show_progress
+from daily_batch.errors import BatchError, Misuse, Retryable, Terminal, concerning
+from daily_batch.failures import explain_failure
+from daily_batch.paths import StorageUrl, export_folder, parse_url
+from daily_batch.receipt import Receipt, receipt_key
+from daily_batch.request import Request
+from daily_batch.runners.outcome import Progress
+from daily_batch.sample import FaultRates, Truth, generate
+from daily_batch.sample.write import SAMPLE_DAY
+from daily_batch.settings import Settings, load_settings
+from daily_batch.storage import open_store
+from daily_batch.submit import JobReport, SparkJob, Submitter
+from daily_batch.submit.cause import find_cause
+from daily_batch.submit.job import ENDED
+from daily_batch.submit.settle import read_receipt
+from daily_batch.survey import open_storage
+
+POLL_SECONDS = 2.0
+# A service may take so long to write down what a job said, or to end one that was cancelled.
+LOG_SECONDS, CANCEL_SECONDS = 60.0, 60.0
+# Nobody holds a lease on the day, and nothing was published below its folder before.
+TOKEN = 1
+# Whatever the worker is told: the day is an export, for a service to run, and nobody's ledger or catalog hears of it.
+_FIXED = {
+    "tenants": TENANT,
+    "date": SAMPLE_DAY.isoformat(),
+    "layout": "export",
+    "discovery": "listing",
+    "catalog": "",
+    "look_first": True,
+}
+_SECRET_ELSEWHERE = "@Microsoft.KeyVault("  # noqa: S105 - what stands for a secret that only the app can read
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmokeOptions:
+    """What a person may ask: how long to wait, whether the day stays, and a file of the worker's variables."""
+
+    wait_minutes: int = 30
+    keep: bool = False
+    variables: str | None = None
+    as_json: bool = False
+    debug: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsed:
+    """A day that ran, and all that a night needs with it."""
+
+    service: str
+    job_id: str
+    messages: int
+    seconds: int
+    input: str
+    output: str
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        ran = f"job {self.job_id} of {self.service} ran a day of {self.messages:,} messages in {self.seconds:,} s"
+        return f"nothing is lacking: {ran}, from {self.input} to {self.output}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmokeDay:
+    """The day of one try, and what its receipt must say."""
+
+    request: Request
+    settings: Settings
+    run_id: str
+
+    @property
+    def roots(self) -> tuple[StorageUrl, ...]:
+        """What is made, and goes again."""
+        return tuple(dict.fromkeys((self.request.input, self.request.output)))
+
+
+def smoke_command(flags: Mapping[str, object], options: SmokeOptions) -> int:
+    """Lay the day down, submit it, follow it, say what is missing; return the exit status of DESIGN's interface."""
+
+    def run() -> int:
+        with concerning(TENANT, SAMPLE_DAY.isoformat()), show_progress() as open_progress:
+            progress = open_progress(f"tenant={TENANT} day={SAMPLE_DAY}")
+            day = plan_day(flags, os.environ | _read_variables(options.variables))
+            submitter = make_submitter(day.settings)
+            if submitter is None:
+                raise Misuse(
+                    "there is no service that runs large days",
+                    next_step="set MAKOTO_SPARK to emr-serverless or databricks, or give the worker's --variables",
+                )
+            told = rehearse(day, submitter, options, progress)
+        if options.as_json:
+            print_json(asdict(told))
+        else:
+            print(told)
+        return 0
+
+    return guarded(run, debug=options.debug)
+
+
+def plan_day(flags: Mapping[str, object], environ: Mapping[str, str]) -> SmokeDay:
+    """The day by the worker's settings, in a folder of its own below the worker's input and output.
+
+    Raises:
+        Misuse: a setting is wrong, or only the workspace reaches the storage.
+    """
+    settings = load_settings(flags={**flags, **_FIXED}, environ=environ)
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+    roots = {}
+    for name in ("input", "output"):
+        text = getattr(settings, name)
+        if not text:
+            raise Misuse(f"no {name} is named", next_step=f"give --{name}, or the worker's --variables")
+        root = parse_url(text)
+        if root.kind == "volume":
+            step = "databricks bundle run smoke (docs/databricks.md), which looks from within"
+            raise Misuse(f"the {name} is a volume, which only the workspace reaches", next_step=step)
+        roots[name] = root.child(f"{FOLDER}/{run_id}")
+    request = Request(tenant=TENANT, day=SAMPLE_DAY, layout="export", table_format=settings.table_format, **roots)
+    return SmokeDay(request=request, settings=settings, run_id=run_id)
+
+
+def rehearse(day: SmokeDay, submitter: Submitter, options: SmokeOptions, progress: Progress) -> Rehearsed:
+    """Run the day through the service.
+
+    Raises:
+        Retryable: nobody can tell: the service does not answer, the time is over, or a person ended it.
+        Terminal: something is missing; the message says what.
+    """
+    begun = time.monotonic()
+    submitter.check_code()
+    with cleared(day, keep=options.keep):
+        progress("lays the day down", 0, 0, "")
+        truth = lay_day(day)
+        job = SparkJob(
+            request=day.request,
+            run_id=day.run_id,
+            token=TOKEN,
+            settings=day.settings.for_job(tenant=TENANT),
+        )
+        job_id = submitter.submit(job)
+        report = follow(submitter, job_id, seconds=60 * options.wait_minutes, progress=progress)
+        if report.state != "SUCCEEDED":
+            raise explain_end(submitter, job_id, report)
+        written = check_receipt(day, truth, job_id)
+    return Rehearsed(
+        service=submitter.name,
+        job_id=job_id,
+        messages=written,
+        seconds=round(time.monotonic() - begun),
+        input=str(day.request.input),
+        output=str(day.request.output),
+    )
+
+
+def lay_day(day: SmokeDay) -> Truth:
+    """Write the day's export, clean and the same each time; returns what a run must count.
+
+    Raises:
+        BatchError: this identity may not, or the storage does not answer.
+    """
+    request, settings = day.request, day.settings
+    folder = export_folder(settings.export_template, TENANT, request.day)
+    with tempfile.TemporaryDirectory(prefix="makoto-") as scratch:
+        truth = generate(
+            messages=MESSAGES,
+            layout="export",
+            seed=1,
+            out=Path(scratch),
+            tenant=TENANT,
+            zone=settings.timezone,
+            rates=FaultRates.none(),
+        )
+        files = sorted(path for path in Path(scratch, TENANT).rglob("*") if path.is_file())
+        try:
+            store = open_store(request.input, settings.storage_options, create=True)
+            for path in files:
+                store.put(f"{folder}{path.name}", path)
+        except Exception as error:
+            known = explain_failure(error, tenant=TENANT, day=request.day.isoformat())
+            if known is None:
+                raise
+            step = "allow whoever runs this to write and delete there, or give another --input"
+            raise type(known)(
+                f"the day cannot be laid down in {request.input}: {known.what}", next_step=step
+            ) from error
+    return truth
+
+
+def follow(submitter: Submitter, job_id: str, *, seconds: float, progress: Progress) -> JobReport:
+    """How the job ended; one that takes longer than a person waits, or is interrupted, is cancelled.
+
+    Raises:
+        Retryable: it had not ended by then.
+    """
+    begun = time.monotonic()
+    report = JobReport(state="WAITING")
+    try:
+        while time.monotonic() - begun < seconds:
+            report = submitter.look(job_id)
+            if report.state in ENDED:
+                return report
+            state = "waits for workers" if report.state == "WAITING" else "is at work"
+            progress(f"job {job_id[:20]} {state}", round(time.monotonic() - begun), 0, "s")
+            time.sleep(POLL_SECONDS)
+    except BaseException as error:
+        _cancel(submitter, job_id)
+        if isinstance(error, KeyboardInterrupt):
+            what, step = f"stopped; job {job_id} was cancelled", "run the same command again"
+            raise Retryable(what, next_step=step) from None
+        raise
+    _cancel(submitter, job_id)
+    doing = "was still waiting for workers" if report.state == "WAITING" else "was still at work"
+    what = f"job {job_id} of {submitter.name} {doing} after {seconds / 60:.0f} minutes, and was cancelled"
+    raise Retryable(
+        f"{what}. {report.detail}".rstrip(". "), next_step="look at the service, or wait longer: --wait-minutes"
+    )
+
+
+def explain_end(submitter: Submitter, job_id: str, report: JobReport) -> BatchError:
+    """The error of a job that ended without success: what was missing, as far as it or its service said."""
+    ended = f"job {job_id} of {submitter.name} failed"
+    begun = time.monotonic()
+    cause = None
+    while cause is None and time.monotonic() - begun < LOG_SECONDS:
+        try:
+            cause = find_cause(submitter.read_log(job_id))
+        except BatchError:
+            break
+        if cause is None:
+            time.sleep(POLL_SECONDS)
+    if cause is not None:
+        return Terminal(f"{ended}: {cause.what}", next_step=cause.next_step)
+    kind = Retryable if report.retryable else Terminal
+    told, _, step = report.detail.partition("Next step: ")
+    why = told.strip().rstrip(".") or f"it is {report.state}, and its log says nothing that is known here"
+    return kind(f"{ended}: {why}", next_step=step.rstrip(".") or "look at the job's log")
+
+
+def check_receipt(day: SmokeDay, truth: Truth, job_id: str) -> int:
+    """The messages that the job published: all of them.
+
+    Raises:
+        Terminal: there is no receipt, or it counts something else.
+    """
+    output = open_storage(day.request, day.settings).open_output()
+    receipt: Receipt | None = read_receipt(output, receipt_key(TENANT, day.request.day, day.run_id))
+    if receipt is None:
+        step = "look at the job's log, and whether this identity reads the output"
+        raise Terminal(f"job {job_id} succeeded and left no receipt in {day.request.output}", next_step=step)
+    counted, meant = receipt.records.written, truth.records["written"]
+    if (receipt.status, counted) != ("COMPLETED", meant):
+        what = f"job {job_id} published {counted:,} messages as {receipt.status}, and {meant:,} were laid down"
+        raise Terminal(what, next_step="report it, with the job's log")
+    return counted
+
+
+@contextmanager
+def cleared(day: SmokeDay, *, keep: bool) -> Iterator[None]:
+    """What the day leaves goes at the end, however it ends; what cannot go, or shall stay, is named."""
+    try:
+        yield
+    finally:
+        for root in day.roots:
+            if keep:
+                print(f"left: {root}", file=sys.stderr)
+                continue
+            try:
+                _remove(root, day.settings)
+            except Exception as error:
+                known = explain_failure(error, tenant=TENANT, day=day.request.day.isoformat())
+                why = known.what if known else type(error).__name__
+                print(f"left: {root}, for it cannot be removed: {why}", file=sys.stderr)
+
+
+def _remove(root: StorageUrl, settings: Settings) -> None:
+    if root.kind == "file":
+        shutil.rmtree(root.path, ignore_errors=True)
+        with suppress(OSError):  # it holds another try's, or was there before
+            Path(root.path).parent.rmdir()
+        return
+    store = open_store(root, settings.storage_options)
+    for found in store.list(chunk_size=500):
+        store.delete([each["path"] for each in found])
+
+
+def _cancel(submitter: Submitter, job_id: str) -> None:
+    """End the job, and give it the time to end: it would write on below what is being removed."""
+    with suppress(BatchError, KeyboardInterrupt):
+        submitter.cancel(job_id)
+        begun = time.monotonic()
+        while submitter.look(job_id).state not in ENDED and time.monotonic() - begun < CANCEL_SECONDS:
+            time.sleep(POLL_SECONDS)
+
+
+def _read_variables(name: str | None) -> dict[str, str]:
+    """The worker's variables, as `aws lambda get-function-configuration` or `az functionapp config appsettings` says.
+
+    Raises:
+        Misuse: it is neither's JSON.
+    """
+    if name is None:
+        return {}
+    try:
+        text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        given = msgspec.json.decode(text, type=dict[str, str] | list[_Named])
+    except (OSError, msgspec.MsgspecError) as error:
+        what = f"the worker's variables cannot be read ({type(error).__name__})"
+        step = 'give a file, or - for standard input, of {"NAME": "value"} or [{"name": …, "value": …}]'
+        raise Misuse(what, next_step=step) from error
+    pairs = given.items() if isinstance(given, dict) else ((each.name, each.value) for each in given)
+    return {name: value for name, value in pairs if not value.startswith(_SECRET_ELSEWHERE)}
+
+
+class _Named(msgspec.Struct):
+    """An app setting, as Azure lists it; it has more members."""
+
+    name: str
+    value: str

@@ -1,0 +1,172 @@
+"""The fast path proves usual drift, and whatever it proves, the general path reads alike."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from drifted_json import drifted
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from daily_batch.kernel import parse
+from daily_batch.kernel.columns import typed_array
+from daily_batch.kernel.database import connect
+from daily_batch.kernel.decode import decode
+from daily_batch.kernel.fields import ARRAYS, FIELDS
+from daily_batch.kernel.pieces import Pieces, Segment
+from daily_batch.kernel.shape import UnusableError, shape
+from daily_batch.kernel.strict import read_record
+from daily_batch.plan import Limits
+from hostile_day import message, raw_line
+from kernel_plan import make_day_plan
+
+PLAN = make_day_plan()
+TYPED = ", ".join(f"{typed_array(name)} AS {name}" if name in ARRAYS else name for name in FIELDS)
+Fields = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    with connect(scratch=tmp_path_factory.mktemp("scratch"), plan=PLAN) as connection:
+        parse.prepare(connection, PLAN.tenant)
+        yield connection
+
+
+def fast(database: duckdb.DuckDBPyConnection, texts: Sequence[bytes]) -> list[Fields | None]:
+    """The fields of each text as the fast path has them, or None where it proves nothing."""
+    body = b"\n".join(texts)
+    decoded = decode(body, key="a", limits=Limits(), scratch=Path("unused"))
+    pieces = Pieces([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, longest=len(body))
+    database.register("batch", pieces.to_table())
+    database.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {parse.QUERY}")
+    database.unregister("batch")
+    found = database.execute(f"SELECT piece, {TYPED} FROM parsed WHERE proven").fetchall()
+    proven = {piece: dict(zip(FIELDS, values, strict=True)) for piece, *values in found}
+    return [proven.get(piece) for piece in range(len(texts))]
+
+
+def general(database: duckdb.DuckDBPyConnection, text: bytes) -> Fields | None:
+    """The same as the general path has them, or None where it refuses the record."""
+    found = read_record(text, start=0, line=1, limits=Limits())
+    if not found or not isinstance(found.value, dict) or not found.value:
+        return None
+    try:
+        fields = shape(found.value, tenant=PLAN.tenant)
+    except UnusableError:
+        return None
+    columns = ", ".join(f"?::{kind} AS {name}" for name, kind in FIELDS.items())
+    ((*values,),) = database.execute(f"SELECT {TYPED} FROM (SELECT {columns})", list(fields.values())).fetchall()
+    return dict(zip(fields, values, strict=True))
+
+
+def in_order(fields: Fields | None) -> Fields | None:
+    return fields and {name: fields[name] for name in FIELDS}
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.lists(drifted(), min_size=1, max_size=30))
+def test_what_is_proven_the_general_path_reads_alike(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+    lines = [text.encode() for text in texts]
+    for line, proven in zip(lines, fast(database, lines), strict=True):
+        if proven:
+            # Compared as they are written: -0.0 is not 0.0.
+            assert repr(proven) == repr(in_order(general(database, line))), line
+
+
+SOURCE = {"title": 'a,"content":', "source": "s", "text": 'x "content": {"content":1}', "score": 0.75}
+RENAMED = {"content" if name == "text" else name: value for name, value in SOURCE.items()}
+CLIENT = {"version": "4.5", "build": 12, "tags": ["a", None, True], "locale": "ja-JP"}
+PROVEN: dict[str, tuple[dict[str, object], list[str]]] = {
+    "images": ({"images": [{"url": "u"}]}, ["aliased_field"]),
+    "empty images": ({"images": []}, ["aliased_field"]),
+    "null images": ({"images": None, "generated_images": [{"url": "u"}]}, []),
+    "images for null": ({"images": [{"url": "u"}], "generated_images": None}, ["aliased_field"]),
+    "crawl_sources": ({"context": {"crawl_sources": [SOURCE, SOURCE]}}, ["aliased_field"]),
+    "top crawl_sources": ({"crawl_sources": [SOURCE]}, ["aliased_field"]),
+    "content of sources": ({"context": {"rag_sources": [RENAMED, SOURCE]}}, ["aliased_field"]),
+    "content of crawl_sources": ({"crawl_sources": [RENAMED]}, ["aliased_field"]),
+    "usual sources": ({"context": {"rag_sources": [SOURCE]}}, []),
+    "null content": ({"content": None}, []),
+    "nulls": (dict.fromkeys(("id", "chat_id", "attachments", "context", "agent_info", "crawl_sources")), []),
+    "unlisted": ({"client": CLIENT, "feedback": None, "パーソナ": {"名前": "ア"}, "a.b/*": -12, "zero": 0}, []),
+    "numeric ids": (
+        {"message_id": 10**24, "id": -12, "room_id": 7, "images": []},
+        ["aliased_field", "numeric_id"],
+    ),
+    "ids that look like numbers": ({"message_id": "12", "user_id": "-0", "id": "1.5", "content": "{}"}, []),
+    "large number": ({"nonce": 10**30}, []),
+    "own tenant": ({"tenant_id": "acme"}, []),
+    "another tenant": ({"tenant_id": "globex"}, ["tenant_conflict"]),
+    "no tenant": ({"tenant_id": None}, ["tenant_conflict"]),
+    "all": (
+        {"tenant_id": "globex", "images": [], "crawl_sources": [RENAMED], "client": CLIENT, "chat_id": None},
+        ["aliased_field", "tenant_conflict"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROVEN)
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_usual_drift_does_not_go_the_general_path(
+    database: duckdb.DuckDBPyConnection, name: str, separators: tuple[str, str]
+) -> None:
+    sent, flags = PROVEN[name]
+    text = json.dumps(message(**sent), ensure_ascii=False, separators=separators).encode()
+    (proven,) = fast(database, [text])
+    assert proven
+    assert proven["doubts"] == ",".join(flags)
+    assert repr(proven) == repr(in_order(general(database, text)))
+
+
+@pytest.mark.parametrize(
+    "insert",
+    [
+        '"x":1,"x":1',
+        '"x":{"a":1,"a":2}',
+        '"x":{"a":1,"\\u0061":2}',
+        '"x":[{"a":1}]',
+        '"x":{"a":{"b":1}}',
+        '"x":1.0',
+        '"x":{"a":0.10}',
+        '"x":1e5',
+        '"x":-0',
+        '"x":[-0 ]',
+        '"x":"a\\nb"',
+        '"a\\"b":1',
+        '"a\\":1,\\"b":1',
+        '"a\\u0000b":1',
+        '"images":[],"generated_images":[]',
+        '"images":{}',
+        '"context":{"rag_sources":[]},"crawl_sources":[]',
+        '"context":{"rag_sources":[],"crawl_sources":[]}',
+        '"crawl_sources":[{"text":"a","content":"b"}]',
+        '"crawl_sources":[{"content":null}]',
+        '"crawl_sources":[{"content":1}]',
+        '"crawl_sources":[{"score":1e-400}]',
+        '"crawl_sources":[{"score":0.1000000000000000055}]',
+        '"message_id":null',
+        '"id":-0',
+        '"id":0',
+        '"id":1.0',
+        '"id":1e3',
+        '"id":true',
+        '"id":[1]',
+        '"chat_id":12,"id":{}',
+    ],
+)
+def test_what_is_not_sure_to_be_alike_goes_the_general_path(database: duckdb.DuckDBPyConnection, insert: str) -> None:
+    assert fast(database, [raw_line(insert)]) == [None]
+
+
+def test_a_list_in_an_object_without_a_message_is_left_to_the_general_path(
+    database: duckdb.DuckDBPyConnection,
+) -> None:
+    assert fast(database, [b'{"user_id":"u1","room_id":"r1","x":[1]}']) == [None]
+
+
+def test_a_record_of_very_many_fields_is_left_to_the_general_path(database: duckdb.DuckDBPyConnection) -> None:
+    many = ",".join(f'"k{number}":1' for number in range(1_000))
+    assert fast(database, [raw_line(many)]) == [None]

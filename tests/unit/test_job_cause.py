@@ -1,0 +1,124 @@
+"""Why a job ended, taken from what services, Spark and our own programs say; and whether its package is there."""
+
+import json
+from pathlib import Path
+
+import pytest
+from obstore.store import LocalStore, MemoryStore
+
+from daily_batch.errors import Terminal
+from daily_batch.paths import parse_url
+from daily_batch.submit.cause import find_cause
+from daily_batch.submit.emr_package import check_package
+from daily_batch.submit.emr_request import ENTRY, ENVIRONMENT, Place
+
+PLACE = Place(
+    application_id="00f1",
+    role_arn="arn:aws:iam::123456789012:role/job",
+    package=parse_url("s3://artifacts/emr/1f"),
+    region="ap-northeast-1",
+    python="3.11",
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        (
+            'java.io.IOException: Cannot run program "./environment/bin/python3.11": error=2, No such file',
+            "the image lacks the Python of the package: its python3.11 leads to none",
+        ),
+        (
+            'Cannot run program "/home/hadoop/environment/bin/python3.11": Exec failed, error: 2 (No such file or …)',
+            "the image lacks the Python of the package: its python3.11 leads to none",
+        ),
+        (
+            "sh: 1: ./environment/bin/python3.13: not found",
+            "the image lacks the Python of the package: its python3.13 leads to none",
+        ),
+        (
+            "requires a different Python: 3.10.12 not in '<3.14,>=3.11'",
+            "the image lacks the Python of the package: it has 3.10.12",
+        ),
+        ("ModuleNotFoundError: No module named 'daily_batch'", "the package daily_batch cannot be imported"),
+        ("s3://artifacts/emr/1f/daily_messages.py cannot be read: NoSuchKey", "a file of the job's package is not"),
+        ("AccessDeniedException: … (Service: S3, Status Code: 403)", "permission: what the service fetches or writes"),
+        ("java.net.UnknownHostException: s3.example", "network: an address was not reached"),
+        ("Library installation failed for library due to user error", "the libraries of the job cannot be installed"),
+    ],
+)
+def test_what_a_service_or_spark_says_is_one_cause(said: str, what: str) -> None:
+    cause = find_cause(f"26/11/28 WARN something else\n{said}\nat org.apache.spark")
+    assert cause is not None
+    assert cause.what.startswith(what)
+    assert cause.next_step
+
+
+def test_our_own_words_win_over_what_they_came_from_and_the_last_of_them_counts() -> None:
+    said = (
+        "AccessDenied\n"
+        "error: tenant=smoke day=2025-08-12: the first. Next step: none.\n"
+        "error: tenant=smoke day=2025-08-12: the driver lacks: permission to read: x. Next step: see the page.\n"
+    )
+    assert find_cause(said) == ("the driver lacks: permission to read: x", "see the page")
+
+
+def test_an_unexpected_error_says_less_than_what_stands_before_it() -> None:
+    said = (
+        "No module named 'duckdb'\nerror: unexpected PythonException at spark.py:1. Next step: run again with --debug."
+    )
+    cause = find_cause(said)
+    assert cause is not None
+    assert cause.what == "the package duckdb cannot be imported"
+
+
+def test_nothing_is_made_of_words_that_nobody_knows() -> None:
+    assert find_cause("") is None
+    assert find_cause('{"content": "our secret plan"}\nExitCode: 1') is None
+
+
+def filled(**changed: str) -> MemoryStore:
+    store = MemoryStore()
+    store.put("package.json", json.dumps({"arch": "aarch64", "python": "3.11", "version": "1", **changed}).encode())
+    for name in (ENTRY, ENVIRONMENT):
+        store.put(name, b"x")
+    return store
+
+
+def test_a_whole_package_for_the_application_passes() -> None:
+    check_package(filled(), PLACE, architecture="ARM64")
+    check_package(filled(arch="x86_64"), PLACE, architecture="")
+
+
+@pytest.mark.parametrize("name", ["package.json", ENTRY, ENVIRONMENT])
+def test_a_file_that_is_missing_is_named(name: str) -> None:
+    store = filled()
+    store.delete(name)
+    with pytest.raises(Terminal, match=rf"the package lacks {name}: s3://artifacts/emr/1f/{name} is not there"):
+        check_package(store, PLACE, architecture="ARM64")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"arch": "x86_64"}, r"the package is for x86_64, and the application runs on aarch64\. .*--arch aarch64"),
+        ({"python": "3.13"}, r"is for Python 3\.13, and jobs are told to use 3\.11 \(emr_python\)\. .*EmrPython=3\.13"),
+    ],
+)
+def test_a_package_for_another_machine_says_how_to_make_the_right_one(changed: dict[str, str], told: str) -> None:
+    with pytest.raises(Terminal, match=told):
+        check_package(filled(**changed), PLACE, architecture="ARM64")
+
+
+def test_a_list_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text("{}")
+    with pytest.raises(Terminal, match="is not understood"):
+        check_package(LocalStore(str(tmp_path)), PLACE, architecture="ARM64")
+
+
+def test_who_may_not_read_the_package_has_nothing_to_look_at(tmp_path: Path) -> None:
+    class Denying:
+        def get(self, name: str) -> None:
+            raise PermissionError("AccessDenied")
+
+    check_package(Denying(), PLACE, architecture="ARM64")  # type: ignore[arg-type]
