@@ -7,7 +7,6 @@ the day lies in a folder of its own, which goes again.
 import os
 import shutil
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -31,6 +30,7 @@ from daily_batch.request import Request
 from daily_batch.runners.outcome import Progress
 from daily_batch.sample import FaultRates, Truth, generate
 from daily_batch.sample.write import SAMPLE_DAY
+from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings, load_settings
 from daily_batch.storage import open_store
 from daily_batch.submit import JobReport, SparkJob, Submitter
@@ -184,12 +184,12 @@ def lay_day(day: SmokeDay) -> Truth:
     """
     request, settings = day.request, day.settings
     folder = export_folder(settings.export_template, TENANT, request.day)
-    with tempfile.TemporaryDirectory(prefix="makoto-") as scratch:
+    with temporary_folder() as scratch:
         truth = generate(
             messages=MESSAGES,
             layout="export",
             seed=1,
-            out=Path(scratch),
+            out=scratch,
             tenant=TENANT,
             zone=settings.timezone,
             rates=FaultRates.none(),
