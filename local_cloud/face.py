@@ -57,6 +57,8 @@ def show_night(report: NightReport, *, root: str) -> None:
     summary = report.summary
     states = "; ".join(f"{count} {state}" for state, count in sorted(summary["states"].items()))
     print(f"\nthe night of {summary['date']}: {summary['tenants']} tenants: {states}. Late: {summary['late']}")
+    if summary["unreadable"]:
+        print(f"  objects that could not be read: {summary['unreadable']}")
     for each in summary["attention"]:
         print(f"  look at {each['tenant']}: {each['state']}: {each['note']}")
     print("\ntables (messages, rejects, rooms_daily, users_daily, summary_daily) of each tenant:")

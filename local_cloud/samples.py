@@ -34,7 +34,7 @@ BROKEN = (
 SAMPLES: Mapping[str, Sample] = {
     "small": Sample(messages=150),
     "large": Sample(messages=6_000, layout="export", files=3),
-    "poisoned": Sample(messages=300, layout="export", files=2, rates=FaultRates.rich(), broken=BROKEN),
+    "poisoned": Sample(messages=300, layout="export", files=3, rates=FaultRates.rich(), broken=BROKEN),
     "empty": Sample(messages=0),
 }
 

@@ -35,6 +35,9 @@ OF_THE_RUN = ("run_id", "processed_at")
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
 
+# No share of a day is too much to lose.
+NO_LIMITS = {"max_reject_ratio": 1.0, "max_unreadable_ratio": 1.0}
+
 _runs = count(1)
 
 
@@ -54,9 +57,13 @@ def run_day_with(
     options: Mapping[str, str] | None = None,
     progress: Progress = silent,
     told: Told = untold,
+    allow_shrink: str = "",
     **settings: object,
 ) -> Receipt:
-    """Run one tenant-day with a runner; `options` are storage options, `settings` are those of conf/defaults.toml."""
+    """Run one tenant-day with a runner; `options` are storage options, `settings` are those of conf/defaults.toml.
+
+    Of days of a few records a share says nothing: they have no limits of loss but those of `settings`.
+    """
     request = Request(
         tenant=tenant,
         day=day,
@@ -64,8 +71,9 @@ def run_day_with(
         output=parse_url(str(output)),
         layout=layout,  # type: ignore[arg-type]
         table_format=table_format,  # type: ignore[arg-type]
+        allow_shrink=allow_shrink,
     )
-    known = load_settings(flags={**settings, "storage_options": dict(options or {})}, environ={})
+    known = load_settings(flags={**NO_LIMITS, **settings, "storage_options": dict(options or {})}, environ={})
     run_id = f"run-{next(_runs):04d}"
     return run_day(request, known, lambda manifest: runner, run_id=run_id, now=NOW, progress=progress, told=told)
 

@@ -1,28 +1,30 @@
-"""One tenant-day from request to receipt: manifest, map and reduce, sums, publish, receipt."""
+"""One tenant-day from request to receipt: manifest, map and reduce, audit, publish, receipt."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from daily_batch.audit import AuditLimits, audit
 from daily_batch.contract import ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY
-from daily_batch.errors import Changed, Terminal
+from daily_batch.errors import Changed
 from daily_batch.failures import explain_failure
 from daily_batch.manifest import Manifest
 from daily_batch.measures import measure_day
 from daily_batch.metadata import MetadataStore
 from daily_batch.publish.day import DayPublisher
 from daily_batch.publish.outcome import Published
-from daily_batch.quality import judge, refuse_failed, warnings
+from daily_batch.publish.standing import look_at_day
+from daily_batch.quality import warnings
 from daily_batch.receipt import Objects, Receipt, Records, TableCounts, check_sums, decide_status, receipt_key, to_json
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Outcome, Progress, Runner
 from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings
 from daily_batch.steps import Told, timed, untold
-from daily_batch.survey import list_day, make_plan, open_storage
+from daily_batch.survey import check_known, list_day, make_plan, open_storage
 
 # What changes under a run is listed again so often before it is given up.
 LISTINGS = 3
@@ -39,6 +41,7 @@ def run_day(
     progress: Progress,
     publisher: DayPublisher | None = None,
     metadata: MetadataStore | None = None,
+    named: Callable[[], Sequence[str]] = tuple,
     told: Told = untold,
 ) -> Receipt:
     """Run one tenant-day to its receipt. A day that was published before is replaced; any other day is left alone.
@@ -47,13 +50,13 @@ def run_day(
         choose_runner: names the runner once it is known what there is.
         publisher: what the tables held before, under the run's fence; absent: as they are now, without one.
         metadata: where active rooms are looked up, if the settings say so.
+        named: gives the tenants that the metadata store names.
         told: hears of each step.
 
     Raises:
         Retryable: trying again can help; readers see what they saw before.
         HandOver: the day must go to Spark; readers see what they saw before.
-        Terminal: it cannot: denied, missing, sums that do not hold, or a quality rule that is broken; readers see what
-            they saw before.
+        Terminal: it cannot: denied, missing, or refused by the audit; readers see what they saw before.
         LeaseHeld: another run holds the day.
     """
     try:
@@ -68,6 +71,7 @@ def run_day(
             now=now,
             progress=progress,
             metadata=metadata,
+            named=named,
             told=partial(told, **whose),
         )
     except Exception as error:
@@ -87,6 +91,7 @@ def _run_day(
     now: datetime,
     progress: Progress,
     metadata: MetadataStore | None,
+    named: Callable[[], Sequence[str]],
     told: Told,
 ) -> Receipt:
     started = time.perf_counter()
@@ -100,24 +105,30 @@ def _run_day(
                 listed = time.perf_counter() - begun
                 found = {name: getattr(manifest, name) for name in ("layout", "objects", "ignored", "bytes", "chunks")}
                 told("manifest", **found, seconds=round(listed, 3))
+                check_known(request, settings, manifest, named=named)
                 runner = choose_runner(manifest)
                 plan = make_plan(request, settings, manifest, run_id=run_id, now=now)
                 outcome = runner.run(manifest, plan=plan, storage=storage, scratch=scratch, progress=progress)
                 receipt = _account(request, manifest, outcome, run_id=run_id, runner=runner.name)
-                check_sums(receipt)
                 rules = settings.quality.rules_of(request.tenant)
                 measured = measure_day(
                     rules, manifest=manifest, outcome=outcome, plan=plan, storage=storage, scratch=scratch
                 )
+                standing = look_at_day(request, storage, scratch=scratch)
                 break
             except Changed:
                 if listing == LISTINGS:
                     raise
                 progress("listing again: an object changed while it was read", 0, 0, "")
     _tell_stages(told, outcome, runner=runner.name)
-    receipt = replace(receipt, quality=judge(rules, measured))
-    _check_rejects(receipt, measured["max_rejected"], settings.max_reject_ratio)
-    refuse_failed(receipt.quality, tenant=receipt.tenant, day=receipt.date)
+    receipt = audit(
+        receipt,
+        rules=rules,
+        measured=measured,
+        limits=AuditLimits(**{each.name: getattr(settings, each.name) for each in fields(AuditLimits)}),
+        standing=standing,
+        allow_shrink=request.allow_shrink,
+    )
     begun = time.perf_counter()
     counts = {name: str(count) for name, count in asdict(receipt.records).items()}
     published = publisher.publish(outcome.files, run_id=run_id, metadata=counts, progress=progress)
@@ -212,17 +223,3 @@ def _count_overflows(outcome: Outcome) -> dict[str, int]:
         for table in (ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY)
     }
     return {name: count for name, count in nulls.items() if count}
-
-
-def _check_rejects(receipt: Receipt, share: float | None, limit: float) -> None:
-    """Refuse a day of which too much is bad: its input is more likely wrong than its messages."""
-    if share is not None and share > limit:
-        what = f"{receipt.records.rejected} of {receipt.records.seen} records are rejected"
-        if not receipt.objects.read:
-            what = f"none of {receipt.objects.taken} objects can be read"
-        raise Terminal(
-            f"{what}, more than max_reject_ratio {limit} allows",
-            next_step="look at the input, or raise max_reject_ratio",
-            tenant=receipt.tenant,
-            day=receipt.date,
-        )

@@ -21,6 +21,7 @@ from daily_batch.ledger.owner import this_process
 from daily_batch.manifest import Manifest
 from daily_batch.paths import analytics_folder
 from daily_batch.publish.day import DayPublisher
+from daily_batch.publish.standing import check_format
 from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Progress, Runner
@@ -107,7 +108,9 @@ class Dispatch:
         self._cancel_job_of(entry)
         reason = self._spark_at_once(entry)
         with LeaseKeeper(self.ledger, lease) as keeper, self._failures_noted(keeper, bill):
-            observed = DayPublisher.observe(request, open_storage(request, self.settings))
+            storage = open_storage(request, self.settings)
+            check_format(request, storage)
+            observed = DayPublisher.observe(request, storage)
             held = keeper.raise_token(above=observed.held_token)
             self._naming(held)("lease", owner=self.owner, taken_over=held.taken_over, seconds=since(begun))
             choice = _LocalChoice(self, keeper, reason)
@@ -212,6 +215,7 @@ class Dispatch:
             progress=watched,
             publisher=observed.fenced(lease.token, at_once=lease.taken_over, confirm=keeper.confirm),
             metadata=self.ledger.store,
+            named=self.ledger.tenants,
             told=self.told,
         )
         key = receipt_key(request.tenant, request.day, lease.run_id)

@@ -43,6 +43,7 @@ def run(
     catalog: Annotated[str | None, typer.Option(help="Unity Catalog's catalog.schema for the tables.")] = None,
     run_id: Annotated[str | None, typer.Option(help="Of the run that submitted this job.")] = None,
     token: Annotated[int | None, typer.Option(min=1, help="Of the lease that the submitter holds.")] = None,
+    allow_shrink: Annotated[str, typer.Option(help="Who allows that the day loses rows; of a job of one's own.")] = "",
     settings: Annotated[str | None, typer.Option(help="Of the submitter, as a JSON object.")] = None,
     receipt: ReceiptFile = None,
     json: AsJson = False,
@@ -62,7 +63,9 @@ def run(
         lease = LeaseOptions(run_id=run_id, token=token, settings=settings)
         status = submitted_command(flags, lease, spark=current_session, look=look_first, debug=debug)
     else:
-        options = RunOptions(as_json=json, receipt_file=receipt, show_config=show_config, debug=debug)
+        options = RunOptions(
+            allow_shrink=allow_shrink, as_json=json, receipt_file=receipt, show_config=show_config, debug=debug
+        )
         status = run_command(flags, options, spark=current_session)
     raise typer.Exit(status)
 

@@ -109,6 +109,11 @@ def check_export_template(template: str) -> str:
     return text
 
 
+def export_root(template: str) -> str:
+    """The folder that holds the exports of all of a tenant's days: what stands before the first part with a day."""
+    return re.split(r"/[^/]*\{(?:yyyy|mm|dd)\}", template)[0]
+
+
 def export_folder(template: str, tenant: str, day: date) -> str:
     """The folder of a tenant-day's export, relative to the input root and ending in `/`."""
     parts = {"tenant": check_tenant(tenant), "yyyy": f"{day:%Y}", "mm": f"{day:%m}", "dd": f"{day:%d}"}

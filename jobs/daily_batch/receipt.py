@@ -66,12 +66,22 @@ class Erased:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shrink:
+    """A loss of rows that was allowed, by whom, and what the day had before; `objects` are of the last receipt."""
+
+    by: str
+    messages: int
+    objects: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Receipt:
     """One run of one tenant-day, field by field as in its JSON.
 
     `rejects` counts rejected records by reason: superseded records and unreadable objects have counters of their own.
-    `quality` has a finding for each rule that is set for the tenant. `erased` is there once something was,
-    and `overflows` where sums of `tokens_used` do not fit their column: by table, how many rows have null instead.
+    `quality` has a finding for each rule that is set for the tenant. Only where there is something to say: `erased`,
+    `shrink`, where somebody allowed that rows went, and `overflows`, where sums of `tokens_used` do not fit their
+    column: by table, how many rows have null instead.
     """
 
     tenant: str
@@ -93,11 +103,15 @@ class Receipt:
     quality: tuple[Finding, ...] = ()
     erased: tuple[Erased, ...] = ()
     overflows: Mapping[str, int] = field(default_factory=dict)
+    shrink: Shrink | None = None
 
 
 def decide_status(*, objects: Objects, records: Records) -> Status:
-    """Return the status of a run whose sums hold; a run that fails says FAILED itself."""
-    clean = records.rejected == records.superseded == objects.unreadable == 0
+    """Return the status of a run whose sums hold; a run that fails says FAILED itself.
+
+    A superseded record is an earlier edit of a message that is published: nothing is lost with it.
+    """
+    clean = records.rejected == objects.unreadable == 0
     return "COMPLETED" if clean else "COMPLETED_WITH_REJECTS"
 
 
@@ -126,10 +140,35 @@ def check_sums(receipt: Receipt) -> None:
         _check_sum(receipt, "tables.rejects.rows", receipt.tables[REJECTS.name].rows, evidence)
 
 
+def describe_loss(receipt: Receipt) -> str | None:
+    """Say what of a published day is in no table of messages, with its share; None if nothing is lost."""
+    objects, records = receipt.objects, receipt.records
+    lost = []
+    if objects.unreadable:
+        lost.append(
+            f"{objects.unreadable:,} of {_share(objects.unreadable, objects.taken, 'objects')} could not be read"
+        )
+    if records.rejected:
+        reasons = ", ".join(f"{name} {count:,}" for name, count in receipt.rejects.items())
+        lost.append(f"{records.rejected:,} of {_share(records.rejected, records.seen, 'records')} rejected ({reasons})")
+    return "; ".join(lost) or None
+
+
+def advise_loss(receipt: Receipt) -> str | None:
+    """Say the same as a warning with the next step."""
+    lost = describe_loss(receipt)
+    step = "see their source_key and reason in rejects, mend them at their source and run the day again"
+    return f"{lost}. Next step: {step} (docs/runbooks/reject-percent.md)" if lost else None
+
+
+def _share(part: int, whole: int, noun: str) -> str:
+    return f"{whole:,} {noun} ({part / whole:.1%})"
+
+
 def to_dict(receipt: Receipt) -> dict[str, Any]:
     """Return the receipt as plain values, field by field."""
     values = asdict(receipt)
-    return {name: value for name, value in values.items() if value or name not in ("erased", "overflows")}
+    return {name: value for name, value in values.items() if value or name not in ("erased", "overflows", "shrink")}
 
 
 def to_json(receipt: Receipt) -> str:

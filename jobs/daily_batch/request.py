@@ -4,16 +4,23 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, get_args
 
+from daily_batch.apart import check_apart
 from daily_batch.days import business_day, parse_day
 from daily_batch.errors import Misuse
 from daily_batch.paths import StorageUrl, check_tenant, parse_url
 from daily_batch.plan import Layout, TableFormat
 from daily_batch.settings import Settings
 
+# Characters of who allows something.
+WHO = 200
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One tenant's business day, where its messages are and where its tables go."""
+    """One tenant's business day, where its messages are and where its tables go.
+
+    `allow_shrink` is who allows that the day loses rows that are published; empty: nobody.
+    """
 
     tenant: str
     day: date
@@ -21,6 +28,7 @@ class Request:
     output: StorageUrl
     layout: Layout | Literal["auto"] = "auto"
     table_format: TableFormat = "delta"
+    allow_shrink: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a tenant, day, layout or format that is none."""
@@ -35,13 +43,24 @@ class Request:
                 tenant=self.tenant,
                 day=self.day.isoformat(),
             )
+        if not (isinstance(self.allow_shrink, str) and self.allow_shrink.isprintable()) or len(self.allow_shrink) > WHO:
+            raise Misuse(
+                "who allows that the day loses rows is no name",
+                next_step=f"give up to {WHO} printable characters",
+                tenant=self.tenant,
+                day=self.day.isoformat(),
+            )
 
 
-def build_requests(settings: Settings, now: datetime) -> tuple[Request, ...]:
+def build_requests(settings: Settings, now: datetime, *, allow_shrink: str = "") -> tuple[Request, ...]:
     """One request for each tenant of the settings, all checked before the first is returned.
 
+    Args:
+        allow_shrink: who allows that the days lose rows; empty: nobody.
+
     Raises:
-        Misuse: a tenant, the day or a storage URL is missing or not allowed, or the day has not begun.
+        Misuse: a tenant, the day or a storage URL is missing or not allowed, the day has not begun, or tables would lie
+            among messages.
     """
     today = business_day(now, offset=0, zone=settings.timezone)
     wanted = settings.date
@@ -57,6 +76,7 @@ def build_requests(settings: Settings, now: datetime) -> tuple[Request, ...]:
         raise Misuse("no tenant is named", next_step="give --tenant or set TENANT_ID", day=day.isoformat())
     source = _storage("input", settings.input)
     target = _storage("output", settings.output)
+    check_apart(source, target, settings.tenants, export_template=settings.export_template)
     return tuple(
         Request(
             tenant=tenant,
@@ -65,6 +85,7 @@ def build_requests(settings: Settings, now: datetime) -> tuple[Request, ...]:
             output=target,
             layout=settings.layout,
             table_format=settings.table_format,
+            allow_shrink=allow_shrink,
         )
         for tenant in settings.tenants
     )

@@ -27,9 +27,11 @@ Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
 PREFIX = "MAKOTO_"
 _QUALITY = "quality."
 DEFAULTS = "defaults.toml"
+GUIDE_TENANTS = ("default_tenant",)
 # What a job elsewhere must know beside its arguments, so that it reads and judges a day as its submitter does.
 _FOR_JOBS = (
-    *("timezone", "naive_timezone", "export_template", "discovery", "slack_seconds", "max_reject_ratio"),
+    *("timezone", "naive_timezone", "export_template", "discovery", "slack_seconds"),
+    *("max_reject_ratio", "max_unreadable_ratio", "min_rows_ratio"),
     *("buckets", "target_file_bytes", *(each.name for each in fields(Limits)), "dynamodb_table", "cosmos_endpoint"),
     *("catalog", "look_first"),
 )
@@ -68,6 +70,8 @@ class Settings:
     fetch_concurrency: Count
     memory_bytes: Count
     max_reject_ratio: Ratio
+    max_unreadable_ratio: Ratio
+    min_rows_ratio: Ratio
     quality: Expectations
     runner: Literal["auto", "local", "spark"]
     small_messages: CountOrZero
@@ -114,6 +118,11 @@ class Settings:
         load_zone(self.timezone)
         load_zone(self.naive_timezone)
         check_export_template(self.export_template)
+
+    @property
+    def names_tenants(self) -> bool:
+        """Whether somebody has named the tenants: the guide's default stands in for deployments, never for a person."""
+        return self.tenants != GUIDE_TENANTS or not self.origins.get("tenants", DEFAULTS).endswith(DEFAULTS)
 
     @property
     def limits(self) -> Limits:

@@ -1,12 +1,15 @@
 """What a request asks for and what there is: its storage, its manifest, and the plan that the kernel works by."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from daily_batch.days import day_window, to_us, utc_folders
 from daily_batch.manifest import EXPANSION, DiscoveryComparison, Manifest, compare_discovery, list_root, take
+from daily_batch.manifest.absent import check_tenant_known
+from daily_batch.manifest.strays import Strays, find_strays
 from daily_batch.metadata import MetadataStore
-from daily_batch.paths import StorageUrl, export_folder, is_tenant
+from daily_batch.paths import StorageUrl, export_folder, export_root, is_tenant
 from daily_batch.plan import DayPlan
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Progress
@@ -52,6 +55,27 @@ def list_day(
     )
 
 
+def check_known(
+    request: Request, settings: Settings, manifest: Manifest, *, named: Callable[[], Sequence[str]]
+) -> None:
+    """Refuse a day without objects of a tenant that nobody knows: its input is more likely another.
+
+    Args:
+        named: gives the tenants that the metadata store names.
+
+    Raises:
+        Terminal: the input holds nothing of the tenant, and does not look like one that it is new to.
+    """
+    if not (manifest.objects or manifest.ignored):
+        check_tenant_known(
+            open_storage(request, settings).open_input(),
+            tenant=request.tenant,
+            export_root=export_root(settings.export_template),
+            named=named,
+            day=request.day.isoformat(),
+        )
+
+
 def fingerprint_day(request: Request, settings: Settings, *, progress: Progress, metadata: MetadataStore) -> str:
     """What a day's objects are now, by the same listing; nothing of it is kept."""
     with temporary_folder() as staging:
@@ -69,6 +93,16 @@ def verify_discovery(request: Request, settings: Settings, metadata: MetadataSto
         window_us=window,
         concurrency=LISTING_CONCURRENCY,
         day=request.day.isoformat(),
+    )
+
+
+def count_strays(request: Request, settings: Settings, *, progress: Progress) -> Strays:
+    """What the tenant's input holds where no run of any day looks; all of it is listed."""
+    return find_strays(
+        open_storage(request, settings).open_input(),
+        tenant=request.tenant,
+        export_template=settings.export_template,
+        progress=lambda listed: progress("strays", listed, 0, "objects"),
     )
 
 

@@ -96,6 +96,7 @@ class NightScenario:
             "tenants": 4,
             "states": {"completed": 2, "completed, rejects": 2},
             "attention": [],
+            "unreadable": night.receipt("poisoned")["objects"]["unreadable"],
             "late": 0,
             "queued": 0,
             "ended": True,

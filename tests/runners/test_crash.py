@@ -37,7 +37,7 @@ class World(NamedTuple):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("crash")
-    generate(messages=600, layout="export", seed=1, out=root / "first", rates=FaultRates.rich(), files=2)
+    generate(messages=600, layout="export", seed=1, out=root / "first", rates=FaultRates.rich(), files=4)
     generate(messages=400, layout="export", seed=2, out=root / "yesterday", day=DAY_BEFORE)
     shutil.copytree(root / "yesterday/acme", root / "first/acme", dirs_exist_ok=True)
     generate(messages=2_000, layout="export", seed=3, out=root / "second", rates=FaultRates.rich(), files=6)

@@ -26,7 +26,7 @@ from daily_batch.sample import FaultRates, generate
 from daily_batch.settings import load_settings
 from daily_batch.submit import JobSize, JobState, SparkJob
 from daily_batch.submit.spark_submit import SparkSubmit
-from day_runs import DAY, ROOT, published_state, read_tables, run_local, silent
+from day_runs import DAY, NO_LIMITS, ROOT, published_state, read_tables, run_local, silent
 from job_service import Clock, Service
 from spark_session import LOCAL_CONF
 
@@ -83,7 +83,7 @@ def no_spark() -> Any:
 def make(tmp_path: Path, clock: Clock, *, store: MetadataStore | None = None, **parts: Any) -> Dispatch:
     settings = parts.pop("settings", {})
     return Dispatch(
-        settings=load_settings(flags=settings, environ={}),
+        settings=load_settings(flags={**NO_LIMITS, **settings}, environ={}),
         ledger=Ledger(store=store or SqliteStore(tmp_path / "ledger.sqlite"), clock=clock),
         **{"local": LocalRunner, "spark": no_spark, **parts},
     )
@@ -243,10 +243,13 @@ def test_11_an_object_that_was_overwritten_or_removed_is_found(source: Path, tmp
     dispatch = make(tmp_path, clock)
     run(dispatch, source, tmp_path)
     one, two = sorted((source / "acme/exports/messages/2025/08/12").iterdir())
-    one.write_bytes(two.read_bytes())
+    two.write_bytes(one.read_bytes())
     assert run(dispatch, source, tmp_path, if_changed=True).kind == "published"
     two.unlink()
-    assert run(dispatch, source, tmp_path, if_changed=True).kind == "published"
+    with pytest.raises(Terminal, match="would lose rows"):
+        run(dispatch, source, tmp_path, if_changed=True)
+    allowed = replace(ask(source, tmp_path / "out"), allow_shrink="alice")
+    assert dispatch.run(allowed, progress=silent, if_changed=True).kind == "published"
     assert run(dispatch, source, tmp_path, if_changed=True).kind == "unchanged"
 
 
@@ -405,7 +408,7 @@ def run_as_job(job: SparkJob, source: Path, tmp_path: Path) -> Any:
     from daily_batch.batch import run_day
     from daily_batch.commands.submitted import fence
 
-    settings = load_settings(flags={}, environ={})
+    settings = load_settings(flags=NO_LIMITS, environ={})
     return run_day(
         job.request,
         settings,

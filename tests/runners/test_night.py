@@ -1,5 +1,7 @@
 """A night's work and watch: messages that come twice, jobs that no event told of, and what is asked for again."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -118,6 +120,18 @@ def test_10_a_message_by_force_runs_the_day_again(night: Night) -> None:
     night.work()
     assert night.work(replace_task(force=True)) == "published"
     assert night.entry().token == 2
+
+
+def test_16_a_day_that_would_lose_its_rows_waits_for_a_message_that_allows_it(night: Night) -> None:
+    night.work()
+    shutil.rmtree(night.folder / "in/acme/exports")
+    with pytest.raises(Terminal, match="would lose rows"):
+        night.work()
+    assert (night.entry().status, night.entry().retryable) == ("FAILED", False)
+    later = night.clock() + timedelta(minutes=1)
+    assert night.work(replace_task(allow_shrink="yamada"), sent=later) == "published"
+    receipt = json.loads((night.folder / "out" / str(night.entry().receipt)).read_text())
+    assert receipt["shrink"]["by"] == "yamada"
 
 
 def test_5_a_message_whose_day_is_at_work_elsewhere_is_kept_until_that_run_has_ended(night: Night) -> None:
@@ -452,6 +466,7 @@ def test_17_a_tenant_of_whom_the_ledger_does_not_tell_is_in_trouble_and_not_late
 
 def test_17_a_receipt_of_another_version_is_one_tenants_trouble(night: Night) -> None:
     night.tenants = "acme,globex"
+    (night.folder / "in/globex").mkdir()
     night.settings["runner"] = "spark"
     for tenant in ("acme", "globex"):
         night.work(replace_task(tenant=tenant))
@@ -507,6 +522,7 @@ def test_a_night_is_due_in_the_morning_after_it_began_whatever_day_it_is_about(o
 
 def test_17_a_receipt_that_cannot_be_read_is_one_tenants_trouble(night: Night) -> None:
     night.tenants = "acme,globex"
+    (night.folder / "in/globex").mkdir()
     night.settings["runner"] = "spark"
     for tenant in ("acme", "globex"):
         assert night.work(replace_task(tenant=tenant)) == "submitted"

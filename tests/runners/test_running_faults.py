@@ -246,7 +246,7 @@ def test_14_a_reader_sees_all_of_one_version_while_others_are_published(
 
 
 def test_16_a_day_without_messages_completes_with_zeros(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
+    (tmp_path / "in/acme").mkdir(parents=True)
     for table_format in ("delta", "parquet"):
         receipt = run_local(input=tmp_path / "in", output=tmp_path / table_format, table_format=table_format)
         assert receipt.status == "COMPLETED"
@@ -262,16 +262,24 @@ def test_16_a_day_without_messages_completes_with_zeros(tmp_path: Path) -> None:
 
 
 def test_16_a_day_without_messages_completes_with_zeros_on_spark(spark: Any, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
+    (tmp_path / "in/acme").mkdir(parents=True)
     receipt = run_day_with(SparkRunner(spark), input=tmp_path / "in", output=tmp_path / "spark")
     run_local(input=tmp_path / "in", output=tmp_path / "local")
     assert receipt.status == "COMPLETED"
     assert read_tables(tmp_path / "spark") == read_tables(tmp_path / "local")
 
 
-def test_16_a_day_that_lost_its_messages_is_emptied(published: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    run_local(input=tmp_path / "empty", output=published)
+def test_16_a_day_that_lost_its_messages_is_emptied_only_where_somebody_allows_it(
+    published: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty/acme").mkdir(parents=True)
+    shown = published_state(published)
+    with pytest.raises(Terminal, match=r"the input holds no object of it, and .* messages are published"):
+        run_local(input=tmp_path / "empty", output=published)
+    assert published_state(published) == shown
+    receipt = run_local(input=tmp_path / "empty", output=published, allow_shrink="alice")
+    assert receipt.shrink is not None
+    assert receipt.shrink.by == "alice"
     assert [len(rows) for rows in read_tables(published).values()] == [0, 0, 0, 0, 1]
 
 

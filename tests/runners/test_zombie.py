@@ -27,7 +27,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two versions of one day, small enough to be run in less than a lease."""
     root = tmp_path_factory.mktemp("inputs")
     for name, seed in (("first", 1), ("second", 2)):
-        generate(messages=200, layout="export", seed=seed, out=root / name, rates=FaultRates.rich(), files=2)
+        generate(messages=200, layout="export", seed=seed, out=root / name, rates=FaultRates.rich(), files=4)
     return root / "first", root / "second"
 
 

@@ -12,10 +12,10 @@ from obstore.store import LocalStore
 from daily_batch.contract import MESSAGES, REJECTS
 from daily_batch.errors import Terminal
 from daily_batch.kernel.counts import Counts
+from daily_batch.publish.receipts import read_receipt
 from daily_batch.receipt import Receipt, receipt_key, to_json
 from daily_batch.runners.local import LocalRunner
 from daily_batch.runners.outcome import Outcome
-from daily_batch.submit.settle import read_receipt
 from day_runs import DAY, SAMPLES, published_state, read_tables, run_day_with, run_local
 
 

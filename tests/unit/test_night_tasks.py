@@ -51,6 +51,14 @@ def test_a_person_names_tenants_and_a_day_or_a_range() -> None:
     assert all(task.force for task in ranged.tasks)
 
 
+def test_whoever_asks_may_allow_a_loss_by_name() -> None:
+    (task,) = plan({"tenants": "acme", "date": "2025-08-01", "allow_shrink": "yamada"}).tasks
+    assert read_task(write_task(task)).allow_shrink == "yamada"
+    (task,) = plan({"tenants": "acme", "date": "2025-08-01"}).tasks
+    assert not task.allow_shrink
+    assert "allow_shrink" not in write_task(task)
+
+
 def test_all_tenants_are_those_of_the_metadata_store() -> None:
     assert pairs(plan(SCHEDULED, tenants="*", known=("a1", "b2"))) == [("a1", "2025-08-12"), ("b2", "2025-08-12")]
     assert pairs(plan({"tenants": "*", "date": "2025-08-01"}, known=("a1",))) == [("a1", "2025-08-01")]

@@ -238,15 +238,15 @@ def test_arrival_and_roles_are_measured_where_they_can_be(tmp_path: Path, table_
     assert (export["max_late"].measured, export["max_late"].passed) == (None, True)
 
 
-def test_a_day_of_which_no_object_can_be_read_fails_where_rejects_are_bounded(tmp_path: Path) -> None:
+def test_a_day_of_which_no_object_can_be_read_fails_where_unreadable_objects_are_bounded(tmp_path: Path) -> None:
     folder = tmp_path / f"in/acme/exports/messages/{DAY:%Y/%m/%d}"
     folder.mkdir(parents=True)
     (folder / "a.jsonl.gz").write_bytes(b"no gzip")
     receipt = run_local(input=tmp_path / "in", output=tmp_path / "out")
     assert (receipt.status, receipt.objects.unreadable) == ("COMPLETED_WITH_REJECTS", 1)
     assert [each.rule for each in warnings(receipt.quality)] == ["max_rejected", "max_unreadable"]
-    with pytest.raises(Terminal, match="none of 1 objects can be read, more than max_reject_ratio"):
-        run_local(input=tmp_path / "in", output=tmp_path / "out", max_reject_ratio=0.5)
+    with pytest.raises(Terminal, match=r"1 of 1 objects cannot be read .100.0%., and max_unreadable_ratio is 0.5"):
+        run_local(input=tmp_path / "in", output=tmp_path / "out", max_unreadable_ratio=0.5)
 
 
 # In words.

@@ -99,7 +99,7 @@ def test_one_record_lost_in_any_counter_is_found(counter):
         ({}, {}, "COMPLETED"),
         ({"unreadable": 1}, {}, "COMPLETED_WITH_REJECTS"),
         ({}, {"rejected": 1}, "COMPLETED_WITH_REJECTS"),
-        ({}, {"superseded": 1}, "COMPLETED_WITH_REJECTS"),
+        ({}, {"superseded": 1}, "COMPLETED"),
         ({}, {"duplicates": 5, "other_day": 5, "empty": 5}, "COMPLETED"),
     ],
 )

@@ -41,7 +41,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert settings.tenants == ("default_tenant",)
     assert (settings.timezone, settings.naive_timezone, settings.target_date_offset) == ("Asia/Tokyo", "UTC", -1)
     assert (settings.slack_seconds, settings.discovery, settings.buckets) == (900, "listing", 0)
-    assert (settings.target_file_bytes, settings.max_reject_ratio) == (128 * 2**20, 1.0)
+    assert (settings.target_file_bytes, settings.max_reject_ratio) == (128 * 2**20, 0.5)
     assert (settings.layout, settings.table_format) == ("auto", "delta")
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from daily_batch.cli.options import (
+    AllowShrink,
     AllTenants,
     AsJson,
     Day,
@@ -20,6 +21,7 @@ from daily_batch.cli.options import (
     ShowConfig,
     Tenant,
     as_flags,
+    who_allows,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog="Example: makoto-batch run --tenant acme --date 2025-08-12 --input samples --output out --json")
+@app.command(
+    epilog="Example: makoto-batch run --tenant acme --date 2025-08-12 --input samples --output out --json. "
+    "With --allow-shrink where the day is meant to lose rows."
+)
 def run(
     tenant: Tenant = None,
     date: Day = None,
@@ -45,6 +50,7 @@ def run(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Take the lease of a run that is known to be dead.")
     ] = False,
+    allow_shrink: AllowShrink = False,
     receipt: ReceiptFile = None,
     json: AsJson = False,
     show_config: ShowConfig = False,
@@ -58,6 +64,7 @@ def run(
         if_changed=if_changed,
         look_back=look_back,
         take_over=take_over,
+        allow_shrink=who_allows(allow_shrink),
         as_json=json,
         receipt_file=receipt,
         show_config=show_config,
@@ -68,7 +75,7 @@ def run(
     raise typer.Exit(run_command(flags, options, spark=_start_spark))
 
 
-@app.command(epilog="Example: makoto-batch plan --tenant acme --date 2025-08-12 --input samples --output out")
+@app.command(epilog="Example: makoto-batch plan --tenant acme --date 2025-08-12 --input samples --output out --strays")
 def plan(
     tenant: Tenant = None,
     date: Day = None,
@@ -82,15 +89,19 @@ def plan(
         bool, typer.Option("--verify-discovery", help="Name the rooms that the metadata store does not know.")
     ] = False,
     cost: Annotated[bool, typer.Option("--cost", help="Also what it takes and costs in each cloud.")] = False,
+    strays: Annotated[
+        bool,
+        typer.Option("--strays", help="Count the tenant's objects that lie where no run looks; status tells of them."),
+    ] = False,
     json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Show what a day holds, which runner would take it, why, and at what cost; write nothing."""
+    """Show what a day holds, which runner would take it, why, and at what cost; write no table."""
     from daily_batch.commands.plan import plan_command
 
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout)
     flags |= as_flags(runner=runner, discovery=discovery, ledger=ledger)
-    raise typer.Exit(plan_command(flags, compare=verify_discovery, cost=cost, as_json=json, debug=debug))
+    raise typer.Exit(plan_command(flags, compare=verify_discovery, cost=cost, strays=strays, as_json=json, debug=debug))
 
 
 @app.command(
@@ -110,6 +121,7 @@ def backfill(
     all_tenants: AllTenants = False,
     parallel: Annotated[int, typer.Option(min=1, max=64, help="Days at work at once.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Run days again that did not change.")] = False,
+    allow_shrink: AllowShrink = False,
     json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -122,6 +134,7 @@ def backfill(
         all_tenants=all_tenants,
         parallel=parallel,
         force=force,
+        allow_shrink=who_allows(allow_shrink),
         as_json=json,
         debug=debug,
     )
@@ -142,6 +155,7 @@ def replay(
     format: Format = None,  # noqa: A002 - the flag's name
     ledger: LedgerOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Try the rejects, and run nothing.")] = False,
+    allow_shrink: AllowShrink = False,
     json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -149,7 +163,10 @@ def replay(
     from daily_batch.commands.replay import replay_command
 
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format, ledger=ledger)
-    raise typer.Exit(replay_command(flags, spark=_start_spark, dry_run=dry_run, as_json=json, debug=debug))
+    who = who_allows(allow_shrink)
+    raise typer.Exit(
+        replay_command(flags, spark=_start_spark, allow_shrink=who, dry_run=dry_run, as_json=json, debug=debug)
+    )
 
 
 def _start_spark() -> "Runner":

@@ -56,6 +56,18 @@ UpkeepDryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be
 Last = Annotated[str | None, typer.Option("--to", help="Last day of a range, yyyy-mm-dd.")]
 
 
+AllowShrink = Annotated[
+    bool, typer.Option("--allow-shrink", help="It is meant that the day loses rows; the receipt says who said so.")
+]
+
+
+def who_allows(allowed: bool) -> str:
+    """Who allows that days lose rows, as the receipt names them; empty: nobody."""
+    from daily_batch.ledger.owner import this_person, this_process
+
+    return f"{this_person()}, {this_process()}" if allowed else ""
+
+
 def as_flags(**given: object) -> dict[str, object]:
     """Flags by their settings' names; what was not given is None."""
     names = {"tenant": "tenants", "format": "table_format"}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from daily_batch.assembly import make_dispatch
 from daily_batch.commands.answers import guarded, print_json, print_rows
 from daily_batch.commands.run import wait_for_receipt
-from daily_batch.commands.tenants import with_all_tenants
+from daily_batch.commands.tenants import choose_tenants
 from daily_batch.console import News, show_progress
 from daily_batch.days import days_between, parse_day
 from daily_batch.dispatch import Dispatch
@@ -25,6 +25,7 @@ COLUMNS = {
     "outcome": "outcome",
     "messages": "messages",
     "rejected": "rejected",
+    "unreadable": "unreadable",
     "run_id": "run",
     "error": "error",
 }
@@ -32,13 +33,14 @@ COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class BackfillOptions:
-    """Which days, how many at once, and whether to run those too that did not change."""
+    """Which days, how many at once, whether to run those too that did not change, and who allows that they shrink."""
 
     first: str
     last: str
     all_tenants: bool = False
     parallel: int = 1
     force: bool = False
+    allow_shrink: str = ""
     as_json: bool = False
     debug: bool = False
 
@@ -48,11 +50,12 @@ def backfill_command(flags: Mapping[str, object], options: BackfillOptions, *, s
 
     def backfill() -> int:
         settings = load_settings(flags={**flags, "date": options.last}, environ=os.environ)
-        if options.all_tenants:
-            settings = with_all_tenants(settings)
+        settings = choose_tenants(settings, all_tenants=options.all_tenants)
         days = list(days_between(parse_day(options.first), parse_day(options.last), most=settings.max_range_days))
         requests = [
-            replace(request, day=day) for request in build_requests(settings, datetime.now(UTC)) for day in days
+            replace(request, day=day)
+            for request in build_requests(settings, datetime.now(UTC), allow_shrink=options.allow_shrink)
+            for day in days
         ]
         dispatch = make_dispatch(settings, requests[0].output, spark=spark, parallel=options.parallel)
         rows = _run_all(requests, dispatch, options)
@@ -91,13 +94,14 @@ def _run_one(
     except Exception as error:
         status = error.exit_code if isinstance(error, BatchError) else 1
         outcome = "held" if status == 4 else "failed"
-        empty = {"messages": None, "rejected": None, "run_id": None}
+        empty = {"messages": None, "rejected": None, "unreadable": None, "run_id": None}
         return {**row, "outcome": outcome, **empty, "error": advise(error), "status": status}
     return {
         **row,
         "outcome": "unchanged" if answer.kind == "unchanged" else tell_state(receipt.status),
         "messages": receipt.records.written,
         "rejected": receipt.records.rejected,
+        "unreadable": receipt.objects.unreadable,
         "run_id": answer.run_id,
         "error": None,
         "status": 0,

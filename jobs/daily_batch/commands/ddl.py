@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 
 from daily_batch.commands.answers import guarded, print_json
+from daily_batch.commands.tenants import choose_tenants
 from daily_batch.ddl import Engine, make_script, make_statements
 from daily_batch.ddl.target import Target
 from daily_batch.errors import Misuse
@@ -18,7 +19,7 @@ def ddl_command(flags: Mapping[str, object], *, engine: Engine, as_json: bool = 
     """Print the statements of each tenant and return the exit status."""
 
     def tell() -> int:
-        targets = _targets(load_settings(flags=flags, environ=os.environ))
+        targets = _targets(choose_tenants(load_settings(flags=flags, environ=os.environ)))
         if as_json:
             print_json([{"tenant": target.tenant, "statements": make_statements(engine, target)} for target in targets])
         else:

@@ -1,7 +1,5 @@
 """`makoto-batch erase`: a user or a room out of every table of a tenant; looked for first, removed when confirmed."""
 
-import getpass
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +12,7 @@ from daily_batch.commands.keeping import Place, explained, open_places
 from daily_batch.console import show_progress
 from daily_batch.errors import Misuse
 from daily_batch.ledger.opening import open_ledger
-from daily_batch.ledger.owner import this_process
+from daily_batch.ledger.owner import this_person, this_process
 from daily_batch.runners.outcome import Progress
 from daily_batch.scratch import Kept, remove_leftovers
 from daily_batch.storage import open_store
@@ -83,19 +81,11 @@ def _erase(place: Place, person: Person, options: EraseOptions, progress: Progre
         tables=place.tables,
         ledger=open_ledger(place.settings, place.request.output),
         owner=this_process(),
-        by=options.by or _who(),
+        by=options.by or this_person(),
         progress=progress,
         find_deleter=place.delete_on_spark,
     )
     return erasure.run() if options.confirm else erasure.look()
-
-
-def _who() -> str:
-    """This machine's user, who may have a number alone."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
 
 
 def _find_sources(place: Place, person: Person) -> bool | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from deltalake.exceptions import DeltaError
 
 from daily_batch.access import explain_access
-from daily_batch.commands.tenants import with_all_tenants
+from daily_batch.commands.tenants import check_known, choose_tenants
 from daily_batch.console import show_progress
 from daily_batch.errors import Retryable, Terminal, concerning
 from daily_batch.failures import explain_failure, is_denied, quote_cause
@@ -59,12 +59,13 @@ def open_places(
     """The tables of each tenant of the settings. No objects are read, so an input is only needed to find all tenants.
 
     Raises:
-        Misuse: a tenant or the output is missing or not allowed.
+        Misuse: a tenant or the output is missing, not allowed or not known.
     """
     settings = load_settings(flags=flags, environ=os.environ)
-    if all_tenants:
-        settings = with_all_tenants(settings)
+    settings = choose_tenants(settings, all_tenants=all_tenants)
     requests = build_requests(replace(settings, input=settings.input or settings.output), datetime.now(UTC))
+    if not all_tenants:
+        check_known(settings.tenants, settings, requests[0].output)
     return [
         Place(
             request=request,

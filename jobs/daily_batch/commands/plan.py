@@ -10,6 +10,7 @@ from rich.console import Console
 
 from daily_batch.assembly import decide_runner, find_resources, price_hosts
 from daily_batch.commands.answers import guarded, print_json
+from daily_batch.commands.tenants import choose_tenants
 from daily_batch.console import show_progress
 from daily_batch.errors import concerning
 from daily_batch.ledger import Entry, Ledger
@@ -20,7 +21,7 @@ from daily_batch.routing import Decision
 from daily_batch.runners.outcome import Progress
 from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings, load_settings
-from daily_batch.survey import list_day, verify_discovery
+from daily_batch.survey import check_known, count_strays, list_day, verify_discovery
 
 SHOWN_ROOMS = 20
 
@@ -30,6 +31,7 @@ def plan_command(
     *,
     compare: bool = False,
     cost: bool = False,
+    strays: bool = False,
     as_json: bool = False,
     debug: bool = False,
 ) -> int:
@@ -37,11 +39,12 @@ def plan_command(
 
     Args:
         compare: list the day both ways, and name the rooms that the metadata store does not know.
+        strays: list all of the tenant, count what lies where no run looks, and note the number in the ledger.
         cost: also what the day takes and costs in each place where it can run.
     """
 
     def plan() -> int:
-        settings = load_settings(flags=flags, environ=os.environ)
+        settings = choose_tenants(load_settings(flags=flags, environ=os.environ))
         requests = build_requests(settings, datetime.now(UTC))
         ledger = open_ledger(settings, requests[0].output)
         plans = []
@@ -49,7 +52,10 @@ def plan_command(
             for request in requests:
                 progress = open_progress(f"tenant={request.tenant} day={request.day}")
                 with concerning(request.tenant, request.day.isoformat()):
-                    plans.append(_plan_day(request, settings, ledger, progress, compare=compare, cost=cost))
+                    told = _plan_day(request, settings, ledger, progress, compare=compare, cost=cost)
+                    if strays:
+                        told["strays"] = _count_strays(request, settings, ledger, progress)
+                    plans.append(told)
         if as_json:
             print_json(plans[0] if len(plans) == 1 else plans)
         else:
@@ -65,6 +71,7 @@ def _plan_day(
 ) -> dict[str, object]:
     with temporary_folder() as staging:
         manifest = list_day(request, settings, staging=staging, progress=progress, metadata=ledger.store)
+    check_known(request, settings, manifest, named=ledger.tenants)
     entry = ledger.find(request.tenant, request.day)
     told = {
         "tenant": request.tenant,
@@ -81,6 +88,12 @@ def _plan_day(
     if compare:
         told["discovery"] = _as_discovery(verify_discovery(request, settings, ledger.store))
     return told
+
+
+def _count_strays(request: Request, settings: Settings, ledger: Ledger, progress: Progress) -> dict[str, object]:
+    found = count_strays(request, settings, progress=progress)
+    ledger.note_strays(request.tenant, found.objects)
+    return asdict(found)
 
 
 def _compare_with_ledger(manifest: Manifest, entry: Entry | None) -> str:
@@ -120,6 +133,8 @@ def _show(told: Mapping[str, Any]) -> None:
         console.print(f"  {runner:5}  {predicted['seconds']:8,.0f} s  {memory:8,.0f} MiB  {cost:10.6f} USD")
     if "cost" in told:
         _show_cost(console, told["cost"])
+    if "strays" in told:
+        _show_strays(console, told["strays"])
     if found := told.get("discovery"):
         for way in ("listing", "metadata"):
             console.print(f"by {way}: {found[way]['rooms']:,} rooms, {found[way]['objects']:,} objects of the day")
@@ -127,6 +142,17 @@ def _show(told: Mapping[str, Any]) -> None:
             console.print(f"  missed by metadata: {missed['room']} ({missed['objects']:,} objects)", markup=False)
         if len(found["missed"]) > SHOWN_ROOMS:
             console.print(f"  and {len(found['missed']) - SHOWN_ROOMS:,} more rooms; --json names all")
+
+
+def _show_strays(console: Console, found: Mapping[str, Any]) -> None:
+    """Where the tenant's objects lie that no run of any day reads."""
+    console.print(f"strays: {found['objects']:,} of the tenant's {found['listed']:,} objects lie where no run looks")
+    for each in found["folders"][:SHOWN_ROOMS]:
+        console.print(f"  {each['folder']}: {each['objects']:,}, {each['why']}; {each['example']!a}", markup=False)
+    if len(found["folders"]) > SHOWN_ROOMS:
+        console.print(f"  and {len(found['folders']) - SHOWN_ROOMS:,} more folders; --json names all")
+    if found["objects"]:
+        console.print("  Next step: move them to the folder of their day, then run that day (docs/rules.md).")
 
 
 def _show_cost(console: Console, places: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daily_batch.quality import describe_warnings
-from daily_batch.receipt import Receipt
+from daily_batch.receipt import Receipt, Shrink, advise_loss
 
 
 def render(receipt: Receipt) -> RenderableType:
@@ -27,6 +27,10 @@ def render(receipt: Receipt) -> RenderableType:
     parts += [
         _counts(name, counts) for name, counts in (("rejects", receipt.rejects), ("flags", receipt.flags)) if counts
     ]
+    if lost := advise_loss(receipt):
+        parts.append(Text.assemble(("WARNING  ", "bold yellow"), (lost, "yellow")))
+    if receipt.shrink:
+        parts.append(Text(_describe_shrink(receipt.shrink, receipt), "yellow"))
     if warned := describe_warnings(receipt.quality):
         parts.append(Text.assemble(("quality  ", "bold"), (warned, "yellow")))
     if receipt.overflows:
@@ -42,6 +46,11 @@ def render(receipt: Receipt) -> RenderableType:
     seconds = Text("seconds  ", "bold")
     seconds.append(Text("  ".join(f"{name} {spent:.1f}" for name, spent in receipt.seconds.items()), style="not bold"))
     return Group(*parts, tables, seconds)
+
+
+def _describe_shrink(shrink: Shrink, receipt: Receipt) -> str:
+    before = f"{shrink.messages:,} messages" + ("" if shrink.objects is None else f", {shrink.objects:,} objects")
+    return f"shrunk   allowed by {shrink.by}: before {before}; now {receipt.records.written:,} messages"
 
 
 def _counts(name: str, counts: Mapping[str, int]) -> Text:

@@ -13,18 +13,19 @@ from daily_batch.assembly import make_dispatch
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.receipts import render
 from daily_batch.commands.run import wait_for_receipt
+from daily_batch.commands.tenants import choose_tenants
 from daily_batch.console import show_progress
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import Terminal, concerning
 from daily_batch.manifest import Manifest
+from daily_batch.publish.receipts import read_receipt
 from daily_batch.receipt import Receipt, to_dict
 from daily_batch.replay import Trial, try_rejects
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings, load_settings
-from daily_batch.submit.settle import read_receipt
-from daily_batch.survey import list_day, make_plan, open_storage
+from daily_batch.survey import check_known, list_day, make_plan, open_storage
 
 COLUMNS = {
     "reason": "reason",
@@ -38,6 +39,7 @@ def replay_command(
     flags: Mapping[str, object],
     *,
     spark: Callable[[], Runner],
+    allow_shrink: str = "",
     dry_run: bool = False,
     as_json: bool = False,
     debug: bool = False,
@@ -45,8 +47,8 @@ def replay_command(
     """Try each tenant's rejects of the day, run the day again if some are accepted now; return the exit status."""
 
     def replay() -> int:
-        settings = load_settings(flags=flags, environ=os.environ)
-        requests = build_requests(settings, datetime.now(UTC))
+        settings = choose_tenants(load_settings(flags=flags, environ=os.environ))
+        requests = build_requests(settings, datetime.now(UTC), allow_shrink=allow_shrink)
         dispatch = make_dispatch(settings, requests[0].output, spark=spark)
         told = []
         with show_progress() as open_progress:
@@ -74,6 +76,7 @@ def _try(request: Request, settings: Settings, dispatch: Dispatch, progress: Pro
         manifest = list_day(
             request, settings, staging=folder / "manifest", progress=progress, metadata=dispatch.ledger.store
         )
+        check_known(request, settings, manifest, named=dispatch.ledger.tenants)
         last = _last_receipt(request, dispatch, manifest)
         now = dispatch.ledger.clock()
         plan = make_plan(request, settings, manifest, run_id=last.run_id, now=now)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daily_batch.commands.answers import console, guarded, print_json
 from daily_batch.commands.status import choose_days
-from daily_batch.commands.tenants import with_all_tenants
+from daily_batch.commands.tenants import check_known, choose_tenants
 from daily_batch.console import show_progress
 from daily_batch.days import load_zone
 from daily_batch.errors import Misuse
@@ -66,19 +66,24 @@ def _gather(settings: Settings, options: ReportOptions, now: datetime) -> Facts:
         raise Misuse("--json and --markdown both want standard output", next_step="give one of them")
     if not settings.output:
         raise Misuse("no output is named", next_step="give --output, or set MAKOTO_OUTPUT or S3_BUCKET_NAME")
-    if options.all_tenants:
-        # Where the metadata store names no tenants, those that have tables are there to be told of.
-        settings = with_all_tenants(replace(settings, input=settings.input or settings.output))
+    # Where the metadata store names no tenants, those that have tables are there to be told of.
+    settings = choose_tenants(
+        replace(settings, input=settings.input or settings.output), all_tenants=options.all_tenants
+    )
     dates = choose_days(options.first, options.last, settings, now)
     if len(dates) > MOST_DAYS:
         raise Misuse(f"{len(dates)} days are too many for a report", next_step=f"give at most {MOST_DAYS}")
     output = parse_url(settings.output)
+    ledger = open_ledger(settings, output)
+    tenants = [check_tenant(tenant) for tenant in settings.tenants]
+    if not options.all_tenants:
+        check_known(tenants, settings, output, by_days=True)
     with show_progress() as open_progress:
         return gather_facts(
-            [check_tenant(tenant) for tenant in settings.tenants],
+            tenants,
             dates,
             output=output,
-            ledger=open_ledger(settings, output),
+            ledger=ledger,
             settings=settings,
             now=now.astimezone(load_zone(settings.timezone)),
             progress=open_progress("report"),
@@ -117,6 +122,7 @@ def to_dict(facts: Facts, texts: Texts) -> dict[str, object]:
         ],
         "total": asdict(add_up(facts.days)),
         "by_date": {day.isoformat(): asdict(sums) for day, sums in facts.by_date.items()},
+        "strays": [asdict(each) for each in facts.strays],
         "months": [asdict(month) for month in facts.months],
         "days": [{**asdict(day), "day": day.day.isoformat()} for day in facts.days],
     }

@@ -1,6 +1,7 @@
 """`makoto-batch run` and the Spark job: each tenant's day, and the days before it that have changed."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,17 +12,17 @@ from daily_batch.assembly import make_dispatch
 from daily_batch.commands.answers import console, hand_over_receipts, report_failure, show_settings
 from daily_batch.commands.receipts import render
 from daily_batch.commands.registering import register_published
-from daily_batch.commands.tenants import with_all_tenants
+from daily_batch.commands.tenants import choose_tenants
 from daily_batch.console import show_progress
 from daily_batch.dispatch import Answer, Dispatch
 from daily_batch.errors import Retryable
+from daily_batch.publish.receipts import read_receipt
 from daily_batch.quiet import quiet_libraries
-from daily_batch.receipt import Receipt, receipt_key
+from daily_batch.receipt import Receipt, advise_loss, receipt_key
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.runners.serverless import fit_compute
 from daily_batch.settings import load_settings
-from daily_batch.submit.settle import read_receipt
 from daily_batch.survey import open_storage
 
 POLL_SECONDS = 2.0
@@ -31,6 +32,7 @@ POLL_SECONDS = 2.0
 class RunOptions:
     """What a person may ask of a run.
 
+    `allow_shrink` is who allows that a day loses rows that are published; empty: nobody.
     `look_back` days before the day are run too if they changed since they were completed, or never were.
     """
 
@@ -38,6 +40,7 @@ class RunOptions:
     if_changed: bool = False
     look_back: int = 0
     take_over: bool = False
+    allow_shrink: str = ""
     as_json: bool = False
     receipt_file: Path | None = None
     show_config: bool = False
@@ -56,10 +59,9 @@ def run_command(flags: Mapping[str, object], options: RunOptions, *, spark: Call
         if options.show_config:
             show_settings(settings)
             return 0
-        if options.all_tenants:
-            settings = with_all_tenants(settings)
+        settings = choose_tenants(settings, all_tenants=options.all_tenants)
         settings = fit_compute(settings, os.environ)
-        requests = build_requests(settings, now)
+        requests = build_requests(settings, now, allow_shrink=options.allow_shrink)
         dispatch = make_dispatch(settings, requests[0].output, spark=spark)
     except Exception as error:
         return report_failure(error, debug=options.debug)
@@ -81,6 +83,8 @@ def run_command(flags: Mapping[str, object], options: RunOptions, *, spark: Call
                 register_published(request, settings, answer.receipt)
             if not options.as_json:
                 console().print(render(receipt))
+            elif lost := advise_loss(receipt):
+                print(f"WARNING: tenant={receipt.tenant} day={receipt.date}: {lost}", file=sys.stderr)
     hand_over_receipts(receipts, as_json=options.as_json, receipt_file=options.receipt_file)
     return status
 

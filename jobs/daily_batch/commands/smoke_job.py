@@ -25,6 +25,7 @@ from daily_batch.console import show_progress
 from daily_batch.errors import BatchError, Misuse, Retryable, Terminal, concerning
 from daily_batch.failures import explain_failure
 from daily_batch.paths import StorageUrl, export_folder, parse_url
+from daily_batch.publish.receipts import read_receipt
 from daily_batch.receipt import Receipt, receipt_key
 from daily_batch.request import Request
 from daily_batch.runners.outcome import Progress
@@ -36,7 +37,6 @@ from daily_batch.storage import open_store
 from daily_batch.submit import JobReport, SparkJob, Submitter
 from daily_batch.submit.cause import find_cause
 from daily_batch.submit.job import ENDED
-from daily_batch.submit.settle import read_receipt
 from daily_batch.survey import open_storage
 
 POLL_SECONDS = 2.0
@@ -139,7 +139,14 @@ def plan_day(flags: Mapping[str, object], environ: Mapping[str, str]) -> SmokeDa
             step = "databricks bundle run smoke (docs/databricks.md), which looks from within"
             raise Misuse(f"the {name} is a volume, which only the workspace reaches", next_step=step)
         roots[name] = root.child(f"{FOLDER}/{run_id}")
-    request = Request(tenant=TENANT, day=SAMPLE_DAY, layout="export", table_format=settings.table_format, **roots)
+    request = Request(
+        tenant=TENANT,
+        day=SAMPLE_DAY,
+        layout="export",
+        table_format=settings.table_format,
+        input=roots["input"],
+        output=roots["output"],
+    )
     return SmokeDay(request=request, settings=settings, run_id=run_id)
 
 
@@ -194,7 +201,7 @@ def lay_day(day: SmokeDay) -> Truth:
             zone=settings.timezone,
             rates=FaultRates.none(),
         )
-        files = sorted(path for path in Path(scratch, TENANT).rglob("*") if path.is_file())
+        files = sorted(path for path in (scratch / TENANT).rglob("*") if path.is_file())
         try:
             store = open_store(request.input, settings.storage_options, create=True)
             for path in files:

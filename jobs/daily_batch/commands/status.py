@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from daily_batch.commands.answers import guarded, print_json, print_rows
-from daily_batch.commands.tenants import with_all_tenants
+from daily_batch.commands.answers import console, guarded, print_json, print_rows
+from daily_batch.commands.tenants import check_known, choose_tenants
 from daily_batch.costs import month_of
 from daily_batch.days import business_day, days_between, parse_day
 from daily_batch.ledger import Entry, Ledger
@@ -23,6 +23,7 @@ COLUMNS = {
     "state": "state",
     "messages": "messages",
     "rejected": "rejected",
+    "unreadable": "unreadable",
     "runner": "runner",
     "seconds": "seconds",
     "attempts": "attempts",
@@ -51,16 +52,23 @@ def status_command(flags: Mapping[str, object], options: StatusOptions) -> int:
     def status() -> int:
         now = datetime.now(UTC)
         settings = load_settings(flags=flags, environ=os.environ)
-        if options.all_tenants:
-            settings = with_all_tenants(settings)
-        requests = build_requests(settings, now)
+        settings = choose_tenants(settings, all_tenants=options.all_tenants)
+        # The ledger alone is asked, unless days are listed again.
+        source = settings.input or ("" if options.verify else settings.output)
+        requests = build_requests(replace(settings, input=source), now)
         ledger = open_ledger(settings, requests[0].output)
+        if not options.all_tenants:
+            check_known(settings.tenants, settings, requests[0].output, by_days=True)
         days = choose_days(options.first, options.last, settings, now)
         rows = [row for request in requests for row in _tell_tenant(request, days, settings, ledger, now, options)]
+        strays = [each for request in requests if (each := ledger.find_strays(request.tenant)) and each.objects]
         if options.as_json:
-            print_json({"now": now.isoformat(timespec="seconds"), "days": rows, "months": _add_up(rows)})
+            told = {"now": now.isoformat(timespec="seconds"), "days": rows, "months": _add_up(rows)}
+            print_json({**told, "strays": [asdict(each) for each in strays]})
         else:
             print_rows(COLUMNS, [{**row, "completed": _to_minute(row)} for row in rows], folded="note")
+            for each in strays:
+                console().print(f"{each.tenant}: {each.sentence}", markup=False)
         return 1 if options.check and any(row["state"] not in SOUND for row in rows) else 0
 
     return guarded(status, debug=options.debug)

@@ -17,11 +17,13 @@ from daily_batch.console import show_progress
 from daily_batch.errors import Misuse
 from daily_batch.ledger.opening import open_ledger
 from daily_batch.publish.day import DayPublisher
+from daily_batch.publish.standing import check_format
 from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Runner
 from daily_batch.runners.serverless import fit_compute
 from daily_batch.settings import Settings, load_settings
 from daily_batch.steps import tell_on
+from daily_batch.submit.job import ALLOW_SHRINK
 from daily_batch.survey import open_storage
 
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -29,7 +31,10 @@ RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseOptions:
-    """What the submitter holds, and its settings that no flag of the job carries, as a JSON object by name."""
+    """What the submitter holds, and its settings that no flag of the job carries, as a JSON object by name.
+
+    Beside them it may say who allows that the day loses rows.
+    """
 
     run_id: str
     token: int
@@ -54,10 +59,12 @@ def submitted_command(
         if not RUN_ID.fullmatch(lease.run_id):
             raise Misuse("the run id is not allowed", next_step="give up to 64 letters, digits and -")
         given = {name: value for name, value in flags.items() if value is not None}
-        settings = load_settings(flags=_read_settings(lease.settings) | given, environ=os.environ)
+        told = _read_settings(lease.settings)
+        allow_shrink = str(told.pop(ALLOW_SHRINK, ""))
+        settings = load_settings(flags=told | given, environ=os.environ)
         settings = fit_compute(settings, os.environ)
         now, runner = datetime.now(UTC), spark()
-        requests = build_requests(settings, now)
+        requests = build_requests(settings, now, allow_shrink=allow_shrink)
         if len(requests) != 1:
             raise Misuse("a submitted job is of one tenant", next_step="name one with --tenant")
         request = requests[0]
@@ -73,6 +80,7 @@ def submitted_command(
                 progress=open_progress(f"tenant={request.tenant} day={request.day}"),
                 publisher=fence(request, settings, lease.token),
                 metadata=open_ledger(settings, request.output).store if settings.discovery == "metadata" else None,
+                named=lambda: [request.tenant],  # the submitter has asked
                 told=tell_on(sys.stderr),
             )
         console().print(render(receipt))
@@ -100,6 +108,9 @@ def fence(request: Request, settings: Settings, token: int) -> DayPublisher:
 
     Raises:
         LeaseHeld: the tables are under a later one.
+        Misuse: they are of the other format.
     """
-    observed = DayPublisher.observe(request, open_storage(request, settings))
+    storage = open_storage(request, settings)
+    check_format(request, storage)
+    observed = DayPublisher.observe(request, storage)
     return observed.fenced(token, at_once=True, confirm=lambda: None)

@@ -1,13 +1,35 @@
-"""Whom `--all-tenants` means."""
+"""Whose days or tables a command is about: named by somebody, and known to somebody."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
+from obstore.exceptions import BaseError
+
+from daily_batch.days import FIRST_DAY, LAST_DAY
 from daily_batch.errors import Misuse
+from daily_batch.failures import explain_failure
+from daily_batch.ledger import Ledger
 from daily_batch.ledger.opening import open_ledger
-from daily_batch.paths import is_tenant, parse_url
+from daily_batch.manifest.absent import holds_tenant
+from daily_batch.paths import StorageUrl, analytics_folder, export_root, is_tenant, parse_url
 from daily_batch.settings import Settings
+from daily_batch.storage import open_store
 from daily_batch.survey import list_tenants
+
+
+def choose_tenants(settings: Settings, *, all_tenants: bool = False) -> Settings:
+    """The settings with the tenants that a person means.
+
+    Raises:
+        Misuse: nobody has named one: the guide's default is no tenant of this person's.
+    """
+    if all_tenants:
+        return with_all_tenants(settings)
+    if not settings.names_tenants:
+        raise Misuse("no tenant is named", next_step="give --tenant or --all-tenants, or set TENANT_ID")
+    return settings
 
 
 def with_all_tenants(settings: Settings) -> Settings:
@@ -26,3 +48,49 @@ def with_all_tenants(settings: Settings) -> Settings:
     if not tenants:
         raise Misuse("there is no tenant", next_step="check the input, or name tenants")
     return replace(settings, tenants=tenants)
+
+
+def check_known(tenants: Iterable[str], settings: Settings, output: StorageUrl, *, by_days: bool = False) -> None:
+    """Refuse a tenant that has no tables, is in no metadata store and has no folder in the input: a slip of the pen.
+
+    Args:
+        by_days: a day of it in the ledger makes it known as well, even one that failed.
+
+    Raises:
+        Misuse: nothing knows it.
+    """
+    for tenant in tenants:
+        try:
+            known = (
+                (by_days and _has_days(tenant, open_ledger(settings, output)))
+                or _holds_tables(tenant, settings, output)
+                or tenant in open_ledger(settings, output).tenants()
+                or _is_in_input(tenant, settings)
+            )
+        except (BaseError, OSError) as error:
+            raise explain_failure(error, tenant=tenant, day="-") or error from error
+        if not known:
+            raise Misuse(
+                "the tenant is in no ledger, metadata store, input or output that is named",
+                next_step="correct its id, or name the --output and --input where it is",
+                tenant=tenant,
+            )
+
+
+def _has_days(tenant: str, ledger: Ledger) -> bool:
+    days = ledger.days(tenant, FIRST_DAY, LAST_DAY)
+    return any(True for _ in days) or ledger.find_strays(tenant) is not None
+
+
+def _holds_tables(tenant: str, settings: Settings, output: StorageUrl) -> bool:
+    if output.kind in ("file", "volume") and not Path(output.path).is_dir():
+        return False
+    store = open_store(output, settings.storage_options)
+    return any(True for _ in store.list(f"{analytics_folder(tenant)}/", chunk_size=1))
+
+
+def _is_in_input(tenant: str, settings: Settings) -> bool:
+    if not settings.input:
+        return False
+    store = open_store(parse_url(settings.input), settings.storage_options)
+    return holds_tenant(store, tenant, export_root(settings.export_template))

@@ -159,6 +159,20 @@ class Entry:
         return read_moment(self.lease_until) - now
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundStrays:
+    """How many of a tenant's objects lay where no run looks when somebody looked for them last."""
+
+    tenant: str
+    objects: int
+    found_at: str
+
+    @property
+    def sentence(self) -> str:
+        """For a person."""
+        return f"{self.objects:,} objects lay where no run looks on {self.found_at[:10]} (makoto-batch plan --strays)"
+
+
 def to_item(entry: Entry) -> dict[str, Any]:
     """The entry as an item of the metadata store (PLATFORM.md: a day's batch)."""
     values = {name: value for name, value in asdict(entry).items() if name not in ("tenant", "day")}

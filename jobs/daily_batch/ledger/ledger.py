@@ -8,9 +8,9 @@ from typing import Any
 from daily_batch.billing import Bill
 from daily_batch.errors import LeaseHeld, Retryable, concerning
 from daily_batch.ledger import entry as transitions
-from daily_batch.ledger.entry import Entry, Lease, from_item, is_day, to_item
+from daily_batch.ledger.entry import Entry, FoundStrays, Lease, from_item, is_day, to_item
 from daily_batch.ledger.owner import is_dead
-from daily_batch.metadata import MetadataStore, Overtaken, Stored, keys
+from daily_batch.metadata import Item, MetadataStore, Overtaken, Stored, keys
 from daily_batch.receipt import Receipt
 
 # Each round has a winner, so this many rivals can meet at one item.
@@ -35,6 +35,26 @@ class Ledger:
         with concerning(tenant, "-"):
             found = self.store.query(keys.days_of(tenant), first=keys.day_key(first), last=keys.day_key(last))
             yield from map(from_item, filter(is_day, found))
+
+    def find_strays(self, tenant: str) -> FoundStrays | None:
+        """What was found last of a tenant's objects that lie where no run looks; None if nobody has looked."""
+        stored = self.store.get(keys.days_of(tenant), keys.STRAYS)
+        if stored is None:
+            return None
+        objects, found_at = (stored.item.get(name) for name in ("objects", "found_at"))
+        return FoundStrays(tenant=tenant, objects=int(objects or 0), found_at=str(found_at))
+
+    def note_strays(self, tenant: str, objects: int) -> None:
+        """Keep how many there are now."""
+        pk, sk = keys.days_of(tenant), keys.STRAYS
+        item: Item = {"PK": pk, "SK": sk, "objects": objects, "found_at": transitions.write_moment(self.clock())}
+        for _ in range(ROUNDS):
+            stored = self.store.get(pk, sk)
+            try:
+                self.store.put(item, expected=stored.version if stored else None)
+            except Overtaken:
+                continue
+            return
 
     def tenants(self) -> list[str]:
         """The tenants that the metadata store names; each must still be checked."""

@@ -1,5 +1,6 @@
 """Which process holds a lease, and whether it is known to be dead: a run that was killed need not be waited for."""
 
+import getpass
 import os
 import socket
 from functools import cache
@@ -15,6 +16,14 @@ CLOCK_SECONDS = 10
 def this_process() -> str:
     """`host:pid:started`, where the host stands for one machine, booted once, and one space of process ids."""
     return f"{_host()}:{os.getpid()}:{_started(psutil.Process())}"
+
+
+def this_person() -> str:
+    """This machine's user, who may have a number alone."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def is_dead(owner: str) -> bool:

@@ -7,6 +7,8 @@ TENANT = "TENANT#"
 USER = "USER#"
 ROOM = "CHAT#"
 DAY = "DAILY#"
+# SK of what was found of a tenant's stray objects, beside its days.
+STRAYS = "STRAYS"
 BATCH_TYPE = "daily_message_parquet"
 
 

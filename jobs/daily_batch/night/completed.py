@@ -11,11 +11,11 @@ from daily_batch.ledger import Entry, Ledger
 from daily_batch.night.telling import Teller
 from daily_batch.night.volumes import REMEMBERED, judge_volume
 from daily_batch.paths import parse_url
+from daily_batch.publish.receipts import read_receipt
 from daily_batch.quality import share, warnings
 from daily_batch.receipt import Receipt, to_dict
 from daily_batch.settings import Settings
 from daily_batch.storage import open_store
-from daily_batch.submit.settle import read_receipt
 
 
 def tell_ended(entry: Entry, *, again: bool, ledger: Ledger, settings: Settings, teller: Teller) -> None:

@@ -17,18 +17,25 @@ ALL = "*"
 MOST_NAMED = 10_000
 # An error may name a field of the event, which can be of any length and of any characters.
 LONGEST_WHY = 120
-FORM = '{"tenants": ["acme"], "date": "2025-08-12"}, with "from" and "to" instead of "date", and "force" where wanted'
+FORM = (
+    '{"tenants": ["acme"], "date": "2025-08-12"}, with "from" and "to" instead of "date", "force" where wanted, and'
+    ' "allow_shrink" with your name'
+)
 
 
-TASK_FORM = '{"tenant": "acme", "date": "2025-08-12"}, with "force" where wanted'
+TASK_FORM = '{"tenant": "acme", "date": "2025-08-12"}, with "force" and "allow_shrink" where wanted'
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A tenant-day to be dealt with; one that did not change since it was completed is left alone unless by `force`."""
+    """A tenant-day to be dealt with; one that did not change since it was completed is left alone unless by `force`.
+
+    `allow_shrink` is who allows that it loses rows that are published; unset: nobody.
+    """
 
     tenant: str
     date: str
     force: bool = False
+    allow_shrink: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +46,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     first: str | None = msgspec.field(default=None, name="from")
     last: str | None = msgspec.field(default=None, name="to")
     force: bool = False
+    allow_shrink: str | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +92,9 @@ def plan_tasks(
     """
     if not isinstance(event, Mapping):
         raise Misuse("the event is no JSON object", next_step=f"give {FORM}")
-    scheduled = not event or ("time" in event and not set(event) & {"tenants", "date", "from", "to", "force"})
+    scheduled = not event or (
+        "time" in event and not set(event) & {"tenants", "date", "from", "to", "force", "allow_shrink"}
+    )
     asked = Asked() if scheduled else _read_event(event)
     moment = _read_time(event["time"]) if scheduled and event else now
     days = _days(asked, settings, moment, look_back=settings.look_back if scheduled else 0)
@@ -96,7 +106,7 @@ def plan_tasks(
     return Planned(
         # The night's own day first, for everyone; the days before are less urgent.
         tasks=tuple(
-            Task(tenant=tenant, date=day.isoformat(), force=asked.force)
+            Task(tenant=tenant, date=day.isoformat(), force=asked.force, allow_shrink=asked.allow_shrink)
             for day in reversed(days)
             for tenant in tenants
             if is_tenant(tenant)

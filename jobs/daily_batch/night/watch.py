@@ -39,13 +39,15 @@ class Attention:
 class Summary:
     """How a night's day stands: tenants by state, and whom to look at.
 
-    `late` counts tenants, `queued` days that were asked for again; `ended` says that nothing will change by itself.
+    `unreadable` counts objects of published days that are in no table, `late` tenants, `queued` days that were asked
+    for again; `ended` says that nothing will change by itself.
     """
 
     date: str
     tenants: int
     states: dict[str, int]
     attention: tuple[Attention, ...]
+    unreadable: int
     late: int
     queued: int
     ended: bool
@@ -175,13 +177,14 @@ def summarize(
     due = due_time(requests[0].day, settings)
     states: Counter[str] = Counter()
     attention: list[Attention] = []
-    late = 0
+    late = unreadable = 0
     for request, entries in zip(requests, known, strict=True):
         state, note, is_late = UNKNOWN, "the ledger did not tell", False
         if entries is not None:
             entry = entries.get(request.day)
             state = judge(entry, now=now, due=due)
             note, is_late = describe(entry, state, now=now), now >= due and not (entry and entry.is_complete)
+            unreadable += (entry and entry.unreadable) or 0
         states[state] += 1
         late += is_late
         if is_late or state not in SOUND:
@@ -191,6 +194,7 @@ def summarize(
         tenants=len(requests),
         states=dict(states),
         attention=tuple(attention),
+        unreadable=unreadable,
         late=late,
         queued=queued,
         ended=not queued and all(state in ENDED for state in states),

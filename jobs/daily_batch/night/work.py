@@ -61,7 +61,7 @@ def work(
         progress(stage, done, total, unit)
 
     own = replace(settings, tenants=(task.tenant,), date=task.date, time_limit_seconds=seconds)
-    (request,) = build_requests(own, now)
+    (request,) = build_requests(own, now, allow_shrink=task.allow_shrink or "")
     dispatch = make_dispatch(own, request.output, owner=owner, deadline=deadline, told=told)
     if _failed_for_good(dispatch, request, since=sent):
         return Worked(outcome="given up", ledger=dispatch.ledger)

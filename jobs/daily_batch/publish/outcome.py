@@ -1,9 +1,10 @@
-"""What a publisher reports."""
+"""What a publisher reports, and what it finds before it publishes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daily_batch.plan import DataFile
+from daily_batch.receipt import Receipt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +15,17 @@ class Published:
     rows: int
     files: int
     bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A day as readers see it before a run: rows of messages and rejects by the tables themselves, whatever the ledger
+    knows; and the receipt of the run that published last, where there is one.
+    """
+
+    messages: int = 0
+    rejects: int = 0
+    receipt: Receipt | None = None
 
 
 def summarize_files(files: Sequence[DataFile], *, version: int | None = None) -> Published:

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import TypeVar
 
 from daily_batch.costs import MonthCost, month_of
+from daily_batch.ledger import FoundStrays
 from daily_batch.receipt import Objects, Records
 from daily_batch.report.days import DayFacts
 
@@ -40,12 +41,16 @@ class Totals:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """A report's facts: `days` by tenant, then by day, with a day for each tenant and date of the range."""
+    """A report's facts: `days` by tenant, then by day, with a day for each tenant and date of the range.
+
+    `strays` are what was found last of tenants that have objects where no run looks.
+    """
 
     tenants: tuple[str, ...]
     dates: tuple[date, ...]
     now: datetime
     days: tuple[DayFacts, ...]
+    strays: tuple[FoundStrays, ...] = ()
 
     @property
     def in_need(self) -> tuple[DayFacts, ...]:

@@ -13,6 +13,7 @@ from daily_batch.ledger import Entry, Ledger
 from daily_batch.night.states import due_time
 from daily_batch.night.volumes import REMEMBERED
 from daily_batch.paths import StorageUrl
+from daily_batch.publish.receipts import read_receipt
 from daily_batch.receipt import Receipt
 from daily_batch.report.days import DayFacts, state_day
 from daily_batch.report.facts import Facts
@@ -21,7 +22,6 @@ from daily_batch.routing.predictions import predict_local, predict_spark
 from daily_batch.runners.outcome import Progress
 from daily_batch.settings import Settings
 from daily_batch.storage import open_store
-from daily_batch.submit.settle import read_receipt
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -60,6 +60,7 @@ def gather_facts(
         for tenant, days in zip(tenants, read_tenant, strict=True):
             known[tenant] = days
             progress("ledger", len(known), len(tenants), "tenants")
+        strays = tuple(each for each in pool.map(ledger.find_strays, tenants) if each and each.objects)
         entries = [entry for each in known.values() for entry in each.values()]
         named = [entry for entry in entries if entry.day >= dates[0] and entry.receipt]
         found: dict[tuple[str, date], _Found] = {}
@@ -71,7 +72,7 @@ def gather_facts(
         for tenant in tenants
         for day in dates
     ]
-    return Facts(tenants=tuple(tenants), dates=tuple(dates), now=now, days=tuple(facts))
+    return Facts(tenants=tuple(tenants), dates=tuple(dates), now=now, days=tuple(facts), strays=strays)
 
 
 def _read_ledger(ledger: Ledger, tenant: str, dates: Sequence[date]) -> dict[date, Entry]:

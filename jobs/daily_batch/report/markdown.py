@@ -6,7 +6,7 @@ from daily_batch.costs import MonthCost
 from daily_batch.report.days import DayFacts
 from daily_batch.report.facts import Facts, add_up
 from daily_batch.report.texts import Texts
-from daily_batch.report.wording import SIGNS, tell_headline, tell_oddities, tell_sign, tell_troubles
+from daily_batch.report.wording import SIGNS, tell_headline, tell_oddities, tell_sign, tell_strays, tell_troubles
 
 MOST_ROWS = 50
 
@@ -41,6 +41,8 @@ def _write(facts: Facts, texts: Texts, zone: str) -> Iterator[str]:
         yield from _section("odd", texts)
         yield from _table(_name(("tenant", "date", "note"), texts), _list_odd(facts, texts))
         yield from _count_more(len(facts.odd), texts)
+    for sentence in tell_strays(facts, texts):
+        yield from ("", quote(sentence))
     yield from _section("map", texts)
     yield from _draw_map(facts, texts)
     yield from _section("volumes", texts)

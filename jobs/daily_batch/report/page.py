@@ -11,7 +11,7 @@ from daily_batch.report.charts import draw_columns
 from daily_batch.report.days import DayFacts
 from daily_batch.report.facts import Facts, Totals, add_up
 from daily_batch.report.texts import Texts
-from daily_batch.report.wording import SIGNS, tell_headline, tell_oddities, tell_sign, tell_troubles
+from daily_batch.report.wording import SIGNS, tell_headline, tell_oddities, tell_sign, tell_strays, tell_troubles
 
 # Rows of a list on the page; `--json` has all.
 MOST_ROWS = 200
@@ -47,6 +47,7 @@ def make_page(facts: Facts, texts: Texts, *, zone: str) -> str:
         need=troubles[:MOST_ROWS],
         more_need=len(troubles) - MOST_ROWS,
         odd=[(day, tell_oddities(day, texts)) for day in facts.odd[:MOST_ROWS]],
+        strays=tell_strays(facts, texts),
         more_odd=len(facts.odd) - MOST_ROWS,
         tenants=_order(facts),
         describe=lambda day: _describe(day, texts),

@@ -23,6 +23,7 @@ ODD = "!"
 # Where a checkout says more.
 RUNBOOKS = {"failed": "days-failed", "missing": "days-late", "dead": "dead-lease"}
 NAMED = 5
+STRAYS = "makoto-batch plan --strays"
 _STEP = ". Next step: "
 
 
@@ -131,6 +132,14 @@ def _tell_trouble(first: DayFacts, last: DayFacts, texts: Texts) -> tuple[str, s
 def tell_oddities(day: DayFacts, texts: Texts) -> str:
     """Why a day is worth a look."""
     return texts("separator").join(_list_oddities(day, texts))
+
+
+def tell_strays(facts: Facts, texts: Texts) -> list[str]:
+    """Of which tenants objects lie where no run looks, a sentence each."""
+    return [
+        texts("note.strays", tenant=each.tenant, count=each.objects, found=each.found_at[:10], command=STRAYS)
+        for each in facts.strays
+    ]
 
 
 def _list_oddities(day: DayFacts, texts: Texts) -> Iterator[str]:

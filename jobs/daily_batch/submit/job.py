@@ -16,6 +16,8 @@ ENDED = ("SUCCEEDED", "FAILED", "LOST")
 FOR_GOOD = (2, 3, 4)
 # Of the end of a log: what a job lacks, it says last.
 LOG_CHARACTERS = 200_000
+# What a job is told under this name is no setting: who allows that its day loses rows.
+ALLOW_SHRINK = "allow_shrink"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,9 @@ class SparkJob:
     def parameters(self) -> dict[str, str]:
         """What the job is told, by name."""
         request = self.request
-        settings = json.dumps(self.settings, sort_keys=True, separators=(",", ":")) if self.settings else ""
+        # Beside the settings, so that a job of any deployment takes it.
+        told = {**self.settings, **({ALLOW_SHRINK: request.allow_shrink} if request.allow_shrink else {})}
+        settings = json.dumps(told, sort_keys=True, separators=(",", ":")) if told else ""
         return {
             "tenant": request.tenant,
             "date": request.day.isoformat(),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from daily_batch.errors import Misuse, Terminal
-from daily_batch.paths import StorageUrl, analytics_folder
+from daily_batch.paths import StorageUrl, analytics_folder, export_root
 from daily_batch.request import Request
 
 # Of executionIamPolicy.policy, in characters.
@@ -108,8 +108,7 @@ def _on_objects(
     request: Request, account: Account, export_template: str, package: StorageUrl
 ) -> Iterator[dict[str, object]]:
     source, target = request.input, request.output
-    # What stands before the day in the template, of which paths.check_export_template has made sure.
-    exports = re.split(r"/[^/]*\{(?:yyyy|mm|dd)\}", export_template)[0].replace("{tenant}", request.tenant)
+    exports = export_root(export_template).replace("{tenant}", request.tenant)
     read = [f"{request.tenant}/chat", exports]
     analytics = analytics_folder(request.tenant)
     yield _allow("s3:GetObject", *(account.objects(source, each) for each in read), account.objects(package))

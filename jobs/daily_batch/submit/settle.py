@@ -3,15 +3,12 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-import msgspec
-from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from daily_batch.billing import price_job
-from daily_batch.errors import Terminal
-from daily_batch.failures import explain_failure
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.receipt import Receipt, receipt_key
+from daily_batch.publish.receipts import read_receipt
+from daily_batch.receipt import receipt_key
 from daily_batch.routing import load_prices
 from daily_batch.submit.job import ENDED, JobReport, Submitter
 
@@ -61,25 +58,6 @@ def settle(
     else:
         return entry
     return ledger.find(entry.tenant, entry.day) or entry
-
-
-def read_receipt(output: ObjectStore, key: str) -> Receipt | None:
-    """The receipt of a run; None when the run has written none.
-
-    Raises:
-        BatchError: the store does not answer or refuses, or the receipt is one of another version.
-    """
-    try:
-        stored = output.get(key).bytes()
-    except FileNotFoundError:
-        return None
-    except (BaseError, OSError) as error:
-        raise explain_failure(error, tenant="-", day="-") or error from error
-    try:
-        return msgspec.json.decode(bytes(stored), type=Receipt)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        step = "run the job's version and the submitter's alike, then run the day again"
-        raise Terminal(f"the receipt {key} is not understood", next_step=step) from error
 
 
 def _end(
