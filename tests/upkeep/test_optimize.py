@@ -18,7 +18,7 @@ from daily_batch.publish.day import DayPublisher
 from daily_batch.upkeep.compaction import Crowded, compact_day, find_crowded
 from daily_batch.upkeep.person import Person
 from daily_batch.upkeep.planning import plan_upkeep
-from daily_batch.upkeep.spark import SparkUpkeep
+from daily_batch.upkeep.spark import SparkUpkeep, _quote
 from day_runs import DAY, read_tables, silent
 from upkeep.conftest import Publish
 from upkeep.upkeep_days import Tenant, files_naming
@@ -188,6 +188,14 @@ def test_spark_does_the_same_to_a_table_as_this_process(
         assert "deletionVector" not in str(table.get_add_actions(flatten=True).schema)
 
 
+@pytest.mark.each_spark
+def test_a_text_of_any_characters_is_the_same_in_sparks_sql(spark: Any) -> None:
+    texts = ["it's", "back\\slash", 'a "quote"', ":id", "佐藤 花子 🐟", "%_${x}", "line\nend", "' OR true --"]
+    told = spark.sql("SELECT " + ", ".join(_quote(text) for text in texts)).collect()[0]
+    assert list(told) == texts
+
+
+@pytest.mark.each_spark
 @pytest.mark.parametrize("person", [Person("acme", "room", "shared"), Person("acme", "user", "user_1", mentions=True)])
 def test_spark_and_this_process_mean_the_same_rows(
     hostile_source: Path, publish: Publish, spark: Any, person: Person

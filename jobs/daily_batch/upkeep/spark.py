@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daily_batch.contract import MESSAGES, Table
 from daily_batch.errors import BatchError, Retryable
@@ -61,11 +61,10 @@ class SparkUpkeep:
         Raises:
             Retryable: the day was changed meanwhile.
         """
-        condition, values = _condition(person)
         table = f"delta.`{self._path(MESSAGES)}`"
         with _explained(MESSAGES, day), self._configured(AS_OTHERS_WRITE):
             # By SQL, and not by Delta's Python package: a cluster need not have it.
-            self.spark.sql(f"DELETE FROM {table} WHERE {delta_log.PARTITION} = '{day}' AND {condition}", args=values)
+            self.spark.sql(f"DELETE FROM {table} WHERE {delta_log.PARTITION} = '{day}' AND {_condition(person)}")
             return int(self.spark.sql(f"DESCRIBE HISTORY {table} LIMIT 1").collect()[0]["version"])
 
     def sweep_table(self, table: Table, rules: Rules, *, dry_run: bool) -> Swept:
@@ -118,18 +117,23 @@ class SparkUpkeep:
         return spark_path(self.tables.url(table))
 
 
-def _condition(person: Person) -> tuple[str, dict[str, Any]]:
-    """`Person.condition` of messages in Spark's words, and the values that it names."""
+def _condition(person: Person) -> str:
+    """`Person.condition` of messages in Spark's words."""
+    own = _quote(person.id)
     owned = [
-        f"{person.kind}_id = :id",
-        f"(split_part(source_key, '/', 2) = 'chat' AND split_part(source_key, '/', {person.key_part + 1}) = :id)",
-        *(f"get_json_object(extras, '$.{name}') = :id" for name in person.lost_names),
+        f"{person.kind}_id = {own}",
+        f"(split_part(source_key, '/', 2) = 'chat' AND split_part(source_key, '/', {person.key_part + 1}) = {own})",
+        *(f"get_json_object(extras, '$.{name}') = {own}" for name in person.lost_names),
     ]
     if person.mentions:
         texts = (name if kind == "VARCHAR" else f"to_json({name})" for name, kind in TEXTS.items())
-        owned.append(f"concat_ws(char(10), {', '.join(texts)}) RLIKE :word")
-    values = {"id": person.id} | ({"word": person.pattern} if person.mentions else {})
-    return f"({' OR '.join(f'coalesce({each}, false)' for each in owned)})", values
+        owned.append(f"concat_ws(char(10), {', '.join(texts)}) RLIKE {_quote(person.pattern)}")
+    return f"({' OR '.join(f'coalesce({each}, false)' for each in owned)})"
+
+
+def _quote(text: str) -> str:
+    """A text as SQL by its bytes, whatever is in it: from Spark 4.1 on Delta's parser leaves parameters unbound."""
+    return f"CAST(X'{text.encode('utf-8', 'surrogatepass').hex()}' AS STRING)"
 
 
 @contextmanager
