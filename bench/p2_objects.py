@@ -15,7 +15,7 @@ from bench.s3_server import BUCKET, running, sample_objects
 
 AIM_S3A, AIM_RAW = 70, 0.6
 THREADS = 128
-HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.1"
+HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from local_cloud.emr_model import gigabytes
 from local_cloud.fetched import fetch_jars, keep_once
 
-HADOOP_AWS = ("org.apache.hadoop", "hadoop-aws", "3.4.1")
+HADOOP_AWS = ("org.apache.hadoop", "hadoop-aws", "3.4.2")
 DRIVER_ENV = "spark.emr-serverless.driverEnv."
 
 

@@ -19,7 +19,7 @@ from spark_session import read_conf, start_session
 
 # The others hold nothing that these do not: types, nested values, and a file that a task of the map wrote.
 TABLES_READ = (REJECTS.name, MESSAGES.name, SUMMARY_DAILY.name)
-HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.1"
+HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
 
 
 def main() -> None:

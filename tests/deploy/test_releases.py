@@ -3,6 +3,7 @@
 import re
 import tomllib
 from datetime import date
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from deploy.project import CONSTRAINTS, ROOT
 from deploy.targets import EMR_PYTHON
 from local_cloud.bundle import read_bundle
 from local_cloud.cloudformation import load_template
+from local_cloud.emr_site import HADOOP_AWS
 from spark_session import read_conf
 
 PAGE = (ROOT / "docs/upgrading.md").read_text()
@@ -98,3 +100,13 @@ def test_every_change_that_needs_a_stopped_application_is_listed(page: str) -> N
     assert properties | {"Tags"} <= listed
     parameters = set(re.findall(r"Emr[A-Za-z]+", str(TEMPLATE["Resources"]["EmrApplication"]["Properties"])))
     assert parameters <= listed
+
+
+def test_s3a_is_of_the_hadoop_that_spark_brings() -> None:
+    import pyspark
+
+    (client,) = (Path(pyspark.__file__).parent / "jars").glob("hadoop-client-api-*.jar")
+    version = client.stem.removeprefix("hadoop-client-api-")
+    assert HADOOP_AWS[-1] == version
+    for file in ("tests/clouds/s3a_cluster_run.py", "bench/p2_objects.py"):
+        assert f"org.apache.hadoop:hadoop-aws:{version}" in (ROOT / file).read_text()
