@@ -15,10 +15,10 @@ from daily_batch.commands.submitted import LeaseOptions, submitted_command
 from daily_batch.ledger.owner import this_person
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.request import build_requests
+from daily_batch.request import Request, build_requests
 from daily_batch.runners.local import LocalRunner
 from daily_batch.sample import generate
-from daily_batch.settings import load_settings
+from daily_batch.settings import Settings, load_settings
 from daily_batch.submit import SparkJob
 from day_runs import DAY, published_state, read_tables
 
@@ -46,6 +46,11 @@ def source(generated: Path, tmp_path: Path) -> Path:
 def call(*words: str) -> tuple[int, str, str]:
     answer = CliRunner().invoke(app, list(words))
     return answer.exit_code, answer.stdout, answer.stderr
+
+
+def look_at_nothing(request: Request, settings: Settings) -> None:
+    """These jobs are not asked to look first."""
+    raise AssertionError(request, settings)
 
 
 def run(source: Path, output: Path, *more: str, tenant: str = "acme", command: str = "run") -> tuple[int, Any, str]:
@@ -114,7 +119,8 @@ def test_a_submitted_job_hears_who_allows_a_loss(source: Path, tmp_path: Path) -
         (request,) = build_requests(settings, datetime.now(UTC), allow_shrink=allow_shrink)
         job = SparkJob(request=request, run_id="9", token=token, settings=settings.for_job(tenant="acme"))
         told = job.parameters()["settings"] or None
-        return submitted_command(flags, LeaseOptions(run_id="9", token=token, settings=told), spark=LocalRunner)
+        lease = LeaseOptions(run_id="9", token=token, settings=told)
+        return submitted_command(flags, lease, spark=LocalRunner, look=look_at_nothing)
 
     assert submit(8, "") == 3
     assert submit(9, "alice, a function") == 0
@@ -230,7 +236,7 @@ def test_tables_of_the_other_format_are_refused_with_the_way_to_change(
     assert (code, f"give --format {first}" in err, "another --output" in err) == (2, True, True)
     assert published_state(output) == shown
     flags = {"tenants": "acme", "date": str(DAY), "input": str(source), "output": str(output), "table_format": then}
-    assert submitted_command(flags, LeaseOptions(run_id="9", token=9), spark=LocalRunner) == 2
+    assert submitted_command(flags, LeaseOptions(run_id="9", token=9), spark=LocalRunner, look=look_at_nothing) == 2
     assert published_state(output) == shown
     assert run(source, tmp_path / "other", "--format", then)[0] == 0
 

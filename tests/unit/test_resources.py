@@ -149,9 +149,9 @@ def test_a_bucket_fits_into_the_memory_that_sorts_it() -> None:
 
 
 def test_the_reduce_may_use_more_memory_than_the_map_but_not_all() -> None:
-    for memory_mib in (256, 512, 1_500, 3_008):
+    for memory_mib in (256, 320, 1_500, 3_008):
         sizes = divide(make_resources(memory_mib), plan=make_day_plan(), manifest=make_manifest(MIB))
-        assert sizes.plan.limits.memory_bytes < sizes.sorting_bytes
+        assert (sizes.plan.limits.memory_bytes < sizes.sorting_bytes) == (memory_mib > 320)
         assert sizes.sorting_bytes * sizes.workers < 0.8 * memory_mib * MIB
 
 

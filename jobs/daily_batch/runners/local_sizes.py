@@ -17,7 +17,8 @@ LEAST_BYTES = 56 * MIB
 COMFORTABLE_BYTES = 192 * MIB
 # A third of the map holds the interpreter: more threads than this wait for each other.
 MOST_WORKERS = 4
-# In the reduce no text is at hand, and DuckDB may use this much more than in the map.
+# In the reduce no text is at hand, and DuckDB may use this much more than in the map; where a task is comfortable, for
+# in a small process the interpreter has most of the rest.
 SORTING_MORE = 1.5
 # A bucket is sorted as a whole. This part of what sorts it fits as text; a larger one spills.
 BUCKET_SHARE = 3
@@ -48,7 +49,7 @@ def divide(resources: Resources, *, plan: DayPlan, manifest: Manifest) -> LocalS
     )
     share = _share(resources, workers)
     memory = min(plan.limits.memory_bytes, share)
-    sorting = min(plan.limits.memory_bytes, int(share * SORTING_MORE))
+    sorting = min(plan.limits.memory_bytes, int(share * (SORTING_MORE if share >= COMFORTABLE_BYTES else 1)))
     if memory < min(LEAST_BYTES, plan.limits.memory_bytes):
         raise HandOver(
             f"{resources.memory_bytes // MIB} MiB of memory are too few for a run in this process",
