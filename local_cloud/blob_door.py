@@ -30,6 +30,9 @@ _REFUSED = (
     b'<?xml version="1.0" encoding="utf-8"?><Error><Code>InvalidAuthenticationInfo</Code><Message>Server failed to '
     b"authenticate the request. Please refer to the information in the www-authenticate header.</Message></Error>"
 )
+# Of each request in a batch: its path.
+_IN_BATCH = re.compile(rb"^DELETE (/[^ ?\r\n]*)(?:\?[^ \r\n]*)? HTTP/1\.1\r$", re.MULTILINE)
+_BOUNDARY = "batchresponse_door"
 _BLOB = re.compile(rb"<Blob><Name>([^<]*)</Name>.*?</Blob>", re.DOTALL)
 
 
@@ -64,6 +67,16 @@ def leave_out(listing: bytes, before: str) -> bytes:
     return _BLOB.sub(lambda found: b"" if unescape(found[1].decode()) < before else found[0], listing)
 
 
+def answer_batch(statuses: list[int]) -> bytes:
+    """The answer to a batch of deletions, which Azurite takes with its own key alone."""
+    parts = [
+        f"--{_BOUNDARY}\r\nContent-Type: application/http\r\nContent-ID: {number}\r\n\r\n"
+        f"HTTP/1.1 {status} {http.client.responses[status]}\r\nContent-Length: 0\r\n\r\n\r\n"
+        for number, status in enumerate(statuses)
+    ]
+    return "".join([*parts, f"--{_BOUNDARY}--\r\n"]).encode()
+
+
 def _handler(azurite: str, secret: str) -> type[BaseHTTPRequestHandler]:
     may = {"read": True, "write": True, "delete": True, "list": True, "add": True, "create": True}
     signature = generate_account_sas(
@@ -89,6 +102,11 @@ def _handler(azurite: str, secret: str) -> type[BaseHTTPRequestHandler]:
             before = asked.pop("startFrom", [""])[0]
             if not hasattr(held, "server"):
                 held.server = http.client.HTTPConnection(azurite)
+            if asked.get("comp") == ["batch"]:
+                statuses = [self._delete(each.decode()) for each in _IN_BATCH.findall(body)]
+                kind_of_batch = {"Content-Type": f"multipart/mixed; boundary={_BOUNDARY}"}
+                self._answer(202, kind_of_batch, answer_batch(statuses))
+                return
             kept = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
             asked_there = f"/{ACCOUNT}{path}?{urlencode(asked, doseq=True)}&{signature}"
             held.server.request(self.command, asked_there, body=body, headers=kept)
@@ -97,6 +115,12 @@ def _handler(azurite: str, secret: str) -> type[BaseHTTPRequestHandler]:
             content = told.read()
             length = told.getheader("Content-Length") if self.command == "HEAD" else None
             self._answer(told.status, headers, leave_out(content, before) if before else content, length)
+
+        def _delete(self, path: str) -> int:
+            held.server.request("DELETE", f"/{ACCOUNT}{path}?{signature}", headers={"x-ms-version": "2021-12-02"})
+            told = held.server.getresponse()
+            told.read()
+            return int(told.status)
 
         def _answer(self, status: int, headers: dict[str, str], content: bytes, length: str | None = None) -> None:
             self.send_response_only(status)

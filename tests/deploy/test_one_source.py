@@ -48,7 +48,7 @@ def test_a_setting_of_one_cloud_alone_names_a_service_of_it() -> None:
 
 
 def test_the_local_night_sets_what_the_deployment_sets() -> None:
-    service = SimpleNamespace(storage=SimpleNamespace(url=lambda container: container), environment=dict)
+    service = SimpleNamespace(url=lambda container: container, environment=dict)
     local = local_app_settings(cast(LocalAzure, service), zone="Asia/Tokyo")
     assert set(local) <= set(app_settings()) - set(OTHERS) - set(NAMES)
     same = set(local) - {"MAKOTO_INPUT", "MAKOTO_OUTPUT", "MAKOTO_DATABRICKS_CLIENT_ID"}

@@ -110,7 +110,11 @@ class Night:
             )
             for number in range(messages)
         ]
-        (folder / "part-00000.jsonl").write_text("\n".join([*lines, *["{Bob"] * garbage, ""]), encoding="utf-8")
+        lines += ["{Bob"] * garbage
+        # In two objects, so that one that cannot be read is less than half of them.
+        for number in range(2):
+            text = "".join(f"{line}\n" for line in lines[number::2])
+            (folder / f"part-0000{2 * number}.jsonl").write_text(text, encoding="utf-8")
 
     def cut(self, *, tenant: str = "acme") -> None:
         """One more object of the export, of which the end is missing."""

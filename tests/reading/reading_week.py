@@ -17,7 +17,7 @@ from day_runs import DAY, SAMPLES, silent
 from oracle.day import Expected, Oracle, Stored
 
 MONDAY, SUNDAY = date(2025, 8, 11), date(2025, 8, 17)
-WEEK = tuple(days_between(MONDAY, SUNDAY))
+WEEK = tuple(days_between(MONDAY, SUNDAY, most=7))
 # Every so manieth object of the day comes after its first run.
 LATE = 16
 RERUN_AT = datetime(2025, 8, 17, 18, 0, tzinfo=UTC)

@@ -524,7 +524,7 @@ def test_a_job_is_told_the_settings_that_its_submitter_was_given(source: Path, t
     given = {"runner": "spark", "slack_seconds": 60, "timezone": "Europe/Paris", "cosmos_key": "secret"}
     run(make(tmp_path, clock, submitter=service, settings=given), source, tmp_path)
     (job,) = service.jobs.values()
-    assert job.settings == {"slack_seconds": 60, "timezone": "Europe/Paris"}
+    assert job.settings == {"slack_seconds": 60, "timezone": "Europe/Paris", **NO_LIMITS}
     assert json.loads(job.arguments()[-1]) == job.settings
 
 

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.each_spark
 SUBMIT = [str(Path(sys.executable).with_name("spark-submit")), "--properties-file", str(LOCAL_CONF)]
 JOB = [*SUBMIT, "jobs/daily_messages.py"]
 MARKER = "xyzzy-never-in-a-log"
+NO_LIMITS = {"MAKOTO_MAX_REJECT_RATIO": "1", "MAKOTO_MAX_UNREADABLE_RATIO": "1"}
 
 
 def submit(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -110,7 +111,7 @@ def marked(tmp_path: Path) -> Path:
 
 
 def test_nothing_of_a_message_is_in_what_the_job_says(marked: Path, tmp_path: Path) -> None:
-    answer = submit(*run_arguments(input=marked, output=tmp_path / "out"), "--debug")
+    answer = submit(*run_arguments(input=marked, output=tmp_path / "out"), "--debug", **NO_LIMITS)
     assert answer.returncode == 0, answer.stderr[-3000:]
     assert "rejects" in answer.stdout
     assert MARKER not in answer.stdout + answer.stderr
@@ -120,7 +121,11 @@ def test_nothing_of_a_message_is_in_what_the_job_says(marked: Path, tmp_path: Pa
 
 def test_a_failed_job_says_nothing_of_a_message_either(marked: Path, tmp_path: Path) -> None:
     shown = published_state(tmp_path / "out")
-    answer = submit(*run_arguments(input=marked, output=tmp_path / "out"), "--debug", MAKOTO_MAX_REJECT_RATIO="0.01")
+    answer = submit(
+        *run_arguments(input=marked, output=tmp_path / "out"),
+        "--debug",
+        **NO_LIMITS | {"MAKOTO_MAX_REJECT_RATIO": "0.01"},
+    )
     assert answer.returncode == 3
     assert "tenant=acme day=2025-08-12" in answer.stdout
     assert "max_reject_ratio" in answer.stdout

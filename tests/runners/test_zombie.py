@@ -124,7 +124,7 @@ def test_7_a_zombie_is_kept_out_before_the_later_run_has_published(
     with stopped_at(*case, run_arguments(input=first, output=output)) as zombie:
         wait_for_the_lease_to_end(output)
         arguments = run_arguments(input=second, output=output)
-        with stopped_at("daily_batch.batch:check_sums", "before", 1, arguments) as later:
+        with stopped_at("daily_batch.batch:audit", "before", 1, arguments) as later:
             status, told = go_on(zombie)
             assert status == 4, told
             assert read_tables(output)["messages"] == []

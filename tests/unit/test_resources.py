@@ -158,7 +158,7 @@ def test_the_reduce_may_use_more_memory_than_the_map_but_not_all() -> None:
 def test_every_worker_sorts_as_many_buckets() -> None:
     for size in (30 * MIB, 300 * MIB, 400 * MIB, 500 * MIB):
         sizes = divide(make_resources(3_008), plan=make_day_plan(), manifest=make_manifest(size))
-        assert sizes.plan.buckets % sizes.workers == 0 or sizes.plan.buckets == 1
+        assert sizes.plan.buckets % sizes.workers == 0 or sizes.plan.buckets == make_day_plan().buckets
 
 
 def test_what_the_settings_ask_for_is_kept() -> None:

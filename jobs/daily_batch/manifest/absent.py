@@ -33,12 +33,17 @@ def check_tenant_known(
     """
     if holds_tenant(store, tenant, export_root):
         return
+    tenants = list(named())
+    others = [each for each in tenants if each != tenant][:_LOOKED_INTO]
+    if tenant in tenants and any(holds_tenant(store, each, export_root) for each in others):
+        return  # it is new
+    # What a deployment may not list comes last: only where something is wrong.
+    if any(name != TABLES for name in _try(lambda: open_tree(store, tenant).list_folders(tenant).names)):
+        return
     why = _find_misplaced(store, tenant)
     if why is None:
-        tenants = list(named())
-        others = [each for each in tenants if each != tenant][:_LOOKED_INTO]
-        if tenant in tenants and (not others or any(holds_tenant(store, each, export_root) for each in others)):
-            return  # it is new
+        if tenants == [tenant]:
+            return
         why = _describe_root(store) if tenant not in tenants else "nor of any other tenant of the metadata store"
     raise Terminal(
         f"the input holds no folder of the tenant; {why}",
@@ -54,11 +59,9 @@ def holds_tenant(store: Store, tenant: str, export_root: str) -> bool:
     if isinstance(store, LocalStore):
         names = tree.list_folders(tenant).names
         return tenant in list_root(store) and list(names) != [TABLES]
-    for folder in (f"{tenant}/chat", export_root.replace("{tenant}", tenant)):
-        if folder != tenant and any(True for _ in tree.list_objects(folder, nested=False)):
-            return True
     # An identity may list only where messages are.
-    return any(name != TABLES for name in _try(lambda: tree.list_folders(tenant).names))
+    folders = (f"{tenant}/chat", export_root.replace("{tenant}", tenant))
+    return any(True for folder in folders if folder != tenant for _ in tree.list_objects(folder, nested=False))
 
 
 def _find_misplaced(store: Store, tenant: str) -> str | None:

@@ -58,7 +58,7 @@ def divide(resources: Resources, *, plan: DayPlan, manifest: Manifest) -> LocalS
             day=plan.date,
         )
     buckets = count_buckets(plan, manifest.text_bytes, sorting_bytes=sorting)
-    if buckets > 1:  # so that no worker has one more than another
+    if buckets > plan.buckets:  # so that no worker has one more than another
         buckets = -(-buckets // workers) * workers
     limits = replace(
         plan.limits,
