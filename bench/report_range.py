@@ -12,7 +12,8 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 
-from daily_batch.ledger.entry import Entry, to_item, write_moment
+from daily_batch.ledger.entry import Entry, write_moment
+from daily_batch.ledger.items import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.quality import Finding
 from daily_batch.receipt import Objects, Receipt, Records, check_sums, decide_status, receipt_key, to_json

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from daily_batch.errors import Misuse
-from daily_batch.paths import StorageUrl, export_root, is_tenant
+from daily_batch.paths import TABLES_FOLDER, TENANT, StorageUrl, export_root, is_tenant
 
-CHAT, TABLES = "{tenant}/chat", "{tenant}/analytics"
+CHAT, TABLES = "{tenant}/chat", f"{{tenant}}/{TABLES_FOLDER}"
 # A folder, part by part: a name, or what a tenant or a day may be called.
 Part = str | re.Pattern[str]
-_FIELDS = {"{tenant}": r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "{yyyy}": r"\d{4}", "{mm}": r"\d{2}", "{dd}": r"\d{2}"}
+_FIELDS = {"{tenant}": TENANT.pattern, "{yyyy}": r"\d{4}", "{mm}": r"\d{2}", "{dd}": r"\d{2}"}
 
 
 def check_apart(source: StorageUrl, target: StorageUrl, tenants: Iterable[str], *, export_template: str) -> None:

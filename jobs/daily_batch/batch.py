@@ -24,7 +24,7 @@ from daily_batch.runners.outcome import Outcome, Progress, Runner
 from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings
 from daily_batch.steps import Told, timed, untold
-from daily_batch.survey import check_known, list_day, make_plan, open_storage
+from daily_batch.survey import check_in_input, list_day, make_plan, open_storage
 
 # What changes under a run is listed again so often before it is given up.
 LISTINGS = 3
@@ -105,7 +105,7 @@ def _run_day(
                 listed = time.perf_counter() - begun
                 found = {name: getattr(manifest, name) for name in ("layout", "objects", "ignored", "bytes", "chunks")}
                 told("manifest", **found, seconds=round(listed, 3))
-                check_known(request, settings, manifest, named=named)
+                check_in_input(request, settings, manifest, named=named)
                 runner = choose_runner(manifest)
                 plan = make_plan(request, settings, manifest, run_id=run_id, now=now)
                 outcome = runner.run(manifest, plan=plan, storage=storage, scratch=scratch, progress=progress)

@@ -13,10 +13,13 @@ from daily_batch.errors import Misuse
 
 EXPORT_TEMPLATE = "{tenant}/exports/messages/{yyyy}/{mm}/{dd}/"
 
+# A tenant's folder of tables and receipts.
+TABLES_FOLDER = "analytics"
+
 _COMPRESSED = (".gz", ".zst", ".zstd")
-_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _MESSAGE_KEY = re.compile(
-    rf"(?P<tenant>{_TENANT.pattern})/chat/(?P<user>[^/]+)/(?P<room>[^/]+)/messages/"
+    rf"(?P<tenant>{TENANT.pattern})/chat/(?P<user>[^/]+)/(?P<room>[^/]+)/messages/"
     r"(?P<day>[0-9]{4}/[0-9]{2}/[0-9]{2})/"
     r"(?P<hour>[0-9]{2})-(?P<minute>[0-9]{2})-(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]{1,9}))?Z-"
     r"(?P<message_id>[^/]+?)\.json(?:\.gz|\.zst)?"
@@ -40,7 +43,7 @@ def check_tenant(tenant: str) -> str:
 
 def is_tenant(name: str) -> bool:
     """Whether the name can be a tenant's."""
-    return _TENANT.fullmatch(name) is not None
+    return TENANT.fullmatch(name) is not None
 
 
 class MessageKey(NamedTuple):
@@ -122,7 +125,7 @@ def export_folder(template: str, tenant: str, day: date) -> str:
 
 def analytics_folder(tenant: str) -> str:
     """The folder of a tenant's tables and receipts, relative to the output root."""
-    return f"{check_tenant(tenant)}/analytics"
+    return f"{check_tenant(tenant)}/{TABLES_FOLDER}"
 
 
 def staged_path(path: str, day: str) -> str:

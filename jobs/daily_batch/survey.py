@@ -55,7 +55,7 @@ def list_day(
     )
 
 
-def check_known(
+def check_in_input(
     request: Request, settings: Settings, manifest: Manifest, *, named: Callable[[], Sequence[str]]
 ) -> None:
     """Refuse a day without objects of a tenant that nobody knows: its input is more likely another.

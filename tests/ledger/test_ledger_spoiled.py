@@ -17,18 +17,8 @@ from daily_batch import cli
 from daily_batch.dispatch import JOB_GRACE
 from daily_batch.errors import LeaseHeld, Misuse, Terminal
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import (
-    CLOCKS_APART,
-    LONGEST_JOB_LEASE,
-    LONGEST_LEASE,
-    from_item,
-    hand_over,
-    is_day,
-    keep,
-    take,
-    to_item,
-    write_moment,
-)
+from daily_batch.ledger.entry import CLOCKS_APART, LONGEST_JOB_LEASE, LONGEST_LEASE, hand_over, keep, take, write_moment
+from daily_batch.ledger.items import from_item, is_day, to_item
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.night.states import describe, judge
@@ -98,6 +88,21 @@ def test_attributes_that_are_missing_or_of_others_spoil_nothing(ledger: Ledger, 
     assert (entry.status, entry.token, entry.lease_until) == ("FAILED", 0, None)
     lease = ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run2")
     assert lease.token == 1
+
+
+@pytest.mark.parametrize("spoiled", [{"objects": "many"}, {"objects": None}, {"found_at": 7}])
+def test_a_spoiled_item_of_strays_is_named_and_noting_them_again_mends_it(
+    ledger: Ledger, backend: Backend, tenant: str, spoiled: dict[str, Any]
+) -> None:
+    item = {"PK": keys.days_of(tenant), "SK": keys.STRAYS, "objects": 3, "found_at": "2025-08-12T00:00:00Z"}
+    backend.plant({**item, **spoiled})
+    with pytest.raises(Terminal, match=r"STRAYS of .* is not understood") as refused:
+        ledger.find_strays(tenant)
+    assert refused.value.tenant == tenant
+    ledger.note_strays(tenant, 3)
+    found = ledger.find_strays(tenant)
+    assert found is not None
+    assert found.objects == 3
 
 
 @pytest.mark.parametrize("key", ["2025-02-30", "20250812", "2025-08-12 ", "٢٠٢٥-٠٨-١٢", "2025-08-12#x", "1969-12-31"])

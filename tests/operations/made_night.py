@@ -15,7 +15,7 @@ import pytest
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import Terminal
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import to_item
+from daily_batch.ledger.items import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.night import Task
 from daily_batch.paths import StorageUrl

@@ -12,7 +12,7 @@ import pytest
 from made_up_days import DATES, TENANTS, MadeUp, report
 
 from bench.report_range import make_entry
-from daily_batch.ledger.entry import to_item
+from daily_batch.ledger.items import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.receipt import Receipt
 from daily_batch.report.texts import load_texts

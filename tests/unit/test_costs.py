@@ -20,7 +20,8 @@ from daily_batch.costs import FLEX, LAMBDA, HostCost, month_of, predict_costs
 from daily_batch.dispatch import Dispatch
 from daily_batch.errors import Terminal
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import complete, fail, from_item, to_item
+from daily_batch.ledger.entry import complete, fail
+from daily_batch.ledger.items import from_item, to_item
 from daily_batch.night.dealing import RESERVE_SECONDS
 from daily_batch.paths import parse_url
 from daily_batch.receipt import receipt_key, to_json

@@ -7,18 +7,8 @@ from hypothesis import strategies as st
 
 from daily_batch.errors import LeaseHeld
 from daily_batch.ledger import Entry, Lease, Ledger
-from daily_batch.ledger.entry import (
-    complete,
-    fail,
-    from_item,
-    hand_over,
-    held,
-    read_moment,
-    renew,
-    take,
-    to_item,
-    write_moment,
-)
+from daily_batch.ledger.entry import complete, fail, hand_over, held, read_moment, renew, take, write_moment
+from daily_batch.ledger.items import from_item, to_item
 from ledger.ledger_days import BEGIN, DAY, ELSEWHERE, LEASE, Clock, MemoryStore, make_receipt
 
 LATER = BEGIN + timedelta(seconds=90)

@@ -21,7 +21,7 @@ from daily_batch.routing import Decision
 from daily_batch.runners.outcome import Progress
 from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings, load_settings
-from daily_batch.survey import check_known, count_strays, list_day, verify_discovery
+from daily_batch.survey import check_in_input, count_strays, list_day, verify_discovery
 
 SHOWN_ROOMS = 20
 
@@ -71,7 +71,7 @@ def _plan_day(
 ) -> dict[str, object]:
     with temporary_folder() as staging:
         manifest = list_day(request, settings, staging=staging, progress=progress, metadata=ledger.store)
-    check_known(request, settings, manifest, named=ledger.tenants)
+    check_in_input(request, settings, manifest, named=ledger.tenants)
     entry = ledger.find(request.tenant, request.day)
     told = {
         "tenant": request.tenant,

@@ -25,7 +25,7 @@ from daily_batch.request import Request, build_requests
 from daily_batch.runners.outcome import Progress, Runner
 from daily_batch.scratch import temporary_folder
 from daily_batch.settings import Settings, load_settings
-from daily_batch.survey import check_known, list_day, make_plan, open_storage
+from daily_batch.survey import check_in_input, list_day, make_plan, open_storage
 
 COLUMNS = {
     "reason": "reason",
@@ -76,7 +76,7 @@ def _try(request: Request, settings: Settings, dispatch: Dispatch, progress: Pro
         manifest = list_day(
             request, settings, staging=folder / "manifest", progress=progress, metadata=dispatch.ledger.store
         )
-        check_known(request, settings, manifest, named=dispatch.ledger.tenants)
+        check_in_input(request, settings, manifest, named=dispatch.ledger.tenants)
         last = _last_receipt(request, dispatch, manifest)
         now = dispatch.ledger.clock()
         plan = make_plan(request, settings, manifest, run_id=last.run_id, now=now)

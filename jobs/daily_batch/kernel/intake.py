@@ -26,8 +26,7 @@ BATCH_BYTES = 64 * 2**20
 BATCH_SHARE = 12
 # Rows are laid down by bucket when the text that they came from exceeds this part of the task's memory.
 ROWS_SHARE = 8
-# Lines of a batch: each is an object of the interpreter's, so a file of short lines takes small batches. Fewer than a
-# row group of DuckDB's, which it would compress.
+# Lines of a batch: fewer than a row group of DuckDB's, which it would compress.
 BATCH_LINES = 100_000
 
 # Asked whether rows of so many bytes of text may stay in memory until the reduce.

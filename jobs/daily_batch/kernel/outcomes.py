@@ -39,15 +39,11 @@ class Outcomes:
 
     def refuse_unread(self, source: int, decoded: Decoded, found: Found, reason: str) -> None:
         """Count a record that has no meaning; the run of the day that owns the object rejects it."""
-        counts, described = self.counts, self._sources[source]
-        counts.seen += 1
-        if not described.owned:
-            counts.other_day += 1
-            return
-        counts.rejected += 1
-        counts.rejects[str(reason)] += 1
-        raw, cut = decoded.original(found.start, found.length, self._limits.max_raw_bytes)
-        self._rejects.add(described.source_key, found.line, reason, found.detail, raw, truncated=cut)
+        self.counts.seen += 1
+        if self._sources[source].owned:
+            self.refuse(source, found, reason, *self.original(decoded, found))
+        else:  # another run's: nothing is copied for it
+            self.counts.other_day += 1
 
     def count_empty(self) -> None:
         """Count a record, or an object, in which there is nothing."""

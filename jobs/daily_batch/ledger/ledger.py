@@ -3,15 +3,18 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from daily_batch.billing import Bill
 from daily_batch.errors import LeaseHeld, Retryable, concerning
 from daily_batch.ledger import entry as transitions
-from daily_batch.ledger.entry import Entry, FoundStrays, Lease, from_item, is_day, to_item
+from daily_batch.ledger.entry import Entry, Lease
+from daily_batch.ledger.items import FoundStrays, from_item, is_day, strays_from_item, to_item
 from daily_batch.ledger.owner import is_dead
-from daily_batch.metadata import Item, MetadataStore, Overtaken, Stored, keys
+from daily_batch.metadata import Item, MetadataStore, Overtaken, keys
 from daily_batch.receipt import Receipt
+
+Answer = TypeVar("Answer")
 
 # Each round has a winner, so this many rivals can meet at one item.
 ROUNDS = 50
@@ -27,7 +30,8 @@ class Ledger:
 
     def find(self, tenant: str, day: date) -> Entry | None:
         """What the ledger knows of a tenant-day."""
-        stored = self._get(tenant, day)
+        with concerning(tenant, day.isoformat()):
+            stored = self.store.get(keys.days_of(tenant), keys.day_key(day))
         return from_item(stored.item) if stored else None
 
     def days(self, tenant: str, first: date, last: date) -> Iterator[Entry]:
@@ -38,23 +42,16 @@ class Ledger:
 
     def find_strays(self, tenant: str) -> FoundStrays | None:
         """What was found last of a tenant's objects that lie where no run looks; None if nobody has looked."""
-        stored = self.store.get(keys.days_of(tenant), keys.STRAYS)
-        if stored is None:
-            return None
-        objects, found_at = (stored.item.get(name) for name in ("objects", "found_at"))
-        return FoundStrays(tenant=tenant, objects=int(objects or 0), found_at=str(found_at))
+        with concerning(tenant, "-"):
+            stored = self.store.get(keys.days_of(tenant), keys.STRAYS)
+            return strays_from_item(stored.item, tenant) if stored else None
 
     def note_strays(self, tenant: str, objects: int) -> None:
         """Keep how many there are now."""
-        pk, sk = keys.days_of(tenant), keys.STRAYS
-        item: Item = {"PK": pk, "SK": sk, "objects": objects, "found_at": transitions.write_moment(self.clock())}
-        for _ in range(ROUNDS):
-            stored = self.store.get(pk, sk)
-            try:
-                self.store.put(item, expected=stored.version if stored else None)
-            except Overtaken:
-                continue
-            return
+        place = {"PK": keys.days_of(tenant), "SK": keys.STRAYS}
+        item: Item = {**place, "objects": objects, "found_at": transitions.write_moment(self.clock())}
+        with concerning(tenant, "-"):
+            self._replace(place["PK"], place["SK"], lambda before: (item, None))
 
     def tenants(self) -> list[str]:
         """The tenants that the metadata store names; each must still be checked."""
@@ -224,26 +221,27 @@ class Ledger:
         self._change(lease.tenant, lease.day, lambda entry: change(self._own(lease, entry)))
 
     def _change(self, tenant: str, day: date, change: Callable[[Entry | None], Entry]) -> Entry:
-        for _ in range(ROUNDS):
-            stored = self._get(tenant, day)
-            after = change(from_item(stored.item) if stored else None)
+        def change_item(before: Item | None) -> tuple[Item, Entry]:
+            after = change(from_item(before) if before else None)
             # What other programs keep in the item stays there.
-            item = {**(stored.item if stored else {}), **to_item(after)}
+            return {**(before or {}), **to_item(after)}, after
+
+        with concerning(tenant, day.isoformat()):
+            return self._replace(keys.days_of(tenant), keys.day_key(day), change_item)
+
+    def _replace(self, pk: str, sk: str, change: Callable[[Item | None], tuple[Item, Answer]]) -> Answer:
+        """Write what `change` makes of an item, whoever else writes it meanwhile; return what it says of it."""
+        for _ in range(ROUNDS):
+            stored = self.store.get(pk, sk)
+            item, answer = change(stored.item if stored else None)
             try:
                 self.store.put(item, expected=stored.version if stored else None)
             except Overtaken:
                 continue
-            return after
+            return answer
         raise Retryable(
-            "the ledger's item is changed by others faster than it can be read",
-            next_step="run the day again",
-            tenant=tenant,
-            day=day.isoformat(),
+            "the ledger's item is changed by others faster than it can be read", next_step="run the day again"
         )
-
-    def _get(self, tenant: str, day: date) -> Stored | None:
-        with concerning(tenant, day.isoformat()):
-            return self.store.get(keys.days_of(tenant), keys.day_key(day))
 
     def _own(self, lease: Lease, entry: Entry | None) -> Entry:
         """The entry, if it is still the lease's."""

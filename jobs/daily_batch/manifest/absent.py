@@ -9,9 +9,8 @@ from obstore.store import LocalStore
 from daily_batch.errors import Terminal
 from daily_batch.failures import is_denied
 from daily_batch.manifest.stored import UNREADABLE, Store, list_root, open_tree
+from daily_batch.paths import TABLES_FOLDER
 
-# A tenant's folders beside its messages: its tables, where input and output are one place.
-TABLES = "analytics"
 _LOOKED_INTO = 20
 _NAMED = 10
 
@@ -38,7 +37,7 @@ def check_tenant_known(
     if tenant in tenants and any(holds_tenant(store, each, export_root) for each in others):
         return  # it is new
     # What a deployment may not list comes last: only where something is wrong.
-    if any(name != TABLES for name in _try(lambda: open_tree(store, tenant).list_folders(tenant).names)):
+    if any(name != TABLES_FOLDER for name in _try(lambda: open_tree(store, tenant).list_folders(tenant).names)):
         return
     why = _find_misplaced(store, tenant)
     if why is None:
@@ -58,7 +57,7 @@ def holds_tenant(store: Store, tenant: str, export_root: str) -> bool:
     tree = open_tree(store, tenant)
     if isinstance(store, LocalStore):
         names = tree.list_folders(tenant).names
-        return tenant in list_root(store) and list(names) != [TABLES]
+        return tenant in list_root(store) and list(names) != [TABLES_FOLDER]
     # An identity may list only where messages are.
     folders = (f"{tenant}/chat", export_root.replace("{tenant}", tenant))
     return any(True for folder in folders if folder != tenant for _ in tree.list_objects(folder, nested=False))

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from daily_batch.days import parse_day
 from daily_batch.errors import Misuse
-from daily_batch.manifest.absent import TABLES
 from daily_batch.manifest.failures import check_root, explain_failures
 from daily_batch.manifest.stored import Store, open_tree
-from daily_batch.paths import export_root
+from daily_batch.paths import analytics_folder, export_root
 
 # Folders that are told apart; what lies in more is counted together. Parts of a folder's name that are told.
 MOST_FOLDERS = 200
@@ -74,7 +73,7 @@ def find_strays(
 
 
 def _list_keys(store: Store, tenant: str) -> Iterator[str]:
-    tables = f"{tenant}/{TABLES}/"
+    tables = f"{analytics_folder(tenant)}/"
     batches = open_tree(store, tenant).list_objects(tenant, nested=True)
     for objects, _ in explain_failures(batches, tenant=tenant, day="-"):
         yield from (item.key for item in objects if not item.key.startswith(tables))

@@ -49,6 +49,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     allow_shrink: str | msgspec.UnsetType = msgspec.UNSET
 
 
+_ASKED = {each.encode_name for each in msgspec.structs.fields(Asked)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Planned:
     """Tasks, and the tenants that are none by their names, printable."""
@@ -92,9 +95,7 @@ def plan_tasks(
     """
     if not isinstance(event, Mapping):
         raise Misuse("the event is no JSON object", next_step=f"give {FORM}")
-    scheduled = not event or (
-        "time" in event and not set(event) & {"tenants", "date", "from", "to", "force", "allow_shrink"}
-    )
+    scheduled = not event or ("time" in event and not set(event) & _ASKED)
     asked = Asked() if scheduled else _read_event(event)
     moment = _read_time(event["time"]) if scheduled and event else now
     days = _days(asked, settings, moment, look_back=settings.look_back if scheduled else 0)

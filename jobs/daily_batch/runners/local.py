@@ -63,7 +63,7 @@ class LocalRunner:
         watch = Watch(self.deadline)
         with handing_over(watch, plan):
             sizes = divide(self.resources, plan=plan, manifest=manifest)
-            run = _LocalRun(manifest, sizes.plan, storage, scratch, progress, watch, sizes)
+            run = _LocalRun(manifest, sizes, storage, scratch, progress, watch)
             outcome = run.run()
             watch.check()
         return outcome
@@ -71,15 +71,19 @@ class LocalRunner:
 
 @dataclass(frozen=True)
 class _LocalRun:
-    """One run of a day; the limits in `plan` are those of a task."""
+    """One run of a day."""
 
     manifest: Manifest
-    plan: DayPlan
+    sizes: LocalSizes
     storage: Storage
     scratch: Path
     progress: Progress
     watch: Watch
-    sizes: LocalSizes
+
+    @property
+    def plan(self) -> DayPlan:
+        """The day's plan, with the limits of a task."""
+        return self.sizes.plan
 
     @property
     def workers(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from daily_batch.errors import HandOver
 from daily_batch.manifest import Manifest
 from daily_batch.plan import DayPlan
+from daily_batch.runners.buckets import count_buckets
 from daily_batch.runners.resources import MIB, Resources
 
 # Measured: the interpreter with its libraries, and what the vectors of one query take beside DuckDB's memory_limit.
@@ -20,9 +21,6 @@ MOST_WORKERS = 4
 # In the reduce no text is at hand, and DuckDB may use this much more than in the map; where a task is comfortable, for
 # in a small process the interpreter has most of the rest.
 SORTING_MORE = 1.5
-# A bucket is sorted as a whole. This part of what sorts it fits as text; a larger one spills.
-BUCKET_SHARE = 3
-MOST_BUCKETS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +67,6 @@ def divide(resources: Resources, *, plan: DayPlan, manifest: Manifest) -> LocalS
     spill = resources.temp_bytes // 2 // workers
     sized = replace(plan, limits=limits, buckets=buckets, spill_bytes=spill)
     return LocalSizes(workers=workers, plan=sized, sorting_bytes=sorting)
-
-
-def count_buckets(plan: DayPlan, text_bytes: int, *, sorting_bytes: int) -> int:
-    """Return how many buckets the day's text needs: the plan's, or more, so that a task sorts each in its memory."""
-    return max(plan.buckets, min(-(-text_bytes * BUCKET_SHARE // sorting_bytes), MOST_BUCKETS))
 
 
 def _share(resources: Resources, workers: int) -> int:

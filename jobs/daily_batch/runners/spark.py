@@ -27,7 +27,7 @@ from daily_batch.manifest import Manifest, read_manifest
 from daily_batch.manifest.chunks import chunk_path, cut_chunks
 from daily_batch.paths import analytics_folder
 from daily_batch.plan import DataFile, DayPlan
-from daily_batch.runners.local_sizes import count_buckets
+from daily_batch.runners.buckets import count_buckets
 from daily_batch.runners.outcome import Outcome, Progress
 from daily_batch.runners.spark_blobs import BLOBS, load_files
 from daily_batch.runners.spark_partitions import partition_keys
@@ -64,9 +64,8 @@ class SparkRunner:
     def run(self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress) -> Outcome:
         """See `outcome.Runner`."""
         started = time.time()
-        buckets = count_buckets(
-            plan, manifest.text_bytes, sorting_bytes=plan.limits.memory_bytes // 2
-        )  # and more tasks than cores
+        # Half of what a task could sort, so that a day has more tasks than a small cluster has cores.
+        buckets = count_buckets(plan, manifest.text_bytes, sorting_bytes=plan.limits.memory_bytes // 2)
         plan = replace(plan, buckets=buckets)
         storage = storage.anchored()  # Spark Connect's workers begin in a folder of their own
         with self._configured(), watch_tasks(self.spark, progress):
