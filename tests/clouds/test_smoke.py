@@ -33,8 +33,8 @@ Smoke = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smoke_job, "POLL_SECONDS", 0.1)
-    monkeypatch.setattr(smoke_job, "LOG_SECONDS", 2.0)
+    monkeypatch.setattr("daily_batch.submit.follow.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("daily_batch.submit.follow.LOG_SECONDS", 2.0)
     for name in [each for each in os.environ if each.startswith(("MAKOTO_", "AWS_", "AZURE_"))]:
         monkeypatch.delenv(name)
 
