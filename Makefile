@@ -8,6 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport SPARK_HOME PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYTHONPATH VIRTUAL_ENV
 
 SPARK_40 := .cache/spark-4.0
+JARS := .cache/ivy/.fetched
 
 WITH_JAVA := JAVA_HOME="$$(tools/find-java)" && export JAVA_HOME
 DATE ?= 2025-08-12
@@ -24,16 +25,16 @@ SOAK_REPORT ?= .makoto/soak
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(VENV)/.made-run  ## the environment and Java, and nothing else
+setup: $(VENV)/.made-run $(JARS)  ## the environment, Java and Delta's jars, and nothing else
 	@$(WITH_JAVA) && echo "==> Java: $$JAVA_HOME"
 
 run: setup  ## the Spark job on samples/, its receipt, and how to look at the tables
-	@echo "==> Spark job: tenants $(TENANTS), day $(DATE), from samples/ to $(OUT)/ (Delta's jars come with the first run)"
+	@echo "==> Spark job: tenants $(TENANTS), day $(DATE), from samples/ to $(OUT)/"
 	@$(WITH_JAVA) && TENANT_ID=$(TENANTS) spark-submit --properties-file conf/spark/local.conf \
 		jobs/daily_messages.py --date $(DATE) --input samples --output $(OUT)
 	@tools/look $(OUT)
 
-test: $(VENV)/.made-all  ## the whole test suite, in two processes; PYTEST_ARGS="-n 0 -k name" for a part in one
+test: $(VENV)/.made-all $(JARS)  ## the whole test suite, in two processes; PYTEST_ARGS="-n 0 -k name" for a part in one
 	@echo "==> pytest"
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
@@ -50,18 +51,18 @@ lint: $(VENV)/.made-all  ## format, lint and types
 format: $(VENV)/.made-all  ## let ruff format, and mend what it can
 	@ruff format . && ruff check --fix .
 
-bench: $(VENV)/.made-all  ## the benchmarks beside their baselines, about an hour on two cores; BENCH_ARGS="--quick" for a tenth
+bench: $(VENV)/.made-all $(JARS)  ## the benchmarks beside their baselines, about an hour on two cores; BENCH_ARGS="--quick" for a tenth
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m bench $(BENCH_ARGS)
 
-soak: $(VENV)/.made-all  ## a month of 200 tenants with troubles on each local cloud, many hours; SOAK_TENANTS=24 SOAK_DAYS=30 for 45 minutes
+soak: $(VENV)/.made-all $(JARS)  ## a month of 200 tenants with troubles on each local cloud, many hours; SOAK_TENANTS=24 SOAK_DAYS=30 for 45 minutes
 	@mkdir -p $(SOAK_REPORT)
 	@$(WITH_JAVA) && SOAK_TENANTS=$(SOAK_TENANTS) SOAK_DAYS=$(SOAK_DAYS) SOAK_SURGES=$(SOAK_SURGES) SOAK_REPORT=$(SOAK_REPORT) \
 		$(ENV_PYTHON) -m pytest -s tests/operations/test_soak.py $(PYTEST_ARGS)
 
-local-aws: $(VENV)/.made-all  ## a night on an AWS of this machine, from the schedule's event to tables; KEEP=1 leaves it up
+local-aws: $(VENV)/.made-all $(JARS)  ## a night on an AWS of this machine, from the schedule's event to tables; KEEP=1 leaves it up
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m local_cloud $(if $(KEEP),--keep)
 
-local-azure: $(VENV)/.made-all  ## a night on an Azure of this machine, from the timer to tables; KEEP=1 leaves it up
+local-azure: $(VENV)/.made-all $(JARS)  ## a night on an Azure of this machine, from the timer to tables; KEEP=1 leaves it up
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m local_cloud.azure $(if $(KEEP),--keep)
 
 package-emr: | $(ENV_PYTHON)  ## what EMR Serverless runs, into dist/emr; PACKAGE_ARGS="--arch x86_64", or --help for more
@@ -87,6 +88,12 @@ $(VENV)/.made-all: pyproject.toml constraints.txt $(VENV)/.made-run
 	@$(PIP_INSTALL) -e '.[cli,report,spark,test,lint]'
 	@touch $@
 
+# In one process, before any test: two processes that fetch the same jars for the first time disturb each other.
+$(JARS): conf/spark/local.conf conf/spark/ivysettings.xml | $(VENV)/.made-run
+	@echo "==> Delta's jars"
+	@$(WITH_JAVA) && tools/fetch-jars spark-submit conf/spark/local.conf
+	@touch $@
+
 # An environment of the older Spark alone, which sees the other one's packages behind its own; and the conf that goes with it.
 $(SPARK_40)/.made: tests/spark-4.0.txt conf/spark/local.conf tools/older-spark-conf | $(VENV)/.made-all
 	@echo "==> Spark 4.0 in $(SPARK_40) (400 MB: minutes the first time)"
@@ -94,4 +101,5 @@ $(SPARK_40)/.made: tests/spark-4.0.txt conf/spark/local.conf tools/older-spark-c
 	@$(SPARK_40)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r tests/spark-4.0.txt
 	@$(SPARK_40)/bin/python tools/older-spark-conf $(SPARK_40) $(VENV)
 	@tools/mend-spark-home $(SPARK_40)
+	@$(WITH_JAVA) && tools/fetch-jars $(SPARK_40)/bin/spark-submit $(SPARK_40)/local.conf
 	@touch $@
