@@ -15,10 +15,10 @@ _TYPES = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE"}
 def typed_array(name: str) -> str:
     """Return the expression of an array column: its JSON text as the contract's type."""
     types = json.dumps([{field: _TYPES[kind] for field, kind in ARRAYS[name].items()}])
-    return f"CASE WHEN {name} IS NULL THEN NULL ELSE json_transform({name}, '{types}') END"
+    return f"json_transform({name}, '{types}')"
 
 
-ATTACHMENT_COUNT = "CASE WHEN attachments IS NULL THEN 0 ELSE json_array_length(attachments)::INTEGER END"
+ATTACHMENT_COUNT = "coalesce(json_array_length(attachments), 0)::INTEGER"
 
 
 def published_columns(plan: DayPlan) -> str:

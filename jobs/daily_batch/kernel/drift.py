@@ -51,14 +51,13 @@ def build_layers(ids: tuple[str, ...], texts: tuple[str, ...], nested: tuple[str
     of_messages = ", ".join(f"r.{name}" for name in sorted(OF_MESSAGES))
     return (
         {
-            "all_fields": f"CASE WHEN keys > present AND keys <= {MOST_KEYS} THEN json_transform(text, '{MAP}') END",
+            "all_fields": f"json_transform(CASE WHEN keys > present AND keys <= {MOST_KEYS} THEN text END, '{MAP}')",
             "numbers": f"CASE WHEN types IS NULL THEN '' ELSE concat_ws(',', {numbers}) END",
         },
         {
             "images": _else_alias("generated_images", "all_fields['images']"),
             "context": _else_alias("context", f"'{CRAWL_PREFIX}' || all_fields['crawl_sources'] || '}}'"),
-            "unlisted": f"""CASE WHEN all_fields IS NOT NULL
-                THEN list_filter(map_entries(all_fields), lambda field: field.key NOT IN ({names})) END""",
+            "unlisted": f"list_filter(map_entries(all_fields), lambda field: field.key NOT IN ({names}))",
         },
         {
             "extras": """CASE WHEN len(unlisted) > 0 THEN '{' || array_to_string(list_transform(unlisted,

@@ -69,13 +69,13 @@ def prepare(connection: duckdb.DuckDBPyConnection, tenant: str) -> None:
 
 
 def _build_query(readable: str) -> str:
-    """Return the query; `readable` tells the texts that DuckDB's JSON functions take without an error."""
+    """Return the query; `readable` is the text where DuckDB's JSON functions take it without an error, else null."""
     present = " + ".join(f"(r.{name} IS NOT NULL)::INT" for name in (*TEXTS, *NESTED))
     # A number, a literal, an object or an array comes as text that begins like one.
-    # Roles are few, and an instant begins with a digit but has a T where no number has one.
+    # Roles are few, and an instant begins with a digit but mostly ends with a Z, as nothing but text does.
     others = " AND ".join(f"is_surely_text(r.{name})" for name in TEXTS if name not in ("role", "timestamp"))
     surely_texts = f"""(r.role IN ('user', 'assistant', 'system') OR is_surely_text(r.role))
-        AND ((r.timestamp < ':' AND substr(r.timestamp, 11, 1) = 'T') OR is_surely_text(r.timestamp)) AND {others}"""
+        AND (suffix(r.timestamp, 'Z') OR is_surely_text(r.timestamp)) AND {others}"""
     paths = [f"$.{name}" for name in TEXTS]
     nested = " AND ".join(
         f"coalesce(regexp_full_match({name}, '{pattern}'), true)" for name, pattern in PATTERNS.items()
@@ -96,19 +96,15 @@ def _build_query(readable: str) -> str:
     }
     source = add_columns(
         "batch",
-        # CASE, not AND: JSON functions fail on text that is no JSON, and only CASE keeps them from seeing it.
-        {"r": f"CASE WHEN {readable} THEN json_transform(text, '{TRANSFORM}') END"},
-        {"keys": "CASE WHEN r IS NOT NULL THEN len(json_keys(text)) END", "present": present},
-        {"types": f"CASE WHEN {surely_texts} THEN NULL ELSE json_type(text, {paths}) END"},
+        # A CASE stands around what a function is given, not around what it gives: that of nested type is copied.
+        {"r": f"json_transform({readable}, '{TRANSFORM}')", "keys": f"len(json_keys({readable}))"},
+        {"present": present, "types": f"json_type(CASE WHEN NOT ({surely_texts}) THEN text END, {paths})"},
         *drift.build_layers(IDS, TEXTS, NESTED),
         {
             "proven": f"""coalesce(drift_proven AND present > 0 AND starts_with(text, '{{')
                 AND {nested} AND {scores}, false)"""
         },
-        {
-            "agent": f"""CASE WHEN proven AND r.agent_info IS NOT NULL
-                THEN json_transform(r.agent_info, '{AGENT_TYPES}') END"""
-        },
+        {"agent": f"json_transform(CASE WHEN proven THEN r.agent_info END, '{AGENT_TYPES}')"},
     )
     chosen = ", ".join(f"{columns.get(name, name)} AS {name}" for name in FIELDS)
     return f"SELECT piece, {', '.join(PLACE)}, {chosen}, proven FROM {source}"
@@ -116,5 +112,5 @@ def _build_query(readable: str) -> str:
 
 # Each reads the table `batch` (see pieces.Pieces.to_table) into the columns piece, PLACE, FIELDS and `proven`; what was
 # read of a piece that is not proven is not to be used. The second one is for batches that make the first one fail.
-QUERY = _build_query("text IS NOT NULL")
-CAUTIOUS_QUERY = _build_query("json_valid(text)")
+QUERY = _build_query("text")
+CAUTIOUS_QUERY = _build_query("CASE WHEN json_valid(text) THEN text END")
