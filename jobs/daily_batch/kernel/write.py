@@ -87,11 +87,8 @@ def _select_nullable(column: Column, constant: str | None, present: str) -> str:
 
     DuckDB 2.0.0 writes REQUIRED where its statistics know of no null, so the schema would follow the day's values, and
     has no option against it. A CASE without ELSE may be null as far as they know; its branch that is always taken is
-    not copied. A constant needs a condition on some column (`present`), or it would be folded. Of lists they know
-    nothing, and where some are null a CASE would copy the others.
+    not copied. A constant needs a condition on some column (`present`), or it would be folded.
     """
-    if constant is None and column.type.endswith("[]"):
-        return f"{column.name}::{column.type} AS {column.name}"
     if constant is None:
         return f"CASE WHEN {column.name} IS NOT NULL THEN {column.name}::{column.type} END AS {column.name}"
     value = f"{constant}::{column.type}"
