@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from daily_batch.azure_identity import storage_credentials
 from daily_batch.metadata.opening import keep_cosmos, keep_dynamodb
 from daily_batch.submit import emr_serverless
 from local_cloud.cosmos import CosmosAccount, serve_cosmos
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True)
+def own_azure_identity() -> None:
+    """Each test asks its own endpoint for tokens: those of a process last an hour, longer than a local Azure."""
+    storage_credentials.cache_clear()
 
 
 @pytest.fixture(scope="session")
