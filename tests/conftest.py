@@ -32,8 +32,12 @@ if os.environ.get("CI"):
 
 
 @pytest.fixture(autouse=True)
-def own_azure_identity() -> None:
-    """Each test asks its own endpoint for tokens: those of a process last an hour, longer than a local Azure."""
+def own_azure_identity() -> Iterator[None]:
+    """Forget the test's tokens behind it: a process holds them for an hour, longer than a local Azure lives.
+
+    Not before it, so that what a module shares begins without those of another module.
+    """
+    yield
     storage_credentials.cache_clear()
 
 

@@ -99,12 +99,10 @@ class Identity:
 
 
 @pytest.fixture
-def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
+def identity(monkeypatch: pytest.MonkeyPatch) -> Identity:
     made = Identity()
     monkeypatch.setattr("azure.identity.DefaultAzureCredential", lambda: made)
-    azure_identity.storage_credentials.cache_clear()
-    yield made
-    azure_identity.storage_credentials.cache_clear()
+    return made
 
 
 @pytest.fixture
