@@ -11,10 +11,10 @@ import msgspec
 from azure_trigger.environment import now, read_settings, write_messages
 from azure_trigger.log import open_log
 from daily_batch.errors import BatchError, Misuse, is_retryable
-from daily_batch.night import Task
-from daily_batch.night.asking import ask
-from daily_batch.night.tasks import FORM
-from daily_batch.night.telling import without_causes
+from daily_batch.orchestration import Task
+from daily_batch.orchestration.dispatcher import ask
+from daily_batch.orchestration.tasks import FORM
+from daily_batch.orchestration.sanitize import without_causes
 
 # Nights that were missed are asked for so far back; earlier ones are a person's to ask for.
 MISSED = timedelta(days=7)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from daily_batch.errors import Misuse
-from daily_batch.night import Task, write_task
+from daily_batch.orchestration import Task, write_task
 from daily_batch.settings import Settings, load_settings
 
 # What the host must know before any setting is read, and its default: app settings, but no settings of the library.

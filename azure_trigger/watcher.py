@@ -2,9 +2,9 @@
 
 from azure_trigger.environment import now, read_settings, write_messages
 from azure_trigger.log import open_log
-from daily_batch.night import Task
-from daily_batch.night.telling import without_causes
-from daily_batch.night.tending import tend
+from daily_batch.orchestration import Task
+from daily_batch.orchestration.sanitize import without_causes
+from daily_batch.orchestration.watch_handler import tend
 
 
 def reconcile() -> list[str]:

@@ -8,9 +8,9 @@ import azure.functions as func
 from azure_trigger.environment import now, read_settings, read_timeout
 from azure_trigger.log import JsonLog, open_log
 from daily_batch.errors import Misuse
-from daily_batch.metrics import TASKS_GIVEN_UP
-from daily_batch.night import read_task
-from daily_batch.night.dealing import deal
+from daily_batch.telemetry_metrics import TASKS_GIVEN_UP
+from daily_batch.orchestration import read_task
+from daily_batch.orchestration.message_handler import deal
 
 
 def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 
 from arro3.core import Array, DataType, Field, RecordBatch, Schema
 
-from daily_batch.days import EPOCH, to_us
-from daily_batch.manifest import read_manifest, take
+from daily_batch.domain.calendar import EPOCH, to_us
+from daily_batch.pipeline.discover import read_manifest, take
 
 KEYS = (100_000, 1_000_000, 10_000_000)
 ROOM = 500  # messages of a room's day, the platform's upper bound

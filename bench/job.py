@@ -30,7 +30,7 @@ def export_day(messages: int, *, clean: bool = False, files: int = 32, seed: int
     It drifts and breaks at the generator's usual rates, unless `clean`; only records with a key twice are left out,
     for a single one ends baseline A with COLUMN_ALREADY_EXISTS.
     """
-    from daily_batch.sample import FaultRates, generate
+    from daily_batch.synthetic import FaultRates, generate
 
     folder = CACHE / f"export-{messages}-{files}-{seed}{'-clean' if clean else ''}"
     made = folder / "made"

@@ -19,10 +19,10 @@ from obstore.store import LocalStore
 
 from bench.job import export_day
 from bench.measure import machine, save_figures
-from daily_batch.days import day_window
-from daily_batch.kernel import clean, intake, rows
-from daily_batch.kernel.database import connect, cursor
-from daily_batch.plan import DayPlan, Limits, SourceObject
+from daily_batch.domain.calendar import day_window
+from daily_batch.pipeline.transform import reduce_bucket, map_chunk, row_buffer
+from daily_batch.pipeline.transform.duckdb_session import connect, cursor
+from daily_batch.domain.run import DayPlan, Limits, SourceObject
 
 DAY = date(2025, 8, 12)
 AIM = 15
@@ -30,19 +30,19 @@ MESSAGES, FILES = 100_000, 3
 
 # What is measured: a step's name, and the callable that takes its time; what it calls of the others is theirs.
 STEPS: tuple[tuple[str, str, object, str], ...] = (
-    ("map", "read and decompress", intake, "decode"),
-    ("map", "split, check strictly, to Arrow", intake, "Pieces"),
-    ("map", "to Arrow", intake.Pieces, "to_table"),
-    ("map", "extract, prove, interpret (one statement)", rows.Rows, "add_batch"),
-    ("map", "general path", intake.GeneralPath, "read"),
-    ("map", "rows of the general path", rows.Rows, "add_shaped"),
-    ("map", "verdicts", rows.Rows, "judge_batch"),
-    ("map", "runs by bucket", rows.Rows, "lay"),
-    ("map", "rest of the map", intake, "take_in"),
-    ("reduce", "duplicates", clean, "_separate"),
-    ("reduce", "sort and write", clean, "write_rows"),
-    ("reduce", "partial aggregates", clean, "_save"),
-    ("reduce", "rest of the reduce", clean, "clean_bucket"),
+    ("map", "read and decompress", map_chunk, "decode"),
+    ("map", "split, check strictly, to Arrow", map_chunk, "Pieces"),
+    ("map", "to Arrow", map_chunk.Pieces, "to_table"),
+    ("map", "extract, prove, interpret (one statement)", row_buffer.Rows, "add_batch"),
+    ("map", "general path", map_chunk.GeneralPath, "read"),
+    ("map", "rows of the general path", row_buffer.Rows, "add_shaped"),
+    ("map", "verdicts", row_buffer.Rows, "judge_batch"),
+    ("map", "runs by bucket", row_buffer.Rows, "lay"),
+    ("map", "rest of the map", map_chunk, "take_in"),
+    ("reduce", "duplicates", reduce_bucket, "_separate"),
+    ("reduce", "sort and write", reduce_bucket, "write_rows"),
+    ("reduce", "partial aggregates", reduce_bucket, "_save"),
+    ("reduce", "rest of the reduce", reduce_bucket, "clean_bucket"),
 )
 
 
@@ -144,7 +144,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float
     clock = Clock()
     with tempfile.TemporaryDirectory() as name, connect(scratch=Path(name), plan=plan) as database, watched(clock):
         scratch = Path(name)
-        taken = intake.take_in(
+        taken = map_chunk.take_in(
             objects,
             connection=database,
             store=store,
@@ -155,9 +155,9 @@ def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float
         for bucket in range(options.buckets):
             files = tuple(path for number, path in taken.runs if number == bucket)
             with cursor(database) as connection:
-                clean.clean_bucket(
+                reduce_bucket.clean_bucket(
                     bucket,
-                    rows.RowSet(taken.tables, files),
+                    row_buffer.RowSet(taken.tables, files),
                     connection=connection,
                     plan=plan,
                     output=_Nowhere(),

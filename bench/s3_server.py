@@ -97,7 +97,7 @@ def folder_objects(folder: Path) -> list[tuple[str, bytes]]:
 
 def sample_objects(messages: int, seed: int) -> list[tuple[str, bytes]]:
     """A generated day in the layout of one object per message."""
-    from daily_batch.sample import Tally, iterate_objects
+    from daily_batch.synthetic import Tally, iterate_objects
 
     return list(iterate_objects(messages=messages, seed=seed, tally=Tally()))
 

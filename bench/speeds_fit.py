@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy
 
-from daily_batch.routing.constants import Predictions, parse_constants
+from daily_batch.orchestration.routing.prices import Predictions, parse_constants
 
 CORES = 2  # that the runs have: the local runner works in two threads, Spark on local[2]
 

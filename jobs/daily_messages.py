@@ -7,7 +7,7 @@ from pathlib import Path
 def main() -> None:
     """Run the job; without its packages say whether they were made for another Python."""
     try:
-        from daily_batch.job import app
+        from daily_batch.entrypoints.daily_messages import app
     except ModuleNotFoundError:
         here = f"python3.{sys.version_info.minor}"
         made_for = sorted(each.parent.name for each in Path(sys.prefix, "lib").glob("python3.*/site-packages"))

@@ -1,6 +1,6 @@
 """The upkeep of tables as a script, for spark-submit and EMR Serverless."""
 
-from daily_batch.maintain import app
+from daily_batch.entrypoints.maintain_tables import app
 
 if __name__ == "__main__":
     app()

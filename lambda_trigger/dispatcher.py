@@ -5,8 +5,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from daily_batch.night.asking import ask
-from daily_batch.night.telling import without_causes
+from daily_batch.orchestration.dispatcher import ask
+from daily_batch.orchestration.sanitize import without_causes
 from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, teller
 
 

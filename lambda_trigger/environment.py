@@ -13,11 +13,11 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from aws_lambda_powertools import Logger, Metrics
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 
-from daily_batch.access import explain_access
+from daily_batch.storage.access import explain_access
 from daily_batch.errors import Misuse, Retryable
-from daily_batch.metrics import Metric
-from daily_batch.night import Task, write_task
-from daily_batch.quiet import quiet_libraries
+from daily_batch.telemetry_metrics import Metric
+from daily_batch.orchestration import Task, write_task
+from daily_batch.cli.quiet import quiet_libraries
 from daily_batch.settings import Settings, load_settings
 
 logger = Logger()

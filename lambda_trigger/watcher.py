@@ -9,11 +9,11 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from daily_batch.errors import Misuse
-from daily_batch.night.telling import without_causes
-from daily_batch.night.tending import make_watcher, tend
-from daily_batch.request import build_requests
+from daily_batch.orchestration.sanitize import without_causes
+from daily_batch.orchestration.watch_handler import make_watcher, tend
+from daily_batch.domain.request import build_requests
 from daily_batch.settings import Settings
-from daily_batch.submit.emr_serverless import open_emr_serverless
+from daily_batch.orchestration.spark_jobs.emr_serverless import open_emr_serverless
 from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, teller
 
 JOB_ENDED = "EMR Serverless Job Run State Change"

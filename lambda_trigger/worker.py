@@ -10,8 +10,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from daily_batch.errors import LeaseHeld, Misuse
-from daily_batch.night.dealing import deal
-from daily_batch.night.telling import bare, without_causes
+from daily_batch.orchestration.message_handler import deal
+from daily_batch.orchestration.sanitize import bare, without_causes
 from lambda_trigger.environment import logger, metrics, now, read_settings, teller
 
 # A message that is reported does not count among the function's errors; one that raises does.

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daily_batch.days import business_day
+from daily_batch.domain.calendar import business_day
 from local_cloud.aws import serve_aws
 from local_cloud.aws_night import AwsNight
 from local_cloud.face import (

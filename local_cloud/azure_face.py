@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daily_batch.days import business_day
+from daily_batch.domain.calendar import business_day
 from local_cloud.azure import LocalAzure, serve_azure
 from local_cloud.azure_night import JOB_KEY, AzureNight, app_settings, plant
 from local_cloud.bundle import read_bundle_job

@@ -10,7 +10,7 @@ from typing import Any
 
 from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.keys import TENANT, TENANTS, day_key, days_of
-from daily_batch.sample import Truth
+from daily_batch.synthetic import Truth
 from local_cloud.azure import LocalAzure
 from local_cloud.functions_host import Called, FunctionsHost
 from local_cloud.identity import IDENTITY

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from daily_batch.sample import Truth
+from daily_batch.synthetic import Truth
 from local_cloud.night import NightFailed, NightReport
 from local_cloud.samples import SAMPLES
 

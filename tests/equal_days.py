@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from daily_batch.contract import TABLES
-from daily_batch.receipt import Receipt
+from daily_batch.domain.contract import TABLES
+from daily_batch.domain.receipt import Receipt
 from day_runs import Tables
 from oracle.compare import as_text
 

@@ -2,8 +2,8 @@
 
 from datetime import date
 
-from daily_batch.days import day_window
-from daily_batch.plan import DayPlan
+from daily_batch.domain.calendar import day_window
+from daily_batch.domain.run import DayPlan
 
 
 def make_day_plan(day: date = date(2025, 8, 12), zone: str = "Asia/Tokyo") -> DayPlan:

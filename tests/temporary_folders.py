@@ -10,7 +10,7 @@ from day_runs import child_environment
 
 PROGRAM = """
 import sys
-from daily_batch.scratch import temporary_folder
+from daily_batch.storage.scratch import temporary_folder
 
 with temporary_folder() as folder:
     (folder / "messages").write_text("of a person")

@@ -14,11 +14,11 @@ from typing import Annotated, Literal, NamedTuple, get_type_hints
 
 import msgspec
 
-from daily_batch.days import load_zone
+from daily_batch.domain.calendar import load_zone
 from daily_batch.errors import Misuse
-from daily_batch.expectations import Expectations, read_expectations
-from daily_batch.paths import check_export_template
-from daily_batch.plan import Limits, TableFormat
+from daily_batch.domain.quality_rules import Expectations, read_expectations
+from daily_batch.domain.keys import check_export_template
+from daily_batch.domain.run import Limits, TableFormat
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 CountOrZero = Annotated[int, msgspec.Meta(ge=0)]

@@ -5,17 +5,17 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-import daily_batch.batch
+import daily_batch.pipeline.process_day
 from daily_batch.ledger import Ledger
-from daily_batch.publish.day import DayPublisher
-from daily_batch.submit.databricks import Databricks
-from daily_batch.submit.emr_serverless import EmrServerless
+from daily_batch.pipeline.publish.publisher import DayPublisher
+from daily_batch.orchestration.spark_jobs.databricks import Databricks
+from daily_batch.orchestration.spark_jobs.emr_serverless import EmrServerless
 
 SERVICES = (EmrServerless, Databricks)
 STEPS: dict[str, tuple[tuple[Any, ...], str, bool]] = {
     # step: where, which call, and whether the process dies before it (else after it)
     "after the lease": ((Ledger,), "take", False),
-    "after the manifest": ((daily_batch.batch,), "list_day", False),
+    "after the manifest": ((daily_batch.pipeline.process_day,), "list_day", False),
     "before the commit": ((DayPublisher,), "publish", True),
     "after the commit": ((DayPublisher,), "publish", False),
     "before the ledger's word": ((Ledger,), "complete", True),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from daily_batch.__main__ import main as command
-from daily_batch.publish.day import DayPublisher
+from daily_batch.pipeline.publish.publisher import DayPublisher
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import pyarrow.parquet
 
-from daily_batch.contract import MESSAGES, REJECTS, SUMMARY_DAILY
-from daily_batch.runners.spark import SparkRunner
+from daily_batch.domain.contract import MESSAGES, REJECTS, SUMMARY_DAILY
+from daily_batch.pipeline.runners.spark import SparkRunner
 from day_runs import run_day_with
 from spark_session import read_conf, start_session
 

@@ -20,7 +20,7 @@ from dying_steps import STEPS
 
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.dynamodb import DynamoDbStore
-from daily_batch.sample import generate
+from daily_batch.synthetic import generate
 from local_cloud.aws import LocalAws, serve_aws
 from local_cloud.emr_runs import Outcome
 from local_cloud.faults import Fault

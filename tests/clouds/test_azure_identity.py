@@ -93,11 +93,11 @@ def test_a_day_is_run_by_tokens_that_end_several_times_within_the_run(app: App) 
 
 LONG_LIVED = """
 import datetime, time
-from daily_batch.contract import MESSAGES
-from daily_batch.paths import parse_url
-from daily_batch.publish import delta
+from daily_batch.domain.contract import MESSAGES
+from daily_batch.domain.keys import parse_url
+from daily_batch.pipeline.publish import delta
 from daily_batch.settings import load_settings
-from daily_batch.storage import delta_location, open_store
+from daily_batch.storage.stores import delta_location, open_store
 import os
 settings = load_settings(flags={}, environ=os.environ)
 root = parse_url(os.environ["ROOT_URL"])

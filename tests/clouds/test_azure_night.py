@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from night_scenario import MORE, NightScenario, Played, where_it_is_two_at_night
 
-from daily_batch.days import business_day
+from daily_batch.domain.calendar import business_day
 from local_cloud.azure import LocalAzure, serve_azure
 from local_cloud.azure_night import CONTAINER, JOB_KEY, AzureNight, app_settings, plant
 from local_cloud.bundle import read_bundle_job

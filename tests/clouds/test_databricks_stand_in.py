@@ -17,7 +17,7 @@ from databricks.sdk.errors import (
 )
 from databricks.sdk.service.jobs import QueueSettings, Run
 
-from daily_batch.submit.databricks import read_report
+from daily_batch.orchestration.spark_jobs.databricks import read_report
 from local_cloud.azure import LocalAzure
 from local_cloud.databricks_jobs import JobsApi
 from local_cloud.databricks_program import SparkSubmitProgram, read_arguments

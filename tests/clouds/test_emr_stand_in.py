@@ -17,7 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
-from daily_batch.submit.emr_serverless import read_report
+from daily_batch.orchestration.spark_jobs.emr_serverless import read_report
 from local_cloud.aws import LocalAws, serve_aws
 from local_cloud.emr_runs import Outcome
 from local_cloud.faults import Fault

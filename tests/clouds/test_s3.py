@@ -14,11 +14,11 @@ from deltalake import DeltaTable
 from failing_proxy import Rule, failing_proxy
 
 import hostile_day
-from daily_batch.contract import MESSAGES, REJECTS, SUMMARY_DAILY, TABLES
+from daily_batch.domain.contract import MESSAGES, REJECTS, SUMMARY_DAILY, TABLES
 from daily_batch.errors import Retryable, Terminal
-from daily_batch.runners.local import LocalRunner
-from daily_batch.runners.spark import SparkRunner
-from daily_batch.sample import FaultRates, generate
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
+from daily_batch.synthetic import FaultRates, generate
 from day_runs import ROOT, child_environment, comparable, read_tables, run_arguments, run_day_with, run_local
 from s3_bucket import Bucket
 

@@ -33,8 +33,8 @@ Smoke = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daily_batch.submit.follow.POLL_SECONDS", 0.1)
-    monkeypatch.setattr("daily_batch.submit.follow.LOG_SECONDS", 2.0)
+    monkeypatch.setattr("daily_batch.orchestration.spark_jobs.follow.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("daily_batch.orchestration.spark_jobs.follow.LOG_SECONDS", 2.0)
     for name in [each for each in os.environ if each.startswith(("MAKOTO_", "AWS_", "AZURE_"))]:
         monkeypatch.delenv(name)
 
@@ -208,7 +208,7 @@ def test_a_person_who_stops_it_leaves_no_job_behind(
             os.environ[name] = value
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("daily_batch.submit.emr_serverless.EmrServerless.look", stop)
+    monkeypatch.setattr("daily_batch.orchestration.spark_jobs.emr_serverless.EmrServerless.look", stop)
     status, _, told = on_aws()
     assert status == 1
     assert "was cancelled. Next step: run the same command again." in error_of(told)

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from daily_batch.cli import app
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.night.states import due_time, judge
-from daily_batch.sample import generate
+from daily_batch.orchestration.day_status import due_time, judge
+from daily_batch.synthetic import generate
 from daily_batch.settings import load_settings
 from day_runs import DAY, ROOT, child_environment, published_state, read_tables, run_local
 

@@ -133,7 +133,7 @@ def test_the_folder_works_where_nothing_else_of_the_project_is(folder: Path) -> 
         "poison": "queueTrigger",
         "watch": "timerTrigger",
     }
-    assert any(file == str(folder / PACKAGES / "daily_batch/dispatch.py") for file in told["files"])
+    assert any(file == str(folder / PACKAGES / "daily_batch/orchestration/dispatch.py") for file in told["files"])
     assert not [file for file in told["files"] if file.startswith(str(ROOT))]
 
 

@@ -76,7 +76,7 @@ def test_sam_builds_what_fits_into_a_function(deployment: Deployment, tmp_path: 
     for logical_id, function in deployment.functions.items():
         module = function.handler.rpartition(".")[0].replace(".", "/")
         assert (built / logical_id / f"{module}.py").exists()
-        assert (built / logical_id / "daily_batch/dispatch.py").exists()
+        assert (built / logical_id / "daily_batch/orchestration/dispatch.py").exists()
         assert sum_files(built / logical_id) + layer < UNZIPPED
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import hostile_day
-from daily_batch.runners.spark import SparkRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

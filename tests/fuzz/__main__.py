@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from daily_batch.receipt import Receipt
-from daily_batch.runners.outcome import Runner
+from daily_batch.domain.receipt import Receipt
+from daily_batch.pipeline.runners.base import Runner
 from fuzz.days import FuzzDay, make_day
 from fuzz.judge import check_day, describe, find_fault, kind_of, shrink
 
@@ -69,7 +69,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _spark() -> Sequence[Runner]:
-    from daily_batch.runners.spark import SparkRunner
+    from daily_batch.pipeline.runners.spark import SparkRunner
     from spark_session import start_session
 
     few = {"spark.sql.shuffle.partitions": "4"}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from daily_batch.kernel import parse
+from daily_batch.pipeline.transform import fast_parser
 from fuzz.containers import stored
 from fuzz.documents import document, one_record
 from fuzz.records import RecordMaker
@@ -19,7 +19,7 @@ TIMES = [
 ]  # fmt: skip
 ENDINGS = [".json", ".json", ".json", ".json", ".txt", "", ".JSON"]
 # As if DuckDB refused a text of each batch, of which none is known that msgspec takes.
-REFUSED_QUERY = f"{parse.QUERY} WHERE error('refused') IS NULL"
+REFUSED_QUERY = f"{fast_parser.QUERY} WHERE error('refused') IS NULL"
 SMALL_OBJECTS = (1, 3, 10, 40, 100, 300)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from daily_batch.runners.spark import SparkRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
 from fuzz.days import FuzzDay, make_day
 from fuzz.judge import describe, find_fault, kind_of, shrink
 from oracle.day import Stored

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from daily_batch.metadata import Item, MetadataStore, Overtaken, Stored
-from daily_batch.receipt import Objects, Receipt, Records
+from daily_batch.domain.receipt import Objects, Receipt, Records
 
 DAY = date(2025, 8, 12)
 BEGIN = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)

@@ -272,7 +272,7 @@ def test_a_day_of_another_program_is_read_and_taken_in_its_place(backend: Backen
 @pytest.fixture(scope="module")
 def dead_owner() -> str:
     """A process of this machine that is no more."""
-    program = "from daily_batch.ledger.owner import this_process; print(this_process())"
+    program = "from daily_batch.ledger.process import this_process; print(this_process())"
     return subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 

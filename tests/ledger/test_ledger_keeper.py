@@ -12,7 +12,7 @@ from ledger_days import BEGIN, DAY, ELSEWHERE, LEASE, Clock, FaultyStore
 from daily_batch.errors import LeaseHeld, Retryable
 from daily_batch.ledger import Ledger
 from daily_batch.ledger.entry import write_moment
-from daily_batch.ledger.keeper import LeaseKeeper
+from daily_batch.ledger.heartbeat import LeaseKeeper
 from daily_batch.metadata import Item
 
 WAIT_SECONDS = 60

@@ -14,14 +14,14 @@ from boto3.dynamodb.types import Binary
 from ledger_days import BEGIN, DAY, ELSEWHERE, LEASE, Clock, FaultyStore
 
 from daily_batch import cli
-from daily_batch.dispatch import JOB_GRACE
+from daily_batch.orchestration.dispatch import JOB_GRACE
 from daily_batch.errors import LeaseHeld, Misuse, Terminal
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.entry import CLOCKS_APART, LONGEST_JOB_LEASE, LONGEST_LEASE, hand_over, keep, take, write_moment
 from daily_batch.ledger.items import from_item, is_day, to_item
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.night.states import describe, judge
+from daily_batch.orchestration.day_status import describe, judge
 from daily_batch.settings import load_settings
 from day_runs import ROOT
 from hostile_events import SECRET

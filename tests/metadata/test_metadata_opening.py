@@ -9,9 +9,9 @@ import pytest
 from daily_batch.errors import Misuse
 from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.dynamodb import DynamoDbStore
-from daily_batch.metadata.opening import open_metadata
+from daily_batch.metadata.factory import open_metadata
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.paths import parse_url
+from daily_batch.domain.keys import parse_url
 from daily_batch.settings import load_settings
 from local_cloud.cosmos import CosmosAccount
 from metadata_servers import DynamoDbTable
@@ -106,9 +106,9 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
 
 
 def test_a_ledger_in_a_file_loads_no_cloud_library() -> None:
-    program = "import sys, daily_batch.metadata.opening; print(*sys.modules)"
+    program = "import sys, daily_batch.metadata.factory; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
-    assert "daily_batch.metadata.opening" in loaded
+    assert "daily_batch.metadata.factory" in loaded
     assert not {"boto3", "botocore", "azure"} & set(loaded)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from made_night import Night
 
-from daily_batch.night import Task, write_task
+from daily_batch.orchestration import Task, write_task
 from daily_batch.settings import Settings
 from local_cloud.deployment import Deployment
 from local_cloud.template import read_deployment

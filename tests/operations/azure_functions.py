@@ -14,7 +14,7 @@ from made_night import Night
 
 from azure_trigger import dispatcher, watcher, worker
 from azure_trigger.function_app import HOST
-from daily_batch.night import Task, write_task
+from daily_batch.orchestration import Task, write_task
 from daily_batch.settings import Settings
 from local_cloud.ingestion import Ingestion
 

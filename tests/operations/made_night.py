@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from daily_batch.dispatch import Dispatch
+from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.errors import Terminal
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.items import to_item
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.night import Task
-from daily_batch.paths import StorageUrl
-from daily_batch.runners.local import LocalRunner
+from daily_batch.orchestration import Task
+from daily_batch.domain.keys import StorageUrl
+from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import Settings
-from daily_batch.steps import Told, untold
-from daily_batch.submit import JobReport
+from daily_batch.telemetry import Told, untold
+from daily_batch.orchestration.spark_jobs import JobReport
 from day_runs import DAY
 from job_service import Clock, Service
 
@@ -69,9 +69,9 @@ class Night:
         # A worker removes there what killed ones left.
         self.monkeypatch.setattr("tempfile.tempdir", str(self.folder / "temp"))
         for name in ("work", "tending"):
-            self.monkeypatch.setattr(f"daily_batch.night.{name}.make_dispatch", self.dispatch)
+            self.monkeypatch.setattr(f"daily_batch.orchestration.{name}.make_dispatch", self.dispatch)
         for name in ("asking", "tending"):
-            self.monkeypatch.setattr(f"daily_batch.night.{name}.open_ledger", lambda *_: self.ledger)
+            self.monkeypatch.setattr(f"daily_batch.orchestration.{name}.open_ledger", lambda *_: self.ledger)
 
     def set(self, **variables: str) -> None:
         """Set variables as a deployment would."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from soak_month import TenantDay
 
-from daily_batch.paths import EXPORT_TEMPLATE, export_folder
+from daily_batch.domain.keys import EXPORT_TEMPLATE, export_folder
 
 BROKEN = "cut.jsonl.gz"
 FILES = 2

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import date, datetime
 from typing import Any
 
-from daily_batch.receipt import Receipt
+from daily_batch.domain.receipt import Receipt
 from oracle.day import Expected
 from oracle.json_text import DEEPEST, deep_values, read_value
 from oracle.totals import add_up

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from daily_batch.plan import Limits
+from daily_batch.domain.run import Limits
 from oracle.fields import RejectedError, read_fields
 from oracle.json_text import deep_values
 from oracle.listed import Link, cannot_be_named, follow_links, is_ignored

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from daily_batch.plan import Limits
+from daily_batch.domain.run import Limits
 from oracle.json_text import DeepError, NotJsonError, Value, read_scalar, read_value, replace_surrogates
 
 BLANKS = re.compile("[ \t\r\x1e\ufeff]*")

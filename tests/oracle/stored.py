@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from backports import zstd
 
-from daily_batch.plan import Limits
+from daily_batch.domain.run import Limits
 
 WIDE = {
     b"\xff\xfe\0\0": "utf-32-le",

@@ -11,15 +11,15 @@ from drifted_json import drifted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daily_batch.kernel import parse
-from daily_batch.kernel.columns import typed_array
-from daily_batch.kernel.database import connect
-from daily_batch.kernel.decode import decode
-from daily_batch.kernel.fields import ARRAYS, FIELDS
-from daily_batch.kernel.pieces import Pieces, Segment
-from daily_batch.kernel.shape import UnusableError, shape
-from daily_batch.kernel.strict import read_record
-from daily_batch.plan import Limits
+from daily_batch.pipeline.transform import fast_parser
+from daily_batch.pipeline.transform.columns import typed_array
+from daily_batch.pipeline.transform.duckdb_session import connect
+from daily_batch.pipeline.transform.decode import decode
+from daily_batch.pipeline.transform.fields import ARRAYS, FIELDS
+from daily_batch.pipeline.transform.split import Pieces, Segment
+from daily_batch.pipeline.transform.coerce import UnusableError, shape
+from daily_batch.pipeline.transform.strict_parser import read_record
+from daily_batch.domain.run import Limits
 from hostile_day import message, raw_line
 from kernel_plan import make_day_plan
 
@@ -31,7 +31,7 @@ Fields = dict[str, Any]
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     with connect(scratch=tmp_path_factory.mktemp("scratch"), plan=PLAN) as connection:
-        parse.prepare(connection, PLAN.tenant)
+        fast_parser.prepare(connection, PLAN.tenant)
         yield connection
 
 
@@ -41,7 +41,7 @@ def fast(database: duckdb.DuckDBPyConnection, texts: Sequence[bytes]) -> list[Fi
     decoded = decode(body, key="a", limits=Limits(), scratch=Path("unused"))
     pieces = Pieces([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, longest=len(body))
     database.register("batch", pieces.to_table())
-    database.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {parse.QUERY}")
+    database.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {fast_parser.QUERY}")
     database.unregister("batch")
     found = database.execute(f"SELECT piece, {TYPED} FROM parsed WHERE proven").fetchall()
     proven = {piece: dict(zip(FIELDS, values, strict=True)) for piece, *values in found}

@@ -13,18 +13,18 @@ from hostile_json import records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daily_batch.kernel import parse
-from daily_batch.kernel.columns import published_columns, typed_array
-from daily_batch.kernel.counts import Counts
-from daily_batch.kernel.database import connect
-from daily_batch.kernel.fields import ARRAYS
-from daily_batch.kernel.intake import Taken, take_in
-from daily_batch.plan import DayPlan, SourceObject
+from daily_batch.pipeline.transform import fast_parser
+from daily_batch.pipeline.transform.columns import published_columns, typed_array
+from daily_batch.pipeline.transform.counts import Counts
+from daily_batch.pipeline.transform.duckdb_session import connect
+from daily_batch.pipeline.transform.fields import ARRAYS
+from daily_batch.pipeline.transform.map_chunk import Taken, take_in
+from daily_batch.domain.run import DayPlan, SourceObject
 from hostile_day import message, packed
 from kernel_plan import make_day_plan
 
 PLAN = make_day_plan()
-NOTHING_PROVEN = f"SELECT * REPLACE (false AS proven) FROM ({parse.QUERY})"
+NOTHING_PROVEN = f"SELECT * REPLACE (false AS proven) FROM ({fast_parser.QUERY})"
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 Rows = list[tuple[Any, ...]]
 
@@ -86,7 +86,7 @@ def assert_sums_hold(rows: Rows, rejects: Rows, counts: Counts) -> None:
 def test_the_fast_path_never_differs_from_the_strict_path(texts: list[str]) -> None:
     body = {"acme/a": "\n".join(texts).encode("utf-8", "surrogatepass")}
     fast = taken(body)
-    with patch.object(parse, "QUERY", NOTHING_PROVEN):
+    with patch.object(fast_parser, "QUERY", NOTHING_PROVEN):
         strict = taken(body)
     assert fast == strict
     assert_sums_hold(*fast)

@@ -10,10 +10,10 @@ from hostile_json import records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daily_batch.kernel import intake
-from daily_batch.runners.local import LocalRunner
-from daily_batch.runners.outcome import Runner
-from daily_batch.runners.spark import SparkRunner
+from daily_batch.pipeline.transform import map_chunk
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.base import Runner
+from daily_batch.pipeline.runners.spark import SparkRunner
 from day_runs import DAY, read_tables, run_day_with
 from equal_days import assert_equal_receipts, assert_equal_tables
 from hostile_day import EXPORT, packed
@@ -55,14 +55,14 @@ def damaged(draw: st.DrawFn, most: int) -> bytes:
 
 
 def assert_the_rules_hold(
-    objects: dict[str, Stored], layout: str, *, batch_bytes: int = intake.BATCH_BYTES, beside: Runner | None = None
+    objects: dict[str, Stored], layout: str, *, batch_bytes: int = map_chunk.BATCH_BYTES, beside: Runner | None = None
 ) -> None:
     """By the oracle and the local runner; by `beside`, where it is given, equal tables as Delta."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lay_down(folder / "in", objects)
         asked = {"input": folder / "in", "layout": layout, "buckets": 2}
-        with patch.object(intake, "BATCH_BYTES", batch_bytes):
+        with patch.object(map_chunk, "BATCH_BYTES", batch_bytes):
             receipt = run_day_with(LocalRunner(), output=folder / "out", table_format="parquet", **asked)
         tables = read_tables(folder / "out", table_format="parquet")
         assert_agrees(Oracle(day=DAY).expect(objects, layout), tables, receipt, day=DAY)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daily_batch.kernel import pieces, texts
-from daily_batch.kernel.decode import Decoded
-from daily_batch.kernel.pieces import Pieces, Segment
-from daily_batch.kernel.value import is_json
+from daily_batch.pipeline.transform import split, texts
+from daily_batch.pipeline.transform.decode import Decoded
+from daily_batch.pipeline.transform.split import Pieces, Segment
+from daily_batch.pipeline.transform.value import is_json
 
 BLANKS = b" \t\r\n"
 VALUES = (b'{"a":1}', b"{}", b"[]", b"1", b'"x"', b"null", '"é"'.encode(), b'{"a":"\\ud800"}', b'"\xff"')
@@ -39,8 +39,8 @@ def test_lines_are_cut_and_checked_as_one_by_one(parts: list[bytes], block: int,
     text = b"".join(parts)
     segments = [Segment(source, Decoded(text), 0, len(text), 1, text.count(b"\n")) for source in (3, 4)]
     with (
-        patch.object(pieces, "BLOCK_BYTES", block),
-        patch.object(pieces, "LAID_OVER_BYTES", laid_over),
+        patch.object(split, "BLOCK_BYTES", block),
+        patch.object(split, "LAID_OVER_BYTES", laid_over),
         patch.object(texts, "PART_BYTES", full),
     ):
         made = Pieces(segments, whole=False, longest=1_000)

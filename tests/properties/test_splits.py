@@ -10,8 +10,8 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daily_batch import survey
-from daily_batch.contract import TABLES
+from daily_batch.pipeline.discover import discover
+from daily_batch.domain.contract import TABLES
 from day_runs import read_tables, run_local
 from hostile_day import EXPORT, line, packed
 
@@ -46,7 +46,7 @@ def _run(bodies: list[bytes], rng: random.Random, folder: Path) -> tuple[dict[st
     for number in range(files):
         text = b"\n".join(shuffled[number::files]) + rng.choice([b"", b"\n", b"\r\n"])
         (source / f"part-{number}").write_bytes(rng.choice([text, packed(text)]))
-    with patch.object(survey, "CHUNK_OBJECTS", rng.randint(1, 3)):
+    with patch.object(discover, "CHUNK_OBJECTS", rng.randint(1, 3)):
         receipt = run_local(input=folder / "in", output=folder / "out", buckets=rng.randint(1, 7))
     tables = read_tables(folder / "out")
     for rows in tables.values():

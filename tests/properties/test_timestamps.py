@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daily_batch.kernel import timestamps
-from daily_batch.kernel.database import add_columns, connect
+from daily_batch.pipeline.transform import timestamps
+from daily_batch.pipeline.transform.duckdb_session import add_columns, connect
 from kernel_plan import make_day_plan
 from oracle.timestamps import read_timestamp
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from daily_batch.batch import run_day
-from daily_batch.days import days_between
-from daily_batch.paths import parse_url
-from daily_batch.request import Request
-from daily_batch.runners.local import LocalRunner
-from daily_batch.sample import FaultRates, generate
+from daily_batch.pipeline.process_day import run_day
+from daily_batch.domain.calendar import days_between
+from daily_batch.domain.keys import parse_url
+from daily_batch.domain.request import Request
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.synthetic import FaultRates, generate
 from daily_batch.settings import load_settings
 from day_runs import DAY, SAMPLES, silent
 from oracle.day import Expected, Oracle, Stored

@@ -14,15 +14,15 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from daily_batch.contract import MESSAGES, SUMMARY_DAILY, TABLES, Table
-from daily_batch.ddl import Engine, make_script, make_statements
-from daily_batch.ddl.synapse import synapse_type
-from daily_batch.ddl.target import Target
+from daily_batch.domain.contract import MESSAGES, SUMMARY_DAILY, TABLES, Table
+from daily_batch.catalog.ddl import Engine, make_script, make_statements
+from daily_batch.catalog.synapse import synapse_type
+from daily_batch.catalog.target import Target
 from daily_batch.errors import Misuse
-from daily_batch.paths import parse_url
-from daily_batch.plan import TableFormat
-from daily_batch.publish.catalog import name_schema
-from daily_batch.publish.parquet import day_folder
+from daily_batch.domain.keys import parse_url
+from daily_batch.domain.run import TableFormat
+from daily_batch.catalog.unity import name_schema
+from daily_batch.pipeline.publish.parquet import day_folder
 from day_runs import DAY, SAMPLES, makoto_batch, run_local
 from spark_session import ROOT
 

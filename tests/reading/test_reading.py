@@ -11,7 +11,7 @@ from reading_engines import Reader, Rows
 from reading_page import ENGINES, PAGE, blocks_below, questions, read_blocks
 from reading_week import Week, publish_week
 
-from daily_batch.contract import TABLES
+from daily_batch.domain.contract import TABLES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,7 +8,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from daily_batch.cli import app
-from daily_batch.receipt import Receipt
+from daily_batch.domain.receipt import Receipt
 
 DATES = [date(2025, 7, 30) + timedelta(days=number) for number in range(14)]
 TENANTS = [f"example-{number:02}" for number in range(1, 13)]

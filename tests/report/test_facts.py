@@ -18,8 +18,8 @@ from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import write_moment
 from daily_batch.ledger.items import to_item
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.receipt import Erased, Receipt, receipt_key, to_json
-from daily_batch.report.days import state_day
+from daily_batch.domain.receipt import Erased, Receipt, receipt_key, to_json
+from daily_batch.reporting.days import state_day
 
 NOW = datetime(2025, 8, 20, tzinfo=UTC)
 DUE = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)
@@ -257,7 +257,7 @@ def test_without_the_pages_packages_it_says_what_to_install_and_the_other_forms_
     made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("page", "charts"):
-        monkeypatch.delitem(sys.modules, f"daily_batch.report.{name}", raising=False)
+        monkeypatch.delitem(sys.modules, f"daily_batch.reporting.{name}", raising=False)
     for name in ("pygal", "jinja2"):
         monkeypatch.setitem(sys.modules, name, None)
     answer = report(made_up[0], "--html", str(tmp_path / "page.html"))

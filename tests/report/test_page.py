@@ -14,8 +14,8 @@ from made_up_days import DATES, TENANTS, MadeUp, report
 from bench.report_range import make_entry
 from daily_batch.ledger.items import to_item
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.receipt import Receipt
-from daily_batch.report.texts import load_texts
+from daily_batch.domain.receipt import Receipt
+from daily_batch.reporting.texts import load_texts
 from local_cloud.chromium import Page, View, open_pages
 from spark_session import ROOT
 
@@ -174,7 +174,7 @@ def test_the_page_comes_with_the_package() -> None:
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     files = [file.name for file in (ROOT / "jobs/daily_batch/report").iterdir() if file.suffix not in (".py", "")]
     assert len(files) >= 4
-    assert [name for name in files if not any(fnmatch(name, each) for each in patterns["daily_batch.report"])] == []
+    assert [name for name in files if not any(fnmatch(name, each) for each in patterns["daily_batch.reporting"])] == []
 
 
 def contrast(ink: str, paper: str) -> float:

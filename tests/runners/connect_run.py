@@ -19,8 +19,8 @@ os.environ["PYSPARK_SUBMIT_ARGS"] = (
 
 from pyspark.sql import SparkSession
 
-from daily_batch.receipt import to_json
-from daily_batch.runners.spark import SparkRunner
+from daily_batch.domain.receipt import to_json
+from daily_batch.pipeline.runners.spark import SparkRunner
 from day_runs import run_day_with
 
 

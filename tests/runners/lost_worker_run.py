@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from daily_batch.runners import spark as spark_runner
+from daily_batch.pipeline.runners import spark as spark_runner
 from day_runs import run_day_with
 from spark_session import start_session
 

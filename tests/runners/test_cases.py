@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from daily_batch.expectations import OF_FLAGS, RULES
-from daily_batch.receipt import Receipt
-from daily_batch.runners.local import LocalRunner
-from daily_batch.runners.spark import SparkRunner
+from daily_batch.domain.quality_rules import OF_FLAGS, RULES
+from daily_batch.domain.receipt import Receipt
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
 from day_runs import DAY, Tables, read_tables, run_day_with
 from equal_days import assert_equal_receipts, assert_equal_tables
 from oracle.compare import assert_agrees

@@ -10,15 +10,15 @@ from deltalake import DeltaTable
 
 from daily_batch.commands.registering import register_published
 from daily_batch.commands.smoke import check_cluster
-from daily_batch.contract import MESSAGES, TABLES
+from daily_batch.domain.contract import MESSAGES, TABLES
 from daily_batch.errors import Misuse, Terminal
-from daily_batch.paths import parse_url
-from daily_batch.publish.catalog import name_schema, register_tables
-from daily_batch.receipt import Receipt
-from daily_batch.request import Request
-from daily_batch.runners.spark import SparkRunner
+from daily_batch.domain.keys import parse_url
+from daily_batch.catalog.unity import name_schema, register_tables
+from daily_batch.domain.receipt import Receipt
+from daily_batch.domain.request import Request
+from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.settings import load_settings
-from daily_batch.storage import Storage
+from daily_batch.storage.stores import Storage
 from day_runs import DAY, SAMPLES, run_local
 
 if TYPE_CHECKING:

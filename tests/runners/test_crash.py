@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from daily_batch.contract import MESSAGES, TABLES
-from daily_batch.sample import FaultRates, generate
+from daily_batch.domain.contract import MESSAGES, TABLES
+from daily_batch.synthetic import FaultRates, generate
 from day_runs import DAY, ROOT, Tables, child_environment, read_tables, run_arguments, run_local
 
 DAY_BEFORE = DAY - timedelta(days=1)
@@ -116,14 +116,14 @@ def run_and_kill(world: World, output: Path, table_format: str, *, after: float)
 
 
 DELTA_KILLS = [
-    *[("daily_batch.publish.delta:_commit", moment, nth) for nth in (1, 2, 5) for moment in ("before", "after")],
-    ("daily_batch.batch:check_sums", "after", 1),
-    ("daily_batch.batch:to_json", "before", 1),
+    *[("daily_batch.pipeline.publish.delta:_commit", moment, nth) for nth in (1, 2, 5) for moment in ("before", "after")],
+    ("daily_batch.pipeline.process_day:check_sums", "after", 1),
+    ("daily_batch.pipeline.process_day:to_json", "before", 1),
 ]
 PARQUET_KILLS = [
-    *[("daily_batch.publish.parquet:_unstage", moment, nth) for nth in (1, 2, 5) for moment in ("before", "after")],
+    *[("daily_batch.pipeline.publish.parquet:_unstage", moment, nth) for nth in (1, 2, 5) for moment in ("before", "after")],
     *[("obstore:delete", moment, nth) for nth in (1, 2) for moment in ("before", "after")],
-    ("daily_batch.batch:to_json", "before", 1),
+    ("daily_batch.pipeline.process_day:to_json", "before", 1),
 ]
 
 
@@ -148,7 +148,7 @@ def test_a_run_killed_around_a_commit_leaves_whole_tables(
 
 
 def test_a_first_run_killed_between_table_and_commit_is_repaired_by_the_next(world: World, tmp_path: Path) -> None:
-    die(world, "daily_batch.publish.delta:_create_table", "after", 2, tmp_path, "delta")
+    die(world, "daily_batch.pipeline.publish.delta:_create_table", "after", 2, tmp_path, "delta")
     run_local(input=world.source, output=tmp_path)
     assert read_tables(tmp_path) == world.new["delta"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from daily_batch.runners.spark import SparkRunner
-from daily_batch.sample import FaultRates, generate
+from daily_batch.pipeline.runners.spark import SparkRunner
+from daily_batch.synthetic import FaultRates, generate
 from day_runs import DAY, ROOT, child_environment, read_tables, run_arguments, run_day_with, run_local
 from spark_session import LOCAL_CONF
 

@@ -9,11 +9,11 @@ import deltalake
 import duckdb
 import pytest
 
-from daily_batch.contract import TABLES, Table
-from daily_batch.receipt import Receipt
-from daily_batch.runners.local import LocalRunner
-from daily_batch.runners.spark import SparkRunner
-from daily_batch.sample import FaultRates, generate
+from daily_batch.domain.contract import TABLES, Table
+from daily_batch.domain.receipt import Receipt
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
+from daily_batch.synthetic import FaultRates, generate
 from day_runs import OF_THE_RUN, read_truth, run_day_with
 from equal_days import assert_equal_receipts
 

@@ -17,17 +17,17 @@ import deltalake
 import duckdb
 import pytest
 
-from daily_batch.contract import TABLES
+from daily_batch.domain.contract import TABLES
 from daily_batch.errors import HandOver, Retryable
-from daily_batch.kernel.database import connect
-from daily_batch.plan import Limits
-from daily_batch.runners import local
-from daily_batch.runners.lacks import SPILL_LIMIT
-from daily_batch.runners.local import LocalRunner
-from daily_batch.runners.resources import MIB, Resources
-from daily_batch.runners.watch import Watch
-from daily_batch.sample import FaultRates, generate
-from daily_batch.storage import Storage
+from daily_batch.pipeline.transform.duckdb_session import connect
+from daily_batch.domain.run import Limits
+from daily_batch.pipeline.runners import local
+from daily_batch.pipeline.runners.resource_limits import SPILL_LIMIT
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.resources import MIB, Resources
+from daily_batch.pipeline.runners.deadline import Watch
+from daily_batch.synthetic import FaultRates, generate
+from daily_batch.storage.stores import Storage
 from day_runs import (
     OF_THE_RUN,
     ROOT,

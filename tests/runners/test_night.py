@@ -10,21 +10,21 @@ from typing import Any
 
 import pytest
 
-from daily_batch.dispatch import UNLISTED, Dispatch
+from daily_batch.orchestration.dispatch import UNLISTED, Dispatch
 from daily_batch.errors import BatchError, LeaseHeld, Retryable, Terminal
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.night import Task, completed, tending, write_task
-from daily_batch.night.dealing import deal
-from daily_batch.night.states import due_time
-from daily_batch.night.watch import Summary, Watcher, night_requests
-from daily_batch.night.work import work
-from daily_batch.receipt import Receipt, receipt_key
-from daily_batch.request import Request
-from daily_batch.runners.local import LocalRunner
-from daily_batch.sample import generate
+from daily_batch.orchestration import Task, day_metrics, watch_handler, write_task
+from daily_batch.orchestration.message_handler import deal
+from daily_batch.orchestration.day_status import due_time
+from daily_batch.orchestration.watcher import Summary, Watcher, night_requests
+from daily_batch.orchestration.worker import work
+from daily_batch.domain.receipt import Receipt, receipt_key
+from daily_batch.domain.request import Request
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.synthetic import generate
 from daily_batch.settings import Settings, load_settings
-from daily_batch.submit import JobReport, JobState, SparkJob
+from daily_batch.orchestration.spark_jobs import JobReport, JobState, SparkJob
 from day_runs import DAY, read_tables, silent
 from heard import Heard
 from job_service import Clock, Service
@@ -80,9 +80,9 @@ class Night:
     def tend(self, monkeypatch: pytest.MonkeyPatch) -> Heard:
         """What the watcher's function tells of a reconciliation."""
         heard = Heard()
-        monkeypatch.setattr(tending, "open_ledger", lambda *_: self.ledger)
-        monkeypatch.setattr(tending, "make_dispatch", lambda known, _, **more: replace(self.dispatch(known), **more))
-        tending.tend(self.load(), now=self.clock(), send=self.queue.extend, teller=heard)
+        monkeypatch.setattr(watch_handler, "open_ledger", lambda *_: self.ledger)
+        monkeypatch.setattr(watch_handler, "make_dispatch", lambda known, _, **more: replace(self.dispatch(known), **more))
+        watch_handler.tend(self.load(), now=self.clock(), send=self.queue.extend, teller=heard)
         return heard
 
     def request(self) -> Request:
@@ -102,7 +102,7 @@ class Night:
 def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
     generate(messages=60, layout="export", seed=1, out=tmp_path / "in", files=1)
     made = Night(tmp_path)
-    monkeypatch.setattr("daily_batch.night.work.make_dispatch", lambda settings, output, **_: made.dispatch(settings))
+    monkeypatch.setattr("daily_batch.orchestration.worker.make_dispatch", lambda settings, output, **_: made.dispatch(settings))
     return made
 
 
@@ -292,7 +292,7 @@ def test_a_receipt_that_cannot_be_read_again_leaves_the_day_completed_and_says_s
     def fail(*_: object) -> None:
         raise Retryable("the store is down", next_step="try again")
 
-    monkeypatch.setattr(completed, "read_receipt", fail)
+    monkeypatch.setattr(day_metrics, "read_receipt", fail)
     heard = night.tend(monkeypatch)
     assert (heard.sums()["DaysCompleted"], night.entry().is_complete) == (1, True)
     assert [message for message, _ in heard.errors] == [

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from daily_batch.contract import TABLES
-from daily_batch.runners.local import LocalRunner
-from daily_batch.runners.spark import SparkRunner
-from daily_batch.sample import FaultRates, generate
+from daily_batch.domain.contract import TABLES
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
+from daily_batch.synthetic import FaultRates, generate
 from day_runs import DAY, read_tables, run_day_with
 from equal_days import assert_equal_receipts, assert_equal_tables
 

@@ -16,14 +16,14 @@ import pytest
 from deltalake import DeltaTable
 from obstore.exceptions import GenericError, PermissionDeniedError
 
-from daily_batch.contract import MESSAGES, TABLES
+from daily_batch.domain.contract import MESSAGES, TABLES
 from daily_batch.errors import BatchError, Changed, Retryable, Terminal
-from daily_batch.paths import export_folder
-from daily_batch.publish import delta
-from daily_batch.runners.local import LocalRunner
-from daily_batch.runners.spark import SparkRunner
-from daily_batch.sample import FaultRates, generate
-from daily_batch.storage import Storage
+from daily_batch.domain.keys import export_folder
+from daily_batch.pipeline.publish import delta
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
+from daily_batch.synthetic import FaultRates, generate
+from daily_batch.storage.stores import Storage
 from day_runs import (
     DAY,
     ROOT,

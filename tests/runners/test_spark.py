@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 import pytest
 from chispa import assert_df_equality
 
-from daily_batch import survey
-from daily_batch.contract import TABLES
+from daily_batch.pipeline.discover import discover
+from daily_batch.domain.contract import TABLES
 from daily_batch.errors import Retryable
-from daily_batch.receipt import Receipt
-from daily_batch.runners import spark as spark_runner
-from daily_batch.runners.local import LocalRunner
-from daily_batch.runners.spark import SparkRunner
-from daily_batch.runners.spark_tasks import guarded
-from daily_batch.sample import FaultRates, generate
+from daily_batch.domain.receipt import Receipt
+from daily_batch.pipeline.runners import spark as spark_runner
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
+from daily_batch.pipeline.runners.spark_tasks import guarded
+from daily_batch.synthetic import FaultRates, generate
 from day_runs import (
     SAMPLES,
     Tables,
@@ -56,8 +56,8 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_chunks() -> Iterator[None]:
     """Chunks of few objects, so that small days have many tasks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(survey, "CHUNK_OBJECTS", 400)
-        patch.setattr(survey, "CHUNK_BYTES", 500_000)
+        patch.setattr(discover, "CHUNK_OBJECTS", 400)
+        patch.setattr(discover, "CHUNK_BYTES", 500_000)
         yield
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daily_batch.contract import TABLES
+from daily_batch.domain.contract import TABLES
 from day_runs import DAY, ROOT, SAMPLES, child_environment, published_state, read_tables, run_arguments, run_local
 from spark_session import LOCAL_CONF
 

@@ -15,7 +15,7 @@ import pytest
 
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.sample import FaultRates, generate
+from daily_batch.synthetic import FaultRates, generate
 from day_runs import DAY, ROOT, child_environment, makoto_batch, read_tables, run_arguments, run_local
 
 STOPPING = [sys.executable, str(Path(__file__).with_name("interrupted_run.py")), "SIGSTOP"]
@@ -74,17 +74,17 @@ def go_on(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 DELTA = [
-    ("daily_batch.runners.local:clean_bucket", "before", 1),  # at work
-    ("daily_batch.batch:check_sums", "before", 1),  # about to publish
-    ("daily_batch.publish.delta:_commit", "before", 1),  # past every question to the ledger
-    ("daily_batch.publish.delta:_commit", "before", 2),  # between two tables
-    ("daily_batch.batch:to_json", "before", 1),  # all is published, but for the receipt and the ledger
+    ("daily_batch.pipeline.runners.local:clean_bucket", "before", 1),  # at work
+    ("daily_batch.pipeline.process_day:check_sums", "before", 1),  # about to publish
+    ("daily_batch.pipeline.publish.delta:_commit", "before", 1),  # past every question to the ledger
+    ("daily_batch.pipeline.publish.delta:_commit", "before", 2),  # between two tables
+    ("daily_batch.pipeline.process_day:to_json", "before", 1),  # all is published, but for the receipt and the ledger
 ]
 SPARK = [
-    ("daily_batch.runners.spark:combine", "before", 1),
-    ("daily_batch.publish.delta:_commit", "before", 1),
+    ("daily_batch.pipeline.runners.spark:combine", "before", 1),
+    ("daily_batch.pipeline.publish.delta:_commit", "before", 1),
 ]
-PARQUET = [("daily_batch.batch:check_sums", "before", 1)]
+PARQUET = [("daily_batch.pipeline.process_day:check_sums", "before", 1)]
 CASES = [
     *(("local", "delta", case) for case in DELTA),
     *(("spark", "delta", case) for case in SPARK),
@@ -124,7 +124,7 @@ def test_7_a_zombie_is_kept_out_before_the_later_run_has_published(
     with stopped_at(*case, run_arguments(input=first, output=output)) as zombie:
         wait_for_the_lease_to_end(output)
         arguments = run_arguments(input=second, output=output)
-        with stopped_at("daily_batch.batch:audit", "before", 1, arguments) as later:
+        with stopped_at("daily_batch.pipeline.process_day:audit", "before", 1, arguments) as later:
             status, told = go_on(zombie)
             assert status == 4, told
             assert read_tables(output)["messages"] == []
@@ -173,7 +173,7 @@ def test_1_a_killed_run_of_this_machine_is_not_waited_for(
         sys.executable,
         str(Path(__file__).with_name("interrupted_run.py")),
         "SIGKILL",
-        *("daily_batch.batch:check_sums", "before", "1"),
+        *("daily_batch.pipeline.process_day:check_sums", "before", "1"),
     ]
     environment = child_environment(MAKOTO_LEASE_SECONDS=seconds)
     arguments = run_arguments(input=first, output=output)

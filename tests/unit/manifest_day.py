@@ -7,8 +7,8 @@ from typing import Any
 
 from obstore.store import ObjectStore
 
-from daily_batch.days import day_window, utc_folders
-from daily_batch.manifest import Manifest, read_manifest, take
+from daily_batch.domain.calendar import day_window, utc_folders
+from daily_batch.pipeline.discover import Manifest, read_manifest, take
 
 SLACK = 900_000_000
 EXPORT = "acme/exports/messages/2025/08/12/"

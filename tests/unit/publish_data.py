@@ -6,11 +6,11 @@ from pathlib import Path
 
 import duckdb
 
-from daily_batch.contract import ROOMS_DAILY, Table
+from daily_batch.domain.contract import ROOMS_DAILY, Table
 from daily_batch.errors import Retryable
-from daily_batch.plan import ColumnStatistics, DataFile
-from daily_batch.publish import delta
-from daily_batch.publish.delta_log import Seen
+from daily_batch.domain.run import ColumnStatistics, DataFile
+from daily_batch.pipeline.publish import delta
+from daily_batch.pipeline.publish.delta_log import Seen
 
 DAY = date(2025, 8, 12)
 NEXT_DAY = date(2025, 8, 13)

@@ -19,13 +19,13 @@ from botocore import exceptions as boto
 from deltalake.exceptions import DeltaError
 from obstore.exceptions import BaseError
 
-from daily_batch import credentials
-from daily_batch.access import explain_access
+from daily_batch.storage import credentials
+from daily_batch.storage.access import explain_access
 from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
-from daily_batch.failures import explain_failure, is_denied, quote_cause
-from daily_batch.paths import parse_url
-from daily_batch.publish.delta_log import open_table
-from daily_batch.storage import delta_location, open_store
+from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
+from daily_batch.domain.keys import parse_url
+from daily_batch.pipeline.publish.delta_log import open_table
+from daily_batch.storage.stores import delta_location, open_store
 from day_runs import ROOT, child_environment
 
 KEY, SIGNED = "AKIAEXAMPLEKEY", "string-to-sign-of-the-request"
@@ -239,8 +239,8 @@ def test_the_cause_of_a_denial_quotes_its_code_and_nothing_else_of_the_answer() 
 PROGRAM = """
 import sys
 from daily_batch.commands.answers import guarded
-from daily_batch.paths import parse_url
-from daily_batch.storage import delta_location, open_store
+from daily_batch.domain.keys import parse_url
+from daily_batch.storage.stores import delta_location, open_store
 
 def ask():
     options = {"aws_endpoint_url": "http://127.0.0.1:1", "max_retries": "0"}
@@ -248,7 +248,7 @@ def ask():
     if sys.argv[1] == "delta":
         print(sorted(item for item in delta_location(place, options)[1].items() if item[0].startswith("aws_")))
     else:
-        from daily_batch.failures import explain_failure
+        from daily_batch.storage.failures import explain_failure
         store = open_store(place, options)
         try:
             list(store.list("a"))
@@ -358,7 +358,7 @@ def test_credentials_are_asked_for_anew_whenever_a_table_is_opened(monkeypatch: 
 def test_libraries_say_nothing_by_themselves(tmp_path: Path) -> None:
     program = (
         "import logging, warnings\n"
-        "from daily_batch.quiet import quiet_libraries\n"
+        "from daily_batch.cli.quiet import quiet_libraries\n"
         "quiet_libraries()\n"
         "for name in ('botocore.credentials', 'urllib3.connectionpool', 'azure.identity._internal', 'boto3'):\n"
         "    logging.getLogger(name).error('a trace of %s', name)\n"
@@ -373,7 +373,7 @@ def test_libraries_say_nothing_by_themselves(tmp_path: Path) -> None:
 
 def test_what_keeps_an_exporter_from_sending_is_still_told() -> None:
     program = (
-        "import logging\nfrom daily_batch.quiet import quiet_libraries\nquiet_libraries()\n"
+        "import logging\nfrom daily_batch.cli.quiet import quiet_libraries\nquiet_libraries()\n"
         "logging.getLogger('azure.monitor.opentelemetry.exporter').error('not taken')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from daily_batch.errors import Misuse
-from daily_batch.paths import EXPORT_TEMPLATE
-from daily_batch.request import Request, build_requests
+from daily_batch.domain.keys import EXPORT_TEMPLATE
+from daily_batch.domain.request import Request, build_requests
 from daily_batch.settings import load_settings
 
 NOW = datetime(2026, 11, 22, 17, tzinfo=UTC)

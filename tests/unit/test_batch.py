@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from obstore.store import LocalStore
 
-from daily_batch.contract import MESSAGES, REJECTS
+from daily_batch.domain.contract import MESSAGES, REJECTS
 from daily_batch.errors import Terminal
-from daily_batch.kernel.counts import Counts
-from daily_batch.publish.receipts import read_receipt
-from daily_batch.receipt import Receipt, receipt_key, to_json
-from daily_batch.runners.local import LocalRunner
-from daily_batch.runners.outcome import Outcome
+from daily_batch.pipeline.transform.counts import Counts
+from daily_batch.pipeline.publish.receipts import read_receipt
+from daily_batch.domain.receipt import Receipt, receipt_key, to_json
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.base import Outcome
 from day_runs import DAY, SAMPLES, published_state, read_tables, run_day_with, run_local
 
 

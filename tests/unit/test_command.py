@@ -9,7 +9,7 @@ import pytest
 
 from daily_batch.commands.run import RunOptions, run_command
 from daily_batch.errors import LeaseHeld, Misuse, Retryable, Terminal
-from daily_batch.runners.local import LocalRunner
+from daily_batch.pipeline.runners.local import LocalRunner
 from day_runs import DAY, SAMPLES, read_tables
 
 SECRET = "what-a-message-says"

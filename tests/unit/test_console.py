@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from daily_batch import console
-from daily_batch.console import LineProgress
+from daily_batch.cli import console
+from daily_batch.cli.console import LineProgress
 
 
 @pytest.fixture

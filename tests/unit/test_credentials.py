@@ -16,21 +16,21 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 from obstore.exceptions import BaseError
 
-from daily_batch import azure_identity
-from daily_batch.credentials import find_s3_credentials
+from daily_batch.storage import azure_identity
+from daily_batch.storage.credentials import find_s3_credentials
 from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
-from daily_batch.failures import explain_failure, is_denied
-from daily_batch.paths import parse_url
+from daily_batch.storage.failures import explain_failure, is_denied
+from daily_batch.domain.keys import parse_url
 from daily_batch.settings import load_settings
-from daily_batch.storage import delta_location, open_store
+from daily_batch.storage.stores import delta_location, open_store
 from day_runs import ROOT, child_environment
 
 PROGRAM = """
-from daily_batch import credentials
-from daily_batch.credentials import find_s3_credentials
-from daily_batch.paths import parse_url
+from daily_batch.storage import credentials
+from daily_batch.storage.credentials import find_s3_credentials
+from daily_batch.domain.keys import parse_url
 from daily_batch.settings import load_settings
-from daily_batch.storage import delta_location, open_store
+from daily_batch.storage.stores import delta_location, open_store
 found = find_s3_credentials({})
 print(found and (found.provide()["access_key_id"], found.as_options()["aws_session_token"]))
 """

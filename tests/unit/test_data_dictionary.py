@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from daily_batch.contract import TABLES, Flag, Reason
+from daily_batch.domain.contract import TABLES, Flag, Reason
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,11 +14,11 @@ from databricks.sdk.errors import NotFound, PermissionDenied, TemporarilyUnavail
 from databricks.sdk.service.jobs import BaseJob, Run, RunOutput
 
 from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
-from daily_batch.paths import parse_url
-from daily_batch.request import Request
+from daily_batch.domain.keys import parse_url
+from daily_batch.domain.request import Request
 from daily_batch.settings import load_settings
-from daily_batch.submit import SparkJob
-from daily_batch.submit.databricks import Databricks, open_databricks, read_report
+from daily_batch.orchestration.spark_jobs import SparkJob
+from daily_batch.orchestration.spark_jobs.databricks import Databricks, open_databricks, read_report
 
 LAKE = "abfss://data@lake.dfs.core.windows.net"
 JOB = SparkJob(

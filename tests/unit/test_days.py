@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daily_batch.days import business_day, day_window, offset_spans, parse_day, utc_folders
+from daily_batch.domain.calendar import business_day, day_window, offset_spans, parse_day, utc_folders
 from daily_batch.errors import Misuse
 
 ZONES = ("Asia/Tokyo", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kathmandu", "America/Sao_Paulo")

@@ -12,12 +12,12 @@ from botocore.stub import ANY, Stubber
 from botocore.validate import ParamValidator
 
 from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
-from daily_batch.paths import EXPORT_TEMPLATE, parse_url
-from daily_batch.request import Request
+from daily_batch.domain.keys import EXPORT_TEMPLATE, parse_url
+from daily_batch.domain.request import Request
 from daily_batch.settings import load_settings
-from daily_batch.submit import JobSize, SparkJob
-from daily_batch.submit.emr_request import Place, fit, make_request
-from daily_batch.submit.emr_serverless import EmrServerless, open_emr_serverless, read_report
+from daily_batch.orchestration.spark_jobs import JobSize, SparkJob
+from daily_batch.orchestration.spark_jobs.emr_request import Place, fit, make_request
+from daily_batch.orchestration.spark_jobs.emr_serverless import EmrServerless, open_emr_serverless, read_report
 
 ROLE = "arn:aws:iam::123456789012:role/makoto-daily-batch-job"
 APPLICATION = "arn:aws:emr-serverless:ap-northeast-1:123456789012:/applications/00f1r1uukb925"

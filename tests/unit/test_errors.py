@@ -4,16 +4,7 @@ import pickle
 
 import pytest
 
-from daily_batch.errors import (
-    BatchError,
-    Changed,
-    HandOver,
-    LeaseHeld,
-    Misuse,
-    Retryable,
-    Terminal,
-    concerning,
-)
+from daily_batch.errors import BatchError, Changed, HandOver, LeaseHeld, Misuse, Retryable, Terminal, concerning
 
 
 @pytest.mark.parametrize("kind", [Retryable, Changed, HandOver, Misuse, Terminal, LeaseHeld])

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from daily_batch.errors import Changed
-from daily_batch.kernel.decode import UnreadableError
-from daily_batch.kernel.fetch import fetch
-from daily_batch.plan import DayPlan, Limits, SourceObject
+from daily_batch.pipeline.transform.decode import UnreadableError
+from daily_batch.pipeline.transform.fetch import fetch
+from daily_batch.domain.run import DayPlan, Limits, SourceObject
 from kernel_plan import make_day_plan
 
 PLAN = make_day_plan()

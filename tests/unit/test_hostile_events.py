@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from daily_batch.days import days_between
+from daily_batch.domain.calendar import days_between
 from daily_batch.errors import Misuse
-from daily_batch.night import plan_tasks, read_task
-from daily_batch.night.tasks import LONGEST_WHY
+from daily_batch.orchestration import plan_tasks, read_task
+from daily_batch.orchestration.tasks import LONGEST_WHY
 from daily_batch.settings import load_settings
 from hostile_events import EVENTS, MESSAGES, SECRET
 

@@ -7,10 +7,10 @@ import pytest
 from obstore.store import LocalStore, MemoryStore
 
 from daily_batch.errors import Terminal
-from daily_batch.paths import parse_url
-from daily_batch.submit.cause import find_cause
-from daily_batch.submit.emr_package import check_package
-from daily_batch.submit.emr_request import ENTRY, ENVIRONMENT, Place
+from daily_batch.domain.keys import parse_url
+from daily_batch.orchestration.spark_jobs.cause import find_cause
+from daily_batch.orchestration.spark_jobs.emr_package import check_package
+from daily_batch.orchestration.spark_jobs.emr_request import ENTRY, ENVIRONMENT, Place
 
 PLACE = Place(
     application_id="00f1",

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from daily_batch.ledger.owner import CLOCK_SECONDS, is_dead, this_process
+from daily_batch.ledger.process import CLOCK_SECONDS, is_dead, this_process
 
 PROGRAM = """
 import sys
-from daily_batch.ledger.owner import this_process
+from daily_batch.ledger.process import this_process
 print(this_process(), flush=True)
 sys.stdin.read()
 """

@@ -14,7 +14,7 @@ from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from daily_batch.errors import Retryable, Terminal
-from daily_batch.manifest import Manifest, read_manifest
+from daily_batch.pipeline.discover import Manifest, read_manifest
 
 BUCKETS = itertools.count()
 

@@ -8,7 +8,7 @@ from manifest_day import EXPORT, Recorder, keys_of, message, put_all, take_day
 from metadata_rooms import open_metadata
 from obstore.store import LocalStore, MemoryStore
 
-from daily_batch.manifest.markers import has_marker_folder, is_marker
+from daily_batch.pipeline.discover.markers import has_marker_folder, is_marker
 
 DAY = "acme/chat/u/r/messages/2025/08/12"
 MARKERS = ["_SUCCESS", "_started_123", "_committed_123", "_committed_vacuum7", "_metadata", "_common_metadata"]

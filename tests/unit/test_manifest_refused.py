@@ -13,8 +13,8 @@ from moto.server import ThreadedMotoServer
 from obstore.store import LocalStore, S3Store
 
 from daily_batch.errors import Terminal
-from daily_batch.manifest import Manifest, read_manifest
-from daily_batch.manifest.raw_s3 import open_raw
+from daily_batch.pipeline.discover import Manifest, read_manifest
+from daily_batch.pipeline.discover.raw_s3 import open_raw
 
 DAY = "acme/chat/u/r/messages/2025/08/12"
 GOOD = f"{EXPORT}good.jsonl"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from daily_batch.manifest.walk import walk
+from daily_batch.pipeline.discover.walk import walk
 
 Node = tuple[int, ...]
 

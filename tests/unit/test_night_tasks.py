@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from daily_batch.errors import Misuse
-from daily_batch.night import Task, plan_tasks, read_task, write_task
+from daily_batch.orchestration import Task, plan_tasks, read_task, write_task
 from daily_batch.settings import load_settings
 
 NOW = datetime(2025, 8, 12, 17, 0, 30, tzinfo=UTC)  # 02:00 JST of the 13th

@@ -8,17 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daily_batch.errors import Misuse
-from daily_batch.paths import (
-    EXPORT_TEMPLATE,
-    MessageKey,
-    StorageUrl,
-    analytics_folder,
-    check_export_template,
-    check_tenant,
-    export_folder,
-    parse_message_key,
-    parse_url,
-)
+from daily_batch.domain.keys import EXPORT_TEMPLATE, MessageKey, StorageUrl, analytics_folder, check_export_template, check_tenant, export_folder, parse_message_key, parse_url
 
 HOSTILE_TENANTS = [
     *("..", ".", "a/b", "/a", "a/", "%2e%2e", "a\\b", "a\x00b", "", " ", "a b", "a" * 300, "a" * 64, "*", "a*", "?"),

@@ -13,8 +13,8 @@ from daily_batch.commands import probe
 from daily_batch.commands.probe import FOLDER, DayFolders, find_lack
 from daily_batch.commands.smoke import TENANT, lay_day, open_places
 from daily_batch.errors import Misuse
-from daily_batch.paths import parse_url
-from daily_batch.storage import Storage
+from daily_batch.domain.keys import parse_url
+from daily_batch.storage.stores import Storage
 
 
 def places(folder: Path) -> Storage:

@@ -12,13 +12,13 @@ from deltalake.exceptions import CommitFailedError
 from deltalake.schema import Field, PrimitiveType
 from publish_data import DAY, NEXT_DAY, write_file
 
-from daily_batch.contract import MESSAGES, ROOMS_DAILY, TABLES, Table
+from daily_batch.domain.contract import MESSAGES, ROOMS_DAILY, TABLES, Table
 from daily_batch.errors import LeaseHeld, Retryable, Terminal
-from daily_batch.kernel.bounds import timestamp_maximum, timestamp_minimum
-from daily_batch.plan import ColumnStatistics, DataFile
-from daily_batch.publish import delta
-from daily_batch.publish.delta_log import Seen, app_id
-from daily_batch.publish.outcome import Published
+from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
+from daily_batch.domain.run import ColumnStatistics, DataFile
+from daily_batch.pipeline.publish import delta
+from daily_batch.pipeline.publish.delta_log import Seen, app_id
+from daily_batch.pipeline.publish.result import Published
 
 
 def publish(

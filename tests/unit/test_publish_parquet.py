@@ -10,9 +10,9 @@ from obstore.store import LocalStore
 from publish_data import DAY, NEXT_DAY
 
 from daily_batch.errors import Retryable, Terminal
-from daily_batch.paths import staged_path
-from daily_batch.plan import DataFile
-from daily_batch.publish import parquet
+from daily_batch.domain.keys import staged_path
+from daily_batch.domain.run import DataFile
+from daily_batch.pipeline.publish import parquet
 
 TABLE = "acme/analytics/messages"
 

@@ -17,10 +17,10 @@ from moto.server import ThreadedMotoServer
 from obstore.store import LocalStore, S3Store
 from publish_data import DAY, publish_as_driver, write_file
 
-from daily_batch.contract import ROOMS_DAILY
-from daily_batch.plan import DataFile
-from daily_batch.publish import delta, parquet
-from daily_batch.publish.delta_log import Seen
+from daily_batch.domain.contract import ROOMS_DAILY
+from daily_batch.domain.run import DataFile
+from daily_batch.pipeline.publish import delta, parquet
+from daily_batch.pipeline.publish.delta_log import Seen
 
 
 class Place(NamedTuple):

@@ -4,8 +4,8 @@ import pytest
 from deltalake import Schema
 from deltalake.schema import Field, PrimitiveType
 
-from daily_batch.contract import MESSAGES, TABLES
-from daily_batch.publish.schema import delta_type, evolve_schema, table_schema
+from daily_batch.domain.contract import MESSAGES, TABLES
+from daily_batch.pipeline.publish.schema import delta_type, evolve_schema, table_schema
 
 
 def test_nested_types_are_read_from_their_duckdb_names():

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daily_batch.contract import Flag
+from daily_batch.domain.contract import Flag
 from daily_batch.errors import Misuse, Terminal
-from daily_batch.expectations import OF_FLAGS, RULES, Rule
-from daily_batch.kernel.counts import Counts
+from daily_batch.domain.quality_rules import OF_FLAGS, RULES, Rule
+from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.ledger.entry import complete, take
-from daily_batch.night.states import describe
-from daily_batch.quality import describe_warnings, judge, measure_counts, refuse_failed, warnings
+from daily_batch.orchestration.day_status import describe
+from daily_batch.domain.quality import describe_warnings, judge, measure_counts, refuse_failed, warnings
 from daily_batch.settings import Settings, load_settings
 from day_runs import DAY, NOW, SAMPLES, published_state, run_local
 from ledger.ledger_days import BEGIN, LEASE

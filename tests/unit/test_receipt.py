@@ -9,17 +9,8 @@ from rich.console import Console
 
 from daily_batch.commands.receipts import render
 from daily_batch.errors import Misuse, Terminal
-from daily_batch.quality import Finding
-from daily_batch.receipt import (
-    Objects,
-    Receipt,
-    Records,
-    TableCounts,
-    check_sums,
-    decide_status,
-    receipt_key,
-    to_json,
-)
+from daily_batch.domain.quality import Finding
+from daily_batch.domain.receipt import Objects, Receipt, Records, TableCounts, check_sums, decide_status, receipt_key, to_json
 
 OBJECTS = Objects(listed=9, read=8, unreadable=1, bytes=123)
 RECORDS = Records(seen=100, written=90, duplicates=4, superseded=1, rejected=3, other_day=1, empty=1)

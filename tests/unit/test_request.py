@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from daily_batch.errors import Misuse
-from daily_batch.paths import parse_url
-from daily_batch.request import Request, build_requests
+from daily_batch.domain.keys import parse_url
+from daily_batch.domain.request import Request, build_requests
 from daily_batch.settings import load_settings
 
 NOW = datetime(2026, 11, 22, 17, tzinfo=UTC)  # 02:00 JST on the 23rd

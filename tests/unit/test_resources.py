@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from daily_batch.errors import HandOver
-from daily_batch.manifest import EXPANSION, Manifest
-from daily_batch.plan import Limits
-from daily_batch.runners.buckets import MOST_BUCKETS
-from daily_batch.runners.local_sizes import divide
-from daily_batch.runners.resources import MIB, Resources, measure_memory, measure_resources
+from daily_batch.pipeline.discover import EXPANSION, Manifest
+from daily_batch.domain.run import Limits
+from daily_batch.pipeline.runners.buckets import MOST_BUCKETS
+from daily_batch.pipeline.runners.size_workers import divide
+from daily_batch.pipeline.runners.resources import MIB, Resources, measure_memory, measure_resources
 from kernel_plan import make_day_plan
 
 GIB = 2**30

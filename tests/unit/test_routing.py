@@ -12,18 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daily_batch.errors import Misuse
-from daily_batch.routing import (
-    Decision,
-    FunctionLimits,
-    Predictions,
-    Prices,
-    Thresholds,
-    Volume,
-    decide,
-    load_predictions,
-    load_prices,
-)
-from daily_batch.routing.constants import parse_constants
+from daily_batch.orchestration.routing import Decision, FunctionLimits, Predictions, Prices, Thresholds, Volume, decide, load_predictions, load_prices
+from daily_batch.orchestration.routing.prices import parse_constants
 from day_runs import ROOT, child_environment
 
 # Round constants, those of the example in docs/routing.md.
@@ -311,7 +301,7 @@ def test_a_price_that_is_unknown_missing_or_negative_is_named(before: str, after
 
 
 def test_routing_loads_nothing_that_reads_or_computes() -> None:
-    program = "import sys, daily_batch.routing as r; r.load_prices(); print(*sys.modules)"
+    program = "import sys, daily_batch.orchestration.routing as r; r.load_prices(); print(*sys.modules)"
     answer = subprocess.run(
         [sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True, check=True
     )

@@ -11,8 +11,8 @@ from backports import zstd
 from naive_day import NaiveCount, count_day
 
 from daily_batch.errors import Misuse
-from daily_batch.paths import parse_message_key
-from daily_batch.sample import FaultRates, Tally, Truth, generate, iterate_objects
+from daily_batch.domain.keys import parse_message_key
+from daily_batch.synthetic import FaultRates, Tally, Truth, generate, iterate_objects
 
 DAY = date(2025, 8, 12)
 TOKYO = "Asia/Tokyo"
@@ -63,7 +63,7 @@ def test_truth_of_an_export_is_what_plain_python_counts(tmp_path: Path, zone: st
 
 @pytest.mark.parametrize("layout", ["messages", "export"])
 def test_truth_holds_over_many_blocks(tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daily_batch.sample.write.BLOCK_MESSAGES", 300)
+    monkeypatch.setattr("daily_batch.synthetic.write.BLOCK_MESSAGES", 300)
     truth = generate(messages=3_000, layout=layout, seed=9, out=tmp_path, files=2)
     assert_agrees(truth, count_day(tmp_path, "acme", DAY, TOKYO))
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from daily_batch import scratch
-from daily_batch.scratch import FILES, LOCK, PREFIX, Kept, folder_within, remove_leftovers, temporary_folder
+from daily_batch.storage import scratch
+from daily_batch.storage.scratch import FILES, LOCK, PREFIX, Kept, folder_within, remove_leftovers, temporary_folder
 from day_runs import DAY, ROOT, child_environment
 from temporary_folders import leave_behind, other_run
 
@@ -273,4 +273,4 @@ def test_every_temporary_file_of_the_product_is_made_in_one_place() -> None:
             names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
             if "tempfile" in names:
                 users.add(str(file.relative_to(ROOT)))
-    assert users == {"jobs/daily_batch/scratch.py"}
+    assert users == {"jobs/daily_batch/storage/scratch.py"}

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 from daily_batch.commands.probe import find_lack
 from daily_batch.errors import Misuse, Terminal
-from daily_batch.job import app
-from daily_batch.paths import parse_url
-from daily_batch.runners.serverless import MEMORY_BYTES, fit_compute, is_serverless
-from daily_batch.runners.spark import SparkRunner
+from daily_batch.entrypoints.daily_messages import app
+from daily_batch.domain.keys import parse_url
+from daily_batch.pipeline.runners.serverless import MEMORY_BYTES, fit_compute, is_serverless
+from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.settings import load_settings
-from daily_batch.storage import Storage
+from daily_batch.storage.stores import Storage
 
 SERVERLESS = ({"IS_SERVERLESS": "TRUE"}, {"DATABRICKS_RUNTIME_VERSION": "client.4.9"})
 CLUSTER = {"DATABRICKS_RUNTIME_VERSION": "17.3"}
@@ -59,7 +59,7 @@ def test_the_job_ends_with_two_before_it_looks_for_spark_or_storage(
     def no_session() -> None:
         raise AssertionError("Spark was asked for")
 
-    monkeypatch.setattr("daily_batch.runners.spark.current_session", no_session)
+    monkeypatch.setattr("daily_batch.pipeline.runners.spark.current_session", no_session)
     monkeypatch.setenv("IS_SERVERLESS", "true")
     given = ["--tenant", "acme", "--date", "2025-08-12", "--input", LAKE, "--output", LAKE, *lease]
     done = CliRunner().invoke(app, given)

@@ -9,9 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from daily_batch.errors import Misuse, Terminal
-from daily_batch.paths import EXPORT_TEMPLATE, parse_url
-from daily_batch.request import Request
-from daily_batch.submit.session_policy import LONGEST, read_account, session_policy
+from daily_batch.domain.keys import EXPORT_TEMPLATE, parse_url
+from daily_batch.domain.request import Request
+from daily_batch.orchestration.spark_jobs.session_policy import LONGEST, read_account, session_policy
 from local_cloud.iam import is_allowed
 
 ROLE = "arn:aws:iam::123456789012:role/makoto-daily-batch-job"

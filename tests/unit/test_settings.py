@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from daily_batch.errors import Misuse
-from daily_batch.paths import EXPORT_TEMPLATE
-from daily_batch.plan import Limits
+from daily_batch.domain.keys import EXPORT_TEMPLATE
+from daily_batch.domain.run import Limits
 from daily_batch.settings import Settings, load_settings, parse_connection_string
 
 DEFAULTS = Path(__file__).parents[2] / "conf" / "defaults.toml"

@@ -11,8 +11,8 @@ from deltalake import DeltaTable, write_deltalake
 from moto.server import ThreadedMotoServer
 
 from daily_batch.errors import Misuse, Terminal
-from daily_batch.paths import parse_url
-from daily_batch.storage import delta_location, open_store, spark_path
+from daily_batch.domain.keys import parse_url
+from daily_batch.storage.stores import delta_location, open_store, spark_path
 
 AWKWARD_KEYS = [
     "acme/chat/_bob/a b/x.json",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daily_batch.night.volumes import REMEMBERED, Volume, judge_volume
+from daily_batch.orchestration.volume_anomaly import REMEMBERED, Volume, judge_volume
 
 DAY = date(2025, 8, 12)  # a Tuesday
 BEFORE = [DAY - timedelta(days=back) for back in range(1, REMEMBERED.days + 1)]

@@ -3,7 +3,7 @@
 import pytest
 
 from daily_batch.errors import HandOver
-from daily_batch.runners.watch import Watch
+from daily_batch.pipeline.runners.deadline import Watch
 
 
 class Clock:

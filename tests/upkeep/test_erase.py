@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from daily_batch.commands.erase import EraseOptions, erase_command
 from daily_batch.errors import LeaseHeld, Misuse, Retryable, Terminal
-from daily_batch.publish import delta
-from daily_batch.publish.day import DayPublisher
-from daily_batch.upkeep import erase as erase_module
-from daily_batch.upkeep import history, search
-from daily_batch.upkeep.person import Person
+from daily_batch.pipeline.publish import delta
+from daily_batch.pipeline.publish.publisher import DayPublisher
+from daily_batch.maintenance import erasure as erase_module
+from daily_batch.maintenance import truncate_history, find_rows
+from daily_batch.maintenance.subject import Person
 from day_runs import DAY, read_tables, silent
 from upkeep.conftest import Publish
 from upkeep.upkeep_days import (
@@ -294,7 +294,7 @@ def test_a_file_that_goes_while_it_is_searched_is_not_taken_for_searched(
     def gone(*_: object) -> Path:
         raise FileNotFoundError
 
-    monkeypatch.setattr(search, "fetch", gone)
+    monkeypatch.setattr(find_rows, "fetch", gone)
     with pytest.raises(Retryable, match="removed a file while it was searched"):
         tenant.erasure("user", "user_1").look()
 

@@ -12,13 +12,13 @@ import deltalake
 import pyarrow.parquet
 import pytest
 
-from daily_batch.contract import MESSAGES
+from daily_batch.domain.contract import MESSAGES
 from daily_batch.errors import Retryable
-from daily_batch.publish.day import DayPublisher
-from daily_batch.upkeep.compaction import Crowded, compact_day, find_crowded
-from daily_batch.upkeep.person import Person
-from daily_batch.upkeep.planning import plan_upkeep
-from daily_batch.upkeep.spark import SparkUpkeep, _quote
+from daily_batch.pipeline.publish.publisher import DayPublisher
+from daily_batch.maintenance.compaction import Crowded, compact_day, find_crowded
+from daily_batch.maintenance.subject import Person
+from daily_batch.maintenance.run_spec import plan_upkeep
+from daily_batch.maintenance.spark import SparkUpkeep, _quote
 from day_runs import DAY, read_tables, silent
 from upkeep.conftest import Publish
 from upkeep.upkeep_days import Tenant, files_naming

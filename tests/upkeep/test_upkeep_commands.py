@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import typer.testing
 
-from daily_batch import cli, maintain
+from daily_batch import cli
+from daily_batch.entrypoints import maintain_tables
 from day_runs import DAY, ROOT, read_tables
 from s3_bucket import Bucket
 from temporary_folders import leave_behind, other_run
@@ -42,7 +43,7 @@ def test_each_command_explains_itself_with_an_example(command: str) -> None:
     said = call(command, "--help")
     assert said.exit_code == 0
     assert f"Example: makoto-batch {command} --tenant acme" in " ".join(said.output.split())
-    assert call(command, "--help", app=maintain.app).exit_code == 0
+    assert call(command, "--help", app=maintain_tables.app).exit_code == 0
 
 
 def test_optimize_says_what_it_would_do_does_it_and_then_finds_nothing(small_source: Path, publish: Publish) -> None:
@@ -166,7 +167,7 @@ def test_a_large_table_goes_to_spark_where_there_is_one(
     tenant = publish(small_source, buckets=(3,))
     monkeypatch.setenv("MAKOTO_MAINTAIN_SPARK_BYTES", "1")
     (here,) = json.loads(call("optimize", *of(tenant, "--dry-run", "--json")).stdout)
-    (there,) = json.loads(call("optimize", *of(tenant, "--json"), app=maintain.app).stdout)
+    (there,) = json.loads(call("optimize", *of(tenant, "--json"), app=maintain_tables.app).stdout)
     assert (here["done"], there["done"]) == ("no, a dry run", "on Spark")
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import deltalake
 import pytest
 
-from daily_batch.contract import MESSAGES, REJECTS, ROOMS_DAILY, TABLES
+from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, TABLES
 from daily_batch.errors import Misuse
-from daily_batch.upkeep.spark import SparkUpkeep
-from daily_batch.upkeep.vacuum import Rules, Swept, keep_as_told, sweep_beside, sweep_table
+from daily_batch.maintenance.spark import SparkUpkeep
+from daily_batch.maintenance.vacuum import Rules, Swept, keep_as_told, sweep_beside, sweep_table
 from day_runs import DAY, read_tables
 from upkeep.conftest import Publish
 from upkeep.upkeep_days import Tenant, hostile_records, write_export

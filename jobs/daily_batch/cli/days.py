@@ -4,28 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daily_batch.cli.options import (
-    AllowShrink,
-    AllTenants,
-    AsJson,
-    Day,
-    Debug,
-    Discovery,
-    Format,
-    Input,
-    Layout,
-    LedgerOption,
-    Output,
-    ReceiptFile,
-    RunnerOption,
-    ShowConfig,
-    Tenant,
-    as_flags,
-    who_allows,
-)
+from daily_batch.cli.options import AllowShrink, AllTenants, AsJson, Day, Debug, Discovery, Format, Input, Layout, LedgerOption, Output, ReceiptFile, RunnerOption, ShowConfig, Tenant, as_flags, who_allows
 
 if TYPE_CHECKING:
-    from daily_batch.runners.outcome import Runner
+    from daily_batch.pipeline.runners.base import Runner
 
 app = typer.Typer()
 
@@ -170,6 +152,6 @@ def replay(
 
 
 def _start_spark() -> "Runner":
-    from daily_batch.runners.spark import start_local
+    from daily_batch.pipeline.runners.spark import start_local
 
     return start_local()

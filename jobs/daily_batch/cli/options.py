@@ -63,7 +63,7 @@ AllowShrink = Annotated[
 
 def who_allows(allowed: bool) -> str:
     """Who allows that days lose rows, as the receipt names them; empty: nobody."""
-    from daily_batch.ledger.owner import this_person, this_process
+    from daily_batch.ledger.process import this_person, this_process
 
     return f"{this_person()}, {this_process()}" if allowed else ""
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from daily_batch.commands.answers import guarded, print_json
 from daily_batch.commands.tenants import choose_tenants
-from daily_batch.ddl import Engine, make_script, make_statements
-from daily_batch.ddl.target import Target
+from daily_batch.catalog.ddl import Engine, make_script, make_statements
+from daily_batch.catalog.target import Target
 from daily_batch.errors import Misuse
-from daily_batch.paths import check_tenant, parse_url
+from daily_batch.domain.keys import check_tenant, parse_url
 from daily_batch.settings import Settings, load_settings
 
 USUAL_CATALOG = "main.chat"

@@ -9,16 +9,16 @@ import msgspec
 
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.keeping import Place, explained, open_places
-from daily_batch.console import show_progress
+from daily_batch.cli.console import show_progress
 from daily_batch.errors import Misuse
-from daily_batch.ledger.opening import open_ledger
-from daily_batch.ledger.owner import this_person, this_process
-from daily_batch.runners.outcome import Progress
-from daily_batch.scratch import Kept, remove_leftovers
-from daily_batch.storage import open_store
-from daily_batch.upkeep.erase import Erasure
-from daily_batch.upkeep.evidence import Evidence, evidence_key
-from daily_batch.upkeep.person import Person
+from daily_batch.ledger.factory import open_ledger
+from daily_batch.ledger.process import this_person, this_process
+from daily_batch.pipeline.runners.base import Progress
+from daily_batch.storage.scratch import Kept, remove_leftovers
+from daily_batch.storage.stores import open_store
+from daily_batch.maintenance.erasure import Erasure
+from daily_batch.maintenance.evidence import Evidence, evidence_key
+from daily_batch.maintenance.subject import Person
 
 if TYPE_CHECKING:
     from daily_batch.commands.keeping import StartSpark

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deltalake.exceptions import DeltaError
 
-from daily_batch.access import explain_access
+from daily_batch.storage.access import explain_access
 from daily_batch.commands.tenants import check_known, choose_tenants
-from daily_batch.console import show_progress
+from daily_batch.cli.console import show_progress
 from daily_batch.errors import Retryable, Terminal, concerning
-from daily_batch.failures import explain_failure, is_denied, quote_cause
-from daily_batch.request import Request, build_requests
-from daily_batch.runners.outcome import Progress
+from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
+from daily_batch.domain.request import Request, build_requests
+from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings, load_settings
-from daily_batch.storage import Storage
-from daily_batch.upkeep.remaining import DeleteRows
-from daily_batch.upkeep.spark import SparkUpkeep
-from daily_batch.upkeep.stored import TenantTables
+from daily_batch.storage.stores import Storage
+from daily_batch.maintenance.rewrite_day import DeleteRows
+from daily_batch.maintenance.spark import SparkUpkeep
+from daily_batch.maintenance.table_files import TenantTables
 
 if TYPE_CHECKING:
-    from daily_batch.runners.spark import SparkRunner
+    from daily_batch.pipeline.runners.spark import SparkRunner
 
     StartSpark = Callable[[], SparkRunner]
 

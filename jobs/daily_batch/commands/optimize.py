@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.keeping import Place, open_places, visit
-from daily_batch.days import business_day
+from daily_batch.domain.calendar import business_day
 from daily_batch.errors import Misuse, Retryable
-from daily_batch.runners.outcome import Progress
-from daily_batch.upkeep.compaction import compact_day, find_crowded
-from daily_batch.upkeep.planning import plan_upkeep
+from daily_batch.pipeline.runners.base import Progress
+from daily_batch.maintenance.compaction import compact_day, find_crowded
+from daily_batch.maintenance.run_spec import plan_upkeep
 
 if TYPE_CHECKING:
     from daily_batch.commands.keeping import StartSpark

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from daily_batch.quality import describe_warnings
-from daily_batch.receipt import Receipt, Shrink, advise_loss
+from daily_batch.domain.quality import describe_warnings
+from daily_batch.domain.receipt import Receipt, Shrink, advise_loss
 
 
 def render(receipt: Receipt) -> RenderableType:

@@ -3,9 +3,9 @@
 import sys
 
 from daily_batch.errors import BatchError, concerning
-from daily_batch.publish.catalog import register_tables
-from daily_batch.receipt import Receipt
-from daily_batch.request import Request
+from daily_batch.catalog.unity import register_tables
+from daily_batch.domain.receipt import Receipt
+from daily_batch.domain.request import Request
 from daily_batch.settings import Settings
 
 
@@ -19,7 +19,7 @@ def register_published(request: Request, settings: Settings, receipt: Receipt) -
     tables = [name for name, counts in receipt.tables.items() if counts.version is not None]
     if not (settings.catalog and here and tables):
         return
-    from daily_batch.runners.spark import current_session
+    from daily_batch.pipeline.runners.spark import current_session
 
     try:
         with concerning(request.tenant, request.day.isoformat()):

@@ -9,16 +9,16 @@ from pathlib import Path
 from daily_batch.commands.answers import console, guarded, print_json
 from daily_batch.commands.status import choose_days
 from daily_batch.commands.tenants import check_known, choose_tenants
-from daily_batch.console import show_progress
-from daily_batch.days import load_zone
+from daily_batch.cli.console import show_progress
+from daily_batch.domain.calendar import load_zone
 from daily_batch.errors import Misuse
-from daily_batch.ledger.opening import open_ledger
-from daily_batch.paths import check_tenant, parse_url
-from daily_batch.report.facts import Facts, add_up
-from daily_batch.report.gather import gather_facts
-from daily_batch.report.markdown import make_markdown
-from daily_batch.report.texts import Lang, Texts, load_texts
-from daily_batch.report.wording import tell_headline, tell_oddities, tell_troubles
+from daily_batch.ledger.factory import open_ledger
+from daily_batch.domain.keys import check_tenant, parse_url
+from daily_batch.reporting.facts import Facts, add_up
+from daily_batch.reporting.collect import gather_facts
+from daily_batch.reporting.markdown import make_markdown
+from daily_batch.reporting.texts import Lang, Texts, load_texts
+from daily_batch.reporting.wording import tell_headline, tell_oddities, tell_troubles
 from daily_batch.settings import Settings, load_settings
 
 PAGE = Path("report.html")
@@ -92,7 +92,7 @@ def _gather(settings: Settings, options: ReportOptions, now: datetime) -> Facts:
 
 def _write_page(file: Path, facts: Facts, texts: Texts, *, zone: str) -> None:
     try:
-        from daily_batch.report.page import make_page
+        from daily_batch.reporting.html import make_page
     except ImportError as error:
         raise Misuse(
             f"the page needs the package {error.name}, which is not installed",

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from daily_batch.commands.answers import guarded, print_json
-from daily_batch.days import parse_day
-from daily_batch.plan import Layout
-from daily_batch.sample import Compression, FaultRates, generate
+from daily_batch.domain.calendar import parse_day
+from daily_batch.domain.run import Layout
+from daily_batch.synthetic import Compression, FaultRates, generate
 
 
 def sample_command(

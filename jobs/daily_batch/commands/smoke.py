@@ -15,14 +15,14 @@ from daily_batch.cli.options import Debug, Input, Output, as_flags
 from daily_batch.commands.answers import guarded
 from daily_batch.commands.probe import EVERYWHERE, FOLDER, DayFolders, find_lack
 from daily_batch.errors import Misuse, Terminal
-from daily_batch.job import call_as_task
-from daily_batch.paths import analytics_folder, export_folder, parse_url
-from daily_batch.request import Request
-from daily_batch.sample import generate
-from daily_batch.scratch import temporary_folder
+from daily_batch.entrypoints.daily_messages import call_as_task
+from daily_batch.domain.keys import analytics_folder, export_folder, parse_url
+from daily_batch.domain.request import Request
+from daily_batch.synthetic import generate
+from daily_batch.storage.scratch import temporary_folder
 from daily_batch.settings import Settings, load_settings
-from daily_batch.storage import Storage
-from daily_batch.survey import open_storage
+from daily_batch.storage.stores import Storage
+from daily_batch.pipeline.discover.discover import open_storage
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
@@ -44,7 +44,7 @@ def smoke(
     debug: Debug = False,
 ) -> None:
     """Look, then lay a day of the tenant smoke below {output}/_smoke/input."""
-    from daily_batch.runners.spark import current_session
+    from daily_batch.pipeline.runners.spark import current_session
 
     def look() -> int:
         storage = open_places(as_flags(input=input, output=output), os.environ)
@@ -77,7 +77,7 @@ def look_first(request: Request, settings: Settings) -> None:
     Raises:
         Terminal: something is lacking; the message says where and what.
     """
-    from daily_batch.runners.spark import current_session
+    from daily_batch.pipeline.runners.spark import current_session
 
     folders = DayFolders(
         read=export_folder(settings.export_template, request.tenant, request.day),

@@ -17,26 +17,26 @@ from pathlib import Path
 
 import msgspec
 
-from daily_batch.assembly import make_submitter
+from daily_batch.orchestration.bootstrap import make_submitter
 from daily_batch.commands.answers import guarded, print_json
 from daily_batch.commands.probe import FOLDER
 from daily_batch.commands.smoke import MESSAGES, TENANT
-from daily_batch.console import show_progress
+from daily_batch.cli.console import show_progress
 from daily_batch.errors import Misuse, Terminal, concerning
-from daily_batch.failures import explain_failure
-from daily_batch.paths import StorageUrl, export_folder, parse_url
-from daily_batch.publish.receipts import read_receipt
-from daily_batch.receipt import Receipt, receipt_key
-from daily_batch.request import Request
-from daily_batch.runners.outcome import Progress
-from daily_batch.sample import FaultRates, Truth, generate
-from daily_batch.sample.write import SAMPLE_DAY
-from daily_batch.scratch import temporary_folder
+from daily_batch.storage.failures import explain_failure
+from daily_batch.domain.keys import StorageUrl, export_folder, parse_url
+from daily_batch.pipeline.publish.receipts import read_receipt
+from daily_batch.domain.receipt import Receipt, receipt_key
+from daily_batch.domain.request import Request
+from daily_batch.pipeline.runners.base import Progress
+from daily_batch.synthetic import FaultRates, Truth, generate
+from daily_batch.synthetic.write import SAMPLE_DAY
+from daily_batch.storage.scratch import temporary_folder
 from daily_batch.settings import Settings, load_settings
-from daily_batch.storage import open_store
-from daily_batch.submit import SparkJob, Submitter
-from daily_batch.submit.follow import explain_end, follow
-from daily_batch.survey import open_storage
+from daily_batch.storage.stores import open_store
+from daily_batch.orchestration.spark_jobs import SparkJob, Submitter
+from daily_batch.orchestration.spark_jobs.follow import explain_end, follow
+from daily_batch.pipeline.discover.discover import open_storage
 
 # Nobody holds a lease on the day, and nothing was published below its folder before.
 TOKEN = 1

@@ -8,14 +8,14 @@ from typing import Any
 
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.tenants import check_known, choose_tenants
-from daily_batch.costs import month_of
-from daily_batch.days import business_day, days_between, parse_day
+from daily_batch.orchestration.routing.costs import month_of
+from daily_batch.domain.calendar import business_day, days_between, parse_day
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.opening import open_ledger
-from daily_batch.night.states import CHANGED, ENDED, SOUND, describe, due_time, judge
-from daily_batch.request import Request, build_requests
+from daily_batch.ledger.factory import open_ledger
+from daily_batch.orchestration.day_status import CHANGED, ENDED, SOUND, describe, due_time, judge
+from daily_batch.domain.request import Request, build_requests
 from daily_batch.settings import Settings, load_settings
-from daily_batch.survey import fingerprint_day
+from daily_batch.pipeline.discover.discover import fingerprint_day
 
 COLUMNS = {
     "tenant": "tenant",

@@ -9,22 +9,22 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from daily_batch.batch import run_day
+from daily_batch.pipeline.process_day import run_day
 from daily_batch.commands.answers import console, guarded
 from daily_batch.commands.receipts import render
 from daily_batch.commands.registering import register_published
-from daily_batch.console import show_progress
+from daily_batch.cli.console import show_progress
 from daily_batch.errors import Misuse
-from daily_batch.ledger.opening import open_ledger
-from daily_batch.publish.day import DayPublisher
-from daily_batch.publish.standing import check_format
-from daily_batch.request import Request, build_requests
-from daily_batch.runners.outcome import Runner
-from daily_batch.runners.serverless import fit_compute
+from daily_batch.ledger.factory import open_ledger
+from daily_batch.pipeline.publish.publisher import DayPublisher
+from daily_batch.pipeline.publish.snapshot import check_format
+from daily_batch.domain.request import Request, build_requests
+from daily_batch.pipeline.runners.base import Runner
+from daily_batch.pipeline.runners.serverless import fit_compute
 from daily_batch.settings import Settings, load_settings
-from daily_batch.steps import tell_on
-from daily_batch.submit.job import ALLOW_SHRINK
-from daily_batch.survey import open_storage
+from daily_batch.telemetry import tell_on
+from daily_batch.orchestration.spark_jobs.base import ALLOW_SHRINK
+from daily_batch.pipeline.discover.discover import open_storage
 
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from obstore.exceptions import BaseError
 
-from daily_batch.days import FIRST_DAY, LAST_DAY
+from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY
 from daily_batch.errors import Misuse
-from daily_batch.failures import explain_failure
+from daily_batch.storage.failures import explain_failure
 from daily_batch.ledger import Ledger
-from daily_batch.ledger.opening import open_ledger
-from daily_batch.manifest.absent import holds_tenant
-from daily_batch.paths import StorageUrl, analytics_folder, export_root, is_tenant, parse_url
+from daily_batch.ledger.factory import open_ledger
+from daily_batch.pipeline.discover.absent import holds_tenant
+from daily_batch.domain.keys import StorageUrl, analytics_folder, export_root, is_tenant, parse_url
 from daily_batch.settings import Settings
-from daily_batch.storage import open_store
-from daily_batch.survey import list_tenants
+from daily_batch.storage.stores import open_store
+from daily_batch.pipeline.discover.discover import list_tenants
 
 
 def choose_tenants(settings: Settings, *, all_tenants: bool = False) -> Settings:

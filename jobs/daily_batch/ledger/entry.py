@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from daily_batch.billing import Bill, add_bills
+from daily_batch.domain.bill import Bill, add_bills
 from daily_batch.errors import LeaseHeld
-from daily_batch.quality import describe_warnings
-from daily_batch.receipt import Receipt
+from daily_batch.domain.quality import describe_warnings
+from daily_batch.domain.receipt import Receipt
 
 Status = Literal["RUNNING", "SUBMITTED", "COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 COMPLETED = ("COMPLETED", "COMPLETED_WITH_REJECTS")
 AT_WORK = ("RUNNING", "SUBMITTED")
 # No lease can be longer: settings bound what a run's lasts (lease_seconds), and a job's (its waiting, its running, and
-# the grace of daily_batch.dispatch). Clocks that are further apart are wrong.
+# the grace of daily_batch.orchestration.dispatch). Clocks that are further apart are wrong.
 LONGEST_LEASE = timedelta(hours=1)
 LONGEST_JOB_LEASE = timedelta(days=14, hours=12)
 CLOCKS_APART = timedelta(hours=1)

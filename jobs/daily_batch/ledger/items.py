@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from daily_batch.days import parse_day
+from daily_batch.domain.calendar import parse_day
 from daily_batch.errors import Misuse, Terminal
 from daily_batch.ledger.entry import AT_WORK, COMPLETED, Entry, read_moment
 from daily_batch.metadata import keys

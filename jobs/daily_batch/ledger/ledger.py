@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
-from daily_batch.billing import Bill
+from daily_batch.domain.bill import Bill
 from daily_batch.errors import LeaseHeld, Retryable, concerning
 from daily_batch.ledger import entry as transitions
 from daily_batch.ledger.entry import Entry, Lease
 from daily_batch.ledger.items import FoundStrays, from_item, is_day, strays_from_item, to_item
-from daily_batch.ledger.owner import is_dead
+from daily_batch.ledger.process import is_dead
 from daily_batch.metadata import Item, MetadataStore, Overtaken, keys
-from daily_batch.receipt import Receipt
+from daily_batch.domain.receipt import Receipt
 
 Answer = TypeVar("Answer")
 

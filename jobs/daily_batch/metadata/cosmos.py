@@ -23,7 +23,7 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
-from daily_batch.azure_identity import AzureIdentity
+from daily_batch.storage.azure_identity import AzureIdentity
 from daily_batch.errors import Retryable, Terminal
 from daily_batch.metadata.store import Item, Overtaken, Stored
 

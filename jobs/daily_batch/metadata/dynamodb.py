@@ -12,8 +12,8 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
-from daily_batch.access import explain_access
-from daily_batch.aws_errors import RAISED, error_code, is_temporary
+from daily_batch.storage.access import explain_access
+from daily_batch.storage.aws_errors import RAISED, error_code, is_temporary
 from daily_batch.errors import BatchError, Retryable, Terminal
 from daily_batch.metadata.store import Item, Overtaken, Stored, spoiled
 

@@ -1,0 +1,51 @@
+"""Athena: external tables in the Glue catalog."""
+
+from daily_batch.domain.contract import TABLES, Table
+from daily_batch.catalog.columns import PARTITIONS, define_columns
+from daily_batch.catalog.target import Target, quote_name, quote_value
+
+
+def athena_statements(target: Target) -> list[str]:
+    """A database for the tenant, and its tables.
+
+    Raises:
+        Misuse: the tables are not in S3.
+    """
+    if target.output.kind != "s3":
+        raise target.refuse("Athena", "an s3:// output")
+    define = _delta_table if target.table_format == "delta" else _parquet_table
+    database = quote_name(target.schema)
+    return [f"CREATE DATABASE IF NOT EXISTS {database}", *(define(table, database, target) for table in TABLES)]
+
+
+def _delta_table(table: Table, database: str, target: Target) -> str:
+    """Columns and partitions are read from Delta's log."""
+    return (
+        f"CREATE EXTERNAL TABLE IF NOT EXISTS {database}.{quote_name(table.name)}\n"
+        f"LOCATION {quote_value(f'{target.place(table)}/')}\n"
+        "TBLPROPERTIES ('table_type' = 'DELTA')"
+    )
+
+
+def _parquet_table(table: Table, database: str, target: Target) -> str:
+    """Partitions are computed, so that a new day needs no statement."""
+    partitions = ", ".join(f"{quote_name(name)} int" for name, *_ in PARTITIONS)
+    properties = ",\n".join(f"  {quote_value(key)} = {quote_value(value)}" for key, value in _projection(table, target))
+    return (
+        f"CREATE EXTERNAL TABLE IF NOT EXISTS {database}.{quote_name(table.name)} (\n{define_columns(table)}\n)\n"
+        f"COMMENT {quote_value(table.doc)}\n"
+        f"PARTITIONED BY ({partitions})\n"
+        "STORED AS PARQUET\n"
+        f"LOCATION {quote_value(f'{target.place(table)}/')}\n"
+        f"TBLPROPERTIES (\n{properties}\n)"
+    )
+
+
+def _projection(table: Table, target: Target) -> list[tuple[str, str]]:
+    properties = [("projection.enabled", "true")]
+    for name, digits, first, last in PARTITIONS:
+        properties.append((f"projection.{name}.type", "integer"))
+        properties.append((f"projection.{name}.range", f"{first},{last}"))
+        properties.append((f"projection.{name}.digits", str(digits)))
+    folders = "/".join(f"{name}=${{{name}}}" for name, *_ in PARTITIONS)
+    return [*properties, ("storage.location.template", f"{target.place(table)}/{folders}/")]

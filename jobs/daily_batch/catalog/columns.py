@@ -1,0 +1,40 @@
+"""The contract's columns in the types of Hive and Spark, by way of Delta's."""
+
+from deltalake.schema import ArrayType, DataType, PrimitiveType, StructType
+
+from daily_batch.domain.contract import Table
+from daily_batch.catalog.target import quote_name, quote_value
+from daily_batch.pipeline.publish.schema import delta_type
+
+# The others have Delta's names.
+_RENAMED = {"long": "bigint", "integer": "int"}
+# The folders of plain Parquet: name, digits, first and last value. Years are bounded, for Athena counts them all up.
+PARTITIONS = (("year", 4, 2020, 2039), ("month", 2, 1, 12), ("day", 2, 1, 31))
+
+
+def hive_type(name: str) -> str:
+    """Hive's and Spark's type of a DuckDB type name.
+
+    >>> hive_type("STRUCT(role VARCHAR, messages BIGINT)[]")
+    'array<struct<role:string,messages:bigint>>'
+    """
+    return _hive(delta_type(name))
+
+
+def define_columns(table: Table) -> str:
+    """The columns with their meaning, one a line."""
+    return ",\n".join(
+        f"  {quote_name(column.name)} {hive_type(column.type)} COMMENT {quote_value(column.doc)}"
+        for column in table.columns
+    )
+
+
+def _hive(kind: DataType) -> str:
+    match kind:
+        case ArrayType():
+            return f"array<{_hive(kind.element_type)}>"
+        case StructType():
+            return f"struct<{','.join(f'{field.name}:{_hive(field.type)}' for field in kind.fields)}>"
+        case PrimitiveType():
+            return _RENAMED.get(kind.type, kind.type)
+    raise AssertionError("delta_type returns no other")

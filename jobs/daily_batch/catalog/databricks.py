@@ -1,0 +1,36 @@
+"""Databricks SQL: external tables, under the names that the job gives them (`catalog/unity.py`)."""
+
+from daily_batch.domain.contract import TABLES, Table
+from daily_batch.catalog.columns import PARTITIONS, define_columns
+from daily_batch.catalog.target import Target, quote_name, quote_value
+from daily_batch.catalog.unity import define_delta_table, name_schema
+from daily_batch.storage.stores import spark_path
+
+
+def databricks_statements(target: Target) -> list[str]:
+    """A schema for the tenant, and its tables.
+
+    Raises:
+        Misuse: the tables lie on a volume, whose files are no external tables.
+    """
+    if target.output.kind == "volume":
+        raise target.refuse("an external table", "an abfss:// or s3:// output")
+    define = _delta_table if target.table_format == "delta" else _parquet_table
+    schema = name_schema(target.catalog, target.tenant)
+    return [f"CREATE SCHEMA IF NOT EXISTS {schema}", *(define(table, schema, target) for table in TABLES)]
+
+
+def _delta_table(table: Table, schema: str, target: Target) -> str:
+    return define_delta_table(f"{schema}.{quote_name(table.name)}", spark_path(target.place(table)))
+
+
+def _parquet_table(table: Table, schema: str, target: Target) -> str:
+    """Unity Catalog lists the folders itself; another catalog needs MSCK REPAIR TABLE after each new day."""
+    names = [quote_name(name) for name, *_ in PARTITIONS]
+    columns = ",\n".join([define_columns(table), *(f"  {name} int" for name in names)])
+    return (
+        f"CREATE TABLE IF NOT EXISTS {schema}.{quote_name(table.name)} (\n{columns}\n)\n"
+        f"USING PARQUET PARTITIONED BY ({', '.join(names)})\n"
+        f"LOCATION {quote_value(spark_path(target.place(table)))}\n"
+        f"COMMENT {quote_value(table.doc)}"
+    )

@@ -1,0 +1,85 @@
+"""Which metadata store a run uses: the platform's own where one is named, else a file beside the tables."""
+
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from daily_batch.errors import Misuse
+from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.metadata.store import MetadataStore
+from daily_batch.domain.keys import StorageUrl
+from daily_batch.settings import Settings
+
+
+def open_metadata(settings: Settings, output: StorageUrl) -> MetadataStore:
+    """The store that `ledger` names: `dynamodb`, `cosmos`, the path of a SQLite file, or empty for what is configured.
+
+    Raises:
+        Misuse: the store's own setting is missing, two stores are configured, or a package is not installed.
+        Retryable: Cosmos DB does not answer.
+        Terminal: Cosmos DB refuses this identity.
+    """
+    chosen = settings.ledger or _configured(settings) or _local_file(output)
+    if chosen == "dynamodb":
+        return _open_dynamodb(settings)
+    if chosen == "cosmos":
+        return _open_cosmos(settings)
+    return SqliteStore(Path(chosen))
+
+
+def _configured(settings: Settings) -> str:
+    if settings.dynamodb_table and settings.cosmos_endpoint:
+        raise Misuse(
+            "both a DynamoDB table and a Cosmos DB account are set", next_step="set ledger to dynamodb or cosmos"
+        )
+    if settings.dynamodb_table:
+        return "dynamodb"
+    return "cosmos" if settings.cosmos_endpoint else ""
+
+
+def _local_file(output: StorageUrl) -> str:
+    if output.kind == "file":  # SQLite needs to write in the middle of a file, which /Volumes does not take
+        return str(Path(output.path) / "makoto-ledger.sqlite")
+    # One for each output: the same tenant's day in another bucket is another day's work.
+    return f".makoto/{output.bucket or 'volume'}-{sha256(str(output).encode()).hexdigest()[:8]}.sqlite"
+
+
+def _open_dynamodb(settings: Settings) -> MetadataStore:
+    if not settings.dynamodb_table:
+        raise Misuse("the ledger is DynamoDB and no table is named", next_step="set DYNAMODB_TABLE_NAME")
+    return keep_dynamodb(settings.dynamodb_table, settings.storage_options.get("aws_region"))
+
+
+def _open_cosmos(settings: Settings) -> MetadataStore:
+    if not settings.cosmos_endpoint:
+        raise Misuse("the ledger is Cosmos DB and no account is named", next_step="set COSMOS_ENDPOINT")
+    return keep_cosmos(settings.cosmos_endpoint, settings.cosmos_key)
+
+
+# A function's process deals with one message after the other: to make a client anew takes longer than a small day.
+@cache
+def keep_dynamodb(table: str, region: str | None) -> MetadataStore:
+    """The process's own store of a table."""
+    try:
+        from daily_batch.metadata.dynamodb import DynamoDbStore
+    except ImportError as error:
+        raise _not_installed("aws", error) from error
+    # S3's endpoint is not DynamoDB's: boto3 reads AWS_ENDPOINT_URL_DYNAMODB itself.
+    return DynamoDbStore(table, region=region)
+
+
+@cache
+def keep_cosmos(endpoint: str, key: str) -> MetadataStore:
+    """The process's own store of an account."""
+    try:
+        from daily_batch.metadata.cosmos import CosmosStore
+    except ImportError as error:
+        raise _not_installed("azure", error) from error
+    return CosmosStore(endpoint, key or None)
+
+
+def _not_installed(extra: str, error: ImportError) -> Misuse:
+    return Misuse(
+        f"the ledger needs the package {error.name}, which is not installed",
+        next_step=f"pip install 'makoto-daily-batch[{extra}]'",
+    )

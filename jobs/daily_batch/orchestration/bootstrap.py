@@ -1,0 +1,154 @@
+"""Puts together what deals with tenant-days in this process: the ledger, the runners, where Spark runs, the routing."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from daily_batch.domain.bill import find_meter
+from daily_batch.orchestration.routing.costs import HostCost, predict_costs
+from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.errors import Misuse
+from daily_batch.ledger.factory import open_ledger
+from daily_batch.ledger.process import this_process
+from daily_batch.pipeline.discover import EXPANSION, Manifest
+from daily_batch.domain.keys import StorageUrl
+from daily_batch.orchestration.routing import Decision, FunctionLimits, Thresholds, Volume, decide, load_predictions, load_prices, predict_disk_gb, predict_executors
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.base import Runner
+from daily_batch.pipeline.runners.resources import Resources, measure_resources
+from daily_batch.storage.scratch import remove_leftovers
+from daily_batch.settings import Settings
+from daily_batch.telemetry import Told, untold
+from daily_batch.orchestration.spark_jobs import JobSize, Submitter
+from daily_batch.orchestration.spark_jobs.spark_submit import SparkSubmit
+
+# In a checkout of the project; elsewhere spark-submit is told by the cloud's own submitters what to run.
+PROJECT = Path(__file__).parents[2]
+JOBS = Path(".makoto/jobs")
+
+
+def refuse_spark() -> Runner:
+    """The Spark of a process that has none.
+
+    Raises:
+        Misuse: always.
+    """
+    raise Misuse("the day must go to Spark, and there is none here", next_step="set MAKOTO_SPARK")
+
+
+def make_dispatch(
+    settings: Settings,
+    output: StorageUrl,
+    *,
+    spark: Callable[[], Runner] = refuse_spark,
+    parallel: int = 1,
+    owner: str | None = None,
+    deadline: float | None = None,
+    told: Told = untold,
+) -> Dispatch:
+    """What runs or submits days under an output root.
+
+    Args:
+        spark: makes a runner on a Spark of this process; a function has none.
+        parallel: how many days share this process.
+        owner: whose leases are; None: this process's, which others of its machine can find dead.
+        deadline: of `time.monotonic`, when local runs hand over; None: each has its own by `time_limit_seconds`.
+        told: hears of each step.
+    """
+    resources = find_resources(settings).part(parallel)
+    return Dispatch(
+        settings=settings,
+        ledger=open_ledger(settings, output),
+        local=lambda: LocalRunner(resources=resources, deadline=deadline or _deadline(settings)),
+        spark=spark,
+        submitter=make_submitter(settings),
+        route=lambda manifest: _why_spark(decide_runner(manifest, settings, resources)),
+        size=size_job,
+        owner=owner or this_process(),
+        told=told,
+        meter=find_meter(os.environ, memory_mb=settings.function_memory_mb, prices=load_prices()),
+    )
+
+
+def find_resources(settings: Settings) -> Resources:
+    """What this process may use: as set, else as measured, once what dead runs left takes no room."""
+    remove_leftovers()
+    return measure_resources(os.environ, memory_bytes=settings.function_memory_mb * 2**20)
+
+
+def decide_runner(manifest: Manifest, settings: Settings, resources: Resources) -> Decision:
+    """Which runner takes a day, why, and what each is predicted to need."""
+    limits = FunctionLimits(
+        memory_bytes=resources.memory_bytes,
+        seconds=settings.time_limit_seconds,
+        cores=resources.cores,
+        temp_bytes=resources.temp_bytes,
+    )
+    return decide(
+        _volume(manifest),
+        limits=limits,
+        thresholds=Thresholds(small_messages=settings.small_messages, large_messages=settings.large_messages),
+        predictions=load_predictions(),
+        prices=load_prices(),
+        choice=settings.runner,
+    )
+
+
+def price_hosts(manifest: Manifest) -> tuple[HostCost, ...]:
+    """What a day would take and cost in each place where it can run, as the deployments size them."""
+    return predict_costs(_volume(manifest), predictions=load_predictions(), prices=load_prices())
+
+
+def size_job(manifest: Manifest) -> JobSize:
+    """How many workers a day keeps busy, and the disk that each needs, whatever any quota allows."""
+    volume, predictions = _volume(manifest), load_predictions()
+    executors = predict_executors(volume, predictions)
+    return JobSize(executors=executors, disk_gb=predict_disk_gb(volume, predictions, executors=executors))
+
+
+def _volume(manifest: Manifest) -> Volume:
+    """The day with its bytes as it is usually stored: exports compressed, messages of their own not."""
+    usual = manifest.text_bytes // EXPANSION if manifest.layout == "export" else manifest.text_bytes
+    return Volume(layout=manifest.layout, objects=manifest.objects, bytes=usual)
+
+
+def _why_spark(decision: Decision) -> str | None:
+    return "; ".join(decision.reasons) if decision.runner == "spark" else None
+
+
+def _deadline(settings: Settings) -> float | None:
+    return time.monotonic() + settings.time_limit_seconds if settings.time_limit_seconds else None
+
+
+def make_submitter(settings: Settings) -> Submitter | None:
+    """The service that runs Spark jobs by the settings; None where Spark runs in this process.
+
+    Raises:
+        Misuse: a setting or a package of the service is missing.
+    """
+    if settings.spark == "here":
+        return None
+    if settings.spark in ("emr-serverless", "databricks"):
+        return _open_service(settings)
+    script, conf = PROJECT / "jobs/daily_messages.py", PROJECT / "conf/spark/local.conf"
+    if not script.exists():
+        raise Misuse("spark-submit needs a checkout of the project", next_step="set spark to here")
+    return SparkSubmit(folder=JOBS, script=script, options=("--properties-file", str(conf)))
+
+
+def _open_service(settings: Settings) -> Submitter:
+    extra = "aws" if settings.spark == "emr-serverless" else "azure"
+    try:
+        if extra == "aws":
+            from daily_batch.orchestration.spark_jobs.emr_serverless import open_emr_serverless
+
+            return open_emr_serverless(settings)
+        from daily_batch.orchestration.spark_jobs.databricks import open_databricks
+
+        return open_databricks(settings)
+    except ImportError as error:
+        raise Misuse(
+            f"spark is {settings.spark}, which needs the package {error.name}",
+            next_step=f"pip install 'makoto-daily-batch[{extra}]'",
+        ) from error

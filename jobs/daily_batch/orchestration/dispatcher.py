@@ -1,0 +1,39 @@
+"""A schedule or a person asks: one message on the queue for each tenant-day, whichever cloud's queue it is."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from daily_batch.ledger.factory import open_ledger
+from daily_batch.telemetry_metrics import DAYS_REFUSED
+from daily_batch.orchestration.tasks import Task, plan_tasks
+from daily_batch.orchestration.sanitize import Teller
+from daily_batch.domain.keys import parse_url
+from daily_batch.settings import Settings
+
+
+def ask(
+    event: object,
+    settings: Settings,
+    *,
+    now: datetime,
+    send: Callable[[Sequence[Task]], None],
+    teller: Teller,
+) -> dict[str, Any]:
+    """Queue what the event asks for (`daily_batch.orchestration.tasks`); say how many, and which tenants' names are refused.
+
+    Args:
+        send: puts tasks on the queue.
+    """
+    planned = plan_tasks(event, settings, now=now, list_tenants=partial(_list_tenants, settings))
+    for tenant in planned.refused:
+        teller.error("a tenant is refused for its name", tenant=tenant)
+        teller.measure(DAYS_REFUSED)
+    send(planned.tasks)
+    teller.info("queued", tasks=len(planned.tasks), refused=len(planned.refused))
+    return {"queued": len(planned.tasks), "refused": list(planned.refused)}
+
+
+def _list_tenants(settings: Settings) -> list[str]:
+    return open_ledger(settings, parse_url(settings.output)).tenants()

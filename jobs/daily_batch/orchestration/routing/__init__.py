@@ -1,0 +1,20 @@
+"""Which runner takes a tenant-day, and why: plain functions of what there is, without I/O (docs/routing.md)."""
+
+from daily_batch.orchestration.routing.prices import Predictions, Prices, load_predictions, load_prices
+from daily_batch.orchestration.routing.decide import Decision, Thresholds, decide
+from daily_batch.orchestration.routing.predict import FunctionLimits, Prediction, Volume, predict_disk_gb, predict_executors
+
+__all__ = [
+    "Decision",
+    "FunctionLimits",
+    "Prediction",
+    "Predictions",
+    "Prices",
+    "Thresholds",
+    "Volume",
+    "decide",
+    "load_predictions",
+    "load_prices",
+    "predict_disk_gb",
+    "predict_executors",
+]

@@ -1,0 +1,189 @@
+"""What days cost: predicted for each place where a day can run, and summed up by tenant and month of what was billed.
+
+Pure: volumes, prices and what days cost are given. docs/costs.md has the tables that come of it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from msgspec.structs import replace
+
+from daily_batch.domain.bill import GIB, MIB
+from daily_batch.orchestration.routing.prices import FunctionPrices, Predictions, Prices
+from daily_batch.orchestration.routing.predict import HOUR, LEAST_DISK_GB, FunctionLimits, Volume, count_workers, predict_disk_gb, predict_executors, predict_local, predict_spark, predict_spark_work, predict_temp_bytes, price_requests
+
+MONTH_DAYS = 30
+# As template.yaml and infra/azure/main.bicep deploy them, less the 90 s that a day's end needs. A Lambda has one core
+# for 1,769 MB; Flex Consumption gives 4,096 MB two, and 0.8 GB of temporary disk.
+LAMBDA = FunctionLimits(memory_bytes=3_008 * MIB, seconds=810, cores=3_008 / 1_769, temp_bytes=4_096 * MIB)
+FLEX = FunctionLimits(memory_bytes=4_096 * MIB, seconds=1_710, cores=2, temp_bytes=800_000_000)
+# What the submitter asks each service to end a job by (job_timeout_minutes, databricks.yml).
+JOB_SECONDS = 360 * 60
+
+NO_DBUS = "not predicted: the DBUs and the price of a node were not found"
+NO_AZURE_PRICES = "not predicted: no price of Azure is known"
+SINGAPORE = "prices of Singapore"
+ASSUMED = "the cluster's start and size are assumed"
+NO_STORAGE_PRICE = "without disk beyond 20 GB a worker, whose price was not found"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostCost:
+    """A day in one place, `usd_month` for 30 such days.
+
+    `obstacles` say why it cannot run there; it then has no price, nor where a price is not known.
+    `usd_month_after_free` is what is left of a month once its free tier is used up by this tenant alone.
+    """
+
+    host: str
+    runner: str
+    seconds: float
+    memory_bytes: int
+    usd_day: float | None
+    usd_month: float | None
+    usd_month_after_free: float | None
+    obstacles: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonthCost:
+    """What is known of a tenant's days of a month, as YYYY-MM; `unknown` days have ended, at a cost that is not."""
+
+    tenant: str
+    month: str
+    days: int
+    cost_usd: float
+    unknown: int
+
+
+def predict_costs(volume: Volume, *, predictions: Predictions, prices: Prices) -> tuple[HostCost, ...]:
+    """A day in every place: Lambda, EMR Serverless, Azure Functions, Databricks."""
+    azure = replace(prices, store=prices.blob) if prices.blob else None
+    flex = replace(azure, function=prices.flex) if azure and prices.flex else None
+    return (
+        _predict_function("Lambda", volume, LAMBDA, predictions, prices),
+        _predict_emr(volume, predictions, prices),
+        _predict_function("Azure Functions", volume, FLEX, predictions, flex or prices, priced=flex is not None),
+        *_predict_databricks(volume, predictions, azure),
+    )
+
+
+def month_of(days: Iterable[tuple[str, date, float | None]]) -> tuple[MonthCost, ...]:
+    """Days that have ended, each with its tenant and cost, by tenant and month of the business day, in that order."""
+    months: dict[tuple[str, str], list[float | None]] = {}
+    for tenant, day, cost in days:
+        months.setdefault((tenant, f"{day:%Y-%m}"), []).append(cost)
+    return tuple(
+        MonthCost(
+            tenant=tenant,
+            month=month,
+            days=len(costs),
+            cost_usd=sum(cost or 0 for cost in costs),
+            unknown=costs.count(None),
+        )
+        for (tenant, month), costs in sorted(months.items())
+    )
+
+
+def _predict_function(
+    host: str, volume: Volume, limits: FunctionLimits, predictions: Predictions, prices: Prices, *, priced: bool = True
+) -> HostCost:
+    local = predict_local(volume, limits=limits, predictions=predictions, prices=prices)
+    temp_bytes = predict_temp_bytes(volume, predictions)
+    obstacles = []
+    if local.seconds > limits.seconds:
+        obstacles.append(f"takes {local.seconds:,.0f} s of {limits.seconds:,.0f} s")
+    if local.memory_bytes > limits.memory_bytes:
+        obstacles.append(f"needs {local.memory_bytes / MIB:,.0f} MiB of memory")
+    if temp_bytes > limits.temp_bytes:
+        obstacles.append(f"needs {temp_bytes / 1e9:,.1f} GB of {limits.temp_bytes / 1e9:,.1f} GB of temporary disk")
+    usd = local.cost_usd if priced else None
+    gb_seconds = MONTH_DAYS * local.seconds * limits.memory_bytes / GIB
+    note = () if prices.blob is None or prices.store != prices.blob else (SINGAPORE,)
+    return _make_cost(
+        host,
+        "local",
+        local.seconds,
+        limits.memory_bytes,
+        usd,
+        free=_price_free(gb_seconds, prices.function),
+        obstacles=tuple(obstacles),
+        notes=note if priced else (NO_AZURE_PRICES,),
+    )
+
+
+def _price_free(gb_seconds: float, prices: FunctionPrices) -> float:
+    """What the free tier takes off a month of one call a day."""
+    time = min(gb_seconds, prices.free_gb_seconds) * prices.gb_second
+    return time + min(MONTH_DAYS, prices.free_requests) * prices.request
+
+
+def _predict_emr(volume: Volume, predictions: Predictions, prices: Prices) -> HostCost:
+    spark = predict_spark(volume, predictions=predictions, prices=prices)
+    executors = min(predict_executors(volume, predictions), predictions.emr.max_executors)
+    disk_gb = predict_disk_gb(volume, predictions, executors=executors)
+    notes = ("start assumed",) if disk_gb <= LEAST_DISK_GB else ("start assumed", NO_STORAGE_PRICE)
+    return _make_cost(
+        "EMR Serverless",
+        "spark",
+        spark.seconds,
+        spark.memory_bytes,
+        spark.cost_usd,
+        obstacles=_late(spark.seconds),
+        notes=notes,
+    )
+
+
+def _predict_databricks(volume: Volume, predictions: Predictions, prices: Prices | None) -> Iterable[HostCost]:
+    cluster = predictions.databricks
+    if cluster is None:
+        return
+    work = predict_spark_work(volume, predictions)
+    workers = count_workers(work, cores=cluster.node_vcpu, seconds=cluster.worker_seconds)
+    workers = min(workers, cluster.max_workers)
+    seconds = cluster.start_seconds + predictions.spark.start_seconds + work / (workers * cluster.node_vcpu)
+    node_hour = prices.databricks.whole_node_hour if prices and prices.databricks else None
+    usd = None
+    if prices is not None and node_hour is not None:
+        usd = (1 + workers) * seconds / HOUR * node_hour + price_requests(volume, predictions, prices)
+    yield _make_cost(
+        "Databricks",
+        "spark",
+        seconds,
+        (1 + workers) * cluster.node_gb * GIB,
+        usd,
+        obstacles=_late(seconds),
+        notes=(f"{(1 + workers) * seconds / HOUR:,.2f} node-hours", ASSUMED if usd is not None else NO_DBUS),
+    )
+
+
+def _late(seconds: float) -> tuple[str, ...]:
+    return (f"takes {seconds:,.0f} s of {JOB_SECONDS:,} s",) if seconds > JOB_SECONDS else ()
+
+
+def _make_cost(
+    host: str,
+    runner: str,
+    seconds: float,
+    memory_bytes: int,
+    usd: float | None,
+    *,
+    free: float = 0.0,
+    obstacles: tuple[str, ...],
+    notes: tuple[str, ...],
+) -> HostCost:
+    day = None if obstacles else usd
+    month = None if day is None else MONTH_DAYS * day
+    return HostCost(
+        host=host,
+        runner=runner,
+        seconds=seconds,
+        memory_bytes=memory_bytes,
+        usd_day=day,
+        usd_month=month,
+        usd_month_after_free=None if month is None else max(month - free, 0.0),
+        obstacles=obstacles,
+        notes=notes,
+    )

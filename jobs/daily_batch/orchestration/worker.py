@@ -1,0 +1,88 @@
+"""A task of the queue: one tenant-day dealt with once, however often its message is delivered."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from daily_batch.orchestration.bootstrap import make_dispatch
+from daily_batch.orchestration.dispatch import Answer, Dispatch
+from daily_batch.errors import HandOver, LeaseHeld
+from daily_batch.ledger import Entry, Ledger
+from daily_batch.ledger.entry import read_moment
+from daily_batch.orchestration.tasks import Task
+from daily_batch.domain.request import Request, build_requests
+from daily_batch.pipeline.runners.base import Progress
+from daily_batch.settings import Settings
+from daily_batch.telemetry import Told, untold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worked:
+    """What became of a task, by the word of which ledger.
+
+    `elsewhere` is a job at work already, `given up` a day that has failed for good.
+    """
+
+    outcome: Literal["published", "submitted", "unchanged", "elsewhere", "given up"]
+    ledger: Ledger = field(repr=False)
+    answer: Answer | None = None
+
+
+def work(
+    task: Task,
+    settings: Settings,
+    *,
+    now: datetime,
+    sent: datetime,
+    owner: str,
+    seconds: int,
+    progress: Progress,
+    told: Told = untold,
+    settled: Callable[[Entry, Ledger], None] = lambda entry, ledger: None,
+) -> Worked:
+    """Run or submit the task's tenant-day; a message that is delivered again never does it twice.
+
+    Args:
+        sent: when the message was put on the queue.
+        owner: who works, as a person finds the log of it.
+        seconds: how long this process may be at work from now on.
+        settled: hears of an earlier run's job that has ended, and by the word of which ledger.
+
+    Raises:
+        BatchError: the message must be delivered again, and in the end be looked at by a person.
+    """
+    deadline = time.monotonic() + seconds
+
+    def bounded(stage: str, done: int, total: int, unit: str) -> None:
+        if stage == "manifest" and time.monotonic() > deadline:
+            raise HandOver(f"{done:,} objects and more were listed in {seconds} s", next_step="run the day on Spark")
+        progress(stage, done, total, unit)
+
+    own = replace(settings, tenants=(task.tenant,), date=task.date, time_limit_seconds=seconds)
+    (request,) = build_requests(own, now, allow_shrink=task.allow_shrink or "")
+    dispatch = make_dispatch(own, request.output, owner=owner, deadline=deadline, told=told)
+    if _failed_for_good(dispatch, request, since=sent):
+        return Worked(outcome="given up", ledger=dispatch.ledger)
+    try:
+        answer = dispatch.run(
+            request,
+            progress=bounded,
+            if_changed=not task.force,
+            ended=lambda entry, job_ended: settled(entry, dispatch.ledger),
+        )
+    except LeaseHeld:
+        entry = dispatch.ledger.find(request.tenant, request.day)
+        if entry is None or entry.status != "SUBMITTED" or entry.job_id is None:
+            raise  # a run that may die, so its day must be asked for again
+        return Worked(outcome="elsewhere", ledger=dispatch.ledger)
+    return Worked(outcome=answer.kind, ledger=dispatch.ledger, answer=answer)
+
+
+def _failed_for_good(dispatch: Dispatch, request: Request, *, since: datetime) -> bool:
+    """Whether an earlier delivery of the message has tried, and nothing can change by itself."""
+    entry = dispatch.ledger.find(request.tenant, request.day)
+    if entry is None or entry.status != "FAILED" or entry.retryable is not False:
+        return False
+    return read_moment(str(entry.updated_at)) > since

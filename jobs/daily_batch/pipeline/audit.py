@@ -1,0 +1,106 @@
+"""Decide whether a day may be published: the audit of Write-Audit-Publish, and the only place that decides it.
+
+Pure: what the run counted, what is published already and the limits in; the receipt as it will be published, or the
+error, out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from daily_batch.errors import Terminal
+from daily_batch.domain.quality_rules import Rule
+from daily_batch.pipeline.publish.result import Standing
+from daily_batch.domain.quality import judge, refuse_failed
+from daily_batch.domain.receipt import Receipt, Shrink, check_sums
+
+GUIDE = "docs/runbooks/day-not-published.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditLimits:
+    """The settings `max_reject_ratio`, `max_unreadable_ratio` and `min_rows_ratio`."""
+
+    max_reject_ratio: float
+    max_unreadable_ratio: float
+    min_rows_ratio: float
+
+
+def audit(
+    receipt: Receipt,
+    *,
+    rules: Mapping[str, Rule],
+    measured: Mapping[str, float | None],
+    limits: AuditLimits,
+    standing: Standing,
+    allow_shrink: str,
+) -> Receipt:
+    """Return the receipt of a day that may be published, with what its quality rules found.
+
+    Args:
+        standing: the day as readers see it now.
+        allow_shrink: who allows that the day loses rows; empty: nobody.
+
+    Raises:
+        Terminal: a sum does not hold, too much of the day is lost, a rule of severity `fail` is broken, or rows that
+            are published would go and nobody has allowed it.
+    """
+    check_sums(receipt)
+    judged = replace(receipt, quality=judge(rules, measured))
+    _refuse_loss(judged, limits)
+    refuse_failed(judged.quality, tenant=receipt.tenant, day=receipt.date)
+    reason = find_shrink(judged, standing, min_rows_ratio=limits.min_rows_ratio)
+    if reason is None:
+        return judged
+    if not allow_shrink:
+        raise _refused(
+            judged,
+            f"the day would lose rows that are published: {reason}",
+            f"check the input and bring back what is gone; if the loss is meant, run it with --allow-shrink ({GUIDE})",
+        )
+    last = standing.receipt
+    shrink = Shrink(by=allow_shrink, messages=standing.messages, objects=last.objects.listed if last else None)
+    return replace(judged, shrink=shrink)
+
+
+def find_shrink(receipt: Receipt, standing: Standing, *, min_rows_ratio: float) -> str | None:
+    """Return what a day that has rows would lose by this run, in words; None if it loses nothing that matters."""
+    if not (standing.messages or standing.rejects):
+        return None
+    objects, written = receipt.objects, receipt.records.written
+    if not objects.taken:
+        return f"the input holds no object of it, and {standing.messages:,} messages are published"
+    if written < min_rows_ratio * standing.messages:
+        return f"{written:,} messages instead of {standing.messages:,}, less than min_rows_ratio {min_rows_ratio:g}"
+    last = standing.receipt
+    # After an erasure the objects of then are no measure any more: those of the person should be gone. Nor are they
+    # after another layout: an export holds in a few objects what were many.
+    if last is None or last.erased or last.layout != receipt.layout:
+        return None
+    fewer_rows = written < standing.messages or receipt.records.seen < last.records.seen
+    if objects.listed < last.objects.listed and fewer_rows:
+        gone = last.objects.listed - objects.listed
+        return f"{gone:,} of the {last.objects.listed:,} objects of run {last.run_id} are gone"
+    return None
+
+
+def _refuse_loss(receipt: Receipt, limits: AuditLimits) -> None:
+    """Refuse a day of which too much is bad: its input is more likely wrong than its messages."""
+    objects, records = receipt.objects, receipt.records
+    _refuse_share(receipt, objects.unreadable, objects.taken, "objects cannot be read", "max_unreadable_ratio", limits)
+    _refuse_share(receipt, records.rejected, records.seen, "records are rejected", "max_reject_ratio", limits)
+
+
+def _refuse_share(receipt: Receipt, bad: int, whole: int, what: str, setting: str, limits: AuditLimits) -> None:
+    limit: float = getattr(limits, setting)
+    if bad and limit < 1 and bad >= limit * whole:
+        reasons = ", ".join(f"{name} {count:,}" for name, count in receipt.rejects.items())
+        raise _refused(
+            receipt,
+            f"{bad:,} of {whole:,} {what} ({bad / whole:.1%}), and {setting} is {limit:g}"
+            + (f"; records were rejected for {reasons}" if reasons else ""),
+            f"look at the input ({GUIDE}), or raise {setting}",
+        )
+
+
+def _refused(receipt: Receipt, what: str, next_step: str) -> Terminal:
+    return Terminal(f"{what}; nothing was published", next_step=next_step, tenant=receipt.tenant, day=receipt.date)

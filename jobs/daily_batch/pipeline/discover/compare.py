@@ -1,0 +1,87 @@
+"""What the metadata store does not know of a day that lies in storage."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from daily_batch.pipeline.discover.failures import check_root, explain_failures
+from daily_batch.pipeline.discover.found import Batch
+from daily_batch.pipeline.discover.listing import list_messages
+from daily_batch.pipeline.discover.metadata_rooms import MetadataRooms
+from daily_batch.pipeline.discover.stored import Store, open_tree
+from daily_batch.pipeline.discover.walk import walk
+from daily_batch.metadata import MetadataStore
+
+
+class RoomObjects(NamedTuple):
+    """A room's prefix, and how many objects of the day it holds."""
+
+    room: str
+    objects: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscoveryComparison:
+    """A tenant-day's rooms by listing and by metadata.
+
+    Rooms that were listed are those with an object in the day; rooms that metadata names may have none (they
+    were active later). `missed` holds what a day would lose by metadata, in order of rooms.
+    """
+
+    listed_rooms: int
+    listed_objects: int
+    metadata_rooms: int
+    metadata_objects: int
+    missed: tuple[RoomObjects, ...]
+
+    @property
+    def missed_objects(self) -> int:
+        """How many objects of the day lie in rooms that metadata does not name."""
+        return self.listed_objects - self.metadata_objects
+
+
+def compare_discovery(
+    store: Store,
+    metadata: MetadataStore,
+    *,
+    tenant: str,
+    folders: Sequence[str],
+    window_us: tuple[int, int],
+    concurrency: int,
+    day: str = "-",
+) -> DiscoveryComparison:
+    """List a tenant-day once, and hold the rooms that metadata names against it; memory grows with rooms alone.
+
+    Arguments and errors are those of `take`.
+    """
+    check_root(store, tenant=tenant, day=day)
+    tree = open_tree(store, tenant)
+    batches = list_messages(tree, tenant=tenant, folders=folders, window_us=window_us, concurrency=concurrency)
+    listed: Counter[str] = Counter()
+    for batch in explain_failures(batches, tenant=tenant, day=day):
+        if batch.objects:
+            listed[_room_of(batch)] += len(batch.objects)
+    # Asked after the listing: a room that became active meanwhile is no miss.
+    rooms = MetadataRooms(metadata=metadata, tenant=tenant, start_us=window_us[0])
+    named = set(explain_failures(_walk_rooms(rooms, concurrency), tenant=tenant, day=day))
+    missed = [RoomObjects(room, count) for room, count in sorted(listed.items()) if room not in named]
+    return DiscoveryComparison(
+        listed_rooms=len(listed),
+        listed_objects=listed.total(),
+        metadata_rooms=len(named),
+        metadata_objects=listed.total() - sum(room.objects for room in missed),
+        missed=tuple(missed),
+    )
+
+
+def _room_of(batch: Batch) -> str:
+    """The prefix of the one room that a batch is of: tenant, `chat`, user, room."""
+    return "/".join(batch.objects[0].key.split("/", 4)[:4])
+
+
+def _walk_rooms(rooms: MetadataRooms, concurrency: int) -> Iterator[str]:
+    def visit(user: str, _: Callable[[str], None]) -> Iterator[str]:
+        return rooms.list_rooms(user)
+
+    return walk(rooms.list_users(), visit, workers=concurrency)

@@ -1,0 +1,99 @@
+"""What is there: the objects of a tenant-day, and never anything else of the tenant's history.
+
+The day is the last part of a message's key, so the way down is users, rooms, and of each room only the day's folders.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from daily_batch.errors import Terminal
+from daily_batch.pipeline.discover.found import Batch, Folders, Tree
+from daily_batch.pipeline.discover.walk import walk
+from daily_batch.domain.keys import parse_message_key
+from daily_batch.domain.run import SourceObject
+
+
+class Rooms(Protocol):
+    """What tells a tenant's rooms; called from many threads at once."""
+
+    def list_users(self) -> Iterable[str]:
+        """The users' names."""
+
+    def list_rooms(self, user: str) -> Iterable[str]:
+        """The prefixes of a user's rooms, `{tenant}/chat/{user}/{room}`."""
+
+
+class _Node(NamedTuple):
+    """A user by name, or a room by prefix."""
+
+    name: str
+    is_room: bool
+
+
+def list_messages(
+    tree: Tree,
+    *,
+    tenant: str,
+    folders: Sequence[str],
+    window_us: tuple[int, int],
+    concurrency: int,
+    rooms: Rooms | None = None,
+) -> Iterator[Batch]:
+    """The message objects in these UTC day folders of every room, in any order; a batch is of one room.
+
+    An object is left out only if its name says that it was sent outside the window. One whose name says nothing is
+    kept, in whichever of the folders it lies: the run decides from its body, and nothing is lost.
+
+    Args:
+        tree: Where the messages are.
+        tenant: A checked tenant id.
+        folders: `yyyy/mm/dd` of the UTC days that `window_us` touches.
+        window_us: Microseconds since 1970 UTC, end exclusive.
+        concurrency: Calls at once.
+        rooms: Names the rooms to look into; without it they are listed.
+
+    Raises:
+        Terminal: `rooms` names no user of a tenant that has objects.
+    """
+    start_us, end_us = window_us
+    chat = f"{tenant}/chat"
+
+    def is_wanted(item: SourceObject) -> bool:
+        parsed = parse_message_key(item.key)
+        return parsed is None or start_us <= parsed.sent_us < end_us
+
+    def visit(node: _Node, descend: Callable[[_Node], None]) -> Iterator[Batch]:
+        if node.is_room:
+            for day in folders:
+                for objects, ignored in tree.list_objects(f"{node.name}/messages/{day}", nested=False):
+                    wanted = [item for item in objects if is_wanted(item)]
+                    if wanted or ignored:
+                        yield Batch(wanted, ignored)
+        elif rooms is not None:
+            for room in rooms.list_rooms(node.name):
+                descend(_Node(room, is_room=True))
+        else:
+            found = tree.list_folders(f"{chat}/{node.name}")
+            for name in found.names:
+                descend(_Node(f"{chat}/{node.name}/{name}", is_room=True))
+            if found.refused:
+                yield Batch(list(found.refused))
+
+    users = Folders(list(rooms.list_users())) if rooms is not None else tree.list_folders(chat)
+    if rooms is not None:
+        _check_named(tree, tenant, users.names)
+    if users.refused:
+        yield Batch(list(users.refused))
+    yield from walk([_Node(user, is_room=False) for user in users.names], visit, workers=concurrency)
+
+
+def _check_named(tree: Tree, tenant: str, users: Sequence[str]) -> None:
+    """Refuse what would otherwise pass for a day without messages: an empty or wrong store of metadata."""
+    # Asked in any case: where no room is active, nothing else would show a missing bucket or denied access.
+    stored = any(batch.objects for batch in tree.list_objects(f"{tenant}/chat", nested=False))
+    if stored and not users:
+        raise Terminal(
+            "the metadata store names no user of this tenant, but the input holds objects of it",
+            tenant=tenant,
+            next_step="check which metadata store is set, or set discovery to listing",
+        )

@@ -1,0 +1,69 @@
+"""What quality rules measure beyond a run's counts: from its manifest, and from its summary, not published yet."""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+import duckdb
+
+from daily_batch.domain.contract import SUMMARY_DAILY
+from daily_batch.domain.quality_rules import Rule
+from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
+from daily_batch.pipeline.discover import Manifest, read_manifest
+from daily_batch.domain.keys import analytics_folder, parse_message_key, staged_path
+from daily_batch.domain.run import DayPlan
+from daily_batch.domain.quality import measure_counts, share
+from daily_batch.pipeline.runners.base import Outcome
+from daily_batch.storage.stores import Storage
+
+_MINUTE_US = 60_000_000
+
+
+def measure_day(
+    rules: Mapping[str, Rule], *, manifest: Manifest, outcome: Outcome, plan: DayPlan, storage: Storage, scratch: Path
+) -> dict[str, float | None]:
+    """What each of the rules measures; the dearer ones only if they are asked for."""
+    measured = measure_counts(outcome.counts)
+    if late := rules.get("max_late"):
+        # An export's objects hold many messages, and their names say nothing of when those were sent.
+        messages = manifest.layout == "messages"
+        measured["max_late"] = share_late(manifest.files, minutes=late.minutes or 0) if messages else None
+    if roles := rules.get("max_other_roles"):
+        summary = fetch_summary(outcome, plan=plan, storage=storage, scratch=scratch)
+        with connect(scratch=scratch, plan=plan) as connection:
+            measured["max_other_roles"] = share_other_roles(connection, summary, allowed=roles.allowed or ())
+    return measured
+
+
+def share_late(files: Iterable[Path], *, minutes: int) -> float | None:
+    """The share of a manifest's objects that were stored more than `minutes` after their names say they were sent.
+
+    Objects whose names tell no time are left out; None if no name does. One chunk is in memory at a time.
+    """
+    timed = late = 0
+    for _, objects in read_manifest(files):
+        for item in objects:
+            name = parse_message_key(item.key)
+            if name is not None:
+                timed += 1
+                late += item.modified_us - name.sent_us > minutes * _MINUTE_US
+    return share(late, timed)
+
+
+def fetch_summary(outcome: Outcome, *, plan: DayPlan, storage: Storage, scratch: Path) -> Path:
+    """A local copy of the day's summary, which lies where it was written and is in no table yet."""
+    (file,) = outcome.files[SUMMARY_DAILY.name]
+    path = file.path if plan.table_format == "delta" else staged_path(file.path, plan.date)
+    local = scratch / "summary.parquet"
+    stored = storage.open_output().get(f"{analytics_folder(plan.tenant)}/{SUMMARY_DAILY.name}/{path}")
+    local.write_bytes(bytes(stored.bytes()))
+    return local
+
+
+def share_other_roles(
+    connection: duckdb.DuckDBPyConnection, summary: Path, *, allowed: Collection[str]
+) -> float | None:
+    """The share of a day's messages whose role is none of these, or absent."""
+    query = f"SELECT unnest(messages_by_role, recursive := true) FROM {quote_text(str(summary))}"
+    roles = connection.execute(query).fetchall()
+    others = sum(messages for role, messages in roles if role not in allowed)
+    return share(others, sum(messages for _, messages in roles))

@@ -1,0 +1,22 @@
+"""A check at every few milliseconds of work."""
+
+from daily_batch.pipeline.transform.fetch import Check
+
+# Bytes of text that take at most some 5 ms; a step of work counts as so many bytes, however few it is about.
+CHECKED_BYTES = 2**15
+STEP_BYTES = 2**6
+
+
+class Pace:
+    """Calls `check` after so much work."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self._left = CHECKED_BYTES
+
+    def spend(self, size: int) -> None:
+        """Take note of work on `size` bytes."""
+        self._left -= size + STEP_BYTES
+        if self._left < 0:
+            self._left = CHECKED_BYTES
+            self._check()

@@ -1,5 +1,0 @@
-"""Where a Spark job runs when it does not run in this process."""
-
-from daily_batch.submit.job import JobReport, JobSize, JobState, SparkJob, Submitter
-
-__all__ = ["JobReport", "JobSize", "JobState", "SparkJob", "Submitter"]
