@@ -12,9 +12,9 @@ from azure_trigger.environment import now, read_settings, write_messages
 from azure_trigger.log import open_log
 from daily_batch.errors import BatchError, Misuse, is_retryable
 from daily_batch.orchestration import Task
-from daily_batch.orchestration.dispatcher import ask
+from daily_batch.orchestration.dispatcher import enqueue_tasks
 from daily_batch.orchestration.tasks import FORM
-from daily_batch.orchestration.sanitize import without_causes
+from daily_batch.orchestration.sanitize import sanitized_errors
 
 # Nights that were missed are asked for so far back; earlier ones are a person's to ask for.
 MISSED = timedelta(days=7)
@@ -29,10 +29,10 @@ def ask_at_night(timer: func.TimerRequest) -> list[str]:
         BatchError: the night must be asked for again.
     """
     moment, tasks = now(), list[Task]()
-    with open_log() as teller, without_causes(teller):
+    with open_log() as teller, sanitized_errors(teller):
         settings = read_settings()
         for event in find_nights(timer, moment):
-            ask(event, settings, now=moment, send=tasks.extend, teller=teller)
+            enqueue_tasks(event, settings, now=moment, send=tasks.extend, teller=teller)
     return write_messages(tasks)
 
 
@@ -61,8 +61,8 @@ def ask_for_person(request: func.HttpRequest) -> tuple[func.HttpResponse, list[s
     """
     tasks = list[Task]()
     try:
-        with open_log() as teller, without_causes(teller):
-            told = ask(_read_event(request.get_body()), read_settings(), now=now(), send=tasks.extend, teller=teller)
+        with open_log() as teller, sanitized_errors(teller):
+            told = enqueue_tasks(_read_event(request.get_body()), read_settings(), now=now(), send=tasks.extend, teller=teller)
     except BatchError as error:
         status = 400 if isinstance(error, Misuse) else 503 if is_retryable(error) else 500
         return _answer(status, {"error": error.advice}), []

@@ -3,8 +3,8 @@
 from azure_trigger.environment import now, read_settings, write_messages
 from azure_trigger.log import open_log
 from daily_batch.orchestration import Task
-from daily_batch.orchestration.sanitize import without_causes
-from daily_batch.orchestration.watch_handler import tend
+from daily_batch.orchestration.sanitize import sanitized_errors
+from daily_batch.orchestration.watch_handler import reconcile_night
 
 
 def reconcile() -> list[str]:
@@ -17,6 +17,6 @@ def reconcile() -> list[str]:
         BatchError: nobody could be looked after; the next call may.
     """
     tasks = list[Task]()
-    with open_log() as teller, without_causes(teller):
-        tend(read_settings(), now=now(), send=tasks.extend, teller=teller)
+    with open_log() as teller, sanitized_errors(teller):
+        reconcile_night(read_settings(), now=now(), send=tasks.extend, teller=teller)
     return write_messages(tasks)

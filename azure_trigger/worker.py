@@ -10,7 +10,7 @@ from azure_trigger.log import JsonLog, open_log
 from daily_batch.errors import Misuse
 from daily_batch.telemetry_metrics import TASKS_GIVEN_UP
 from daily_batch.orchestration import read_task
-from daily_batch.orchestration.message_handler import deal
+from daily_batch.orchestration.message_handler import handle_message
 
 
 def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) -> None:
@@ -25,7 +25,7 @@ def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) 
     moment = now()
     sent = message.insertion_time or moment
     with open_log() as teller:
-        deal(
+        handle_message(
             message.get_body().decode("utf-8", errors="replace"),
             read_settings=read_settings,
             now=moment,

@@ -22,7 +22,7 @@ from typing import Any
 from arro3.core import Array, DataType, Field, RecordBatch, Schema
 
 from daily_batch.domain.calendar import EPOCH, to_us
-from daily_batch.pipeline.discover import read_manifest, take
+from daily_batch.pipeline.discover import read_manifest, build_manifest
 
 KEYS = (100_000, 1_000_000, 10_000_000)
 ROOM = 500  # messages of a room's day, the platform's upper bound
@@ -88,7 +88,7 @@ def measure(keys: int) -> dict[str, float]:
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder:
         began, cpu_began = time.perf_counter(), time.process_time()
-        manifest = take(
+        manifest = build_manifest(
             store,
             tenant="acme",
             layout="messages",

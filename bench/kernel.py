@@ -22,7 +22,7 @@ from bench.measure import machine, save_figures
 from daily_batch.domain.calendar import day_window
 from daily_batch.pipeline.transform import reduce_bucket, map_chunk, row_buffer
 from daily_batch.pipeline.transform.duckdb_session import connect, cursor
-from daily_batch.domain.run import DayPlan, Limits, SourceObject
+from daily_batch.domain.run import RunSpec, Limits, SourceObject
 
 DAY = date(2025, 8, 12)
 AIM = 15
@@ -32,12 +32,12 @@ MESSAGES, FILES = 100_000, 3
 STEPS: tuple[tuple[str, str, object, str], ...] = (
     ("map", "read and decompress", map_chunk, "decode"),
     ("map", "split, check strictly, to Arrow", map_chunk, "Pieces"),
-    ("map", "to Arrow", map_chunk.Pieces, "to_table"),
-    ("map", "extract, prove, interpret (one statement)", row_buffer.Rows, "add_batch"),
+    ("map", "to Arrow", map_chunk.TextBatch, "to_table"),
+    ("map", "extract, prove, interpret (one statement)", row_buffer.RowBuffer, "add_batch"),
     ("map", "general path", map_chunk.GeneralPath, "read"),
-    ("map", "rows of the general path", row_buffer.Rows, "add_shaped"),
-    ("map", "verdicts", row_buffer.Rows, "judge_batch"),
-    ("map", "runs by bucket", row_buffer.Rows, "lay"),
+    ("map", "rows of the general path", row_buffer.RowBuffer, "add_shaped"),
+    ("map", "verdicts", row_buffer.RowBuffer, "judge_batch"),
+    ("map", "runs by bucket", row_buffer.RowBuffer, "lay"),
     ("map", "rest of the map", map_chunk, "take_in"),
     ("reduce", "duplicates", reduce_bucket, "_separate"),
     ("reduce", "sort and write", reduce_bucket, "write_rows"),
@@ -126,7 +126,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float
     chosen = sorted((item for item in listed if item["path"].endswith(".gz")), key=lambda item: item["path"])
     objects = [SourceObject(item["path"], item["size"], item["e_tag"] or "", 0) for item in chosen[: options.files]]
     start, end = day_window(DAY, "Asia/Tokyo")
-    plan = DayPlan(
+    plan = RunSpec(
         tenant="acme",
         date=DAY.isoformat(),
         zone="Asia/Tokyo",
@@ -144,7 +144,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float
     clock = Clock()
     with tempfile.TemporaryDirectory() as name, connect(scratch=Path(name), plan=plan) as database, watched(clock):
         scratch = Path(name)
-        taken = map_chunk.take_in(
+        taken = map_chunk.map_chunk(
             objects,
             connection=database,
             store=store,
@@ -155,7 +155,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float
         for bucket in range(options.buckets):
             files = tuple(path for number, path in taken.runs if number == bucket)
             with cursor(database) as connection:
-                reduce_bucket.clean_bucket(
+                reduce_bucket.reduce_bucket(
                     bucket,
                     row_buffer.RowSet(taken.tables, files),
                     connection=connection,

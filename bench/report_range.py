@@ -15,7 +15,7 @@ from pathlib import Path
 from daily_batch.ledger.entry import Entry, write_moment
 from daily_batch.ledger.items import to_item
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.domain.quality import Finding
+from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.receipt import Objects, Receipt, Records, check_sums, decide_status, receipt_key, to_json
 
 JST = timezone(timedelta(hours=9))
@@ -92,7 +92,7 @@ def make_receipt(tenant: str, day: date, chance: random.Random, *, usual: int, r
         input="made up",
         output="made up",
         fingerprint="made up",
-        quality=(Finding(rule="max_late", limit=0.01, measured=late, severity="warn", passed=late <= 0.01),)
+        quality=(CheckResult(rule="max_late", limit=0.01, measured=late, severity="warn", passed=late <= 0.01),)
         if place_of(tenant) == 3
         else (),
     )

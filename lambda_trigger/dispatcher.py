@@ -5,8 +5,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from daily_batch.orchestration.dispatcher import ask
-from daily_batch.orchestration.sanitize import without_causes
+from daily_batch.orchestration.dispatcher import enqueue_tasks
+from daily_batch.orchestration.sanitize import sanitized_errors
 from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, teller
 
 
@@ -18,6 +18,6 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     Raises:
         BatchError: the event is not understood, or must be given again.
     """
-    with without_causes(teller):
+    with sanitized_errors(teller):
         settings = read_settings()
-        return ask(event, settings, now=now(), send=partial(send_tasks, settings), teller=teller)
+        return enqueue_tasks(event, settings, now=now(), send=partial(send_tasks, settings), teller=teller)

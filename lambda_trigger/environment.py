@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger, Metrics
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 
 from daily_batch.storage.access import explain_access
-from daily_batch.errors import Misuse, Retryable
+from daily_batch.errors import Misuse, RetryableError
 from daily_batch.telemetry_metrics import Metric
 from daily_batch.orchestration import Task, write_task
 from daily_batch.cli.quiet import quiet_libraries
@@ -87,6 +87,6 @@ def _send(client: Any, queue_url: str, entries: list[dict[str, str]]) -> None:
     except (boto.BotoCoreError, boto.ClientError) as error:
         known = explain_access(error)
         why, step = (known.what, known.next_step) if known else (type(error).__name__, "try again")
-        raise Retryable(f"the queue does not take tasks ({why})", next_step=step) from error
+        raise RetryableError(f"the queue does not take tasks ({why})", next_step=step) from error
     if failed := answer.get("Failed"):
-        raise Retryable(f"the queue refused {len(failed)} of {len(entries)} tasks", next_step="try again")
+        raise RetryableError(f"the queue refused {len(failed)} of {len(entries)} tasks", next_step="try again")

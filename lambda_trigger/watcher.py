@@ -9,8 +9,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from daily_batch.errors import Misuse
-from daily_batch.orchestration.sanitize import without_causes
-from daily_batch.orchestration.watch_handler import make_watcher, tend
+from daily_batch.orchestration.sanitize import sanitized_errors
+from daily_batch.orchestration.watch_handler import make_watcher, reconcile_night
 from daily_batch.domain.request import build_requests
 from daily_batch.settings import Settings
 from daily_batch.orchestration.spark_jobs.emr_serverless import open_emr_serverless
@@ -28,12 +28,12 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     Raises:
         BatchError: the event is not understood, or nobody could be looked after; the next call may.
     """
-    with without_causes(teller):
+    with sanitized_errors(teller):
         job_id = _read_job(event)
         settings = read_settings()
         if job_id is not None:
             return _follow(settings, job_id)
-        return tend(settings, now=now(), send=partial(send_tasks, settings), teller=teller)
+        return reconcile_night(settings, now=now(), send=partial(send_tasks, settings), teller=teller)
 
 
 def _read_job(event: object) -> str | None:

@@ -9,9 +9,9 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from daily_batch.errors import LeaseHeld, Misuse
-from daily_batch.orchestration.message_handler import deal
-from daily_batch.orchestration.sanitize import bare, without_causes
+from daily_batch.errors import LeaseHeldError, Misuse
+from daily_batch.orchestration.message_handler import handle_message
+from daily_batch.orchestration.sanitize import sanitize, sanitized_errors
 from lambda_trigger.environment import logger, metrics, now, read_settings, teller
 
 # A message that is reported does not count among the function's errors; one that raises does.
@@ -26,7 +26,7 @@ def handler(event: object, context: LambdaContext) -> Any:
     Raises:
         BatchError: a day failed, or the event is no queue's. A day that another run holds is only delivered again.
     """
-    with without_causes(teller):
+    with sanitized_errors(teller):
         answer = process_partial_response(
             event=_check_event(event),
             record_handler=partial(_deal, context=context),
@@ -34,8 +34,8 @@ def handler(event: object, context: LambdaContext) -> Any:
             context=context,
         )
     for _, error, _ in processor.exceptions:
-        if isinstance(error, Exception) and not isinstance(error, LeaseHeld):
-            raise bare(error) from None
+        if isinstance(error, Exception) and not isinstance(error, LeaseHeldError):
+            raise sanitize(error) from None
     return answer
 
 
@@ -57,7 +57,7 @@ def _is_message(record: object) -> bool:
 
 def _deal(record: SQSRecord, context: LambdaContext) -> None:
     moment = now()
-    deal(
+    handle_message(
         record.get("body"),
         read_settings=read_settings,
         now=moment,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from daily_batch.storage.azure_identity import storage_credentials
-from daily_batch.metadata.factory import keep_cosmos, keep_dynamodb
+from daily_batch.metadata.factory import connect_cosmos, connect_dynamodb
 from daily_batch.orchestration.spark_jobs import emr_serverless
 from local_cloud.cosmos import CosmosAccount, serve_cosmos
 from local_cloud.dynamodb_local import serve_dynamodb
@@ -109,5 +109,5 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
 def new_clients() -> Iterator[None]:
     """A process keeps its clients of the clouds; each test has servers and credentials of its own."""
     yield
-    for kept in (keep_dynamodb, keep_cosmos, emr_serverless.keep_client):
+    for kept in (connect_dynamodb, connect_cosmos, emr_serverless.keep_client):
         kept.cache_clear()

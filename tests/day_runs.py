@@ -14,7 +14,7 @@ import deltalake
 import pyarrow as pa
 import pyarrow.dataset
 
-from daily_batch.pipeline.process_day import run_day
+from daily_batch.pipeline.process_day import process_day
 from daily_batch.domain.contract import TABLES
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.receipt import Receipt
@@ -22,7 +22,7 @@ from daily_batch.domain.request import Request
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.base import Progress, Runner
 from daily_batch.settings import load_settings
-from daily_batch.telemetry import Told, untold
+from daily_batch.telemetry import StepLogger, log_nothing
 from daily_batch.storage.stores import delta_location
 from spark_session import ROOT
 
@@ -56,7 +56,7 @@ def run_day_with(
     table_format: str = "delta",
     options: Mapping[str, str] | None = None,
     progress: Progress = silent,
-    told: Told = untold,
+    told: StepLogger = log_nothing,
     allow_shrink: str = "",
     **settings: object,
 ) -> Receipt:
@@ -75,7 +75,7 @@ def run_day_with(
     )
     known = load_settings(flags={**NO_LIMITS, **settings, "storage_options": dict(options or {})}, environ={})
     run_id = f"run-{next(_runs):04d}"
-    return run_day(request, known, lambda manifest: runner, run_id=run_id, now=NOW, progress=progress, told=told)
+    return process_day(request, known, lambda manifest: runner, run_id=run_id, now=NOW, progress=progress, told=told)
 
 
 def run_local(**arguments: Any) -> Receipt:

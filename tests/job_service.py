@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from daily_batch.pipeline.process_day import run_day
+from daily_batch.pipeline.process_day import process_day
 from daily_batch.commands.submitted import fence
-from daily_batch.errors import Retryable, Terminal
+from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.domain.receipt import Receipt
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import Settings
-from daily_batch.orchestration.spark_jobs import JobReport, JobState, SparkJob
+from daily_batch.orchestration.spark_jobs import JobStatus, JobState, SparkJob
 from day_runs import silent
 
 
@@ -47,15 +47,15 @@ class Service:
         self.asked += 1
         self.last = job
         if self.refuses:
-            raise Terminal("the service refuses the job", next_step="ask for a larger quota")
+            raise TerminalError("the service refuses the job", next_step="ask for a larger quota")
         self.jobs.setdefault(job.job_token, job)
         if self.lost_answers:
             self.lost_answers -= 1
-            raise Retryable("the service did not answer", next_step="run the day again")
+            raise RetryableError("the service did not answer", next_step="run the day again")
         return f"job-{job.job_token[:8]}"
 
-    def look(self, job_id: str) -> JobReport:
-        return JobReport(
+    def look(self, job_id: str) -> JobStatus:
+        return JobStatus(
             state=self.end,
             retryable=self.retryable,
             waiting_since=self.waiting_since,
@@ -70,7 +70,7 @@ class Service:
         """What the last job that was asked for does, by the local runner."""
         job = self.last
         assert job is not None
-        return run_day(
+        return process_day(
             job.request,
             settings,
             lambda manifest: LocalRunner(),

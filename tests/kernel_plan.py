@@ -3,12 +3,12 @@
 from datetime import date
 
 from daily_batch.domain.calendar import day_window
-from daily_batch.domain.run import DayPlan
+from daily_batch.domain.run import RunSpec
 
 
-def make_day_plan(day: date = date(2025, 8, 12), zone: str = "Asia/Tokyo") -> DayPlan:
+def make_day_plan(day: date = date(2025, 8, 12), zone: str = "Asia/Tokyo") -> RunSpec:
     start_us, end_us = day_window(day, zone)
-    return DayPlan(
+    return RunSpec(
         tenant="acme",
         date=day.isoformat(),
         zone=zone,

@@ -58,7 +58,7 @@ def advise(error: BaseException) -> str:
 
 def is_retryable(error: BaseException) -> bool:
     """Whether trying again can help."""
-    return not isinstance(error, Misuse | Terminal)
+    return not isinstance(error, Misuse | TerminalError)
 
 
 def describe_unexpected(error: BaseException) -> str:
@@ -72,17 +72,17 @@ def _rebuild(kind: type[BatchError], what: str, next_step: str, tenant: str, day
     return kind(what, next_step=next_step, tenant=tenant, day=day)
 
 
-class Retryable(BatchError):
+class RetryableError(BatchError):
     """Trying again can help: a service was down, an object changed while it was read."""
 
     exit_code = 1
 
 
-class Changed(Retryable):
+class InputChangedError(RetryableError):
     """An object is gone or another than the manifest lists: the day must be listed again."""
 
 
-class HandOver(BatchError):
+class HandOverError(BatchError):
     """The day must go to Spark: this process lacks the time or the memory for it. Nothing was published."""
 
     exit_code = 1
@@ -94,13 +94,13 @@ class Misuse(BatchError):
     exit_code = 2
 
 
-class Terminal(BatchError):
+class TerminalError(BatchError):
     """Trying again cannot help: denied, sums that do not hold, bad data beyond a set limit."""
 
     exit_code = 3
 
 
-class LeaseHeld(BatchError):
+class LeaseHeldError(BatchError):
     """Another run holds the tenant-day."""
 
     exit_code = 4

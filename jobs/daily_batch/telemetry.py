@@ -25,14 +25,14 @@ STEPS = {
 }
 
 
-class Told(Protocol):
+class StepLogger(Protocol):
     """Hears of each step that has ended well."""
 
     def __call__(self, step: str, /, **facts: Any) -> None:
         """A step of `STEPS`, and what there is to say of it."""
 
 
-def untold(step: str, /, **facts: Any) -> None:
+def log_nothing(step: str, /, **facts: Any) -> None:
     """For runs that a person watches: nobody hears."""
 
 
@@ -42,14 +42,14 @@ def since(begun: float) -> float:
 
 
 @contextmanager
-def timed(told: Told, step: str, **facts: Any) -> Iterator[dict[str, Any]]:
+def timed(told: StepLogger, step: str, **facts: Any) -> Iterator[dict[str, Any]]:
     """Tell of a step when it has ended well, with its seconds; what is known only then is added to the facts."""
     begun = time.perf_counter()
     yield facts
     told(step, seconds=since(begun), **facts)
 
 
-def tell_on(stream: TextIO) -> Told:
+def log_to(stream: TextIO) -> StepLogger:
     """Lines of JSON on a stream, for a process that has no log of its cloud's."""
 
     def told(step: str, /, **facts: Any) -> None:

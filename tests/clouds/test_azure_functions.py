@@ -19,7 +19,7 @@ from azure_trigger.dispatcher import find_nights
 from azure_trigger.environment import find_name, read_settings, read_timeout
 from azure_trigger.log import JsonLog
 from daily_batch.domain.calendar import business_day
-from daily_batch.errors import Misuse, Retryable, Terminal
+from daily_batch.errors import Misuse, RetryableError, TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.telemetry_metrics import DAYS_LATE
@@ -355,8 +355,8 @@ def test_a_timer_that_tells_nothing_is_of_now(status: Any) -> None:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (Retryable("the metadata store is down", next_step="try again"), 503),
-        (Terminal("the metadata store is denied", next_step="allow it"), 500),
+        (RetryableError("the metadata store is down", next_step="try again"), 503),
+        (TerminalError("the metadata store is denied", next_step="allow it"), 500),
         (ValueError("a secret"), 503),
     ],
 )
@@ -385,7 +385,7 @@ def test_what_is_no_task_is_tried_three_times_then_told_and_counted(app: App) ->
 
 def test_a_day_that_fails_again_and_again_is_told_by_its_name(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise Retryable("the store is down", next_step="run the day again")
+        raise RetryableError("the store is down", next_step="run the day again")
 
     monkeypatch.setattr(message_handler, "work", fail)
     app.queue.append((write_task(), 0))
@@ -419,7 +419,7 @@ def raise_of_a_value_error(*_: object, **__: object) -> None:
     try:
         raise_value_error()
     except ValueError as error:
-        raise Terminal("the day is broken", next_step="look at it") from error
+        raise TerminalError("the day is broken", next_step="look at it") from error
 
 
 @pytest.mark.parametrize("fail", [raise_value_error, raise_of_a_value_error])

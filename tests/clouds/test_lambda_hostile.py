@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from hostile_events import EVENTS, MESSAGES, SECRET
 
 CONTEXT = SimpleNamespace(
@@ -147,15 +147,15 @@ def raise_of_a_value_error(*_: object, **__: object) -> None:
     try:
         raise_value_error()
     except ValueError as error:
-        raise Terminal("the day is broken", next_step="look at it") from error
+        raise TerminalError("the day is broken", next_step="look at it") from error
 
 
 @pytest.mark.parametrize("where", ["dispatcher.ask", "watcher.tend", "worker.deal"])
 @pytest.mark.parametrize(
     ("fail", "kind", "told"),
     [
-        (raise_value_error, Retryable, "unexpected ValueError at test_lambda_hostile.py"),
-        (raise_of_a_value_error, Terminal, "the day is broken"),
+        (raise_value_error, RetryableError, "unexpected ValueError at test_lambda_hostile.py"),
+        (raise_of_a_value_error, TerminalError, "the day is broken"),
     ],
 )
 def test_what_lambda_writes_down_of_an_error_quotes_no_content(

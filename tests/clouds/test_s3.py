@@ -15,7 +15,7 @@ from failing_proxy import Rule, failing_proxy
 
 import hostile_day
 from daily_batch.domain.contract import MESSAGES, REJECTS, SUMMARY_DAILY, TABLES
-from daily_batch.errors import Retryable, Terminal
+from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.synthetic import FaultRates, generate
@@ -221,14 +221,14 @@ def test_a_server_that_is_slow_and_cuts_answers_short_changes_nothing(filled: Bu
 @pytest.mark.parametrize(
     ("rule", "error"),
     [
-        (Rule("slow down", "GET .*list-type.*chat"), Retryable),
-        (Rule("cut short", "GET .*list-type.*messages"), Retryable),
-        (Rule("slow down", "GET .*/in/.*[.]json$"), Retryable),
-        (Rule("slow down", "PUT .*/rejects/"), Retryable),
-        (Rule("denied", "GET .*list-type.*chat"), Terminal),
-        (Rule("denied", "GET .*/in/.*[.]json$"), Terminal),
-        (Rule("denied", "PUT .*/rejects/.*[.]parquet"), Terminal),
-        (Rule("denied", "PUT .*_delta_log"), Terminal),
+        (Rule("slow down", "GET .*list-type.*chat"), RetryableError),
+        (Rule("cut short", "GET .*list-type.*messages"), RetryableError),
+        (Rule("slow down", "GET .*/in/.*[.]json$"), RetryableError),
+        (Rule("slow down", "PUT .*/rejects/"), RetryableError),
+        (Rule("denied", "GET .*list-type.*chat"), TerminalError),
+        (Rule("denied", "GET .*/in/.*[.]json$"), TerminalError),
+        (Rule("denied", "PUT .*/rejects/.*[.]parquet"), TerminalError),
+        (Rule("denied", "PUT .*_delta_log"), TerminalError),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, Rule) else None,
 )
@@ -247,6 +247,6 @@ def test_trouble_that_lasts_fails_the_run_and_publishes_nothing(
 @pytest.mark.parametrize("side", ["input", "output"])
 def test_a_missing_bucket_is_a_failure_and_no_empty_day(filled: Bucket, side: str) -> None:
     asked = {**on(filled), side: "s3://no-such-bucket-here/x"}
-    with pytest.raises(Terminal, match="tenant=acme day=2025-08-12"):
+    with pytest.raises(TerminalError, match="tenant=acme day=2025-08-12"):
         run_local(**asked)
     assert not filled.keys("out/")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from daily_batch.cli import app
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.orchestration.day_status import due_time, judge
+from daily_batch.orchestration.day_status import due_time, day_status
 from daily_batch.synthetic import generate
 from daily_batch.settings import load_settings
 from day_runs import DAY, ROOT, child_environment, published_state, read_tables, run_local
@@ -225,5 +225,5 @@ def test_look_back_runs_the_days_before_that_changed_or_never_ran(source: Path, 
 def test_a_day_is_due_on_the_next_days_clock() -> None:
     due = due_time(date(2025, 8, 12), load_settings(flags={}, environ={}))
     assert due == datetime(2025, 8, 12, 21, 0, tzinfo=UTC)
-    assert judge(None, now=due, due=due) == "missing"
-    assert judge(None, now=due - timedelta(seconds=1), due=due) == "not due"
+    assert day_status(None, now=due, due=due) == "missing"
+    assert day_status(None, now=due - timedelta(seconds=1), due=due) == "not due"

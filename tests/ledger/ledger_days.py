@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from daily_batch.metadata import Item, MetadataStore, Overtaken, Stored
+from daily_batch.metadata import Item, MetadataStore, VersionConflictError, VersionedItem
 from daily_batch.domain.receipt import Objects, Receipt, Records
 
 DAY = date(2025, 8, 12)
@@ -60,9 +60,9 @@ def make_receipt(*, tenant: str = "acme", run_id: str = "run1", written: int = 9
 class MemoryStore:
     """A metadata store of one thread; see `MetadataStore`."""
 
-    items: dict[tuple[str, str], Stored] = field(default_factory=dict)
+    items: dict[tuple[str, str], VersionedItem] = field(default_factory=dict)
 
-    def get(self, pk: str, sk: str) -> Stored | None:
+    def get(self, pk: str, sk: str) -> VersionedItem | None:
         return self.items.get((pk, sk))
 
     def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
@@ -72,9 +72,9 @@ class MemoryStore:
         key = str(item["PK"]), str(item["SK"])
         found = self.items.get(key)
         if (found.version if found else None) != expected:
-            raise Overtaken
+            raise VersionConflictError
         version = str(int(expected or 0) + 1)
-        self.items[key] = Stored(dict(item), version)
+        self.items[key] = VersionedItem(dict(item), version)
         return version
 
 
@@ -92,7 +92,7 @@ class FaultyStore:
     write_fault: Exception | None = None
     written: Callable[[Item], None] = lambda item: None
 
-    def get(self, pk: str, sk: str) -> Stored | None:
+    def get(self, pk: str, sk: str) -> VersionedItem | None:
         if self.read_fault:
             raise self.read_fault
         return self.inner.get(pk, sk)

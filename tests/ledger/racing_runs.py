@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ledger_days import DAY, LEASE, Clock, make_receipt
 
-from daily_batch.errors import LeaseHeld
+from daily_batch.errors import LeaseHeldError
 from daily_batch.ledger import Lease, Ledger
 from daily_batch.metadata import MetadataStore
 
@@ -56,8 +56,8 @@ class Run:
         # Owners of other machines: nothing is known of their processes.
         owner = f"machine-{self.rival}:1:1"
         try:
-            self.lease = self.ledger.take(self.tenant, DAY, owner=owner, run_id=run_id, force=force)
-        except LeaseHeld:
+            self.lease = self.ledger.acquire(self.tenant, DAY, owner=owner, run_id=run_id, force=force)
+        except LeaseHeldError:
             return
         self.tokens.append(self.lease.token)
 
@@ -65,7 +65,7 @@ class Run:
         try:
             if self.lease:
                 change(self, self.lease)
-        except LeaseHeld:
+        except LeaseHeldError:
             return False
         return self.lease is not None
 

@@ -9,10 +9,10 @@ from datetime import date, timedelta
 import pytest
 from ledger_days import BEGIN, DAY, ELSEWHERE, LEASE, Clock, FaultyStore, make_receipt
 
-from daily_batch.errors import BatchError, LeaseHeld, Retryable
+from daily_batch.errors import BatchError, LeaseHeldError, RetryableError
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.entry import write_moment
-from daily_batch.metadata import Overtaken
+from daily_batch.metadata import VersionConflictError
 from metadata_backends import Backend
 
 Change = Callable[[Ledger, Lease], object]
@@ -46,7 +46,7 @@ def raise_token(ledger: Ledger, lease: Lease) -> Lease:
 
 EVERY_CHANGE = pytest.mark.parametrize("change", [renew, note, hand_over, complete, fail, raise_token])
 LOST_ANSWERS = pytest.mark.parametrize(
-    "answer", [Overtaken(), Retryable("the answer is lost", next_step="try again")], ids=["overtaken", "retryable"]
+    "answer", [VersionConflictError(), RetryableError("the answer is lost", next_step="try again")], ids=["overtaken", "retryable"]
 )
 
 
@@ -62,8 +62,8 @@ def find(ledger: Ledger, tenant: str) -> Entry:
 
 def again_after(answer: Exception, act: Callable[[], object]) -> object:
     """Do something whose answer is lost; the caller learns of it only when the error is not the store's own word."""
-    if isinstance(answer, Retryable):
-        with pytest.raises(Retryable):
+    if isinstance(answer, RetryableError):
+        with pytest.raises(RetryableError):
             act()
     return act()
 
@@ -91,7 +91,7 @@ def test_a_day_is_taken(ledger: Ledger, tenant: str) -> None:
 
 def test_who_holds_a_lease_is_named_with_run_job_and_end(ledger: Ledger, tenant: str) -> None:
     hand_over(ledger, take(ledger, tenant, "run1"))
-    with pytest.raises(LeaseHeld) as refused:
+    with pytest.raises(LeaseHeldError) as refused:
         take(ledger, tenant, "run2")
     named = str(refused.value)
     expected = (tenant, "2025-08-12", "run1", ELSEWHERE, "job-1", write_moment(BEGIN + HOURS))
@@ -101,7 +101,7 @@ def test_who_holds_a_lease_is_named_with_run_job_and_end(ledger: Ledger, tenant:
 def test_a_lease_is_held_until_it_ends(ledger: Ledger, tenant: str, clock: Clock) -> None:
     take(ledger, tenant, "run1")
     clock.now = BEGIN + LEASE - timedelta(microseconds=1)
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         take(ledger, tenant, "run2")
     clock.now = BEGIN + LEASE
     assert take(ledger, tenant, "run2") == Lease(tenant=tenant, day=DAY, run_id="run2", token=2, taken_over=True)
@@ -112,7 +112,7 @@ def test_a_renewed_lease_is_held_for_longer(ledger: Ledger, tenant: str, clock: 
     clock.move(seconds=100)
     ledger.renew(lease)
     clock.move(seconds=100)
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         take(ledger, tenant, "run2")
     clock.move(seconds=20)
     assert take(ledger, tenant, "run2").token == 2
@@ -122,7 +122,7 @@ def test_a_lease_that_ended_and_that_nobody_took_can_be_renewed(ledger: Ledger, 
     lease = take(ledger, tenant, "run1")
     clock.move(hours=1)
     ledger.renew(lease)
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         take(ledger, tenant, "run2")
 
 
@@ -138,14 +138,14 @@ def test_a_run_that_lost_its_lease_changes_nothing(ledger: Ledger, tenant: str, 
     lost = take(ledger, tenant, "run1")
     take(ledger, tenant, "run2", owner="third:3:3", force=True)
     before = find(ledger, tenant)
-    with pytest.raises(LeaseHeld, match=r"run2 of third:3:3 has taken it"):
+    with pytest.raises(LeaseHeldError, match=r"run2 of third:3:3 has taken it"):
         change(ledger, lost)
     assert find(ledger, tenant) == before
 
 
 @EVERY_CHANGE
 def test_an_item_that_is_gone_is_not_made_again(ledger: Ledger, tenant: str, change: Change) -> None:
-    with pytest.raises(LeaseHeld, match="gone"):
+    with pytest.raises(LeaseHeldError, match="gone"):
         change(ledger, Lease(tenant=tenant, day=DAY, run_id="run1", token=1))
     assert ledger.find(tenant, DAY) is None
 
@@ -190,7 +190,7 @@ def test_a_handed_over_day_is_held_as_long_as_was_said(ledger: Ledger, tenant: s
     hand_over(ledger, lease)
     assert not find(ledger, tenant).awaits_answer
     clock.now = BEGIN + HOURS - timedelta(seconds=1)
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         take(ledger, tenant, "run2")
     clock.now = BEGIN + HOURS
     assert take(ledger, tenant, "run2").taken_over
@@ -216,7 +216,7 @@ def test_a_token_is_raised_above_what_the_tables_hold(ledger: Ledger, tenant: st
     raised = ledger.raise_token(first, above=5)
     assert (raised.token, raised.run_id, find(ledger, tenant).token) == (6, "run1", 6)
     ledger.renew(raised)
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         ledger.renew(first)
     assert take(ledger, tenant, "run2", force=True).token == 7
 
@@ -283,7 +283,7 @@ def test_a_dead_owner_s_running_lease_is_taken_at_once(ledger: Ledger, tenant: s
 
 def test_a_dead_owner_s_job_goes_on(ledger: Ledger, tenant: str, dead_owner: str) -> None:
     hand_over(ledger, take(ledger, tenant, "run1", owner=dead_owner))
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         take(ledger, tenant, "run2")
 
 
@@ -338,28 +338,28 @@ def test_a_store_that_is_down_changes_nothing(
 ) -> None:
     lease = take(ledger, tenant, "run1")
     before = find(ledger, tenant)
-    setattr(store, fault, Retryable("the store is down", next_step="run the day again"))
-    with pytest.raises(Retryable):
+    setattr(store, fault, RetryableError("the store is down", next_step="run the day again"))
+    with pytest.raises(RetryableError):
         change(ledger, lease)
-    with pytest.raises(Retryable):
+    with pytest.raises(RetryableError):
         take(ledger, tenant, "run2", force=True)
     setattr(store, fault, None)
     assert find(ledger, tenant) == before
 
 
 def test_a_store_that_is_down_is_not_taken_for_a_day_that_nobody_knows(ledger: Ledger, store: FaultyStore) -> None:
-    store.read_fault = Retryable("the store is down", next_step="run the day again")
-    with pytest.raises(Retryable):
+    store.read_fault = RetryableError("the store is down", next_step="run the day again")
+    with pytest.raises(RetryableError):
         ledger.find("acme", DAY)
-    with pytest.raises(Retryable):
+    with pytest.raises(RetryableError):
         list(ledger.days("acme", DAY, DAY))
-    with pytest.raises(Retryable):
+    with pytest.raises(RetryableError):
         ledger.tenants()
 
 
 def test_who_is_overtaken_forever_gives_up_and_says_so(ledger: Ledger, store: FaultyStore, tenant: str) -> None:
     lease = take(ledger, tenant, "run1")
-    store.write_fault = Overtaken()
-    with pytest.raises(Retryable, match="faster") as given_up:
+    store.write_fault = VersionConflictError()
+    with pytest.raises(RetryableError, match="faster") as given_up:
         ledger.renew(lease)
     assert (given_up.value.tenant, given_up.value.day) == (tenant, "2025-08-12")

@@ -9,14 +9,14 @@ from datetime import timedelta
 import pytest
 from ledger_days import BEGIN, DAY, ELSEWHERE, LEASE, Clock, FaultyStore
 
-from daily_batch.errors import LeaseHeld, Retryable
+from daily_batch.errors import LeaseHeldError, RetryableError
 from daily_batch.ledger import Ledger
 from daily_batch.ledger.entry import write_moment
-from daily_batch.ledger.heartbeat import LeaseKeeper
+from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.metadata import Item
 
 WAIT_SECONDS = 60
-DOWN = Retryable("the store is down", next_step="run the day again")
+DOWN = RetryableError("the store is down", next_step="run the day again")
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def hasty(ledger: Ledger) -> Ledger:
 
 
 @pytest.fixture
-def keeper(hasty: Ledger, tenant: str) -> Iterator[LeaseKeeper]:
+def keeper(hasty: Ledger, tenant: str) -> Iterator[Heartbeat]:
     """Of a lease that was just taken."""
-    with LeaseKeeper(hasty, hasty.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
+    with Heartbeat(hasty, hasty.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
         yield keeper
 
 
@@ -51,36 +51,36 @@ def is_renewed(ledger: Ledger, tenant: str, clock: Clock) -> Callable[[], bool]:
     return look
 
 
-def is_lost(keeper: LeaseKeeper) -> bool:
+def is_lost(keeper: Heartbeat) -> bool:
     try:
         keeper.check()
-    except LeaseHeld:
+    except LeaseHeldError:
         return True
     return False
 
 
-def test_a_lease_is_renewed_again_and_again(keeper: LeaseKeeper, hasty: Ledger, tenant: str, clock: Clock) -> None:
+def test_a_lease_is_renewed_again_and_again(keeper: Heartbeat, hasty: Ledger, tenant: str, clock: Clock) -> None:
     wait_for(is_renewed(hasty, tenant, clock))
     wait_for(is_renewed(hasty, tenant, clock))
     keeper.check()
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         hasty.take(tenant, DAY, owner=ELSEWHERE, run_id="run2")
 
 
 def test_a_lease_is_kept_no_longer_than_its_run(ledger: Ledger, tenant: str) -> None:
     before = set(threading.enumerate())
-    with LeaseKeeper(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")):
+    with Heartbeat(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")):
         (added,) = set(threading.enumerate()) - before
     assert not added.is_alive()
 
 
-def test_a_lost_lease_is_noticed(keeper: LeaseKeeper, hasty: Ledger, tenant: str) -> None:
+def test_a_lost_lease_is_noticed(keeper: Heartbeat, hasty: Ledger, tenant: str) -> None:
     keeper.check()
     hasty.take(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
     wait_for(lambda: is_lost(keeper))
-    with pytest.raises(LeaseHeld, match="run2"):
+    with pytest.raises(LeaseHeldError, match="run2"):
         keeper.check()
-    with pytest.raises(LeaseHeld, match="run2"):
+    with pytest.raises(LeaseHeldError, match="run2"):
         keeper.confirm()
     entry = hasty.find(tenant, DAY)
     assert entry is not None
@@ -88,16 +88,16 @@ def test_a_lost_lease_is_noticed(keeper: LeaseKeeper, hasty: Ledger, tenant: str
 
 
 def test_a_lost_lease_is_never_confirmed_also_before_it_is_noticed(ledger: Ledger, tenant: str) -> None:
-    with LeaseKeeper(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
+    with Heartbeat(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
         keeper.confirm()
         ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
         keeper.check()  # nothing is known yet: the next renewal is far
-        with pytest.raises(LeaseHeld, match="run2"):
+        with pytest.raises(LeaseHeldError, match="run2"):
             keeper.confirm()
 
 
 def test_a_confirmation_renews_the_lease(ledger: Ledger, tenant: str, clock: Clock) -> None:
-    with LeaseKeeper(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
+    with Heartbeat(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
         clock.move(hours=1)
         keeper.confirm()
     entry = ledger.find(tenant, DAY)
@@ -109,9 +109,9 @@ def test_a_confirmation_renews_the_lease(ledger: Ledger, tenant: str, clock: Clo
 def test_a_store_that_is_down_confirms_nothing_and_loses_nothing(
     ledger: Ledger, store: FaultyStore, tenant: str, fault: str
 ) -> None:
-    with LeaseKeeper(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
+    with Heartbeat(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
         setattr(store, fault, DOWN)
-        with pytest.raises(Retryable):
+        with pytest.raises(RetryableError):
             keeper.confirm()
         keeper.check()
         setattr(store, fault, None)
@@ -119,7 +119,7 @@ def test_a_store_that_is_down_confirms_nothing_and_loses_nothing(
 
 
 def test_renewal_goes_on_after_answers_were_lost(
-    keeper: LeaseKeeper, hasty: Ledger, store: FaultyStore, tenant: str, clock: Clock
+    keeper: Heartbeat, hasty: Ledger, store: FaultyStore, tenant: str, clock: Clock
 ) -> None:
     asked = threading.Event()
 
@@ -137,7 +137,7 @@ def test_renewal_goes_on_after_answers_were_lost(
 
 
 def test_a_raised_token_is_the_lease_that_is_kept(
-    keeper: LeaseKeeper, hasty: Ledger, tenant: str, clock: Clock
+    keeper: Heartbeat, hasty: Ledger, tenant: str, clock: Clock
 ) -> None:
     assert keeper.raise_token(above=5) is keeper.lease
     assert keeper.lease.token == 6
@@ -146,7 +146,7 @@ def test_a_raised_token_is_the_lease_that_is_kept(
 
 
 def test_a_renewal_between_a_raised_token_and_its_answer_loses_nothing(
-    keeper: LeaseKeeper, hasty: Ledger, store: FaultyStore, tenant: str, clock: Clock
+    keeper: Heartbeat, hasty: Ledger, store: FaultyStore, tenant: str, clock: Clock
 ) -> None:
     (renewing,) = (thread for thread in threading.enumerate() if thread.name == "lease")
 

@@ -45,7 +45,7 @@ def test_a_day_that_nobody_knows_is_taken_by_one(arena: Arena, backend: Backend,
 
 def test_a_lease_that_has_ended_is_taken_by_one(arena: Arena, backend: Backend, tenant: str) -> None:
     early = Ledger(store=backend.connect(), clock=Clock(BEGIN - LEASE), lease=LEASE)
-    early.take(tenant, DAY, owner=ELSEWHERE, run_id="early")
+    early.acquire(tenant, DAY, owner=ELSEWHERE, run_id="early")
     rounds = arena.race(backend.connect, [tenant] * ROUNDS, take)
     assert_one_winner_each(rounds)
     assert all_tokens(rounds) == list(range(2, ROUNDS + 2))
@@ -54,7 +54,7 @@ def test_a_lease_that_has_ended_is_taken_by_one(arena: Arena, backend: Backend, 
 
 def test_a_failed_day_is_taken_by_one(arena: Arena, backend: Backend, tenant: str) -> None:
     ledger = Ledger(store=backend.connect(), clock=Clock(), lease=LEASE)
-    ledger.fail(ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="early"), "denied")
+    ledger.fail(ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="early"), "denied")
     rounds = arena.race(backend.connect, [tenant] * ROUNDS, take_failed, end=True)
     assert_one_winner_each(rounds)
     assert all_tokens(rounds) == list(range(2, ROUNDS + 2))

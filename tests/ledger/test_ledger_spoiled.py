@@ -15,13 +15,13 @@ from ledger_days import BEGIN, DAY, ELSEWHERE, LEASE, Clock, FaultyStore
 
 from daily_batch import cli
 from daily_batch.orchestration.dispatch import JOB_GRACE
-from daily_batch.errors import LeaseHeld, Misuse, Terminal
+from daily_batch.errors import LeaseHeldError, Misuse, TerminalError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import CLOCKS_APART, LONGEST_JOB_LEASE, LONGEST_LEASE, hand_over, keep, take, write_moment
+from daily_batch.ledger.entry import CLOCKS_APART, LONGEST_JOB_LEASE, LONGEST_LEASE, hand_over, keep, acquire, write_moment
 from daily_batch.ledger.items import from_item, is_day, to_item
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.orchestration.day_status import describe, judge
+from daily_batch.orchestration.day_status import describe, day_status
 from daily_batch.settings import load_settings
 from day_runs import ROOT
 from hostile_events import SECRET
@@ -51,7 +51,7 @@ runner = typer.testing.CliRunner()
 
 
 def item_of(tenant: str, **more: Any) -> dict[str, Any]:
-    entry = take(None, tenant=tenant, day=DAY, owner=ELSEWHERE, run_id="run1", now=BEGIN, lease=LEASE)
+    entry = acquire(None, tenant=tenant, day=DAY, owner=ELSEWHERE, run_id="run1", now=BEGIN, lease=LEASE)
     return {name: value for name, value in to_item(entry).items() if value is not None} | more
 
 
@@ -62,7 +62,7 @@ def check(ledger: Ledger, tenant: str, named: str) -> None:
         lambda: list(ledger.days(tenant, DAY, DAY)),
         lambda: ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True),
     ):
-        with pytest.raises(Terminal) as refused:
+        with pytest.raises(TerminalError) as refused:
             use()
         error = refused.value
         assert (error.tenant, error.day, error.next_step) == (tenant, DAY.isoformat(), NEXT_STEP)
@@ -96,7 +96,7 @@ def test_a_spoiled_item_of_strays_is_named_and_noting_them_again_mends_it(
 ) -> None:
     item = {"PK": keys.days_of(tenant), "SK": keys.STRAYS, "objects": 3, "found_at": "2025-08-12T00:00:00Z"}
     backend.plant({**item, **spoiled})
-    with pytest.raises(Terminal, match=r"STRAYS of .* is not understood") as refused:
+    with pytest.raises(TerminalError, match=r"STRAYS of .* is not understood") as refused:
         ledger.find_strays(tenant)
     assert refused.value.tenant == tenant
     ledger.note_strays(tenant, 3)
@@ -115,7 +115,7 @@ def test_an_item_of_no_day_is_no_tenant_s_day(key: str) -> None:
 @pytest.mark.parametrize("name", ["cost_usd", "billed"])
 def test_what_a_day_was_billed_is_a_number(name: str, number: float) -> None:
     value = {"vcpu_hours": number} if name == "billed" else number
-    with pytest.raises(Terminal, match="what it was billed is no number"):
+    with pytest.raises(TerminalError, match="what it was billed is no number"):
         from_item(item_of("acme", **{name: value}))
 
 
@@ -129,11 +129,11 @@ def test_a_moment_without_a_zone_is_utc_as_other_programs_write_it() -> None:
 def test_a_file_whose_item_is_no_object_says_so(tmp_path: Path, text: str) -> None:
     file = tmp_path / "ledger.sqlite"
     ledger = Ledger(store=SqliteStore(file), clock=Clock(), lease=LEASE)
-    ledger.take("acme", DAY, owner=ELSEWHERE, run_id="run1")
+    ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE metadata SET item = ?", (text,))
     for use in (lambda: ledger.find("acme", DAY), lambda: list(ledger.days("acme", DAY, DAY))):
-        with pytest.raises(Terminal, match=r"the item DAILY#2025-08-12 of TENANT#acme#BATCH is not understood") as told:
+        with pytest.raises(TerminalError, match=r"the item DAILY#2025-08-12 of TENANT#acme#BATCH is not understood") as told:
             use()
         assert (told.value.tenant, told.value.day in (DAY.isoformat(), "-")) == ("acme", True)
         assert SECRET not in str(told.value)
@@ -146,8 +146,8 @@ def test_a_table_whose_version_is_no_number_says_so_and_is_not_written(
     backend = dynamodb_backend(dynamodb_table)
     ledger = Ledger(store=backend.connect(), clock=Clock(), lease=LEASE)
     backend.plant(item_of(tenant, version=value))
-    with pytest.raises(Terminal, match="its attribute version is no whole number") as told:
-        ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
+    with pytest.raises(TerminalError, match="its attribute version is no whole number") as told:
+        ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
     assert (told.value.tenant, told.value.day) == (tenant, DAY.isoformat())
 
 
@@ -161,7 +161,7 @@ def test_a_table_s_own_types_are_named_where_they_spoil_and_kept_where_they_do_n
     check(ledger, tenant, "error")
     other = f"{tenant}-b"
     backend.plant(item_of(other, theirs=value))
-    ledger.take(other, DAY, owner=ELSEWHERE, run_id="run2", force=True)
+    ledger.acquire(other, DAY, owner=ELSEWHERE, run_id="run2", force=True)
     stored = ledger.store.get(keys.days_of(other), keys.day_key(DAY))
     assert stored is not None
     assert stored.item["theirs"] == value
@@ -207,9 +207,9 @@ def test_a_lease_that_lies_further_ahead_than_any_can_is_of_a_wrong_clock_and_is
     assert wrong.has_wrong_lease(BEGIN)
     assert not wrong.holds_lease(BEGIN)
     more = {"tenant": "acme", "day": DAY, "owner": "me", "run_id": "run2", "now": BEGIN, "lease": LEASE}
-    with pytest.raises(LeaseHeld):
-        take(believed, **more)
-    taken = take(wrong, **more)
+    with pytest.raises(LeaseHeldError):
+        acquire(believed, **more)
+    taken = acquire(wrong, **more)
     # The run that the lease names may be alive: it must be able to publish nothing more.
     assert (taken.token, taken.taken_over, taken.lease_until) == (2, True, write_moment(BEGIN + LEASE))
 
@@ -217,7 +217,7 @@ def test_a_lease_that_lies_further_ahead_than_any_can_is_of_a_wrong_clock_and_is
 @pytest.mark.parametrize("until", ["2099-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2025-08-12T20:00:00Z"])
 def test_a_day_of_a_wrong_lease_is_dead_and_says_why(until: str) -> None:
     entry = from_item(item_of("acme", lease_until=until))
-    assert judge(entry, now=BEGIN, due=BEGIN) == "dead"
+    assert day_status(entry, now=BEGIN, due=BEGIN) == "dead"
     assert "is longer than any can be: a clock was wrong; the next run takes the day" in describe(
         entry, "dead", now=BEGIN
     )

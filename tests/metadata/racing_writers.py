@@ -7,7 +7,7 @@ from functools import partial
 from threading import Barrier
 from typing import Any
 
-from daily_batch.metadata import MetadataStore, Overtaken
+from daily_batch.metadata import MetadataStore, VersionConflictError
 
 WAIT_SECONDS = 120
 _together: Barrier
@@ -34,7 +34,7 @@ def _write(connect: Callable[[], MetadataStore], pk: str, sk: str, rounds: int, 
         item = {"PK": pk, "SK": sk, "round": number, "writer": writer}
         try:
             store.put(item, expected=stored.version if stored else None)
-        except Overtaken:
+        except VersionConflictError:
             pass
         else:
             won.append(number)

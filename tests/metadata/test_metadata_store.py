@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from racing_writers import race
 
-from daily_batch.metadata import MetadataStore, Overtaken, cosmos
+from daily_batch.metadata import MetadataStore, VersionConflictError, cosmos
 from metadata_backends import Backend
 
 SK = "DAILY#2025-08-12"
@@ -98,7 +98,7 @@ def test_partitions_do_not_mix(store: MetadataStore, pk: str) -> None:
 
 def test_an_item_is_created_once(store: MetadataStore, pk: str) -> None:
     store.put({"PK": pk, "SK": SK, "by": "first"}, expected=None)
-    with pytest.raises(Overtaken):
+    with pytest.raises(VersionConflictError):
         store.put({"PK": pk, "SK": SK, "by": "second"}, expected=None)
     assert [item["by"] for item in store.query(pk, first=SK, last=SK)] == ["first"]
 
@@ -113,14 +113,14 @@ def test_an_item_is_replaced_whole_by_who_knows_its_version(store: MetadataStore
 def test_a_stale_version_replaces_nothing(store: MetadataStore, pk: str) -> None:
     stale = store.put({"PK": pk, "SK": SK, "by": "first"}, expected=None)
     store.put({"PK": pk, "SK": SK, "by": "second"}, expected=stale)
-    with pytest.raises(Overtaken):
+    with pytest.raises(VersionConflictError):
         store.put({"PK": pk, "SK": SK, "by": "third"}, expected=stale)
     assert [item["by"] for item in store.query(pk, first=SK, last=SK)] == ["second"]
 
 
 def test_a_version_of_what_is_gone_creates_nothing(store: MetadataStore, pk: str) -> None:
     version = store.put({"PK": pk, "SK": SK}, expected=None)
-    with pytest.raises(Overtaken):
+    with pytest.raises(VersionConflictError):
         store.put({"PK": f"{pk}-2", "SK": SK}, expected=version)
     assert store.get(f"{pk}-2", SK) is None
 
@@ -131,7 +131,7 @@ def test_another_client_reads_what_was_written_and_replaces_it(backend: Backend,
     stored = second.get(pk, SK)
     assert stored == ({"PK": pk, "SK": SK, "by": "first"}, version)
     second.put({"PK": pk, "SK": SK, "by": "second"}, expected=version)
-    with pytest.raises(Overtaken):
+    with pytest.raises(VersionConflictError):
         first.put({"PK": pk, "SK": SK, "by": "third"}, expected=version)
 
 
@@ -142,10 +142,10 @@ def test_an_item_of_another_program_is_read_and_replaced_in_its_place(backend: B
     stored = store.get(pk, SK)
     assert stored is not None
     assert stored.item == planted
-    with pytest.raises(Overtaken):
+    with pytest.raises(VersionConflictError):
         store.put({"PK": pk, "SK": SK, "status": "lost"}, expected=None)
     version = store.put({**stored.item, "status": "RUNNING"}, expected=stored.version)
-    with pytest.raises(Overtaken):
+    with pytest.raises(VersionConflictError):
         store.put({**stored.item, "status": "lost"}, expected=stored.version)
     assert store.get(pk, SK) == ({**planted, "status": "RUNNING"}, version)
     assert list(store.query(pk, first="A", last="~")) == [{**planted, "status": "RUNNING"}]

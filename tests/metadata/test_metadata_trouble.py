@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from answering_server import Answer, answering
 
-from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from daily_batch.metadata import MetadataStore, sqlite
 from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.dynamodb import DynamoDbStore
@@ -53,7 +53,7 @@ def said(error: BaseException) -> str:
 
 @pytest.mark.usefixtures("aws_identity", "no_pauses")
 def test_a_dynamodb_that_is_down_may_be_tried_again(call: Callable[[MetadataStore], object]) -> None:
-    with refusing_port() as port, pytest.raises(Retryable, match="EndpointConnectionError"):
+    with refusing_port() as port, pytest.raises(RetryableError, match="EndpointConnectionError"):
         call(dynamodb_at(f"http://127.0.0.1:{port}"))
 
 
@@ -61,9 +61,9 @@ def test_a_dynamodb_that_is_down_may_be_tried_again(call: Callable[[MetadataStor
 def test_a_cosmos_db_that_is_down_may_be_tried_again(call: Callable[[MetadataStore], object]) -> None:
     with serve_cosmos() as account:
         store = CosmosStore(account.endpoint, account.key)
-    with pytest.raises(Retryable, match="nothing was published"):
+    with pytest.raises(RetryableError, match="nothing was published"):
         call(store)
-    with pytest.raises(Retryable, match="nothing was published"):
+    with pytest.raises(RetryableError, match="nothing was published"):
         CosmosStore(account.endpoint, account.key)
 
 
@@ -75,7 +75,7 @@ def test_a_file_that_another_process_holds_may_be_tried_again(
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
     holder = sqlite3.connect(store.file, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(Retryable, match="SQLITE_BUSY"):
+    with pytest.raises(RetryableError, match="SQLITE_BUSY"):
         call(store)
     holder.close()
 
@@ -95,7 +95,7 @@ def test_a_dynamodb_that_throttles_or_fails_is_asked_again_and_may_be_tried_late
 ) -> None:
     asked: list[str] = []
     with answering(lambda path: asked.append(path) or Answer(status, {"__type": code, "message": SECRET})) as endpoint:
-        with pytest.raises(Retryable, match=code) as raised:
+        with pytest.raises(RetryableError, match=code) as raised:
             call(dynamodb_at(endpoint))
         assert len(asked) == 8
     assert SECRET not in said(raised.value)
@@ -116,8 +116,8 @@ def test_a_dynamodb_that_throttles_for_a_moment_is_not_noticed() -> None:
 @pytest.mark.parametrize(
     ("code", "kind", "told"),
     [
-        ("AccessDeniedException", Terminal, "credentials.*dynamodb:GetItem"),
-        ("ExpiredTokenException", Terminal, "the AWS credentials have expired.*aws sso login"),
+        ("AccessDeniedException", TerminalError, "credentials.*dynamodb:GetItem"),
+        ("ExpiredTokenException", TerminalError, "the AWS credentials have expired.*aws sso login"),
         ("UnrecognizedClientException", Misuse, "the AWS credentials are wrong.*correct the keys"),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_process_without_credentials_or_region_is_told_so(monkeypatch: pytest.
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "absent")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(Terminal, match="NoRegionError"):
+    with pytest.raises(TerminalError, match="NoRegionError"):
         DynamoDbStore("makoto-metadata")
     with pytest.raises(Misuse, match=r"NoCredentialsError.*no AWS credentials are found"):
         dynamodb_at("http://127.0.0.1:1").get("TENANT#acme#BATCH", "DAILY#2025-08-12")
@@ -149,7 +149,7 @@ def test_a_table_that_does_not_exist_is_final(
     dynamodb_table: DynamoDbTable, call: Callable[[MetadataStore], object]
 ) -> None:
     store = DynamoDbStore("no-such-table", region=REGION, endpoint_url=dynamodb_table.endpoint)
-    with pytest.raises(Terminal, match=r"no-such-table.*ResourceNotFoundException.*DYNAMODB_TABLE_NAME"):
+    with pytest.raises(TerminalError, match=r"no-such-table.*ResourceNotFoundException.*DYNAMODB_TABLE_NAME"):
         call(store)
 
 
@@ -161,7 +161,7 @@ def test_a_table_with_other_keys_is_final(dynamodb_table: DynamoDbTable) -> None
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    with pytest.raises(Terminal, match=r"ValidationException.*partition key PK and sort key SK"):
+    with pytest.raises(TerminalError, match=r"ValidationException.*partition key PK and sort key SK"):
         CALLS["get"](DynamoDbStore(name, region=REGION, endpoint_url=dynamodb_table.endpoint))
 
 
@@ -170,7 +170,7 @@ def test_a_container_that_does_not_exist_is_final(
     cosmos_account: CosmosAccount, name: str, call: Callable[[MetadataStore], object]
 ) -> None:
     store = CosmosStore(cosmos_account.endpoint, cosmos_account.key, **{name: "absent"})
-    with pytest.raises(Terminal, match=r"absent.*partition key /PK"):
+    with pytest.raises(TerminalError, match=r"absent.*partition key /PK"):
         call(store)
 
 
@@ -179,14 +179,14 @@ def test_a_cosmos_db_that_denies_access_is_final(status: int) -> None:
     denied = Answer(status, {"code": "Denied", "message": SECRET})
     with (
         answering(lambda _: denied) as endpoint,
-        pytest.raises(Terminal, match=f"{status}.*COSMOS_KEY") as raised,
+        pytest.raises(TerminalError, match=f"{status}.*COSMOS_KEY") as raised,
     ):
         CosmosStore(endpoint, SECRET)
     assert SECRET not in said(raised.value)
 
 
 def test_a_cosmos_key_of_the_wrong_form_is_final_and_not_repeated(cosmos_account: CosmosAccount) -> None:
-    with pytest.raises(Terminal, match="COSMOS_KEY") as raised:
+    with pytest.raises(TerminalError, match="COSMOS_KEY") as raised:
         CosmosStore(cosmos_account.endpoint, "hush-key")
     assert "hush-key" not in said(raised.value)
 
@@ -206,7 +206,7 @@ def test_a_cosmos_db_that_throttles_or_fails_may_be_tried_again(
 
     with answering(answer) as endpoint:
         store = CosmosStore(endpoint, SECRET)
-        with pytest.raises(Retryable, match=str(status)) as raised:
+        with pytest.raises(RetryableError, match=str(status)) as raised:
             call(store)
     assert SECRET not in said(raised.value)
     assert len(asked) == 10 if status == 429 else asked
@@ -215,9 +215,9 @@ def test_a_cosmos_db_that_throttles_or_fails_may_be_tried_again(
 def test_a_path_that_cannot_hold_a_ledger_is_final(tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.sqlite"
     garbage.write_bytes(b"no database" * 100)
-    with pytest.raises(Terminal, match="SQLITE_NOTADB"):
+    with pytest.raises(TerminalError, match="SQLITE_NOTADB"):
         CALLS["get"](SqliteStore(garbage))
-    with pytest.raises(Terminal, match="SQLITE_CANTOPEN"):
+    with pytest.raises(TerminalError, match="SQLITE_CANTOPEN"):
         CALLS["create"](SqliteStore(tmp_path))
-    with pytest.raises(Terminal, match="cannot be made"):
+    with pytest.raises(TerminalError, match="cannot be made"):
         CALLS["create"](SqliteStore(garbage / "below/ledger.sqlite"))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from daily_batch.orchestration.dispatch import Dispatch
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.items import to_item
 from daily_batch.metadata.sqlite import SqliteStore
@@ -21,12 +21,12 @@ from daily_batch.orchestration import Task
 from daily_batch.domain.keys import StorageUrl
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import Settings
-from daily_batch.telemetry import Told, untold
-from daily_batch.orchestration.spark_jobs import JobReport
+from daily_batch.telemetry import StepLogger, log_nothing
+from daily_batch.orchestration.spark_jobs import JobStatus
 from day_runs import DAY
 from job_service import Clock, Service
 
-SERVICE_DOWN = Terminal("the service refuses", next_step="allow it")
+SERVICE_DOWN = TerminalError("the service refuses", next_step="allow it")
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Jobs(Service):
 
     down: bool = False
 
-    def look(self, job_id: str) -> JobReport:
+    def look(self, job_id: str) -> JobStatus:
         if self.down:
             raise SERVICE_DOWN
         return super().look(job_id)
@@ -48,7 +48,7 @@ class DeniedRunner:
     name: str = "local"
 
     def run(self, *_: Any, **__: Any) -> Any:
-        raise Terminal("the output is denied", next_step="allow it")
+        raise TerminalError("the output is denied", next_step="allow it")
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Night:
         assert found is not None
         return found
 
-    def dispatch(self, settings: Settings, output: StorageUrl, *, told: Told = untold, **_: Any) -> Dispatch:
+    def dispatch(self, settings: Settings, output: StorageUrl, *, told: StepLogger = log_nothing, **_: Any) -> Dispatch:
         return Dispatch(
             settings=settings, ledger=self.ledger, local=self.local, spark=self.local, submitter=self.jobs, told=told
         )

@@ -12,7 +12,7 @@ from aws_functions import GIVEN, AwsFunctions
 from azure_functions import AzureFunctions
 from made_night import DeniedRunner, Night
 
-from daily_batch.errors import Retryable
+from daily_batch.errors import RetryableError
 from daily_batch.telemetry_metrics import METRICS, TASKS_GIVEN_UP
 from daily_batch.orchestration import Task
 from local_cloud.template import read_deployment
@@ -44,7 +44,7 @@ class FlakyRunner:
     name: str = "local"
 
     def run(self, *_: Any, **__: Any) -> Any:
-        raise Retryable("the store is down", next_step="run the day again")
+        raise RetryableError("the store is down", next_step="run the day again")
 
 
 # Causes, each named as the alarm that tells of it.

@@ -11,7 +11,7 @@ import duckdb
 from recovery_shapes import BUILD
 
 from daily_batch.pipeline.transform.duckdb_session import connect
-from daily_batch.pipeline.transform.map_chunk import take_in
+from daily_batch.pipeline.transform.map_chunk import map_chunk
 from daily_batch.domain.run import SourceObject
 from kernel_plan import make_day_plan
 
@@ -52,7 +52,7 @@ def main(size: int, shape: str) -> None:
         with connect(scratch=Path(scratch), plan=plan) as connection:
             listed = [SourceObject("acme/a", len(body), "t", 0)]
             began, worked = time.perf_counter(), time.process_time()
-            taken = take_in(
+            taken = map_chunk(
                 listed, connection=connection, store=Stored(body), plan=plan, scratch=Path(scratch), check=check
             )
             took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - worked}

@@ -16,7 +16,7 @@ from daily_batch.pipeline.transform.columns import typed_array
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.decode import decode
 from daily_batch.pipeline.transform.fields import ARRAYS, FIELDS
-from daily_batch.pipeline.transform.split import Pieces, Segment
+from daily_batch.pipeline.transform.split import TextBatch, Segment
 from daily_batch.pipeline.transform.coerce import UnusableError, shape
 from daily_batch.pipeline.transform.strict_parser import read_record
 from daily_batch.domain.run import Limits
@@ -39,7 +39,7 @@ def fast(database: duckdb.DuckDBPyConnection, texts: Sequence[bytes]) -> list[Fi
     """The fields of each text as the fast path has them, or None where it proves nothing."""
     body = b"\n".join(texts)
     decoded = decode(body, key="a", limits=Limits(), scratch=Path("unused"))
-    pieces = Pieces([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, longest=len(body))
+    pieces = TextBatch([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, longest=len(body))
     database.register("batch", pieces.to_table())
     database.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {fast_parser.QUERY}")
     database.unregister("batch")

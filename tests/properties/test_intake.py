@@ -18,8 +18,8 @@ from daily_batch.pipeline.transform.columns import published_columns, typed_arra
 from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.fields import ARRAYS
-from daily_batch.pipeline.transform.map_chunk import Taken, take_in
-from daily_batch.domain.run import DayPlan, SourceObject
+from daily_batch.pipeline.transform.map_chunk import MapResult, map_chunk
+from daily_batch.domain.run import RunSpec, SourceObject
 from hostile_day import message, packed
 from kernel_plan import make_day_plan
 
@@ -51,7 +51,7 @@ class Stored:
         return self.body
 
 
-def taken(objects: dict[str, bytes], plan: DayPlan = PLAN) -> tuple[Rows, Rows, Counts]:
+def taken(objects: dict[str, bytes], plan: RunSpec = PLAN) -> tuple[Rows, Rows, Counts]:
     """Rows (without where they end), rejects and counts of the objects, in one order."""
     listed = [SourceObject(key, len(body), "t", 0) for key, body in objects.items()]
     with tempfile.TemporaryDirectory() as scratch:
@@ -63,9 +63,9 @@ def taken(objects: dict[str, bytes], plan: DayPlan = PLAN) -> tuple[Rows, Rows, 
     return rows, rejects, found.counts
 
 
-def take(listed: list[SourceObject], store: Memory, plan: DayPlan, scratch: Path) -> Taken:
+def take(listed: list[SourceObject], store: Memory, plan: RunSpec, scratch: Path) -> MapResult:
     with connect(scratch=scratch, plan=plan) as connection:
-        return take_in(listed, connection=connection, store=store, plan=plan, scratch=scratch)
+        return map_chunk(listed, connection=connection, store=store, plan=plan, scratch=scratch)
 
 
 def _read(files: Sequence[Path], columns: str) -> Rows:

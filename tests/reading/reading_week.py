@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from daily_batch.pipeline.process_day import run_day
+from daily_batch.pipeline.process_day import process_day
 from daily_batch.domain.calendar import days_between
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
@@ -80,7 +80,7 @@ def _run(source: Path, tables: Mapping[str, Path], day: date, *, now: datetime) 
     for kind, output in tables.items():
         places = {"input": parse_url(str(source)), "output": parse_url(str(output))}
         request = Request(tenant="acme", day=day, table_format=kind, **places)  # type: ignore[arg-type]
-        run_day(request, settings, lambda _: LocalRunner(), run_id=run_id_of(day, now), now=now, progress=silent)
+        process_day(request, settings, lambda _: LocalRunner(), run_id=run_id_of(day, now), now=now, progress=silent)
 
 
 def _expect(source: Path, day: date) -> Expected:

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from daily_batch.commands.registering import register_published
 from daily_batch.commands.smoke import check_cluster
 from daily_batch.domain.contract import MESSAGES, TABLES
-from daily_batch.errors import Misuse, Terminal
+from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import parse_url
 from daily_batch.catalog.unity import name_schema, register_tables
 from daily_batch.domain.receipt import Receipt
@@ -80,14 +80,14 @@ def test_a_name_that_is_another_tables_is_refused(
 ) -> None:
     run_local(input=SAMPLES, output=tmp_path)
     register(spark, catalog, tmp_path)
-    with pytest.raises(Terminal, match="is the name of another table"):
+    with pytest.raises(TerminalError, match="is the name of another table"):
         register(spark, catalog, published[0])
 
 
 def test_catalogs_that_are_not_there_and_volumes_are_refused(
     spark: "SparkSession", published: tuple[Path, Receipt]
 ) -> None:
-    with pytest.raises(Terminal, match=r"`nowhere`\.`chat_acme` cannot be registered \([A-Za-z_.0-9]+\)"):
+    with pytest.raises(TerminalError, match=r"`nowhere`\.`chat_acme` cannot be registered \([A-Za-z_.0-9]+\)"):
         register(spark, "nowhere.chat", published[0])
     with pytest.raises(Misuse, match="files of a volume"):
         register(spark, "spark_catalog.chat", Path("/Volumes/main/chat/tables"))
@@ -130,7 +130,7 @@ def test_a_cluster_that_has_everything_passes(spark: "SparkSession", tmp_path: P
 def test_what_the_driver_lacks_is_said_in_a_line_before_any_worker_is_asked(tmp_path: Path) -> None:
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
     with pytest.raises(
-        Terminal, match=r"^tenant=- day=-: the driver lacks: input .*/none: the folder .* does not exist"
+        TerminalError, match=r"^tenant=- day=-: the driver lacks: input .*/none: the folder .* does not exist"
     ):
         check_cluster(None, storage, tasks=2)  # type: ignore[arg-type]  # it is not asked
 
@@ -140,5 +140,5 @@ def test_what_only_the_workers_lack_is_said_in_a_line(
 ) -> None:
     monkeypatch.setattr("daily_batch.commands.smoke.find_lack", lambda storage, folders: "")
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
-    with pytest.raises(Terminal, match=r"the workers lack: input .*/none: the folder .* does not exist"):
+    with pytest.raises(TerminalError, match=r"the workers lack: input .*/none: the folder .* does not exist"):
         check_cluster(spark, storage, tasks=2)

@@ -14,7 +14,7 @@ import pytest
 from pytest import MonkeyPatch
 
 from daily_batch.orchestration.dispatch import TOO_MANY_TO_LIST, UNLISTED, Answer, Dispatch
-from daily_batch.errors import HandOver, LeaseHeld, Retryable, Terminal
+from daily_batch.errors import HandOverError, LeaseHeldError, RetryableError, TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata import Item, MetadataStore
 from daily_batch.metadata.sqlite import SqliteStore
@@ -48,10 +48,10 @@ class Failing:
     def put(self, item: Item, *, expected: str | None) -> str:
         failing = self.fails(item)
         if failing and not self.written:
-            raise Retryable("the ledger is down", next_step="run the day again")
+            raise RetryableError("the ledger is down", next_step="run the day again")
         version = self.store.put(item, expected=expected)
         if failing:
-            raise Retryable("the answer is lost", next_step="run the day again")
+            raise RetryableError("the answer is lost", next_step="run the day again")
         return version
 
 
@@ -62,7 +62,7 @@ class TooLong:
     name: str = "local"
 
     def run(self, *_: Any, **__: Any) -> Any:
-        raise HandOver("0 of 1 chunks in 600 s", next_step="run the day on Spark")
+        raise HandOverError("0 of 1 chunks in 600 s", next_step="run the day on Spark")
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_8_a_ledger_that_is_down_when_a_run_begins_or_publishes_lets_nothing_be_
     run_local(input=source, output=tmp_path / "out")
     before = published_state(tmp_path / "out")
     down = Failing(SqliteStore(tmp_path / "ledger.sqlite"), lambda item: True)
-    with pytest.raises(Retryable, match="the ledger is down"):
+    with pytest.raises(RetryableError, match="the ledger is down"):
         run(make(tmp_path, clock, store=down), source, tmp_path)
     assert published_state(tmp_path / "out") == before
 
@@ -152,11 +152,11 @@ def test_8_a_ledger_that_goes_down_under_a_run_lets_nothing_be_published(
             return outcome
 
     dispatch = make(tmp_path, clock, store=store, local=Breaking)
-    with pytest.raises(Retryable, match="the ledger is down"):
+    with pytest.raises(RetryableError, match="the ledger is down"):
         run(dispatch, source, tmp_path)
     assert (read_tables(tmp_path / "out", day=None), published_state(tmp_path / "out")) == before
     down[0] = False
-    with pytest.raises(LeaseHeld):  # it could not be told that the run has ended
+    with pytest.raises(LeaseHeldError):  # it could not be told that the run has ended
         run(make(tmp_path, clock, store=store), source, tmp_path)
     clock.now += timedelta(minutes=3)
     assert run(make(tmp_path, clock, store=store), source, tmp_path).kind == "published"
@@ -166,7 +166,7 @@ def test_2_a_run_that_published_and_could_not_say_so_is_run_again_without_doubli
     source: Path, tmp_path: Path, clock: Clock
 ) -> None:
     store = Failing(SqliteStore(tmp_path / "ledger.sqlite"), lambda item: item["message_count"] is not None)
-    with pytest.raises(Retryable, match="the ledger is down"):
+    with pytest.raises(RetryableError, match="the ledger is down"):
         run(make(tmp_path, clock, store=store), source, tmp_path)
     published = read_tables(tmp_path / "out")
     assert published["messages"]
@@ -178,7 +178,7 @@ def test_2_a_run_that_published_and_could_not_say_so_is_run_again_without_doubli
 def test_8_a_lost_answer_of_the_ledger_is_no_other_run(source: Path, tmp_path: Path, clock: Clock) -> None:
     answers = iter([True])
     store = Failing(SqliteStore(tmp_path / "ledger.sqlite"), lambda item: next(answers, False), written=True)
-    with pytest.raises(Retryable):
+    with pytest.raises(RetryableError):
         run(make(tmp_path, clock, store=store), source, tmp_path)
     clock.now += timedelta(minutes=3)
     assert run(make(tmp_path, clock), source, tmp_path).kind == "published"
@@ -214,7 +214,7 @@ def test_a_published_day_stays_published_when_the_ledgers_answer_is_lost(
         written=True,
     )
     dispatch = make(tmp_path, clock, store=store)
-    with pytest.raises(Retryable, match="the answer is lost"):
+    with pytest.raises(RetryableError, match="the answer is lost"):
         run(dispatch, source, tmp_path)
     assert find(dispatch).is_complete
 
@@ -246,7 +246,7 @@ def test_11_an_object_that_was_overwritten_or_removed_is_found(source: Path, tmp
     two.write_bytes(one.read_bytes())
     assert run(dispatch, source, tmp_path, if_changed=True).kind == "published"
     two.unlink()
-    with pytest.raises(Terminal, match="would lose rows"):
+    with pytest.raises(TerminalError, match="would lose rows"):
         run(dispatch, source, tmp_path, if_changed=True)
     allowed = replace(ask(source, tmp_path / "out"), allow_shrink="alice")
     assert dispatch.run(allowed, progress=silent, if_changed=True).kind == "published"
@@ -260,7 +260,7 @@ def test_a_day_that_failed_or_went_elsewhere_is_run_though_nothing_changed(
     run(dispatch, source, tmp_path)
     elsewhere = dispatch.run(ask(source, tmp_path / "other"), progress=silent, if_changed=True)
     assert elsewhere.kind == "published"
-    with pytest.raises(HandOver):
+    with pytest.raises(HandOverError):
         run(make(tmp_path, clock, local=TooLong, settings={"runner": "local"}), source, tmp_path)
     assert find(dispatch).status == "FAILED"
     assert run(dispatch, source, tmp_path, if_changed=True).kind == "published"
@@ -275,7 +275,7 @@ def test_17_a_poisoned_tenant_fails_alone_and_the_ledger_says_why(source: Path, 
         path.write_bytes(b"{broken\n" * 50)
         path.rename(path.with_suffix(""))
     dispatch = make(tmp_path, clock, settings={"max_reject_ratio": 0.5})
-    with pytest.raises(Terminal, match="rejected"):
+    with pytest.raises(TerminalError, match="rejected"):
         run(dispatch, source, tmp_path)
     assert dispatch.run(ask(source, tmp_path / "out", tenant="globex"), progress=silent).kind == "published"
     failed = find(dispatch)
@@ -322,7 +322,7 @@ def test_a_day_that_was_handed_over_and_failed_goes_to_spark_at_once(
 
 def test_a_day_that_must_be_run_here_and_cannot_says_so(source: Path, tmp_path: Path, clock: Clock) -> None:
     dispatch = make(tmp_path, clock, local=TooLong, settings={"runner": "local"})
-    with pytest.raises(HandOver, match="0 of 1 chunks"):
+    with pytest.raises(HandOverError, match="0 of 1 chunks"):
         run(dispatch, source, tmp_path)
     assert find(dispatch).status == "FAILED"
 
@@ -335,7 +335,7 @@ def test_5_a_submitted_day_is_not_submitted_again(source: Path, tmp_path: Path, 
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"})
     answer = run(dispatch, source, tmp_path)
     clock.now += timedelta(hours=2)
-    with pytest.raises(LeaseHeld, match=str(answer.job_id)):
+    with pytest.raises(LeaseHeldError, match=str(answer.job_id)):
         run(dispatch, source, tmp_path)
     assert service.asked == 1
 
@@ -344,7 +344,7 @@ def test_6_a_submission_whose_answer_was_lost_finds_its_job_again(source: Path, 
     service = Service(lost_answers=2)
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"})
     for _ in range(2):
-        with pytest.raises(Retryable, match="did not answer"):
+        with pytest.raises(RetryableError, match="did not answer"):
             run(dispatch, source, tmp_path)
         assert find(dispatch).awaits_answer
     answer = run(dispatch, source, tmp_path)
@@ -357,7 +357,7 @@ def test_6_a_submitter_that_dies_before_it_has_the_answer_is_followed_by_one_tha
 ) -> None:
     service = Service()
     dying = Failing(SqliteStore(tmp_path / "ledger.sqlite"), lambda item: item["job_id"] is not None)
-    with pytest.raises(Retryable, match="the ledger is down"):
+    with pytest.raises(RetryableError, match="the ledger is down"):
         run(make(tmp_path, clock, store=dying, submitter=service, settings={"runner": "spark"}), source, tmp_path)
     clock.now += timedelta(minutes=3)
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"})
@@ -367,7 +367,7 @@ def test_6_a_submitter_that_dies_before_it_has_the_answer_is_followed_by_one_tha
 
 def test_a_submission_that_is_refused_ends_the_day_with_its_reason(source: Path, tmp_path: Path, clock: Clock) -> None:
     dispatch = make(tmp_path, clock, submitter=Service(refuses=True), settings={"runner": "spark"})
-    with pytest.raises(Terminal, match="refuses"):
+    with pytest.raises(TerminalError, match="refuses"):
         run(dispatch, source, tmp_path)
     assert (find(dispatch).status, find(dispatch).lease_until) == ("FAILED", None)
 
@@ -405,11 +405,11 @@ def test_19_a_job_that_left_its_receipt_has_published_whatever_its_service_says(
 
 def run_as_job(job: SparkJob, source: Path, tmp_path: Path) -> Any:
     """What a service's job does, in this process and by the local runner."""
-    from daily_batch.pipeline.process_day import run_day
+    from daily_batch.pipeline.process_day import process_day
     from daily_batch.commands.submitted import fence
 
     settings = load_settings(flags=NO_LIMITS, environ={})
-    return run_day(
+    return process_day(
         job.request,
         settings,
         lambda manifest: LocalRunner(),
@@ -427,7 +427,7 @@ def test_7_a_job_whose_day_was_taken_over_publishes_nothing(source: Path, tmp_pa
     (job,) = service.jobs.values()
     later = run(make(tmp_path, clock, settings={"runner": "local"}), source, tmp_path, take_over=True)
     state = published_state(tmp_path / "out")
-    with pytest.raises(LeaseHeld, match="the lease is lost"):
+    with pytest.raises(LeaseHeldError, match="the lease is lost"):
         run_as_job(job, source, tmp_path)
     assert published_state(tmp_path / "out") == state
     assert find(dispatch).run_id == later.run_id
@@ -511,7 +511,7 @@ def test_a_job_is_as_large_as_its_manifest_and_asked_for_again_in_the_same_size(
     service = Service(lost_answers=1)
     sizes = iter([JobSize(executors=7, disk_gb=60), JobSize(executors=1)])
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"}, size=lambda manifest: next(sizes))
-    with pytest.raises(Retryable):
+    with pytest.raises(RetryableError):
         run(dispatch, source, tmp_path)
     assert run(dispatch, source, tmp_path).kind == "submitted"
     (job,) = service.jobs.values()
@@ -556,7 +556,7 @@ def test_a_day_that_a_function_cannot_even_list_goes_to_the_service_in_the_end(
     for number in range(2):
         clock.now += timedelta(minutes=3)
         dispatch = make(tmp_path, clock, submitter=service)
-        dispatch.ledger.take("acme", DAY, owner="function stream", run_id=f"killed-{number}")
+        dispatch.ledger.acquire("acme", DAY, owner="function stream", run_id=f"killed-{number}")
     clock.now += timedelta(minutes=3)
     (source / "acme").rename(source / "moved")  # whoever listed would find nothing
     answer = run(make(tmp_path, clock, submitter=service, local=no_spark), source, tmp_path)

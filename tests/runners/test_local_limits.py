@@ -18,14 +18,14 @@ import duckdb
 import pytest
 
 from daily_batch.domain.contract import TABLES
-from daily_batch.errors import HandOver, Retryable
+from daily_batch.errors import HandOverError, RetryableError
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.runners import local
 from daily_batch.pipeline.runners.resource_limits import SPILL_LIMIT
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.resources import MIB, Resources
-from daily_batch.pipeline.runners.deadline import Watch
+from daily_batch.pipeline.runners.deadline import Deadline
 from daily_batch.synthetic import FaultRates, generate
 from daily_batch.storage.stores import Storage
 from day_runs import (
@@ -122,7 +122,7 @@ def assert_handed_over(
     """The run hands over, readers see what they saw, and no thread and no temporary file stays behind."""
     shown = published_state(published)
     before = set(threading.enumerate())
-    with pytest.raises(HandOver, match=says) as caught:
+    with pytest.raises(HandOverError, match=says) as caught:
         run_day_with(runner, input=source, output=published, **arguments)
     assert "tenant=acme day=2025-08-12" in str(caught.value)
     assert "run the day on Spark" in str(caught.value)
@@ -170,7 +170,7 @@ def test_a_deadline_ends_the_run_wherever_it_is(
     says: str,
 ) -> None:
     clock = Clock(stage, done)
-    monkeypatch.setattr(local, "Watch", partial(Watch, clock=clock))
+    monkeypatch.setattr(local, "Watch", partial(Deadline, clock=clock))
     runner = LocalRunner(make_resources(1_024), deadline=clock.deadline)
     assert_handed_over(runner, inputs[1], published, temp, says=says, progress=clock.progress, buckets=6)
 
@@ -201,7 +201,7 @@ def test_a_store_that_does_not_answer_holds_no_run_beyond_its_deadline(
     monkeypatch.setattr(Storage, "open_input", lambda self: Silent(original(self)))
     shown = published_state(published)
     try:
-        with pytest.raises(HandOver, match=r"0 of \d+ chunks"):
+        with pytest.raises(HandOverError, match=r"0 of \d+ chunks"):
             run_day_with(LocalRunner(deadline=time.monotonic() + 1), input=inputs[1], output=published)
     finally:
         answers.set()
@@ -259,7 +259,7 @@ def test_a_full_disk_of_the_output_is_no_reason_to_hand_over(
     inputs: tuple[Path, Path], published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "clean_bucket", raising(NO_SPACE))
-    with pytest.raises(Retryable, match="No space left"):
+    with pytest.raises(RetryableError, match="No space left"):
         run_local(input=inputs[1], output=published)
 
 

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 
 from daily_batch.orchestration.dispatch import UNLISTED, Dispatch
-from daily_batch.errors import BatchError, LeaseHeld, Retryable, Terminal
+from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration import Task, day_metrics, watch_handler, write_task
-from daily_batch.orchestration.message_handler import deal
+from daily_batch.orchestration.message_handler import handle_message
 from daily_batch.orchestration.day_status import due_time
 from daily_batch.orchestration.watcher import Summary, Watcher, night_requests
-from daily_batch.orchestration.worker import work
+from daily_batch.orchestration.worker import run_task
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.domain.request import Request
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.synthetic import generate
 from daily_batch.settings import Settings, load_settings
-from daily_batch.orchestration.spark_jobs import JobReport, JobState, SparkJob
+from daily_batch.orchestration.spark_jobs import JobStatus, JobState, SparkJob
 from day_runs import DAY, read_tables, silent
 from heard import Heard
 from job_service import Clock, Service
@@ -62,7 +62,7 @@ class Night:
 
     def work(self, task: Task = TASK, *, sent: datetime = SENT, seconds: int = 600) -> str:
         given = {"now": self.clock(), "sent": sent, "owner": "test", "seconds": seconds}
-        return work(task, self.load(), progress=silent, **given).outcome  # type: ignore[arg-type]
+        return run_task(task, self.load(), progress=silent, **given).outcome  # type: ignore[arg-type]
 
     def watcher(self) -> Watcher:
         return Watcher(
@@ -82,7 +82,7 @@ class Night:
         heard = Heard()
         monkeypatch.setattr(watch_handler, "open_ledger", lambda *_: self.ledger)
         monkeypatch.setattr(watch_handler, "make_dispatch", lambda known, _, **more: replace(self.dispatch(known), **more))
-        watch_handler.tend(self.load(), now=self.clock(), send=self.queue.extend, teller=heard)
+        watch_handler.reconcile_night(self.load(), now=self.clock(), send=self.queue.extend, teller=heard)
         return heard
 
     def request(self) -> Request:
@@ -125,7 +125,7 @@ def test_10_a_message_by_force_runs_the_day_again(night: Night) -> None:
 def test_16_a_day_that_would_lose_its_rows_waits_for_a_message_that_allows_it(night: Night) -> None:
     night.work()
     shutil.rmtree(night.folder / "in/acme/exports")
-    with pytest.raises(Terminal, match="would lose rows"):
+    with pytest.raises(TerminalError, match="would lose rows"):
         night.work()
     assert (night.entry().status, night.entry().retryable) == ("FAILED", False)
     later = night.clock() + timedelta(minutes=1)
@@ -136,7 +136,7 @@ def test_16_a_day_that_would_lose_its_rows_waits_for_a_message_that_allows_it(ni
 
 def test_5_a_message_whose_day_is_at_work_elsewhere_is_kept_until_that_run_has_ended(night: Night) -> None:
     night.ledger.take("acme", DAY, owner="another-host:1:1", run_id="other")
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         night.work()
 
 
@@ -156,11 +156,11 @@ def test_a_day_that_failed_for_good_is_not_tried_again_by_the_same_message(night
 
         def run(self, *_: Any, **__: Any) -> Any:
             tries.append(1)
-            raise Terminal("the output is denied", next_step="allow it")
+            raise TerminalError("the output is denied", next_step="allow it")
 
     night.local = Refusing
     night.clock.now += timedelta(seconds=5)
-    with pytest.raises(Terminal):
+    with pytest.raises(TerminalError):
         night.work()
     assert night.work() == "given up"
     assert len(tries) == 1
@@ -177,12 +177,12 @@ def test_a_day_that_may_succeed_is_tried_again_by_the_same_message(night: Night)
 
         def run(self, *arguments: Any, **named: Any) -> Any:
             if next(failing, False):
-                raise Retryable("the store is down", next_step="run the day again")
+                raise RetryableError("the store is down", next_step="run the day again")
             return LocalRunner().run(*arguments, **named)
 
     night.local = Flaky
     night.clock.now += timedelta(seconds=5)
-    with pytest.raises(Retryable):
+    with pytest.raises(RetryableError):
         night.work()
     assert night.work() == "published"
 
@@ -276,7 +276,7 @@ def test_a_jobs_end_that_the_next_message_finds_is_measured_by_its_worker_and_by
         night.publish_job()
     night.service.end = end
     given = {"now": night.clock(), "sent": SENT, "owner": "test", "seconds": 600}
-    deal(write_task(TASK), read_settings=night.load, teller=(heard := Heard()), **given)  # type: ignore[arg-type]
+    handle_message(write_task(TASK), read_settings=night.load, teller=(heard := Heard()), **given)  # type: ignore[arg-type]
     assert heard.sums()[metric] == 1
     night.service.end = "RUNNING"  # the next job, where there is one
     assert metric not in night.tend(monkeypatch).sums()
@@ -290,7 +290,7 @@ def test_a_receipt_that_cannot_be_read_again_leaves_the_day_completed_and_says_s
     night.service.end = "SUCCEEDED"
 
     def fail(*_: object) -> None:
-        raise Retryable("the store is down", next_step="try again")
+        raise RetryableError("the store is down", next_step="try again")
 
     monkeypatch.setattr(day_metrics, "read_receipt", fail)
     heard = night.tend(monkeypatch)
@@ -334,9 +334,9 @@ def test_19_a_failure_whose_repetition_was_not_queued_is_queued_by_the_next_reco
     night.service.end = "FAILED"
 
     def refuse(tasks: Any) -> None:
-        raise Retryable("the queue does not take tasks", next_step="try again")
+        raise RetryableError("the queue does not take tasks", next_step="try again")
 
-    with pytest.raises(Retryable):
+    with pytest.raises(RetryableError):
         replace(night.watcher(), send=refuse).follow(night.request())
     assert night.entry().status == "FAILED"
     assert night.reconcile().queued == 1
@@ -368,13 +368,13 @@ def test_a_job_that_is_refused_again_and_again_is_asked_for_so_often_as_is_set(n
     @dataclass
     class Full(Service):
         def submit(self, job: SparkJob) -> str:
-            raise Retryable("there is no capacity", next_step="wait")
+            raise RetryableError("there is no capacity", next_step="wait")
 
     night.service = Full()
     queued = 0
     for _ in range(40):  # quarters of an hour
         if night.ledger.find("acme", DAY) is None or queued:
-            with pytest.raises(Retryable):
+            with pytest.raises(RetryableError):
                 night.work()
         night.clock.now += timedelta(minutes=15)
         queued += night.reconcile().queued
@@ -430,8 +430,8 @@ def test_17_the_summary_names_who_needs_someone_and_one_tenants_trouble_holds_no
 
     @dataclass
     class Down(Service):
-        def look(self, job_id: str) -> JobReport:
-            raise Retryable("the service does not answer", next_step="run the day again")
+        def look(self, job_id: str) -> JobStatus:
+            raise RetryableError("the service does not answer", next_step="run the day again")
 
     night.service = Down()
     early = night.reconcile()
@@ -455,7 +455,7 @@ def test_17_a_tenant_of_whom_the_ledger_does_not_tell_is_in_trouble_and_not_late
     night.clock.now = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)
 
     def fail(*_: object, **__: object) -> None:
-        raise Retryable("the ledger is down", next_step="try again")
+        raise RetryableError("the ledger is down", next_step="try again")
 
     monkeypatch.setattr(SqliteStore, "query", fail)
     told = night.reconcile()
@@ -475,7 +475,7 @@ def test_17_a_receipt_of_another_version_is_one_tenants_trouble(night: Night) ->
     receipt.write_text('{"tenant": "acme"}')
     night.service.end = "FAILED"
     night.reconcile()
-    assert [(error.tenant, type(error)) for error in night.troubles] == [("acme", Terminal)]
+    assert [(error.tenant, type(error)) for error in night.troubles] == [("acme", TerminalError)]
     assert night.entry("globex").status == "FAILED"
 
 
@@ -485,7 +485,7 @@ def test_17_trouble_that_nobody_expected_is_one_tenants_too_and_quotes_nothing(n
 
     @dataclass
     class Broken(Service):
-        def look(self, job_id: str) -> JobReport:
+        def look(self, job_id: str) -> JobStatus:
             raise ValueError("could not read 'Hello Bob'")
 
     night.service = Broken()
@@ -502,8 +502,8 @@ def test_17_one_days_trouble_hides_no_other_day_of_the_tenant(night: Night) -> N
 
     @dataclass
     class Down(Service):
-        def look(self, job_id: str) -> JobReport:
-            raise Retryable("the service does not answer", next_step="run the day again")
+        def look(self, job_id: str) -> JobStatus:
+            raise RetryableError("the service does not answer", next_step="run the day again")
 
     night.service = Down()
     night.clock.now = datetime(2025, 8, 12, 21, 5, tzinfo=UTC)

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from obstore.exceptions import GenericError, PermissionDeniedError
 
 from daily_batch.domain.contract import MESSAGES, TABLES
-from daily_batch.errors import BatchError, Changed, Retryable, Terminal
+from daily_batch.errors import BatchError, InputChangedError, RetryableError, TerminalError
 from daily_batch.domain.keys import export_folder
 from daily_batch.pipeline.publish import delta
 from daily_batch.pipeline.runners.local import LocalRunner
@@ -117,7 +117,7 @@ def test_12_a_day_that_never_holds_still_is_given_up_and_left_as_it_was(
     def meddle() -> None:
         min((source / FOLDER).iterdir()).write_text(json.dumps({"message_id": next(versions)}))
 
-    with pytest.raises(Changed, match="tenant=acme day=2025-08-12"):
+    with pytest.raises(InputChangedError, match="tenant=acme day=2025-08-12"):
         run_day_with(Meddling(meddle, times=9), input=source, output=published)
     assert published_state(published) == shown
 
@@ -158,13 +158,13 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("opener", "method", "part", "error", "expected"),
     [
-        ("open_input", "get", "part-", GenericError("503 Slow Down"), Retryable),
-        ("open_input", "get", "part-", PermissionDeniedError("403 Forbidden"), Terminal),
-        ("open_output", "put", "/rejects/", GenericError("503 Slow Down"), Retryable),
-        ("open_output", "put", "/rejects/", PermissionDeniedError("403 Forbidden"), Terminal),
-        ("open_output", "put", "/messages/", GenericError("No space left on device"), Retryable),
-        ("open_output", "put", "/summary_daily/", OSError(28, "No space left on device"), Retryable),
-        ("open_output", "put", "/_receipts/", GenericError("503 Slow Down"), Retryable),
+        ("open_input", "get", "part-", GenericError("503 Slow Down"), RetryableError),
+        ("open_input", "get", "part-", PermissionDeniedError("403 Forbidden"), TerminalError),
+        ("open_output", "put", "/rejects/", GenericError("503 Slow Down"), RetryableError),
+        ("open_output", "put", "/rejects/", PermissionDeniedError("403 Forbidden"), TerminalError),
+        ("open_output", "put", "/messages/", GenericError("No space left on device"), RetryableError),
+        ("open_output", "put", "/summary_daily/", OSError(28, "No space left on device"), RetryableError),
+        ("open_output", "put", "/_receipts/", GenericError("503 Slow Down"), RetryableError),
     ],
 )
 def test_13_15_18_storage_that_fails_for_good_fails_the_run_with_its_cause(
@@ -207,7 +207,7 @@ def test_13_a_listing_that_is_cut_short_publishes_nothing(
     shown = published_state(published)
     original = Storage.open_input
     monkeypatch.setattr(Storage, "open_input", lambda self: CutShort(original(self)))
-    with pytest.raises(Retryable, match="tenant=acme day=2025-08-12"):
+    with pytest.raises(RetryableError, match="tenant=acme day=2025-08-12"):
         run_local(input=inputs[1], output=published)
     assert published_state(published) == shown
 
@@ -274,7 +274,7 @@ def test_16_a_day_that_lost_its_messages_is_emptied_only_where_somebody_allows_i
 ) -> None:
     (tmp_path / "empty/acme").mkdir(parents=True)
     shown = published_state(published)
-    with pytest.raises(Terminal, match=r"the input holds no object of it, and .* messages are published"):
+    with pytest.raises(TerminalError, match=r"the input holds no object of it, and .* messages are published"):
         run_local(input=tmp_path / "empty", output=published)
     assert published_state(published) == shown
     receipt = run_local(input=tmp_path / "empty", output=published, allow_shrink="alice")
@@ -285,7 +285,7 @@ def test_16_a_day_that_lost_its_messages_is_emptied_only_where_somebody_allows_i
 
 def test_16_a_missing_input_is_a_failure_and_no_empty_day(published: Path, tmp_path: Path) -> None:
     shown = published_state(published)
-    with pytest.raises(Terminal, match="does not exist"):
+    with pytest.raises(TerminalError, match="does not exist"):
         run_local(input=tmp_path / "nowhere", output=published)
     assert published_state(published) == shown
 
@@ -304,7 +304,7 @@ def test_an_object_whose_name_no_client_reads_is_one_reject(tmp_path: Path) -> N
 
 def test_18_an_output_that_is_a_file_is_named(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Terminal, match=str(tmp_path / "file")):
+    with pytest.raises(TerminalError, match=str(tmp_path / "file")):
         run_local(input=inputs[0], output=tmp_path / "file")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/acme").write_text("")
@@ -314,7 +314,7 @@ def test_18_an_output_that_is_a_file_is_named(inputs: tuple[Path, Path], tmp_pat
 
 def test_18_a_worker_of_spark_names_the_cause_as_well(spark: Any, inputs: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "acme").write_text("")
-    with pytest.raises(Retryable, match="Not a directory"):
+    with pytest.raises(RetryableError, match="Not a directory"):
         run_day_with(SparkRunner(spark), input=inputs[0], output=tmp_path)
 
 

@@ -10,7 +10,7 @@ from chispa import assert_df_equality
 
 from daily_batch.pipeline.discover import discover
 from daily_batch.domain.contract import TABLES
-from daily_batch.errors import Retryable
+from daily_batch.errors import RetryableError
 from daily_batch.domain.receipt import Receipt
 from daily_batch.pipeline.runners import spark as spark_runner
 from daily_batch.pipeline.runners.local import LocalRunner
@@ -149,7 +149,7 @@ def test_an_unexpected_error_on_a_worker_keeps_its_text_to_itself(
         raise ValueError(secret)
 
     monkeypatch.setattr(spark_runner, "map_chunks", guarded(failing))
-    with pytest.raises(Retryable, match="tenant=globex day=2025-08-12") as failure:
+    with pytest.raises(RetryableError, match="tenant=globex day=2025-08-12") as failure:
         run_day_with(SparkRunner(spark), input=SAMPLES, output=tmp_path, tenant="globex")
     logged = f"{failure.value}{failure.value.__cause__}"
     assert "ValueError at test_spark.py:" in logged

@@ -8,7 +8,7 @@ from typing import Any
 from obstore.store import ObjectStore
 
 from daily_batch.domain.calendar import day_window, utc_folders
-from daily_batch.pipeline.discover import Manifest, read_manifest, take
+from daily_batch.pipeline.discover import Manifest, read_manifest, build_manifest
 
 SLACK = 900_000_000
 EXPORT = "acme/exports/messages/2025/08/12/"
@@ -26,7 +26,7 @@ def day_options(*, day: str = "2025-08-12", zone: str = "Asia/Tokyo") -> dict[st
 def take_day(store: Any, staging: Path, *, day: str = "2025-08-12", zone: str = "Asia/Tokyo", **more: Any) -> Manifest:
     """Take the manifest of acme's business day, or of what is given instead."""
     known = {"layout": "auto", "export_folder": EXPORT, "chunk_bytes": 2**20, "chunk_objects": 1000, "staging": staging}
-    return take(store, **(day_options(day=day, zone=zone) | known | more))
+    return build_manifest(store, **(day_options(day=day, zone=zone) | known | more))
 
 
 def message(day: str, clock: str, *, user: str = "u", room: str = "r", tenant: str = "acme", name: str = "m1") -> str:

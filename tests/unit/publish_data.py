@@ -7,10 +7,10 @@ from pathlib import Path
 import duckdb
 
 from daily_batch.domain.contract import ROOMS_DAILY, Table
-from daily_batch.errors import Retryable
+from daily_batch.errors import RetryableError
 from daily_batch.domain.run import ColumnStatistics, DataFile
 from daily_batch.pipeline.publish import delta
-from daily_batch.pipeline.publish.delta_log import Seen
+from daily_batch.pipeline.publish.delta_log import DaySnapshot
 
 DAY = date(2025, 8, 12)
 NEXT_DAY = date(2025, 8, 13)
@@ -42,7 +42,7 @@ def write_file(
 
 
 def publish_as_driver(
-    location: str, options: dict[str, str], day: date, file: DataFile, run: str, seen: Seen | None
+    location: str, options: dict[str, str], day: date, file: DataFile, run: str, seen: DaySnapshot | None
 ) -> str:
     """Publish one file, as a process of its own does; return the run id, or why it was refused."""
     try:
@@ -57,6 +57,6 @@ def publish_as_driver(
             tenant="acme",
             seen=seen,
         )
-    except Retryable as error:
+    except RetryableError as error:
         return str(error)
     return run

@@ -21,7 +21,7 @@ from obstore.exceptions import BaseError
 
 from daily_batch.storage import credentials
 from daily_batch.storage.access import explain_access
-from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
 from daily_batch.domain.keys import parse_url
 from daily_batch.pipeline.publish.delta_log import open_table
@@ -119,13 +119,13 @@ def check_told(error: BaseException, kind: type[BatchError], what: str, step: st
 @pytest.mark.parametrize(
     ("status", "code", "kind", "what", "step"),
     [
-        (400, "ExpiredToken", Terminal, "the AWS credentials have expired", "aws sso login"),
-        (403, "RequestTimeTooSkewed", Terminal, "this machine's clock is wrong", "sign in again"),
+        (400, "ExpiredToken", TerminalError, "the AWS credentials have expired", "aws sso login"),
+        (403, "RequestTimeTooSkewed", TerminalError, "this machine's clock is wrong", "sign in again"),
         (403, "InvalidAccessKeyId", Misuse, "the AWS credentials are wrong (InvalidAccessKeyId)", "correct the keys"),
         (403, "SignatureDoesNotMatch", Misuse, "the AWS credentials are wrong", "AWS_PROFILE"),
         (400, "InvalidToken", Misuse, "the AWS credentials are wrong", "AWS_SESSION_TOKEN"),
         (400, "AuthorizationHeaderMalformed", Misuse, "the AWS region is not the bucket's", "set AWS_REGION"),
-        (403, "AccessDenied", Terminal, "access is denied", "allow this identity"),
+        (403, "AccessDenied", TerminalError, "access is denied", "allow this identity"),
     ],
 )
 def test_s3_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
@@ -141,16 +141,16 @@ def test_s3_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
     [
         (403, "AuthenticationFailed", "", Misuse, "the Azure credentials are wrong", "AZURE_STORAGE_CONNECTION_STRING"),
         (
-            *(403, "AuthenticationFailed", "Signature not valid in the specified time frame", Terminal),
+            *(403, "AuthenticationFailed", "Signature not valid in the specified time frame", TerminalError),
             *("the Azure credentials have expired", "shared access signature"),
         ),
         (
-            *(401, "InvalidAuthenticationInfo", "Lifetime validation failed. The token is expired.", Terminal),
+            *(401, "InvalidAuthenticationInfo", "Lifetime validation failed. The token is expired.", TerminalError),
             *("the Azure credentials have expired", "az login"),
         ),
         (401, "NoAuthenticationInformation", "", Misuse, "no Azure credentials are found", "az login"),
         (403, "KeyBasedAuthenticationNotPermitted", "", Misuse, "turned off", "use an identity"),
-        (403, "AuthorizationPermissionMismatch", "", Terminal, "access is denied", "allow this identity"),
+        (403, "AuthorizationPermissionMismatch", "", TerminalError, "access is denied", "allow this identity"),
     ],
 )
 def test_azure_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
@@ -171,7 +171,7 @@ def test_azure_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
 )
 def test_a_cloud_that_does_not_answer_is_unreachable_and_may_be_asked_again(url: str, options: dict[str, str]) -> None:
     for error in ask(url, options):
-        check_told(error, Retryable, "cannot be reached (no answer)", "check the network")
+        check_told(error, RetryableError, "cannot be reached (no answer)", "check the network")
 
 
 @pytest.mark.parametrize(
@@ -181,21 +181,21 @@ def test_a_cloud_that_does_not_answer_is_unreachable_and_may_be_asked_again(url:
         (boto.ConfigParseError(path="~/.aws/config"), Misuse, "the AWS credentials are wrong"),
         (boto.PartialCredentialsError(provider="env", cred_var="x"), Misuse, "the AWS credentials are wrong"),
         (boto.NoCredentialsError(), Misuse, "no AWS credentials are found"),
-        (boto.UnauthorizedSSOTokenError(), Terminal, "the AWS credentials have expired"),
-        (boto.SSOTokenLoadError(profile_name="p", error_msg=KEY), Terminal, "the AWS credentials have expired"),
-        (boto.TokenRetrievalError(provider="sso", error_msg=KEY), Terminal, "the AWS credentials have expired"),
+        (boto.UnauthorizedSSOTokenError(), TerminalError, "the AWS credentials have expired"),
+        (boto.SSOTokenLoadError(profile_name="p", error_msg=KEY), TerminalError, "the AWS credentials have expired"),
+        (boto.TokenRetrievalError(provider="sso", error_msg=KEY), TerminalError, "the AWS credentials have expired"),
         (boto.CredentialRetrievalError(provider="custom-process", error_msg=KEY), Misuse, "credentials are wrong"),
-        (boto.EndpointConnectionError(endpoint_url="https://sts"), Retryable, "AWS cannot be reached"),
-        (boto.ConnectTimeoutError(endpoint_url="https://sts"), Retryable, "AWS cannot be reached"),
+        (boto.EndpointConnectionError(endpoint_url="https://sts"), RetryableError, "AWS cannot be reached"),
+        (boto.ConnectTimeoutError(endpoint_url="https://sts"), RetryableError, "AWS cannot be reached"),
         (
             RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
-            Terminal,
+            TerminalError,
             "expired",
         ),
         (ClientAuthenticationError(f"AADSTS7000215: Invalid client secret {KEY}"), Misuse, "wrong (AADSTS7000215)"),
-        (ClientAuthenticationError("AADSTS7000222: The provided client secret keys are expired"), Terminal, "expired"),
+        (ClientAuthenticationError("AADSTS7000222: The provided client secret keys are expired"), TerminalError, "expired"),
         (CredentialUnavailableError(f"DefaultAzureCredential failed {KEY}"), Misuse, "no Azure credentials are found"),
-        (ServiceRequestError("no route"), Retryable, "Azure cannot be reached"),
+        (ServiceRequestError("no route"), RetryableError, "Azure cannot be reached"),
     ],
 )
 def test_libraries_that_look_for_credentials_are_understood(
@@ -207,10 +207,10 @@ def test_libraries_that_look_for_credentials_are_understood(
 @pytest.mark.parametrize(
     ("code", "operation", "kind", "what"),
     [
-        ("ExpiredToken", "AssumeRole", Terminal, "expired"),
+        ("ExpiredToken", "AssumeRole", TerminalError, "expired"),
         ("InvalidClientTokenId", "AssumeRole", Misuse, "wrong"),
-        ("AccessDenied", "AssumeRole", Terminal, "may not be used so"),
-        ("AccessDenied", "AssumeRoleWithWebIdentity", Terminal, "may not be used so"),
+        ("AccessDenied", "AssumeRole", TerminalError, "may not be used so"),
+        ("AccessDenied", "AssumeRoleWithWebIdentity", TerminalError, "may not be used so"),
         ("UnrecognizedClientException", "GetItem", Misuse, "wrong"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from daily_batch.pipeline.audit import AuditLimits, audit, find_shrink
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.pipeline.publish.result import Standing
 from daily_batch.domain.receipt import Erased, Objects, Receipt, Records, Shrink, TableCounts, advise_loss, to_dict
 
@@ -66,7 +66,7 @@ def judge(receipt: Receipt, standing: Standing | None = None, *, by: str = "", *
 )
 def test_half_of_a_day_lost_is_refused_until_its_limit_says_otherwise(loss: dict[str, int], setting: str) -> None:
     receipt = receipt_of(**loss)
-    with pytest.raises(Terminal, match=f"{setting} is 0.5.*nothing was published") as refused:
+    with pytest.raises(TerminalError, match=f"{setting} is 0.5.*nothing was published") as refused:
         judge(receipt)
     assert (refused.value.exit_code, refused.value.tenant, refused.value.day) == (3, "acme", "2025-08-12")
     assert setting in refused.value.next_step
@@ -83,7 +83,7 @@ def test_less_than_half_is_published_and_told_with_its_share_and_the_next_step()
 
 def test_a_limit_of_0_lets_a_clean_day_pass_and_no_other() -> None:
     assert judge(receipt_of(written=1), max_reject_ratio=0, max_unreadable_ratio=0).records.written == 1
-    with pytest.raises(Terminal, match="max_reject_ratio is 0"):
+    with pytest.raises(TerminalError, match="max_reject_ratio is 0"):
         judge(receipt_of(written=99, rejected=1), max_reject_ratio=0)
 
 
@@ -107,7 +107,7 @@ SHRINKING = {
 @pytest.mark.parametrize("case", SHRINKING.values(), ids=SHRINKING)
 def test_rows_that_would_go_are_refused_and_whoever_allows_it_is_recorded(case: tuple[Any, Any, str]) -> None:
     receipt, standing, told = case
-    with pytest.raises(Terminal, match="would lose rows that are published") as refused:
+    with pytest.raises(TerminalError, match="would lose rows that are published") as refused:
         judge(receipt, standing)
     assert told in refused.value.what
     assert "--allow-shrink" in refused.value.next_step
@@ -150,5 +150,5 @@ def test_the_share_is_a_setting_and_the_last_object_is_none() -> None:
 
 def test_a_wrong_sum_comes_before_everything_else() -> None:
     receipt = receipt_of(read=0)
-    with pytest.raises(Terminal, match=r"records\.seen"):
+    with pytest.raises(TerminalError, match=r"records\.seen"):
         judge(replace(receipt, records=replace(receipt.records, seen=1)), STANDING, by="alice")

@@ -10,12 +10,12 @@ import pytest
 from obstore.store import LocalStore
 
 from daily_batch.domain.contract import MESSAGES, REJECTS
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.domain.receipt import Receipt, receipt_key, to_json
 from daily_batch.pipeline.runners.local import LocalRunner
-from daily_batch.pipeline.runners.base import Outcome
+from daily_batch.pipeline.runners.base import RunResult
 from day_runs import DAY, SAMPLES, published_state, read_tables, run_day_with, run_local
 
 
@@ -23,26 +23,26 @@ from day_runs import DAY, SAMPLES, published_state, read_tables, run_day_with, r
 class Miscounting:
     """The local runner, with a defect in what it counts."""
 
-    defect: Callable[[Outcome], Outcome]
+    defect: Callable[[RunResult], RunResult]
     name: str = "local"
 
-    def run(self, *args: Any, **kwargs: Any) -> Outcome:
+    def run(self, *args: Any, **kwargs: Any) -> RunResult:
         return self.defect(LocalRunner().run(*args, **kwargs))
 
 
-def counting(**wrong: int) -> Callable[[Outcome], Outcome]:
-    def defect(outcome: Outcome) -> Outcome:
+def counting(**wrong: int) -> Callable[[RunResult], RunResult]:
+    def defect(outcome: RunResult) -> RunResult:
         values = {name: value + wrong.get(name, 0) for name, value in asdict_counts(outcome).items()}
         return replace(outcome, counts=replace(outcome.counts, **values))
 
     return defect
 
 
-def asdict_counts(outcome: Outcome) -> dict[str, int]:
+def asdict_counts(outcome: RunResult) -> dict[str, int]:
     return {name: value for name, value in vars(outcome.counts).items() if isinstance(value, int)}
 
 
-def without_files(table: str) -> Callable[[Outcome], Outcome]:
+def without_files(table: str) -> Callable[[RunResult], RunResult]:
     return lambda outcome: replace(outcome, files={**outcome.files, table: ()})
 
 
@@ -60,11 +60,11 @@ DEFECTS = {
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
 @pytest.mark.parametrize("defect", DEFECTS.values(), ids=DEFECTS)
 def test_sums_that_do_not_hold_end_with_3_and_change_nothing(
-    tmp_path: Path, defect: Callable[[Outcome], Outcome], table_format: str
+    tmp_path: Path, defect: Callable[[RunResult], RunResult], table_format: str
 ) -> None:
     run_local(input=SAMPLES, output=tmp_path, tenant="globex", table_format=table_format)
     shown = published_state(tmp_path, tenant="globex")
-    with pytest.raises(Terminal, match="tenant=globex day=2025-08-12") as failure:
+    with pytest.raises(TerminalError, match="tenant=globex day=2025-08-12") as failure:
         run_day_with(Miscounting(defect), input=SAMPLES, output=tmp_path, tenant="globex", table_format=table_format)
     assert failure.value.exit_code == 3
     assert published_state(tmp_path, tenant="globex") == shown
@@ -74,7 +74,7 @@ def test_more_rejects_than_allowed_end_with_3_and_change_nothing(tmp_path: Path)
     first = run_local(input=SAMPLES, output=tmp_path)
     shown = published_state(tmp_path)
     share = first.records.rejected / first.records.seen
-    with pytest.raises(Terminal, match="max_reject_ratio") as failure:
+    with pytest.raises(TerminalError, match="max_reject_ratio") as failure:
         run_local(input=SAMPLES, output=tmp_path, max_reject_ratio=share - 0.001)
     assert failure.value.exit_code == 3
     assert published_state(tmp_path) == shown

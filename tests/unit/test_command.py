@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daily_batch.commands.run import RunOptions, run_command
-from daily_batch.errors import LeaseHeld, Misuse, Retryable, Terminal
+from daily_batch.errors import LeaseHeldError, Misuse, RetryableError, TerminalError
 from daily_batch.pipeline.runners.local import LocalRunner
 from day_runs import DAY, SAMPLES, read_tables
 
@@ -70,9 +70,9 @@ class FailingFor:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (Retryable("it was down", next_step="try again"), 1),
-        (Terminal("it is denied", next_step="allow it"), 3),
-        (LeaseHeld("held", next_step="nothing"), 4),
+        (RetryableError("it was down", next_step="try again"), 1),
+        (TerminalError("it is denied", next_step="allow it"), 3),
+        (LeaseHeldError("held", next_step="nothing"), 4),
         (ValueError(SECRET), 1),
         (MemoryError(), 1),
     ],

@@ -18,7 +18,7 @@ from bench.costs import END, PAGE, volume_of, write_tables
 from daily_batch.domain.bill import Bill, find_meter, price_function, price_job
 from daily_batch.orchestration.routing.costs import FLEX, LAMBDA, HostCost, month_of, predict_costs
 from daily_batch.orchestration.dispatch import Dispatch
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.entry import complete, fail
 from daily_batch.ledger.items import from_item, to_item
@@ -31,7 +31,7 @@ from daily_batch.orchestration.routing.prices import FunctionPrices, load_prices
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.synthetic import generate
 from daily_batch.settings import load_settings
-from daily_batch.orchestration.spark_jobs.reconcile import settle
+from daily_batch.orchestration.spark_jobs.reconcile import reconcile
 from day_runs import DAY, ROOT, silent
 from job_service import Service
 from ledger.ledger_days import BEGIN, LEASE, Clock, MemoryStore, make_receipt
@@ -248,7 +248,7 @@ def test_a_run_of_which_nothing_is_known_adds_nothing() -> None:
 @pytest.mark.parametrize("published", [True, False])
 def test_a_settled_job_leaves_its_bill_in_the_ledger(published: bool) -> None:
     ledger, output = Ledger(store=MemoryStore(), clock=Clock(), lease=LEASE), ObjectStore()
-    lease = ledger.take("acme", DAY, owner="a:1:1", run_id="run1")
+    lease = ledger.acquire("acme", DAY, owner="a:1:1", run_id="run1")
     ledger.hand_over(lease, reason="large", job_token="t", job_id="job-1", lasting=LEASE)
     if published:
         output.put(receipt_key("acme", DAY, "run1"), to_json(make_receipt()).encode())
@@ -256,7 +256,7 @@ def test_a_settled_job_leaves_its_bill_in_the_ledger(published: bool) -> None:
     assert entry is not None
     billed = {"vcpu_hours": 1.0, "memory_gb_hours": 2.0, "storage_gb_hours": 0.0}
     service = Service(end="SUCCEEDED" if published else "FAILED", billed=billed)
-    settled = settle(entry, ledger=ledger, submitter=service, output=output, output_path="out")
+    settled = reconcile(entry, ledger=ledger, submitter=service, output=output, output_path="out")
     assert settled.status == ("COMPLETED" if published else "FAILED")
     emr = load_prices().emr
     assert settled.billed == billed
@@ -290,7 +290,7 @@ def test_a_day_in_a_function_is_billed_for_the_time_that_it_took_even_if_it_fail
     assert first.billed["gb_seconds"] == pytest.approx(seconds[0], abs=1e-6)
     assert seconds[0] > 0
     (tmp_path / "in").rename(tmp_path / "gone")
-    with pytest.raises(Terminal):
+    with pytest.raises(TerminalError):
         run()
     failed = ledger.find("acme", DAY)
     assert failed is not None

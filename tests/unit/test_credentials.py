@@ -18,7 +18,7 @@ from obstore.exceptions import BaseError
 
 from daily_batch.storage import azure_identity
 from daily_batch.storage.credentials import find_s3_credentials
-from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from daily_batch.storage.failures import explain_failure, is_denied
 from daily_batch.domain.keys import parse_url
 from daily_batch.settings import load_settings
@@ -191,7 +191,7 @@ def test_an_endpoint_that_falls_silent_costs_nothing_while_a_token_is_good(ident
     identity.seconds, identity.refuses = -1, None
     given["azure_storage_token"]
     identity.refuses = ClientAuthenticationError("Failed to establish a new connection: [Errno 111] Connection refused")
-    with pytest.raises(Retryable, match="does not answer"):
+    with pytest.raises(RetryableError, match="does not answer"):
         given["azure_storage_token"]
 
 
@@ -215,11 +215,11 @@ LATE = "\tEnvironmentCredential: Authentication failed: AADSTS7000222: The clien
     [
         (NOBODYS, Misuse, "the managed identity of AZURE_CLIENT_ID is not one of this app", "set AZURE_CLIENT_ID to"),
         (NONE, Misuse, "no Azure identity is found", "sign in with az login"),
-        (DOWN, Retryable, "the endpoint of Azure tokens does not answer", "run the day again"),
-        (BROKEN, Retryable, "the endpoint of Azure tokens does not answer", "run the day again"),
-        (HEADER, Terminal, "the endpoint of Azure tokens refuses: None, No identity header", "check the identity"),
-        (SECRET, Terminal, "Entra refuses this Azure identity (AADSTS7000215)", "check AZURE_TENANT_ID"),
-        (LATE, Terminal, "the Azure sign-in or secret has expired (AADSTS7000222)", "renew the secret"),
+        (DOWN, RetryableError, "the endpoint of Azure tokens does not answer", "run the day again"),
+        (BROKEN, RetryableError, "the endpoint of Azure tokens does not answer", "run the day again"),
+        (HEADER, TerminalError, "the endpoint of Azure tokens refuses: None, No identity header", "check the identity"),
+        (SECRET, TerminalError, "Entra refuses this Azure identity (AADSTS7000215)", "check AZURE_TENANT_ID"),
+        (LATE, TerminalError, "the Azure sign-in or secret has expired (AADSTS7000222)", "renew the secret"),
     ],
 )
 def test_why_there_is_no_token_is_told_apart_each_with_its_next_step(
@@ -244,7 +244,7 @@ def test_a_token_that_cannot_be_renewed_while_a_store_is_at_work_is_said_as_it_w
     with pytest.raises(BaseError) as raised:
         store.list_with_delimiter()
     known = explain_failure(raised.value, tenant="acme", day="2025-08-12")
-    assert isinstance(known, Retryable)
+    assert isinstance(known, RetryableError)
     assert str(known).startswith(
         "tenant=acme day=2025-08-12: the endpoint of Azure tokens does not answer. Next step: "
     )

@@ -13,7 +13,7 @@ from azure.identity import CredentialUnavailableError
 from databricks.sdk.errors import NotFound, PermissionDenied, TemporarilyUnavailable, TooManyRequests, Unauthenticated
 from databricks.sdk.service.jobs import BaseJob, Run, RunOutput
 
-from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
 from daily_batch.settings import load_settings
@@ -100,19 +100,19 @@ def test_a_job_may_be_named_by_its_id() -> None:
 
 @pytest.mark.parametrize("names", [{}, {1: "makoto-daily-messages", 2: "makoto-daily-messages"}])
 def test_a_job_that_is_missing_or_there_twice_is_said_so(names: dict[int, str]) -> None:
-    with pytest.raises(Terminal, match=f"there are {len(names)} jobs named 'makoto-daily-messages', not one"):
+    with pytest.raises(TerminalError, match=f"there are {len(names)} jobs named 'makoto-daily-messages', not one"):
         service(Jobs(names=names)).submit(JOB)
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (TooManyRequests("secret"), Retryable),
-        (TemporarilyUnavailable("secret"), Retryable),
-        (TimeoutError("secret"), Retryable),
-        (Unauthenticated("secret"), Retryable),
-        (PermissionDenied("secret", error_code="403"), Retryable),
-        (PermissionDenied("secret"), Terminal),
+        (TooManyRequests("secret"), RetryableError),
+        (TemporarilyUnavailable("secret"), RetryableError),
+        (TimeoutError("secret"), RetryableError),
+        (Unauthenticated("secret"), RetryableError),
+        (PermissionDenied("secret", error_code="403"), RetryableError),
+        (PermissionDenied("secret"), TerminalError),
     ],
 )
 def test_a_refusal_says_whether_to_try_again_and_nothing_of_its_text(error: Exception, kind: type[BatchError]) -> None:
@@ -230,7 +230,7 @@ def test_it_opens_with_an_azure_identity_whose_token_is_asked_for_when_it_is_nee
         flags={"spark": "databricks", "databricks_job": "7"}, environ={"DATABRICKS_HOST": workspace}
     )
     opened = open_databricks(settings)
-    with pytest.raises(Retryable, match="there is no token for Databricks") as raised:
+    with pytest.raises(RetryableError, match="there is no token for Databricks") as raised:
         opened.look("1")
     assert "secret" not in str(raised.value)
     assert (opened.client.config.auth_type, opened.client.config.host) == ("azure-identity", workspace)

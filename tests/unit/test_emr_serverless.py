@@ -11,7 +11,7 @@ from botocore.model import ServiceModel
 from botocore.stub import ANY, Stubber
 from botocore.validate import ParamValidator
 
-from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from daily_batch.domain.keys import EXPORT_TEMPLATE, parse_url
 from daily_batch.domain.request import Request
 from daily_batch.settings import load_settings
@@ -127,7 +127,7 @@ def test_a_job_is_cut_to_what_application_and_account_allow(
     ],
 )
 def test_a_job_that_does_not_fit_at_all_names_the_limit(vcpus: int, capacity: dict[str, str], limit: str) -> None:
-    with pytest.raises(Terminal, match=limit):
+    with pytest.raises(TerminalError, match=limit):
         fit(JobSize(), vcpus=vcpus, capacity=capacity)
 
 
@@ -168,13 +168,13 @@ def test_a_submission_is_one_job_run_under_the_attempts_token(stubbed: Any) -> N
 @pytest.mark.parametrize(
     ("code", "status", "kind", "advice"),
     [
-        ("ServiceQuotaExceededException", 402, Retryable, "L-D05C8A75"),
-        ("ThrottlingException", 429, Retryable, "run the day again"),
-        ("InternalServerException", 500, Retryable, "run the day again"),
-        ("ConflictException", 409, Retryable, "run the day again"),
-        ("ValidationException", 400, Terminal, "docs/deploy-aws.md"),
-        ("ResourceNotFoundException", 404, Terminal, "MAKOTO_EMR_APPLICATION_ID"),
-        ("AccessDeniedException", 403, Terminal, "iam:PassRole"),
+        ("ServiceQuotaExceededException", 402, RetryableError, "L-D05C8A75"),
+        ("ThrottlingException", 429, RetryableError, "run the day again"),
+        ("InternalServerException", 500, RetryableError, "run the day again"),
+        ("ConflictException", 409, RetryableError, "run the day again"),
+        ("ValidationException", 400, TerminalError, "docs/deploy-aws.md"),
+        ("ResourceNotFoundException", 404, TerminalError, "MAKOTO_EMR_APPLICATION_ID"),
+        ("AccessDeniedException", 403, TerminalError, "iam:PassRole"),
     ],
 )
 def test_a_refusal_says_whether_to_try_again_and_what_to_do(
@@ -207,7 +207,7 @@ def test_a_place_in_the_applications_queue_is_no_wait_for_workers() -> None:
 def test_an_application_that_is_stopping_takes_the_job_in_a_while(stubbed: Any) -> None:
     service, stubber = stubbed
     answer_application(stubber, state="STOPPING")
-    with pytest.raises(Retryable, match="is stopping"):
+    with pytest.raises(RetryableError, match="is stopping"):
         service.submit(JOB)
 
 
@@ -260,7 +260,7 @@ def test_a_job_that_the_service_does_not_know_is_lost(stubbed: Any) -> None:
     stubber.add_client_error("get_job_run", "ResourceNotFoundException", http_status_code=404)
     assert service.look("00job1").state == "LOST"
     stubber.add_client_error("get_job_run", "ThrottlingException", http_status_code=429)
-    with pytest.raises(Retryable):
+    with pytest.raises(RetryableError):
         service.look("00job1")
 
 

@@ -4,10 +4,10 @@ import pickle
 
 import pytest
 
-from daily_batch.errors import BatchError, Changed, HandOver, LeaseHeld, Misuse, Retryable, Terminal, concerning
+from daily_batch.errors import BatchError, InputChangedError, HandOverError, LeaseHeldError, Misuse, RetryableError, TerminalError, concerning
 
 
-@pytest.mark.parametrize("kind", [Retryable, Changed, HandOver, Misuse, Terminal, LeaseHeld])
+@pytest.mark.parametrize("kind", [RetryableError, InputChangedError, HandOverError, Misuse, TerminalError, LeaseHeldError])
 def test_an_error_comes_out_of_another_process_as_it_was(kind: type[BatchError]) -> None:
     error = kind("it was down", next_step="try again", tenant="acme", day="2025-08-12")
     copied = pickle.loads(pickle.dumps(error))
@@ -16,9 +16,9 @@ def test_an_error_comes_out_of_another_process_as_it_was(kind: type[BatchError])
 
 def test_who_knows_tenant_and_day_names_them_and_never_over_others() -> None:
     with (
-        pytest.raises(Retryable, match=r"tenant=acme day=2025-08-12: it was down\. Next step: try again\."),
+        pytest.raises(RetryableError, match=r"tenant=acme day=2025-08-12: it was down\. Next step: try again\."),
         concerning("acme", "2025-08-12"),
     ):
-        raise Retryable("it was down", next_step="try again")
-    with pytest.raises(Retryable, match="tenant=globex day=2025-08-11"), concerning("acme", "2025-08-12"):
-        raise Retryable("it was down", next_step="try again", tenant="globex", day="2025-08-11")
+        raise RetryableError("it was down", next_step="try again")
+    with pytest.raises(RetryableError, match="tenant=globex day=2025-08-11"), concerning("acme", "2025-08-12"):
+        raise RetryableError("it was down", next_step="try again", tenant="globex", day="2025-08-11")

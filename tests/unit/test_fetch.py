@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from daily_batch.errors import Changed
+from daily_batch.errors import InputChangedError
 from daily_batch.pipeline.transform.decode import UnreadableError
 from daily_batch.pipeline.transform.fetch import fetch
-from daily_batch.domain.run import DayPlan, Limits, SourceObject
+from daily_batch.domain.run import RunSpec, Limits, SourceObject
 from kernel_plan import make_day_plan
 
 PLAN = make_day_plan()
@@ -63,7 +63,7 @@ def listed(store: FakeStore) -> list[SourceObject]:
     return [SourceObject(key, len(body), etag or "", 0) for key, (body, etag) in store.objects.items()]
 
 
-def fetched(store: FakeStore, objects: list[SourceObject], scratch: Path, plan: DayPlan = PLAN) -> list[bytes]:
+def fetched(store: FakeStore, objects: list[SourceObject], scratch: Path, plan: RunSpec = PLAN) -> list[bytes]:
     bodies = [body for _, _, body in fetch(store, objects, plan=plan, scratch=scratch)]
     return [bytes(body) for body in bodies if not isinstance(body, UnreadableError)]
 
@@ -93,7 +93,7 @@ def test_one_tag_is_written_in_several_ways(tmp_path: Path, in_listing: str, in_
 )
 def test_an_object_that_changed_since_it_was_listed_is_noticed(tmp_path: Path, item: SourceObject) -> None:
     store = FakeStore({"acme/a": (b"x", '"new"')})
-    with pytest.raises(Changed, match="tenant=acme day=2025-08-12"):
+    with pytest.raises(InputChangedError, match="tenant=acme day=2025-08-12"):
         fetched(store, [item], tmp_path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from obstore.store import LocalStore, MemoryStore
 
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.domain.keys import parse_url
 from daily_batch.orchestration.spark_jobs.cause import find_cause
 from daily_batch.orchestration.spark_jobs.emr_package import check_package
@@ -94,7 +94,7 @@ def test_a_whole_package_for_the_application_passes() -> None:
 def test_a_file_that_is_missing_is_named(name: str) -> None:
     store = filled()
     store.delete(name)
-    with pytest.raises(Terminal, match=rf"the package lacks {name}: s3://artifacts/emr/1f/{name} is not there"):
+    with pytest.raises(TerminalError, match=rf"the package lacks {name}: s3://artifacts/emr/1f/{name} is not there"):
         check_package(store, PLACE, architecture="ARM64")
 
 
@@ -106,13 +106,13 @@ def test_a_file_that_is_missing_is_named(name: str) -> None:
     ],
 )
 def test_a_package_for_another_machine_says_how_to_make_the_right_one(changed: dict[str, str], told: str) -> None:
-    with pytest.raises(Terminal, match=told):
+    with pytest.raises(TerminalError, match=told):
         check_package(filled(**changed), PLACE, architecture="ARM64")
 
 
 def test_a_list_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text("{}")
-    with pytest.raises(Terminal, match="is not understood"):
+    with pytest.raises(TerminalError, match="is not understood"):
         check_package(LocalStore(str(tmp_path)), PLACE, architecture="ARM64")
 
 

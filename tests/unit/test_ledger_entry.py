@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daily_batch.errors import LeaseHeld
+from daily_batch.errors import LeaseHeldError
 from daily_batch.ledger import Entry, Lease, Ledger
-from daily_batch.ledger.entry import complete, fail, hand_over, held, read_moment, renew, take, write_moment
+from daily_batch.ledger.entry import complete, fail, hand_over, held, read_moment, renew, acquire, write_moment
 from daily_batch.ledger.items import from_item, to_item
 from ledger.ledger_days import BEGIN, DAY, ELSEWHERE, LEASE, Clock, MemoryStore, make_receipt
 
@@ -55,7 +55,7 @@ PLATFORM = {
 
 
 def begin(before: Entry | None, *, now: datetime, force: bool = False) -> Entry:
-    return take(before, tenant="acme", day=DAY, owner="me:2:2", run_id="run2", now=now, lease=LEASE, force=force)
+    return acquire(before, tenant="acme", day=DAY, owner="me:2:2", run_id="run2", now=now, lease=LEASE, force=force)
 
 
 def changed(before: Entry, after: Entry) -> dict[str, object]:
@@ -83,7 +83,7 @@ def test_a_day_that_nobody_knows_is_taken():
 @pytest.mark.parametrize("now", [BEGIN, AFTER - timedelta(microseconds=1)])
 def test_a_lease_that_has_not_ended_is_not_taken(before, now):
     assert before.holds_lease(now)
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         begin(before, now=now)
 
 
@@ -269,7 +269,7 @@ def test_unknown_attributes_are_left_out_of_the_entry_and_stay_in_the_item():
     more = {"title": "会議", "cost": 3, "nested": {"list": [1]}}
     store.put({**PLATFORM, **more}, expected=None)
     ledger = Ledger(store=store, clock=Clock(), lease=LEASE)
-    lease = ledger.take("acme", DAY, owner=ELSEWHERE, run_id="run2")
+    lease = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
     ledger.fail(lease, "denied")
     stored = store.get(PLATFORM["PK"], PLATFORM["SK"])
     assert stored is not None
@@ -325,7 +325,7 @@ class Story:
         allowed = self._is_allowed(rival, action)
         try:
             self._act(rival, action)
-        except LeaseHeld:
+        except LeaseHeldError:
             assert not allowed
             assert self.store.items == before
         else:
@@ -356,7 +356,7 @@ class Story:
     def _take(self, rival: str, *, force: bool) -> None:
         self.runs += 1
         run_id = f"{rival}{self.runs}"
-        self.leases[rival] = self.ledger.take("acme", DAY, owner=ELSEWHERE, run_id=run_id, force=force)
+        self.leases[rival] = self.ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id=run_id, force=force)
         self.tokens.append(self.leases[rival].token)
         self.holder, self.until = rival, self.clock.now + LEASE
 

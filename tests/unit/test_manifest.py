@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
-from daily_batch.errors import Retryable, Terminal
+from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.discover import Manifest, read_manifest
 
 BUCKETS = itertools.count()
@@ -189,7 +189,7 @@ def test_more_objects_than_an_answer_holds_are_all_listed(bucket: Any, list_day:
 
 def test_a_missing_bucket_is_final(s3_options: dict[str, Any], list_day: Any) -> None:
     for layout in ("auto", "messages", "export"):
-        with pytest.raises(Terminal, match=r"tenant=acme day=2025-08-12: .* does not exist"):
+        with pytest.raises(TerminalError, match=r"tenant=acme day=2025-08-12: .* does not exist"):
             list_day(s3_store("no-such-bucket", s3_options), layout=layout)
 
 
@@ -197,12 +197,12 @@ def test_a_missing_local_root_is_final_but_a_missing_tenant_is_empty(tmp_path: P
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
     assert list_day(store).objects == 0
     (tmp_path / "in").rmdir()
-    with pytest.raises(Terminal, match="does not exist"):
+    with pytest.raises(TerminalError, match="does not exist"):
         list_day(store)
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"), [(PermissionDeniedError("403 for …?sig=SECRET"), Terminal), (GenericError("503"), Retryable)]
+    ("error", "expected"), [(PermissionDeniedError("403 for …?sig=SECRET"), TerminalError), (GenericError("503"), RetryableError)]
 )
 @pytest.mark.parametrize("layout", ["auto", "messages"])
 def test_a_listing_that_fails_midway_gives_no_manifest(

@@ -9,7 +9,7 @@ from metadata_rooms import open_metadata, put_room, put_user
 from obstore.exceptions import GenericError
 from obstore.store import LocalStore
 
-from daily_batch.errors import Retryable, Terminal
+from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.discover import DiscoveryComparison, RoomObjects, compare_discovery
 
 START = "2025-08-11T14:45:00.000Z"
@@ -106,15 +106,15 @@ def test_more_objects_of_a_room_than_an_answer_holds_are_counted(store: Any, met
 def test_a_listing_that_fails_gives_no_comparison(store: Any, metadata: Any) -> None:
     put_messages(store, 1)
     recorder = Recorder(store, fail=lambda _: GenericError("503"))
-    with pytest.raises(Retryable, match="tenant=acme day=2025-08-12"):
+    with pytest.raises(RetryableError, match="tenant=acme day=2025-08-12"):
         compare_discovery(recorder, metadata, **day_options())
 
 
 def test_a_missing_root_and_a_bad_name_are_told(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "..", START)
-    with pytest.raises(Terminal, match="which no key can hold"):
+    with pytest.raises(TerminalError, match="which no key can hold"):
         compare_discovery(store, metadata, **day_options())
     (tmp_path / "in").rmdir()
-    with pytest.raises(Terminal, match="does not exist"):
+    with pytest.raises(TerminalError, match="does not exist"):
         compare_discovery(store, metadata, **day_options())

@@ -12,7 +12,7 @@ from manifest_day import EXPORT, keys_of, message, put_all, take_day
 from moto.server import ThreadedMotoServer
 from obstore.store import LocalStore, S3Store
 
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.pipeline.discover import Manifest, read_manifest
 from daily_batch.pipeline.discover.raw_s3 import open_raw
 
@@ -208,7 +208,7 @@ def test_a_link_that_is_no_data_by_its_name_is_ignored(source: Input) -> None:
 def test_a_tenants_folder_that_is_a_link_to_another_tenants_is_final(source: Input) -> None:
     source.put("globex/exports/messages/2025/08/12/part.jsonl")
     source.link("acme", "globex")
-    with pytest.raises(Terminal, match=r"tenant=acme .* is a link to another place in the input"):
+    with pytest.raises(TerminalError, match=r"tenant=acme .* is a link to another place in the input"):
         source.take()
 
 
@@ -329,7 +329,7 @@ def test_without_boto3_such_a_name_stops_the_day_rather_than_hide_objects(
     put(f"{EXPORT}a//b.jsonl")
     put(GOOD)
     monkeypatch.setitem(__import__("sys").modules, "boto3", None)
-    with pytest.raises(Terminal, match=r"the name of the object .*a//b.jsonl"):
+    with pytest.raises(TerminalError, match=r"the name of the object .*a//b.jsonl"):
         take_day(store, tmp_path / "staging")
 
 

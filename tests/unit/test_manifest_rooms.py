@@ -16,7 +16,7 @@ from metadata_rooms import open_metadata, put_room, put_user
 from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore
 
-from daily_batch.errors import Retryable, Terminal
+from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.discover import compare_discovery
 from daily_batch.pipeline.discover.metadata_rooms import is_active
 
@@ -116,7 +116,7 @@ def test_an_active_room_whose_name_no_key_can_hold_stops_the_day(
     put_user(metadata, user)
     put_room(metadata, user, room, START)
     recorder = Recorder(store)
-    with pytest.raises(Terminal, match=r"tenant=acme day=2025-08-12: .* which no key can hold") as caught:
+    with pytest.raises(TerminalError, match=r"tenant=acme day=2025-08-12: .* which no key can hold") as caught:
         take_day(recorder, tmp_path / "staging", metadata=metadata)
     assert str(caught.value).isprintable()
     assert set(recorder.recursive) == {"acme/chat/", EXPORT}
@@ -172,12 +172,12 @@ def test_metadata_without_a_user_of_a_tenant_with_objects_is_no_empty_day(
 ) -> None:
     put_user(metadata, "u", tenant="acme-2")
     put_all(store, [message("2020/01/01", "01-00-00.000")])
-    with pytest.raises(Terminal, match=r"tenant=acme day=2025-08-12: the metadata store names no user"):
+    with pytest.raises(TerminalError, match=r"tenant=acme day=2025-08-12: the metadata store names no user"):
         take_day(store, tmp_path / "staging", metadata=metadata)
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"), [(PermissionDeniedError("403"), Terminal), (GenericError("x"), Retryable)]
+    ("error", "expected"), [(PermissionDeniedError("403"), TerminalError), (GenericError("x"), RetryableError)]
 )
 def test_a_day_without_active_rooms_still_shows_that_the_input_cannot_be_read(
     tmp_path: Path, store: Any, metadata: Any, error: Exception, expected: type[Exception]
@@ -210,7 +210,7 @@ def test_a_metadata_store_that_fails_gives_no_manifest(tmp_path: Path, store: An
     broken.file.parent.mkdir()
     broken.file.write_bytes(b"no database" * 100)
     put_all(store, [message("2025/08/12", "01-00-00.000")])
-    with pytest.raises(Terminal, match="tenant=acme day=2025-08-12"):
+    with pytest.raises(TerminalError, match="tenant=acme day=2025-08-12"):
         take_day(store, tmp_path / "staging", metadata=broken)
 
 

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from daily_batch import telemetry_metrics
-from daily_batch.errors import Retryable
+from daily_batch.errors import RetryableError
 from daily_batch.ledger import Ledger
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.telemetry_metrics import METRICS, Metric
-from daily_batch.orchestration.day_metrics import measure_receipt, tell_completed
-from daily_batch.domain.quality import Finding
+from daily_batch.orchestration.day_metrics import measure_receipt, log_completed
+from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.settings import Settings, load_settings
-from daily_batch.telemetry import STEPS, tell_on, timed
+from daily_batch.telemetry import STEPS, log_to, timed
 from day_runs import ROOT, SAMPLES, run_local
 from heard import Heard
 
@@ -93,13 +93,13 @@ def complete(ledger: Ledger, receipt: Receipt, day: date, messages: int) -> None
 
 def hear(receipt: Receipt, ledger: Ledger) -> tuple[dict[str, float], Heard]:
     heard = Heard()
-    tell_completed(receipt, ledger=ledger, settings=settings(), teller=heard)
+    log_completed(receipt, ledger=ledger, settings=settings(), teller=heard)
     assert len({metric for metric, _ in heard.measured}) == len(heard.measured)
     return heard.sums(), heard
 
 
 def test_a_completed_day_measures_what_its_receipt_says(receipt: Receipt, ledger: Ledger) -> None:
-    warned = Finding(rule="max_rejected", limit=0.01, measured=0.5, severity="warn", passed=False)
+    warned = CheckResult(rule="max_rejected", limit=0.01, measured=0.5, severity="warn", passed=False)
     kept = replace(warned, rule="max_unreadable", passed=True)
     measured, _ = hear(replace(receipt, quality=(warned, kept)), ledger)
     assert measured == {
@@ -151,7 +151,7 @@ def test_a_ledger_that_does_not_answer_costs_the_comparison_alone(
     receipt: Receipt, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise Retryable("the metadata store is down", next_step="try again")
+        raise RetryableError("the metadata store is down", next_step="try again")
 
     monkeypatch.setattr(Ledger, "days", fail)
     measured, heard = hear(receipt, ledger)
@@ -195,7 +195,7 @@ def test_a_step_that_fails_is_not_told() -> None:
 
 def test_a_process_without_a_log_of_its_cloud_s_writes_lines_of_json() -> None:
     stream = io.StringIO()
-    told = tell_on(stream)
+    told = log_to(stream)
     told("manifest", tenant="acme", objects=3, seconds=0.5)
     told("receipt", tenant="東京")
     first, second = map(json.loads, stream.getvalue().splitlines())

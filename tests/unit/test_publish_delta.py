@@ -13,11 +13,11 @@ from deltalake.schema import Field, PrimitiveType
 from publish_data import DAY, NEXT_DAY, write_file
 
 from daily_batch.domain.contract import MESSAGES, ROOMS_DAILY, TABLES, Table
-from daily_batch.errors import LeaseHeld, Retryable, Terminal
+from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
 from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
 from daily_batch.domain.run import ColumnStatistics, DataFile
 from daily_batch.pipeline.publish import delta
-from daily_batch.pipeline.publish.delta_log import Seen, app_id
+from daily_batch.pipeline.publish.delta_log import DaySnapshot, app_id
 from daily_batch.pipeline.publish.result import Published
 
 
@@ -27,7 +27,7 @@ def publish(
     run: str = "run1",
     day: date = DAY,
     table: Table = ROOMS_DAILY,
-    seen: Seen | None = None,
+    seen: DaySnapshot | None = None,
     token: int | None = None,
     fenced: bool = False,
 ) -> Published:
@@ -46,7 +46,7 @@ def publish(
     )
 
 
-def observe(folder: Path, day: date = DAY) -> Seen:
+def observe(folder: Path, day: date = DAY) -> DaySnapshot:
     return delta.observe_day(table=ROOMS_DAILY, location=str(folder), storage_options={}, day=day, tenant="acme")
 
 
@@ -126,7 +126,7 @@ def test_a_run_that_began_before_another_published_is_refused(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
     seen = observe(tmp_path)
     publish(tmp_path, write_file(tmp_path, "b.parquet", rows=1), run="winner")
-    with pytest.raises(Retryable, match=r"tenant=acme day=2025-08-12: run winner"):
+    with pytest.raises(RetryableError, match=r"tenant=acme day=2025-08-12: run winner"):
         publish(tmp_path, write_file(tmp_path, "c.parquet"), run="loser", seen=seen)
     assert rooms(tmp_path) == [(str(DAY), "room0")]
 
@@ -134,7 +134,7 @@ def test_a_run_that_began_before_another_published_is_refused(tmp_path):
 def test_two_runs_that_both_found_no_table_do_not_double_the_rows(tmp_path):
     seen = observe(tmp_path)
     publish(tmp_path, write_file(tmp_path, "a.parquet"), run="winner", seen=seen)
-    with pytest.raises(Retryable, match="winner"):
+    with pytest.raises(RetryableError, match="winner"):
         publish(tmp_path, write_file(tmp_path, "b.parquet"), run="loser", seen=seen)
     assert len(rooms(tmp_path)) == 3
 
@@ -143,7 +143,7 @@ def test_a_run_that_emptied_an_empty_day_is_noticed(tmp_path):
     publish(tmp_path, day=NEXT_DAY)
     seen = observe(tmp_path)
     publish(tmp_path, run="winner")
-    with pytest.raises(Retryable, match="winner"):
+    with pytest.raises(RetryableError, match="winner"):
         publish(tmp_path, write_file(tmp_path, "b.parquet"), run="loser", seen=seen)
 
 
@@ -151,7 +151,7 @@ def test_a_day_changed_by_another_engine_is_noticed(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
     seen = observe(tmp_path)
     DeltaTable(str(tmp_path)).delete("room_id = 'room0'")
-    with pytest.raises(Retryable, match="files of rooms_daily changed"):
+    with pytest.raises(RetryableError, match="files of rooms_daily changed"):
         publish(tmp_path, write_file(tmp_path, "b.parquet"), run="loser", seen=seen)
 
 
@@ -193,7 +193,7 @@ def test_a_commit_that_is_always_overtaken_says_that_running_again_can_help(tmp_
 
     monkeypatch.setattr(delta, "_commit", overtake)
     monkeypatch.setattr(delta, "LONGEST_PAUSE_S", 0)
-    with pytest.raises(Retryable, match=r"day=2025-08-12.*overtaken.*run the day again"):
+    with pytest.raises(RetryableError, match=r"day=2025-08-12.*overtaken.*run the day again"):
         publish(tmp_path, write_file(tmp_path, "a.parquet"))
 
 
@@ -202,7 +202,7 @@ def test_denied_access_is_final(tmp_path, monkeypatch):
         raise OSError("Generic S3 error: 403 Forbidden: AccessDenied")
 
     monkeypatch.setattr(delta, "_commit", deny)
-    with pytest.raises(Terminal, match="denied"):
+    with pytest.raises(TerminalError, match="denied"):
         publish(tmp_path, write_file(tmp_path, "a.parquet"))
 
 
@@ -212,14 +212,14 @@ def test_denied_access_is_final(tmp_path, monkeypatch):
 def test_a_token_that_is_not_greater_is_refused(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"), token=5)
     for token in (4, 5):
-        with pytest.raises(LeaseHeld, match="token 5"):
+        with pytest.raises(LeaseHeldError, match="token 5"):
             publish(tmp_path, write_file(tmp_path, f"z{token}.parquet"), run="zombie", token=token)
     publish(tmp_path, write_file(tmp_path, "b.parquet", rows=1), run="run2", token=6)
     assert len(rooms(tmp_path)) == 1
     assert DeltaTable(str(tmp_path)).transaction_version(app_id(DAY)) == 6
 
 
-def fence(folder: Path, token: int) -> Seen:
+def fence(folder: Path, token: int) -> DaySnapshot:
     return delta.fence_table(
         table=ROOMS_DAILY, location=str(folder), storage_options={}, day=DAY, token=token, tenant="acme"
     )
@@ -228,7 +228,7 @@ def fence(folder: Path, token: int) -> Seen:
 def test_a_fence_keeps_a_lower_token_out_before_anything_is_published(tmp_path):
     seen = observe(tmp_path)
     fence(tmp_path, 6)
-    with pytest.raises(LeaseHeld, match="token 6"):
+    with pytest.raises(LeaseHeldError, match="token 6"):
         publish(tmp_path, write_file(tmp_path, "z.parquet"), run="zombie", token=5, seen=seen)
     assert rooms(tmp_path) == []
 
@@ -244,7 +244,7 @@ def test_what_was_published_before_the_fence_is_seen_and_replaced(tmp_path):
 def test_a_fence_is_written_once_and_never_lowered(tmp_path):
     version = fence(tmp_path, 6).version
     assert fence(tmp_path, 6).version == version
-    with pytest.raises(LeaseHeld, match="token 6"):
+    with pytest.raises(LeaseHeldError, match="token 6"):
         fence(tmp_path, 5)
 
 
@@ -261,7 +261,7 @@ def test_a_table_that_was_upgraded_is_refused_before_anything_is_written(tmp_pat
     log = tmp_path / "_delta_log" / f"{2:020}.json"
     upgrade = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": [], "writerFeatures": []}
     log.write_text(json.dumps({"protocol": upgrade}) + "\n")
-    with pytest.raises(Terminal, match="reader 3 and writer 7"):
+    with pytest.raises(TerminalError, match="reader 3 and writer 7"):
         publish(tmp_path, write_file(tmp_path, "a.parquet"), run="run2")
     assert max((tmp_path / "_delta_log").glob("*.json")) == log
 
@@ -272,13 +272,13 @@ def test_a_table_with_another_type_is_refused(tmp_path):
         Schema([Field("date", PrimitiveType("date")), Field("room_id", PrimitiveType("long"))]),
         partition_by="date",
     )
-    with pytest.raises(Terminal, match="room_id"):
+    with pytest.raises(TerminalError, match="room_id"):
         publish(tmp_path)
 
 
 def test_a_table_that_is_not_partitioned_by_date_is_refused(tmp_path):
     DeltaTable.create(str(tmp_path), Schema([Field("date", PrimitiveType("date"))]))
-    with pytest.raises(Terminal, match="partitioned by"):
+    with pytest.raises(TerminalError, match="partitioned by"):
         publish(tmp_path)
 
 
@@ -293,7 +293,7 @@ def test_a_table_of_an_older_contract_gets_the_new_columns(tmp_path):
 
 
 def test_a_file_of_another_day_is_refused(tmp_path):
-    with pytest.raises(Terminal, match="not of this day"):
+    with pytest.raises(TerminalError, match="not of this day"):
         publish(tmp_path, write_file(tmp_path, "a.parquet", day=NEXT_DAY))
 
 
@@ -409,5 +409,5 @@ def test_the_log_gets_classic_checkpoints_that_keep_days_and_tokens(tmp_path):
         publish(tmp_path, write_file(tmp_path, f"r{n}.parquet", rows=1), run=f"run{n}", token=n + 1)
     assert [path.name for path in (tmp_path / "_delta_log").glob("*.checkpoint.parquet")]
     assert rooms(tmp_path) == [(str(DAY), "room0")]
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         publish(tmp_path, run="zombie", token=12)

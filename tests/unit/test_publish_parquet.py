@@ -9,7 +9,7 @@ from obstore.exceptions import PermissionDeniedError
 from obstore.store import LocalStore
 from publish_data import DAY, NEXT_DAY
 
-from daily_batch.errors import Retryable, Terminal
+from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.domain.keys import staged_path
 from daily_batch.domain.run import DataFile
 from daily_batch.pipeline.publish import parquet
@@ -83,7 +83,7 @@ def test_publishing_again_changes_nothing(tmp_path):
 def test_nothing_old_goes_while_a_new_file_is_missing(tmp_path):
     publish(tmp_path, [stage(tmp_path, "old.parquet")])
     missing = DataFile(path=f"{parquet.day_folder(DAY)}/lost.parquet", rows=1, bytes=9, statistics={})
-    with pytest.raises(Retryable, match=r"tenant=acme day=2025-08-12"):
+    with pytest.raises(RetryableError, match=r"tenant=acme day=2025-08-12"):
         publish(tmp_path, [stage(tmp_path, "new.parquet"), missing], run="run2")
     assert "old.parquet" in names(tmp_path)
 
@@ -92,7 +92,7 @@ def test_nothing_old_goes_while_a_new_file_has_another_size(tmp_path):
     publish(tmp_path, [stage(tmp_path, "old.parquet")])
     file = stage(tmp_path, "new.parquet")
     short = DataFile(path=file.path, rows=file.rows, bytes=file.bytes + 1, statistics={})
-    with pytest.raises(Retryable, match=r"lacks 'acme/.*new\.parquet'"):
+    with pytest.raises(RetryableError, match=r"lacks 'acme/.*new\.parquet'"):
         publish(tmp_path, [short], run="run2")
     assert "old.parquet" in names(tmp_path)
 
@@ -120,5 +120,5 @@ def test_denied_access_is_final(tmp_path, monkeypatch, error):
     publish(tmp_path, [stage(tmp_path, "old.parquet")])
     file = stage(tmp_path, "new.parquet")
     monkeypatch.setattr(parquet.obstore, "delete", deny)
-    with pytest.raises(Terminal, match="denied"):
+    with pytest.raises(TerminalError, match="denied"):
         publish(tmp_path, [file], run="run2")

@@ -20,7 +20,7 @@ from publish_data import DAY, publish_as_driver, write_file
 from daily_batch.domain.contract import ROOMS_DAILY
 from daily_batch.domain.run import DataFile
 from daily_batch.pipeline.publish import delta, parquet
-from daily_batch.pipeline.publish.delta_log import Seen
+from daily_batch.pipeline.publish.delta_log import DaySnapshot
 
 
 class Place(NamedTuple):
@@ -80,7 +80,7 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 
 
 def race(
-    pool: ProcessPoolExecutor, place: Place, scratch: Path, jobs: list[tuple[date, str]], seen: Seen | None
+    pool: ProcessPoolExecutor, place: Place, scratch: Path, jobs: list[tuple[date, str]], seen: DaySnapshot | None
 ) -> list[str]:
     """Let each driver publish its file of its day; return each one's run id, or why it was refused."""
     files = [write_file(scratch, f"{run}-0.parquet", day=day, rows=3) for day, run in jobs]

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daily_batch.domain.contract import Flag
-from daily_batch.errors import Misuse, Terminal
+from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.quality_rules import OF_FLAGS, RULES, Rule
 from daily_batch.pipeline.transform.counts import Counts
-from daily_batch.ledger.entry import complete, take
+from daily_batch.ledger.entry import complete, acquire
 from daily_batch.orchestration.day_status import describe
-from daily_batch.domain.quality import describe_warnings, judge, measure_counts, refuse_failed, warnings
+from daily_batch.domain.quality import describe_warnings, evaluate, measure_counts, refuse_failed, warnings
 from daily_batch.settings import Settings, load_settings
 from day_runs import DAY, NOW, SAMPLES, published_state, run_local
 from ledger.ledger_days import BEGIN, LEASE
@@ -134,7 +134,7 @@ def test_a_share_that_is_just_met_passes_and_one_more_does_not(part: int, more: 
 
     def passes(found: int) -> bool:
         counts = Counts(written=whole, flags=Counter(null_content=found))
-        return judge(rules, measure_counts(counts))[0].passed
+        return evaluate(rules, measure_counts(counts))[0].passed
 
     assert (passes(part), passes(part + 1)) == (True, False)
 
@@ -142,7 +142,7 @@ def test_a_share_that_is_just_met_passes_and_one_more_does_not(part: int, more: 
 @pytest.mark.parametrize("percent", range(101))
 def test_a_limit_as_people_write_it_is_exact(percent: int) -> None:
     counts = Counts(seen=300, rejected=3 * percent)
-    (finding,) = judge(
+    (finding,) = evaluate(
         {"max_rejected": Rule(limit=float(f"0.{percent:02}") if percent < 100 else 1)}, measure_counts(counts)
     )
     assert finding.passed
@@ -154,7 +154,7 @@ def test_a_volume_on_its_bound_passes_and_one_beyond_does_not(messages: int) -> 
     rules = {"min_messages": Rule(limit=messages), "max_messages": Rule(limit=messages)}
 
     def passed(written: int) -> list[bool]:
-        return [finding.passed for finding in judge(rules, measure_counts(Counts(written=written)))]
+        return [finding.passed for finding in evaluate(rules, measure_counts(Counts(written=written)))]
 
     assert (passed(messages), passed(messages + 1), passed(messages - 1)) == (
         [True, True],
@@ -166,7 +166,7 @@ def test_a_volume_on_its_bound_passes_and_one_beyond_does_not(messages: int) -> 
 def test_a_day_without_messages_has_no_shares_and_only_its_volume_is_judged() -> None:
     rules = {name: Rule(limit=0) for name in RULES} | {"min_messages": Rule(limit=1)}
     measured = {"max_late": None, "max_other_roles": None, **measure_counts(Counts())}
-    findings = judge(rules, measured)
+    findings = evaluate(rules, measured)
     assert [finding.rule for finding in warnings(findings)] == ["min_messages"]
     assert {finding.measured for finding in findings} == {0, None}
     assert describe_warnings(findings) == "min_messages 0, at least 1"
@@ -180,9 +180,9 @@ def test_a_day_of_which_nothing_could_be_read_is_rejected_whole() -> None:
 
 def test_only_a_rule_that_fails_refuses_a_day_and_its_message_says_what_to_do() -> None:
     measured = measure_counts(Counts(written=1200, flags=Counter(null_content=30)))
-    fail = judge({"max_null_content": Rule(limit=0.02, severity="fail"), "max_messages": Rule(limit=5)}, measured)
+    fail = evaluate({"max_null_content": Rule(limit=0.02, severity="fail"), "max_messages": Rule(limit=5)}, measured)
     assert [finding.rule for finding in warnings(fail)] == ["max_messages"]
-    with pytest.raises(Terminal) as caught:
+    with pytest.raises(TerminalError) as caught:
         refuse_failed(fail, tenant="acme", day="2025-08-12")
     told = str(caught.value)
     assert "tenant=acme day=2025-08-12" in told
@@ -199,7 +199,7 @@ def test_a_broken_rule_ends_with_3_and_changes_nothing_and_a_warning_is_told(tmp
     first = run_local(input=SAMPLES, output=tmp_path)
     shown = published_state(tmp_path)
     bound = {"limit": first.records.written - 1, "severity": "fail"}
-    with pytest.raises(Terminal, match="max_messages") as failure:
+    with pytest.raises(TerminalError, match="max_messages") as failure:
         run_local(input=SAMPLES, output=tmp_path, quality={"max_messages": bound})
     assert failure.value.exit_code == 3
     assert published_state(tmp_path) == shown
@@ -209,7 +209,7 @@ def test_a_broken_rule_ends_with_3_and_changes_nothing_and_a_warning_is_told(tmp
     assert receipt.records == first.records
     (warned,) = warnings(receipt.quality)
     assert (warned.rule, warned.limit, warned.measured) == ("max_messages", 5, first.records.written)
-    begun = take(None, tenant="acme", day=DAY, owner="o", run_id=receipt.run_id, now=BEGIN, lease=LEASE)
+    begun = acquire(None, tenant="acme", day=DAY, owner="o", run_id=receipt.run_id, now=BEGIN, lease=LEASE)
     entry = complete(begun, receipt=receipt, receipt_key="k", output_path="o", now=BEGIN)
     assert (
         describe(entry, "completed, rejects", now=NOW) == entry.quality == f"max_messages {warned.measured}, at most 5"
@@ -245,7 +245,7 @@ def test_a_day_of_which_no_object_can_be_read_fails_where_unreadable_objects_are
     receipt = run_local(input=tmp_path / "in", output=tmp_path / "out")
     assert (receipt.status, receipt.objects.unreadable) == ("COMPLETED_WITH_REJECTS", 1)
     assert [each.rule for each in warnings(receipt.quality)] == ["max_rejected", "max_unreadable"]
-    with pytest.raises(Terminal, match=r"1 of 1 objects cannot be read .100.0%., and max_unreadable_ratio is 0.5"):
+    with pytest.raises(TerminalError, match=r"1 of 1 objects cannot be read .100.0%., and max_unreadable_ratio is 0.5"):
         run_local(input=tmp_path / "in", output=tmp_path / "out", max_unreadable_ratio=0.5)
 
 

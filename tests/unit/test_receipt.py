@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from daily_batch.commands.receipts import render
-from daily_batch.errors import Misuse, Terminal
-from daily_batch.domain.quality import Finding
+from daily_batch.errors import Misuse, TerminalError
+from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.receipt import Objects, Receipt, Records, TableCounts, check_sums, decide_status, receipt_key, to_json
 
 OBJECTS = Objects(listed=9, read=8, unreadable=1, bytes=123)
@@ -34,7 +34,7 @@ RECEIPT = Receipt(
     input="/データ/in",
     output="s3://bucket/[red]out",
     fingerprint="ab12",
-    quality=(Finding(rule="max_unreadable", limit=0.01, measured=1 / 9, severity="warn", passed=False),),
+    quality=(CheckResult(rule="max_unreadable", limit=0.01, measured=1 / 9, severity="warn", passed=False),),
 )
 
 
@@ -48,7 +48,7 @@ def test_ignored_objects_are_part_of_the_sum():
     objects = replace(OBJECTS, listed=12, ignored=3)
     check_sums(replace(RECEIPT, objects=objects))
     assert objects.taken == 9
-    with pytest.raises(Terminal, match=r"objects.listed is 9, but read 8 \+ unreadable 1 \+ ignored 3 is 12"):
+    with pytest.raises(TerminalError, match=r"objects.listed is 9, but read 8 \+ unreadable 1 \+ ignored 3 is 12"):
         check_sums(replace(RECEIPT, objects=replace(OBJECTS, ignored=3)))
 
 
@@ -71,7 +71,7 @@ def test_a_receipt_that_adds_up_passes():
     ],
 )
 def test_a_sum_that_does_not_hold_is_named(change, named):
-    with pytest.raises(Terminal) as caught:
+    with pytest.raises(TerminalError) as caught:
         check_sums(replace(RECEIPT, **change))
     assert named in str(caught.value)
     assert "tenant=acme day=2025-08-12" in str(caught.value)
@@ -80,7 +80,7 @@ def test_a_sum_that_does_not_hold_is_named(change, named):
 
 @pytest.mark.parametrize("counter", ["written", "duplicates", "superseded", "rejected", "other_day", "empty"])
 def test_one_record_lost_in_any_counter_is_found(counter):
-    with pytest.raises(Terminal, match=r"records\."):
+    with pytest.raises(TerminalError, match=r"records\."):
         check_sums(replace(RECEIPT, records=replace(RECORDS, **{counter: getattr(RECORDS, counter) - 1})))
 
 

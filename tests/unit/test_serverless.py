@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from daily_batch.commands.probe import find_lack
-from daily_batch.errors import Misuse, Terminal
+from daily_batch.errors import Misuse, TerminalError
 from daily_batch.entrypoints.daily_messages import app
 from daily_batch.domain.keys import parse_url
 from daily_batch.pipeline.runners.serverless import MEMORY_BYTES, fit_compute, is_serverless
@@ -82,7 +82,7 @@ def test_a_spark_that_takes_no_settings_is_an_error_that_says_so() -> None:
 
     spark = SimpleNamespace(conf=SimpleNamespace(get=refuse, set=refuse))
     with (
-        pytest.raises(Terminal, match="this Spark takes no settings of the job") as raised,
+        pytest.raises(TerminalError, match="this Spark takes no settings of the job") as raised,
         SparkRunner(cast("Any", spark))._configured(),
     ):
         pass

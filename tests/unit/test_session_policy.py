@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from daily_batch.errors import Misuse, Terminal
+from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import EXPORT_TEMPLATE, parse_url
 from daily_batch.domain.request import Request
 from daily_batch.orchestration.spark_jobs.session_policy import LONGEST, read_account, session_policy
@@ -126,7 +126,7 @@ def test_47_the_largest_usual_policy_fits_and_a_longer_one_is_refused_not_widene
     }
     longest_tenant = "t" * 63
     assert len(json.dumps(policy_of(longest_tenant, **usual), separators=(",", ":"))) <= LONGEST
-    with pytest.raises(Terminal, match=r"the job's policy has [0-9,]+ characters, and EMR Serverless takes 2,048"):
+    with pytest.raises(TerminalError, match=r"the job's policy has [0-9,]+ characters, and EMR Serverless takes 2,048"):
         policy_of(longest_tenant, source="s3://data/" + "d" * 300, target="s3://data/" + "t" * 300, **usual)
 
 

@@ -10,7 +10,7 @@ from arro3.core import Array, DataType, Table
 from deltalake import DeltaTable, write_deltalake
 from moto.server import ThreadedMotoServer
 
-from daily_batch.errors import Misuse, Terminal
+from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import parse_url
 from daily_batch.storage.stores import delta_location, open_store, spark_path
 
@@ -99,7 +99,7 @@ def test_a_folder_that_delta_would_misread_is_refused(tmp_path: Path, name: str)
 
 def test_a_missing_folder_is_a_failure_unless_it_may_be_made(tmp_path: Path) -> None:
     url = parse_url(str(tmp_path / "new" / "folder"))
-    with pytest.raises(Terminal):
+    with pytest.raises(TerminalError):
         open_store(url, {})
     obstore.put(open_store(url, {}, create=True), "k", b"v")
     assert (tmp_path / "new" / "folder" / "k").read_bytes() == b"v"
@@ -108,7 +108,7 @@ def test_a_missing_folder_is_a_failure_unless_it_may_be_made(tmp_path: Path) -> 
 def test_a_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for create in (False, True):
-        with pytest.raises(Terminal):
+        with pytest.raises(TerminalError):
             open_store(parse_url(str(tmp_path / "file")), {}, create=create)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daily_batch.orchestration.volume_anomaly import REMEMBERED, Volume, judge_volume
+from daily_batch.orchestration.volume_anomaly import REMEMBERED, Volume, find_anomaly
 
 DAY = date(2025, 8, 12)  # a Tuesday
 BEFORE = [DAY - timedelta(days=back) for back in range(1, REMEMBERED.days + 1)]
@@ -14,7 +14,7 @@ HISTORIES = st.lists(st.tuples(st.sampled_from(BEFORE), st.integers(0, 10_000)),
 
 
 def judge(messages: int, history: dict[date, int], *, floor: int = 100) -> Volume:
-    judged = judge_volume(messages, list(history.items()), DAY, floor=floor)
+    judged = find_anomaly(messages, list(history.items()), DAY, floor=floor)
     assert judged is not None
     return judged
 
@@ -33,7 +33,7 @@ def test_a_day_is_unusual_beyond_the_factor_either_way(messages: int, unusual: b
 def test_a_day_is_compared_with_its_own_weekday() -> None:
     saturday = DAY + timedelta(days=4)
     history = [(then, office(then)) for then in (saturday - timedelta(days=back) for back in range(1, 29))]
-    quiet, busy = judge_volume(12, history, saturday), judge_volume(10_000, history, saturday)
+    quiet, busy = find_anomaly(12, history, saturday), find_anomaly(10_000, history, saturday)
     assert quiet == Volume(
         actual=12, expected=10, is_unusual=False, sentence="12 messages, where the last 4 Saturdays had about 10"
     )
@@ -53,7 +53,7 @@ def test_with_too_few_same_weekdays_all_days_are_compared_and_a_second_weekend_i
     sunday = date(2025, 8, 17)
     first_week = [(sunday - timedelta(days=back), office(sunday - timedelta(days=back))) for back in range(1, 8)]
     assert first_week[-1][0].weekday() == sunday.weekday()
-    second, loud = judge_volume(12, first_week, sunday), judge_volume(90_000, first_week, sunday)
+    second, loud = find_anomaly(12, first_week, sunday), find_anomaly(90_000, first_week, sunday)
     assert second is not None and not second.is_unusual and "last 7 days" in second.sentence
     assert loud is not None and loud.is_unusual
 
@@ -65,10 +65,10 @@ def test_a_tiny_tenant_sounds_for_no_lively_day_but_for_nothing_where_there_was_
 
 
 def test_too_little_history_is_judged_by_nobody() -> None:
-    assert judge_volume(10**9, [(then, 1) for then in BEFORE[:2]], DAY) is None
+    assert find_anomaly(10**9, [(then, 1) for then in BEFORE[:2]], DAY) is None
     long_ago = [(DAY - timedelta(days=back), 1) for back in range(29, 60)]
     later = [(DAY + timedelta(days=ahead), 1) for ahead in range(10)]
-    assert judge_volume(10**9, long_ago + later, DAY) is None
+    assert find_anomaly(10**9, long_ago + later, DAY) is None
 
 
 @settings(max_examples=50, deadline=None)
@@ -77,7 +77,7 @@ def test_the_order_of_the_history_changes_nothing(
     messages: int, history: list[tuple[date, int]], data: st.DataObject
 ) -> None:
     shuffled = data.draw(st.permutations(history))
-    assert judge_volume(messages, history, DAY) == judge_volume(messages, shuffled, DAY)
+    assert find_anomaly(messages, history, DAY) == find_anomaly(messages, shuffled, DAY)
 
 
 @settings(max_examples=50, deadline=None)
@@ -85,13 +85,13 @@ def test_the_order_of_the_history_changes_nothing(
 def test_a_tenant_that_is_larger_in_all_is_judged_alike(
     messages: int, history: list[tuple[date, int]], scale: int
 ) -> None:
-    judged = judge_volume(messages, history, DAY, floor=100)
-    larger = judge_volume(messages * scale, [(then, n * scale) for then, n in history], DAY, floor=100 * scale)
+    judged = find_anomaly(messages, history, DAY, floor=100)
+    larger = find_anomaly(messages * scale, [(then, n * scale) for then, n in history], DAY, floor=100 * scale)
     assert (judged and judged.is_unusual) == (larger and larger.is_unusual)
 
 
 @settings(max_examples=30, deadline=None)
 @given(messages=st.integers(0, 10**9), days=st.sets(st.sampled_from(BEFORE)), floor=st.integers(0, 1000))
 def test_what_never_changes_never_sounds(messages: int, days: set[date], floor: int) -> None:
-    judged = judge_volume(messages, [(then, messages) for then in days], DAY, floor=floor)
+    judged = find_anomaly(messages, [(then, messages) for then in days], DAY, floor=floor)
     assert judged is None or not judged.is_unusual

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daily_batch.commands.erase import EraseOptions, erase_command
-from daily_batch.errors import LeaseHeld, Misuse, Retryable, Terminal
+from daily_batch.errors import LeaseHeldError, Misuse, RetryableError, TerminalError
 from daily_batch.pipeline.publish import delta
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.maintenance import erasure as erase_module
@@ -216,7 +216,7 @@ def test_a_run_that_holds_a_day_keeps_the_erasure_out_before_anything_is_changed
     tenant = publish(small_source, buckets=TWICE)
     tenant.ledger.take("acme", DAY, owner="elsewhere:1:1", run_id="run9")
     before = list(everything_in(tenant.output))
-    with pytest.raises(LeaseHeld, match="run run9 of elsewhere:1:1 holds the lease"):
+    with pytest.raises(LeaseHeldError, match="run run9 of elsewhere:1:1 holds the lease"):
         tenant.erase("user", "user_1")
     assert list(everything_in(tenant.output)) == before
 
@@ -225,7 +225,7 @@ def test_an_erasure_keeps_a_run_out_and_a_run_that_was_stopped_before_it_publish
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = publish(small_source, buckets=TWICE)
-    stopped = DayPublisher.observe(tenant.request(small_source), tenant.tables.storage)
+    stopped = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)
     entry = tenant.ledger.find("acme", DAY)
     assert entry
     stopped = stopped.fenced(entry.token, at_once=False, confirm=lambda: None)
@@ -233,7 +233,7 @@ def test_an_erasure_keeps_a_run_out_and_a_run_that_was_stopped_before_it_publish
     original = erase_module.rewrite_day
 
     def meanwhile(*arguments: Any, **named: Any) -> Any:
-        with pytest.raises(LeaseHeld) as held:
+        with pytest.raises(LeaseHeldError) as held:
             tenant.run(small_source)
         refused.append(str(held.value))
         return original(*arguments, **named)
@@ -241,7 +241,7 @@ def test_an_erasure_keeps_a_run_out_and_a_run_that_was_stopped_before_it_publish
     monkeypatch.setattr(erase_module, "rewrite_day", meanwhile)
     evidence = tenant.erase("user", "user_1")
     assert f"{evidence.erasure} of elsewhere:1:1 holds the lease" in refused[0]
-    with pytest.raises(LeaseHeld, match="the lease is lost"):
+    with pytest.raises(LeaseHeldError, match="the lease is lost"):
         stopped.publish(dict.fromkeys(("rejects",), ()), run_id="late", metadata={}, progress=silent)
 
 
@@ -249,7 +249,7 @@ def test_a_run_at_work_on_any_day_of_the_tenant_keeps_the_erasure_out(small_sour
     """It may have read the person's objects before they were deleted, and have written nothing yet."""
     tenant = publish(small_source)
     tenant.ledger.take("acme", DAY + timedelta(days=1), owner="elsewhere:1:1", run_id="run9")
-    with pytest.raises(LeaseHeld, match="run run9 of elsewhere:1:1 holds the lease"):
+    with pytest.raises(LeaseHeldError, match="run run9 of elsewhere:1:1 holds the lease"):
         tenant.erasure("user", "user_1").look()
     assert tenant.clock is not None
     tenant.clock.now += timedelta(days=1)  # it has died
@@ -271,7 +271,7 @@ def test_an_erasure_that_stood_still_until_a_run_took_its_day_deletes_nothing_of
         return delete_old(*arguments)
 
     monkeypatch.setattr(erase_module.Erasure, "_delete_old", suspended)
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         tenant.erase("user", "user_1")
     assert written.exists()
 
@@ -281,7 +281,7 @@ def test_a_file_that_is_missing_is_not_taken_for_rows_that_are_gone(small_source
     lost = sorted((tenant.root / f"messages/date={DAY}").iterdir())[0]
     lost.unlink()
     before = list(everything_in(tenant.output))
-    with pytest.raises(Terminal, match=rf"{lost.name}' is gone, and messages names it"):
+    with pytest.raises(TerminalError, match=rf"{lost.name}' is gone, and messages names it"):
         tenant.erase("user", "user_1")
     assert list(everything_in(tenant.output)) == before
 
@@ -295,7 +295,7 @@ def test_a_file_that_goes_while_it_is_searched_is_not_taken_for_searched(
         raise FileNotFoundError
 
     monkeypatch.setattr(find_rows, "fetch", gone)
-    with pytest.raises(Retryable, match="removed a file while it was searched"):
+    with pytest.raises(RetryableError, match="removed a file while it was searched"):
         tenant.erasure("user", "user_1").look()
 
 
@@ -499,6 +499,6 @@ def test_a_manifest_that_a_job_has_just_laid_down_keeps_the_erasure_out(small_so
     manifest = tenant.root / "_staging/run1-abc/chunk-0.json"
     manifest.parent.mkdir(parents=True)
     manifest.write_text('[["acme/chat/user_1/r/messages/2025/08/12/x.json", 1, "", 0]]')
-    with pytest.raises(LeaseHeld, match="a job has objects of this user in hand"):
+    with pytest.raises(LeaseHeldError, match="a job has objects of this user in hand"):
         tenant.erase("user", "user_1")
     assert tenant.erasure("user", "user_10").look().days != ()

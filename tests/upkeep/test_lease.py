@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from daily_batch.errors import LeaseHeld
+from daily_batch.errors import LeaseHeldError
 from daily_batch.ledger import Ledger
 from ledger.ledger_days import DAY, ELSEWHERE, Clock, MemoryStore, make_receipt
 
@@ -47,22 +47,22 @@ def test_a_completed_day_stays_completed_under_a_greater_token(ledger: Ledger) -
 def test_nobody_takes_a_day_that_is_kept_in_order_until_the_lease_ends(ledger: Ledger, clock: Clock) -> None:
     complete(ledger)
     lease = ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
-    with pytest.raises(LeaseHeld, match="erase1 of elsewhere:1:1 holds the lease"):
+    with pytest.raises(LeaseHeldError, match="erase1 of elsewhere:1:1 holds the lease"):
         ledger.take("acme", DAY, owner=ELSEWHERE, run_id="run2")
-    with pytest.raises(LeaseHeld):
+    with pytest.raises(LeaseHeldError):
         ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase2")
     clock.move(minutes=3)
     taken = ledger.take("acme", DAY, owner=ELSEWHERE, run_id="run2")
     # The upkeep may only be stopped: the run must fence the tables.
     assert (taken.token, taken.taken_over) == (lease.token + 1, True)
     for change in (ledger.renew, ledger.give_back):
-        with pytest.raises(LeaseHeld, match="the lease is lost: run run2"):
+        with pytest.raises(LeaseHeldError, match="the lease is lost: run run2"):
             change(lease)
 
 
 def test_a_day_that_a_run_holds_is_not_kept_and_one_whose_run_died_is(ledger: Ledger, clock: Clock) -> None:
     ledger.take("acme", DAY, owner=ELSEWHERE, run_id="run1")
-    with pytest.raises(LeaseHeld, match="run run1 of elsewhere:1:1 holds the lease"):
+    with pytest.raises(LeaseHeldError, match="run run1 of elsewhere:1:1 holds the lease"):
         ledger.check_free("acme", DAY)
     clock.move(minutes=3)
     ledger.check_free("acme", DAY)
@@ -77,7 +77,7 @@ def test_a_day_whose_job_is_not_settled_is_never_kept(ledger: Ledger, clock: Clo
     lease = ledger.take("acme", DAY, owner=ELSEWHERE, run_id="run1")
     ledger.hand_over(lease, reason="too large", job_token="t", job_id="job-1", lasting=timedelta(0))
     clock.move(days=30)
-    with pytest.raises(LeaseHeld, match="job job-1 holds"):
+    with pytest.raises(LeaseHeldError, match="job job-1 holds"):
         ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
 
 

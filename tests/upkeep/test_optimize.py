@@ -13,9 +13,9 @@ import pyarrow.parquet
 import pytest
 
 from daily_batch.domain.contract import MESSAGES
-from daily_batch.errors import Retryable
+from daily_batch.errors import RetryableError
 from daily_batch.pipeline.publish.publisher import DayPublisher
-from daily_batch.maintenance.compaction import Crowded, compact_day, find_crowded
+from daily_batch.maintenance.compaction import CompactionCandidate, compact_day, find_crowded
 from daily_batch.maintenance.subject import Person
 from daily_batch.maintenance.run_spec import plan_upkeep
 from daily_batch.maintenance.spark import SparkUpkeep, _quote
@@ -28,11 +28,11 @@ LATER = DAY + timedelta(days=1)
 STATISTICS = ("min.room_id", "max.room_id", "min.timestamp", "max.timestamp", "null_count.user_id", "num_records")
 
 
-def crowded(tenant: Tenant, *, target_bytes: int = 128 * MIB, before: date = LATER) -> list[Crowded]:
+def crowded(tenant: Tenant, *, target_bytes: int = 128 * MIB, before: date = LATER) -> list[CompactionCandidate]:
     return find_crowded(tenant.tables, before=before, target_bytes=target_bytes)
 
 
-def compact(tenant: Tenant, one: Crowded) -> None:
+def compact(tenant: Tenant, one: CompactionCandidate) -> None:
     compact_day(one, tenant.tables, plan_upkeep(tenant.settings(), tenant="acme", table_format="delta"))
 
 
@@ -104,10 +104,10 @@ def test_a_run_that_was_at_work_while_a_day_was_compacted_is_told_so_and_runs_ag
 ) -> None:
     tenant = publish(small_source, buckets=(3,))
     before = read_tables(tenant.output)
-    seen = DayPublisher.observe(tenant.request(small_source), tenant.tables.storage)
+    seen = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)
     (one,) = crowded(tenant)
     compact(tenant, one)
-    with pytest.raises(Retryable, match="the files of messages changed while this run was at work"):
+    with pytest.raises(RetryableError, match="the files of messages changed while this run was at work"):
         seen.publish({MESSAGES.name: ()}, run_id="late", metadata={}, progress=silent)
     assert read_tables(tenant.output) == before
     tenant.run(small_source)
@@ -120,7 +120,7 @@ def test_a_compaction_that_a_run_overtook_gives_up(small_source: Path, publish: 
     (one,) = crowded(tenant)
     tenant.run(small_source, buckets=2)
     version, files = messages(tenant).version(), set(tenant.root.rglob("date=*/*"))
-    with pytest.raises((Retryable, FileNotFoundError), match="changed while they were compacted"):
+    with pytest.raises((RetryableError, FileNotFoundError), match="changed while they were compacted"):
         compact(tenant, one)
     assert messages(tenant).version() == version
     assert read_tables(tenant.output) == before
@@ -132,7 +132,7 @@ def test_a_commit_for_another_day_comes_between_and_both_land(small_source: Path
     tenant = publish(small_source, buckets=(3,))
     (one,) = crowded(tenant)
     other = replace(tenant.request(small_source), day=LATER)
-    DayPublisher.observe(other, tenant.tables.storage).publish(
+    DayPublisher.snapshot(other, tenant.tables.storage).publish(
         {MESSAGES.name: ()}, run_id="other", metadata={}, progress=silent
     )
     compact(tenant, one)

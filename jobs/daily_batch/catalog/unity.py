@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from daily_batch.errors import Misuse, Terminal
+from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import StorageUrl, analytics_folder
 from daily_batch.storage.stores import spark_path
 
@@ -45,7 +45,7 @@ def register_tables(
         _ask(spark, define_delta_table(name, place), name)
         detail = _ask(spark, f"DESCRIBE DETAIL {name}", name)[0]
         if _plain(detail["location"]) != _plain(place):
-            raise Terminal(f"{name} is the name of another table", next_step="rename that, or choose another catalog")
+            raise TerminalError(f"{name} is the name of another table", next_step="rename that, or choose another catalog")
 
 
 def name_schema(catalog: str, tenant: str) -> str:
@@ -75,7 +75,7 @@ def _ask(spark: "SparkSession", sql: str, name: str) -> "list[Row]":
     except Exception as error:
         # Spark's own text may be pages long; its condition says what is wrong.
         condition = getattr(error, "getCondition", lambda: None)() or type(error).__name__
-        raise Terminal(f"{name} cannot be registered ({condition})", next_step=PRIVILEGES) from error
+        raise TerminalError(f"{name} cannot be registered ({condition})", next_step=PRIVILEGES) from error
 
 
 def _quote(name: str) -> str:

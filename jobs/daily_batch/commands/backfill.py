@@ -14,7 +14,7 @@ from daily_batch.cli.console import News, show_progress
 from daily_batch.domain.calendar import days_between, parse_day
 from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.errors import BatchError, advise
-from daily_batch.orchestration.day_status import tell_state
+from daily_batch.orchestration.day_status import state_label
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.pipeline.runners.base import Runner
 from daily_batch.settings import load_settings
@@ -98,7 +98,7 @@ def _run_one(
         return {**row, "outcome": outcome, **empty, "error": advise(error), "status": status}
     return {
         **row,
-        "outcome": "unchanged" if answer.kind == "unchanged" else tell_state(receipt.status),
+        "outcome": "unchanged" if answer.kind == "unchanged" else state_label(receipt.status),
         "messages": receipt.records.written,
         "rejected": receipt.records.rejected,
         "unreadable": receipt.objects.unreadable,

@@ -12,7 +12,7 @@ from deltalake.exceptions import DeltaError
 from daily_batch.storage.access import explain_access
 from daily_batch.commands.tenants import check_known, choose_tenants
 from daily_batch.cli.console import show_progress
-from daily_batch.errors import Retryable, Terminal, concerning
+from daily_batch.errors import RetryableError, TerminalError, concerning
 from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.pipeline.runners.base import Progress
@@ -103,11 +103,11 @@ def explained(tenant: str) -> Iterator[None]:
         cause = quote_cause(error)
         if is_denied(error):
             step = "allow this identity to list, read, write and delete the tables"
-            raise Terminal(f"access is denied: {cause}", next_step=step, tenant=tenant) from error
+            raise TerminalError(f"access is denied: {cause}", next_step=step, tenant=tenant) from error
         if any(sign in cause for sign in BROKEN):
             step = "restore the table's _delta_log, or move the table away and backfill its days"
-            raise Terminal(f"the table is broken: {cause}", next_step=step, tenant=tenant) from error
-        raise Retryable(cause, next_step="run the same command again", tenant=tenant) from error
+            raise TerminalError(f"the table is broken: {cause}", next_step=step, tenant=tenant) from error
+        raise RetryableError(cause, next_step="run the same command again", tenant=tenant) from error
     except Exception as error:
         failure = explain_failure(error, tenant=tenant, day="-")
         if failure is None or failure is error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.keeping import Place, open_places, visit
 from daily_batch.domain.calendar import business_day
-from daily_batch.errors import Misuse, Retryable
+from daily_batch.errors import Misuse, RetryableError
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.maintenance.compaction import compact_day, find_crowded
 from daily_batch.maintenance.run_spec import plan_upkeep
@@ -76,7 +76,7 @@ def _optimize(place: Place, options: OptimizeOptions, progress: Progress) -> lis
                 else:
                     compact_day(each, place.tables, make_plan)
                 done = "on Spark" if engine else "here"
-            except Retryable:  # a run of the day, or another upkeep, was faster: the next time will do
+            except RetryableError:  # a run of the day, or another upkeep, was faster: the next time will do
                 done = "changed meanwhile"
         progress("optimize", number, len(crowded), "days")
         rows.append(

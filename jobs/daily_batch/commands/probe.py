@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from obstore.exceptions import AlreadyExistsError, UnauthenticatedError
 
-from daily_batch.errors import Retryable
+from daily_batch.errors import RetryableError
 from daily_batch.storage.failures import explain_failure, is_denied
 from daily_batch.pipeline.runners.serverless import find_obstacle
 from daily_batch.storage.stores import Storage
@@ -71,7 +71,7 @@ def _name_lack(error: Exception, place: str, where: str) -> str:
         return f"an identity: {where}: {known.what}"
     if is_denied(error):
         return f"permission to {'read' if place == 'input' else 'write'}: {where}: {known.what}"
-    if isinstance(known, Retryable):
+    if isinstance(known, RetryableError):
         return f"the network: {where}: {known.what}"
     return f"{where}: {known.what}"
 

@@ -16,7 +16,7 @@ from daily_batch.commands.run import wait_for_receipt
 from daily_batch.commands.tenants import choose_tenants
 from daily_batch.cli.console import show_progress
 from daily_batch.orchestration.dispatch import Dispatch
-from daily_batch.errors import Terminal, concerning
+from daily_batch.errors import TerminalError, concerning
 from daily_batch.pipeline.discover import Manifest
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.domain.receipt import Receipt, to_dict
@@ -25,7 +25,7 @@ from daily_batch.domain.request import Request, build_requests
 from daily_batch.pipeline.runners.base import Progress, Runner
 from daily_batch.storage.scratch import temporary_folder
 from daily_batch.settings import Settings, load_settings
-from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_plan, open_storage
+from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_run_spec, open_storage
 
 COLUMNS = {
     "reason": "reason",
@@ -79,7 +79,7 @@ def _try(request: Request, settings: Settings, dispatch: Dispatch, progress: Pro
         check_in_input(request, settings, manifest, named=dispatch.ledger.tenants)
         last = _last_receipt(request, dispatch, manifest)
         now = dispatch.ledger.clock()
-        plan = make_plan(request, settings, manifest, run_id=last.run_id, now=now)
+        plan = make_run_spec(request, settings, manifest, run_id=last.run_id, now=now)
         return try_rejects(request, plan, storage=storage, scratch=folder)
 
 
@@ -95,11 +95,11 @@ def _last_receipt(request: Request, dispatch: Dispatch, manifest: Manifest) -> R
     day = request.day.isoformat()
     if receipt is None:
         what, step = "the day has no completed run whose rejects could be replayed", "run the day"
-        raise Terminal(what, next_step=step, tenant=request.tenant, day=day)
+        raise TerminalError(what, next_step=step, tenant=request.tenant, day=day)
     if receipt.fingerprint != manifest.fingerprint:
         what = f"the day's objects are no longer those of run {receipt.run_id}"
         step = "run the day if the objects of now are meant: it is replaced whole"
-        raise Terminal(what, next_step=step, tenant=request.tenant, day=day)
+        raise TerminalError(what, next_step=step, tenant=request.tenant, day=day)
     return receipt
 
 

@@ -15,7 +15,7 @@ from daily_batch.commands.registering import register_published
 from daily_batch.commands.tenants import choose_tenants
 from daily_batch.cli.console import show_progress
 from daily_batch.orchestration.dispatch import Answer, Dispatch
-from daily_batch.errors import Retryable
+from daily_batch.errors import RetryableError
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.cli.quiet import quiet_libraries
 from daily_batch.domain.receipt import Receipt, advise_loss, receipt_key
@@ -108,7 +108,7 @@ def wait_for_receipt(dispatch: Dispatch, request: Request, answer: Answer, progr
     if receipt is None:
         what = entry.error if entry and entry.error else f"run {answer.run_id} left no receipt"
         day = request.day.isoformat()
-        raise Retryable(what, next_step="look at the job's log, then run the day again", tenant=request.tenant, day=day)
+        raise RetryableError(what, next_step="look at the job's log, then run the day again", tenant=request.tenant, day=day)
     return receipt
 
 

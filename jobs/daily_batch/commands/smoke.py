@@ -14,7 +14,7 @@ import typer
 from daily_batch.cli.options import Debug, Input, Output, as_flags
 from daily_batch.commands.answers import guarded
 from daily_batch.commands.probe import EVERYWHERE, FOLDER, DayFolders, find_lack
-from daily_batch.errors import Misuse, Terminal
+from daily_batch.errors import Misuse, TerminalError
 from daily_batch.entrypoints.daily_messages import call_as_task
 from daily_batch.domain.keys import analytics_folder, export_folder, parse_url
 from daily_batch.domain.request import Request
@@ -95,16 +95,16 @@ def check_cluster(spark: "SparkSession", storage: Storage, *, tasks: int, folder
     page = "docs/deploy-aws.md" if storage.output.kind == "s3" else "docs/deploy-azure.md"
     step = f"see {page} on what a job needs"
     if lack := find_lack(storage, folders):
-        raise Terminal(f"the driver lacks: {lack}", next_step=step)
+        raise TerminalError(f"the driver lacks: {lack}", next_step=step)
     numbers = spark.range(0, tasks, 1, tasks)
     try:
         rows = numbers.mapInArrow(partial(_look, storage=storage.anchored(), folders=folders), "lack string").collect()
     except Exception as error:
         absent = _ABSENT.search(str(error))
         lack = f"the package {absent[1]} cannot be imported" if absent else f"no task ran ({type(error).__name__})"
-        raise Terminal(f"the workers lack: {lack}", next_step=step) from error
+        raise TerminalError(f"the workers lack: {lack}", next_step=step) from error
     if lacks := sorted({row["lack"] for row in rows} - {""}):
-        raise Terminal(f"the workers lack: {lacks[0]}", next_step=step)
+        raise TerminalError(f"the workers lack: {lacks[0]}", next_step=step)
 
 
 def lay_day(storage: Storage) -> int:

@@ -22,7 +22,7 @@ from daily_batch.commands.answers import guarded, print_json
 from daily_batch.commands.probe import FOLDER
 from daily_batch.commands.smoke import MESSAGES, TENANT
 from daily_batch.cli.console import show_progress
-from daily_batch.errors import Misuse, Terminal, concerning
+from daily_batch.errors import Misuse, TerminalError, concerning
 from daily_batch.storage.failures import explain_failure
 from daily_batch.domain.keys import StorageUrl, export_folder, parse_url
 from daily_batch.pipeline.publish.receipts import read_receipt
@@ -223,11 +223,11 @@ def check_receipt(day: SmokeDay, truth: Truth, job_id: str) -> int:
     receipt: Receipt | None = read_receipt(output, receipt_key(TENANT, day.request.day, day.run_id))
     if receipt is None:
         step = "look at the job's log, and whether this identity reads the output"
-        raise Terminal(f"job {job_id} succeeded and left no receipt in {day.request.output}", next_step=step)
+        raise TerminalError(f"job {job_id} succeeded and left no receipt in {day.request.output}", next_step=step)
     counted, meant = receipt.records.written, truth.records["written"]
     if (receipt.status, counted) != ("COMPLETED", meant):
         what = f"job {job_id} published {counted:,} messages as {receipt.status}, and {meant:,} were laid down"
-        raise Terminal(what, next_step="report it, with the job's log")
+        raise TerminalError(what, next_step="report it, with the job's log")
     return counted
 
 

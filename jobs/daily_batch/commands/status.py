@@ -12,7 +12,7 @@ from daily_batch.orchestration.routing.costs import month_of
 from daily_batch.domain.calendar import business_day, days_between, parse_day
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.orchestration.day_status import CHANGED, ENDED, SOUND, describe, due_time, judge
+from daily_batch.orchestration.day_status import CHANGED, ENDED, SOUND, describe, due_time, day_status
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.settings import Settings, load_settings
 from daily_batch.pipeline.discover.discover import fingerprint_day
@@ -92,7 +92,7 @@ def _tell_tenant(
     known = {entry.day: entry for entry in ledger.days(request.tenant, days[0], days[-1])}
     for day in days:
         entry, due = known.get(day), due_time(day, settings)
-        state = judge(entry, now=now, due=due)
+        state = day_status(entry, now=now, due=due)
         if options.verify and entry is not None and entry.is_complete:
             objects = fingerprint_day(replace(request, day=day), settings, progress=_silent, metadata=ledger.store)
             state = state if objects == entry.fingerprint else CHANGED

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from daily_batch.pipeline.process_day import run_day
+from daily_batch.pipeline.process_day import process_day
 from daily_batch.commands.answers import console, guarded
 from daily_batch.commands.receipts import render
 from daily_batch.commands.registering import register_published
@@ -22,7 +22,7 @@ from daily_batch.domain.request import Request, build_requests
 from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.serverless import fit_compute
 from daily_batch.settings import Settings, load_settings
-from daily_batch.telemetry import tell_on
+from daily_batch.telemetry import log_to
 from daily_batch.orchestration.spark_jobs.base import ALLOW_SHRINK
 from daily_batch.pipeline.discover.discover import open_storage
 
@@ -71,7 +71,7 @@ def submitted_command(
         if settings.look_first:
             look(request, settings)
         with show_progress() as open_progress:
-            receipt = run_day(
+            receipt = process_day(
                 request,
                 settings,
                 lambda manifest: runner,
@@ -81,7 +81,7 @@ def submitted_command(
                 publisher=fence(request, settings, lease.token),
                 metadata=open_ledger(settings, request.output).store if settings.discovery == "metadata" else None,
                 named=lambda: [request.tenant],  # the submitter has asked
-                told=tell_on(sys.stderr),
+                told=log_to(sys.stderr),
             )
         console().print(render(receipt))
         if not settings.look_first:  # such a day does not stay, nor should its names
@@ -112,5 +112,5 @@ def fence(request: Request, settings: Settings, token: int) -> DayPublisher:
     """
     storage = open_storage(request, settings)
     check_format(request, storage)
-    observed = DayPublisher.observe(request, storage)
+    observed = DayPublisher.snapshot(request, storage)
     return observed.fenced(token, at_once=True, confirm=lambda: None)

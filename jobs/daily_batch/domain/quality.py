@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.domain.quality_rules import OF_FLAGS, VOLUMES, Rule, Severity
 from daily_batch.pipeline.transform.counts import Counts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class CheckResult:
     """What a rule found of a day. `measured` is None where there is nothing to measure, which passes."""
 
     rule: str
@@ -39,10 +39,10 @@ def share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def judge(rules: Mapping[str, Rule], measured: Mapping[str, float | None]) -> tuple[Finding, ...]:
+def evaluate(rules: Mapping[str, Rule], measured: Mapping[str, float | None]) -> tuple[CheckResult, ...]:
     """A finding for each rule, by name; a limit that is just met is kept."""
     return tuple(
-        Finding(
+        CheckResult(
             rule=name,
             limit=rule.limit,
             measured=measured[name],
@@ -59,7 +59,7 @@ def _passes(rule: str, measured: float | None, limit: float) -> bool:
     return measured >= limit if rule.startswith("min_") else measured <= limit
 
 
-def refuse_failed(findings: Iterable[Finding], *, tenant: str, day: str) -> None:
+def refuse_failed(findings: Iterable[CheckResult], *, tenant: str, day: str) -> None:
     """Refuse a day that breaks a rule of severity `fail`.
 
     Raises:
@@ -67,7 +67,7 @@ def refuse_failed(findings: Iterable[Finding], *, tenant: str, day: str) -> None
     """
     broken = [describe(finding) for finding in findings if finding.severity == "fail" and not finding.passed]
     if broken:
-        raise Terminal(
+        raise TerminalError(
             f"the day breaks its quality rules, and nothing was published: {'; '.join(broken)}",
             next_step="look at the input, or change the rule in [quality] (docs/quality.md), then run the day again",
             tenant=tenant,
@@ -75,19 +75,19 @@ def refuse_failed(findings: Iterable[Finding], *, tenant: str, day: str) -> None
         )
 
 
-def warnings(findings: Iterable[Finding]) -> list[Finding]:
+def warnings(findings: Iterable[CheckResult]) -> list[CheckResult]:
     """Those that did not pass and let the day through."""
     return [finding for finding in findings if finding.severity == "warn" and not finding.passed]
 
 
-def describe(finding: Finding) -> str:
+def describe(finding: CheckResult) -> str:
     """A finding in words, without what is nobody's but the tenant's."""
     bound = "at least" if finding.rule.startswith("min_") else "at most"
     measured = "nothing to measure" if finding.measured is None else _show(finding.measured)
     return f"{finding.rule} {measured}, {bound} {_show(finding.limit)}"
 
 
-def describe_warnings(findings: Iterable[Finding]) -> str | None:
+def describe_warnings(findings: Iterable[CheckResult]) -> str | None:
     """The warnings in a line; None if there are none."""
     return "; ".join(map(describe, warnings(findings))) or None
 

@@ -7,10 +7,10 @@ from datetime import date
 from typing import Any, Literal
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, Flag
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import Layout, TableFormat
-from daily_batch.domain.quality import Finding
+from daily_batch.domain.quality import CheckResult
 
 Status = Literal["COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 
@@ -100,7 +100,7 @@ class Receipt:
     input: str
     output: str
     fingerprint: str
-    quality: tuple[Finding, ...] = ()
+    quality: tuple[CheckResult, ...] = ()
     erased: tuple[Erased, ...] = ()
     overflows: Mapping[str, int] = field(default_factory=dict)
     shrink: Shrink | None = None
@@ -185,7 +185,7 @@ def _check_sum(receipt: Receipt, name: str, total: int, terms: Mapping[str, int]
     if total == sum(terms.values()):
         return
     spelled = " + ".join(f"{term} {count}" for term, count in terms.items()) or "nothing"
-    raise Terminal(
+    raise TerminalError(
         f"{name} is {total}, but {spelled} is {sum(terms.values())} (run {receipt.run_id})",
         next_step="nothing was published; keep the run's log and report it as a defect",
         tenant=receipt.tenant,

@@ -37,7 +37,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DayPlan:
+class RunSpec:
     """One tenant-day as the kernel sees it. Times are microseconds since 1970 UTC, ends are exclusive."""
 
     tenant: str

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from daily_batch.domain.bill import Bill, add_bills
-from daily_batch.errors import LeaseHeld
+from daily_batch.errors import LeaseHeldError
 from daily_batch.domain.quality import describe_warnings
 from daily_batch.domain.receipt import Receipt
 
@@ -151,7 +151,7 @@ class Entry:
         return read_moment(self.lease_until) - now
 
 
-def take(
+def acquire(
     before: Entry | None,
     *,
     tenant: str,
@@ -230,7 +230,7 @@ def keep(
     )
 
 
-def give_back(entry: Entry, *, message_count: int | None, error: str | None, now: datetime) -> Entry:
+def release(entry: Entry, *, message_count: int | None, error: str | None, now: datetime) -> Entry:
     """The entry of a day whose upkeep has ended: what its tables hold, what is said of its last run, and no holder."""
     return replace(
         entry,
@@ -321,10 +321,10 @@ def fail(entry: Entry, *, error: str, now: datetime, retryable: bool = True, bil
     )
 
 
-def held(entry: Entry) -> LeaseHeld:
+def held(entry: Entry) -> LeaseHeldError:
     """The error that names who is at work, and until when."""
     job = f", job {entry.job_id}" if entry.job_id else ""
-    return LeaseHeld(
+    return LeaseHeldError(
         f"{entry.upkeep or f'run {entry.run_id}'} of {entry.owner}{job} holds the lease until {entry.lease_until}",
         next_step="wait for it; if that run is known to be dead, run with --take-over",
         tenant=entry.tenant,

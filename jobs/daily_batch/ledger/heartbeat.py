@@ -3,7 +3,7 @@
 import threading
 from types import TracebackType
 
-from daily_batch.errors import BatchError, LeaseHeld
+from daily_batch.errors import BatchError, LeaseHeldError
 from daily_batch.ledger.entry import Lease
 from daily_batch.ledger.ledger import Ledger
 
@@ -11,7 +11,7 @@ from daily_batch.ledger.ledger import Ledger
 RENEWALS = 3
 
 
-class LeaseKeeper:
+class Heartbeat:
     """A context in which the lease is renewed three times in its length.
 
     A ledger that does not answer is asked again; only one that names another run ends the lease.
@@ -20,7 +20,7 @@ class LeaseKeeper:
     def __init__(self, ledger: Ledger, lease: Lease) -> None:
         self._ledger = ledger
         self._lease = lease
-        self._lost: LeaseHeld | None = None
+        self._lost: LeaseHeldError | None = None
         self._changing = threading.Lock()  # a renewal must not meet a token that was raised and is not known here yet
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
@@ -73,7 +73,7 @@ class LeaseKeeper:
             try:
                 with self._changing:
                     self._ledger.renew(self._lease)
-            except LeaseHeld as error:
+            except LeaseHeldError as error:
                 self._lost = error
                 return
             except BatchError:

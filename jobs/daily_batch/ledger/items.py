@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from daily_batch.domain.calendar import parse_day
-from daily_batch.errors import Misuse, Terminal
+from daily_batch.errors import Misuse, TerminalError
 from daily_batch.ledger.entry import AT_WORK, COMPLETED, Entry, read_moment
 from daily_batch.metadata import keys
 from daily_batch.metadata.store import spoiled
@@ -92,8 +92,8 @@ def _is_moment(text: str | None) -> bool:
         return False
 
 
-def _spoiled(why: str, tenant: str, day: date) -> Terminal:
-    return Terminal(
+def _spoiled(why: str, tenant: str, day: date) -> TerminalError:
+    return TerminalError(
         f"the ledger's item {keys.day_key(day)} of {keys.days_of(tenant)} is not understood: {why}",
         next_step="correct that attribute, or delete the item and run the day again (docs/ledger.md)",
         tenant=tenant,

@@ -6,12 +6,12 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 from daily_batch.domain.bill import Bill
-from daily_batch.errors import LeaseHeld, Retryable, concerning
+from daily_batch.errors import LeaseHeldError, RetryableError, concerning
 from daily_batch.ledger import entry as transitions
 from daily_batch.ledger.entry import Entry, Lease
 from daily_batch.ledger.items import FoundStrays, from_item, is_day, strays_from_item, to_item
 from daily_batch.ledger.process import is_dead
-from daily_batch.metadata import Item, MetadataStore, Overtaken, keys
+from daily_batch.metadata import Item, MetadataStore, VersionConflictError, keys
 from daily_batch.domain.receipt import Receipt
 
 Answer = TypeVar("Answer")
@@ -59,7 +59,7 @@ class Ledger:
         found = self.store.query(keys.TENANTS, first=first, last=last)
         return [str(item["SK"]).removeprefix(keys.TENANT) for item in found]
 
-    def take(self, tenant: str, day: date, *, owner: str, run_id: str, force: bool = False) -> Lease:
+    def acquire(self, tenant: str, day: date, *, owner: str, run_id: str, force: bool = False) -> Lease:
         """Begin a run: the lease, with a token that is greater than every earlier one.
 
         Raises:
@@ -70,7 +70,7 @@ class Ledger:
             if before is not None and before.holder == run_id:
                 return before  # a write of ours whose answer was lost
             dead = _is_dead(before)
-            return transitions.take(
+            return transitions.acquire(
                 before,
                 tenant=tenant,
                 day=day,
@@ -117,12 +117,12 @@ class Ledger:
             dead=_is_dead(before),
         )
 
-    def give_back(self, lease: Lease, **changes: Any) -> None:
+    def release(self, lease: Lease, **changes: Any) -> None:
         """End an upkeep; `changes` are of `message_count` and `error`, which else stay."""
 
         def end(entry: Entry) -> Entry:
             told = {"message_count": entry.message_count, "error": entry.error, **changes}
-            return transitions.give_back(entry, now=self.clock(), **told)
+            return transitions.release(entry, now=self.clock(), **told)
 
         self._change_own(lease, end)
 
@@ -236,10 +236,10 @@ class Ledger:
             item, answer = change(stored.item if stored else None)
             try:
                 self.store.put(item, expected=stored.version if stored else None)
-            except Overtaken:
+            except VersionConflictError:
                 continue
             return answer
-        raise Retryable(
+        raise RetryableError(
             "the ledger's item is changed by others faster than it can be read", next_step="run the day again"
         )
 
@@ -249,8 +249,8 @@ class Ledger:
             return entry
         raise self._lost(lease, f"run {entry.holder} of {entry.owner} has taken it" if entry else "its item is gone")
 
-    def _lost(self, lease: Lease, why: str) -> LeaseHeld:
-        return LeaseHeld(
+    def _lost(self, lease: Lease, why: str) -> LeaseHeldError:
+        return LeaseHeldError(
             f"the lease is lost: {why}; this run publishes nothing more",
             next_step="nothing to do, the later run goes on",
             tenant=lease.tenant,

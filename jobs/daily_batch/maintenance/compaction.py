@@ -15,10 +15,10 @@ from deltalake import DeltaTable
 from obstore.exceptions import AlreadyExistsError
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, Table
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.domain.run import DataFile
 from daily_batch.pipeline.publish import delta_log
-from daily_batch.pipeline.publish.delta import OVERTAKEN_ATTEMPTS
+from daily_batch.pipeline.publish.delta import MAX_COMMIT_ATTEMPTS
 from daily_batch.pipeline.publish.statistics import statistics_json
 from daily_batch.storage.scratch import temporary_folder
 from daily_batch.maintenance.run_spec import MakePlan
@@ -38,7 +38,7 @@ class LiveFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crowded:
+class CompactionCandidate:
     """A table's day in more files than it needs: those it has, and how many would do."""
 
     table: Table
@@ -52,7 +52,7 @@ class Crowded:
         return sum(file.bytes for file in self.files)
 
 
-def find_crowded(tables: TenantTables, *, before: date, target_bytes: int) -> list[Crowded]:
+def find_crowded(tables: TenantTables, *, before: date, target_bytes: int) -> list[CompactionCandidate]:
     """The days before a day of which at least half of the files can go: so what was compacted once stays as it is."""
     found = []
     for table in COMPACTED:
@@ -60,11 +60,11 @@ def find_crowded(tables: TenantTables, *, before: date, target_bytes: int) -> li
         for day, files in sorted(_by_day(delta).items()) if delta else ():
             wanted = max(1, -(-sum(file.bytes for file in files) // target_bytes))
             if day < before and len(files) >= 2 * wanted:
-                found.append(Crowded(table=table, day=day, files=tuple(files), wanted=wanted))
+                found.append(CompactionCandidate(table=table, day=day, files=tuple(files), wanted=wanted))
     return found
 
 
-def compact_day(crowded: Crowded, tables: TenantTables, make_plan: MakePlan) -> tuple[DataFile, ...]:
+def compact_day(crowded: CompactionCandidate, tables: TenantTables, make_plan: MakePlan) -> tuple[DataFile, ...]:
     """Rewrite a day in as many files as it needs, one by one; return them.
 
     Raises:
@@ -79,7 +79,7 @@ def compact_day(crowded: Crowded, tables: TenantTables, make_plan: MakePlan) -> 
         context = delta_log.Context(tenant=tables.tenant, day=day, table=crowded.table)
         raise context.retryable(f"a file of {crowded.table.name} went while it was compacted") from error
     except duckdb.InvalidInputException as error:
-        raise Terminal(
+        raise TerminalError(
             f"a file of {crowded.table.name} is no whole Parquet file",
             next_step="run its day again",
             tenant=tables.tenant,
@@ -89,7 +89,7 @@ def compact_day(crowded: Crowded, tables: TenantTables, make_plan: MakePlan) -> 
     return files
 
 
-def _rewrite(crowded: Crowded, tables: TenantTables, make_plan: MakePlan) -> tuple[DataFile, ...]:
+def _rewrite(crowded: CompactionCandidate, tables: TenantTables, make_plan: MakePlan) -> tuple[DataFile, ...]:
     """New files, which no commit names yet."""
     store, table = tables.open(), crowded.table
     root = f"{tables.folder}/{table.name}"
@@ -104,7 +104,7 @@ def _rewrite(crowded: Crowded, tables: TenantTables, make_plan: MakePlan) -> tup
     return tuple(file for file in written if file)
 
 
-def divide(crowded: Crowded) -> list[list[LiveFile]]:
+def divide(crowded: CompactionCandidate) -> list[list[LiveFile]]:
     """The files in as many groups as files are wanted, of much the same size; each becomes one file."""
     groups: list[list[LiveFile]] = [[] for _ in range(crowded.wanted)]
     sizes = [0] * crowded.wanted
@@ -115,7 +115,7 @@ def divide(crowded: Crowded) -> list[list[LiveFile]]:
     return [group for group in groups if group]
 
 
-def commit_compaction(crowded: Crowded, files: Sequence[DataFile], tables: TenantTables) -> int:
+def commit_compaction(crowded: CompactionCandidate, files: Sequence[DataFile], tables: TenantTables) -> int:
     """Name the new files instead of the old ones, in a commit that changes no data; return its version.
 
     delta-rs 1.6.6 compacts by itself, but does not sort; and what it commits for others says of removed files that
@@ -129,7 +129,7 @@ def commit_compaction(crowded: Crowded, files: Sequence[DataFile], tables: Tenan
     context = delta_log.Context(tenant=tables.tenant, day=crowded.day, table=crowded.table)
     location, options = tables.location(crowded.table)
     body = _render(crowded, files)
-    for attempt in range(OVERTAKEN_ATTEMPTS):
+    for attempt in range(MAX_COMMIT_ATTEMPTS):
         delta = DeltaTable(location, storage_options=dict(options))
         live = {file.path for file in _by_day(delta).get(crowded.day, ())}
         if live == {file.path for file in files}:
@@ -157,7 +157,7 @@ def _by_day(delta: DeltaTable) -> dict[date, list[LiveFile]]:
     return found
 
 
-def _render(crowded: Crowded, files: Sequence[DataFile]) -> bytes:
+def _render(crowded: CompactionCandidate, files: Sequence[DataFile]) -> bytes:
     now = time.time_ns() // 1_000_000
     values = {delta_log.PARTITION: crowded.day.isoformat()}
     told = {

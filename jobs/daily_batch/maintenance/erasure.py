@@ -14,7 +14,7 @@ from daily_batch.domain.contract import MESSAGES, TABLES
 from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY
 from daily_batch.errors import BatchError, Misuse, concerning
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.heartbeat import LeaseKeeper
+from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.result import Published
@@ -22,7 +22,7 @@ from daily_batch.domain.request import Request
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
 from daily_batch.maintenance.evidence import ErasedDay, ErasedTable, Evidence, begin_evidence, find_unfinished, save_evidence, with_day
-from daily_batch.maintenance.truncate_history import forget_history
+from daily_batch.maintenance.truncate_history import truncate_history
 from daily_batch.maintenance.subject import Person
 from daily_batch.maintenance.rewrite_day import FindDeleter, Remaining, delete_here, note_receipt, rewrite_day
 from daily_batch.maintenance.find_rows import check_manifests, search_tables
@@ -98,7 +98,7 @@ class Erasure:
         self._delete_manifests()
         readable: dict[str, int] = {}
         for number, table in enumerate(TABLES, 1):
-            first = forget_history(self.tables, table, erasure=evidence.erasure)
+            first = truncate_history(self.tables, table, erasure=evidence.erasure)
             readable |= {} if first is None else {table.name: first}
             self.progress("history", number, len(TABLES), "tables")
         ended = self.ledger.clock().isoformat(timespec="seconds")
@@ -117,7 +117,7 @@ class Erasure:
             removed = {name: table.removed for name, table in planned.tables.items() if table.removed}
             for run in left.runs:
                 note_receipt(self.tables, request.day, run, erasure=erasure, removed=removed)
-            self.ledger.give_back(keeper.lease, **self._changes(before, left))
+            self.ledger.release(keeper.lease, **self._changes(before, left))
         versions = {**{name: table.version for name, table in published.items()}, **left.versions}
         rows = {name: table.rows for name, table in published.items()} | {MESSAGES.name: left.messages}
         return replace(
@@ -136,9 +136,9 @@ class Erasure:
             },
         )
 
-    def _republish(self, request: Request, keeper: LeaseKeeper, erasure: str) -> tuple[Remaining, dict[str, Published]]:
+    def _republish(self, request: Request, keeper: Heartbeat, erasure: str) -> tuple[Remaining, dict[str, Published]]:
         """The day without the person, as readers see it from now on."""
-        observed = DayPublisher.observe(request, self.tables.storage)
+        observed = DayPublisher.snapshot(request, self.tables.storage)
         keeper.raise_token(above=observed.held_token)
         # At once: a run that is stopped, and not dead, must not publish what it read before.
         publisher = observed.fenced(keeper.lease.token, at_once=True, confirm=keeper.confirm)
@@ -177,21 +177,21 @@ class Erasure:
         for entry in list(self._known_days()):
             if entry.error and self.person.names(entry.error):
                 with self._held(replace(self.request, day=entry.day), erasure) as keeper:
-                    self.ledger.give_back(keeper.lease, error=FORGOTTEN)
+                    self.ledger.release(keeper.lease, error=FORGOTTEN)
 
     @contextmanager
-    def _held(self, request: Request, erasure: str) -> Iterator[LeaseKeeper]:
+    def _held(self, request: Request, erasure: str) -> Iterator[Heartbeat]:
         """The day's lease; an error gives it back."""
         lease = self.ledger.keep(request.tenant, request.day, owner=self.owner, upkeep=erasure)
-        with LeaseKeeper(self.ledger, lease) as keeper:
+        with Heartbeat(self.ledger, lease) as keeper:
             try:
                 yield keeper
             except BaseException:
                 with suppress(BatchError):
-                    self.ledger.give_back(keeper.lease)
+                    self.ledger.release(keeper.lease)
                 raise
 
-    def _delete_old(self, request: Request, keeper: LeaseKeeper) -> int:
+    def _delete_old(self, request: Request, keeper: Heartbeat) -> int:
         """Delete the day's files that readers do not see, of all tables; what a run that lost its lease left, too."""
         keys = []
         for table in TABLES:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from daily_batch.domain.contract import TABLES, Table
-from daily_batch.errors import LeaseHeld, Retryable, Terminal
-from daily_batch.domain.run import DayPlan, TableFormat
+from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
+from daily_batch.domain.run import RunSpec, TableFormat
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.storage.scratch import temporary_folder
 from daily_batch.settings import Settings
@@ -74,7 +74,7 @@ def check_manifests(person: Person, *, tables: TenantTables, now: datetime) -> N
     for item in tables.list_below("_staging"):
         text = bytes(store.get(item["path"]).bytes()).decode("utf-8", "replace")
         if item["last_modified"] >= since and person.names(text):
-            raise LeaseHeld(
+            raise LeaseHeldError(
                 f"a job has objects of this {person.kind} in hand",
                 next_step=f"wait for it; what a dead job left is removed after {FLOOR_HOURS} hours",
                 tenant=person.tenant,
@@ -90,12 +90,12 @@ def _data_files(tables: TenantTables, table: Table) -> Iterator[tuple[StoredFile
             yield file, is_live(file, live)
 
 
-def _search(file: StoredFile, seen: bool, person: Person, *, store: "ObjectStore", plan: DayPlan) -> Hits:
+def _search(file: StoredFile, seen: bool, person: Person, *, store: "ObjectStore", plan: RunSpec) -> Hits:
     with temporary_folder() as folder:
         try:
             path = fetch(store, file.key, folder / "0.parquet")
         except FileNotFoundError as error:
-            raise Retryable(
+            raise RetryableError(
                 "a vacuum or a run of the day removed a file while it was searched",
                 next_step="erase again",
                 tenant=person.tenant,
@@ -105,7 +105,7 @@ def _search(file: StoredFile, seen: bool, person: Person, *, store: "ObjectStore
         except duckdb.InvalidInputException as error:
             if not seen:  # a run died while it wrote: nobody can say whose rows these were to be
                 return Hits(rows=1, doubtful=1)
-            raise Terminal(
+            raise TerminalError(
                 f"{file.key!a} is no whole Parquet file",
                 next_step="run its day again, then erase",
                 tenant=person.tenant,

@@ -7,10 +7,10 @@ from pathlib import Path
 import duckdb
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, Table
-from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, combine
+from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, merge_aggregates
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.write import OutputStore, write_rows
-from daily_batch.domain.run import DataFile, DayPlan
+from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.maintenance.subject import Person
 
 # In which order a publisher lays rows down.
@@ -44,7 +44,7 @@ class Hits:
         return self.rows > 0
 
 
-def search_file(path: Path, table: Table, person: Person, *, plan: DayPlan) -> Hits:
+def search_file(path: Path, table: Table, person: Person, *, plan: RunSpec) -> Hits:
     """Count a person's rows in a file."""
     with connect(scratch=path.parent, plan=plan) as connection:
         doubtful = _mark(connection, path, table, person)
@@ -60,7 +60,7 @@ def rewrite_files(
     table: Table,
     *,
     name: str,
-    plan: DayPlan,
+    plan: RunSpec,
     output: OutputStore,
     scratch: Path,
     without: Person | None = None,
@@ -84,7 +84,7 @@ def rewrite_files(
         return write_rows(connection, query, table=table, name=name, plan=plan, output=output, scratch=scratch)
 
 
-def extract_counted(path: Path, counted: Path, *, plan: DayPlan) -> None:
+def extract_counted(path: Path, counted: Path, *, plan: RunSpec) -> None:
     """Lay down what the aggregates need of a file of messages, as Parquet."""
     with connect(scratch=path.parent, plan=plan) as connection:
         _mark(connection, path, MESSAGES, None)
@@ -93,7 +93,7 @@ def extract_counted(path: Path, counted: Path, *, plan: DayPlan) -> None:
 
 
 def count_again(
-    counted: Sequence[Path], *, plan: DayPlan, output: OutputStore, scratch: Path
+    counted: Sequence[Path], *, plan: RunSpec, output: OutputStore, scratch: Path
 ) -> dict[str, tuple[DataFile, ...]]:
     """The day's aggregates of the messages that are left, by the kernel's own sums."""
     with connect(scratch=scratch, plan=plan) as connection:
@@ -106,7 +106,7 @@ def count_again(
         partials = {name: scratch / f"{name}.parquet" for name in PARTIALS}
         for name, path in partials.items():
             connection.execute(f"COPY ({PARTIALS[name]}) TO {quote_text(str(path))} (FORMAT parquet)")
-    return combine([partials], plan=plan, output=output, scratch=scratch)
+    return merge_aggregates([partials], plan=plan, output=output, scratch=scratch)
 
 
 def count_rows(paths: Sequence[Path]) -> int:

@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from datetime import date
 
-from daily_batch.domain.run import DayPlan, TableFormat
+from daily_batch.domain.run import RunSpec, TableFormat
 from daily_batch.settings import Settings
 
 # A day, the run whose rows are written, and when that began in microseconds since 1970 UTC.
-MakePlan = Callable[[date, str, int], DayPlan]
+MakePlan = Callable[[date, str, int], RunSpec]
 
 
 def plan_upkeep(settings: Settings, *, tenant: str, table_format: TableFormat) -> MakePlan:
     """Plans of any day; what concerns the reading of objects is left empty, for none is read."""
 
-    def make(day: date, run_id: str, processed_us: int) -> DayPlan:
-        return DayPlan(
+    def make(day: date, run_id: str, processed_us: int) -> RunSpec:
+        return RunSpec(
             tenant=tenant,
             date=day.isoformat(),
             zone=settings.timezone,

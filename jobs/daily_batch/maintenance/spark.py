@@ -10,10 +10,10 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from daily_batch.domain.contract import MESSAGES, Table
-from daily_batch.errors import BatchError, Retryable
+from daily_batch.errors import BatchError, RetryableError
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.storage.stores import spark_path
-from daily_batch.maintenance.compaction import Crowded
+from daily_batch.maintenance.compaction import CompactionCandidate
 from daily_batch.maintenance.subject import TEXTS, Person
 from daily_batch.maintenance.rewrite_files import ORDERS
 from daily_batch.maintenance.table_files import StoredFile, TenantTables, is_live
@@ -39,7 +39,7 @@ class SparkUpkeep:
     spark: "SparkSession" = field(repr=False)
     tables: TenantTables
 
-    def compact_day(self, crowded: Crowded) -> None:
+    def compact_day(self, crowded: CompactionCandidate) -> None:
         """See `compaction.compact_day`: whole rooms in a file, sorted, in a commit that changes no data.
 
         Raises:
@@ -145,7 +145,7 @@ def _explained(table: Table, day: date | None) -> Iterator[None]:
     except Exception as error:
         # Spark's own text may be pages long; its condition, or its class, says what is wrong.
         condition = getattr(error, "getCondition", lambda: None)() or type(error).__name__
-        raise Retryable(
+        raise RetryableError(
             f"{table.name} could not be changed on Spark ({condition})",
             next_step="run the same command again",
             day=day.isoformat() if day else "-",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from daily_batch.domain.contract import Table
 from daily_batch.domain.calendar import parse_day
-from daily_batch.errors import Misuse, Terminal
+from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import StorageUrl, analytics_folder
 from daily_batch.domain.run import TableFormat
 from daily_batch.pipeline.publish import delta_log
@@ -120,7 +120,7 @@ def check_complete(
     part = f"/{table.name}/{delta_log.PARTITION}={day}/" if day else f"/{table.name}/"
     gone = {key for key in live if part in key} - {file.key for file in stored}
     if gone:
-        raise Terminal(
+        raise TerminalError(
             f"{min(gone)!a} is gone, and {table.name} names it",
             next_step="run its day again, then the same command",
             tenant=tenant,

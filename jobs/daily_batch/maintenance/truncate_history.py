@@ -7,9 +7,9 @@ from deltalake import CommitProperties
 from deltalake.exceptions import CommitFailedError
 
 from daily_batch.domain.contract import Table
-from daily_batch.errors import Retryable
+from daily_batch.errors import RetryableError
 from daily_batch.pipeline.publish import delta_log
-from daily_batch.pipeline.publish.delta import OVERTAKEN_ATTEMPTS
+from daily_batch.pipeline.publish.delta import MAX_COMMIT_ATTEMPTS
 from daily_batch.maintenance.table_files import TenantTables, delete_keys
 
 # Commits, checkpoints in one part or many, checksums that Spark writes, and commits taken together.
@@ -19,7 +19,7 @@ _ENTRY = re.compile(
 _LEFT = re.compile(r"_delta_log/(?:_commit_|\.tmp).*")
 
 
-def forget_history(tables: TenantTables, table: Table, *, erasure: str) -> int | None:
+def truncate_history(tables: TenantTables, table: Table, *, erasure: str) -> int | None:
     """Begin the log anew at its latest version: a checkpoint of what is there now, and nothing that is older.
 
     From then on no earlier version can be read. A run that began before finds out by the table's files and the day's
@@ -31,7 +31,7 @@ def forget_history(tables: TenantTables, table: Table, *, erasure: str) -> int |
     location, options = tables.location(table)
     if delta_log.open_table(location, options) is None:
         return None
-    for _ in range(OVERTAKEN_ATTEMPTS):
+    for _ in range(MAX_COMMIT_ATTEMPTS):
         try:
             first = _checkpoint(location, options, erasure)
         except CommitFailedError:
@@ -41,7 +41,7 @@ def forget_history(tables: TenantTables, table: Table, *, erasure: str) -> int |
         old += [file.key for file in stored if _LEFT.fullmatch(file.path)]
         delete_keys(tables.open(), old)
         return first
-    raise Retryable(f"{table.name} is committed to faster than its history can be removed", next_step="erase again")
+    raise RetryableError(f"{table.name} is committed to faster than its history can be removed", next_step="erase again")
 
 
 def _checkpoint(location: str, options: Mapping[str, str], erasure: str) -> int:

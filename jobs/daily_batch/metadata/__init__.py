@@ -1,5 +1,5 @@
 """The metadata store: one small item for each tenant, user, room and tenant-day, in the platform's own shape."""
 
-from daily_batch.metadata.store import Item, MetadataStore, Overtaken, Stored
+from daily_batch.metadata.store import Item, MetadataStore, VersionConflictError, VersionedItem
 
 __all__ = ["Item", "MetadataStore", "Overtaken", "Stored"]

@@ -24,8 +24,8 @@ from azure.cosmos.exceptions import (
 )
 
 from daily_batch.storage.azure_identity import AzureIdentity
-from daily_batch.errors import Retryable, Terminal
-from daily_batch.metadata.store import Item, Overtaken, Stored
+from daily_batch.errors import RetryableError, TerminalError
+from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem
 
 DATABASE = "makoto-db"
 CONTAINER = "metadata"
@@ -53,7 +53,7 @@ class CosmosStore:
             client = CosmosClient(endpoint, credential, **CLIENT)  # asks the account for its regions
         self._container = client.get_database_client(database).get_container_client(container)
 
-    def get(self, pk: str, sk: str) -> Stored | None:
+    def get(self, pk: str, sk: str) -> VersionedItem | None:
         """See `MetadataStore.get`.
 
         A query, not a point read: an item of another program has an id that cannot be known from its keys.
@@ -62,7 +62,7 @@ class CosmosStore:
         if not found:
             return None
         row = max(found, key=lambda each: bool(each["id"] == item_id(sk)))
-        return Stored(_read(row), f"{row['_etag']} {row['id']}")
+        return VersionedItem(_read(row), f"{row['_etag']} {row['id']}")
 
     def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
         """See `MetadataStore.query`."""
@@ -77,7 +77,7 @@ class CosmosStore:
         """
         pk, sk = str(item["PK"]), str(item["SK"])
         if expected is None and self.get(pk, sk):
-            raise Overtaken
+            raise VersionConflictError
         etag, _, id_ = (expected or f" {item_id(sk)}").rpartition(" ")
         body = {**item, "id": id_}
         with self._explained():
@@ -88,11 +88,11 @@ class CosmosStore:
                     unchanged = MatchConditions.IfNotModified
                     stored = self._container.replace_item(id_, body, etag=etag, match_condition=unchanged)
             except (CosmosResourceExistsError, CosmosAccessConditionFailedError) as error:
-                raise Overtaken from error
+                raise VersionConflictError from error
             except CosmosResourceNotFoundError as error:
                 if expected is None:
                     raise  # the container is missing, not the item
-                raise Overtaken from error
+                raise VersionConflictError from error
         return f"{stored['_etag']} {id_}"
 
     def _query(self, query: str, *, pk: str, **values: str) -> Iterator[dict[str, Any]]:
@@ -111,17 +111,17 @@ class CosmosStore:
         except (AzureError, ValueError) as error:  # the latter from an endpoint or a key of the wrong form
             raise self._explain(error) from error
 
-    def _explain(self, error: Exception) -> Retryable | Terminal:
+    def _explain(self, error: Exception) -> RetryableError | TerminalError:
         """What the error means; its own text may quote the request, so its kind must do."""
         status = getattr(error, "status_code", None)
         what = f"the Cosmos DB container {self._name} cannot be used ({status or type(error).__name__})"
         denied = isinstance(error, ClientAuthenticationError) or status in (401, 403)
         if denied or isinstance(error, ValueError):
             step = "check COSMOS_ENDPOINT and COSMOS_KEY, or this identity's role on the account"
-            return Terminal(what, next_step=step)
+            return TerminalError(what, next_step=step)
         if status is None or status in _PASSING or status >= 500:
-            return Retryable(f"{what}; nothing was published", next_step="run the day again")
-        return Terminal(what, next_step=f"check that the account has a container {self._name} with partition key /PK")
+            return RetryableError(f"{what}; nothing was published", next_step="run the day again")
+        return TerminalError(what, next_step=f"check that the account has a container {self._name} with partition key /PK")
 
 
 def item_id(sk: str) -> str:

@@ -14,8 +14,8 @@ from botocore.config import Config  # type: ignore[import-untyped]
 
 from daily_batch.storage.access import explain_access
 from daily_batch.storage.aws_errors import RAISED, error_code, is_temporary
-from daily_batch.errors import BatchError, Retryable, Terminal
-from daily_batch.metadata.store import Item, Overtaken, Stored, spoiled
+from daily_batch.errors import BatchError, RetryableError, TerminalError
+from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem, spoiled
 
 # Pauses included, the 8 tries take 3 s at most with a service that fails or refuses, 35 s with one that hangs, and 71 s
 # with one that throttles.
@@ -49,13 +49,13 @@ class DynamoDbStore:
             session = boto3.Session(region_name=region)  # the default one is not safe to use from two threads
             self._client = session.client("dynamodb", endpoint_url=endpoint_url, config=CLIENT)
 
-    def get(self, pk: str, sk: str) -> Stored | None:
+    def get(self, pk: str, sk: str) -> VersionedItem | None:
         """See `MetadataStore.get`."""
         with self._explained():
             answer = self._client.get_item(TableName=self._table, Key=_attributes(PK=pk, SK=sk), ConsistentRead=True)
         if "Item" not in answer:
             return None
-        return Stored(_read(answer["Item"]), _read_version(answer["Item"], pk, sk))
+        return VersionedItem(_read(answer["Item"]), _read_version(answer["Item"], pk, sk))
 
     def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
         """See `MetadataStore.query`."""
@@ -80,7 +80,7 @@ class DynamoDbStore:
                     TableName=self._table, Item=_attributes(**{**item, VERSION: version}), **_condition(expected)
                 )
             except self._client.exceptions.ConditionalCheckFailedException as error:
-                raise Overtaken from error
+                raise VersionConflictError from error
         return str(version)
 
     @contextmanager
@@ -95,10 +95,10 @@ class DynamoDbStore:
         code = error_code(error)
         what = f"the DynamoDB table {self._table} cannot be used ({code})"
         if is_temporary(error, _THROTTLED):
-            return Retryable(f"{what}; nothing was published", next_step="run the day again")
+            return RetryableError(f"{what}; nothing was published", next_step="run the day again")
         if known := explain_access(error):
             return type(known)(f"{what}: {known.what}", next_step=known.next_step)
-        return Terminal(what, next_step=_STEPS.get(code, _DENIED))
+        return TerminalError(what, next_step=_STEPS.get(code, _DENIED))
 
 
 def _condition(expected: str | None) -> dict[str, Any]:

@@ -47,18 +47,18 @@ def _local_file(output: StorageUrl) -> str:
 def _open_dynamodb(settings: Settings) -> MetadataStore:
     if not settings.dynamodb_table:
         raise Misuse("the ledger is DynamoDB and no table is named", next_step="set DYNAMODB_TABLE_NAME")
-    return keep_dynamodb(settings.dynamodb_table, settings.storage_options.get("aws_region"))
+    return connect_dynamodb(settings.dynamodb_table, settings.storage_options.get("aws_region"))
 
 
 def _open_cosmos(settings: Settings) -> MetadataStore:
     if not settings.cosmos_endpoint:
         raise Misuse("the ledger is Cosmos DB and no account is named", next_step="set COSMOS_ENDPOINT")
-    return keep_cosmos(settings.cosmos_endpoint, settings.cosmos_key)
+    return connect_cosmos(settings.cosmos_endpoint, settings.cosmos_key)
 
 
 # A function's process deals with one message after the other: to make a client anew takes longer than a small day.
 @cache
-def keep_dynamodb(table: str, region: str | None) -> MetadataStore:
+def connect_dynamodb(table: str, region: str | None) -> MetadataStore:
     """The process's own store of a table."""
     try:
         from daily_batch.metadata.dynamodb import DynamoDbStore
@@ -69,7 +69,7 @@ def keep_dynamodb(table: str, region: str | None) -> MetadataStore:
 
 
 @cache
-def keep_cosmos(endpoint: str, key: str) -> MetadataStore:
+def connect_cosmos(endpoint: str, key: str) -> MetadataStore:
     """The process's own store of an account."""
     try:
         from daily_batch.metadata.cosmos import CosmosStore

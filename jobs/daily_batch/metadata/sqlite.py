@@ -7,8 +7,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from daily_batch.errors import Retryable, Terminal
-from daily_batch.metadata.store import Item, Overtaken, Stored, spoiled
+from daily_batch.errors import RetryableError, TerminalError
+from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem, spoiled
 
 # How long a writer waits for another one; each holds the file for a moment only.
 BUSY_SECONDS = 30.0
@@ -25,13 +25,13 @@ class SqliteStore:
 
     file: Path
 
-    def get(self, pk: str, sk: str) -> Stored | None:
+    def get(self, pk: str, sk: str) -> VersionedItem | None:
         """See `MetadataStore.get`."""
         if not self._exists():
             return None
         with self._connected() as connection:
             row = connection.execute("SELECT item, version FROM metadata WHERE pk = ? AND sk = ?", (pk, sk)).fetchone()
-        return Stored(_read(row[0], pk, sk), str(row[1])) if row else None
+        return VersionedItem(_read(row[0], pk, sk), str(row[1])) if row else None
 
     def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
         """See `MetadataStore.query`."""
@@ -53,7 +53,7 @@ class SqliteStore:
                 query = "UPDATE metadata SET version = version + 1, item = ? WHERE pk = ? AND sk = ? AND version = ?"
                 written = connection.execute(query, (text, item["PK"], item["SK"], int(expected))).rowcount
         if not written:
-            raise Overtaken
+            raise VersionConflictError
         return str(int(expected or 0) + 1)
 
     def _exists(self) -> bool:
@@ -75,16 +75,16 @@ class SqliteStore:
         except OSError as error:
             raise self._explain_path(error) from error
 
-    def _explain_path(self, error: OSError) -> Terminal:
+    def _explain_path(self, error: OSError) -> TerminalError:
         what = f"the ledger's folder {self.file.parent} cannot be made or read ({type(error).__name__})"
-        return Terminal(what, next_step="give a path that can be written as ledger")
+        return TerminalError(what, next_step="give a path that can be written as ledger")
 
-    def _explain(self, error: sqlite3.DatabaseError) -> Retryable | Terminal:
+    def _explain(self, error: sqlite3.DatabaseError) -> RetryableError | TerminalError:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         what = f"the ledger {self.file} cannot be used ({name})"
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")):
-            return Retryable(f"{what}; nothing was published", next_step="run the day again")
-        return Terminal(what, next_step="check the file and its permissions, or give another as ledger")
+            return RetryableError(f"{what}; nothing was published", next_step="run the day again")
+        return TerminalError(what, next_step="check the file and its permissions, or give another as ledger")
 
 
 def _read(text: object, pk: str, sk: str) -> Item:

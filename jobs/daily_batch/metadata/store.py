@@ -3,27 +3,27 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 
 # Flat values as JSON has them, integers below 2^53 (Cosmos DB rounds others) and keys of one character at least.
 # PK and SK are in the item, as the platform's other programs find them there.
 Item = Mapping[str, str | int | bool | None]
 
 
-class Stored(NamedTuple):
+class VersionedItem(NamedTuple):
     """An item as it was read; `version` is the store's own word for this state of it, opaque to callers."""
 
     item: Item
     version: str
 
 
-class Overtaken(Exception):
+class VersionConflictError(Exception):
     """The item is no longer (or not yet) what the writer expects: read it again."""
 
 
-def spoiled(place: str, why: str) -> Terminal:
+def spoiled(place: str, why: str) -> TerminalError:
     """The error for an item that is not what any program of the platform writes."""
-    return Terminal(f"the item {place} is not understood: {why}", next_step="correct or delete it (docs/ledger.md)")
+    return TerminalError(f"the item {place} is not understood: {why}", next_step="correct or delete it (docs/ledger.md)")
 
 
 class MetadataStore(Protocol):
@@ -37,7 +37,7 @@ class MetadataStore(Protocol):
             is no item.
     """
 
-    def get(self, pk: str, sk: str) -> Stored | None:
+    def get(self, pk: str, sk: str) -> VersionedItem | None:
         """One item; None when there is none."""
 
     def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:

@@ -19,7 +19,7 @@ from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
 from daily_batch.storage.scratch import remove_leftovers
 from daily_batch.settings import Settings
-from daily_batch.telemetry import Told, untold
+from daily_batch.telemetry import StepLogger, log_nothing
 from daily_batch.orchestration.spark_jobs import JobSize, Submitter
 from daily_batch.orchestration.spark_jobs.spark_submit import SparkSubmit
 
@@ -45,7 +45,7 @@ def make_dispatch(
     parallel: int = 1,
     owner: str | None = None,
     deadline: float | None = None,
-    told: Told = untold,
+    told: StepLogger = log_nothing,
 ) -> Dispatch:
     """What runs or submits days under an output root.
 

@@ -8,8 +8,8 @@ from daily_batch import telemetry_metrics
 from daily_batch.domain.calendar import parse_day
 from daily_batch.errors import BatchError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.orchestration.sanitize import Teller
-from daily_batch.orchestration.volume_anomaly import REMEMBERED, judge_volume
+from daily_batch.orchestration.sanitize import Telemetry
+from daily_batch.orchestration.volume_anomaly import REMEMBERED, find_anomaly
 from daily_batch.domain.keys import parse_url
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.domain.quality import share, warnings
@@ -18,7 +18,7 @@ from daily_batch.settings import Settings
 from daily_batch.storage.stores import open_store
 
 
-def tell_ended(entry: Entry, *, again: bool, ledger: Ledger, settings: Settings, teller: Teller) -> None:
+def log_ended(entry: Entry, *, again: bool, ledger: Ledger, settings: Settings, teller: Telemetry) -> None:
     """Tell and measure a day whose job has ended; `again` says that a day that failed is tried once more."""
     if not entry.is_complete:
         teller.measure(telemetry_metrics.DAYS_REPEATED if again else telemetry_metrics.DAYS_FAILED)
@@ -33,7 +33,7 @@ def tell_ended(entry: Entry, *, again: bool, ledger: Ledger, settings: Settings,
         teller.error(f"the day is not measured: {error.advice}", **name_day(entry))
         return
     if receipt is not None:
-        tell_completed(receipt, ledger=ledger, settings=settings, teller=teller)
+        log_completed(receipt, ledger=ledger, settings=settings, teller=teller)
 
 
 def name_day(entry: Entry) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def name_day(entry: Entry) -> dict[str, Any]:
     return {"tenant": entry.tenant, "day": entry.day.isoformat(), "run_id": entry.run_id, "job_id": entry.job_id}
 
 
-def tell_completed(receipt: Receipt, *, ledger: Ledger, settings: Settings, teller: Teller) -> None:
+def log_completed(receipt: Receipt, *, ledger: Ledger, settings: Settings, teller: Telemetry) -> None:
     """Tell and measure a day that is published. Trouble with what it is compared to is told, and harms no day."""
     whose = {"tenant": receipt.tenant, "day": receipt.date, "run_id": receipt.run_id}
     told = {name: to_dict(receipt)[name] for name in ("runner", "status", "objects", "records", "rejects", "seconds")}
@@ -55,7 +55,7 @@ def tell_completed(receipt: Receipt, *, ledger: Ledger, settings: Settings, tell
         teller.error(f"the day's volume is not judged: {error.advice}", tenant=receipt.tenant, day=receipt.date)
         return
     factor, floor = settings.unusual_factor, settings.unusual_floor
-    volume = judge_volume(receipt.records.written, history, day, factor=factor, floor=floor)
+    volume = find_anomaly(receipt.records.written, history, day, factor=factor, floor=floor)
     is_unusual = volume is not None and volume.is_unusual
     teller.measure(telemetry_metrics.DAYS_UNUSUAL, int(is_unusual))
     if volume and is_unusual:

@@ -16,16 +16,16 @@ CHANGED = "changed"
 ENDED = ("completed", "completed, rejects", "failed")
 
 
-def judge(entry: Entry | None, *, now: datetime, due: datetime) -> str:
+def day_status(entry: Entry | None, *, now: datetime, due: datetime) -> str:
     """The state of a tenant-day in a word: `missing` and `not due` are days that the ledger does not know."""
     if entry is None:
         return "missing" if now >= due else "not due"
     if entry.is_at_work and not entry.holds_lease(now):
         return "dead"
-    return tell_state(entry.status)
+    return state_label(entry.status)
 
 
-def tell_state(status: str) -> str:
+def state_label(status: str) -> str:
     """A status of the ledger or of a receipt, as people read it."""
     return {"COMPLETED_WITH_REJECTS": "completed, rejects"}.get(status, status.lower())
 

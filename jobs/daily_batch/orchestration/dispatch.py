@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
-from daily_batch.pipeline.process_day import ChooseRunner, run_day
+from daily_batch.pipeline.process_day import ChooseRunner, process_day
 from daily_batch.domain.bill import Bill, Meter
-from daily_batch.errors import BatchError, HandOver, LeaseHeld, Retryable, advise, concerning, is_retryable
+from daily_batch.errors import BatchError, HandOverError, LeaseHeldError, RetryableError, advise, concerning, is_retryable
 from daily_batch.ledger import Entry, Lease, Ledger
-from daily_batch.ledger.heartbeat import LeaseKeeper
+from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.ledger.process import this_process
 from daily_batch.pipeline.discover import Manifest
 from daily_batch.domain.keys import analytics_folder
@@ -26,9 +26,9 @@ from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.domain.request import Request
 from daily_batch.pipeline.runners.base import Progress, Runner
 from daily_batch.settings import Settings
-from daily_batch.telemetry import Told, since, timed, untold
+from daily_batch.telemetry import StepLogger, since, timed, log_nothing
 from daily_batch.orchestration.spark_jobs import JobSize, SparkJob, Submitter
-from daily_batch.orchestration.spark_jobs.reconcile import Ended, nobody, settle
+from daily_batch.orchestration.spark_jobs.reconcile import Ended, nobody, reconcile
 from daily_batch.pipeline.discover.discover import fingerprint_day, open_storage
 
 # For a place in a service's own queue, and what it may take longer than it was told, before another run takes the day.
@@ -70,7 +70,7 @@ class Dispatch:
     route: Callable[[Manifest], str | None] = lambda manifest: None
     size: Callable[[Manifest], JobSize] = lambda manifest: JobSize()
     owner: str = field(default_factory=this_process)
-    told: Told = untold
+    told: StepLogger = log_nothing
     meter: Meter = lambda seconds: None
 
     def run(
@@ -107,17 +107,17 @@ class Dispatch:
         lease = self._take(request, force=take_over)
         self._cancel_job_of(entry)
         reason = self._spark_at_once(entry)
-        with LeaseKeeper(self.ledger, lease) as keeper, self._failures_noted(keeper, bill):
+        with Heartbeat(self.ledger, lease) as keeper, self._failures_noted(keeper, bill):
             storage = open_storage(request, self.settings)
             check_format(request, storage)
-            observed = DayPublisher.observe(request, storage)
+            observed = DayPublisher.snapshot(request, storage)
             held = keeper.raise_token(above=observed.held_token)
             self._naming(held)("lease", owner=self.owner, taken_over=held.taken_over, seconds=since(begun))
             choice = _LocalChoice(self, keeper, reason)
             if reason != TOO_MANY_TO_LIST and (reason is None or self.submitter):
                 try:
                     return self._publish(request, keeper, observed, choice, progress, bill)
-                except HandOver as short:
+                except HandOverError as short:
                     if self.settings.runner == "local":
                         raise
                     reason = short.what
@@ -141,7 +141,7 @@ class Dispatch:
             self._naming(settled.lease)("settle", **facts, seconds=since(begun))
             ended(settled, job_ended)
 
-        return settle(
+        return reconcile(
             entry,
             ledger=self.ledger,
             submitter=self.submitter,
@@ -151,14 +151,14 @@ class Dispatch:
             ended=tell,
         )
 
-    def _naming(self, lease: Lease) -> Told:
+    def _naming(self, lease: Lease) -> StepLogger:
         """Tells whose step it is."""
         whose = {"tenant": lease.tenant, "day": lease.day.isoformat(), "run_id": lease.run_id, "token": lease.token}
         return partial(self.told, **whose)
 
     def _take(self, request: Request, *, force: bool) -> Lease:
         run_id = f"{self.ledger.clock():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-        return self.ledger.take(request.tenant, request.day, owner=self.owner, run_id=run_id, force=force)
+        return self.ledger.acquire(request.tenant, request.day, owner=self.owner, run_id=run_id, force=force)
 
     def _is_current(self, entry: Entry, request: Request, progress: Progress) -> bool:
         """Whether the tables hold what the objects of now would give."""
@@ -166,7 +166,7 @@ class Dispatch:
             return False
         try:
             now = fingerprint_day(request, self.settings, progress=progress, metadata=self.ledger.store)
-        except HandOver:  # too many to list here, so nobody knows
+        except HandOverError:  # too many to list here, so nobody knows
             return False
         return now == entry.fingerprint
 
@@ -193,7 +193,7 @@ class Dispatch:
     def _publish(
         self,
         request: Request,
-        keeper: LeaseKeeper,
+        keeper: Heartbeat,
         observed: DayPublisher,
         choose: ChooseRunner,
         progress: Progress,
@@ -206,7 +206,7 @@ class Dispatch:
             keeper.check()
             progress(stage, done, total, unit)
 
-        receipt = run_day(
+        receipt = process_day(
             request,
             self.settings,
             choose,
@@ -232,7 +232,7 @@ class Dispatch:
             hand_over()
             try:
                 job_id = facts["job_id"] = submitter.submit(job)
-            except Retryable:
+            except RetryableError:
                 # No lease: whoever comes next may ask again at once.
                 hand_over(lasting=timedelta(0), refused=True)
                 raise
@@ -247,11 +247,11 @@ class Dispatch:
         return timedelta(minutes=self.settings.job_wait_minutes + self.settings.job_timeout_minutes) + JOB_GRACE
 
     @contextmanager
-    def _failures_noted(self, keeper: LeaseKeeper, bill: Callable[[], Bill | None]) -> Iterator[None]:
+    def _failures_noted(self, keeper: Heartbeat, bill: Callable[[], Bill | None]) -> Iterator[None]:
         """Give the lease back with the error; a ledger that is down learns of it when the lease has ended."""
         try:
             yield
-        except LeaseHeld:
+        except LeaseHeldError:
             raise
         except BaseException as error:
             with suppress(BatchError):
@@ -262,7 +262,7 @@ class Dispatch:
 class _LocalChoice:
     """Takes the local runner where nothing speaks against it; either way it knows how large a job the day would be."""
 
-    def __init__(self, dispatch: Dispatch, keeper: LeaseKeeper, reason: str | None) -> None:
+    def __init__(self, dispatch: Dispatch, keeper: Heartbeat, reason: str | None) -> None:
         self.size = UNLISTED
         self._dispatch = dispatch
         self._keeper = keeper
@@ -278,7 +278,7 @@ class _LocalChoice:
         self.size = dispatch.size(manifest)
         reason = self._reason or (dispatch.route(manifest) if dispatch.settings.runner == "auto" else None)
         if reason:
-            raise HandOver(reason, next_step="run the day on Spark")
+            raise HandOverError(reason, next_step="run the day on Spark")
         dispatch.ledger.note(self._keeper.lease, runner="local")
         return dispatch.local()
 

@@ -8,18 +8,18 @@ from typing import Any
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.telemetry_metrics import DAYS_REFUSED
 from daily_batch.orchestration.tasks import Task, plan_tasks
-from daily_batch.orchestration.sanitize import Teller
+from daily_batch.orchestration.sanitize import Telemetry
 from daily_batch.domain.keys import parse_url
 from daily_batch.settings import Settings
 
 
-def ask(
+def enqueue_tasks(
     event: object,
     settings: Settings,
     *,
     now: datetime,
     send: Callable[[Sequence[Task]], None],
-    teller: Teller,
+    teller: Telemetry,
 ) -> dict[str, Any]:
     """Queue what the event asks for (`daily_batch.orchestration.tasks`); say how many, and which tenants' names are refused.
 

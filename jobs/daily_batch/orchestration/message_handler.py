@@ -5,13 +5,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from daily_batch.errors import LeaseHeld, advise, is_retryable
+from daily_batch.errors import LeaseHeldError, advise, is_retryable
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.telemetry_metrics import DAYS_COMPLETED, DAYS_FAILED, DAYS_SUBMITTED
-from daily_batch.orchestration.day_metrics import tell_completed, tell_ended
+from daily_batch.orchestration.day_metrics import log_completed, log_ended
 from daily_batch.orchestration.tasks import read_task
-from daily_batch.orchestration.sanitize import Teller, bare, tell_step
-from daily_batch.orchestration.worker import Worked, work
+from daily_batch.orchestration.sanitize import Telemetry, sanitize, log_step
+from daily_batch.orchestration.worker import TaskResult, run_task
 from daily_batch.settings import Settings
 
 # What is under way when the time is over must end, publish and be told before the function is killed.
@@ -19,7 +19,7 @@ RESERVE_SECONDS = 90
 METRICS = {"published": DAYS_COMPLETED, "submitted": DAYS_SUBMITTED}
 
 
-def deal(
+def handle_message(
     text: object,
     *,
     read_settings: Callable[[], Settings],
@@ -27,7 +27,7 @@ def deal(
     sent: datetime,
     owner: str,
     seconds: int,
-    teller: Teller,
+    teller: Telemetry,
 ) -> None:
     """Deal with a message.
 
@@ -47,10 +47,10 @@ def deal(
         settings = read_settings()
 
         def settled(entry: Entry, ledger: Ledger) -> None:
-            tell_ended(entry, again=True, ledger=ledger, settings=settings, teller=teller)
+            log_ended(entry, again=True, ledger=ledger, settings=settings, teller=teller)
 
         limit = min(filter(None, (settings.time_limit_seconds, max(seconds - RESERVE_SECONDS, 1))))
-        worked = work(
+        worked = run_task(
             task,
             settings,
             now=now,
@@ -58,23 +58,23 @@ def deal(
             owner=owner,
             seconds=limit,
             progress=lambda *at: _report(teller, *at),
-            told=partial(tell_step, teller),
+            told=partial(log_step, teller),
             settled=settled,
         )
-    except LeaseHeld as error:
+    except LeaseHeldError as error:
         teller.info(error.advice)
         raise error from None
     except Exception as error:
         teller.error(advise(error))
         if not is_retryable(error):
             teller.measure(DAYS_FAILED)
-        raise bare(error) from None  # what caused it may quote what was read
+        raise sanitize(error) from None  # what caused it may quote what was read
     _tell(worked, teller)
     if worked.answer and (receipt := worked.answer.receipt):
-        tell_completed(receipt, ledger=worked.ledger, settings=settings, teller=teller)
+        log_completed(receipt, ledger=worked.ledger, settings=settings, teller=teller)
 
 
-def _tell(worked: Worked, teller: Teller) -> None:
+def _tell(worked: TaskResult, teller: Telemetry) -> None:
     if metric := METRICS.get(worked.outcome):
         teller.measure(metric)
     answer = worked.answer
@@ -84,5 +84,5 @@ def _tell(worked: Worked, teller: Teller) -> None:
     teller.info(worked.outcome, **facts)
 
 
-def _report(teller: Teller, stage: str, done: int, total: int, unit: str) -> None:
+def _report(teller: Telemetry, stage: str, done: int, total: int, unit: str) -> None:
     teller.debug(stage, done=done, total=total, unit=unit)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from daily_batch.errors import BatchError, Retryable, advise
+from daily_batch.errors import BatchError, RetryableError, advise
 from daily_batch.telemetry_metrics import Metric
 
 
-class Teller(Protocol):
+class Telemetry(Protocol):
     """A cloud's log and its metrics, for one call of a function."""
 
     def about(self, **facts: Any) -> None:
@@ -30,13 +30,13 @@ class Teller(Protocol):
         """A value of a metric, in its unit; counts add up."""
 
 
-def tell_step(teller: Teller, step: str, /, **facts: Any) -> None:
+def log_step(teller: Telemetry, step: str, /, **facts: Any) -> None:
     """A line for a step of a run (`daily_batch.telemetry`), usable as `Told` once it has its teller."""
     teller.info("step", step=step, **facts)
 
 
 @contextmanager
-def without_causes(teller: Teller) -> Iterator[None]:
+def sanitized_errors(teller: Telemetry) -> Iterator[None]:
     """Tell of an error, and let it go on alone: what caused it may quote what was read, and hosts write that down.
 
     Raises:
@@ -46,9 +46,9 @@ def without_causes(teller: Teller) -> Iterator[None]:
         yield
     except Exception as error:
         teller.error(advise(error))
-        raise bare(error) from None
+        raise sanitize(error) from None
 
 
-def bare(error: Exception) -> BatchError:
+def sanitize(error: Exception) -> BatchError:
     """An error to raise `from None`: itself if it is ours, for its text is; else one that only says where it was."""
-    return error if isinstance(error, BatchError) else Retryable(advise(error), next_step="look at the log")
+    return error if isinstance(error, BatchError) else RetryableError(advise(error), next_step="look at the log")

@@ -21,7 +21,7 @@ class Volume:
     sentence: str
 
 
-def judge_volume(
+def find_anomaly(
     messages: int, history: Sequence[tuple[date, int]], day: date, *, factor: float = 3.0, floor: int = 100
 ) -> Volume | None:
     """Compare a day with the middle one of the tenant's same weekdays, or of all its days where it has too few of them.

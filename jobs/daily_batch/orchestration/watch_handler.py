@@ -11,9 +11,9 @@ from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.errors import BatchError
 from daily_batch.ledger import Entry
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.orchestration.day_metrics import name_day, tell_ended
+from daily_batch.orchestration.day_metrics import name_day, log_ended
 from daily_batch.orchestration.tasks import Task
-from daily_batch.orchestration.sanitize import Teller, tell_step
+from daily_batch.orchestration.sanitize import Telemetry, log_step
 from daily_batch.orchestration.watcher import Watcher, night_requests
 from daily_batch.domain.keys import StorageUrl, parse_url
 from daily_batch.settings import Settings
@@ -24,7 +24,7 @@ MOST_TOLD = 50
 Send = Callable[[Sequence[Task]], None]
 
 
-def tend(settings: Settings, *, now: datetime, send: Send, teller: Teller) -> dict[str, Any]:
+def reconcile_night(settings: Settings, *, now: datetime, send: Send, teller: Telemetry) -> dict[str, Any]:
     """Reconcile all tenants; the night's summary, as the log has it.
 
     Args:
@@ -54,7 +54,7 @@ def make_watcher(
     output: StorageUrl,
     *,
     send: Send,
-    teller: Teller,
+    teller: Telemetry,
     troubled: Callable[[BatchError], None] = lambda error: None,
     drifted: Callable[[Entry], None] = lambda entry: None,
 ) -> Watcher:
@@ -71,12 +71,12 @@ def make_watcher(
         drifted(entry)
         teller.error("no event told of the job's end", late_seconds=round(late.total_seconds()), **name_day(entry))
 
-    dispatch = make_dispatch(settings, output, told=partial(tell_step, teller))
+    dispatch = make_dispatch(settings, output, told=partial(log_step, teller))
     return Watcher(
         settings=settings,
         dispatch=dispatch,
         send=send,
-        ended=lambda entry, again: tell_ended(
+        ended=lambda entry, again: log_ended(
             entry, again=again, ledger=dispatch.ledger, settings=settings, teller=teller
         ),
         trouble=note,

@@ -9,10 +9,10 @@ from functools import partial
 
 from daily_batch.domain.calendar import FIRST_DAY, business_day
 from daily_batch.orchestration.dispatch import Dispatch
-from daily_batch.errors import BatchError, LeaseHeld, Retryable, advise
+from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, advise
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import read_moment
-from daily_batch.orchestration.day_status import ENDED, SOUND, UNKNOWN, describe, due_time, judge
+from daily_batch.orchestration.day_status import ENDED, SOUND, UNKNOWN, describe, due_time, day_status
 from daily_batch.orchestration.tasks import Task, name_tenants
 from daily_batch.domain.keys import is_tenant
 from daily_batch.domain.request import Request, build_requests
@@ -122,7 +122,7 @@ class Watcher:
         try:
             yield
         except Exception as error:
-            known = error if isinstance(error, BatchError) else Retryable(advise(error), next_step="look at the log")
+            known = error if isinstance(error, BatchError) else RetryableError(advise(error), next_step="look at the log")
             known.concerns(request.tenant, request.day.isoformat())
             self.trouble(known)
 
@@ -130,7 +130,7 @@ class Watcher:
         """The entry of a submitted day, ended if its job has ended."""
         try:
             return self.dispatch.look(request, ended=ended)
-        except LeaseHeld:  # another run took the day meanwhile
+        except LeaseHeldError:  # another run took the day meanwhile
             return self.dispatch.ledger.find(request.tenant, request.day)
 
     def _ask_again(self, entries: Sequence[Entry]) -> int:
@@ -145,7 +145,7 @@ class Watcher:
         if wanted:
             self.send([Task(tenant=entry.tenant, date=entry.day.isoformat()) for entry in wanted])
         for entry in wanted:
-            with suppress(LeaseHeld):  # it was taken meanwhile
+            with suppress(LeaseHeldError):  # it was taken meanwhile
                 self.dispatch.ledger.note_asked(entry.lease)
         return len(wanted)
 
@@ -182,7 +182,7 @@ def summarize(
         state, note, is_late = UNKNOWN, "the ledger did not tell", False
         if entries is not None:
             entry = entries.get(request.day)
-            state = judge(entry, now=now, due=due)
+            state = day_status(entry, now=now, due=due)
             note, is_late = describe(entry, state, now=now), now >= due and not (entry and entry.is_complete)
             unreadable += (entry and entry.unreadable) or 0
         states[state] += 1

@@ -8,18 +8,18 @@ from typing import Literal
 
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.dispatch import Answer, Dispatch
-from daily_batch.errors import HandOver, LeaseHeld
+from daily_batch.errors import HandOverError, LeaseHeldError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.entry import read_moment
 from daily_batch.orchestration.tasks import Task
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
-from daily_batch.telemetry import Told, untold
+from daily_batch.telemetry import StepLogger, log_nothing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Worked:
+class TaskResult:
     """What became of a task, by the word of which ledger.
 
     `elsewhere` is a job at work already, `given up` a day that has failed for good.
@@ -30,7 +30,7 @@ class Worked:
     answer: Answer | None = None
 
 
-def work(
+def run_task(
     task: Task,
     settings: Settings,
     *,
@@ -39,9 +39,9 @@ def work(
     owner: str,
     seconds: int,
     progress: Progress,
-    told: Told = untold,
+    told: StepLogger = log_nothing,
     settled: Callable[[Entry, Ledger], None] = lambda entry, ledger: None,
-) -> Worked:
+) -> TaskResult:
     """Run or submit the task's tenant-day; a message that is delivered again never does it twice.
 
     Args:
@@ -57,14 +57,14 @@ def work(
 
     def bounded(stage: str, done: int, total: int, unit: str) -> None:
         if stage == "manifest" and time.monotonic() > deadline:
-            raise HandOver(f"{done:,} objects and more were listed in {seconds} s", next_step="run the day on Spark")
+            raise HandOverError(f"{done:,} objects and more were listed in {seconds} s", next_step="run the day on Spark")
         progress(stage, done, total, unit)
 
     own = replace(settings, tenants=(task.tenant,), date=task.date, time_limit_seconds=seconds)
     (request,) = build_requests(own, now, allow_shrink=task.allow_shrink or "")
     dispatch = make_dispatch(own, request.output, owner=owner, deadline=deadline, told=told)
     if _failed_for_good(dispatch, request, since=sent):
-        return Worked(outcome="given up", ledger=dispatch.ledger)
+        return TaskResult(outcome="given up", ledger=dispatch.ledger)
     try:
         answer = dispatch.run(
             request,
@@ -72,12 +72,12 @@ def work(
             if_changed=not task.force,
             ended=lambda entry, job_ended: settled(entry, dispatch.ledger),
         )
-    except LeaseHeld:
+    except LeaseHeldError:
         entry = dispatch.ledger.find(request.tenant, request.day)
         if entry is None or entry.status != "SUBMITTED" or entry.job_id is None:
             raise  # a run that may die, so its day must be asked for again
-        return Worked(outcome="elsewhere", ledger=dispatch.ledger)
-    return Worked(outcome=answer.kind, ledger=dispatch.ledger, answer=answer)
+        return TaskResult(outcome="elsewhere", ledger=dispatch.ledger)
+    return TaskResult(outcome=answer.kind, ledger=dispatch.ledger, answer=answer)
 
 
 def _failed_for_good(dispatch: Dispatch, request: Request, *, since: datetime) -> bool:

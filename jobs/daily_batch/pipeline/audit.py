@@ -7,10 +7,10 @@ error, out.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.domain.quality_rules import Rule
 from daily_batch.pipeline.publish.result import Standing
-from daily_batch.domain.quality import judge, refuse_failed
+from daily_batch.domain.quality import evaluate, refuse_failed
 from daily_batch.domain.receipt import Receipt, Shrink, check_sums
 
 GUIDE = "docs/runbooks/day-not-published.md"
@@ -45,7 +45,7 @@ def audit(
             are published would go and nobody has allowed it.
     """
     check_sums(receipt)
-    judged = replace(receipt, quality=judge(rules, measured))
+    judged = replace(receipt, quality=evaluate(rules, measured))
     _refuse_loss(judged, limits)
     refuse_failed(judged.quality, tenant=receipt.tenant, day=receipt.date)
     reason = find_shrink(judged, standing, min_rows_ratio=limits.min_rows_ratio)
@@ -102,5 +102,5 @@ def _refuse_share(receipt: Receipt, bad: int, whole: int, what: str, setting: st
         )
 
 
-def _refused(receipt: Receipt, what: str, next_step: str) -> Terminal:
-    return Terminal(f"{what}; nothing was published", next_step=next_step, tenant=receipt.tenant, day=receipt.date)
+def _refused(receipt: Receipt, what: str, next_step: str) -> TerminalError:
+    return TerminalError(f"{what}; nothing was published", next_step=next_step, tenant=receipt.tenant, day=receipt.date)

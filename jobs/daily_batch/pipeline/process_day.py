@@ -9,7 +9,7 @@ from typing import Any
 
 from daily_batch.pipeline.audit import AuditLimits, audit
 from daily_batch.domain.contract import ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY
-from daily_batch.errors import Changed
+from daily_batch.errors import InputChangedError
 from daily_batch.storage.failures import explain_failure
 from daily_batch.pipeline.discover import Manifest
 from daily_batch.pipeline.quality_measures import measure_day
@@ -20,18 +20,18 @@ from daily_batch.pipeline.publish.snapshot import look_at_day
 from daily_batch.domain.quality import warnings
 from daily_batch.domain.receipt import Objects, Receipt, Records, TableCounts, check_sums, decide_status, receipt_key, to_json
 from daily_batch.domain.request import Request
-from daily_batch.pipeline.runners.base import Outcome, Progress, Runner
+from daily_batch.pipeline.runners.base import RunResult, Progress, Runner
 from daily_batch.storage.scratch import temporary_folder
 from daily_batch.settings import Settings
-from daily_batch.telemetry import Told, timed, untold
-from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_plan, open_storage
+from daily_batch.telemetry import StepLogger, timed, log_nothing
+from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_run_spec, open_storage
 
 # What changes under a run is listed again so often before it is given up.
 LISTINGS = 3
 ChooseRunner = Callable[[Manifest], Runner]
 
 
-def run_day(
+def process_day(
     request: Request,
     settings: Settings,
     choose_runner: ChooseRunner,
@@ -42,7 +42,7 @@ def run_day(
     publisher: DayPublisher | None = None,
     metadata: MetadataStore | None = None,
     named: Callable[[], Sequence[str]] = tuple,
-    told: Told = untold,
+    told: StepLogger = log_nothing,
 ) -> Receipt:
     """Run one tenant-day to its receipt. A day that was published before is replaced; any other day is left alone.
 
@@ -60,7 +60,7 @@ def run_day(
         LeaseHeld: another run holds the day.
     """
     try:
-        chosen = publisher or DayPublisher.observe(request, open_storage(request, settings))
+        chosen = publisher or DayPublisher.snapshot(request, open_storage(request, settings))
         whose = {"tenant": request.tenant, "day": request.day.isoformat(), "run_id": run_id, "token": chosen.token}
         return _run_day(
             request,
@@ -92,7 +92,7 @@ def _run_day(
     progress: Progress,
     metadata: MetadataStore | None,
     named: Callable[[], Sequence[str]],
-    told: Told,
+    told: StepLogger,
 ) -> Receipt:
     started = time.perf_counter()
     storage = open_storage(request, settings)
@@ -107,7 +107,7 @@ def _run_day(
                 told("manifest", **found, seconds=round(listed, 3))
                 check_in_input(request, settings, manifest, named=named)
                 runner = choose_runner(manifest)
-                plan = make_plan(request, settings, manifest, run_id=run_id, now=now)
+                plan = make_run_spec(request, settings, manifest, run_id=run_id, now=now)
                 outcome = runner.run(manifest, plan=plan, storage=storage, scratch=scratch, progress=progress)
                 receipt = _account(request, manifest, outcome, run_id=run_id, runner=runner.name)
                 rules = settings.quality.rules_of(request.tenant)
@@ -116,7 +116,7 @@ def _run_day(
                 )
                 standing = look_at_day(request, storage, scratch=scratch)
                 break
-            except Changed:
+            except InputChangedError:
                 if listing == LISTINGS:
                     raise
                 progress("listing again: an object changed while it was read", 0, 0, "")
@@ -147,7 +147,7 @@ def _run_day(
     return receipt
 
 
-def _tell_stages(told: Told, outcome: Outcome, *, runner: str) -> None:
+def _tell_stages(told: StepLogger, outcome: RunResult, *, runner: str) -> None:
     """A line for each stage of the runner."""
     counts = outcome.counts.to_dict()
     names = {
@@ -168,7 +168,7 @@ def _sum_up(published: Mapping[str, Published]) -> dict[str, Any]:
     }
 
 
-def _account(request: Request, manifest: Manifest, outcome: Outcome, *, run_id: str, runner: str) -> Receipt:
+def _account(request: Request, manifest: Manifest, outcome: RunResult, *, run_id: str, runner: str) -> Receipt:
     counts = outcome.counts
     objects = Objects(
         listed=manifest.objects + manifest.ignored,
@@ -216,7 +216,7 @@ def _account(request: Request, manifest: Manifest, outcome: Outcome, *, run_id: 
     )
 
 
-def _count_overflows(outcome: Outcome) -> dict[str, int]:
+def _count_overflows(outcome: RunResult) -> dict[str, int]:
     """By table of sums, how many rows have a sum that does not fit its column and is null."""
     nulls = {
         table.name: sum(file.statistics["tokens_used"].nulls for file in outcome.files[table.name])

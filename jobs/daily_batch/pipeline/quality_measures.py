@@ -10,16 +10,16 @@ from daily_batch.domain.quality_rules import Rule
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.discover import Manifest, read_manifest
 from daily_batch.domain.keys import analytics_folder, parse_message_key, staged_path
-from daily_batch.domain.run import DayPlan
+from daily_batch.domain.run import RunSpec
 from daily_batch.domain.quality import measure_counts, share
-from daily_batch.pipeline.runners.base import Outcome
+from daily_batch.pipeline.runners.base import RunResult
 from daily_batch.storage.stores import Storage
 
 _MINUTE_US = 60_000_000
 
 
 def measure_day(
-    rules: Mapping[str, Rule], *, manifest: Manifest, outcome: Outcome, plan: DayPlan, storage: Storage, scratch: Path
+    rules: Mapping[str, Rule], *, manifest: Manifest, outcome: RunResult, plan: RunSpec, storage: Storage, scratch: Path
 ) -> dict[str, float | None]:
     """What each of the rules measures; the dearer ones only if they are asked for."""
     measured = measure_counts(outcome.counts)
@@ -49,7 +49,7 @@ def share_late(files: Iterable[Path], *, minutes: int) -> float | None:
     return share(late, timed)
 
 
-def fetch_summary(outcome: Outcome, *, plan: DayPlan, storage: Storage, scratch: Path) -> Path:
+def fetch_summary(outcome: RunResult, *, plan: RunSpec, storage: Storage, scratch: Path) -> Path:
     """A local copy of the day's summary, which lies where it was written and is in no table yet."""
     (file,) = outcome.files[SUMMARY_DAILY.name]
     path = file.path if plan.table_format == "delta" else staged_path(file.path, plan.date)

@@ -10,10 +10,10 @@ from obstore.store import MemoryStore
 
 from daily_batch.domain.contract import REJECTS, Flag, Reason
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
-from daily_batch.pipeline.transform.map_chunk import take_in
+from daily_batch.pipeline.transform.map_chunk import map_chunk
 from daily_batch.pipeline.discover.stored import StoredTree
 from daily_batch.domain.keys import without_compression
-from daily_batch.domain.run import DayPlan
+from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.publish.published import fetch_day
 from daily_batch.domain.request import Request
 from daily_batch.storage.scratch import make_folder
@@ -34,7 +34,7 @@ class Trial:
     accepted: int
 
 
-def try_rejects(request: Request, plan: DayPlan, *, storage: Storage, scratch: Path) -> list[Trial]:
+def try_rejects(request: Request, plan: RunSpec, *, storage: Storage, scratch: Path) -> list[Trial]:
     """Read the day's rejects again, reason by reason; `plan` holds the current rules."""
     files = fetch_day(REJECTS, request=request, storage=storage, folder=make_folder(scratch / "files"))
     if not files:
@@ -53,7 +53,7 @@ def try_rejects(request: Request, plan: DayPlan, *, storage: Storage, scratch: P
     ]
 
 
-def _try(reason: str, rejects: Sequence[tuple[str, int, bytes, bool]], *, plan: DayPlan, scratch: Path) -> Trial:
+def _try(reason: str, rejects: Sequence[tuple[str, int, bytes, bool]], *, plan: RunSpec, scratch: Path) -> Trial:
     whole = [reject for reject in rejects if not reject[3]]
     store = MemoryStore()
     by_key: dict[str, list[bytes]] = defaultdict(list)
@@ -65,14 +65,14 @@ def _try(reason: str, rejects: Sequence[tuple[str, int, bytes, bool]], *, plan: 
     batches = StoredTree(store).list_objects(plan.tenant, nested=plan.layout == "export")
     objects = [item for batch in batches for item in batch.objects]
     with connect(scratch=scratch, plan=plan) as connection:
-        counts = take_in(objects, connection=connection, store=store, plan=plan, scratch=scratch).counts
+        counts = map_chunk(objects, connection=connection, store=store, plan=plan, scratch=scratch).counts
     # The rejects of an object of one message were laid down together, and an unreadable object refuses them all.
     refused = counts.rejected + counts.objects_unreadable * max(map(len, by_key.values()), default=0)
     accepted = max(0, len(whole) - refused)
     return Trial(reason=reason, rejects=len(rejects), tried=len(whole), accepted=accepted)
 
 
-def _place(key: str, line: int, number: int, plan: DayPlan) -> str:
+def _place(key: str, line: int, number: int, plan: RunSpec) -> str:
     """Where a reject's bytes are laid down to be read again: what the key says of user, room and time must stay."""
     if line == 0:
         return key  # the object as it was stored

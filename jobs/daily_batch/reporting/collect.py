@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from daily_batch.orchestration.routing.costs import LAMBDA
 from daily_batch.domain.calendar import first_kept
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.day_status import due_time
 from daily_batch.orchestration.volume_anomaly import REMEMBERED
@@ -84,7 +84,7 @@ def _read_ledger(ledger: Ledger, tenant: str, dates: Sequence[date]) -> dict[dat
 def _read(store: "ObjectStore", entry: Entry) -> _Found:
     try:
         receipt = read_receipt(store, str(entry.receipt))
-    except Terminal as error:
+    except TerminalError as error:
         return _Found(doubt=error.advice)
     if receipt is None:
         return _Found(doubt=GONE)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from daily_batch.ledger import Entry
-from daily_batch.orchestration.day_status import ENDED, SOUND, judge
-from daily_batch.orchestration.volume_anomaly import judge_volume
+from daily_batch.orchestration.day_status import ENDED, SOUND, day_status
+from daily_batch.orchestration.volume_anomaly import find_anomaly
 from daily_batch.domain.quality import describe, warnings
 from daily_batch.domain.receipt import Objects, Receipt, Records
 
@@ -86,11 +86,11 @@ def state_day(
         history: messages of the tenant's other days; `factor` and `floor` say what is far from them.
         doubt: why there is no receipt.
     """
-    state = judge(entry, now=now, due=due)
+    state = day_status(entry, now=now, due=due)
     if entry is None:
         return DayFacts(tenant=tenant, day=day, state=state, late=now >= due)
     known = entry.message_count
-    volume = None if known is None else judge_volume(known, history, day, factor=factor, floor=floor)
+    volume = None if known is None else find_anomaly(known, history, day, factor=factor, floor=floor)
     return DayFacts(
         tenant=tenant,
         day=day,

@@ -28,7 +28,7 @@ _STEP = ". Next step: "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trouble:
+class Issue:
     """Days of one tenant, from `first` to `last`, that need someone for the same reason."""
 
     tenant: str
@@ -88,7 +88,7 @@ def _name_some(names: Sequence[str], texts: Texts) -> str:
     return f"{shown}, {texts('and_more', count=more)}" if more > 0 else shown
 
 
-def tell_troubles(facts: Facts, texts: Texts) -> list[Trouble]:
+def tell_troubles(facts: Facts, texts: Texts) -> list[Issue]:
     """What needs someone, the newest first: days of a tenant in a row with the same trouble are one."""
     by_place = {(day.tenant, day.day): day for day in facts.in_need}
     troubles = []
@@ -100,7 +100,7 @@ def tell_troubles(facts: Facts, texts: Texts) -> list[Trouble]:
             first = before or first
         what, step = _tell_trouble(first, day, texts)
         troubles.append(
-            Trouble(
+            Issue(
                 tenant=day.tenant,
                 first=first.day,
                 last=day.day,

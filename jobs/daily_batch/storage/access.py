@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 
 Cloud = Literal["s3", "abfss"]
 
@@ -39,7 +39,7 @@ NONE = Refusal(
 )
 EXPIRED = Refusal(
     "the {cloud} credentials have expired, or this machine's clock is wrong",
-    Terminal,
+    TerminalError,
     "sign in again (aws sso login), or set new keys with their AWS_SESSION_TOKEN",
     "sign in again (az login), or give a new secret or shared access signature",
 )
@@ -60,13 +60,13 @@ REGION = Refusal(
 )
 MAY_NOT = Refusal(
     "the {cloud} credentials may not be used so",
-    Terminal,
+    TerminalError,
     "allow this identity to assume the role that the profile names",
     "allow this identity to ask for tokens",
 )
 UNREACHABLE = Refusal(
     "{cloud} cannot be reached",
-    Retryable,
+    RetryableError,
     "check the network, the region and AWS_ENDPOINT_URL, then run the day again",
     "check the network, the account's name and its firewall, then run the day again",
 )
@@ -118,7 +118,7 @@ def explain_access(error: BaseException, *, tenant: str = "-", day: str = "-") -
     """What a refusal means to a person; None for an error that is none, or of which only denied is known."""
     text = plain_text(error)
     if ours := _OURS.search(text):  # our own provider's, which obstore hands on as words
-        kinds: dict[str, type[BatchError]] = {each.__name__: each for each in (Misuse, Terminal, Retryable)}
+        kinds: dict[str, type[BatchError]] = {each.__name__: each for each in (Misuse, TerminalError, RetryableError)}
         return kinds[ours[1]](ours[2], next_step=ours[3], tenant=tenant, day=day)
     found = _find(error, text)
     if found is None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
@@ -89,7 +89,7 @@ class AzureCredentials:
             if self._held is None or left <= RENEWED_SECONDS:
                 try:
                     self._held = self.identity.get_token(STORAGE)
-                except Retryable:
+                except RetryableError:
                     if self._held is None or left <= 0:
                         raise
             return self._held
@@ -120,18 +120,18 @@ def explain_refusal(error: Exception) -> BatchError:
     if code := _ENTRA.search(text):
         if code[0] in _EXPIRED:
             step = "sign in again with az login, or renew the secret of AZURE_CLIENT_ID"
-            return Terminal(f"the Azure sign-in or secret has expired ({code[0]})", next_step=step)
+            return TerminalError(f"the Azure sign-in or secret has expired ({code[0]})", next_step=step)
         step = "check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
-        return Terminal(f"Entra refuses this Azure identity ({code[0]})", next_step=step)
+        return TerminalError(f"Entra refuses this Azure identity ({code[0]})", next_step=step)
     if _NOT_THEIRS.search(text):
         step = "set AZURE_CLIENT_ID to the client id of an identity that the app or machine has"
         return Misuse("the managed identity of AZURE_CLIENT_ID is not one of this app or machine", next_step=step)
     if _SILENT.search(text):
         what = "the endpoint of Azure tokens does not answer"
-        return Retryable(what, next_step="run the day again; if it stays so, check the identity of the app or machine")
+        return RetryableError(what, next_step="run the day again; if it stays so, check the identity of the app or machine")
     if refused := _REFUSED.search(text):
         what = f"the endpoint of Azure tokens refuses: {refused['why'].rstrip('. ')}"
-        return Terminal(what, next_step="check the identity of the app or machine")
+        return TerminalError(what, next_step="check the identity of the app or machine")
     return Misuse(
         "no Azure identity is found",
         next_step="give the app or cluster one (docs/deploy-azure.md), or sign in with az login",

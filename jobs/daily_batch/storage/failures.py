@@ -6,7 +6,7 @@ import duckdb
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
 from daily_batch.storage.access import explain_access, plain_text
-from daily_batch.errors import BatchError, Retryable, Terminal, is_retryable
+from daily_batch.errors import BatchError, RetryableError, TerminalError, is_retryable
 
 # Their texts name files, addresses and what the system answered, never what was being read.
 ENVIRONMENTAL = (BaseError, OSError, duckdb.IOException, duckdb.OutOfMemoryException)
@@ -30,12 +30,12 @@ def explain_failure(error: Exception, *, tenant: str, day: str) -> BatchError | 
     cause = quote_cause(error)
     if is_denied(error):
         what, step = f"access is denied: {cause}", "allow this identity to read the input and to write the output"
-        return Terminal(what, next_step=step, tenant=tenant, day=day)
+        return TerminalError(what, next_step=step, tenant=tenant, day=day)
     if is_missing(error):
         what, step = f"a bucket or container does not exist: {cause}", "check the URLs"
-        return Terminal(what, next_step=step, tenant=tenant, day=day)
+        return TerminalError(what, next_step=step, tenant=tenant, day=day)
     what = f"storage, disk or memory failed: {cause}"
-    return Retryable(what, next_step="mend that, then run the day again", tenant=tenant, day=day)
+    return RetryableError(what, next_step="mend that, then run the day again", tenant=tenant, day=day)
 
 
 def is_denied(error: Exception) -> bool:

@@ -18,7 +18,7 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, LocalStore, S3Store
 
 from daily_batch.storage.credentials import EMULATOR, YES, RenewedOptions, find_credentials, find_s3_region
-from daily_batch.errors import Misuse, Terminal
+from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import StorageUrl
 
 if TYPE_CHECKING:  # obstore has these names for type checkers only
@@ -142,11 +142,11 @@ def _anchor(url: StorageUrl) -> StorageUrl:
 def _open_folder(url: StorageUrl, *, create: bool) -> LocalStore:
     folder = Path(url.path).absolute()
     if not create and not folder.is_dir():
-        raise Terminal(f"the folder {url} does not exist", next_step="check the URL")
+        raise TerminalError(f"the folder {url} does not exist", next_step="check the URL")
     try:
         return LocalStore(str(folder), mkdir=create)
     except (BaseError, OSError) as error:
-        raise Terminal(f"the folder {url} cannot be opened or made", next_step="check its permissions") from error
+        raise TerminalError(f"the folder {url} cannot be opened or made", next_step="check its permissions") from error
 
 
 def _options_for(url: StorageUrl, options: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ ALLOW_SHRINK = "allow_shrink"
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobReport:
+class JobStatus:
     """How far a job is. `detail` says why, without message content; `retryable`: another job may succeed.
 
     `waiting_since` is when it began to wait for workers, which it should not do for long; a place in a queue is no such
@@ -111,7 +111,7 @@ class Submitter(Protocol):
             Terminal: it refuses the job.
         """
 
-    def look(self, job_id: str) -> JobReport:
+    def look(self, job_id: str) -> JobStatus:
         """How far the job is.
 
         Raises:

@@ -14,9 +14,9 @@ from databricks.sdk.errors import platform as sdk
 from databricks.sdk.service.jobs import QueueSettings, Run, TerminationTypeType
 
 from daily_batch.storage.azure_identity import AzureIdentity
-from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from daily_batch.settings import Settings
-from daily_batch.orchestration.spark_jobs.base import ENDED, FOR_GOOD, LOG_CHARACTERS, JobReport, JobState, SparkJob
+from daily_batch.orchestration.spark_jobs.base import ENDED, FOR_GOOD, LOG_CHARACTERS, JobStatus, JobState, SparkJob
 
 # Azure Databricks' own id in every Entra tenant.
 SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
@@ -67,16 +67,16 @@ class Databricks:
             )
         return str(run.run_id)
 
-    def look(self, job_id: str) -> JobReport:
+    def look(self, job_id: str) -> JobStatus:
         """See `Submitter.look`."""
         try:
             with _explained():
                 run = self.client.jobs.get_run(int(job_id))
                 failed = _has_failed(run)
                 return read_report(run, self._read_end(run) if failed else "")
-        except Terminal as error:
+        except TerminalError as error:
             if isinstance(error.__cause__, sdk.NotFound):
-                return JobReport(state="LOST", detail="Databricks knows no such run.")
+                return JobStatus(state="LOST", detail="Databricks knows no such run.")
             raise
 
     def read_log(self, job_id: str) -> str:
@@ -101,7 +101,7 @@ class Databricks:
         found = [each.job_id for each in self.client.jobs.list(name=self.job) if each.job_id is not None]
         if len(found) != 1:
             what = f"there are {len(found)} jobs named {self.job[:80]!a}, not one"
-            raise Terminal(what, next_step="deploy the bundle, or set databricks_job to the job's id")
+            raise TerminalError(what, next_step="deploy the bundle, or set databricks_job to the job's id")
         return found[0]
 
     def _read_end(self, run: Run) -> str:
@@ -110,7 +110,7 @@ class Databricks:
         return (self.client.jobs.get_run_output(tasks[-1]).error or "") if tasks else ""
 
 
-def read_report(run: Run, error: str = "") -> JobReport:
+def read_report(run: Run, error: str = "") -> JobStatus:
     """A run as the Jobs API tells it; `error` is what its task said at its end."""
     report = _read_state(run, error)
     if report.state not in ENDED:
@@ -138,23 +138,23 @@ def _read_use(run: Run) -> dict[str, float]:
     return used | {"node_hours_least": hours * (1 + least), "node_hours_most": hours * (1 + most)}
 
 
-def _read_state(run: Run, error: str) -> JobReport:
+def _read_state(run: Run, error: str) -> JobStatus:
     status = run.status
     state = status.state.value if status and status.state else "PENDING"
     if state in STATES:
         waits = STATES[state] == "WAITING" and state not in QUEUED and run.start_time
         # It starts when it is asked for, so its time in the queue must be left out.
         since = ((run.start_time or 0) + (run.queue_duration or 0)) / 1000
-        return JobReport(state=STATES[state], waiting_since=datetime.fromtimestamp(since, UTC) if waits else None)
+        return JobStatus(state=STATES[state], waiting_since=datetime.fromtimestamp(since, UTC) if waits else None)
     details = status.termination_details if status else None
     if details is not None and details.type is TerminationTypeType.SUCCESS:
-        return JobReport(state="SUCCEEDED")
+        return JobStatus(state="SUCCEEDED")
     code = details.code.value if details is not None and details.code else "UNKNOWN"
     exit_status = _EXIT.search(error)
     told = f"{code}, exit status {exit_status[1]}" if exit_status else code
     retryable = int(exit_status[1]) not in FOR_GOOD if exit_status else code in (*ACCIDENTS, "RUN_EXECUTION_ERROR")
     step = f"look at {run.run_page_url or 'the run'}, then run the day again"
-    return JobReport(state="FAILED", detail=f"{told}. Next step: {step}.", retryable=retryable)
+    return JobStatus(state="FAILED", detail=f"{told}. Next step: {step}.", retryable=retryable)
 
 
 def open_databricks(settings: Settings) -> Databricks:
@@ -193,7 +193,7 @@ class _Entra(CredentialsStrategy):
             return self._identity.get_token(SCOPE).token
         except BatchError as error:
             # The next call of a night may find one, and no day must fail for good meanwhile.
-            raise Retryable(f"there is no token for Databricks: {error.what}", next_step=error.next_step) from error
+            raise RetryableError(f"there is no token for Databricks: {error.what}", next_step=error.next_step) from error
 
 
 def _has_failed(run: Run) -> bool:
@@ -216,6 +216,6 @@ def _explained() -> Iterator[None]:
         # The SDK's own errors are OSErrors too; any other OSError is the network's.
         theirs = isinstance(error, sdk_base.DatabricksError | ValueError)
         if theirs and not isinstance(error, _TEMPORARY) and not _has_expired(error):
-            raise Terminal(f"Databricks refuses ({type(error).__name__})", next_step=_DENIED) from error
+            raise TerminalError(f"Databricks refuses ({type(error).__name__})", next_step=_DENIED) from error
         what = f"Databricks does not answer ({type(error).__name__})"
-        raise Retryable(what, next_step="run the day again") from error
+        raise RetryableError(what, next_step="run the day again") from error

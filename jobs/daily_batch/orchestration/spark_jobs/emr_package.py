@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from obstore.exceptions import BaseError
 
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.storage.failures import is_denied
 from daily_batch.orchestration.spark_jobs.emr_request import ENTRY, ENVIRONMENT, Place
 
@@ -41,18 +41,18 @@ def check_package(store: "ObjectStore", place: Place, *, architecture: str) -> N
         for name in (ENTRY, ENVIRONMENT):
             store.head(name)
     except FileNotFoundError as error:
-        raise Terminal(f"the package lacks {name}: {place.package}/{name} is not there", next_step=_COPY) from error
+        raise TerminalError(f"the package lacks {name}: {place.package}/{name} is not there", next_step=_COPY) from error
     except (BaseError, OSError) as error:
         if is_denied(error):
             return
         raise
     except msgspec.MsgspecError as error:
-        raise Terminal(f"the package's list {place.package}/{LIST} is not understood", next_step=_COPY) from error
+        raise TerminalError(f"the package's list {place.package}/{LIST} is not understood", next_step=_COPY) from error
     wanted = PROCESSORS.get(architecture, package.arch)
     if package.arch != wanted:
         what = f"the package is for {package.arch}, and the application runs on {wanted}"
-        raise Terminal(what, next_step=f"make package-emr PACKAGE_ARGS='--arch {wanted}'")
+        raise TerminalError(what, next_step=f"make package-emr PACKAGE_ARGS='--arch {wanted}'")
     if package.python != place.python:
         what = f"the package is for Python {package.python}, and jobs are told to use {place.python} (emr_python)"
         step = f"set EmrPython={package.python}, or make package-emr PACKAGE_ARGS='--python-version {place.python}'"
-        raise Terminal(what, next_step=step)
+        raise TerminalError(what, next_step=step)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.domain.keys import StorageUrl
 from daily_batch.orchestration.spark_jobs.base import JobSize, SparkJob
 
@@ -72,7 +72,7 @@ def fit(size: JobSize, *, vcpus: int, capacity: Mapping[str, str]) -> JobSize:
             limits[limit] = (int(most[0]) - driver) // executor
     narrowest = min(limits, key=lambda name: limits[name])
     if limits[narrowest] < 1:
-        raise Terminal(
+        raise TerminalError(
             f"a driver of {DRIVER.vcpu} vCPU and {DRIVER.gb} GB with one executor of {EXECUTOR.vcpu} vCPU,"
             f" {EXECUTOR.gb} GB and {size.disk_gb} GB of disk does not fit into {narrowest}",
             next_step="raise that limit",

@@ -13,14 +13,14 @@ from obstore.exceptions import BaseError
 
 from daily_batch.storage.access import explain_access
 from daily_batch.storage.aws_errors import RAISED, error_code, is_temporary
-from daily_batch.errors import BatchError, Misuse, Retryable, Terminal
+from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from daily_batch.storage.failures import explain_failure
 from daily_batch.domain.keys import parse_url
 from daily_batch.settings import Settings
 from daily_batch.storage.stores import open_store
 from daily_batch.orchestration.spark_jobs.emr_package import check_package
 from daily_batch.orchestration.spark_jobs.emr_request import PRODUCT, QUOTA, Place, fit, make_request
-from daily_batch.orchestration.spark_jobs.base import ENDED, FOR_GOOD, LOG_CHARACTERS, JobReport, JobState, SparkJob
+from daily_batch.orchestration.spark_jobs.base import ENDED, FOR_GOOD, LOG_CHARACTERS, JobStatus, JobState, SparkJob
 from daily_batch.orchestration.spark_jobs.session_policy import read_account, session_policy
 
 # StartJobRun is taken once a second, with bursts of 25: the client itself slows down when it is throttled.
@@ -94,15 +94,15 @@ class EmrServerless:
         with self._explained():
             application = self.client.get_application(applicationId=self.place.application_id)["application"]
             if application["state"] == "STOPPING":
-                raise Retryable("the EMR Serverless application is stopping", next_step="wait a minute")
+                raise RetryableError("the EMR Serverless application is stopping", next_step="wait a minute")
             size = fit(job.size, vcpus=self.vcpus, capacity=application.get("maximumCapacity", {}))
             answer = self.client.start_job_run(**make_request(job, self.place, size=size, policy=policy))
         return str(answer["jobRunId"])
 
-    def look(self, job_id: str) -> JobReport:
+    def look(self, job_id: str) -> JobStatus:
         """See `Submitter.look`."""
         run = self._find(job_id)
-        return read_report(run) if run else JobReport(state="LOST", detail="EMR Serverless knows no such job run.")
+        return read_report(run) if run else JobStatus(state="LOST", detail="EMR Serverless knows no such job run.")
 
     def read_log(self, job_id: str) -> str:
         """See `Submitter.read_log`: in CloudWatch, if the job's request said so."""
@@ -132,7 +132,7 @@ class EmrServerless:
             return None
         told = {name: str(tags.get(name, "")) for name in ("tenant", "date", "run_id")}
         if not all(told.values()):
-            raise Terminal("a job run of ours lacks its tags", next_step="leave the tags of job runs as they are")
+            raise TerminalError("a job run of ours lacks its tags", next_step="leave the tags of job runs as they are")
         return JobTags(**told)
 
     def _find(self, job_id: str) -> dict[str, Any] | None:
@@ -154,12 +154,12 @@ class EmrServerless:
         """What the error means; its own text may name accounts and keys, so its kind must do."""
         code = error_code(error)
         if code == "ServiceQuotaExceededException":
-            return Retryable(f"EMR Serverless has no capacity left ({code})", next_step=_FULL)
+            return RetryableError(f"EMR Serverless has no capacity left ({code})", next_step=_FULL)
         if is_temporary(error, _BUSY):
-            return Retryable(f"EMR Serverless does not answer ({code})", next_step="run the day again")
+            return RetryableError(f"EMR Serverless does not answer ({code})", next_step="run the day again")
         if known := explain_access(error):
             return type(known)(f"EMR Serverless cannot be asked: {known.what}", next_step=known.next_step)
-        return Terminal(f"EMR Serverless refuses ({code})", next_step=_STEPS.get(code, _DENIED))
+        return TerminalError(f"EMR Serverless refuses ({code})", next_step=_STEPS.get(code, _DENIED))
 
 
 def open_emr_serverless(settings: Settings) -> EmrServerless:
@@ -209,7 +209,7 @@ def _read_streams(client: Any, group: str, prefix: str) -> Iterator[str]:
                 yield event["message"]
 
 
-def read_report(run: dict[str, Any]) -> JobReport:
+def read_report(run: dict[str, Any]) -> JobStatus:
     """A job run as GetJobRun tells it, without any of its words that may quote content."""
     report = _read_state(run)
     if report.state not in ENDED:
@@ -223,33 +223,33 @@ def _read_billed(run: dict[str, Any]) -> dict[str, float]:
     return {ours: float(billed[theirs]) for theirs, ours in UNITS.items() if theirs in billed}
 
 
-def _read_state(run: dict[str, Any]) -> JobReport:
+def _read_state(run: dict[str, Any]) -> JobStatus:
     state = STATES.get(run["state"], "RUNNING")
     details = str(run.get("stateDetails", ""))
     if state == "WAITING":
         detail = f"Next step: {_FULL}." if _CAPACITY.search(details) else ""
-        return JobReport(
+        return JobStatus(
             state=state, detail=detail, waiting_since=None if run["state"] == "QUEUED" else run["updatedAt"]
         )
     if state != "FAILED":
-        return JobReport(state=state)
+        return JobStatus(state=state)
     if run["state"] == "CANCELLED" and _TIMEOUT.search(details) and "startedAt" not in run:
-        return JobReport(state=state, detail=f"It was given up in its application's queue. Next step: {_FULL}.")
+        return JobStatus(state=state, detail=f"It was given up in its application's queue. Next step: {_FULL}.")
     if run["state"] == "CANCELLED":
         why = "by its time limit, job_timeout_minutes" if _TIMEOUT.search(details) else "by someone"
-        return JobReport(state=state, detail=f"It was cancelled {why}.", retryable=False)
+        return JobStatus(state=state, detail=f"It was cancelled {why}.", retryable=False)
     return _explain_end(details)
 
 
-def _explain_end(details: str) -> JobReport:
+def _explain_end(details: str) -> JobStatus:
     exit_code = _EXIT.search(details)
     status = int(exit_code[1]) if exit_code else None
     if status is None and _CAPACITY.search(details):
-        return JobReport(state="FAILED", detail=f"There was no capacity. Next step: {_FULL}.")
+        return JobStatus(state="FAILED", detail=f"There was no capacity. Next step: {_FULL}.")
     told = [f"Exit status {status}"] if exit_code else []
     told += list(dict.fromkeys(_ERROR.findall(details)))[:3]
     if status == KILLED:
         told.append("killed, as it is for want of memory")
     detail = f"{', '.join(told)}. " if told else ""
     step = "look at the job's log, then run the day again"
-    return JobReport(state="FAILED", detail=f"{detail}Next step: {step}.", retryable=status not in FOR_GOOD)
+    return JobStatus(state="FAILED", detail=f"{detail}Next step: {step}.", retryable=status not in FOR_GOOD)

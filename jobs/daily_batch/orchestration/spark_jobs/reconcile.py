@@ -10,7 +10,7 @@ from daily_batch.ledger import Entry, Ledger
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.domain.receipt import receipt_key
 from daily_batch.orchestration.routing import load_prices
-from daily_batch.orchestration.spark_jobs.base import ENDED, JobReport, Submitter
+from daily_batch.orchestration.spark_jobs.base import ENDED, JobStatus, Submitter
 
 # Told of a day that a settlement has ended, and when its job had, where that is known.
 Ended = Callable[[Entry, datetime | None], None]
@@ -20,7 +20,7 @@ def nobody(entry: Entry, job_ended: datetime | None) -> None:
     """Hear nothing."""
 
 
-def settle(
+def reconcile(
     entry: Entry,
     *,
     ledger: Ledger,
@@ -61,7 +61,7 @@ def settle(
 
 
 def _end(
-    entry: Entry, report: JobReport, *, ledger: Ledger, submitter: Submitter, output: ObjectStore, output_path: str
+    entry: Entry, report: JobStatus, *, ledger: Ledger, submitter: Submitter, output: ObjectStore, output_path: str
 ) -> None:
     key = receipt_key(entry.tenant, entry.day, str(entry.run_id))
     receipt, bill = read_receipt(output, key), price_job(report.billed, load_prices())

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from daily_batch.errors import Misuse, Terminal
+from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import StorageUrl, analytics_folder, export_root
 from daily_batch.domain.request import Request
 
@@ -97,7 +97,7 @@ def session_policy(
         statements.append(_allow(("kms:Decrypt", "kms:GenerateDataKey"), kms_key_arn))
     policy = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
     if len(policy) > LONGEST:
-        raise Terminal(
+        raise TerminalError(
             f"the job's policy has {len(policy):,} characters, and EMR Serverless takes {LONGEST:,}",
             next_step="shorten the prefixes of input, output and emr_package, or the names of buckets",
         )

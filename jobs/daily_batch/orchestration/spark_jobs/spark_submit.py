@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daily_batch.errors import Misuse, Retryable
-from daily_batch.orchestration.spark_jobs.base import FOR_GOOD, LOG_CHARACTERS, JobReport, JobState, SparkJob
+from daily_batch.errors import Misuse, RetryableError
+from daily_batch.orchestration.spark_jobs.base import FOR_GOOD, LOG_CHARACTERS, JobStatus, JobState, SparkJob
 
 START_SECONDS = 60
 # Notes the process's id before it becomes the job, so that the id stays its own, and its exit status behind it.
@@ -56,24 +56,24 @@ class SparkSubmit:
             )
         except OSError as error:
             shutil.rmtree(place)
-            raise Retryable(f"spark-submit cannot be started ({error.strerror})", next_step="try again") from error
+            raise RetryableError(f"spark-submit cannot be started ({error.strerror})", next_step="try again") from error
         return job.job_token
 
-    def look(self, job_id: str) -> JobReport:
+    def look(self, job_id: str) -> JobStatus:
         """See `Submitter.look`."""
         place = self.folder / job_id
         if (place / "status").exists():
             status = int((place / "status").read_text())
             ended = datetime.fromtimestamp((place / "status").stat().st_mtime, UTC)
             state: JobState = "FAILED" if status else "SUCCEEDED"
-            return JobReport(state=state, retryable=status not in FOR_GOOD, ended_at=ended)
+            return JobStatus(state=state, retryable=status not in FOR_GOOD, ended_at=ended)
         if not place.is_dir():
-            return JobReport(state="LOST")
+            return JobStatus(state="LOST")
         process = self.process(job_id)
         if process is None:
             # Its submitter may have died between the folder and the process.
-            return JobReport(state="WAITING" if time.time() - place.stat().st_mtime < START_SECONDS else "LOST")
-        return JobReport(state="RUNNING" if _is_alive(process) else "LOST")
+            return JobStatus(state="WAITING" if time.time() - place.stat().st_mtime < START_SECONDS else "LOST")
+        return JobStatus(state="RUNNING" if _is_alive(process) else "LOST")
 
     def read_log(self, job_id: str) -> str:
         """See `Submitter.read_log`."""

@@ -63,7 +63,7 @@ class Manifest:
         return len(self.files)
 
 
-def take(
+def build_manifest(
     store: Store,
     *,
     tenant: str,

@@ -6,7 +6,7 @@ from itertools import islice
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.storage.failures import is_denied
 from daily_batch.pipeline.discover.stored import UNREADABLE, Store, list_root, open_tree
 from daily_batch.domain.keys import TABLES_FOLDER
@@ -44,7 +44,7 @@ def check_tenant_known(
         if tenants == [tenant]:
             return
         why = _describe_root(store) if tenant not in tenants else "nor of any other tenant of the metadata store"
-    raise Terminal(
+    raise TerminalError(
         f"the input holds no folder of the tenant; {why}",
         tenant=tenant,
         day=day,

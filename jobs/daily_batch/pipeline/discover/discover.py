@@ -5,12 +5,12 @@ from datetime import datetime
 from pathlib import Path
 
 from daily_batch.domain.calendar import day_window, to_us, utc_folders
-from daily_batch.pipeline.discover import EXPANSION, DiscoveryComparison, Manifest, compare_discovery, list_root, take
+from daily_batch.pipeline.discover import EXPANSION, DiscoveryComparison, Manifest, compare_discovery, list_root, build_manifest
 from daily_batch.pipeline.discover.absent import check_tenant_known
 from daily_batch.pipeline.discover.strays import Strays, find_strays
 from daily_batch.metadata import MetadataStore
 from daily_batch.domain.keys import StorageUrl, export_folder, export_root, is_tenant
-from daily_batch.domain.run import DayPlan
+from daily_batch.domain.run import RunSpec
 from daily_batch.domain.request import Request
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.storage.scratch import temporary_folder
@@ -38,7 +38,7 @@ def list_day(
         Retryable: the listing failed midway.
     """
     window = _window(request, settings)
-    return take(
+    return build_manifest(
         open_storage(request, settings).open_input(),
         tenant=request.tenant,
         layout=request.layout,
@@ -118,10 +118,10 @@ def _window(request: Request, settings: Settings) -> tuple[int, int]:
     return start_us - slack_us, end_us + slack_us
 
 
-def make_plan(request: Request, settings: Settings, manifest: Manifest, *, run_id: str, now: datetime) -> DayPlan:
+def make_run_spec(request: Request, settings: Settings, manifest: Manifest, *, run_id: str, now: datetime) -> RunSpec:
     """What the kernel needs to know of the day."""
     start_us, end_us = day_window(request.day, settings.timezone)
-    return DayPlan(
+    return RunSpec(
         tenant=request.tenant,
         date=request.day.isoformat(),
         zone=settings.timezone,

@@ -9,7 +9,7 @@ from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import LocalStore
 
 from daily_batch.storage.access import explain_access
-from daily_batch.errors import BatchError, Retryable, Terminal
+from daily_batch.errors import BatchError, RetryableError, TerminalError
 from daily_batch.storage.failures import is_denied
 
 LONGEST_NAME = 300
@@ -51,7 +51,7 @@ def check_root(store: object, *, tenant: str, day: str) -> None:
     # Elsewhere on the machine the operator has put it; in the input root all other folders are other tenants'.
     home, real = (root / tenant).resolve(), root.resolve()
     if home != real / tenant and (home.is_relative_to(real) or real.is_relative_to(home)):
-        raise Terminal(
+        raise TerminalError(
             "the tenant's folder is a link to another place in the input",
             tenant=tenant,
             day=day,
@@ -59,10 +59,10 @@ def check_root(store: object, *, tenant: str, day: str) -> None:
         )
 
 
-def missing_root(tenant: str, day: str) -> Terminal:
+def missing_root(tenant: str, day: str) -> TerminalError:
     """The error for an input root that is not there."""
     what = "the input's bucket, container or folder does not exist"
-    return Terminal(what, tenant=tenant, day=day, next_step="check the input URL")
+    return TerminalError(what, tenant=tenant, day=day, next_step="check the input URL")
 
 
 def _explain(error: BaseError | OSError, tenant: str, day: str) -> BatchError:
@@ -70,7 +70,7 @@ def _explain(error: BaseError | OSError, tenant: str, day: str) -> BatchError:
     if isinstance(error, InvalidPathError):
         found = re.search(r'parsing Path "([^"]*)"', text)
         name = (found[1] if found else text)[:LONGEST_NAME]
-        return Terminal(
+        return TerminalError(
             f"the name of the object {name!a} holds an empty part, a part . or .., a control character, or no UTF-8",
             tenant=tenant,
             day=day,
@@ -82,13 +82,13 @@ def _explain(error: BaseError | OSError, tenant: str, day: str) -> BatchError:
     if isinstance(error, FileNotFoundError) or "status code: 404" in text:
         return missing_root(tenant, day)
     if is_denied(error):
-        return Terminal(
+        return TerminalError(
             "listing the input was denied",
             tenant=tenant,
             day=day,
             next_step="allow this identity to list and read the tenant's prefixes",
         )
-    return Retryable(
+    return RetryableError(
         f"listing the input failed ({type(error).__name__}); nothing was published",
         tenant=tenant,
         day=day,

@@ -6,7 +6,7 @@ The day is the last part of a message's key, so the way down is users, rooms, an
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.pipeline.discover.found import Batch, Folders, Tree
 from daily_batch.pipeline.discover.walk import walk
 from daily_batch.domain.keys import parse_message_key
@@ -92,7 +92,7 @@ def _check_named(tree: Tree, tenant: str, users: Sequence[str]) -> None:
     # Asked in any case: where no room is active, nothing else would show a missing bucket or denied access.
     stored = any(batch.objects for batch in tree.list_objects(f"{tenant}/chat", nested=False))
     if stored and not users:
-        raise Terminal(
+        raise TerminalError(
             "the metadata store names no user of this tenant, but the input holds objects of it",
             tenant=tenant,
             next_step="check which metadata store is set, or set discovery to listing",

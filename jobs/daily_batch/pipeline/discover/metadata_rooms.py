@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from daily_batch.domain.calendar import to_us
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.metadata import Item, MetadataStore
 from daily_batch.metadata.keys import ROOM, USER, all_of, rooms_of, users_of
 
@@ -56,7 +56,7 @@ class MetadataRooms:
     def _prefix(self, user: str, room: str) -> str:
         for name in (user, room):
             if _NO_NAME.fullmatch(name):
-                raise Terminal(
+                raise TerminalError(
                     f"the metadata store names room {room[:80]!a} of user {user[:80]!a}, which no key can hold",
                     tenant=self.tenant,
                     next_step="correct or remove that item, or set discovery to listing",

@@ -24,7 +24,7 @@ from daily_batch.errors import BatchError, is_retryable
 from daily_batch.storage.failures import is_denied, is_missing, quote_cause
 from daily_batch.domain.run import DataFile
 from daily_batch.pipeline.publish import delta_log
-from daily_batch.pipeline.publish.delta_log import PARTITION, Context, Seen
+from daily_batch.pipeline.publish.delta_log import PARTITION, Context, DaySnapshot
 from daily_batch.pipeline.publish.result import Published, summarize_files
 from daily_batch.pipeline.publish.schema import evolve_schema, table_schema
 from daily_batch.pipeline.publish.statistics import statistics_json
@@ -32,7 +32,7 @@ from daily_batch.pipeline.publish.statistics import statistics_json
 Landed = TypeVar("Landed")
 
 # Each round of a race has a winner, so this many rivals can write to one table at once.
-OVERTAKEN_ATTEMPTS = 30
+MAX_COMMIT_ATTEMPTS = 30
 STORAGE_ATTEMPTS = 3
 LONGEST_PAUSE_S = 2.0
 # Stated, not left to defaults: Databricks and newer engines may turn these on for tables they did not create.
@@ -48,11 +48,11 @@ PROPERTIES = {
 
 def observe_day(
     *, table: Table, location: str, storage_options: Mapping[str, str], day: date, tenant: str = "-"
-) -> Seen:
+) -> DaySnapshot:
     """Return what the table holds for the day now: a run that keeps it notices another run that came between."""
     context = Context(tenant=tenant, day=day, table=table)
     try:
-        return delta_log.see_day(delta_log.open_table(location, storage_options), day)
+        return delta_log.snapshot_day(delta_log.open_table(location, storage_options), day)
     except (DeltaError, OSError) as error:
         raise explain_failure(error, context) from error
 
@@ -69,7 +69,7 @@ def publish_table(
     tenant: str = "-",
     token: int | None = None,
     fenced: bool = False,
-    seen: Seen | None = None,
+    seen: DaySnapshot | None = None,
 ) -> Published:
     """Replace the table's day by `files`, which exist already; no file at all empties the day.
 
@@ -107,12 +107,12 @@ def publish_table(
             version = _commit(delta, actions, properties, context)
         return summarize_files(files, version=version)
 
-    return _until_landed(commit, context)
+    return _commit_with_retry(commit, context)
 
 
 def fence_table(
     *, table: Table, location: str, storage_options: Mapping[str, str], day: date, token: int, tenant: str = "-"
-) -> Seen:
+) -> DaySnapshot:
     """Write the token into the table's log, before any work: no run with a lower one can publish the day from now on.
 
     Returns what the table holds then: whatever a run with a lower token has published came before.
@@ -128,26 +128,26 @@ def fence_table(
         app_transactions=_transactions(token, day),
     )
 
-    def commit() -> Seen:
+    def commit() -> DaySnapshot:
         delta = delta_log.open_table(location, storage_options) or _create_table(table, location, storage_options)
         delta_log.check_token(delta, token, context, fenced=True)
-        if delta_log.see_day(delta, day).token < token:
+        if delta_log.snapshot_day(delta, day).token < token:
             delta.create_write_transaction([], "append", delta.schema(), PARTITION, commit_properties=properties)
             delta.update_incremental()
-        return delta_log.see_day(delta, day)
+        return delta_log.snapshot_day(delta, day)
 
-    return _until_landed(commit, context)
+    return _commit_with_retry(commit, context)
 
 
-def _until_landed(commit: Callable[[], Landed], context: Context) -> Landed:
+def _commit_with_retry(commit: Callable[[], Landed], context: Context) -> Landed:
     """What `commit` returns, tried again while others take the version or an answer is lost."""
-    for attempt in range(1, OVERTAKEN_ATTEMPTS + 1):
+    for attempt in range(1, MAX_COMMIT_ATTEMPTS + 1):
         try:
             return commit()
         except (DeltaError, OSError) as error:
             # The version was taken, or an answer was lost: the next attempt finds out from the log.
             failure = explain_failure(error, context)
-            last = OVERTAKEN_ATTEMPTS if isinstance(error, CommitFailedError) else STORAGE_ATTEMPTS
+            last = MAX_COMMIT_ATTEMPTS if isinstance(error, CommitFailedError) else STORAGE_ATTEMPTS
             if not is_retryable(failure) or attempt >= last:
                 raise failure from error
             pause = min(LONGEST_PAUSE_S, 0.05 * 2**attempt)

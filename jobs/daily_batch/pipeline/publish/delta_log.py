@@ -8,7 +8,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from daily_batch.domain.contract import Table
-from daily_batch.errors import LeaseHeld, Retryable, Terminal
+from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
 from daily_batch.domain.run import DataFile
 from daily_batch.pipeline.publish.schema import evolve_schema, table_schema
 
@@ -17,7 +17,7 @@ READER, WRITER = 1, 2
 
 
 @dataclass(frozen=True)
-class Seen:
+class DaySnapshot:
     """A day as a run found it: the table's version (-1 when there is no table), the day's live files, and the fencing
     token with which it was published or fenced last."""
 
@@ -34,13 +34,13 @@ class Context:
     day: date
     table: Table
 
-    def retryable(self, what: str) -> Retryable:
+    def retryable(self, what: str) -> RetryableError:
         """Return the error of a run that can simply be started again."""
-        return Retryable(what, next_step="run the day again", tenant=self.tenant, day=self.day.isoformat())
+        return RetryableError(what, next_step="run the day again", tenant=self.tenant, day=self.day.isoformat())
 
-    def terminal(self, what: str, *, next_step: str) -> Terminal:
+    def terminal(self, what: str, *, next_step: str) -> TerminalError:
         """Return the error that a person must end."""
-        return Terminal(what, next_step=next_step, tenant=self.tenant, day=self.day.isoformat())
+        return TerminalError(what, next_step=next_step, tenant=self.tenant, day=self.day.isoformat())
 
 
 def open_table(location: str, storage_options: Mapping[str, str]) -> DeltaTable | None:
@@ -51,12 +51,12 @@ def open_table(location: str, storage_options: Mapping[str, str]) -> DeltaTable 
         return None
 
 
-def see_day(delta: DeltaTable | None, day: date) -> Seen:
+def snapshot_day(delta: DeltaTable | None, day: date) -> DaySnapshot:
     """Return what the day holds in this version of the table."""
     if delta is None:
-        return Seen(-1, frozenset())
+        return DaySnapshot(-1, frozenset())
     live = delta.file_uris(file_pruning_predicate=[(PARTITION, "=", day.isoformat())])
-    return Seen(delta.version(), frozenset(live), delta.transaction_version(app_id(day)) or 0)
+    return DaySnapshot(delta.version(), frozenset(live), delta.transaction_version(app_id(day)) or 0)
 
 
 def app_id(day: date) -> str:
@@ -81,7 +81,7 @@ def check_table(delta: DeltaTable, context: Context) -> None:
         raise _foreign(context, f"it is partitioned by {delta.metadata().partition_columns}, not by [{PARTITION}]")
 
 
-def find_commit(delta: DeltaTable, since: Seen, files: Sequence[DataFile], *, day: date, run_id: str) -> int | None:
+def find_commit(delta: DeltaTable, since: DaySnapshot, files: Sequence[DataFile], *, day: date, run_id: str) -> int | None:
     """Return the version with which this run has published the day already: its answer may have been lost.
 
     A commit that both adds and removes a path has no meaning in Delta's protocol, so files that are live are found
@@ -90,12 +90,12 @@ def find_commit(delta: DeltaTable, since: Seen, files: Sequence[DataFile], *, da
     for commit in _commits_since(delta, since):
         if commit.get("run_id") == run_id and commit.get("day") == day.isoformat():
             return int(str(commit["version"]))
-    live = {uri.rpartition("/")[2] for uri in see_day(delta, day).files}
+    live = {uri.rpartition("/")[2] for uri in snapshot_day(delta, day).files}
     ours = {file.path.rpartition("/")[2] for file in files}
     return delta.version() if live & ours else None
 
 
-def check_unchanged(delta: DeltaTable, since: Seen, context: Context) -> None:
+def check_unchanged(delta: DeltaTable, since: DaySnapshot, context: Context) -> None:
     """Refuse to replace a day that anyone, by files or by an empty day, has changed after `since`."""
     rivals = [
         str(commit.get("run_id"))
@@ -104,7 +104,7 @@ def check_unchanged(delta: DeltaTable, since: Seen, context: Context) -> None:
     ]
     if rivals:
         raise context.retryable(f"run {rivals[0]} published {context.table.name} while this run was at work")
-    if see_day(delta, context.day).files != since.files:
+    if snapshot_day(delta, context.day).files != since.files:
         raise context.retryable(f"the files of {context.table.name} changed while this run was at work")
 
 
@@ -115,7 +115,7 @@ def check_token(delta: DeltaTable, token: int, context: Context, *, fenced: bool
     """
     held = delta.transaction_version(app_id(context.day)) or 0
     if held > token or (held == token and not fenced):
-        raise LeaseHeld(
+        raise LeaseHeldError(
             f"the lease is lost: {context.table.name} is held under token {held}, ours is {token}",
             next_step="nothing to do, the run that holds the lease goes on",
             tenant=context.tenant,
@@ -123,13 +123,13 @@ def check_token(delta: DeltaTable, token: int, context: Context, *, fenced: bool
         )
 
 
-def _commits_since(delta: DeltaTable, since: Seen) -> Sequence[dict[str, object]]:
+def _commits_since(delta: DeltaTable, since: DaySnapshot) -> Sequence[dict[str, object]]:
     """Return the commit infos of the versions after `since`, latest first."""
     behind = delta.version() - since.version
     return delta.history(behind) if behind > 0 else ()
 
 
-def _foreign(context: Context, what: str) -> Terminal:
+def _foreign(context: Context, what: str) -> TerminalError:
     return context.terminal(
         f"{context.table.name} is not the contract's table: {what}", next_step="move the table away and run again"
     )

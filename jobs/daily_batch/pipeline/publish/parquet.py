@@ -14,7 +14,7 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import ObjectStore
 
-from daily_batch.errors import Retryable, Terminal
+from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.domain.keys import staged_path
 from daily_batch.domain.run import DataFile
 from daily_batch.pipeline.publish.result import Published, summarize_files
@@ -44,7 +44,7 @@ def publish_day(
         found = _list_sizes(store, folder)
         broken = sorted(path for path, size in wanted.items() if found.get(path) != size)
         if broken:
-            raise Retryable(
+            raise RetryableError(
                 f"run {run_id} lacks {broken[0]!r} or part of it ({len(broken)} files), the day is as it was",
                 next_step="run the day again",
                 **who,
@@ -54,11 +54,11 @@ def publish_day(
         if old:
             obstore.delete(store, old)
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-        raise Terminal(f"{folder}: access is denied", next_step="grant list and delete on it", **who) from error
+        raise TerminalError(f"{folder}: access is denied", next_step="grant list and delete on it", **who) from error
     except FileNotFoundError as error:
-        raise Retryable(f"{folder}: another run removed a file", next_step="run the day again", **who) from error
+        raise RetryableError(f"{folder}: another run removed a file", next_step="run the day again", **who) from error
     except (BaseError, OSError) as error:
-        raise Retryable(f"{folder}: {str(error)[:300]}", next_step="run the day again", **who) from error
+        raise RetryableError(f"{folder}: {str(error)[:300]}", next_step="run the day again", **who) from error
     return summarize_files(files)
 
 

@@ -18,7 +18,7 @@ def fetch_day(table: Table, *, request: Request, storage: Storage, folder: Path)
     root = f"{analytics_folder(request.tenant)}/{table.name}"
     if request.table_format == "delta":
         location, options = delta_location(request.output.child(root), storage.options)
-        live = delta_log.see_day(delta_log.open_table(location, options), request.day).files
+        live = delta_log.snapshot_day(delta_log.open_table(location, options), request.day).files
         keys = ["/".join((root, *uri.rsplit("/", 2)[1:])) for uri in sorted(live)]
     else:
         keys = _list_files(store, f"{root}/{day_folder(request.day)}")

@@ -8,7 +8,7 @@ from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import DataFile
 from daily_batch.pipeline.publish import delta, parquet
-from daily_batch.pipeline.publish.delta_log import Seen
+from daily_batch.pipeline.publish.delta_log import DaySnapshot
 from daily_batch.pipeline.publish.result import Published
 from daily_batch.domain.request import Request
 from daily_batch.storage.stores import Storage, delta_location
@@ -28,18 +28,18 @@ class DayPublisher:
 
     request: Request
     storage: Storage
-    seen: Mapping[str, Seen]
+    seen: Mapping[str, DaySnapshot]
     token: int | None = None
     at_once: bool = False
     confirm: Callable[[], None] = lambda: None
 
     @classmethod
-    def observe(cls, request: Request, storage: Storage) -> "DayPublisher":
+    def snapshot(cls, request: Request, storage: Storage) -> "DayPublisher":
         """Look at the tables before a run begins, so that another run that comes between is noticed."""
         if request.table_format == "parquet":
             return cls(request=request, storage=storage, seen={})
 
-        def look(table: Table) -> Seen:
+        def look(table: Table) -> DaySnapshot:
             location, options = _delta_table(table, request, storage)
             return delta.observe_day(
                 table=table, location=location, storage_options=options, day=request.day, tenant=request.tenant
@@ -61,7 +61,7 @@ class DayPublisher:
             LeaseHeld: a log holds a later token.
         """
 
-        def fence(table: Table) -> Seen:
+        def fence(table: Table) -> DaySnapshot:
             location, options = _delta_table(table, self.request, self.storage)
             day, tenant = self.request.day, self.request.tenant
             return delta.fence_table(
@@ -127,7 +127,7 @@ class DayPublisher:
         )
 
 
-def _each_table(look: Callable[[Table], Seen]) -> dict[str, Seen]:
+def _each_table(look: Callable[[Table], DaySnapshot]) -> dict[str, DaySnapshot]:
     with ThreadPoolExecutor(len(TABLES)) as pool:
         return dict(zip((table.name for table in TABLES), pool.map(look, TABLES), strict=True))
 

@@ -8,7 +8,7 @@ import msgspec
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
-from daily_batch.errors import Terminal
+from daily_batch.errors import TerminalError
 from daily_batch.storage.failures import explain_failure
 from daily_batch.domain.receipt import Receipt, receipt_key
 
@@ -35,7 +35,7 @@ def read_receipt(output: ObjectStore, key: str) -> Receipt | None:
         return _decode(bytes(stored))
     except UNREADABLE as error:
         step = "run the job's version and the submitter's alike, then run the day again"
-        raise Terminal(f"the receipt {key} is not understood", next_step=step) from error
+        raise TerminalError(f"the receipt {key} is not understood", next_step=step) from error
 
 
 def find_last(output: ObjectStore, *, tenant: str, day: date) -> Receipt | None:

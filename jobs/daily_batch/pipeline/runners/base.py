@@ -7,7 +7,7 @@ from typing import Protocol
 
 from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.pipeline.discover import Manifest
-from daily_batch.domain.run import DataFile, DayPlan
+from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.storage.stores import Storage
 
 # Called with what is being done, how much of it, of how much (0 when unknown), and the unit; "": the first says it all.
@@ -15,7 +15,7 @@ Progress = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RunResult:
     """Files that no commit names yet, by table, the counts, and seconds by stage."""
 
     files: Mapping[str, Sequence[DataFile]]
@@ -30,7 +30,7 @@ class Runner(Protocol):
     def name(self) -> str:
         """What the receipt calls it."""
 
-    def run(self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress) -> Outcome:
+    def run(self, manifest: Manifest, *, plan: RunSpec, storage: Storage, scratch: Path, progress: Progress) -> RunResult:
         """Map and reduce one tenant-day.
 
         Raises:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from threading import Event
 
-from daily_batch.errors import HandOver
+from daily_batch.errors import HandOverError
 
 # The reduce takes at least this part of the map's time (measured: 0.4), so that only a day that cannot end is given up.
 REDUCE_SHARE = 0.25
@@ -13,7 +13,7 @@ FEWEST_PIECES = 4
 SMALLEST_PART = 0.1
 
 
-class Watch:
+class Deadline:
     """The progress of one run. `check` may be called from any thread; it ends what runs once the run is stopped."""
 
     def __init__(self, deadline: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,10 +58,10 @@ class Watch:
         """Have every task end at its next check."""
         self._stopped.set()
 
-    def hand_over(self, why: str) -> HandOver:
+    def hand_over(self, why: str) -> HandOverError:
         """The error that says why, and how far the run came."""
         seconds = self._clock() - self._begun
-        return HandOver(
+        return HandOverError(
             f"{why}: {self._done} of {self._total} {self._unit} in {seconds:.0f} s",
             next_step="run the day on Spark",
         )

@@ -12,21 +12,21 @@ from typing import TypeVar
 import duckdb
 
 from daily_batch.domain.contract import MESSAGES, REJECTS
-from daily_batch.pipeline.transform.reduce_bucket import Cleaned, clean_bucket, combine, write_rejects
+from daily_batch.pipeline.transform.reduce_bucket import ReduceResult, reduce_bucket, merge_aggregates, write_rejects
 from daily_batch.pipeline.transform.counts import add_counts
 from daily_batch.pipeline.transform.duckdb_session import connect, cursor, limit_memory
-from daily_batch.pipeline.transform.map_chunk import BATCH_BYTES, Taken, take_in
+from daily_batch.pipeline.transform.map_chunk import BATCH_BYTES, MapResult, map_chunk
 from daily_batch.pipeline.transform.original_bytes import group_by_object, read_wanted, recover
 from daily_batch.pipeline.transform.row_buffer import RowSet
 from daily_batch.pipeline.discover import Manifest, read_manifest
 from daily_batch.pipeline.discover.chunks import cut_chunks
-from daily_batch.domain.run import DayPlan, SourceObject
+from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.pipeline.runners.kept_text import KeptText
 from daily_batch.pipeline.runners.resource_limits import handing_over, on_temporary_disk
-from daily_batch.pipeline.runners.size_workers import LocalSizes, divide
-from daily_batch.pipeline.runners.base import Outcome, Progress
+from daily_batch.pipeline.runners.size_workers import LocalSizes, size_workers
+from daily_batch.pipeline.runners.base import RunResult, Progress
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
-from daily_batch.pipeline.runners.deadline import REDUCE_SHARE, Watch
+from daily_batch.pipeline.runners.deadline import REDUCE_SHARE, Deadline
 from daily_batch.storage.scratch import make_folder
 from daily_batch.storage.stores import Storage
 
@@ -54,15 +54,15 @@ class LocalRunner:
     deadline: float | None = None
     name: str = "local"
 
-    def run(self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress) -> Outcome:
+    def run(self, manifest: Manifest, *, plan: RunSpec, storage: Storage, scratch: Path, progress: Progress) -> RunResult:
         """See `outcome.Runner`.
 
         Raises:
             HandOver: time, memory or temporary disk do not suffice; nothing names the files that were written.
         """
-        watch = Watch(self.deadline)
+        watch = Deadline(self.deadline)
         with handing_over(watch, plan):
-            sizes = divide(self.resources, plan=plan, manifest=manifest)
+            sizes = size_workers(self.resources, plan=plan, manifest=manifest)
             run = _LocalRun(manifest, sizes, storage, scratch, progress, watch)
             outcome = run.run()
             watch.check()
@@ -78,10 +78,10 @@ class _LocalRun:
     storage: Storage
     scratch: Path
     progress: Progress
-    watch: Watch
+    watch: Deadline
 
     @property
-    def plan(self) -> DayPlan:
+    def plan(self) -> RunSpec:
         """The day's plan, with the limits of a task."""
         return self.sizes.plan
 
@@ -90,7 +90,7 @@ class _LocalRun:
         """Tasks at once."""
         return self.sizes.workers
 
-    def run(self) -> Outcome:
+    def run(self) -> RunResult:
         started = time.perf_counter()
         with (
             connect(scratch=make_folder(self.scratch / "database"), plan=self.plan, tasks=self.workers) as database,
@@ -108,21 +108,21 @@ class _LocalRun:
                 raise
         output, place = self.storage.open_output(), self.scratch
         rejects = [*(path for chunk in taken for path in chunk.rejects), *evidence]
-        files = combine([bucket.partials for bucket in cleaned], plan=self.plan, output=output, scratch=place)
+        files = merge_aggregates([bucket.partials for bucket in cleaned], plan=self.plan, output=output, scratch=place)
         files[MESSAGES.name] = tuple(file for bucket in cleaned for file in bucket.files)
         files[REJECTS.name] = write_rejects(rejects, name="all", plan=self.plan, output=output, scratch=place)
         counts = add_counts([*(chunk.counts for chunk in taken), *(bucket.counts for bucket in cleaned)])
         seconds = {"intake": between - started, "clean": time.perf_counter() - between}
-        return Outcome(files=files, counts=counts, seconds=seconds)
+        return RunResult(files=files, counts=counts, seconds=seconds)
 
-    def _take_all(self, pool: ThreadPoolExecutor, database: duckdb.DuckDBPyConnection) -> list[Taken]:
+    def _take_all(self, pool: ThreadPoolExecutor, database: duckdb.DuckDBPyConnection) -> list[MapResult]:
         source, check = self.storage.open_input(), self.watch.check
         kept = KeptText(self.plan.limits.memory_bytes * self.workers // KEPT_SHARE)
 
-        def take(chunk: tuple[int, list[SourceObject]]) -> Taken:
+        def take(chunk: tuple[int, list[SourceObject]]) -> MapResult:
             folder = make_folder(self.scratch / f"chunk-{chunk[0]}")
             with on_temporary_disk(), cursor(database) as connection:
-                return take_in(
+                return map_chunk(
                     chunk[1],
                     connection=connection,
                     store=source,
@@ -153,20 +153,20 @@ class _LocalRun:
         return list(cut_chunks(objects, chunk_bytes=stored, chunk_objects=EXPORT_CHUNK_OBJECTS))
 
     def _clean_all(
-        self, pool: ThreadPoolExecutor, taken: Sequence[Taken], database: duckdb.DuckDBPyConnection
-    ) -> list[Cleaned]:
+        self, pool: ThreadPoolExecutor, taken: Sequence[MapResult], database: duckdb.DuckDBPyConnection
+    ) -> list[ReduceResult]:
         output = self.storage.open_output()
         tables = tuple(table for chunk in taken for table in chunk.tables)
         runs: dict[int, list[Path]] = {bucket: [] for bucket in range(self.plan.buckets if tables else 0)}
         for bucket, path in (run for chunk in taken for run in chunk.runs):
             runs.setdefault(bucket, []).append(path)
 
-        def clean(bucket: int) -> Cleaned:
+        def clean(bucket: int) -> ReduceResult:
             self.watch.check()
             folder = make_folder(self.scratch / f"bucket-{bucket}")
             rows = RowSet(tables, tuple(runs[bucket]))
             with cursor(database) as connection:
-                cleaned = clean_bucket(
+                cleaned = reduce_bucket(
                     bucket, rows, connection=connection, plan=self.plan, output=output, scratch=folder
                 )
             for path in runs[bucket]:  # the temporary disk of a function is small
@@ -193,7 +193,7 @@ class _LocalRun:
             self.progress(stage, self.watch.step(), total, unit)
             yield answer
 
-    def _recover_wanted(self, pool: ThreadPoolExecutor, cleaned: Sequence[Cleaned]) -> list[Path]:
+    def _recover_wanted(self, pool: ThreadPoolExecutor, cleaned: Sequence[ReduceResult]) -> list[Path]:
         wanted = group_by_object(read_wanted([bucket.wanted for bucket in cleaned]))
         if not wanted:
             return []

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import duckdb
 
-from daily_batch.errors import HandOver
-from daily_batch.domain.run import DayPlan
-from daily_batch.pipeline.runners.deadline import Watch
+from daily_batch.errors import HandOverError
+from daily_batch.domain.run import RunSpec
+from daily_batch.pipeline.runners.deadline import Deadline
 
 NO_SPACE = "No space left on device"
 # What DuckDB names in its advice when a query has spilled all that it may.
@@ -20,7 +20,7 @@ class _FullDiskError(Exception):
 
 
 @contextmanager
-def handing_over(watch: Watch, plan: DayPlan) -> Iterator[None]:
+def handing_over(watch: Deadline, plan: RunSpec) -> Iterator[None]:
     """Turn a lack of memory or temporary disk into a hand-over, and have every hand-over name the tenant and the day.
 
     Raises:
@@ -28,11 +28,11 @@ def handing_over(watch: Watch, plan: DayPlan) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, duckdb.Error, _FullDiskError, HandOver) as error:
+    except (MemoryError, duckdb.Error, _FullDiskError, HandOverError) as error:
         lack = _name_lack(error)
         if lack is None:
             raise
-        handed = error if isinstance(error, HandOver) else watch.hand_over(lack)
+        handed = error if isinstance(error, HandOverError) else watch.hand_over(lack)
         handed.concerns(plan.tenant, plan.date)
         if handed is error:
             raise
@@ -52,7 +52,7 @@ def on_temporary_disk() -> Iterator[None]:
 
 def _name_lack(error: Exception) -> str | None:
     match error:
-        case HandOver():
+        case HandOverError():
             return error.what
         case _FullDiskError():
             return "the temporary disk is full"

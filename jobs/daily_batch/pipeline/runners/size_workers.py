@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from daily_batch.errors import HandOver
+from daily_batch.errors import HandOverError
 from daily_batch.pipeline.discover import Manifest
-from daily_batch.domain.run import DayPlan
+from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.runners.buckets import count_buckets
 from daily_batch.pipeline.runners.resources import MIB, Resources
 
@@ -28,11 +28,11 @@ class LocalSizes:
     """Tasks at once, the plan with the limits of each, and the bytes that DuckDB may use for each in the reduce."""
 
     workers: int
-    plan: DayPlan
+    plan: RunSpec
     sorting_bytes: int
 
 
-def divide(resources: Resources, *, plan: DayPlan, manifest: Manifest) -> LocalSizes:
+def size_workers(resources: Resources, *, plan: RunSpec, manifest: Manifest) -> LocalSizes:
     """Sizes with which all tasks together stay inside of the process's memory.
 
     The plan's own `memory_bytes` and `fetch_concurrency` are upper bounds, its `buckets` a lower one. More buckets
@@ -49,7 +49,7 @@ def divide(resources: Resources, *, plan: DayPlan, manifest: Manifest) -> LocalS
     memory = min(plan.limits.memory_bytes, share)
     sorting = min(plan.limits.memory_bytes, int(share * (SORTING_MORE if share >= COMFORTABLE_BYTES else 1)))
     if memory < min(LEAST_BYTES, plan.limits.memory_bytes):
-        raise HandOver(
+        raise HandOverError(
             f"{resources.memory_bytes // MIB} MiB of memory are too few for a run in this process",
             next_step="run the day on Spark, or give the function more memory",
             tenant=plan.tenant,

@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daily_batch.domain.contract import MESSAGES, REJECTS
-from daily_batch.errors import BatchError, Changed, Misuse, Retryable, Terminal
-from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, combine
+from daily_batch.errors import BatchError, InputChangedError, Misuse, RetryableError, TerminalError
+from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, merge_aggregates
 from daily_batch.pipeline.transform.counts import Counts, add_counts
-from daily_batch.pipeline.transform.original_bytes import Wanted, group_by_object, read_wanted
+from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, read_wanted
 from daily_batch.pipeline.discover import Manifest, read_manifest
 from daily_batch.pipeline.discover.chunks import chunk_path, cut_chunks
 from daily_batch.domain.keys import analytics_folder
-from daily_batch.domain.run import DataFile, DayPlan
+from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.pipeline.runners.buckets import count_buckets
-from daily_batch.pipeline.runners.base import Outcome, Progress
+from daily_batch.pipeline.runners.base import RunResult, Progress
 from daily_batch.pipeline.runners.spark_blobs import BLOBS, load_files
 from daily_batch.pipeline.runners.spark_partitions import partition_keys
 from daily_batch.pipeline.runners.spark_progress import watch_tasks
@@ -61,7 +61,7 @@ class SparkRunner:
     spark: "SparkSession" = field(repr=False)
     name: str = "spark"
 
-    def run(self, manifest: Manifest, *, plan: DayPlan, storage: Storage, scratch: Path, progress: Progress) -> Outcome:
+    def run(self, manifest: Manifest, *, plan: RunSpec, storage: Storage, scratch: Path, progress: Progress) -> RunResult:
         """See `outcome.Runner`."""
         started = time.time()
         # Half of what a task could sort, so that a day has more tasks than a small cluster has cores.
@@ -80,9 +80,9 @@ class SparkRunner:
         files[REJECTS.name] = answers.files(REJECTS.name) + _Answers(scratch, evidence).files(REJECTS.name)
         ended = max((moment for moment in answers.moments), default=started)
         seconds = {"intake": max(ended - started, 0.0), "clean": time.time() - max(ended, started)}
-        return Outcome(files=files, counts=answers.counts, seconds=seconds)
+        return RunResult(files=files, counts=answers.counts, seconds=seconds)
 
-    def _map_and_reduce(self, manifest: Manifest, plan: DayPlan, storage: Storage) -> list[Any]:
+    def _map_and_reduce(self, manifest: Manifest, plan: RunSpec, storage: Storage) -> list[Any]:
         from pyspark.sql.functions import col, element_at, lit
 
         with self._staged(manifest.files, plan, storage) as folder:
@@ -94,7 +94,7 @@ class SparkRunner:
             return _collect(shuffled.mapInArrow(partial(reduce_buckets, plan=plan, storage=storage), BLOBS), plan)
 
     def _recover(
-        self, manifest: Manifest, wanted: Sequence[Wanted], plan: DayPlan, storage: Storage, scratch: Path
+        self, manifest: Manifest, wanted: Sequence[RecordLocation], plan: RunSpec, storage: Storage, scratch: Path
     ) -> list[Any]:
         # Files like the manifest's: rows of the driver's own cost a shuffle and a second of Spark's.
         with self._staged(_write_wanted(manifest, wanted, scratch / "places"), plan, storage) as folder:
@@ -116,7 +116,7 @@ class SparkRunner:
                 raise
             # With batches of its own size, a worker would hold thousands of blobs at once.
             what = f"this Spark takes no settings of the job ({', '.join(CONF)})"
-            raise Terminal(what, next_step="run the job on a cluster (docs/databricks.md, Serverless)") from error
+            raise TerminalError(what, next_step="run the job on a cluster (docs/databricks.md, Serverless)") from error
         try:
             yield
         finally:
@@ -124,7 +124,7 @@ class SparkRunner:
                 self.spark.conf.set(name, value)
 
     @contextmanager
-    def _staged(self, files: Sequence[Path], plan: DayPlan, storage: Storage) -> Iterator[str]:
+    def _staged(self, files: Sequence[Path], plan: RunSpec, storage: Storage) -> Iterator[str]:
         """A folder's files where every worker can read them: a local master reads them where they are."""
         if (self.spark.conf.get("spark.master", "") or "").startswith("local") or storage.output.kind == "file":
             yield f"file://{files[0].parent.absolute()}"
@@ -204,18 +204,18 @@ class _Answers:
                 self.paths[kind].append(path)
         self.counts = add_counts(found)
 
-    def combine(self, plan: DayPlan, storage: Storage) -> dict[str, tuple[DataFile, ...]]:
+    def combine(self, plan: RunSpec, storage: Storage) -> dict[str, tuple[DataFile, ...]]:
         """The day's aggregates, written."""
         partials = [
             dict(zip(PARTIALS, paths, strict=True)) for paths in zip(*(self.paths[n] for n in PARTIALS), strict=True)
         ]
-        return combine(partials, plan=plan, output=storage.open_output(), scratch=self._scratch)
+        return merge_aggregates(partials, plan=plan, output=storage.open_output(), scratch=self._scratch)
 
     def files(self, table: str) -> tuple[DataFile, ...]:
         return tuple(self._files[table])
 
 
-def _write_wanted(manifest: Manifest, wanted: Sequence[Wanted], folder: Path) -> list[Path]:
+def _write_wanted(manifest: Manifest, wanted: Sequence[RecordLocation], folder: Path) -> list[Path]:
     """Chunks of the objects that hold wanted records, each with its places; a file each."""
     by_key = group_by_object(wanted)
     concerned = [item for _, chunk in read_manifest(manifest.files) for item in chunk if item.key in by_key]
@@ -233,17 +233,17 @@ def _write_wanted(manifest: Manifest, wanted: Sequence[Wanted], folder: Path) ->
     return files
 
 
-def _collect(frame: "DataFrame", plan: DayPlan) -> list[Any]:
+def _collect(frame: "DataFrame", plan: RunSpec) -> list[Any]:
     try:
         return frame.collect()
     except Exception as error:
         raise _explain(error, plan) from error
 
 
-def _explain(error: Exception, plan: DayPlan) -> BatchError:
+def _explain(error: Exception, plan: RunSpec) -> BatchError:
     """A worker's error comes as text; its class says whether trying again can help."""
     text = str(error)
-    for kind in (Changed, Retryable, Terminal):
+    for kind in (InputChangedError, RetryableError, TerminalError):
         marker = f"{kind.__name__}: "
         if marker in text:
             told = text.split(marker, 1)[1].splitlines()[0].partition(": ")[2] or "a task failed"
@@ -253,7 +253,7 @@ def _explain(error: Exception, plan: DayPlan) -> BatchError:
     # What guarded() says of an unexpected error is safe to repeat.
     _, found, place = text.partition("RuntimeError: ")
     cause = place.splitlines()[0] if found else type(error).__name__
-    return Retryable(
+    return RetryableError(
         f"the Spark job failed ({cause})",
         next_step="read the job's log with --debug, then run the day again",
         tenant=plan.tenant,

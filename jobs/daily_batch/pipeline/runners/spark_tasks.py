@@ -11,13 +11,13 @@ from typing import Protocol
 from daily_batch.domain.contract import MESSAGES, REJECTS
 from daily_batch.errors import BatchError, describe_unexpected
 from daily_batch.storage.failures import explain_failure
-from daily_batch.pipeline.transform.reduce_bucket import clean_bucket, write_rejects
+from daily_batch.pipeline.transform.reduce_bucket import reduce_bucket, write_rejects
 from daily_batch.pipeline.transform.duckdb_session import connect
-from daily_batch.pipeline.transform.map_chunk import take_in
-from daily_batch.pipeline.transform.original_bytes import Wanted, group_by_object, recover
+from daily_batch.pipeline.transform.map_chunk import map_chunk
+from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, recover
 from daily_batch.pipeline.transform.row_buffer import RowSet
 from daily_batch.pipeline.discover.chunks import read_chunk
-from daily_batch.domain.run import DayPlan, SourceObject
+from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.pipeline.runners.kept_text import KeptText
 from daily_batch.pipeline.runners.spark_blobs import Blobs, dump_files, make_blob, read_column
 from daily_batch.pipeline.runners.spark_rows import dump_buckets, load_rows
@@ -31,7 +31,7 @@ KEPT_SHARE = 4
 class Task(Protocol):
     """What a worker does with its partition."""
 
-    def __call__(self, batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
+    def __call__(self, batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
         """Take blobs, give blobs."""
 
 
@@ -39,7 +39,7 @@ def guarded(task: Task) -> Task:
     """Keep the text of an unexpected error on the worker out of Spark's logs: it may quote a message."""
 
     @wraps(task)
-    def wrapped(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
+    def wrapped(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
         try:
             yield from task(batches, plan=plan, storage=storage)
         except BatchError:
@@ -52,7 +52,7 @@ def guarded(task: Task) -> Task:
 
 
 @guarded
-def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
+def map_chunks(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
     """On a worker: the manifest's chunks (column `content`) to blobs of rows by bucket, rejects and counts."""
     store = storage.open_input()
     with temporary_folder() as scratch:
@@ -61,7 +61,7 @@ def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
             _, objects = read_chunk(content)
             kept = KeptText(plan.limits.memory_bytes // KEPT_SHARE)
             with connect(scratch=folder, plan=plan) as connection:
-                taken = take_in(
+                taken = map_chunk(
                     objects, connection=connection, store=store, plan=plan, scratch=folder, may_keep=kept.take
                 )
                 for bucket, stream in dump_buckets(connection, taken.tables):
@@ -76,7 +76,7 @@ def map_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
 
 
 @guarded
-def reduce_buckets(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
+def reduce_buckets(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
     """On a worker: the blobs of whole buckets to published-to-be files, partial aggregates and counts."""
     with temporary_folder() as scratch:
         parts: dict[int, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
@@ -100,7 +100,7 @@ def reduce_buckets(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
             with connect(scratch=folder, plan=plan) as connection:
                 load_rows(connection, blobs["rows"], table="loaded_rows")
                 rows = RowSet(("loaded_rows",) if blobs["rows"] else (), tuple(blobs["runs"]))
-                cleaned = clean_bucket(bucket, rows, connection=connection, plan=plan, output=output, scratch=folder)
+                cleaned = reduce_bucket(bucket, rows, connection=connection, plan=plan, output=output, scratch=folder)
             yield make_blob(MESSAGES.name, bucket, dump_files(cleaned.files))
             yield make_blob("counts", bucket, json.dumps({"counts": cleaned.counts.to_dict()}).encode())
             for name, path in {**cleaned.partials, "wanted": cleaned.wanted}.items():
@@ -109,13 +109,13 @@ def reduce_buckets(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
 
 
 @guarded
-def recover_chunks(batches: Blobs, *, plan: DayPlan, storage: Storage) -> Blobs:
+def recover_chunks(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
     """On a worker: objects with the places wanted of them (JSON in column `content`) to a file of rejects."""
     with temporary_folder() as scratch:
         for number, content in enumerate(read_column(batches, "content")):
             pairs = json.loads(content)
             objects = [SourceObject(*item) for item, _ in pairs]
-            wanted = group_by_object(Wanted(*place) for _, places in pairs for place in places)
+            wanted = group_by_object(RecordLocation(*place) for _, places in pairs for place in places)
             folder = make_folder(scratch / str(number))
             parts = recover(objects, wanted, store=storage.open_input(), plan=plan, scratch=folder)
             output = storage.open_output()

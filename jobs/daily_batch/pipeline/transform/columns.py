@@ -5,7 +5,7 @@ import json
 from daily_batch.domain.contract import MESSAGES
 from daily_batch.pipeline.transform.fields import ARRAYS
 from daily_batch.pipeline.transform.normalize import local_hour
-from daily_batch.domain.run import DayPlan
+from daily_batch.domain.run import RunSpec
 
 # What is the same for a whole run is added where the files are written.
 RUN_COLUMNS = ("date", "run_id", "processed_at")
@@ -21,7 +21,7 @@ def typed_array(name: str) -> str:
 ATTACHMENT_COUNT = "coalesce(json_array_length(attachments), 0)::INTEGER"
 
 
-def published_columns(plan: DayPlan) -> str:
+def published_columns(plan: RunSpec) -> str:
     """Return the select list of `messages`, less what is the same for a whole run, over a row of the map."""
     derived = {
         "hour": local_hour(plan),

@@ -2,7 +2,7 @@
 
 from daily_batch.pipeline.transform.broken_values import BLANK_LINES, BLANKS, MARK_BYTES, PIECE, WHITE, count_indent
 from daily_batch.pipeline.transform.decode import Buffer
-from daily_batch.pipeline.transform.fetch import Check
+from daily_batch.pipeline.transform.fetch import CancelCheck
 from daily_batch.pipeline.transform.pace import Pace
 from daily_batch.pipeline.transform.window import Window
 
@@ -13,7 +13,7 @@ MARK = 0x80  # from here on a byte may begin a byte order mark
 class Cursor:
     """Stands at the byte `offset`, on `line`; what is looked at is in `window`."""
 
-    def __init__(self, text: Buffer, *, offset: int, line: int, check: Check) -> None:
+    def __init__(self, text: Buffer, *, offset: int, line: int, check: CancelCheck) -> None:
         self.offset = offset
         self.line = line
         self.text = text

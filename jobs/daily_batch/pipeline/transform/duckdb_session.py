@@ -5,10 +5,10 @@ from pathlib import Path
 
 import duckdb
 
-from daily_batch.domain.run import DayPlan
+from daily_batch.domain.run import RunSpec
 
 
-def connect(*, scratch: Path, plan: DayPlan, tasks: int = 1) -> duckdb.DuckDBPyConnection:
+def connect(*, scratch: Path, plan: RunSpec, tasks: int = 1) -> duckdb.DuckDBPyConnection:
     """Open a database that spills to `scratch`; `tasks` may use it at once, each by a `cursor` of its own.
 
     A query runs in the thread that asks for it. The plan's limits are those of one task.

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from daily_batch.domain.contract import Reason
-from daily_batch.errors import Changed
+from daily_batch.errors import InputChangedError
 from daily_batch.pipeline.transform.decode import Buffer, UnreadableError, held_bytes
-from daily_batch.domain.run import DayPlan, SourceObject
+from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.storage.scratch import nameless_file
 
 # Called between pieces of work; raises to end them.
-Check = Callable[[], None]
+CancelCheck = Callable[[], None]
 # Seconds for which an answer is waited for at once.
 CHECKED_EVERY = 1.0
 
@@ -29,12 +29,12 @@ class ObjectStore(Protocol):
         """Everything below a prefix, in pages of metadata."""
 
 
-def go_on() -> None:
+def never_cancel() -> None:
     """The check of a task that nothing ends."""
 
 
 def fetch(
-    store: ObjectStore, objects: Sequence[SourceObject], *, plan: DayPlan, scratch: Path, check: Check = go_on
+    store: ObjectStore, objects: Sequence[SourceObject], *, plan: RunSpec, scratch: Path, check: CancelCheck = never_cancel
 ) -> Iterator[tuple[int, SourceObject, Buffer | UnreadableError]]:
     """Yield each object's number, itself and its stored bytes, or why there are none, in the order of `objects`.
 
@@ -64,7 +64,7 @@ def fetch(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _await(future: Future[Buffer | UnreadableError], check: Check) -> Buffer | UnreadableError:
+def _await(future: Future[Buffer | UnreadableError], check: CancelCheck) -> Buffer | UnreadableError:
     while True:
         check()
         try:
@@ -74,7 +74,7 @@ def _await(future: Future[Buffer | UnreadableError], check: Check) -> Buffer | U
                 return future.result()
 
 
-def _get(store: ObjectStore, item: SourceObject, plan: DayPlan, scratch: Path) -> Buffer | UnreadableError:
+def _get(store: ObjectStore, item: SourceObject, plan: RunSpec, scratch: Path) -> Buffer | UnreadableError:
     if item.reason:
         return UnreadableError(Reason[item.reason.upper()], item.detail)
     try:
@@ -109,8 +109,8 @@ def _spool(answer: Any, scratch: Path) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _changed(item: SourceObject, plan: DayPlan, what: str) -> Changed:
-    return Changed(
+def _changed(item: SourceObject, plan: RunSpec, what: str) -> InputChangedError:
+    return InputChangedError(
         f"the object {item.key!a} {what} after it was listed",
         next_step="run the day again; it lists anew",
         tenant=plan.tenant,

@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from daily_batch.domain.contract import Flag, Reason
 from daily_batch.pipeline.transform.decode import Decoded
-from daily_batch.pipeline.transform.fetch import Check
+from daily_batch.pipeline.transform.fetch import CancelCheck
 from daily_batch.pipeline.transform.outcomes import Outcomes
-from daily_batch.pipeline.transform.split import Pieces, Segment
-from daily_batch.pipeline.transform.row_buffer import Rows
+from daily_batch.pipeline.transform.split import TextBatch, Segment
+from daily_batch.pipeline.transform.row_buffer import RowBuffer
 from daily_batch.pipeline.transform.coerce import UnusableError, shape
 from daily_batch.pipeline.transform.strict_parser import Found, Scanner, read_record
-from daily_batch.domain.run import DayPlan
+from daily_batch.domain.run import RunSpec
 
 # Records that are interpreted at once, and bytes of them.
 SHAPED_AT_ONCE = 20_000
@@ -38,7 +38,7 @@ class _Shaped:
 class GeneralPath:
     """Reads the unproven pieces of a task's batches into its rows."""
 
-    def __init__(self, rows: Rows, outcomes: Outcomes, *, plan: DayPlan, check: Check) -> None:
+    def __init__(self, rows: RowBuffer, outcomes: Outcomes, *, plan: RunSpec, check: CancelCheck) -> None:
         self._rows = rows
         self._outcomes = outcomes
         self._plan = plan
@@ -46,7 +46,7 @@ class GeneralPath:
         self._shaped: list[_Shaped] = []
         self._shaped_bytes = 0
 
-    def read(self, segments: Sequence[Segment], pieces: Pieces, unproven: Sequence[int]) -> tuple[int, int]:
+    def read(self, segments: Sequence[Segment], pieces: TextBatch, unproven: Sequence[int]) -> tuple[int, int]:
         """Read what is no JSON or unproven; return the byte and line at which the batch's last object goes on."""
         by_source = {segment.source: segment for segment in segments}
         reached = {segment.source: (segment.start, segment.line) for segment in segments}

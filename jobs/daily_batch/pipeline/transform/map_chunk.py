@@ -10,15 +10,15 @@ from daily_batch.pipeline.transform import normalize
 from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.pipeline.transform.cursor import Cursor
 from daily_batch.pipeline.transform.decode import Decoded, UnreadableError, decode
-from daily_batch.pipeline.transform.fetch import Check, ObjectStore, fetch, go_on
+from daily_batch.pipeline.transform.fetch import CancelCheck, ObjectStore, fetch, never_cancel
 from daily_batch.pipeline.transform.general_path import GeneralPath
 from daily_batch.pipeline.transform.outcomes import Outcomes
 from daily_batch.pipeline.transform.fast_parser import DEEPEST_PROVEN
-from daily_batch.pipeline.transform.split import Pieces, Segment, end_of_block
+from daily_batch.pipeline.transform.split import TextBatch, Segment, end_of_block
 from daily_batch.pipeline.transform.sources import describe
 from daily_batch.pipeline.transform.rejects import RejectWriter
-from daily_batch.pipeline.transform.row_buffer import Rows
-from daily_batch.domain.run import DayPlan, SourceObject
+from daily_batch.pipeline.transform.row_buffer import RowBuffer
+from daily_batch.domain.run import RunSpec, SourceObject
 
 # Text that is parsed at once. Planning its one statement takes DuckDB 15 ms, which must be little beside the work.
 BATCH_BYTES = 64 * 2**20
@@ -34,7 +34,7 @@ MayKeep = Callable[[int], bool]
 
 
 @dataclass(frozen=True)
-class Taken:
+class MapResult:
     """What became of a chunk: tables of rows in the database or Parquet files by bucket, files of rejects, counts."""
 
     runs: tuple[tuple[int, Path], ...]
@@ -48,17 +48,17 @@ def keep_nothing(size: int) -> bool:
     return False
 
 
-def take_in(
+def map_chunk(
     objects: Sequence[SourceObject],
     *,
     connection: duckdb.DuckDBPyConnection,
     store: ObjectStore,
-    plan: DayPlan,
+    plan: RunSpec,
     scratch: Path,
-    check: Check = go_on,
+    check: CancelCheck = never_cancel,
     may_keep: MayKeep = keep_nothing,
     name: str = "rows",
-) -> Taken:
+) -> MapResult:
     """Read, decode, parse and interpret the objects of a chunk; nothing is written but below `scratch`.
 
     Args:
@@ -70,7 +70,7 @@ def take_in(
     """
     sources = describe(enumerate(objects), plan)
     outcomes = Outcomes(RejectWriter(connection, scratch), sources, plan.limits)
-    rows = Rows(connection, plan, scratch, name=name)
+    rows = RowBuffer(connection, plan, scratch, name=name)
     normalize.load_sources(connection, sources)
     intake = _Intake(plan, check, outcomes, rows, may_keep)
     for number, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
@@ -91,7 +91,7 @@ def take_in(
 class _Intake:
     """The state of one task: the batch in hand, and what has been laid down."""
 
-    def __init__(self, plan: DayPlan, check: Check, outcomes: Outcomes, rows: Rows, may_keep: MayKeep) -> None:
+    def __init__(self, plan: RunSpec, check: CancelCheck, outcomes: Outcomes, rows: RowBuffer, may_keep: MayKeep) -> None:
         self._plan = plan
         self._check = check
         self._outcomes = outcomes
@@ -146,11 +146,11 @@ class _Intake:
             end, feeds = behind, feeds + more
         return Segment(source, decoded, start, end, line, feeds)
 
-    def finish(self) -> Taken:
+    def finish(self) -> MapResult:
         """Read what is in hand, lay down all rows."""
         self._flush()
         self._settle_rows()
-        return Taken(tuple(self._runs), self._outcomes.finish(), self._outcomes.counts, self._kept)
+        return MapResult(tuple(self._runs), self._outcomes.finish(), self._outcomes.counts, self._kept)
 
     def _settle_rows(self) -> None:
         self._general.add_rows()
@@ -170,7 +170,7 @@ class _Intake:
         # The fast path counts no brackets: under a limit that a message as specified exceeds, it proves nothing.
         limits = self._plan.limits
         longest = limits.max_record_bytes if limits.max_depth >= DEEPEST_PROVEN else 0
-        pieces = Pieces(segments, whole=whole, longest=longest)
+        pieces = TextBatch(segments, whole=whole, longest=longest)
         if not pieces.starts:
             return segments[-1].end, segments[-1].line + pieces.lines_of[segments[-1].source]
         unproven = self._rows.add_batch(pieces.to_table())
@@ -190,4 +190,4 @@ def _is_blank(decoded: Decoded) -> bool:
     """Whether a text holds no record: only blanks and lines of them."""
     if decoded.text[:1] in (b"{", b"["):
         return False
-    return not Cursor(decoded.text, offset=0, line=1, check=go_on).find_record(len(decoded.text))
+    return not Cursor(decoded.text, offset=0, line=1, check=never_cancel).find_record(len(decoded.text))

@@ -10,8 +10,8 @@ from daily_batch.domain.contract import MAX_ID_LENGTH, ROLES, Flag, Reason
 from daily_batch.domain.calendar import offset_spans
 from daily_batch.pipeline.transform import timestamps
 from daily_batch.pipeline.transform.duckdb_session import add_columns
-from daily_batch.pipeline.transform.sources import SOURCES, SourceRow, neighbours
-from daily_batch.domain.run import DayPlan
+from daily_batch.pipeline.transform.sources import SOURCES, SourceRow, adjacent_windows
+from daily_batch.domain.run import RunSpec
 
 DAY_US = 86_400_000_000
 ARROW = {
@@ -43,7 +43,7 @@ CREATE OR REPLACE TEMP MACRO as_sent(name, s, numeric) AS
 """
 
 
-def local_hour(plan: DayPlan) -> str:
+def local_hour(plan: RunSpec) -> str:
     """Return the expression of a row's hour, 0 to 23, in the plan's zone."""
     spans = offset_spans(plan.zone, plan.start_us, plan.end_us)
     cases = " ".join(
@@ -115,7 +115,7 @@ def _detail(unreadable: str) -> str:
         ELSE 'the timestamp is ' || strftime(make_timestamp(at_us), '%Y-%m-%dT%H:%M:%S.%fZ') END"""
 
 
-def _usual(plan: DayPlan) -> str:
+def _usual(plan: RunSpec) -> str:
     """Return the condition of a row that needs no look at aliases, conflicts and flags: all but a few."""
     whole = " AND ".join(
         f"{name} <> '' AND strlen({name}) <= {MAX_ID_LENGTH} AND NOT contains({name}, chr(0))"
@@ -127,14 +127,14 @@ def _usual(plan: DayPlan) -> str:
     return f"coalesce({' AND '.join(conditions)}, false)"
 
 
-def build_query(plan: DayPlan, fields: str, *, plain: bool) -> str:
+def build_query(plan: RunSpec, fields: str, *, plain: bool) -> str:
     """Return the query that interprets the query `fields`, with a verdict on each row: null for one of the day's.
 
     Where `plain` is true, only timestamps in plain ISO 8601 are read, and a row with another one is not `proven`: the
     statement is planned for each batch, and every further form takes its time.
     """
     naive = offset_spans(plan.naive_zone, plan.start_us - 3 * DAY_US, plan.end_us + 3 * DAY_US)
-    before, after = neighbours(plan)
+    before, after = adjacent_windows(plan)
     layers = (
         {
             "usual": _usual(plan),

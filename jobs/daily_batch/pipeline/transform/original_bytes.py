@@ -14,9 +14,9 @@ import duckdb
 from daily_batch.domain.contract import Flag, Reason
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.decode import UnreadableError, decode_originals
-from daily_batch.pipeline.transform.fetch import Check, ObjectStore, fetch, go_on
+from daily_batch.pipeline.transform.fetch import CancelCheck, ObjectStore, fetch, never_cancel
 from daily_batch.pipeline.transform.rejects import RejectWriter
-from daily_batch.domain.run import DayPlan, SourceObject
+from daily_batch.domain.run import RunSpec, SourceObject
 
 DETAILS: dict[str, str] = {
     Reason.SUPERSEDED: "another record of the same room_id and message_id won",
@@ -24,7 +24,7 @@ DETAILS: dict[str, str] = {
 }
 
 
-class Wanted(NamedTuple):
+class RecordLocation(NamedTuple):
     """Where a record stands, `start` and `length` in bytes of its object's decoded text, and why it is wanted."""
 
     source_key: str
@@ -34,19 +34,19 @@ class Wanted(NamedTuple):
     reason: str
 
 
-def read_wanted(files: Sequence[Path]) -> list[Wanted]:
+def read_wanted(files: Sequence[Path]) -> list[RecordLocation]:
     """The places that the buckets asked for."""
     if not files:
         return []
     paths = ", ".join(quote_text(str(path)) for path in files)
     with duckdb.connect() as connection:
-        rows = connection.execute(f"SELECT {', '.join(Wanted._fields)} FROM read_parquet([{paths}])").fetchall()
-    return [Wanted(*row) for row in rows]
+        rows = connection.execute(f"SELECT {', '.join(RecordLocation._fields)} FROM read_parquet([{paths}])").fetchall()
+    return [RecordLocation(*row) for row in rows]
 
 
-def group_by_object(wanted: Iterable[Wanted]) -> dict[str, list[Wanted]]:
+def group_by_object(wanted: Iterable[RecordLocation]) -> dict[str, list[RecordLocation]]:
     """Return the places by the key of their object."""
-    by_key: dict[str, list[Wanted]] = defaultdict(list)
+    by_key: dict[str, list[RecordLocation]] = defaultdict(list)
     for place in wanted:
         by_key[place.source_key].append(place)
     return dict(by_key)
@@ -54,12 +54,12 @@ def group_by_object(wanted: Iterable[Wanted]) -> dict[str, list[Wanted]]:
 
 def recover(
     objects: Sequence[SourceObject],
-    wanted: Mapping[str, Sequence[Wanted]],
+    wanted: Mapping[str, Sequence[RecordLocation]],
     *,
     store: ObjectStore,
-    plan: DayPlan,
+    plan: RunSpec,
     scratch: Path,
-    check: Check = go_on,
+    check: CancelCheck = never_cancel,
 ) -> tuple[Path, ...]:
     """Write rejects, one row for each wanted record of these objects, and return their files.
 

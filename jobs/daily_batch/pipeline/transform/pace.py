@@ -1,6 +1,6 @@
 """A check at every few milliseconds of work."""
 
-from daily_batch.pipeline.transform.fetch import Check
+from daily_batch.pipeline.transform.fetch import CancelCheck
 
 # Bytes of text that take at most some 5 ms; a step of work counts as so many bytes, however few it is about.
 CHECKED_BYTES = 2**15
@@ -10,7 +10,7 @@ STEP_BYTES = 2**6
 class Pace:
     """Calls `check` after so much work."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, check: CancelCheck) -> None:
         self._check = check
         self._left = CHECKED_BYTES
 

@@ -15,7 +15,7 @@ from daily_batch.pipeline.transform.fields import ARRAYS, MAX_BIGINT
 from daily_batch.pipeline.transform.normalize import ROW_COLUMNS, local_hour
 from daily_batch.pipeline.transform.row_buffer import RowSet
 from daily_batch.pipeline.transform.write import OutputStore, write_rows
-from daily_batch.domain.run import DataFile, DayPlan
+from daily_batch.domain.run import DataFile, RunSpec
 
 LINEAGE_COLUMNS = ("source_key", "source_line")
 KEY_HASH = "hash(room_id, message_id)"
@@ -38,7 +38,7 @@ TOTAL_NAMES = tuple(column.name for column in TOTALS)
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class ReduceResult:
     """What came of a bucket: its file, partial aggregates by name and the places `wanted` (Parquet), and counts."""
 
     files: tuple[DataFile, ...]
@@ -47,15 +47,15 @@ class Cleaned:
     counts: Counts
 
 
-def clean_bucket(
+def reduce_bucket(
     bucket: int,
     rows: RowSet,
     *,
     connection: duckdb.DuckDBPyConnection,
-    plan: DayPlan,
+    plan: RunSpec,
     output: OutputStore,
     scratch: Path,
-) -> Cleaned:
+) -> ReduceResult:
     """Write the publishable rows of one bucket.
 
     Args:
@@ -80,10 +80,10 @@ def clean_bucket(
         _save(connection, PARTIALS[name], path)
     counts.written = file.rows if file else 0
     counts.flags = Counter(dict(connection.execute(FLAG_COUNTS).fetchall()))
-    return Cleaned((file,) if file else (), partials, wanted, counts)
+    return ReduceResult((file,) if file else (), partials, wanted, counts)
 
 
-def _separate(connection: duckdb.DuckDBPyConnection, rows: str, plan: DayPlan) -> Counts:
+def _separate(connection: duckdb.DuckDBPyConnection, rows: str, plan: RunSpec) -> Counts:
     """Make the views `kept_rows`, with what the aggregates need of it `kept`, and the table `losers`.
 
     `losers` is what is not kept; `same` tells duplicates from superseded.
@@ -194,8 +194,8 @@ COMBINED = {
 }
 
 
-def combine(
-    partials: Sequence[Mapping[str, Path]], *, plan: DayPlan, output: OutputStore, scratch: Path
+def merge_aggregates(
+    partials: Sequence[Mapping[str, Path]], *, plan: RunSpec, output: OutputStore, scratch: Path
 ) -> dict[str, tuple[DataFile, ...]]:
     """The day's aggregates from the buckets' partial ones, by table name; an empty day has a summary of zeros."""
     files: dict[str, tuple[DataFile, ...]] = {}
@@ -212,7 +212,7 @@ def combine(
 
 
 def write_rejects(
-    parts: Sequence[Path], *, name: str, plan: DayPlan, output: OutputStore, scratch: Path
+    parts: Sequence[Path], *, name: str, plan: RunSpec, output: OutputStore, scratch: Path
 ) -> tuple[DataFile, ...]:
     """One file of rejects from the files of the map's tasks."""
     if not parts:

@@ -11,7 +11,7 @@ from daily_batch.pipeline.transform import normalize, fast_parser
 from daily_batch.pipeline.transform.duckdb_session import quote_text
 from daily_batch.pipeline.transform.fields import FIELDS, PLACE
 from daily_batch.pipeline.transform.strict_parser import Found
-from daily_batch.domain.run import DayPlan
+from daily_batch.domain.run import RunSpec
 
 SHAPED_QUERY = f"SELECT NULL::INTEGER AS piece, {', '.join((*PLACE, *FIELDS))}, true AS proven FROM shaped"
 COLUMNS = ", ".join((*normalize.ROW_COLUMNS, *normalize.LINEAGE, "bucket"))
@@ -47,10 +47,10 @@ class RowSet:
         return f"SELECT * FROM ({parts}) ORDER BY bucket"
 
 
-class Rows:
+class RowBuffer:
     """One table a batch: below a row group of 122,880 rows DuckDB does not compress, which would cost more than all."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, plan: DayPlan, scratch: Path, *, name: str) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, plan: RunSpec, scratch: Path, *, name: str) -> None:
         self._connection = connection
         self._scratch = scratch
         self._name = name
@@ -134,7 +134,7 @@ class Rows:
         kept, self._tables = tuple(self._tables), []
         return kept
 
-    def lay(self) -> list[tuple[int, Path]]:
+    def spill(self) -> list[tuple[int, Path]]:
         """Write the rows as Parquet by bucket, and forget them."""
         if not self._tables:
             return []

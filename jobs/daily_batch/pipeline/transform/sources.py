@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from daily_batch.domain.calendar import day_window, utc_folders
 from daily_batch.domain.keys import parse_message_key
-from daily_batch.domain.run import DayPlan, SourceObject
+from daily_batch.domain.run import RunSpec, SourceObject
 
 # The table `sources`: what is known of an object before it is read. `owned`: this day's run answers for what is
 # wrong in it; `read_before`, `read_after`: the run of the day before, or after, reads it too.
@@ -42,20 +42,20 @@ class SourceRow(NamedTuple):
 Window = tuple[int, int]
 
 
-def neighbours(plan: DayPlan) -> tuple[Window, Window]:
+def adjacent_windows(plan: RunSpec) -> tuple[Window, Window]:
     """The windows of the business days before and after the plan's."""
     day = date.fromisoformat(plan.date)
     return day_window(day - timedelta(days=1), plan.zone), day_window(day + timedelta(days=1), plan.zone)
 
 
-def describe(objects: Iterable[tuple[int, SourceObject]], plan: DayPlan) -> list[SourceRow]:
+def describe(objects: Iterable[tuple[int, SourceObject]], plan: RunSpec) -> list[SourceRow]:
     """Rows of `sources` for numbered objects.
 
     A message's object is owned by the day of the time in its name, or, where the name tells no time, of its UTC
     folder's midnight; so of two days that read an object one answers for it. Nothing is known of what an export's
     object holds, nor of one that cannot be read.
     """
-    windows = neighbours(plan)
+    windows = adjacent_windows(plan)
     return [
         SourceRow(number, item.key, item.modified_us, None, None, None, None, True, False, False)
         if plan.layout == "export" or item.reason
@@ -64,7 +64,7 @@ def describe(objects: Iterable[tuple[int, SourceObject]], plan: DayPlan) -> list
     ]
 
 
-def _describe_message(number: int, item: SourceObject, plan: DayPlan, windows: tuple[Window, Window]) -> SourceRow:
+def _describe_message(number: int, item: SourceObject, plan: RunSpec, windows: tuple[Window, Window]) -> SourceRow:
     key = parse_message_key(item.key)
     if key is None:
         return _describe_unnamed(number, item, plan, windows)
@@ -74,7 +74,7 @@ def _describe_message(number: int, item: SourceObject, plan: DayPlan, windows: t
     return SourceRow(number, item.key, item.modified_us, key.message_id, key.user, key.room, at, owned, before, after)
 
 
-def _describe_unnamed(number: int, item: SourceObject, plan: DayPlan, windows: tuple[Window, Window]) -> SourceRow:
+def _describe_unnamed(number: int, item: SourceObject, plan: RunSpec, windows: tuple[Window, Window]) -> SourceRow:
     parts = item.key.split("/")
     user, room, folder = parts[2], parts[3], "/".join(parts[5:8])
     before, after = (folder in utc_folders(start - plan.slack_us, end + plan.slack_us) for start, end in windows)

@@ -54,7 +54,7 @@ class Segment:
         return self.end - self.start
 
 
-class Pieces:
+class TextBatch:
     """The pieces of a batch in order, and where each begins. `lines_of` counts lines, blank ones too, by object.
 
     No piece is an object of the interpreter's: there are four numbers of each, and their text stays where it is.

@@ -13,7 +13,7 @@ from daily_batch.domain.calendar import to_us
 from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
 from daily_batch.pipeline.transform.duckdb_session import quote_text
 from daily_batch.domain.keys import analytics_folder, staged_path
-from daily_batch.domain.run import ColumnStatistics, DataFile, DayPlan
+from daily_batch.domain.run import ColumnStatistics, DataFile, RunSpec
 
 # Rows of a message are about a kilobyte: 30 MB of content, of which a reader of one room skips all but one group.
 ROW_GROUP = 30_720
@@ -29,7 +29,7 @@ class OutputStore(Protocol):
         """Store a local file, whole or not at all."""
 
 
-def partition_folder(plan: DayPlan) -> str:
+def partition_folder(plan: RunSpec) -> str:
     """The day's folder in a table: Delta's partition, or what Athena and Synapse read as Hive partitions."""
     year, month, day = plan.date.split("-")
     return f"date={plan.date}" if plan.table_format == "delta" else f"year={year}/month={month}/day={day}"
@@ -41,7 +41,7 @@ def write_rows(
     *,
     table: Table,
     name: str,
-    plan: DayPlan,
+    plan: RunSpec,
     output: OutputStore,
     scratch: Path,
 ) -> DataFile | None:
