@@ -10,11 +10,11 @@ import msgspec
 
 from azure_trigger.environment import now, read_settings, write_messages
 from azure_trigger.log import open_log
-from daily_batch.errors import BatchError, Misuse, is_retryable
+from daily_batch.errors import BatchError, UsageError, is_retryable
 from daily_batch.orchestration import Task
 from daily_batch.orchestration.dispatcher import enqueue_tasks
-from daily_batch.orchestration.tasks import FORM
 from daily_batch.orchestration.sanitize import sanitized_errors
+from daily_batch.orchestration.tasks import FORM
 
 # Nights that were missed are asked for so far back; earlier ones are a person's to ask for.
 MISSED = timedelta(days=7)
@@ -62,9 +62,11 @@ def ask_for_person(request: func.HttpRequest) -> tuple[func.HttpResponse, list[s
     tasks = list[Task]()
     try:
         with open_log() as teller, sanitized_errors(teller):
-            told = enqueue_tasks(_read_event(request.get_body()), read_settings(), now=now(), send=tasks.extend, teller=teller)
+            told = enqueue_tasks(
+                _read_event(request.get_body()), read_settings(), now=now(), send=tasks.extend, teller=teller
+            )
     except BatchError as error:
-        status = 400 if isinstance(error, Misuse) else 503 if is_retryable(error) else 500
+        status = 400 if isinstance(error, UsageError) else 503 if is_retryable(error) else 500
         return _answer(status, {"error": error.advice}), []
     return _answer(202, told), write_messages(tasks)
 
@@ -73,7 +75,7 @@ def _read_event(body: bytes) -> Mapping[str, Any]:
     try:
         return msgspec.json.decode(body or b"{}", type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise Misuse("the body is no JSON object", next_step=f"give {FORM}") from error
+        raise UsageError("the body is no JSON object", next_step=f"give {FORM}") from error
 
 
 def _answer(status: int, told: Mapping[str, Any]) -> func.HttpResponse:

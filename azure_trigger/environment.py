@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 from daily_batch.orchestration import Task, write_task
 from daily_batch.settings import Settings, load_settings
 
@@ -36,14 +36,14 @@ def read_timeout(host: Path) -> int:
         host: host.json; as with the host, an app setting wins over it.
 
     Raises:
-        Misuse: it is no time, or there is no limit.
+        UsageError: it is no time, or there is no limit.
     """
     setting = "AzureFunctionsJobHost__functionTimeout"
     text = os.environ.get(setting) or json.loads(host.read_text(encoding="utf-8"))["functionTimeout"]
     try:
         hours, minutes, seconds = map(int, text.split(":"))
     except ValueError as error:
-        raise Misuse("functionTimeout is no time", next_step="give it as 00:30:00, in host.json") from error
+        raise UsageError("functionTimeout is no time", next_step="give it as 00:30:00, in host.json") from error
     return hours * 3600 + minutes * 60 + seconds
 
 

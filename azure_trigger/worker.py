@@ -7,10 +7,10 @@ import azure.functions as func
 
 from azure_trigger.environment import now, read_settings, read_timeout
 from azure_trigger.log import JsonLog, open_log
-from daily_batch.errors import Misuse
-from daily_batch.telemetry_metrics import TASKS_GIVEN_UP
+from daily_batch.errors import UsageError
 from daily_batch.orchestration import read_task
 from daily_batch.orchestration.message_handler import handle_message
+from daily_batch.telemetry_metrics import TASKS_GIVEN_UP
 
 
 def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) -> None:
@@ -47,7 +47,7 @@ def tell_poison(message: func.QueueMessage) -> None:
 def _tell_whose(message: func.QueueMessage, teller: JsonLog) -> None:
     try:
         task = read_task(message.get_body().decode("utf-8", errors="replace"))
-    except Misuse as error:
+    except UsageError as error:
         teller.error(error.advice, message_id=message.id, bytes=len(message.get_body()))
         return
     teller.about(tenant=task.tenant, day=task.date)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from math import ceil
 
 from bench.measure import ROOT
-from daily_batch.orchestration.routing.costs import MONTH_DAYS, HostCost, predict_costs
 from daily_batch.domain.run import Layout
 from daily_batch.orchestration.routing import Volume, load_predictions, load_prices
+from daily_batch.orchestration.routing.costs import MONTH_DAYS, HostCost, predict_costs
 
 PAGE = ROOT / "docs" / "costs.md"
 BEGIN, END = "<!-- tables: begin, python -m bench.costs --write -->\n", "<!-- tables: end -->\n"

@@ -20,9 +20,9 @@ from obstore.store import LocalStore
 from bench.job import export_day
 from bench.measure import machine, save_figures
 from daily_batch.domain.calendar import day_window
-from daily_batch.pipeline.transform import reduce_bucket, map_chunk, row_buffer
+from daily_batch.domain.run import Limits, RunSpec, SourceObject
+from daily_batch.pipeline.transform import map_chunk, reduce_bucket, row_buffer
 from daily_batch.pipeline.transform.duckdb_session import connect, cursor
-from daily_batch.domain.run import RunSpec, Limits, SourceObject
 
 DAY = date(2025, 8, 12)
 AIM = 15

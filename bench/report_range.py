@@ -12,11 +12,11 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 
+from daily_batch.domain.quality import CheckResult
+from daily_batch.domain.receipt import Objects, Receipt, Records, check_sums, decide_status, receipt_key, to_json
 from daily_batch.ledger.entry import Entry, write_moment
 from daily_batch.ledger.items import to_item
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.domain.quality import CheckResult
-from daily_batch.domain.receipt import Objects, Receipt, Records, check_sums, decide_status, receipt_key, to_json
 
 JST = timezone(timedelta(hours=9))
 REASONS = {"invalid_json": 6, "invalid_timestamp": 5, "invalid_utf8": 3, "invalid_id": 2, "duplicate_key": 1}

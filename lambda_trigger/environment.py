@@ -13,12 +13,12 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from aws_lambda_powertools import Logger, Metrics
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 
-from daily_batch.storage.access import explain_access
-from daily_batch.errors import Misuse, RetryableError
-from daily_batch.telemetry_metrics import Metric
-from daily_batch.orchestration import Task, write_task
 from daily_batch.cli.quiet import quiet_libraries
+from daily_batch.errors import RetryableError, UsageError
+from daily_batch.orchestration import Task, write_task
 from daily_batch.settings import Settings, load_settings
+from daily_batch.storage.access import explain_access
+from daily_batch.telemetry_metrics import Metric
 
 logger = Logger()
 metrics = Metrics()
@@ -67,11 +67,11 @@ def send_tasks(settings: Settings, tasks: Sequence[Task]) -> None:
     """Put tasks on the queue.
 
     Raises:
-        Misuse: no queue is set.
+        UsageError: no queue is set.
         Retryable: some are not on it; those that are may come twice, which does no harm.
     """
     if not settings.queue_url:
-        raise Misuse("no queue is named", next_step="set MAKOTO_QUEUE_URL")
+        raise UsageError("no queue is named", next_step="set MAKOTO_QUEUE_URL")
     client = boto3.client("sqs")
     for start in range(0, len(tasks), BATCH):
         entries = [

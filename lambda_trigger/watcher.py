@@ -8,12 +8,12 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from daily_batch.errors import Misuse
-from daily_batch.orchestration.sanitize import sanitized_errors
-from daily_batch.orchestration.watch_handler import make_watcher, reconcile_night
 from daily_batch.domain.request import build_requests
-from daily_batch.settings import Settings
+from daily_batch.errors import UsageError
+from daily_batch.orchestration.sanitize import sanitized_errors
 from daily_batch.orchestration.spark_jobs.emr_serverless import open_emr_serverless
+from daily_batch.orchestration.watch_handler import make_watcher, reconcile_night
+from daily_batch.settings import Settings
 from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, teller
 
 JOB_ENDED = "EMR Serverless Job Run State Change"
@@ -40,16 +40,18 @@ def _read_job(event: object) -> str | None:
     """The job run of a job's event; None for a schedule's.
 
     Raises:
-        Misuse: it is neither.
+        UsageError: it is neither.
     """
     if not isinstance(event, Mapping):
-        raise Misuse("the watcher's event is no JSON object", next_step="call it by its schedule and its rule")
+        raise UsageError("the watcher's event is no JSON object", next_step="call it by its schedule and its rule")
     if event.get("detail-type") != JOB_ENDED:
         return None
     detail = event.get("detail")
     job_id = detail.get("jobRunId") if isinstance(detail, Mapping) else None
     if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):
-        raise Misuse("a job's event names no job run", next_step="wait for the next reconciliation, which needs none")
+        raise UsageError(
+            "a job's event names no job run", next_step="wait for the next reconciliation, which needs none"
+        )
     return job_id
 
 

@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from daily_batch.errors import LeaseHeldError, Misuse
+from daily_batch.errors import LeaseHeldError, UsageError
 from daily_batch.orchestration.message_handler import handle_message
 from daily_batch.orchestration.sanitize import sanitize, sanitized_errors
 from lambda_trigger.environment import logger, metrics, now, read_settings, teller
@@ -43,12 +43,12 @@ def _check_event(event: object) -> dict[str, Any]:
     """The event, once its records can be answered for: each is named by its id.
 
     Raises:
-        Misuse: it is no queue's event.
+        UsageError: it is no queue's event.
     """
     records = event.get("Records") if isinstance(event, dict) else None
     if isinstance(event, dict) and isinstance(records, list) and records and all(map(_is_message, records)):
         return event
-    raise Misuse("the event is none of the queue", next_step="put the task on the queue, which calls the worker")
+    raise UsageError("the event is none of the queue", next_step="put the task on the queue, which calls the worker")
 
 
 def _is_message(record: object) -> bool:

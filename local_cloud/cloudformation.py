@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 from local_cloud.naming import Names
 
 _VARIABLE = re.compile(r"\$\{(!?)([A-Za-z0-9:.]+)\}")
@@ -50,16 +50,16 @@ def choose_parameters(document: Mapping[str, Any], given: Mapping[str, str]) -> 
     """Each parameter's value: the given one, else its default.
 
     Raises:
-        Misuse: a name is unknown, a value is missing, or the template does not allow it.
+        UsageError: a name is unknown, a value is missing, or the template does not allow it.
     """
     declared: Mapping[str, Mapping[str, Any]] = document["Parameters"]
     if unknown := sorted(set(given) - set(declared)):
-        raise Misuse(f"the template has no parameter {unknown[0]!a}", next_step="see Parameters in template.yaml")
+        raise UsageError(f"the template has no parameter {unknown[0]!a}", next_step="see Parameters in template.yaml")
     chosen = {name: given.get(name, spec.get("Default")) for name, spec in declared.items()}
     for name, spec in declared.items():
         if chosen[name] is None or not _is_allowed(str(chosen[name]), spec):
             step = spec.get("ConstraintDescription", spec["Description"])
-            raise Misuse(f"the template does not take this value of {name}", next_step=f"give {step}")
+            raise UsageError(f"the template does not take this value of {name}", next_step=f"give {step}")
     return {name: str(value) for name, value in chosen.items()}
 
 

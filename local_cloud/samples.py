@@ -7,9 +7,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from daily_batch.metadata.keys import TENANT, TENANTS
 from daily_batch.domain.keys import EXPORT_TEMPLATE, export_folder
 from daily_batch.domain.run import Layout
+from daily_batch.metadata.keys import TENANT, TENANTS
 from daily_batch.synthetic import FaultRates, Truth, generate
 from local_cloud.aws import LocalAws
 

@@ -33,7 +33,7 @@ def read_deployment(
         physical: what Ref gives for a logical id, where this machine's servers named the resource.
 
     Raises:
-        Misuse: a parameter is unknown, missing or not allowed.
+        UsageError: a parameter is unknown, missing or not allowed.
     """
     document = load_template(path)
     chosen = choose_parameters(document, parameters)

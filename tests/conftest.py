@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from daily_batch.storage.azure_identity import storage_credentials
 from daily_batch.metadata.factory import connect_cosmos, connect_dynamodb
 from daily_batch.orchestration.spark_jobs import emr_serverless
+from daily_batch.storage.azure_identity import storage_credentials
 from local_cloud.cosmos import CosmosAccount, serve_cosmos
 from local_cloud.dynamodb_local import serve_dynamodb
 from metadata_backends import Backend, cosmos_backend, dynamodb_backend, sqlite_backend

@@ -14,16 +14,16 @@ import deltalake
 import pyarrow as pa
 import pyarrow.dataset
 
-from daily_batch.pipeline.process_day import process_day
 from daily_batch.domain.contract import TABLES
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
-from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.process_day import process_day
 from daily_batch.pipeline.runners.base import Progress, Runner
+from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import load_settings
-from daily_batch.telemetry import StepLogger, log_nothing
 from daily_batch.storage.stores import delta_location
+from daily_batch.telemetry import StepLogger, log_nothing
 from spark_session import ROOT
 
 DAY = date(2025, 8, 12)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daily_batch.domain.run import Limits
 from daily_batch.domain.receipt import Receipt
+from daily_batch.domain.run import Limits
 from daily_batch.pipeline.runners.base import Runner
 from day_runs import DAY, read_tables, run_day_with, run_local
 from equal_days import assert_equal_receipts, assert_equal_tables

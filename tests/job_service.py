@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from daily_batch.pipeline.process_day import process_day
 from daily_batch.commands.submitted import fence
-from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.domain.receipt import Receipt
+from daily_batch.errors import RetryableError, TerminalError
+from daily_batch.orchestration.spark_jobs import JobState, JobStatus, SparkJob
+from daily_batch.pipeline.process_day import process_day
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import Settings
-from daily_batch.orchestration.spark_jobs import JobStatus, JobState, SparkJob
 from day_runs import silent
 
 

@@ -58,7 +58,7 @@ def advise(error: BaseException) -> str:
 
 def is_retryable(error: BaseException) -> bool:
     """Whether trying again can help."""
-    return not isinstance(error, Misuse | TerminalError)
+    return not isinstance(error, UsageError | TerminalError)
 
 
 def describe_unexpected(error: BaseException) -> str:
@@ -88,7 +88,7 @@ class HandOverError(BatchError):
     exit_code = 1
 
 
-class Misuse(BatchError):
+class UsageError(BatchError):
     """Wrong use or configuration: nothing was read or written."""
 
     exit_code = 2

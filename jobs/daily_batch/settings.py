@@ -15,10 +15,10 @@ from typing import Annotated, Literal, NamedTuple, get_type_hints
 import msgspec
 
 from daily_batch.domain.calendar import load_zone
-from daily_batch.errors import Misuse
-from daily_batch.domain.quality_rules import Expectations, read_expectations
 from daily_batch.domain.keys import check_export_template
+from daily_batch.domain.quality_rules import Expectations, read_expectations
 from daily_batch.domain.run import Limits, TableFormat
+from daily_batch.errors import UsageError
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 CountOrZero = Annotated[int, msgspec.Meta(ge=0)]
@@ -168,7 +168,7 @@ def load_settings(
         env: name of the environment, such as prod; without it MAKOTO_ENV, else none.
 
     Raises:
-        Misuse: a name is unknown or a value has the wrong type; the message names the origin, and no secret.
+        UsageError: a name is unknown or a value has the wrong type; the message names the origin, and no secret.
     """
     quality = Expectations()
     values: dict[str, object] = {"storage_options": {}}
@@ -195,7 +195,7 @@ def _from_files(environ: Mapping[str, str], conf_dir: Path | None, env: str | No
     if folder and (folder / "defaults.toml").exists():
         yield from _from_toml(folder / "defaults.toml", f"{folder.name}/defaults.toml")
     if name and (folder is None or re.fullmatch(r"[a-z0-9_-]+", name) is None):
-        raise Misuse(
+        raise UsageError(
             f"there are no settings for the environment {name[:40]!a}",
             next_step="give the conf folder (MAKOTO_CONF_DIR) and the name of a file in it, such as prod",
         )
@@ -207,7 +207,7 @@ def _from_toml(file: Traversable, origin: str) -> Iterator[_Given]:
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise Misuse(f"{origin} cannot be read: {type(error).__name__}", next_step="correct the file") from error
+        raise UsageError(f"{origin} cannot be read: {type(error).__name__}", next_step="correct the file") from error
     return (_Given(name, value, origin) for name, value in table.items())
 
 
@@ -268,7 +268,7 @@ def parse_connection_string(text: str) -> dict[str, str]:
     """Azure Storage's connection string as storage options.
 
     Raises:
-        Misuse: it names no account; the message does not repeat it.
+        UsageError: it names no account; the message does not repeat it.
     """
     parts = dict(part.strip().split("=", 1) for part in text.split(";") if "=" in part)
     endpoint = parts.get("BlobEndpoint", "").rstrip("/")
@@ -277,7 +277,9 @@ def parse_connection_string(text: str) -> dict[str, str]:
     if parts.get("UseDevelopmentStorage", "").lower() == "true" or account == "devstoreaccount1":
         return {"azure_storage_use_emulator": "true"}
     if not account:
-        raise Misuse("AZURE_STORAGE_CONNECTION_STRING names no account", next_step="copy it from the storage account")
+        raise UsageError(
+            "AZURE_STORAGE_CONNECTION_STRING names no account", next_step="copy it from the storage account"
+        )
     options = {
         "azure_storage_account_name": account,
         "azure_storage_account_key": parts.get("AccountKey", ""),
@@ -299,7 +301,7 @@ def _read_text(name: str, value: object) -> object:
 
 def _convert(given: _Given) -> object:
     if given.name not in _TYPES:
-        raise Misuse(
+        raise UsageError(
             f"{given.origin} sets {given.name[:60]!a}, which is no setting",
             next_step="see conf/defaults.toml for the names",
         )
@@ -311,7 +313,7 @@ def _convert(given: _Given) -> object:
         from_file = given.origin.endswith(".toml")
         return msgspec.convert(given.value, _TYPES[given.name], strict=from_file)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Misuse(f"{given.name} from {given.origin}: {error}", next_step="see conf/defaults.toml") from error
+        raise UsageError(f"{given.name} from {given.origin}: {error}", next_step="see conf/defaults.toml") from error
 
 
 def _table(value: object) -> dict[str, object]:

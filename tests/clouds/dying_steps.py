@@ -7,9 +7,9 @@ from typing import Any
 
 import daily_batch.pipeline.process_day
 from daily_batch.ledger import Ledger
-from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.orchestration.spark_jobs.databricks import Databricks
 from daily_batch.orchestration.spark_jobs.emr_serverless import EmrServerless
+from daily_batch.pipeline.publish.publisher import DayPublisher
 
 SERVICES = (EmrServerless, Databricks)
 STEPS: dict[str, tuple[tuple[Any, ...], str, bool]] = {

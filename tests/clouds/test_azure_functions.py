@@ -19,13 +19,13 @@ from azure_trigger.dispatcher import find_nights
 from azure_trigger.environment import find_name, read_settings, read_timeout
 from azure_trigger.log import JsonLog
 from daily_batch.domain.calendar import business_day
-from daily_batch.errors import Misuse, RetryableError, TerminalError
+from daily_batch.domain.keys import parse_url
+from daily_batch.errors import RetryableError, TerminalError, UsageError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.telemetry_metrics import DAYS_LATE
 from daily_batch.orchestration import message_handler
-from daily_batch.domain.keys import parse_url
 from daily_batch.synthetic import generate
+from daily_batch.telemetry_metrics import DAYS_LATE
 from day_runs import ROOT, child_environment, read_tables
 from hostile_events import EVENTS, MESSAGES, SECRET
 from local_cloud.functions_worker import Called, FunctionsWorker, http_request, queue_message, take_app, timer
@@ -219,7 +219,7 @@ def test_an_app_setting_wins_over_host_json(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("text", ["-1", "soon", "1.00:00:00"])
 def test_a_host_without_a_limit_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AzureFunctionsJobHost__functionTimeout", text)
-    with pytest.raises(Misuse, match="functionTimeout is no time"):
+    with pytest.raises(UsageError, match="functionTimeout is no time"):
         read_timeout(APP / "host.json")
 
 
@@ -341,7 +341,7 @@ def test_a_hostile_body_is_answered_with_400_and_nothing_is_queued(app: App, bod
 def test_a_hostile_message_is_refused_and_told_without_its_content(app: App, text: str) -> None:
     called = app.deliver(text)
     assert called.error
-    assert called.error.startswith("Misuse")
+    assert called.error.startswith("UsageError")
     assert app.deliver(text, to="poison").error is None
     assert SECRET not in called.error + called.trace + json.dumps(app.lines())
 

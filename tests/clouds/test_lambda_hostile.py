@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from hostile_events import EVENTS, MESSAGES, SECRET
 
 CONTEXT = SimpleNamespace(
@@ -79,7 +79,7 @@ def record(body: Any, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
 def test_the_dispatcher_refuses_a_hostile_event_and_queues_nothing(aws: Lambda, event: Any) -> None:
-    with pytest.raises(Misuse) as refused:
+    with pytest.raises(UsageError) as refused:
         aws.call("dispatcher", event)
     assert aws.queue == []
     assert refused.value.advice in [line.get("message") for line in aws.lines]
@@ -87,13 +87,13 @@ def test_the_dispatcher_refuses_a_hostile_event_and_queues_nothing(aws: Lambda, 
 
 @pytest.mark.parametrize("body", MESSAGES.values(), ids=MESSAGES)
 def test_the_worker_refuses_a_hostile_message_so_that_it_becomes_a_dead_letter(aws: Lambda, body: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         aws.call("worker", record(body))
 
 
 @pytest.mark.parametrize("body", [None, 7, [], {}, True])
 def test_the_worker_refuses_a_body_that_is_no_text(aws: Lambda, body: Any) -> None:
-    with pytest.raises(Misuse, match="a message of the queue is no task"):
+    with pytest.raises(UsageError, match="a message of the queue is no task"):
         aws.call("worker", record(body))
 
 
@@ -106,7 +106,7 @@ def test_the_worker_refuses_a_body_that_is_no_text(aws: Lambda, body: Any) -> No
     ],
 )
 def test_the_worker_refuses_an_event_that_is_none_of_the_queue(aws: Lambda, event: Any) -> None:
-    with pytest.raises(Misuse, match=NO_QUEUE):
+    with pytest.raises(UsageError, match=NO_QUEUE):
         aws.call("worker", event)
 
 
@@ -121,7 +121,7 @@ def test_a_message_whose_time_is_not_told_is_dealt_with_as_one_of_now(aws: Lambd
 
 @pytest.mark.parametrize("event", [None, [], "x", 7, True, float("nan")])
 def test_the_watcher_refuses_what_is_no_object(aws: Lambda, event: Any) -> None:
-    with pytest.raises(Misuse, match="the watcher's event is no JSON object"):
+    with pytest.raises(UsageError, match="the watcher's event is no JSON object"):
         aws.call("watcher", event)
 
 
@@ -133,9 +133,9 @@ def test_the_watcher_refuses_what_is_no_object(aws: Lambda, event: Any) -> None:
     ],
 )
 def test_the_watcher_refuses_a_jobs_event_that_names_no_job(aws: Lambda, detail: Any) -> None:
-    with pytest.raises(Misuse, match="a job's event names no job run"):
+    with pytest.raises(UsageError, match="a job's event names no job run"):
         aws.call("watcher", {**JOB_ENDED, "detail": detail})
-    with pytest.raises(Misuse, match="a job's event names no job run"):
+    with pytest.raises(UsageError, match="a job's event names no job run"):
         aws.call("watcher", JOB_ENDED)
 
 

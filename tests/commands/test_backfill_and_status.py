@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from daily_batch.cli import app
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.orchestration.day_status import due_time, day_status
-from daily_batch.synthetic import generate
+from daily_batch.orchestration.day_status import day_status, due_time
 from daily_batch.settings import load_settings
+from daily_batch.synthetic import generate
 from day_runs import DAY, ROOT, child_environment, published_state, read_tables, run_local
 
 DAYS = [DAY - timedelta(days=2), DAY - timedelta(days=1), DAY]

@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 from daily_batch.cli import app
 from daily_batch.commands.run import RunOptions, run_command
 from daily_batch.commands.submitted import LeaseOptions, submitted_command
+from daily_batch.domain.request import Request, build_requests
 from daily_batch.ledger.process import this_person
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.domain.request import Request, build_requests
-from daily_batch.pipeline.runners.local import LocalRunner
-from daily_batch.synthetic import generate
-from daily_batch.settings import Settings, load_settings
 from daily_batch.orchestration.spark_jobs import SparkJob
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.settings import Settings, load_settings
+from daily_batch.synthetic import generate
 from day_runs import DAY, published_state, read_tables
 
 EXPORT = f"acme/exports/messages/{DAY:%Y/%m/%d}"

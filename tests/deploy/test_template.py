@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sam_cli import ROOT, run
 
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 from daily_batch.settings import load_settings
 from local_cloud.cloudformation import Scope, load_template
 from local_cloud.deployment import Deployment
@@ -253,13 +253,13 @@ def test_alarms_go_to_the_topic_that_is_given_else_to_one_of_our_own() -> None:
     ids=str,
 )
 def test_values_that_could_do_harm_are_refused(wrong: dict[str, str]) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         read_deployment(parameters=DATA | wrong)
 
 
 @pytest.mark.parametrize("name", DATA)
 def test_what_no_default_can_know_must_be_given(name: str) -> None:
-    with pytest.raises(Misuse, match=name):
+    with pytest.raises(UsageError, match=name):
         read_deployment(parameters={each: value for each, value in DATA.items() if each != name})
 
 
@@ -302,5 +302,5 @@ def test_dev_and_prod_are_apart_and_prod_asks_first() -> None:
     assert deployments[1].schedules["NightSchedule"].enabled
     assert not re.search(r"\b\d{12}\b", (ROOT / "samconfig.toml").read_text(encoding="utf-8"))
     for each in told:
-        with pytest.raises(Misuse):  # nobody deploys it as it is
+        with pytest.raises(UsageError):  # nobody deploys it as it is
             read_deployment(parameters=each)

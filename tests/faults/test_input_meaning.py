@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 from day_runs import read_tables
 from hostile_day import EXPORT, ROOM, line, message, raw_line, run_export, run_object, run_objects
 from oracle.listed import Link
@@ -258,7 +258,7 @@ def test_41_odd_contents_and_roles_are_kept(
 )
 def test_42_a_tenant_that_is_no_plain_name_is_refused_before_any_io(tmp_path: Path, tenant: str) -> None:
     output = tmp_path / "out"
-    with pytest.raises(Misuse, match="is not allowed"):
+    with pytest.raises(UsageError, match="is not allowed"):
         run_objects(tmp_path, {}, tenant=tenant)
     assert not output.exists()
 

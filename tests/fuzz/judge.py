@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from daily_batch.domain.run import Limits
 from daily_batch.domain.receipt import Receipt
-from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.domain.run import Limits
 from daily_batch.pipeline.runners.base import Runner
+from daily_batch.pipeline.runners.local import LocalRunner
 from day_runs import DAY, read_tables, run_day_with
 from equal_days import assert_equal_receipts, assert_equal_tables
 from fuzz.days import FuzzDay
@@ -61,7 +61,9 @@ def _parts(sizes: Mapping[str, Any]) -> Iterator[None]:
     with ExitStack() as stack:
         for name, size in sizes.items():
             module, constant = name.split(".")
-            stack.enter_context(patch.object(importlib.import_module(f"daily_batch.pipeline.transform.{module}"), constant, size))
+            stack.enter_context(
+                patch.object(importlib.import_module(f"daily_batch.pipeline.transform.{module}"), constant, size)
+            )
         yield
 
 

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
-from daily_batch.pipeline.transform import general_path, fast_parser, split
+from daily_batch.pipeline.transform import fast_parser, general_path, split
 from daily_batch.pipeline.transform.coerce import is_exact
 from fuzz.days import REFUSED_QUERY
 from hostile_day import line, raw_line, run_export, run_object

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from daily_batch.metadata import Item, MetadataStore, VersionConflictError, VersionedItem
 from daily_batch.domain.receipt import Objects, Receipt, Records
+from daily_batch.metadata import Item, MetadataStore, VersionConflictError, VersionedItem
 
 DAY = date(2025, 8, 12)
 BEGIN = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)

@@ -46,7 +46,9 @@ def raise_token(ledger: Ledger, lease: Lease) -> Lease:
 
 EVERY_CHANGE = pytest.mark.parametrize("change", [renew, note, hand_over, complete, fail, raise_token])
 LOST_ANSWERS = pytest.mark.parametrize(
-    "answer", [VersionConflictError(), RetryableError("the answer is lost", next_step="try again")], ids=["overtaken", "retryable"]
+    "answer",
+    [VersionConflictError(), RetryableError("the answer is lost", next_step="try again")],
+    ids=["overtaken", "retryable"],
 )
 
 

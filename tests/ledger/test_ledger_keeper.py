@@ -136,9 +136,7 @@ def test_renewal_goes_on_after_answers_were_lost(
     keeper.check()
 
 
-def test_a_raised_token_is_the_lease_that_is_kept(
-    keeper: Heartbeat, hasty: Ledger, tenant: str, clock: Clock
-) -> None:
+def test_a_raised_token_is_the_lease_that_is_kept(keeper: Heartbeat, hasty: Ledger, tenant: str, clock: Clock) -> None:
     assert keeper.raise_token(above=5) is keeper.lease
     assert keeper.lease.token == 6
     wait_for(is_renewed(hasty, tenant, clock))

@@ -14,14 +14,22 @@ from boto3.dynamodb.types import Binary
 from ledger_days import BEGIN, DAY, ELSEWHERE, LEASE, Clock, FaultyStore
 
 from daily_batch import cli
-from daily_batch.orchestration.dispatch import JOB_GRACE
-from daily_batch.errors import LeaseHeldError, Misuse, TerminalError
+from daily_batch.errors import LeaseHeldError, TerminalError, UsageError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import CLOCKS_APART, LONGEST_JOB_LEASE, LONGEST_LEASE, hand_over, keep, acquire, write_moment
+from daily_batch.ledger.entry import (
+    CLOCKS_APART,
+    LONGEST_JOB_LEASE,
+    LONGEST_LEASE,
+    acquire,
+    hand_over,
+    keep,
+    write_moment,
+)
 from daily_batch.ledger.items import from_item, is_day, to_item
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.orchestration.day_status import describe, day_status
+from daily_batch.orchestration.day_status import day_status, describe
+from daily_batch.orchestration.dispatch import JOB_GRACE
 from daily_batch.settings import load_settings
 from day_runs import ROOT
 from hostile_events import SECRET
@@ -133,7 +141,9 @@ def test_a_file_whose_item_is_no_object_says_so(tmp_path: Path, text: str) -> No
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE metadata SET item = ?", (text,))
     for use in (lambda: ledger.find("acme", DAY), lambda: list(ledger.days("acme", DAY, DAY))):
-        with pytest.raises(TerminalError, match=r"the item DAILY#2025-08-12 of TENANT#acme#BATCH is not understood") as told:
+        with pytest.raises(
+            TerminalError, match=r"the item DAILY#2025-08-12 of TENANT#acme#BATCH is not understood"
+        ) as told:
             use()
         assert (told.value.tenant, told.value.day in (DAY.isoformat(), "-")) == ("acme", True)
         assert SECRET not in str(told.value)
@@ -248,5 +258,5 @@ def test_no_setting_gives_a_lease_that_would_be_taken_for_a_wrong_one() -> None:
     job = timedelta(minutes=settings.job_wait_minutes + settings.job_timeout_minutes) + JOB_GRACE
     assert job <= LONGEST_JOB_LEASE
     for name, value in most.items():
-        with pytest.raises(Misuse, match=name.removeprefix("MAKOTO_").lower()):
+        with pytest.raises(UsageError, match=name.removeprefix("MAKOTO_").lower()):
             load_settings(flags={}, environ={name: str(int(value) + 1)})

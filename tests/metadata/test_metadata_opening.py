@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from daily_batch.errors import Misuse
+from daily_batch.domain.keys import parse_url
+from daily_batch.errors import UsageError
 from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.dynamodb import DynamoDbStore
 from daily_batch.metadata.factory import open_metadata
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.domain.keys import parse_url
 from daily_batch.settings import load_settings
 from local_cloud.cosmos import CosmosAccount
 from metadata_servers import DynamoDbTable
@@ -81,13 +81,13 @@ def test_the_endpoint_of_s3_is_not_taken_for_that_of_dynamodb(dynamodb_table: Dy
 
 def test_two_stores_at_once_are_refused() -> None:
     environ = {"DYNAMODB_TABLE_NAME": "makoto-metadata", "COSMOS_ENDPOINT": "https://localhost"}
-    with pytest.raises(Misuse, match="set ledger to dynamodb or cosmos"):
+    with pytest.raises(UsageError, match="set ledger to dynamodb or cosmos"):
         open_metadata(load_settings(flags={}, environ=environ), BUCKET)
 
 
 @pytest.mark.parametrize(("ledger", "variable"), [("dynamodb", "DYNAMODB_TABLE_NAME"), ("cosmos", "COSMOS_ENDPOINT")])
 def test_a_store_that_is_asked_for_must_be_configured(ledger: str, variable: str) -> None:
-    with pytest.raises(Misuse, match=variable):
+    with pytest.raises(UsageError, match=variable):
         open_metadata(load_settings(flags={"ledger": ledger}, environ={}), BUCKET)
 
 
@@ -101,7 +101,7 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
     for module in ("dynamodb", "cosmos"):
         monkeypatch.delitem(sys.modules, f"daily_batch.metadata.{module}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)  # what Python reads as not installed
-    with pytest.raises(Misuse, match=rf"{package}.*makoto-daily-batch\[{extra}\]"):
+    with pytest.raises(UsageError, match=rf"{package}.*makoto-daily-batch\[{extra}\]"):
         open_metadata(load_settings(flags={}, environ={variable: "x"}), BUCKET)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from answering_server import Answer, answering
 
-from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.metadata import MetadataStore, sqlite
 from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.dynamodb import DynamoDbStore
@@ -118,7 +118,7 @@ def test_a_dynamodb_that_throttles_for_a_moment_is_not_noticed() -> None:
     [
         ("AccessDeniedException", TerminalError, "credentials.*dynamodb:GetItem"),
         ("ExpiredTokenException", TerminalError, "the AWS credentials have expired.*aws sso login"),
-        ("UnrecognizedClientException", Misuse, "the AWS credentials are wrong.*correct the keys"),
+        ("UnrecognizedClientException", UsageError, "the AWS credentials are wrong.*correct the keys"),
     ],
 )
 def test_a_dynamodb_that_denies_access_is_final(
@@ -141,7 +141,7 @@ def test_a_process_without_credentials_or_region_is_told_so(monkeypatch: pytest.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(TerminalError, match="NoRegionError"):
         DynamoDbStore("makoto-metadata")
-    with pytest.raises(Misuse, match=r"NoCredentialsError.*no AWS credentials are found"):
+    with pytest.raises(UsageError, match=r"NoCredentialsError.*no AWS credentials are found"):
         dynamodb_at("http://127.0.0.1:1").get("TENANT#acme#BATCH", "DAILY#2025-08-12")
 
 

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.domain.keys import StorageUrl
 from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.items import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration import Task
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.spark_jobs import JobStatus
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import Settings
 from daily_batch.telemetry import StepLogger, log_nothing
-from daily_batch.orchestration.spark_jobs import JobStatus
 from day_runs import DAY
 from job_service import Clock, Service
 

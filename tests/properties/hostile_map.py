@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 from recovery_shapes import BUILD
 
+from daily_batch.domain.run import SourceObject
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.map_chunk import map_chunk
-from daily_batch.domain.run import SourceObject
 from kernel_plan import make_day_plan
 
 BLANKS = b" \t\r\n"

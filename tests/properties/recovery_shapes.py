@@ -10,8 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from daily_batch.pipeline.transform.strict_parser import Scanner
 from daily_batch.domain.run import Limits
+from daily_batch.pipeline.transform.strict_parser import Scanner
 
 BLANKS = b" \t\r\n\x1e\xef\xbb\xbf"
 BUILD: dict[str, Callable[[int], bytes]] = {

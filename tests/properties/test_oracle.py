@@ -10,10 +10,10 @@ from hostile_json import records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daily_batch.pipeline.transform import map_chunk
-from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.base import Runner
+from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
+from daily_batch.pipeline.transform import map_chunk
 from day_runs import DAY, read_tables, run_day_with
 from equal_days import assert_equal_receipts, assert_equal_tables
 from hostile_day import EXPORT, packed

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from daily_batch.pipeline.transform import split, texts
 from daily_batch.pipeline.transform.decode import Decoded
-from daily_batch.pipeline.transform.split import TextBatch, Segment
+from daily_batch.pipeline.transform.split import Segment, TextBatch
 from daily_batch.pipeline.transform.value import is_json
 
 BLANKS = b" \t\r\n"

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from recovery_shapes import BUILD, MANY
 
 from daily_batch.domain.contract import Reason
+from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform import window
 from daily_batch.pipeline.transform.coerce import UnusableError, shape
 from daily_batch.pipeline.transform.strict_parser import Found, Scanner, read_record
-from daily_batch.domain.run import Limits
 from day_runs import child_environment
 from oracle.json_text import deep_values
 from oracle.records import split

@@ -10,8 +10,8 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daily_batch.pipeline.discover import discover
 from daily_batch.domain.contract import TABLES
+from daily_batch.pipeline.discover import discover
 from day_runs import read_tables, run_local
 from hostile_day import EXPORT, line, packed
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from daily_batch.pipeline.process_day import process_day
 from daily_batch.domain.calendar import days_between
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
+from daily_batch.pipeline.process_day import process_day
 from daily_batch.pipeline.runners.local import LocalRunner
-from daily_batch.synthetic import FaultRates, generate
 from daily_batch.settings import load_settings
+from daily_batch.synthetic import FaultRates, generate
 from day_runs import DAY, SAMPLES, silent
 from oracle.day import Expected, Oracle, Stored
 

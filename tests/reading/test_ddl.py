@@ -14,14 +14,14 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from daily_batch.domain.contract import MESSAGES, SUMMARY_DAILY, TABLES, Table
 from daily_batch.catalog.ddl import Engine, make_script, make_statements
 from daily_batch.catalog.synapse import synapse_type
 from daily_batch.catalog.target import Target
-from daily_batch.errors import Misuse
+from daily_batch.catalog.unity import name_schema
+from daily_batch.domain.contract import MESSAGES, SUMMARY_DAILY, TABLES, Table
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.run import TableFormat
-from daily_batch.catalog.unity import name_schema
+from daily_batch.errors import UsageError
 from daily_batch.pipeline.publish.parquet import day_folder
 from day_runs import DAY, SAMPLES, makoto_batch, run_local
 from spark_session import ROOT
@@ -175,7 +175,7 @@ def test_spark_runs_the_statements_of_parquet(spark: "SparkSession", catalog: st
     ],
 )
 def test_an_engine_that_cannot_reach_the_tables_is_refused(engine: Engine, output: str) -> None:
-    with pytest.raises(Misuse, match=r"cannot read .+ Next step: give an "):
+    with pytest.raises(UsageError, match=r"cannot read .+ Next step: give an "):
         make_statements(engine, target(output))
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from deltalake import DeltaTable
 
+from daily_batch.catalog.unity import name_schema, register_tables
 from daily_batch.commands.registering import register_published
 from daily_batch.commands.smoke import check_cluster
 from daily_batch.domain.contract import MESSAGES, TABLES
-from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import parse_url
-from daily_batch.catalog.unity import name_schema, register_tables
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
+from daily_batch.errors import TerminalError, UsageError
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.settings import load_settings
 from daily_batch.storage.stores import Storage
@@ -89,7 +89,7 @@ def test_catalogs_that_are_not_there_and_volumes_are_refused(
 ) -> None:
     with pytest.raises(TerminalError, match=r"`nowhere`\.`chat_acme` cannot be registered \([A-Za-z_.0-9]+\)"):
         register(spark, "nowhere.chat", published[0])
-    with pytest.raises(Misuse, match="files of a volume"):
+    with pytest.raises(UsageError, match="files of a volume"):
         register(spark, "spark_catalog.chat", Path("/Volumes/main/chat/tables"))
 
 

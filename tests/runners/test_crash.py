@@ -116,12 +116,20 @@ def run_and_kill(world: World, output: Path, table_format: str, *, after: float)
 
 
 DELTA_KILLS = [
-    *[("daily_batch.pipeline.publish.delta:_commit", moment, nth) for nth in (1, 2, 5) for moment in ("before", "after")],
+    *[
+        ("daily_batch.pipeline.publish.delta:_commit", moment, nth)
+        for nth in (1, 2, 5)
+        for moment in ("before", "after")
+    ],
     ("daily_batch.pipeline.process_day:check_sums", "after", 1),
     ("daily_batch.pipeline.process_day:to_json", "before", 1),
 ]
 PARQUET_KILLS = [
-    *[("daily_batch.pipeline.publish.parquet:_unstage", moment, nth) for nth in (1, 2, 5) for moment in ("before", "after")],
+    *[
+        ("daily_batch.pipeline.publish.parquet:_unstage", moment, nth)
+        for nth in (1, 2, 5)
+        for moment in ("before", "after")
+    ],
     *[("obstore:delete", moment, nth) for nth in (1, 2) for moment in ("before", "after")],
     ("daily_batch.pipeline.process_day:to_json", "before", 1),
 ]

@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 from pytest import MonkeyPatch
 
-from daily_batch.orchestration.dispatch import TOO_MANY_TO_LIST, UNLISTED, Answer, Dispatch
+from daily_batch.domain.keys import parse_url
+from daily_batch.domain.request import Request
 from daily_batch.errors import HandOverError, LeaseHeldError, RetryableError, TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata import Item, MetadataStore
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.domain.keys import parse_url
-from daily_batch.domain.request import Request
-from daily_batch.pipeline.runners.local import LocalRunner
-from daily_batch.pipeline.runners.spark import SparkRunner
-from daily_batch.synthetic import FaultRates, generate
-from daily_batch.settings import load_settings
+from daily_batch.orchestration.dispatch import TOO_MANY_TO_LIST, UNLISTED, Answer, Dispatch
 from daily_batch.orchestration.spark_jobs import JobSize, JobState, SparkJob
 from daily_batch.orchestration.spark_jobs.spark_submit import SparkSubmit
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
+from daily_batch.settings import load_settings
+from daily_batch.synthetic import FaultRates, generate
 from day_runs import DAY, NO_LIMITS, ROOT, published_state, read_tables, run_local, silent
 from job_service import Clock, Service
 from spark_session import LOCAL_CONF
@@ -405,8 +405,8 @@ def test_19_a_job_that_left_its_receipt_has_published_whatever_its_service_says(
 
 def run_as_job(job: SparkJob, source: Path, tmp_path: Path) -> Any:
     """What a service's job does, in this process and by the local runner."""
-    from daily_batch.pipeline.process_day import process_day
     from daily_batch.commands.submitted import fence
+    from daily_batch.pipeline.process_day import process_day
 
     settings = load_settings(flags=NO_LIMITS, environ={})
     return process_day(

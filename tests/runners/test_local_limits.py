@@ -18,16 +18,16 @@ import duckdb
 import pytest
 
 from daily_batch.domain.contract import TABLES
-from daily_batch.errors import HandOverError, RetryableError
-from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.domain.run import Limits
+from daily_batch.errors import HandOverError, RetryableError
 from daily_batch.pipeline.runners import local
-from daily_batch.pipeline.runners.resource_limits import SPILL_LIMIT
-from daily_batch.pipeline.runners.local import LocalRunner
-from daily_batch.pipeline.runners.resources import MIB, Resources
 from daily_batch.pipeline.runners.deadline import Deadline
-from daily_batch.synthetic import FaultRates, generate
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.resource_limits import SPILL_LIMIT
+from daily_batch.pipeline.runners.resources import MIB, Resources
+from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.storage.stores import Storage
+from daily_batch.synthetic import FaultRates, generate
 from day_runs import (
     OF_THE_RUN,
     ROOT,

@@ -10,21 +10,21 @@ from typing import Any
 
 import pytest
 
-from daily_batch.orchestration.dispatch import UNLISTED, Dispatch
+from daily_batch.domain.receipt import Receipt, receipt_key
+from daily_batch.domain.request import Request
 from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration import Task, day_metrics, watch_handler, write_task
-from daily_batch.orchestration.message_handler import handle_message
 from daily_batch.orchestration.day_status import due_time
+from daily_batch.orchestration.dispatch import UNLISTED, Dispatch
+from daily_batch.orchestration.message_handler import handle_message
+from daily_batch.orchestration.spark_jobs import JobState, JobStatus, SparkJob
 from daily_batch.orchestration.watcher import Summary, Watcher, night_requests
 from daily_batch.orchestration.worker import run_task
-from daily_batch.domain.receipt import Receipt, receipt_key
-from daily_batch.domain.request import Request
 from daily_batch.pipeline.runners.local import LocalRunner
-from daily_batch.synthetic import generate
 from daily_batch.settings import Settings, load_settings
-from daily_batch.orchestration.spark_jobs import JobStatus, JobState, SparkJob
+from daily_batch.synthetic import generate
 from day_runs import DAY, read_tables, silent
 from heard import Heard
 from job_service import Clock, Service
@@ -81,7 +81,9 @@ class Night:
         """What the watcher's function tells of a reconciliation."""
         heard = Heard()
         monkeypatch.setattr(watch_handler, "open_ledger", lambda *_: self.ledger)
-        monkeypatch.setattr(watch_handler, "make_dispatch", lambda known, _, **more: replace(self.dispatch(known), **more))
+        monkeypatch.setattr(
+            watch_handler, "make_dispatch", lambda known, _, **more: replace(self.dispatch(known), **more)
+        )
         watch_handler.reconcile_night(self.load(), now=self.clock(), send=self.queue.extend, teller=heard)
         return heard
 
@@ -102,7 +104,9 @@ class Night:
 def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
     generate(messages=60, layout="export", seed=1, out=tmp_path / "in", files=1)
     made = Night(tmp_path)
-    monkeypatch.setattr("daily_batch.orchestration.worker.make_dispatch", lambda settings, output, **_: made.dispatch(settings))
+    monkeypatch.setattr(
+        "daily_batch.orchestration.worker.make_dispatch", lambda settings, output, **_: made.dispatch(settings)
+    )
     return made
 
 

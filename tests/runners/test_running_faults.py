@@ -17,13 +17,13 @@ from deltalake import DeltaTable
 from obstore.exceptions import GenericError, PermissionDeniedError
 
 from daily_batch.domain.contract import MESSAGES, TABLES
-from daily_batch.errors import BatchError, InputChangedError, RetryableError, TerminalError
 from daily_batch.domain.keys import export_folder
+from daily_batch.errors import BatchError, InputChangedError, RetryableError, TerminalError
 from daily_batch.pipeline.publish import delta
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
-from daily_batch.synthetic import FaultRates, generate
 from daily_batch.storage.stores import Storage
+from daily_batch.synthetic import FaultRates, generate
 from day_runs import (
     DAY,
     ROOT,

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import pytest
 from chispa import assert_df_equality
 
-from daily_batch.pipeline.discover import discover
 from daily_batch.domain.contract import TABLES
-from daily_batch.errors import RetryableError
 from daily_batch.domain.receipt import Receipt
+from daily_batch.errors import RetryableError
+from daily_batch.pipeline.discover import discover
 from daily_batch.pipeline.runners import spark as spark_runner
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner

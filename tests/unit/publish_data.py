@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 
 from daily_batch.domain.contract import ROOMS_DAILY, Table
-from daily_batch.errors import RetryableError
 from daily_batch.domain.run import ColumnStatistics, DataFile
+from daily_batch.errors import RetryableError
 from daily_batch.pipeline.publish import delta
 from daily_batch.pipeline.publish.delta_log import DaySnapshot
 

@@ -19,12 +19,12 @@ from botocore import exceptions as boto
 from deltalake.exceptions import DeltaError
 from obstore.exceptions import BaseError
 
+from daily_batch.domain.keys import parse_url
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
+from daily_batch.pipeline.publish.delta_log import open_table
 from daily_batch.storage import credentials
 from daily_batch.storage.access import explain_access
-from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
-from daily_batch.domain.keys import parse_url
-from daily_batch.pipeline.publish.delta_log import open_table
 from daily_batch.storage.stores import delta_location, open_store
 from day_runs import ROOT, child_environment
 
@@ -121,10 +121,16 @@ def check_told(error: BaseException, kind: type[BatchError], what: str, step: st
     [
         (400, "ExpiredToken", TerminalError, "the AWS credentials have expired", "aws sso login"),
         (403, "RequestTimeTooSkewed", TerminalError, "this machine's clock is wrong", "sign in again"),
-        (403, "InvalidAccessKeyId", Misuse, "the AWS credentials are wrong (InvalidAccessKeyId)", "correct the keys"),
-        (403, "SignatureDoesNotMatch", Misuse, "the AWS credentials are wrong", "AWS_PROFILE"),
-        (400, "InvalidToken", Misuse, "the AWS credentials are wrong", "AWS_SESSION_TOKEN"),
-        (400, "AuthorizationHeaderMalformed", Misuse, "the AWS region is not the bucket's", "set AWS_REGION"),
+        (
+            403,
+            "InvalidAccessKeyId",
+            UsageError,
+            "the AWS credentials are wrong (InvalidAccessKeyId)",
+            "correct the keys",
+        ),
+        (403, "SignatureDoesNotMatch", UsageError, "the AWS credentials are wrong", "AWS_PROFILE"),
+        (400, "InvalidToken", UsageError, "the AWS credentials are wrong", "AWS_SESSION_TOKEN"),
+        (400, "AuthorizationHeaderMalformed", UsageError, "the AWS region is not the bucket's", "set AWS_REGION"),
         (403, "AccessDenied", TerminalError, "access is denied", "allow this identity"),
     ],
 )
@@ -139,7 +145,14 @@ def test_s3_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
 @pytest.mark.parametrize(
     ("status", "code", "words", "kind", "what", "step"),
     [
-        (403, "AuthenticationFailed", "", Misuse, "the Azure credentials are wrong", "AZURE_STORAGE_CONNECTION_STRING"),
+        (
+            403,
+            "AuthenticationFailed",
+            "",
+            UsageError,
+            "the Azure credentials are wrong",
+            "AZURE_STORAGE_CONNECTION_STRING",
+        ),
         (
             *(403, "AuthenticationFailed", "Signature not valid in the specified time frame", TerminalError),
             *("the Azure credentials have expired", "shared access signature"),
@@ -148,8 +161,8 @@ def test_s3_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
             *(401, "InvalidAuthenticationInfo", "Lifetime validation failed. The token is expired.", TerminalError),
             *("the Azure credentials have expired", "az login"),
         ),
-        (401, "NoAuthenticationInformation", "", Misuse, "no Azure credentials are found", "az login"),
-        (403, "KeyBasedAuthenticationNotPermitted", "", Misuse, "turned off", "use an identity"),
+        (401, "NoAuthenticationInformation", "", UsageError, "no Azure credentials are found", "az login"),
+        (403, "KeyBasedAuthenticationNotPermitted", "", UsageError, "turned off", "use an identity"),
         (403, "AuthorizationPermissionMismatch", "", TerminalError, "access is denied", "allow this identity"),
     ],
 )
@@ -177,14 +190,14 @@ def test_a_cloud_that_does_not_answer_is_unreachable_and_may_be_asked_again(url:
 @pytest.mark.parametrize(
     ("error", "kind", "what"),
     [
-        (boto.ProfileNotFound(profile=KEY), Misuse, "the AWS credentials are wrong (ProfileNotFound)"),
-        (boto.ConfigParseError(path="~/.aws/config"), Misuse, "the AWS credentials are wrong"),
-        (boto.PartialCredentialsError(provider="env", cred_var="x"), Misuse, "the AWS credentials are wrong"),
-        (boto.NoCredentialsError(), Misuse, "no AWS credentials are found"),
+        (boto.ProfileNotFound(profile=KEY), UsageError, "the AWS credentials are wrong (ProfileNotFound)"),
+        (boto.ConfigParseError(path="~/.aws/config"), UsageError, "the AWS credentials are wrong"),
+        (boto.PartialCredentialsError(provider="env", cred_var="x"), UsageError, "the AWS credentials are wrong"),
+        (boto.NoCredentialsError(), UsageError, "no AWS credentials are found"),
         (boto.UnauthorizedSSOTokenError(), TerminalError, "the AWS credentials have expired"),
         (boto.SSOTokenLoadError(profile_name="p", error_msg=KEY), TerminalError, "the AWS credentials have expired"),
         (boto.TokenRetrievalError(provider="sso", error_msg=KEY), TerminalError, "the AWS credentials have expired"),
-        (boto.CredentialRetrievalError(provider="custom-process", error_msg=KEY), Misuse, "credentials are wrong"),
+        (boto.CredentialRetrievalError(provider="custom-process", error_msg=KEY), UsageError, "credentials are wrong"),
         (boto.EndpointConnectionError(endpoint_url="https://sts"), RetryableError, "AWS cannot be reached"),
         (boto.ConnectTimeoutError(endpoint_url="https://sts"), RetryableError, "AWS cannot be reached"),
         (
@@ -192,9 +205,17 @@ def test_a_cloud_that_does_not_answer_is_unreachable_and_may_be_asked_again(url:
             TerminalError,
             "expired",
         ),
-        (ClientAuthenticationError(f"AADSTS7000215: Invalid client secret {KEY}"), Misuse, "wrong (AADSTS7000215)"),
-        (ClientAuthenticationError("AADSTS7000222: The provided client secret keys are expired"), TerminalError, "expired"),
-        (CredentialUnavailableError(f"DefaultAzureCredential failed {KEY}"), Misuse, "no Azure credentials are found"),
+        (ClientAuthenticationError(f"AADSTS7000215: Invalid client secret {KEY}"), UsageError, "wrong (AADSTS7000215)"),
+        (
+            ClientAuthenticationError("AADSTS7000222: The provided client secret keys are expired"),
+            TerminalError,
+            "expired",
+        ),
+        (
+            CredentialUnavailableError(f"DefaultAzureCredential failed {KEY}"),
+            UsageError,
+            "no Azure credentials are found",
+        ),
         (ServiceRequestError("no route"), RetryableError, "Azure cannot be reached"),
     ],
 )
@@ -208,10 +229,10 @@ def test_libraries_that_look_for_credentials_are_understood(
     ("code", "operation", "kind", "what"),
     [
         ("ExpiredToken", "AssumeRole", TerminalError, "expired"),
-        ("InvalidClientTokenId", "AssumeRole", Misuse, "wrong"),
+        ("InvalidClientTokenId", "AssumeRole", UsageError, "wrong"),
         ("AccessDenied", "AssumeRole", TerminalError, "may not be used so"),
         ("AccessDenied", "AssumeRoleWithWebIdentity", TerminalError, "may not be used so"),
-        ("UnrecognizedClientException", "GetItem", Misuse, "wrong"),
+        ("UnrecognizedClientException", "GetItem", UsageError, "wrong"),
     ],
 )
 def test_what_sts_and_others_answer_is_understood_by_its_code(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import EXPORT_TEMPLATE
 from daily_batch.domain.request import Request, build_requests
+from daily_batch.errors import UsageError
 from daily_batch.settings import load_settings
 
 NOW = datetime(2026, 11, 22, 17, tzinfo=UTC)
@@ -39,7 +39,7 @@ def build(source: object, target: object, *, tenant: str = "acme", template: str
     ],
 )
 def test_tables_among_messages_and_messages_among_tables_are_refused(source: str, target: str) -> None:
-    with pytest.raises(Misuse, match="would lie in one folder"):
+    with pytest.raises(UsageError, match="would lie in one folder"):
         build(source, target)
 
 
@@ -64,23 +64,23 @@ def test_places_that_only_look_alike_are_taken(source: str, target: str) -> None
 
 def test_the_template_of_exports_counts_part_by_part() -> None:
     build("s3://bucket", "s3://bucket", template="{tenant}/{yyyy}/{mm}/{dd}/")
-    with pytest.raises(Misuse, match="one folder"):
+    with pytest.raises(UsageError, match="one folder"):
         build("s3://bucket", "s3://bucket", template="{tenant}/analytics/{yyyy}/{mm}/{dd}/")
-    with pytest.raises(Misuse, match="one folder"):
+    with pytest.raises(UsageError, match="one folder"):
         build("s3://bucket", "s3://bucket/acme/2025/08/12", template="{tenant}/{yyyy}/{mm}/{dd}/")
 
 
 def test_a_link_hides_nothing(tmp_path: Path) -> None:
     (tmp_path / "in/acme/chat/u").mkdir(parents=True)
     (tmp_path / "out").symlink_to(tmp_path / "in/acme/chat")
-    with pytest.raises(Misuse, match="one folder"):
+    with pytest.raises(UsageError, match="one folder"):
         build(tmp_path / "in", tmp_path / "out")
     (tmp_path / "elsewhere/chat").mkdir(parents=True)
     (tmp_path / "in/globex").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Misuse, match="one folder"):
+    with pytest.raises(UsageError, match="one folder"):
         build(tmp_path / "in", tmp_path / "elsewhere/chat", tenant="globex")
     (tmp_path / "tables/acme").mkdir(parents=True)
     (tmp_path / "tables/acme/analytics").symlink_to(tmp_path / "in/acme/chat/u")
-    with pytest.raises(Misuse, match="one folder"):
+    with pytest.raises(UsageError, match="one folder"):
         build(tmp_path / "in", tmp_path / "tables")
     assert build(tmp_path / "in", tmp_path / "tables", tenant="globex")

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from daily_batch.pipeline.audit import AuditLimits, audit, find_shrink
-from daily_batch.errors import TerminalError
-from daily_batch.pipeline.publish.result import Standing
 from daily_batch.domain.receipt import Erased, Objects, Receipt, Records, Shrink, TableCounts, advise_loss, to_dict
+from daily_batch.errors import TerminalError
+from daily_batch.pipeline.audit import AuditLimits, audit, find_shrink
+from daily_batch.pipeline.publish.result import Standing
 
 LIMITS = AuditLimits(max_reject_ratio=0.5, max_unreadable_ratio=0.5, min_rows_ratio=0.5)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daily_batch.commands.run import RunOptions, run_command
-from daily_batch.errors import LeaseHeldError, Misuse, RetryableError, TerminalError
+from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError, UsageError
 from daily_batch.pipeline.runners.local import LocalRunner
 from day_runs import DAY, SAMPLES, read_tables
 
@@ -97,7 +97,7 @@ def test_an_unexpected_error_names_its_place_and_never_its_text(
     assert ("run_day" in told.err) is debug
 
 
-@pytest.mark.parametrize("runner_error", [Misuse("no pyspark", next_step="install it"), RuntimeError(SECRET)])
+@pytest.mark.parametrize("runner_error", [UsageError("no pyspark", next_step="install it"), RuntimeError(SECRET)])
 def test_a_runner_that_cannot_be_made_reads_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], runner_error: Exception
 ) -> None:
@@ -106,7 +106,7 @@ def test_a_runner_that_cannot_be_made_reads_nothing(
 
     flags = {"tenants": "acme", "date": DAY.isoformat(), "input": str(SAMPLES), "output": str(tmp_path / "out")}
     status = run_command({**flags, "runner": "spark"}, RunOptions(), spark=make_runner)
-    assert status == (2 if isinstance(runner_error, Misuse) else 1)
+    assert status == (2 if isinstance(runner_error, UsageError) else 1)
     assert not (tmp_path / "out/acme").exists()
     assert SECRET not in capsys.readouterr().err
 

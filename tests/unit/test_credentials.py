@@ -16,12 +16,12 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 from obstore.exceptions import BaseError
 
+from daily_batch.domain.keys import parse_url
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
+from daily_batch.settings import load_settings
 from daily_batch.storage import azure_identity
 from daily_batch.storage.credentials import find_s3_credentials
-from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from daily_batch.storage.failures import explain_failure, is_denied
-from daily_batch.domain.keys import parse_url
-from daily_batch.settings import load_settings
 from daily_batch.storage.stores import delta_location, open_store
 from day_runs import ROOT, child_environment
 
@@ -213,8 +213,13 @@ LATE = "\tEnvironmentCredential: Authentication failed: AADSTS7000222: The clien
 @pytest.mark.parametrize(
     ("told", "kind", "what", "step"),
     [
-        (NOBODYS, Misuse, "the managed identity of AZURE_CLIENT_ID is not one of this app", "set AZURE_CLIENT_ID to"),
-        (NONE, Misuse, "no Azure identity is found", "sign in with az login"),
+        (
+            NOBODYS,
+            UsageError,
+            "the managed identity of AZURE_CLIENT_ID is not one of this app",
+            "set AZURE_CLIENT_ID to",
+        ),
+        (NONE, UsageError, "no Azure identity is found", "sign in with az login"),
         (DOWN, RetryableError, "the endpoint of Azure tokens does not answer", "run the day again"),
         (BROKEN, RetryableError, "the endpoint of Azure tokens does not answer", "run the day again"),
         (HEADER, TerminalError, "the endpoint of Azure tokens refuses: None, No identity header", "check the identity"),
@@ -253,5 +258,5 @@ def test_a_token_that_cannot_be_renewed_while_a_store_is_at_work_is_said_as_it_w
 
 def test_an_azure_identity_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "azure.identity", None)
-    with pytest.raises(Misuse, match=r"makoto-daily-batch\[azure\]"):
+    with pytest.raises(UsageError, match=r"makoto-daily-batch\[azure\]"):
         azure_identity.AzureIdentity()

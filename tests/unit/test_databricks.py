@@ -13,12 +13,12 @@ from azure.identity import CredentialUnavailableError
 from databricks.sdk.errors import NotFound, PermissionDenied, TemporarilyUnavailable, TooManyRequests, Unauthenticated
 from databricks.sdk.service.jobs import BaseJob, Run, RunOutput
 
-from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
-from daily_batch.settings import load_settings
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs import SparkJob
 from daily_batch.orchestration.spark_jobs.databricks import Databricks, open_databricks, read_report
+from daily_batch.settings import load_settings
 
 LAKE = "abfss://data@lake.dfs.core.windows.net"
 JOB = SparkJob(
@@ -191,7 +191,7 @@ def test_a_run_that_has_ended_tells_when() -> None:
 
 
 def test_what_is_not_set_is_named() -> None:
-    with pytest.raises(Misuse, match="DATABRICKS_HOST and MAKOTO_DATABRICKS_JOB"):
+    with pytest.raises(UsageError, match="DATABRICKS_HOST and MAKOTO_DATABRICKS_JOB"):
         open_databricks(load_settings(flags={"spark": "databricks"}, environ={}))
 
 

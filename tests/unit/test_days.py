@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daily_batch.domain.calendar import business_day, day_window, offset_spans, parse_day, utc_folders
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 
 ZONES = ("Asia/Tokyo", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kathmandu", "America/Sao_Paulo")
 HOUR_US = 3_600_000_000
@@ -48,7 +48,7 @@ def test_a_clock_without_a_zone_is_refused() -> None:
 
 
 def test_an_offset_beyond_the_calendar_is_misuse() -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         business_day(datetime(2026, 11, 23, tzinfo=UTC), offset=-10_000_000, zone="UTC")
 
 
@@ -124,7 +124,7 @@ def test_spans_agree_with_the_zone_at_every_half_hour_of_two_years() -> None:
 
 @pytest.mark.parametrize("name", ["Asia/Tokio", "", "../etc/passwd", "/etc/passwd", "Asia", "a\x00b", "+09:00", "Ä"])
 def test_an_unknown_zone_is_misuse(name: str) -> None:
-    with pytest.raises(Misuse) as caught:
+    with pytest.raises(UsageError) as caught:
         day_window(date(2026, 11, 22), name)
     assert caught.value.exit_code == 2
 
@@ -142,5 +142,5 @@ def test_a_day_is_written_in_one_way() -> None:
         "",
         "1969-12-31",
     ):
-        with pytest.raises(Misuse):
+        with pytest.raises(UsageError):
             parse_day(text)

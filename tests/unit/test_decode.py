@@ -10,9 +10,9 @@ import pytest
 from backports import zstd
 
 from daily_batch.domain.contract import Reason
+from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform import decode as module
 from daily_batch.pipeline.transform.decode import Decoded, UnreadableError, decode, decode_originals
-from daily_batch.domain.run import Limits
 
 SKIPPED = b"\x5a\x2a\x4d\x18\x05\0\0\0notes"
 TEXT = b"".join(b'{"n": %d, "t": "\xe3\x81\x82"}\n' % n for n in range(50_000))

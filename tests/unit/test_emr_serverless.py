@@ -11,13 +11,13 @@ from botocore.model import ServiceModel
 from botocore.stub import ANY, Stubber
 from botocore.validate import ParamValidator
 
-from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
 from daily_batch.domain.keys import EXPORT_TEMPLATE, parse_url
 from daily_batch.domain.request import Request
-from daily_batch.settings import load_settings
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs import JobSize, SparkJob
 from daily_batch.orchestration.spark_jobs.emr_request import Place, fit, make_request
 from daily_batch.orchestration.spark_jobs.emr_serverless import EmrServerless, open_emr_serverless, read_report
+from daily_batch.settings import load_settings
 
 ROLE = "arn:aws:iam::123456789012:role/makoto-daily-batch-job"
 APPLICATION = "arn:aws:emr-serverless:ap-northeast-1:123456789012:/applications/00f1r1uukb925"
@@ -275,7 +275,7 @@ def test_what_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     settings = load_settings(flags={"spark": "emr-serverless", "emr_application_id": "00f1"}, environ={})
-    with pytest.raises(Misuse, match="MAKOTO_EMR_JOB_ROLE_ARN, MAKOTO_EMR_PACKAGE, AWS_DEFAULT_REGION"):
+    with pytest.raises(UsageError, match="MAKOTO_EMR_JOB_ROLE_ARN, MAKOTO_EMR_PACKAGE, AWS_DEFAULT_REGION"):
         open_emr_serverless(settings)
 
 

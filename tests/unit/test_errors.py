@@ -4,10 +4,21 @@ import pickle
 
 import pytest
 
-from daily_batch.errors import BatchError, InputChangedError, HandOverError, LeaseHeldError, Misuse, RetryableError, TerminalError, concerning
+from daily_batch.errors import (
+    BatchError,
+    HandOverError,
+    InputChangedError,
+    LeaseHeldError,
+    RetryableError,
+    TerminalError,
+    UsageError,
+    concerning,
+)
 
 
-@pytest.mark.parametrize("kind", [RetryableError, InputChangedError, HandOverError, Misuse, TerminalError, LeaseHeldError])
+@pytest.mark.parametrize(
+    "kind", [RetryableError, InputChangedError, HandOverError, UsageError, TerminalError, LeaseHeldError]
+)
 def test_an_error_comes_out_of_another_process_as_it_was(kind: type[BatchError]) -> None:
     error = kind("it was down", next_step="try again", tenant="acme", day="2025-08-12")
     copied = pickle.loads(pickle.dumps(error))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from daily_batch.domain.run import Limits, RunSpec, SourceObject
 from daily_batch.errors import InputChangedError
 from daily_batch.pipeline.transform.decode import UnreadableError
 from daily_batch.pipeline.transform.fetch import fetch
-from daily_batch.domain.run import RunSpec, Limits, SourceObject
 from kernel_plan import make_day_plan
 
 PLAN = make_day_plan()

@@ -25,8 +25,8 @@ import pytest
 from backports import zstd
 
 from daily_batch.domain.contract import Reason
-from daily_batch.pipeline.transform.decode import UnreadableError, decode
 from daily_batch.domain.run import Limits
+from daily_batch.pipeline.transform.decode import UnreadableError, decode
 from oracle import stored as oracle
 
 LINE = b'{"message_id": "m1", "content": "\xe3\x81\x82"}\n'

@@ -68,7 +68,10 @@ def test_without_the_command_lines_packages_it_says_what_to_install() -> None:
 
 
 def test_a_days_dispatch_loads_no_spark_and_no_cloud() -> None:
-    packages = {name.partition(".")[0] for name in load("daily_batch.orchestration.dispatch", "daily_batch.orchestration.bootstrap")}
+    packages = {
+        name.partition(".")[0]
+        for name in load("daily_batch.orchestration.dispatch", "daily_batch.orchestration.bootstrap")
+    }
     assert not packages & {*HEAVY, *CLOUDS}
 
 
@@ -79,7 +82,11 @@ def test_a_clouds_metadata_store_needs_its_library_and_no_other(module: str) -> 
 
 
 def test_routing_and_the_ledgers_rules_load_neither_an_engine_nor_a_store() -> None:
-    loaded = set(load("daily_batch.orchestration.routing", "daily_batch.ledger.entry", "daily_batch.orchestration.spark_jobs.base"))
+    loaded = set(
+        load(
+            "daily_batch.orchestration.routing", "daily_batch.ledger.entry", "daily_batch.orchestration.spark_jobs.base"
+        )
+    )
     assert not loaded & {"duckdb", "obstore", "deltalake", "pyspark"}
 
 

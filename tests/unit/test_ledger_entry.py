@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from daily_batch.errors import LeaseHeldError
 from daily_batch.ledger import Entry, Lease, Ledger
-from daily_batch.ledger.entry import complete, fail, hand_over, held, read_moment, renew, acquire, write_moment
+from daily_batch.ledger.entry import acquire, complete, fail, hand_over, held, read_moment, renew, write_moment
 from daily_batch.ledger.items import from_item, to_item
 from ledger.ledger_days import BEGIN, DAY, ELSEWHERE, LEASE, Clock, MemoryStore, make_receipt
 

@@ -202,7 +202,8 @@ def test_a_missing_local_root_is_final_but_a_missing_tenant_is_empty(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"), [(PermissionDeniedError("403 for …?sig=SECRET"), TerminalError), (GenericError("503"), RetryableError)]
+    ("error", "expected"),
+    [(PermissionDeniedError("403 for …?sig=SECRET"), TerminalError), (GenericError("503"), RetryableError)],
 )
 @pytest.mark.parametrize("layout", ["auto", "messages"])
 def test_a_listing_that_fails_midway_gives_no_manifest(

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from daily_batch import telemetry_metrics
+from daily_batch.domain.quality import CheckResult
+from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.errors import RetryableError
 from daily_batch.ledger import Ledger
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.telemetry_metrics import METRICS, Metric
-from daily_batch.orchestration.day_metrics import measure_receipt, log_completed
-from daily_batch.domain.quality import CheckResult
-from daily_batch.domain.receipt import Receipt, receipt_key
+from daily_batch.orchestration.day_metrics import log_completed, measure_receipt
 from daily_batch.settings import Settings, load_settings
 from daily_batch.telemetry import STEPS, log_to, timed
+from daily_batch.telemetry_metrics import METRICS, Metric
 from day_runs import ROOT, SAMPLES, run_local
 from heard import Heard
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 from daily_batch.orchestration import Task, plan_tasks, read_task, write_task
 from daily_batch.settings import load_settings
 
@@ -62,7 +62,7 @@ def test_whoever_asks_may_allow_a_loss_by_name() -> None:
 def test_all_tenants_are_those_of_the_metadata_store() -> None:
     assert pairs(plan(SCHEDULED, tenants="*", known=("a1", "b2"))) == [("a1", "2025-08-12"), ("b2", "2025-08-12")]
     assert pairs(plan({"tenants": "*", "date": "2025-08-01"}, known=("a1",))) == [("a1", "2025-08-01")]
-    with pytest.raises(Misuse, match="there is no tenant"):
+    with pytest.raises(UsageError, match="there is no tenant"):
         plan(SCHEDULED, tenants="*")
 
 
@@ -71,7 +71,7 @@ def test_42_a_tenant_that_is_none_is_refused_and_holds_no_other_up(name: str) ->
     planned = plan({"tenants": ["acme", name], "date": "2025-08-01"})
     assert pairs(planned) == [("acme", "2025-08-01")]
     assert planned.refused == (ascii(name[:80]),)
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         read_task(write_task(Task(tenant=name, date="2025-08-01")))
 
 
@@ -92,7 +92,7 @@ def test_42_a_tenant_that_is_none_is_refused_and_holds_no_other_up(name: str) ->
     ],
 )
 def test_an_event_that_is_not_understood_says_what_is_wrong(event: dict[str, Any], told: str) -> None:
-    with pytest.raises(Misuse, match=told):
+    with pytest.raises(UsageError, match=told):
         plan(event)
 
 
@@ -106,5 +106,5 @@ def test_a_message_is_read_as_it_was_written() -> None:
     ["", "{", "[]", '{"tenant":"acme"}', '{"tenant":"acme","date":"x"}', '{"tenant":"acme","date":"2025-08-12","x":1}'],
 )
 def test_a_message_that_is_no_task_is_refused(text: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         read_task(text)

@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daily_batch.errors import Misuse
-from daily_batch.domain.keys import EXPORT_TEMPLATE, MessageKey, StorageUrl, analytics_folder, check_export_template, check_tenant, export_folder, parse_message_key, parse_url
+from daily_batch.domain.keys import (
+    EXPORT_TEMPLATE,
+    MessageKey,
+    StorageUrl,
+    analytics_folder,
+    check_export_template,
+    check_tenant,
+    export_folder,
+    parse_message_key,
+    parse_url,
+)
+from daily_batch.errors import UsageError
 
 HOSTILE_TENANTS = [
     *("..", ".", "a/b", "/a", "a/", "%2e%2e", "a\\b", "a\x00b", "", " ", "a b", "a" * 300, "a" * 64, "*", "a*", "?"),
@@ -39,7 +49,7 @@ def test_a_plain_tenant_passes_as_it_is(tenant: str) -> None:
 
 @pytest.mark.parametrize("tenant", HOSTILE_TENANTS, ids=ascii)
 def test_any_other_tenant_is_refused_and_not_echoed_raw(tenant: str) -> None:
-    with pytest.raises(Misuse) as caught:
+    with pytest.raises(UsageError) as caught:
         check_tenant(tenant)
     message = str(caught.value)
     assert message.isascii()
@@ -49,15 +59,15 @@ def test_any_other_tenant_is_refused_and_not_echoed_raw(tenant: str) -> None:
 
 @pytest.mark.parametrize("value", [None, 7, ["acme"], b"acme"])
 def test_a_tenant_that_is_no_text_is_refused(value: object) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         check_tenant(value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tenant", HOSTILE_TENANTS, ids=ascii)
 def test_no_folder_is_made_of_a_hostile_tenant(tenant: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         analytics_folder(tenant)
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         export_folder(EXPORT_TEMPLATE, tenant, date(2025, 8, 12))
 
 
@@ -176,7 +186,7 @@ def test_export_folders_follow_the_template() -> None:
     ],
 )
 def test_a_template_that_could_mix_tenants_or_days_is_refused(template: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         check_export_template(template)
 
 
@@ -247,7 +257,7 @@ def test_the_users_form_comes_back(text: str) -> None:
     ids=ascii,
 )
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         parse_url(text)
 
 
@@ -261,7 +271,7 @@ def test_anything_else_is_refused(text: str) -> None:
     ],
 )
 def test_credentials_are_refused_and_never_repeated(text: str) -> None:
-    with pytest.raises(Misuse) as caught:
+    with pytest.raises(UsageError) as caught:
         parse_url(text)
     assert "hunter2" not in str(caught.value)
 
@@ -269,7 +279,7 @@ def test_credentials_are_refused_and_never_repeated(text: str) -> None:
 @pytest.mark.parametrize("relative", ["", "..", "a/../b", "/etc", "a//b", "a/", "./a", "a\x00"])
 @pytest.mark.parametrize("root", ["data", "s3://bucket/x", "/Volumes/a/b/c", "file:///data"])
 def test_no_child_leads_elsewhere(root: str, relative: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         parse_url(root).child(relative)
 
 
@@ -283,5 +293,5 @@ def test_children_are_below_and_equal_whatever_the_form() -> None:
 
 @given(st.text(max_size=60))
 def test_a_url_is_read_or_refused(text: str) -> None:
-    with contextlib.suppress(Misuse):
+    with contextlib.suppress(UsageError):
         assert isinstance(parse_url(text), StorageUrl)

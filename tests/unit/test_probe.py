@@ -12,8 +12,8 @@ from obstore.store import LocalStore, MemoryStore
 from daily_batch.commands import probe
 from daily_batch.commands.probe import FOLDER, DayFolders, find_lack
 from daily_batch.commands.smoke import TENANT, lay_day, open_places
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import parse_url
+from daily_batch.errors import UsageError
 from daily_batch.storage.stores import Storage
 
 
@@ -125,5 +125,5 @@ def test_an_output_must_be_named_and_stands_for_the_input(tmp_path: Path) -> Non
     storage = open_places(given, {})
     assert storage.input == storage.output == parse_url(str(tmp_path))
     assert storage.options == {"timeout": "1s"}
-    with pytest.raises(Misuse, match="no output is named"):
+    with pytest.raises(UsageError, match="no output is named"):
         open_places({}, {})

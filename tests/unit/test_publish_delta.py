@@ -13,12 +13,12 @@ from deltalake.schema import Field, PrimitiveType
 from publish_data import DAY, NEXT_DAY, write_file
 
 from daily_batch.domain.contract import MESSAGES, ROOMS_DAILY, TABLES, Table
-from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
-from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
 from daily_batch.domain.run import ColumnStatistics, DataFile
+from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
 from daily_batch.pipeline.publish import delta
 from daily_batch.pipeline.publish.delta_log import DaySnapshot, app_id
 from daily_batch.pipeline.publish.result import Published
+from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
 
 
 def publish(

@@ -9,9 +9,9 @@ from obstore.exceptions import PermissionDeniedError
 from obstore.store import LocalStore
 from publish_data import DAY, NEXT_DAY
 
-from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.domain.keys import staged_path
 from daily_batch.domain.run import DataFile
+from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.publish import parquet
 
 TABLE = "acme/analytics/messages"

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daily_batch.domain.contract import Flag
-from daily_batch.errors import Misuse, TerminalError
-from daily_batch.domain.quality_rules import OF_FLAGS, RULES, Rule
-from daily_batch.pipeline.transform.counts import Counts
-from daily_batch.ledger.entry import complete, acquire
-from daily_batch.orchestration.day_status import describe
 from daily_batch.domain.quality import describe_warnings, evaluate, measure_counts, refuse_failed, warnings
+from daily_batch.domain.quality_rules import OF_FLAGS, RULES, Rule
+from daily_batch.errors import TerminalError, UsageError
+from daily_batch.ledger.entry import acquire, complete
+from daily_batch.orchestration.day_status import describe
+from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.settings import Settings, load_settings
 from day_runs import DAY, NOW, SAMPLES, published_state, run_local
 from ledger.ledger_days import BEGIN, LEASE
@@ -63,7 +63,7 @@ def load(quality: object = None, **environ: str) -> Settings:
     ],
 )
 def test_a_rule_without_sense_is_misuse_that_names_it(quality: object, told: str) -> None:
-    with pytest.raises(Misuse) as caught:
+    with pytest.raises(UsageError) as caught:
         load(quality)
     assert told in str(caught.value)
     assert "flag --quality" in str(caught.value)

@@ -8,9 +8,18 @@ import pytest
 from rich.console import Console
 
 from daily_batch.commands.receipts import render
-from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.quality import CheckResult
-from daily_batch.domain.receipt import Objects, Receipt, Records, TableCounts, check_sums, decide_status, receipt_key, to_json
+from daily_batch.domain.receipt import (
+    Objects,
+    Receipt,
+    Records,
+    TableCounts,
+    check_sums,
+    decide_status,
+    receipt_key,
+    to_json,
+)
+from daily_batch.errors import TerminalError, UsageError
 
 OBJECTS = Objects(listed=9, read=8, unreadable=1, bytes=123)
 RECORDS = Records(seen=100, written=90, duplicates=4, superseded=1, rejected=3, other_day=1, empty=1)
@@ -123,7 +132,7 @@ def test_the_json_has_the_fixed_keys_in_the_fixed_order():
 
 def test_the_key_lies_under_the_tenants_analytics():
     assert receipt_key("acme", date(2025, 8, 12), "run1") == "acme/analytics/_receipts/2025-08-12/run1.json"
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         receipt_key("../acme", date(2025, 8, 12), "run1")
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request, build_requests
+from daily_batch.errors import UsageError
 from daily_batch.settings import load_settings
 
 NOW = datetime(2026, 11, 22, 17, tzinfo=UTC)  # 02:00 JST on the 23rd
@@ -45,12 +45,12 @@ def test_layout_and_format_are_passed_on() -> None:
     "text", ["2025-02-30", "20250812", "12.08.2025", "yesterday", "2026-11-24", "9999-12-31", "0001-01-01"]
 )
 def test_a_day_that_is_none_or_to_come_is_misuse(text: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         build(date=text)
 
 
 def test_an_offset_into_the_future_is_misuse() -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         build({"TARGET_DATE_OFFSET": "1"})
 
 
@@ -58,21 +58,21 @@ def test_an_offset_into_the_future_is_misuse() -> None:
     "tenants", ["", "acme,", ",acme", "acme,..", "acme,a/b", "acme,*", "acme\n", "{a,b}", "acme,%2e%2e"]
 )
 def test_one_bad_tenant_refuses_them_all(tenants: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         build(tenants=tenants)
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         build({"TENANT_ID": tenants}, tenants=None)
 
 
 @pytest.mark.parametrize("missing", ["input", "output"])
 def test_a_missing_place_is_misuse_that_names_the_flag(missing: str) -> None:
-    with pytest.raises(Misuse, match=f"--{missing}"):
+    with pytest.raises(UsageError, match=f"--{missing}"):
         build(**{missing: None})
 
 
 def test_no_tenant_at_all_is_misuse() -> None:
     settings = dataclasses.replace(load_settings(flags={"input": "a", "output": "b"}, environ={}), tenants=())
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         build_requests(settings, NOW)
 
 
@@ -89,5 +89,5 @@ def test_no_tenant_at_all_is_misuse() -> None:
 )
 def test_a_request_without_sense_cannot_be_made(wrong: dict[str, object]) -> None:
     right: dict[str, object] = {"tenant": "acme", "day": date(2025, 8, 12), "input": HERE, "output": HERE}
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         Request(**(right | wrong))  # type: ignore[arg-type]

@@ -11,8 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daily_batch.errors import Misuse
-from daily_batch.orchestration.routing import Decision, FunctionLimits, Predictions, Prices, Thresholds, Volume, decide, load_predictions, load_prices
+from daily_batch.errors import UsageError
+from daily_batch.orchestration.routing import (
+    Decision,
+    FunctionLimits,
+    Predictions,
+    Prices,
+    Thresholds,
+    Volume,
+    decide,
+    load_predictions,
+    load_prices,
+)
 from daily_batch.orchestration.routing.prices import parse_constants
 from day_runs import ROOT, child_environment
 
@@ -286,7 +296,7 @@ def test_the_packaged_constants_keep_the_guides_sizes() -> None:
     ],
 )
 def test_a_constant_that_is_unknown_missing_or_senseless_is_named(before: str, after: str, said: str) -> None:
-    with pytest.raises(Misuse, match=said) as caught:
+    with pytest.raises(UsageError, match=said) as caught:
         parse_constants(CONSTANTS.replace(before, after), Predictions, origin="predictions.toml")
     assert caught.value.what.startswith("predictions.toml: ")
 
@@ -296,7 +306,7 @@ def test_a_constant_that_is_unknown_missing_or_senseless_is_named(before: str, a
     [("request =", "requests = 1\nrequest =", "requests"), ("get = 0.00000037", "", "get"), ("0.0000047", "-1", "put")],
 )
 def test_a_price_that_is_unknown_missing_or_negative_is_named(before: str, after: str, said: str) -> None:
-    with pytest.raises(Misuse, match=said):
+    with pytest.raises(UsageError, match=said):
         parse_constants(PRICES.replace(before, after, 1), Prices, origin="prices.toml")
 
 

@@ -10,8 +10,8 @@ import pytest
 from backports import zstd
 from naive_day import NaiveCount, count_day
 
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import parse_message_key
+from daily_batch.errors import UsageError
 from daily_batch.synthetic import FaultRates, Tally, Truth, generate, iterate_objects
 
 DAY = date(2025, 8, 12)
@@ -205,14 +205,14 @@ def test_a_day_without_messages_is_empty(tmp_path: Path) -> None:
 def test_a_tenants_folder_is_never_mixed_with_another_day(tmp_path: Path) -> None:
     generate(messages=10, layout="export", seed=1, out=tmp_path)
     before = read_all(tmp_path)
-    with pytest.raises(Misuse, match="exists"):
+    with pytest.raises(UsageError, match="exists"):
         generate(messages=10, layout="export", seed=2, out=tmp_path)
     assert read_all(tmp_path) == before
 
 
 @pytest.mark.parametrize("tenant", ["..", "a/b", "", "テナント"])
 def test_a_tenant_that_is_no_name_is_refused_before_anything_is_written(tmp_path: Path, tenant: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         generate(messages=10, layout="export", seed=1, out=tmp_path / "out", tenant=tenant)
     assert not (tmp_path / "out").exists()
 
@@ -230,7 +230,7 @@ def test_rates_are_read_from_a_preset_and_pairs() -> None:
     "text", ["duplicate=0.1", "duplicates", "duplicates=x", "duplicates=0.9", "empty=-1", "empty=nan"]
 )
 def test_rates_that_make_no_sense_are_refused(text: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         FaultRates.parse(text)
 
 

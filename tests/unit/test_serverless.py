@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from daily_batch.commands.probe import find_lack
-from daily_batch.errors import Misuse, TerminalError
-from daily_batch.entrypoints.daily_messages import app
 from daily_batch.domain.keys import parse_url
+from daily_batch.entrypoints.daily_messages import app
+from daily_batch.errors import TerminalError, UsageError
 from daily_batch.pipeline.runners.serverless import MEMORY_BYTES, fit_compute, is_serverless
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.settings import load_settings
@@ -36,7 +36,7 @@ def test_a_place_beyond_the_network_is_refused_with_the_way_out(environ: dict[st
     for flags in ({"input": place, "output": VOLUME}, {"input": VOLUME, "output": place}):
         settings = load_settings(flags=flags, environ={})
         assert fit_compute(settings, CLUSTER) == settings
-        with pytest.raises(Misuse) as raised:
+        with pytest.raises(UsageError) as raised:
             fit_compute(settings, environ)
         assert raised.value.what == (
             f"{place} cannot be used: on Databricks serverless no worker has a network or an identity"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import EXPORT_TEMPLATE, parse_url
 from daily_batch.domain.request import Request
+from daily_batch.errors import TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs.session_policy import LONGEST, read_account, session_policy
 from local_cloud.iam import is_allowed
 
@@ -134,12 +134,12 @@ def test_47_the_largest_usual_policy_fits_and_a_longer_one_is_refused_not_widene
 def test_a_prefix_that_a_policy_would_read_as_a_variable_is_refused(place: str) -> None:
     url = "s3://data/${aws:username}".replace("{", "").replace("}", "")
     changed: dict[str, Any] = {place: parse_url(url) if place == "package" else url}
-    with pytest.raises(Misuse, match="cannot be named in a job's policy"):
+    with pytest.raises(UsageError, match="cannot be named in a job's policy"):
         policy_of("acme", **changed)
 
 
 def test_other_partitions_of_aws_have_their_own_arns() -> None:
     account = read_account("arn:aws-cn:iam::123456789012:role/x", "cn-north-1")
     assert account.bucket(parse_url(IN)) == "arn:aws-cn:s3:::data"
-    with pytest.raises(Misuse, match="no role's ARN"):
+    with pytest.raises(UsageError, match="no role's ARN"):
         read_account("arn:aws:iam::12:user/x", "us-east-1")

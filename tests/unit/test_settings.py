@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import EXPORT_TEMPLATE
 from daily_batch.domain.run import Limits
+from daily_batch.errors import UsageError
 from daily_batch.settings import Settings, load_settings, parse_connection_string
 
 DEFAULTS = Path(__file__).parents[2] / "conf" / "defaults.toml"
@@ -210,7 +210,7 @@ def test_settings_travel_to_other_processes() -> None:
     ],
 )
 def test_a_variable_without_sense_is_misuse_that_names_it(variable: str, value: str) -> None:
-    with pytest.raises(Misuse) as caught:
+    with pytest.raises(UsageError) as caught:
         load({variable: value})
     assert variable in str(caught.value)
     assert "hunter2" not in str(caught.value)
@@ -222,12 +222,12 @@ def test_a_variable_without_sense_is_misuse_that_names_it(variable: str, value: 
 )
 def test_a_file_without_sense_is_misuse_that_names_it(conf: Path, text: str) -> None:
     (conf / "prod.toml").write_text(text)
-    with pytest.raises(Misuse, match=r"conf/prod\.toml"):
+    with pytest.raises(UsageError, match=r"conf/prod\.toml"):
         load(conf_dir=conf, env="prod")
 
 
 def test_a_flag_without_sense_is_misuse_that_names_it() -> None:
-    with pytest.raises(Misuse, match="flag --format"):
+    with pytest.raises(UsageError, match="flag --format"):
         load(table_format="iceberg")
 
 
@@ -235,18 +235,18 @@ def test_a_flag_without_sense_is_misuse_that_names_it() -> None:
     "environ", [{"BATCH_TIMEZONE": "Asia/Tokio"}, {"MAKOTO_EXPORT_TEMPLATE": "exports/{yyyy}/{mm}/{dd}"}]
 )
 def test_a_zone_or_template_without_sense_is_misuse(environ: dict[str, str]) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         load(environ)
 
 
 @pytest.mark.parametrize("env", ["staging", "../prod", "prod.toml", "/etc/passwd"])
 def test_an_environment_without_a_file_is_misuse(conf: Path, env: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         load(conf_dir=conf, env=env)
 
 
 def test_an_environment_without_a_conf_folder_is_misuse() -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         load(env="prod")
 
 

@@ -10,8 +10,8 @@ from arro3.core import Array, DataType, Table
 from deltalake import DeltaTable, write_deltalake
 from moto.server import ThreadedMotoServer
 
-from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import parse_url
+from daily_batch.errors import TerminalError, UsageError
 from daily_batch.storage.stores import delta_location, open_store, spark_path
 
 AWKWARD_KEYS = [
@@ -93,7 +93,7 @@ def test_delta_and_obstore_meet_at_the_same_place_on_disk(tmp_path: Path, name: 
 
 @pytest.mark.parametrize("name", ["%20x", "br[a]", "a{b}", "a|b", "a^b", "back\\s"])
 def test_a_folder_that_delta_would_misread_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         delta_location(parse_url(str(tmp_path / name)), {})
 
 
@@ -125,7 +125,7 @@ def test_a_relative_folder_is_seen_from_where_the_process_runs(tmp_path: Path, m
     "options", [{"nope": "1"}, {"timeout": "hunter2"}, {"max_retries": "many"}, {"retry_timeout": "1 day"}]
 )
 def test_an_option_without_sense_is_misuse(options: dict[str, str]) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         open_store(parse_url("s3://makoto"), options)
 
 
@@ -151,7 +151,7 @@ def test_the_account_comes_from_the_url() -> None:
 
 def test_a_key_for_another_account_is_refused() -> None:
     given = {"azure_storage_account_name": "other", "azure_storage_account_key": "hunter2"}
-    with pytest.raises(Misuse) as caught:
+    with pytest.raises(UsageError) as caught:
         open_store(parse_url(ACCOUNT_URL), given)
     assert "hunter2" not in str(caught.value)
 

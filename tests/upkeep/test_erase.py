@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daily_batch.commands.erase import EraseOptions, erase_command
-from daily_batch.errors import LeaseHeldError, Misuse, RetryableError, TerminalError
+from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError, UsageError
+from daily_batch.maintenance import erasure as erase_module
+from daily_batch.maintenance import find_rows
+from daily_batch.maintenance.subject import Person
 from daily_batch.pipeline.publish import delta
 from daily_batch.pipeline.publish.publisher import DayPublisher
-from daily_batch.maintenance import erasure as erase_module
-from daily_batch.maintenance import truncate_history, find_rows
-from daily_batch.maintenance.subject import Person
 from day_runs import DAY, read_tables, silent
 from upkeep.conftest import Publish
 from upkeep.upkeep_days import (
@@ -385,7 +385,7 @@ def test_what_was_begun_with_mentions_is_not_finished_without_them(
         tenant.erase("user", "user_1", mentions=True)
     assert tenant.clock is not None
     tenant.clock.now += timedelta(hours=1)
-    with pytest.raises(Misuse, match="was begun with --mentions and has not ended"):
+    with pytest.raises(UsageError, match="was begun with --mentions and has not ended"):
         tenant.erase("user", "user_1")
     assert tenant.erase("user", "user_1", mentions=True).with_mentions
 
@@ -460,7 +460,7 @@ def test_a_reject_whose_bytes_cannot_tell_goes_as_doubtful() -> None:
 
 @pytest.mark.parametrize("text", ["", "x" * 513, "a\x00b"])
 def test_what_no_row_can_have_as_an_id_is_refused(text: str) -> None:
-    with pytest.raises(Misuse, match="no user can have this id"):
+    with pytest.raises(UsageError, match="no user can have this id"):
         Person("acme", "user", text)
 
 

@@ -14,11 +14,11 @@ import pytest
 
 from daily_batch.domain.contract import MESSAGES
 from daily_batch.errors import RetryableError
-from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.maintenance.compaction import CompactionCandidate, compact_day, find_crowded
-from daily_batch.maintenance.subject import Person
 from daily_batch.maintenance.run_spec import plan_upkeep
 from daily_batch.maintenance.spark import SparkUpkeep, _quote
+from daily_batch.maintenance.subject import Person
+from daily_batch.pipeline.publish.publisher import DayPublisher
 from day_runs import DAY, read_tables, silent
 from upkeep.conftest import Publish
 from upkeep.upkeep_days import Tenant, files_naming

@@ -10,7 +10,7 @@ import deltalake
 import pytest
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, TABLES
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 from daily_batch.maintenance.spark import SparkUpkeep
 from daily_batch.maintenance.vacuum import Rules, Swept, keep_as_told, sweep_beside, sweep_table
 from day_runs import DAY, read_tables
@@ -73,7 +73,7 @@ def test_a_table_that_asks_for_longer_is_kept_as_long_unless_a_person_says_other
 
 
 def test_less_than_a_run_may_take_is_refused() -> None:
-    with pytest.raises(Misuse, match="23 hours are less than a run may take"):
+    with pytest.raises(UsageError, match="23 hours are less than a run may take"):
         rules(retain_hours=23)
 
 

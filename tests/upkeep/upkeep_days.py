@@ -11,17 +11,17 @@ from typing import Any
 
 import pyarrow.parquet
 
-from daily_batch.orchestration.dispatch import Dispatch
-from daily_batch.ledger import Ledger
-from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
-from daily_batch.pipeline.runners.local import LocalRunner
-from daily_batch.settings import Settings, load_settings
-from daily_batch.storage.stores import Storage
+from daily_batch.ledger import Ledger
 from daily_batch.maintenance.erasure import Erasure
 from daily_batch.maintenance.subject import Person
 from daily_batch.maintenance.table_files import TenantTables
+from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.settings import Settings, load_settings
+from daily_batch.storage.stores import Storage
 from day_runs import DAY, silent
 
 # Ids of users; each is erased somewhere, and no other may be touched by it.

@@ -1,15 +1,15 @@
 """Athena: external tables in the Glue catalog."""
 
-from daily_batch.domain.contract import TABLES, Table
 from daily_batch.catalog.columns import PARTITIONS, define_columns
 from daily_batch.catalog.target import Target, quote_name, quote_value
+from daily_batch.domain.contract import TABLES, Table
 
 
 def athena_statements(target: Target) -> list[str]:
     """A database for the tenant, and its tables.
 
     Raises:
-        Misuse: the tables are not in S3.
+        UsageError: the tables are not in S3.
     """
     if target.output.kind != "s3":
         raise target.refuse("Athena", "an s3:// output")

@@ -1,9 +1,9 @@
 """Databricks SQL: external tables, under the names that the job gives them (`catalog/unity.py`)."""
 
-from daily_batch.domain.contract import TABLES, Table
 from daily_batch.catalog.columns import PARTITIONS, define_columns
 from daily_batch.catalog.target import Target, quote_name, quote_value
 from daily_batch.catalog.unity import define_delta_table, name_schema
+from daily_batch.domain.contract import TABLES, Table
 from daily_batch.storage.stores import spark_path
 
 
@@ -11,7 +11,7 @@ def databricks_statements(target: Target) -> list[str]:
     """A schema for the tenant, and its tables.
 
     Raises:
-        Misuse: the tables lie on a volume, whose files are no external tables.
+        UsageError: the tables lie on a volume, whose files are no external tables.
     """
     if target.output.kind == "volume":
         raise target.refuse("an external table", "an abfss:// or s3:// output")

@@ -29,7 +29,7 @@ def make_statements(engine: Engine, target: Target) -> list[str]:
     """The statements, in order, without what ends them.
 
     Raises:
-        Misuse: the engine cannot read where the tables lie.
+        UsageError: the engine cannot read where the tables lie.
     """
     return _STATEMENTS[engine](target)
 

@@ -1,8 +1,8 @@
 """Synapse serverless SQL: an external data source, and a view for each table."""
 
-from daily_batch.domain.contract import TABLES, Column, Table
 from daily_batch.catalog.columns import PARTITIONS
 from daily_batch.catalog.target import Target
+from daily_batch.domain.contract import TABLES, Column, Table
 
 # Without a collation of UTF-8, text that is not ASCII comes out wrong.
 _TEXT = "VARCHAR({size}) COLLATE Latin1_General_100_BIN2_UTF8"
@@ -23,7 +23,7 @@ def synapse_statements(target: Target) -> list[str]:
     """The tenant's schema, its data source and its views.
 
     Raises:
-        Misuse: the tables are not in Azure Storage.
+        UsageError: the tables are not in Azure Storage.
     """
     if target.output.kind != "abfss":
         raise target.refuse("Synapse", "an abfss:// output")

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from daily_batch.catalog.unity import plain_schema
 from daily_batch.domain.contract import Table
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import StorageUrl, analytics_folder
 from daily_batch.domain.run import TableFormat
-from daily_batch.catalog.unity import plain_schema
+from daily_batch.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class Target:
         """The table's folder."""
         return self.folder.child(table.name)
 
-    def refuse(self, engine: str, wanted: str) -> Misuse:
+    def refuse(self, engine: str, wanted: str) -> UsageError:
         """The error that the engine cannot read the output."""
-        return Misuse(f"{engine} cannot read {self.output}", next_step=f"give {wanted}", tenant=self.tenant)
+        return UsageError(f"{engine} cannot read {self.output}", next_step=f"give {wanted}", tenant=self.tenant)
 
 
 def quote_name(name: str) -> str:

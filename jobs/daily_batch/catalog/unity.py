@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import StorageUrl, analytics_folder
+from daily_batch.errors import TerminalError, UsageError
 from daily_batch.storage.stores import spark_path
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def register_tables(
         tables: names of tables that exist; Spark would make a missing one.
 
     Raises:
-        Misuse: the tables lie on a volume, whose files are no external tables.
+        UsageError: the tables lie on a volume, whose files are no external tables.
         Terminal: Spark refuses, or the name is another table's. The tables stay as they are.
     """
     if output.kind == "volume":
-        raise Misuse("files of a volume are no external tables", next_step="give an abfss:// output, or no catalog")
+        raise UsageError("files of a volume are no external tables", next_step="give an abfss:// output, or no catalog")
     schema = name_schema(catalog, tenant)
     _ask(spark, f"CREATE SCHEMA IF NOT EXISTS {schema}", schema)
     for table in tables:
@@ -45,7 +45,9 @@ def register_tables(
         _ask(spark, define_delta_table(name, place), name)
         detail = _ask(spark, f"DESCRIBE DETAIL {name}", name)[0]
         if _plain(detail["location"]) != _plain(place):
-            raise TerminalError(f"{name} is the name of another table", next_step="rename that, or choose another catalog")
+            raise TerminalError(
+                f"{name} is the name of another table", next_step="rename that, or choose another catalog"
+            )
 
 
 def name_schema(catalog: str, tenant: str) -> str:

@@ -4,7 +4,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daily_batch.cli.options import AllowShrink, AllTenants, AsJson, Day, Debug, Discovery, Format, Input, Layout, LedgerOption, Output, ReceiptFile, RunnerOption, ShowConfig, Tenant, as_flags, who_allows
+from daily_batch.cli.options import (
+    AllowShrink,
+    AllTenants,
+    AsJson,
+    Day,
+    Debug,
+    Discovery,
+    Format,
+    Input,
+    Layout,
+    LedgerOption,
+    Output,
+    ReceiptFile,
+    RunnerOption,
+    ShowConfig,
+    Tenant,
+    as_flags,
+    who_allows,
+)
 
 if TYPE_CHECKING:
     from daily_batch.pipeline.runners.base import Runner

@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from daily_batch.cli.options import AllTenants, AsJson, Debug, First, Format, Input, Last, Layout, LedgerOption, Output, Tenant, as_flags
+from daily_batch.cli.options import (
+    AllTenants,
+    AsJson,
+    Debug,
+    First,
+    Format,
+    Input,
+    Last,
+    Layout,
+    LedgerOption,
+    Output,
+    Tenant,
+    as_flags,
+)
 
 app = typer.Typer()
 

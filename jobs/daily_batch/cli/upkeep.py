@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from daily_batch.cli.options import AllTenants, AsJson, Debug, Input, LedgerOption, Output, Tenant, UpkeepDryRun, as_flags
+from daily_batch.cli.options import (
+    AllTenants,
+    AsJson,
+    Debug,
+    Input,
+    LedgerOption,
+    Output,
+    Tenant,
+    UpkeepDryRun,
+    as_flags,
+)
 
 app = typer.Typer()
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from daily_batch.errors import BatchError, describe_unexpected
 from daily_batch.cli.quiet import quiet_libraries
 from daily_batch.domain.receipt import Receipt, to_dict
+from daily_batch.errors import BatchError, describe_unexpected
 from daily_batch.settings import Settings
 
 UNEXPECTED = 1

@@ -4,12 +4,12 @@ import os
 import sys
 from collections.abc import Mapping
 
-from daily_batch.commands.answers import guarded, print_json
-from daily_batch.commands.tenants import choose_tenants
 from daily_batch.catalog.ddl import Engine, make_script, make_statements
 from daily_batch.catalog.target import Target
-from daily_batch.errors import Misuse
+from daily_batch.commands.answers import guarded, print_json
+from daily_batch.commands.tenants import choose_tenants
 from daily_batch.domain.keys import check_tenant, parse_url
+from daily_batch.errors import UsageError
 from daily_batch.settings import Settings, load_settings
 
 USUAL_CATALOG = "main.chat"
@@ -31,7 +31,7 @@ def ddl_command(flags: Mapping[str, object], *, engine: Engine, as_json: bool = 
 
 def _targets(settings: Settings) -> list[Target]:
     if not settings.output:
-        raise Misuse("no output is named", next_step="give --output, or set MAKOTO_OUTPUT or S3_BUCKET_NAME")
+        raise UsageError("no output is named", next_step="give --output, or set MAKOTO_OUTPUT or S3_BUCKET_NAME")
     return [
         Target(
             tenant=check_tenant(tenant),

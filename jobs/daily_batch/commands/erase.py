@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from daily_batch.cli.console import show_progress
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.keeping import Place, explained, open_places
-from daily_batch.cli.console import show_progress
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.ledger.process import this_person, this_process
-from daily_batch.pipeline.runners.base import Progress
-from daily_batch.storage.scratch import Kept, remove_leftovers
-from daily_batch.storage.stores import open_store
 from daily_batch.maintenance.erasure import Erasure
 from daily_batch.maintenance.evidence import Evidence, evidence_key
 from daily_batch.maintenance.subject import Person
+from daily_batch.pipeline.runners.base import Progress
+from daily_batch.storage.scratch import Kept, remove_leftovers
+from daily_batch.storage.stores import open_store
 
 if TYPE_CHECKING:
     from daily_batch.commands.keeping import StartSpark
@@ -53,7 +53,7 @@ def erase_command(flags: Mapping[str, object], options: EraseOptions, *, spark: 
     def erase() -> int:
         places = open_places(flags, spark=spark)
         if len(places) != 1:
-            raise Misuse("an erasure is of one tenant", next_step="name one with --tenant")
+            raise UsageError("an erasure is of one tenant", next_step="name one with --tenant")
         place, person = places[0], _person(places[0].request.tenant, options)
         with show_progress() as open_progress, explained(person.tenant):
             sources = _find_sources(place, person)
@@ -67,7 +67,7 @@ def erase_command(flags: Mapping[str, object], options: EraseOptions, *, spark: 
 
 def _person(tenant: str, options: EraseOptions) -> Person:
     if (options.user is None) == (options.room is None):
-        raise Misuse("whom to erase is not clear", next_step="give either --user or --room", tenant=tenant)
+        raise UsageError("whom to erase is not clear", next_step="give either --user or --room", tenant=tenant)
     if options.user is not None:
         return Person(tenant, "user", options.user, mentions=options.mentions)
     return Person(tenant, "room", str(options.room), mentions=options.mentions)

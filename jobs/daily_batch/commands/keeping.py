@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deltalake.exceptions import DeltaError
 
-from daily_batch.storage.access import explain_access
-from daily_batch.commands.tenants import check_known, choose_tenants
 from daily_batch.cli.console import show_progress
-from daily_batch.errors import RetryableError, TerminalError, concerning
-from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
+from daily_batch.commands.tenants import check_known, choose_tenants
 from daily_batch.domain.request import Request, build_requests
-from daily_batch.pipeline.runners.base import Progress
-from daily_batch.settings import Settings, load_settings
-from daily_batch.storage.stores import Storage
+from daily_batch.errors import RetryableError, TerminalError, concerning
 from daily_batch.maintenance.rewrite_day import DeleteRows
 from daily_batch.maintenance.spark import SparkUpkeep
 from daily_batch.maintenance.table_files import TenantTables
+from daily_batch.pipeline.runners.base import Progress
+from daily_batch.settings import Settings, load_settings
+from daily_batch.storage.access import explain_access
+from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
+from daily_batch.storage.stores import Storage
 
 if TYPE_CHECKING:
     from daily_batch.pipeline.runners.spark import SparkRunner
@@ -59,7 +59,7 @@ def open_places(
     """The tables of each tenant of the settings. No objects are read, so an input is only needed to find all tenants.
 
     Raises:
-        Misuse: a tenant or the output is missing, not allowed or not known.
+        UsageError: a tenant or the output is missing, not allowed or not known.
     """
     settings = load_settings(flags=flags, environ=os.environ)
     settings = choose_tenants(settings, all_tenants=all_tenants)

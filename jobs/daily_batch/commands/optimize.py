@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.keeping import Place, open_places, visit
 from daily_batch.domain.calendar import business_day
-from daily_batch.errors import Misuse, RetryableError
-from daily_batch.pipeline.runners.base import Progress
+from daily_batch.errors import RetryableError, UsageError
 from daily_batch.maintenance.compaction import compact_day, find_crowded
 from daily_batch.maintenance.run_spec import plan_upkeep
+from daily_batch.pipeline.runners.base import Progress
 
 if TYPE_CHECKING:
     from daily_batch.commands.keeping import StartSpark
@@ -61,7 +61,9 @@ def optimize_command(
 def _optimize(place: Place, options: OptimizeOptions, progress: Progress) -> list[dict[str, object]]:
     settings, tenant = place.settings, place.request.tenant
     if place.request.table_format != "delta":
-        raise Misuse("plain Parquet has no log that a compaction could be committed to", next_step="use Delta tables")
+        raise UsageError(
+            "plain Parquet has no log that a compaction could be committed to", next_step="use Delta tables"
+        )
     before = business_day(datetime.now(UTC), offset=-options.spare_days, zone=settings.timezone)
     crowded = find_crowded(place.tables, before=before, target_bytes=settings.target_file_bytes)
     make_plan = plan_upkeep(settings, tenant=tenant, table_format="delta")

@@ -2,10 +2,10 @@
 
 import sys
 
-from daily_batch.errors import BatchError, concerning
 from daily_batch.catalog.unity import register_tables
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
+from daily_batch.errors import BatchError, concerning
 from daily_batch.settings import Settings
 
 

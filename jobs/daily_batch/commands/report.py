@@ -6,16 +6,16 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from daily_batch.cli.console import show_progress
 from daily_batch.commands.answers import console, guarded, print_json
 from daily_batch.commands.status import choose_days
 from daily_batch.commands.tenants import check_known, choose_tenants
-from daily_batch.cli.console import show_progress
 from daily_batch.domain.calendar import load_zone
-from daily_batch.errors import Misuse
-from daily_batch.ledger.factory import open_ledger
 from daily_batch.domain.keys import check_tenant, parse_url
-from daily_batch.reporting.facts import Facts, add_up
+from daily_batch.errors import UsageError
+from daily_batch.ledger.factory import open_ledger
 from daily_batch.reporting.collect import gather_facts
+from daily_batch.reporting.facts import Facts, add_up
 from daily_batch.reporting.markdown import make_markdown
 from daily_batch.reporting.texts import Lang, Texts, load_texts
 from daily_batch.reporting.wording import tell_headline, tell_oddities, tell_troubles
@@ -63,16 +63,16 @@ def report_command(flags: Mapping[str, object], options: ReportOptions) -> int:
 
 def _gather(settings: Settings, options: ReportOptions, now: datetime) -> Facts:
     if options.as_json and options.as_markdown:
-        raise Misuse("--json and --markdown both want standard output", next_step="give one of them")
+        raise UsageError("--json and --markdown both want standard output", next_step="give one of them")
     if not settings.output:
-        raise Misuse("no output is named", next_step="give --output, or set MAKOTO_OUTPUT or S3_BUCKET_NAME")
+        raise UsageError("no output is named", next_step="give --output, or set MAKOTO_OUTPUT or S3_BUCKET_NAME")
     # Where the metadata store names no tenants, those that have tables are there to be told of.
     settings = choose_tenants(
         replace(settings, input=settings.input or settings.output), all_tenants=options.all_tenants
     )
     dates = choose_days(options.first, options.last, settings, now)
     if len(dates) > MOST_DAYS:
-        raise Misuse(f"{len(dates)} days are too many for a report", next_step=f"give at most {MOST_DAYS}")
+        raise UsageError(f"{len(dates)} days are too many for a report", next_step=f"give at most {MOST_DAYS}")
     output = parse_url(settings.output)
     ledger = open_ledger(settings, output)
     tenants = [check_tenant(tenant) for tenant in settings.tenants]
@@ -94,7 +94,7 @@ def _write_page(file: Path, facts: Facts, texts: Texts, *, zone: str) -> None:
     try:
         from daily_batch.reporting.html import make_page
     except ImportError as error:
-        raise Misuse(
+        raise UsageError(
             f"the page needs the package {error.name}, which is not installed",
             next_step="pip install 'makoto-daily-batch[report]', or ask for --json or --markdown",
         ) from error
@@ -103,7 +103,9 @@ def _write_page(file: Path, facts: Facts, texts: Texts, *, zone: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Misuse(f"{file} cannot be written ({type(error).__name__})", next_step="give another --html") from error
+        raise UsageError(
+            f"{file} cannot be written ({type(error).__name__})", next_step="give another --html"
+        ) from error
 
 
 def to_dict(facts: Facts, texts: Texts) -> dict[str, object]:

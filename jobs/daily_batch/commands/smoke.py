@@ -14,15 +14,15 @@ import typer
 from daily_batch.cli.options import Debug, Input, Output, as_flags
 from daily_batch.commands.answers import guarded
 from daily_batch.commands.probe import EVERYWHERE, FOLDER, DayFolders, find_lack
-from daily_batch.errors import Misuse, TerminalError
-from daily_batch.entrypoints.daily_messages import call_as_task
 from daily_batch.domain.keys import analytics_folder, export_folder, parse_url
 from daily_batch.domain.request import Request
-from daily_batch.synthetic import generate
-from daily_batch.storage.scratch import temporary_folder
-from daily_batch.settings import Settings, load_settings
-from daily_batch.storage.stores import Storage
+from daily_batch.entrypoints.daily_messages import call_as_task
+from daily_batch.errors import TerminalError, UsageError
 from daily_batch.pipeline.discover.discover import open_storage
+from daily_batch.settings import Settings, load_settings
+from daily_batch.storage.scratch import temporary_folder
+from daily_batch.storage.stores import Storage
+from daily_batch.synthetic import generate
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
@@ -61,11 +61,11 @@ def open_places(flags: Mapping[str, object], environ: Mapping[str, str]) -> Stor
     """The storage of the settings; the output stands for an input that nobody named.
 
     Raises:
-        Misuse: there is no output.
+        UsageError: there is no output.
     """
     settings = load_settings(flags=flags, environ=environ)
     if not settings.output:
-        raise Misuse("no output is named", next_step="give --output")
+        raise UsageError("no output is named", next_step="give --output")
     output = parse_url(settings.output)
     source = parse_url(settings.input) if settings.input else output
     return Storage(input=source, output=output, options=settings.storage_options)

@@ -17,26 +17,26 @@ from pathlib import Path
 
 import msgspec
 
-from daily_batch.orchestration.bootstrap import make_submitter
+from daily_batch.cli.console import show_progress
 from daily_batch.commands.answers import guarded, print_json
 from daily_batch.commands.probe import FOLDER
 from daily_batch.commands.smoke import MESSAGES, TENANT
-from daily_batch.cli.console import show_progress
-from daily_batch.errors import Misuse, TerminalError, concerning
-from daily_batch.storage.failures import explain_failure
 from daily_batch.domain.keys import StorageUrl, export_folder, parse_url
-from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.domain.request import Request
-from daily_batch.pipeline.runners.base import Progress
-from daily_batch.synthetic import FaultRates, Truth, generate
-from daily_batch.synthetic.write import SAMPLE_DAY
-from daily_batch.storage.scratch import temporary_folder
-from daily_batch.settings import Settings, load_settings
-from daily_batch.storage.stores import open_store
+from daily_batch.errors import TerminalError, UsageError, concerning
+from daily_batch.orchestration.bootstrap import make_submitter
 from daily_batch.orchestration.spark_jobs import SparkJob, Submitter
 from daily_batch.orchestration.spark_jobs.follow import explain_end, follow
 from daily_batch.pipeline.discover.discover import open_storage
+from daily_batch.pipeline.publish.receipts import read_receipt
+from daily_batch.pipeline.runners.base import Progress
+from daily_batch.settings import Settings, load_settings
+from daily_batch.storage.failures import explain_failure
+from daily_batch.storage.scratch import temporary_folder
+from daily_batch.storage.stores import open_store
+from daily_batch.synthetic import FaultRates, Truth, generate
+from daily_batch.synthetic.write import SAMPLE_DAY
 
 # Nobody holds a lease on the day, and nothing was published below its folder before.
 TOKEN = 1
@@ -103,7 +103,7 @@ def smoke_command(flags: Mapping[str, object], options: SmokeOptions) -> int:
             day = plan_day(flags, os.environ | _read_variables(options.variables))
             submitter = make_submitter(day.settings)
             if submitter is None:
-                raise Misuse(
+                raise UsageError(
                     "there is no service that runs large days",
                     next_step="set MAKOTO_SPARK to emr-serverless or databricks, or give the worker's --variables",
                 )
@@ -121,7 +121,7 @@ def plan_day(flags: Mapping[str, object], environ: Mapping[str, str]) -> SmokeDa
     """The day by the worker's settings, in a folder of its own below the worker's input and output.
 
     Raises:
-        Misuse: a setting is wrong, or only the workspace reaches the storage.
+        UsageError: a setting is wrong, or only the workspace reaches the storage.
     """
     settings = load_settings(flags={**flags, **_FIXED}, environ=environ)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
@@ -129,11 +129,11 @@ def plan_day(flags: Mapping[str, object], environ: Mapping[str, str]) -> SmokeDa
     for name in ("input", "output"):
         text = getattr(settings, name)
         if not text:
-            raise Misuse(f"no {name} is named", next_step=f"give --{name}, or the worker's --variables")
+            raise UsageError(f"no {name} is named", next_step=f"give --{name}, or the worker's --variables")
         root = parse_url(text)
         if root.kind == "volume":
             step = "databricks bundle run smoke (docs/databricks.md), which looks from within"
-            raise Misuse(f"the {name} is a volume, which only the workspace reaches", next_step=step)
+            raise UsageError(f"the {name} is a volume, which only the workspace reaches", next_step=step)
         roots[name] = root.child(f"{FOLDER}/{run_id}")
     request = Request(
         tenant=TENANT,
@@ -264,7 +264,7 @@ def _read_variables(name: str | None) -> dict[str, str]:
     """The worker's variables, as `aws lambda get-function-configuration` or `az functionapp config appsettings` says.
 
     Raises:
-        Misuse: it is neither's JSON.
+        UsageError: it is neither's JSON.
     """
     if name is None:
         return {}
@@ -274,7 +274,7 @@ def _read_variables(name: str | None) -> dict[str, str]:
     except (OSError, msgspec.MsgspecError) as error:
         what = f"the worker's variables cannot be read ({type(error).__name__})"
         step = 'give a file, or - for standard input, of {"NAME": "value"} or [{"name": …, "value": …}]'
-        raise Misuse(what, next_step=step) from error
+        raise UsageError(what, next_step=step) from error
     pairs = given.items() if isinstance(given, dict) else ((each.name, each.value) for each in given)
     return {name: value for name, value in pairs if not value.startswith(_SECRET_ELSEWHERE)}
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.tenants import check_known, choose_tenants
-from daily_batch.orchestration.routing.costs import month_of
 from daily_batch.domain.calendar import business_day, days_between, parse_day
+from daily_batch.domain.request import Request, build_requests
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.orchestration.day_status import CHANGED, ENDED, SOUND, describe, due_time, day_status
-from daily_batch.domain.request import Request, build_requests
-from daily_batch.settings import Settings, load_settings
+from daily_batch.orchestration.day_status import CHANGED, ENDED, SOUND, day_status, describe, due_time
+from daily_batch.orchestration.routing.costs import month_of
 from daily_batch.pipeline.discover.discover import fingerprint_day
+from daily_batch.settings import Settings, load_settings
 
 COLUMNS = {
     "tenant": "tenant",
@@ -78,7 +78,7 @@ def choose_days(first: str | None, last: str | None, settings: Settings, now: da
     """The days that are told of: the last seven that are over, unless a first or a last one is given.
 
     Raises:
-        Misuse: one is no day, or the first lies behind the last.
+        UsageError: one is no day, or the first lies behind the last.
     """
     yesterday = business_day(now, offset=-1, zone=settings.timezone)
     end = parse_day(last) if last else max(yesterday, parse_day(first or str(yesterday)))

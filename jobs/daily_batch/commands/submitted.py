@@ -9,22 +9,22 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from daily_batch.pipeline.process_day import process_day
+from daily_batch.cli.console import show_progress
 from daily_batch.commands.answers import console, guarded
 from daily_batch.commands.receipts import render
 from daily_batch.commands.registering import register_published
-from daily_batch.cli.console import show_progress
-from daily_batch.errors import Misuse
+from daily_batch.domain.request import Request, build_requests
+from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
+from daily_batch.orchestration.spark_jobs.base import ALLOW_SHRINK
+from daily_batch.pipeline.discover.discover import open_storage
+from daily_batch.pipeline.process_day import process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.snapshot import check_format
-from daily_batch.domain.request import Request, build_requests
 from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.serverless import fit_compute
 from daily_batch.settings import Settings, load_settings
 from daily_batch.telemetry import log_to
-from daily_batch.orchestration.spark_jobs.base import ALLOW_SHRINK
-from daily_batch.pipeline.discover.discover import open_storage
 
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
@@ -57,7 +57,7 @@ def submitted_command(
 
     def run() -> int:
         if not RUN_ID.fullmatch(lease.run_id):
-            raise Misuse("the run id is not allowed", next_step="give up to 64 letters, digits and -")
+            raise UsageError("the run id is not allowed", next_step="give up to 64 letters, digits and -")
         given = {name: value for name, value in flags.items() if value is not None}
         told = _read_settings(lease.settings)
         allow_shrink = str(told.pop(ALLOW_SHRINK, ""))
@@ -66,7 +66,7 @@ def submitted_command(
         now, runner = datetime.now(UTC), spark()
         requests = build_requests(settings, now, allow_shrink=allow_shrink)
         if len(requests) != 1:
-            raise Misuse("a submitted job is of one tenant", next_step="name one with --tenant")
+            raise UsageError("a submitted job is of one tenant", next_step="name one with --tenant")
         request = requests[0]
         if settings.look_first:
             look(request, settings)
@@ -95,12 +95,12 @@ def _read_settings(text: str | None) -> dict[str, object]:
     """The submitter's settings by name.
 
     Raises:
-        Misuse: the text is no JSON object. Names and values are checked as every setting's are.
+        UsageError: the text is no JSON object. Names and values are checked as every setting's are.
     """
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, object])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise Misuse("--settings is no JSON object", next_step="give it as the submitter does") from error
+        raise UsageError("--settings is no JSON object", next_step="give it as the submitter does") from error
 
 
 def fence(request: Request, settings: Settings, token: int) -> DayPublisher:
@@ -108,7 +108,7 @@ def fence(request: Request, settings: Settings, token: int) -> DayPublisher:
 
     Raises:
         LeaseHeld: the tables are under a later one.
-        Misuse: they are of the other format.
+        UsageError: they are of the other format.
     """
     storage = open_storage(request, settings)
     check_format(request, storage)

@@ -8,27 +8,27 @@ from pathlib import Path
 from obstore.exceptions import BaseError
 
 from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY
-from daily_batch.errors import Misuse
-from daily_batch.storage.failures import explain_failure
+from daily_batch.domain.keys import StorageUrl, analytics_folder, export_root, is_tenant, parse_url
+from daily_batch.errors import UsageError
 from daily_batch.ledger import Ledger
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.pipeline.discover.absent import holds_tenant
-from daily_batch.domain.keys import StorageUrl, analytics_folder, export_root, is_tenant, parse_url
-from daily_batch.settings import Settings
-from daily_batch.storage.stores import open_store
 from daily_batch.pipeline.discover.discover import list_tenants
+from daily_batch.settings import Settings
+from daily_batch.storage.failures import explain_failure
+from daily_batch.storage.stores import open_store
 
 
 def choose_tenants(settings: Settings, *, all_tenants: bool = False) -> Settings:
     """The settings with the tenants that a person means.
 
     Raises:
-        Misuse: nobody has named one: the guide's default is no tenant of this person's.
+        UsageError: nobody has named one: the guide's default is no tenant of this person's.
     """
     if all_tenants:
         return with_all_tenants(settings)
     if not settings.names_tenants:
-        raise Misuse("no tenant is named", next_step="give --tenant or --all-tenants, or set TENANT_ID")
+        raise UsageError("no tenant is named", next_step="give --tenant or --all-tenants, or set TENANT_ID")
     return settings
 
 
@@ -38,7 +38,7 @@ def with_all_tenants(settings: Settings) -> Settings:
     A name that is not allowed is left out, as by the night, and told on standard error.
 
     Raises:
-        Misuse: there is no tenant at all.
+        UsageError: there is no tenant at all.
     """
     ledger = open_ledger(settings, parse_url(settings.output))
     named = ledger.tenants() or list_tenants(parse_url(settings.input), settings)
@@ -46,7 +46,7 @@ def with_all_tenants(settings: Settings) -> Settings:
     for name in sorted(set(named) - set(tenants)):
         print(f"left out: the tenant id {name[:40]!a} is not allowed (docs/runbooks/days-refused.md)", file=sys.stderr)
     if not tenants:
-        raise Misuse("there is no tenant", next_step="check the input, or name tenants")
+        raise UsageError("there is no tenant", next_step="check the input, or name tenants")
     return replace(settings, tenants=tenants)
 
 
@@ -57,7 +57,7 @@ def check_known(tenants: Iterable[str], settings: Settings, output: StorageUrl, 
         by_days: a day of it in the ledger makes it known as well, even one that failed.
 
     Raises:
-        Misuse: nothing knows it.
+        UsageError: nothing knows it.
     """
     for tenant in tenants:
         try:
@@ -70,7 +70,7 @@ def check_known(tenants: Iterable[str], settings: Settings, output: StorageUrl, 
         except (BaseError, OSError) as error:
             raise explain_failure(error, tenant=tenant, day="-") or error from error
         if not known:
-            raise Misuse(
+            raise UsageError(
                 "the tenant is in no ledger, metadata store, input or output that is named",
                 next_step="correct its id, or name the --output and --input where it is",
                 tenant=tenant,

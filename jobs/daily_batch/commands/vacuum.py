@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from daily_batch.commands.answers import console, guarded, print_json, print_rows
 from daily_batch.commands.keeping import Place, open_places, visit
-from daily_batch.domain.contract import TABLES
 from daily_batch.domain.calendar import first_kept
-from daily_batch.pipeline.runners.base import Progress
+from daily_batch.domain.contract import TABLES
 from daily_batch.maintenance.vacuum import USUAL_HOURS, Rules, holds_plain, keep_as_told, sweep_beside, sweep_table
+from daily_batch.pipeline.runners.base import Progress
 
 if TYPE_CHECKING:
     from daily_batch.commands.keeping import StartSpark

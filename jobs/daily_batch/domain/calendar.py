@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_DAY = date(1970, 1, 1)
@@ -23,12 +23,12 @@ def load_zone(name: str) -> ZoneInfo:
     """The time zone of an IANA name such as `Asia/Tokyo`.
 
     Raises:
-        Misuse: there is no such zone.
+        UsageError: there is no such zone.
     """
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:  # zoneinfo says "no such zone" in all three ways
-        raise Misuse(
+        raise UsageError(
             f"{name[:80]!a} is not a time zone", next_step="give an IANA name such as Asia/Tokyo or UTC"
         ) from error
 
@@ -37,7 +37,7 @@ def business_day(now: datetime, *, offset: int, zone: str) -> date:
     """The day that is `offset` days from today, where `today` is what the calendar says in `zone` at `now`.
 
     Raises:
-        Misuse: the zone is unknown, or the day lies outside of what the calendar knows.
+        UsageError: the zone is unknown, or the day lies outside of what the calendar knows.
         ValueError: `now` has no zone; such a clock picks the wrong day in a function that runs in UTC.
     """
     if now.tzinfo is None:
@@ -46,14 +46,14 @@ def business_day(now: datetime, *, offset: int, zone: str) -> date:
     try:
         return today + timedelta(days=offset)
     except OverflowError as error:
-        raise Misuse(f"no day is {offset} days from today", next_step="give an offset such as -1") from error
+        raise UsageError(f"no day is {offset} days from today", next_step="give an offset such as -1") from error
 
 
 def first_kept(now: datetime, *, keep_days: int, zone: str) -> date | None:
     """The oldest day that a retention of `keep_days` keeps; None where 0 keeps all.
 
     Raises:
-        Misuse: see `business_day`.
+        UsageError: see `business_day`.
     """
     return business_day(now, offset=-keep_days, zone=zone) if keep_days else None
 
@@ -62,7 +62,7 @@ def parse_day(text: str) -> date:
     """The day written as `yyyy-mm-dd`.
 
     Raises:
-        Misuse: it is written otherwise, is no day, or lies before 1970.
+        UsageError: it is written otherwise, is no day, or lies before 1970.
     """
     try:
         day = date.fromisoformat(text)
@@ -70,7 +70,7 @@ def parse_day(text: str) -> date:
         day = None
     # fromisoformat also takes 20250812 and 2025-W33-2.
     if day is None or day.isoformat() != text or not FIRST_DAY <= day <= LAST_DAY:
-        raise Misuse(f"{text[:40]!a} is not a day", next_step="write the date as yyyy-mm-dd, such as 2025-08-12")
+        raise UsageError(f"{text[:40]!a} is not a day", next_step="write the date as yyyy-mm-dd, such as 2025-08-12")
     return day
 
 
@@ -133,13 +133,13 @@ def days_between(first: date, last: date, *, most: int) -> Iterator[date]:
     """Each day from the first to the last.
 
     Raises:
-        Misuse: the first lies behind the last, or there are more than `most` days, as max_range_days sets it.
+        UsageError: the first lies behind the last, or there are more than `most` days, as max_range_days sets it.
     """
     if first > last:
-        raise Misuse(f"the range ends before it begins: {first} to {last}", next_step="give --from before --to")
+        raise UsageError(f"the range ends before it begins: {first} to {last}", next_step="give --from before --to")
     number = (last - first).days + 1
     if number > most:
-        raise Misuse(
+        raise UsageError(
             f"the range {first} to {last} has {number:,} days, more than max_range_days {most:,} allows",
             next_step="give a shorter range, or raise max_range_days",
         )

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 from daily_batch.domain.calendar import EPOCH, to_us
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 
 EXPORT_TEMPLATE = "{tenant}/exports/messages/{yyyy}/{mm}/{dd}/"
 
@@ -30,11 +30,11 @@ def check_tenant(tenant: str) -> str:
     """The tenant's id as it is, once it is known to be safe in a path, a predicate and a policy.
 
     Raises:
-        Misuse: it is anything but an ASCII letter or digit and up to 62 more of those, `_` and `-`.
+        UsageError: it is anything but an ASCII letter or digit and up to 62 more of those, `_` and `-`.
     """
     # An event's JSON can hold anything.
     if not isinstance(tenant, str) or not is_tenant(tenant):
-        raise Misuse(
+        raise UsageError(
             f"the tenant id {str(tenant)[:80]!a} is not allowed",
             next_step="give a letter or digit and up to 62 letters, digits, _ or -",
         )
@@ -99,13 +99,13 @@ def check_export_template(template: str) -> str:
     """The template of the export folder, ending in `/`.
 
     Raises:
-        Misuse: it does not begin with `{tenant}/`, lacks the day, or could lead out of the tenant's folder.
+        UsageError: it does not begin with `{tenant}/`, lacks the day, or could lead out of the tenant's folder.
     """
     text = template if template.endswith("/") else f"{template}/"
     literal = re.sub(r"\{(?:tenant|yyyy|mm|dd)\}", "x", text)
     complete = text.startswith("{tenant}/") and all(part in text for part in ("{yyyy}", "{mm}", "{dd}"))
     if not complete or re.search(r"[{}\\\x00-\x1f\x7f]", literal) or not _plain_segments(literal[:-1]):
-        raise Misuse(
+        raise UsageError(
             f"the export template {template[:200]!a} is not allowed",
             next_step=f"begin with {{tenant}}/ and name {{yyyy}}, {{mm}} and {{dd}}, as in {EXPORT_TEMPLATE}",
         )
@@ -168,11 +168,11 @@ class StorageUrl:
         """What lies at `relative`, a path of plain names, below this.
 
         Raises:
-            Misuse: the path could lead elsewhere.
+            UsageError: the path could lead elsewhere.
         """
         remote = self.kind in ("s3", "abfss")
         if not _plain_segments(relative) or "\x00" in relative or (remote and _UNSAFE.search(relative)):
-            raise Misuse(
+            raise UsageError(
                 f"{relative[:200]!a} is no path below a storage URL", next_step="use plain names between slashes"
             )
         written = quote(relative) if self.text.startswith("file:") else relative
@@ -184,7 +184,7 @@ def parse_url(text: str) -> StorageUrl:
     """Read a storage URL, in one of the forms of `FORMS`.
 
     Raises:
-        Misuse: it has another form. The message does not repeat the URL, for it may hold credentials.
+        UsageError: it has another form. The message does not repeat the URL, for it may hold credentials.
     """
     scheme = _SCHEME.match(text)
     if not text or "\x00" in text:
@@ -222,5 +222,5 @@ def _plain_segments(path: str) -> bool:
     return all(segment not in ("", ".", "..") for segment in path.split("/"))
 
 
-def _refused(why: str) -> Misuse:
-    return Misuse(f"the storage URL {why}", next_step=f"give {FORMS}")
+def _refused(why: str) -> UsageError:
+    return UsageError(f"the storage URL {why}", next_step=f"give {FORMS}")

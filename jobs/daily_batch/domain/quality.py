@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from daily_batch.errors import TerminalError
 from daily_batch.domain.quality_rules import OF_FLAGS, VOLUMES, Rule, Severity
+from daily_batch.errors import TerminalError
 from daily_batch.pipeline.transform.counts import Counts
 
 

@@ -7,10 +7,10 @@ from datetime import date
 from typing import Any, Literal
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, Flag
-from daily_batch.errors import TerminalError
 from daily_batch.domain.keys import analytics_folder
-from daily_batch.domain.run import Layout, TableFormat
 from daily_batch.domain.quality import CheckResult
+from daily_batch.domain.run import Layout, TableFormat
+from daily_batch.errors import TerminalError
 
 Status = Literal["COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, get_args
 
-from daily_batch.pipeline.discover.overlap import check_apart
 from daily_batch.domain.calendar import business_day, parse_day
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import StorageUrl, check_tenant, parse_url
 from daily_batch.domain.run import Layout, TableFormat
+from daily_batch.errors import UsageError
+from daily_batch.pipeline.discover.overlap import check_apart
 from daily_batch.settings import Settings
 
 # Characters of who allows something.
@@ -34,17 +34,17 @@ class Request:
         """Refuse a tenant, day, layout or format that is none."""
         check_tenant(self.tenant)
         if type(self.day) is not date:  # a datetime is a date to Python
-            raise Misuse("the day is no date", next_step="give a date without a time", tenant=self.tenant)
+            raise UsageError("the day is no date", next_step="give a date without a time", tenant=self.tenant)
         parse_day(self.day.isoformat())
         if self.layout not in ("auto", *get_args(Layout)) or self.table_format not in get_args(TableFormat):
-            raise Misuse(
+            raise UsageError(
                 f"no layout {str(self.layout)[:20]!a} or format {str(self.table_format)[:20]!a}",
                 next_step="give layout auto, messages or export and format delta or parquet",
                 tenant=self.tenant,
                 day=self.day.isoformat(),
             )
         if not (isinstance(self.allow_shrink, str) and self.allow_shrink.isprintable()) or len(self.allow_shrink) > WHO:
-            raise Misuse(
+            raise UsageError(
                 "who allows that the day loses rows is no name",
                 next_step=f"give up to {WHO} printable characters",
                 tenant=self.tenant,
@@ -59,7 +59,7 @@ def build_requests(settings: Settings, now: datetime, *, allow_shrink: str = "")
         allow_shrink: who allows that the days lose rows; empty: nobody.
 
     Raises:
-        Misuse: a tenant, the day or a storage URL is missing or not allowed, the day has not begun, or tables would lie
+        UsageError: a tenant, the day or a storage URL is missing or not allowed, the day has not begun, or tables would lie
             among messages.
     """
     today = business_day(now, offset=0, zone=settings.timezone)
@@ -67,13 +67,13 @@ def build_requests(settings: Settings, now: datetime, *, allow_shrink: str = "")
     offset = settings.target_date_offset
     day = parse_day(wanted) if wanted else business_day(now, offset=offset, zone=settings.timezone)
     if day > today:
-        raise Misuse(
+        raise UsageError(
             f"the day has not begun: today is {today} in {settings.timezone}",
             next_step="give a day that is over, or a negative TARGET_DATE_OFFSET",
             day=day.isoformat(),
         )
     if not settings.tenants:
-        raise Misuse("no tenant is named", next_step="give --tenant or set TENANT_ID", day=day.isoformat())
+        raise UsageError("no tenant is named", next_step="give --tenant or set TENANT_ID", day=day.isoformat())
     source = _storage("input", settings.input)
     target = _storage("output", settings.output)
     check_apart(source, target, settings.tenants, export_template=settings.export_template)
@@ -93,5 +93,7 @@ def build_requests(settings: Settings, now: datetime, *, allow_shrink: str = "")
 
 def _storage(name: str, text: str) -> StorageUrl:
     if not text:
-        raise Misuse(f"no {name} is named", next_step=f"give --{name}, or set MAKOTO_{name.upper()} or S3_BUCKET_NAME")
+        raise UsageError(
+            f"no {name} is named", next_step=f"give --{name}, or set MAKOTO_{name.upper()} or S3_BUCKET_NAME"
+        )
     return parse_url(text)

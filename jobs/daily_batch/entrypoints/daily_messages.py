@@ -11,7 +11,21 @@ from typing import Annotated
 
 import typer
 
-from daily_batch.cli.options import AsJson, Day, Debug, Discovery, Format, Input, Layout, LedgerOption, Output, ReceiptFile, ShowConfig, Tenant, as_flags
+from daily_batch.cli.options import (
+    AsJson,
+    Day,
+    Debug,
+    Discovery,
+    Format,
+    Input,
+    Layout,
+    LedgerOption,
+    Output,
+    ReceiptFile,
+    ShowConfig,
+    Tenant,
+    as_flags,
+)
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 

@@ -15,9 +15,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from daily_batch.domain.bill import Bill, add_bills
-from daily_batch.errors import LeaseHeldError
 from daily_batch.domain.quality import describe_warnings
 from daily_batch.domain.receipt import Receipt
+from daily_batch.errors import LeaseHeldError
 
 Status = Literal["RUNNING", "SUBMITTED", "COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 COMPLETED = ("COMPLETED", "COMPLETED_WITH_REJECTS")

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from daily_batch.domain.calendar import parse_day
-from daily_batch.errors import Misuse, TerminalError
+from daily_batch.errors import TerminalError, UsageError
 from daily_batch.ledger.entry import AT_WORK, COMPLETED, Entry, read_moment
 from daily_batch.metadata import keys
 from daily_batch.metadata.store import spoiled
@@ -57,7 +57,7 @@ def is_day(item: Mapping[str, Any]) -> bool:
     key = str(item["SK"])
     try:
         return key == keys.day_key(parse_day(key.removeprefix(keys.DAY)))
-    except Misuse:
+    except UsageError:
         return False
 
 

@@ -15,15 +15,15 @@ from deltalake import DeltaTable
 from obstore.exceptions import AlreadyExistsError
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, Table
-from daily_batch.errors import TerminalError
 from daily_batch.domain.run import DataFile
+from daily_batch.errors import TerminalError
+from daily_batch.maintenance.rewrite_files import read_run, rewrite_files
+from daily_batch.maintenance.run_spec import MakePlan
+from daily_batch.maintenance.table_files import TenantTables, check_complete, delete_keys, fetch
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.delta import MAX_COMMIT_ATTEMPTS
 from daily_batch.pipeline.publish.statistics import statistics_json
 from daily_batch.storage.scratch import temporary_folder
-from daily_batch.maintenance.run_spec import MakePlan
-from daily_batch.maintenance.rewrite_files import read_run, rewrite_files
-from daily_batch.maintenance.table_files import TenantTables, check_complete, delete_keys, fetch
 
 # The aggregates are one file a day.
 COMPACTED = (MESSAGES, REJECTS)

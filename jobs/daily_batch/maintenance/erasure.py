@@ -10,24 +10,32 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import PurePosixPath
 
-from daily_batch.domain.contract import MESSAGES, TABLES
 from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY
-from daily_batch.errors import BatchError, Misuse, concerning
+from daily_batch.domain.contract import MESSAGES, TABLES
+from daily_batch.domain.request import Request
+from daily_batch.errors import BatchError, UsageError, concerning
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
+from daily_batch.maintenance.evidence import (
+    ErasedDay,
+    ErasedTable,
+    Evidence,
+    begin_evidence,
+    find_unfinished,
+    save_evidence,
+    with_day,
+)
+from daily_batch.maintenance.find_rows import check_manifests, search_tables
+from daily_batch.maintenance.rewrite_day import FindDeleter, Remaining, delete_here, note_receipt, rewrite_day
+from daily_batch.maintenance.subject import Person
+from daily_batch.maintenance.table_files import TenantTables, delete_keys, is_live
+from daily_batch.maintenance.truncate_history import truncate_history
+from daily_batch.maintenance.vacuum import FLOOR_HOURS
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.result import Published
-from daily_batch.domain.request import Request
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
-from daily_batch.maintenance.evidence import ErasedDay, ErasedTable, Evidence, begin_evidence, find_unfinished, save_evidence, with_day
-from daily_batch.maintenance.truncate_history import truncate_history
-from daily_batch.maintenance.subject import Person
-from daily_batch.maintenance.rewrite_day import FindDeleter, Remaining, delete_here, note_receipt, rewrite_day
-from daily_batch.maintenance.find_rows import check_manifests, search_tables
-from daily_batch.maintenance.table_files import TenantTables, delete_keys, is_live
-from daily_batch.maintenance.vacuum import FLOOR_HOURS
 
 NOTHING_LEFT = Remaining(files={}, messages=0, runs=())
 FORGOTTEN = "what was said here named what is erased"
@@ -55,7 +63,7 @@ class Erasure:
 
         Raises:
             LeaseHeld: a run is at work on a day of the tenant, which may have read what is to go.
-            Misuse: the tenant has no tables here, or an unfinished erasure of the same id means other rows.
+            UsageError: the tenant has no tables here, or an unfinished erasure of the same id means other rows.
         """
         evidence = find_unfinished(self.tables.open(), self.person)
         if evidence is None:
@@ -160,7 +168,7 @@ class Erasure:
 
     def _check_tables(self) -> None:
         if not any(next(self.tables.files(table), None) for table in TABLES):
-            raise Misuse(
+            raise UsageError(
                 f"there is no table of this tenant in {self.request.output}",
                 next_step="check the tenant and the output",
                 tenant=self.request.tenant,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import TableFormat
+from daily_batch.errors import UsageError
 from daily_batch.maintenance.subject import Person
 
 if TYPE_CHECKING:  # obstore has this name for type checkers only
@@ -93,7 +93,7 @@ def find_unfinished(store: "ObjectStore", person: Person) -> Evidence | None:
     """The evidence of an erasure of the same id that was begun and has not ended.
 
     Raises:
-        Misuse: it was begun with or without mentions, and is to go on otherwise.
+        UsageError: it was begun with or without mentions, and is to go on otherwise.
     """
     digest = person.digest
     for batch in store.list(f"{analytics_folder(person.tenant)}/_erasures/"):
@@ -103,7 +103,7 @@ def find_unfinished(store: "ObjectStore", person: Person) -> Evidence | None:
                 continue
             if found.with_mentions != person.mentions:
                 begun = "with" if found.with_mentions else "without"
-                raise Misuse(
+                raise UsageError(
                     f"an erasure of this {person.kind} was begun {begun} --mentions and has not ended",
                     next_step=f"give the command {begun} --mentions, then another",
                     tenant=person.tenant,

@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, Table
-from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, merge_aggregates
-from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
-from daily_batch.pipeline.transform.write import OutputStore, write_rows
 from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.maintenance.subject import Person
+from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
+from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, merge_aggregates
+from daily_batch.pipeline.transform.write import OutputStore, write_rows
 
 # In which order a publisher lays rows down.
 ORDERS = {MESSAGES: "room_id, timestamp, message_id", REJECTS: "source_key, source_line"}

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from daily_batch.domain.contract import MESSAGES, Table
 from daily_batch.errors import BatchError, RetryableError
-from daily_batch.pipeline.publish import delta_log
-from daily_batch.storage.stores import spark_path
 from daily_batch.maintenance.compaction import CompactionCandidate
-from daily_batch.maintenance.subject import TEXTS, Person
 from daily_batch.maintenance.rewrite_files import ORDERS
+from daily_batch.maintenance.subject import TEXTS, Person
 from daily_batch.maintenance.table_files import StoredFile, TenantTables, is_live
 from daily_batch.maintenance.vacuum import Rules, Swept, expired_days, trim_log
+from daily_batch.pipeline.publish import delta_log
+from daily_batch.storage.stores import spark_path
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -16,7 +16,7 @@ from typing import Literal
 from backports.zstd import ZstdDecompressor, ZstdError
 
 from daily_batch.domain.contract import MAX_ID_LENGTH, MESSAGES, ROOMS_DAILY, USERS_DAILY, Table
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 from daily_batch.pipeline.transform.duckdb_session import quote_text
 
 Kind = Literal["user", "room"]
@@ -49,7 +49,7 @@ class Person:
     def __post_init__(self) -> None:
         """Refuse what no row could have as an id."""
         if not self.id or len(self.id) > MAX_ID_LENGTH or "\x00" in self.id:
-            raise Misuse(
+            raise UsageError(
                 f"no {self.kind} can have this id", next_step=f"give up to {MAX_ID_LENGTH} characters without U+0000"
             )
 

@@ -8,11 +8,11 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from daily_batch.domain.contract import Table
 from daily_batch.domain.calendar import parse_day
-from daily_batch.errors import Misuse, TerminalError
+from daily_batch.domain.contract import Table
 from daily_batch.domain.keys import StorageUrl, analytics_folder
 from daily_batch.domain.run import TableFormat
+from daily_batch.errors import TerminalError, UsageError
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.storage.stores import Storage, delta_location
 
@@ -175,6 +175,6 @@ def _classify(path: str) -> tuple[Kind, date | None, TableFormat]:
         if match := pattern.fullmatch(path):
             try:
                 return kind, parse_day("-".join(match.groups())), table_format
-            except Misuse:  # a folder that only looks like a day's
+            except UsageError:  # a folder that only looks like a day's
                 break
     return "other", None, "delta"

@@ -8,9 +8,9 @@ from deltalake.exceptions import CommitFailedError
 
 from daily_batch.domain.contract import Table
 from daily_batch.errors import RetryableError
+from daily_batch.maintenance.table_files import TenantTables, delete_keys
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.delta import MAX_COMMIT_ATTEMPTS
-from daily_batch.maintenance.table_files import TenantTables, delete_keys
 
 # Commits, checkpoints in one part or many, checksums that Spark writes, and commits taken together.
 _ENTRY = re.compile(
@@ -41,7 +41,9 @@ def truncate_history(tables: TenantTables, table: Table, *, erasure: str) -> int
         old += [file.key for file in stored if _LEFT.fullmatch(file.path)]
         delete_keys(tables.open(), old)
         return first
-    raise RetryableError(f"{table.name} is committed to faster than its history can be removed", next_step="erase again")
+    raise RetryableError(
+        f"{table.name} is committed to faster than its history can be removed", next_step="erase again"
+    )
 
 
 def _checkpoint(location: str, options: Mapping[str, str], erasure: str) -> int:

@@ -8,12 +8,12 @@ from datetime import date, datetime, timedelta
 
 from deltalake import CommitProperties
 
-from daily_batch.domain.contract import Table
 from daily_batch.domain.calendar import parse_day
-from daily_batch.errors import Misuse
+from daily_batch.domain.contract import Table
+from daily_batch.errors import UsageError
+from daily_batch.maintenance.table_files import StoredFile, TenantTables, delete_keys, is_live
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.delta import remove_orphans
-from daily_batch.maintenance.table_files import StoredFile, TenantTables, delete_keys, is_live
 
 # A job is ended after 18 hours at the latest (dispatch.JOB_GRACE and job_timeout_minutes): until then no commit names
 # the files of a run that is at work.
@@ -34,7 +34,7 @@ class Rules:
     def __post_init__(self) -> None:
         """Refuse what could take files from a run that is at work."""
         if self.retain_hours < FLOOR_HOURS:
-            raise Misuse(
+            raise UsageError(
                 f"{self.retain_hours} hours are less than a run may take",
                 next_step=f"give at least {FLOOR_HOURS}; to remove a person's rows at once, use erase",
             )
@@ -168,5 +168,5 @@ def _is_old(folder: str, parts: list[str], modified: datetime, rules: Rules) -> 
         return modified < rules.kept_since
     try:
         return rules.keep_from is not None and parse_day(parts[3]) < rules.keep_from
-    except (Misuse, IndexError):  # no receipt of ours
+    except (UsageError, IndexError):  # no receipt of ours
         return False

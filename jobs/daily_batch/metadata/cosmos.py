@@ -23,9 +23,9 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
-from daily_batch.storage.azure_identity import AzureIdentity
 from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem
+from daily_batch.storage.azure_identity import AzureIdentity
 
 DATABASE = "makoto-db"
 CONTAINER = "metadata"
@@ -121,7 +121,9 @@ class CosmosStore:
             return TerminalError(what, next_step=step)
         if status is None or status in _PASSING or status >= 500:
             return RetryableError(f"{what}; nothing was published", next_step="run the day again")
-        return TerminalError(what, next_step=f"check that the account has a container {self._name} with partition key /PK")
+        return TerminalError(
+            what, next_step=f"check that the account has a container {self._name} with partition key /PK"
+        )
 
 
 def item_id(sk: str) -> str:

@@ -12,10 +12,10 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.aws_errors import RAISED, error_code, is_temporary
 from daily_batch.errors import BatchError, RetryableError, TerminalError
 from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem, spoiled
+from daily_batch.storage.access import explain_access
+from daily_batch.storage.aws_errors import RAISED, error_code, is_temporary
 
 # Pauses included, the 8 tries take 3 s at most with a service that fails or refuses, 35 s with one that hangs, and 71 s
 # with one that throttles.

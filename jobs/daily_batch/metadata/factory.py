@@ -4,10 +4,10 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from daily_batch.errors import Misuse
+from daily_batch.domain.keys import StorageUrl
+from daily_batch.errors import UsageError
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.metadata.store import MetadataStore
-from daily_batch.domain.keys import StorageUrl
 from daily_batch.settings import Settings
 
 
@@ -15,7 +15,7 @@ def open_metadata(settings: Settings, output: StorageUrl) -> MetadataStore:
     """The store that `ledger` names: `dynamodb`, `cosmos`, the path of a SQLite file, or empty for what is configured.
 
     Raises:
-        Misuse: the store's own setting is missing, two stores are configured, or a package is not installed.
+        UsageError: the store's own setting is missing, two stores are configured, or a package is not installed.
         Retryable: Cosmos DB does not answer.
         Terminal: Cosmos DB refuses this identity.
     """
@@ -29,7 +29,7 @@ def open_metadata(settings: Settings, output: StorageUrl) -> MetadataStore:
 
 def _configured(settings: Settings) -> str:
     if settings.dynamodb_table and settings.cosmos_endpoint:
-        raise Misuse(
+        raise UsageError(
             "both a DynamoDB table and a Cosmos DB account are set", next_step="set ledger to dynamodb or cosmos"
         )
     if settings.dynamodb_table:
@@ -46,13 +46,13 @@ def _local_file(output: StorageUrl) -> str:
 
 def _open_dynamodb(settings: Settings) -> MetadataStore:
     if not settings.dynamodb_table:
-        raise Misuse("the ledger is DynamoDB and no table is named", next_step="set DYNAMODB_TABLE_NAME")
+        raise UsageError("the ledger is DynamoDB and no table is named", next_step="set DYNAMODB_TABLE_NAME")
     return connect_dynamodb(settings.dynamodb_table, settings.storage_options.get("aws_region"))
 
 
 def _open_cosmos(settings: Settings) -> MetadataStore:
     if not settings.cosmos_endpoint:
-        raise Misuse("the ledger is Cosmos DB and no account is named", next_step="set COSMOS_ENDPOINT")
+        raise UsageError("the ledger is Cosmos DB and no account is named", next_step="set COSMOS_ENDPOINT")
     return connect_cosmos(settings.cosmos_endpoint, settings.cosmos_key)
 
 
@@ -78,8 +78,8 @@ def connect_cosmos(endpoint: str, key: str) -> MetadataStore:
     return CosmosStore(endpoint, key or None)
 
 
-def _not_installed(extra: str, error: ImportError) -> Misuse:
-    return Misuse(
+def _not_installed(extra: str, error: ImportError) -> UsageError:
+    return UsageError(
         f"the ledger needs the package {error.name}, which is not installed",
         next_step=f"pip install 'makoto-daily-batch[{extra}]'",
     )

@@ -23,7 +23,9 @@ class VersionConflictError(Exception):
 
 def spoiled(place: str, why: str) -> TerminalError:
     """The error for an item that is not what any program of the platform writes."""
-    return TerminalError(f"the item {place} is not understood: {why}", next_step="correct or delete it (docs/ledger.md)")
+    return TerminalError(
+        f"the item {place} is not understood: {why}", next_step="correct or delete it (docs/ledger.md)"
+    )
 
 
 class MetadataStore(Protocol):

@@ -6,22 +6,32 @@ from collections.abc import Callable
 from pathlib import Path
 
 from daily_batch.domain.bill import find_meter
-from daily_batch.orchestration.routing.costs import HostCost, predict_costs
-from daily_batch.orchestration.dispatch import Dispatch
-from daily_batch.errors import Misuse
+from daily_batch.domain.keys import StorageUrl
+from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.ledger.process import this_process
-from daily_batch.pipeline.discover import EXPANSION, Manifest
-from daily_batch.domain.keys import StorageUrl
-from daily_batch.orchestration.routing import Decision, FunctionLimits, Thresholds, Volume, decide, load_predictions, load_prices, predict_disk_gb, predict_executors
-from daily_batch.pipeline.runners.local import LocalRunner
-from daily_batch.pipeline.runners.base import Runner
-from daily_batch.pipeline.runners.resources import Resources, measure_resources
-from daily_batch.storage.scratch import remove_leftovers
-from daily_batch.settings import Settings
-from daily_batch.telemetry import StepLogger, log_nothing
+from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.routing import (
+    Decision,
+    FunctionLimits,
+    Thresholds,
+    Volume,
+    decide,
+    load_predictions,
+    load_prices,
+    predict_disk_gb,
+    predict_executors,
+)
+from daily_batch.orchestration.routing.costs import HostCost, predict_costs
 from daily_batch.orchestration.spark_jobs import JobSize, Submitter
 from daily_batch.orchestration.spark_jobs.spark_submit import SparkSubmit
+from daily_batch.pipeline.discover import EXPANSION, Manifest
+from daily_batch.pipeline.runners.base import Runner
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.resources import Resources, measure_resources
+from daily_batch.settings import Settings
+from daily_batch.storage.scratch import remove_leftovers
+from daily_batch.telemetry import StepLogger, log_nothing
 
 # In a checkout of the project; elsewhere spark-submit is told by the cloud's own submitters what to run.
 PROJECT = Path(__file__).parents[2]
@@ -32,9 +42,9 @@ def refuse_spark() -> Runner:
     """The Spark of a process that has none.
 
     Raises:
-        Misuse: always.
+        UsageError: always.
     """
-    raise Misuse("the day must go to Spark, and there is none here", next_step="set MAKOTO_SPARK")
+    raise UsageError("the day must go to Spark, and there is none here", next_step="set MAKOTO_SPARK")
 
 
 def make_dispatch(
@@ -125,7 +135,7 @@ def make_submitter(settings: Settings) -> Submitter | None:
     """The service that runs Spark jobs by the settings; None where Spark runs in this process.
 
     Raises:
-        Misuse: a setting or a package of the service is missing.
+        UsageError: a setting or a package of the service is missing.
     """
     if settings.spark == "here":
         return None
@@ -133,7 +143,7 @@ def make_submitter(settings: Settings) -> Submitter | None:
         return _open_service(settings)
     script, conf = PROJECT / "jobs/daily_messages.py", PROJECT / "conf/spark/local.conf"
     if not script.exists():
-        raise Misuse("spark-submit needs a checkout of the project", next_step="set spark to here")
+        raise UsageError("spark-submit needs a checkout of the project", next_step="set spark to here")
     return SparkSubmit(folder=JOBS, script=script, options=("--properties-file", str(conf)))
 
 
@@ -148,7 +158,7 @@ def _open_service(settings: Settings) -> Submitter:
 
         return open_databricks(settings)
     except ImportError as error:
-        raise Misuse(
+        raise UsageError(
             f"spark is {settings.spark}, which needs the package {error.name}",
             next_step=f"pip install 'makoto-daily-batch[{extra}]'",
         ) from error

@@ -12,24 +12,32 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
-from daily_batch.pipeline.process_day import ChooseRunner, process_day
 from daily_batch.domain.bill import Bill, Meter
-from daily_batch.errors import BatchError, HandOverError, LeaseHeldError, RetryableError, advise, concerning, is_retryable
+from daily_batch.domain.keys import analytics_folder
+from daily_batch.domain.receipt import Receipt, receipt_key
+from daily_batch.domain.request import Request
+from daily_batch.errors import (
+    BatchError,
+    HandOverError,
+    LeaseHeldError,
+    RetryableError,
+    advise,
+    concerning,
+    is_retryable,
+)
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.ledger.process import this_process
-from daily_batch.pipeline.discover import Manifest
-from daily_batch.domain.keys import analytics_folder
-from daily_batch.pipeline.publish.publisher import DayPublisher
-from daily_batch.pipeline.publish.snapshot import check_format
-from daily_batch.domain.receipt import Receipt, receipt_key
-from daily_batch.domain.request import Request
-from daily_batch.pipeline.runners.base import Progress, Runner
-from daily_batch.settings import Settings
-from daily_batch.telemetry import StepLogger, since, timed, log_nothing
 from daily_batch.orchestration.spark_jobs import JobSize, SparkJob, Submitter
 from daily_batch.orchestration.spark_jobs.reconcile import Ended, nobody, reconcile
+from daily_batch.pipeline.discover import Manifest
 from daily_batch.pipeline.discover.discover import fingerprint_day, open_storage
+from daily_batch.pipeline.process_day import ChooseRunner, process_day
+from daily_batch.pipeline.publish.publisher import DayPublisher
+from daily_batch.pipeline.publish.snapshot import check_format
+from daily_batch.pipeline.runners.base import Progress, Runner
+from daily_batch.settings import Settings
+from daily_batch.telemetry import StepLogger, log_nothing, since, timed
 
 # For a place in a service's own queue, and what it may take longer than it was told, before another run takes the day.
 JOB_GRACE = timedelta(hours=12)

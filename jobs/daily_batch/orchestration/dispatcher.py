@@ -5,12 +5,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from daily_batch.ledger.factory import open_ledger
-from daily_batch.telemetry_metrics import DAYS_REFUSED
-from daily_batch.orchestration.tasks import Task, plan_tasks
-from daily_batch.orchestration.sanitize import Telemetry
 from daily_batch.domain.keys import parse_url
+from daily_batch.ledger.factory import open_ledger
+from daily_batch.orchestration.sanitize import Telemetry
+from daily_batch.orchestration.tasks import Task, plan_tasks
 from daily_batch.settings import Settings
+from daily_batch.telemetry_metrics import DAYS_REFUSED
 
 
 def enqueue_tasks(

@@ -7,12 +7,12 @@ from typing import Any
 
 from daily_batch.errors import LeaseHeldError, advise, is_retryable
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.telemetry_metrics import DAYS_COMPLETED, DAYS_FAILED, DAYS_SUBMITTED
 from daily_batch.orchestration.day_metrics import log_completed, log_ended
+from daily_batch.orchestration.sanitize import Telemetry, log_step, sanitize
 from daily_batch.orchestration.tasks import read_task
-from daily_batch.orchestration.sanitize import Telemetry, sanitize, log_step
 from daily_batch.orchestration.worker import TaskResult, run_task
 from daily_batch.settings import Settings
+from daily_batch.telemetry_metrics import DAYS_COMPLETED, DAYS_FAILED, DAYS_SUBMITTED
 
 # What is under way when the time is over must end, publish and be told before the function is killed.
 RESERVE_SECONDS = 90

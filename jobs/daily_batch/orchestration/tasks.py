@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import msgspec
 
 from daily_batch.domain.calendar import business_day, days_between, parse_day
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import check_tenant, is_tenant
+from daily_batch.errors import UsageError
 from daily_batch.settings import Settings
 
 ALL = "*"
@@ -69,12 +69,12 @@ def read_task(text: object) -> Task:
     """The task of a message.
 
     Raises:
-        Misuse: it is none, or names a tenant or a day that is none. The message does not repeat it.
+        UsageError: it is none, or names a tenant or a day that is none. The message does not repeat it.
     """
     try:
         task = msgspec.json.decode(text if isinstance(text, str) else "", type=Task)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise Misuse("a message of the queue is no task", next_step=f"give {TASK_FORM}") from error
+        raise UsageError("a message of the queue is no task", next_step=f"give {TASK_FORM}") from error
     check_tenant(task.tenant)
     parse_day(task.date)
     return task
@@ -91,19 +91,19 @@ def plan_tasks(
         list_tenants: gives the tenants of the metadata store, where all are meant.
 
     Raises:
-        Misuse: the event has another form, a day is none or has not begun, there are too many, or there is no tenant.
+        UsageError: the event has another form, a day is none or has not begun, there are too many, or there is no tenant.
     """
     if not isinstance(event, Mapping):
-        raise Misuse("the event is no JSON object", next_step=f"give {FORM}")
+        raise UsageError("the event is no JSON object", next_step=f"give {FORM}")
     scheduled = not event or ("time" in event and not set(event) & _ASKED)
     asked = Asked() if scheduled else _read_event(event)
     moment = _read_time(event["time"]) if scheduled and event else now
     days = _days(asked, settings, moment, look_back=settings.look_back if scheduled else 0)
     if days[-1] > business_day(now, offset=0, zone=settings.timezone):
-        raise Misuse("the day has not begun", next_step="give a day that is over", day=days[-1].isoformat())
+        raise UsageError("the day has not begun", next_step="give a day that is over", day=days[-1].isoformat())
     tenants = name_tenants(_asked_tenants(asked, settings), list_tenants)
     if not tenants:
-        raise Misuse("there is no tenant", next_step="name some in TENANT_ID, or in the metadata store for *")
+        raise UsageError("there is no tenant", next_step="name some in TENANT_ID, or in the metadata store for *")
     return Planned(
         # The night's own day first, for everyone; the days before are less urgent.
         tasks=tuple(
@@ -126,7 +126,7 @@ def _read_event(event: Mapping[object, object]) -> Asked:
         return msgspec.convert(event, Asked)
     except (msgspec.MsgspecError, UnicodeError) as error:
         why = ascii(str(error))[1:-1][:LONGEST_WHY]
-        raise Misuse(f"the event is not understood: {why}", next_step=f"give {FORM}") from error
+        raise UsageError(f"the event is not understood: {why}", next_step=f"give {FORM}") from error
 
 
 def _read_time(text: Any) -> datetime:
@@ -134,14 +134,14 @@ def _read_time(text: Any) -> datetime:
         moment = datetime.fromisoformat(text)
         moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
         parse_day(moment.date().isoformat())
-    except (ValueError, TypeError, OverflowError, Misuse) as error:
-        raise Misuse("the event's time is none", next_step="give it as 2025-08-12T17:00:00Z") from error
+    except (ValueError, TypeError, OverflowError, UsageError) as error:
+        raise UsageError("the event's time is none", next_step="give it as 2025-08-12T17:00:00Z") from error
     return moment
 
 
 def _days(asked: Asked, settings: Settings, moment: datetime, *, look_back: int) -> list[date]:
     if asked.date is not None and (asked.first, asked.last) != (None, None):
-        raise Misuse("the event names a day and a range", next_step=f"give {FORM}")
+        raise UsageError("the event names a day and a range", next_step=f"give {FORM}")
     if (asked.first, asked.last) != (None, None):
         first, last = parse_day(asked.first or ""), parse_day(asked.last or "")
         return list(days_between(first, last, most=settings.max_range_days))

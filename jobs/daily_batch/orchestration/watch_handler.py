@@ -7,15 +7,15 @@ from functools import partial
 from typing import Any
 
 from daily_batch import telemetry_metrics
-from daily_batch.orchestration.bootstrap import make_dispatch
+from daily_batch.domain.keys import StorageUrl, parse_url
 from daily_batch.errors import BatchError
 from daily_batch.ledger import Entry
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.orchestration.day_metrics import name_day, log_ended
-from daily_batch.orchestration.tasks import Task
+from daily_batch.orchestration.bootstrap import make_dispatch
+from daily_batch.orchestration.day_metrics import log_ended, name_day
 from daily_batch.orchestration.sanitize import Telemetry, log_step
+from daily_batch.orchestration.tasks import Task
 from daily_batch.orchestration.watcher import Watcher, night_requests
-from daily_batch.domain.keys import StorageUrl, parse_url
 from daily_batch.settings import Settings
 
 # A line of the log has its limits; `makoto-batch status` tells of everyone.

@@ -8,16 +8,16 @@ from datetime import date, datetime, timedelta
 from functools import partial
 
 from daily_batch.domain.calendar import FIRST_DAY, business_day
-from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.domain.keys import is_tenant
+from daily_batch.domain.request import Request, build_requests
 from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, advise
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import read_moment
-from daily_batch.orchestration.day_status import ENDED, SOUND, UNKNOWN, describe, due_time, day_status
-from daily_batch.orchestration.tasks import Task, name_tenants
-from daily_batch.domain.keys import is_tenant
-from daily_batch.domain.request import Request, build_requests
-from daily_batch.settings import Settings
+from daily_batch.orchestration.day_status import ENDED, SOUND, UNKNOWN, day_status, describe, due_time
+from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.spark_jobs.reconcile import Ended
+from daily_batch.orchestration.tasks import Task, name_tenants
+from daily_batch.settings import Settings
 
 # Days before today that are looked after each time. Days that were asked for from further back have their turn once a
 # day, for to read a tenant's whole history costs a hundred times as much.
@@ -122,7 +122,9 @@ class Watcher:
         try:
             yield
         except Exception as error:
-            known = error if isinstance(error, BatchError) else RetryableError(advise(error), next_step="look at the log")
+            known = (
+                error if isinstance(error, BatchError) else RetryableError(advise(error), next_step="look at the log")
+            )
             known.concerns(request.tenant, request.day.isoformat())
             self.trouble(known)
 

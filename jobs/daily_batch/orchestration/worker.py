@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from daily_batch.orchestration.bootstrap import make_dispatch
-from daily_batch.orchestration.dispatch import Answer, Dispatch
+from daily_batch.domain.request import Request, build_requests
 from daily_batch.errors import HandOverError, LeaseHeldError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.entry import read_moment
+from daily_batch.orchestration.bootstrap import make_dispatch
+from daily_batch.orchestration.dispatch import Answer, Dispatch
 from daily_batch.orchestration.tasks import Task
-from daily_batch.domain.request import Request, build_requests
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
 from daily_batch.telemetry import StepLogger, log_nothing
@@ -57,7 +57,9 @@ def run_task(
 
     def bounded(stage: str, done: int, total: int, unit: str) -> None:
         if stage == "manifest" and time.monotonic() > deadline:
-            raise HandOverError(f"{done:,} objects and more were listed in {seconds} s", next_step="run the day on Spark")
+            raise HandOverError(
+                f"{done:,} objects and more were listed in {seconds} s", next_step="run the day on Spark"
+            )
         progress(stage, done, total, unit)
 
     own = replace(settings, tenants=(task.tenant,), date=task.date, time_limit_seconds=seconds)

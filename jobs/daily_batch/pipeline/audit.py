@@ -7,11 +7,11 @@ error, out.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from daily_batch.errors import TerminalError
-from daily_batch.domain.quality_rules import Rule
-from daily_batch.pipeline.publish.result import Standing
 from daily_batch.domain.quality import evaluate, refuse_failed
+from daily_batch.domain.quality_rules import Rule
 from daily_batch.domain.receipt import Receipt, Shrink, check_sums
+from daily_batch.errors import TerminalError
+from daily_batch.pipeline.publish.result import Standing
 
 GUIDE = "docs/runbooks/day-not-published.md"
 

@@ -7,24 +7,33 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from daily_batch.pipeline.audit import AuditLimits, audit
 from daily_batch.domain.contract import ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY
+from daily_batch.domain.quality import warnings
+from daily_batch.domain.receipt import (
+    Objects,
+    Receipt,
+    Records,
+    TableCounts,
+    check_sums,
+    decide_status,
+    receipt_key,
+    to_json,
+)
+from daily_batch.domain.request import Request
 from daily_batch.errors import InputChangedError
-from daily_batch.storage.failures import explain_failure
-from daily_batch.pipeline.discover import Manifest
-from daily_batch.pipeline.quality_measures import measure_day
 from daily_batch.metadata import MetadataStore
+from daily_batch.pipeline.audit import AuditLimits, audit
+from daily_batch.pipeline.discover import Manifest
+from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_run_spec, open_storage
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.result import Published
 from daily_batch.pipeline.publish.snapshot import look_at_day
-from daily_batch.domain.quality import warnings
-from daily_batch.domain.receipt import Objects, Receipt, Records, TableCounts, check_sums, decide_status, receipt_key, to_json
-from daily_batch.domain.request import Request
-from daily_batch.pipeline.runners.base import RunResult, Progress, Runner
-from daily_batch.storage.scratch import temporary_folder
+from daily_batch.pipeline.quality_measures import measure_day
+from daily_batch.pipeline.runners.base import Progress, Runner, RunResult
 from daily_batch.settings import Settings
-from daily_batch.telemetry import StepLogger, timed, log_nothing
-from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_run_spec, open_storage
+from daily_batch.storage.failures import explain_failure
+from daily_batch.storage.scratch import temporary_folder
+from daily_batch.telemetry import StepLogger, log_nothing, timed
 
 # What changes under a run is listed again so often before it is given up.
 LISTINGS = 3

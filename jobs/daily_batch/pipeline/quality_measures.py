@@ -6,13 +6,13 @@ from pathlib import Path
 import duckdb
 
 from daily_batch.domain.contract import SUMMARY_DAILY
-from daily_batch.domain.quality_rules import Rule
-from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
-from daily_batch.pipeline.discover import Manifest, read_manifest
 from daily_batch.domain.keys import analytics_folder, parse_message_key, staged_path
-from daily_batch.domain.run import RunSpec
 from daily_batch.domain.quality import measure_counts, share
+from daily_batch.domain.quality_rules import Rule
+from daily_batch.domain.run import RunSpec
+from daily_batch.pipeline.discover import Manifest, read_manifest
 from daily_batch.pipeline.runners.base import RunResult
+from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.storage.stores import Storage
 
 _MINUTE_US = 60_000_000

@@ -6,20 +6,20 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from daily_batch.orchestration.routing.costs import LAMBDA
 from daily_batch.domain.calendar import first_kept
+from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.receipt import Receipt
 from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.day_status import due_time
+from daily_batch.orchestration.routing import Volume, load_predictions, load_prices
+from daily_batch.orchestration.routing.costs import LAMBDA
+from daily_batch.orchestration.routing.predict import predict_local, predict_spark
 from daily_batch.orchestration.volume_anomaly import REMEMBERED
-from daily_batch.domain.keys import StorageUrl
 from daily_batch.pipeline.publish.receipts import read_receipt
-from daily_batch.domain.receipt import Receipt
+from daily_batch.pipeline.runners.base import Progress
 from daily_batch.reporting.days import DayFacts, state_day
 from daily_batch.reporting.facts import Facts
-from daily_batch.orchestration.routing import Volume, load_predictions, load_prices
-from daily_batch.orchestration.routing.predict import predict_local, predict_spark
-from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
 from daily_batch.storage.stores import open_store
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from daily_batch.domain.quality import describe, warnings
+from daily_batch.domain.receipt import Objects, Receipt, Records
 from daily_batch.ledger import Entry
 from daily_batch.orchestration.day_status import ENDED, SOUND, day_status
 from daily_batch.orchestration.volume_anomaly import find_anomaly
-from daily_batch.domain.quality import describe, warnings
-from daily_batch.domain.receipt import Objects, Receipt, Records
 
 
 @dataclass(frozen=True, kw_only=True)

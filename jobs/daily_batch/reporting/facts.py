@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import TypeVar
 
-from daily_batch.orchestration.routing.costs import MonthCost, month_of
-from daily_batch.ledger import FoundStrays
 from daily_batch.domain.receipt import Objects, Records
+from daily_batch.ledger import FoundStrays
+from daily_batch.orchestration.routing.costs import MonthCost, month_of
 from daily_batch.reporting.days import DayFacts
 
 _Amount = TypeVar("_Amount", int, float)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 
 Cloud = Literal["s3", "abfss"]
 
@@ -32,7 +32,7 @@ class Refusal:
 
 NONE = Refusal(
     "no {cloud} credentials are found",
-    Misuse,
+    UsageError,
     "name a profile in AWS_PROFILE and sign in (aws sso login), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY;"
     " profiles need pip install 'makoto-daily-batch[aws]'",
     "sign in (az login), give the app or cluster an identity, or set AZURE_STORAGE_CONNECTION_STRING",
@@ -45,18 +45,18 @@ EXPIRED = Refusal(
 )
 WRONG = Refusal(
     "the {cloud} credentials are wrong",
-    Misuse,
+    UsageError,
     "correct the keys, their AWS_SESSION_TOKEN, or the profile that AWS_PROFILE names",
     "correct AZURE_STORAGE_CONNECTION_STRING, or the identity's tenant, client and secret",
 )
 KEYS_OFF = Refusal(
     "the {cloud} credentials are of a kind that is turned off",
-    Misuse,
+    UsageError,
     "use a role or a profile",
     "this account takes no keys: use an identity (az login) instead of AZURE_STORAGE_CONNECTION_STRING",
 )
 REGION = Refusal(
-    "the {cloud} region is not the bucket's", Misuse, "set AWS_REGION to the bucket's region", "check the URLs"
+    "the {cloud} region is not the bucket's", UsageError, "set AWS_REGION to the bucket's region", "check the URLs"
 )
 MAY_NOT = Refusal(
     "the {cloud} credentials may not be used so",
@@ -106,7 +106,7 @@ _EXPIRED = re.compile(
 )
 _CODE = re.compile(r"<Code>\s*(\w{1,80})\s*</Code>")
 _OURS = re.compile(
-    r"credential provider: (Misuse|Terminal|Retryable): tenant=\S+ day=\S+: (.+?)\. Next step: (.+?)\.(?:\s|$)"
+    r"credential provider: (UsageError|Terminal|Retryable): tenant=\S+ day=\S+: (.+?)\. Next step: (.+?)\.(?:\s|$)"
 )
 # A provider of credentials that obstore and delta-rs ask last: nobody else had any.
 _LAST_RESORT = "169.254.169.254"
@@ -118,7 +118,9 @@ def explain_access(error: BaseException, *, tenant: str = "-", day: str = "-") -
     """What a refusal means to a person; None for an error that is none, or of which only denied is known."""
     text = plain_text(error)
     if ours := _OURS.search(text):  # our own provider's, which obstore hands on as words
-        kinds: dict[str, type[BatchError]] = {each.__name__: each for each in (Misuse, TerminalError, RetryableError)}
+        kinds: dict[str, type[BatchError]] = {
+            each.__name__: each for each in (UsageError, TerminalError, RetryableError)
+        }
         return kinds[ours[1]](ours[2], next_step=ours[3], tenant=tenant, day=day)
     found = _find(error, text)
     if found is None:

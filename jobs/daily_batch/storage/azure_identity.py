@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
@@ -41,7 +41,7 @@ class AzureIdentity:
         client_id: of the managed identity; without it, AZURE_CLIENT_ID's.
 
     Raises:
-        Misuse: azure-identity is not installed.
+        UsageError: azure-identity is not installed.
     """
 
     def __init__(self, client_id: str = "") -> None:
@@ -49,7 +49,7 @@ class AzureIdentity:
             from azure.identity import DefaultAzureCredential
         except ImportError as error:
             what = f"an Azure identity needs the package {error.name}"
-            raise Misuse(what, next_step="pip install 'makoto-daily-batch[azure]'") from error
+            raise UsageError(what, next_step="pip install 'makoto-daily-batch[azure]'") from error
         # It warns of each place where it looked; what came of it is in the error.
         logging.getLogger("azure.identity").setLevel(logging.ERROR)
         named = {"managed_identity_client_id": client_id} if client_id else {}
@@ -109,7 +109,7 @@ def storage_credentials() -> AzureCredentials:
     """This process's own.
 
     Raises:
-        Misuse: azure-identity is not installed.
+        UsageError: azure-identity is not installed.
     """
     return AzureCredentials(AzureIdentity())
 
@@ -125,14 +125,16 @@ def explain_refusal(error: Exception) -> BatchError:
         return TerminalError(f"Entra refuses this Azure identity ({code[0]})", next_step=step)
     if _NOT_THEIRS.search(text):
         step = "set AZURE_CLIENT_ID to the client id of an identity that the app or machine has"
-        return Misuse("the managed identity of AZURE_CLIENT_ID is not one of this app or machine", next_step=step)
+        return UsageError("the managed identity of AZURE_CLIENT_ID is not one of this app or machine", next_step=step)
     if _SILENT.search(text):
         what = "the endpoint of Azure tokens does not answer"
-        return RetryableError(what, next_step="run the day again; if it stays so, check the identity of the app or machine")
+        return RetryableError(
+            what, next_step="run the day again; if it stays so, check the identity of the app or machine"
+        )
     if refused := _REFUSED.search(text):
         what = f"the endpoint of Azure tokens refuses: {refused['why'].rstrip('. ')}"
         return TerminalError(what, next_step="check the identity of the app or machine")
-    return Misuse(
+    return UsageError(
         "no Azure identity is found",
         next_step="give the app or cluster one (docs/deploy-azure.md), or sign in with az login",
     )

@@ -5,8 +5,8 @@ import re
 import duckdb
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
-from daily_batch.storage.access import explain_access, plain_text
 from daily_batch.errors import BatchError, RetryableError, TerminalError, is_retryable
+from daily_batch.storage.access import explain_access, plain_text
 
 # Their texts name files, addresses and what the system answered, never what was being read.
 ENVIRONMENTAL = (BaseError, OSError, duckdb.IOException, duckdb.OutOfMemoryException)

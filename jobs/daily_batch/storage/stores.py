@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, LocalStore, S3Store
 
-from daily_batch.storage.credentials import EMULATOR, YES, RenewedOptions, find_credentials, find_s3_region
-from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import StorageUrl
+from daily_batch.errors import TerminalError, UsageError
+from daily_batch.storage.credentials import EMULATOR, YES, RenewedOptions, find_credentials, find_s3_region
 
 if TYPE_CHECKING:  # obstore has these names for type checkers only
     from obstore.store import ObjectStore, RetryConfig
@@ -73,7 +73,7 @@ def open_store(url: StorageUrl, options: Mapping[str, str], *, create: bool = Fa
 
     Raises:
         Terminal: a local folder does not exist. A missing bucket shows at the first request.
-        Misuse: an option is unknown or has no sense.
+        UsageError: an option is unknown or has no sense.
     """
     if url.kind in ("file", "volume"):
         return _open_folder(url, create=create)
@@ -93,7 +93,7 @@ def open_store(url: StorageUrl, options: Mapping[str, str], *, create: bool = Fa
         )
     except (BaseError, ValueError, TypeError) as error:
         # Only the first line: what follows is obstore's debugging output.
-        raise Misuse(
+        raise UsageError(
             f"{url} cannot be opened: {str(error).splitlines()[0].rstrip('.')}", next_step="correct storage_options"
         ) from error
 
@@ -102,13 +102,13 @@ def delta_location(url: StorageUrl, options: Mapping[str, str]) -> tuple[str, Ma
     """The location and the options with which delta-rs opens a table at the URL; read the options at each opening.
 
     Raises:
-        Misuse: delta-rs would take the folder's name for another, or an option has no sense.
+        UsageError: delta-rs would take the folder's name for another, or an option has no sense.
     """
     if url.kind in ("file", "volume"):
         folder = str(Path(url.path).absolute())
         # delta-rs 1.6.6 decodes escapes in a local path, reads \ as / and panics on the other characters.
         if re.search(r"%[0-9A-Fa-f]{2}|[\[\]{}<>|^`\\]", folder):
-            raise Misuse(
+            raise UsageError(
                 f"a Delta table cannot lie in {folder!a}",
                 next_step=r"choose a folder without %xx [ ] { } < > | ^ ` \ in it",
             )
@@ -174,7 +174,7 @@ def _for_account(url: StorageUrl, chosen: dict[str, str]) -> dict[str, str]:
         return {name: value for name, value in chosen.items() if not name.startswith(named)}
     account = chosen.get("azure_storage_account_name", url.account)
     if account != url.account:
-        raise Misuse(
+        raise UsageError(
             f"{url} is in another account than the connection string's ({account[:24]!a})",
             next_step="use the connection string of the URL's account",
         )

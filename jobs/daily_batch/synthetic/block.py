@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from daily_batch.synthetic.object_keys import Arrival, arrive
 from daily_batch.synthetic.columns import count, make_columns
 from daily_batch.synthetic.day import Day
-from daily_batch.synthetic.faults import apply_faults
-from daily_batch.synthetic.rooms import rooms_between, turns_between
-from daily_batch.synthetic.noise import come_across_midnight, come_empty, stand_by
-from daily_batch.synthetic.expected_counts import Tally
 from daily_batch.synthetic.duplicates import come_twice
+from daily_batch.synthetic.expected_counts import Tally
+from daily_batch.synthetic.faults import apply_faults
+from daily_batch.synthetic.noise import come_across_midnight, come_empty, stand_by
+from daily_batch.synthetic.object_keys import Arrival, arrive
+from daily_batch.synthetic.rooms import rooms_between, turns_between
 
 
 def make_block(day: Day, block: int, among: Sequence[int]) -> tuple[list[Arrival], Tally]:

@@ -14,10 +14,10 @@ from typing import TypeVar
 from daily_batch.domain.contract import Flag, Reason
 from daily_batch.domain.run import Layout
 from daily_batch.synthetic.clock import Clock
-from daily_batch.synthetic.fragments import POOL, Pools, Tail
-from daily_batch.synthetic.rooms import Rooms, Slots
-from daily_batch.synthetic.layouts import Style, quote
 from daily_batch.synthetic.expected_counts import Tally
+from daily_batch.synthetic.fragments import POOL, Pools, Tail
+from daily_batch.synthetic.layouts import Style, quote
+from daily_batch.synthetic.rooms import Rooms, Slots
 
 Entry = TypeVar("Entry")
 TURN_ROLES = ("user", "assistant")

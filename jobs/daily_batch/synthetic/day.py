@@ -8,9 +8,9 @@ from daily_batch.domain.run import Layout
 from daily_batch.synthetic.clock import read_clock
 from daily_batch.synthetic.columns import Recipe
 from daily_batch.synthetic.fragments import build_pools
+from daily_batch.synthetic.layouts import COMPACT, PRETTY
 from daily_batch.synthetic.rates import FaultRates
 from daily_batch.synthetic.rooms import cut_day, plan_rooms, rooms_between
-from daily_batch.synthetic.layouts import COMPACT, PRETTY
 
 BLOCK_MESSAGES = 16_384  # as many are in memory at once
 

@@ -6,11 +6,11 @@ The second coming is in the next block, so that in an export the two are often i
 from collections.abc import Sequence
 from random import Random
 
-from daily_batch.synthetic.object_keys import Arrival, any_slots, arrive
 from daily_batch.synthetic.columns import Columns, count, make_columns
 from daily_batch.synthetic.day import Day
-from daily_batch.synthetic.faults import apply_faults
 from daily_batch.synthetic.expected_counts import Tally
+from daily_batch.synthetic.faults import apply_faults
+from daily_batch.synthetic.object_keys import Arrival, any_slots, arrive
 
 _LATEST_EDIT_MS = 600_000
 

@@ -6,8 +6,8 @@ from random import Random
 from daily_batch.domain.contract import Reason
 from daily_batch.synthetic.columns import Columns
 from daily_batch.synthetic.corruption import DAMAGES
-from daily_batch.synthetic.schema_drift import DRIFTS
 from daily_batch.synthetic.rates import FaultRates
+from daily_batch.synthetic.schema_drift import DRIFTS
 
 
 def apply_faults(columns: Columns, rng: Random, rates: FaultRates) -> None:

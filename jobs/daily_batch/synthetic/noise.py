@@ -1,9 +1,9 @@
 """What lies among a day's messages and is none of them: empty records, other days' messages, other files."""
 
-from daily_batch.synthetic.object_keys import Arrival, any_slots, arrive, room_folder
 from daily_batch.synthetic.columns import count, make_columns
 from daily_batch.synthetic.day import Day
 from daily_batch.synthetic.expected_counts import Tally
+from daily_batch.synthetic.object_keys import Arrival, any_slots, arrive, room_folder
 
 SLACK_MS = 870_000  # safely within the 900 s by which a run reads beyond its day
 

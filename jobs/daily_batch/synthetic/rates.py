@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 
 PRESETS = ("default", "none", "rich")
 BROKEN = (
@@ -66,7 +66,7 @@ class FaultRates:
         for field in fields(self):
             value = getattr(self, field.name)
             if not 0 <= value <= 0.5:
-                raise Misuse(f"the rate {field.name} is {value}", next_step="give a share from 0 to 0.5")
+                raise UsageError(f"the rate {field.name} is {value}", next_step="give a share from 0 to 0.5")
 
     @classmethod
     def none(cls) -> "FaultRates":
@@ -89,7 +89,7 @@ class FaultRates:
         """The rates of `default`, `none` or `rich`, and of `name=share` pairs, separated by commas.
 
         Raises:
-            Misuse: a name is unknown or a value is no share.
+            UsageError: a name is unknown or a value is no share.
         """
         first, *rest = text.split(",")
         base, pairs = (first.strip(), rest) if first.strip() in PRESETS else ("default", [first, *rest])
@@ -101,8 +101,8 @@ def _pair(text: str) -> tuple[str, float]:
     name, _, value = text.strip().partition("=")
     known = [field.name for field in fields(FaultRates)]
     if name not in known:
-        raise Misuse(f"{name[:40]!a} is no rate", next_step=f"give one of {', '.join((*PRESETS, *known))}")
+        raise UsageError(f"{name[:40]!a} is no rate", next_step=f"give one of {', '.join((*PRESETS, *known))}")
     try:
         return name, float(value)
     except ValueError:
-        raise Misuse(f"the rate {name} is {value[:40]!a}", next_step="give a share from 0 to 0.5") from None
+        raise UsageError(f"the rate {name} is {value[:40]!a}", next_step="give a share from 0 to 0.5") from None

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from daily_batch.domain.contract import Flag
 from daily_batch.domain.run import Layout
-from daily_batch.synthetic.mutations import BOTH, PATH_ONLY, Change, drop, extra, member, swap_tail, text_id
 from daily_batch.synthetic.columns import Columns
 from daily_batch.synthetic.layouts import quote
+from daily_batch.synthetic.mutations import BOTH, PATH_ONLY, Change, drop, extra, member, swap_tail, text_id
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import EXPORT_TEMPLATE, check_tenant, export_folder
 from daily_batch.domain.run import Layout
+from daily_batch.errors import UsageError
 from daily_batch.synthetic.day import BLOCK_MESSAGES, DaySpec
+from daily_batch.synthetic.expected_counts import Tally, Truth
 from daily_batch.synthetic.parts import Compression, Part, cached_block, write_objects, write_part
 from daily_batch.synthetic.rates import FaultRates
-from daily_batch.synthetic.expected_counts import Tally, Truth
 
 FILE_MESSAGES = 100_000  # of an export whose number of files was not given
 SAMPLE_DAY = date(2025, 8, 12)
@@ -42,12 +42,12 @@ def generate(
     `compression` are those of an export. With several workers a script must guard its start (`__name__`).
 
     Raises:
-        Misuse: the tenant, the zone or a number is out of bounds, or the tenant's folder exists already.
+        UsageError: the tenant, the zone or a number is out of bounds, or the tenant's folder exists already.
     """
     if messages < 0 or files < 0 or workers < 1:
-        raise Misuse("a negative number, or no worker", next_step="give --messages from 0 and --workers from 1")
+        raise UsageError("a negative number, or no worker", next_step="give --messages from 0 and --workers from 1")
     if (out / check_tenant(tenant)).exists():
-        raise Misuse(f"{out / tenant} exists", next_step="give an empty folder", tenant=tenant, day=str(day))
+        raise UsageError(f"{out / tenant} exists", next_step="give an empty folder", tenant=tenant, day=str(day))
     spec = partial(DaySpec, messages=messages, layout=layout, seed=seed, tenant=tenant, day=day, zone=zone, rates=rates)
     if layout == "messages":
         whole = spec(blocks=_ceil(messages, BLOCK_MESSAGES))

@@ -1,8 +1,14 @@
 """Which runner takes a tenant-day, and why: plain functions of what there is, without I/O (docs/routing.md)."""
 
-from daily_batch.orchestration.routing.prices import Predictions, Prices, load_predictions, load_prices
 from daily_batch.orchestration.routing.decide import Decision, Thresholds, decide
-from daily_batch.orchestration.routing.predict import FunctionLimits, Prediction, Volume, predict_disk_gb, predict_executors
+from daily_batch.orchestration.routing.predict import (
+    FunctionLimits,
+    Prediction,
+    Volume,
+    predict_disk_gb,
+    predict_executors,
+)
+from daily_batch.orchestration.routing.prices import Predictions, Prices, load_predictions, load_prices
 
 __all__ = [
     "Decision",

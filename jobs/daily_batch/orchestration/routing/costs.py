@@ -10,8 +10,21 @@ from datetime import date
 from msgspec.structs import replace
 
 from daily_batch.domain.bill import GIB, MIB
+from daily_batch.orchestration.routing.predict import (
+    HOUR,
+    LEAST_DISK_GB,
+    FunctionLimits,
+    Volume,
+    count_workers,
+    predict_disk_gb,
+    predict_executors,
+    predict_local,
+    predict_spark,
+    predict_spark_work,
+    predict_temp_bytes,
+    price_requests,
+)
 from daily_batch.orchestration.routing.prices import FunctionPrices, Predictions, Prices
-from daily_batch.orchestration.routing.predict import HOUR, LEAST_DISK_GB, FunctionLimits, Volume, count_workers, predict_disk_gb, predict_executors, predict_local, predict_spark, predict_spark_work, predict_temp_bytes, price_requests
 
 MONTH_DAYS = 30
 # As template.yaml and infra/azure/main.bicep deploy them, less the 90 s that a day's end needs. A Lambda has one core

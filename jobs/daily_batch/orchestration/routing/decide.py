@@ -4,8 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from daily_batch.orchestration.routing.predict import (
+    FunctionLimits,
+    Prediction,
+    Volume,
+    predict_local,
+    predict_messages,
+    predict_spark,
+    predict_temp_bytes,
+)
 from daily_batch.orchestration.routing.prices import Predictions, Prices
-from daily_batch.orchestration.routing.predict import FunctionLimits, Prediction, Volume, predict_local, predict_messages, predict_spark, predict_temp_bytes
 
 # The part of a time limit that a prediction may fill: a busy store or a slow neighbour takes the rest.
 TIME_SHARE = 0.6

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from daily_batch.errors import Misuse
+from daily_batch.errors import UsageError
 
 # Neither infinite nor NaN: both would pass for numbers, and a NaN through every bound but an upper one.
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
@@ -155,12 +155,14 @@ def parse_constants(text: str, into: type[_T], *, origin: str) -> _T:
     """The constants of a TOML text.
 
     Raises:
-        Misuse: it is no TOML, or a constant is missing, unknown, of another type or out of bounds; it is named.
+        UsageError: it is no TOML, or a constant is missing, unknown, of another type or out of bounds; it is named.
     """
     try:
         return msgspec.convert(tomllib.loads(text), into)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise Misuse(f"{origin}: {error}", next_step=f"correct conf/{origin}; docs/routing.md explains it") from error
+        raise UsageError(
+            f"{origin}: {error}", next_step=f"correct conf/{origin}; docs/routing.md explains it"
+        ) from error
 
 
 def _read(name: str) -> str:

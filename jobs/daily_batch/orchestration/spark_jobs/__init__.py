@@ -1,5 +1,5 @@
 """Where a Spark job runs when it does not run in this process."""
 
-from daily_batch.orchestration.spark_jobs.base import JobStatus, JobSize, JobState, SparkJob, Submitter
+from daily_batch.orchestration.spark_jobs.base import JobSize, JobState, JobStatus, SparkJob, Submitter
 
 __all__ = ["JobReport", "JobSize", "JobState", "SparkJob", "Submitter"]

@@ -13,10 +13,10 @@ from databricks.sdk.errors import base as sdk_base
 from databricks.sdk.errors import platform as sdk
 from databricks.sdk.service.jobs import QueueSettings, Run, TerminationTypeType
 
-from daily_batch.storage.azure_identity import AzureIdentity
-from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
+from daily_batch.orchestration.spark_jobs.base import ENDED, FOR_GOOD, LOG_CHARACTERS, JobState, JobStatus, SparkJob
 from daily_batch.settings import Settings
-from daily_batch.orchestration.spark_jobs.base import ENDED, FOR_GOOD, LOG_CHARACTERS, JobStatus, JobState, SparkJob
+from daily_batch.storage.azure_identity import AzureIdentity
 
 # Azure Databricks' own id in every Entra tenant.
 SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
@@ -161,10 +161,10 @@ def open_databricks(settings: Settings) -> Databricks:
     """The job that the settings name.
 
     Raises:
-        Misuse: one of them is missing.
+        UsageError: one of them is missing.
     """
     if not settings.databricks_host or not settings.databricks_job:
-        raise Misuse(
+        raise UsageError(
             "spark is databricks, and its settings are incomplete",
             next_step="set DATABRICKS_HOST and MAKOTO_DATABRICKS_JOB",
         )
@@ -193,7 +193,9 @@ class _Entra(CredentialsStrategy):
             return self._identity.get_token(SCOPE).token
         except BatchError as error:
             # The next call of a night may find one, and no day must fail for good meanwhile.
-            raise RetryableError(f"there is no token for Databricks: {error.what}", next_step=error.next_step) from error
+            raise RetryableError(
+                f"there is no token for Databricks: {error.what}", next_step=error.next_step
+            ) from error
 
 
 def _has_failed(run: Run) -> bool:

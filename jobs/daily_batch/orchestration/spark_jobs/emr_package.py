@@ -6,8 +6,8 @@ import msgspec
 from obstore.exceptions import BaseError
 
 from daily_batch.errors import TerminalError
-from daily_batch.storage.failures import is_denied
 from daily_batch.orchestration.spark_jobs.emr_request import ENTRY, ENVIRONMENT, Place
+from daily_batch.storage.failures import is_denied
 
 if TYPE_CHECKING:  # obstore has these names for type checkers only
     from obstore.store import ObjectStore
@@ -41,7 +41,9 @@ def check_package(store: "ObjectStore", place: Place, *, architecture: str) -> N
         for name in (ENTRY, ENVIRONMENT):
             store.head(name)
     except FileNotFoundError as error:
-        raise TerminalError(f"the package lacks {name}: {place.package}/{name} is not there", next_step=_COPY) from error
+        raise TerminalError(
+            f"the package lacks {name}: {place.package}/{name} is not there", next_step=_COPY
+        ) from error
     except (BaseError, OSError) as error:
         if is_denied(error):
             return

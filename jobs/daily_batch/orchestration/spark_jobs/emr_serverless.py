@@ -11,17 +11,17 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from botocore.config import Config  # type: ignore[import-untyped]
 from obstore.exceptions import BaseError
 
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.aws_errors import RAISED, error_code, is_temporary
-from daily_batch.errors import BatchError, Misuse, RetryableError, TerminalError
-from daily_batch.storage.failures import explain_failure
 from daily_batch.domain.keys import parse_url
-from daily_batch.settings import Settings
-from daily_batch.storage.stores import open_store
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
+from daily_batch.orchestration.spark_jobs.base import ENDED, FOR_GOOD, LOG_CHARACTERS, JobState, JobStatus, SparkJob
 from daily_batch.orchestration.spark_jobs.emr_package import check_package
 from daily_batch.orchestration.spark_jobs.emr_request import PRODUCT, QUOTA, Place, fit, make_request
-from daily_batch.orchestration.spark_jobs.base import ENDED, FOR_GOOD, LOG_CHARACTERS, JobStatus, JobState, SparkJob
 from daily_batch.orchestration.spark_jobs.session_policy import read_account, session_policy
+from daily_batch.settings import Settings
+from daily_batch.storage.access import explain_access
+from daily_batch.storage.aws_errors import RAISED, error_code, is_temporary
+from daily_batch.storage.failures import explain_failure
+from daily_batch.storage.stores import open_store
 
 # StartJobRun is taken once a second, with bursts of 25: the client itself slows down when it is throttled.
 CLIENT = Config(connect_timeout=2, read_timeout=10, retries={"mode": "adaptive", "total_max_attempts": 8})
@@ -166,7 +166,7 @@ def open_emr_serverless(settings: Settings) -> EmrServerless:
     """The application that the settings name.
 
     Raises:
-        Misuse: one of them is missing.
+        UsageError: one of them is missing.
     """
     wanted = ("emr_application_id", "emr_job_role_arn", "emr_package")
     missing = [f"MAKOTO_{name.upper()}" for name in wanted if not getattr(settings, name)]
@@ -174,7 +174,9 @@ def open_emr_serverless(settings: Settings) -> EmrServerless:
     if not region:
         missing.append("AWS_DEFAULT_REGION")
     if missing:
-        raise Misuse("spark is emr-serverless, and its settings are incomplete", next_step=f"set {', '.join(missing)}")
+        raise UsageError(
+            "spark is emr-serverless, and its settings are incomplete", next_step=f"set {', '.join(missing)}"
+        )
     return EmrServerless(
         place=Place(
             application_id=settings.emr_application_id,

@@ -4,9 +4,9 @@ import time
 from contextlib import suppress
 
 from daily_batch.errors import BatchError, RetryableError, TerminalError
-from daily_batch.pipeline.runners.base import Progress
-from daily_batch.orchestration.spark_jobs.cause import find_cause
 from daily_batch.orchestration.spark_jobs.base import ENDED, JobStatus, Submitter
+from daily_batch.orchestration.spark_jobs.cause import find_cause
+from daily_batch.pipeline.runners.base import Progress
 
 POLL_SECONDS = 2.0
 # A service may take so long to write down what a job said, or to end one that was cancelled.

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from obstore.store import ObjectStore
 
 from daily_batch.domain.bill import price_job
-from daily_batch.ledger import Entry, Ledger
-from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.domain.receipt import receipt_key
+from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.routing import load_prices
 from daily_batch.orchestration.spark_jobs.base import ENDED, JobStatus, Submitter
+from daily_batch.pipeline.publish.receipts import read_receipt
 
 # Told of a day that a settlement has ended, and when its job had, where that is known.
 Ended = Callable[[Entry, datetime | None], None]

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from daily_batch.errors import Misuse, TerminalError
 from daily_batch.domain.keys import StorageUrl, analytics_folder, export_root
 from daily_batch.domain.request import Request
+from daily_batch.errors import TerminalError, UsageError
 
 # Of executionIamPolicy.policy, in characters.
 LONGEST = 2_048
@@ -36,7 +36,7 @@ class Account:
         """The ARN of all objects below a prefix of a storage URL.
 
         Raises:
-            Misuse: the URL is none of S3, or a policy would read its prefix as a pattern.
+            UsageError: the URL is none of S3, or a policy would read its prefix as a pattern.
         """
         return f"{self.bucket(url)}/{prefix_of(url, below)}"
 
@@ -49,11 +49,13 @@ def read_account(role_arn: str, region: str) -> Account:
     """The account of a role.
 
     Raises:
-        Misuse: it is no role's ARN.
+        UsageError: it is no role's ARN.
     """
     role = _ROLE.fullmatch(role_arn)
     if role is None:
-        raise Misuse("emr_job_role_arn is no role's ARN", next_step="set MAKOTO_EMR_JOB_ROLE_ARN as docs/deploy-aws.md")
+        raise UsageError(
+            "emr_job_role_arn is no role's ARN", next_step="set MAKOTO_EMR_JOB_ROLE_ARN as docs/deploy-aws.md"
+        )
     return Account(partition=role["partition"], region=region, number=role["account"])
 
 
@@ -61,10 +63,10 @@ def prefix_of(url: StorageUrl, below: str = "") -> str:
     """All keys below a folder of a storage URL, as a policy writes them.
 
     Raises:
-        Misuse: see `Account.objects`.
+        UsageError: see `Account.objects`.
     """
     if url.kind != "s3" or _PATTERN.search(url.path):
-        raise Misuse(f"{url} cannot be named in a job's policy", next_step="use s3://bucket/prefix of plain names")
+        raise UsageError(f"{url} cannot be named in a job's policy", next_step="use s3://bucket/prefix of plain names")
     return "/".join(part for part in (url.path, below, "*") if part)
 
 
@@ -86,7 +88,7 @@ def session_policy(
 
     Raises:
         Terminal: it is longer than the service takes; a wider one is never used instead.
-        Misuse: see `Account.objects`.
+        UsageError: see `Account.objects`.
     """
     statements = [
         *_on_objects(request, account, export_template, package),

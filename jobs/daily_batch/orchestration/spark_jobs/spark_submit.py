@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daily_batch.errors import Misuse, RetryableError
-from daily_batch.orchestration.spark_jobs.base import FOR_GOOD, LOG_CHARACTERS, JobStatus, JobState, SparkJob
+from daily_batch.errors import RetryableError, UsageError
+from daily_batch.orchestration.spark_jobs.base import FOR_GOOD, LOG_CHARACTERS, JobState, JobStatus, SparkJob
 
 START_SECONDS = 60
 # Notes the process's id before it becomes the job, so that the id stays its own, and its exit status behind it.
@@ -97,7 +97,7 @@ class SparkSubmit:
         beside = Path(sys.executable).with_name("spark-submit")
         found = str(beside) if beside.exists() else shutil.which("spark-submit")
         if found is None:
-            raise Misuse("there is no spark-submit", next_step="install makoto-daily-batch[spark]")
+            raise UsageError("there is no spark-submit", next_step="install makoto-daily-batch[spark]")
         return found
 
 

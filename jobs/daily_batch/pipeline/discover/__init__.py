@@ -6,6 +6,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+from daily_batch.domain.keys import promises_compression
+from daily_batch.domain.run import Layout, SourceObject
+from daily_batch.metadata import MetadataStore
 from daily_batch.pipeline.discover.chunks import cut_chunks, read_manifest, remove_chunks, write_chunk
 from daily_batch.pipeline.discover.compare import DiscoveryComparison, RoomObjects, compare_discovery
 from daily_batch.pipeline.discover.failures import check_root, explain_failures
@@ -14,9 +17,6 @@ from daily_batch.pipeline.discover.found import Batch
 from daily_batch.pipeline.discover.listing import list_messages
 from daily_batch.pipeline.discover.metadata_rooms import MetadataRooms
 from daily_batch.pipeline.discover.stored import Store, list_root, open_tree
-from daily_batch.metadata import MetadataStore
-from daily_batch.domain.keys import promises_compression
-from daily_batch.domain.run import Layout, SourceObject
 
 __all__ = [
     "DiscoveryComparison",

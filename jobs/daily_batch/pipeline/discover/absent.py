@@ -6,10 +6,10 @@ from itertools import islice
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
-from daily_batch.errors import TerminalError
-from daily_batch.storage.failures import is_denied
-from daily_batch.pipeline.discover.stored import UNREADABLE, Store, list_root, open_tree
 from daily_batch.domain.keys import TABLES_FOLDER
+from daily_batch.errors import TerminalError
+from daily_batch.pipeline.discover.stored import UNREADABLE, Store, list_root, open_tree
+from daily_batch.storage.failures import is_denied
 
 _LOOKED_INTO = 20
 _NAMED = 10

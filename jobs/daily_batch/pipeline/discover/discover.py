@@ -5,16 +5,23 @@ from datetime import datetime
 from pathlib import Path
 
 from daily_batch.domain.calendar import day_window, to_us, utc_folders
-from daily_batch.pipeline.discover import EXPANSION, DiscoveryComparison, Manifest, compare_discovery, list_root, build_manifest
+from daily_batch.domain.keys import StorageUrl, export_folder, export_root, is_tenant
+from daily_batch.domain.request import Request
+from daily_batch.domain.run import RunSpec
+from daily_batch.metadata import MetadataStore
+from daily_batch.pipeline.discover import (
+    EXPANSION,
+    DiscoveryComparison,
+    Manifest,
+    build_manifest,
+    compare_discovery,
+    list_root,
+)
 from daily_batch.pipeline.discover.absent import check_tenant_known
 from daily_batch.pipeline.discover.strays import Strays, find_strays
-from daily_batch.metadata import MetadataStore
-from daily_batch.domain.keys import StorageUrl, export_folder, export_root, is_tenant
-from daily_batch.domain.run import RunSpec
-from daily_batch.domain.request import Request
 from daily_batch.pipeline.runners.base import Progress
-from daily_batch.storage.scratch import temporary_folder
 from daily_batch.settings import Settings
+from daily_batch.storage.scratch import temporary_folder
 from daily_batch.storage.stores import Storage, open_store
 
 # A chunk is a task's work: some seconds of it, so that a task that fails costs little.

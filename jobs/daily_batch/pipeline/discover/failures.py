@@ -8,8 +8,8 @@ from typing import TypeVar
 from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import LocalStore
 
-from daily_batch.storage.access import explain_access
 from daily_batch.errors import BatchError, RetryableError, TerminalError
+from daily_batch.storage.access import explain_access
 from daily_batch.storage.failures import is_denied
 
 LONGEST_NAME = 300

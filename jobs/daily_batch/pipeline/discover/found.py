@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from daily_batch.domain.contract import Reason
-from daily_batch.pipeline.discover.markers import has_marker_folder, is_marker
 from daily_batch.domain.run import SourceObject
+from daily_batch.pipeline.discover.markers import has_marker_folder, is_marker
 
 # What obstore refuses to list and to get, measured with 0.12.1: a control character, or an empty part, . or ..
 _REFUSED = re.compile(r"(?P<control>[\x00-\x1f\x7f])|(?:\A|/)\.{0,2}(?:/|\Z)")

@@ -6,11 +6,11 @@ The day is the last part of a message's key, so the way down is users, rooms, an
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from daily_batch.domain.keys import parse_message_key
+from daily_batch.domain.run import SourceObject
 from daily_batch.errors import TerminalError
 from daily_batch.pipeline.discover.found import Batch, Folders, Tree
 from daily_batch.pipeline.discover.walk import walk
-from daily_batch.domain.keys import parse_message_key
-from daily_batch.domain.run import SourceObject
 
 
 class Rooms(Protocol):

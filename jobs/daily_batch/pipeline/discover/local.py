@@ -14,9 +14,9 @@ from itertools import islice
 from pathlib import Path
 
 from daily_batch.domain.contract import Reason
+from daily_batch.domain.run import SourceObject
 from daily_batch.pipeline.discover.found import Batch, Folders, refuse, refuse_name, sort_out
 from daily_batch.pipeline.discover.markers import is_marker
-from daily_batch.domain.run import SourceObject
 
 PAGE = 1000
 OUT = "a link that leads out of the tenant's folder"

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import TABLES_FOLDER, TENANT, StorageUrl, export_root, is_tenant
+from daily_batch.errors import UsageError
 
 CHAT, TABLES = "{tenant}/chat", f"{{tenant}}/{TABLES_FOLDER}"
 # A folder, part by part: a name, or what a tenant or a day may be called.
@@ -20,7 +20,7 @@ def check_apart(source: StorageUrl, target: StorageUrl, tenants: Iterable[str], 
     Local folders are compared by where they really are, through links and `..`.
 
     Raises:
-        Misuse: they would.
+        UsageError: they would.
     """
     if _store(source) != _store(target):
         return
@@ -39,8 +39,8 @@ def check_apart(source: StorageUrl, target: StorageUrl, tenants: Iterable[str], 
         raise _refused(source, CHAT)
 
 
-def _refused(source: StorageUrl, messages: str) -> Misuse:
-    return Misuse(
+def _refused(source: StorageUrl, messages: str) -> UsageError:
+    return UsageError(
         f"the output's tables and the input's messages ({source}/{messages}) would lie in one folder",
         next_step="give the folder that holds the tenants' folders as --input, and it or another as --output",
     )

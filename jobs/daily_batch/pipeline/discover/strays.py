@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from daily_batch.domain.calendar import parse_day
-from daily_batch.errors import Misuse
+from daily_batch.domain.keys import analytics_folder, export_root
+from daily_batch.errors import UsageError
 from daily_batch.pipeline.discover.failures import check_root, explain_failures
 from daily_batch.pipeline.discover.stored import Store, open_tree
-from daily_batch.domain.keys import analytics_folder, export_root
 
 # Folders that are told apart; what lies in more is counted together. Parts of a folder's name that are told.
 MOST_FOLDERS = 200
@@ -111,7 +111,7 @@ def _with_day(literal: str) -> str:
 def _is_day(match: re.Match[str]) -> bool:
     try:
         parse_day(f"{match['yyyy']}-{match['mm']}-{match['dd']}")
-    except Misuse:
+    except UsageError:
         return False
     return True
 

@@ -18,16 +18,16 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
-from daily_batch.storage.access import explain_access
 from daily_batch.domain.contract import Table
-from daily_batch.errors import BatchError, is_retryable
-from daily_batch.storage.failures import is_denied, is_missing, quote_cause
 from daily_batch.domain.run import DataFile
+from daily_batch.errors import BatchError, is_retryable
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.delta_log import PARTITION, Context, DaySnapshot
 from daily_batch.pipeline.publish.result import Published, summarize_files
 from daily_batch.pipeline.publish.schema import evolve_schema, table_schema
 from daily_batch.pipeline.publish.statistics import statistics_json
+from daily_batch.storage.access import explain_access
+from daily_batch.storage.failures import is_denied, is_missing, quote_cause
 
 Landed = TypeVar("Landed")
 

@@ -8,8 +8,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from daily_batch.domain.contract import Table
-from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
 from daily_batch.domain.run import DataFile
+from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
 from daily_batch.pipeline.publish.schema import evolve_schema, table_schema
 
 PARTITION = "date"
@@ -81,7 +81,9 @@ def check_table(delta: DeltaTable, context: Context) -> None:
         raise _foreign(context, f"it is partitioned by {delta.metadata().partition_columns}, not by [{PARTITION}]")
 
 
-def find_commit(delta: DeltaTable, since: DaySnapshot, files: Sequence[DataFile], *, day: date, run_id: str) -> int | None:
+def find_commit(
+    delta: DeltaTable, since: DaySnapshot, files: Sequence[DataFile], *, day: date, run_id: str
+) -> int | None:
     """Return the version with which this run has published the day already: its answer may have been lost.
 
     A commit that both adds and removes a path has no meaning in Delta's protocol, so files that are live are found

@@ -14,9 +14,9 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import ObjectStore
 
-from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.domain.keys import staged_path
 from daily_batch.domain.run import DataFile
+from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.publish.result import Published, summarize_files
 
 

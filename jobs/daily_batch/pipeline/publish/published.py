@@ -6,9 +6,9 @@ from obstore.store import ObjectStore
 
 from daily_batch.domain.contract import Table
 from daily_batch.domain.keys import analytics_folder
+from daily_batch.domain.request import Request
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.parquet import day_folder
-from daily_batch.domain.request import Request
 from daily_batch.storage.stores import Storage, delta_location
 
 

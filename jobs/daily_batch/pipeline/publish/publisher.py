@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY, Table
 from daily_batch.domain.keys import analytics_folder
+from daily_batch.domain.request import Request
 from daily_batch.domain.run import DataFile
 from daily_batch.pipeline.publish import delta, parquet
 from daily_batch.pipeline.publish.delta_log import DaySnapshot
 from daily_batch.pipeline.publish.result import Published
-from daily_batch.domain.request import Request
 from daily_batch.storage.stores import Storage, delta_location
 
 # Evidence first, then the rows, then what is derived from them: a run that dies between two is repaired by the next.

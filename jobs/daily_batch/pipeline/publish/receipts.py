@@ -8,9 +8,9 @@ import msgspec
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
+from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.errors import TerminalError
 from daily_batch.storage.failures import explain_failure
-from daily_batch.domain.receipt import Receipt, receipt_key
 
 if TYPE_CHECKING:  # obstore has this name for type checkers only
     from obstore import ObjectMeta

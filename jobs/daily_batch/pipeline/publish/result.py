@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daily_batch.domain.run import DataFile
 from daily_batch.domain.receipt import Receipt
+from daily_batch.domain.run import DataFile
 
 
 @dataclass(frozen=True, kw_only=True)

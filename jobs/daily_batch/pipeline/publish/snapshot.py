@@ -9,17 +9,17 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, TABLES, Table
-from daily_batch.errors import Misuse
-from daily_batch.storage.failures import explain_failure
-from daily_batch.pipeline.transform.duckdb_session import quote_text
 from daily_batch.domain.keys import analytics_folder
-from daily_batch.domain.run import TableFormat
-from daily_batch.pipeline.publish import delta_log
-from daily_batch.pipeline.publish.result import Standing
-from daily_batch.pipeline.publish.parquet import day_folder
-from daily_batch.pipeline.publish.receipts import find_last
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
+from daily_batch.domain.run import TableFormat
+from daily_batch.errors import UsageError
+from daily_batch.pipeline.publish import delta_log
+from daily_batch.pipeline.publish.parquet import day_folder
+from daily_batch.pipeline.publish.receipts import find_last
+from daily_batch.pipeline.publish.result import Standing
+from daily_batch.pipeline.transform.duckdb_session import quote_text
+from daily_batch.storage.failures import explain_failure
 from daily_batch.storage.scratch import folder_within
 from daily_batch.storage.stores import Storage, delta_location
 
@@ -49,7 +49,7 @@ def check_format(request: Request, storage: Storage) -> None:
     """Refuse to write one format into tables of the other: no reader would understand what lies there then.
 
     Raises:
-        Misuse: the tables are of the other format.
+        UsageError: the tables are of the other format.
         BatchError: the store does not answer or refuses.
     """
     store = storage.open_output()
@@ -61,7 +61,7 @@ def check_format(request: Request, storage: Storage) -> None:
         raise explain_failure(error, tenant=request.tenant, day=request.day.isoformat()) or error from error
     other: TableFormat = "parquet" if request.table_format == "delta" else "delta"
     if any(other in formats for formats in found):
-        raise Misuse(
+        raise UsageError(
             f"the tables in {request.output}/{root} are {other.capitalize()}, and {request.table_format} was asked for",
             next_step=f"give --format {other}; to change the format, publish to another --output by a backfill"
             " (docs/upgrading.md#another-format)",

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from daily_batch.pipeline.transform.counts import Counts
-from daily_batch.pipeline.discover import Manifest
 from daily_batch.domain.run import DataFile, RunSpec
+from daily_batch.pipeline.discover import Manifest
+from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.storage.stores import Storage
 
 # Called with what is being done, how much of it, of how much (0 when unknown), and the unit; "": the first says it all.
@@ -30,7 +30,9 @@ class Runner(Protocol):
     def name(self) -> str:
         """What the receipt calls it."""
 
-    def run(self, manifest: Manifest, *, plan: RunSpec, storage: Storage, scratch: Path, progress: Progress) -> RunResult:
+    def run(
+        self, manifest: Manifest, *, plan: RunSpec, storage: Storage, scratch: Path, progress: Progress
+    ) -> RunResult:
         """Map and reduce one tenant-day.
 
         Raises:

@@ -12,21 +12,21 @@ from typing import TypeVar
 import duckdb
 
 from daily_batch.domain.contract import MESSAGES, REJECTS
-from daily_batch.pipeline.transform.reduce_bucket import ReduceResult, reduce_bucket, merge_aggregates, write_rejects
+from daily_batch.domain.run import RunSpec, SourceObject
+from daily_batch.pipeline.discover import Manifest, read_manifest
+from daily_batch.pipeline.discover.chunks import cut_chunks
+from daily_batch.pipeline.runners.base import Progress, RunResult
+from daily_batch.pipeline.runners.deadline import REDUCE_SHARE, Deadline
+from daily_batch.pipeline.runners.kept_text import KeptText
+from daily_batch.pipeline.runners.resource_limits import handing_over, on_temporary_disk
+from daily_batch.pipeline.runners.resources import Resources, measure_resources
+from daily_batch.pipeline.runners.size_workers import LocalSizes, size_workers
 from daily_batch.pipeline.transform.counts import add_counts
 from daily_batch.pipeline.transform.duckdb_session import connect, cursor, limit_memory
 from daily_batch.pipeline.transform.map_chunk import BATCH_BYTES, MapResult, map_chunk
 from daily_batch.pipeline.transform.original_bytes import group_by_object, read_wanted, recover
+from daily_batch.pipeline.transform.reduce_bucket import ReduceResult, merge_aggregates, reduce_bucket, write_rejects
 from daily_batch.pipeline.transform.row_buffer import RowSet
-from daily_batch.pipeline.discover import Manifest, read_manifest
-from daily_batch.pipeline.discover.chunks import cut_chunks
-from daily_batch.domain.run import RunSpec, SourceObject
-from daily_batch.pipeline.runners.kept_text import KeptText
-from daily_batch.pipeline.runners.resource_limits import handing_over, on_temporary_disk
-from daily_batch.pipeline.runners.size_workers import LocalSizes, size_workers
-from daily_batch.pipeline.runners.base import RunResult, Progress
-from daily_batch.pipeline.runners.resources import Resources, measure_resources
-from daily_batch.pipeline.runners.deadline import REDUCE_SHARE, Deadline
 from daily_batch.storage.scratch import make_folder
 from daily_batch.storage.stores import Storage
 
@@ -54,7 +54,9 @@ class LocalRunner:
     deadline: float | None = None
     name: str = "local"
 
-    def run(self, manifest: Manifest, *, plan: RunSpec, storage: Storage, scratch: Path, progress: Progress) -> RunResult:
+    def run(
+        self, manifest: Manifest, *, plan: RunSpec, storage: Storage, scratch: Path, progress: Progress
+    ) -> RunResult:
         """See `outcome.Runner`.
 
         Raises:

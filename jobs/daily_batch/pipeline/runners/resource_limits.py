@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import duckdb
 
-from daily_batch.errors import HandOverError
 from daily_batch.domain.run import RunSpec
+from daily_batch.errors import HandOverError
 from daily_batch.pipeline.runners.deadline import Deadline
 
 NO_SPACE = "No space left on device"

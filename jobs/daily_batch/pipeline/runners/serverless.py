@@ -6,8 +6,8 @@ A function there reaches no address, sees no variable by which an identity is fo
 from collections.abc import Mapping
 from dataclasses import replace
 
-from daily_batch.errors import Misuse
 from daily_batch.domain.keys import StorageUrl, parse_url
+from daily_batch.errors import UsageError
 from daily_batch.settings import Settings
 
 # With it a worker took 480 MiB at most, over a day of 300,000 messages: half of what it has here.
@@ -31,12 +31,12 @@ def fit_compute(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """The settings for the compute that the job is on: on serverless, no more memory than its workers have.
 
     Raises:
-        Misuse: workers would not reach messages or tables.
+        UsageError: workers would not reach messages or tables.
     """
     if not is_serverless(environ):
         return settings
     for place in filter(None, (settings.input, settings.output)):
         url = parse_url(place)
         if obstacle := find_obstacle(url, environ):
-            raise Misuse(f"{url} cannot be used: {obstacle}", next_step=NEXT_STEP)
+            raise UsageError(f"{url} cannot be used: {obstacle}", next_step=NEXT_STEP)
     return replace(settings, memory_bytes=min(settings.memory_bytes, MEMORY_BYTES))

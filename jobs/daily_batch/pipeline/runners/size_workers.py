@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from daily_batch.domain.run import RunSpec
 from daily_batch.errors import HandOverError
 from daily_batch.pipeline.discover import Manifest
-from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.runners.buckets import count_buckets
 from daily_batch.pipeline.runners.resources import MIB, Resources
 

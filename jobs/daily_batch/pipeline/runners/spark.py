@@ -19,20 +19,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daily_batch.domain.contract import MESSAGES, REJECTS
-from daily_batch.errors import BatchError, InputChangedError, Misuse, RetryableError, TerminalError
-from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, merge_aggregates
-from daily_batch.pipeline.transform.counts import Counts, add_counts
-from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, read_wanted
-from daily_batch.pipeline.discover import Manifest, read_manifest
-from daily_batch.pipeline.discover.chunks import chunk_path, cut_chunks
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import DataFile, RunSpec
+from daily_batch.errors import BatchError, InputChangedError, RetryableError, TerminalError, UsageError
+from daily_batch.pipeline.discover import Manifest, read_manifest
+from daily_batch.pipeline.discover.chunks import chunk_path, cut_chunks
+from daily_batch.pipeline.runners.base import Progress, RunResult
 from daily_batch.pipeline.runners.buckets import count_buckets
-from daily_batch.pipeline.runners.base import RunResult, Progress
 from daily_batch.pipeline.runners.spark_blobs import BLOBS, load_files
 from daily_batch.pipeline.runners.spark_partitions import partition_keys
 from daily_batch.pipeline.runners.spark_progress import watch_tasks
 from daily_batch.pipeline.runners.spark_tasks import map_chunks, recover_chunks, reduce_buckets
+from daily_batch.pipeline.transform.counts import Counts, add_counts
+from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, read_wanted
+from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, merge_aggregates
 from daily_batch.storage.scratch import make_folder
 from daily_batch.storage.stores import Storage, spark_path
 
@@ -61,7 +61,9 @@ class SparkRunner:
     spark: "SparkSession" = field(repr=False)
     name: str = "spark"
 
-    def run(self, manifest: Manifest, *, plan: RunSpec, storage: Storage, scratch: Path, progress: Progress) -> RunResult:
+    def run(
+        self, manifest: Manifest, *, plan: RunSpec, storage: Storage, scratch: Path, progress: Progress
+    ) -> RunResult:
         """See `outcome.Runner`."""
         started = time.time()
         # Half of what a task could sort, so that a day has more tasks than a small cluster has cores.
@@ -152,13 +154,13 @@ def start_local() -> SparkRunner:
     """A runner on a session of this process, on all of this machine's cores.
 
     Raises:
-        Misuse: pyspark or Java is not installed here.
+        UsageError: pyspark or Java is not installed here.
     """
     try:
         from pyspark.errors import PySparkRuntimeError
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise Misuse("pyspark is not installed", next_step=f"install makoto-daily-batch[spark], {ELSE}") from error
+        raise UsageError("pyspark is not installed", next_step=f"install makoto-daily-batch[spark], {ELSE}") from error
     # Only spark-submit reads spark.pyspark.python: here the workers would be whatever python3 the PATH has.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("makoto-daily-batch").master("local[*]")
@@ -178,7 +180,7 @@ def start_local() -> SparkRunner:
         if error.getCondition() != "JAVA_GATEWAY_EXITED":
             raise
         step = f"install Java 17 and set JAVA_HOME (tools/find-java says where one is), {ELSE}"
-        raise Misuse("Spark did not start: there is no Java that it can use", next_step=step) from error
+        raise UsageError("Spark did not start: there is no Java that it can use", next_step=step) from error
 
 
 class _Answers:

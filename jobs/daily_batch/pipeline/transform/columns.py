@@ -3,9 +3,9 @@
 import json
 
 from daily_batch.domain.contract import MESSAGES
+from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.transform.fields import ARRAYS
 from daily_batch.pipeline.transform.normalize import local_hour
-from daily_batch.domain.run import RunSpec
 
 # What is the same for a whole run is added where the files are written.
 RUN_COLUMNS = ("date", "run_id", "processed_at")

@@ -11,9 +11,9 @@ from backports import zstd
 from isal import igzip_lib, isal_zlib
 
 from daily_batch.domain.contract import Reason
-from daily_batch.pipeline.transform.formats import HEAD, find_format, find_magic
 from daily_batch.domain.keys import promises_compression
 from daily_batch.domain.run import Limits
+from daily_batch.pipeline.transform.formats import HEAD, find_format, find_magic
 from daily_batch.storage.scratch import nameless_file
 
 Buffer = bytes | mmap.mmap

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from daily_batch.domain.contract import Reason
+from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.errors import InputChangedError
 from daily_batch.pipeline.transform.decode import Buffer, UnreadableError, held_bytes
-from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.storage.scratch import nameless_file
 
 # Called between pieces of work; raises to end them.
@@ -34,7 +34,12 @@ def never_cancel() -> None:
 
 
 def fetch(
-    store: ObjectStore, objects: Sequence[SourceObject], *, plan: RunSpec, scratch: Path, check: CancelCheck = never_cancel
+    store: ObjectStore,
+    objects: Sequence[SourceObject],
+    *,
+    plan: RunSpec,
+    scratch: Path,
+    check: CancelCheck = never_cancel,
 ) -> Iterator[tuple[int, SourceObject, Buffer | UnreadableError]]:
     """Yield each object's number, itself and its stored bytes, or why there are none, in the order of `objects`.
 

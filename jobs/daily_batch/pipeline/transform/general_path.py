@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from daily_batch.domain.contract import Flag, Reason
+from daily_batch.domain.run import RunSpec
+from daily_batch.pipeline.transform.coerce import UnusableError, shape
 from daily_batch.pipeline.transform.decode import Decoded
 from daily_batch.pipeline.transform.fetch import CancelCheck
 from daily_batch.pipeline.transform.outcomes import Outcomes
-from daily_batch.pipeline.transform.split import TextBatch, Segment
 from daily_batch.pipeline.transform.row_buffer import RowBuffer
-from daily_batch.pipeline.transform.coerce import UnusableError, shape
+from daily_batch.pipeline.transform.split import Segment, TextBatch
 from daily_batch.pipeline.transform.strict_parser import Found, Scanner, read_record
-from daily_batch.domain.run import RunSpec
 
 # Records that are interpreted at once, and bytes of them.
 SHAPED_AT_ONCE = 20_000

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import duckdb
 
 from daily_batch.domain.contract import Flag, Reason
-from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
+from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.pipeline.transform.decode import UnreadableError, decode_originals
+from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.fetch import CancelCheck, ObjectStore, fetch, never_cancel
 from daily_batch.pipeline.transform.rejects import RejectWriter
-from daily_batch.domain.run import RunSpec, SourceObject
 
 DETAILS: dict[str, str] = {
     Reason.SUPERSEDED: "another record of the same room_id and message_id won",

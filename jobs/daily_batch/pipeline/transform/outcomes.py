@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.pipeline.transform.decode import Decoded, UnreadableError
 from daily_batch.pipeline.transform.normalize import OTHER_DAY
-from daily_batch.pipeline.transform.sources import SourceRow
 from daily_batch.pipeline.transform.rejects import RejectWriter
+from daily_batch.pipeline.transform.sources import SourceRow
 from daily_batch.pipeline.transform.value import Found
-from daily_batch.domain.run import Limits
 
 
 class Outcomes:

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import duckdb
 
-from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_DAILY, TOTALS, USERS_DAILY, Flag, Reason, Table
+from daily_batch.domain.contract import (
+    MESSAGES,
+    REJECTS,
+    ROOMS_DAILY,
+    SUMMARY_DAILY,
+    TOTALS,
+    USERS_DAILY,
+    Flag,
+    Reason,
+    Table,
+)
+from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.pipeline.transform.columns import ATTACHMENT_COUNT, RUN_COLUMNS, published_columns, typed_array
 from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
@@ -15,7 +26,6 @@ from daily_batch.pipeline.transform.fields import ARRAYS, MAX_BIGINT
 from daily_batch.pipeline.transform.normalize import ROW_COLUMNS, local_hour
 from daily_batch.pipeline.transform.row_buffer import RowSet
 from daily_batch.pipeline.transform.write import OutputStore, write_rows
-from daily_batch.domain.run import DataFile, RunSpec
 
 LINEAGE_COLUMNS = ("source_key", "source_line")
 KEY_HASH = "hash(room_id, message_id)"

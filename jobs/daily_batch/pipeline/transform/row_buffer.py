@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 from arro3.core import Array, DataType, Table
 
-from daily_batch.pipeline.transform import normalize, fast_parser
+from daily_batch.domain.run import RunSpec
+from daily_batch.pipeline.transform import fast_parser, normalize
 from daily_batch.pipeline.transform.duckdb_session import quote_text
 from daily_batch.pipeline.transform.fields import FIELDS, PLACE
 from daily_batch.pipeline.transform.strict_parser import Found
-from daily_batch.domain.run import RunSpec
 
 SHAPED_QUERY = f"SELECT NULL::INTEGER AS piece, {', '.join((*PLACE, *FIELDS))}, true AS proven FROM shaped"
 COLUMNS = ", ".join((*normalize.ROW_COLUMNS, *normalize.LINEAGE, "bucket"))

@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator
 
 from daily_batch.domain.contract import Reason
+from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform.broken_values import WHITE, BrokenValue, Extent, find_end_in_line
 from daily_batch.pipeline.transform.cursor import Cursor
 from daily_batch.pipeline.transform.decode import Buffer
 from daily_batch.pipeline.transform.fetch import CancelCheck, never_cancel
 from daily_batch.pipeline.transform.value import OPENING, Found, Stop, build, find_end, find_too_deep, read_record
 from daily_batch.pipeline.transform.wrappers import find_wrapped_in_broken
-from daily_batch.domain.run import Limits
 
 __all__ = ["Found", "Scanner", "read_record"]
 
@@ -32,7 +32,9 @@ COMMA, OPEN_LIST, CLOSE_LIST = b",[]"
 class Scanner(Cursor):
     """Reads records from the start of a line at `offset` on; `offset` and `line` tell where it stands."""
 
-    def __init__(self, text: Buffer, *, offset: int, line: int, limits: Limits, check: CancelCheck = never_cancel) -> None:
+    def __init__(
+        self, text: Buffer, *, offset: int, line: int, limits: Limits, check: CancelCheck = never_cancel
+    ) -> None:
         super().__init__(text, offset=offset, line=line, check=check)
         self._limits = limits
         # A value of so many bytes meets no limit.

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import duckdb
 
-from daily_batch.domain.contract import Column, Table
 from daily_batch.domain.calendar import to_us
-from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
-from daily_batch.pipeline.transform.duckdb_session import quote_text
+from daily_batch.domain.contract import Column, Table
 from daily_batch.domain.keys import analytics_folder, staged_path
 from daily_batch.domain.run import ColumnStatistics, DataFile, RunSpec
+from daily_batch.pipeline.transform.duckdb_session import quote_text
+from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
 
 # Rows of a message are about a kilobyte: 30 MB of content, of which a reader of one room skips all but one group.
 ROW_GROUP = 30_720
