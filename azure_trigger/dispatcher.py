@@ -13,8 +13,8 @@ from azure_trigger.log import open_log
 from daily_batch.errors import BatchError, UsageError, is_retryable
 from daily_batch.orchestration import Task
 from daily_batch.orchestration.dispatcher import enqueue_tasks
-from daily_batch.orchestration.sanitize import sanitized_errors
 from daily_batch.orchestration.tasks import FORM
+from daily_batch.telemetry import sanitized_errors
 
 # Nights that were missed are asked for so far back; earlier ones are a person's to ask for.
 MISSED = timedelta(days=7)

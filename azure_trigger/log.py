@@ -13,7 +13,7 @@ from typing import Any
 
 from azure_trigger.measuring import find_meter
 from daily_batch.cli.quiet import quiet_libraries
-from daily_batch.telemetry_metrics import Metric
+from daily_batch.domain.metrics import Metric
 
 _logger = logging.getLogger("makoto-daily-batch")
 # Their lines of every request would cost more than the functions.

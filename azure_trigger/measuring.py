@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from daily_batch.telemetry_metrics import METRICS, Metric
+from daily_batch.domain.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram

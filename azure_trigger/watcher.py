@@ -3,8 +3,8 @@
 from azure_trigger.environment import now, read_settings, write_messages
 from azure_trigger.log import open_log
 from daily_batch.orchestration import Task
-from daily_batch.orchestration.sanitize import sanitized_errors
-from daily_batch.orchestration.watch_handler import reconcile_night
+from daily_batch.orchestration.watcher import reconcile_night
+from daily_batch.telemetry import sanitized_errors
 
 
 def reconcile() -> list[str]:

@@ -7,10 +7,10 @@ import azure.functions as func
 
 from azure_trigger.environment import now, read_settings, read_timeout
 from azure_trigger.log import JsonLog, open_log
+from daily_batch.domain.metrics import TASKS_GIVEN_UP
 from daily_batch.errors import UsageError
 from daily_batch.orchestration import read_task
-from daily_batch.orchestration.message_handler import handle_message
-from daily_batch.telemetry_metrics import TASKS_GIVEN_UP
+from daily_batch.orchestration.worker import handle_message
 
 
 def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) -> None:

@@ -22,7 +22,8 @@ from typing import Any
 from arro3.core import Array, DataType, Field, RecordBatch, Schema
 
 from daily_batch.domain.calendar import EPOCH, to_us
-from daily_batch.pipeline.discover import build_manifest, read_manifest
+from daily_batch.pipeline.discover.chunks import read_manifest
+from daily_batch.pipeline.discover.manifest import build_manifest
 
 KEYS = (100_000, 1_000_000, 10_000_000)
 ROOM = 500  # messages of a room's day, the platform's upper bound

@@ -15,7 +15,7 @@ from pathlib import Path
 from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.receipt import Objects, Receipt, Records, check_sums, decide_status, receipt_key, to_json
 from daily_batch.ledger.entry import Entry, write_moment
-from daily_batch.ledger.items import to_item
+from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 
 JST = timezone(timedelta(hours=9))

@@ -6,7 +6,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from daily_batch.orchestration.dispatcher import enqueue_tasks
-from daily_batch.orchestration.sanitize import sanitized_errors
+from daily_batch.telemetry import sanitized_errors
 from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, teller
 
 

@@ -10,10 +10,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from daily_batch.domain.request import build_requests
 from daily_batch.errors import UsageError
-from daily_batch.orchestration.sanitize import sanitized_errors
 from daily_batch.orchestration.spark_jobs.emr_serverless import open_emr_serverless
-from daily_batch.orchestration.watch_handler import make_watcher, reconcile_night
+from daily_batch.orchestration.watcher import make_watcher, reconcile_night
 from daily_batch.settings import Settings
+from daily_batch.telemetry import sanitized_errors
 from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, teller
 
 JOB_ENDED = "EMR Serverless Job Run State Change"

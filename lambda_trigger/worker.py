@@ -10,8 +10,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from daily_batch.errors import LeaseHeldError, UsageError
-from daily_batch.orchestration.message_handler import handle_message
-from daily_batch.orchestration.sanitize import sanitize, sanitized_errors
+from daily_batch.orchestration.worker import handle_message
+from daily_batch.telemetry import sanitize, sanitized_errors
 from lambda_trigger.environment import logger, metrics, now, read_settings, teller
 
 # A message that is reported does not count among the function's errors; one that raises does.

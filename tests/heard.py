@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from daily_batch.telemetry_metrics import Metric
+from daily_batch.domain.metrics import Metric
 
 
 @dataclass
 class Heard:
-    """See `daily_batch.orchestration.sanitize.Teller`; a line is its level, its message and its facts."""
+    """See `daily_batch.telemetry.Teller`; a line is its level, its message and its facts."""
 
     lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     measured: list[tuple[Metric, float]] = field(default_factory=list)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from daily_batch.commands.submitted import fence
 from daily_batch.domain.receipt import Receipt
+from daily_batch.entrypoints.submitted_job import fence
 from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.orchestration.spark_jobs import JobState, JobStatus, SparkJob
 from daily_batch.pipeline.process_day import process_day

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
+from daily_batch.domain.metrics import Metric
+from daily_batch.errors import BatchError, RetryableError, advise
+
 # Each step, and what its line says beside tenant, day, run_id, token and seconds.
 STEPS = {
     "lease": "the day is this run's: `owner`, `taken_over`",
@@ -57,3 +60,46 @@ def log_to(stream: TextIO) -> StepLogger:
         print(json.dumps(line, ensure_ascii=False), file=stream, flush=True)
 
     return told
+
+
+class Telemetry(Protocol):
+    """A cloud's log and its metrics, for one call of a function."""
+
+    def about(self, **facts: Any) -> None:
+        """Name facts on every further line of the call."""
+
+    def debug(self, message: str, **facts: Any) -> None:
+        """A line that is usually dropped."""
+
+    def info(self, message: str, **facts: Any) -> None:
+        """A line that says what was done."""
+
+    def error(self, message: str, **facts: Any) -> None:
+        """A line that a person should look at."""
+
+    def measure(self, metric: Metric, value: float = 1) -> None:
+        """A value of a metric, in its unit; counts add up."""
+
+
+def log_step(teller: Telemetry, step: str, /, **facts: Any) -> None:
+    """A line for a step of a run (`daily_batch.telemetry`), usable as `Told` once it has its teller."""
+    teller.info("step", step=step, **facts)
+
+
+@contextmanager
+def sanitized_errors(teller: Telemetry) -> Iterator[None]:
+    """Tell of an error, and let it go on alone: what caused it may quote what was read, and hosts write that down.
+
+    Raises:
+        BatchError: the error; Retryable for one that nobody expected.
+    """
+    try:
+        yield
+    except Exception as error:
+        teller.error(advise(error))
+        raise sanitize(error) from None
+
+
+def sanitize(error: Exception) -> BatchError:
+    """An error to raise `from None`: itself if it is ours, for its text is; else one that only says where it was."""
+    return error if isinstance(error, BatchError) else RetryableError(advise(error), next_step="look at the log")

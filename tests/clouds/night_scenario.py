@@ -7,8 +7,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from daily_batch.domain.metrics import METRICS
 from daily_batch.synthetic import Truth
-from daily_batch.telemetry_metrics import METRICS
 from day_runs import read_tables, run_local
 from local_cloud.night import NightCloud, NightReport
 from local_cloud.samples import BROKEN, SAMPLES

@@ -11,7 +11,7 @@ import pytest
 from night_scenario import MORE, NightScenario, Played, where_it_is_two_at_night
 
 from daily_batch.domain.calendar import business_day
-from daily_batch.telemetry_metrics import METRICS
+from daily_batch.domain.metrics import METRICS
 from local_cloud.aws import LocalAws, serve_aws
 from local_cloud.aws_night import AwsNight
 from local_cloud.iam import as_list

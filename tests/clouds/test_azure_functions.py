@@ -20,12 +20,12 @@ from azure_trigger.environment import find_name, read_settings, read_timeout
 from azure_trigger.log import JsonLog
 from daily_batch.domain.calendar import business_day
 from daily_batch.domain.keys import parse_url
+from daily_batch.domain.metrics import DAYS_LATE
 from daily_batch.errors import RetryableError, TerminalError, UsageError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.orchestration import message_handler
+from daily_batch.orchestration.worker import RESERVE_SECONDS
 from daily_batch.synthetic import generate
-from daily_batch.telemetry_metrics import DAYS_LATE
 from day_runs import ROOT, child_environment, read_tables
 from hostile_events import EVENTS, MESSAGES, SECRET
 from local_cloud.functions_worker import Called, FunctionsWorker, http_request, queue_message, take_app, timer
@@ -387,7 +387,7 @@ def test_a_day_that_fails_again_and_again_is_told_by_its_name(app: App, monkeypa
     def fail(*_: object, **__: object) -> None:
         raise RetryableError("the store is down", next_step="run the day again")
 
-    monkeypatch.setattr(message_handler, "work", fail)
+    monkeypatch.setattr(worker, "work", fail)
     app.queue.append((write_task(), 0))
     app.empty_the_queue()
     told = app.lines("the day failed as often as a message is delivered")
@@ -426,7 +426,7 @@ def raise_of_a_value_error(*_: object, **__: object) -> None:
 def test_what_the_host_writes_down_of_an_error_quotes_no_message(
     app: App, fail: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(message_handler, "work", fail)
+    monkeypatch.setattr(worker, "work", fail)
     monkeypatch.setattr("azure_trigger.watcher.tend", fail)
     for called in (app.deliver(write_task()), app.tick("watch")):
         assert called.error
@@ -436,9 +436,9 @@ def test_what_the_host_writes_down_of_an_error_quotes_no_message(
 
 def test_a_worker_knows_when_it_will_be_ended(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setattr(message_handler, "work", lambda *_, **named: given.update(named) or 1 / 0)
+    monkeypatch.setattr(worker, "work", lambda *_, **named: given.update(named) or 1 / 0)
     app.deliver(write_task())
-    assert given["seconds"] == 1800 - message_handler.RESERVE_SECONDS
+    assert given["seconds"] == 1800 - RESERVE_SECONDS
     assert given["sent"] == datetime.fromisoformat(SENT)
     monkeypatch.setenv("MAKOTO_TIME_LIMIT_SECONDS", "60")
     app.deliver(write_task())

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from daily_batch.cli import app
 from daily_batch.commands.run import RunOptions, run_command
-from daily_batch.commands.submitted import LeaseOptions, submitted_command
 from daily_batch.domain.request import Request, build_requests
+from daily_batch.entrypoints.submitted_job import LeaseOptions, submitted_command
 from daily_batch.ledger.process import this_person
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore

@@ -25,7 +25,7 @@ from daily_batch.ledger.entry import (
     keep,
     write_moment,
 )
-from daily_batch.ledger.items import from_item, is_day, to_item
+from daily_batch.ledger.item_codec import from_item, is_day, to_item
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration.day_status import day_status, describe

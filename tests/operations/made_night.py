@@ -15,7 +15,7 @@ import pytest
 from daily_batch.domain.keys import StorageUrl
 from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.items import to_item
+from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration import Task
 from daily_batch.orchestration.dispatch import Dispatch

@@ -12,9 +12,9 @@ from aws_functions import GIVEN, AwsFunctions
 from azure_functions import AzureFunctions
 from made_night import DeniedRunner, Night
 
+from daily_batch.domain.metrics import METRICS, TASKS_GIVEN_UP
 from daily_batch.errors import RetryableError
 from daily_batch.orchestration import Task
-from daily_batch.telemetry_metrics import METRICS, TASKS_GIVEN_UP
 from local_cloud.template import read_deployment
 from spark_session import ROOT
 

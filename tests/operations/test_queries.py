@@ -18,9 +18,9 @@ from insights_tables import TABLES, Row, ask
 from made_night import DeniedRunner, Night
 
 from daily_batch.domain.contract import Reason
+from daily_batch.domain.metrics import METRICS
 from daily_batch.orchestration import Task
 from daily_batch.pipeline.runners.local import LocalRunner
-from daily_batch.telemetry_metrics import METRICS
 from local_cloud.ingestion import Ingestion
 from local_cloud.node import NODE, install_packages
 from spark_session import ROOT

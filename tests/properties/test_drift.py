@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform import fast_parser
 from daily_batch.pipeline.transform.coerce import UnusableError, shape
-from daily_batch.pipeline.transform.columns import typed_array
 from daily_batch.pipeline.transform.decode import decode
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.fields import ARRAYS, FIELDS
 from daily_batch.pipeline.transform.split import Segment, TextBatch
 from daily_batch.pipeline.transform.strict_parser import read_record
+from daily_batch.pipeline.transform.write import typed_array
 from hostile_day import message, raw_line
 from kernel_plan import make_day_plan
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.pipeline.transform import fast_parser
-from daily_batch.pipeline.transform.columns import published_columns, typed_array
-from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.fields import ARRAYS
 from daily_batch.pipeline.transform.map_chunk import MapResult, map_chunk
+from daily_batch.pipeline.transform.outcomes import Counts
+from daily_batch.pipeline.transform.write import published_columns, typed_array
 from hostile_day import message, packed
 from kernel_plan import make_day_plan
 

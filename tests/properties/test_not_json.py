@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_intake import taken
 
 from daily_batch.domain.contract import Reason
-from daily_batch.pipeline.transform.value import is_json
+from daily_batch.pipeline.transform.json_value import is_json
 from hostile_day import message
 from oracle.json_text import DeepError, NotJsonError, deep_values, read_value
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daily_batch.pipeline.transform import split, texts
+from daily_batch.pipeline.transform import split, text_arrays
 from daily_batch.pipeline.transform.decode import Decoded
+from daily_batch.pipeline.transform.json_value import is_json
 from daily_batch.pipeline.transform.split import Segment, TextBatch
-from daily_batch.pipeline.transform.value import is_json
 
 BLANKS = b" \t\r\n"
 VALUES = (b'{"a":1}', b"{}", b"[]", b"1", b'"x"', b"null", '"é"'.encode(), b'{"a":"\\ud800"}', b'"\xff"')
@@ -41,7 +41,7 @@ def test_lines_are_cut_and_checked_as_one_by_one(parts: list[bytes], block: int,
     with (
         patch.object(split, "BLOCK_BYTES", block),
         patch.object(split, "LAID_OVER_BYTES", laid_over),
-        patch.object(texts, "PART_BYTES", full),
+        patch.object(text_arrays, "PART_BYTES", full),
     ):
         made = TextBatch(segments, whole=False, longest=1_000)
         batch = made.to_table()

@@ -14,7 +14,7 @@ from recovery_shapes import BUILD, MANY
 
 from daily_batch.domain.contract import Reason
 from daily_batch.domain.run import Limits
-from daily_batch.pipeline.transform import window
+from daily_batch.pipeline.transform import cursor
 from daily_batch.pipeline.transform.coerce import UnusableError, shape
 from daily_batch.pipeline.transform.strict_parser import Found, Scanner, read_record
 from day_runs import child_environment
@@ -85,7 +85,7 @@ def test_any_text_is_read_by_the_rules_however_much_of_it_is_in_view(
 ) -> None:
     text = "".join(pieces).encode("utf-8", "surrogateescape")
     wanted = expect(text, limits)
-    with patch.object(window, "SMALLEST_STEP", steps[0]), patch.object(window, "LARGEST_STEP", steps[1]):
+    with patch.object(cursor, "SMALLEST_STEP", steps[0]), patch.object(cursor, "LARGEST_STEP", steps[1]):
         found = scan(text, limits)
         assert [show(each) for each in found] == wanted
         assert scan_by_lines(text, limits) == wanted

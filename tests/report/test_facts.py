@@ -17,7 +17,7 @@ from daily_batch.cli import app
 from daily_batch.domain.receipt import Erased, Receipt, receipt_key, to_json
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import write_moment
-from daily_batch.ledger.items import to_item
+from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.reporting.days import state_day
 

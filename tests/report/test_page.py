@@ -13,7 +13,7 @@ from made_up_days import DATES, TENANTS, MadeUp, report
 
 from bench.report_range import make_entry
 from daily_batch.domain.receipt import Receipt
-from daily_batch.ledger.items import to_item
+from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.reporting.texts import load_texts
 from local_cloud.chromium import Page, View, open_pages

@@ -14,8 +14,7 @@ from daily_batch.orchestration.day_status import SOUND
 from daily_batch.reporting.days import DayFacts
 from daily_batch.reporting.facts import Facts
 from daily_batch.reporting.markdown import make_markdown, quote
-from daily_batch.reporting.texts import load_texts
-from daily_batch.reporting.wording import SIGNS, tell_headline, tell_sign, tell_troubles
+from daily_batch.reporting.texts import SIGNS, load_texts, tell_headline, tell_sign, tell_troubles
 from spark_session import ROOT
 
 EN, JA = load_texts("en"), load_texts("ja")

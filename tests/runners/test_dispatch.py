@@ -405,7 +405,7 @@ def test_19_a_job_that_left_its_receipt_has_published_whatever_its_service_says(
 
 def run_as_job(job: SparkJob, source: Path, tmp_path: Path) -> Any:
     """What a service's job does, in this process and by the local runner."""
-    from daily_batch.commands.submitted import fence
+    from daily_batch.entrypoints.submitted_job import fence
     from daily_batch.pipeline.process_day import process_day
 
     settings = load_settings(flags=NO_LIMITS, environ={})

@@ -15,13 +15,12 @@ from daily_batch.domain.request import Request
 from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.orchestration import Task, day_metrics, watch_handler, write_task
+from daily_batch.orchestration import Task, day_metrics, watcher, write_task
 from daily_batch.orchestration.day_status import due_time
 from daily_batch.orchestration.dispatch import UNLISTED, Dispatch
-from daily_batch.orchestration.message_handler import handle_message
 from daily_batch.orchestration.spark_jobs import JobState, JobStatus, SparkJob
 from daily_batch.orchestration.watcher import Summary, Watcher, night_requests
-from daily_batch.orchestration.worker import run_task
+from daily_batch.orchestration.worker import handle_message, run_task
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import Settings, load_settings
 from daily_batch.synthetic import generate
@@ -80,11 +79,9 @@ class Night:
     def tend(self, monkeypatch: pytest.MonkeyPatch) -> Heard:
         """What the watcher's function tells of a reconciliation."""
         heard = Heard()
-        monkeypatch.setattr(watch_handler, "open_ledger", lambda *_: self.ledger)
-        monkeypatch.setattr(
-            watch_handler, "make_dispatch", lambda known, _, **more: replace(self.dispatch(known), **more)
-        )
-        watch_handler.reconcile_night(self.load(), now=self.clock(), send=self.queue.extend, teller=heard)
+        monkeypatch.setattr(watcher, "open_ledger", lambda *_: self.ledger)
+        monkeypatch.setattr(watcher, "make_dispatch", lambda known, _, **more: replace(self.dispatch(known), **more))
+        watcher.reconcile_night(self.load(), now=self.clock(), send=self.queue.extend, teller=heard)
         return heard
 
     def request(self) -> Request:

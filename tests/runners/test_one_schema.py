@@ -19,7 +19,7 @@ import pytest
 
 from daily_batch.domain.contract import TABLES, Table
 from daily_batch.maintenance.compaction import compact_day, find_crowded
-from daily_batch.maintenance.run_spec import plan_upkeep
+from daily_batch.maintenance.rewrite_files import plan_upkeep
 from daily_batch.maintenance.spark import SparkUpkeep
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner

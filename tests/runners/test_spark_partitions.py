@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pyspark.sql.functions import spark_partition_id
 
-from daily_batch.pipeline.runners.spark_partitions import hash_integer, partition_keys
+from daily_batch.pipeline.runners.spark_shuffle import hash_integer, partition_keys
 
 
 def test_the_hash_is_sparks_own(spark: Any) -> None:

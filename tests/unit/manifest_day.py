@@ -8,7 +8,8 @@ from typing import Any
 from obstore.store import ObjectStore
 
 from daily_batch.domain.calendar import day_window, utc_folders
-from daily_batch.pipeline.discover import Manifest, build_manifest, read_manifest
+from daily_batch.pipeline.discover.chunks import read_manifest
+from daily_batch.pipeline.discover.manifest import Manifest, build_manifest
 
 SLACK = 900_000_000
 EXPORT = "acme/exports/messages/2025/08/12/"

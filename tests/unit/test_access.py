@@ -259,7 +259,7 @@ def test_the_cause_of_a_denial_quotes_its_code_and_nothing_else_of_the_answer() 
 
 PROGRAM = """
 import sys
-from daily_batch.commands.answers import guarded
+from daily_batch.cli.output import guarded
 from daily_batch.domain.keys import parse_url
 from daily_batch.storage.stores import delta_location, open_store
 

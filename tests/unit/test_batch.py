@@ -15,7 +15,7 @@ from daily_batch.errors import TerminalError
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.runners.base import RunResult
 from daily_batch.pipeline.runners.local import LocalRunner
-from daily_batch.pipeline.transform.counts import Counts
+from daily_batch.pipeline.transform.outcomes import Counts
 from day_runs import DAY, SAMPLES, published_state, read_tables, run_day_with, run_local
 
 

@@ -22,13 +22,13 @@ from daily_batch.domain.request import Request
 from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.entry import complete, fail
-from daily_batch.ledger.items import from_item, to_item
+from daily_batch.ledger.item_codec import from_item, to_item
 from daily_batch.orchestration.dispatch import Dispatch
-from daily_batch.orchestration.message_handler import RESERVE_SECONDS
 from daily_batch.orchestration.routing import Predictions, Prices, Volume
 from daily_batch.orchestration.routing.costs import FLEX, LAMBDA, HostCost, month_of, predict_costs
 from daily_batch.orchestration.routing.prices import FunctionPrices, load_prices, parse_constants
 from daily_batch.orchestration.spark_jobs.reconcile import reconcile
+from daily_batch.orchestration.worker import RESERVE_SECONDS
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import load_settings
 from daily_batch.synthetic import generate

@@ -8,9 +8,9 @@ from obstore.store import LocalStore, MemoryStore
 
 from daily_batch.domain.keys import parse_url
 from daily_batch.errors import TerminalError
-from daily_batch.orchestration.spark_jobs.cause import find_cause
 from daily_batch.orchestration.spark_jobs.emr_package import check_package
 from daily_batch.orchestration.spark_jobs.emr_request import ENTRY, ENVIRONMENT, Place
+from daily_batch.orchestration.spark_jobs.failure_cause import find_cause
 
 PLACE = Place(
     application_id="00f1",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from daily_batch.errors import LeaseHeldError
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.entry import acquire, complete, fail, hand_over, held, read_moment, renew, write_moment
-from daily_batch.ledger.items import from_item, to_item
+from daily_batch.ledger.item_codec import from_item, to_item
 from ledger.ledger_days import BEGIN, DAY, ELSEWHERE, LEASE, Clock, MemoryStore, make_receipt
 
 LATER = BEGIN + timedelta(seconds=90)

@@ -14,7 +14,8 @@ from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from daily_batch.errors import RetryableError, TerminalError
-from daily_batch.pipeline.discover import Manifest, read_manifest
+from daily_batch.pipeline.discover.chunks import read_manifest
+from daily_batch.pipeline.discover.manifest import Manifest
 
 BUCKETS = itertools.count()
 

@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daily_batch.domain.run import SourceObject
-from daily_batch.pipeline.discover import read_manifest
-from daily_batch.pipeline.discover.chunks import chunk_path, cut_chunks, read_chunk, remove_chunks, write_chunk
+from daily_batch.pipeline.discover.chunks import (
+    chunk_path,
+    cut_chunks,
+    read_chunk,
+    read_manifest,
+    remove_chunks,
+    write_chunk,
+)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 counts = st.integers(min_value=0, max_value=2**63 - 1)

@@ -10,7 +10,7 @@ from obstore.exceptions import GenericError
 from obstore.store import LocalStore
 
 from daily_batch.errors import RetryableError, TerminalError
-from daily_batch.pipeline.discover import DiscoveryComparison, RoomObjects, compare_discovery
+from daily_batch.pipeline.discover.compare import DiscoveryComparison, RoomObjects, compare_discovery
 
 START = "2025-08-11T14:45:00.000Z"
 LONG_AGO = "2025-08-01T00:00:00.000Z"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daily_batch.domain.run import SourceObject
-from daily_batch.pipeline.discover.fingerprint import add_objects, fingerprint
+from daily_batch.pipeline.discover.manifest import add_objects, fingerprint
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 distinct = st.lists(

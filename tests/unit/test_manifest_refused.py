@@ -13,8 +13,9 @@ from moto.server import ThreadedMotoServer
 from obstore.store import LocalStore, S3Store
 
 from daily_batch.errors import TerminalError
-from daily_batch.pipeline.discover import Manifest, read_manifest
-from daily_batch.pipeline.discover.raw_s3 import open_raw
+from daily_batch.pipeline.discover.chunks import read_manifest
+from daily_batch.pipeline.discover.manifest import Manifest
+from daily_batch.pipeline.discover.s3_listing import open_raw
 
 DAY = "acme/chat/u/r/messages/2025/08/12"
 GOOD = f"{EXPORT}good.jsonl"

@@ -17,7 +17,7 @@ from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore
 
 from daily_batch.errors import RetryableError, TerminalError
-from daily_batch.pipeline.discover import compare_discovery
+from daily_batch.pipeline.discover.compare import compare_discovery
 from daily_batch.pipeline.discover.metadata_rooms import is_active
 
 START = "2025-08-11T14:45:00.000Z"  # of acme's business day 2025-08-12 in Tokyo, a quarter of an hour early

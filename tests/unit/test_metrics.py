@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from daily_batch import telemetry_metrics
+from daily_batch.domain import metrics
+from daily_batch.domain.metrics import METRICS, Metric
 from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.errors import RetryableError
@@ -20,7 +21,6 @@ from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration.day_metrics import log_completed, measure_receipt
 from daily_batch.settings import Settings, load_settings
 from daily_batch.telemetry import STEPS, log_to, timed
-from daily_batch.telemetry_metrics import METRICS, Metric
 from day_runs import ROOT, SAMPLES, run_local
 from heard import Heard
 
@@ -60,7 +60,7 @@ def test_each_metric_is_registered_once() -> None:
 def test_nobody_else_makes_a_metric_and_each_is_measured_somewhere() -> None:
     folders = (ROOT / "jobs/daily_batch", ROOT / "lambda_trigger", ROOT / "azure_trigger")
     sources = {path: path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py")}
-    registry = ROOT / "jobs/daily_batch/telemetry_metrics.py"
+    registry = ROOT / "jobs/daily_batch/domain/metrics.py"
     elsewhere = "".join(text for path, text in sources.items() if path != registry)
     assert not re.search(r"\bMetric\(", elsewhere)
     names = {name for name, each in vars(metrics).items() if isinstance(each, Metric)}
@@ -123,7 +123,7 @@ def test_of_a_day_without_records_all_or_nothing_is_rejected(
     records = replace(receipt.records, **dict.fromkeys(vars(receipt.records), 0))
     objects = replace(receipt.objects, listed=listed + 2, read=read, unreadable=listed - read, ignored=2)
     measured = dict(measure_receipt(replace(receipt, records=records, objects=objects)))
-    assert measured[telemetry_metrics.REJECT_PERCENT] == percent
+    assert measured[metrics.REJECT_PERCENT] == percent
 
 
 def test_a_day_far_from_its_tenants_same_weekdays_is_unusual_and_told_once(receipt: Receipt, ledger: Ledger) -> None:

@@ -9,11 +9,11 @@ import pytest
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, MemoryStore
 
-from daily_batch.commands import probe
-from daily_batch.commands.probe import FOLDER, DayFolders, find_lack
-from daily_batch.commands.smoke import TENANT, lay_day, open_places
 from daily_batch.domain.keys import parse_url
+from daily_batch.entrypoints.smoke_test import TENANT, lay_day, open_places
 from daily_batch.errors import UsageError
+from daily_batch.orchestration import preflight
+from daily_batch.orchestration.preflight import FOLDER, DayFolders, find_lack
 from daily_batch.storage.stores import Storage
 
 
@@ -74,7 +74,7 @@ class _Overwriting:
 
 def test_an_output_without_writes_that_happen_once_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inner = MemoryStore()
-    monkeypatch.setattr(probe.Storage, "open_output", lambda self: _Overwriting(inner))
+    monkeypatch.setattr(preflight.Storage, "open_output", lambda self: _Overwriting(inner))
     assert "Delta's commits would not be safe there" in find_lack(places(tmp_path))
     assert list(inner.list()) == []
 
@@ -106,7 +106,7 @@ def test_what_an_error_of_storage_means_is_missing_is_named_first(
     def fail(self: Storage) -> None:
         raise error
 
-    monkeypatch.setattr(probe.Storage, broken, fail)
+    monkeypatch.setattr(preflight.Storage, broken, fail)
     assert find_lack(places(tmp_path)).startswith(lack)
 
 

@@ -17,7 +17,7 @@ from daily_batch.domain.quality_rules import OF_FLAGS, RULES, Rule
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.ledger.entry import acquire, complete
 from daily_batch.orchestration.day_status import describe
-from daily_batch.pipeline.transform.counts import Counts
+from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.settings import Settings, load_settings
 from day_runs import DAY, NOW, SAMPLES, published_state, run_local
 from ledger.ledger_days import BEGIN, LEASE

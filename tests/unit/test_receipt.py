@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from daily_batch.commands.receipts import render
+from daily_batch.cli.receipts import render
 from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.receipt import (
     Objects,

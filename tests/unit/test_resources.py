@@ -7,10 +7,9 @@ import pytest
 
 from daily_batch.domain.run import Limits
 from daily_batch.errors import HandOverError
-from daily_batch.pipeline.discover import EXPANSION, Manifest
-from daily_batch.pipeline.runners.buckets import MOST_BUCKETS
+from daily_batch.pipeline.discover.manifest import EXPANSION, Manifest
 from daily_batch.pipeline.runners.resources import MIB, Resources, measure_memory, measure_resources
-from daily_batch.pipeline.runners.size_workers import size_workers
+from daily_batch.pipeline.runners.size_workers import MOST_BUCKETS, size_workers
 from kernel_plan import make_day_plan
 
 GIB = 2**30

@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-from daily_batch.commands.probe import find_lack
 from daily_batch.domain.keys import parse_url
 from daily_batch.entrypoints.daily_messages import app
 from daily_batch.errors import TerminalError, UsageError
-from daily_batch.pipeline.runners.serverless import MEMORY_BYTES, fit_compute, is_serverless
+from daily_batch.orchestration.preflight import find_lack
+from daily_batch.pipeline.runners.databricks_serverless import MEMORY_BYTES, fit_compute, is_serverless
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.settings import load_settings
 from daily_batch.storage.stores import Storage

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from daily_batch.commands.erase import EraseOptions, erase_command
 from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError, UsageError
 from daily_batch.maintenance import erasure as erase_module
-from daily_batch.maintenance import find_rows
+from daily_batch.maintenance import find_rows, truncate_history
 from daily_batch.maintenance.subject import Person
 from daily_batch.pipeline.publish import delta
 from daily_batch.pipeline.publish.publisher import DayPublisher
@@ -329,7 +329,7 @@ def test_killed_between_two_tables_it_goes_on(
 def test_killed_while_the_history_goes_it_goes_on(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    target = history if step == "delete_keys" else deltalake.DeltaTable
+    target = truncate_history if step == "delete_keys" else deltalake.DeltaTable
     _goes_on(_killed_at(publish(small_source), monkeypatch, target, step, 2))
 
 

@@ -15,7 +15,7 @@ import pytest
 from daily_batch.domain.contract import MESSAGES
 from daily_batch.errors import RetryableError
 from daily_batch.maintenance.compaction import CompactionCandidate, compact_day, find_crowded
-from daily_batch.maintenance.run_spec import plan_upkeep
+from daily_batch.maintenance.rewrite_files import plan_upkeep
 from daily_batch.maintenance.spark import SparkUpkeep, _quote
 from daily_batch.maintenance.subject import Person
 from daily_batch.pipeline.publish.publisher import DayPublisher

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from daily_batch.cli.console import News, show_progress
-from daily_batch.commands.answers import guarded, print_json, print_rows
+from daily_batch.cli.output import guarded, print_json, print_rows
+from daily_batch.cli.tenants import choose_tenants
 from daily_batch.commands.run import wait_for_receipt
-from daily_batch.commands.tenants import choose_tenants
 from daily_batch.domain.calendar import days_between, parse_day
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.errors import BatchError, advise

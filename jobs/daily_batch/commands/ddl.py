@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from daily_batch.catalog.ddl import Engine, make_script, make_statements
 from daily_batch.catalog.target import Target
-from daily_batch.commands.answers import guarded, print_json
-from daily_batch.commands.tenants import choose_tenants
+from daily_batch.cli.output import guarded, print_json
+from daily_batch.cli.tenants import choose_tenants
 from daily_batch.domain.keys import check_tenant, parse_url
 from daily_batch.errors import UsageError
 from daily_batch.settings import Settings, load_settings

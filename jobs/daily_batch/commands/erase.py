@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from daily_batch.cli.console import show_progress
-from daily_batch.commands.answers import console, guarded, print_json, print_rows
-from daily_batch.commands.keeping import Place, explained, open_places
+from daily_batch.cli.maintenance import Place, explained, open_places
+from daily_batch.cli.output import console, guarded, print_json, print_rows
 from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.ledger.process import this_person, this_process
@@ -21,7 +21,7 @@ from daily_batch.storage.scratch import Kept, remove_leftovers
 from daily_batch.storage.stores import open_store
 
 if TYPE_CHECKING:
-    from daily_batch.commands.keeping import StartSpark
+    from daily_batch.cli.maintenance import StartSpark
 
 COLUMNS = {
     "date": "date",

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from daily_batch.commands.answers import console, guarded, print_json, print_rows
-from daily_batch.commands.keeping import Place, open_places, visit
+from daily_batch.cli.maintenance import Place, open_places, visit
+from daily_batch.cli.output import console, guarded, print_json, print_rows
 from daily_batch.domain.calendar import business_day
 from daily_batch.errors import RetryableError, UsageError
 from daily_batch.maintenance.compaction import compact_day, find_crowded
-from daily_batch.maintenance.run_spec import plan_upkeep
+from daily_batch.maintenance.rewrite_files import plan_upkeep
 from daily_batch.pipeline.runners.base import Progress
 
 if TYPE_CHECKING:
-    from daily_batch.commands.keeping import StartSpark
+    from daily_batch.cli.maintenance import StartSpark
 
 COLUMNS = {
     "tenant": "tenant",

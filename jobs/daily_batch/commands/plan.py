@@ -9,16 +9,17 @@ from typing import Any
 from rich.console import Console
 
 from daily_batch.cli.console import show_progress
-from daily_batch.commands.answers import guarded, print_json
-from daily_batch.commands.tenants import choose_tenants
+from daily_batch.cli.output import guarded, print_json
+from daily_batch.cli.tenants import choose_tenants
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.errors import concerning
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.orchestration.bootstrap import decide_runner, find_resources, price_hosts
 from daily_batch.orchestration.routing import Decision
-from daily_batch.pipeline.discover import DiscoveryComparison, Manifest
+from daily_batch.pipeline.discover.compare import DiscoveryComparison
 from daily_batch.pipeline.discover.discover import check_in_input, count_strays, list_day, verify_discovery
+from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings, load_settings
 from daily_batch.storage.scratch import temporary_folder

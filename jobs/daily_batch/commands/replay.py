@@ -10,17 +10,17 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from daily_batch.cli.console import show_progress
-from daily_batch.commands.answers import console, guarded, print_json, print_rows
-from daily_batch.commands.receipts import render
+from daily_batch.cli.output import console, guarded, print_json, print_rows
+from daily_batch.cli.receipts import render
+from daily_batch.cli.tenants import choose_tenants
 from daily_batch.commands.run import wait_for_receipt
-from daily_batch.commands.tenants import choose_tenants
 from daily_batch.domain.receipt import Receipt, to_dict
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.errors import TerminalError, concerning
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.dispatch import Dispatch
-from daily_batch.pipeline.discover import Manifest
 from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_run_spec, open_storage
+from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.replay import Trial, try_rejects
 from daily_batch.pipeline.runners.base import Progress, Runner

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from daily_batch.cli.console import show_progress
-from daily_batch.commands.answers import console, guarded, print_json
+from daily_batch.cli.output import console, guarded, print_json
+from daily_batch.cli.tenants import check_known, choose_tenants
 from daily_batch.commands.status import choose_days
-from daily_batch.commands.tenants import check_known, choose_tenants
 from daily_batch.domain.calendar import load_zone
 from daily_batch.domain.keys import check_tenant, parse_url
 from daily_batch.errors import UsageError
@@ -17,8 +17,7 @@ from daily_batch.ledger.factory import open_ledger
 from daily_batch.reporting.collect import gather_facts
 from daily_batch.reporting.facts import Facts, add_up
 from daily_batch.reporting.markdown import make_markdown
-from daily_batch.reporting.texts import Lang, Texts, load_texts
-from daily_batch.reporting.wording import tell_headline, tell_oddities, tell_troubles
+from daily_batch.reporting.texts import Lang, Texts, load_texts, tell_headline, tell_oddities, tell_troubles
 from daily_batch.settings import Settings, load_settings
 
 PAGE = Path("report.html")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from daily_batch.catalog.register import register_published
 from daily_batch.cli.console import show_progress
+from daily_batch.cli.output import console, hand_over_receipts, report_failure, show_settings
 from daily_batch.cli.quiet import quiet_libraries
-from daily_batch.commands.answers import console, hand_over_receipts, report_failure, show_settings
-from daily_batch.commands.receipts import render
-from daily_batch.commands.registering import register_published
-from daily_batch.commands.tenants import choose_tenants
+from daily_batch.cli.receipts import render
+from daily_batch.cli.tenants import choose_tenants
 from daily_batch.domain.receipt import Receipt, advise_loss, receipt_key
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.errors import RetryableError
@@ -22,7 +22,7 @@ from daily_batch.orchestration.dispatch import Answer, Dispatch
 from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.runners.base import Progress, Runner
-from daily_batch.pipeline.runners.serverless import fit_compute
+from daily_batch.pipeline.runners.databricks_serverless import fit_compute
 from daily_batch.settings import load_settings
 
 POLL_SECONDS = 2.0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from daily_batch.commands.answers import guarded, print_json
+from daily_batch.cli.output import guarded, print_json
 from daily_batch.domain.calendar import parse_day
 from daily_batch.domain.run import Layout
 from daily_batch.synthetic import Compression, FaultRates, generate

@@ -18,14 +18,14 @@ from pathlib import Path
 import msgspec
 
 from daily_batch.cli.console import show_progress
-from daily_batch.commands.answers import guarded, print_json
-from daily_batch.commands.probe import FOLDER
-from daily_batch.commands.smoke import MESSAGES, TENANT
+from daily_batch.cli.output import guarded, print_json
 from daily_batch.domain.keys import StorageUrl, export_folder, parse_url
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.domain.request import Request
+from daily_batch.entrypoints.smoke_test import MESSAGES, TENANT
 from daily_batch.errors import TerminalError, UsageError, concerning
 from daily_batch.orchestration.bootstrap import make_submitter
+from daily_batch.orchestration.preflight import FOLDER
 from daily_batch.orchestration.spark_jobs import SparkJob, Submitter
 from daily_batch.orchestration.spark_jobs.follow import explain_end, follow
 from daily_batch.pipeline.discover.discover import open_storage

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from daily_batch.commands.answers import console, guarded, print_json, print_rows
-from daily_batch.commands.tenants import check_known, choose_tenants
+from daily_batch.cli.output import console, guarded, print_json, print_rows
+from daily_batch.cli.tenants import check_known, choose_tenants
 from daily_batch.domain.calendar import business_day, days_between, parse_day
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.ledger import Entry, Ledger

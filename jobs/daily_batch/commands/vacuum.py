@@ -5,15 +5,15 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from daily_batch.commands.answers import console, guarded, print_json, print_rows
-from daily_batch.commands.keeping import Place, open_places, visit
+from daily_batch.cli.maintenance import Place, open_places, visit
+from daily_batch.cli.output import console, guarded, print_json, print_rows
 from daily_batch.domain.calendar import first_kept
 from daily_batch.domain.contract import TABLES
 from daily_batch.maintenance.vacuum import USUAL_HOURS, Rules, holds_plain, keep_as_told, sweep_beside, sweep_table
 from daily_batch.pipeline.runners.base import Progress
 
 if TYPE_CHECKING:
-    from daily_batch.commands.keeping import StartSpark
+    from daily_batch.cli.maintenance import StartSpark
 
 COLUMNS = {
     "tenant": "tenant",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from daily_batch.domain.quality_rules import OF_FLAGS, VOLUMES, Rule, Severity
 from daily_batch.errors import TerminalError
-from daily_batch.pipeline.transform.counts import Counts
+from daily_batch.pipeline.transform.outcomes import Counts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,8 +59,8 @@ def build_requests(settings: Settings, now: datetime, *, allow_shrink: str = "")
         allow_shrink: who allows that the days lose rows; empty: nobody.
 
     Raises:
-        UsageError: a tenant, the day or a storage URL is missing or not allowed, the day has not begun, or tables would lie
-            among messages.
+        UsageError: A tenant, the day or a storage URL is missing or not allowed, the day has not begun, or the
+            output lies inside the input's message folders.
     """
     today = business_day(now, offset=0, zone=settings.timezone)
     wanted = settings.date

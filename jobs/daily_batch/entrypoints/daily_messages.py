@@ -52,8 +52,8 @@ def run(
 ) -> None:
     """Run the day on the Spark that submitted this script."""
     from daily_batch.commands.run import RunOptions, run_command
-    from daily_batch.commands.smoke import look_first
-    from daily_batch.commands.submitted import LeaseOptions, submitted_command
+    from daily_batch.entrypoints.smoke_test import look_first
+    from daily_batch.entrypoints.submitted_job import LeaseOptions, submitted_command
     from daily_batch.pipeline.runners.spark import current_session
 
     # Wherever the settings send a Spark job: this is one, and it runs here.

@@ -25,7 +25,7 @@ class Heartbeat:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
-    def __enter__(self) -> "LeaseKeeper":
+    def __enter__(self) -> "Heartbeat":
         """Begin to renew."""
         self._thread.start()
         return self

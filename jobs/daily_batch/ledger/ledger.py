@@ -10,7 +10,7 @@ from daily_batch.domain.receipt import Receipt
 from daily_batch.errors import LeaseHeldError, RetryableError, concerning
 from daily_batch.ledger import entry as transitions
 from daily_batch.ledger.entry import Entry, Lease
-from daily_batch.ledger.items import FoundStrays, from_item, is_day, strays_from_item, to_item
+from daily_batch.ledger.item_codec import FoundStrays, from_item, is_day, strays_from_item, to_item
 from daily_batch.ledger.process import is_dead
 from daily_batch.metadata import Item, MetadataStore, VersionConflictError, keys
 

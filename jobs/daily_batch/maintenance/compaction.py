@@ -17,8 +17,7 @@ from obstore.exceptions import AlreadyExistsError
 from daily_batch.domain.contract import MESSAGES, REJECTS, Table
 from daily_batch.domain.run import DataFile
 from daily_batch.errors import TerminalError
-from daily_batch.maintenance.rewrite_files import read_run, rewrite_files
-from daily_batch.maintenance.run_spec import MakePlan
+from daily_batch.maintenance.rewrite_files import MakePlan, read_run, rewrite_files
 from daily_batch.maintenance.table_files import TenantTables, check_complete, delete_keys, fetch
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.delta import MAX_COMMIT_ATTEMPTS

@@ -12,8 +12,7 @@ import duckdb
 from daily_batch.domain.contract import TABLES, Table
 from daily_batch.domain.run import RunSpec, TableFormat
 from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
-from daily_batch.maintenance.rewrite_files import Hits, search_file
-from daily_batch.maintenance.run_spec import plan_upkeep
+from daily_batch.maintenance.rewrite_files import Hits, plan_upkeep, search_file
 from daily_batch.maintenance.subject import Person
 from daily_batch.maintenance.table_files import StoredFile, TenantTables, check_complete, fetch, is_live
 from daily_batch.maintenance.vacuum import FLOOR_HOURS

@@ -10,8 +10,15 @@ from daily_batch.domain.contract import MESSAGES, REJECTS, SUMMARY_DAILY, Table
 from daily_batch.domain.receipt import receipt_key
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import DataFile
-from daily_batch.maintenance.rewrite_files import count_again, count_rows, extract_counted, read_run, rewrite_files
-from daily_batch.maintenance.run_spec import MakePlan, plan_upkeep
+from daily_batch.maintenance.rewrite_files import (
+    MakePlan,
+    count_again,
+    count_rows,
+    extract_counted,
+    plan_upkeep,
+    read_run,
+    rewrite_files,
+)
 from daily_batch.maintenance.subject import Person
 from daily_batch.maintenance.table_files import StoredFile, TenantTables, check_complete, fetch, is_live
 from daily_batch.settings import Settings

@@ -1,17 +1,19 @@
 """The rows of one data file: which of them are a person's, and the others written anew, as the kernel writes them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import duckdb
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, Table
-from daily_batch.domain.run import DataFile, RunSpec
+from daily_batch.domain.run import DataFile, RunSpec, TableFormat
 from daily_batch.maintenance.subject import Person
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, merge_aggregates
 from daily_batch.pipeline.transform.write import OutputStore, write_rows
+from daily_batch.settings import Settings
 
 # In which order a publisher lays rows down.
 ORDERS = {MESSAGES: "room_id, timestamp, message_id", REJECTS: "source_key, source_line"}
@@ -162,3 +164,30 @@ def _find_rejects(connection: duckdb.DuckDBPyConnection, source: str, person: Pe
             if why:
                 found.append(number)
     return found, doubtful
+
+
+# A day, the run whose rows are written, and when that began in microseconds since 1970 UTC.
+MakePlan = Callable[[date, str, int], RunSpec]
+
+
+def plan_upkeep(settings: Settings, *, tenant: str, table_format: TableFormat) -> MakePlan:
+    """Plans of any day; what concerns the reading of objects is left empty, for none is read."""
+
+    def make(day: date, run_id: str, processed_us: int) -> RunSpec:
+        return RunSpec(
+            tenant=tenant,
+            date=day.isoformat(),
+            zone=settings.timezone,
+            naive_zone=settings.naive_timezone,
+            start_us=0,
+            end_us=0,
+            slack_us=0,
+            layout="export",
+            table_format=table_format,
+            buckets=1,
+            run_id=run_id,
+            processed_us=processed_us,
+            limits=settings.limits,
+        )
+
+    return make

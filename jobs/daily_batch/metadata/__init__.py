@@ -2,4 +2,4 @@
 
 from daily_batch.metadata.store import Item, MetadataStore, VersionConflictError, VersionedItem
 
-__all__ = ["Item", "MetadataStore", "Overtaken", "Stored"]
+__all__ = ["Item", "MetadataStore", "VersionConflictError", "VersionedItem"]

@@ -25,7 +25,7 @@ from daily_batch.orchestration.routing import (
 from daily_batch.orchestration.routing.costs import HostCost, predict_costs
 from daily_batch.orchestration.spark_jobs import JobSize, Submitter
 from daily_batch.orchestration.spark_jobs.spark_submit import SparkSubmit
-from daily_batch.pipeline.discover import EXPANSION, Manifest
+from daily_batch.pipeline.discover.manifest import EXPANSION, Manifest
 from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.resources import Resources, measure_resources

@@ -4,27 +4,27 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from daily_batch import telemetry_metrics
+from daily_batch.domain import metrics
 from daily_batch.domain.calendar import parse_day
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.quality import share, warnings
 from daily_batch.domain.receipt import Receipt, to_dict
 from daily_batch.errors import BatchError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.orchestration.sanitize import Telemetry
 from daily_batch.orchestration.volume_anomaly import REMEMBERED, find_anomaly
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.settings import Settings
 from daily_batch.storage.stores import open_store
+from daily_batch.telemetry import Telemetry
 
 
 def log_ended(entry: Entry, *, again: bool, ledger: Ledger, settings: Settings, teller: Telemetry) -> None:
     """Tell and measure a day whose job has ended; `again` says that a day that failed is tried once more."""
     if not entry.is_complete:
-        teller.measure(telemetry_metrics.DAYS_REPEATED if again else telemetry_metrics.DAYS_FAILED)
+        teller.measure(metrics.DAYS_REPEATED if again else metrics.DAYS_FAILED)
         teller.error(str(entry.error), again=again, **name_day(entry))
         return
-    teller.measure(telemetry_metrics.DAYS_COMPLETED)
+    teller.measure(metrics.DAYS_COMPLETED)
     teller.info("published", **name_day(entry))
     try:
         output = open_store(parse_url(settings.output), settings.storage_options)
@@ -57,19 +57,19 @@ def log_completed(receipt: Receipt, *, ledger: Ledger, settings: Settings, telle
     factor, floor = settings.unusual_factor, settings.unusual_floor
     volume = find_anomaly(receipt.records.written, history, day, factor=factor, floor=floor)
     is_unusual = volume is not None and volume.is_unusual
-    teller.measure(telemetry_metrics.DAYS_UNUSUAL, int(is_unusual))
+    teller.measure(metrics.DAYS_UNUSUAL, int(is_unusual))
     if volume and is_unusual:
         teller.error(f"an unusual day: {volume.sentence}", actual=volume.actual, expected=volume.expected, **whose)
 
 
-def measure_receipt(receipt: Receipt) -> Iterator[tuple[telemetry_metrics.Metric, float]]:
+def measure_receipt(receipt: Receipt) -> Iterator[tuple[metrics.Metric, float]]:
     """What the receipt alone tells."""
-    yield telemetry_metrics.DAY_SECONDS, receipt.seconds.get("total", 0.0)
-    yield telemetry_metrics.MESSAGES_WRITTEN, receipt.records.written
-    yield telemetry_metrics.RECORDS_REJECTED, receipt.records.rejected
-    yield telemetry_metrics.REJECT_PERCENT, round(100 * _share_rejected(receipt), 3)
-    yield telemetry_metrics.OBJECTS_UNREADABLE, receipt.objects.unreadable
-    yield telemetry_metrics.QUALITY_WARNINGS, len(warnings(receipt.quality))
+    yield metrics.DAY_SECONDS, receipt.seconds.get("total", 0.0)
+    yield metrics.MESSAGES_WRITTEN, receipt.records.written
+    yield metrics.RECORDS_REJECTED, receipt.records.rejected
+    yield metrics.REJECT_PERCENT, round(100 * _share_rejected(receipt), 3)
+    yield metrics.OBJECTS_UNREADABLE, receipt.objects.unreadable
+    yield metrics.QUALITY_WARNINGS, len(warnings(receipt.quality))
 
 
 def _share_rejected(receipt: Receipt) -> float:

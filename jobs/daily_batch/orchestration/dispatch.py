@@ -30,8 +30,8 @@ from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.ledger.process import this_process
 from daily_batch.orchestration.spark_jobs import JobSize, SparkJob, Submitter
 from daily_batch.orchestration.spark_jobs.reconcile import Ended, nobody, reconcile
-from daily_batch.pipeline.discover import Manifest
 from daily_batch.pipeline.discover.discover import fingerprint_day, open_storage
+from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.process_day import ChooseRunner, process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.snapshot import check_format

@@ -6,11 +6,11 @@ from functools import partial
 from typing import Any
 
 from daily_batch.domain.keys import parse_url
+from daily_batch.domain.metrics import DAYS_REFUSED
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.orchestration.sanitize import Telemetry
 from daily_batch.orchestration.tasks import Task, plan_tasks
 from daily_batch.settings import Settings
-from daily_batch.telemetry_metrics import DAYS_REFUSED
+from daily_batch.telemetry import Telemetry
 
 
 def enqueue_tasks(
@@ -21,7 +21,9 @@ def enqueue_tasks(
     send: Callable[[Sequence[Task]], None],
     teller: Telemetry,
 ) -> dict[str, Any]:
-    """Queue what the event asks for (`daily_batch.orchestration.tasks`); say how many, and which tenants' names are refused.
+    """Put one task for each tenant-day of the event on the queue.
+
+    Return how many were queued, and the tenants whose names were refused.
 
     Args:
         send: puts tasks on the queue.

@@ -91,7 +91,8 @@ def plan_tasks(
         list_tenants: gives the tenants of the metadata store, where all are meant.
 
     Raises:
-        UsageError: the event has another form, a day is none or has not begun, there are too many, or there is no tenant.
+        UsageError: The event has another form, a day is invalid or has not begun, there are too many days, or there
+            is no tenant.
     """
     if not isinstance(event, Mapping):
         raise UsageError("the event is no JSON object", next_step=f"give {FORM}")

@@ -3,21 +3,27 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
+from typing import Any
 
+from daily_batch.domain import metrics
 from daily_batch.domain.calendar import FIRST_DAY, business_day
-from daily_batch.domain.keys import is_tenant
+from daily_batch.domain.keys import StorageUrl, is_tenant, parse_url
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, advise
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import read_moment
+from daily_batch.ledger.factory import open_ledger
+from daily_batch.orchestration.bootstrap import make_dispatch
+from daily_batch.orchestration.day_metrics import log_ended, name_day
 from daily_batch.orchestration.day_status import ENDED, SOUND, UNKNOWN, day_status, describe, due_time
 from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.spark_jobs.reconcile import Ended
 from daily_batch.orchestration.tasks import Task, name_tenants
 from daily_batch.settings import Settings
+from daily_batch.telemetry import Telemetry, log_step
 
 # Days before today that are looked after each time. Days that were asked for from further back have their turn once a
 # day, for to read a tenant's whole history costs a hundred times as much.
@@ -200,4 +206,70 @@ def summarize(
         late=late,
         queued=queued,
         ended=not queued and all(state in ENDED for state in states),
+    )
+
+
+# A line of the log has its limits; `makoto-batch status` tells of everyone.
+MOST_TOLD = 50
+
+Send = Callable[[Sequence[Task]], None]
+
+
+def reconcile_night(settings: Settings, *, now: datetime, send: Send, teller: Telemetry) -> dict[str, Any]:
+    """Reconcile all tenants; the night's summary, as the log has it.
+
+    Args:
+        send: puts tasks on the queue.
+    """
+    troubles: list[BatchError] = []
+    drifted: list[Entry] = []
+    ledger = open_ledger(settings, parse_url(settings.output))
+    requests = night_requests(settings, now=now, list_tenants=ledger.tenants)
+    if not requests:
+        teller.info("there is no tenant yet")
+        return {"tenants": 0, "ended": True}
+    watcher = make_watcher(
+        settings, requests[0].output, send=send, teller=teller, troubled=troubles.append, drifted=drifted.append
+    )
+    summary = watcher.reconcile(requests, now=now)
+    teller.measure(metrics.DAYS_LATE, summary.late)
+    teller.measure(metrics.DAYS_DRIFTED, len(drifted))
+    teller.measure(metrics.TENANTS_IN_TROUBLE, len({error.tenant for error in troubles}))
+    told = asdict(replace(summary, attention=summary.attention[:MOST_TOLD]))
+    teller.info("the night", summary=told)
+    return told
+
+
+def make_watcher(
+    settings: Settings,
+    output: StorageUrl,
+    *,
+    send: Send,
+    teller: Telemetry,
+    troubled: Callable[[BatchError], None] = lambda error: None,
+    drifted: Callable[[Entry], None] = lambda entry: None,
+) -> Watcher:
+    """A watcher that tells what it does.
+
+    `troubled` hears of tenants that could not be looked after, `drifted` of days whose job's end no event told.
+    """
+
+    def note(error: BatchError) -> None:
+        troubled(error)
+        teller.error(str(error))
+
+    def miss(entry: Entry, late: timedelta) -> None:
+        drifted(entry)
+        teller.error("no event told of the job's end", late_seconds=round(late.total_seconds()), **name_day(entry))
+
+    dispatch = make_dispatch(settings, output, told=partial(log_step, teller))
+    return Watcher(
+        settings=settings,
+        dispatch=dispatch,
+        send=send,
+        ended=lambda entry, again: log_ended(
+            entry, again=again, ledger=dispatch.ledger, settings=settings, teller=teller
+        ),
+        trouble=note,
+        drifted=miss,
     )

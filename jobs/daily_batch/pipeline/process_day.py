@@ -23,8 +23,8 @@ from daily_batch.domain.request import Request
 from daily_batch.errors import InputChangedError
 from daily_batch.metadata import MetadataStore
 from daily_batch.pipeline.audit import AuditLimits, audit
-from daily_batch.pipeline.discover import Manifest
 from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_run_spec, open_storage
+from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.result import Published
 from daily_batch.pipeline.publish.snapshot import look_at_day

@@ -10,7 +10,8 @@ from daily_batch.domain.keys import analytics_folder, parse_message_key, staged_
 from daily_batch.domain.quality import measure_counts, share
 from daily_batch.domain.quality_rules import Rule
 from daily_batch.domain.run import RunSpec
-from daily_batch.pipeline.discover import Manifest, read_manifest
+from daily_batch.pipeline.discover.chunks import read_manifest
+from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import RunResult
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.storage.stores import Storage

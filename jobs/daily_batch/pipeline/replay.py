@@ -12,8 +12,8 @@ from daily_batch.domain.contract import REJECTS, Flag, Reason
 from daily_batch.domain.keys import without_compression
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import RunSpec
-from daily_batch.pipeline.discover.stored import StoredTree
-from daily_batch.pipeline.publish.published import fetch_day
+from daily_batch.pipeline.discover.object_tree import StoredTree
+from daily_batch.pipeline.publish.snapshot import fetch_day
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.map_chunk import map_chunk
 from daily_batch.storage.scratch import make_folder

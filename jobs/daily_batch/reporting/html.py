@@ -10,8 +10,15 @@ from markupsafe import Markup
 from daily_batch.reporting.charts import draw_columns
 from daily_batch.reporting.days import DayFacts
 from daily_batch.reporting.facts import Facts, Totals, add_up
-from daily_batch.reporting.texts import Texts
-from daily_batch.reporting.wording import SIGNS, tell_headline, tell_oddities, tell_sign, tell_strays, tell_troubles
+from daily_batch.reporting.texts import (
+    SIGNS,
+    Texts,
+    tell_headline,
+    tell_oddities,
+    tell_sign,
+    tell_strays,
+    tell_troubles,
+)
 
 # Rows of a list on the page; `--json` has all.
 MOST_ROWS = 200

@@ -5,8 +5,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from daily_batch.orchestration.routing.costs import MonthCost
 from daily_batch.reporting.days import DayFacts
 from daily_batch.reporting.facts import Facts, add_up
-from daily_batch.reporting.texts import Texts
-from daily_batch.reporting.wording import SIGNS, tell_headline, tell_oddities, tell_sign, tell_strays, tell_troubles
+from daily_batch.reporting.texts import (
+    SIGNS,
+    Texts,
+    tell_headline,
+    tell_oddities,
+    tell_sign,
+    tell_strays,
+    tell_troubles,
+)
 
 MOST_ROWS = 50
 

@@ -2,4 +2,4 @@
 
 from daily_batch.orchestration.spark_jobs.base import JobSize, JobState, JobStatus, SparkJob, Submitter
 
-__all__ = ["JobReport", "JobSize", "JobState", "SparkJob", "Submitter"]
+__all__ = ["JobSize", "JobState", "JobStatus", "SparkJob", "Submitter"]

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from daily_batch.errors import BatchError, RetryableError, TerminalError
 from daily_batch.orchestration.spark_jobs.base import ENDED, JobStatus, Submitter
-from daily_batch.orchestration.spark_jobs.cause import find_cause
+from daily_batch.orchestration.spark_jobs.failure_cause import find_cause
 from daily_batch.pipeline.runners.base import Progress
 
 POLL_SECONDS = 2.0

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from daily_batch.metadata import MetadataStore
-from daily_batch.pipeline.discover.failures import check_root, explain_failures
-from daily_batch.pipeline.discover.found import Batch
-from daily_batch.pipeline.discover.listing import list_messages
+from daily_batch.pipeline.discover.listing import Batch, list_messages
+from daily_batch.pipeline.discover.listing_errors import check_root, explain_failures
 from daily_batch.pipeline.discover.metadata_rooms import MetadataRooms
-from daily_batch.pipeline.discover.stored import Store, open_tree
+from daily_batch.pipeline.discover.object_tree import Store, open_tree
 from daily_batch.pipeline.discover.walk import walk
 
 

@@ -9,16 +9,11 @@ from daily_batch.domain.keys import StorageUrl, export_folder, export_root, is_t
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import RunSpec
 from daily_batch.metadata import MetadataStore
-from daily_batch.pipeline.discover import (
-    EXPANSION,
-    DiscoveryComparison,
-    Manifest,
-    build_manifest,
-    compare_discovery,
-    list_root,
-)
-from daily_batch.pipeline.discover.absent import check_tenant_known
+from daily_batch.pipeline.discover.compare import DiscoveryComparison, compare_discovery
+from daily_batch.pipeline.discover.manifest import EXPANSION, Manifest, build_manifest
+from daily_batch.pipeline.discover.object_tree import list_root
 from daily_batch.pipeline.discover.strays import Strays, find_strays
+from daily_batch.pipeline.discover.unknown_tenant import check_tenant_known
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from daily_batch.domain.calendar import parse_day
 from daily_batch.domain.keys import analytics_folder, export_root
 from daily_batch.errors import UsageError
-from daily_batch.pipeline.discover.failures import check_root, explain_failures
-from daily_batch.pipeline.discover.stored import Store, open_tree
+from daily_batch.pipeline.discover.listing_errors import check_root, explain_failures
+from daily_batch.pipeline.discover.object_tree import Store, open_tree
 
 # Folders that are told apart; what lies in more is counted together. Parts of a folder's name that are told.
 MOST_FOLDERS = 200

@@ -132,3 +132,27 @@ def _sum_rows(paths: Iterable[Path]) -> int:
     with duckdb.connect() as connection:
         found = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata([{names}])").fetchone()
     return int(found[0]) if found and found[0] is not None else 0
+
+
+def fetch_day(table: Table, *, request: Request, storage: Storage, folder: Path) -> list[Path]:
+    """Copies of the table's files of the day, in `folder`; none when the day, or the table, is not there."""
+    store = storage.open_output()
+    root = f"{analytics_folder(request.tenant)}/{table.name}"
+    if request.table_format == "delta":
+        location, options = delta_location(request.output.child(root), storage.options)
+        live = delta_log.snapshot_day(delta_log.open_table(location, options), request.day).files
+        keys = ["/".join((root, *uri.rsplit("/", 2)[1:])) for uri in sorted(live)]
+    else:
+        keys = _list_files(store, f"{root}/{day_folder(request.day)}")
+    return [_copy(store, key, folder / f"{number}.parquet") for number, key in enumerate(keys)]
+
+
+def _list_files(store: ObjectStore, prefix: str) -> list[str]:
+    return sorted(item["path"] for batch in store.list(f"{prefix}/") for item in batch)
+
+
+def _copy(store: ObjectStore, key: str, path: Path) -> Path:
+    with path.open("wb") as file:
+        for block in store.get(key).stream():
+            file.write(block)
+    return path

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from daily_batch.domain.run import DataFile, RunSpec
-from daily_batch.pipeline.discover import Manifest
-from daily_batch.pipeline.transform.counts import Counts
+from daily_batch.pipeline.discover.manifest import Manifest
+from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.storage.stores import Storage
 
 # Called with what is being done, how much of it, of how much (0 when unknown), and the unit; "": the first says it all.

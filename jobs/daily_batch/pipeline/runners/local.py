@@ -13,18 +13,17 @@ import duckdb
 
 from daily_batch.domain.contract import MESSAGES, REJECTS
 from daily_batch.domain.run import RunSpec, SourceObject
-from daily_batch.pipeline.discover import Manifest, read_manifest
-from daily_batch.pipeline.discover.chunks import cut_chunks
+from daily_batch.pipeline.discover.chunks import cut_chunks, read_manifest
+from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import Progress, RunResult
 from daily_batch.pipeline.runners.deadline import REDUCE_SHARE, Deadline
-from daily_batch.pipeline.runners.kept_text import KeptText
 from daily_batch.pipeline.runners.resource_limits import handing_over, on_temporary_disk
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
-from daily_batch.pipeline.runners.size_workers import LocalSizes, size_workers
-from daily_batch.pipeline.transform.counts import add_counts
+from daily_batch.pipeline.runners.size_workers import KeptText, LocalSizes, size_workers
 from daily_batch.pipeline.transform.duckdb_session import connect, cursor, limit_memory
 from daily_batch.pipeline.transform.map_chunk import BATCH_BYTES, MapResult, map_chunk
 from daily_batch.pipeline.transform.original_bytes import group_by_object, read_wanted, recover
+from daily_batch.pipeline.transform.outcomes import add_counts
 from daily_batch.pipeline.transform.reduce_bucket import ReduceResult, merge_aggregates, reduce_bucket, write_rejects
 from daily_batch.pipeline.transform.row_buffer import RowSet
 from daily_batch.storage.scratch import make_folder

@@ -1,11 +1,11 @@
 """How the local runner divides what its process has: tasks at once, memory and disk of each, buckets. Pure."""
 
 from dataclasses import dataclass, replace
+from threading import Lock
 
 from daily_batch.domain.run import RunSpec
 from daily_batch.errors import HandOverError
-from daily_batch.pipeline.discover import Manifest
-from daily_batch.pipeline.runners.buckets import count_buckets
+from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.resources import MIB, Resources
 
 # Measured: the interpreter with its libraries, and what the vectors of one query take beside DuckDB's memory_limit.
@@ -71,3 +71,29 @@ def size_workers(resources: Resources, *, plan: RunSpec, manifest: Manifest) -> 
 
 def _share(resources: Resources, workers: int) -> int:
     return max(0, resources.memory_bytes - PROCESS_BYTES - workers * TASK_BYTES) // workers // PARTS
+
+
+# A bucket is sorted as a whole. This part of what sorts it fits as text; a larger one spills.
+BUCKET_SHARE = 3
+MOST_BUCKETS = 256
+
+
+def count_buckets(plan: RunSpec, text_bytes: int, *, sorting_bytes: int) -> int:
+    """Return how many buckets the day's text needs: the plan's, or more, so that a task sorts each in its memory."""
+    return max(plan.buckets, min(-(-text_bytes * BUCKET_SHARE // sorting_bytes), MOST_BUCKETS))
+
+
+class KeptText:
+    """A budget of bytes of text, asked by many threads."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self._lock = Lock()
+
+    def take(self, size: int) -> bool:
+        """Take so many bytes, if they are left."""
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True

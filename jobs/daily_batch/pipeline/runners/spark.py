@@ -22,16 +22,15 @@ from daily_batch.domain.contract import MESSAGES, REJECTS
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.errors import BatchError, InputChangedError, RetryableError, TerminalError, UsageError
-from daily_batch.pipeline.discover import Manifest, read_manifest
-from daily_batch.pipeline.discover.chunks import chunk_path, cut_chunks
+from daily_batch.pipeline.discover.chunks import chunk_path, cut_chunks, read_manifest
+from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import Progress, RunResult
-from daily_batch.pipeline.runners.buckets import count_buckets
-from daily_batch.pipeline.runners.spark_blobs import BLOBS, load_files
-from daily_batch.pipeline.runners.spark_partitions import partition_keys
+from daily_batch.pipeline.runners.size_workers import count_buckets
 from daily_batch.pipeline.runners.spark_progress import watch_tasks
+from daily_batch.pipeline.runners.spark_shuffle import BLOBS, load_files, partition_keys
 from daily_batch.pipeline.runners.spark_tasks import map_chunks, recover_chunks, reduce_buckets
-from daily_batch.pipeline.transform.counts import Counts, add_counts
 from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, read_wanted
+from daily_batch.pipeline.transform.outcomes import Counts, add_counts
 from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, merge_aggregates
 from daily_batch.storage.scratch import make_folder
 from daily_batch.storage.stores import Storage, spark_path

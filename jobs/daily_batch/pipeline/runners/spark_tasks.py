@@ -12,9 +12,15 @@ from daily_batch.domain.contract import MESSAGES, REJECTS
 from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.errors import BatchError, describe_unexpected
 from daily_batch.pipeline.discover.chunks import read_chunk
-from daily_batch.pipeline.runners.kept_text import KeptText
-from daily_batch.pipeline.runners.spark_blobs import Blobs, dump_files, make_blob, read_column
-from daily_batch.pipeline.runners.spark_rows import dump_buckets, load_rows
+from daily_batch.pipeline.runners.size_workers import KeptText
+from daily_batch.pipeline.runners.spark_shuffle import (
+    Blobs,
+    dump_buckets,
+    dump_files,
+    load_rows,
+    make_blob,
+    read_column,
+)
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.map_chunk import map_chunk
 from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, recover

@@ -4,8 +4,8 @@ import re
 
 import msgspec
 
-from daily_batch.pipeline.transform.pace import Pace
-from daily_batch.pipeline.transform.value import OPENING, TOKENS
+from daily_batch.pipeline.transform.cancel import Pace
+from daily_batch.pipeline.transform.json_value import OPENING, TOKENS
 from daily_batch.pipeline.transform.window import Window
 
 PIECE = 2**15

@@ -10,8 +10,8 @@ import msgspec
 
 from daily_batch.domain.contract import Flag, Reason
 from daily_batch.pipeline.transform.fields import ATTACHMENT_FIELDS, IDS, IMAGE_FIELDS, MAX_BIGINT, SOURCE_FIELDS
+from daily_batch.pipeline.transform.formats import find_wrapped
 from daily_batch.pipeline.transform.timestamps import OTHER_TYPES
-from daily_batch.pipeline.transform.wrappers import find_wrapped
 
 # A whole number, which pandas writes as 12.0 once a column has a gap.
 WHOLE_ID = re.compile(rb"(-?\d+)(?:\.0+)?")

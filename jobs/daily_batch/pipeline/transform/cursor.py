@@ -1,9 +1,9 @@
 """A place in a text that is read forward, and the ways to move on."""
 
 from daily_batch.pipeline.transform.broken_values import BLANK_LINES, BLANKS, MARK_BYTES, PIECE, WHITE, count_indent
+from daily_batch.pipeline.transform.cancel import Pace
 from daily_batch.pipeline.transform.decode import Buffer
 from daily_batch.pipeline.transform.fetch import CancelCheck
-from daily_batch.pipeline.transform.pace import Pace
 from daily_batch.pipeline.transform.window import Window
 
 NEWLINE, SPACE = b"\n "

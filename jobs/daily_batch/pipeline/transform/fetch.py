@@ -2,7 +2,7 @@
 
 import mmap
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,11 +10,10 @@ from typing import Any, Protocol
 from daily_batch.domain.contract import Reason
 from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.errors import InputChangedError
+from daily_batch.pipeline.transform.cancel import CancelCheck, never_cancel
 from daily_batch.pipeline.transform.decode import Buffer, UnreadableError, held_bytes
 from daily_batch.storage.scratch import nameless_file
 
-# Called between pieces of work; raises to end them.
-CancelCheck = Callable[[], None]
 # Seconds for which an answer is waited for at once.
 CHECKED_EVERY = 1.0
 
@@ -27,10 +26,6 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Any:
         """Everything below a prefix, in pages of metadata."""
-
-
-def never_cancel() -> None:
-    """The check of a task that nothing ends."""
 
 
 def fetch(

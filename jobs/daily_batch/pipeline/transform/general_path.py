@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from daily_batch.domain.contract import Flag, Reason
 from daily_batch.domain.run import RunSpec
+from daily_batch.pipeline.transform.cancel import CancelCheck
 from daily_batch.pipeline.transform.coerce import UnusableError, shape
 from daily_batch.pipeline.transform.decode import Decoded
-from daily_batch.pipeline.transform.fetch import CancelCheck
 from daily_batch.pipeline.transform.outcomes import Outcomes
 from daily_batch.pipeline.transform.row_buffer import RowBuffer
 from daily_batch.pipeline.transform.split import Segment, TextBatch

@@ -8,16 +8,16 @@ import duckdb
 
 from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.pipeline.transform import normalize
-from daily_batch.pipeline.transform.counts import Counts
+from daily_batch.pipeline.transform.cancel import CancelCheck, never_cancel
 from daily_batch.pipeline.transform.cursor import Cursor
 from daily_batch.pipeline.transform.decode import Decoded, UnreadableError, decode
 from daily_batch.pipeline.transform.fast_parser import DEEPEST_PROVEN
-from daily_batch.pipeline.transform.fetch import CancelCheck, ObjectStore, fetch, never_cancel
+from daily_batch.pipeline.transform.fetch import ObjectStore, fetch
 from daily_batch.pipeline.transform.general_path import GeneralPath
-from daily_batch.pipeline.transform.outcomes import Outcomes
+from daily_batch.pipeline.transform.outcomes import Counts, Outcomes
+from daily_batch.pipeline.transform.ownership import describe
 from daily_batch.pipeline.transform.rejects import RejectWriter
 from daily_batch.pipeline.transform.row_buffer import RowBuffer
-from daily_batch.pipeline.transform.sources import describe
 from daily_batch.pipeline.transform.split import Segment, TextBatch, end_of_block
 
 # Text that is parsed at once. Planning its one statement takes DuckDB 15 ms, which must be little beside the work.

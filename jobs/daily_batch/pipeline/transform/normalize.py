@@ -11,7 +11,7 @@ from daily_batch.domain.contract import MAX_ID_LENGTH, ROLES, Flag, Reason
 from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.transform import timestamps
 from daily_batch.pipeline.transform.duckdb_session import add_columns
-from daily_batch.pipeline.transform.sources import SOURCES, SourceRow, adjacent_windows
+from daily_batch.pipeline.transform.ownership import SOURCES, SourceRow, adjacent_windows
 
 DAY_US = 86_400_000_000
 ARROW = {

@@ -13,9 +13,10 @@ import duckdb
 
 from daily_batch.domain.contract import Flag, Reason
 from daily_batch.domain.run import RunSpec, SourceObject
+from daily_batch.pipeline.transform.cancel import CancelCheck, never_cancel
 from daily_batch.pipeline.transform.decode import UnreadableError, decode_originals
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
-from daily_batch.pipeline.transform.fetch import CancelCheck, ObjectStore, fetch, never_cancel
+from daily_batch.pipeline.transform.fetch import ObjectStore, fetch
 from daily_batch.pipeline.transform.rejects import RejectWriter
 
 DETAILS: dict[str, str] = {

@@ -1,15 +1,17 @@
 """What becomes of a task's objects and records: counts, and the rejects with their bytes."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from daily_batch.domain.run import Limits
-from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.pipeline.transform.decode import Decoded, UnreadableError
+from daily_batch.pipeline.transform.json_value import Found
 from daily_batch.pipeline.transform.normalize import OTHER_DAY
+from daily_batch.pipeline.transform.ownership import SourceRow
 from daily_batch.pipeline.transform.rejects import RejectWriter
-from daily_batch.pipeline.transform.sources import SourceRow
-from daily_batch.pipeline.transform.value import Found
 
 
 class Outcomes:
@@ -57,3 +59,40 @@ class Outcomes:
     def finish(self) -> tuple[Path, ...]:
         """Write the remaining rejects; return every file of them."""
         return self._rejects.finish()
+
+
+@dataclass
+class Counts:
+    """Numbers of objects and records by outcome; `rejects` by reason of records, `flags` of published rows."""
+
+    objects_read: int = 0
+    objects_unreadable: int = 0
+    bytes: int = 0
+    seen: int = 0
+    written: int = 0
+    duplicates: int = 0
+    superseded: int = 0
+    rejected: int = 0
+    other_day: int = 0
+    empty: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        # asdict() would make a Counter of pairs.
+        return {**vars(self), "rejects": dict(self.rejects), "flags": dict(self.flags)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Counts":
+        """What `to_dict` gave."""
+        return cls(**{**values, "rejects": Counter(values["rejects"]), "flags": Counter(values["flags"])})
+
+
+def add_counts(parts: Iterable[Counts]) -> Counts:
+    """The sum of counts of disjoint parts."""
+    total = Counts()
+    for part in parts:
+        for item in fields(Counts):
+            setattr(total, item.name, getattr(total, item.name) + getattr(part, item.name))
+    return total

@@ -19,13 +19,19 @@ from daily_batch.domain.contract import (
     Table,
 )
 from daily_batch.domain.run import DataFile, RunSpec
-from daily_batch.pipeline.transform.columns import ATTACHMENT_COUNT, RUN_COLUMNS, published_columns, typed_array
-from daily_batch.pipeline.transform.counts import Counts
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.fields import ARRAYS, MAX_BIGINT
 from daily_batch.pipeline.transform.normalize import ROW_COLUMNS, local_hour
+from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.pipeline.transform.row_buffer import RowSet
-from daily_batch.pipeline.transform.write import OutputStore, write_rows
+from daily_batch.pipeline.transform.write import (
+    ATTACHMENT_COUNT,
+    RUN_COLUMNS,
+    OutputStore,
+    published_columns,
+    typed_array,
+    write_rows,
+)
 
 LINEAGE_COLUMNS = ("source_key", "source_line")
 KEY_HASH = "hash(room_id, message_id)"

@@ -9,7 +9,7 @@ without objects inside of objects, of which no map would tell a key that comes t
 import json
 
 from daily_batch.domain.contract import Flag
-from daily_batch.pipeline.transform.wrappers import OF_MESSAGES
+from daily_batch.pipeline.transform.formats import OF_MESSAGES
 
 MAP = json.dumps("MAP(VARCHAR, JSON)")
 # A map and what is made of it takes some ten times a text's memory: nothing for a text of a million keys.

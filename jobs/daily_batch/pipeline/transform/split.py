@@ -14,8 +14,8 @@ import msgspec
 from arro3.core import Array, DataType, RecordBatch, Table
 
 from daily_batch.pipeline.transform.decode import Buffer, Decoded
-from daily_batch.pipeline.transform.texts import Texts, with_line_feed
-from daily_batch.pipeline.transform.value import READER, SPACE
+from daily_batch.pipeline.transform.json_value import READER, SPACE
+from daily_batch.pipeline.transform.text_arrays import Texts, with_line_feed
 
 # Lines of so many bytes are checked at once; where one of them is no JSON, one by one.
 BLOCK_BYTES = 2**17

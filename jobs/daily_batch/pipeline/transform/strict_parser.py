@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from daily_batch.domain.contract import Reason
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform.broken_values import WHITE, BrokenValue, Extent, find_end_in_line
+from daily_batch.pipeline.transform.cancel import CancelCheck, never_cancel
 from daily_batch.pipeline.transform.cursor import Cursor
 from daily_batch.pipeline.transform.decode import Buffer
-from daily_batch.pipeline.transform.fetch import CancelCheck, never_cancel
-from daily_batch.pipeline.transform.value import OPENING, Found, Stop, build, find_end, find_too_deep, read_record
-from daily_batch.pipeline.transform.wrappers import find_wrapped_in_broken
+from daily_batch.pipeline.transform.formats import find_wrapped_in_broken
+from daily_batch.pipeline.transform.json_value import OPENING, Found, Stop, build, find_end, find_too_deep, read_record
 
 __all__ = ["Found", "Scanner", "read_record"]
 

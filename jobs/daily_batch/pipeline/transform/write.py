@@ -1,5 +1,6 @@
 """Rows to one Parquet file in a table's folder, under a name that no commit knows yet, with its statistics."""
 
+import json
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,10 +10,12 @@ from typing import Any, Protocol
 import duckdb
 
 from daily_batch.domain.calendar import to_us
-from daily_batch.domain.contract import Column, Table
+from daily_batch.domain.contract import MESSAGES, Column, Table
 from daily_batch.domain.keys import analytics_folder, staged_path
 from daily_batch.domain.run import ColumnStatistics, DataFile, RunSpec
 from daily_batch.pipeline.transform.duckdb_session import quote_text
+from daily_batch.pipeline.transform.fields import ARRAYS
+from daily_batch.pipeline.transform.normalize import local_hour
 from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
 
 # Rows of a message are about a kilobyte: 30 MB of content, of which a reader of one room skips all but one group.
@@ -113,3 +116,30 @@ def _to_json(text: str, kind: str, *, up: bool) -> str | int:
         return text
     microseconds = to_us(datetime.fromisoformat(text))
     return timestamp_maximum(microseconds) if up else timestamp_minimum(microseconds)
+
+
+# What is the same for a whole run is added where the files are written.
+RUN_COLUMNS = ("date", "run_id", "processed_at")
+_TYPES = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE"}
+
+
+def typed_array(name: str) -> str:
+    """Return the expression of an array column: its JSON text as the contract's type."""
+    types = json.dumps([{field: _TYPES[kind] for field, kind in ARRAYS[name].items()}])
+    return f"json_transform({name}, '{types}')"
+
+
+ATTACHMENT_COUNT = "coalesce(json_array_length(attachments), 0)::INTEGER"
+
+
+def published_columns(plan: RunSpec) -> str:
+    """Return the select list of `messages`, less what is the same for a whole run, over a row of the map."""
+    derived = {
+        "hour": local_hour(plan),
+        "has_attachments": f"{ATTACHMENT_COUNT} > 0",
+        "attachment_count": ATTACHMENT_COUNT,
+        "flags": "CASE WHEN flags IS NULL THEN [] ELSE string_split(flags, ',') END",
+        **{name: typed_array(name) for name in ARRAYS},
+    }
+    names = [name for name in MESSAGES.names if name not in RUN_COLUMNS]
+    return ", ".join(f"{derived[name]} AS {name}" if name in derived else name for name in names)

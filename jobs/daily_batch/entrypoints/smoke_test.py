@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from daily_batch.cli.options import Debug, Input, Output, as_flags
-from daily_batch.commands.answers import guarded
-from daily_batch.commands.probe import EVERYWHERE, FOLDER, DayFolders, find_lack
+from daily_batch.cli.output import guarded
 from daily_batch.domain.keys import analytics_folder, export_folder, parse_url
 from daily_batch.domain.request import Request
 from daily_batch.entrypoints.daily_messages import call_as_task
 from daily_batch.errors import TerminalError, UsageError
+from daily_batch.orchestration.preflight import EVERYWHERE, FOLDER, DayFolders, find_lack
 from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.settings import Settings, load_settings
 from daily_batch.storage.scratch import temporary_folder

@@ -12,8 +12,8 @@ from daily_batch.domain.keys import StorageUrl, analytics_folder, export_root, i
 from daily_batch.errors import UsageError
 from daily_batch.ledger import Ledger
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.pipeline.discover.absent import holds_tenant
 from daily_batch.pipeline.discover.discover import list_tenants
+from daily_batch.pipeline.discover.unknown_tenant import holds_tenant
 from daily_batch.settings import Settings
 from daily_batch.storage.failures import explain_failure
 from daily_batch.storage.stores import open_store

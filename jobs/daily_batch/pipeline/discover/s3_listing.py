@@ -11,7 +11,7 @@ from obstore.store import S3Store
 
 from daily_batch.domain.calendar import to_us
 from daily_batch.domain.run import SourceObject
-from daily_batch.pipeline.discover.found import refuse_name
+from daily_batch.pipeline.discover.listing import refuse_name
 
 RETRIES = {"max_attempts": 10, "mode": "standard"}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from daily_batch.domain.contract import Reason
 from daily_batch.domain.run import SourceObject
-from daily_batch.pipeline.discover.found import Batch, Folders, refuse, refuse_name, sort_out
+from daily_batch.pipeline.discover.listing import Batch, Folders, refuse, refuse_name, sort_out
 from daily_batch.pipeline.discover.markers import is_marker
 
 PAGE = 1000

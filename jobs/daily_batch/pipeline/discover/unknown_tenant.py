@@ -8,7 +8,7 @@ from obstore.store import LocalStore
 
 from daily_batch.domain.keys import TABLES_FOLDER
 from daily_batch.errors import TerminalError
-from daily_batch.pipeline.discover.stored import UNREADABLE, Store, list_root, open_tree
+from daily_batch.pipeline.discover.object_tree import UNREADABLE, Store, list_root, open_tree
 from daily_batch.storage.failures import is_denied
 
 _LOOKED_INTO = 20

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from deltalake.exceptions import DeltaError
 
 from daily_batch.cli.console import show_progress
-from daily_batch.commands.tenants import check_known, choose_tenants
+from daily_batch.cli.tenants import check_known, choose_tenants
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.errors import RetryableError, TerminalError, concerning
 from daily_batch.maintenance.rewrite_day import DeleteRows

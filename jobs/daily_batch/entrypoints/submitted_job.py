@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from daily_batch.catalog.register import register_published
 from daily_batch.cli.console import show_progress
-from daily_batch.commands.answers import console, guarded
-from daily_batch.commands.receipts import render
-from daily_batch.commands.registering import register_published
+from daily_batch.cli.output import console, guarded
+from daily_batch.cli.receipts import render
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
@@ -22,7 +22,7 @@ from daily_batch.pipeline.process_day import process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.snapshot import check_format
 from daily_batch.pipeline.runners.base import Runner
-from daily_batch.pipeline.runners.serverless import fit_compute
+from daily_batch.pipeline.runners.databricks_serverless import fit_compute
 from daily_batch.settings import Settings, load_settings
 from daily_batch.telemetry import log_to
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from obstore.exceptions import AlreadyExistsError, UnauthenticatedError
 
 from daily_batch.errors import RetryableError
-from daily_batch.pipeline.runners.serverless import find_obstacle
+from daily_batch.pipeline.runners.databricks_serverless import find_obstacle
 from daily_batch.storage.failures import explain_failure, is_denied
 from daily_batch.storage.stores import Storage
 

@@ -1,10 +1,17 @@
 """A check at every few milliseconds of work."""
 
-from daily_batch.pipeline.transform.fetch import CancelCheck
+from collections.abc import Callable
+
+# Called between pieces of work; raises to end them.
+CancelCheck = Callable[[], None]
 
 # Bytes of text that take at most some 5 ms; a step of work counts as so many bytes, however few it is about.
 CHECKED_BYTES = 2**15
 STEP_BYTES = 2**6
+
+
+def never_cancel() -> None:
+    """The check of a task that nothing ends."""
 
 
 class Pace:

@@ -11,9 +11,9 @@ from obstore.store import LocalStore
 
 from daily_batch.domain.contract import Reason
 from daily_batch.domain.run import SourceObject
-from daily_batch.pipeline.discover.found import Batch, Folders, Tree, refuse, sort_out
-from daily_batch.pipeline.discover.local import LocalTree, list_local_root
-from daily_batch.pipeline.discover.raw_s3 import RawS3, open_raw
+from daily_batch.pipeline.discover.listing import Batch, Folders, Tree, refuse, sort_out
+from daily_batch.pipeline.discover.local_tree import LocalTree, list_local_root
+from daily_batch.pipeline.discover.s3_listing import RawS3, open_raw
 
 PAGE = 1000  # what S3 answers at most
 # What obstore says to a name in an answer, and to one that it is given.
