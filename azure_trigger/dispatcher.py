@@ -29,10 +29,10 @@ def ask_at_night(timer: func.TimerRequest) -> list[str]:
         BatchError: the night must be asked for again.
     """
     moment, tasks = now(), list[Task]()
-    with open_log() as teller, sanitized_errors(teller):
+    with open_log() as telemetry, sanitized_errors(telemetry):
         settings = read_settings()
         for event in find_nights(timer, moment):
-            enqueue_tasks(event, settings, now=moment, send=tasks.extend, teller=teller)
+            enqueue_tasks(event, settings, now=moment, send=tasks.extend, telemetry=telemetry)
     return write_messages(tasks)
 
 
@@ -61,9 +61,9 @@ def ask_for_person(request: func.HttpRequest) -> tuple[func.HttpResponse, list[s
     """
     tasks = list[Task]()
     try:
-        with open_log() as teller, sanitized_errors(teller):
+        with open_log() as telemetry, sanitized_errors(telemetry):
             told = enqueue_tasks(
-                _read_event(request.get_body()), read_settings(), now=now(), send=tasks.extend, teller=teller
+                _read_event(request.get_body()), read_settings(), now=now(), send=tasks.extend, telemetry=telemetry
             )
     except BatchError as error:
         status = 400 if isinstance(error, UsageError) else 503 if is_retryable(error) else 500

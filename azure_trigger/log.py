@@ -37,7 +37,7 @@ class JsonLog:
         self._facts: dict[str, Any] = {}
         self._measured: list[tuple[Metric, float]] = []
 
-    def about(self, **facts: Any) -> None:
+    def bind(self, **facts: Any) -> None:
         """Name facts on every further line."""
         self._facts |= facts
 

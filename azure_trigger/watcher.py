@@ -3,7 +3,7 @@
 from azure_trigger.environment import now, read_settings, write_messages
 from azure_trigger.log import open_log
 from daily_batch.orchestration import Task
-from daily_batch.orchestration.watcher import reconcile_night
+from daily_batch.orchestration.watcher import reconcile as reconcile_night
 from daily_batch.telemetry import sanitized_errors
 
 
@@ -17,6 +17,6 @@ def reconcile() -> list[str]:
         BatchError: nobody could be looked after; the next call may.
     """
     tasks = list[Task]()
-    with open_log() as teller, sanitized_errors(teller):
-        reconcile_night(read_settings(), now=now(), send=tasks.extend, teller=teller)
+    with open_log() as telemetry, sanitized_errors(telemetry):
+        reconcile_night(read_settings(), now=now(), send=tasks.extend, telemetry=telemetry)
     return write_messages(tasks)

@@ -24,7 +24,7 @@ def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) 
     """
     moment = now()
     sent = message.insertion_time or moment
-    with open_log() as teller:
+    with open_log() as telemetry:
         handle_message(
             message.get_body().decode("utf-8", errors="replace"),
             read_settings=read_settings,
@@ -33,22 +33,22 @@ def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) 
             # Instances may be copies of one machine; by the invocation's id its log is found.
             owner=f"{context.function_name} {context.invocation_id}",
             seconds=read_timeout(host),
-            teller=teller,
+            telemetry=telemetry,
         )
 
 
 def tell_poison(message: func.QueueMessage) -> None:
     """Tell of a message that failed too often, and count it. It leaves the queue: its day is asked for by hand."""
-    with open_log() as teller:
-        teller.measure(TASKS_GIVEN_UP)
-        _tell_whose(message, teller)
+    with open_log() as telemetry:
+        telemetry.measure(TASKS_GIVEN_UP)
+        _tell_whose(message, telemetry)
 
 
-def _tell_whose(message: func.QueueMessage, teller: JsonLog) -> None:
+def _tell_whose(message: func.QueueMessage, telemetry: JsonLog) -> None:
     try:
         task = read_task(message.get_body().decode("utf-8", errors="replace"))
     except UsageError as error:
-        teller.error(error.advice, message_id=message.id, bytes=len(message.get_body()))
+        telemetry.error(error.advice, message_id=message.id, bytes=len(message.get_body()))
         return
-    teller.about(tenant=task.tenant, day=task.date)
-    teller.error("the day failed as often as a message is delivered", force=task.force, message_id=message.id)
+    telemetry.bind(tenant=task.tenant, day=task.date)
+    telemetry.error("the day failed as often as a message is delivered", force=task.force, message_id=message.id)

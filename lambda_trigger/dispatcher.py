@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from daily_batch.orchestration.dispatcher import enqueue_tasks
 from daily_batch.telemetry import sanitized_errors
-from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, teller
+from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, telemetry
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -18,6 +18,6 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     Raises:
         BatchError: the event is not understood, or must be given again.
     """
-    with sanitized_errors(teller):
+    with sanitized_errors(telemetry):
         settings = read_settings()
-        return enqueue_tasks(event, settings, now=now(), send=partial(send_tasks, settings), teller=teller)
+        return enqueue_tasks(event, settings, now=now(), send=partial(send_tasks, settings), telemetry=telemetry)

@@ -27,7 +27,7 @@ quiet_libraries()
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 # What SQS takes at once.
 BATCH = 10
-# Lines name the place that told them, and not the teller below.
+# Lines name the place that told them, and not the telemetry below.
 CALLER = 3
 
 
@@ -41,10 +41,10 @@ def read_settings() -> Settings:
     return load_settings(flags={}, environ=os.environ)
 
 
-class _Teller:
+class _Telemetry:
     """Powertools' log and metrics; what every line names is forgotten when the next event comes."""
 
-    def about(self, **facts: Any) -> None:
+    def bind(self, **facts: Any) -> None:
         logger.append_keys(**facts)
 
     def debug(self, message: str, **facts: Any) -> None:
@@ -60,7 +60,7 @@ class _Teller:
         metrics.add_metric(name=metric.name, unit=metric.unit, value=value)
 
 
-teller = _Teller()
+telemetry = _Telemetry()
 
 
 def send_tasks(settings: Settings, tasks: Sequence[Task]) -> None:

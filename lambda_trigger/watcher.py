@@ -11,10 +11,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from daily_batch.domain.request import build_requests
 from daily_batch.errors import UsageError
 from daily_batch.orchestration.spark_jobs.emr_serverless import open_emr_serverless
-from daily_batch.orchestration.watcher import make_watcher, reconcile_night
+from daily_batch.orchestration.watcher import reconcile, settle_event
 from daily_batch.settings import Settings
 from daily_batch.telemetry import sanitized_errors
-from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, teller
+from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, telemetry
 
 JOB_ENDED = "EMR Serverless Job Run State Change"
 JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -28,12 +28,12 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     Raises:
         BatchError: the event is not understood, or nobody could be looked after; the next call may.
     """
-    with sanitized_errors(teller):
+    with sanitized_errors(telemetry):
         job_id = _read_job(event)
         settings = read_settings()
         if job_id is not None:
             return _follow(settings, job_id)
-        return reconcile_night(settings, now=now(), send=partial(send_tasks, settings), teller=teller)
+        return reconcile(settings, now=now(), send=partial(send_tasks, settings), telemetry=telemetry)
 
 
 def _read_job(event: object) -> str | None:
@@ -58,9 +58,9 @@ def _read_job(event: object) -> str | None:
 def _follow(settings: Settings, job_id: str) -> dict[str, Any]:
     tags = open_emr_serverless(settings).identify(job_id)
     if tags is None:
-        teller.info("a job run of others", job_id=job_id)
+        telemetry.info("a job run of others", job_id=job_id)
         return {"settled": 0}
-    teller.about(tenant=tags.tenant, day=tags.date, run_id=tags.run_id)
+    telemetry.bind(tenant=tags.tenant, day=tags.date, run_id=tags.run_id)
     (request,) = build_requests(replace(settings, tenants=(tags.tenant,), date=tags.date), now())
-    watcher = make_watcher(settings, request.output, send=partial(send_tasks, settings), teller=teller)
-    return {"settled": int(watcher.follow(request) is not None)}
+    settled = settle_event(request, settings, send=partial(send_tasks, settings), telemetry=telemetry)
+    return {"settled": int(settled)}

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from daily_batch.errors import LeaseHeldError, UsageError
 from daily_batch.orchestration.worker import handle_message
 from daily_batch.telemetry import sanitize, sanitized_errors
-from lambda_trigger.environment import logger, metrics, now, read_settings, teller
+from lambda_trigger.environment import logger, metrics, now, read_settings, telemetry
 
 # A message that is reported does not count among the function's errors; one that raises does.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -26,7 +26,7 @@ def handler(event: object, context: LambdaContext) -> Any:
     Raises:
         BatchError: a day failed, or the event is no queue's. A day that another run holds is only delivered again.
     """
-    with sanitized_errors(teller):
+    with sanitized_errors(telemetry):
         answer = process_partial_response(
             event=_check_event(event),
             record_handler=partial(_deal, context=context),
@@ -65,7 +65,7 @@ def _deal(record: SQSRecord, context: LambdaContext) -> None:
         # Sandboxes may be copies of one machine, so their processes cannot tell whether another one lives.
         owner=f"{context.function_name} {context.log_stream_name}",
         seconds=context.get_remaining_time_in_millis() // 1000,
-        teller=teller,
+        telemetry=telemetry,
     )
 
 

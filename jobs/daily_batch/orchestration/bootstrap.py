@@ -31,7 +31,7 @@ from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import remove_leftovers
-from daily_batch.telemetry import StepLogger, log_nothing
+from daily_batch.telemetry import NoTelemetry, Telemetry
 
 # In a checkout of the project; elsewhere spark-submit is told by the cloud's own submitters what to run.
 PROJECT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def make_dispatch(
     parallel: int = 1,
     owner: str | None = None,
     deadline: float | None = None,
-    told: StepLogger = log_nothing,
+    telemetry: Telemetry | None = None,
 ) -> Dispatch:
     """What runs or submits days under an output root.
 
@@ -64,7 +64,7 @@ def make_dispatch(
         parallel: how many days share this process.
         owner: whose leases are; None: this process's, which others of its machine can find dead.
         deadline: of `time.monotonic`, when local runs hand over; None: each has its own by `time_limit_seconds`.
-        told: hears of each step.
+        telemetry: Receives the steps of runs; None: nothing is logged.
     """
     resources = find_resources(settings).part(parallel)
     return Dispatch(
@@ -73,10 +73,10 @@ def make_dispatch(
         local=lambda: LocalRunner(resources=resources, deadline=deadline or _deadline(settings)),
         spark=spark,
         submitter=make_submitter(settings),
-        route=lambda manifest: _why_spark(decide_runner(manifest, settings, resources)),
-        size=size_job,
+        reason_for_spark=lambda manifest: _why_spark(decide_runner(manifest, settings, resources)),
+        job_size=size_job,
         owner=owner or this_process(),
-        told=told,
+        telemetry=telemetry or NoTelemetry(),
         meter=find_meter(os.environ, memory_mb=settings.function_memory_mb, prices=load_prices()),
     )
 

@@ -19,7 +19,7 @@ def enqueue_tasks(
     *,
     now: datetime,
     send: Callable[[Sequence[Task]], None],
-    teller: Telemetry,
+    telemetry: Telemetry,
 ) -> dict[str, Any]:
     """Put one task for each tenant-day of the event on the queue.
 
@@ -30,10 +30,10 @@ def enqueue_tasks(
     """
     planned = plan_tasks(event, settings, now=now, list_tenants=partial(_list_tenants, settings))
     for tenant in planned.refused:
-        teller.error("a tenant is refused for its name", tenant=tenant)
-        teller.measure(DAYS_REFUSED)
+        telemetry.error("a tenant is refused for its name", tenant=tenant)
+        telemetry.measure(DAYS_REFUSED)
     send(planned.tasks)
-    teller.info("queued", tasks=len(planned.tasks), refused=len(planned.refused))
+    telemetry.info("queued", tasks=len(planned.tasks), refused=len(planned.refused))
     return {"queued": len(planned.tasks), "refused": list(planned.refused)}
 
 
