@@ -34,7 +34,7 @@ from daily_batch.storage.scratch import remove_leftovers
 from daily_batch.telemetry import NoTelemetry, Telemetry
 
 # In a checkout of the project; elsewhere spark-submit is told by the cloud's own submitters what to run.
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 JOBS = Path(".makoto/jobs")
 
 
