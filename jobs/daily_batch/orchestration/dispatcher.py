@@ -1,4 +1,4 @@
-"""A schedule or a person asks: one message on the queue for each tenant-day, whichever cloud's queue it is."""
+"""Dispatcher: put one message on the queue for each tenant-day of an event, whichever cloud's queue it is."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ def enqueue_tasks(
     Return how many were queued, and the tenants whose names were refused.
 
     Args:
-        send: puts tasks on the queue.
+        send: Puts tasks on the queue.
     """
     planned = plan_tasks(event, settings, now=now, list_tenants=partial(_list_tenants, settings))
     for tenant in planned.refused:
