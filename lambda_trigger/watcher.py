@@ -1,4 +1,4 @@
-"""When a job ends, and every quarter of an hour: settle what was submitted, and say how the night stands."""
+"""Watcher: when a job ends, and every quarter of an hour, settle submitted days and summarize the night."""
 
 import re
 from collections.abc import Mapping
@@ -23,24 +23,24 @@ JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Follow one job's event, or reconcile all tenants and return the night's summary.
+    """Settle the day of a job's event, or reconcile all tenants and return the night's summary.
 
     Raises:
-        BatchError: the event is not understood, or nobody could be looked after; the next call may.
+        BatchError: The event is not understood, or no tenant could be reconciled; the next call may succeed.
     """
     with sanitized_errors(telemetry):
         job_id = _read_job(event)
         settings = read_settings()
         if job_id is not None:
-            return _follow(settings, job_id)
+            return _settle(settings, job_id)
         return reconcile(settings, now=now(), send=partial(send_tasks, settings), telemetry=telemetry)
 
 
 def _read_job(event: object) -> str | None:
-    """The job run of a job's event; None for a schedule's.
+    """Return the job run id of a job's event; None for a schedule's event.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: It is neither.
     """
     if not isinstance(event, Mapping):
         raise UsageError("the watcher's event is no JSON object", next_step="call it by its schedule and its rule")
@@ -55,7 +55,7 @@ def _read_job(event: object) -> str | None:
     return job_id
 
 
-def _follow(settings: Settings, job_id: str) -> dict[str, Any]:
+def _settle(settings: Settings, job_id: str) -> dict[str, Any]:
     tags = open_emr_serverless(settings).identify(job_id)
     if tags is None:
         telemetry.info("a job run of others", job_id=job_id)
