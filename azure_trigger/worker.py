@@ -1,4 +1,4 @@
-"""Worker: handle a queue message, which is one tenant-day, run here or submitted to Databricks; report poison messages."""
+"""Worker: handle a queue message, one tenant-day run here or submitted to Databricks; report poison messages."""
 
 from datetime import UTC
 from pathlib import Path
