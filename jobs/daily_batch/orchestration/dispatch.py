@@ -7,9 +7,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +20,6 @@ from daily_batch.errors import (
     BatchError,
     HandOverError,
     LeaseHeldError,
-    RetryableError,
     advise,
     concerning,
     is_retryable,
@@ -30,8 +28,9 @@ from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.ledger.process import this_process
 from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, Route, Router
-from daily_batch.orchestration.spark_jobs import JobSize, SparkJob, Submitter
+from daily_batch.orchestration.spark_jobs import JobSize, Submitter
 from daily_batch.orchestration.spark_jobs.reconcile import Reconciled, reconcile
+from daily_batch.orchestration.submission import route_again, submit_job
 from daily_batch.pipeline.discover.discover import check_tenant, discover, list_day, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.process_day import explained_failures, log_manifest, process_day
@@ -41,9 +40,6 @@ from daily_batch.pipeline.runners.base import Progress, Runner
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder
 from daily_batch.telemetry import NoTelemetry, StepLog, Telemetry, seconds_since
-
-# For the wait in a service's own queue, and for what a job may exceed its timeout by, before another run takes the day.
-JOB_GRACE = timedelta(hours=12)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,16 +94,15 @@ class Dispatch:
             BatchError: The run failed; the ledger records why.
         """
         with concerning(request.tenant, request.day.isoformat()), temporary_folder() as folder:
-            entry = known or self._find_reconciled(request)
+            found = None if known else self.reconcile(request)
+            entry = found.entry if found else known
             if (
                 entry is not None
                 and entry.awaits_answer
                 and self.submitter
                 and not entry.holds_lease(self.ledger.clock())
             ):
-                return self._submit(
-                    request, entry.lease, Route(target="job", reason=str(entry.handed_over), size=_size_of(entry))
-                )
+                return self._submit(request, entry.lease, route_again(entry))
             manifest = self._list_completed(request, entry, folder / "completed", progress) if if_changed else None
             if entry is not None and manifest is not None and manifest.fingerprint == entry.fingerprint:
                 return DayResult(kind="unchanged", run_id=str(entry.run_id), reason="no object changed since")
@@ -171,10 +166,6 @@ class Dispatch:
             token=lease.token,
         )
 
-    def _find_reconciled(self, request: Request) -> Entry | None:
-        found = self.reconcile(request)
-        return found.entry if found else None
-
     def _list_completed(
         self, request: Request, entry: Entry | None, staging: Path, progress: Progress
     ) -> Manifest | None:
@@ -206,30 +197,16 @@ class Dispatch:
         return snapshot
 
     def _submit(self, request: Request, lease: Lease, route: Route) -> DayResult:
-        """Submit a job. The ledger records the request first, so that a lost answer can be asked for again."""
-        if self.submitter is None:
-            raise AssertionError("a job route needs a submitter")
-        settings = self.settings.for_job(tenant=request.tenant)
-        job = SparkJob(request=request, run_id=lease.run_id, token=lease.token, size=route.size, settings=settings)
-        size = asdict(route.size)
-        hand_over = partial(self.ledger.hand_over, lease, reason=route.reason, job_token=job.job_token, **size)
-        with self.steps(lease).timed("submit", service=self.submitter.name, reason=route.reason, **size) as facts:
-            hand_over()
-            try:
-                job_id = facts["job_id"] = self.submitter.submit(job)
-            except RetryableError:
-                # Without a lease, so that the next run may ask again at once.
-                hand_over(lasting=timedelta(0), refused=True)
-                raise
-            except BatchError as error:
-                self.ledger.fail(lease, error.advice, retryable=False)
-                raise
-            hand_over(job_id=job_id, lasting=self._job_lease())
+        job_id = submit_job(
+            request,
+            lease,
+            route,
+            settings=self.settings,
+            ledger=self.ledger,
+            submitter=self.submitter,
+            steps=self.steps(lease),
+        )
         return DayResult(kind="submitted", run_id=lease.run_id, job_id=job_id, reason=route.reason)
-
-    def _job_lease(self) -> timedelta:
-        """Return how long a job's lease lasts: until its service has ended the job for certain."""
-        return timedelta(minutes=self.settings.job_wait_minutes + self.settings.job_timeout_minutes) + JOB_GRACE
 
     @contextmanager
     def _record_failure(self, heartbeat: Heartbeat, bill: Callable[[], Bill | None]) -> Iterator[None]:
@@ -348,12 +325,6 @@ def _start_bill(meter: Meter) -> Callable[[], Bill | None]:
     """Return a function that prices the time from now until it is called."""
     started = time.monotonic()
     return lambda: meter(time.monotonic() - started)
-
-
-def _size_of(entry: Entry) -> JobSize:
-    """Return the size in which a job was submitted."""
-    default = JobSize()
-    return JobSize(executors=entry.executors or default.executors, disk_gb=entry.disk_gb or default.disk_gb)
 
 
 def _tables(request: Request) -> str:
