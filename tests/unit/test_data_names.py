@@ -1,4 +1,4 @@
-"""Names that are data: deployments, stored items, queries and alarms know them, so they outlive any renaming of code."""
+"""Names that are data: deployments, stored items, queries and alarms rely on them, whatever the code is called."""
 
 import re
 from dataclasses import fields
@@ -17,14 +17,14 @@ from daily_batch.telemetry import STEPS
 from day_runs import ROOT
 
 SETTINGS = """
-    tenants date target_date_offset timezone naive_timezone input output layout export_template table_format discovery
-    slack_seconds buckets target_file_bytes max_record_bytes max_object_bytes max_expansion_ratio max_depth
-    max_raw_bytes fetch_concurrency memory_bytes max_reject_ratio max_unreadable_ratio min_rows_ratio quality runner small_messages
-    large_messages function_memory_mb time_limit_seconds spark job_wait_minutes job_timeout_minutes look_first
-    max_attempts emr_application_id emr_job_role_arn emr_package emr_python emr_log_group emr_vcpus kms_key_arn
-    databricks_host databricks_job databricks_auth databricks_client_id catalog look_back max_range_days queue_url
-    ledger lease_seconds due drift_minutes unusual_factor unusual_floor retention_days maintain_spark_bytes dynamodb_table
-    cosmos_endpoint cosmos_key storage_options
+    tenants date target_date_offset timezone naive_timezone input output layout export_template table_format
+    discovery slack_seconds buckets target_file_bytes max_record_bytes max_object_bytes max_expansion_ratio
+    max_depth max_raw_bytes fetch_concurrency memory_bytes max_reject_ratio max_unreadable_ratio min_rows_ratio
+    quality runner small_messages large_messages function_memory_mb time_limit_seconds spark job_wait_minutes
+    job_timeout_minutes look_first max_attempts emr_application_id emr_job_role_arn emr_package emr_python
+    emr_log_group emr_vcpus kms_key_arn databricks_host databricks_job databricks_auth databricks_client_id
+    catalog look_back max_range_days queue_url ledger lease_seconds due drift_minutes unusual_factor
+    unusual_floor retention_days maintain_spark_bytes dynamodb_table cosmos_endpoint cosmos_key storage_options
 """
 LEDGER_ATTRIBUTES = """
     tenant day status message_count output_path processed_at token taken_over attempts owner lease_until run_id runner

@@ -10,11 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 from daily_batch.domain.bill import Bill, Meter
-from daily_batch.domain.keys import analytics_folder
-from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.domain.request import Request
 from daily_batch.errors import (
     BatchError,
@@ -27,30 +24,19 @@ from daily_batch.errors import (
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.ledger.process import this_process
-from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, Route, Router
+from daily_batch.orchestration.day_run import DayResult, DayRun, steps_of, tables_of
+from daily_batch.orchestration.routing.route import Route, Router
 from daily_batch.orchestration.spark_jobs import JobSize, Submitter
 from daily_batch.orchestration.spark_jobs.reconcile import Reconciled, reconcile
 from daily_batch.orchestration.submission import route_again, submit_job
-from daily_batch.pipeline.discover.discover import check_tenant, discover, list_day, open_storage
+from daily_batch.pipeline.discover.discover import list_day, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
-from daily_batch.pipeline.process_day import explained_failures, log_manifest, process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.snapshot import check_format
 from daily_batch.pipeline.runners.base import Progress, Runner
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder
-from daily_batch.telemetry import NoTelemetry, StepLog, Telemetry, seconds_since
-
-
-@dataclass(frozen=True, kw_only=True)
-class DayResult:
-    """What became of a tenant-day: a receipt, the id of a submitted job, or nothing because no object changed."""
-
-    kind: Literal["published", "submitted", "unchanged"]
-    run_id: str
-    receipt: Receipt | None = None
-    job_id: str | None = None
-    reason: str = ""
+from daily_batch.telemetry import NoTelemetry, Telemetry, seconds_since
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +99,20 @@ class Dispatch:
                 manifest = None  # another run came between the listing and the lease, perhaps with newer objects
             with Heartbeat(self.ledger, lease) as heartbeat, self._record_failure(heartbeat, bill):
                 publisher = self._fence(request, heartbeat, started)
-                run = _DayRun(self, request, heartbeat, publisher, _watch(heartbeat, progress), bill, folder)
+                run = DayRun(
+                    request=request,
+                    settings=self.settings,
+                    ledger=self.ledger,
+                    router=self.router,
+                    local=self.local,
+                    spark=self.spark,
+                    heartbeat=heartbeat,
+                    publisher=publisher,
+                    progress=_watch(heartbeat, progress),
+                    bill=bill,
+                    folder=folder,
+                    telemetry=self.telemetry,
+                )
                 result = run.run_or_route(entry, manifest)
         return self._submit(request, heartbeat.lease, result) if isinstance(result, Route) else result
 
@@ -138,12 +137,12 @@ class Dispatch:
             ledger=self.ledger,
             submitter=self.submitter,
             output=open_storage(request, self.settings).open_output(),
-            output_path=_tables(request),
+            output_path=tables_of(request),
             patience=timedelta(minutes=self.settings.job_wait_minutes),
         )
         if found.has_ended:
             facts = {"service": self.submitter.name, "job_id": found.entry.job_id, "status": found.entry.status}
-            self.steps(found.entry.lease).log("settle", **facts, seconds=seconds_since(started))
+            steps_of(found.entry.lease, self.telemetry).log("settle", **facts, seconds=seconds_since(started))
         return found
 
     @property
@@ -156,21 +155,11 @@ class Dispatch:
             job_size=self.job_size,
         )
 
-    def steps(self, lease: Lease) -> StepLog:
-        """Return the step log of a lease's run."""
-        return StepLog(
-            telemetry=self.telemetry,
-            tenant=lease.tenant,
-            day=lease.day.isoformat(),
-            run_id=lease.run_id,
-            token=lease.token,
-        )
-
     def _list_completed(
         self, request: Request, entry: Entry | None, staging: Path, progress: Progress
     ) -> Manifest | None:
         """List a completed day, to compare it; None if it is not completed here, or has too many objects to list."""
-        if entry is None or not entry.is_complete or entry.output_path != _tables(request):
+        if entry is None or not entry.is_complete or entry.output_path != tables_of(request):
             return None
         try:
             return list_day(request, self.settings, staging=staging, progress=progress, metadata=self.ledger.store)
@@ -193,7 +182,9 @@ class Dispatch:
         check_format(request, storage)
         snapshot = DayPublisher.snapshot(request, storage)
         lease = heartbeat.raise_token(above=snapshot.held_token)
-        self.steps(lease).log("lease", owner=self.owner, taken_over=lease.taken_over, seconds=seconds_since(started))
+        steps_of(lease, self.telemetry).log(
+            "lease", owner=self.owner, taken_over=lease.taken_over, seconds=seconds_since(started)
+        )
         return snapshot
 
     def _submit(self, request: Request, lease: Lease, route: Route) -> DayResult:
@@ -204,7 +195,7 @@ class Dispatch:
             settings=self.settings,
             ledger=self.ledger,
             submitter=self.submitter,
-            steps=self.steps(lease),
+            steps=steps_of(lease, self.telemetry),
         )
         return DayResult(kind="submitted", run_id=lease.run_id, job_id=job_id, reason=route.reason)
 
@@ -221,96 +212,6 @@ class Dispatch:
             raise
 
 
-@dataclass(frozen=True)
-class _DayRun:
-    """One run of a day under its lease."""
-
-    dispatch: Dispatch
-    request: Request
-    heartbeat: Heartbeat
-    publisher: DayPublisher
-    progress: Progress
-    bill: Callable[[], Bill | None]
-    folder: Path
-
-    def run_or_route(self, entry: Entry | None, manifest: Manifest | None) -> DayResult | Route:
-        """Run the day in this process, or return the route of its job.
-
-        Args:
-            entry: The day's entry before this run.
-            manifest: The day, if it is listed already.
-
-        Raises:
-            HandOverError: The day is too large for the local runner, and no other is allowed.
-        """
-        router = self.dispatch.router
-        route = router.decide_unlisted(entry)
-        try:
-            if route is None or (route.is_job and route.reason != TOO_MANY_TO_LIST):
-                manifest = self._list(manifest)
-                route = router.decide(manifest, route)
-            if route.target == "local":
-                return self._process(route, manifest)
-        except HandOverError as short:
-            size = self.dispatch.job_size(manifest) if manifest else None
-            route = router.escalate(short.what, *filter(None, [size]))
-            if route is None:
-                raise
-        if route.is_job:
-            self._note(route)
-            return route
-        return self._process(route, manifest)
-
-    def _list(self, manifest: Manifest | None) -> Manifest:
-        """List the day, unless that is done; refuse an unknown tenant."""
-        request, settings, ledger = self.request, self.dispatch.settings, self.dispatch.ledger
-        with explained_failures(request.tenant, request.day.isoformat()):
-            if manifest is None:
-                manifest = discover(
-                    request,
-                    settings,
-                    staging=self.folder / "manifest",
-                    progress=self.progress,
-                    metadata=ledger.store,
-                    list_known_tenants=ledger.tenants,
-                )
-            else:
-                check_tenant(request, settings, manifest, list_known_tenants=ledger.tenants)
-        log_manifest(self.dispatch.steps(self.heartbeat.lease), manifest)
-        return manifest
-
-    def _note(self, route: Route) -> None:
-        """Record in the ledger where the day runs, before it does: a function that is killed cannot."""
-        lease = self.heartbeat.lease
-        if route.target == "local":
-            self.dispatch.ledger.note(lease, runner="local")
-        else:
-            self.progress(f"goes to Spark: {route.reason}", 0, 0, "")
-            self.dispatch.ledger.note(lease, runner="spark", handed_over=route.reason)
-
-    def _process(self, route: Route, manifest: Manifest | None) -> DayResult:
-        """Process the day in this process, and complete it in the ledger."""
-        dispatch, request, lease = self.dispatch, self.request, self.heartbeat.lease
-        self._note(route)
-        receipt = process_day(
-            request,
-            dispatch.settings,
-            dispatch.local() if route.target == "local" else dispatch.spark(),
-            self.publisher.fenced(lease.token, at_once=lease.taken_over, confirm=self.heartbeat.confirm),
-            run_id=lease.run_id,
-            now=dispatch.ledger.clock(),
-            progress=self.progress,
-            metadata=dispatch.ledger.store,
-            list_known_tenants=dispatch.ledger.tenants,
-            manifest=manifest,
-            telemetry=dispatch.telemetry,
-        )
-        key = receipt_key(request.tenant, request.day, lease.run_id)
-        with dispatch.steps(lease).timed("ledger", status=receipt.status):
-            dispatch.ledger.complete(lease, receipt, receipt_key=key, output_path=_tables(request), bill=self.bill())
-        return DayResult(kind="published", run_id=lease.run_id, receipt=receipt)
-
-
 def _watch(heartbeat: Heartbeat, progress: Progress) -> Progress:
     """Return progress that ends the run when its lease is lost."""
 
@@ -325,8 +226,3 @@ def _start_bill(meter: Meter) -> Callable[[], Bill | None]:
     """Return a function that prices the time from now until it is called."""
     started = time.monotonic()
     return lambda: meter(time.monotonic() - started)
-
-
-def _tables(request: Request) -> str:
-    """Return where the tenant's tables are, as the ledger's item records it."""
-    return f"{request.output}/{analytics_folder(request.tenant)}"
