@@ -19,7 +19,8 @@ from daily_batch.errors import HandOverError, LeaseHeldError, RetryableError, Te
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata import Item, MetadataStore
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.orchestration.dispatch import DayResult, Dispatch
+from daily_batch.orchestration.day_run import DayResult
+from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, UNLISTED
 from daily_batch.orchestration.spark_jobs import JobSize, JobState, SparkJob
 from daily_batch.orchestration.spark_jobs.spark_submit import SparkSubmit
