@@ -91,11 +91,11 @@ class LocalAws:
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def tell(self, path: str, document: Any) -> Any:
-        """Change something of the cloud itself; see `admin.py`."""
+        """Change something of the cloud itself; see `admin_api.py`."""
         return self.ask(path, json.dumps(document).encode())
 
     def ask(self, path: str, body: bytes | None = None) -> Any:
-        """Ask the cloud itself; see `admin.py`."""
+        """Ask the cloud itself; see `admin_api.py`."""
         with urllib.request.urlopen(f"{self.endpoint}/_local/{path}", data=body) as answer:  # noqa: S310 - our own server
             return json.load(answer)
 

@@ -1,7 +1,7 @@
 """All services of AWS that the product uses, at one address on this machine.
 
 moto has S3, SQS and CloudWatch Logs, DynamoDB Local has DynamoDB, and EMR Serverless is a stand-in of our own. The
-service and the caller are those that a request's signature names; who may do what is decided first (`gate.py`).
+service and the caller are those that a request's signature names; who may do what is decided first (`authorizer.py`).
 
 A process of its own: prints its address and serves until its standard input ends. Arguments: a folder for the log of
 calls and the jobs' own folders, the region, the account, and where DynamoDB is, or - for none.

@@ -92,7 +92,7 @@ def test_an_unexpected_error_names_its_place_and_never_its_text(
 ) -> None:
     assert run(tmp_path, runner=FailingFor("acme", ValueError(SECRET)), debug=debug) == 1
     told = capsys.readouterr()
-    assert "ValueError at test_command.py:" in told.err
+    assert "ValueError at test_run.py:" in told.err
     assert SECRET not in told.out + told.err
     assert ("run_day" in told.err) is debug
 

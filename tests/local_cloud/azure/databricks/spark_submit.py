@@ -86,7 +86,7 @@ class SparkSubmitProgram:
 
 
 def read_command(run: JobRun) -> list[str]:
-    """The run's task as `databricks_driver.py` takes it."""
+    """The run's task as `driver.py` takes it."""
     if "python_wheel_task" in run.task:
         task = run.task["python_wheel_task"]
         return ["wheel", task["package_name"], task["entry_point"], *read_arguments(task, run.parameters)]
