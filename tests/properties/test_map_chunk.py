@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,67 +11,16 @@ import duckdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daily_batch.domain.run import RunSpec, SourceObject
+from daily_batch.domain.run import SourceObject
 from daily_batch.pipeline.transform import fast_parser
-from daily_batch.pipeline.transform.duckdb_session import connect
-from daily_batch.pipeline.transform.fields import ARRAYS
-from daily_batch.pipeline.transform.map_chunk import MapResult, map_chunk
 from daily_batch.pipeline.transform.outcomes import Counts
-from daily_batch.pipeline.transform.write import published_columns, typed_array
+from daily_batch.pipeline.transform.write import published_columns
 from tests.support.adversarial_day import message, packed
 from tests.support.adversarial_json import records
-from tests.support.run_specs import make_day_plan
+from tests.support.mapped_objects import PLAN, Memory, Rows, take, taken
 
-PLAN = make_day_plan()
 NOTHING_PROVEN = f"SELECT * REPLACE (false AS proven) FROM ({fast_parser.QUERY})"
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-Rows = list[tuple[Any, ...]]
-
-
-class Memory:
-    """A store of a few objects."""
-
-    def __init__(self, objects: dict[str, bytes]) -> None:
-        self.objects = objects
-
-    def get(self, path: str) -> Any:
-        return Stored(self.objects[path])
-
-
-class Stored:
-    def __init__(self, body: bytes) -> None:
-        self.body = body
-        self.meta = {"e_tag": "t", "size": len(body)}
-
-    def bytes(self) -> "Stored":
-        return self
-
-    def to_bytes(self) -> bytes:
-        return self.body
-
-
-def taken(objects: dict[str, bytes], plan: RunSpec = PLAN) -> tuple[Rows, Rows, Counts]:
-    """Rows (without where they end), rejects and counts of the objects, in one order."""
-    listed = [SourceObject(key, len(body), "t", 0) for key, body in objects.items()]
-    with tempfile.TemporaryDirectory() as scratch:
-        found = take(listed, Memory(objects), plan, Path(scratch))
-        # Typed, for an array's text holds each field or those that were sent.
-        arrays = ", ".join(f"{typed_array(name)} AS {name}" for name in ARRAYS)
-        rows = _read([path for _, path in found.runs], f"* EXCLUDE (length, bucket) REPLACE ({arrays})")
-        rejects = _read(found.rejects, "*")
-    return rows, rejects, found.counts
-
-
-def take(listed: list[SourceObject], store: Memory, plan: RunSpec, scratch: Path) -> MapResult:
-    with connect(scratch=scratch, plan=plan) as connection:
-        return map_chunk(listed, connection=connection, store=store, plan=plan, scratch=scratch)
-
-
-def _read(files: Sequence[Path], columns: str) -> Rows:
-    if not files:
-        return []
-    paths = [str(path) for path in files]
-    return sorted(duckdb.sql(f"SELECT {columns} FROM read_parquet({paths})").fetchall(), key=repr)
 
 
 def assert_sums_hold(rows: Rows, rejects: Rows, counts: Counts) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from daily_batch.domain.contract import Reason
 from daily_batch.pipeline.transform.json_value import is_json
 from tests.oracle.json_text import DeepError, NotJsonError, deep_values, read_value
-from tests.properties.test_map_chunk import taken
 from tests.support.adversarial_day import message
 from tests.support.adversarial_json import records
+from tests.support.mapped_objects import taken
 
 FIELDS = (
     *("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role", "content"),

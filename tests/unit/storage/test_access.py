@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,45 +27,14 @@ from daily_batch.storage.access import explain_access
 from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
 from daily_batch.storage.stores import delta_location, open_store
 from tests.support.day_runs import ROOT, child_environment
+from tests.support.refusing_server import KEY, SIGNED, Refusing
 
-KEY, SIGNED = "AKIAEXAMPLEKEY", "string-to-sign-of-the-request"
 KEYS = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "aws_region": "us-east-1"}
 ACCOUNT_KEY = {"azure_storage_account_key": "a2V5"}
 QUICK = {"max_retries": "0", "retry_timeout": "2s", "connect_timeout": "2s"}
 LAKE = "abfss://box@lake.dfs.core.windows.net/x"
 
 
-class Refusing(BaseHTTPRequestHandler):
-    """Answers every request with one error, in both clouds' form; its words quote what must not be told."""
-
-    status, code, words = 403, "AccessDenied", ""
-
-    def do_GET(self) -> None:
-        told = f"<Code>{self.code}</Code><Message>{self.words}</Message><AWSAccessKeyId>{KEY}</AWSAccessKeyId>"
-        body = f'<?xml version="1.0"?><Error>{told}<StringToSign>{SIGNED}</StringToSign></Error>'.encode()
-        self.send_response(self.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_PUT(self) -> None:
-        self.do_GET()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-# delta-rs keeps Python's lock while it reads a log, so its server must be another process.
-SERVER = """
-import sys
-from http.server import ThreadingHTTPServer
-sys.path.insert(0, {root!r})
-from tests.unit.storage.test_access import Refusing
-Refusing.status, Refusing.code, Refusing.words = {status}, {code!r}, {words!r}
-with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
-    print(server.server_port, flush=True)
-    server.serve_forever()
-"""
 Serve = Callable[[int, str, str], str]
 
 
@@ -74,8 +43,8 @@ def serve() -> Iterator[Serve]:
     started: list[subprocess.Popen[str]] = []
 
     def start(status: int, code: str, words: str = "") -> str:
-        program = SERVER.format(root=str(ROOT), status=status, code=code, words=words)
-        process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        program = [sys.executable, "-m", "tests.support.refusing_server", str(status), code, words]
+        process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout is not None
         return f"http://127.0.0.1:{process.stdout.readline().strip()}"

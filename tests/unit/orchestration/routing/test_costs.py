@@ -35,9 +35,9 @@ from daily_batch.synthetic import generate
 from tests.support.day_runs import DAY, ROOT, silent
 from tests.support.job_service import Service
 from tests.support.ledger_doubles import BEGIN, LEASE, Clock, MemoryStore, make_receipt
-from tests.unit.orchestration.routing.test_decide import CONSTANTS, PRICES
+from tests.support.routing_constants import CONSTANTS, PRICES
 
-# Round constants on round constants: those of test_routing, and of what is Azure's.
+# Round constants on round constants: those of routing_constants, and of what is Azure's.
 CLUSTER = """
 [databricks]
 start_seconds = 300
