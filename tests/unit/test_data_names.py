@@ -14,7 +14,7 @@ from daily_batch.ledger import Entry
 from daily_batch.pipeline.publish.delta_log import app_id
 from daily_batch.settings import Settings
 from daily_batch.telemetry import STEPS
-from day_runs import ROOT
+from tests.support.day_runs import ROOT
 
 SETTINGS = """
     tenants date target_date_offset timezone naive_timezone input output layout export_template table_format

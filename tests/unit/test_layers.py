@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 from statistics import median
 
-from day_runs import ROOT
+from tests.support.day_runs import ROOT
 
 PACKAGE = Path(ROOT, "jobs/daily_batch")
 DOMAIN = {"domain", "errors"}
