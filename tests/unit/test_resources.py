@@ -117,7 +117,7 @@ def test_runs_that_share_a_process_share_what_it_has() -> None:
 
 
 def make_manifest(size: int) -> Manifest:
-    return Manifest(layout="export", files=(), objects=1, bytes=size, packed_bytes=size, fingerprint="f")
+    return Manifest(layout="export", files=(), objects=1, bytes=size, compressed_bytes=size, fingerprint="f")
 
 
 def make_resources(memory_mib: int, *, cores: int = 2) -> Resources:
