@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daily_batch.domain.run import ColumnStatistics, DataFile
-from daily_batch.pipeline.publish.statistics import bounded_maximum, bounded_statistics, statistics_json
+from daily_batch.pipeline.transform.statistics import bounded_maximum, bounded_statistics, statistics_json
 from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=80) | st.text(

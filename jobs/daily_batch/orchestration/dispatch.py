@@ -221,7 +221,7 @@ class Dispatch:
             run_id=lease.run_id,
             now=self.ledger.clock(),
             progress=watched,
-            publisher=observed.fenced(lease.token, at_once=lease.taken_over, confirm=keeper.confirm),
+            publisher=observed.fenced(lease.token, write_now=lease.taken_over, confirm=keeper.confirm),
             metadata=self.ledger.store,
             named=self.ledger.tenants,
             told=self.told,

@@ -26,8 +26,8 @@ from daily_batch.pipeline.audit import AuditLimits, audit
 from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_run_spec, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.publish.publisher import DayPublisher
-from daily_batch.pipeline.publish.result import Published
-from daily_batch.pipeline.publish.snapshot import look_at_day
+from daily_batch.pipeline.publish.result import PublishResult
+from daily_batch.pipeline.publish.snapshot import read_published_day
 from daily_batch.pipeline.quality_measures import measure_day
 from daily_batch.pipeline.runners.base import Progress, Runner, RunResult
 from daily_batch.settings import Settings
@@ -123,7 +123,7 @@ def _run_day(
                 measured = measure_day(
                     rules, manifest=manifest, outcome=outcome, plan=plan, storage=storage, scratch=scratch
                 )
-                standing = look_at_day(request, storage, scratch=scratch)
+                standing = read_published_day(request, storage, scratch=scratch)
                 break
             except InputChangedError:
                 if listing == LISTINGS:
@@ -167,7 +167,7 @@ def _tell_stages(told: StepLogger, outcome: RunResult, *, runner: str) -> None:
         told(stage, runner=runner, **{name: counts[name] for name in names.get(stage, ())}, seconds=round(seconds, 3))
 
 
-def _sum_up(published: Mapping[str, Published]) -> dict[str, Any]:
+def _sum_up(published: Mapping[str, PublishResult]) -> dict[str, Any]:
     """What of the tables is worth a line."""
     tables = published.values()
     return {
