@@ -29,7 +29,7 @@ from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.ledger.process import this_process
 from daily_batch.orchestration.spark_jobs import JobSize, SparkJob, Submitter
-from daily_batch.orchestration.spark_jobs.reconcile import Ended, nobody, reconcile
+from daily_batch.orchestration.spark_jobs.reconcile import OnEnded, ignore_ended, reconcile
 from daily_batch.pipeline.discover.discover import fingerprint_day, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.process_day import ChooseRunner, process_day
@@ -88,7 +88,7 @@ class Dispatch:
         progress: Progress,
         if_changed: bool = False,
         take_over: bool = False,
-        ended: Ended = nobody,
+        ended: OnEnded = ignore_ended,
     ) -> Answer:
         """Run or submit one tenant-day.
 
@@ -104,7 +104,9 @@ class Dispatch:
         with concerning(request.tenant, request.day.isoformat()):
             return self._run(request, progress, if_changed=if_changed, take_over=take_over, ended=ended)
 
-    def _run(self, request: Request, progress: Progress, *, if_changed: bool, take_over: bool, ended: Ended) -> Answer:
+    def _run(
+        self, request: Request, progress: Progress, *, if_changed: bool, take_over: bool, ended: OnEnded
+    ) -> Answer:
         bill = _begin_bill(self.meter)
         entry = self.look(request, ended=ended)
         if if_changed and entry is not None and self._is_current(entry, request, progress):
@@ -136,7 +138,7 @@ class Dispatch:
                 return self._publish(request, keeper, observed, lambda manifest: spark, progress, bill)
         return self._submit(request, keeper.lease, reason, choice.size, self.submitter)
 
-    def look(self, request: Request, *, ended: Ended = nobody) -> Entry | None:
+    def look(self, request: Request, *, ended: OnEnded = ignore_ended) -> Entry | None:
         """What the ledger knows of the day, once a submitted job that has ended is settled; `ended` hears of that."""
         entry = self.ledger.find(request.tenant, request.day)
         if entry is None or self.submitter is None:
@@ -155,8 +157,8 @@ class Dispatch:
             submitter=self.submitter,
             output=open_storage(request, self.settings).open_output(),
             output_path=_tables(request),
-            patience=timedelta(minutes=self.settings.job_wait_minutes),
-            ended=tell,
+            max_wait=timedelta(minutes=self.settings.job_wait_minutes),
+            on_ended=tell,
         )
 
     def _naming(self, lease: Lease) -> StepLogger:

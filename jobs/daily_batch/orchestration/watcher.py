@@ -20,7 +20,7 @@ from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.day_metrics import log_ended, name_day
 from daily_batch.orchestration.day_status import ENDED, SOUND, UNKNOWN, day_status, describe, due_time
 from daily_batch.orchestration.dispatch import Dispatch
-from daily_batch.orchestration.spark_jobs.reconcile import Ended
+from daily_batch.orchestration.spark_jobs.reconcile import OnEnded
 from daily_batch.orchestration.tasks import Task, name_tenants
 from daily_batch.settings import Settings
 from daily_batch.telemetry import Telemetry, log_step
@@ -134,7 +134,7 @@ class Watcher:
             known.concerns(request.tenant, request.day.isoformat())
             self.trouble(known)
 
-    def _settle(self, request: Request, ended: Ended) -> Entry | None:
+    def _settle(self, request: Request, ended: OnEnded) -> Entry | None:
         """The entry of a submitted day, ended if its job has ended."""
         try:
             return self.dispatch.look(request, ended=ended)
