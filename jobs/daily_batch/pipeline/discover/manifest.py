@@ -1,5 +1,6 @@
 """Build the manifest of a tenant-day: the list of its objects, in chunks, with a fingerprint."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -34,6 +35,7 @@ class Manifest:
         fingerprint: the same for the same objects (key, size and etag).
         compressed_bytes: the part of `bytes` in objects whose names promise compression.
         ignored: the number of objects beside these that are no data by their names. No other attribute includes them.
+        seconds: how long the listing took.
     """
 
     layout: Layout
@@ -43,6 +45,7 @@ class Manifest:
     fingerprint: str
     compressed_bytes: int = 0
     ignored: int = 0
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def text_bytes(self) -> int:
@@ -95,6 +98,7 @@ def build_manifest(
             store names no user although the tenant has objects, or an active room whose name no key can hold.
         RetryableError: the listing failed midway. No partial manifest is returned.
     """
+    started = time.perf_counter()
     check_root(store, tenant=tenant, day=day)
     staging.mkdir(parents=True, exist_ok=True)
     remove_chunks(staging)
@@ -142,6 +146,7 @@ def build_manifest(
         compressed_bytes=compressed,
         ignored=counter.ignored,
         fingerprint=fingerprint(total, objects),
+        seconds=time.perf_counter() - started,
     )
 
 
