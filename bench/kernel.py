@@ -31,18 +31,18 @@ MESSAGES, FILES = 100_000, 3
 # What is measured: a step's name, and the callable that takes its time; what it calls of the others is theirs.
 STEPS: tuple[tuple[str, str, object, str], ...] = (
     ("map", "read and decompress", map_chunk, "decode"),
-    ("map", "split, check strictly, to Arrow", map_chunk, "Pieces"),
+    ("map", "split, check strictly, to Arrow", map_chunk, "TextBatch"),
     ("map", "to Arrow", map_chunk.TextBatch, "to_table"),
     ("map", "extract, prove, interpret (one statement)", row_buffer.RowBuffer, "add_batch"),
     ("map", "general path", map_chunk.GeneralPath, "read"),
-    ("map", "rows of the general path", row_buffer.RowBuffer, "add_shaped"),
-    ("map", "verdicts", row_buffer.RowBuffer, "judge_batch"),
-    ("map", "runs by bucket", row_buffer.RowBuffer, "lay"),
-    ("map", "rest of the map", map_chunk, "take_in"),
-    ("reduce", "duplicates", reduce_bucket, "_separate"),
+    ("map", "rows of the general path", row_buffer.RowBuffer, "add_records"),
+    ("map", "verdicts", row_buffer.RowBuffer, "filter_batch"),
+    ("map", "runs by bucket", row_buffer.RowBuffer, "spill"),
+    ("map", "rest of the map", map_chunk, "map_chunk"),
+    ("reduce", "duplicates", reduce_bucket, "_deduplicate"),
     ("reduce", "sort and write", reduce_bucket, "write_rows"),
     ("reduce", "partial aggregates", reduce_bucket, "_save"),
-    ("reduce", "rest of the reduce", reduce_bucket, "clean_bucket"),
+    ("reduce", "rest of the reduce", reduce_bucket, "reduce_bucket"),
 )
 
 
@@ -142,24 +142,24 @@ def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float
         limits=replace(Limits(), fetch_concurrency=1),
     )
     clock = Clock()
-    with tempfile.TemporaryDirectory() as name, connect(scratch=Path(name), plan=plan) as database, watched(clock):
+    with tempfile.TemporaryDirectory() as name, connect(scratch=Path(name), spec=plan) as database, watched(clock):
         scratch = Path(name)
         taken = map_chunk.map_chunk(
             objects,
             connection=database,
             store=store,
-            plan=plan,
+            spec=plan,
             scratch=scratch,
             may_keep=lambda size: options.tables,
         )
         for bucket in range(options.buckets):
-            files = tuple(path for number, path in taken.runs if number == bucket)
+            files = tuple(path for number, path in taken.spilled if number == bucket)
             with cursor(database) as connection:
                 reduce_bucket.reduce_bucket(
                     bucket,
                     row_buffer.RowSet(taken.tables, files),
                     connection=connection,
-                    plan=plan,
+                    spec=plan,
                     output=_Nowhere(),
                     scratch=scratch,
                 )

@@ -66,15 +66,15 @@ def _settings(rng: Random) -> dict[str, Any]:
 
 
 def _parts(rng: Random) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"parse.QUERY": REFUSED_QUERY} if rng.random() < 0.1 else {}
+    chosen: dict[str, Any] = {"fast_parser.QUERY": REFUSED_QUERY} if rng.random() < 0.1 else {}
     if rng.random() < 0.5:
         return chosen
     return chosen | {
-        "intake.BATCH_BYTES": rng.choice((8_000, 30_000, 2**26)),
-        "general.SHAPED_AT_ONCE": rng.choice((50, 20_000)),
-        "window.LARGEST_STEP": rng.choice((4, 7, 64, 2**16)),
-        "broken.PIECE": (piece := rng.choice((4, 9, 64, 2**15))),
-        "cursor.PIECE": piece,
+        "map_chunk.BATCH_BYTES": rng.choice((8_000, 30_000, 2**26)),
+        "general_path.MAX_PENDING_RECORDS": rng.choice((50, 20_000)),
+        "window.MAX_READ_BYTES": rng.choice((4, 7, 64, 2**16)),
+        "broken_values.SCAN_BYTES": (scan_bytes := rng.choice((4, 9, 64, 2**15))),
+        "cursor.SCAN_BYTES": scan_bytes,
     }
 
 

@@ -15,7 +15,7 @@ SOURCES = b'[{"title":"t","text":"x","score":1}]'
 
 def test_a_long_array_over_lines_keeps_the_elements_that_were_interpreted_before_its_end(tmp_path: Path) -> None:
     elements = [line(message_id=f"m{number}") for number in range(25)]
-    with patch.object(general_path, "SHAPED_AT_ONCE", 10):
+    with patch.object(general_path, "MAX_PENDING_RECORDS", 10):
         found = run_export(tmp_path, b"[\n" + b",\n".join(elements) + b"\n]\n" + line(message_id="behind"))
     assert len(found.rows) == 26
     assert not found.rejects
@@ -116,7 +116,7 @@ def test_a_batch_that_duckdb_refuses_is_read_once_more_with_care(tmp_path: Path)
         raw_line('"x":"\\ud800"', message_id="half"),
         b'{"a":',
     ]
-    with patch.object(split, "_find_doubtful", lambda lines: []):
+    with patch.object(split, "_find_invalid", lambda lines: []):
         found = run_export(tmp_path / "doubtful", b"\n".join(bodies))
     assert (len(found.rows), found.reasons) == (6, ["invalid_json", "replaced_surrogate"])
     with patch.object(fast_parser, "QUERY", REFUSED_QUERY):

@@ -125,7 +125,7 @@ class Oracle:
             return []
         expected.objects["read"] += 1
         place = place_of(key) if alone else Place()
-        owned = not alone or self.calendar.owner(place) == self.day
+        is_owner = not alone or self.calendar.owner(place) == self.day
         found = []
         records = split(text.text, limits=self.limits)
         for record in records or [Record(0, 0)]:
@@ -135,7 +135,7 @@ class Oracle:
             try:
                 row = self._row(record, place, alone)
             except RejectedError as rejected:
-                if owned:
+                if is_owner:
                     expected.records["rejected"] += 1
                     expected.reasons[str(rejected)] += 1
                     expected.rejects[key, line, str(rejected), *raw] += 1

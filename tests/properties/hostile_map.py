@@ -13,7 +13,7 @@ from recovery_shapes import BUILD
 from daily_batch.domain.run import SourceObject
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.map_chunk import map_chunk
-from kernel_plan import make_day_plan
+from sample_spec import make_sample_spec
 
 BLANKS = b" \t\r\n"
 STATUS = Path("/proc/self/status")
@@ -48,12 +48,12 @@ def main(size: int, shape: str) -> None:
         checks += 1
 
     with tempfile.TemporaryDirectory() as scratch:
-        plan = make_day_plan()
-        with connect(scratch=Path(scratch), plan=plan) as connection:
+        plan = make_sample_spec()
+        with connect(scratch=Path(scratch), spec=plan) as connection:
             listed = [SourceObject("acme/a", len(body), "t", 0)]
             began, worked = time.perf_counter(), time.process_time()
             taken = map_chunk(
-                listed, connection=connection, store=Stored(body), plan=plan, scratch=Path(scratch), check=check
+                listed, connection=connection, store=Stored(body), spec=plan, scratch=Path(scratch), check=check
             )
             took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - worked}
         # Not ru_maxrss, which begins with what the parent had.

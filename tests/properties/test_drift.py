@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform import fast_parser
-from daily_batch.pipeline.transform.coerce import UnusableError, shape
+from daily_batch.pipeline.transform.coerce import InvalidRecordError, coerce_record
 from daily_batch.pipeline.transform.decode import decode
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.fields import ARRAYS, FIELDS
@@ -21,16 +21,16 @@ from daily_batch.pipeline.transform.split import Segment, TextBatch
 from daily_batch.pipeline.transform.strict_parser import read_record
 from daily_batch.pipeline.transform.write import typed_array
 from hostile_day import message, raw_line
-from kernel_plan import make_day_plan
+from sample_spec import make_sample_spec
 
-PLAN = make_day_plan()
+PLAN = make_sample_spec()
 TYPED = ", ".join(f"{typed_array(name)} AS {name}" if name in ARRAYS else name for name in FIELDS)
 Fields = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect(scratch=tmp_path_factory.mktemp("scratch"), plan=PLAN) as connection:
+    with connect(scratch=tmp_path_factory.mktemp("scratch"), spec=PLAN) as connection:
         fast_parser.prepare(connection, PLAN.tenant)
         yield connection
 
@@ -39,13 +39,13 @@ def fast(database: duckdb.DuckDBPyConnection, texts: Sequence[bytes]) -> list[Fi
     """The fields of each text as the fast path has them, or None where it proves nothing."""
     body = b"\n".join(texts)
     decoded = decode(body, key="a", limits=Limits(), scratch=Path("unused"))
-    pieces = TextBatch([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, longest=len(body))
+    pieces = TextBatch([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, max_length=len(body))
     database.register("batch", pieces.to_table())
     database.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {fast_parser.QUERY}")
     database.unregister("batch")
-    found = database.execute(f"SELECT piece, {TYPED} FROM parsed WHERE proven").fetchall()
-    proven = {piece: dict(zip(FIELDS, values, strict=True)) for piece, *values in found}
-    return [proven.get(piece) for piece in range(len(texts))]
+    found = database.execute(f"SELECT piece, {TYPED} FROM parsed WHERE verified").fetchall()
+    verified = {piece: dict(zip(FIELDS, values, strict=True)) for piece, *values in found}
+    return [verified.get(piece) for piece in range(len(texts))]
 
 
 def general(database: duckdb.DuckDBPyConnection, text: bytes) -> Fields | None:
@@ -54,8 +54,8 @@ def general(database: duckdb.DuckDBPyConnection, text: bytes) -> Fields | None:
     if not found or not isinstance(found.value, dict) or not found.value:
         return None
     try:
-        fields = shape(found.value, tenant=PLAN.tenant)
-    except UnusableError:
+        fields = coerce_record(found.value, tenant=PLAN.tenant)
+    except InvalidRecordError:
         return None
     columns = ", ".join(f"?::{kind} AS {name}" for name, kind in FIELDS.items())
     ((*values,),) = database.execute(f"SELECT {TYPED} FROM (SELECT {columns})", list(fields.values())).fetchall()
@@ -70,16 +70,16 @@ def in_order(fields: Fields | None) -> Fields | None:
 @given(st.lists(drifted(), min_size=1, max_size=30))
 def test_what_is_proven_the_general_path_reads_alike(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     lines = [text.encode() for text in texts]
-    for line, proven in zip(lines, fast(database, lines), strict=True):
-        if proven:
+    for line, verified in zip(lines, fast(database, lines), strict=True):
+        if verified:
             # Compared as they are written: -0.0 is not 0.0.
-            assert repr(proven) == repr(in_order(general(database, line))), line
+            assert repr(verified) == repr(in_order(general(database, line))), line
 
 
 SOURCE = {"title": 'a,"content":', "source": "s", "text": 'x "content": {"content":1}', "score": 0.75}
 RENAMED = {"content" if name == "text" else name: value for name, value in SOURCE.items()}
 CLIENT = {"version": "4.5", "build": 12, "tags": ["a", None, True], "locale": "ja-JP"}
-PROVEN: dict[str, tuple[dict[str, object], list[str]]] = {
+VERIFIED: dict[str, tuple[dict[str, object], list[str]]] = {
     "images": ({"images": [{"url": "u"}]}, ["aliased_field"]),
     "empty images": ({"images": []}, ["aliased_field"]),
     "null images": ({"images": None, "generated_images": [{"url": "u"}]}, []),
@@ -108,17 +108,17 @@ PROVEN: dict[str, tuple[dict[str, object], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", PROVEN)
+@pytest.mark.parametrize("name", VERIFIED)
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_usual_drift_does_not_go_the_general_path(
     database: duckdb.DuckDBPyConnection, name: str, separators: tuple[str, str]
 ) -> None:
-    sent, flags = PROVEN[name]
+    sent, flags = VERIFIED[name]
     text = json.dumps(message(**sent), ensure_ascii=False, separators=separators).encode()
-    (proven,) = fast(database, [text])
-    assert proven
-    assert proven["doubts"] == ",".join(flags)
-    assert repr(proven) == repr(in_order(general(database, text)))
+    (verified,) = fast(database, [text])
+    assert verified
+    assert verified["parse_flags"] == ",".join(flags)
+    assert repr(verified) == repr(in_order(general(database, text)))
 
 
 @pytest.mark.parametrize(

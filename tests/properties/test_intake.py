@@ -21,10 +21,10 @@ from daily_batch.pipeline.transform.map_chunk import MapResult, map_chunk
 from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.pipeline.transform.write import published_columns, typed_array
 from hostile_day import message, packed
-from kernel_plan import make_day_plan
+from sample_spec import make_sample_spec
 
-PLAN = make_day_plan()
-NOTHING_PROVEN = f"SELECT * REPLACE (false AS proven) FROM ({fast_parser.QUERY})"
+PLAN = make_sample_spec()
+NOTHING_VERIFIED = f"SELECT * REPLACE (false AS verified) FROM ({fast_parser.QUERY})"
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 Rows = list[tuple[Any, ...]]
 
@@ -58,14 +58,14 @@ def taken(objects: dict[str, bytes], plan: RunSpec = PLAN) -> tuple[Rows, Rows, 
         found = take(listed, Memory(objects), plan, Path(scratch))
         # Typed, for an array's text holds each field or those that were sent.
         arrays = ", ".join(f"{typed_array(name)} AS {name}" for name in ARRAYS)
-        rows = _read([path for _, path in found.runs], f"* EXCLUDE (length, bucket) REPLACE ({arrays})")
+        rows = _read([path for _, path in found.spilled], f"* EXCLUDE (length, bucket) REPLACE ({arrays})")
         rejects = _read(found.rejects, "*")
     return rows, rejects, found.counts
 
 
 def take(listed: list[SourceObject], store: Memory, plan: RunSpec, scratch: Path) -> MapResult:
-    with connect(scratch=scratch, plan=plan) as connection:
-        return map_chunk(listed, connection=connection, store=store, plan=plan, scratch=scratch)
+    with connect(scratch=scratch, spec=plan) as connection:
+        return map_chunk(listed, connection=connection, store=store, spec=plan, scratch=scratch)
 
 
 def _read(files: Sequence[Path], columns: str) -> Rows:
@@ -86,7 +86,7 @@ def assert_sums_hold(rows: Rows, rejects: Rows, counts: Counts) -> None:
 def test_the_fast_path_never_differs_from_the_strict_path(texts: list[str]) -> None:
     body = {"acme/a": "\n".join(texts).encode("utf-8", "surrogatepass")}
     fast = taken(body)
-    with patch.object(fast_parser, "QUERY", NOTHING_PROVEN):
+    with patch.object(fast_parser, "QUERY", NOTHING_VERIFIED):
         strict = taken(body)
     assert fast == strict
     assert_sums_hold(*fast)
@@ -136,7 +136,7 @@ def test_any_message_round_trips_exactly(sent: dict[str, Any], pretty: bool) -> 
     with tempfile.TemporaryDirectory() as scratch:
         listed = [SourceObject("acme/a", len(body), "t", 0)]
         found = take(listed, Memory({"acme/a": body}), PLAN, Path(scratch))
-        ((_, path),) = found.runs
+        ((_, path),) = found.spilled
         read = duckdb.sql(f"SELECT {published_columns(PLAN)} FROM read_parquet('{path}')")
         (row,) = [dict(zip(read.columns, values, strict=True)) for values in read.fetchall()]
     for name in ("message_id", "user_id", "room_id", "role", "content", "attachments"):

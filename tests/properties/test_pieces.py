@@ -40,10 +40,10 @@ def test_lines_are_cut_and_checked_as_one_by_one(parts: list[bytes], block: int,
     segments = [Segment(source, Decoded(text), 0, len(text), 1, text.count(b"\n")) for source in (3, 4)]
     with (
         patch.object(split, "BLOCK_BYTES", block),
-        patch.object(split, "LAID_OVER_BYTES", laid_over),
+        patch.object(split, "ZERO_COPY_BYTES", laid_over),
         patch.object(text_arrays, "PART_BYTES", full),
     ):
-        made = TextBatch(segments, whole=False, longest=1_000)
+        made = TextBatch(segments, whole=False, max_length=1_000)
         batch = made.to_table()
     wanted = cut(text, 0)
     assert list(zip(made.lines, made.starts, made.lengths, strict=True)) == 2 * [each[:3] for each in wanted]
@@ -60,12 +60,12 @@ def test_lines_are_cut_and_checked_as_one_by_one(parts: list[bytes], block: int,
 
 def test_text_of_several_batches_begins_where_the_one_before_ended() -> None:
     text = b'{"a":1}\n{"a":2}\n\n{"a":3}'
-    made = TextBatch([Segment(0, Decoded(text), 8, len(text), 2, 2)], whole=False, longest=1_000)
+    made = TextBatch([Segment(0, Decoded(text), 8, len(text), 2, 2)], whole=False, max_length=1_000)
     assert (list(made.starts), list(made.lines), made.lines_of) == ([8, 17], [2, 4], {0: 3})
 
 
 @pytest.mark.parametrize("longest", [6, 7])
 def test_a_line_that_is_too_long_is_left_to_the_general_path(longest: int) -> None:
     text = b'{"a":1}\n{}\n'
-    made = TextBatch([Segment(0, Decoded(text), 0, len(text), 1, 2)], whole=False, longest=longest)
+    made = TextBatch([Segment(0, Decoded(text), 0, len(text), 1, 2)], whole=False, max_length=longest)
     assert list(made.runs(())) == ([(0, 0)] if longest == 6 else [])

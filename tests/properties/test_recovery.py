@@ -14,9 +14,9 @@ from recovery_shapes import BUILD, MANY
 
 from daily_batch.domain.contract import Reason
 from daily_batch.domain.run import Limits
-from daily_batch.pipeline.transform import cursor
-from daily_batch.pipeline.transform.coerce import UnusableError, shape
-from daily_batch.pipeline.transform.strict_parser import Found, Scanner, read_record
+from daily_batch.pipeline.transform import window
+from daily_batch.pipeline.transform.coerce import InvalidRecordError, coerce_record
+from daily_batch.pipeline.transform.strict_parser import ParsedRecord, Scanner, read_record
 from day_runs import child_environment
 from oracle.json_text import deep_values
 from oracle.records import split
@@ -47,11 +47,11 @@ PIECES = st.sampled_from(
 Seen = tuple[int, int, str, bool]
 
 
-def scan(text: bytes, limits: Limits = LIMITS) -> list[Found]:
+def scan(text: bytes, limits: Limits = LIMITS) -> list[ParsedRecord]:
     return list(Scanner(text, offset=0, line=1, limits=limits).records(len(text)))
 
 
-def show(found: Found) -> Seen:
+def show(found: ParsedRecord) -> Seen:
     return found.start, found.start + found.length, str(found.reason or ""), found.replaced_surrogate
 
 
@@ -85,7 +85,7 @@ def test_any_text_is_read_by_the_rules_however_much_of_it_is_in_view(
 ) -> None:
     text = "".join(pieces).encode("utf-8", "surrogateescape")
     wanted = expect(text, limits)
-    with patch.object(cursor, "SMALLEST_STEP", steps[0]), patch.object(cursor, "LARGEST_STEP", steps[1]):
+    with patch.object(window, "MIN_READ_BYTES", steps[0]), patch.object(window, "MAX_READ_BYTES", steps[1]):
         found = scan(text, limits)
         assert [show(each) for each in found] == wanted
         assert scan_by_lines(text, limits) == wanted
@@ -99,7 +99,7 @@ def message(number: int) -> dict[str, Any]:
     return {"message_id": f"m{number}", "content": "a [b] {c", **parts}
 
 
-def ids(found: list[Found]) -> list[object]:
+def ids(found: list[ParsedRecord]) -> list[object]:
     return [each.value["message_id"] for each in found if isinstance(each.value, dict)]
 
 
@@ -169,10 +169,10 @@ def test_no_name_that_is_not_plain_goes_into_a_detail() -> None:
 )
 def test_an_object_around_a_list_is_named(record: dict[str, object], told: str) -> None:
     if not told:
-        shape(record, tenant="acme")
+        coerce_record(record, tenant="acme")
         return
-    with pytest.raises(UnusableError, match="an object that holds") as refused:
-        shape(record, tenant="acme")
+    with pytest.raises(InvalidRecordError, match="an object that holds") as refused:
+        coerce_record(record, tenant="acme")
     assert refused.value.reason is Reason.WRAPPER_OBJECT
     assert told in refused.value.detail
 

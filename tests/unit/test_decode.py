@@ -104,7 +104,7 @@ def test_a_bomb_takes_little_memory(tmp_path: Path, pack: object) -> None:
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 def test_what_is_given_in_many_steps_is_the_same(tmp_path: Path, pack: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GIVEN", 1000)
+    monkeypatch.setattr(module, "MAX_OUTPUT_BYTES", 1000)
     assert decoded(pack(TEXT), tmp_path).text == TEXT  # type: ignore[operator]
 
 

@@ -12,9 +12,9 @@ from daily_batch.domain.run import Limits, RunSpec, SourceObject
 from daily_batch.errors import InputChangedError
 from daily_batch.pipeline.transform.decode import UnreadableError
 from daily_batch.pipeline.transform.fetch import fetch
-from kernel_plan import make_day_plan
+from sample_spec import make_sample_spec
 
-PLAN = make_day_plan()
+PLAN = make_sample_spec()
 
 
 class Answer:
@@ -64,7 +64,7 @@ def listed(store: FakeStore) -> list[SourceObject]:
 
 
 def fetched(store: FakeStore, objects: list[SourceObject], scratch: Path, plan: RunSpec = PLAN) -> list[bytes]:
-    bodies = [body for _, _, body in fetch(store, objects, plan=plan, scratch=scratch)]
+    bodies = [body for _, _, body in fetch(store, objects, spec=plan, scratch=scratch)]
     return [bytes(body) for body in bodies if not isinstance(body, UnreadableError)]
 
 
@@ -101,7 +101,7 @@ def test_an_object_that_changed_since_it_was_listed_is_noticed(tmp_path: Path, i
 def test_an_object_whose_name_ends_in_a_slash_is_unreadable(tmp_path: Path, beside: dict[str, Any]) -> None:
     # object_store lists it without the slash, and gets what lies there.
     store = FakeStore({"acme/a/": (b"x", '"t"'), **beside})
-    [(_, _, found)] = fetch(store, [SourceObject("acme/a", 1, '"t"', 0)], plan=PLAN, scratch=tmp_path)
+    [(_, _, found)] = fetch(store, [SourceObject("acme/a", 1, '"t"', 0)], spec=PLAN, scratch=tmp_path)
     assert isinstance(found, UnreadableError)
     assert (found.reason, found.detail) == ("invalid_name", "the name ends in /")
 
@@ -109,7 +109,7 @@ def test_an_object_whose_name_ends_in_a_slash_is_unreadable(tmp_path: Path, besi
 def test_nothing_is_asked_of_an_object_that_was_refused(tmp_path: Path) -> None:
     store = FakeStore({})
     item = SourceObject("acme/a", 1, '"t"', 0, "invalid_link", "a link that leads nowhere")
-    [(number, same, found)] = fetch(store, [item], plan=PLAN, scratch=tmp_path)
+    [(number, same, found)] = fetch(store, [item], spec=PLAN, scratch=tmp_path)
     assert (number, same, store.under_way) == (0, item, 0)
     assert isinstance(found, UnreadableError)
     assert (found.reason, found.detail) == ("invalid_link", "a link that leads nowhere")
@@ -118,7 +118,7 @@ def test_nothing_is_asked_of_an_object_that_was_refused(tmp_path: Path) -> None:
 def test_what_waits_to_be_used_is_bounded_in_bytes(tmp_path: Path) -> None:
     store = FakeStore({f"acme/{n}": (b"x" * 1000, '"t"') for n in range(50)})
     small = replace(PLAN, limits=Limits(memory_bytes=4 * 3000, fetch_concurrency=16))
-    stream = fetch(store, listed(store), plan=small, scratch=tmp_path)
+    stream = fetch(store, listed(store), spec=small, scratch=tmp_path)
     next(stream)
     assert store.most <= 4  # three wait, one was handed out
     assert len(list(stream)) == 49

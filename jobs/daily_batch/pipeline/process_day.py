@@ -121,7 +121,7 @@ def _run_day(
                 receipt = _account(request, manifest, outcome, run_id=run_id, runner=runner.name)
                 rules = settings.quality.rules_of(request.tenant)
                 measured = measure_day(
-                    rules, manifest=manifest, outcome=outcome, plan=plan, storage=storage, scratch=scratch
+                    rules, manifest=manifest, result=outcome, spec=plan, storage=storage, scratch=scratch
                 )
                 standing = look_at_day(request, storage, scratch=scratch)
                 break
