@@ -13,7 +13,7 @@ from recovery_shapes import BUILD
 from daily_batch.domain.run import SourceObject
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.map_chunk import map_chunk
-from sample_spec import make_sample_spec
+from kernel_plan import make_day_plan
 
 BLANKS = b" \t\r\n"
 STATUS = Path("/proc/self/status")
@@ -48,7 +48,7 @@ def main(size: int, shape: str) -> None:
         checks += 1
 
     with tempfile.TemporaryDirectory() as scratch:
-        plan = make_sample_spec()
+        plan = make_day_plan()
         with connect(scratch=Path(scratch), spec=plan) as connection:
             listed = [SourceObject("acme/a", len(body), "t", 0)]
             began, worked = time.perf_counter(), time.process_time()

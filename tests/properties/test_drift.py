@@ -21,9 +21,9 @@ from daily_batch.pipeline.transform.split import Segment, TextBatch
 from daily_batch.pipeline.transform.strict_parser import read_record
 from daily_batch.pipeline.transform.write import typed_array
 from hostile_day import message, raw_line
-from sample_spec import make_sample_spec
+from kernel_plan import make_day_plan
 
-PLAN = make_sample_spec()
+PLAN = make_day_plan()
 TYPED = ", ".join(f"{typed_array(name)} AS {name}" if name in ARRAYS else name for name in FIELDS)
 Fields = dict[str, Any]
 

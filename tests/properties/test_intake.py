@@ -21,9 +21,9 @@ from daily_batch.pipeline.transform.map_chunk import MapResult, map_chunk
 from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.pipeline.transform.write import published_columns, typed_array
 from hostile_day import message, packed
-from sample_spec import make_sample_spec
+from kernel_plan import make_day_plan
 
-PLAN = make_sample_spec()
+PLAN = make_day_plan()
 NOTHING_VERIFIED = f"SELECT * REPLACE (false AS verified) FROM ({fast_parser.QUERY})"
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 Rows = list[tuple[Any, ...]]

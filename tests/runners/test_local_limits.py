@@ -38,7 +38,7 @@ from day_runs import (
     run_day_with,
     run_local,
 )
-from sample_spec import make_sample_spec
+from kernel_plan import make_day_plan
 
 LARGE = 200_000
 SMALL_MIB = 320
@@ -267,7 +267,7 @@ def test_a_full_disk_of_the_output_is_no_reason_to_hand_over(
 def test_a_task_spills_no_more_than_its_part_of_the_temporary_disk(
     tmp_path: Path, spill_bytes: int, suffices: bool
 ) -> None:
-    plan = replace(make_sample_spec(), spill_bytes=spill_bytes, limits=Limits(memory_bytes=32 * MIB))
+    plan = replace(make_day_plan(), spill_bytes=spill_bytes, limits=Limits(memory_bytes=32 * MIB))
     with connect(scratch=tmp_path, spec=plan) as connection:
         outcome = nullcontext() if suffices else pytest.raises(duckdb.OutOfMemoryException, match=SPILL_LIMIT)
         with outcome:
@@ -276,6 +276,6 @@ def test_a_task_spills_no_more_than_its_part_of_the_temporary_disk(
 
 
 def test_a_plan_without_a_bound_leaves_it_to_duckdb(tmp_path: Path) -> None:
-    with connect(scratch=tmp_path, spec=make_sample_spec()) as connection:
+    with connect(scratch=tmp_path, spec=make_day_plan()) as connection:
         found = connection.execute("SELECT current_setting('max_temp_directory_size')").fetchall()
     assert found == [("90% of available disk space",)]

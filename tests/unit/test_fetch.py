@@ -12,9 +12,9 @@ from daily_batch.domain.run import Limits, RunSpec, SourceObject
 from daily_batch.errors import InputChangedError
 from daily_batch.pipeline.transform.decode import UnreadableError
 from daily_batch.pipeline.transform.fetch import fetch
-from sample_spec import make_sample_spec
+from kernel_plan import make_day_plan
 
-PLAN = make_sample_spec()
+PLAN = make_day_plan()
 
 
 class Answer:

@@ -171,7 +171,7 @@ class TextBatch:
 def _measure(segment: Segment) -> list[tuple[int, int, "array[int] | None"]]:
     """Return blocks of lines, each with the lengths of its lines if every line is exactly one JSON value."""
     text, at, line_feeds = segment.decoded.text, segment.start, 0
-    blocks: list[tuple[int, int, array[int] | None]] = []
+    blocks = []
     while at < segment.end:
         end = end_of_block(text, at, segment.end)
         block = bytes(text[at:end])
