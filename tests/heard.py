@@ -1,4 +1,4 @@
-"""A double of a cloud's log and metrics, which remembers what it is told."""
+"""A double of a cloud's log and metrics that records every line and value."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,13 +8,13 @@ from daily_batch.domain.metrics import Metric
 
 @dataclass
 class Heard:
-    """See `daily_batch.telemetry.Teller`; a line is its level, its message and its facts."""
+    """See `daily_batch.telemetry.Telemetry`; a line is its level, its message and its facts."""
 
     lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     measured: list[tuple[Metric, float]] = field(default_factory=list)
 
-    def about(self, **facts: Any) -> None:
-        self.lines.append(("about", "", facts))
+    def bind(self, **context: Any) -> None:
+        self.lines.append(("bind", "", context))
 
     def debug(self, message: str, **facts: Any) -> None:
         self.lines.append(("debug", message, facts))

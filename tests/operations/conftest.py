@@ -8,7 +8,7 @@ from aws_functions import AwsFunctions
 from azure_functions import AzureFunctions
 from made_night import Night
 
-from azure_trigger.measuring import find_meter
+from azure_trigger.metrics_export import find_meter
 from local_cloud.ingestion import Ingestion, serve_ingestion
 
 

@@ -6,13 +6,13 @@ from soak_worker import meet_death
 
 from azure_trigger import function_app
 
-deal_with = function_app.deal_with
+handle = function_app.handle
 
 
-def deal_or_die(message: Any, *arguments: Any, **named: Any) -> None:
+def handle_or_die(message: Any, *arguments: Any, **named: Any) -> None:
     meet_death(message.get_body().decode())
-    deal_with(message, *arguments, **named)
+    handle(message, *arguments, **named)
 
 
-function_app.deal_with = deal_or_die
+function_app.handle = handle_or_die
 app = function_app.app

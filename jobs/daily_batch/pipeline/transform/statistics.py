@@ -1,6 +1,6 @@
-"""Format timestamp bounds for Delta's file statistics: `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+"""Bounds of timestamps in Delta's text form, `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 
-Delta keeps milliseconds, so a minimum is rounded down and a maximum up; no reader skips a file that it needs.
+Delta keeps milliseconds, so a minimum is rounded down and a maximum up: no reader skips a file that it needs.
 """
 
 from datetime import timedelta
