@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE, Popen
 
-from bench.s3_protocol import Request, Service
 from bench.s3_bucket import Bucket
+from bench.s3_protocol import Request, Service
 
 BUCKET = "bench"
 

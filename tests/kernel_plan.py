@@ -1,4 +1,4 @@
-"""A plan of the sample day, for tests of single kernel modules."""
+"""The spec of the sample day, for tests of single transform modules."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""Days of objects, each made from a seed and a number alone."""
+"""Days of objects, each reproducible from a seed and a number."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -18,14 +18,14 @@ TIMES = [
     *("01-02-03.500Z", "01-02-03.500Z", "05-00-00.000Z", "25-00-00Z", "23-59-60Z", "00-00-00Z", "x"),
 ]  # fmt: skip
 ENDINGS = [".json", ".json", ".json", ".json", ".txt", "", ".JSON"]
-# As if DuckDB refused a text of each batch, of which none is known that msgspec takes.
+# Simulates that DuckDB refuses a text of each batch; no text is known that msgspec accepts and DuckDB refuses.
 REFUSED_QUERY = f"{fast_parser.QUERY} WHERE error('refused') IS NULL"
 SMALL_OBJECTS = (1, 3, 10, 40, 100, 300)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FuzzDay:
-    """Objects under the input root and the settings of a run; `records` counts what the mutator laid down."""
+    """Objects below the input root and the settings of a run; `records` is the number that the mutator wrote."""
 
     seed: int
     number: int
@@ -33,12 +33,12 @@ class FuzzDay:
     records: int
     objects: dict[str, Stored]
     settings: dict[str, Any] = field(default_factory=dict)
-    # Constants of the kernel: where text is cut into parts, and whether DuckDB refuses a batch; none must show.
+    # Constants of the kernel: where text is split, and whether DuckDB refuses a batch. They must not change the result.
     parts: dict[str, Any] = field(default_factory=dict)
 
 
 def make_day(seed: int, number: int, layout: str, records: int) -> FuzzDay:
-    """The same for the same arguments."""
+    """Return the day of a seed and a number; equal arguments give equal days."""
     rng = Random(f"{seed}/{number}/{layout}")
     make = _export if layout == "export" else _messages
     return FuzzDay(

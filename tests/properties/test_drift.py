@@ -1,4 +1,4 @@
-"""The fast path proves usual drift, and whatever it proves, the general path reads alike."""
+"""The fast path verifies common schema drift, and the general path reads every verified record alike."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDB
 
 
 def fast(database: duckdb.DuckDBPyConnection, texts: Sequence[bytes]) -> list[Fields | None]:
-    """The fields of each text as the fast path has them, or None where it proves nothing."""
+    """Return the fields of each text on the fast path, or None where it cannot verify them."""
     body = b"\n".join(texts)
     decoded = decode(body, key="a", limits=Limits(), scratch=Path("unused"))
     pieces = TextBatch([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, max_length=len(body))
@@ -49,7 +49,7 @@ def fast(database: duckdb.DuckDBPyConnection, texts: Sequence[bytes]) -> list[Fi
 
 
 def general(database: duckdb.DuckDBPyConnection, text: bytes) -> Fields | None:
-    """The same as the general path has them, or None where it refuses the record."""
+    """Return the fields of a text on the general path, or None where it rejects the record."""
     found = read_record(text, start=0, line=1, limits=Limits())
     if not found or not isinstance(found.value, dict) or not found.value:
         return None
@@ -68,11 +68,11 @@ def in_order(fields: Fields | None) -> Fields | None:
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(drifted(), min_size=1, max_size=30))
-def test_what_is_proven_the_general_path_reads_alike(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+def test_the_general_path_reads_verified_records_alike(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     lines = [text.encode() for text in texts]
     for line, verified in zip(lines, fast(database, lines), strict=True):
         if verified:
-            # Compared as they are written: -0.0 is not 0.0.
+            # Compare representations: -0.0 equals 0.0.
             assert repr(verified) == repr(in_order(general(database, line))), line
 
 
@@ -110,7 +110,7 @@ VERIFIED: dict[str, tuple[dict[str, object], list[str]]] = {
 
 @pytest.mark.parametrize("name", VERIFIED)
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
-def test_usual_drift_does_not_go_the_general_path(
+def test_common_drift_stays_on_the_fast_path(
     database: duckdb.DuckDBPyConnection, name: str, separators: tuple[str, str]
 ) -> None:
     sent, flags = VERIFIED[name]
@@ -157,16 +157,16 @@ def test_usual_drift_does_not_go_the_general_path(
         '"chat_id":12,"id":{}',
     ],
 )
-def test_what_is_not_sure_to_be_alike_goes_the_general_path(database: duckdb.DuckDBPyConnection, insert: str) -> None:
+def test_drift_that_cannot_be_verified_takes_the_general_path(database: duckdb.DuckDBPyConnection, insert: str) -> None:
     assert fast(database, [raw_line(insert)]) == [None]
 
 
-def test_a_list_in_an_object_without_a_message_is_left_to_the_general_path(
+def test_an_object_that_may_wrap_a_list_takes_the_general_path(
     database: duckdb.DuckDBPyConnection,
 ) -> None:
     assert fast(database, [b'{"user_id":"u1","room_id":"r1","x":[1]}']) == [None]
 
 
-def test_a_record_of_very_many_fields_is_left_to_the_general_path(database: duckdb.DuckDBPyConnection) -> None:
+def test_a_record_with_very_many_fields_takes_the_general_path(database: duckdb.DuckDBPyConnection) -> None:
     many = ",".join(f'"k{number}":1' for number in range(1_000))
     assert fast(database, [raw_line(many)]) == [None]

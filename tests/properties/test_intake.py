@@ -1,4 +1,4 @@
-"""What holds of the map for every input: nothing escapes, nothing is lost, and both paths read alike."""
+"""Invariants of the map for any input: every error is handled, no record is lost, and both paths give the same rows."""
 
 import json
 import tempfile
@@ -30,7 +30,7 @@ Rows = list[tuple[Any, ...]]
 
 
 class Memory:
-    """A store of a few objects."""
+    """A store of objects in memory."""
 
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects

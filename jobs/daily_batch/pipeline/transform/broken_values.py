@@ -108,7 +108,7 @@ class BrokenValue:
         return not self._is_list and (misplaced or self._string_was_open or self._last not in VALUE_FOLLOWS)
 
     def _scan_part(self, buffer: bytes, first: int, limit: int) -> int:
-        """Count the brackets in a part of a line; return the index behind the outermost closing one, or 0."""
+        """Count the brackets in a part of a line; return the index after the outermost closing one, or 0."""
         if self._in_string:
             first = self._scan_string(buffer, first, limit)
             if self._in_string:
@@ -154,7 +154,7 @@ def find_end_in_line(buffer: bytes, first: int, stop: int) -> int:
 
 
 def count_brackets(buffer: bytes, first: int, limit: int, depth: int) -> tuple[int, int, int]:
-    """Return the index behind the outermost closing bracket or 0, the start of an unclosed string or 0, the depth."""
+    """Return the index after the outermost closing bracket or 0, the start of an unclosed string or 0, the depth."""
     for token in TOKENS.finditer(buffer, first, limit):
         symbol = buffer[token.start()]
         if symbol in OPENING:

@@ -103,7 +103,7 @@ class Cursor:
         return self.offset, self.line, self.indent
 
     def seek(self, position: tuple[int, int, int]) -> None:
-        """Move to a position directly behind a non-blank byte."""
+        """Move to a position directly after a non-blank byte."""
         self.offset, self.line, self.indent = position
         self._only_blanks = False
         self.window.move_to(self.offset)

@@ -22,11 +22,11 @@ ByteRange = tuple[int, int]
 
 BLOCK = 2**20
 SPACE = b" \t\r\n"
-TRIM_BLOCK_BYTES = 2**8  # step in which white space behind a record is trimmed
+TRIM_BLOCK_BYTES = 2**8  # step in which white space after a record is trimmed
 # Most bytes that a decompressor returns per call: a bomb is detected after this much output.
 MAX_OUTPUT_BYTES = 8 * BLOCK
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-# Smaller than BLOCK: the bytes behind a frame's end are copied, and a frame may be as small as 9 bytes.
+# Smaller than BLOCK: the bytes after a frame's end are copied, and a frame may be as small as 9 bytes.
 ZSTD_INPUT_BYTES = 2**14
 GZIP_INPUT_BYTES = 2**16
 # A small gzip file is decompressed in one call, which may return this much.
@@ -76,7 +76,7 @@ class Decoded:
     def original(self, start: int, length: int, max_bytes: int) -> tuple[bytes, bool]:
         """Return up to `max_bytes` of a record as stored after decompression, and whether the record was truncated.
 
-        White space behind a record is not part of it, so that a file with CRLF line ends gives the same bytes as one
+        White space after a record is not part of it, so that a file with CRLF line ends gives the same bytes as one
         with LF.
         """
         end = start + length
@@ -121,7 +121,7 @@ def decode_originals(
 ) -> Iterator[tuple[bytes, bool]]:
     """Yield `Decoded.original` of each range of an object that was decoded before.
 
-    Holds no more than one block and one record in memory, and expands nothing behind the last range.
+    Holds no more than one block and one record in memory, and expands nothing after the last range.
 
     Args:
         ranges: Ordered by their start.

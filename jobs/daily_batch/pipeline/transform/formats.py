@@ -149,7 +149,7 @@ MESSAGE_LISTS = frozenset(("attachments", "generated_images", "images", "crawl_s
 NEXT_STEP = "export one message a line, or the list alone"
 SPACE = b" \t\r\n"
 LIST_DEPTH = 2
-# How far behind a field name a colon is searched for.
+# How far after a field name a colon is searched for.
 COLON_LOOKAHEAD = 8
 
 

@@ -195,7 +195,7 @@ def end_of_block(text: Buffer, start: int, end: int) -> int:
 def _measure_values(block: bytes) -> "array[int] | None":
     """Return the lengths of JSON values that are separated by exactly one line feed each; None for any other block.
 
-    The parser accepts any white space between values. So lay the values out from the start with one byte behind each:
+    The parser accepts any white space between values. So lay the values out from the start with one byte after each:
     if they fill the block exactly and each of these bytes is a line feed, this is how they are stored. Otherwise a
     value that is stored one byte further right would end in a line feed, which no value does, and one that is stored
     still further right would have more white space before it than the block holds in all.

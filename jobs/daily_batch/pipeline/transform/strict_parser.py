@@ -30,7 +30,7 @@ SCALAR = re.compile(
     rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
     rb"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null"
 )
-# Bytes behind a number that can extend it.
+# Bytes after a number that can extend it.
 NUMBER_LOOKAHEAD = 3
 SCALAR_STARTS = b'"-0123456789tfn'
 PADDING = b" " * 8
@@ -91,7 +91,7 @@ class Scanner(Cursor):
         detail = f"the array that begins here is broken or never closed; {count} of its elements were read"
         yield ParsedRecord(start, 1, line, reason=Reason.INVALID_JSON, detail=detail)
         if scalar and symbol and self.line == position[1]:
-            yield self._rest_of_line()  # no record begins directly behind a scalar
+            yield self._rest_of_line()  # no record begins directly after a scalar
         else:
             self.seek(position)
 
@@ -186,7 +186,7 @@ class Scanner(Cursor):
         return stop.reason, stop.detail
 
     def _array_continues(self) -> bool:
-        """Return whether the array continues behind a broken element."""
+        """Return whether the array continues after a broken element."""
         position = self.position()
         symbol = self.find_in_array()
         self.seek(position)
