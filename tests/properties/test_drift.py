@@ -7,7 +7,6 @@ from typing import Any
 
 import duckdb
 import pytest
-from drifted_json import drifted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,18 +19,19 @@ from daily_batch.pipeline.transform.fields import ARRAYS, FIELDS
 from daily_batch.pipeline.transform.split import Segment, TextBatch
 from daily_batch.pipeline.transform.strict_parser import read_record
 from daily_batch.pipeline.transform.write import typed_array
-from hostile_day import message, raw_line
-from kernel_plan import make_day_plan
+from tests.support.adversarial_day import message, raw_line
+from tests.support.drifted_json import drifted
+from tests.support.run_specs import sample_spec
 
-PLAN = make_day_plan()
+SPEC = sample_spec()
 TYPED = ", ".join(f"{typed_array(name)} AS {name}" if name in ARRAYS else name for name in FIELDS)
 Fields = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect(scratch=tmp_path_factory.mktemp("scratch"), spec=PLAN) as connection:
-        fast_parser.prepare(connection, PLAN.tenant)
+    with connect(scratch=tmp_path_factory.mktemp("scratch"), spec=SPEC) as connection:
+        fast_parser.prepare(connection, SPEC.tenant)
         yield connection
 
 
@@ -54,7 +54,7 @@ def general(database: duckdb.DuckDBPyConnection, text: bytes) -> Fields | None:
     if not found or not isinstance(found.value, dict) or not found.value:
         return None
     try:
-        fields = coerce_record(found.value, tenant=PLAN.tenant)
+        fields = coerce_record(found.value, tenant=SPEC.tenant)
     except InvalidRecordError:
         return None
     columns = ", ".join(f"?::{kind} AS {name}" for name, kind in FIELDS.items())

@@ -19,7 +19,8 @@ from daily_batch.domain.request import Request, build_requests
 from daily_batch.errors import RetryableError
 from daily_batch.ledger import Entry
 from daily_batch.orchestration.bootstrap import make_dispatch
-from daily_batch.orchestration.dispatch import DayResult, Dispatch
+from daily_batch.orchestration.day_run import DayResult
+from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.runners.base import Progress, Runner

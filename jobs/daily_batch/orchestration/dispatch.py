@@ -7,21 +7,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from daily_batch.domain.bill import Bill, Meter
-from daily_batch.domain.keys import analytics_folder
-from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.domain.request import Request
 from daily_batch.errors import (
     BatchError,
     HandOverError,
     LeaseHeldError,
-    RetryableError,
     advise,
     concerning,
     is_retryable,
@@ -29,32 +24,19 @@ from daily_batch.errors import (
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.ledger.process import this_process
-from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, Route, Router
-from daily_batch.orchestration.spark_jobs import JobSize, SparkJob, Submitter
+from daily_batch.orchestration.day_run import DayResult, DayRun, steps_of, tables_of
+from daily_batch.orchestration.routing.route import Route, Router
+from daily_batch.orchestration.spark_jobs import JobSize, Submitter
 from daily_batch.orchestration.spark_jobs.reconcile import Reconciled, reconcile
-from daily_batch.pipeline.discover.discover import check_tenant, discover, list_day, open_storage
+from daily_batch.orchestration.submission import route_again, submit_job
+from daily_batch.pipeline.discover.discover import list_day, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
-from daily_batch.pipeline.process_day import explained_failures, log_manifest, process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.snapshot import check_format
 from daily_batch.pipeline.runners.base import Progress, Runner
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder
-from daily_batch.telemetry import NoTelemetry, StepLog, Telemetry, seconds_since
-
-# For the wait in a service's own queue, and for what a job may exceed its timeout by, before another run takes the day.
-JOB_GRACE = timedelta(hours=12)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DayResult:
-    """What became of a tenant-day: a receipt, the id of a submitted job, or nothing because no object changed."""
-
-    kind: Literal["published", "submitted", "unchanged"]
-    run_id: str
-    receipt: Receipt | None = None
-    job_id: str | None = None
-    reason: str = ""
+from daily_batch.telemetry import NoTelemetry, Telemetry, seconds_since
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,16 +80,15 @@ class Dispatch:
             BatchError: The run failed; the ledger records why.
         """
         with concerning(request.tenant, request.day.isoformat()), temporary_folder() as folder:
-            entry = known or self._find_reconciled(request)
+            found = None if known else self.reconcile(request)
+            entry = found.entry if found else known
             if (
                 entry is not None
                 and entry.awaits_answer
                 and self.submitter
                 and not entry.holds_lease(self.ledger.clock())
             ):
-                return self._submit(
-                    request, entry.lease, Route(target="job", reason=str(entry.handed_over), size=_size_of(entry))
-                )
+                return self._submit(request, entry.lease, route_again(entry))
             manifest = self._list_completed(request, entry, folder / "completed", progress) if if_changed else None
             if entry is not None and manifest is not None and manifest.fingerprint == entry.fingerprint:
                 return DayResult(kind="unchanged", run_id=str(entry.run_id), reason="no object changed since")
@@ -118,7 +99,20 @@ class Dispatch:
                 manifest = None  # another run came between the listing and the lease, perhaps with newer objects
             with Heartbeat(self.ledger, lease) as heartbeat, self._record_failure(heartbeat, bill):
                 publisher = self._fence(request, heartbeat, started)
-                run = _DayRun(self, request, heartbeat, publisher, _watch(heartbeat, progress), bill, folder)
+                run = DayRun(
+                    request=request,
+                    settings=self.settings,
+                    ledger=self.ledger,
+                    router=self.router,
+                    local=self.local,
+                    spark=self.spark,
+                    heartbeat=heartbeat,
+                    publisher=publisher,
+                    progress=_watch(heartbeat, progress),
+                    bill=bill,
+                    folder=folder,
+                    telemetry=self.telemetry,
+                )
                 result = run.run_or_route(entry, manifest)
         return self._submit(request, heartbeat.lease, result) if isinstance(result, Route) else result
 
@@ -143,12 +137,12 @@ class Dispatch:
             ledger=self.ledger,
             submitter=self.submitter,
             output=open_storage(request, self.settings).open_output(),
-            output_path=_tables(request),
+            output_path=tables_of(request),
             patience=timedelta(minutes=self.settings.job_wait_minutes),
         )
         if found.has_ended:
             facts = {"service": self.submitter.name, "job_id": found.entry.job_id, "status": found.entry.status}
-            self.steps(found.entry.lease).log("settle", **facts, seconds=seconds_since(started))
+            steps_of(found.entry.lease, self.telemetry).log("settle", **facts, seconds=seconds_since(started))
         return found
 
     @property
@@ -161,25 +155,11 @@ class Dispatch:
             job_size=self.job_size,
         )
 
-    def steps(self, lease: Lease) -> StepLog:
-        """Return the step log of a lease's run."""
-        return StepLog(
-            telemetry=self.telemetry,
-            tenant=lease.tenant,
-            day=lease.day.isoformat(),
-            run_id=lease.run_id,
-            token=lease.token,
-        )
-
-    def _find_reconciled(self, request: Request) -> Entry | None:
-        found = self.reconcile(request)
-        return found.entry if found else None
-
     def _list_completed(
         self, request: Request, entry: Entry | None, staging: Path, progress: Progress
     ) -> Manifest | None:
         """List a completed day, to compare it; None if it is not completed here, or has too many objects to list."""
-        if entry is None or not entry.is_complete or entry.output_path != _tables(request):
+        if entry is None or not entry.is_complete or entry.output_path != tables_of(request):
             return None
         try:
             return list_day(request, self.settings, staging=staging, progress=progress, metadata=self.ledger.store)
@@ -202,34 +182,22 @@ class Dispatch:
         check_format(request, storage)
         snapshot = DayPublisher.snapshot(request, storage)
         lease = heartbeat.raise_token(above=snapshot.held_token)
-        self.steps(lease).log("lease", owner=self.owner, taken_over=lease.taken_over, seconds=seconds_since(started))
+        steps_of(lease, self.telemetry).log(
+            "lease", owner=self.owner, taken_over=lease.taken_over, seconds=seconds_since(started)
+        )
         return snapshot
 
     def _submit(self, request: Request, lease: Lease, route: Route) -> DayResult:
-        """Submit a job. The ledger records the request first, so that a lost answer can be asked for again."""
-        if self.submitter is None:
-            raise AssertionError("a job route needs a submitter")
-        settings = self.settings.for_job(tenant=request.tenant)
-        job = SparkJob(request=request, run_id=lease.run_id, token=lease.token, size=route.size, settings=settings)
-        size = asdict(route.size)
-        hand_over = partial(self.ledger.hand_over, lease, reason=route.reason, job_token=job.job_token, **size)
-        with self.steps(lease).timed("submit", service=self.submitter.name, reason=route.reason, **size) as facts:
-            hand_over()
-            try:
-                job_id = facts["job_id"] = self.submitter.submit(job)
-            except RetryableError:
-                # Without a lease, so that the next run may ask again at once.
-                hand_over(lasting=timedelta(0), refused=True)
-                raise
-            except BatchError as error:
-                self.ledger.fail(lease, error.advice, retryable=False)
-                raise
-            hand_over(job_id=job_id, lasting=self._job_lease())
+        job_id = submit_job(
+            request,
+            lease,
+            route,
+            settings=self.settings,
+            ledger=self.ledger,
+            submitter=self.submitter,
+            steps=steps_of(lease, self.telemetry),
+        )
         return DayResult(kind="submitted", run_id=lease.run_id, job_id=job_id, reason=route.reason)
-
-    def _job_lease(self) -> timedelta:
-        """Return how long a job's lease lasts: until its service has ended the job for certain."""
-        return timedelta(minutes=self.settings.job_wait_minutes + self.settings.job_timeout_minutes) + JOB_GRACE
 
     @contextmanager
     def _record_failure(self, heartbeat: Heartbeat, bill: Callable[[], Bill | None]) -> Iterator[None]:
@@ -242,96 +210,6 @@ class Dispatch:
             with suppress(BatchError):
                 self.ledger.fail(heartbeat.lease, advise(error), retryable=is_retryable(error), bill=bill())
             raise
-
-
-@dataclass(frozen=True)
-class _DayRun:
-    """One run of a day under its lease."""
-
-    dispatch: Dispatch
-    request: Request
-    heartbeat: Heartbeat
-    publisher: DayPublisher
-    progress: Progress
-    bill: Callable[[], Bill | None]
-    folder: Path
-
-    def run_or_route(self, entry: Entry | None, manifest: Manifest | None) -> DayResult | Route:
-        """Run the day in this process, or return the route of its job.
-
-        Args:
-            entry: The day's entry before this run.
-            manifest: The day, if it is listed already.
-
-        Raises:
-            HandOverError: The day is too large for the local runner, and no other is allowed.
-        """
-        router = self.dispatch.router
-        route = router.decide_unlisted(entry)
-        try:
-            if route is None or (route.is_job and route.reason != TOO_MANY_TO_LIST):
-                manifest = self._list(manifest)
-                route = router.decide(manifest, route)
-            if route.target == "local":
-                return self._process(route, manifest)
-        except HandOverError as short:
-            size = self.dispatch.job_size(manifest) if manifest else None
-            route = router.escalate(short.what, *filter(None, [size]))
-            if route is None:
-                raise
-        if route.is_job:
-            self._note(route)
-            return route
-        return self._process(route, manifest)
-
-    def _list(self, manifest: Manifest | None) -> Manifest:
-        """List the day, unless that is done; refuse an unknown tenant."""
-        request, settings, ledger = self.request, self.dispatch.settings, self.dispatch.ledger
-        with explained_failures(request.tenant, request.day.isoformat()):
-            if manifest is None:
-                manifest = discover(
-                    request,
-                    settings,
-                    staging=self.folder / "manifest",
-                    progress=self.progress,
-                    metadata=ledger.store,
-                    list_known_tenants=ledger.tenants,
-                )
-            else:
-                check_tenant(request, settings, manifest, list_known_tenants=ledger.tenants)
-        log_manifest(self.dispatch.steps(self.heartbeat.lease), manifest)
-        return manifest
-
-    def _note(self, route: Route) -> None:
-        """Record in the ledger where the day runs, before it does: a function that is killed cannot."""
-        lease = self.heartbeat.lease
-        if route.target == "local":
-            self.dispatch.ledger.note(lease, runner="local")
-        else:
-            self.progress(f"goes to Spark: {route.reason}", 0, 0, "")
-            self.dispatch.ledger.note(lease, runner="spark", handed_over=route.reason)
-
-    def _process(self, route: Route, manifest: Manifest | None) -> DayResult:
-        """Process the day in this process, and complete it in the ledger."""
-        dispatch, request, lease = self.dispatch, self.request, self.heartbeat.lease
-        self._note(route)
-        receipt = process_day(
-            request,
-            dispatch.settings,
-            dispatch.local() if route.target == "local" else dispatch.spark(),
-            self.publisher.fenced(lease.token, at_once=lease.taken_over, confirm=self.heartbeat.confirm),
-            run_id=lease.run_id,
-            now=dispatch.ledger.clock(),
-            progress=self.progress,
-            metadata=dispatch.ledger.store,
-            list_known_tenants=dispatch.ledger.tenants,
-            manifest=manifest,
-            telemetry=dispatch.telemetry,
-        )
-        key = receipt_key(request.tenant, request.day, lease.run_id)
-        with dispatch.steps(lease).timed("ledger", status=receipt.status):
-            dispatch.ledger.complete(lease, receipt, receipt_key=key, output_path=_tables(request), bill=self.bill())
-        return DayResult(kind="published", run_id=lease.run_id, receipt=receipt)
 
 
 def _watch(heartbeat: Heartbeat, progress: Progress) -> Progress:
@@ -348,14 +226,3 @@ def _start_bill(meter: Meter) -> Callable[[], Bill | None]:
     """Return a function that prices the time from now until it is called."""
     started = time.monotonic()
     return lambda: meter(time.monotonic() - started)
-
-
-def _size_of(entry: Entry) -> JobSize:
-    """Return the size in which a job was submitted."""
-    default = JobSize()
-    return JobSize(executors=entry.executors or default.executors, disk_gb=entry.disk_gb or default.disk_gb)
-
-
-def _tables(request: Request) -> str:
-    """Return where the tenant's tables are, as the ledger's item records it."""
-    return f"{request.output}/{analytics_folder(request.tenant)}"

@@ -13,7 +13,8 @@ from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import read_moment
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.day_metrics import record_completion, record_end
-from daily_batch.orchestration.dispatch import DayResult, Dispatch
+from daily_batch.orchestration.day_run import DayResult
+from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.tasks import Task, read_task
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
