@@ -96,7 +96,7 @@ def process_day(
                 result = runner.run(manifest, plan=spec, storage=storage, scratch=scratch, progress=progress)
                 rules = settings.quality.rules_of(request.tenant)
                 measures = measure_day(
-                    rules, manifest=manifest, outcome=result, plan=spec, storage=storage, scratch=scratch
+                    rules, manifest=manifest, result=result, spec=spec, storage=storage, scratch=scratch
                 )
                 break
             except InputChangedError:

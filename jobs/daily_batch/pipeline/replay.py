@@ -64,8 +64,8 @@ def _try(reason: str, rejects: Sequence[tuple[str, int, bytes, bool]], *, plan: 
     # What is no data by its name is left out today, so it is rejected no longer.
     batches = StoredTree(store).list_objects(plan.tenant, nested=plan.layout == "export")
     objects = [item for batch in batches for item in batch.objects]
-    with connect(scratch=scratch, plan=plan) as connection:
-        counts = map_chunk(objects, connection=connection, store=store, plan=plan, scratch=scratch).counts
+    with connect(scratch=scratch, spec=plan) as connection:
+        counts = map_chunk(objects, connection=connection, store=store, spec=plan, scratch=scratch).counts
     # The rejects of an object of one message were laid down together, and an unreadable object refuses them all.
     refused = counts.rejected + counts.objects_unreadable * max(map(len, by_key.values()), default=0)
     accepted = max(0, len(whole) - refused)

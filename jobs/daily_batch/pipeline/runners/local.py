@@ -22,7 +22,7 @@ from daily_batch.pipeline.runners.resources import Resources, measure_resources
 from daily_batch.pipeline.runners.size_workers import KeptText, LocalSizes, size_workers
 from daily_batch.pipeline.transform.duckdb_session import connect, cursor, limit_memory
 from daily_batch.pipeline.transform.map_chunk import BATCH_BYTES, MapResult, map_chunk
-from daily_batch.pipeline.transform.original_bytes import group_by_object, read_wanted, recover
+from daily_batch.pipeline.transform.original_bytes import group_by_object, read_locations, recover
 from daily_batch.pipeline.transform.outcomes import add_counts
 from daily_batch.pipeline.transform.reduce_bucket import ReduceResult, merge_aggregates, reduce_bucket, write_rejects
 from daily_batch.pipeline.transform.row_buffer import RowSet
@@ -94,7 +94,7 @@ class _LocalRun:
     def run(self) -> RunResult:
         started = time.perf_counter()
         with (
-            connect(scratch=make_folder(self.scratch / "database"), plan=self.plan, tasks=self.workers) as database,
+            connect(scratch=make_folder(self.scratch / "database"), spec=self.plan, tasks=self.workers) as database,
             ThreadPoolExecutor(self.workers) as pool,
         ):
             try:
@@ -109,9 +109,9 @@ class _LocalRun:
                 raise
         output, place = self.storage.open_output(), self.scratch
         rejects = [*(path for chunk in taken for path in chunk.rejects), *evidence]
-        files = merge_aggregates([bucket.partials for bucket in cleaned], plan=self.plan, output=output, scratch=place)
+        files = merge_aggregates([bucket.partials for bucket in cleaned], spec=self.plan, output=output, scratch=place)
         files[MESSAGES.name] = tuple(file for bucket in cleaned for file in bucket.files)
-        files[REJECTS.name] = write_rejects(rejects, name="all", plan=self.plan, output=output, scratch=place)
+        files[REJECTS.name] = write_rejects(rejects, name="all", spec=self.plan, output=output, scratch=place)
         counts = add_counts([*(chunk.counts for chunk in taken), *(bucket.counts for bucket in cleaned)])
         seconds = {"intake": between - started, "clean": time.perf_counter() - between}
         return RunResult(files=files, counts=counts, seconds=seconds)
@@ -127,7 +127,7 @@ class _LocalRun:
                     chunk[1],
                     connection=connection,
                     store=source,
-                    plan=self.plan,
+                    spec=self.plan,
                     scratch=folder,
                     check=check,
                     may_keep=kept.take,
@@ -159,7 +159,7 @@ class _LocalRun:
         output = self.storage.open_output()
         tables = tuple(table for chunk in taken for table in chunk.tables)
         runs: dict[int, list[Path]] = {bucket: [] for bucket in range(self.plan.buckets if tables else 0)}
-        for bucket, path in (run for chunk in taken for run in chunk.runs):
+        for bucket, path in (run for chunk in taken for run in chunk.spilled):
             runs.setdefault(bucket, []).append(path)
 
         def clean(bucket: int) -> ReduceResult:
@@ -168,7 +168,7 @@ class _LocalRun:
             rows = RowSet(tables, tuple(runs[bucket]))
             with cursor(database) as connection:
                 cleaned = reduce_bucket(
-                    bucket, rows, connection=connection, plan=self.plan, output=output, scratch=folder
+                    bucket, rows, connection=connection, spec=self.plan, output=output, scratch=folder
                 )
             for path in runs[bucket]:  # the temporary disk of a function is small
                 path.unlink()
@@ -195,7 +195,7 @@ class _LocalRun:
             yield answer
 
     def _recover_wanted(self, pool: ThreadPoolExecutor, cleaned: Sequence[ReduceResult]) -> list[Path]:
-        wanted = group_by_object(read_wanted([bucket.wanted for bucket in cleaned]))
+        wanted = group_by_object(read_locations([bucket.originals for bucket in cleaned]))
         if not wanted:
             return []
         concerned = ([item for item in chunk if item.key in wanted] for _, chunk in read_manifest(self.manifest.files))
@@ -204,6 +204,6 @@ class _LocalRun:
         def read(chunk: tuple[int, list[SourceObject]]) -> tuple[Path, ...]:
             folder = make_folder(self.scratch / f"wanted-{chunk[0]}")
             with on_temporary_disk():
-                return recover(chunk[1], wanted, store=source, plan=self.plan, scratch=folder, check=self.watch.check)
+                return recover(chunk[1], wanted, store=source, spec=self.plan, scratch=folder, check=self.watch.check)
 
         return [path for paths in self._each(pool, read, enumerate(self._cut(concerned))) for path in paths]

@@ -29,7 +29,7 @@ from daily_batch.pipeline.runners.size_workers import count_buckets
 from daily_batch.pipeline.runners.spark_progress import watch_tasks
 from daily_batch.pipeline.runners.spark_shuffle import BLOBS, load_files, partition_keys
 from daily_batch.pipeline.runners.spark_tasks import map_chunks, recover_chunks, reduce_buckets
-from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, read_wanted
+from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, read_locations
 from daily_batch.pipeline.transform.outcomes import Counts, add_counts
 from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, merge_aggregates
 from daily_batch.storage.scratch import make_folder
@@ -72,7 +72,7 @@ class SparkRunner:
         with self._configured(), watch_tasks(self.spark, progress):
             rows = self._map_and_reduce(manifest, plan, storage) if manifest.chunks else []
             answers = _Answers(scratch, rows)
-            wanted = read_wanted(answers.paths["wanted"])
+            wanted = read_locations(answers.paths["wanted"])
             with ThreadPoolExecutor(1) as pool:  # the driver adds up while the workers read again
                 combined = pool.submit(answers.combine, plan, storage)
                 evidence = self._recover(manifest, wanted, plan, storage, scratch) if wanted else []
@@ -210,7 +210,7 @@ class _Answers:
         partials = [
             dict(zip(PARTIALS, paths, strict=True)) for paths in zip(*(self.paths[n] for n in PARTIALS), strict=True)
         ]
-        return merge_aggregates(partials, plan=plan, output=storage.open_output(), scratch=self._scratch)
+        return merge_aggregates(partials, spec=plan, output=storage.open_output(), scratch=self._scratch)
 
     def files(self, table: str) -> tuple[DataFile, ...]:
         return tuple(self._files[table])

@@ -66,13 +66,13 @@ def map_chunks(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
             folder = make_folder(scratch / str(number))
             _, objects = read_chunk(content)
             kept = KeptText(plan.limits.memory_bytes // KEPT_SHARE)
-            with connect(scratch=folder, plan=plan) as connection:
+            with connect(scratch=folder, spec=plan) as connection:
                 taken = map_chunk(
-                    objects, connection=connection, store=store, plan=plan, scratch=folder, may_keep=kept.take
+                    objects, connection=connection, store=store, spec=plan, scratch=folder, may_keep=kept.take
                 )
                 for bucket, stream in dump_buckets(connection, taken.tables):
                     yield make_blob("rows", bucket, stream)
-            for bucket, path in taken.runs:
+            for bucket, path in taken.spilled:
                 yield make_blob("runs", bucket, path.read_bytes())
             for path in taken.rejects:
                 yield make_blob("rejects", plan.buckets, path.read_bytes())
@@ -99,17 +99,17 @@ def reduce_buckets(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
         for bucket, blobs in parts.items():
             folder = make_folder(scratch / f"bucket-{bucket}")
             if rejects := blobs.pop("rejects", []):
-                files = write_rejects(rejects, name="map", plan=plan, output=output, scratch=folder)
+                files = write_rejects(rejects, name="map", spec=plan, output=output, scratch=folder)
                 yield make_blob(REJECTS.name, bucket, dump_files(files))
             if not blobs:
                 continue
-            with connect(scratch=folder, plan=plan) as connection:
+            with connect(scratch=folder, spec=plan) as connection:
                 load_rows(connection, blobs["rows"], table="loaded_rows")
                 rows = RowSet(("loaded_rows",) if blobs["rows"] else (), tuple(blobs["runs"]))
-                cleaned = reduce_bucket(bucket, rows, connection=connection, plan=plan, output=output, scratch=folder)
+                cleaned = reduce_bucket(bucket, rows, connection=connection, spec=plan, output=output, scratch=folder)
             yield make_blob(MESSAGES.name, bucket, dump_files(cleaned.files))
             yield make_blob("counts", bucket, json.dumps({"counts": cleaned.counts.to_dict()}).encode())
-            for name, path in {**cleaned.partials, "wanted": cleaned.wanted}.items():
+            for name, path in {**cleaned.partials, "wanted": cleaned.originals}.items():
                 yield make_blob(name, bucket, path.read_bytes())
             shutil.rmtree(folder)
 
@@ -123,7 +123,7 @@ def recover_chunks(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
             objects = [SourceObject(*item) for item, _ in pairs]
             wanted = group_by_object(RecordLocation(*place) for _, places in pairs for place in places)
             folder = make_folder(scratch / str(number))
-            parts = recover(objects, wanted, store=storage.open_input(), plan=plan, scratch=folder)
+            parts = recover(objects, wanted, store=storage.open_input(), spec=plan, scratch=folder)
             output = storage.open_output()
-            files = write_rejects(parts, name="wanted", plan=plan, output=output, scratch=folder)
+            files = write_rejects(parts, name="wanted", spec=plan, output=output, scratch=folder)
             yield make_blob(REJECTS.name, plan.buckets, dump_files(files))
