@@ -93,7 +93,7 @@ def process_day(
                 log_manifest(steps, manifest)
             spec = make_run_spec(request, settings, manifest, run_id=run_id, now=now)
             try:
-                result = runner.run(manifest, plan=spec, storage=storage, scratch=scratch, progress=progress)
+                result = runner.run(manifest, spec=spec, storage=storage, scratch=scratch, progress=progress)
                 rules = settings.quality.rules_of(request.tenant)
                 measures = measure_day(
                     rules, manifest=manifest, result=result, spec=spec, storage=storage, scratch=scratch

@@ -17,7 +17,7 @@ _MAX_NAMED = 10
 
 
 def check_tenant_known(
-    store: Store, *, tenant: str, export_root: str, named: Callable[[], Sequence[str]], day: str = "-"
+    store: Store, *, tenant: str, export_root: str, list_known_tenants: Callable[[], Sequence[str]], day: str = "-"
 ) -> None:
     """Raise unless the input holds anything of a tenant, or the tenant is new to an input that looks right.
 
@@ -27,7 +27,7 @@ def check_tenant_known(
         store: the input root.
         tenant: a validated tenant id.
         export_root: the exports' folder, with `{tenant}` in place of the tenant.
-        named: returns the tenants that the metadata store names.
+        list_known_tenants: returns the tenants that the metadata store names.
         day: the business day, for error messages.
 
     Raises:
@@ -35,7 +35,7 @@ def check_tenant_known(
     """
     if holds_tenant(store, tenant, export_root):
         return
-    tenants = list(named())
+    tenants = list(list_known_tenants())
     others = [each for each in tenants if each != tenant][:_MAX_LISTED]
     if tenant in tenants and any(holds_tenant(store, each, export_root) for each in others):
         return  # it is new
