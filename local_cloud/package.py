@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.orchestration.spark_jobs.emr_package import LIST, PROCESSORS
 from deploy.environment import pack_thin
 from local_cloud.fetched import ROOT

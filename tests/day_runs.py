@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from daily_batch.domain.contract import TABLES
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.pipeline.process_day import process_day
 from daily_batch.pipeline.runners.base import Progress, Runner
 from daily_batch.pipeline.runners.local import LocalRunner

@@ -16,7 +16,7 @@ import msgspec
 
 from daily_batch.domain.calendar import load_zone
 from daily_batch.domain.keys import check_export_template
-from daily_batch.domain.quality_rules import Expectations, read_expectations
+from daily_batch.domain.quality_rules import QualityRules, parse_quality_rules
 from daily_batch.domain.run import Limits, TableFormat
 from daily_batch.errors import UsageError
 
@@ -72,7 +72,7 @@ class Settings:
     max_reject_ratio: Ratio
     max_unreadable_ratio: Ratio
     min_rows_ratio: Ratio
-    quality: Expectations
+    quality: QualityRules
     runner: Literal["auto", "local", "spark"]
     small_messages: CountOrZero
     large_messages: CountOrZero
@@ -135,7 +135,7 @@ class Settings:
             name: getattr(self, name) for name in _FOR_JOBS if self.origins.get(name, DEFAULTS) != DEFAULTS
         }
         if any(place.startswith(_QUALITY) and origin != DEFAULTS for place, origin in self.origins.items()):
-            told["quality"] = self.quality.only_of(tenant)
+            told["quality"] = self.quality.only_for(tenant)
         options = {name: value for name, value in self.storage_options.items() if name in _OPTIONS_FOR_JOBS}
         return told | ({"storage_options": options} if options else {})
 
@@ -170,13 +170,13 @@ def load_settings(
     Raises:
         UsageError: a name is unknown or a value has the wrong type; the message names the origin, and no secret.
     """
-    quality = Expectations()
+    quality = QualityRules()
     values: dict[str, object] = {"storage_options": {}}
     origins: dict[str, str] = {}
     for given in (*_from_files(environ, conf_dir, env), *_from_environment(environ), *_from_flags(flags)):
         value = _convert(given)
-        if isinstance(value, Expectations):
-            quality = value.over(quality)
+        if isinstance(value, QualityRules):
+            quality = value.override(quality)
             origins |= {_QUALITY + place: given.origin for place, _ in value.by_place()}
         elif isinstance(value, dict):
             values["storage_options"] = {**_mapping(values["storage_options"]), **value}
@@ -307,7 +307,7 @@ def _convert(given: _Given) -> object:
         )
     try:
         if given.name == "quality":
-            return read_expectations(_table(given.value))
+            return parse_quality_rules(_table(given.value))
         if isinstance(given.value, msgspec.Raw):
             return msgspec.json.decode(given.value, type=dict[str, str])
         from_file = given.origin.endswith(".toml")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
 from daily_batch.domain.metrics import Metric
-from daily_batch.errors import BatchError, RetryableError, advise
+from daily_batch.errors import BatchError, RetryableError, describe_error
 
 # Each step, and what its line says beside tenant, day, run_id, token and seconds.
 STEPS = {
@@ -96,10 +96,12 @@ def sanitized_errors(teller: Telemetry) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        teller.error(advise(error))
+        teller.error(describe_error(error))
         raise sanitize(error) from None
 
 
 def sanitize(error: Exception) -> BatchError:
     """An error to raise `from None`: itself if it is ours, for its text is; else one that only says where it was."""
-    return error if isinstance(error, BatchError) else RetryableError(advise(error), next_step="look at the log")
+    return (
+        error if isinstance(error, BatchError) else RetryableError(describe_error(error), next_step="look at the log")
+    )

@@ -19,8 +19,8 @@ from azure_trigger.dispatcher import find_nights
 from azure_trigger.environment import find_name, read_settings, read_timeout
 from azure_trigger.log import JsonLog
 from daily_batch.domain.calendar import business_day
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.metrics import DAYS_LATE
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import RetryableError, TerminalError, UsageError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger

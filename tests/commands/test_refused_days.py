@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from daily_batch.cli import app
 from daily_batch.commands.run import RunOptions, run_command
-from daily_batch.domain.request import Request, build_requests
+from daily_batch.domain.request import Request
 from daily_batch.entrypoints.submitted_job import LeaseOptions, submitted_command
 from daily_batch.ledger.process import this_person
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.spark_jobs import SparkJob
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import Settings, load_settings
@@ -214,7 +215,7 @@ def test_a_person_must_name_the_tenant(
     places = ["--output", str(tmp_path / "out")]
     places += [] if words[0] in ("vacuum", "optimize", "ddl") else ["--input", str(source)]
     code, _, err = call(*words, *places)
-    assert (code, "no tenant is named" in err) == (2, True), err
+    assert (code, "no tenant is given" in err) == (2, True), err
     assert not (tmp_path / "out").exists()
 
 

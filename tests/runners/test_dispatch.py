@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pytest import MonkeyPatch
 
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import HandOverError, LeaseHeldError, RetryableError, TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata import Item, MetadataStore

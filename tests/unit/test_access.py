@@ -19,7 +19,7 @@ from botocore import exceptions as boto
 from deltalake.exceptions import DeltaError
 from obstore.exceptions import BaseError
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.pipeline.publish.delta_log import open_table
 from daily_batch.storage import credentials
@@ -260,7 +260,7 @@ def test_the_cause_of_a_denial_quotes_its_code_and_nothing_else_of_the_answer() 
 PROGRAM = """
 import sys
 from daily_batch.cli.output import guarded
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.storage.stores import delta_location, open_store
 
 def ask():

@@ -9,10 +9,11 @@ from typing import Any
 from daily_batch.cli.output import console, guarded, print_json, print_rows
 from daily_batch.cli.tenants import check_known, choose_tenants
 from daily_batch.domain.calendar import business_day, days_between, parse_day
-from daily_batch.domain.request import Request, build_requests
+from daily_batch.domain.request import Request
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.orchestration.day_status import CHANGED, ENDED, SOUND, day_status, describe, due_time
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.routing.costs import month_of
 from daily_batch.pipeline.discover.discover import fingerprint_day
 from daily_batch.settings import Settings, load_settings
@@ -83,7 +84,7 @@ def choose_days(first: str | None, last: str | None, settings: Settings, now: da
     yesterday = business_day(now, offset=-1, zone=settings.timezone)
     end = parse_day(last) if last else max(yesterday, parse_day(first or str(yesterday)))
     begin = parse_day(first) if first else end - timedelta(days=USUAL_DAYS - 1)
-    return list(days_between(begin, end, most=settings.max_range_days))
+    return list(days_between(begin, end, max_days=settings.max_range_days))
 
 
 def _tell_tenant(

@@ -1,4 +1,4 @@
-"""What the driver hands to the kernel and gets back: plain values, safe to pickle."""
+"""The specification and the output files of a run: plain values, safe to pickle, which driver and tasks exchange."""
 
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -10,9 +10,9 @@ TableFormat = Literal["delta", "parquet"]
 class SourceObject(NamedTuple):
     """One object of the manifest.
 
-    `key` is relative to the input root and begins with the tenant; `size` is bytes as stored;
-    `modified_us` is the store's last-modified time, microseconds since 1970 UTC. One that cannot be read is listed
-    with a `reason` and its `detail`; nothing then asks the store for it.
+    `key` is relative to the input root and begins with the tenant. `size` is the stored size in bytes. `modified_us` is
+    the store's last-modified time, microseconds since 1970-01-01 UTC. An object that cannot be read has a `reason` and
+    a `detail`, and is never fetched.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """One tenant-day as the kernel sees it. Times are microseconds since 1970 UTC, ends are exclusive."""
+    """The specification of one run of a tenant-day. Times are microseconds since 1970-01-01 UTC; ends are exclusive."""
 
     tenant: str
     date: str
@@ -52,14 +52,14 @@ class RunSpec:
     buckets: int
     run_id: str
     processed_us: int
-    # What each task may spill to the temporary disk, in bytes; 0: nine tenths of what is free.
+    # Limit on what each task spills to the temporary disk, bytes; 0: nine tenths of the free space.
     spill_bytes: int = 0
     limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnStatistics:
-    """Bounds of one column in one file, as JSON values in Delta's text forms; None where there is none."""
+    """Minimum, maximum and null count of one column in one file, as JSON values in Delta's text forms."""
 
     minimum: str | int | float | bool | None
     maximum: str | int | float | bool | None
@@ -68,7 +68,7 @@ class ColumnStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class DataFile:
-    """One Parquet file that no commit names yet; `path` is relative to the table's folder, with the partition's."""
+    """A Parquet file that no commit references yet; `path` is relative to the table's folder, partition included."""
 
     path: str
     rows: int

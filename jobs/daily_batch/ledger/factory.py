@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.url import StorageUrl
 from daily_batch.ledger.ledger import Ledger
 from daily_batch.metadata.factory import open_metadata
 from daily_batch.settings import Settings

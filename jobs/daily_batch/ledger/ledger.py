@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from daily_batch.domain.bill import Bill
 from daily_batch.domain.receipt import Receipt
-from daily_batch.errors import LeaseHeldError, RetryableError, concerning
+from daily_batch.errors import LeaseHeldError, RetryableError, error_context
 from daily_batch.ledger import entry as transitions
 from daily_batch.ledger.entry import Entry, Lease
 from daily_batch.ledger.item_codec import FoundStrays, from_item, is_day, strays_from_item, to_item
@@ -30,19 +30,19 @@ class Ledger:
 
     def find(self, tenant: str, day: date) -> Entry | None:
         """What the ledger knows of a tenant-day."""
-        with concerning(tenant, day.isoformat()):
+        with error_context(tenant, day.isoformat()):
             stored = self.store.get(keys.days_of(tenant), keys.day_key(day))
         return from_item(stored.item) if stored else None
 
     def days(self, tenant: str, first: date, last: date) -> Iterator[Entry]:
         """What the ledger knows of a tenant's days in a range, both ends included, in order."""
-        with concerning(tenant, "-"):
+        with error_context(tenant, "-"):
             found = self.store.query(keys.days_of(tenant), first=keys.day_key(first), last=keys.day_key(last))
             yield from map(from_item, filter(is_day, found))
 
     def find_strays(self, tenant: str) -> FoundStrays | None:
         """What was found last of a tenant's objects that lie where no run looks; None if nobody has looked."""
-        with concerning(tenant, "-"):
+        with error_context(tenant, "-"):
             stored = self.store.get(keys.days_of(tenant), keys.STRAYS)
             return strays_from_item(stored.item, tenant) if stored else None
 
@@ -50,7 +50,7 @@ class Ledger:
         """Keep how many there are now."""
         place = {"PK": keys.days_of(tenant), "SK": keys.STRAYS}
         item: Item = {**place, "objects": objects, "found_at": transitions.write_moment(self.clock())}
-        with concerning(tenant, "-"):
+        with error_context(tenant, "-"):
             self._replace(place["PK"], place["SK"], lambda before: (item, None))
 
     def tenants(self) -> list[str]:
@@ -226,7 +226,7 @@ class Ledger:
             # What other programs keep in the item stays there.
             return {**(before or {}), **to_item(after)}, after
 
-        with concerning(tenant, day.isoformat()):
+        with error_context(tenant, day.isoformat()):
             return self._replace(keys.days_of(tenant), keys.day_key(day), change_item)
 
     def _replace(self, pk: str, sk: str, change: Callable[[Item | None], tuple[Item, Answer]]) -> Answer:

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY
 from daily_batch.domain.contract import MESSAGES, TABLES
 from daily_batch.domain.request import Request
-from daily_batch.errors import BatchError, UsageError, concerning
+from daily_batch.errors import BatchError, UsageError, error_context
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.maintenance.evidence import (
@@ -98,7 +98,7 @@ class Erasure:
         store, evidence = self.tables.open(), self.look()
         save_evidence(store, evidence)
         for planned in _unfinished(evidence):
-            with concerning(self.request.tenant, planned.date.isoformat()):
+            with error_context(self.request.tenant, planned.date.isoformat()):
                 done = self._erase_day(planned, evidence.erasure)
             evidence = with_day(evidence, done)
             save_evidence(store, evidence)

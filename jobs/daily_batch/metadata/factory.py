@@ -4,7 +4,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import UsageError
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.metadata.store import MetadataStore

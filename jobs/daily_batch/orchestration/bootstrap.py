@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from daily_batch.domain.bill import find_meter
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.ledger.process import this_process
@@ -22,6 +21,7 @@ from daily_batch.orchestration.routing import (
     predict_disk_gb,
     predict_executors,
 )
+from daily_batch.orchestration.routing.billing import find_meter
 from daily_batch.orchestration.routing.costs import HostCost, predict_costs
 from daily_batch.orchestration.spark_jobs import JobSize, Submitter
 from daily_batch.orchestration.spark_jobs.spark_submit import SparkSubmit

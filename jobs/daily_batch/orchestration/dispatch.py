@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
-from daily_batch.domain.bill import Bill, Meter
+from daily_batch.domain.bill import Bill
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.domain.request import Request
@@ -21,13 +21,14 @@ from daily_batch.errors import (
     HandOverError,
     LeaseHeldError,
     RetryableError,
-    advise,
-    concerning,
+    describe_error,
+    error_context,
     is_retryable,
 )
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.ledger.process import this_process
+from daily_batch.orchestration.routing.billing import Meter
 from daily_batch.orchestration.spark_jobs import JobSize, SparkJob, Submitter
 from daily_batch.orchestration.spark_jobs.reconcile import Ended, nobody, reconcile
 from daily_batch.pipeline.discover.discover import fingerprint_day, open_storage
@@ -101,7 +102,7 @@ class Dispatch:
             LeaseHeld: another run is at work.
             BatchError: the run failed, and the ledger says how.
         """
-        with concerning(request.tenant, request.day.isoformat()):
+        with error_context(request.tenant, request.day.isoformat()):
             return self._run(request, progress, if_changed=if_changed, take_over=take_over, ended=ended)
 
     def _run(self, request: Request, progress: Progress, *, if_changed: bool, take_over: bool, ended: Ended) -> Answer:
@@ -263,7 +264,7 @@ class Dispatch:
             raise
         except BaseException as error:
             with suppress(BatchError):
-                self.ledger.fail(keeper.lease, advise(error), retryable=is_retryable(error), bill=bill())
+                self.ledger.fail(keeper.lease, describe_error(error), retryable=is_retryable(error), bill=bill())
             raise
 
 

@@ -145,11 +145,11 @@ def _days(asked: Asked, settings: Settings, moment: datetime, *, look_back: int)
         raise UsageError("the event names a day and a range", next_step=f"give {FORM}")
     if (asked.first, asked.last) != (None, None):
         first, last = parse_day(asked.first or ""), parse_day(asked.last or "")
-        return list(days_between(first, last, most=settings.max_range_days))
+        return list(days_between(first, last, max_days=settings.max_range_days))
     if asked.date is not None:
         return [parse_day(asked.date)]
     day = business_day(moment, offset=settings.target_date_offset, zone=settings.timezone)
-    return list(days_between(day - timedelta(days=look_back), day, most=look_back + 1))
+    return list(days_between(day - timedelta(days=look_back), day, max_days=look_back + 1))
 
 
 def _asked_tenants(asked: Asked, settings: Settings) -> list[str]:

@@ -10,9 +10,10 @@ from typing import Any
 
 from daily_batch.domain import metrics
 from daily_batch.domain.calendar import FIRST_DAY, business_day
-from daily_batch.domain.keys import StorageUrl, is_tenant, parse_url
-from daily_batch.domain.request import Request, build_requests
-from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, advise
+from daily_batch.domain.keys import is_tenant
+from daily_batch.domain.request import Request
+from daily_batch.domain.url import StorageUrl, parse_url
+from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, describe_error
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import read_moment
 from daily_batch.ledger.factory import open_ledger
@@ -20,6 +21,7 @@ from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.day_metrics import log_ended, name_day
 from daily_batch.orchestration.day_status import ENDED, SOUND, UNKNOWN, day_status, describe, due_time
 from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.spark_jobs.reconcile import Ended
 from daily_batch.orchestration.tasks import Task, name_tenants
 from daily_batch.settings import Settings
@@ -129,9 +131,11 @@ class Watcher:
             yield
         except Exception as error:
             known = (
-                error if isinstance(error, BatchError) else RetryableError(advise(error), next_step="look at the log")
+                error
+                if isinstance(error, BatchError)
+                else RetryableError(describe_error(error), next_step="look at the log")
             )
-            known.concerns(request.tenant, request.day.isoformat())
+            known.add_context(request.tenant, request.day.isoformat())
             self.trouble(known)
 
     def _settle(self, request: Request, ended: Ended) -> Entry | None:

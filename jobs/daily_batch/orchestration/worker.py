@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any, Literal
 
 from daily_batch.domain.metrics import DAYS_COMPLETED, DAYS_FAILED, DAYS_SUBMITTED
-from daily_batch.domain.request import Request, build_requests
-from daily_batch.errors import HandOverError, LeaseHeldError, advise, is_retryable
+from daily_batch.domain.request import Request
+from daily_batch.errors import HandOverError, LeaseHeldError, describe_error, is_retryable
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.entry import read_moment
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.day_metrics import log_completed, log_ended
 from daily_batch.orchestration.dispatch import Answer, Dispatch
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.tasks import Task, read_task
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
@@ -143,7 +144,7 @@ def handle_message(
         teller.info(error.advice)
         raise error from None
     except Exception as error:
-        teller.error(advise(error))
+        teller.error(describe_error(error))
         if not is_retryable(error):
             teller.measure(DAYS_FAILED)
         raise sanitize(error) from None  # what caused it may quote what was read

@@ -7,7 +7,7 @@ error, out.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from daily_batch.domain.quality import evaluate, refuse_failed
+from daily_batch.domain.quality import evaluate, raise_for_failures
 from daily_batch.domain.quality_rules import Rule
 from daily_batch.domain.receipt import Receipt, Shrink, check_sums
 from daily_batch.errors import TerminalError
@@ -47,7 +47,7 @@ def audit(
     check_sums(receipt)
     judged = replace(receipt, quality=evaluate(rules, measured))
     _refuse_loss(judged, limits)
-    refuse_failed(judged.quality, tenant=receipt.tenant, day=receipt.date)
+    raise_for_failures(judged.quality, tenant=receipt.tenant, day=receipt.date)
     reason = find_shrink(judged, standing, min_rows_ratio=limits.min_rows_ratio)
     if reason is None:
         return judged
@@ -67,7 +67,7 @@ def find_shrink(receipt: Receipt, standing: Standing, *, min_rows_ratio: float) 
     if not (standing.messages or standing.rejects):
         return None
     objects, written = receipt.objects, receipt.records.written
-    if not objects.taken:
+    if not objects.in_manifest:
         return f"the input holds no object of it, and {standing.messages:,} messages are published"
     if written < min_rows_ratio * standing.messages:
         return f"{written:,} messages instead of {standing.messages:,}, less than min_rows_ratio {min_rows_ratio:g}"
@@ -86,7 +86,9 @@ def find_shrink(receipt: Receipt, standing: Standing, *, min_rows_ratio: float) 
 def _refuse_loss(receipt: Receipt, limits: AuditLimits) -> None:
     """Refuse a day of which too much is bad: its input is more likely wrong than its messages."""
     objects, records = receipt.objects, receipt.records
-    _refuse_share(receipt, objects.unreadable, objects.taken, "objects cannot be read", "max_unreadable_ratio", limits)
+    _refuse_share(
+        receipt, objects.unreadable, objects.in_manifest, "objects cannot be read", "max_unreadable_ratio", limits
+    )
     _refuse_share(receipt, records.rejected, records.seen, "records are rejected", "max_reject_ratio", limits)
 
 

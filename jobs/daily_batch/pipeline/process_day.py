@@ -119,7 +119,7 @@ def _run_day(
                 plan = make_run_spec(request, settings, manifest, run_id=run_id, now=now)
                 outcome = runner.run(manifest, plan=plan, storage=storage, scratch=scratch, progress=progress)
                 receipt = _account(request, manifest, outcome, run_id=run_id, runner=runner.name)
-                rules = settings.quality.rules_of(request.tenant)
+                rules = settings.quality.rules_for(request.tenant)
                 measured = measure_day(
                     rules, manifest=manifest, outcome=outcome, plan=plan, storage=storage, scratch=scratch
                 )

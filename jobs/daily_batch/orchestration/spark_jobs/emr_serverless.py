@@ -11,7 +11,7 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from botocore.config import Config  # type: ignore[import-untyped]
 from obstore.exceptions import BaseError
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs.base import ENDED, FOR_GOOD, LOG_CHARACTERS, JobState, JobStatus, SparkJob
 from daily_batch.orchestration.spark_jobs.emr_package import check_package

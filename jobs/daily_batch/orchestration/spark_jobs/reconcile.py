@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 from obstore.store import ObjectStore
 
-from daily_batch.domain.bill import price_job
 from daily_batch.domain.receipt import receipt_key
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.routing import load_prices
+from daily_batch.orchestration.routing.billing import price_job
 from daily_batch.orchestration.spark_jobs.base import ENDED, JobStatus, Submitter
 from daily_batch.pipeline.publish.receipts import read_receipt
 

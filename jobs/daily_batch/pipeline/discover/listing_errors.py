@@ -31,7 +31,7 @@ def explain_failures(listing: Iterable[Item], *, tenant: str, day: str) -> Itera
     try:
         yield from listing
     except BatchError as error:
-        error.concerns(tenant, day)
+        error.add_context(tenant, day)
         raise
     except (BaseError, OSError) as error:
         raise _explain(error, tenant, day) from error

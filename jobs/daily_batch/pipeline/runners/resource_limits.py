@@ -33,7 +33,7 @@ def handing_over(watch: Deadline, plan: RunSpec) -> Iterator[None]:
         if lack is None:
             raise
         handed = error if isinstance(error, HandOverError) else watch.hand_over(lack)
-        handed.concerns(plan.tenant, plan.date)
+        handed.add_context(plan.tenant, plan.date)
         if handed is error:
             raise
         raise handed from error
