@@ -60,7 +60,7 @@ def run_day_with(
     allow_shrink: str = "",
     **settings: object,
 ) -> Receipt:
-    """Run one tenant-day with a runner; `options` are storage options, `settings` are those of conf/defaults.toml.
+    """Run one tenant-day with a runner; `options` are storage options, `settings` are by name (docs/settings.md).
 
     Of days of a few records a share says nothing: they have no limits of loss but those of `settings`.
     """

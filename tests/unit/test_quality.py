@@ -100,7 +100,7 @@ def test_layers_and_tenants_are_laid_over_one_another_rule_by_rule(tmp_path: Pat
     shown = {name: (value, origin) for name, value, origin in known.explain()}
     folder = tmp_path.name
     assert shown["quality.max_null_content"] == ("0.4 warn", "MAKOTO_QUALITY")
-    assert shown["quality.max_unreadable"] == ("0.01 warn", "defaults.toml")
+    assert shown["quality.max_unreadable"] == ("0.01 warn", "default")
     assert shown["quality.tenants.acme.max_null_content"] == ("0.3 warn", f"{folder}/defaults.toml")
     assert shown["quality.tenants.acme.max_rejected"] == ("off", f"{folder}/prod.toml")
 

@@ -68,7 +68,7 @@ class QualityRules(msgspec.Struct, frozen=True):
         rules = {name: msgspec.to_builtins(rule) if rule else False for name, rule in self._all_of(tenant).items()}
         return {"tenants": {tenant: rules}}
 
-    def by_place(self) -> Iterator[tuple[str, Rule | None]]:
+    def flatten(self) -> Iterator[tuple[str, Rule | None]]:
         """Yield each rule with its path in the table."""
         yield from self.rules.items()
         for tenant, rules in self.tenants.items():

@@ -1,7 +1,9 @@
 """The specification and the output files of a run: plain values, safe to pickle, which driver and tasks exchange."""
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
 
 Layout = Literal["messages", "export"]
 TableFormat = Literal["delta", "parquet"]
@@ -23,17 +25,30 @@ class SourceObject(NamedTuple):
     detail: str = ""
 
 
+def _limit(description: str, *, ge: int = 1) -> msgspec.Meta:
+    """Return the metadata of a setting (daily_batch.settings.groups); submitted jobs get each limit."""
+    return msgspec.Meta(ge=ge, description=description, extra={"job": True})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds on input and memory, in bytes unless named otherwise; each is a setting of the same name."""
+    """Limits on input and memory."""
 
-    max_record_bytes: int = 16 * 2**20
-    max_object_bytes: int = 64 * 2**30
-    max_expansion_ratio: int = 200
-    max_depth: int = 512
-    max_raw_bytes: int = 2**20
-    fetch_concurrency: int = 64
-    memory_bytes: int = 2**30
+    max_record_bytes: Annotated[
+        int, _limit("Longest record, bytes. A longer one is rejected (`record_too_large`).")
+    ] = 16 * 2**20
+    max_object_bytes: Annotated[
+        int, _limit("Largest decompressed object, bytes. A larger one is unreadable (`decompression_bomb`).")
+    ] = 64 * 2**30
+    max_expansion_ratio: Annotated[
+        int, _limit("Largest ratio of decompressed to stored size, from 16 MiB on (`decompression_bomb`).")
+    ] = 200
+    max_depth: Annotated[int, _limit("Deepest nesting of objects and arrays; deeper is rejected (`too_deep`).")] = 512
+    max_raw_bytes: Annotated[
+        int, _limit("Original bytes kept with a reject; `raw_truncated` says that there were more.", ge=0)
+    ] = 2**20
+    fetch_concurrency: Annotated[int, _limit("Objects fetched at once.")] = 64
+    memory_bytes: Annotated[int, _limit("Memory of one task, bytes.")] = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)

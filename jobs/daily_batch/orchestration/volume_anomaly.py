@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from statistics import median
 
+from daily_batch.settings import Settings
+
 # Every weekday four times.
 REMEMBERED = timedelta(weeks=4)
 # Of fewer there is no middle one that a single odd day cannot move.
@@ -22,7 +24,12 @@ class Volume:
 
 
 def find_anomaly(
-    messages: int, history: Sequence[tuple[date, int]], day: date, *, factor: float = 3.0, floor: int = 100
+    messages: int,
+    history: Sequence[tuple[date, int]],
+    day: date,
+    *,
+    factor: float = Settings.unusual_factor,
+    floor: int = Settings.unusual_floor,
 ) -> Volume | None:
     """Compare a day with the middle one of the tenant's same weekdays, or of all its days where it has too few of them.
 
