@@ -19,8 +19,7 @@ from daily_batch.maintenance.table_files import TenantTables
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings, load_settings
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
+from daily_batch.storage.failures import explain_access, explain_failure, is_denied, quote_cause
 from daily_batch.storage.stores import Storage
 
 if TYPE_CHECKING:

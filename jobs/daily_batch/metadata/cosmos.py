@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.exceptions import AzureError
 from azure.cosmos import CosmosClient
 from azure.cosmos.exceptions import (
     CosmosAccessConditionFailedError,
@@ -25,6 +25,7 @@ from azure.cosmos.exceptions import (
 
 from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem
+from daily_batch.storage import azure_errors
 from daily_batch.storage.azure_identity import AzureIdentity
 
 DATABASE = "makoto-db"
@@ -37,8 +38,6 @@ PAGE_ITEMS = 1000
 _ONE = "SELECT * FROM c WHERE c.PK = @pk AND c.SK = @sk"
 _RANGE = "SELECT * FROM c WHERE c.PK = @pk AND c.SK BETWEEN @first AND @last ORDER BY c.SK"
 _SYSTEM = ("id", "_rid", "_self", "_etag", "_attachments", "_ts")
-# Timed out, partition moved, throttled, try again; and every 5xx.
-_PASSING = (408, 410, 429, 449)
 
 
 class CosmosStore:
@@ -113,13 +112,11 @@ class CosmosStore:
 
     def _explain(self, error: Exception) -> RetryableError | TerminalError:
         """What the error means; its own text may quote the request, so its kind must do."""
-        status = getattr(error, "status_code", None)
-        what = f"the Cosmos DB container {self._name} cannot be used ({status or type(error).__name__})"
-        denied = isinstance(error, ClientAuthenticationError) or status in (401, 403)
-        if denied or isinstance(error, ValueError):
+        what = f"the Cosmos DB container {self._name} cannot be used ({azure_errors.error_code(error)})"
+        if azure_errors.is_denied(error) or isinstance(error, ValueError):
             step = "check COSMOS_ENDPOINT and COSMOS_KEY, or this identity's role on the account"
             return TerminalError(what, next_step=step)
-        if status is None or status in _PASSING or status >= 500:
+        if azure_errors.is_temporary(error):
             return RetryableError(f"{what}; nothing was published", next_step="run the day again")
         return TerminalError(
             what, next_step=f"check that the account has a container {self._name} with partition key /PK"

@@ -11,11 +11,11 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from daily_batch.errors import BatchError, RetryableError, TerminalError
 from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem, spoiled
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.aws_errors import RAISED, error_code, is_temporary
+from daily_batch.storage import boto_errors
 
 # Pauses included, the 8 tries take 3 s at most with a service that fails or refuses, 35 s with one that hangs, and 71 s
 # with one that throttles.
@@ -87,16 +87,16 @@ class DynamoDbStore:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except RAISED as error:
+        except (BotoCoreError, ClientError) as error:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> BatchError:
         """What the error means; its own text may name accounts and keys, so its kind must do."""
-        code = error_code(error)
+        code = boto_errors.error_code(error)
         what = f"the DynamoDB table {self._table} cannot be used ({code})"
-        if is_temporary(error, _THROTTLED):
+        if boto_errors.is_temporary(error, _THROTTLED):
             return RetryableError(f"{what}; nothing was published", next_step="run the day again")
-        if known := explain_access(error):
+        if known := boto_errors.explain(error):
             return type(known)(f"{what}: {known.what}", next_step=known.next_step)
         return TerminalError(what, next_step=_STEPS.get(code, _DENIED))
 

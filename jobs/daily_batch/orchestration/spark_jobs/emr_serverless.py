@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
 from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from obstore.exceptions import BaseError
 
 from daily_batch.domain.url import parse_url
@@ -18,8 +19,7 @@ from daily_batch.orchestration.spark_jobs.emr_package import check_package
 from daily_batch.orchestration.spark_jobs.emr_request import PRODUCT, QUOTA, Place, fit, make_request
 from daily_batch.orchestration.spark_jobs.session_policy import read_account, session_policy
 from daily_batch.settings import Settings
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.aws_errors import RAISED, error_code, is_temporary
+from daily_batch.storage import boto_errors
 from daily_batch.storage.failures import explain_failure
 from daily_batch.storage.stores import open_store
 
@@ -113,7 +113,7 @@ class EmrServerless:
         if where.get("logGroupName"):
             folder = f"applications/{self.place.application_id}/jobs/{job_id}/"
             prefix = "/".join(filter(None, (where.get("logStreamNamePrefix"), folder)))
-            with suppress(*RAISED):
+            with suppress(BotoCoreError, ClientError):
                 told += _read_streams(keep_client(self.place.region, "logs"), where["logGroupName"], prefix)
         return "\n".join(told)[-LOG_CHARACTERS:]
 
@@ -147,17 +147,17 @@ class EmrServerless:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except RAISED as error:
+        except (BotoCoreError, ClientError) as error:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> BatchError:
         """What the error means; its own text may name accounts and keys, so its kind must do."""
-        code = error_code(error)
+        code = boto_errors.error_code(error)
         if code == "ServiceQuotaExceededException":
             return RetryableError(f"EMR Serverless has no capacity left ({code})", next_step=_FULL)
-        if is_temporary(error, _BUSY):
+        if boto_errors.is_temporary(error, _BUSY):
             return RetryableError(f"EMR Serverless does not answer ({code})", next_step="run the day again")
-        if known := explain_access(error):
+        if known := boto_errors.explain(error):
             return type(known)(f"EMR Serverless cannot be asked: {known.what}", next_step=known.next_step)
         return TerminalError(f"EMR Serverless refuses ({code})", next_step=_STEPS.get(code, _DENIED))
 

@@ -9,8 +9,7 @@ from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import LocalStore
 
 from daily_batch.errors import BatchError, RetryableError, TerminalError
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.failures import is_denied
+from daily_batch.storage.failures import explain_access, is_denied
 
 LONGEST_NAME = 300
 
