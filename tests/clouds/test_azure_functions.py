@@ -396,7 +396,7 @@ def test_a_day_that_fails_again_and_again_is_told_by_its_name(app: App, monkeypa
 
 
 def test_a_message_whose_day_is_with_another_run_fails_and_comes_again(app: App) -> None:
-    app.ledger.take("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
+    app.ledger.acquire("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
     called = app.deliver(write_task())
     assert called.error is not None
     assert called.error.startswith("LeaseHeld: ")
@@ -405,8 +405,8 @@ def test_a_message_whose_day_is_with_another_run_fails_and_comes_again(app: App)
 
 def test_a_message_whose_day_is_with_a_job_is_done(app: App) -> None:
     ledger = app.ledger
-    lease = ledger.take("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
-    ledger.hand_over(lease, reason="too large", job_token="t", job_id="7", lasting=timedelta(hours=1))
+    lease = ledger.acquire("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
+    ledger.hand_over(lease, reason="too large", job_token="t", job_id="7", duration=timedelta(hours=1))
     assert app.deliver(write_task()).error is None
     assert [line["message"] for line in app.lines()] == ["elsewhere"]
 

@@ -13,7 +13,7 @@ from daily_batch.cli import app
 from daily_batch.commands.run import RunOptions, run_command
 from daily_batch.domain.request import Request
 from daily_batch.entrypoints.submitted_job import LeaseOptions, submitted_command
-from daily_batch.ledger.process import this_person
+from daily_batch.ledger.process import current_user
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration.requests import build_requests
@@ -107,7 +107,7 @@ def test_whoever_allows_a_loss_is_in_the_receipt(source: Path, tmp_path: Path, c
     receipts = (tmp_path / f"out/acme/analytics/_receipts/{DAY}").iterdir()
     last = max(receipts, key=lambda path: path.stat().st_mtime_ns)  # runs of one second have ids in any order
     shrink = json.loads(last.read_text())["shrink"]
-    assert shrink["by"].startswith(f"{this_person()}, ")
+    assert shrink["by"].startswith(f"{current_user()}, ")
     assert (shrink["messages"] > 0, shrink["objects"]) == (True, 3)
 
 

@@ -136,7 +136,7 @@ def test_16_a_day_that_would_lose_its_rows_waits_for_a_message_that_allows_it(ni
 
 
 def test_5_a_message_whose_day_is_at_work_elsewhere_is_kept_until_that_run_has_ended(night: Night) -> None:
-    night.ledger.take("acme", DAY, owner="another-host:1:1", run_id="other")
+    night.ledger.acquire("acme", DAY, owner="another-host:1:1", run_id="other")
     with pytest.raises(LeaseHeldError):
         night.work()
 
@@ -344,7 +344,7 @@ def test_19_a_failure_whose_repetition_was_not_queued_is_queued_by_the_next_reco
 
 
 def test_a_worker_that_died_with_its_message_is_followed_by_another(night: Night) -> None:
-    night.ledger.take("acme", DAY, owner="another-host:1:1", run_id="dead")
+    night.ledger.acquire("acme", DAY, owner="another-host:1:1", run_id="dead")
     assert night.reconcile().queued == 0  # it may still live
     night.clock.now += timedelta(minutes=3)
     summary = night.reconcile()

@@ -161,7 +161,7 @@ def test_s3_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
             *("the Azure credentials have expired", "az login"),
         ),
         (401, "NoAuthenticationInformation", "", UsageError, "no Azure credentials are found", "az login"),
-        (403, "KeyBasedAuthenticationNotPermitted", "", UsageError, "turned off", "use an identity"),
+        (403, "KeyBasedAuthenticationNotPermitted", "", UsageError, "disabled", "use an identity"),
         (403, "AuthorizationPermissionMismatch", "", TerminalError, "access is denied", "allow this identity"),
     ],
 )
@@ -233,8 +233,8 @@ def test_libraries_that_look_for_credentials_are_understood(
     [
         ("ExpiredToken", "AssumeRole", TerminalError, "expired"),
         ("InvalidClientTokenId", "AssumeRole", UsageError, "wrong"),
-        ("AccessDenied", "AssumeRole", TerminalError, "may not be used so"),
-        ("AccessDenied", "AssumeRoleWithWebIdentity", TerminalError, "may not be used so"),
+        ("AccessDenied", "AssumeRole", TerminalError, "not allowed to assume the role"),
+        ("AccessDenied", "AssumeRoleWithWebIdentity", TerminalError, "not allowed to assume the role"),
         ("UnrecognizedClientException", "GetItem", UsageError, "wrong"),
     ],
 )

@@ -21,8 +21,8 @@ from daily_batch.domain.request import Request
 from daily_batch.domain.url import parse_url
 from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import complete, fail
 from daily_batch.ledger.item_codec import from_item, to_item
+from daily_batch.ledger.transitions import complete, fail
 from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.routing import Predictions, Prices, Volume
 from daily_batch.orchestration.routing.billing import find_meter, price_function, price_job
@@ -250,7 +250,7 @@ def test_a_run_of_which_nothing_is_known_adds_nothing() -> None:
 def test_a_settled_job_leaves_its_bill_in_the_ledger(published: bool) -> None:
     ledger, output = Ledger(store=MemoryStore(), clock=Clock(), lease=LEASE), ObjectStore()
     lease = ledger.acquire("acme", DAY, owner="a:1:1", run_id="run1")
-    ledger.hand_over(lease, reason="large", job_token="t", job_id="job-1", lasting=LEASE)
+    ledger.hand_over(lease, reason="large", job_token="t", job_id="job-1", duration=LEASE)
     if published:
         output.put(receipt_key("acme", DAY, "run1"), to_json(make_receipt()).encode())
     entry = ledger.find("acme", DAY)

@@ -86,7 +86,7 @@ def settings() -> Settings:
 
 def complete(ledger: Ledger, receipt: Receipt, day: date, messages: int) -> None:
     """A day of the ledger with so many messages."""
-    lease = ledger.take("acme", day, owner="test", run_id=f"run-{day}")
+    lease = ledger.acquire("acme", day, owner="test", run_id=f"run-{day}")
     own = replace(receipt, records=replace(receipt.records, written=messages), run_id=lease.run_id)
     ledger.complete(lease, own, receipt_key=receipt_key("acme", day, lease.run_id), output_path="out")
 

@@ -15,7 +15,7 @@ from daily_batch.domain.contract import Flag
 from daily_batch.domain.quality import describe_warnings, evaluate, raise_for_failures, warnings
 from daily_batch.domain.quality_rules import OF_FLAGS, RULES, Rule
 from daily_batch.errors import TerminalError, UsageError
-from daily_batch.ledger.entry import acquire, complete
+from daily_batch.ledger.transitions import acquire, complete
 from daily_batch.orchestration.day_status import describe
 from daily_batch.pipeline.quality_measures import measure_counts
 from daily_batch.pipeline.transform.outcomes import Counts

@@ -80,7 +80,7 @@ def check_known(tenants: Iterable[str], settings: Settings, output: StorageUrl, 
 
 def _has_days(tenant: str, ledger: Ledger) -> bool:
     days = ledger.days(tenant, FIRST_DAY, LAST_DAY)
-    return any(True for _ in days) or ledger.find_strays(tenant) is not None
+    return any(True for _ in days) or ledger.stray_count(tenant) is not None
 
 
 def _holds_tables(tenant: str, settings: Settings, output: StorageUrl) -> bool:

@@ -94,7 +94,7 @@ def _plan_day(
 
 def _count_strays(request: Request, settings: Settings, ledger: Ledger, progress: Progress) -> dict[str, object]:
     found = count_strays(request, settings, progress=progress)
-    ledger.note_strays(request.tenant, found.objects)
+    ledger.record_strays(request.tenant, found.objects)
     return asdict(found)
 
 

@@ -62,7 +62,7 @@ def status_command(flags: Mapping[str, object], options: StatusOptions) -> int:
             check_known(settings.tenants, settings, requests[0].output, by_days=True)
         days = choose_days(options.first, options.last, settings, now)
         rows = [row for request in requests for row in _tell_tenant(request, days, settings, ledger, now, options)]
-        strays = [each for request in requests if (each := ledger.find_strays(request.tenant)) and each.objects]
+        strays = [each for request in requests if (each := ledger.stray_count(request.tenant)) and each.objects]
         if options.as_json:
             told = {"now": now.isoformat(timespec="seconds"), "days": rows, "months": _add_up(rows)}
             print_json({**told, "strays": [asdict(each) for each in strays]})

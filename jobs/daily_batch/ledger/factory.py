@@ -1,4 +1,4 @@
-"""The ledger of the settings."""
+"""Open the ledger of the settings."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +9,6 @@ from daily_batch.settings import Settings
 
 
 def open_ledger(settings: Settings, output: StorageUrl) -> Ledger:
-    """The ledger of the settings; an SQLite file near the output unless they name a metadata store."""
+    """Open the ledger in the metadata store of the settings, or in an SQLite file near the output."""
     lease = timedelta(seconds=settings.lease_seconds)
     return Ledger(store=open_metadata(settings, output), clock=lambda: datetime.now(UTC), lease=lease)

@@ -71,7 +71,7 @@ class Erasure:
             evidence = begin_evidence(self.person, now=self.ledger.clock(), by=self.by)
         for entry in self._known_days():
             if entry.is_held and entry.upkeep is None:
-                self.ledger.check_free(entry.tenant, entry.day)
+                self.ledger.check_available(entry.tenant, entry.day)
         check_manifests(self.person, tables=self.tables, now=self.ledger.clock())
         found, mentions = search_tables(self.person, tables=self.tables, settings=self.settings, progress=self.progress)
         for (day, table_format), each in found.items():
@@ -85,7 +85,7 @@ class Erasure:
             )
             evidence = with_day(evidence, _merge(evidence, planned))
         for unfinished in _unfinished(evidence):
-            self.ledger.check_free(self.request.tenant, unfinished.date)
+            self.ledger.check_available(self.request.tenant, unfinished.date)
         return replace(evidence, mentions=mentions)
 
     def run(self) -> Evidence:
@@ -190,7 +190,7 @@ class Erasure:
     @contextmanager
     def _held(self, request: Request, erasure: str) -> Iterator[Heartbeat]:
         """The day's lease; an error gives it back."""
-        lease = self.ledger.keep(request.tenant, request.day, owner=self.owner, upkeep=erasure)
+        lease = self.ledger.hold(request.tenant, request.day, owner=self.owner, upkeep=erasure)
         with Heartbeat(self.ledger, lease) as keeper:
             try:
                 yield keeper

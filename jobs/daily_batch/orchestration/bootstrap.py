@@ -8,7 +8,7 @@ from pathlib import Path
 from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.ledger.process import this_process
+from daily_batch.ledger.process import current_process
 from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.routing import (
     Decision,
@@ -75,7 +75,7 @@ def make_dispatch(
         submitter=make_submitter(settings),
         route=lambda manifest: _why_spark(decide_runner(manifest, settings, resources)),
         size=size_job,
-        owner=owner or this_process(),
+        owner=owner or current_process(),
         told=told,
         meter=find_meter(os.environ, memory_mb=settings.function_memory_mb, prices=load_prices()),
     )

@@ -27,7 +27,7 @@ from daily_batch.errors import (
 )
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
-from daily_batch.ledger.process import this_process
+from daily_batch.ledger.process import current_process
 from daily_batch.orchestration.routing.billing import Meter
 from daily_batch.orchestration.spark_jobs import JobSize, SparkJob, Submitter
 from daily_batch.orchestration.spark_jobs.reconcile import Ended, nobody, reconcile
@@ -78,7 +78,7 @@ class Dispatch:
     submitter: Submitter | None = None
     route: Callable[[Manifest], str | None] = lambda manifest: None
     size: Callable[[Manifest], JobSize] = lambda manifest: JobSize()
-    owner: str = field(default_factory=this_process)
+    owner: str = field(default_factory=current_process)
     told: StepLogger = log_nothing
     meter: Meter = lambda seconds: None
 
@@ -110,7 +110,7 @@ class Dispatch:
         entry = self.look(request, ended=ended)
         if if_changed and entry is not None and self._is_current(entry, request, progress):
             return Answer(kind="unchanged", run_id=str(entry.run_id), reason="no object changed since")
-        if entry is not None and entry.awaits_answer and self.submitter and not entry.holds_lease(self.ledger.clock()):
+        if entry is not None and entry.awaits_job_id and self.submitter and not entry.is_leased(self.ledger.clock()):
             return self._submit(request, entry.lease, str(entry.handed_over), _size_of(entry), self.submitter)
         begun = time.perf_counter()
         lease = self._take(request, force=take_over)
@@ -131,7 +131,7 @@ class Dispatch:
                         raise
                     reason = short.what
             progress(f"goes to Spark: {reason}", 0, 0, "")
-            self.ledger.note(keeper.lease, runner="spark", handed_over=reason)
+            self.ledger.record(keeper.lease, runner="spark", handed_over=reason)
             if self.submitter is None:
                 spark = self.spark()
                 return self._publish(request, keeper, observed, lambda manifest: spark, progress, bill)
@@ -243,12 +243,12 @@ class Dispatch:
                 job_id = facts["job_id"] = submitter.submit(job)
             except RetryableError:
                 # No lease: whoever comes next may ask again at once.
-                hand_over(lasting=timedelta(0), refused=True)
+                hand_over(duration=timedelta(0), refused=True)
                 raise
             except BatchError as error:
                 self.ledger.fail(lease, error.advice, retryable=False)
                 raise
-            hand_over(job_id=job_id, lasting=self._job_lease())
+            hand_over(job_id=job_id, duration=self._job_lease())
         return Answer(kind="submitted", run_id=lease.run_id, job_id=job_id, reason=reason)
 
     def _job_lease(self) -> timedelta:
@@ -288,7 +288,7 @@ class _LocalChoice:
         reason = self._reason or (dispatch.route(manifest) if dispatch.settings.runner == "auto" else None)
         if reason:
             raise HandOverError(reason, next_step="run the day on Spark")
-        dispatch.ledger.note(self._keeper.lease, runner="local")
+        dispatch.ledger.record(self._keeper.lease, runner="local")
         return dispatch.local()
 
 

@@ -15,7 +15,7 @@ from daily_batch.domain.request import Request
 from daily_batch.domain.url import StorageUrl, parse_url
 from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, describe_error
 from daily_batch.ledger import Entry
-from daily_batch.ledger.entry import read_moment
+from daily_batch.ledger.entry import parse_timestamp
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.day_metrics import log_ended, name_day
@@ -152,13 +152,13 @@ class Watcher:
             entry
             for entry in entries
             if self._may_succeed(entry)
-            and (entry.asked_at is None or now - read_moment(entry.asked_at) > ASKED_AGAIN_AFTER)
+            and (entry.asked_at is None or now - parse_timestamp(entry.asked_at) > ASKED_AGAIN_AFTER)
         ]
         if wanted:
             self.send([Task(tenant=entry.tenant, date=entry.day.isoformat()) for entry in wanted])
         for entry in wanted:
             with suppress(LeaseHeldError):  # it was taken meanwhile
-                self.dispatch.ledger.note_asked(entry.lease)
+                self.dispatch.ledger.record_request(entry.lease)
         return len(wanted)
 
     def _may_succeed(self, entry: Entry) -> bool:
@@ -168,7 +168,7 @@ class Watcher:
             # Where no job was asked for, the task's own message is delivered again.
             return bool(entry.job_id and entry.retryable)
         # A worker died here, and the message may be gone with it.
-        return entry.is_at_work and not entry.job_id and not entry.holds_lease(self.dispatch.ledger.clock())
+        return entry.is_active and not entry.job_id and not entry.is_leased(self.dispatch.ledger.clock())
 
 
 def night_requests(settings: Settings, *, now: datetime, list_tenants: Callable[[], Sequence[str]]) -> list[Request]:

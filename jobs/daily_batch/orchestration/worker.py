@@ -11,7 +11,7 @@ from daily_batch.domain.metrics import DAYS_COMPLETED, DAYS_FAILED, DAYS_SUBMITT
 from daily_batch.domain.request import Request
 from daily_batch.errors import HandOverError, LeaseHeldError, describe_error, is_retryable
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import read_moment
+from daily_batch.ledger.entry import parse_timestamp
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.day_metrics import log_completed, log_ended
 from daily_batch.orchestration.dispatch import Answer, Dispatch
@@ -95,7 +95,7 @@ def _failed_for_good(dispatch: Dispatch, request: Request, *, since: datetime) -
     entry = dispatch.ledger.find(request.tenant, request.day)
     if entry is None or entry.status != "FAILED" or entry.retryable is not False:
         return False
-    return read_moment(str(entry.updated_at)) > since
+    return parse_timestamp(str(entry.updated_at)) > since
 
 
 def handle_message(

@@ -60,7 +60,7 @@ def gather_facts(
         for tenant, days in zip(tenants, read_tenant, strict=True):
             known[tenant] = days
             progress("ledger", len(known), len(tenants), "tenants")
-        strays = tuple(each for each in pool.map(ledger.find_strays, tenants) if each and each.objects)
+        strays = tuple(each for each in pool.map(ledger.stray_count, tenants) if each and each.objects)
         entries = [entry for each in known.values() for entry in each.values()]
         named = [entry for entry in entries if entry.day >= dates[0] and entry.receipt]
         found: dict[tuple[str, date], _Found] = {}

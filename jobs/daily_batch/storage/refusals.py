@@ -47,7 +47,7 @@ WRONG = Refusal(
     "correct AZURE_STORAGE_CONNECTION_STRING, or the identity's tenant, client and secret",
 )
 KEYS_DISABLED = Refusal(
-    "the {cloud} credentials are of a kind that is turned off",
+    "the {cloud} credentials are of a kind that is disabled",
     UsageError,
     "use a role or a profile",
     "this account takes no keys: use an identity (az login) instead of AZURE_STORAGE_CONNECTION_STRING",
@@ -56,7 +56,7 @@ WRONG_REGION = Refusal(
     "the {cloud} region is not the bucket's", UsageError, "set AWS_REGION to the bucket's region", "check the URLs"
 )
 ROLE_DENIED = Refusal(
-    "the {cloud} credentials may not be used so",
+    "the {cloud} credentials are not allowed to assume the role",
     TerminalError,
     "allow this identity to assume the role that the profile names",
     "allow this identity to ask for tokens",

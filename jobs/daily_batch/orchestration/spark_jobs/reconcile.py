@@ -53,7 +53,7 @@ def reconcile(
         minutes = round(patience.total_seconds() / 60)
         why = f"job {entry.job_id} was cancelled, for it had waited {minutes} minutes for workers"
         # First the word, then the deed: whoever settles the day next must know whose deed it was.
-        ledger.note(entry.lease, error=f"{why}. {report.detail}".rstrip())
+        ledger.record(entry.lease, error=f"{why}. {report.detail}".rstrip())
         submitter.cancel(entry.job_id)
     else:
         return entry
