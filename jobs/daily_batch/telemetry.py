@@ -4,7 +4,9 @@ A line names tenant, day, run and token, says counts and seconds, and never hold
 """
 
 import json
+import logging
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -103,3 +105,19 @@ def sanitized_errors(teller: Telemetry) -> Iterator[None]:
 def sanitize(error: Exception) -> BatchError:
     """An error to raise `from None`: itself if it is ours, for its text is; else one that only says where it was."""
     return error if isinstance(error, BatchError) else RetryableError(advise(error), next_step="look at the log")
+
+
+# Libraries whose log lines and warnings repeat what they raise, and quote traces and addresses. urllib3 logs each
+# retry; botocore and azure-identity log each source of credentials that has none.
+NOISY_LIBRARIES = (
+    *("azure.core", "azure.cosmos", "azure.identity", "boto3", "botocore", "databricks", "deltalake"),
+    *("msal", "obstore", "urllib3"),
+)
+
+
+def quiet_libraries() -> None:
+    """Silence libraries that log what they also raise. Azure's metrics exporter raises nothing: its warnings stay."""
+    logging.getLogger("azure").setLevel(logging.WARNING)
+    for name in NOISY_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")

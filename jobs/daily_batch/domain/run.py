@@ -4,7 +4,11 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 Layout = Literal["messages", "export"]
+InputLayout = Literal["auto", "messages", "export"]
 TableFormat = Literal["delta", "parquet"]
+Discovery = Literal["listing", "metadata"]
+RunnerChoice = Literal["auto", "local", "spark"]
+Compression = Literal["gzip", "zstd", "none", "mixed"]  # of a generated day's export files
 
 
 class SourceObject(NamedTuple):

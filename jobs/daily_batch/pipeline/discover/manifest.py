@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 from daily_batch.domain.keys import promises_compression
-from daily_batch.domain.run import Layout, SourceObject
+from daily_batch.domain.run import InputLayout, Layout, SourceObject
 from daily_batch.metadata import MetadataStore
 from daily_batch.pipeline.discover.chunks import cut_chunks, remove_chunks, write_chunk
 from daily_batch.pipeline.discover.listing import Batch, list_messages
@@ -54,7 +53,7 @@ def build_manifest(
     store: Store,
     *,
     tenant: str,
-    layout: Literal["auto", "messages", "export"],
+    layout: InputLayout,
     folders: Sequence[str],
     window_us: tuple[int, int],
     export_folder: str,
