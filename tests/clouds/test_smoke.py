@@ -13,7 +13,8 @@ from failing_proxy import Rule, failing_proxy
 from typer.testing import CliRunner
 
 from daily_batch.cli import app
-from daily_batch.commands import smoke_job
+from daily_batch.cli.smoke import _read_variables
+from daily_batch.orchestration import smoke as smoke_module
 from deploy.environment import pack_thin
 from deploy.packing import pack_folder
 from local_cloud.aws import LocalAws, serve_aws
@@ -187,8 +188,8 @@ def test_a_job_that_waits_for_workers_is_cancelled_when_a_persons_patience_ends(
     stack: Stack, on_aws: Smoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.aws.pretend(smoke=Outcome(state="SCHEDULED", details="ServiceQuotaExceeded: vCPU"))
-    follow = smoke_job.follow
-    monkeypatch.setattr(smoke_job, "follow", lambda *given, **more: follow(*given, **{**more, "seconds": 1.0}))
+    follow = smoke_module.follow
+    monkeypatch.setattr(smoke_module, "follow", lambda *given, **more: follow(*given, **{**more, "seconds": 1.0}))
     status, _, told = on_aws()
     assert status == 1
     assert "was still waiting for workers after" in error_of(told)
@@ -255,7 +256,7 @@ def test_the_variables_of_both_clouds_are_read_and_secrets_that_stand_elsewhere_
     (tmp_path / "azure.json").write_text(json.dumps([*azure, hidden]))
     (tmp_path / "aws.json").write_text('{"MAKOTO_OUTPUT": "o"}')
     for name in ("azure.json", "aws.json"):
-        assert smoke_job._read_variables(str(tmp_path / name)) == {"MAKOTO_OUTPUT": "o"}
+        assert _read_variables(str(tmp_path / name)) == {"MAKOTO_OUTPUT": "o"}
 
 
 # Databricks

@@ -50,9 +50,7 @@ def vacuum(
     ] = None,
     keep_days: Annotated[
         int | None,
-        typer.Option(
-            min=0, help="Remove days older than this many, and their receipts; 0: none. Default: retention_days."
-        ),
+        typer.Option(min=0, help="Remove days older than this, and their receipts; 0: none. Default: retention_days."),
     ] = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
