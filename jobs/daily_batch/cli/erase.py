@@ -153,7 +153,7 @@ def _print_evidence(
         print_line(f"erased; evidence: {target.request.output}/{evidence_key(evidence.tenant, evidence.erasure)}")
         print_line(f"no version of these tables from before {evidence.ended} can be read")
     else:
-        print_line("a dry run: nothing was changed. To erase, add --confirm.")
+        print_line("a dry run: nothing was changed. To erase, give --confirm as well.")
     if evidence.mentions and not mentions:
         print_line(f"{evidence.mentions:,} messages of others contain the ID and stay (--mentions erases them too)")
     if sources:
