@@ -124,8 +124,8 @@ def _run_one(
     progress = open_progress(f"tenant={request.tenant} day={request.day}")
     row: dict[str, object] = {"tenant": request.tenant, "date": request.day.isoformat()}
     try:
-        answer = dispatch.run(request, progress=progress, if_changed=not force)
-        receipt = answer.receipt or wait_for_receipt(dispatch, request, answer, progress)
+        result = dispatch.run(request, progress=progress, if_changed=not force)
+        receipt = result.receipt or wait_for_receipt(dispatch, request, result, progress)
     except Exception as error:
         empty = {"messages": None, "rejected": None, "unreadable": None, "run_id": None}
         return {
@@ -137,11 +137,11 @@ def _run_one(
         }
     return {
         **row,
-        "outcome": "unchanged" if answer.kind == "unchanged" else state_label(receipt.status),
+        "outcome": "unchanged" if result.kind == "unchanged" else state_label(receipt.status),
         "messages": receipt.records.written,
         "rejected": receipt.records.rejected,
         "unreadable": receipt.objects.unreadable,
-        "run_id": answer.run_id,
+        "run_id": result.run_id,
         "error": None,
         "status": 0,
     }

@@ -93,15 +93,21 @@ def replay(
 
 
 def _try_rejects(request: "Request", dispatch: "Dispatch", progress: "Progress") -> "list[Trial]":
-    from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_run_spec, open_storage
+    from daily_batch.pipeline.discover.discover import discover, make_run_spec, open_storage
     from daily_batch.pipeline.replay import try_rejects
     from daily_batch.storage.scratch import temporary_folder
 
     settings, ledger = dispatch.settings, dispatch.ledger
     storage = open_storage(request, settings)
     with temporary_folder() as folder:
-        manifest = list_day(request, settings, staging=folder / "manifest", progress=progress, metadata=ledger.store)
-        check_in_input(request, settings, manifest, named=ledger.tenants)
+        manifest = discover(
+            request,
+            settings,
+            staging=folder / "manifest",
+            progress=progress,
+            metadata=ledger.store,
+            list_known_tenants=ledger.tenants,
+        )
         receipt = _find_receipt(request, dispatch, manifest)
         spec = make_run_spec(request, settings, manifest, run_id=receipt.run_id, now=ledger.clock())
         return try_rejects(request, spec, storage=storage, scratch=folder)
@@ -130,8 +136,8 @@ def _find_receipt(request: "Request", dispatch: "Dispatch", manifest: "Manifest"
 def _run_again(request: "Request", dispatch: "Dispatch", progress: "Progress") -> "Receipt":
     from daily_batch.orchestration.day_receipt import wait_for_receipt
 
-    answer = dispatch.run(request, progress=progress)
-    return answer.receipt or wait_for_receipt(dispatch, request, answer, progress)
+    result = dispatch.run(request, progress=progress)
+    return result.receipt or wait_for_receipt(dispatch, request, result, progress)
 
 
 def _as_value(request: "Request", trials: "Sequence[Trial]", receipt: "Receipt | None") -> dict[str, object]:

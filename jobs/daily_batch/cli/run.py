@@ -146,16 +146,16 @@ def run_days(
         for request, only_if_changed in _list_days(requests, look_back=look_back, if_changed=if_changed):
             try:
                 progress = open_progress(f"tenant={request.tenant} day={request.day}")
-                answer = dispatch.run(request, progress=progress, if_changed=only_if_changed, take_over=take_over)
-                receipt = answer.receipt or wait_for_receipt(dispatch, request, answer, progress)
+                result = dispatch.run(request, progress=progress, if_changed=only_if_changed, take_over=take_over)
+                receipt = result.receipt or wait_for_receipt(dispatch, request, result, progress)
             except (Exception, KeyboardInterrupt) as error:
                 status = max(status, report_failure(error, debug=debug))
                 if isinstance(error, KeyboardInterrupt):
                     break
                 continue
             receipts.append(receipt)
-            if answer.receipt:
-                register_published(request, settings, answer.receipt)
+            if result.receipt:
+                register_published(request, settings, result.receipt)
             if not json_output:
                 console().print(render_receipt(receipt))
             elif loss := advise_loss(receipt):

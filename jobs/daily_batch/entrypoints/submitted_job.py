@@ -24,7 +24,7 @@ from daily_batch.pipeline.publish.snapshot import check_format
 from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.databricks_serverless import fit_compute
 from daily_batch.settings import Settings, load_settings
-from daily_batch.telemetry import log_to
+from daily_batch.telemetry import JsonLines
 
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
@@ -72,14 +72,14 @@ def run_submitted_job(
         receipt = process_day(
             request,
             settings,
-            lambda manifest: runner,
+            runner,
+            fence(request, settings, token),
             run_id=run_id,
             now=now,
             progress=open_progress(f"tenant={request.tenant} day={request.day}"),
-            publisher=fence(request, settings, token),
             metadata=open_ledger(settings, request.output).store if settings.discovery == "metadata" else None,
-            named=lambda: [request.tenant],  # the submitter has checked the tenant
-            told=log_to(sys.stderr),
+            list_known_tenants=lambda: [request.tenant],  # the submitter has checked it
+            telemetry=JsonLines(sys.stderr),
         )
     console().print(render_receipt(receipt))
     if not settings.look_first:  # a smoke test removes its day, so no catalog may name its tables

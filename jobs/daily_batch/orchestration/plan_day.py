@@ -9,7 +9,7 @@ from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.bootstrap import decide_runner, find_resources, price_hosts
 from daily_batch.orchestration.routing import Decision
 from daily_batch.pipeline.discover.compare import DiscoveryComparison
-from daily_batch.pipeline.discover.discover import check_in_input, count_strays, list_day, verify_discovery
+from daily_batch.pipeline.discover.discover import count_strays, discover, verify_discovery
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
@@ -36,8 +36,14 @@ def plan_day(
         strays: also list all of the tenant, count the objects that no run reads, and note the number in the ledger.
     """
     with temporary_folder() as staging:
-        manifest = list_day(request, settings, staging=staging, progress=progress, metadata=ledger.store)
-    check_in_input(request, settings, manifest, named=ledger.tenants)
+        manifest = discover(
+            request,
+            settings,
+            staging=staging,
+            progress=progress,
+            metadata=ledger.store,
+            list_known_tenants=ledger.tenants,
+        )
     entry = ledger.find(request.tenant, request.day)
     plan: dict[str, Any] = {
         "tenant": request.tenant,

@@ -1,4 +1,4 @@
-"""What a process lacks for a day's work: packages, an identity, a way to the storage, or the write that Delta needs."""
+"""Check what a run needs before it starts: packages, identity, network, permissions, and atomic writes for Delta."""
 
 import importlib
 import os
@@ -36,8 +36,8 @@ PACKAGES = (
     "psutil",
     "pyarrow",
 )
-# A closed network answers nothing: no day's patience for it.
-IMPATIENT = {"timeout": "20s", "connect_timeout": "5s", "max_retries": "2", "retry_timeout": "20s"}
+# A closed network does not answer, so a check must not wait as long as a run does.
+FAST_FAILURE = {"timeout": "20s", "connect_timeout": "5s", "max_retries": "2", "retry_timeout": "20s"}
 FOLDER = "_smoke"
 # The generated day of a smoke test.
 SMOKE_TENANT = "smoke"
@@ -49,18 +49,18 @@ _MISSING_MODULE = re.compile(r"No module named '([\w.]{1,80})'")
 
 @dataclass(frozen=True, kw_only=True)
 class DayFolders:
-    """Where a tenant's job may look: below the folder of a day's export, and of the tenant's tables."""
+    """Folders that a tenant's job may access: the day's export, and the tenant's tables."""
 
     read: str
     write: str
 
 
-# Where a whole deployment may look.
+# What a whole deployment may access.
 EVERYWHERE = DayFolders(read="", write=FOLDER)
 
 
-def find_lack(storage: Storage, folders: DayFolders = EVERYWHERE) -> str:
-    """The first thing that is missing here, in a line without an end; empty where nothing is."""
+def find_missing(storage: Storage, folders: DayFolders = EVERYWHERE) -> str:
+    """Return the first thing that is missing, as a line without a full stop; empty if nothing is."""
     for place in ("input", "output"):
         if obstacle := find_obstacle(getattr(storage, place), os.environ):
             return f"{place} {getattr(storage, place)}: {obstacle}"
@@ -69,19 +69,19 @@ def find_lack(storage: Storage, folders: DayFolders = EVERYWHERE) -> str:
             importlib.import_module(package)
         except ImportError as error:
             return f"the package {package} cannot be imported ({error.name or type(error).__name__})"
-    quick = replace(storage, options={**storage.options, **IMPATIENT})
-    for place, look in (("input", _read_input), ("output", _write_output)):
+    quick = replace(storage, options={**storage.options, **FAST_FAILURE})
+    for place, check in (("input", _read_input), ("output", _write_output)):
         where = f"{place} {getattr(storage, place)}"
         try:
-            if lack := look(quick, folders):
-                return f"{where}: {lack}"
+            if missing := check(quick, folders):
+                return f"{where}: {missing}"
         except Exception as error:
-            return _name_lack(error, place, where)
+            return _describe_missing(error, place, where)
     return ""
 
 
-def _name_lack(error: Exception, place: str, where: str) -> str:
-    """What an error means is missing: an identity, a permission, or a way to the storage."""
+def _describe_missing(error: Exception, place: str, where: str) -> str:
+    """Return what an error means is missing: an identity, a permission, or the network."""
     known = explain_failure(error, tenant="-", day="-")
     if known is None:
         return f"{where}: unexpected {type(error).__name__}"
@@ -143,7 +143,7 @@ def check_cluster(
     """
     page = "docs/deploy-aws.md" if storage.output.kind == "s3" else "docs/deploy-azure.md"
     step = f"see {page} on what a job needs"
-    if lack := find_lack(storage, folders):
+    if lack := find_missing(storage, folders):
         raise TerminalError(f"the driver lacks: {lack}", next_step=step)
     numbers = spark.range(0, tasks, 1, tasks)
     check = partial(_check_worker, storage=storage.anchored(), folders=folders)
@@ -164,4 +164,4 @@ def _check_worker(
 
     for _ in batches:
         pass
-    yield pa.RecordBatch.from_pydict({"lack": [find_lack(storage, folders)]})
+    yield pa.RecordBatch.from_pydict({"lack": [find_missing(storage, folders)]})
