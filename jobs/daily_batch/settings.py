@@ -17,7 +17,7 @@ import msgspec
 from daily_batch.domain.calendar import load_zone
 from daily_batch.domain.keys import check_export_template
 from daily_batch.domain.quality_rules import Expectations, read_expectations
-from daily_batch.domain.run import Discovery, InputLayout, Limits, RunnerChoice, TableFormat
+from daily_batch.domain.run import Limits, TableFormat
 from daily_batch.errors import UsageError
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -55,10 +55,10 @@ class Settings:
     naive_timezone: str
     input: str
     output: str
-    layout: InputLayout
+    layout: Literal["auto", "messages", "export"]
     export_template: str
     table_format: TableFormat
-    discovery: Discovery
+    discovery: Literal["listing", "metadata"]
     slack_seconds: CountOrZero
     buckets: CountOrZero
     target_file_bytes: Count
@@ -73,7 +73,7 @@ class Settings:
     max_unreadable_ratio: Ratio
     min_rows_ratio: Ratio
     quality: Expectations
-    runner: RunnerChoice
+    runner: Literal["auto", "local", "spark"]
     small_messages: CountOrZero
     large_messages: CountOrZero
     function_memory_mb: CountOrZero

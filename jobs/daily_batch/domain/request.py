@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import get_args
+from typing import Literal, get_args
 
 from daily_batch.domain.calendar import business_day, parse_day
 from daily_batch.domain.keys import StorageUrl, check_tenant, parse_url
-from daily_batch.domain.run import InputLayout, TableFormat
+from daily_batch.domain.run import Layout, TableFormat
 from daily_batch.errors import UsageError
 from daily_batch.pipeline.discover.overlap import check_apart
 from daily_batch.settings import Settings
@@ -26,7 +26,7 @@ class Request:
     day: date
     input: StorageUrl
     output: StorageUrl
-    layout: InputLayout = "auto"
+    layout: Layout | Literal["auto"] = "auto"
     table_format: TableFormat = "delta"
     allow_shrink: str = ""
 
@@ -36,7 +36,7 @@ class Request:
         if type(self.day) is not date:  # a datetime is a date to Python
             raise UsageError("the day is no date", next_step="give a date without a time", tenant=self.tenant)
         parse_day(self.day.isoformat())
-        if self.layout not in get_args(InputLayout) or self.table_format not in get_args(TableFormat):
+        if self.layout not in ("auto", *get_args(Layout)) or self.table_format not in get_args(TableFormat):
             raise UsageError(
                 f"no layout {str(self.layout)[:20]!a} or format {str(self.table_format)[:20]!a}",
                 next_step="give layout auto, messages or export and format delta or parquet",

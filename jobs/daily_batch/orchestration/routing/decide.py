@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from daily_batch.domain.run import RunnerChoice
 from daily_batch.orchestration.routing.predict import (
     FunctionLimits,
     Prediction,
@@ -46,7 +45,7 @@ def decide(
     thresholds: Thresholds,
     predictions: Predictions,
     prices: Prices,
-    choice: RunnerChoice = "auto",
+    choice: Literal["auto", "local", "spark"] = "auto",
 ) -> Decision:
     """Choose the runner of a day. A choice that was made wins; the reasons then also say what speaks against it."""
     messages = predict_messages(volume, predictions)

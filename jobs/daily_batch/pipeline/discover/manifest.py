@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 from daily_batch.domain.keys import promises_compression
-from daily_batch.domain.run import InputLayout, Layout, SourceObject
+from daily_batch.domain.run import Layout, SourceObject
 from daily_batch.metadata import MetadataStore
 from daily_batch.pipeline.discover.chunks import cut_chunks, remove_chunks, write_chunk
 from daily_batch.pipeline.discover.listing import Batch, list_messages
@@ -55,7 +56,7 @@ def build_manifest(
     store: Store,
     *,
     tenant: str,
-    layout: InputLayout,
+    layout: Literal["auto", "messages", "export"],
     folders: Sequence[str],
     window_us: tuple[int, int],
     export_folder: str,
