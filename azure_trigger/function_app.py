@@ -1,6 +1,6 @@
 """The Azure Functions app: triggers and bindings of each function; their code is in the modules beside this one.
 
-The host finds this file and host.json in the published folder (deploy/azure.py).
+The host finds this file and host.json in the published folder (packaging/makoto_packaging/azure.py).
 """
 
 from pathlib import Path

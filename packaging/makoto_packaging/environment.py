@@ -10,10 +10,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from deploy.installing import install_packages
-from deploy.packing import pack_folder
-from deploy.project import choose_requirements, read_requirements
-from deploy.targets import Target
+from makoto_packaging.installing import install_packages
+from makoto_packaging.packing import pack_folder
+from makoto_packaging.project import choose_requirements, read_requirements
+from makoto_packaging.targets import Target
 
 # Spark asks for these two on its workers, and what a release has of them is for its default Python.
 _FOR_SPARK = ("pandas", "pyarrow")

@@ -2,8 +2,8 @@
 
 It is made on any machine for the release's processor and Python, and the same sources give the same bytes.
 
-python -m deploy.emr
-python -m deploy.emr --arch x86_64 --python-version 3.13 --interpreter /usr/local/bin/python3.13 --out out/emr
+PYTHONPATH=packaging python -m makoto_packaging.emr
+PYTHONPATH=packaging python -m makoto_packaging.emr --arch x86_64 --python-version 3.13 --interpreter /usr/local/bin/python3.13 --out out/emr
 """
 
 import argparse
@@ -19,11 +19,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from deploy.environment import make_environment
-from deploy.installing import build_wheel, measure
-from deploy.packing import digest_file, pack_folder
-from deploy.project import ENTRY_POINTS, read_version
-from deploy.targets import ARCHS, EMR_PYTHON, Target
+from makoto_packaging.environment import make_environment
+from makoto_packaging.installing import build_wheel, measure
+from makoto_packaging.packing import digest_file, pack_folder
+from makoto_packaging.project import ENTRY_POINTS, read_version
+from makoto_packaging.targets import ARCHS, EMR_PYTHON, Target
 
 ENVIRONMENT = "environment.tar.gz"
 LIST = "package.json"
@@ -129,7 +129,7 @@ def _say(what: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.emr", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m makoto_packaging.emr", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--arch", choices=ARCHS, default="aarch64", help="of the application; default %(default)s")
     parser.add_argument(

@@ -5,7 +5,7 @@ import hashlib
 import tarfile
 from pathlib import Path
 
-from deploy.project import PACKED_AT
+from makoto_packaging.project import PACKED_AT
 
 
 def pack_folder(folder: Path, out: Path, *, level: int = 6) -> Path:

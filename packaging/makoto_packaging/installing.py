@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from deploy.project import CONSTRAINTS, PACKED_AT, copy_sources
-from deploy.targets import Target
+from makoto_packaging.project import CONSTRAINTS, PACKED_AT, copy_sources
+from makoto_packaging.targets import Target
 
 # What pip says is progress, and standard output is for our answer.
 _STDERR = 2

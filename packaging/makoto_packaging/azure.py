@@ -3,8 +3,8 @@
 The packages are wheels for the app's Linux and Python, installed here and never by Azure: its remote build has used
 another Python than the app's, and then no function is found. So the folder is made on any machine, without Docker.
 
-python -m deploy.azure
-python -m deploy.azure --out out/azure
+PYTHONPATH=packaging python -m makoto_packaging.azure
+PYTHONPATH=packaging python -m makoto_packaging.azure --out out/azure
 """
 
 import argparse
@@ -16,9 +16,9 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.installing import build_wheel, install_packages, measure
-from deploy.project import ROOT, copy_code, read_requirements
-from deploy.targets import Target
+from makoto_packaging.installing import build_wheel, install_packages, measure
+from makoto_packaging.project import ROOT, copy_code, read_requirements
+from makoto_packaging.targets import Target
 
 TRIGGERS = ROOT / "azure_trigger"
 EXTRAS = ("azure", "functions")
@@ -83,7 +83,9 @@ def _clear(out: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.azure", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m makoto_packaging.azure",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, default=Path("dist/azure"), help="the folder; default %(default)s")
     parser.add_argument("--python-version", default=PYTHON, help="of the app; default %(default)s")
