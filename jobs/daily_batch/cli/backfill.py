@@ -26,6 +26,7 @@ from daily_batch.cli.options import (
     find_approver,
 )
 from daily_batch.cli.output import exit_on_error, print_json, print_table
+from daily_batch.cli.spark import start_spark
 from daily_batch.domain.calendar import days_between, parse_day
 from daily_batch.errors import BatchError, LeaseHeldError, advise
 
@@ -73,7 +74,6 @@ def backfill(
     from daily_batch.cli.tenants import choose_tenants
     from daily_batch.domain.request import build_requests
     from daily_batch.orchestration.bootstrap import make_dispatch
-    from daily_batch.pipeline.runners.spark import start_local
     from daily_batch.settings import load_settings
 
     flags = as_flags(tenant=tenant, date=last, input=input, output=output, layout=layout, format=format)
@@ -86,7 +86,7 @@ def backfill(
             for request in build_requests(settings, datetime.now(UTC), allow_shrink=find_approver(allow_shrink))
             for day in days
         ]
-        dispatch = make_dispatch(settings, requests[0].output, spark=start_local, parallel=parallel)
+        dispatch = make_dispatch(settings, requests[0].output, spark=start_spark, parallel=parallel)
         rows = _run_all(requests, dispatch, parallel=parallel, force=force)
         if json:
             print_json({"days": rows})

@@ -27,6 +27,7 @@ from daily_batch.cli.options import (
     find_approver,
 )
 from daily_batch.cli.output import console, exit_on_error, print_json, print_table, render_receipt
+from daily_batch.cli.spark import start_spark
 from daily_batch.errors import TerminalError, concerning
 
 if TYPE_CHECKING:
@@ -68,14 +69,13 @@ def replay(
     from daily_batch.cli.tenants import choose_tenants
     from daily_batch.domain.request import build_requests
     from daily_batch.orchestration.bootstrap import make_dispatch
-    from daily_batch.pipeline.runners.spark import start_local
     from daily_batch.settings import load_settings
 
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format, ledger=ledger)
     with exit_on_error(debug=debug):
         settings = choose_tenants(load_settings(flags=flags, environ=os.environ))
         requests = build_requests(settings, datetime.now(UTC), allow_shrink=find_approver(allow_shrink))
-        dispatch = make_dispatch(settings, requests[0].output, spark=start_local)
+        dispatch = make_dispatch(settings, requests[0].output, spark=start_spark)
         replayed = []
         with show_progress() as open_progress:
             for request in requests:

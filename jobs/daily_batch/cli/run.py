@@ -37,6 +37,7 @@ from daily_batch.cli.output import (
     report_failure,
     write_receipts,
 )
+from daily_batch.cli.spark import start_spark
 
 if TYPE_CHECKING:
     from daily_batch.domain.request import Request
@@ -74,14 +75,12 @@ def run(
     debug: DebugOption = False,
 ) -> None:
     """Turn one business day of messages into tables, and print the receipt."""
-    from daily_batch.pipeline.runners.spark import start_local
-
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
     flags |= as_flags(runner=runner, discovery=discovery, ledger=ledger)
     with exit_on_error(debug=debug):
         status = run_days(
             flags,
-            spark=start_local,
+            spark=start_spark,
             all_tenants=all_tenants,
             if_changed=if_changed,
             look_back=look_back,
