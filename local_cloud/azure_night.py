@@ -10,7 +10,7 @@ from typing import Any
 
 from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.keys import TENANT, TENANTS, day_key, days_of
-from daily_batch.synthetic import Truth
+from daily_batch.synthetic import ExpectedCounts
 from local_cloud.azure import LocalAzure
 from local_cloud.functions_host import Called, FunctionsHost
 from local_cloud.identity import IDENTITY
@@ -101,7 +101,7 @@ def open_store(azure: LocalAzure) -> CosmosStore:
 
 def plant(
     azure: LocalAzure, *, day: date, zone: str, folder: Path, samples: Mapping[str, Sample] = SAMPLES
-) -> dict[str, Truth]:
+) -> dict[str, ExpectedCounts]:
     """Upload what `write_samples` writes to the container, and name the tenants in the metadata store."""
     store = open_store(azure)
     for tenant in samples:

@@ -10,7 +10,7 @@ from typing import Any
 from daily_batch.domain.keys import EXPORT_TEMPLATE, export_folder
 from daily_batch.domain.run import Layout
 from daily_batch.metadata.keys import TENANT, TENANTS
-from daily_batch.synthetic import FaultRates, Truth, generate
+from daily_batch.synthetic import ExpectedCounts, FaultRates, generate
 from local_cloud.aws import LocalAws
 
 
@@ -39,7 +39,9 @@ SAMPLES: Mapping[str, Sample] = {
 }
 
 
-def write_samples(folder: Path, *, day: date, zone: str, samples: Mapping[str, Sample] = SAMPLES) -> dict[str, Truth]:
+def write_samples(
+    folder: Path, *, day: date, zone: str, samples: Mapping[str, Sample] = SAMPLES
+) -> dict[str, ExpectedCounts]:
     """Write the tenants' objects of a business day in a zone below a folder.
 
     Returns:
@@ -75,7 +77,7 @@ def plant(
     zone: str,
     folder: Path,
     samples: Mapping[str, Sample] = SAMPLES,
-) -> dict[str, Truth]:
+) -> dict[str, ExpectedCounts]:
     """Upload what `write_samples` writes to a bucket, and name the tenants in the metadata table."""
     for tenant in samples:
         name_tenant(aws, table=table, tenant=tenant)

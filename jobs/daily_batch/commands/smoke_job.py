@@ -35,7 +35,7 @@ from daily_batch.settings import Settings, load_settings
 from daily_batch.storage.failures import explain_failure
 from daily_batch.storage.scratch import temporary_folder
 from daily_batch.storage.stores import open_store
-from daily_batch.synthetic import FaultRates, Truth, generate
+from daily_batch.synthetic import ExpectedCounts, FaultRates, generate
 from daily_batch.synthetic.write import SAMPLE_DAY
 
 # Nobody holds a lease on the day, and nothing was published below its folder before.
@@ -179,7 +179,7 @@ def rehearse(day: SmokeDay, submitter: Submitter, options: SmokeOptions, progres
     )
 
 
-def lay_day(day: SmokeDay) -> Truth:
+def lay_day(day: SmokeDay) -> ExpectedCounts:
     """Write the day's export, clean and the same each time; returns what a run must count.
 
     Raises:
@@ -213,7 +213,7 @@ def lay_day(day: SmokeDay) -> Truth:
     return truth
 
 
-def check_receipt(day: SmokeDay, truth: Truth, job_id: str) -> int:
+def check_receipt(day: SmokeDay, truth: ExpectedCounts, job_id: str) -> int:
     """The messages that the job published: all of them.
 
     Raises:
