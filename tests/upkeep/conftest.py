@@ -1,4 +1,4 @@
-"""Published days, made once and copied for each test that changes them."""
+"""Published days, generated once and copied for each test that changes them."""
 
 import shutil
 from collections.abc import Callable
@@ -13,25 +13,25 @@ Publish = Callable[..., Tenant]
 
 @pytest.fixture(scope="session")
 def hostile_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export of users whose ids try to break out of whatever they are put into."""
+    """An export of users whose ids try to escape from quotes, paths and patterns."""
     return write_export(tmp_path_factory.mktemp("hostile"), hostile_records())
 
 
 @pytest.fixture(scope="session")
 def small_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export of two users, of whom one's id begins as the other's."""
+    """An export of two users, one of whose ids is a prefix of the other's."""
     return write_export(tmp_path_factory.mktemp("small"), hostile_records(("user_1", "user_10")))
 
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[object, ...], Path]:
-    """Where what was published already lies."""
+    """The outputs published so far."""
     return {}
 
 
 @pytest.fixture
 def publish(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, made: dict[tuple[object, ...], Path]) -> Publish:
-    """Give a tenant of one's own whose day was run once for each number of buckets."""
+    """Return a copy of a tenant whose day was run once for each number of buckets."""
 
     def give(
         source: Path, *, table_format: str = "delta", buckets: tuple[int, ...] = (1,), name: str = "out"

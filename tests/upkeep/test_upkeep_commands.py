@@ -1,4 +1,4 @@
-"""The commands: what they print, and their exit status."""
+"""The maintenance commands: their output and exit statuses."""
 
 import json
 import subprocess
@@ -62,20 +62,20 @@ def test_optimize_says_what_it_would_do_does_it_and_then_finds_nothing(small_sou
     assert "nothing to do" in call("optimize", *of(tenant)).stdout
 
 
-def test_vacuum_tells_counts_and_bytes_of_each_table(small_source: Path, publish: Publish) -> None:
+def test_vacuum_prints_counts_and_bytes_of_each_table(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
-    told = json.loads(call("vacuum", *of(tenant, "--keep-days", "30", "--dry-run", "--json")).stdout)
-    assert told["dry_run"] is True
-    assert [(row["table"], row["days"]) for row in told["tables"]][:5] == [
+    dry_run = json.loads(call("vacuum", *of(tenant, "--keep-days", "30", "--dry-run", "--json")).stdout)
+    assert dry_run["dry_run"] is True
+    assert [(row["table"], row["days"]) for row in dry_run["tables"]][:5] == [
         (name, 1) for name in ("rejects", "messages", "rooms_daily", "users_daily", "summary_daily")
     ]
-    assert told["tables"][5]["files"] == 1  # the receipt
+    assert dry_run["tables"][5]["files"] == 1  # the receipt
     assert call("vacuum", *of(tenant, "--keep-days", "30")).exit_code == 0
     assert json.loads(call("vacuum", *of(tenant, "--keep-days", "30", "--json")).stdout)["tables"][1]["days"] == 0
     assert call("vacuum", *of(tenant, "--retain-hours", "1")).exit_code == 2
 
 
-def test_erase_removes_what_killed_runs_left_on_this_machine_and_names_what_stays(
+def test_erase_removes_leftovers_of_killed_runs_on_this_machine_and_names_those_that_remain(
     tmp_path: Path, small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant, temp = publish(small_source), tmp_path / "temp"
@@ -86,49 +86,49 @@ def test_erase_removes_what_killed_runs_left_on_this_machine_and_names_what_stay
         seen = json.loads(call("erase", *whom, "--json").stdout)
         assert seen["temporary_folders_remain"] == [{"folder": str(alive.folder), "why": "a run is at work in it"}]
         assert not left.exists()
-        told = " ".join(call("erase", *whom).stdout.split())
-        assert f"the temporary folder {alive.folder} may hold messages and stays: a run is at work in it" in told
+        printed = " ".join(call("erase", *whom).stdout.split())
+        assert f"the temporary folder {alive.folder} may hold messages and stays: a run is at work in it" in printed
     assert json.loads(call("erase", *whom, "--json").stdout)["temporary_folders_remain"] == []
 
 
-def test_erase_only_looks_until_it_is_confirmed_and_warns_of_what_would_come_back(
+def test_erase_is_a_dry_run_until_confirmed_and_warns_of_remaining_source_objects(
     tmp_path: Path, small_source: Path, publish: Publish
 ) -> None:
     tenant = publish(small_source)
-    theirs = tmp_path / "in/acme/chat/user_1/r/messages/2025/08/12/00-00-00Z-m.json"
-    theirs.parent.mkdir(parents=True)
-    theirs.write_text("{}")
-    asked = ["erase", *of(tenant), *ledger_of(tenant), "--user", "user_1", "--json"]
-    seen = json.loads(call(*asked, "--input", str(tmp_path / "in")).stdout)
+    source = tmp_path / "in/acme/chat/user_1/r/messages/2025/08/12/00-00-00Z-m.json"
+    source.parent.mkdir(parents=True)
+    source.write_text("{}")
+    command = ["erase", *of(tenant), *ledger_of(tenant), "--user", "user_1", "--json"]
+    seen = json.loads(call(*command, "--input", str(tmp_path / "in")).stdout)
     assert (seen["confirmed"], seen["source_objects_remain"]) == (False, True)
     assert not (tenant.root / "_erasures").exists()
-    done = json.loads(call(*asked, "--confirm", "--by", "support").stdout)
+    done = json.loads(call(*command, "--confirm", "--by", "support").stdout)
     assert (done["confirmed"], done["source_objects_remain"]) == (True, None)
     assert (done["evidence"]["state"], done["evidence"]["by"]) == ("done", "support")
     assert done["evidence"]["days"][0]["tables"]["messages"]["removed"] == 6
 
 
-def test_each_way_to_fail_has_its_exit_status(tmp_path: Path, small_source: Path, publish: Publish) -> None:
+def test_each_failure_has_its_exit_status(tmp_path: Path, small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
     assert call("erase", *of(tenant)).exit_code == 2
     assert call("erase", *of(tenant), "--user", "a", "--room", "b").exit_code == 2
     assert call("erase", "--tenant", "acme,globex", "--output", str(tenant.output), "--user", "a").exit_code == 2
     assert call("optimize", "--tenant", "acme").exit_code == 2
     assert call("optimize", "--tenant", "../x", "--output", str(tmp_path)).exit_code == 2
-    tenant.ledger.take("acme", DAY, owner="elsewhere:1:1", run_id="run9")
-    # The tests' clock stands long before now, so the lease of a real clock is taken.
+    tenant.ledger.acquire("acme", DAY, owner="elsewhere:1:1", run_id="run9")
+    # The tests' clock is in the past, so acquire a lease at the current time.
     from datetime import UTC, datetime
 
     assert tenant.clock is not None
     tenant.clock.now = datetime.now(UTC)
-    tenant.ledger.take("acme", DAY, owner="elsewhere:1:1", run_id="run10")
+    tenant.ledger.acquire("acme", DAY, owner="elsewhere:1:1", run_id="run10")
     held = call("erase", *of(tenant), *ledger_of(tenant), "--user", "user_1", "--confirm")
     assert held.exit_code == 4
     assert "run run10 of elsewhere:1:1 holds the lease" in held.output
 
 
 @pytest.mark.parametrize("broken", ["cut", "gone", "log"])
-def test_a_broken_table_is_told_as_one(small_source: Path, publish: Publish, broken: str) -> None:
+def test_a_broken_table_is_an_error_with_a_next_step(small_source: Path, publish: Publish, broken: str) -> None:
     tenant = publish(small_source, buckets=(3,))
     file = sorted((tenant.root / f"messages/date={DAY}").iterdir())[0]
     if broken == "cut":
@@ -143,7 +143,7 @@ def test_a_broken_table_is_told_as_one(small_source: Path, publish: Publish, bro
 
 
 @pytest.mark.parametrize("user", ["a\tb", "user_1"])
-def test_an_erasure_where_nothing_lies_is_refused_and_an_odd_id_is_not(
+def test_an_erasure_without_tables_is_refused_and_an_unusual_id_is_accepted(
     tmp_path: Path, small_source: Path, publish: Publish, user: str
 ) -> None:
     tenant = publish(small_source)
@@ -152,16 +152,16 @@ def test_an_erasure_where_nothing_lies_is_refused_and_an_odd_id_is_not(
     (tmp_path / "empty").mkdir()
     refused = call("erase", "--tenant", "acme", "--output", str(tmp_path / "empty"), *words)
     assert (refused.exit_code, list((tmp_path / "empty").iterdir())) == (2, [])
-    assert "there is no table of this tenant" in refused.stderr
+    assert "this tenant has no table in" in refused.stderr
 
 
-def test_the_script_for_spark_knows_the_same_commands() -> None:
+def test_the_spark_script_has_the_same_commands() -> None:
     program = [sys.executable, str(ROOT / "jobs/maintain_tables.py"), "vacuum", "--help"]
     said = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout
     assert "--keep-days" in said
 
 
-def test_a_large_table_goes_to_spark_where_there_is_one(
+def test_a_large_table_is_compacted_on_spark_if_available(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch, spark: Any
 ) -> None:
     tenant = publish(small_source, buckets=(3,))
@@ -171,7 +171,7 @@ def test_a_large_table_goes_to_spark_where_there_is_one(
     assert (here["done"], there["done"]) == ("no, a dry run", "on Spark")
 
 
-def test_a_bucket_is_kept_in_order_as_a_folder_is(
+def test_maintenance_works_on_a_bucket_as_on_a_folder(
     tmp_path: Path, small_source: Path, publish: Publish, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in bucket.environment.items():
@@ -181,8 +181,8 @@ def test_a_bucket_is_kept_in_order_as_a_folder_is(
     (done,) = json.loads(call("optimize", *place).stdout)
     assert (done["files"], done["done"]) == (3, "here")
     assert json.loads(call("optimize", *place).stdout) == []
-    asked = ["erase", *place, "--user", "user_1", "--confirm", "--ledger", str(tmp_path / "out.sqlite")]
-    erased = json.loads(call(*asked).stdout)["evidence"]
+    command = ["erase", *place, "--user", "user_1", "--confirm", "--ledger", str(tmp_path / "out.sqlite")]
+    erased = json.loads(call(*command).stdout)["evidence"]
     assert (erased["state"], erased["days"][0]["tables"]["messages"]["remaining"]) == ("done", 6)
     for key in bucket.keys("acme/"):
         path = tmp_path / "copy" / key

@@ -14,7 +14,7 @@ from daily_batch.cli.tenants import check_known, choose_tenants
 from daily_batch.domain.request import Request, build_requests
 from daily_batch.errors import RetryableError, TerminalError, concerning
 from daily_batch.maintenance.rewrite_day import DeleteRows
-from daily_batch.maintenance.spark import SparkUpkeep
+from daily_batch.maintenance.spark import SparkMaintenance
 from daily_batch.maintenance.table_files import TenantTables
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings, load_settings
@@ -41,11 +41,11 @@ class Place:
     tables: TenantTables
     spark: "StartSpark | None"
 
-    def spark_for(self, size: int) -> SparkUpkeep | None:
+    def spark_for(self, size: int) -> SparkMaintenance | None:
         """What does work of a size in bytes on Spark; None where it is done in this process."""
         if self.spark is None or size <= self.settings.maintain_spark_bytes:
             return None
-        return SparkUpkeep(self.spark().spark, self.tables)
+        return SparkMaintenance(self.spark().spark, self.tables)
 
     def delete_on_spark(self, size: int) -> DeleteRows | None:
         """What removes rows of messages of a size in bytes from a Delta table on Spark; see `spark_for`."""

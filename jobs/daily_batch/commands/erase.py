@@ -15,7 +15,7 @@ from daily_batch.ledger.factory import open_ledger
 from daily_batch.ledger.process import this_person, this_process
 from daily_batch.maintenance.erasure import Erasure
 from daily_batch.maintenance.evidence import Evidence, evidence_key
-from daily_batch.maintenance.subject import Person
+from daily_batch.maintenance.subject import Subject
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.storage.scratch import Kept, remove_leftovers
 from daily_batch.storage.stores import open_store
@@ -54,10 +54,10 @@ def erase_command(flags: Mapping[str, object], options: EraseOptions, *, spark: 
         places = open_places(flags, spark=spark)
         if len(places) != 1:
             raise UsageError("an erasure is of one tenant", next_step="name one with --tenant")
-        place, person = places[0], _person(places[0].request.tenant, options)
-        with show_progress() as open_progress, explained(person.tenant):
-            sources = _find_sources(place, person)
-            evidence = _erase(place, person, options, open_progress(f"tenant={person.tenant}"))
+        place, subject = places[0], _subject(places[0].request.tenant, options)
+        with show_progress() as open_progress, explained(subject.tenant):
+            sources = _find_sources(place, subject)
+            evidence = _erase(place, subject, options, open_progress(f"tenant={subject.tenant}"))
         # The search has removed what dead runs left; what stays is for a person to judge.
         _tell(evidence, place, sources, remove_leftovers(), options)
         return 0
@@ -65,17 +65,17 @@ def erase_command(flags: Mapping[str, object], options: EraseOptions, *, spark: 
     return guarded(erase, debug=options.debug)
 
 
-def _person(tenant: str, options: EraseOptions) -> Person:
+def _subject(tenant: str, options: EraseOptions) -> Subject:
     if (options.user is None) == (options.room is None):
         raise UsageError("whom to erase is not clear", next_step="give either --user or --room", tenant=tenant)
     if options.user is not None:
-        return Person(tenant, "user", options.user, mentions=options.mentions)
-    return Person(tenant, "room", str(options.room), mentions=options.mentions)
+        return Subject(tenant, "user", options.user, mentions=options.mentions)
+    return Subject(tenant, "room", str(options.room), mentions=options.mentions)
 
 
-def _erase(place: Place, person: Person, options: EraseOptions, progress: Progress) -> Evidence:
+def _erase(place: Place, subject: Subject, options: EraseOptions, progress: Progress) -> Evidence:
     erasure = Erasure(
-        person=person,
+        subject=subject,
         request=place.request,
         settings=place.settings,
         tables=place.tables,
@@ -83,23 +83,23 @@ def _erase(place: Place, person: Person, options: EraseOptions, progress: Progre
         owner=this_process(),
         by=options.by or this_person(),
         progress=progress,
-        find_deleter=place.delete_on_spark,
+        choose_deleter=place.delete_on_spark,
     )
-    return erasure.run() if options.confirm else erasure.look()
+    return erasure.run() if options.confirm else erasure.plan()
 
 
-def _find_sources(place: Place, person: Person) -> bool | None:
+def _find_sources(place: Place, subject: Subject) -> bool | None:
     """Whether objects of theirs are still in the input; None where no input is named, so nobody looked."""
     if not place.settings.input:
         return None
-    if re.search(r"[/\x00-\x1f\x7f]", person.id) or person.id in (".", ".."):
+    if re.search(r"[/\x00-\x1f\x7f]", subject.id) or subject.id in (".", ".."):
         return False  # no folder can have that name
-    chat, store = f"{person.tenant}/chat", open_store(place.request.input, place.settings.storage_options)
-    if person.kind == "user":
-        prefixes = [f"{chat}/{person.id}/"]
+    chat, store = f"{subject.tenant}/chat", open_store(place.request.input, place.settings.storage_options)
+    if subject.kind == "user":
+        prefixes = [f"{chat}/{subject.id}/"]
     else:
         users = store.list_with_delimiter(f"{chat}/")["common_prefixes"]
-        prefixes = [f"{user.rstrip('/')}/{person.id}/" for user in users]
+        prefixes = [f"{user.rstrip('/')}/{subject.id}/" for user in users]
     return any(next(iter(store.list(prefix, chunk_size=1)), None) for prefix in prefixes)
 
 

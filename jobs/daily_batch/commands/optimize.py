@@ -9,8 +9,8 @@ from daily_batch.cli.maintenance import Place, open_places, visit
 from daily_batch.cli.output import console, guarded, print_json, print_rows
 from daily_batch.domain.calendar import business_day
 from daily_batch.errors import RetryableError, UsageError
-from daily_batch.maintenance.compaction import compact_day, find_crowded
-from daily_batch.maintenance.rewrite_files import plan_upkeep
+from daily_batch.maintenance.compaction import compact_day, find_candidates
+from daily_batch.maintenance.rewrite_files import make_spec_factory
 from daily_batch.pipeline.runners.base import Progress
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def _optimize(place: Place, options: OptimizeOptions, progress: Progress) -> lis
             "plain Parquet has no log that a compaction could be committed to", next_step="use Delta tables"
         )
     before = business_day(datetime.now(UTC), offset=-options.spare_days, zone=settings.timezone)
-    crowded = find_crowded(place.tables, before=before, target_bytes=settings.target_file_bytes)
-    make_plan = plan_upkeep(settings, tenant=tenant, table_format="delta")
+    candidate = find_candidates(place.tables, before=before, target_bytes=settings.target_file_bytes)
+    make_spec = make_spec_factory(settings, tenant=tenant, table_format="delta")
     rows = []
-    for number, each in enumerate(crowded, 1):
+    for number, each in enumerate(candidate, 1):
         done = "no, a dry run"
         if not options.dry_run:
             try:
@@ -76,18 +76,18 @@ def _optimize(place: Place, options: OptimizeOptions, progress: Progress) -> lis
                 if engine:
                     engine.compact_day(each)
                 else:
-                    compact_day(each, place.tables, make_plan)
+                    compact_day(each, place.tables, make_spec)
                 done = "on Spark" if engine else "here"
-            except RetryableError:  # a run of the day, or another upkeep, was faster: the next time will do
+            except RetryableError:  # a run or another maintenance command committed first
                 done = "changed meanwhile"
-        progress("optimize", number, len(crowded), "days")
+        progress("optimize", number, len(candidate), "days")
         rows.append(
             {
                 "tenant": tenant,
                 "table": each.table.name,
                 "date": each.day.isoformat(),
                 "files": len(each.files),
-                "wanted": each.wanted,
+                "wanted": each.target_files,
                 "bytes": each.bytes,
                 "done": done,
             }

@@ -9,7 +9,14 @@ from daily_batch.cli.maintenance import Place, open_places, visit
 from daily_batch.cli.output import console, guarded, print_json, print_rows
 from daily_batch.domain.calendar import first_kept
 from daily_batch.domain.contract import TABLES
-from daily_batch.maintenance.vacuum import USUAL_HOURS, Rules, holds_plain, keep_as_told, sweep_beside, sweep_table
+from daily_batch.maintenance.vacuum import (
+    DEFAULT_RETAIN_HOURS,
+    Retention,
+    has_plain_parquet,
+    vacuum_beside_tables,
+    vacuum_table,
+    with_table_retention,
+)
 from daily_batch.pipeline.runners.base import Progress
 
 if TYPE_CHECKING:
@@ -60,15 +67,17 @@ def _sweep(place: Place, options: VacuumOptions, progress: Progress) -> list[dic
     now = datetime.now(UTC)
     keep_days = place.settings.retention_days if options.keep_days is None else options.keep_days
     keep_from = first_kept(now, keep_days=keep_days, zone=place.settings.timezone)
-    usual = Rules(now=now, retain_hours=options.retain_hours or USUAL_HOURS, keep_from=keep_from)
+    usual = Retention(now=now, retain_hours=options.retain_hours or DEFAULT_RETAIN_HOURS, keep_from=keep_from)
     swept = []
     for number, table in enumerate(TABLES, 1):
-        rules = usual if options.retain_hours else keep_as_told(place.tables, table, usual)
+        retention = usual if options.retain_hours else with_table_retention(place.tables, table, usual)
         stored = list(place.tables.files(table))
-        engine = None if holds_plain(stored) or not stored else place.spark_for(sum(file.bytes for file in stored))
-        sweep = engine.sweep_table if engine else lambda *each, **how: sweep_table(place.tables, *each, **how)
-        swept.append(sweep(table, rules, dry_run=options.dry_run))
+        engine = (
+            None if has_plain_parquet(stored) or not stored else place.spark_for(sum(file.bytes for file in stored))
+        )
+        sweep = engine.vacuum_table if engine else lambda *each, **how: vacuum_table(place.tables, *each, **how)
+        swept.append(sweep(table, retention, dry_run=options.dry_run))
         progress("vacuum", number, len(TABLES), "tables")
     # The receipts last: as long as a day is in a table, its receipt tells of it.
-    swept.append(sweep_beside(place.tables, usual, dry_run=options.dry_run))
+    swept.append(vacuum_beside_tables(place.tables, usual, dry_run=options.dry_run))
     return [{"tenant": place.request.tenant, **asdict(each)} for each in swept]
