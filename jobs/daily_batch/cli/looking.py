@@ -50,7 +50,7 @@ def status(
     ledger: LedgerOption = None,
     all_tenants: AllTenants = False,
     verify: Annotated[bool, typer.Option("--verify", help="List completed days again: which changed since?")] = False,
-    check: Annotated[bool, typer.Option("--check", help="End with 1 if a day needs someone.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="End with 1 if a day needs attention.")] = False,
     json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -80,7 +80,7 @@ def report(
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="The report as Markdown, on standard output.")] = False,
     lang: Annotated[LangChoice, typer.Option(help="English or Japanese.")] = LangChoice.EN,
-    check: Annotated[bool, typer.Option("--check", help="End with 1 if a day needs someone.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="End with 1 if a day needs attention.")] = False,
     json: AsJson = False,
     debug: Debug = False,
 ) -> None:

@@ -14,10 +14,10 @@ from daily_batch.domain.calendar import load_zone
 from daily_batch.domain.keys import check_tenant, parse_url
 from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.reporting.collect import gather_facts
+from daily_batch.reporting.collect import collect_facts
 from daily_batch.reporting.facts import Facts, add_up
 from daily_batch.reporting.markdown import make_markdown
-from daily_batch.reporting.texts import Lang, Texts, load_texts, tell_headline, tell_oddities, tell_troubles
+from daily_batch.reporting.texts import Lang, Texts, describe_warnings, list_issues, load_texts, make_headline
 from daily_batch.settings import Settings, load_settings
 
 PAGE = Path("report.html")
@@ -26,7 +26,7 @@ MOST_DAYS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """Which days, in which form and language; `check` makes a day that needs someone the exit status 1."""
+    """Which days, in which form and language; with `check`, a day that needs attention gives exit status 1."""
 
     first: str | None = None
     last: str | None = None
@@ -54,8 +54,8 @@ def report_command(flags: Mapping[str, object], options: ReportOptions) -> int:
         if page:
             _write_page(page, facts, texts, zone=settings.timezone)
         if page and not (options.as_json or options.as_markdown):
-            console().print(f"{tell_headline(facts, texts)}\n{page}", markup=False, soft_wrap=True)
-        return 1 if options.check and facts.in_need else 0
+            console().print(f"{make_headline(facts, texts)}\n{page}", markup=False, soft_wrap=True)
+        return 1 if options.check and facts.needing_attention else 0
 
     return guarded(report, debug=options.debug)
 
@@ -78,7 +78,7 @@ def _gather(settings: Settings, options: ReportOptions, now: datetime) -> Facts:
     if not options.all_tenants:
         check_known(tenants, settings, output, by_days=True)
     with show_progress() as open_progress:
-        return gather_facts(
+        return collect_facts(
             tenants,
             dates,
             output=output,
@@ -113,13 +113,14 @@ def to_dict(facts: Facts, texts: Texts) -> dict[str, object]:
         "now": facts.now.isoformat(timespec="seconds"),
         "first": facts.dates[0].isoformat(),
         "last": facts.dates[-1].isoformat(),
-        "headline": tell_headline(facts, texts),
-        "needs_someone": [
-            {**asdict(trouble), "first": trouble.first.isoformat(), "last": trouble.last.isoformat()}
-            for trouble in tell_troubles(facts, texts)
+        "headline": make_headline(facts, texts),
+        "needs_attention": [
+            {**asdict(issue), "first": issue.first.isoformat(), "last": issue.last.isoformat()}
+            for issue in list_issues(facts, texts)
         ],
-        "worth_a_look": [
-            {"tenant": day.tenant, "date": day.day.isoformat(), "note": tell_oddities(day, texts)} for day in facts.odd
+        "warnings": [
+            {"tenant": day.tenant, "date": day.day.isoformat(), "note": describe_warnings(day, texts)}
+            for day in facts.anomalous
         ],
         "total": asdict(add_up(facts.days)),
         "by_date": {day.isoformat(): asdict(sums) for day, sums in facts.by_date.items()},
