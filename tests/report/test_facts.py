@@ -174,10 +174,10 @@ def test_a_day_with_an_erasure_has_no_warning(tmp_path: Path) -> None:
     item = to_item(Entry(tenant=TENANTS[0], day=DATES[3], status="COMPLETED"))
     stored = store.get(item["PK"], item["SK"])
     assert stored is not None
-    left = receipts[3].records.written - 5
-    store.put({**stored.item, "message_count": left}, expected=stored.version)
+    remaining = receipts[3].records.written - 5
+    store.put({**stored.item, "message_count": remaining}, expected=stored.version)
     facts = json.loads(report(tmp_path, "--json", tenants=TENANTS[:1]).stdout)
-    assert (facts["days"][3]["doubt"], facts["days"][3]["messages"]) == (None, left)
+    assert (facts["days"][3]["doubt"], facts["days"][3]["messages"]) == (None, remaining)
 
 
 def test_expired_days_have_no_counts_and_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,12 +26,12 @@ def make_facts(*states: str, dates: int = 1, **more: object) -> Facts:
     """Return facts of one tenant per state."""
     days = [DAY + timedelta(days=number - dates + 1) for number in range(dates)]
     tenants = [f"t{number}" for number in range(len(states))]
-    made = [
+    every = [
         DayFacts(tenant=tenant, day=day, state=state, **more)  # type: ignore[arg-type]
         for tenant, state in zip(tenants, states, strict=True)
         for day in days
     ]
-    return Facts(tenants=tuple(tenants), dates=tuple(days), now=datetime(2025, 8, 13, tzinfo=UTC), days=tuple(made))
+    return Facts(tenants=tuple(tenants), dates=tuple(days), now=datetime(2025, 8, 13, tzinfo=UTC), days=tuple(every))
 
 
 def names_in(text: str) -> set[str]:

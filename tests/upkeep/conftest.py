@@ -24,26 +24,28 @@ def small_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[object, ...], Path]:
+def published(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[object, ...], Path]:
     """The outputs published so far."""
     return {}
 
 
 @pytest.fixture
-def publish(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, made: dict[tuple[object, ...], Path]) -> Publish:
+def publish(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, published: dict[tuple[object, ...], Path]
+) -> Publish:
     """Return a copy of a tenant whose day was run once for each number of buckets."""
 
-    def give(
+    def copy_tenant(
         source: Path, *, table_format: str = "delta", buckets: tuple[int, ...] = (1,), name: str = "out"
     ) -> Tenant:
         key = (source, table_format, buckets)
-        if key not in made:
-            made[key] = tmp_path_factory.mktemp("made")
-            first = Tenant(made[key] / "out", table_format=table_format)
+        if key not in published:
+            published[key] = tmp_path_factory.mktemp("made")
+            first = Tenant(published[key] / "out", table_format=table_format)
             for number in buckets:
                 first.run(source, buckets=number)
-        shutil.copytree(made[key] / "out", tmp_path / name)
-        shutil.copy(made[key] / "out.sqlite", tmp_path / f"{name}.sqlite")
+        shutil.copytree(published[key] / "out", tmp_path / name)
+        shutil.copy(published[key] / "out.sqlite", tmp_path / f"{name}.sqlite")
         return Tenant(tmp_path / name, table_format=table_format)
 
-    return give
+    return copy_tenant

@@ -49,16 +49,16 @@ def test_no_file_names_the_user_and_other_rows_equal_those_of_a_run_without_the_
     tmp_path: Path, hostile_source: Path, publish: Publish, table_format: str
 ) -> None:
     tenant = publish(hostile_source, table_format=table_format, buckets=TWICE)
-    left = dict.fromkeys(HOSTILE)
+    remaining = dict.fromkeys(HOSTILE)
     for user in ERASED if table_format == "delta" else ERASED[:2]:
         assert files_naming(tenant.root, user) != []
         tenant.erase("user", user)
-        del left[user]
+        del remaining[user]
         assert files_naming(tenant.root, user) == []
-    for other in left:
+    for other in remaining:
         assert files_naming(tenant.root, other) != []
     alone = Tenant(tmp_path / "alone", table_format=table_format)
-    alone.run(write_export(tmp_path / "without", hostile_records(tuple(left))))
+    alone.run(write_export(tmp_path / "without", hostile_records(tuple(remaining))))
     wanted, found = (read_tables(each.output, table_format=table_format) for each in (alone, tenant))
     for table in ("messages", "rooms_daily", "users_daily", "summary_daily"):
         assert _placeless(found[table]) == _placeless(wanted[table]), table
@@ -93,9 +93,9 @@ def test_message_objects_are_matched_by_their_key_and_by_a_conflicting_body(tmp_
     assert files_naming(tenant.root, "carol") == []
     # Carol's two, and the one in Dave's folder whose body says that it is hers.
     assert [day.tables["messages"].removed for day in evidence.days] == [3]
-    left = read_tables(tenant.output)
-    assert {row["user_id"] for row in left["messages"]} == {"dave", "佐藤 花子"}
-    assert {row["source_key"].split("/")[2] for row in left["rejects"]} == {"dave", "佐藤 花子"}
+    remaining = read_tables(tenant.output)
+    assert {row["user_id"] for row in remaining["messages"]} == {"dave", "佐藤 花子"}
+    assert {row["source_key"].split("/")[2] for row in remaining["rejects"]} == {"dave", "佐藤 花子"}
 
 
 def test_every_reader_reads_the_remaining_rows(small_source: Path, publish: Publish, spark: Any) -> None:
@@ -151,8 +151,8 @@ def test_the_ledger_entry_changes_its_message_count_only_and_the_receipt_has_a_n
     evidence = tenant.erase("user", "user_1")
     after = tenant.ledger.find("acme", DAY)
     assert before and after
-    left = {"message_count": 6, "updated_at": after.updated_at, "token": before.token + 1, "owner": after.owner}
-    assert after == replace(before, **left)
+    changes = {"message_count": 6, "updated_at": after.updated_at, "token": before.token + 1, "owner": after.owner}
+    assert after == replace(before, **changes)
     receipt = json.loads((tenant.output / str(after.receipt)).read_text())
     (note,) = receipt["erased"]
     assert note == {
@@ -396,9 +396,9 @@ def test_an_erasure_started_with_mentions_is_not_finished_without_them(
 def test_leftovers_in_the_other_format_are_deleted_and_not_counted(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, table_format="parquet")
     (whole,) = (tenant.root / f"messages/year={DAY:%Y}/month={DAY:%m}/day={DAY:%d}").iterdir()
-    left = tenant.root / f"messages/date={DAY}/crashed.parquet"
-    left.parent.mkdir()
-    left.write_bytes(whole.read_bytes())
+    leftover = tenant.root / f"messages/date={DAY}/crashed.parquet"
+    leftover.parent.mkdir()
+    leftover.write_bytes(whole.read_bytes())
     tenant.erase("user", "user_1")
     assert files_naming(tenant.root, "user_1") == []
     assert not list(tenant.root.rglob("_delta_log"))
@@ -478,10 +478,10 @@ def test_neither_the_id_nor_content_is_printed(
     flags = {"tenants": "acme", "output": str(tenant.output), "input": str(small_source)}
     flags["ledger"] = str(tmp_path / "out.sqlite")
     assert erase_command(flags, EraseOptions(user="user_1", confirm=True)) == 0
-    said = capfd.readouterr()
-    assert "erased; evidence:" in said.out
-    assert "user_1" not in said.out + said.err
-    assert SECRET not in said.out + said.err
+    printed = capfd.readouterr()
+    assert "erased; evidence:" in printed.out
+    assert "user_1" not in printed.out + printed.err
+    assert SECRET not in printed.out + printed.err
 
 
 def test_a_truncated_file_of_a_crashed_run_is_removed_too(small_source: Path, publish: Publish) -> None:

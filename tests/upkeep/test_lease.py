@@ -68,9 +68,14 @@ def test_maintenance_waits_for_an_active_run_and_takes_over_from_a_crashed_one(l
     ledger.check_free("acme", DAY)
     lease = ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
     ledger.release(lease)
-    left = ledger.find("acme", DAY)
-    assert left is not None
-    assert (left.status, left.run_id, left.taken_over, left.holds_lease(clock())) == ("RUNNING", "run1", True, False)
+    entry = ledger.find("acme", DAY)
+    assert entry is not None
+    assert (entry.status, entry.run_id, entry.taken_over, entry.holds_lease(clock())) == (
+        "RUNNING",
+        "run1",
+        True,
+        False,
+    )
 
 
 def test_maintenance_never_takes_a_day_whose_job_has_not_settled(ledger: Ledger, clock: Clock) -> None:

@@ -40,16 +40,16 @@ def ledger_of(tenant: Tenant) -> list[str]:
 
 @pytest.mark.parametrize("command", ["optimize", "vacuum", "erase"])
 def test_each_command_explains_itself_with_an_example(command: str) -> None:
-    said = call(command, "--help")
-    assert said.exit_code == 0
-    assert f"Example: makoto-batch {command} --tenant acme" in " ".join(said.output.split())
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: makoto-batch {command} --tenant acme" in " ".join(result.output.split())
     assert call(command, "--help", app=maintain_tables.app).exit_code == 0
 
 
 def test_optimize_says_what_it_would_do_does_it_and_then_finds_nothing(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
-    seen = json.loads(call("optimize", *of(tenant, "--dry-run", "--json")).stdout)
-    (row,) = seen
+    preview = json.loads(call("optimize", *of(tenant, "--dry-run", "--json")).stdout)
+    (row,) = preview
     assert (row["table"], row["date"], row["files"], row["wanted"], row["done"]) == (
         "messages",
         DAY.isoformat(),
@@ -79,16 +79,16 @@ def test_erase_removes_leftovers_of_killed_runs_on_this_machine_and_names_those_
     tmp_path: Path, small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant, temp = publish(small_source), tmp_path / "temp"
-    left = leave_behind(temp)
+    leftover = leave_behind(temp)
     monkeypatch.setattr("tempfile.tempdir", str(temp))
-    whom = of(tenant, "--user", "nobody", *ledger_of(tenant))
+    arguments = of(tenant, "--user", "nobody", *ledger_of(tenant))
     with other_run(temp) as alive:
-        seen = json.loads(call("erase", *whom, "--json").stdout)
-        assert seen["temporary_folders_remain"] == [{"folder": str(alive.folder), "why": "a run is at work in it"}]
-        assert not left.exists()
-        printed = " ".join(call("erase", *whom).stdout.split())
+        preview = json.loads(call("erase", *arguments, "--json").stdout)
+        assert preview["temporary_folders_remain"] == [{"folder": str(alive.folder), "why": "a run is at work in it"}]
+        assert not leftover.exists()
+        printed = " ".join(call("erase", *arguments).stdout.split())
         assert f"the temporary folder {alive.folder} may hold messages and stays: a run is at work in it" in printed
-    assert json.loads(call("erase", *whom, "--json").stdout)["temporary_folders_remain"] == []
+    assert json.loads(call("erase", *arguments, "--json").stdout)["temporary_folders_remain"] == []
 
 
 def test_erase_is_a_dry_run_until_confirmed_and_warns_of_remaining_source_objects(
@@ -99,8 +99,8 @@ def test_erase_is_a_dry_run_until_confirmed_and_warns_of_remaining_source_object
     source.parent.mkdir(parents=True)
     source.write_text("{}")
     command = ["erase", *of(tenant), *ledger_of(tenant), "--user", "user_1", "--json"]
-    seen = json.loads(call(*command, "--input", str(tmp_path / "in")).stdout)
-    assert (seen["confirmed"], seen["source_objects_remain"]) == (False, True)
+    preview = json.loads(call(*command, "--input", str(tmp_path / "in")).stdout)
+    assert (preview["confirmed"], preview["source_objects_remain"]) == (False, True)
     assert not (tenant.root / "_erasures").exists()
     done = json.loads(call(*command, "--confirm", "--by", "support").stdout)
     assert (done["confirmed"], done["source_objects_remain"]) == (True, None)
@@ -137,9 +137,9 @@ def test_a_broken_table_is_an_error_with_a_next_step(small_source: Path, publish
         file.unlink()
     else:
         sorted((tenant.root / "messages/_delta_log").glob("*.json"))[-1].write_text('{"add":')
-    for words in (["optimize"], ["erase", "--user", "user_1", *ledger_of(tenant)]):
-        said = call(words[0], *of(tenant), *words[1:])
-        assert (said.exit_code, "Next step: " in said.stderr) == (3, True), said.stderr
+    for command in (["optimize"], ["erase", "--user", "user_1", *ledger_of(tenant)]):
+        result = call(command[0], *of(tenant), *command[1:])
+        assert (result.exit_code, "Next step: " in result.stderr) == (3, True), result.stderr
 
 
 @pytest.mark.parametrize("user", ["a\tb", "user_1"])
@@ -147,18 +147,18 @@ def test_an_erasure_without_tables_is_refused_and_an_unusual_id_is_accepted(
     tmp_path: Path, small_source: Path, publish: Publish, user: str
 ) -> None:
     tenant = publish(small_source)
-    words = ["--user", user, "--input", str(small_source), *ledger_of(tenant), "--confirm"]
-    assert call("erase", *of(tenant), *words).exit_code == 0
+    command = ["--user", user, "--input", str(small_source), *ledger_of(tenant), "--confirm"]
+    assert call("erase", *of(tenant), *command).exit_code == 0
     (tmp_path / "empty").mkdir()
-    refused = call("erase", "--tenant", "acme", "--output", str(tmp_path / "empty"), *words)
+    refused = call("erase", "--tenant", "acme", "--output", str(tmp_path / "empty"), *command)
     assert (refused.exit_code, list((tmp_path / "empty").iterdir())) == (2, [])
     assert "this tenant has no table in" in refused.stderr
 
 
 def test_the_spark_script_has_the_same_commands() -> None:
     program = [sys.executable, str(ROOT / "jobs/maintain_tables.py"), "vacuum", "--help"]
-    said = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert "--keep-days" in said
+    result = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "--keep-days" in result
 
 
 def test_a_large_table_is_compacted_on_spark_if_available(

@@ -55,11 +55,11 @@ def write_leftovers(tenant: Tenant, table: str = "messages") -> tuple[Path, Path
 def test_old_leftovers_are_removed_and_recent_files_stay(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(2, 1))
     old, young = write_leftovers(tenant)
-    seen = vacuum_table(tenant.tables, MESSAGES, retention(), dry_run=True)
-    assert seen == VacuumResult(table="messages", files=1, bytes=len(b"left by a crash"))
+    preview = vacuum_table(tenant.tables, MESSAGES, retention(), dry_run=True)
+    assert preview == VacuumResult(table="messages", files=1, bytes=len(b"left by a crash"))
     assert old.exists()
     done = vacuum_table(tenant.tables, MESSAGES, retention(), dry_run=False)
-    assert (done.files, done.bytes) == (seen.files, seen.bytes)
+    assert (done.files, done.bytes) == (preview.files, preview.bytes)
     assert (old.exists(), young.exists()) == (False, True)
     # The first run's files are recent: a reader may still use that version.
     assert len(names(tenant.root / "messages")) == 4
@@ -144,18 +144,18 @@ def test_expired_days_are_removed_from_every_table_and_their_receipts_last(
     assert isinstance(record, str)
     tenant.run(write_export(tmp_path / "in", [record.replace("2025-08-12", "2025-08-13")], day=later), later)
     keep = retention(keep_from=later)
-    seen = [vacuum_table(tenant.tables, table, keep, dry_run=True).days for table in TABLES]
-    assert seen == [1] * 5
+    preview = [vacuum_table(tenant.tables, table, keep, dry_run=True).days for table in TABLES]
+    assert preview == [1] * 5
     assert read_tables(tenant.output, table_format=table_format, day=DAY)["messages"] != []
-    assert [vacuum_table(tenant.tables, table, keep, dry_run=False).days for table in TABLES] == seen
+    assert [vacuum_table(tenant.tables, table, keep, dry_run=False).days for table in TABLES] == preview
     assert (tenant.root / f"_receipts/{DAY}").exists()
     assert vacuum_beside_tables(tenant.tables, keep, dry_run=False).files == 1
     assert list((tenant.root / f"_receipts/{DAY}").glob("*.json")) == []
     assert len(list((tenant.root / f"_receipts/{later}").glob("*.json"))) == 1
     gone = read_tables(tenant.output, table_format=table_format, day=DAY)
     assert {name: len(rows) for name, rows in gone.items()} == dict.fromkeys(gone, 0)
-    left = read_tables(tenant.output, table_format=table_format, day=later)
-    assert [len(left[name]) for name in ("messages", "rooms_daily", "users_daily", "summary_daily")] == [1] * 4
+    remaining = read_tables(tenant.output, table_format=table_format, day=later)
+    assert [len(remaining[name]) for name in ("messages", "rooms_daily", "users_daily", "summary_daily")] == [1] * 4
     assert vacuum_table(tenant.tables, MESSAGES, keep, dry_run=False).days == 0
 
 
