@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daily_batch.domain.metrics import METRICS
-from daily_batch.synthetic import Truth
+from daily_batch.synthetic import ExpectedCounts
 from tests.local_cloud.common.night import NightCloud, NightReport
 from tests.local_cloud.common.sample_tenants import BROKEN, SAMPLES
 from tests.support.day_runs import read_tables, run_local
@@ -32,7 +32,7 @@ class Played:
     day: date
     zone: str
     report: NightReport
-    truths: Mapping[str, Truth]
+    truths: Mapping[str, ExpectedCounts]
     written: Path
     root: str
     options: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""A made-up fortnight of twelve tenants, and the report of it as a person asks for it."""
+"""A synthetic fortnight of twelve tenants, and the command `report` of it."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -18,6 +18,6 @@ MadeUp = tuple[Path, list[Receipt]]
 
 
 def report(output: Path, *words: str, tenants: Sequence[str] = TENANTS) -> Result:
-    """`makoto-batch report` of the fortnight."""
+    """Run `makoto-batch report` for the fortnight."""
     span = ("--from", str(DATES[0]), "--to", str(DATES[-1]))
     return CliRunner().invoke(app, ["report", "--tenant", ",".join(tenants), *span, "--output", str(output), *words])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from daily_batch.metadata.keys import TENANT, TENANTS
-from daily_batch.synthetic import Truth
+from daily_batch.synthetic import ExpectedCounts
 from tests.local_cloud.aws.local_aws import LocalAws
 from tests.local_cloud.common.sample_tenants import SAMPLES, Sample, write_samples
 
@@ -20,7 +20,7 @@ def plant(
     zone: str,
     folder: Path,
     samples: Mapping[str, Sample] = SAMPLES,
-) -> dict[str, Truth]:
+) -> dict[str, ExpectedCounts]:
     """Upload what `write_samples` writes to a bucket, and name the tenants in the metadata table."""
     for tenant in samples:
         name_tenant(aws, table=table, tenant=tenant)

@@ -10,7 +10,7 @@ from typing import Any
 
 from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.keys import TENANT, TENANTS, day_key, days_of
-from daily_batch.synthetic import Truth
+from daily_batch.synthetic import ExpectedCounts
 from tests.local_cloud.azure.functions.host import Called, FunctionsHost
 from tests.local_cloud.azure.local_azure import LocalAzure
 from tests.local_cloud.azure.managed_identity import IDENTITY
@@ -101,7 +101,7 @@ def open_store(azure: LocalAzure) -> CosmosStore:
 
 def plant(
     azure: LocalAzure, *, day: date, zone: str, folder: Path, samples: Mapping[str, Sample] = SAMPLES
-) -> dict[str, Truth]:
+) -> dict[str, ExpectedCounts]:
     """Upload what `write_samples` writes to the container, and name the tenants in the metadata store."""
     store = open_store(azure)
     for tenant in samples:

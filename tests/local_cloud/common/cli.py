@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from daily_batch.synthetic import Truth
+from daily_batch.synthetic import ExpectedCounts
 from tests.local_cloud.common.night import NightFailed, NightReport
 from tests.local_cloud.common.sample_tenants import SAMPLES
 
@@ -46,7 +46,7 @@ def exit_statuses(folder: Path) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def tell_volumes(truths: Mapping[str, Truth]) -> str:
+def tell_volumes(truths: Mapping[str, ExpectedCounts]) -> str:
     """How much each tenant has written."""
     told = {tenant: f"{truth.records['seen']:,} records" for tenant, truth in truths.items()}
     return ", ".join(f"{tenant} {told.get(tenant, 'nothing')}" for tenant in SAMPLES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daily_batch.domain.keys import EXPORT_TEMPLATE, export_folder
 from daily_batch.domain.run import Layout
-from daily_batch.synthetic import FaultRates, Truth, generate
+from daily_batch.synthetic import ExpectedCounts, FaultRates, generate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,9 @@ SAMPLES: Mapping[str, Sample] = {
 }
 
 
-def write_samples(folder: Path, *, day: date, zone: str, samples: Mapping[str, Sample] = SAMPLES) -> dict[str, Truth]:
+def write_samples(
+    folder: Path, *, day: date, zone: str, samples: Mapping[str, Sample] = SAMPLES
+) -> dict[str, ExpectedCounts]:
     """Write the tenants' objects of a business day in a zone below a folder.
 
     Returns:
