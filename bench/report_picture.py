@@ -1,7 +1,7 @@
 """Makes docs/img/report-en.png and report-ja.png, of days that are made up; or a picture of a report that there is.
 
 python -m bench.report_picture
-python -m bench.report_picture --page .makoto/soak/AwsMonth.html --picture docs/img/soak-aws.png
+python -m bench.report_picture --page .makoto/soak/AwsMonth.html --picture docs/img/endurance-test-aws.png
 """
 
 import argparse
