@@ -8,10 +8,9 @@ import subprocess
 import sys
 
 from bench.measure import ROOT, machine, save_figures
+from tests.support.recovery_shapes import BUILD
 
 # Shapes and the map around them are those of the tests, which bound counts and memory but no seconds.
-TESTS = ROOT / "tests"
-PROPERTIES = TESTS / "properties"
 MEBIBYTES = 16
 FIGURES = ("seconds", "cpu_seconds", "peak_mib", "rejects")
 AIM_SECONDS, AIM_MIB = 60, 1_024
@@ -19,9 +18,6 @@ AIM_SECONDS, AIM_MIB = 60, 1_024
 
 def main(arguments: list[str] | None = None) -> None:
     """Run each shape once and print its figures, a star behind those that miss the aim."""
-    sys.path += [str(PROPERTIES), str(TESTS)]
-    from recovery_shapes import BUILD
-
     parser = argparse.ArgumentParser(prog="python -m bench.hostile", description=__doc__)
     parser.add_argument("--mib", type=float, default=MEBIBYTES, help="of text in each shape (default: %(default)s)")
     parser.add_argument(
@@ -44,9 +40,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(shape: str, size: int) -> dict[str, float]:
-    command = [sys.executable, str(PROPERTIES / "hostile_map.py"), str(size), shape]
-    paths = {"PYTHONPATH": ":".join(map(str, (PROPERTIES, TESTS, ROOT / "jobs")))}
-    told = json.loads(subprocess.run(command, env=paths, stdout=subprocess.PIPE, check=True).stdout)
+    command = [sys.executable, "-m", "tests.support.adversarial_map", str(size), shape]
+    paths = {"PYTHONPATH": str(ROOT / "jobs")}
+    told = json.loads(subprocess.run(command, cwd=ROOT, env=paths, stdout=subprocess.PIPE, check=True).stdout)
     return {name: told[name] for name in FIGURES}
 
 

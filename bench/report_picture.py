@@ -1,7 +1,7 @@
 """Makes docs/img/report-en.png and report-ja.png, of days that are made up; or a picture of a report that there is.
 
 python -m bench.report_picture
-python -m bench.report_picture --page .makoto/soak/AwsMonth.html --picture docs/img/soak-aws.png
+python -m bench.report_picture --page .makoto/soak/AwsMonth.html --picture docs/img/endurance-test-aws.png
 """
 
 import argparse
@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from bench.report_range import write_range
 from daily_batch.cli import app
-from local_cloud.chromium import Page, open_pages
-from local_cloud.node import install_packages
+from tests.local_cloud.common.chromium import Page, open_pages
+from tests.local_cloud.common.node import install_packages
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs/img"
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="a report; without it days are made up")
     parser.add_argument("--picture", type=Path, help="where the picture of --page goes")
     options = parser.parse_args()
-    fonts = install_packages("japanese-font-1.0.0", ROOT / "local_cloud/japanese_font") / FONT
+    fonts = install_packages("japanese-font-1.0.0", ROOT / "tests/local_cloud/common/japanese_font") / FONT
     PICTURES.mkdir(parents=True, exist_ok=True)
     if options.page:
         open_pages([Page(file=options.page, width=1400, height=1570, picture=options.picture)], fonts=[fonts])

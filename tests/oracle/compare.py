@@ -5,9 +5,9 @@ from datetime import date, datetime
 from typing import Any
 
 from daily_batch.domain.receipt import Receipt
-from oracle.day import Expected
-from oracle.json_text import DEEPEST, deep_values, read_value
-from oracle.totals import add_up
+from tests.oracle.day import Expected
+from tests.oracle.json_text import DEEPEST, deep_values, read_value
+from tests.oracle.totals import add_up
 
 Tables = dict[str, list[dict[str, Any]]]
 

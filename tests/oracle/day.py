@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from daily_batch.domain.run import Limits
-from oracle.fields import RejectedError, read_fields
-from oracle.json_text import deep_values
-from oracle.listed import Link, cannot_be_named, follow_links, is_ignored
-from oracle.paths import Calendar, Place, place_of
-from oracle.records import Record, split
-from oracle.stored import UnreadableError, read_object
+from tests.oracle.fields import RejectedError, read_fields
+from tests.oracle.json_text import deep_values
+from tests.oracle.listed import Link, cannot_be_named, follow_links, is_ignored
+from tests.oracle.paths import Calendar, Place, place_of
+from tests.oracle.records import Record, split
+from tests.oracle.stored import UnreadableError, read_object
 
 Row = dict[str, Any]
 MESSAGE_KEY_PARTS = 9

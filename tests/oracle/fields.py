@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from oracle.json_text import Number
-from oracle.nested import ATTACHMENT, IMAGE, SOURCE, read_agent, read_elements
-from oracle.paths import Place
-from oracle.timestamps import read_timestamp
+from tests.oracle.json_text import Number
+from tests.oracle.nested import ATTACHMENT, IMAGE, SOURCE, read_agent, read_elements
+from tests.oracle.paths import Place
+from tests.oracle.timestamps import read_timestamp
 
 LISTED = {"message_id", "user_id", "room_id", "timestamp", "role", "content"}
 

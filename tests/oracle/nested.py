@@ -5,7 +5,7 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from oracle.json_text import Number
+from tests.oracle.json_text import Number
 
 WHOLE = re.compile(r"(-?0|[1-9][0-9]*)(\.0+)?")
 LARGEST = 9_223_372_036_854_775_807

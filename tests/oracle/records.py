@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from daily_batch.domain.run import Limits
-from oracle.json_text import DeepError, NotJsonError, Value, read_scalar, read_value, replace_surrogates
+from tests.oracle.json_text import DeepError, NotJsonError, Value, read_scalar, read_value, replace_surrogates
 
 BLANKS = re.compile("[ \t\r\x1e\ufeff]*")
 BLANK_LINES = re.compile("[ \t\r\n\x1e\ufeff]*")

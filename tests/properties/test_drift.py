@@ -7,7 +7,6 @@ from typing import Any
 
 import duckdb
 import pytest
-from drifted_json import drifted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,8 +19,9 @@ from daily_batch.pipeline.transform.fields import ARRAYS, FIELDS
 from daily_batch.pipeline.transform.split import Segment, TextBatch
 from daily_batch.pipeline.transform.strict_parser import read_record
 from daily_batch.pipeline.transform.write import typed_array
-from hostile_day import message, raw_line
-from kernel_plan import make_day_plan
+from tests.support.adversarial_day import message, raw_line
+from tests.support.drifted_json import drifted
+from tests.support.run_specs import make_day_plan
 
 PLAN = make_day_plan()
 TYPED = ", ".join(f"{typed_array(name)} AS {name}" if name in ARRAYS else name for name in FIELDS)

@@ -4,15 +4,15 @@ import itertools
 import json
 
 import pytest
-from hostile_json import records
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_intake import taken
 
 from daily_batch.domain.contract import Reason
 from daily_batch.pipeline.transform.json_value import is_json
-from hostile_day import message
-from oracle.json_text import DeepError, NotJsonError, deep_values, read_value
+from tests.oracle.json_text import DeepError, NotJsonError, deep_values, read_value
+from tests.support.adversarial_day import message
+from tests.support.adversarial_json import records
+from tests.support.mapped_objects import taken
 
 FIELDS = (
     *("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role", "content"),

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from hostile_json import records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,11 +13,12 @@ from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.pipeline.transform import map_chunk
-from day_runs import DAY, read_tables, run_day_with
-from equal_days import assert_equal_receipts, assert_equal_tables
-from hostile_day import EXPORT, packed
-from oracle.compare import assert_agrees
-from oracle.day import Oracle, Stored
+from tests.oracle.compare import assert_agrees
+from tests.oracle.day import Oracle, Stored
+from tests.support.adversarial_day import EXPORT, packed
+from tests.support.adversarial_json import records
+from tests.support.assert_days_equal import assert_equal_receipts, assert_equal_tables
+from tests.support.day_runs import DAY, read_tables, run_day_with
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 ENDS = st.sampled_from(["\n", "\n", "\n", "\r\n", "", " ", "\n\n", ","])

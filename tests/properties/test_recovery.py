@@ -3,23 +3,22 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recovery_shapes import BUILD, MANY
 
 from daily_batch.domain.contract import Reason
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform import cursor
 from daily_batch.pipeline.transform.coerce import UnusableError, shape
 from daily_batch.pipeline.transform.strict_parser import Found, Scanner, read_record
-from day_runs import child_environment
-from oracle.json_text import deep_values
-from oracle.records import split
+from tests.oracle.json_text import deep_values
+from tests.oracle.records import split
+from tests.support.day_runs import ROOT, child_environment
+from tests.support.recovery_shapes import BUILD, MANY
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors])
 LIMITS = Limits()
@@ -192,9 +191,8 @@ def test_what_stopped_strict_reading_is_the_reason_and_brackets_find_the_end() -
 
 
 def measure(size: int, *names: str) -> list[dict[str, Any]]:
-    program = Path(__file__).with_name("recovery_shapes.py")
-    asked = [sys.executable, str(program), str(size), *names]
-    answer = subprocess.run(asked, env=child_environment(), capture_output=True, text=True)
+    asked = [sys.executable, "-m", "tests.support.recovery_shapes", str(size), *names]
+    answer = subprocess.run(asked, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     return [json.loads(line) for line in answer.stdout.splitlines()]
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from daily_batch.pipeline.transform import timestamps
 from daily_batch.pipeline.transform.duckdb_session import add_columns, connect
-from kernel_plan import make_day_plan
-from oracle.timestamps import read_timestamp
+from tests.oracle.timestamps import read_timestamp
+from tests.support.run_specs import make_day_plan
 
 PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
