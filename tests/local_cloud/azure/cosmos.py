@@ -1,4 +1,4 @@
-"""A Cosmos DB by others (docs/standins.md), which ends with whoever started it."""
+"""A Cosmos DB by others (docs/project/emulators.md), which ends with whoever started it."""
 
 import os
 import subprocess

@@ -1,6 +1,6 @@
 """What days cost: predicted for each place where a day can run, and summed up by tenant and month of what was billed.
 
-Pure: volumes, prices and what days cost are given. docs/costs.md has the tables that come of it.
+Pure: volumes, prices and what days cost are given. docs/project/costs.md has the tables that come of it.
 """
 
 from collections.abc import Iterable

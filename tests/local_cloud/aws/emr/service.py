@@ -1,6 +1,6 @@
 """A stand-in for EMR Serverless: it judges requests as the service does, knows tokens, and really runs jobs.
 
-What it does not know of the service it refuses. docs/standins.md says what it does not prove.
+What it does not know of the service it refuses. docs/project/emulators.md says what it does not prove.
 """
 
 import json

@@ -1,6 +1,6 @@
 """A stand-in for the Jobs API 2.2 of Databricks: it judges requests, knows tokens, and really runs jobs.
 
-What it does not know of the API it refuses. docs/standins.md says what it does not prove.
+What it does not know of the API it refuses. docs/project/emulators.md says what it does not prove.
 """
 
 import secrets
