@@ -257,10 +257,10 @@ def test_a_settled_job_leaves_its_bill_in_the_ledger(published: bool) -> None:
     billed = {"vcpu_hours": 1.0, "memory_gb_hours": 2.0, "storage_gb_hours": 0.0}
     service = Service(end="SUCCEEDED" if published else "FAILED", billed=billed)
     settled = reconcile(entry, ledger=ledger, submitter=service, output=output, output_path="out")
-    assert settled.status == ("COMPLETED" if published else "FAILED")
+    assert settled.entry.status == ("COMPLETED" if published else "FAILED")
     emr = load_prices().emr
-    assert settled.billed == billed
-    assert settled.cost_usd == pytest.approx(emr.vcpu_hour + 2 * emr.gb_hour)
+    assert settled.entry.billed == billed
+    assert settled.entry.cost_usd == pytest.approx(emr.vcpu_hour + 2 * emr.gb_hour)
 
 
 def test_a_day_in_a_function_is_billed_for_the_time_that_it_took_even_if_it_fails(tmp_path: Path) -> None:
