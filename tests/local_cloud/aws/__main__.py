@@ -1,4 +1,4 @@
-"""A night on an AWS of this machine: from the schedule's event to finished tables, with Lambda, SQS and EMR Serverless.
+"""Run a night on the local AWS, from the schedule's event to finished tables, with Lambda, SQS and EMR Serverless.
 
 python -m tests.local_cloud.aws --keep
 """
@@ -30,7 +30,7 @@ from tests.local_cloud.common.night import Night
 from tests.local_cloud.common.sample_tenants import SAMPLES
 
 BUCKET = "data"
-# The night's day alone: those before it have no messages here.
+# Only the night's own day: the days before it have no messages here.
 PARAMETERS = {"DataBucketName": BUCKET, "PackageVersion": VERSION, "BatchTimezone": ZONE, "LookBack": "0"}
 
 app = make_app()

@@ -1,4 +1,4 @@
-"""What tests and the night tell the local cloud, and ask it, beside AWS' own APIs."""
+"""The admin API of the local AWS, by which tests set up principals, faults and simulated jobs."""
 
 import json
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from tests.local_cloud.aws.iam_actions import Action
 from tests.local_cloud.common.clock import machine_now
 from tests.local_cloud.common.faults import Fault, Faults
 
-# No bucket can have this name.
+# No bucket can have this name, so the prefix hides none.
 PREFIX = "/_local/"
 CREDENTIALS_LAST = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Admin:
-    """Answers below `/_local/`."""
+    """Serve the paths below `/_local/`."""
 
     gate: Gate
     faults: Faults
     emr: EmrServerless
 
     def answer(self, request: Request) -> Response:
-        """Do what the request asks for."""
+        """Handle a request."""
         name, _, rest = request.path.removeprefix(PREFIX).partition("/")
         if name == "credentials":
             return _json(_credentials(rest) if rest in self.gate.principals else None)
@@ -57,7 +57,7 @@ class Admin:
             for run in self.emr.runs.values():
                 run.updated -= timedelta(hours=float(given))
         else:
-            raise ValueError(f"{name!a} is not known here")
+            raise ValueError(f"the admin API has no {name!a}")
 
 
 def _read_principal(given: dict[str, Any]) -> Principal:
@@ -72,7 +72,7 @@ def _read_principal(given: dict[str, Any]) -> Principal:
 
 
 def _credentials(key: str) -> dict[str, str]:
-    """As a container's runtime gives them."""
+    """Return credentials in the form of the container credentials endpoint."""
     return {
         "AccessKeyId": key,
         "SecretAccessKey": SECRET,

@@ -1,4 +1,4 @@
-"""Errors as each service of AWS writes them, so that its SDKs understand them."""
+"""Error responses in the format of each AWS service, so that the SDKs parse them."""
 
 import json
 from typing import NamedTuple
@@ -12,7 +12,7 @@ JSON_TYPES = {"dynamodb": "application/x-amz-json-1.0", "sqs": "application/x-am
 
 
 class Trouble(NamedTuple):
-    """An error: HTTP status, the service's code, and its words."""
+    """A service's error: HTTP status, error code and message."""
 
     status: int
     code: str
@@ -20,7 +20,7 @@ class Trouble(NamedTuple):
 
 
 def answer_trouble(service: str, trouble: Trouble) -> Response:
-    """The error in the service's own shape."""
+    """Return an error in the service's own format."""
     if service == "s3":
         told = f"<Error><Code>{trouble.code}</Code><Message>{escape(trouble.message)}</Message></Error>"
         return Response(
@@ -33,14 +33,14 @@ def answer_trouble(service: str, trouble: Trouble) -> Response:
 
 
 def denied(service: str, *, principal: str, action: str, resource: str) -> Trouble:
-    """What a caller without the right is told."""
+    """Return the error of a call that IAM denies."""
     code = "AccessDenied" if service in ("s3", "sqs") else "AccessDeniedException"
     status = 400 if service in ("dynamodb", "logs") else 403
     return Trouble(status, code, f"User: {principal} is not authorized to perform: {action} on resource: {resource}")
 
 
 def throttled(service: str) -> Trouble:
-    """What a caller that asks too often is told."""
+    """Return the service's throttling error."""
     if service == "s3":
         return Trouble(503, "SlowDown", "Please reduce your request rate.")
     if service == "dynamodb":
@@ -51,7 +51,7 @@ def throttled(service: str) -> Trouble:
 
 
 def unavailable(service: str) -> Trouble:
-    """What a service that is down says."""
+    """Return the error of a service that is down."""
     if service == "s3":
         return Trouble(503, "ServiceUnavailable", "Service is unable to handle request.")
     if service == "dynamodb":
@@ -60,7 +60,7 @@ def unavailable(service: str) -> Trouble:
 
 
 def describe(kind: Kind, service: str) -> Trouble:
-    """The error of a trouble that is told; `lost` is not."""
+    """Return the error of a fault; `lost` has none, for its response is dropped."""
     if kind == "throttled":
         return throttled(service)
     if kind == "denied":

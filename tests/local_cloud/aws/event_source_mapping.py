@@ -14,10 +14,10 @@ WAIT_SECONDS = 1
 
 @dataclass
 class Poller:
-    """Gives a queue's messages to a function, `concurrency` at a time, with the function's own rights.
+    """Deliver a queue's messages to a function, `concurrency` batches at a time, with the function's rights.
 
-    A message that the function dealt with is deleted. One that it reports, or all when it fails, stay, and are given
-    out again when their visibility timeout is over. `told` learns of each invocation.
+    Messages that the function processed are deleted. Those that it reports as failed, or all if it raises, become
+    visible again after their visibility timeout. `told` is called after each invocation.
     """
 
     aws: LocalAws
@@ -31,14 +31,14 @@ class Poller:
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
 
     def __enter__(self) -> "Poller":
-        """Begin."""
+        """Start polling."""
         self._threads = [threading.Thread(target=self._poll, daemon=True) for _ in range(self.concurrency)]
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End when what is under way has ended."""
+        """Stop polling and wait for the batches in flight."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -72,7 +72,7 @@ class Poller:
         if not self.reports_failures or not answer.result:
             return set()
         reported = {each.get("itemIdentifier", "") for each in answer.result.get("batchItemFailures", [])}
-        # An answer that names no such message counts as a failure of all.
+        # As in Lambda, a result that names an unknown message fails the whole batch.
         return reported if reported <= everything else everything
 
     def _record(self, message: dict[str, Any]) -> dict[str, Any]:

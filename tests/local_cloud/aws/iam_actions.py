@@ -1,6 +1,6 @@
-"""An AWS request as the actions that IAM would be asked about: what is done, to what, in which circumstances.
+"""Derive from an AWS request the actions that IAM must allow, with their resources and condition keys.
 
-It knows the requests that the product makes. Every other one becomes an action that no policy allows.
+Only the requests that the product makes are supported. Any other becomes an action that no policy allows.
 """
 
 import re
@@ -17,7 +17,7 @@ Context = Mapping[str, str | Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """What IAM decides on: `name` such as s3:GetObject, `resource` an ARN."""
+    """What IAM decides on: `name` is an action such as s3:GetObject, `resource` an ARN."""
 
     name: str
     resource: str
@@ -25,7 +25,7 @@ class Action:
 
 
 def name_actions(request: AwsRequest, *, account: str) -> list[Action]:
-    """The actions of a request, each of which must be allowed."""
+    """Return the actions of a request, each of which must be allowed."""
     name = _NAMERS.get(request.service)
     actions = list(name(request, f"{request.region}:{account}")) if name else []
     unknown = f"{request.service}:unknown {request.method} {request.path} {request.operation}".rstrip()
@@ -86,14 +86,14 @@ def _listing_context(query: Mapping[str, str]) -> Context:
 
 
 def _deleted_keys(body: bytes) -> Iterator[str]:
-    for element in ElementTree.fromstring(body or b"<Delete/>").iter():  # noqa: S314 - of our own processes
+    for element in ElementTree.fromstring(body or b"<Delete/>").iter():  # noqa: S314 - sent by our own processes
         if element.tag.rpartition("}")[2] == "Key":
             yield element.text or ""
 
 
 def _sqs(request: AwsRequest, place: str) -> Iterator[Action]:
     queue = request.document.get("QueueUrl", "").rpartition("/")[2]
-    # A batch needs the right to its single action.
+    # A batch operation is authorized as its single action.
     name = request.operation.removesuffix("Batch")
     if name and queue:
         yield Action(name=f"sqs:{name}", resource=f"arn:aws:sqs:{place}:{queue}")
@@ -114,7 +114,7 @@ def _dynamodb(request: AwsRequest, place: str) -> Iterator[Action]:
 
 
 def _leading_keys(asked: Mapping[str, Any]) -> Iterator[str]:
-    """The values of the partition key, PK, of an item or of a query's condition."""
+    """Yield the values of the partition key, PK, in an item or in a query's condition."""
     item = asked.get("Key") or asked.get("Item") or {}
     if "PK" in item:
         yield item["PK"]["S"]
@@ -145,7 +145,7 @@ def _emr_serverless(request: AwsRequest, place: str) -> Iterator[Action]:
 
 def _implied_by_start(asked: Mapping[str, Any], application: str) -> Iterator[Action]:
     if tags := asked.get("tags"):
-        # AWS does not say which of the two a new job run's tags are checked against.
+        # AWS does not document which of the two resources a new job run's tags are checked against.
         for resource in (application, f"{application}/jobruns/new"):
             yield Action(name="emr-serverless:TagResource", resource=resource, context={"aws:TagKeys": list(tags)})
     yield Action(

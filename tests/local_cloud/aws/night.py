@@ -1,4 +1,4 @@
-"""What a night needs of the local AWS: the template's schedules, event source mapping, rules and table."""
+"""A night's access to the local AWS: the template's schedules, event source mapping, rules and table."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +16,7 @@ Events = Sequence[dict[str, Any]]
 
 @dataclass
 class AwsNight:
-    """See `NightCloud`. `route` may lose, double or reorder events of job runs."""
+    """Implement `NightCloud` on AWS. `route` may drop, duplicate or reorder the events of job runs."""
 
     stack: Stack
     route: Callable[[Events], Events] = lambda events: events
@@ -32,13 +32,13 @@ class AwsNight:
         def told(records: list[Any], answer: Answer) -> None:
             ended = f"failed: {answer.error}" if answer.error else "answered"
             if not answer.error and answer.result and answer.result.get("batchItemFailures"):
-                ended = "gave the message back"
+                ended = "returned the message to the queue"
             say(f"the worker {ended} after {answer.seconds:.1f} s: {records[0]['body']}")
 
         return self.stack.poller("WorkerFunction", concurrency=concurrency, told=told)
 
     def follow(self, say: Callable[[str], None]) -> Iterator[tuple[str, str]]:
-        """See `NightCloud.follow`: events go to the functions of all rules that match them."""
+        """See `NightCloud.follow`: each event goes to the functions of all rules that match it."""
         events = self.stack.aws.events(self._seen)
         self._seen += len(events)
         for event in events:
@@ -46,8 +46,8 @@ class AwsNight:
             yield f"job {detail['state']}", f"job run {detail['jobRunId']} is {detail['state']}"
         for event in self.route(events):
             for answer in self.stack.deliver(event):
-                if answer.error:  # Lambda would call it twice more, then keep the event
-                    say(f"the watcher failed at an event: {answer.error}")
+                if answer.error:  # Lambda would retry twice, then send the event to the dead-letter queue
+                    say(f"the watcher failed on an event: {answer.error}")
 
     def reconcile(self) -> dict[str, Any]:
         """See `NightCloud.reconcile`."""

@@ -1,10 +1,10 @@
-"""All services of AWS that the product uses, at one address on this machine.
+"""Serve all AWS services that the product uses at one local address.
 
-moto has S3, SQS and CloudWatch Logs, DynamoDB Local has DynamoDB, and EMR Serverless is a stand-in of our own. The
-service and the caller are those that a request's signature names; who may do what is decided first (`authorizer.py`).
+moto serves S3, SQS and CloudWatch Logs, DynamoDB Local serves DynamoDB, and EMR Serverless is our own emulator. The
+signature of a request names its service and caller; `authorizer.py` decides on each call before it is served.
 
-A process of its own: prints its address and serves until its standard input ends. Arguments: a folder for the log of
-calls and the jobs' own folders, the region, the account, and where DynamoDB is, or - for none.
+Runs as a process of its own: it prints its address and serves until standard input ends. Arguments: the folder for the
+log of calls and the jobs, the region, the account, and the address of DynamoDB, or - for none.
 """
 
 import http.client
@@ -51,9 +51,9 @@ class Cloud:
     account: str
 
     def __post_init__(self) -> None:
-        """Make what has the state."""
+        """Create the services."""
         self.admin = Admin(gate=self.gate, faults=self.faults, emr=self.emr)
-        # By service: moto's own choice by a request's host takes longer than most answers.
+        # One backend per service: moto's own routing by host takes longer than most responses.
         self.moto = {
             "s3": create_backend_app("s3"),
             "sqs": create_backend_app("sqs"),
@@ -61,7 +61,7 @@ class Cloud:
         }
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer one request."""
+        """Handle one request."""
         keep_time()
         if environ["PATH_INFO"].startswith(PREFIX):
             return self.admin.answer(Request(environ))(environ, start_response)
@@ -94,12 +94,14 @@ class Cloud:
         if request.service == "dynamodb":
             return self._forward(request)
         if request.service not in self.moto:
-            return answer_trouble(request.service, Trouble(501, "NotImplemented", "there is no such service here"))
+            return answer_trouble(request.service, Trouble(501, "NotImplemented", "the local AWS does not serve it"))
         return Response.from_app(self.moto[request.service], environ)
 
     def _forward(self, request: AwsRequest) -> Response:
         if not self.dynamodb:
-            return answer_trouble("dynamodb", Trouble(500, "InternalServerError", "there is no DynamoDB here"))
+            return answer_trouble(
+                "dynamodb", Trouble(500, "InternalServerError", "the local AWS was started without DynamoDB")
+            )
         server = http.client.HTTPConnection(urlsplit(self.dynamodb).netloc)
         kept = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
         with suppress(OSError):
@@ -110,7 +112,7 @@ class Cloud:
         return answer_trouble("dynamodb", describe("unavailable", "dynamodb"))
 
     def _missing(self, request: AwsRequest, action: Action, answer: Response) -> Response:
-        """S3 says that an object is missing to those who may list it, by its key as s3:prefix (ceph/ceph#68577)."""
+        """S3 reports a missing object only to callers that may list it, with its key as s3:prefix (ceph/ceph#68577)."""
         bucket, _, key = action.resource.partition("/")
         listing = Action(name="s3:ListBucket", resource=bucket, context={"s3:prefix": key})
         if self.gate.would_allow(request.key, listing):
@@ -119,7 +121,7 @@ class Cloud:
 
 
 def read_aws_request(environ: dict[str, Any]) -> AwsRequest:
-    """The request of an environment, which can still be read by others."""
+    """Return the request of a WSGI environment, whose body stays readable."""
     headers = {name.lower(): value for name, value in Request(environ).headers.items()}
     key, region, service = read_signature(headers.get("authorization", ""))
     query = environ.get("QUERY_STRING", "")
@@ -140,16 +142,16 @@ def read_aws_request(environ: dict[str, Any]) -> AwsRequest:
 
 
 class _QuietHandler(MotoRequestHandler):
-    """Writes no line for each request."""
+    """A request handler that logs nothing."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def main() -> None:
-    """Serve until the standard input ends."""
+    """Serve until standard input ends."""
     folder, region, account, dynamodb = sys.argv[1:]
-    # Threads here wait for each other's few lines of Python more than for anything else.
+    # The threads mostly wait for the GIL, so they hand it over often.
     sys.setswitchinterval(SWITCH_SECONDS)
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         host, port = listening.getsockname()

@@ -1,4 +1,4 @@
-"""A night on an Azure of this machine: from the timer to finished tables, with Functions, a queue and a Databricks job.
+"""Run a night on the local Azure, from the timer to finished tables, with Functions, a queue and a Databricks job.
 
 python -m tests.local_cloud.azure --keep
 """

@@ -1,10 +1,10 @@
-"""A door before Azurite's blobs that opens to tokens of an identity and to nothing else, as an account without keys.
+"""A gateway before Azurite's blobs that accepts only identity tokens, like a storage account without shared keys.
 
-Azurite takes tokens by TLS alone, and lists from the beginning where a client says from where, which breaks Delta's
-log; so this door checks the token, lets the call in by a signature of its own, and leaves out what a client has seen.
+Azurite accepts tokens only over TLS, and ignores `startFrom` in listings, which breaks Delta's log. The gateway checks
+the token, forwards the call with a SAS of its own, and filters the listing.
 
-A process of its own, for delta-rs keeps Python's lock while it waits. Argument: Azurite's address. Reads the secret of
-the identity endpoint, prints its own address, and serves until its standard input ends.
+Runs as a process of its own, for delta-rs holds the GIL while it waits. Argument: Azurite's address. It reads the secret
+of the identity endpoint, prints its own address, and serves until standard input ends.
 """
 
 import http.client
@@ -30,15 +30,15 @@ _REFUSED = (
     b'<?xml version="1.0" encoding="utf-8"?><Error><Code>InvalidAuthenticationInfo</Code><Message>Server failed to '
     b"authenticate the request. Please refer to the information in the www-authenticate header.</Message></Error>"
 )
-# Of each request in a batch: its path.
+# The path of each request in a batch.
 _IN_BATCH = re.compile(rb"^DELETE (/[^ ?\r\n]*)(?:\?[^ \r\n]*)? HTTP/1\.1\r$", re.MULTILINE)
-_BOUNDARY = "batchresponse_door"
+_BOUNDARY = "batchresponse_gateway"
 _BLOB = re.compile(rb"<Blob><Name>([^<]*)</Name>.*?</Blob>", re.DOTALL)
 
 
 @contextmanager
 def serve_door(storage: Azurite, identity: IdentityEndpoint) -> Iterator[str]:
-    """Stand before the blobs; the address, at which the account's name is no part of a path."""
+    """Start the gateway and yield its address; paths there do not contain the account name."""
     program = [sys.executable, "-m", "tests.local_cloud.azure.blob_gateway", storage.blob]
     with subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as door:
         assert door.stdin is not None, "a pipe was asked for"  # noqa: S101
@@ -46,13 +46,13 @@ def serve_door(storage: Azurite, identity: IdentityEndpoint) -> Iterator[str]:
         print(identity.secret, file=door.stdin, flush=True)
         address = door.stdout.readline().strip()
         if not address:
-            raise RuntimeError("the door before Azurite did not start")
+            raise RuntimeError("the gateway before Azurite did not start")
         yield address
         door.terminate()
 
 
 def main() -> None:
-    """Serve until the standard input ends."""
+    """Serve until standard input ends."""
     (target,) = sys.argv[1:]
     secret = sys.stdin.readline().strip()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(urlsplit(target).netloc, secret))
@@ -63,12 +63,12 @@ def main() -> None:
 
 
 def leave_out(listing: bytes, before: str) -> bytes:
-    """A listing without the blobs whose names come before a name."""
+    """Remove the blobs whose names sort before a name from a listing."""
     return _BLOB.sub(lambda found: b"" if unescape(found[1].decode()) < before else found[0], listing)
 
 
 def answer_batch(statuses: list[int]) -> bytes:
-    """The answer to a batch of deletions, which Azurite takes with its own key alone."""
+    """Return the response to a batch of deletions; Azurite accepts batches only with its shared key."""
     parts = [
         f"--{_BOUNDARY}\r\nContent-Type: application/http\r\nContent-ID: {number}\r\n\r\n"
         f"HTTP/1.1 {status} {http.client.responses[status]}\r\nContent-Length: 0\r\n\r\n\r\n"
@@ -132,7 +132,7 @@ def _handler(azurite: str, secret: str) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
         do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass_on  # noqa: N815 - http.server's names
 

@@ -1,4 +1,4 @@
-"""Starts the local Azure, a storage account, a Cosmos DB and a Databricks workspace, and speaks to it."""
+"""Start and access the local Azure: a storage account, a Cosmos DB and a Databricks workspace."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,15 +16,15 @@ from tests.local_cloud.azure.databricks.workspace import Workspace, serve_worksp
 from tests.local_cloud.azure.managed_identity import IDENTITY, JOBS_IDENTITY, IdentityEndpoint, serve_identity
 from tests.local_cloud.common.faults import Fault
 
-# As programs name the account; delta-rs takes Azurite's own name for the emulator, whose key everybody has.
+# The account's name for programs: delta-rs would take Azurite's own name for the emulator with its public key.
 LAKE = "makotolake"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalAzure:
-    """The services, each at an address of its own. `folder` has a folder for each run.
+    """The services, each at its own address. `folder` has a folder for each run.
 
-    `storage` is Azurite itself, which whoever knows its key may use; programs are let in by `door`, by their identity.
+    `storage` is Azurite itself, accessed by its key; programs access `door`, the gateway, by their identity.
     """
 
     storage: Azurite
@@ -37,11 +37,11 @@ class LocalAzure:
 
     @property
     def identity(self) -> IdentityEndpoint:
-        """Where programs get their tokens, for the storage and the workspace."""
+        """The endpoint that issues tokens for the storage and the workspace."""
         return self.workspace.identity
 
     def environment(self) -> dict[str, str]:
-        """What a process needs to find the services, as a Functions app with an identity."""
+        """Return the environment variables of a Functions app with a managed identity."""
         return {
             **lake_environment(self.door),
             **self.identity_environment,
@@ -52,47 +52,47 @@ class LocalAzure:
         }
 
     def url(self, container: str) -> str:
-        """A container as programs name it."""
+        """Return the URL of a container, as programs use it."""
         return lake_url(container)
 
     def create_job(self, settings: Mapping[str, Any]) -> int:
-        """Have one more job, as jobs/create takes it; its id."""
+        """Create a job in jobs/create's format and return its id."""
         return int(self.workspace.api.answer("jobs/create", settings, caller="admin")["job_id"])
 
     def pretend(self, **endings: Ending) -> None:
-        """Only pretend to run the jobs of these tenants, or of all with `everyone`."""
+        """Simulate the runs of these tenants, or of all with `everyone`, instead of running them."""
         api = self.workspace.api
         api.endings = {"*" if tenant == "everyone" else tenant: each for tenant, each in endings.items()}
 
     def trouble(self, *faults: Fault) -> None:
-        """Switch these faults on, and all others off; a call is its caller and operation, as `x jobs/run-now`."""
+        """Inject these faults and no others; a pattern is matched to caller and operation, such as `x jobs/run-now`."""
         self.workspace.faults.switch_on(list(faults))
 
     def expire_tokens(self) -> None:
-        """Let the workspace take no token any more that was given so far."""
+        """Make the workspace refuse all tokens that were issued so far."""
         self.workspace.expire_tokens()
 
     def age_runs(self, hours: float) -> None:
-        """As if all runs had begun so much earlier."""
+        """Age all runs: move their start so many hours back."""
         for run in self.runs():
             run.started -= round(hours * 3_600_000)
 
     def runs(self) -> list[JobRun]:
-        """All runs so far that were not deleted, in the order in which they were asked for."""
+        """Return all runs that were not deleted, in the order of submission."""
         return list(self.workspace.api.runs.values())
 
     def calls(self) -> list[dict[str, Any]]:
-        """Every call of the Jobs API: caller, operation, and trouble if there was any."""
+        """Return every call of the Jobs API: caller, operation, and the injected fault, if any."""
         return list(self.workspace.calls)
 
 
 @contextmanager
 def serve_azure(folder: Path, *, cosmos: bool = True) -> Iterator[LocalAzure]:
-    """The local Azure; nothing is in it yet, and all of it ends with the caller, however that ends.
+    """Start an empty local Azure, which ends with the caller even if that is killed.
 
     Args:
-        folder: for the runs' folders.
-        cosmos: whether a Cosmos DB is needed.
+        folder: the folder for the runs.
+        cosmos: whether to start a Cosmos DB.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -117,12 +117,12 @@ def serve_azure(folder: Path, *, cosmos: bool = True) -> Iterator[LocalAzure]:
 
 
 def lake_url(container: str) -> str:
-    """A container of the account behind the door."""
+    """Return the URL of a container of the account behind the gateway."""
     return f"abfss://{container}@{LAKE}.dfs.core.windows.net"
 
 
 def lake_environment(door: str) -> dict[str, str]:
-    """Where a process finds the account: the endpoint and no key, so that its identity must serve."""
+    """Return the variables by which a process finds the account: an endpoint but no key, so it needs its identity."""
     return {
         "AZURE_STORAGE_CONNECTION_STRING": f"AccountName={LAKE};BlobEndpoint={door}",
         "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",

@@ -1,4 +1,4 @@
-"""What a night needs of the local Azure: the Functions app, its queue, the bundle's job, and the ledger."""
+"""A night's access to the local Azure: the Functions app, its queue, the bundle's job and the ledger."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ CONTAINER = "data"
 
 @dataclass
 class AzureNight:
-    """See `NightCloud`."""
+    """Implement `NightCloud` on Azure."""
 
     azure: LocalAzure
     host: FunctionsHost
@@ -55,7 +55,7 @@ class AzureNight:
             self.host.stop()
 
     def follow(self, say: Callable[[str], None]) -> Iterator[tuple[str, str]]:
-        """See `NightCloud.follow`. Nobody tells the app of its jobs: its watcher asks."""
+        """See `NightCloud.follow`. There are no events of jobs on Azure: the watcher polls."""
         for run in self.azure.runs():
             known = self._seen.get(run.id, 0)
             for state in run.states[known:]:
@@ -67,7 +67,7 @@ class AzureNight:
         called = _expect(self.host.call_timer("watch"), "the watcher")
         summaries = [line["summary"] for line in called.lines if "summary" in line]
         if not summaries:
-            raise NightFailed("the watcher told nothing of the night")
+            raise NightFailed("the watcher logged no summary of the night")
         summary: Mapping[str, Any] = summaries[-1]
         return summary
 
@@ -78,7 +78,7 @@ class AzureNight:
 
 
 def app_settings(azure: LocalAzure, *, zone: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The Functions app's settings, as a deployment sets them."""
+    """Return the Functions app's settings, as a deployment sets them."""
     url = azure.url(CONTAINER)
     return {
         **azure.environment(),
@@ -94,15 +94,15 @@ def app_settings(azure: LocalAzure, *, zone: str, more: Mapping[str, str] | None
 
 
 def open_store(azure: LocalAzure) -> CosmosStore:
-    """The metadata store, as the app would open it."""
-    assert azure.cosmos is not None, "serve_azure was told that no Cosmos DB is needed"  # noqa: S101
+    """Return the metadata store, as the app opens it."""
+    assert azure.cosmos is not None, "serve_azure was called with cosmos=False"  # noqa: S101
     return CosmosStore(azure.cosmos.endpoint, azure.cosmos.key)
 
 
 def plant(
     azure: LocalAzure, *, day: date, zone: str, folder: Path, samples: Mapping[str, Sample] = SAMPLES
 ) -> dict[str, Truth]:
-    """Upload what `write_samples` writes to the container, and name the tenants in the metadata store."""
+    """Upload what `write_samples` writes to the container, and register the tenants in the metadata store."""
     store = open_store(azure)
     for tenant in samples:
         store.put({"PK": TENANTS, "SK": f"{TENANT}{tenant}", "tenant_id": tenant}, expected=None)

@@ -1,4 +1,4 @@
-"""Chromium without a window: opens pages, and says what they asked for, what they said, and what was found in them."""
+"""Open pages in headless Chromium, and return their requests, their console output and the value of an expression."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A file to open, `width` by `height` pixels; `ask` is an expression of the page, `picture` a PNG to make of it."""
+    """A file to open, `width` by `height` pixels; `ask` is a JavaScript expression, `picture` a PNG to write."""
 
     file: Path
     dark: bool = False
@@ -35,7 +35,7 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What came of a page: requests beside its own, lines of the console, errors and dialogs, and the answer."""
+    """What a page did: its further requests, console lines with errors and dialogs, and the expression's value."""
 
     requests: Sequence[str]
     said: Sequence[str]
@@ -43,10 +43,10 @@ class View:
 
 
 def open_pages(pages: Sequence[Page], *, fonts: Sequence[Path] = ()) -> list[View]:
-    """Open pages one after the other; `fonts` are folders of fonts beside Chromium's own, which know no Japanese.
+    """Open pages one after the other; `fonts` are further folders of fonts, for Chromium's own have no Japanese.
 
     Raises:
-        RuntimeError: there is no Chromium for this machine, or it does not start.
+        RuntimeError: Chromium is not packaged for this machine, or does not start.
     """
     home = _find_home()
     asked = json.dumps([{**asdict(page), "file": str(page.file.resolve())} for page in pages], default=str)
@@ -68,10 +68,10 @@ def _install() -> Path:
 
 
 def _find_home() -> Path:
-    """The folder of the unpacked Chromium.
+    """Return the folder of the unpacked Chromium.
 
     Raises:
-        RuntimeError: the package has none for this machine.
+        RuntimeError: Chromium is not packaged for this machine.
     """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""One night on a local cloud: the schedule, the worker, jobs and their ends, until every day has ended."""
+"""Run one night on a local cloud: the schedule, the worker and the jobs, until every day has ended."""
 
 import threading
 import time
@@ -13,39 +13,39 @@ ENDS = ("COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED")
 
 
 class NightFailed(Exception):
-    """A function failed that nobody calls again, or the night did not end in time."""
+    """A function failed that is not retried, or the night did not end in time."""
 
 
 class NightCloud(Protocol):
-    """A deployment, as a night needs it."""
+    """What a night needs of a deployment."""
 
     def ask(self) -> int:
-        """Let the schedule call; how many messages it put on the queue.
+        """Fire the schedule and return the number of messages that it queued.
 
         Raises:
-            NightFailed: it failed.
+            NightFailed: the function failed.
         """
 
     def working(self, *, concurrency: int, say: Callable[[str], None]) -> AbstractContextManager[object]:
-        """Give messages to the worker, so many at once; each is told of when it has been dealt with."""
+        """Deliver messages to the worker, `concurrency` at a time, and report each result."""
 
     def follow(self, say: Callable[[str], None]) -> Iterable[tuple[str, str]]:
-        """Do what jobs bring about; each change since the last call as its step and a line."""
+        """Deliver the events of jobs; yield a step and a line for each change since the last call."""
 
     def reconcile(self) -> Mapping[str, Any]:
-        """Let the watcher look at everything; its summary.
+        """Call the watcher's reconciliation and return its summary.
 
         Raises:
-            NightFailed: it failed.
+            NightFailed: the function failed.
         """
 
     def look(self, tenant: str, day: date) -> Mapping[str, Any]:
-        """The ledger's item of a day, empty where there is none."""
+        """Return the ledger's item of a day, or an empty mapping."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NightReport:
-    """How a night went: the watcher's last summary, what the dispatcher queued, and seconds until each step."""
+    """Result of a night: the watcher's last summary, the number of queued messages, and the seconds until each step."""
 
     summary: dict[str, Any]
     queued: int
@@ -54,7 +54,7 @@ class NightReport:
 
 @dataclass
 class Night:
-    """Drives one night. `say` gets a line for each change."""
+    """Drive one night; `say` gets a line for each change."""
 
     cloud: NightCloud
     day: date
@@ -68,13 +68,13 @@ class Night:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def run(self, *, concurrency: int = 2) -> NightReport:
-        """Fire the schedule, and follow the night to its end.
+        """Fire the schedule and follow the night to its end.
 
         Args:
-            concurrency: how many days are at work in functions at once.
+            concurrency: how many messages the worker handles at the same time.
 
         Raises:
-            NightFailed: it does not end.
+            NightFailed: the night did not end within `patience_seconds`.
         """
         queued = self.cloud.ask()
         self._note("queued", f"the dispatcher put {queued} messages on the queue")
@@ -84,7 +84,7 @@ class Night:
         return NightReport(summary=summary, queued=queued, seconds=self._seconds)
 
     def _follow(self) -> dict[str, Any]:
-        """Follow jobs and reconcile, until the watcher says that nothing will change by itself."""
+        """Follow jobs and reconcile until the watcher reports the night as ended."""
         reconciled = time.monotonic()
         while time.monotonic() - self._began < self.patience_seconds:
             self._look()
@@ -101,7 +101,7 @@ class Night:
         raise NightFailed(f"the night did not end within {self.patience_seconds:.0f} s: {self._states}")
 
     def _look(self) -> None:
-        """Say which days have changed, by the ledger."""
+        """Report the days whose state in the ledger has changed."""
         for tenant in self.tenants:
             item = self.cloud.look(tenant, self.day)
             state = item.get("status")

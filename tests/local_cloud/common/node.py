@@ -1,4 +1,4 @@
-"""Node.js from a wheel, and packages that its npm installs once into .cache/ as a lock file says."""
+"""Node.js from a wheel, and npm packages that are installed once into .cache/ from a lock file."""
 
 import shutil
 from functools import partial
@@ -14,7 +14,7 @@ NODE = str(_HOME / "bin/node")
 
 
 def install_packages(name: str, source: Path) -> Path:
-    """The node_modules of a folder's package.json and package-lock.json; `name` is theirs in .cache/."""
+    """Install a folder's package-lock.json and return the node_modules; `name` is the folder in .cache/."""
     return keep_once(name, partial(_install, source)) / "node_modules"
 
 

@@ -1,4 +1,4 @@
-"""A function's runtime as its host sees it: a process that is given lines, and answers each on a pipe of its own."""
+"""Run a function's runtime in a process that reads calls as lines and writes each response to a pipe."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.local_cloud.common.downloads import ROOT
 
 
 class RuntimeProcess:
-    """`python -m module *arguments PIPE`, with an environment and nothing else; what it prints goes to `log`."""
+    """A process `python -m module *arguments PIPE` with exactly the given environment; its output goes to `log`."""
 
     def __init__(self, module: str, *arguments: str, env: Mapping[str, str], log: Path) -> None:
         answers, into = os.pipe()
@@ -35,11 +35,11 @@ class RuntimeProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it takes another line."""
+        """Whether the process still takes calls."""
         return self._process.poll() is None
 
     def ask(self, question: Any, timeout: float) -> bytes | None:
-        """The answer; empty when the process has ended without one, None when the time is over."""
+        """Send a call and return the response: empty if the process ended without one, None after `timeout` seconds."""
         assert self._process.stdin is not None, "a pipe was asked for"  # noqa: S101
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(question).encode() + b"\n")
@@ -48,7 +48,7 @@ class RuntimeProcess:
         return self._answers.readline() if ready else None
 
     def stop(self) -> None:
-        """End the process, and those that it started."""
+        """Kill the process and its children."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

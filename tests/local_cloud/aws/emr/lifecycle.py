@@ -1,4 +1,4 @@
-"""How a job run of EMR Serverless goes from one state to the next."""
+"""The state machine of EMR Serverless' job runs."""
 
 import threading
 from collections.abc import Callable
@@ -13,9 +13,9 @@ LOOK_SECONDS = 0.05
 
 @dataclass
 class Walk:
-    """Takes job runs through their states, each in a thread of its own. Every change is an event of EventBridge.
+    """Move job runs through their states, each in its own thread; every change becomes an EventBridge event.
 
-    `minute` is how many seconds a minute of executionTimeoutMinutes has.
+    `minute` returns the seconds in a minute of executionTimeoutMinutes.
     """
 
     program: Program
@@ -27,17 +27,17 @@ class Walk:
     events: list[dict[str, Any]]
 
     def begin(self, run: JobRun) -> None:
-        """Let the run go its way."""
+        """Start a run."""
         self._tell(run, "SUBMITTED", previous="")
         threading.Thread(target=self._walk, args=(run,), daemon=True).start()
 
     def cancel(self, run: JobRun) -> None:
-        """Ask for the run's end."""
+        """Request the cancellation of a run."""
         self.move(run, "CANCELLING")
         run.cancelled.set()
 
     def move(self, run: JobRun, state: str, details: str = "") -> None:
-        """Change the state, and say so."""
+        """Change the state and record the event."""
         if run.state == "CANCELLING" and state not in ENDED:
             return
         if run.working_since is not None and state not in ("RUNNING", "CANCELLING"):
@@ -90,7 +90,7 @@ class Walk:
         return outcome
 
     def _attempt(self, run: JobRun) -> Outcome:
-        """Run the job's program, until it or its time ends or it is cancelled."""
+        """Run the job's program until it ends, times out or is cancelled."""
         try:
             self.program.start(run)
             self._run(run)

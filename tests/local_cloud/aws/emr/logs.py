@@ -1,4 +1,4 @@
-"""A job's log in CloudWatch, written with the job's own rights as EMR Serverless writes it."""
+"""Upload a job's log to CloudWatch Logs with the job's own rights, as EMR Serverless does."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +8,12 @@ from botocore import exceptions as boto  # type: ignore[import-untyped]  # it ca
 
 from tests.local_cloud.aws.emr.job_runs import JobRun
 
-# Of one PutLogEvents; the end of a log says most.
+# Limits of one PutLogEvents. Only the end of a long log is kept, for it says most.
 MOST_LINES, LONGEST_LINE = 5_000, 8_000
 
 
 def keep_log(run: JobRun, client: Any, work: Path) -> None:
-    """Put the driver's output where the request says; a denied log fails no job."""
+    """Upload the driver's output to the log group of the request; a denied upload does not fail the job."""
     asked = run.request.get("configurationOverrides", {}).get("monitoringConfiguration", {})
     where: Mapping[str, Any] = asked.get("cloudWatchLoggingConfiguration", {})
     if not where.get("enabled"):

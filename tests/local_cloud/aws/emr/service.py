@@ -1,6 +1,6 @@
-"""A stand-in for EMR Serverless: it judges requests as the service does, knows tokens, and really runs jobs.
+"""An emulator of EMR Serverless: it validates requests, honours client tokens and runs the jobs.
 
-What it does not know of the service it refuses. docs/standins.md says what it does not prove.
+Features that it does not know are refused. docs/standins.md lists what it does not prove.
 """
 
 import json
@@ -35,7 +35,7 @@ _OPERATIONS = {
 
 
 class Refused(Exception):
-    """An error that the caller is told."""
+    """An error response to the caller."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class Refused(Exception):
 
 @dataclass
 class EmrServerless:
-    """One application and its job runs. `outcomes` by tenant, or for all by `*`: those jobs are only pretended."""
+    """One application and its job runs. `outcomes`, by tenant or `*` for all, simulates jobs."""
 
     gate: Gate
     program: Program
@@ -62,7 +62,7 @@ class EmrServerless:
     _walk: Walk | None = None
 
     def create(self, application: Mapping[str, Any]) -> None:
-        """Have this application, as GetApplication would tell it, and no other; its quotas begin anew."""
+        """Replace the application by one in GetApplication's format, and reset its quotas."""
         self.application = application
         self._rates.clear()
         most = application.get("schedulerConfiguration", {}).get("maxConcurrentRuns", 1000)
@@ -77,7 +77,7 @@ class EmrServerless:
         )
 
     def answer(self, request: AwsRequest) -> Response:
-        """Do what the request asks for."""
+        """Handle a request."""
         try:
             return _json(self._answer(request))
         except InvalidRequest as error:
@@ -86,7 +86,7 @@ class EmrServerless:
             return answer_trouble(SERVICE, error.trouble)
 
     def stop(self) -> None:
-        """End all jobs."""
+        """Kill all jobs."""
         for run in self.runs.values():
             run.cancelled.set()
             self.program.end(run)
@@ -95,7 +95,7 @@ class EmrServerless:
         path = _PATH.fullmatch(request.path)
         operation = path and _OPERATIONS.get((request.method, bool(path["runs"]), bool(path["run"])))
         if path is None or operation is None:
-            raise Refused(404, "UnknownOperationException", f"{request.method} {request.path} is not known here")
+            raise Refused(404, "UnknownOperationException", f"{request.method} {request.path} is not supported")
         with self._lock:
             if not self._rates.setdefault(operation, Rate(*RATES[operation])).take(self.clock()):
                 raise Refused(429, "ThrottlingException", "Rate exceeded")
@@ -147,7 +147,7 @@ class EmrServerless:
         return run
 
     def _take_role(self, asked: Mapping[str, Any]) -> Principal:
-        """The job's session of its role, bound by the policy that came with the request."""
+        """Return the job's session of its role, with the session policy of the request."""
         role = self.gate.find_role(asked["executionRoleArn"])
         given = {"aws:SourceAccount": self.account, "aws:SourceArn": str(self.application["arn"])}
         if role is None or (role.trust and not trusts(role.trust, service=f"{SERVICE}.amazonaws.com", context=given)):
@@ -156,7 +156,7 @@ class EmrServerless:
         try:
             session = (json.loads(inline),) if inline else None
         except ValueError as error:
-            raise InvalidRequest("executionIamPolicy.policy is no JSON") from error
+            raise InvalidRequest("executionIamPolicy.policy is not JSON") from error
         name = f"{role.name}/{asked.get('name', 'job')}"
         return Principal(name=name, arn=f"{role.arn}/session", policies=role.policies, session=session)
 

@@ -1,7 +1,7 @@
-"""Runs a job's entry point, arguments and parameters with this environment's spark-submit, as EMR Serverless would.
+"""Run a job's entry point with this environment's spark-submit, as EMR Serverless would.
 
-Executors are processes of their own and get the archives by Spark. Credentials come from an address, as a container's
-do: no key is in the environment. The driver alone gets what `spark.emr-serverless.driverEnv` names.
+Executors are separate processes and get the archives from Spark. Credentials come from an endpoint, as in a container,
+so no key is in the environment. Only the driver gets the variables of `spark.emr-serverless.driverEnv`.
 """
 
 import os
@@ -31,7 +31,7 @@ _ERROR = re.compile(r"^.*\b\w+(?:Exception|Error)\b.*$", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class SparkSubmitProgram:
-    """Runs jobs in folders of their own below `folder`. `endpoint` is where all services are."""
+    """Run each job in its own folder below `folder`; `endpoint` is the address of all services."""
 
     folder: Path
     endpoint: str
@@ -65,7 +65,7 @@ class SparkSubmitProgram:
             return None
         if status == 0:
             return Outcome(state="SUCCESS")
-        # What a Python driver writes to standard error, spark-submit writes to standard output.
+        # spark-submit writes a Python driver's standard error to standard output.
         said = "\n".join((self.place(run) / name).read_text(errors="replace") for name in ("stderr", "stdout"))
         exceptions = "; ".join(line.strip()[:100] for line in _ERROR.findall(said)[-2:])
         return Outcome(state="FAILED", details=_FAILED.format(status if status > 0 else 128 - status, exceptions))
@@ -84,7 +84,7 @@ class SparkSubmitProgram:
             shutil.rmtree(work / name, ignore_errors=True)
 
     def place(self, run: JobRun) -> Path:
-        """The folder of the run's attempt."""
+        """Return the folder of the run's attempt."""
         return self.folder / run.id / f"attempt-{run.attempt}"
 
     def _client(self, run: JobRun, service: str) -> Any:

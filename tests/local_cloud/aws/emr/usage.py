@@ -1,4 +1,4 @@
-"""What a job run used and is billed, by the workers that it asked for and the time that it ran."""
+"""The resources that a job run used and is billed for, from its workers and run time."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -7,9 +7,9 @@ from typing import Any
 from tests.local_cloud.aws.emr.validation import read_worker
 
 HOUR = 3_600
-# Of each worker: the least time, and the disk that costs nothing.
+# Per worker: the minimum billed time, and the free disk.
 LEAST_SECONDS, FREE_DISK_GB = 60, 20
-# What Spark takes the largest of, with the service's own defaults.
+# Spark starts with the largest of these; the values are the service's defaults.
 EXECUTORS = {
     "spark.executor.instances": "3",
     "spark.dynamicAllocation.initialExecutors": "3",
@@ -18,9 +18,9 @@ EXECUTORS = {
 
 
 def describe_use(conf: Mapping[str, str], worked: Sequence[float]) -> dict[str, Any]:
-    """The members of GetJobRun about it; none for a run that never ran.
+    """Return GetJobRun's members about usage; none for a run that never started.
 
-    Every worker is there from the start of an attempt to its end, as with executors that are asked for all at once.
+    Every worker counts from the start of an attempt to its end, as with executors that are all requested at once.
 
     Args:
         worked: seconds that each attempt ran.

@@ -1,6 +1,6 @@
-"""A stand-in for the Jobs API 2.2 of Databricks: it judges requests, knows tokens, and really runs jobs.
+"""An emulator of the Databricks Jobs API 2.2: it validates requests, honours idempotency tokens and runs the jobs.
 
-What it does not know of the API it refuses. docs/standins.md says what it does not prove.
+Features that it does not know are refused. docs/standins.md lists what it does not prove.
 """
 
 import secrets
@@ -31,7 +31,7 @@ Given = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job as it was created."""
+    """A job."""
 
     id: int
     settings: Mapping[str, Any]
@@ -39,7 +39,7 @@ class Job:
     created: int = field(default_factory=now_ms)
 
     def describe(self, *, whole: bool) -> dict[str, Any]:
-        """The job as jobs/get tells it, or, not `whole`, as jobs/list does."""
+        """Return the job in jobs/get's format, or without `whole` in jobs/list's."""
         settings = {
             name: value for name, value in self.settings.items() if whole or name not in ("tasks", "parameters")
         }
@@ -48,7 +48,7 @@ class Job:
 
 @dataclass
 class JobsApi:
-    """Jobs of one workspace and their runs. `endings` by tenant, or for all by `*`: those runs are only pretended."""
+    """The jobs of one workspace and their runs. `endings`, by tenant or `*` for all, simulates runs."""
 
     program: Program
     endings: dict[str, Ending] = field(default_factory=dict)
@@ -58,10 +58,10 @@ class JobsApi:
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def answer(self, operation: str, given: Given, *, caller: str) -> dict[str, Any]:
-        """Do what a request asks for.
+        """Handle a request.
 
         Raises:
-            ApiError: the API would refuse it.
+            ApiError: the API would refuse the request.
         """
         check_request(operation, given)
         with self._lock:
@@ -81,7 +81,7 @@ class JobsApi:
             return do[operation](given)
 
     def stop(self) -> None:
-        """End all runs."""
+        """Kill all runs."""
         with self._lock:
             for run in self.runs.values():
                 run.cancelled.set()
@@ -161,7 +161,7 @@ class JobsApi:
         return job
 
     def _run(self, given: Given) -> JobRun:
-        """By its own id, or by its task's."""
+        """Find a run by its own id or its task's."""
         wanted = int(given["run_id"])
         run = next((run for run in self.runs.values() if wanted in (run.id, run.task_run_id)), None)
         if run is None:
@@ -170,7 +170,7 @@ class JobsApi:
 
 
 def _page(name: str, found: Sequence[Any], given: Given, sizes: Iterable[int]) -> dict[str, Any]:
-    """A page of a list; its token is where the next one begins."""
+    """Return a page of a list; its token is the offset of the next page."""
     usual, most = sizes
     size, start = int(given.get("limit", usual)), int(given.get("page_token") or 0)
     if not 0 < size <= most:

@@ -1,4 +1,4 @@
-"""How a run of a Databricks job goes from one state to the next."""
+"""The state machine of Databricks job runs."""
 
 import threading
 from collections.abc import Callable
@@ -14,9 +14,9 @@ SKIPPED = Ending(state="SKIPPED", details="A run of this job is already active."
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """Takes the runs of one job through their states, each in a thread of its own.
+    """Move the runs of one job through their states, each in its own thread.
 
-    `slots` are as many as may run at once; `pretend` tells what a run comes to that is not really run.
+    `slots` limits how many run at once; `pretend` returns the outcome of a simulated run.
     """
 
     program: Program
@@ -24,7 +24,7 @@ class Walk:
     pretend: Callable[[JobRun], Ending | None]
 
     def begin(self, run: JobRun) -> None:
-        """Let the run go its way."""
+        """Start a run."""
         if self.slots.acquire(blocking=False):
             run.move("PENDING")
             threading.Thread(target=self._work, args=(run,), daemon=True).start()
@@ -35,7 +35,7 @@ class Walk:
             run.move("TERMINATED", SKIPPED)
 
     def cancel(self, run: JobRun) -> None:
-        """Ask for the run's end; it comes later."""
+        """Request the cancellation of a run, which ends later."""
         if run.ending is None and not run.cancelled.is_set():
             run.move("TERMINATING")
             run.cancelled.set()
@@ -72,7 +72,7 @@ class Walk:
         return ending
 
     def _try(self, run: JobRun) -> Ending:
-        """Run the task, again if it may."""
+        """Run the task with its retries."""
         ending = self._attempt(run)
         while ending.state == "FAILED" and run.attempt < run.task.get("max_retries", 0) and not run.cancelled.is_set():
             run.attempt += 1
@@ -80,7 +80,7 @@ class Walk:
         return ending
 
     def _attempt(self, run: JobRun) -> Ending:
-        """Run the task's program, until it or its time ends or it is cancelled."""
+        """Run the task's program until it ends, times out or is cancelled."""
         try:
             self.program.start(run)
             run.move("RUNNING")
@@ -100,5 +100,5 @@ class Walk:
 
 
 def _limit(run: JobRun) -> float | None:
-    """In seconds, if there is one; the API's 0 is none."""
+    """Return the time limit in seconds, or None; 0 means none in the API."""
     return run.settings.get("timeout_seconds") or run.task.get("timeout_seconds") or None

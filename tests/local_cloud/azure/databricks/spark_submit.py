@@ -1,6 +1,6 @@
-"""Runs a task with this environment's spark-submit and conf/spark/local.conf, as a cluster of Databricks would.
+"""Run a task with this environment's spark-submit and conf/spark/local.conf, as a Databricks cluster would.
 
-The wheel is this environment's own: nothing is built or installed.
+It uses this environment's own package: no wheel is built or installed.
 """
 
 import os
@@ -19,14 +19,14 @@ from tests.local_cloud.common.processes import end_bound, start_bound
 DRIVER = Path(__file__).with_name("driver.py")
 CONF = ROOT / "conf/spark/local.conf"
 FAILED = "Task {} failed with message: Workload failed, see run output for details."
-# Of the end: the API tells the last 5 MB.
+# The API returns the last 5 MB.
 LOG_CHARACTERS = 5 * 2**20
 _REFERENCE = re.compile(r"\{\{\s*job\.parameters\.([\w.-]+)\s*\}\}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SparkSubmitProgram:
-    """Runs tasks in folders of their own below `folder`, with `environment` beside what every program needs."""
+    """Run each task in its own folder below `folder`, with `environment` added to its variables."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -42,7 +42,7 @@ class SparkSubmitProgram:
             *("--conf", f"spark.pyspark.python={sys.executable}", driver, str(work / "error")),
             *read_command(run),
         ]
-        # The settings name files of the checkout.
+        # The settings contain paths of the checkout.
         environment = self._environment(work)
         self._processes[run.id] = start_bound(command, folder=ROOT, env=environment, log=work)
 
@@ -69,7 +69,7 @@ class SparkSubmitProgram:
                 shutil.rmtree(self.place(run) / name, ignore_errors=True)
 
     def place(self, run: JobRun) -> Path:
-        """The folder of the run's attempt; it has `stdout`, `stderr` and the task's `error`."""
+        """Return the folder of the run's attempt, with `stdout`, `stderr` and the task's `error`."""
         return self.folder / str(run.id) / f"attempt-{run.attempt}"
 
     def _environment(self, work: Path) -> dict[str, str]:
@@ -86,7 +86,7 @@ class SparkSubmitProgram:
 
 
 def read_command(run: JobRun) -> list[str]:
-    """The run's task as `driver.py` takes it."""
+    """Return the run's task as arguments of `driver.py`."""
     if "python_wheel_task" in run.task:
         task = run.task["python_wheel_task"]
         return ["wheel", task["package_name"], task["entry_point"], *read_arguments(task, run.parameters)]
@@ -95,10 +95,10 @@ def read_command(run: JobRun) -> list[str]:
 
 
 def read_arguments(task: Mapping[str, object], parameters: Mapping[str, str]) -> list[str]:
-    """The arguments of a task's program.
+    """Return the arguments of a task's program.
 
-    Named parameters become `--name=value`, and the job's own are pushed down among them; a list of parameters gets only
-    what it refers to by `{{job.parameters.name}}`.
+    Named parameters become `--name=value`, and job parameters are pushed down to them. A list of parameters only gets
+    the job parameters that it refers to by `{{job.parameters.name}}`.
     """
     named = task.get("named_parameters")
     if isinstance(named, Mapping):
@@ -109,5 +109,5 @@ def read_arguments(task: Mapping[str, object], parameters: Mapping[str, str]) ->
 
 
 def _resolve(text: str, parameters: Mapping[str, str]) -> str:
-    """An unknown reference stays as it is."""
+    """Resolve references; unknown ones stay as they are."""
     return _REFERENCE.sub(lambda match: parameters.get(match[1], match[0]), text)

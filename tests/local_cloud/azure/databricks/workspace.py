@@ -1,7 +1,7 @@
-"""A Databricks workspace at an address of its own.
+"""A Databricks workspace at its own address.
 
-It takes the tokens that an identity endpoint gave for it, and those of `admit`. Every call of the Jobs API is in
-`calls`.
+It accepts the tokens that the identity endpoint issued for it, and those of `admit`. `calls` records every call of the
+Jobs API.
 """
 
 import json
@@ -30,7 +30,7 @@ _PATH = re.compile(r"/api/2\.[012]/(?P<operation>jobs/.+)")
 
 @dataclass
 class Workspace:
-    """The WSGI application. `tokens` are those of `admit`, by whose they are; `refused` are no longer taken."""
+    """The WSGI application. `tokens` maps the tokens of `admit` to callers; `refused` has the revoked ones."""
 
     api: JobsApi
     faults: Faults = field(default_factory=Faults)
@@ -40,18 +40,18 @@ class Workspace:
     refused: set[str] = field(default_factory=set)
 
     def admit(self, caller: str) -> str:
-        """A new token of this caller's."""
+        """Issue a token for a caller."""
         token = f"local-{secrets.token_hex(16)}"
         self.tokens[token] = caller
         return token
 
     def expire_tokens(self) -> None:
-        """Take no token any more that was given so far."""
+        """Revoke all tokens that were issued so far."""
         self.tokens.clear()
         self.refused |= self.identity.given
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer one request."""
+        """Handle one request."""
         request = Request(environ)
         try:
             answer = self._answer(request, environ)
@@ -92,7 +92,7 @@ class Workspace:
 
 @contextmanager
 def serve_workspace(workspace: Workspace) -> Iterator[str]:
-    """Serve it on a free port; its address."""
+    """Serve the workspace on a free port and yield its address."""
     server = make_server("127.0.0.1", 0, workspace, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -1,6 +1,6 @@
-"""A Functions host on this machine: it calls an app's functions by timer, request and queue, and keeps their output.
+"""A Functions host: it calls an app's functions by timer, HTTP request and queue, and delivers their output.
 
-Each instance is a process with the app settings and nothing else, and one call at a time.
+Each instance is a process with exactly the app settings, and takes one call at a time.
 """
 
 import json
@@ -29,7 +29,7 @@ LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Called:
-    """What came of a call: the answer to a request, an error's words, messages put out, and the lines logged."""
+    """Result of a call: the HTTP response, an error message, the number of queued messages, and the logged lines."""
 
     status: int | None = None
     answer: str = ""
@@ -41,14 +41,14 @@ class Called:
 
 @dataclass(kw_only=True)
 class FunctionsHost:
-    """Hosts the app of a folder, with its host.json.
+    """Host the app of a folder, with its host.json.
 
     Attributes:
-        settings: the app's.
-        visibility: seconds until a message that failed comes again, instead of what host.json says.
-        told: learns of each message that a function has been given.
-        called: learns of each call of a function, by its name.
-        at_work: how many calls have no answer yet.
+        settings: the app settings.
+        visibility: seconds until a failed message is visible again, instead of host.json's.
+        told: called after each message that was delivered to a function.
+        called: called after each call of a function, with its name.
+        at_work: the number of calls in flight.
     """
 
     storage: Azurite
@@ -83,15 +83,15 @@ class FunctionsHost:
         return functions
 
     def call_timer(self, name: str, *, due: str = "") -> Called:
-        """Let a timer call its function, as for a moment (ISO 8601)."""
+        """Fire a timer for a scheduled time (ISO 8601)."""
         return self._call(name, {"kind": "timer", "next": due})
 
     def post(self, name: str, body: str) -> Called:
-        """A request of somebody whose key is right."""
+        """Send an HTTP request with a valid function key."""
         return self._call(name, {"kind": "http", "body": body})
 
     def start(self) -> "FunctionsHost":
-        """Begin to give messages to the functions of queues."""
+        """Start delivering messages to queue-triggered functions."""
         self._over.clear()
         for name, binding in self._triggers():
             for _ in range(self.concurrency):
@@ -101,19 +101,19 @@ class FunctionsHost:
         return self
 
     def stop(self) -> None:
-        """End when what is under way has ended."""
+        """Stop after the calls in flight have ended."""
         self.rest()
         self.retire()
 
     def rest(self) -> None:
-        """Give out no more messages; over when what is under way has ended."""
+        """Stop delivering messages and wait for the calls in flight."""
         self._over.set()
         for thread in self._threads:
             thread.join()
         self._threads.clear()
 
     def retire(self) -> None:
-        """End all instances, those at work when they have answered; new ones have the settings of then."""
+        """Stop all instances, those in use after their call; new ones get the current settings."""
         with self._lock:
             idle, self._idle = self._idle, []
             self._version += 1
@@ -121,15 +121,15 @@ class FunctionsHost:
             instance.process.stop()
 
     def bring_back(self) -> None:
-        """Let messages that failed come again at once, as when their time has come by a clock that the queue lacks."""
+        """Make failed messages visible at once; the queue does not follow the shared clock."""
         with self._lock:
             waiting, self._put_back = self._put_back, []
         for queue, message in waiting:
-            with suppress(ResourceNotFoundError):  # it has come already
+            with suppress(ResourceNotFoundError):  # it was delivered already
                 queue.update_message(message, visibility_timeout=0)
 
     def queue(self, name: str) -> QueueClient:
-        """A queue of the app's storage, which is made if it is missing."""
+        """Return a queue of the app's storage, which is created if it is missing."""
         client = self.storage.queues().get_queue_client(
             name, message_encode_policy=TextBase64EncodePolicy(), message_decode_policy=TextBase64DecodePolicy()
         )
@@ -138,7 +138,7 @@ class FunctionsHost:
         return client
 
     def deliver(self, name: str, queue: QueueClient) -> bool:
-        """Give a function the next message of its queue; whether there was one."""
+        """Deliver the next message of a queue to its function; return whether there was one."""
         message = queue.receive_message(visibility_timeout=int(self._limit) + 60)
         if message is None:
             return False
@@ -152,7 +152,7 @@ class FunctionsHost:
         return True
 
     def _inserted(self, message: QueueMessage) -> datetime:
-        """When a message was put out by the time that is shared; the queue keeps the machine's."""
+        """Return when a message was queued by the shared clock; the queue itself has the machine's time."""
         own = as_shared(message.inserted_on) if message.inserted_on else datetime.now(UTC)
         return self._put_out_at.get(message.id, own)
 
@@ -163,7 +163,7 @@ class FunctionsHost:
                 self._over.wait(LOOK_SECONDS)
 
     def _return(self, queue: QueueClient, message: QueueMessage) -> None:
-        """As the host does: it comes again, or is poison."""
+        """Return a failed message to its queue or, after too many attempts, move it to the poison queue."""
         settings = self.host["extensions"]["queues"]
         if (message.dequeue_count or 0) >= settings["maxDequeueCount"]:
             self.queue(f"{queue.queue_name}-poison").send_message(message.content)
@@ -235,7 +235,7 @@ class FunctionsHost:
 
 
 class _Instance:
-    """A process of the app; what it logs is in a file below the host's folder."""
+    """A process of the app; its output goes to a file below the host's folder."""
 
     def __init__(self, host: FunctionsHost) -> None:
         place = host.folder / uuid.uuid4().hex
@@ -249,7 +249,7 @@ class _Instance:
         )
 
     def read_lines(self) -> tuple[dict[str, Any], ...]:
-        """The JSON lines that it has logged since the last time."""
+        """Return the JSON lines that were logged since the last call."""
         text = self._log.read_text(errors="replace")
         new, self._told = text[self._told :], len(text)
         return tuple(json.loads(line) for line in new.splitlines() if line.startswith("{"))
