@@ -44,7 +44,7 @@ class Played:
 
     def entry(self, tenant: str) -> Mapping[str, Any]:
         """The ledger's word on the tenant's day."""
-        return self.cloud.look(tenant, self.day)
+        return self.cloud.ledger_item(tenant, self.day)
 
     def receipt(self, tenant: str) -> dict[str, Any]:
         receipt: dict[str, Any] = json.loads(self.read(self.entry(tenant)["receipt"]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from tests.local_cloud.aws.authorizer import SECRET, Gate, Principal
+from tests.local_cloud.aws.authorizer import SECRET, Authorizer, Principal
 from tests.local_cloud.aws.emr.job_runs import read_outcome
 from tests.local_cloud.aws.emr.service import EmrServerless
 from tests.local_cloud.aws.iam_actions import Action
@@ -23,7 +23,7 @@ CREDENTIALS_LAST = timedelta(hours=1)
 class Admin:
     """Serve the paths below `/_local/`."""
 
-    gate: Gate
+    authorizer: Authorizer
     faults: Faults
     emr: EmrServerless
 
@@ -31,22 +31,22 @@ class Admin:
         """Handle a request."""
         name, _, rest = request.path.removeprefix(PREFIX).partition("/")
         if name == "credentials":
-            return _json(_credentials(rest) if rest in self.gate.principals else None)
+            return _json(_credentials(rest) if rest in self.authorizer.principals else None)
         if name == "events":
             return _json(self.emr.events[int(request.args.get("after", 0)) :])
         given = json.loads(request.get_data())
         if name == "check":
             action = Action(name=given["action"], resource=given["resource"], context=given.get("context", {}))
-            return _json({"allowed": self.gate.first_refused(given["key"], [action]) is None})
+            return _json({"allowed": self.authorizer.first_denied(given["key"], [action]) is None})
         self._change(name, given)
         return _json({})
 
     def _change(self, name: str, given: Any) -> None:
         if name == "principals":
             for key, each in given.items():
-                self.gate.admit(key, _read_principal(each))
+                self.authorizer.register(key, _read_principal(each))
         elif name == "faults":
-            self.faults.switch_on([Fault(**each) for each in given])
+            self.faults.replace_all([Fault(**each) for each in given])
         elif name == "application":
             self.emr.create(given)
         elif name == "outcomes":

@@ -13,7 +13,7 @@ from tests.local_cloud.aws.iam_actions import Action
 # Its holder may do everything, and its calls are not logged.
 ADMIN_KEY = "AKIALOCALADMIN"
 SECRET = "local-secret"
-_NOBODY = Decision(allowed=False, sid="", why="no statement allows it")
+_UNKNOWN_PRINCIPAL = Decision(allowed=False, sid="", why="no statement allows it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Principal:
 
 
 @dataclass
-class Gate:
+class Authorizer:
     """Decide on calls and append each to a JSON Lines log: principal, action, resource, allowed, sid, why.
 
     Thread-safe.
@@ -38,7 +38,7 @@ class Gate:
     principals: dict[str, Principal] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def admit(self, key: str, principal: Principal) -> None:
+    def register(self, key: str, principal: Principal) -> None:
         """Assign an access key to a principal."""
         with self.lock:
             self.principals[key] = principal
@@ -53,19 +53,19 @@ class Gate:
         principal = self.principals.get(key)
         return principal.name if principal else ""
 
-    def first_refused(self, key: str, actions: Sequence[Action]) -> Action | None:
+    def first_denied(self, key: str, actions: Sequence[Action]) -> Action | None:
         """Decide on all actions of a call, log each decision, and return the first action that is denied."""
         refused = [action for action in actions if not self._decide(key, action)]
         return refused[0] if refused else None
 
     def would_allow(self, key: str, action: Action) -> bool:
         """Decide without a log entry, for what a service checks on its own behalf."""
-        return self._ask(key, action).allowed
+        return self._evaluate(key, action).allowed
 
-    def _ask(self, key: str, action: Action) -> Decision:
+    def _evaluate(self, key: str, action: Action) -> Decision:
         principal = self.principals.get(key)
         if principal is None:
-            return _NOBODY
+            return _UNKNOWN_PRINCIPAL
         return decide(
             principal.policies,
             action=action.name,
@@ -75,7 +75,7 @@ class Gate:
         )
 
     def _decide(self, key: str, action: Action) -> bool:
-        decision = self._ask(key, action)
+        decision = self._evaluate(key, action)
         call = {
             "principal": self.name(key) or key,
             "action": action.name,

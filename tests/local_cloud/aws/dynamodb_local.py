@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from tests.local_cloud.common.downloads import fetch_jars, find_java, keep_once
+from tests.local_cloud.common.downloads import cached_folder, fetch_jars, find_java
 
 DYNAMODB_LOCAL = ("software.amazon.dynamodb", "DynamoDBLocal", "3.1.0")
 START_SECONDS = 60
@@ -16,7 +16,7 @@ START_SECONDS = 60
 @contextmanager
 def serve_dynamodb() -> Iterator[str]:
     """Run DynamoDB Local in memory on a free port and yield its address."""
-    folder = keep_once(f"dynamodb-local-{DYNAMODB_LOCAL[-1]}", partial(fetch_jars, *DYNAMODB_LOCAL))
+    folder = cached_folder(f"dynamodb-local-{DYNAMODB_LOCAL[-1]}", partial(fetch_jars, *DYNAMODB_LOCAL))
     with refusing_port() as port:
         pass
     server = [

@@ -57,15 +57,15 @@ def decide(
     Raises:
         ValueError: a policy or the context has an unsupported element, operator, key or variable.
     """
-    given = check_context(context or {})
-    own = [each for each in _statements(policies) if _speaks_of(each, action, resource, given)]
-    bounds = [each for each in _statements(session or ()) if _speaks_of(each, action, resource, given)]
-    for statement in (*own, *bounds):
+    keys = check_context(context or {})
+    own = [each for each in _statements(policies) if _applies(each, action, resource, keys)]
+    session_statements = [each for each in _statements(session or ()) if _applies(each, action, resource, keys)]
+    for statement in (*own, *session_statements):
         if statement["Effect"] == "Deny":
             return Decision(allowed=False, sid=statement.get("Sid", ""), why="explicit deny")
     if not own:
         return Decision(allowed=False, sid="", why="no statement allows it")
-    if session is not None and not bounds:
+    if session is not None and not session_statements:
         return Decision(allowed=False, sid="", why="the session policy does not allow it")
     return Decision(allowed=True, sid=own[0].get("Sid", ""), why="allowed")
 
@@ -76,13 +76,13 @@ def trusts(trust: Document, *, service: str, context: Context | None = None) -> 
     Raises:
         ValueError: see `decide`.
     """
-    given = check_context(context or {})
+    keys = check_context(context or {})
     applying = [
         statement["Effect"]
         for statement in _statements([trust], principals=True)
         if service in as_list(statement["Principal"]["Service"])
         and "sts:AssumeRole" in as_list(statement["Action"])
-        and holds(statement.get("Condition", {}), given)
+        and holds(statement.get("Condition", {}), keys)
     ]
     return bool(applying) and "Deny" not in applying
 
@@ -126,7 +126,7 @@ def _check(statement: Mapping[str, Any], *, principals: bool) -> None:
     check_conditions(statement.get("Condition", {}))
 
 
-def _speaks_of(statement: Mapping[str, Any], action: str, resource: str, context: Context) -> bool:
+def _applies(statement: Mapping[str, Any], action: str, resource: str, context: Context) -> bool:
     return (
         any(is_like(pattern.lower(), action.lower()) for pattern in as_list(statement["Action"]))
         and any(is_like(pattern, resource) for pattern in as_list(statement["Resource"]))

@@ -24,10 +24,10 @@ class Action:
     context: Context = field(default_factory=dict)
 
 
-def name_actions(request: AwsRequest, *, account: str) -> list[Action]:
+def derive_actions(request: AwsRequest, *, account: str) -> list[Action]:
     """Return the actions of a request, each of which must be allowed."""
-    name = _NAMERS.get(request.service)
-    actions = list(name(request, f"{request.region}:{account}")) if name else []
+    derive = _DERIVERS.get(request.service)
+    actions = list(derive(request, f"{request.region}:{account}")) if derive else []
     unknown = f"{request.service}:unknown {request.method} {request.path} {request.operation}".rstrip()
     return actions or [Action(name=unknown, resource="*")]
 
@@ -51,13 +51,13 @@ def _s3(request: AwsRequest, _: str) -> Iterator[Action]:
 
 
 def _on_bucket(request: AwsRequest) -> str | None:
-    asked = set(request.query)
-    if request.method == "HEAD" or (request.method == "GET" and asked <= _LISTING):
+    subresources = set(request.query)
+    if request.method == "HEAD" or (request.method == "GET" and subresources <= _LISTING):
         return "s3:ListBucket"
-    if request.method == "POST" and "delete" in asked:
+    if request.method == "POST" and "delete" in subresources:
         return "s3:DeleteObject"
     if request.method == "GET":
-        return {"location": "s3:GetBucketLocation", "uploads": "s3:ListBucketMultipartUploads"}.get(min(asked))
+        return {"location": "s3:GetBucketLocation", "uploads": "s3:ListBucketMultipartUploads"}.get(min(subresources))
     return None
 
 
@@ -100,12 +100,12 @@ def _sqs(request: AwsRequest, place: str) -> Iterator[Action]:
 
 
 def _dynamodb(request: AwsRequest, place: str) -> Iterator[Action]:
-    asked = request.document
-    table = asked.get("TableName", "").rpartition("table/")[2]
+    document = request.document
+    table = document.get("TableName", "").rpartition("table/")[2]
     if not table:
         return
-    index = f"/index/{asked['IndexName']}" if "IndexName" in asked else ""
-    keys = list(_leading_keys(asked))
+    index = f"/index/{document['IndexName']}" if "IndexName" in document else ""
+    keys = list(_leading_keys(document))
     yield Action(
         name=f"dynamodb:{request.operation}",
         resource=f"arn:aws:dynamodb:{place}:table/{table}{index}",
@@ -113,13 +113,13 @@ def _dynamodb(request: AwsRequest, place: str) -> Iterator[Action]:
     )
 
 
-def _leading_keys(asked: Mapping[str, Any]) -> Iterator[str]:
+def _leading_keys(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield the values of the partition key, PK, in an item or in a query's condition."""
-    item = asked.get("Key") or asked.get("Item") or {}
+    item = document.get("Key") or document.get("Item") or {}
     if "PK" in item:
         yield item["PK"]["S"]
-    names, values = asked.get("ExpressionAttributeNames", {}), asked.get("ExpressionAttributeValues", {})
-    for name, value in re.findall(r"(#?\w+)\s*=\s*(:\w+)", asked.get("KeyConditionExpression", "")):
+    names, values = document.get("ExpressionAttributeNames", {}), document.get("ExpressionAttributeValues", {})
+    for name, value in re.findall(r"(#?\w+)\s*=\s*(:\w+)", document.get("KeyConditionExpression", "")):
         if names.get(name, name) == "PK":
             yield values[value]["S"]
 
@@ -143,29 +143,29 @@ def _emr_serverless(request: AwsRequest, place: str) -> Iterator[Action]:
         yield from _implied_by_start(request.document, arn)
 
 
-def _implied_by_start(asked: Mapping[str, Any], application: str) -> Iterator[Action]:
-    if tags := asked.get("tags"):
+def _implied_by_start(document: Mapping[str, Any], application: str) -> Iterator[Action]:
+    if tags := document.get("tags"):
         # AWS does not document which of the two resources a new job run's tags are checked against.
         for resource in (application, f"{application}/jobruns/new"):
             yield Action(name="emr-serverless:TagResource", resource=resource, context={"aws:TagKeys": list(tags)})
     yield Action(
         name="iam:PassRole",
-        resource=str(asked.get("executionRoleArn", "")),
+        resource=str(document.get("executionRoleArn", "")),
         context={"iam:PassedToService": "emr-serverless.amazonaws.com"},
     )
 
 
 def _logs(request: AwsRequest, place: str) -> Iterator[Action]:
-    asked = request.document
-    group = asked.get("logGroupName", "")
+    document = request.document
+    group = document.get("logGroupName", "")
     if request.operation == "DescribeLogGroups":
         yield Action(name="logs:DescribeLogGroups", resource=f"arn:aws:logs:{place}:log-group::log-stream:")
     elif group:
-        stream = f":log-stream:{asked['logStreamName']}" if request.operation == "PutLogEvents" else ":*"
+        stream = f":log-stream:{document['logStreamName']}" if request.operation == "PutLogEvents" else ":*"
         yield Action(name=f"logs:{request.operation}", resource=f"arn:aws:logs:{place}:log-group:{group}{stream}")
 
 
-_NAMERS: dict[str, Callable[[AwsRequest, str], Iterator[Action]]] = {
+_DERIVERS: dict[str, Callable[[AwsRequest, str], Iterator[Action]]] = {
     "s3": _s3,
     "sqs": _sqs,
     "dynamodb": _dynamodb,

@@ -24,10 +24,10 @@ def upload_package(stack: Stack, folder: Path) -> None:
 def put_package(stack: Stack, url: str, environment: Path) -> None:
     """Upload an environment as a package of the deployment's application, with its entry point and manifest."""
     package, deployment = parse_url(url), stack.deployment
-    told = {
+    manifest = {
         "arch": PROCESSORS[deployment.application.architecture],
         "python": deployment.functions["WorkerFunction"].environment["MAKOTO_EMR_PYTHON"],
     }
-    files = {each.name: each.read_bytes() for each in (ENTRY, environment)} | {LIST: json.dumps(told).encode()}
+    files = {each.name: each.read_bytes() for each in (ENTRY, environment)} | {LIST: json.dumps(manifest).encode()}
     for name, body in files.items():
         stack.aws.client("s3").put_object(Bucket=package.bucket, Key=f"{package.path}/{name}", Body=body)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from tests.local_cloud.common.clock import keep_time
+from tests.local_cloud.common.clock import sync_clock
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ def main() -> None:
     """Serve until standard input ends."""
     module, _, name = sys.argv[1].rpartition(".")
     handler = getattr(import_module(module), name)
-    with os.fdopen(int(sys.argv[2]), "w", encoding="utf-8") as answers:
+    with os.fdopen(int(sys.argv[2]), "w", encoding="utf-8") as responses:
         for line in sys.stdin:
-            keep_time()
+            sync_clock()
             call = json.loads(line)
-            print(_answer(handler, call["event"], Context(**call["context"])), file=answers, flush=True)
+            print(_respond(handler, call["event"], Context(**call["context"])), file=responses, flush=True)
 
 
-def _answer(handler: Any, event: Any, context: Context) -> str:
+def _respond(handler: Any, event: Any, context: Context) -> str:
     try:
         return json.dumps({"result": handler(event, context)})
     except Exception as error:

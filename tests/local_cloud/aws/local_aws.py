@@ -48,41 +48,43 @@ class LocalAws:
             return _make_client(service, key, self.region, self.endpoint, **more)
         return _keep_client(service, key, self.region, self.endpoint)
 
-    def admit(self, key: str, *, name: str, policies: Sequence[Any], arn: str = "", trust: Any = None) -> str:
+    def register_principal(
+        self, key: str, *, name: str, policies: Sequence[Any], arn: str = "", trust: Any = None
+    ) -> str:
         """Assign an access key to a role and return the key."""
         role = {"name": name, "arn": arn, "policies": list(policies), "trust": trust}
-        self.tell("principals", {key: role})
+        self._change("principals", {key: role})
         return key
 
     def create_application(self, application: Mapping[str, Any]) -> None:
         """Replace the EMR Serverless application by one in GetApplication's format."""
-        self.tell("application", dict(application))
+        self._change("application", dict(application))
 
-    def pretend(self, **outcomes: Outcome) -> None:
+    def simulate(self, **outcomes: Outcome) -> None:
         """Simulate the jobs of these tenants, or of all with `everyone`, instead of running them."""
         named = {"*" if tenant == "everyone" else tenant: asdict(each) for tenant, each in outcomes.items()}
-        self.tell("outcomes", named)
+        self._change("outcomes", named)
 
     def age_jobs(self, hours: float) -> None:
         """Age all job runs: they have been in their state for so many hours longer."""
-        self.tell("age", hours)
+        self._change("age", hours)
 
-    def shorten_minutes(self, seconds: float) -> None:
+    def set_minute_seconds(self, seconds: float) -> None:
         """Set the length of a minute of the jobs' time limits."""
-        self.tell("minute", seconds)
+        self._change("minute", seconds)
 
-    def trouble(self, *faults: Fault) -> None:
+    def inject_faults(self, *faults: Fault) -> None:
         """Inject these faults and no others."""
-        self.tell("faults", [asdict(fault) for fault in faults])
+        self._change("faults", [asdict(fault) for fault in faults])
 
     def events(self, after: int = 0) -> list[dict[str, Any]]:
         """Return EventBridge's events of job runs, without the first `after`."""
-        told: list[dict[str, Any]] = self.ask(f"events?after={after}")
-        return told
+        events: list[dict[str, Any]] = self._query(f"events?after={after}")
+        return events
 
     def check(self, key: str, *, action: str, resource: str) -> bool:
         """Authorize and log an action that no API here serves, such as invoking a function."""
-        answer = self.tell("check", {"key": key, "action": action, "resource": resource})
+        answer = self._change("check", {"key": key, "action": action, "resource": resource})
         return bool(answer["allowed"])
 
     def calls(self) -> list[dict[str, Any]]:
@@ -90,11 +92,11 @@ class LocalAws:
         log = self.folder / CALLS
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
-    def tell(self, path: str, document: Any) -> Any:
+    def _change(self, path: str, document: Any) -> Any:
         """Change the state of the cloud by its admin API (`admin_api.py`)."""
-        return self.ask(path, json.dumps(document).encode())
+        return self._query(path, json.dumps(document).encode())
 
-    def ask(self, path: str, body: bytes | None = None) -> Any:
+    def _query(self, path: str, body: bytes | None = None) -> Any:
         """Query the admin API (`admin_api.py`)."""
         with urllib.request.urlopen(f"{self.endpoint}/_local/{path}", data=body) as answer:  # noqa: S310 - our own server
             return json.load(answer)
@@ -123,11 +125,11 @@ def serve_aws(
             table_server,
         ]
         # A file, for nobody would drain a pipe. It stays empty unless the server fails.
-        told = stack.enter_context((folder / "server.log").open("wb"))
+        log = stack.enter_context((folder / "server.log").open("wb"))
         server = stack.enter_context(
-            subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told)
+            subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         )
-        assert server.stdout is not None, "a pipe was asked for"  # noqa: S101
+        assert server.stdout is not None, "stdout is a pipe"  # noqa: S101
         started = server.stdout.readline()
         if not started:
             raise RuntimeError(f"the local AWS did not start; see {folder / 'server.log'}")

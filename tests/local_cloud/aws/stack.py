@@ -8,8 +8,8 @@ from typing import Any
 
 from deploy.targets import Target
 from tests.local_cloud.aws.deployment import Application, Deployment, Queue
-from tests.local_cloud.aws.event_source_mapping import Poller
-from tests.local_cloud.aws.lambda_functions import Answer, LocalFunction
+from tests.local_cloud.aws.event_source_mapping import EventSourceMapping
+from tests.local_cloud.aws.lambda_functions import InvocationResult, LocalFunction
 from tests.local_cloud.aws.local_aws import LocalAws
 from tests.local_cloud.aws.template import read_deployment
 
@@ -24,7 +24,7 @@ class Stack:
     deployment: Deployment
     functions: Mapping[str, LocalFunction]
 
-    def schedule(self, name: str, *, time: str) -> Answer:
+    def schedule(self, name: str, *, time: str) -> InvocationResult:
         """Fire a schedule, by its logical id, at a scheduled time (ISO 8601).
 
         Raises:
@@ -36,24 +36,24 @@ class Stack:
             raise PermissionError(f"the scheduler may not call {schedule.target}")
         return self.functions[schedule.target].invoke(schedule.event(time))
 
-    def deliver(self, event: Mapping[str, Any]) -> list[Answer]:
+    def deliver(self, event: Mapping[str, Any]) -> list[InvocationResult]:
         """Deliver an EventBridge event to the functions of all rules that match it."""
         rules = [rule for rule in self.deployment.rules.values() if rule.matches(event)]
         return [self.functions[rule.target].invoke(dict(event)) for rule in rules]
 
-    def poller(self, function: str, **more: Any) -> Poller:
+    def event_source_mapping(self, function: str, **more: Any) -> EventSourceMapping:
         """Return the event source mapping of a function."""
         source = self.deployment.functions[function].source
         if source is None:
             raise ValueError(f"{function} has no queue")
-        given = {"concurrency": source.concurrency} | more
-        return Poller(
+        options = {"concurrency": source.concurrency} | more
+        return EventSourceMapping(
             aws=self.aws,
             queue=self.deployment.queues[source.queue],
             function=self.functions[function],
             batch_size=source.batch_size,
             reports_failures=source.reports_failures,
-            **given,
+            **options,
         )
 
 
@@ -88,7 +88,7 @@ def deploy(
     _make_table(aws, deployment)
     _make_log_groups(aws, deployment)
     for name, role in deployment.roles.items():
-        aws.admit(role_key(name), name=name, policies=role.policies, arn=role.arn, trust=role.trust)
+        aws.register_principal(role_key(name), name=name, policies=role.policies, arn=role.arn, trust=role.trust)
     aws.create_application(_describe(deployment.application))
     functions = {
         name: LocalFunction(

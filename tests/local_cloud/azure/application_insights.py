@@ -63,14 +63,14 @@ def serve_ingestion() -> Iterator[Ingestion]:
                 body = gzip.decompress(body)
             items = json.loads(body)
             answer = {"itemsReceived": len(items), "itemsAccepted": 0 if ingestion.refuse else len(items), "errors": []}
-            told = json.dumps(answer).encode()
+            content = json.dumps(answer).encode()
             if ingestion.refuse is None:
                 ingestion.requests.append((self.path, items))
             self.send_response(ingestion.refuse or 200)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(told)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(told)
+            self.wfile.write(content)
 
         def log_message(self, *_: Any) -> None:
             """Log nothing: tests check the requests."""

@@ -80,7 +80,7 @@ def serve_azurite() -> Iterator[Azurite]:
         stderr=subprocess.DEVNULL,
         text=True,
     ) as server:
-        assert server.stdout is not None, "a pipe was asked for"  # noqa: S101
+        assert server.stdout is not None, "stdout is a pipe"  # noqa: S101
         found: dict[str, str] = {}
         while len(found) < 2 and (line := server.stdout.readline()):
             found |= {match[1].lower(): match[2] for match in _LISTENS.finditer(line)}

@@ -46,7 +46,7 @@ def serve_cosmos() -> Iterator[CosmosAccount]:
     with subprocess.Popen(
         program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
-        assert server.stdout is not None, "a pipe was asked for"  # noqa: S101
+        assert server.stdout is not None, "stdout is a pipe"  # noqa: S101
         account = CosmosAccount(server.stdout.readline().strip())
         account.create()
         yield account

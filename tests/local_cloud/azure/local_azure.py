@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.local_cloud.azure.azurite import Azurite, serve_azurite
-from tests.local_cloud.azure.blob_gateway import serve_door
+from tests.local_cloud.azure.blob_gateway import serve_blob_gateway
 from tests.local_cloud.azure.cosmos import CosmosAccount, serve_cosmos
-from tests.local_cloud.azure.databricks.job_runs import Ending, JobRun
+from tests.local_cloud.azure.databricks.job_runs import JobRun, RunOutcome
 from tests.local_cloud.azure.databricks.jobs_api import JobsApi
 from tests.local_cloud.azure.databricks.spark_submit import SparkSubmitProgram
 from tests.local_cloud.azure.databricks.workspace import Workspace, serve_workspace
@@ -24,11 +24,11 @@ LAKE = "makotolake"
 class LocalAzure:
     """The services, each at its own address. `folder` has a folder for each run.
 
-    `storage` is Azurite itself, accessed by its key; programs access `door`, the gateway, by their identity.
+    `storage` is Azurite itself, accessed by its key; programs access `gateway`, the gateway, by their identity.
     """
 
     storage: Azurite
-    door: str
+    gateway: str
     identity_environment: Mapping[str, str] = field(repr=False)
     cosmos: CosmosAccount | None
     host: str
@@ -43,7 +43,7 @@ class LocalAzure:
     def environment(self) -> dict[str, str]:
         """Return the environment variables of a Functions app with a managed identity."""
         return {
-            **lake_environment(self.door),
+            **lake_environment(self.gateway),
             **self.identity_environment,
             "AZURE_CLIENT_ID": IDENTITY,
             **(self.cosmos.environment if self.cosmos else {}),
@@ -59,14 +59,14 @@ class LocalAzure:
         """Create a job in jobs/create's format and return its id."""
         return int(self.workspace.api.answer("jobs/create", settings, caller="admin")["job_id"])
 
-    def pretend(self, **endings: Ending) -> None:
+    def simulate(self, **outcomes: RunOutcome) -> None:
         """Simulate the runs of these tenants, or of all with `everyone`, instead of running them."""
         api = self.workspace.api
-        api.endings = {"*" if tenant == "everyone" else tenant: each for tenant, each in endings.items()}
+        api.outcomes = {"*" if tenant == "everyone" else tenant: each for tenant, each in outcomes.items()}
 
-    def trouble(self, *faults: Fault) -> None:
+    def inject_faults(self, *faults: Fault) -> None:
         """Inject these faults and no others; a pattern is matched to caller and operation, such as `x jobs/run-now`."""
-        self.workspace.faults.switch_on(list(faults))
+        self.workspace.faults.replace_all(list(faults))
 
     def expire_tokens(self) -> None:
         """Make the workspace refuse all tokens that were issued so far."""
@@ -100,14 +100,14 @@ def serve_azure(folder: Path, *, cosmos: bool = True) -> Iterator[LocalAzure]:
         account = stack.enter_context(serve_cosmos()) if cosmos else None
         identity = IdentityEndpoint(clients=(IDENTITY, JOBS_IDENTITY))
         known = stack.enter_context(serve_identity(identity))
-        door = stack.enter_context(serve_door(storage, identity))
-        environment = {**lake_environment(door), **known, "AZURE_CLIENT_ID": JOBS_IDENTITY}
+        gateway = stack.enter_context(serve_blob_gateway(storage, identity))
+        environment = {**lake_environment(gateway), **known, "AZURE_CLIENT_ID": JOBS_IDENTITY}
         program = SparkSubmitProgram(folder=folder.resolve() / "runs", environment=environment)
         workspace = Workspace(api=JobsApi(program=program), identity=identity)
         host = stack.enter_context(serve_workspace(workspace))
         yield LocalAzure(
             storage=storage,
-            door=door,
+            gateway=gateway,
             identity_environment=known,
             cosmos=account,
             host=host,
@@ -121,9 +121,9 @@ def lake_url(container: str) -> str:
     return f"abfss://{container}@{LAKE}.dfs.core.windows.net"
 
 
-def lake_environment(door: str) -> dict[str, str]:
+def lake_environment(gateway: str) -> dict[str, str]:
     """Return the variables by which a process finds the account: an endpoint but no key, so it needs its identity."""
     return {
-        "AZURE_STORAGE_CONNECTION_STRING": f"AccountName={LAKE};BlobEndpoint={door}",
+        "AZURE_STORAGE_CONNECTION_STRING": f"AccountName={LAKE};BlobEndpoint={gateway}",
         "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
     }

@@ -38,34 +38,34 @@ class IdentityEndpoint:
     seconds: float = 3600
     header: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
-    asked: list[dict[str, str]] = field(default_factory=list)
-    given: set[str] = field(default_factory=set, repr=False)
+    requests: list[dict[str, str]] = field(default_factory=list)
+    issued: set[str] = field(default_factory=set, repr=False)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Handle one request."""
         return self._answer(Request(environ))(environ, start_response)
 
     def _answer(self, request: Request) -> Response:
-        asked = request.args.to_dict()
-        self.asked.append(asked)
+        params = request.args.to_dict()
+        self.requests.append(params)
         if request.headers.get("X-IDENTITY-HEADER") != self.header:
             return _json({"statusCode": 401, "message": "The X-IDENTITY-HEADER is missing or wrong."}, 401)
-        resource, client = asked.get("resource", "").rstrip("/"), asked.get("client_id", "")
-        if request.path != PATH or asked.get("api-version") != VERSION or not resource:
+        resource, client = params.get("resource", "").rstrip("/"), params.get("client_id", "")
+        if request.path != PATH or params.get("api-version") != VERSION or not resource:
             return _json({"statusCode": 400, "message": "The request is not of the protocol."}, 400)
         if client not in self.clients:
             return _json({"statusCode": 400, "message": UNKNOWN}, 400)
         token = make_token(self.secret, client=client, resource=resource, seconds=self.seconds)
-        self.given.add(token)
+        self.issued.add(token)
         expires = int(time.time() + self.seconds)
-        told = {"access_token": token, "expires_on": str(expires), "resource": resource, "token_type": "Bearer"}
-        return _json({**told, "client_id": client})
+        document = {"access_token": token, "expires_on": str(expires), "resource": resource, "token_type": "Bearer"}
+        return _json({**document, "client_id": client})
 
 
 def make_token(secret: str, *, client: str, resource: str, seconds: float) -> str:
     """Return a signed token; it expires by the monotonic clock, which the shared clock does not move."""
-    facts = {"client": client, "resource": resource, "until": time.monotonic() + seconds, "once": secrets.token_hex(8)}
-    body = base64.urlsafe_b64encode(json.dumps(facts).encode()).decode()
+    claims = {"client": client, "resource": resource, "until": time.monotonic() + seconds, "once": secrets.token_hex(8)}
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode()
     return f"{body}.{_sign(secret, body)}"
 
 
@@ -74,9 +74,9 @@ def read_token(secret: str, token: str, *, resource: str) -> str | None:
     body, _, signature = token.partition(".")
     if not hmac.compare_digest(signature, _sign(secret, body)):
         return None
-    facts = json.loads(base64.urlsafe_b64decode(body))
-    good = facts["resource"] == resource and time.monotonic() < facts["until"]
-    return str(facts["client"]) if good else None
+    claims = json.loads(base64.urlsafe_b64decode(body))
+    good = claims["resource"] == resource and time.monotonic() < claims["until"]
+    return str(claims["client"]) if good else None
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from daily_batch.synthetic import Truth
-from tests.local_cloud.common.night import NightFailed, NightReport
+from tests.local_cloud.common.night import NightFailedError, NightReport
 from tests.local_cloud.common.sample_tenants import SAMPLES
 
 # Low enough that the large sample tenant goes to Spark, as a tenant of more than 100,000 messages does.
@@ -20,7 +20,7 @@ ZONE = "Asia/Tokyo"
 
 Keep = Annotated[bool, typer.Option(help="Leave the servers up until Ctrl-C, and print how to reach them.")]
 Folder = Annotated[Path, typer.Option(help="Folder for the calls, logs and jobs of this night; it is emptied first.")]
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
 def make_app() -> typer.Typer:
@@ -28,7 +28,7 @@ def make_app() -> typer.Typer:
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-def open_speaker() -> Say:
+def timed_printer() -> PrintLine:
     """Return a function that prints lines, each with the seconds since this call."""
     began = time.monotonic()
     return lambda line: print(f"{time.monotonic() - began:6.1f} s  {line}", flush=True)
@@ -39,20 +39,20 @@ def exit_statuses(folder: Path) -> Iterator[None]:
     """Exit with 1 when the night fails and with 130 when it is interrupted."""
     try:
         yield
-    except NightFailed as error:
+    except NightFailedError as error:
         print(f"{error}\nthe functions' and jobs' logs are in {folder}", file=sys.stderr)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
 
-def tell_volumes(truths: Mapping[str, Truth]) -> str:
+def describe_volumes(truths: Mapping[str, Truth]) -> str:
     """Describe how many records each tenant has written."""
-    told = {tenant: f"{truth.records['seen']:,} records" for tenant, truth in truths.items()}
-    return ", ".join(f"{tenant} {told.get(tenant, 'nothing')}" for tenant in SAMPLES)
+    volumes = {tenant: f"{truth.records['seen']:,} records" for tenant, truth in truths.items()}
+    return ", ".join(f"{tenant} {volumes.get(tenant, 'nothing')}" for tenant in SAMPLES)
 
 
-def show_night(report: NightReport, *, root: str) -> None:
+def print_summary(report: NightReport, *, root: str) -> None:
     """Print the watcher's summary and the locations of the tables."""
     summary = report.summary
     states = "; ".join(f"{count} {state}" for state, count in sorted(summary["states"].items()))
@@ -66,7 +66,7 @@ def show_night(report: NightReport, *, root: str) -> None:
         print(f"  {root}/{tenant}/analytics/")
 
 
-def keep_up(variables: Mapping[str, str], *, day: date, more: tuple[str, ...] = ()) -> None:
+def serve_until_interrupted(variables: Mapping[str, str], *, day: date, more: tuple[str, ...] = ()) -> None:
     """Print how to reach the servers, and wait for Ctrl-C."""
     print("\nIn another terminal, in this folder:\n")
     for name, value in variables.items():

@@ -81,12 +81,12 @@ def machine_now() -> datetime:
     return datetime.fromtimestamp(_TIME.machine(), UTC)
 
 
-def as_shared(moment: datetime) -> datetime:
+def to_shared_time(moment: datetime) -> datetime:
     """Convert a moment of the machine's time to the shared time."""
     return moment + timedelta(seconds=_TIME.moved)
 
 
-def keep_time() -> None:
+def sync_clock() -> None:
     """Set this process's time to the shared time, if there is one."""
     if file := os.environ.get(VARIABLE):
         _TIME.follow(Path(file))

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache"
 
 
-def keep_once(name: str, fill: Callable[[Path], None]) -> Path:
+def cached_folder(name: str, fill: Callable[[Path], None]) -> Path:
     """Return a folder of .cache/ and fill it the first time.
 
     It gets its name only when it is complete, so a failed download leaves nothing behind.
@@ -39,7 +39,7 @@ def fetch_jars(organisation: str, module: str, revision: str, folder: Path) -> N
     import pyspark
 
     jars = Path(pyspark.__file__).parent / "jars"
-    run_or_explain(
+    run_download(
         *(find_java(), "-cp", f"{jars}/*", "org.apache.ivy.Main", "-warn"),
         *("-settings", str(ROOT / "conf/spark/ivysettings.xml"), "-cache", str(CACHE / "ivy/cache")),
         *("-confs", "default", "-dependency", organisation, module, revision),
@@ -47,7 +47,7 @@ def fetch_jars(organisation: str, module: str, revision: str, folder: Path) -> N
     )
 
 
-def run_or_explain(*command: str, folder: Path | None = None) -> None:
+def run_download(*command: str, folder: Path | None = None) -> None:
     """Run a command that downloads something.
 
     Raises:
@@ -55,8 +55,8 @@ def run_or_explain(*command: str, folder: Path | None = None) -> None:
     """
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        said = (done.stdout + done.stderr).strip()[-2000:]
-        raise RuntimeError(f"{command[0]} could not fetch what the local cloud needs: {said}")
+        output = (done.stdout + done.stderr).strip()[-2000:]
+        raise RuntimeError(f"{command[0]} could not download a package of the local cloud: {output}")
 
 
 def find_java() -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 # lost: the call is executed and its response dropped. quota: EMR Serverless' own 402. expired: the caller's token.
-Kind = Literal["throttled", "unavailable", "denied", "quota", "expired", "lost"]
-KINDS = get_args(Kind)
+FaultKind = Literal["throttled", "unavailable", "denied", "quota", "expired", "lost"]
+FAULT_KINDS = get_args(FaultKind)
 
 
 @dataclass
@@ -17,24 +17,24 @@ class Fault:
     It fails `times` calls; 0 means until the fault is replaced.
     """
 
-    kind: Kind
+    kind: FaultKind
     pattern: str = ""
     times: int = 0
     every: int = 1
-    met: int = 0
+    matched: int = 0
 
     def __post_init__(self) -> None:
         """Reject an unknown kind or an invalid pattern."""
-        if self.kind not in KINDS:
-            raise ValueError(f"{self.kind!a} is not one of {', '.join(KINDS)}")
+        if self.kind not in FAULT_KINDS:
+            raise ValueError(f"{self.kind!a} is not one of {', '.join(FAULT_KINDS)}")
         re.compile(self.pattern)
 
-    def strikes(self, call: str) -> bool:
+    def applies_to(self, call: str) -> bool:
         """Count a call and return whether it fails."""
         if re.search(self.pattern, call) is None:
             return False
-        self.met += 1
-        struck, turn = divmod(self.met, self.every)
+        self.matched += 1
+        struck, turn = divmod(self.matched, self.every)
         return turn == 0 and (self.times == 0 or struck <= self.times)
 
 
@@ -45,12 +45,12 @@ class Faults:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
-    def switch_on(self, faults: list[Fault]) -> None:
+    def replace_all(self, faults: list[Fault]) -> None:
         """Replace all faults."""
         with self._lock:
             self._faults = faults
 
-    def find(self, call: str) -> Kind | None:
+    def find(self, call: str) -> FaultKind | None:
         """Return the kind of the first fault that applies to a call."""
         with self._lock:
-            return next((fault.kind for fault in self._faults if fault.strikes(call)), None)
+            return next((fault.kind for fault in self._faults if fault.applies_to(call)), None)

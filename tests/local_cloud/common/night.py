@@ -8,38 +8,38 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
-LOOK_SECONDS = 0.3
+POLL_SECONDS = 0.3
 ENDS = ("COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED")
 
 
-class NightFailed(Exception):
+class NightFailedError(Exception):
     """A function failed that is not retried, or the night did not end in time."""
 
 
 class NightCloud(Protocol):
     """What a night needs of a deployment."""
 
-    def ask(self) -> int:
+    def fire_schedule(self) -> int:
         """Fire the schedule and return the number of messages that it queued.
 
         Raises:
-            NightFailed: the function failed.
+            NightFailedError: the function failed.
         """
 
-    def working(self, *, concurrency: int, say: Callable[[str], None]) -> AbstractContextManager[object]:
+    def consume_queue(self, *, concurrency: int, say: Callable[[str], None]) -> AbstractContextManager[object]:
         """Deliver messages to the worker, `concurrency` at a time, and report each result."""
 
-    def follow(self, say: Callable[[str], None]) -> Iterable[tuple[str, str]]:
+    def follow_jobs(self, say: Callable[[str], None]) -> Iterable[tuple[str, str]]:
         """Deliver the events of jobs; yield a step and a line for each change since the last call."""
 
     def reconcile(self) -> Mapping[str, Any]:
         """Call the watcher's reconciliation and return its summary.
 
         Raises:
-            NightFailed: the function failed.
+            NightFailedError: the function failed.
         """
 
-    def look(self, tenant: str, day: date) -> Mapping[str, Any]:
+    def ledger_item(self, tenant: str, day: date) -> Mapping[str, Any]:
         """Return the ledger's item of a day, or an empty mapping."""
 
 
@@ -74,11 +74,11 @@ class Night:
             concurrency: how many messages the worker handles at the same time.
 
         Raises:
-            NightFailed: the night did not end within `patience_seconds`.
+            NightFailedError: the night did not end within `patience_seconds`.
         """
-        queued = self.cloud.ask()
+        queued = self.cloud.fire_schedule()
         self._note("queued", f"the dispatcher put {queued} messages on the queue")
-        with self.cloud.working(concurrency=concurrency, say=self.say):
+        with self.cloud.consume_queue(concurrency=concurrency, say=self.say):
             summary = self._follow()
         self._note("ended", "every day has ended")
         return NightReport(summary=summary, queued=queued, seconds=self._seconds)
@@ -87,23 +87,23 @@ class Night:
         """Follow jobs and reconcile until the watcher reports the night as ended."""
         reconciled = time.monotonic()
         while time.monotonic() - self._began < self.patience_seconds:
-            self._look()
-            for step, line in self.cloud.follow(self.say):
+            self._report_changes()
+            for step, line in self.cloud.follow_jobs(self.say):
                 self._note(step, line)
             over = all(state in ENDS for state in self._states.values()) and len(self._states) == len(self.tenants)
             if over or time.monotonic() - reconciled > self.reconcile_seconds:
                 summary = self.cloud.reconcile()
                 reconciled = time.monotonic()
                 if summary["ended"]:
-                    self._look()
+                    self._report_changes()
                     return dict(summary)
-            time.sleep(LOOK_SECONDS)
-        raise NightFailed(f"the night did not end within {self.patience_seconds:.0f} s: {self._states}")
+            time.sleep(POLL_SECONDS)
+        raise NightFailedError(f"the night did not end within {self.patience_seconds:.0f} s: {self._states}")
 
-    def _look(self) -> None:
+    def _report_changes(self) -> None:
         """Report the days whose state in the ledger has changed."""
         for tenant in self.tenants:
-            item = self.cloud.look(tenant, self.day)
+            item = self.cloud.ledger_item(tenant, self.day)
             state = item.get("status")
             if state and state != self._states.get(tenant):
                 self._states[tenant] = state
@@ -116,5 +116,5 @@ class Night:
 
 
 def _details(item: Mapping[str, Any]) -> str:
-    told = [f"{name} {item[name]}" for name in ("runner", "job_id", "message_count") if item.get(name) is not None]
-    return f"  {', '.join(told)}" if told else ""
+    details = [f"{name} {item[name]}" for name in ("runner", "job_id", "message_count") if item.get(name) is not None]
+    return f"  {', '.join(details)}" if details else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 _UNTIL_END = 'exec 3<&0; (cat <&3 >/dev/null; kill -9 0) & exec "$@" </dev/null 3<&-'
 
 
-def start_bound(command: Sequence[str], *, folder: Path, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+def start_child(command: Sequence[str], *, folder: Path, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     """Start a program in its own session.
 
     Args:
@@ -32,7 +32,7 @@ def start_bound(command: Sequence[str], *, folder: Path, env: Mapping[str, str],
         )
 
 
-def end_bound(process: subprocess.Popen[bytes]) -> None:
+def kill_child(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and all its children."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -6,14 +6,14 @@ from typing import Any, NoReturn
 from werkzeug.serving import WSGIRequestHandler
 
 
-class ConnectionLost(ConnectionError):
+class ConnectionLostError(ConnectionError):
     """The client gets no response. werkzeug handles this class of error without a traceback."""
 
 
-def lose_answer(environ: dict[str, Any]) -> NoReturn:
+def drop_connection(environ: dict[str, Any]) -> NoReturn:
     """Close the client's connection without a response."""
     environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-    raise ConnectionLost
+    raise ConnectionLostError
 
 
 class QuietHandler(WSGIRequestHandler):

@@ -18,8 +18,8 @@ class RuntimeProcess:
     """A process `python -m module *arguments PIPE` with exactly the given environment; its output goes to `log`."""
 
     def __init__(self, module: str, *arguments: str, env: Mapping[str, str], log: Path) -> None:
-        answers, into = os.pipe()
-        self._answers = os.fdopen(answers, "rb")
+        responses, into = os.pipe()
+        self._responses = os.fdopen(responses, "rb")
         with log.open("wb") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments, str(into)],
@@ -38,14 +38,14 @@ class RuntimeProcess:
         """Whether the process still takes calls."""
         return self._process.poll() is None
 
-    def ask(self, question: Any, timeout: float) -> bytes | None:
+    def call(self, request: Any, timeout: float) -> bytes | None:
         """Send a call and return the response: empty if the process ended without one, None after `timeout` seconds."""
-        assert self._process.stdin is not None, "a pipe was asked for"  # noqa: S101
+        assert self._process.stdin is not None, "stdin is a pipe"  # noqa: S101
         with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(question).encode() + b"\n")
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
-        ready, _, _ = select.select([self._answers], [], [], timeout)
-        return self._answers.readline() if ready else None
+        ready, _, _ = select.select([self._responses], [], [], timeout)
+        return self._responses.readline() if ready else None
 
     def stop(self) -> None:
         """Kill the process and its children."""
@@ -55,4 +55,4 @@ class RuntimeProcess:
         if self._process.stdin:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
-        self._answers.close()
+        self._responses.close()

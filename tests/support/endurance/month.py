@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 # it, and somebody takes the file away next day. surge: far more messages than usual, so the day goes to Spark, whose
 # answer to the request is lost, and so is the news of the job's end. killed: the worker, once. throttled: the ledger on
 # AWS, Databricks on Azure, all night.
-Trouble = Literal["late", "poisoned", "refused", "surge", "killed", "throttled"]
-SOUNDS: Mapping[Trouble, frozenset[str]] = {
+ServiceError = Literal["late", "poisoned", "refused", "surge", "killed", "throttled"]
+SOUNDS: Mapping[ServiceError, frozenset[str]] = {
     "late": frozenset(),
     "poisoned": frozenset({"quality-warnings"}),
     "refused": frozenset({"days-failed", "days-late", "function-errors"}),
@@ -39,7 +39,7 @@ class TenantDay:
     tenant: str
     day: date
     messages: int
-    trouble: Trouble | None = None
+    trouble: ServiceError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,20 +95,20 @@ def plan_deaths(folder: Path, troubles: Iterable[TenantDay]) -> None:
             (folder / each.tenant).touch()
 
 
-def _volume(usual: int, trouble: Trouble | None, random: Random) -> int:
+def _volume(usual: int, trouble: ServiceError | None, random: Random) -> int:
     return round(usual * random.uniform(0.85, 1.15)) + (SURGE if trouble == "surge" else 0)
 
 
 def _draw(
     random: Random, *, names: tuple[str, ...], strict: frozenset[str], dates: list[date], surges: int
-) -> dict[tuple[str, date], Trouble]:
+) -> dict[tuple[str, date], ServiceError]:
     lenient = sorted(set(names) - strict)
-    drawn: dict[tuple[str, date], Trouble] = {}
+    drawn: dict[tuple[str, date], ServiceError] = {}
     for _ in range(surges):
         drawn[random.choice(lenient), random.choice(dates[FIRST_SURGE:])] = "surge"
     # The last night's stays as it is.
     drawn[min(strict), dates[-1]] = "refused"
-    kinds: list[Trouble] = ["late", "poisoned", "refused", "killed", "throttled"]
+    kinds: list[ServiceError] = ["late", "poisoned", "refused", "killed", "throttled"]
     for kind in kinds * max(1, len(names) * len(dates) // 200):
         whose, when = sorted(strict) if kind == "refused" else lenient, dates[:-1]
         free = [(name, day) for name in whose for day in when if (name, day) not in drawn]

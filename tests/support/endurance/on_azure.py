@@ -13,7 +13,7 @@ import pytest
 from daily_batch.metadata.keys import TENANT, TENANTS
 from tests.local_cloud.azure.application_insights import Ingestion, serve_ingestion
 from tests.local_cloud.azure.databricks.bundle import read_bundle_job
-from tests.local_cloud.azure.functions.host import APP, Called, FunctionsHost
+from tests.local_cloud.azure.functions.host import APP, CallResult, FunctionsHost
 from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
 from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_settings
 from tests.local_cloud.common.clock import Clock
@@ -41,7 +41,7 @@ class AzureMonth:
     def __post_init__(self) -> None:
         self.night = AzureNight(self.azure, self.host)
         self.alarms = read_azure_alarms()
-        self.host.called = self._count
+        self.host.on_call = self._count
 
     @property
     def root(self) -> str:
@@ -76,10 +76,10 @@ class AzureMonth:
         faults = [Fault(kind="throttled", pattern="jobs/", every=3)] if "throttled" in kinds else []
         if "surge" in kinds:
             faults.append(Fault(kind="lost", pattern="run-now", times=1))
-        self.azure.trouble(*faults)
+        self.azure.inject_faults(*faults)
 
     def ask(self) -> int:
-        return self.night.ask()
+        return self.night.fire_schedule()
 
     @contextmanager
     def working(self) -> Iterator[object]:
@@ -87,16 +87,16 @@ class AzureMonth:
         try:
             yield self.host
         finally:
-            self.host.rest()
+            self.host.pause()
 
     def deploy(self) -> None:
         """New instances come with other settings; those at work end what they do."""
         self.host.settings = {**self.host.settings, "MAKOTO_TARGET_FILE_BYTES": "1000000"}
-        self.host.retire()
+        self.host.recycle()
 
     def look(self) -> bool:
         at_rest = all(run.states[-1] in ENDED for run in self.azure.runs())
-        return at_rest and not self.host.at_work and not self.host.queue(TASKS).peek_messages()
+        return at_rest and not self.host.in_flight and not self.host.queue(TASKS).peek_messages()
 
     def waiting(self) -> bool:
         count = self.host.queue(TASKS).get_queue_properties().approximate_message_count
@@ -104,7 +104,7 @@ class AzureMonth:
 
     def release(self) -> None:
         """The queue keeps the machine's time."""
-        self.host.bring_back()
+        self.host.release_failed()
 
     def reconcile(self) -> Mapping[str, Any]:
         return self.night.reconcile()
@@ -113,9 +113,9 @@ class AzureMonth:
         return find_sounding(self.alarms, self.rows, now=now)
 
     def entry(self, tenant: str, day: date) -> Mapping[str, Any]:
-        return self.night.look(tenant, day)
+        return self.night.ledger_item(tenant, day)
 
-    def _count(self, name: str, called: Called) -> None:
+    def _count(self, name: str, called: CallResult) -> None:
         """The rows of a call, as Azure makes them: a request, a trace for each line, what the process sent itself."""
         now = datetime.now(UTC)
         self._row("requests", name=name, success=called.error is None, duration=called.seconds, operation_Name=name)

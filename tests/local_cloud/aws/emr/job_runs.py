@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-from tests.local_cloud.aws.emr.usage import describe_use
+from tests.local_cloud.aws.emr.usage import describe_usage
 
 ENDED = ("SUCCESS", "FAILED", "CANCELLED")
 
@@ -62,20 +62,20 @@ class Program(Protocol):
         """Start an attempt.
 
         Raises:
-            JobFailed: it cannot start.
+            JobStartError: it cannot start.
         """
 
     def poll(self, run: JobRun) -> Outcome | None:
         """Return the outcome, or None while the program runs."""
 
-    def end(self, run: JobRun) -> None:
+    def kill(self, run: JobRun) -> None:
         """Kill the program if it runs."""
 
-    def tidy(self, run: JobRun) -> None:
+    def clean_up(self, run: JobRun) -> None:
         """Upload the log and delete all other files."""
 
 
-class JobFailed(Exception):
+class JobStartError(Exception):
     """A job could not start; the message is its stateDetails."""
 
 
@@ -100,7 +100,7 @@ def describe(run: JobRun) -> dict[str, Any]:
         *("applicationId", "name", "tags", "jobDriver", "configurationOverrides"),
         *("executionTimeoutMinutes", "retryPolicy", "executionIamPolicy"),
     )
-    known |= describe_use(run.conf, run.worked) if run.state in ENDED else {}
+    known |= describe_usage(run.conf, run.worked) if run.state in ENDED else {}
     return {name: value for name, value in known.items() if value is not None} | {
         name: run.request[name] for name in copied if name in run.request
     }

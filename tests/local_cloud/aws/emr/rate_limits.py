@@ -11,7 +11,7 @@ RATES = {
 
 
 @dataclass
-class Rate:
+class TokenBucket:
     """The token bucket of one operation, refilled each second up to a burst."""
 
     each_second: float

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from tests.local_cloud.aws.emr.validation import gigabytes
-from tests.local_cloud.common.downloads import fetch_jars, keep_once
+from tests.local_cloud.aws.emr.validation import parse_gigabytes
+from tests.local_cloud.common.downloads import cached_folder, fetch_jars
 
 HADOOP_AWS = ("org.apache.hadoop", "hadoop-aws", "3.4.2")
 DRIVER_ENV = "spark.emr-serverless.driverEnv."
@@ -17,7 +17,7 @@ DRIVER_ENV = "spark.emr-serverless.driverEnv."
 
 def site_conf(home: Path, *, endpoint: str, region: str) -> str:
     """Return the configuration of the service's Spark, S3 by `s3://` and `s3a://`, with the local addresses."""
-    jars = keep_once(f"hadoop-aws-{HADOOP_AWS[-1]}", partial(fetch_jars, *HADOOP_AWS))
+    jars = cached_folder(f"hadoop-aws-{HADOOP_AWS[-1]}", partial(fetch_jars, *HADOOP_AWS))
     # Spark's own jars come first: the SDK's bundle has another SLF4J, which would swallow the log.
     classes = f"{home}/jars/*:{jars}/*"
     conf = {
@@ -40,7 +40,7 @@ def site_conf(home: Path, *, endpoint: str, region: str) -> str:
 def local_conf(conf: Mapping[str, str], driver: Path) -> list[str]:
     """Return the options that fit the requested workers to this machine; they override the job's parameters."""
     cores = min(int(conf.get("spark.executor.cores", "4")), os.cpu_count() or 1)
-    memory = round(gigabytes(conf.get("spark.executor.memory", "14G")) * 1024)
+    memory = round(parse_gigabytes(conf.get("spark.executor.memory", "14G")) * 1024)
     ours = {
         "spark.master": f"local-cluster[1,{cores},{memory}]",
         "spark.executor.cores": cores,

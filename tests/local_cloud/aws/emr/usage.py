@@ -8,7 +8,7 @@ from tests.local_cloud.aws.emr.validation import read_worker
 
 HOUR = 3_600
 # Per worker: the minimum billed time, and the free disk.
-LEAST_SECONDS, FREE_DISK_GB = 60, 20
+MIN_SECONDS, FREE_DISK_GB = 60, 20
 # Spark starts with the largest of these; the values are the service's defaults.
 EXECUTORS = {
     "spark.executor.instances": "3",
@@ -17,7 +17,7 @@ EXECUTORS = {
 }
 
 
-def describe_use(conf: Mapping[str, str], worked: Sequence[float]) -> dict[str, Any]:
+def describe_usage(conf: Mapping[str, str], worked: Sequence[float]) -> dict[str, Any]:
     """Return GetJobRun's members about usage; none for a run that never started.
 
     Every worker counts from the start of an attempt to its end, as with executors that are all requested at once.
@@ -32,7 +32,7 @@ def describe_use(conf: Mapping[str, str], worked: Sequence[float]) -> dict[str, 
         "totalExecutionDurationSeconds": sum(seconds),
         "totalResourceUtilization": _count(conf, sum(seconds), free_disk_gb=0),
         "billedResourceUtilization": _count(
-            conf, sum(max(each, LEAST_SECONDS) for each in seconds), free_disk_gb=FREE_DISK_GB
+            conf, sum(max(each, MIN_SECONDS) for each in seconds), free_disk_gb=FREE_DISK_GB
         ),
     }
 

@@ -15,11 +15,11 @@ from tests.local_cloud.aws.request import AwsRequest
 # By vCPUs of a worker: minimum and maximum memory in GB, and the step.
 WORKERS = {1: (2, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
 DISK_GB = (20, 200)
-LONGEST_MINUTES = 10_080
+MAX_MINUTES = 10_080
 _INTEGERS = ("integer", "long")
 
 
-class InvalidRequest(Exception):
+class InvalidRequestError(Exception):
     """A request that the service answers with ValidationException."""
 
 
@@ -33,19 +33,19 @@ def read_request(operation: str, request: AwsRequest, **path: str) -> dict[str, 
     """Return the operation's parameters, as boto3 takes them.
 
     Raises:
-        InvalidRequest: the service would refuse the request.
+        InvalidRequestError: the service would refuse the request.
     """
     shape = model().operation_model(operation).input_shape
-    given: dict[str, Any] = {**request.document, **path}
+    params: dict[str, Any] = {**request.document, **path}
     for name, member in shape.members.items():
         if member.serialization.get("location") == "querystring" and name in request.query:
-            given[name] = _from_text(request.query[name], member)
-    problems = ParamValidator().validate(given, shape)
+            params[name] = _from_text(request.query[name], member)
+    problems = ParamValidator().validate(params, shape)
     if problems.has_errors():
-        raise InvalidRequest(problems.generate_report())
-    for problem in _problems(given, shape, operation):
-        raise InvalidRequest(problem)
-    return given
+        raise InvalidRequestError(problems.generate_report())
+    for problem in _problems(params, shape, operation):
+        raise InvalidRequestError(problem)
+    return params
 
 
 def _from_text(text: str, shape: Shape) -> Any:
@@ -97,18 +97,18 @@ def read_conf(request: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings in sparkSubmitParameters.
 
     Raises:
-        InvalidRequest: a parameter is not `--conf name=value`, a worker size does not exist, or the time limit is out
-            of range.
+        InvalidRequestError: a parameter is not `--conf name=value`, a worker size does not exist, or the time limit is
+            out of range.
     """
     words = shlex.split(request["jobDriver"]["sparkSubmit"].get("sparkSubmitParameters", ""))
     pairs = list(zip(words[::2], words[1::2], strict=False))
     if len(words) % 2 or any(flag != "--conf" or "=" not in pair for flag, pair in pairs):
-        raise InvalidRequest("sparkSubmitParameters: only --conf name=value is supported")
+        raise InvalidRequestError("sparkSubmitParameters: only --conf name=value is supported")
     conf = dict(pair.split("=", 1) for _, pair in pairs)
     for kind in ("driver", "executor"):
         _check_worker(kind, conf)
-    if not 0 < request.get("executionTimeoutMinutes", 720) <= LONGEST_MINUTES:
-        raise InvalidRequest(f"executionTimeoutMinutes must be from 1 to {LONGEST_MINUTES}")
+    if not 0 < request.get("executionTimeoutMinutes", 720) <= MAX_MINUTES:
+        raise InvalidRequestError(f"executionTimeoutMinutes must be from 1 to {MAX_MINUTES}")
     return conf
 
 
@@ -116,27 +116,27 @@ def _check_worker(kind: str, conf: Mapping[str, str]) -> None:
     cores, total, disk = read_worker(kind, conf)
     lowest, highest, _ = WORKERS.get(cores, (0, 0, 0))
     if total > highest:
-        raise InvalidRequest(f"a {kind} of {cores} vCPU cannot have {total:g} GB: it has {lowest} to {highest}")
+        raise InvalidRequestError(f"a {kind} of {cores} vCPU cannot have {total:g} GB: it has {lowest} to {highest}")
     if not DISK_GB[0] <= disk <= DISK_GB[1]:
-        raise InvalidRequest(f"a {kind}'s disk of {disk:g} GB is not between {DISK_GB[0]} and {DISK_GB[1]}")
+        raise InvalidRequestError(f"a {kind}'s disk of {disk:g} GB is not between {DISK_GB[0]} and {DISK_GB[1]}")
 
 
 def read_worker(kind: str, conf: Mapping[str, str]) -> tuple[int, float, float]:
     """Return the vCPUs, GB of memory and GB of disk of a driver or an executor."""
-    heap = gigabytes(conf.get(f"spark.{kind}.memory", "14G"))
+    heap = parse_gigabytes(conf.get(f"spark.{kind}.memory", "14G"))
     spare = conf.get(f"spark.{kind}.memoryOverhead")
-    total = heap + (gigabytes(spare) if spare else max(heap * 0.1, 0.375))
-    disk = gigabytes(conf.get(f"spark.emr-serverless.{kind}.disk", "20G"))
+    total = heap + (parse_gigabytes(spare) if spare else max(heap * 0.1, 0.375))
+    disk = parse_gigabytes(conf.get(f"spark.emr-serverless.{kind}.disk", "20G"))
     return int(conf.get(f"spark.{kind}.cores", "4")), total, disk
 
 
-def gigabytes(text: str) -> float:
+def parse_gigabytes(text: str) -> float:
     """Parse a size in Spark's notation, such as 6g or 512m.
 
     Raises:
-        InvalidRequest: the text is not a size.
+        InvalidRequestError: the text is not a size.
     """
     size = re.fullmatch(r"(\d+)([mgMG])[bB]?", text)
     if size is None:
-        raise InvalidRequest(f"{text!a} is not a size")
+        raise InvalidRequestError(f"{text!a} is not a size")
     return int(size[1]) / (1 if size[2] in "gG" else 1024)

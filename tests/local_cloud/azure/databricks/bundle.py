@@ -33,8 +33,8 @@ def read_bundle_job(key: str, *, target: str = "prod", variables: Mapping[str, A
         KeyError: the job, target or variable does not exist.
     """
     document = read_bundle(ROOT)
-    given = {name: {"default": value} for name, value in (variables or {}).items()}
-    bundle = resolve_target(merge(document, {"variables": given}), target)
+    overrides = {name: {"default": value} for name, value in (variables or {}).items()}
+    bundle = resolve_target(merge(document, {"variables": overrides}), target)
     job: Document = bundle["resources"]["jobs"][key]
     return job
 
@@ -85,11 +85,11 @@ def _resolve(value: Any, known: Document) -> Any:
     if not isinstance(value, str):
         return value
     if whole := _REFERENCE.fullmatch(value):
-        return _resolve(_look_up(whole[1], known), known)
-    return _REFERENCE.sub(lambda found: str(_resolve(_look_up(found[1], known), known)), value)
+        return _resolve(_lookup(whole[1], known), known)
+    return _REFERENCE.sub(lambda found: str(_resolve(_lookup(found[1], known), known)), value)
 
 
-def _look_up(path: str, known: Any) -> Any:
+def _lookup(path: str, known: Any) -> Any:
     for name in path.split("."):
         if not isinstance(known, Mapping) or name not in known:
             raise KeyError(path)

@@ -35,7 +35,7 @@ ENDS: Mapping[str, _End] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class RunOutcome:
     """The outcome of a run; a simulated one may also stay QUEUED, PENDING or RUNNING.
 
     Attributes:
@@ -63,7 +63,7 @@ class JobRun:
     job_id: int
     settings: Mapping[str, Any]
     parameters: Mapping[str, str]
-    given: Mapping[str, str]
+    overrides: Mapping[str, str]
     token: str
     creator: str
     queues: bool
@@ -71,7 +71,7 @@ class JobRun:
     id: int = field(default_factory=lambda: 10**14 + secrets.randbelow(9 * 10**14))
     task_run_id: int = field(default_factory=lambda: 10**14 + secrets.randbelow(9 * 10**14))
     state: str = "PENDING"
-    ending: Ending | None = None
+    outcome: RunOutcome | None = None
     attempt: int = 0
     started: int = field(default_factory=lambda: now_ms())
     ended: int = 0
@@ -91,16 +91,16 @@ class JobRun:
         task: Mapping[str, Any] = self.settings["tasks"][0]
         return task
 
-    def move(self, state: str, ending: Ending | None = None) -> None:
+    def move(self, state: str, outcome: RunOutcome | None = None) -> None:
         """Change the state; a final state comes with its outcome."""
-        if self.state == "TERMINATING" and ending is None:
+        if self.state == "TERMINATING" and outcome is None:
             return
         now = now_ms()
         self.spent[self.state] = self.spent.get(self.state, 0) + now - self.moved
-        self.moved, self.ending = now, ending
-        self.ended = now if ending else 0
+        self.moved, self.outcome = now, outcome
+        self.ended = now if outcome else 0
         self.state = state
-        self.states.append(ending.state if ending else state)
+        self.states.append(outcome.state if outcome else state)
 
 
 class Program(Protocol):
@@ -113,10 +113,10 @@ class Program(Protocol):
             OSError: it cannot start.
         """
 
-    def poll(self, run: JobRun) -> Ending | None:
+    def poll(self, run: JobRun) -> RunOutcome | None:
         """Return the outcome, or None while the program runs."""
 
-    def end(self, run: JobRun) -> None:
+    def kill(self, run: JobRun) -> None:
         """Kill the program if it runs."""
 
 
@@ -151,17 +151,17 @@ def describe(run: JobRun, *, whole: bool) -> dict[str, Any]:
 
 def describe_output(run: JobRun) -> dict[str, Any]:
     """Return the run's task in jobs/runs/get-output's format."""
-    error = run.ending.error if run.ending else ""
-    said = {"error": error, "error_trace": error} if error else {}
+    error = run.outcome.error if run.outcome else ""
+    errors = {"error": error, "error_trace": error} if error else {}
     metadata = {**describe(run, whole=False), "run_id": run.task_run_id, "job_run_id": run.id}
-    logs = run.ending.logs if run.ending else ""
-    return {"metadata": metadata, "logs": logs, "logs_truncated": False, **said}
+    logs = run.outcome.logs if run.outcome else ""
+    return {"metadata": metadata, "logs": logs, "logs_truncated": False, **errors}
 
 
 def _parameters(run: JobRun) -> list[dict[str, str]]:
     defaults = {each["name"]: each["default"] for each in run.settings.get("parameters", ())}
-    given = {name: {"value": value} for name, value in run.given.items()}
-    return [{"name": name, "default": default, **given.get(name, {})} for name, default in defaults.items()]
+    overrides = {name: {"value": value} for name, value in run.overrides.items()}
+    return [{"name": name, "default": default, **overrides.get(name, {})} for name, default in defaults.items()]
 
 
 def _durations(run: JobRun) -> dict[str, int]:
@@ -173,18 +173,18 @@ def _durations(run: JobRun) -> dict[str, int]:
 def _progress(run: JobRun) -> dict[str, Any]:
     """Return the state, in the API's deprecated and current fields, and the times."""
     times = {"start_time": run.started, "end_time": run.ended, "run_duration": max(run.ended - run.started, 0)}
-    if run.ending is None:
+    if run.outcome is None:
         queued = {"code": "MAX_CONCURRENT_RUNS_REACHED", "message": "The job runs as often as it may at once."}
         details = {"queue_details": queued} if run.state == "QUEUED" else {}
         state = {"life_cycle_state": run.state, "state_message": "", "user_cancelled_or_timedout": False}
         return {**times, "state": state, "status": {"state": run.state, **details}}
-    end = ENDS[run.ending.state]
+    end = ENDS[run.outcome.state]
     state = {
         "life_cycle_state": end.life_cycle,
         "result_state": end.result,
-        "state_message": run.ending.details,
-        "user_cancelled_or_timedout": run.ending.state in ("CANCELED", "TIMEDOUT"),
+        "state_message": run.outcome.details,
+        "user_cancelled_or_timedout": run.outcome.state in ("CANCELED", "TIMEDOUT"),
     }
-    code = run.ending.code or end.code
-    told = {"code": code, "type": code if code == "CLOUD_FAILURE" else end.type, "message": run.ending.details}
-    return {**times, "state": state, "status": {"state": "TERMINATED", "termination_details": told}}
+    code = run.outcome.code or end.code
+    details = {"code": code, "type": code if code == "CLOUD_FAILURE" else end.type, "message": run.outcome.details}
+    return {**times, "state": state, "status": {"state": "TERMINATED", "termination_details": details}}

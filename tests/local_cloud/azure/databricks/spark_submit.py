@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.local_cloud.azure.databricks.job_runs import Ending, JobRun
+from tests.local_cloud.azure.databricks.job_runs import JobRun, RunOutcome
 from tests.local_cloud.common.downloads import ROOT, find_java
-from tests.local_cloud.common.processes import end_bound, start_bound
+from tests.local_cloud.common.processes import kill_child, start_child
 
 DRIVER = Path(__file__).with_name("driver.py")
 CONF = ROOT / "conf/spark/local.conf"
@@ -34,7 +34,7 @@ class SparkSubmitProgram:
 
     def start(self, run: JobRun) -> None:
         """See `Program.start`."""
-        work = self.place(run)
+        work = self.work_folder(run)
         (work / "tmp").mkdir(parents=True)
         driver = str(shutil.copy(DRIVER, work))
         command = [
@@ -44,31 +44,31 @@ class SparkSubmitProgram:
         ]
         # The settings contain paths of the checkout.
         environment = self._environment(work)
-        self._processes[run.id] = start_bound(command, folder=ROOT, env=environment, log=work)
+        self._processes[run.id] = start_child(command, folder=ROOT, env=environment, log=work)
 
-    def poll(self, run: JobRun) -> Ending | None:
+    def poll(self, run: JobRun) -> RunOutcome | None:
         """See `Program.poll`."""
         status = self._processes[run.id].poll()
         if status is None:
             return None
         if status == 0:
-            return Ending(state="SUCCESS")
-        error = self.place(run) / "error"
-        told = error.read_text() if error.exists() else "The Spark driver has stopped unexpectedly."
-        logs = "".join((self.place(run) / name).read_text(errors="replace") for name in ("stdout", "stderr"))
-        return Ending(
-            state="FAILED", details=FAILED.format(run.task["task_key"]), error=told, logs=logs[-LOG_CHARACTERS:]
+            return RunOutcome(state="SUCCESS")
+        error = self.work_folder(run) / "error"
+        message = error.read_text() if error.exists() else "The Spark driver has stopped unexpectedly."
+        logs = "".join((self.work_folder(run) / name).read_text(errors="replace") for name in ("stdout", "stderr"))
+        return RunOutcome(
+            state="FAILED", details=FAILED.format(run.task["task_key"]), error=message, logs=logs[-LOG_CHARACTERS:]
         )
 
-    def end(self, run: JobRun) -> None:
-        """See `Program.end`."""
+    def kill(self, run: JobRun) -> None:
+        """See `Program.kill`."""
         process = self._processes.pop(run.id, None)
         if process is not None:
-            end_bound(process)
+            kill_child(process)
             for name in ("tmp", "local"):
-                shutil.rmtree(self.place(run) / name, ignore_errors=True)
+                shutil.rmtree(self.work_folder(run) / name, ignore_errors=True)
 
-    def place(self, run: JobRun) -> Path:
+    def work_folder(self, run: JobRun) -> Path:
         """Return the folder of the run's attempt, with `stdout`, `stderr` and the task's `error`."""
         return self.folder / str(run.id) / f"attempt-{run.attempt}"
 
@@ -104,8 +104,8 @@ def read_arguments(task: Mapping[str, object], parameters: Mapping[str, str]) ->
     if isinstance(named, Mapping):
         pushed = {**{name: _resolve(str(value), parameters) for name, value in named.items()}, **parameters}
         return [f"--{name}={value}" for name, value in pushed.items()]
-    given = task.get("parameters", ())
-    return [_resolve(str(each), parameters) for each in given] if isinstance(given, list) else []
+    values = task.get("parameters", ())
+    return [_resolve(str(each), parameters) for each in values] if isinstance(values, list) else []
 
 
 def _resolve(text: str, parameters: Mapping[str, str]) -> str:

@@ -19,8 +19,8 @@ from werkzeug.wrappers import Request, Response
 from tests.local_cloud.azure.databricks.jobs_api import OPERATIONS, JobsApi
 from tests.local_cloud.azure.databricks.validation import ApiError
 from tests.local_cloud.azure.managed_identity import IdentityEndpoint, read_token
-from tests.local_cloud.common.faults import Faults, Kind
-from tests.local_cloud.common.response_loss import QuietHandler, lose_answer
+from tests.local_cloud.common.faults import FaultKind, Faults
+from tests.local_cloud.common.response_loss import QuietHandler, drop_connection
 
 # Azure Databricks' own id in every Entra tenant.
 RESOURCE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"
@@ -30,14 +30,14 @@ _PATH = re.compile(r"/api/2\.[012]/(?P<operation>jobs/.+)")
 
 @dataclass
 class Workspace:
-    """The WSGI application. `tokens` maps the tokens of `admit` to callers; `refused` has the revoked ones."""
+    """The WSGI application. `tokens` maps the tokens of `admit` to callers; `revoked` has the revoked ones."""
 
     api: JobsApi
     faults: Faults = field(default_factory=Faults)
     tokens: dict[str, str] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
     identity: IdentityEndpoint = field(default_factory=IdentityEndpoint)
-    refused: set[str] = field(default_factory=set)
+    revoked: set[str] = field(default_factory=set)
 
     def admit(self, caller: str) -> str:
         """Issue a token for a caller."""
@@ -48,7 +48,7 @@ class Workspace:
     def expire_tokens(self) -> None:
         """Revoke all tokens that were issued so far."""
         self.tokens.clear()
-        self.refused |= self.identity.given
+        self.revoked |= self.identity.issued
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Handle one request."""
@@ -69,23 +69,23 @@ class Workspace:
         caller = self._read_caller(request)
         call = {"caller": caller, "operation": operation}
         self.calls.append(call)
-        trouble = self.faults.find(f"{caller} {operation}")
-        if trouble and trouble != "lost":
-            call["trouble"] = trouble
-            raise _explain(trouble)
-        given = request.args.to_dict() if request.method == "GET" else json.loads(request.get_data() or b"{}")
-        told = self.api.answer(operation, given, caller=caller)
-        if trouble == "lost":
-            call["trouble"] = trouble
-            lose_answer(environ)
-        return _json(told)
+        fault = self.faults.find(f"{caller} {operation}")
+        if fault and fault != "lost":
+            call["fault"] = fault
+            raise _explain(fault)
+        params = request.args.to_dict() if request.method == "GET" else json.loads(request.get_data() or b"{}")
+        result = self.api.answer(operation, params, caller=caller)
+        if fault == "lost":
+            call["fault"] = fault
+            drop_connection(environ)
+        return _json(result)
 
     def _read_caller(self, request: Request) -> str:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind != "Bearer":
             raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
         caller = self.tokens.get(token) or read_token(self.identity.secret, token, resource=RESOURCE)
-        if caller is None or token in self.refused:
+        if caller is None or token in self.revoked:
             raise _explain("expired")
         return caller
 
@@ -105,15 +105,15 @@ def serve_workspace(workspace: Workspace) -> Iterator[str]:
         workspace.api.stop()
 
 
-def _explain(trouble: Kind) -> ApiError:
-    if trouble == "throttled":
+def _explain(fault: FaultKind) -> ApiError:
+    if fault == "throttled":
         what = "Current request has to be retried, for the rate limit is exceeded."
         return ApiError(429, "REQUEST_LIMIT_EXCEEDED", what, retry_after=RETRY_AFTER)
-    if trouble == "expired":
+    if fault == "expired":
         return ApiError(403, "403", "Invalid access token.")
-    if trouble == "denied":
+    if fault == "denied":
         return ApiError(403, "PERMISSION_DENIED", "User does not have permission to manage this job.")
-    if trouble == "quota":
+    if fault == "quota":
         return ApiError(429, "QUOTA_EXCEEDED", "The workspace has too many jobs.", retry_after=RETRY_AFTER)
     what = "The service is temporarily unavailable."
     return ApiError(503, "TEMPORARILY_UNAVAILABLE", what, retry_after=RETRY_AFTER)

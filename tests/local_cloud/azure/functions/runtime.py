@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from tests.local_cloud.azure.functions.worker import FunctionsWorker, http_request, queue_message, take_app, timer
-from tests.local_cloud.common.clock import keep_time
+from tests.local_cloud.common.clock import sync_clock
 
 
 def main() -> None:
     """Serve until standard input ends."""
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
     worker = take_app(Path(sys.argv[1]))
-    with os.fdopen(int(sys.argv[2]), "w", encoding="utf-8") as answers:
+    with os.fdopen(int(sys.argv[2]), "w", encoding="utf-8") as responses:
         for line in sys.stdin:
-            keep_time()
+            sync_clock()
             call = json.loads(line)
-            told = asdict(_call(worker, call)) if call else worker.functions
-            print(json.dumps(told), file=answers, flush=True)
+            result = asdict(_call(worker, call)) if call else worker.functions
+            print(json.dumps(result), file=responses, flush=True)
 
 
 def _call(worker: FunctionsWorker, call: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.local_cloud.common.downloads import keep_once, run_or_explain
+from tests.local_cloud.common.downloads import cached_folder, run_download
 
 VERSION = "1.3.0"
 
@@ -48,7 +48,7 @@ class _Protocol:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Called:
+class CallResult:
     """Result of a call: outputs by binding, the HTTP response, or an error as the host logs it."""
 
     outputs: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class FunctionsWorker:
     functions: Mapping[str, list[dict[str, Any]]]
     ids: Mapping[str, str] = field(repr=False)
 
-    def call(self, name: str, *, data: Message, metadata: Mapping[str, Message] | None = None) -> Called:
+    def call(self, name: str, *, data: Message, metadata: Mapping[str, Message] | None = None) -> CallResult:
         """Call a function by its trigger.
 
         Args:
@@ -74,7 +74,7 @@ class FunctionsWorker:
             metadata: the host's metadata of a queue message.
         """
         trigger = next(each["name"] for each in self.functions[name] if each["type"].endswith("Trigger"))
-        asked = Message(
+        request = Message(
             invocation_id=f"{name}-1",
             function_id=self.ids[name],
             input_data=[Message(name=trigger, data=data)],
@@ -82,14 +82,14 @@ class FunctionsWorker:
             trace_context=Message(trace_parent="", trace_state="", attributes={}),
             retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
         )
-        answer = asyncio.run(_library().invocation_request(Message(request=Message(invocation_request=asked))))
+        answer = asyncio.run(_library().invocation_request(Message(request=Message(invocation_request=request))))
         if answer.result.status != _Status.Success:
-            return Called(error=answer.result.exception.message, trace=answer.result.exception.stack_trace)
+            return CallResult(error=answer.result.exception.message, trace=answer.result.exception.stack_trace)
         outputs = {each.name: _read(each.data) for each in answer.output_data}
         if answer.return_value is None:
-            return Called(outputs=outputs)
+            return CallResult(outputs=outputs)
         http = answer.return_value.http
-        return Called(outputs=outputs, status=int(http.status_code), answer=_read(http.body))
+        return CallResult(outputs=outputs, status=int(http.status_code), answer=_read(http.body))
 
 
 def take_app(folder: Path) -> FunctionsWorker:
@@ -102,15 +102,15 @@ def take_app(folder: Path) -> FunctionsWorker:
     try:
         start = Message(capabilities={}, function_app_directory=str(folder))
         properties = {"host": "127.0.0.1", "protos": _Protocol()}
-        asked = Message(request=Message(worker_init_request=start), properties=properties)
-        taken = asyncio.run(_library().worker_init_request(asked))
-        if taken.result.status != _Status.Success:
-            raise ValueError(taken.result.exception.message)
-        told = asyncio.run(_library().functions_metadata_request(asked)).function_metadata_results
+        request = Message(request=Message(worker_init_request=start), properties=properties)
+        started = asyncio.run(_library().worker_init_request(request))
+        if started.result.status != _Status.Success:
+            raise ValueError(started.result.exception.message)
+        found = asyncio.run(_library().functions_metadata_request(request)).function_metadata_results
     finally:
         sys.path.remove(str(folder))
-    functions = {each.name: [json.loads(binding) for binding in each.raw_bindings] for each in told}
-    return FunctionsWorker(functions=functions, ids={each.name: each.function_id for each in told})
+    functions = {each.name: [json.loads(binding) for binding in each.raw_bindings] for each in found}
+    return FunctionsWorker(functions=functions, ids={each.name: each.function_id for each in found})
 
 
 def timer(*, next_: str = "", past_due: bool = False) -> Message:
@@ -130,8 +130,8 @@ def queue_message(body: str, *, inserted: str, dequeued: int = 1) -> tuple[Messa
 def http_request(body: bytes, *, method: str = "POST") -> Message:
     """Return the data of an HTTP request, after the host has checked its key."""
     url = "https://localhost/api/start"
-    asked = {"method": method, "url": url, "headers": {}, "params": {}, "query": {}, "body": Message(bytes=body)}
-    return Message(http=Message(**asked))
+    request = {"method": method, "url": url, "headers": {}, "params": {}, "query": {}, "body": Message(bytes=body)}
+    return Message(http=Message(**request))
 
 
 def _read(data: Message) -> Any:
@@ -143,7 +143,7 @@ def _read(data: Message) -> Any:
 
 
 def _library() -> Any:
-    folder = str(keep_once(f"azure-functions-runtime-{VERSION}", _install))
+    folder = str(cached_folder(f"azure-functions-runtime-{VERSION}", _install))
     if folder not in sys.path:
         sys.path.append(folder)
     return import_module("azure_functions_runtime")
@@ -152,4 +152,4 @@ def _library() -> Any:
 def _install(folder: Path) -> None:
     # It requires Python 3.13, which it does not need; its dependency azure-functions is already installed.
     options = ("--disable-pip-version-check", "--no-deps", "--ignore-requires-python", "--target", str(folder))
-    run_or_explain(sys.executable, "-m", "pip", "install", *options, f"azure-functions-runtime=={VERSION}")
+    run_download(sys.executable, "-m", "pip", "install", *options, f"azure-functions-runtime=={VERSION}")
