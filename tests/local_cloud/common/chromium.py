@@ -23,7 +23,7 @@ _FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A file to open, `width` by `height` pixels; `expression` is JavaScript to evaluate, `screenshot` a PNG to write."""
+    """A file to open, `width` by `height` pixels; `expression` is evaluated there, `screenshot` a PNG to write."""
 
     file: Path
     dark: bool = False
