@@ -21,9 +21,9 @@ from daily_batch.pipeline.transform.strict_parser import read_record
 from daily_batch.pipeline.transform.write import typed_array
 from tests.support.adversarial_day import message, raw_line
 from tests.support.drifted_json import drifted
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_run_spec
 
-PLAN = make_day_plan()
+PLAN = sample_run_spec()
 TYPED = ", ".join(f"{typed_array(name)} AS {name}" if name in ARRAYS else name for name in FIELDS)
 Fields = dict[str, Any]
 

@@ -12,7 +12,7 @@ from daily_batch.pipeline.transform.json_value import is_json
 from tests.oracle.json_text import DeepError, NotJsonError, deep_values, read_value
 from tests.support.adversarial_day import message
 from tests.support.adversarial_json import records
-from tests.support.mapped_objects import taken
+from tests.support.mapped_objects import map_objects
 
 FIELDS = (
     *("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role", "content"),
@@ -59,7 +59,7 @@ def test_there_are_enough_tokens_and_none_is_json() -> None:
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_token_that_is_no_json_is_never_published(field: str) -> None:
     lines = lines_of(field)
-    rows, rejects, counts = taken({"acme/a": b"\n".join(lines)})
+    rows, rejects, counts = map_objects({"acme/a": b"\n".join(lines)})
     assert len(lines) > 2_500
     assert rows == []
     assert counts.rejected == len(rejects) == counts.seen

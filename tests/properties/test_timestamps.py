@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from daily_batch.pipeline.transform import timestamps
 from daily_batch.pipeline.transform.duckdb_session import add_columns, connect
 from tests.oracle.timestamps import read_timestamp
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_run_spec
 
 PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -110,7 +110,7 @@ def composed(draw: st.DrawFn) -> str:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection:
-    connection = connect(scratch=tmp_path_factory.mktemp("scratch"), plan=make_day_plan())
+    connection = connect(scratch=tmp_path_factory.mktemp("scratch"), plan=sample_run_spec())
     connection.execute(timestamps.MACROS)
     return connection
 

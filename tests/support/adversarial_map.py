@@ -1,4 +1,7 @@
-"""A hostile shape through the whole map, in a process of its own: prints what it took, as JSON. BYTES SHAPE."""
+"""Run one hostile shape through the whole map in a process of its own, and print its cost as JSON.
+
+python -m tests.support.adversarial_map BYTES SHAPE
+"""
 
 import json
 import sys
@@ -13,14 +16,14 @@ from daily_batch.domain.run import SourceObject
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.map_chunk import map_chunk
 from tests.support.recovery_shapes import BUILD
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_run_spec
 
 BLANKS = b" \t\r\n"
 STATUS = Path("/proc/self/status")
 
 
 class Stored:
-    """A store of one object."""
+    """A store with one object."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -48,7 +51,7 @@ def main(size: int, shape: str) -> None:
         checks += 1
 
     with tempfile.TemporaryDirectory() as scratch:
-        plan = make_day_plan()
+        plan = sample_run_spec()
         with connect(scratch=Path(scratch), plan=plan) as connection:
             listed = [SourceObject("acme/a", len(body), "t", 0)]
             began, worked = time.perf_counter(), time.process_time()
@@ -56,7 +59,7 @@ def main(size: int, shape: str) -> None:
                 listed, connection=connection, store=Stored(body), plan=plan, scratch=Path(scratch), check=check
             )
             took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - worked}
-        # Not ru_maxrss, which begins with what the parent had.
+        # Not ru_maxrss, which starts at the parent's memory.
         (peak,) = (int(line.split()[1]) / 1024 for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
         files = [str(path) for path in taken.rejects]
         raws: list[tuple[bytes, bool]] = []

@@ -1,4 +1,4 @@
-"""Data files for the publishers' tests, written by DuckDB as the kernel writes them: no `date` column for Delta."""
+"""Write data files for the publishers' tests by DuckDB, as the pipeline does: without a `date` column for Delta."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -26,7 +26,7 @@ def write_file(
     values: Mapping[str, str] | None = None,
     statistics: dict[str, ColumnStatistics] | None = None,
 ) -> DataFile:
-    """Write `rows` rows; `values` maps columns to SQL over `i` (0, 1, …), every other column is null."""
+    """Write `rows` rows; `values` maps columns to SQL over `i` (0, 1, …), all other columns are null."""
     chosen = {"room_id": "'room' || i", "messages": "i"} if values is None else values
     columns = ", ".join(
         f"CAST({chosen.get(column.name, 'NULL')} AS {column.type}) AS {column.name}"
@@ -44,7 +44,7 @@ def write_file(
 def publish_as_driver(
     location: str, options: dict[str, str], day: date, file: DataFile, run: str, seen: DaySnapshot | None
 ) -> str:
-    """Publish one file, as a process of its own does; return the run id, or why it was refused."""
+    """Publish one file in a process of its own; return the run id or the reason of the refusal."""
     try:
         delta.publish_table(
             table=ROOMS_DAILY,

@@ -1,4 +1,4 @@
-"""Two days on Spark whose Python worker dies once: by its own hand, as `kill -9` would, in the map and in the reduce.
+"""Run two days on Spark with a Python worker that is killed once, in the map and in the reduce.
 
 Arguments: the input, the output. The first try of the task leaves a file there: `died-in-map` or `died-in-reduce`.
 A program of its own, for the tests' session gives a task one try and a second master needs a second process.
@@ -17,7 +17,7 @@ from tests.support.spark_session import start_session
 
 
 def die_once(task: Callable[..., Iterator[Any]], marker: Path) -> Callable[..., Iterator[Any]]:
-    """The task, but its first try is killed when all its work is done and half of it is handed over."""
+    """Wrap a task so that its first attempt is killed after all its work, with half of its output delivered."""
 
     def dying(batches: Iterator[Any], *, plan: Any, storage: Any) -> Iterator[Any]:
         answers = list(task(batches, plan=plan, storage=storage))

@@ -1,4 +1,4 @@
-"""Objects in memory, read by the whole map: their rows, rejects and counts."""
+"""Run the whole map over objects in memory, and return rows, rejects and counts."""
 
 import tempfile
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from daily_batch.pipeline.transform.fields import ARRAYS
 from daily_batch.pipeline.transform.map_chunk import MapResult, map_chunk
 from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.pipeline.transform.write import typed_array
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_run_spec
 
-PLAN = make_day_plan()
+PLAN = sample_run_spec()
 Rows = list[tuple[Any, ...]]
 
 
 class Memory:
-    """A store of a few objects."""
+    """A store of a few objects in memory."""
 
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
@@ -41,19 +41,19 @@ class Stored:
         return self.body
 
 
-def taken(objects: dict[str, bytes], plan: RunSpec = PLAN) -> tuple[Rows, Rows, Counts]:
-    """Rows (without where they end), rejects and counts of the objects, in one order."""
+def map_objects(objects: dict[str, bytes], plan: RunSpec = PLAN) -> tuple[Rows, Rows, Counts]:
+    """Return rows (without their offsets), rejects and counts of the objects in a fixed order."""
     listed = [SourceObject(key, len(body), "t", 0) for key, body in objects.items()]
     with tempfile.TemporaryDirectory() as scratch:
-        found = take(listed, Memory(objects), plan, Path(scratch))
-        # Typed, for an array's text holds each field or those that were sent.
+        found = map_listed(listed, Memory(objects), plan, Path(scratch))
+        # Typed, because the text of an array holds either all fields or only those that were sent.
         arrays = ", ".join(f"{typed_array(name)} AS {name}" for name in ARRAYS)
         rows = _read([path for _, path in found.runs], f"* EXCLUDE (length, bucket) REPLACE ({arrays})")
         rejects = _read(found.rejects, "*")
     return rows, rejects, found.counts
 
 
-def take(listed: list[SourceObject], store: Memory, plan: RunSpec, scratch: Path) -> MapResult:
+def map_listed(listed: list[SourceObject], store: Memory, plan: RunSpec, scratch: Path) -> MapResult:
     with connect(scratch=scratch, plan=plan) as connection:
         return map_chunk(listed, connection=connection, store=store, plan=plan, scratch=scratch)
 

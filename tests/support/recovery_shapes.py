@@ -1,4 +1,4 @@
-"""What an attacker would send, each shape read in a process of its own: prints what it took, a line of JSON a shape.
+"""Hostile shapes of text; as a program, parse each in a process of its own and print the cost as a line of JSON.
 
 python -m tests.support.recovery_shapes BYTES SHAPE…
 """
@@ -33,7 +33,7 @@ BUILD: dict[str, Callable[[int], bytes]] = {
     "deep values cut in lines": lambda n: (b'{"a":' * 600 + b"\n") * (n // 3001),
     "broken values on one line": lambda n: b"{x}" * (n // 3),
     "closing before opening": lambda n: b"}{" * (n // 2),
-    # Each of these is a reject, or a record, of a few bytes.
+    # In these shapes every few bytes are a reject or a record.
     "pieces of arrays": lambda n: b'[{"a":1} ' * (n // 9),
     "lines of one bracket": lambda n: b"{\n" * (n // 2),
     "lines of one letter": lambda n: b"x\n" * (n // 2),
@@ -47,7 +47,7 @@ MANY = list(BUILD)[list(BUILD).index("pieces of arrays") :]
 
 
 class Counted:
-    """A text that counts how many of its bytes are read."""
+    """A text that counts the bytes that are read."""
 
     def __init__(self, text: bytes) -> None:
         self.text = text
@@ -63,7 +63,7 @@ class Counted:
 
 
 def measure(name: str, size: int) -> dict[str, object]:
-    """Read one shape; what it took."""
+    """Parse one shape and return the cost."""
     text = Counted(BUILD[name](size))
     checks = count = 0
     in_order = True
@@ -100,7 +100,7 @@ def measure(name: str, size: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Fork for each shape: memory is measured from where it begins."""
+    """Fork for each shape, so that each is measured from the same memory."""
     size = int(sys.argv[1])
     for name in sys.argv[2:] or BUILD:
         child = os.fork()

@@ -51,11 +51,11 @@ class Cloud:
         return self.stack.aws
 
     def work(
-        self, *, die_at: str = "", event: dict[str, Any] | None = None, more: dict[str, str] | None = None
+        self, *, crash_at: str = "", event: dict[str, Any] | None = None, more: dict[str, str] | None = None
     ) -> InvocationResult:
         """One delivery of the tenant-day's message to the worker, in a process of its own."""
         worker = self.stack.functions["WorkerFunction"]
-        variables = {**MORE, **(more or {}), "DIE_AT": die_at}
+        variables = {**MORE, **(more or {}), "CRASH_AT": crash_at}
         dying = replace(worker.function, handler="tests.support.crashing_worker.handler")
         function = LocalFunction(
             aws=self.aws,
@@ -178,7 +178,7 @@ LOST = ["after the submission"]
 @pytest.mark.parametrize("step", [step for step in STEPS if "submission" not in step])
 def test_1_2_a_worker_killed_at_any_step_leaves_one_set_of_tables_to_the_next(cloud: Cloud, step: str) -> None:
     event = cloud.event()
-    killed = cloud.work(die_at=step, event=event, more=SHORT)
+    killed = cloud.work(crash_at=step, event=event, more=SHORT)
     assert killed.error == "Runtime.ExitError"
     time.sleep(LEASE_SECONDS)
     again = cloud.work(event=event, more={"MAKOTO_RUNNER": "local"})
@@ -193,7 +193,7 @@ def test_1_2_a_worker_killed_at_any_step_leaves_one_set_of_tables_to_the_next(cl
 )
 def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_job(large: Cloud, step: str) -> None:
     event = large.event()
-    assert large.work(die_at=step, event=event, more=SHORT).error == "Runtime.ExitError"
+    assert large.work(crash_at=step, event=event, more=SHORT).error == "Runtime.ExitError"
     time.sleep(LEASE_SECONDS)
     again = large.work(event=event)
     assert (again.error, again.result) == ("", {"batchItemFailures": []})
@@ -203,7 +203,7 @@ def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_job
 
 def test_a_day_whose_worker_was_killed_at_work_on_it_goes_to_emr_serverless(cloud: Cloud) -> None:
     cloud.aws.simulate(everyone=Outcome(state="RUNNING"))
-    cloud.work(die_at="before the commit", more=SHORT)
+    cloud.work(crash_at="before the commit", more=SHORT)
     time.sleep(LEASE_SECONDS)
     assert cloud.work().error == ""
     assert cloud.entry().handed_over == "an earlier run in a function's own process was killed before it ended"

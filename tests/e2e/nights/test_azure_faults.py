@@ -32,9 +32,9 @@ MORE = {"MAKOTO_RUNNER": "spark", "MAKOTO_LOOK_BACK": "0", "MAKOTO_LEASE_SECONDS
 TASKS = "makoto-tasks"
 LEASE_SECONDS = 1.2
 # The app in processes that may be told to die.
-DYING_APP = """
-from tests.support.crash_points import die_as_told
-die_as_told()
+CRASHING_APP = """
+from tests.support.crash_points import crash_if_requested
+crash_if_requested()
 from azure_trigger.function_app import app
 """
 
@@ -125,10 +125,10 @@ def deliver(app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Pat
     folder = tmp_path / "dying"
     folder.mkdir()
     (folder / "host.json").write_bytes((APP / "host.json").read_bytes())
-    (folder / "function_app.py").write_text(DYING_APP)
+    (folder / "function_app.py").write_text(CRASHING_APP)
 
-    def to_worker(die_at: str, **more: str) -> CallResult:
-        given = MORE | {"MAKOTO_LEASE_SECONDS": "1", "DIE_AT": die_at} | more
+    def to_worker(crash_at: str, **more: str) -> CallResult:
+        given = MORE | {"MAKOTO_LEASE_SECONDS": "1", "CRASH_AT": crash_at} | more
         settings = app_settings(azure, zone="Asia/Tokyo", more=given)
         host = FunctionsHost(storage=azure.storage, settings=settings, folder=tmp_path / "app", app=folder)
         try:

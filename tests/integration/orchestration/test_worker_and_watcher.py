@@ -26,7 +26,7 @@ from daily_batch.settings import Settings, load_settings
 from daily_batch.synthetic import generate
 from tests.support.day_runs import DAY, read_tables, silent
 from tests.support.job_service import Clock, Service
-from tests.support.recording_telemetry import Heard
+from tests.support.recording_telemetry import RecordingTelemetry
 
 SENT = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 TASK = Task(tenant="acme", date="2025-08-12")
@@ -76,9 +76,9 @@ class Night:
         requests = night_requests(self.load(), now=self.clock(), list_tenants=self.ledger.tenants)
         return self.watcher().reconcile(requests, now=self.clock())
 
-    def tend(self, monkeypatch: pytest.MonkeyPatch) -> Heard:
+    def tend(self, monkeypatch: pytest.MonkeyPatch) -> RecordingTelemetry:
         """What the watcher's function tells of a reconciliation."""
-        heard = Heard()
+        heard = RecordingTelemetry()
         monkeypatch.setattr(watcher, "open_ledger", lambda *_: self.ledger)
         monkeypatch.setattr(watcher, "make_dispatch", lambda known, _, **more: replace(self.dispatch(known), **more))
         watcher.reconcile_night(self.load(), now=self.clock(), send=self.queue.extend, teller=heard)
@@ -277,7 +277,7 @@ def test_a_jobs_end_that_the_next_message_finds_is_measured_by_its_worker_and_by
         night.publish_job()
     night.service.end = end
     given = {"now": night.clock(), "sent": SENT, "owner": "test", "seconds": 600}
-    handle_message(write_task(TASK), read_settings=night.load, teller=(heard := Heard()), **given)  # type: ignore[arg-type]
+    handle_message(write_task(TASK), read_settings=night.load, teller=(heard := RecordingTelemetry()), **given)  # type: ignore[arg-type]
     assert heard.sums()[metric] == 1
     night.service.end = "RUNNING"  # the next job, where there is one
     assert metric not in night.tend(monkeypatch).sums()

@@ -38,7 +38,7 @@ from tests.support.day_runs import (
     run_day_with,
     run_local,
 )
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_run_spec
 
 LARGE = 200_000
 SMALL_MIB = 320
@@ -269,7 +269,7 @@ def test_a_full_disk_of_the_output_is_no_reason_to_hand_over(
 def test_a_task_spills_no_more_than_its_part_of_the_temporary_disk(
     tmp_path: Path, spill_bytes: int, suffices: bool
 ) -> None:
-    plan = replace(make_day_plan(), spill_bytes=spill_bytes, limits=Limits(memory_bytes=32 * MIB))
+    plan = replace(sample_run_spec(), spill_bytes=spill_bytes, limits=Limits(memory_bytes=32 * MIB))
     with connect(scratch=tmp_path, plan=plan) as connection:
         outcome = nullcontext() if suffices else pytest.raises(duckdb.OutOfMemoryException, match=SPILL_LIMIT)
         with outcome:
@@ -278,6 +278,6 @@ def test_a_task_spills_no_more_than_its_part_of_the_temporary_disk(
 
 
 def test_a_plan_without_a_bound_leaves_it_to_duckdb(tmp_path: Path) -> None:
-    with connect(scratch=tmp_path, plan=make_day_plan()) as connection:
+    with connect(scratch=tmp_path, plan=sample_run_spec()) as connection:
         found = connection.execute("SELECT current_setting('max_temp_directory_size')").fetchall()
     assert found == [("90% of available disk space",)]

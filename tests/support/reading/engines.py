@@ -1,4 +1,4 @@
-"""What runs a block of docs/reading.md: Python as it stands, SQL by the engine's own object; answers are plain rows."""
+"""Run the code blocks of docs/reading.md with each engine, and return plain rows."""
 
 import ast
 import re
@@ -11,27 +11,27 @@ import sqlglot
 from tests.support.reading.page import Block, blocks_below
 
 PLACE = "s3://my-bucket"
-# Trino makes a column of each field of the structures in a list; DuckDB, asked to, does so in a subquery.
+# Trino unnests the fields of structs in a list to columns; DuckDB needs a subquery for that.
 _UNNEST = re.compile(r"CROSS JOIN UNNEST\((\w+)\) AS (\w+\(.+?\))")
 Rows = list[dict[str, Any]]
 
 
 class Reader:
-    """An engine that has opened the tables, as the page says."""
+    """An engine with the tables opened as on the page."""
 
     def __init__(self, engine: str, table_format: str, tables: Path, **given: Any) -> None:
         self.engine = engine
         self._names = dict(given)
         self._place = str(tables)
-        # Athena is not here: DuckDB stands in.
+        # DuckDB emulates Athena.
         self.run(blocks_below(table_format.capitalize())["DuckDB" if engine == "Athena" else engine])
 
     def answer(self, block: Block) -> Rows:
-        """The rows that the block gives."""
+        """Return the rows of a block."""
         return as_rows(self._ask(block.code) if block.kind == "sql" else self.run(block))
 
     def run(self, block: Block) -> Any:
-        """Run Python; return the value of its last line, if that is an expression."""
+        """Run Python and return the value of the last line if it is an expression."""
         body = ast.parse(block.code.replace(PLACE, self._place)).body
         last = body.pop() if isinstance(body[-1], ast.Expr) else None
         exec(compile(ast.Module(body, []), "reading.md", "exec"), self._names)
@@ -51,13 +51,13 @@ class Reader:
 
 
 def to_duckdb(sql: str) -> str:
-    """Athena's SQL as DuckDB's."""
+    """Translate Athena's SQL to DuckDB's."""
     (translated,) = sqlglot.transpile(sql, read="athena", write="duckdb")
     return _UNNEST.sub(r"CROSS JOIN (SELECT unnest(\1, recursive := true)) AS \2", translated)
 
 
 def as_rows(answer: Any) -> Rows:
-    """Any engine's answer by way of Arrow, so that moments keep their zone."""
+    """Convert any engine's result by Arrow, so that timestamps keep their time zone."""
     for convert in ("toArrow", "to_arrow_table", "to_arrow"):
         if hasattr(answer, convert):
             return _rows(getattr(answer, convert)())

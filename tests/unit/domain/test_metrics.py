@@ -22,7 +22,7 @@ from daily_batch.orchestration.day_metrics import log_completed, measure_receipt
 from daily_batch.settings import Settings, load_settings
 from daily_batch.telemetry import STEPS, log_to, timed
 from tests.support.day_runs import ROOT, SAMPLES, run_local
-from tests.support.recording_telemetry import Heard
+from tests.support.recording_telemetry import RecordingTelemetry
 
 PAGE = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
 WEEK = timedelta(days=7)
@@ -91,8 +91,8 @@ def complete(ledger: Ledger, receipt: Receipt, day: date, messages: int) -> None
     ledger.complete(lease, own, receipt_key=receipt_key("acme", day, lease.run_id), output_path="out")
 
 
-def hear(receipt: Receipt, ledger: Ledger) -> tuple[dict[str, float], Heard]:
-    heard = Heard()
+def hear(receipt: Receipt, ledger: Ledger) -> tuple[dict[str, float], RecordingTelemetry]:
+    heard = RecordingTelemetry()
     log_completed(receipt, ledger=ledger, settings=settings(), teller=heard)
     assert len({metric for metric, _ in heard.measured}) == len(heard.measured)
     return heard.sums(), heard

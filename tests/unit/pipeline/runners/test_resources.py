@@ -10,7 +10,7 @@ from daily_batch.errors import HandOverError
 from daily_batch.pipeline.discover.manifest import EXPANSION, Manifest
 from daily_batch.pipeline.runners.resources import MIB, Resources, measure_memory, measure_resources
 from daily_batch.pipeline.runners.size_workers import MOST_BUCKETS, size_workers
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_run_spec
 
 GIB = 2**30
 
@@ -127,7 +127,7 @@ def make_resources(memory_mib: int, *, cores: int = 2) -> Resources:
 @pytest.mark.parametrize("cores", [1, 2, 6])
 @pytest.mark.parametrize("memory_mib", [256, 512, 2_048, 3_008, 10_240])
 def test_all_tasks_together_have_less_than_the_process(memory_mib: int, cores: int) -> None:
-    sizes = size_workers(make_resources(memory_mib, cores=cores), plan=make_day_plan(), manifest=make_manifest(GIB))
+    sizes = size_workers(make_resources(memory_mib, cores=cores), plan=sample_run_spec(), manifest=make_manifest(GIB))
     assert 1 <= sizes.workers <= cores
     # The other half is for what is fetched, decoded and cut into lines.
     assert 2 * sizes.workers * sizes.plan.limits.memory_bytes < memory_mib * MIB
@@ -136,13 +136,13 @@ def test_all_tasks_together_have_less_than_the_process(memory_mib: int, cores: i
 
 
 def test_small_functions_work_on_one_piece_at_a_time() -> None:
-    plan, manifest = make_day_plan(), make_manifest(GIB)
+    plan, manifest = sample_run_spec(), make_manifest(GIB)
     assert size_workers(make_resources(400), plan=plan, manifest=manifest).workers == 1
     assert size_workers(make_resources(3_008), plan=plan, manifest=manifest).workers == 2
 
 
 def test_a_bucket_fits_into_the_memory_that_sorts_it() -> None:
-    plan, manifest = make_day_plan(), make_manifest(40 * MIB)
+    plan, manifest = sample_run_spec(), make_manifest(40 * MIB)
     for memory_mib in (256, 512, 3_008):
         found = size_workers(make_resources(memory_mib), plan=plan, manifest=manifest).plan
         assert EXPANSION * manifest.bytes / found.buckets <= found.limits.memory_bytes / 2
@@ -150,19 +150,19 @@ def test_a_bucket_fits_into_the_memory_that_sorts_it() -> None:
 
 def test_the_reduce_may_use_more_memory_than_the_map_but_not_all() -> None:
     for memory_mib in (256, 320, 1_500, 3_008):
-        sizes = size_workers(make_resources(memory_mib), plan=make_day_plan(), manifest=make_manifest(MIB))
+        sizes = size_workers(make_resources(memory_mib), plan=sample_run_spec(), manifest=make_manifest(MIB))
         assert (sizes.plan.limits.memory_bytes < sizes.sorting_bytes) == (memory_mib > 320)
         assert sizes.sorting_bytes * sizes.workers < 0.8 * memory_mib * MIB
 
 
 def test_every_worker_sorts_as_many_buckets() -> None:
     for size in (30 * MIB, 300 * MIB, 400 * MIB, 500 * MIB):
-        sizes = size_workers(make_resources(3_008), plan=make_day_plan(), manifest=make_manifest(size))
-        assert sizes.plan.buckets % sizes.workers == 0 or sizes.plan.buckets == make_day_plan().buckets
+        sizes = size_workers(make_resources(3_008), plan=sample_run_spec(), manifest=make_manifest(size))
+        assert sizes.plan.buckets % sizes.workers == 0 or sizes.plan.buckets == sample_run_spec().buckets
 
 
 def test_what_the_settings_ask_for_is_kept() -> None:
-    plan = replace(make_day_plan(), buckets=40, limits=Limits(memory_bytes=100 * MIB, fetch_concurrency=3))
+    plan = replace(sample_run_spec(), buckets=40, limits=Limits(memory_bytes=100 * MIB, fetch_concurrency=3))
     found = size_workers(make_resources(3_008), plan=plan, manifest=make_manifest(MIB)).plan
     assert found.buckets == 40
     assert found.limits.memory_bytes == 100 * MIB
@@ -170,10 +170,10 @@ def test_what_the_settings_ask_for_is_kept() -> None:
 
 
 def test_buckets_have_an_end() -> None:
-    found = size_workers(make_resources(256), plan=make_day_plan(), manifest=make_manifest(10**12)).plan
+    found = size_workers(make_resources(256), plan=sample_run_spec(), manifest=make_manifest(10**12)).plan
     assert found.buckets == MOST_BUCKETS
 
 
 def test_a_process_without_memory_for_one_task_hands_over() -> None:
     with pytest.raises(HandOverError, match=r"128 MiB .* Next step: run the day on Spark"):
-        size_workers(make_resources(128), plan=make_day_plan(), manifest=make_manifest(MIB))
+        size_workers(make_resources(128), plan=sample_run_spec(), manifest=make_manifest(MIB))

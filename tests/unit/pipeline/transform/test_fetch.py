@@ -12,9 +12,9 @@ from daily_batch.domain.run import Limits, RunSpec, SourceObject
 from daily_batch.errors import InputChangedError
 from daily_batch.pipeline.transform.decode import UnreadableError
 from daily_batch.pipeline.transform.fetch import fetch
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_run_spec
 
-PLAN = make_day_plan()
+PLAN = sample_run_spec()
 
 
 class Answer:
