@@ -91,7 +91,7 @@ def read_tables(
     day: date | None = DAY,
     options: Mapping[str, str] | None = None,
 ) -> Tables:
-    """Return the rows of each table in a fixed order, of one day or all, without the columns that differ between runs."""
+    """Return each table's rows in a fixed order, of one day or all, without the columns that differ between runs."""
     return {
         table.name: comparable(
             _read(f"{output}/{tenant}/analytics/{table.name}", table_format, day, options or {}), table.names

@@ -100,7 +100,7 @@ def show(node: Node) -> str:
 
 
 def read_data(node: Node) -> Any:
-    """Return objects, arrays and literals as Python values, other expressions as {EXPRESSION: text}, with EITHER if conditional."""
+    """Return objects, arrays and literals as Python values, other expressions as {EXPRESSION: text} or with EITHER."""
     match node.type:
         case "object":
             entries = [each for each in node.named_children if each.type == "object_property"]

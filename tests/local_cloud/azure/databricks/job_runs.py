@@ -186,5 +186,5 @@ def _progress(run: JobRun) -> dict[str, Any]:
         "user_cancelled_or_timedout": run.outcome.state in ("CANCELED", "TIMEDOUT"),
     }
     code = run.outcome.code or end.code
-    details = {"code": code, "type": code if code == "CLOUD_FAILURE" else end.type, "message": run.outcome.details}
-    return {**times, "state": state, "status": {"state": "TERMINATED", "termination_details": details}}
+    termination = {"code": code, "type": code if code == "CLOUD_FAILURE" else end.type, "message": run.outcome.details}
+    return {**times, "state": state, "status": {"state": "TERMINATED", "termination_details": termination}}
