@@ -18,12 +18,14 @@ from daily_batch.domain.contract import TABLES
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
+from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.process_day import process_day
+from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.runners.base import Progress, Runner
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import load_settings
 from daily_batch.storage.stores import delta_location
-from daily_batch.telemetry import StepLogger, log_nothing
+from daily_batch.telemetry import Telemetry
 from tests.support.spark_session import ROOT
 
 DAY = date(2025, 8, 12)
@@ -56,7 +58,7 @@ def run_day_with(
     table_format: str = "delta",
     options: Mapping[str, str] | None = None,
     progress: Progress = silent,
-    told: StepLogger = log_nothing,
+    telemetry: Telemetry | None = None,
     allow_shrink: str = "",
     **settings: object,
 ) -> Receipt:
@@ -75,7 +77,10 @@ def run_day_with(
     )
     known = load_settings(flags={**NO_LIMITS, **settings, "storage_options": dict(options or {})}, environ={})
     run_id = f"run-{next(_runs):04d}"
-    return process_day(request, known, lambda manifest: runner, run_id=run_id, now=NOW, progress=progress, told=told)
+    publisher = DayPublisher.snapshot(request, open_storage(request, known))
+    return process_day(
+        request, known, runner, publisher, run_id=run_id, now=NOW, progress=progress, telemetry=telemetry
+    )
 
 
 def run_local(**arguments: Any) -> Receipt:

@@ -73,9 +73,9 @@ class Service:
         return process_day(
             job.request,
             settings,
-            lambda manifest: LocalRunner(),
+            LocalRunner(),
+            fence(job.request, settings, job.token),
             run_id=job.run_id,
             now=now,
             progress=silent,
-            publisher=fence(job.request, settings, job.token),
         )

@@ -8,13 +8,13 @@ from daily_batch.domain.metrics import Metric
 
 @dataclass
 class RecordingTelemetry:
-    """See `daily_batch.telemetry`; a line is a level, a message and its fields."""
+    """See `daily_batch.telemetry.Telemetry`; a line is a level, a message and its fields."""
 
     lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     measured: list[tuple[Metric, float]] = field(default_factory=list)
 
-    def about(self, **facts: Any) -> None:
-        self.lines.append(("about", "", facts))
+    def bind(self, **context: Any) -> None:
+        self.lines.append(("bind", "", context))
 
     def debug(self, message: str, **facts: Any) -> None:
         self.lines.append(("debug", message, facts))

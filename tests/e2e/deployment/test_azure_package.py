@@ -14,9 +14,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from deploy.azure import PACKAGES, PYTHON, build_folder, main
-from deploy.project import CONSTRAINTS, ROOT, read_requirements
-from deploy.targets import Target
+from makoto_packaging.azure import PACKAGES, PYTHON, build_folder, main
+from makoto_packaging.project import CONSTRAINTS, ROOT, read_requirements
+from makoto_packaging.targets import Target
 from tests.support.deployment.packed_wheels import X86_64, find_closure, find_foreign_modules, find_names, read_machines
 
 MODULES = {"__init__.py", "dispatcher.py", "environment.py", "log.py", "measuring.py", "watcher.py", "worker.py"}
@@ -82,7 +82,7 @@ def test_the_folder_holds_what_the_host_needs_beside_the_packages_and_nothing_el
 
 
 def test_an_earlier_folder_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("deploy.azure.install_packages", lambda *_, **__: None)
+    monkeypatch.setattr("makoto_packaging.azure.install_packages", lambda *_, **__: None)
     for _ in range(2):
         build_folder(tmp_path / "app", target=Target.here())
         (tmp_path / "app/azure_trigger/removed.py").touch()
@@ -173,7 +173,7 @@ def test_a_folder_of_others_is_left_alone(tmp_path: Path, capsys: pytest.Capture
 def test_it_says_how_to_publish_without_a_build_and_what_to_look_at(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("deploy.azure.install_packages", lambda *_, **__: None)
+    monkeypatch.setattr("makoto_packaging.azure.install_packages", lambda *_, **__: None)
     assert main(["--out", str(tmp_path / "app")]) == 0
     told = capsys.readouterr().out
     assert "func azure functionapp publish FUNCTION_APP --python --no-build" in told
@@ -183,4 +183,4 @@ def test_it_says_how_to_publish_without_a_build_and_what_to_look_at(
 def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert "python -m deploy.azure --out out/azure" in capsys.readouterr().out
+    assert "python -m makoto_packaging.azure --out out/azure" in capsys.readouterr().out

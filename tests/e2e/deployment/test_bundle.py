@@ -24,7 +24,7 @@ from daily_batch.orchestration.preflight import FOLDER
 from daily_batch.orchestration.spark_jobs.base import SparkJob
 from daily_batch.settings import load_settings
 from daily_batch.synthetic.write import SAMPLE_DAY
-from deploy.project import ROOT, copy_sources
+from makoto_packaging.project import ROOT, copy_sources
 from tests.local_cloud.azure.databricks.bundle import PERSON, Document, merge, read_bundle, resolve_target
 from tests.support.deployment.bundle_check import find_faults, find_references, iterate_texts
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy import emr
-from deploy.emr import EmrPackage, build_package
-from deploy.environment import make_environment, pack_thin
-from deploy.installing import build_wheel
-from deploy.packing import digest_file, pack_folder
-from deploy.project import ROOT, choose_requirements, read_requirements
-from deploy.targets import EMR_PYTHON, Target
+from makoto_packaging import emr
+from makoto_packaging.emr import EmrPackage, build_package
+from makoto_packaging.environment import make_environment, pack_thin
+from makoto_packaging.installing import build_wheel
+from makoto_packaging.packing import digest_file, pack_folder
+from makoto_packaging.project import ROOT, choose_requirements, read_requirements
+from makoto_packaging.targets import EMR_PYTHON, Target
 from tests.support.deployment.packed_wheels import (
     AARCH64,
     find_closure,
@@ -231,4 +231,4 @@ def test_the_command_prints_sizes_version_and_the_way_to_s3(
 def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         emr.main(["--help"])
-    assert "python -m deploy.emr --arch x86_64" in capsys.readouterr().out
+    assert "python -m makoto_packaging.emr --arch x86_64" in capsys.readouterr().out

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.functions import UNPACKED_LIMIT, main
-from deploy.installing import measure
-from deploy.project import ROOT, read_requirements
+from makoto_packaging.functions import UNPACKED_LIMIT, main
+from makoto_packaging.installing import measure
+from makoto_packaging.project import ROOT, read_requirements
 from tests.support.deployment.packed_wheels import X86_64, find_closure, find_foreign_modules, find_names, read_machines
 
 PYTHON = "3.12"
@@ -86,4 +86,4 @@ def test_code_and_layer_hold_nothing_of_the_machine_that_built_them(layer: Path,
 def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert "python -m deploy.functions layer --out out/layer" in capsys.readouterr().out
+    assert "python -m makoto_packaging.functions layer --out out/layer" in capsys.readouterr().out

@@ -10,9 +10,9 @@ import yaml
 
 from bench.job import DELTA_PACKAGE
 from daily_batch.settings import load_settings
-from deploy import emr
-from deploy.project import CONSTRAINTS, ROOT
-from deploy.targets import EMR_PYTHON
+from makoto_packaging import emr
+from makoto_packaging.project import CONSTRAINTS, ROOT
+from makoto_packaging.targets import EMR_PYTHON
 from tests.local_cloud.aws.cloudformation import load_template
 from tests.local_cloud.aws.emr.spark_site import HADOOP_AWS
 from tests.local_cloud.azure.databricks.bundle import read_bundle

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from daily_batch.cli import app
 from daily_batch.commands import smoke_job
-from deploy.environment import pack_thin
-from deploy.packing import pack_folder
+from makoto_packaging.environment import pack_thin
+from makoto_packaging.packing import pack_folder
 from tests.local_cloud.aws.emr.job_runs import Outcome
 from tests.local_cloud.aws.job_package import VERSION, put_package, upload_package
 from tests.local_cloud.aws.local_aws import LocalAws, serve_aws

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from azure_trigger.measuring import find_meter
+from azure_trigger.metrics_export import find_meter
 from tests.local_cloud.azure.application_insights import Ingestion, serve_ingestion
 from tests.support.operations.aws_functions import AwsFunctions
 from tests.support.operations.azure_functions import AzureFunctions

@@ -138,7 +138,7 @@ def test_what_the_driver_lacks_is_said_in_a_line_before_any_worker_is_asked(tmp_
 def test_what_only_the_workers_lack_is_said_in_a_line(
     spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daily_batch.entrypoints.smoke_test.find_lack", lambda storage, folders: "")
+    monkeypatch.setattr("daily_batch.entrypoints.smoke_test.find_missing", lambda storage, folders: "")
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
     with pytest.raises(TerminalError, match=r"the workers lack: input .*/none: the folder .* does not exist"):
         check_cluster(spark, storage, tasks=2)

@@ -53,7 +53,7 @@ LOST_ANSWERS = pytest.mark.parametrize(
 
 
 def take(ledger: Ledger, tenant: str, run_id: str, *, owner: str = ELSEWHERE, force: bool = False) -> Lease:
-    return ledger.take(tenant, DAY, owner=owner, run_id=run_id, force=force)
+    return ledger.acquire(tenant, DAY, owner=owner, run_id=run_id, force=force)
 
 
 def find(ledger: Ledger, tenant: str) -> Entry:
@@ -238,8 +238,8 @@ def test_a_token_that_the_tables_hold_already_is_raised(ledger: Ledger, tenant: 
 def test_days_come_in_order_with_both_ends_and_without_other_tenants(ledger: Ledger, tenant: str) -> None:
     days = [date(2025, 8, 31), date(2025, 9, 1), date(2025, 9, 2), date(2025, 9, 3)]
     for day in reversed(days):
-        ledger.take(tenant, day, owner=ELSEWHERE, run_id="run1")
-        ledger.take(f"{tenant}-2", day, owner=ELSEWHERE, run_id="run1")
+        ledger.acquire(tenant, day, owner=ELSEWHERE, run_id="run1")
+        ledger.acquire(f"{tenant}-2", day, owner=ELSEWHERE, run_id="run1")
     found = list(ledger.days(tenant, days[1], days[2]))
     assert [(entry.tenant, entry.day) for entry in found] == [(tenant, days[1]), (tenant, days[2])]
     assert [entry.day for entry in ledger.days(tenant, days[0], days[3])] == days

@@ -28,7 +28,7 @@ from daily_batch.ledger.item_codec import from_item, is_day, to_item
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration.day_status import day_status, describe
-from daily_batch.orchestration.dispatch import JOB_GRACE
+from daily_batch.orchestration.submission import JOB_GRACE
 from daily_batch.settings import load_settings
 from tests.support.adversarial_events import SECRET
 from tests.support.day_runs import ROOT
@@ -68,7 +68,7 @@ def check(ledger: Ledger, tenant: str, named: str) -> None:
     for use in (
         lambda: ledger.find(tenant, DAY),
         lambda: list(ledger.days(tenant, DAY, DAY)),
-        lambda: ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True),
+        lambda: ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True),
     ):
         with pytest.raises(TerminalError) as refused:
             use()
@@ -94,7 +94,7 @@ def test_attributes_that_are_missing_or_of_others_spoil_nothing(ledger: Ledger, 
     entry = ledger.find(tenant, DAY)
     assert entry is not None
     assert (entry.status, entry.token, entry.lease_until) == ("FAILED", 0, None)
-    lease = ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run2")
+    lease = ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2")
     assert lease.token == 1
 
 
@@ -243,7 +243,7 @@ def test_an_upkeep_s_lease_of_a_wrong_clock_is_taken_too() -> None:
 
 def test_a_store_s_day_of_a_wrong_lease_is_run(ledger: Ledger, store: FaultyStore, tenant: str) -> None:
     store.put(item_of(tenant, lease_until="2099-01-01T00:00:00.000000Z"), expected=None)
-    lease = ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run2")
+    lease = ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2")
     assert (lease.token, lease.taken_over) == (2, True)
     ledger.renew(lease)
     entry = ledger.find(tenant, DAY)

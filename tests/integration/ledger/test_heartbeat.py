@@ -69,7 +69,7 @@ def test_a_lease_is_renewed_again_and_again(keeper: Heartbeat, hasty: Ledger, te
 
 def test_a_lease_is_kept_no_longer_than_its_run(ledger: Ledger, tenant: str) -> None:
     before = set(threading.enumerate())
-    with Heartbeat(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")):
+    with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")):
         (added,) = set(threading.enumerate()) - before
     assert not added.is_alive()
 
@@ -88,16 +88,16 @@ def test_a_lost_lease_is_noticed(keeper: Heartbeat, hasty: Ledger, tenant: str) 
 
 
 def test_a_lost_lease_is_never_confirmed_also_before_it_is_noticed(ledger: Ledger, tenant: str) -> None:
-    with Heartbeat(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
+    with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
         keeper.confirm()
-        ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
+        ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
         keeper.check()  # nothing is known yet: the next renewal is far
         with pytest.raises(LeaseHeldError, match="run2"):
             keeper.confirm()
 
 
 def test_a_confirmation_renews_the_lease(ledger: Ledger, tenant: str, clock: Clock) -> None:
-    with Heartbeat(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
+    with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
         clock.move(hours=1)
         keeper.confirm()
     entry = ledger.find(tenant, DAY)
@@ -109,7 +109,7 @@ def test_a_confirmation_renews_the_lease(ledger: Ledger, tenant: str, clock: Clo
 def test_a_store_that_is_down_confirms_nothing_and_loses_nothing(
     ledger: Ledger, store: FaultyStore, tenant: str, fault: str
 ) -> None:
-    with Heartbeat(ledger, ledger.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
+    with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
         setattr(store, fault, DOWN)
         with pytest.raises(RetryableError):
             keeper.confirm()

@@ -114,13 +114,13 @@ def test_each_way_to_fail_has_its_exit_status(tmp_path: Path, small_source: Path
     assert call("erase", "--tenant", "acme,globex", "--output", str(tenant.output), "--user", "a").exit_code == 2
     assert call("optimize", "--tenant", "acme").exit_code == 2
     assert call("optimize", "--tenant", "../x", "--output", str(tmp_path)).exit_code == 2
-    tenant.ledger.take("acme", DAY, owner="elsewhere:1:1", run_id="run9")
+    tenant.ledger.acquire("acme", DAY, owner="elsewhere:1:1", run_id="run9")
     # The tests' clock stands long before now, so the lease of a real clock is taken.
     from datetime import UTC, datetime
 
     assert tenant.clock is not None
     tenant.clock.now = datetime.now(UTC)
-    tenant.ledger.take("acme", DAY, owner="elsewhere:1:1", run_id="run10")
+    tenant.ledger.acquire("acme", DAY, owner="elsewhere:1:1", run_id="run10")
     held = call("erase", *of(tenant), *ledger_of(tenant), "--user", "user_1", "--confirm")
     assert held.exit_code == 4
     assert "run run10 of elsewhere:1:1 holds the lease" in held.output

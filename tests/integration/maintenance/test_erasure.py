@@ -214,7 +214,7 @@ def test_a_run_that_holds_a_day_keeps_the_erasure_out_before_anything_is_changed
     small_source: Path, publish: Publish
 ) -> None:
     tenant = publish(small_source, buckets=TWICE)
-    tenant.ledger.take("acme", DAY, owner="elsewhere:1:1", run_id="run9")
+    tenant.ledger.acquire("acme", DAY, owner="elsewhere:1:1", run_id="run9")
     before = list(everything_in(tenant.output))
     with pytest.raises(LeaseHeldError, match="run run9 of elsewhere:1:1 holds the lease"):
         tenant.erase("user", "user_1")
@@ -248,7 +248,7 @@ def test_an_erasure_keeps_a_run_out_and_a_run_that_was_stopped_before_it_publish
 def test_a_run_at_work_on_any_day_of_the_tenant_keeps_the_erasure_out(small_source: Path, publish: Publish) -> None:
     """It may have read the person's objects before they were deleted, and have written nothing yet."""
     tenant = publish(small_source)
-    tenant.ledger.take("acme", DAY + timedelta(days=1), owner="elsewhere:1:1", run_id="run9")
+    tenant.ledger.acquire("acme", DAY + timedelta(days=1), owner="elsewhere:1:1", run_id="run9")
     with pytest.raises(LeaseHeldError, match="run run9 of elsewhere:1:1 holds the lease"):
         tenant.erasure("user", "user_1").look()
     assert tenant.clock is not None
@@ -266,7 +266,7 @@ def test_an_erasure_that_stood_still_until_a_run_took_its_day_deletes_nothing_of
     def suspended(*arguments: Any) -> int:
         assert tenant.clock is not None
         tenant.clock.now += timedelta(hours=1)
-        tenant.ledger.take("acme", DAY, owner="elsewhere:2:2", run_id="run9")
+        tenant.ledger.acquire("acme", DAY, owner="elsewhere:2:2", run_id="run9")
         written.write_bytes(b"no commit names it yet")
         return delete_old(*arguments)
 
@@ -412,7 +412,7 @@ def test_an_error_of_a_day_without_rows_that_names_the_person_is_replaced(
 ) -> None:
     tenant = publish(small_source)
     other = DAY + timedelta(days=1)
-    lease = tenant.ledger.take("acme", other, owner="elsewhere:1:1", run_id="run9")
+    lease = tenant.ledger.acquire("acme", other, owner="elsewhere:1:1", run_id="run9")
     key = f"acme/chat/{user}/r/messages/x.json"
     tenant.ledger.fail(lease, f"{key!a} cannot be read. Next step: allow it.", retryable=False)
     before = tenant.ledger.find("acme", other)

@@ -21,7 +21,7 @@ def ledger(clock: Clock) -> Ledger:
 
 
 def complete(ledger: Ledger) -> None:
-    lease = ledger.take("acme", DAY, owner=ELSEWHERE, run_id="run1")
+    lease = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
     ledger.complete(lease, make_receipt(), receipt_key="key1", output_path="out/acme")
 
 
@@ -39,7 +39,7 @@ def test_a_completed_day_stays_completed_under_a_greater_token(ledger: Ledger) -
     )
     ledger.renew(lease)
     assert lease.token == before.token + 1
-    ledger.give_back(lease)
+    ledger.release(lease)
     after = ledger.find("acme", DAY)
     assert after == replace(before, token=lease.token)
 
@@ -48,11 +48,11 @@ def test_nobody_takes_a_day_that_is_kept_in_order_until_the_lease_ends(ledger: L
     complete(ledger)
     lease = ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
     with pytest.raises(LeaseHeldError, match="erase1 of elsewhere:1:1 holds the lease"):
-        ledger.take("acme", DAY, owner=ELSEWHERE, run_id="run2")
+        ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
     with pytest.raises(LeaseHeldError):
         ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase2")
     clock.move(minutes=3)
-    taken = ledger.take("acme", DAY, owner=ELSEWHERE, run_id="run2")
+    taken = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
     # The upkeep may only be stopped: the run must fence the tables.
     assert (taken.token, taken.taken_over) == (lease.token + 1, True)
     for change in (ledger.renew, ledger.give_back):
@@ -61,20 +61,20 @@ def test_nobody_takes_a_day_that_is_kept_in_order_until_the_lease_ends(ledger: L
 
 
 def test_a_day_that_a_run_holds_is_not_kept_and_one_whose_run_died_is(ledger: Ledger, clock: Clock) -> None:
-    ledger.take("acme", DAY, owner=ELSEWHERE, run_id="run1")
+    ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
     with pytest.raises(LeaseHeldError, match="run run1 of elsewhere:1:1 holds the lease"):
         ledger.check_free("acme", DAY)
     clock.move(minutes=3)
     ledger.check_free("acme", DAY)
     lease = ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
-    ledger.give_back(lease)
+    ledger.release(lease)
     left = ledger.find("acme", DAY)
     assert left is not None
     assert (left.status, left.run_id, left.taken_over, left.holds_lease(clock())) == ("RUNNING", "run1", True, False)
 
 
 def test_a_day_whose_job_is_not_settled_is_never_kept(ledger: Ledger, clock: Clock) -> None:
-    lease = ledger.take("acme", DAY, owner=ELSEWHERE, run_id="run1")
+    lease = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
     ledger.hand_over(lease, reason="too large", job_token="t", job_id="job-1", lasting=timedelta(0))
     clock.move(days=30)
     with pytest.raises(LeaseHeldError, match="job job-1 holds"):
@@ -82,7 +82,7 @@ def test_a_day_whose_job_is_not_settled_is_never_kept(ledger: Ledger, clock: Clo
 
 
 def test_a_day_that_the_ledger_does_not_know_says_so_afterwards(ledger: Ledger) -> None:
-    ledger.give_back(ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1"))
+    ledger.release(ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1"))
     known = ledger.find("acme", DAY)
     assert known is not None
     assert (known.status, known.retryable, known.token) == ("FAILED", False, 1)

@@ -19,7 +19,9 @@ from daily_batch.errors import HandOverError, LeaseHeldError, RetryableError, Te
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata import Item, MetadataStore
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.orchestration.dispatch import TOO_MANY_TO_LIST, UNLISTED, Answer, Dispatch
+from daily_batch.orchestration.day_run import DayResult
+from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, UNLISTED
 from daily_batch.orchestration.spark_jobs import JobSize, JobState, SparkJob
 from daily_batch.orchestration.spark_jobs.spark_submit import SparkSubmit
 from daily_batch.pipeline.runners.local import LocalRunner
@@ -95,7 +97,7 @@ def ask(source: Path, output: Path, *, tenant: str = "acme", table_format: Any =
     )
 
 
-def run(dispatch: Dispatch, source: Path, tmp_path: Path, **options: Any) -> Answer:
+def run(dispatch: Dispatch, source: Path, tmp_path: Path, **options: Any) -> DayResult:
     return dispatch.run(ask(source, tmp_path / "out"), progress=silent, **options)
 
 
@@ -301,7 +303,9 @@ def test_a_day_that_is_too_long_for_this_process_is_published_by_spark_through_t
 
 def test_a_day_that_routing_sends_to_spark_is_not_begun_here(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service()
-    dispatch = make(tmp_path, clock, local=no_spark, submitter=service, route=lambda manifest: "too many messages")
+    dispatch = make(
+        tmp_path, clock, local=no_spark, submitter=service, reason_for_spark=lambda manifest: "too many messages"
+    )
     answer = run(dispatch, source, tmp_path)
     assert (answer.kind, answer.reason) == ("submitted", "too many messages")
     entry = find(dispatch)
@@ -381,8 +385,8 @@ def test_19_a_job_that_ended_without_a_receipt_has_failed_whatever_its_service_s
     answer = run(dispatch, source, tmp_path)
     assert find(dispatch).status == "SUBMITTED"
     service.end = end
-    entry = dispatch.look(ask(source, tmp_path / "out"))
-    assert entry is not None
+    dispatch.reconcile(ask(source, tmp_path / "out"))
+    entry = find(dispatch)
     assert (entry.status, entry.lease_until) == ("FAILED", None)
     assert str(answer.job_id) in str(entry.error)
 
@@ -397,8 +401,8 @@ def test_19_a_job_that_left_its_receipt_has_published_whatever_its_service_says(
     (job,) = service.jobs.values()
     receipt = run_as_job(job, source, tmp_path)
     service.end = end
-    entry = dispatch.look(ask(source, tmp_path / "out"))
-    assert entry is not None
+    dispatch.reconcile(ask(source, tmp_path / "out"))
+    entry = find(dispatch)
     assert entry.is_complete
     assert (entry.run_id, entry.message_count) == (answer.run_id, receipt.records.written)
 
@@ -412,11 +416,11 @@ def run_as_job(job: SparkJob, source: Path, tmp_path: Path) -> Any:
     return process_day(
         job.request,
         settings,
-        lambda manifest: LocalRunner(),
+        LocalRunner(),
+        fence(job.request, settings, job.token),
         run_id=job.run_id,
         now=datetime(2025, 8, 12, 17, 5, tzinfo=UTC),
         progress=silent,
-        publisher=fence(job.request, settings, job.token),
     )
 
 
@@ -470,8 +474,8 @@ def test_a_day_submitted_to_spark_ends_with_the_tables_of_a_local_run(
     answer = run(dispatch, source, tmp_path)
     assert service.submit(next_job(dispatch, source, tmp_path)) == answer.job_id
     wait_for(lambda: service.look(str(answer.job_id)).state not in ("WAITING", "RUNNING"))
-    entry = dispatch.look(ask(source, tmp_path / "out"))
-    assert entry is not None
+    dispatch.reconcile(ask(source, tmp_path / "out"))
+    entry = find(dispatch)
     assert entry.is_complete, (service.folder / str(answer.job_id) / "log").read_text()[-2000:]
     run_local(input=source, output=tmp_path / "wanted")
     assert read_tables(tmp_path / "out") == read_tables(tmp_path / "wanted")
@@ -494,8 +498,8 @@ def test_19_a_job_that_was_killed_is_found_lost_and_the_next_run_goes_on(
     assert group is not None
     os.killpg(group, signal.SIGKILL)
     wait_for(lambda: service.look(job_id).state == "LOST")
-    entry = dispatch.look(ask(source, tmp_path / "out"))
-    assert entry is not None
+    dispatch.reconcile(ask(source, tmp_path / "out"))
+    entry = find(dispatch)
     assert entry.status == "FAILED"
     again = run(make(tmp_path, clock, settings={"runner": "local"}), source, tmp_path)
     assert again.kind == "published"
@@ -510,7 +514,9 @@ def test_a_job_is_as_large_as_its_manifest_and_asked_for_again_in_the_same_size(
 ) -> None:
     service = Service(lost_answers=1)
     sizes = iter([JobSize(executors=7, disk_gb=60), JobSize(executors=1)])
-    dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"}, size=lambda manifest: next(sizes))
+    dispatch = make(
+        tmp_path, clock, submitter=service, settings={"runner": "spark"}, job_size=lambda manifest: next(sizes)
+    )
     with pytest.raises(RetryableError):
         run(dispatch, source, tmp_path)
     assert run(dispatch, source, tmp_path).kind == "submitted"
@@ -573,15 +579,15 @@ def test_a_job_that_waits_too_long_is_cancelled_and_its_day_may_be_tried_again(
     answer = run(dispatch, source, tmp_path)
     request = ask(source, tmp_path / "out")
     clock.now += timedelta(minutes=29)
-    dispatch.look(request)
+    dispatch.reconcile(request)
     assert service.cancelled == []
     clock.now += timedelta(minutes=2)
-    dispatch.look(request)
+    dispatch.reconcile(request)
     assert service.cancelled == [answer.job_id]
     assert find(dispatch).status == "SUBMITTED"  # until its service says that it has ended
     service.end, service.retryable, service.waiting_since = "FAILED", False, None
-    entry = dispatch.look(request)
-    assert entry is not None
+    dispatch.reconcile(request)
+    entry = find(dispatch)
     assert (entry.status, entry.retryable) == ("FAILED", True)
     assert "waited 30 minutes for workers" in str(entry.error)
 

@@ -2,34 +2,42 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from obstore.store import ObjectStore
 
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.domain.request import Request
-from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, TerminalError
+from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.orchestration import Task, day_metrics, watcher, write_task
+from daily_batch.orchestration import Task, watcher, worker, write_task
 from daily_batch.orchestration.day_status import due_time
-from daily_batch.orchestration.dispatch import UNLISTED, Dispatch
+from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.routing.route import UNLISTED
 from daily_batch.orchestration.spark_jobs import JobState, JobStatus, SparkJob
 from daily_batch.orchestration.watcher import Summary, Watcher, night_requests
-from daily_batch.orchestration.worker import handle_message, run_task
+from daily_batch.orchestration.worker import handle_message
+from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import Settings, load_settings
 from daily_batch.synthetic import generate
-from tests.support.day_runs import DAY, read_tables, silent
+from tests.support.day_runs import DAY, read_tables
 from tests.support.job_service import Clock, Service
 from tests.support.recording_telemetry import RecordingTelemetry
 
 SENT = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 TASK = Task(tenant="acme", date="2025-08-12")
+# What a worker's last line says of a message.
+OUTCOMES = ("published", "submitted", "unchanged", "elsewhere", "given up")
 
 
 @dataclass
@@ -42,8 +50,7 @@ class Night:
     settings: dict[str, object] = field(default_factory=dict)
     tenants: str = "acme"
     queue: list[Task] = field(default_factory=list)
-    ended: list[tuple[str, bool]] = field(default_factory=list)
-    troubles: list[BatchError] = field(default_factory=list)
+    heard: RecordingTelemetry = field(default_factory=RecordingTelemetry)
     local: Callable[[], Any] = LocalRunner
 
     @property
@@ -61,27 +68,41 @@ class Night:
 
     def work(self, task: Task = TASK, *, sent: datetime = SENT, seconds: int = 600) -> str:
         given = {"now": self.clock(), "sent": sent, "owner": "test", "seconds": seconds}
-        return run_task(task, self.load(), progress=silent, **given).outcome  # type: ignore[arg-type]
+        heard = RecordingTelemetry()
+        handle_message(write_task(task), read_settings=self.load, telemetry=heard, **given)  # type: ignore[arg-type]
+        return next(message for _, message, _ in reversed(heard.lines) if message in OUTCOMES)
 
     def watcher(self) -> Watcher:
         return Watcher(
             settings=self.load(),
             dispatch=self.dispatch(self.load()),
             send=self.queue.extend,
-            ended=lambda entry, again: self.ended.append((entry.status, again)),
-            trouble=self.troubles.append,
+            telemetry=self.heard,
         )
+
+    @property
+    def ended(self) -> list[tuple[str, bool]]:
+        """Return each recorded end of a job: published or failed, and whether the day is tried again."""
+        lines = [(message, facts) for _, message, facts in self.heard.lines if "job_id" in facts]
+        return [
+            ("published" if message == "published" else "failed", facts.get("again", False)) for message, facts in lines
+        ]
+
+    @property
+    def troubles(self) -> list[str]:
+        """The tenants and days that the watcher could not reconcile, as its errors name them."""
+        return [message.partition(": ")[0] for message, facts in self.heard.errors if not facts]
 
     def reconcile(self) -> Summary:
         requests = night_requests(self.load(), now=self.clock(), list_tenants=self.ledger.tenants)
-        return self.watcher().reconcile(requests, now=self.clock())
+        return self.watcher().reconcile(requests, now=self.clock()).summary
 
     def tend(self, monkeypatch: pytest.MonkeyPatch) -> RecordingTelemetry:
         """What the watcher's function tells of a reconciliation."""
         heard = RecordingTelemetry()
         monkeypatch.setattr(watcher, "open_ledger", lambda *_: self.ledger)
         monkeypatch.setattr(watcher, "make_dispatch", lambda known, _, **more: replace(self.dispatch(known), **more))
-        watcher.reconcile_night(self.load(), now=self.clock(), send=self.queue.extend, teller=heard)
+        watcher.reconcile(self.load(), now=self.clock(), send=self.queue.extend, telemetry=heard)
         return heard
 
     def request(self) -> Request:
@@ -136,7 +157,7 @@ def test_16_a_day_that_would_lose_its_rows_waits_for_a_message_that_allows_it(ni
 
 
 def test_5_a_message_whose_day_is_at_work_elsewhere_is_kept_until_that_run_has_ended(night: Night) -> None:
-    night.ledger.take("acme", DAY, owner="another-host:1:1", run_id="other")
+    night.ledger.acquire("acme", DAY, owner="another-host:1:1", run_id="other")
     with pytest.raises(LeaseHeldError):
         night.work()
 
@@ -213,8 +234,8 @@ def test_an_event_that_comes_twice_or_late_ends_a_day_once(night: Night) -> None
     submit(night)
     night.publish_job()
     night.service.end = "SUCCEEDED"
-    assert night.watcher().follow(night.request()) is not None
-    assert night.watcher().follow(night.request()) is None
+    assert night.watcher().settle(night.request())
+    assert not night.watcher().settle(night.request())
     assert len(night.ended) == 1
 
 
@@ -239,7 +260,7 @@ def test_a_job_whose_event_came_late_or_that_is_still_at_work_is_no_drift(
     assert night.tend(monkeypatch).sums()["DaysDrifted"] == 0
     night.publish_job()
     night.service.end, night.service.ended_at = "SUCCEEDED", night.clock.now - timedelta(hours=1)
-    assert night.watcher().follow(night.request()) is not None
+    assert night.watcher().settle(night.request())
     assert night.tend(monkeypatch).sums()["DaysDrifted"] == 0
 
 
@@ -277,33 +298,32 @@ def test_a_jobs_end_that_the_next_message_finds_is_measured_by_its_worker_and_by
         night.publish_job()
     night.service.end = end
     given = {"now": night.clock(), "sent": SENT, "owner": "test", "seconds": 600}
-    handle_message(write_task(TASK), read_settings=night.load, teller=(heard := RecordingTelemetry()), **given)  # type: ignore[arg-type]
+    handle_message(write_task(TASK), read_settings=night.load, telemetry=(heard := RecordingTelemetry()), **given)  # type: ignore[arg-type]
     assert heard.sums()[metric] == 1
     night.service.end = "RUNNING"  # the next job, where there is one
     assert metric not in night.tend(monkeypatch).sums()
 
 
-def test_a_receipt_that_cannot_be_read_again_leaves_the_day_completed_and_says_so(
-    night: Night, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_receipt_of_a_settled_day_is_read_once(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(night)
     night.publish_job()
     night.service.end = "SUCCEEDED"
+    read: list[str] = []
 
-    def fail(*_: object) -> None:
-        raise RetryableError("the store is down", next_step="try again")
+    def counted(store: ObjectStore, key: str) -> Receipt | None:
+        read.append(key)
+        return read_receipt(store, key)
 
-    monkeypatch.setattr(day_metrics, "read_receipt", fail)
-    heard = night.tend(monkeypatch)
-    assert (heard.sums()["DaysCompleted"], night.entry().is_complete) == (1, True)
-    assert [message for message, _ in heard.errors] == [
-        "the day is not measured: the store is down. Next step: try again."
-    ]
+    for name, module in list(sys.modules.items()):
+        if name.startswith("daily_batch.") and getattr(module, "read_receipt", None) is read_receipt:
+            monkeypatch.setattr(module, "read_receipt", counted)
+    assert night.tend(monkeypatch).sums()["DaysCompleted"] == 1
+    assert len(read) == 1
 
 
 def test_an_event_out_of_order_changes_nothing(night: Night) -> None:
     submit(night)
-    assert night.watcher().follow(night.request()) is None  # its job still runs, whatever the event said
+    assert not night.watcher().settle(night.request())  # its job still runs, whatever the event said
     assert (night.entry().status, night.queue) == ("SUBMITTED", [])
 
 
@@ -311,13 +331,13 @@ def test_a_job_that_failed_for_want_of_luck_is_asked_for_again_so_often_as_is_se
     night.settings["max_attempts"] = 2
     submit(night)
     night.service.end = "FAILED"
-    night.watcher().follow(night.request())
+    night.watcher().settle(night.request())
     assert night.queue == [TASK]
     assert night.work() == "submitted"
     assert night.entry().attempts == 2
     night.reconcile()
     assert night.queue == [TASK]
-    assert night.ended == [("FAILED", True), ("FAILED", False)]
+    assert night.ended == [("failed", True), ("failed", False)]
     summary = night.reconcile()
     assert (summary.ended, summary.states) == (True, {"failed": 1})
     assert [each.tenant for each in summary.attention] == ["acme"]
@@ -327,7 +347,7 @@ def test_a_job_that_failed_for_good_is_not_asked_for_again(night: Night) -> None
     submit(night)
     night.service.end, night.service.retryable = "FAILED", False
     assert night.reconcile().queued == 0
-    assert night.ended == [("FAILED", False)]
+    assert night.ended == [("failed", False)]
 
 
 def test_19_a_failure_whose_repetition_was_not_queued_is_queued_by_the_next_reconciliation(night: Night) -> None:
@@ -338,13 +358,13 @@ def test_19_a_failure_whose_repetition_was_not_queued_is_queued_by_the_next_reco
         raise RetryableError("the queue does not take tasks", next_step="try again")
 
     with pytest.raises(RetryableError):
-        replace(night.watcher(), send=refuse).follow(night.request())
+        replace(night.watcher(), send=refuse).settle(night.request())
     assert night.entry().status == "FAILED"
     assert night.reconcile().queued == 1
 
 
 def test_a_worker_that_died_with_its_message_is_followed_by_another(night: Night) -> None:
-    night.ledger.take("acme", DAY, owner="another-host:1:1", run_id="dead")
+    night.ledger.acquire("acme", DAY, owner="another-host:1:1", run_id="dead")
     assert night.reconcile().queued == 0  # it may still live
     night.clock.now += timedelta(minutes=3)
     summary = night.reconcile()
@@ -386,7 +406,7 @@ def test_a_job_that_is_refused_again_and_again_is_asked_for_so_often_as_is_set(n
 def test_a_day_that_waits_on_the_queue_is_not_put_there_every_quarter_of_an_hour(night: Night) -> None:
     submit(night)
     night.service.end = "FAILED"
-    night.watcher().follow(night.request())
+    night.watcher().settle(night.request())
     for _ in range(7):
         night.clock.now += timedelta(minutes=15)
         assert night.reconcile().queued == 0
@@ -411,10 +431,14 @@ def test_who_cancelled_a_job_is_known_though_the_watcher_died_right_after(night:
     assert "for workers" in str(night.entry().error)
 
 
-def test_11_a_completed_day_that_cannot_be_listed_in_time_goes_to_a_job(night: Night) -> None:
+def test_11_a_completed_day_that_cannot_be_listed_in_time_goes_to_a_job(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
     night.work()
-    assert night.work(seconds=0) == "submitted"
-    assert "were listed in 0 s" in str(night.entry().handed_over)
+    late = count(0, 10_000)  # each look at the clock is hours later
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: next(late)))
+    assert night.work() == "submitted"
+    assert "were listed in 510 s" in str(night.entry().handed_over)
     assert night.service.last is not None
     assert night.service.last.size == UNLISTED
 
@@ -436,7 +460,7 @@ def test_17_the_summary_names_who_needs_someone_and_one_tenants_trouble_holds_no
 
     night.service = Down()
     early = night.reconcile()
-    assert [error.tenant for error in night.troubles] == ["globex"]
+    assert night.troubles == ["tenant=globex day=2025-08-12"]
     assert (early.late, early.tenants) == (0, 3)
     night.clock.now = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)  # 06:00 JST
     night.service = Service()
@@ -462,7 +486,7 @@ def test_17_a_tenant_of_whom_the_ledger_does_not_tell_is_in_trouble_and_not_late
     told = night.reconcile()
     assert (told.late, told.ended, told.states) == (0, False, {"unknown": 1})
     assert [(each.tenant, each.state) for each in told.attention] == [("acme", "unknown")]
-    assert [error.tenant for error in night.troubles] == ["acme"]
+    assert night.troubles == ["tenant=acme day=2025-08-12"]
 
 
 def test_17_a_receipt_of_another_version_is_one_tenants_trouble(night: Night) -> None:
@@ -476,7 +500,7 @@ def test_17_a_receipt_of_another_version_is_one_tenants_trouble(night: Night) ->
     receipt.write_text('{"tenant": "acme"}')
     night.service.end = "FAILED"
     night.reconcile()
-    assert [(error.tenant, type(error)) for error in night.troubles] == [("acme", TerminalError)]
+    assert night.troubles == ["tenant=acme day=2025-08-12"]
     assert night.entry("globex").status == "FAILED"
 
 
@@ -491,9 +515,10 @@ def test_17_trouble_that_nobody_expected_is_one_tenants_too_and_quotes_nothing(n
 
     night.service = Broken()
     night.reconcile()
-    assert [error.tenant for error in night.troubles] == ["acme"]
-    assert "ValueError" in str(night.troubles[0])
-    assert "Bob" not in str(night.troubles[0])
+    assert night.troubles == ["tenant=acme day=2025-08-12"]
+    ((message, _),) = night.heard.errors
+    assert "ValueError" in message
+    assert "Bob" not in message
 
 
 def test_17_one_days_trouble_hides_no_other_day_of_the_tenant(night: Night) -> None:
@@ -510,7 +535,7 @@ def test_17_one_days_trouble_hides_no_other_day_of_the_tenant(night: Night) -> N
     night.clock.now = datetime(2025, 8, 12, 21, 5, tzinfo=UTC)
     summary = night.reconcile()
     assert (summary.attention, summary.late) == ((), 0)
-    assert [error.day for error in night.troubles] == ["2025-08-10"]
+    assert night.troubles == ["tenant=acme day=2025-08-10"]
 
 
 @pytest.mark.parametrize("offset", [-1, -2, -7])
@@ -533,7 +558,7 @@ def test_17_a_receipt_that_cannot_be_read_is_one_tenants_trouble(night: Night) -
     folder.write_text("no folder")
     night.service.end = "FAILED"
     night.reconcile()
-    assert [error.tenant for error in night.troubles] == ["acme"]
+    assert night.troubles == ["tenant=acme day=2025-08-12"]
     assert (night.entry().status, night.entry("globex").status) == ("SUBMITTED", "FAILED")
 
 

@@ -404,7 +404,7 @@ def test_a_day_that_fails_again_and_again_is_told_by_its_name(app: App, monkeypa
 
 
 def test_a_message_whose_day_is_with_another_run_fails_and_comes_again(app: App) -> None:
-    app.ledger.take("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
+    app.ledger.acquire("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
     called = app.deliver(write_task())
     assert called.error is not None
     assert called.error.startswith("LeaseHeld: ")
@@ -413,7 +413,7 @@ def test_a_message_whose_day_is_with_another_run_fails_and_comes_again(app: App)
 
 def test_a_message_whose_day_is_with_a_job_is_done(app: App) -> None:
     ledger = app.ledger
-    lease = ledger.take("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
+    lease = ledger.acquire("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
     ledger.hand_over(lease, reason="too large", job_token="t", job_id="7", lasting=timedelta(hours=1))
     assert app.deliver(write_task()).error is None
     assert [line["message"] for line in app.lines()] == ["elsewhere"]
@@ -470,11 +470,11 @@ def test_a_worker_removes_what_a_killed_run_left_and_nothing_of_the_others_on_it
 
 def test_a_line_is_json_whatever_it_holds(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="makoto-daily-batch")
-    teller = JsonLog()
-    teller.about(tenant="acme")
-    teller.error("50% of it\nand 東京", day=date(2025, 8, 12))
-    teller.debug("dropped")
-    teller.measure(DAYS_LATE, 0)
+    telemetry = JsonLog()
+    telemetry.bind(tenant="acme")
+    telemetry.error("50% of it\nand 東京", day=date(2025, 8, 12))
+    telemetry.debug("dropped")
+    telemetry.measure(DAYS_LATE, 0)
     (record,) = caplog.records
     assert "\n" not in record.getMessage()
     assert json.loads(record.getMessage()) == {"message": "50% of it\nand 東京", "tenant": "acme", "day": "2025-08-12"}

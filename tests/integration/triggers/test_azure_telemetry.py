@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from azure_trigger.log import open_log
-from azure_trigger.measuring import find_meter
+from azure_trigger.metrics_export import find_meter
 from daily_batch.domain import metrics
 from tests.local_cloud.azure.application_insights import CustomMetric, Ingestion, serve_ingestion
 from tests.support.day_runs import ROOT, child_environment

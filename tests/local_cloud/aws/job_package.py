@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daily_batch.domain.keys import parse_url
 from daily_batch.orchestration.spark_jobs.emr_package import LIST, PROCESSORS
-from deploy.environment import pack_thin
+from makoto_packaging.environment import pack_thin
 from tests.local_cloud.aws.stack import Stack
 from tests.local_cloud.common.downloads import ROOT
 

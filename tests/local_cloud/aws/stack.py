@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.targets import Target
+from makoto_packaging.targets import Target
 from tests.local_cloud.aws.deployment import Application, Deployment, Queue
 from tests.local_cloud.aws.event_source_mapping import EventSourceMapping
 from tests.local_cloud.aws.lambda_functions import InvocationResult, LocalFunction

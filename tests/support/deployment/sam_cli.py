@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-CONSTRAINTS = ROOT / "deploy/sam-constraints.txt"
+CONSTRAINTS = ROOT / "packaging/makoto_packaging/sam-constraints.txt"
 FOLDER = ROOT / ".cache/sam-cli-1.170.0"
 
 

@@ -5,13 +5,13 @@ from typing import Any
 from azure_trigger import function_app
 from tests.support.endurance.crash_once import crash_if_planned
 
-deal_with = function_app.deal_with
+handle = function_app.handle
 
 
-def deal_or_crash(message: Any, *arguments: Any, **named: Any) -> None:
+def handle_or_crash(message: Any, *arguments: Any, **named: Any) -> None:
     crash_if_planned(message.get_body().decode())
-    deal_with(message, *arguments, **named)
+    handle(message, *arguments, **named)
 
 
-function_app.deal_with = deal_or_crash
+function_app.handle = handle_or_crash
 app = function_app.app

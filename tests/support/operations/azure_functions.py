@@ -43,19 +43,19 @@ class AzureFunctions:
         return worker.read_settings()
 
     def ask(self) -> None:
-        self._call("night", lambda: dispatcher.ask_at_night(cast(func.TimerRequest, SimpleNamespace())))
+        self._call("night", lambda: dispatcher.dispatch_night(cast(func.TimerRequest, SimpleNamespace())))
 
     def work(self, task: Task) -> None:
         """Deliver a task's message once."""
         context = cast(func.Context, SimpleNamespace(function_name="worker", invocation_id="1"))
-        self._call("worker", lambda: worker.deal_with(self._message(task), context, host=HOST))
+        self._call("worker", lambda: worker.handle(self._message(task), context, host=HOST))
 
     def give_up(self, task: Task) -> None:
         """Deliver a task's message as often as host.json allows, until the host passes it to `poison`."""
         host = json.loads(HOST.read_text(encoding="utf-8"))
         for _ in range(host["extensions"]["queues"]["maxDequeueCount"]):
             self.work(task)
-        self._call("poison", lambda: worker.tell_poison(self._message(task)))
+        self._call("poison", lambda: worker.report_poison(self._message(task)))
 
     def watch(self) -> None:
         self._call("watch", watcher.reconcile)

@@ -22,7 +22,7 @@ from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.spark_jobs import JobStatus
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import Settings
-from daily_batch.telemetry import StepLogger, log_nothing
+from daily_batch.telemetry import NoTelemetry, Telemetry
 from tests.support.day_runs import DAY
 from tests.support.job_service import Clock, Service
 
@@ -68,9 +68,9 @@ class Night:
         self.set(TENANT_ID="acme", MAKOTO_INPUT=str(self.folder / "in"), MAKOTO_OUTPUT=str(self.folder / "out"))
         # Workers remove the leftovers of killed ones there.
         self.monkeypatch.setattr("tempfile.tempdir", str(self.folder / "temp"))
-        for name in ("work", "tending"):
+        for name in ("worker", "watcher"):
             self.monkeypatch.setattr(f"daily_batch.orchestration.{name}.make_dispatch", self.dispatch)
-        for name in ("asking", "tending"):
+        for name in ("dispatcher", "watcher"):
             self.monkeypatch.setattr(f"daily_batch.orchestration.{name}.open_ledger", lambda *_: self.ledger)
 
     def set(self, **variables: str) -> None:
@@ -88,9 +88,16 @@ class Night:
         assert found is not None
         return found
 
-    def dispatch(self, settings: Settings, output: StorageUrl, *, told: StepLogger = log_nothing, **_: Any) -> Dispatch:
+    def dispatch(
+        self, settings: Settings, output: StorageUrl, *, telemetry: Telemetry | None = None, **_: Any
+    ) -> Dispatch:
         return Dispatch(
-            settings=settings, ledger=self.ledger, local=self.local, spark=self.local, submitter=self.jobs, told=told
+            settings=settings,
+            ledger=self.ledger,
+            local=self.local,
+            spark=self.local,
+            submitter=self.jobs,
+            telemetry=telemetry or NoTelemetry(),
         )
 
     def write(self, messages: int = 40, *, tenant: str = "acme", garbage: int = 0) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from daily_batch.domain.calendar import days_between
 from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
+from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.process_day import process_day
+from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import load_settings
 from daily_batch.synthetic import FaultRates, generate
@@ -80,7 +82,8 @@ def _run(source: Path, tables: Mapping[str, Path], day: date, *, now: datetime) 
     for kind, output in tables.items():
         places = {"input": parse_url(str(source)), "output": parse_url(str(output))}
         request = Request(tenant="acme", day=day, table_format=kind, **places)  # type: ignore[arg-type]
-        process_day(request, settings, lambda _: LocalRunner(), run_id=run_id_of(day, now), now=now, progress=silent)
+        publisher = DayPublisher.snapshot(request, open_storage(request, settings))
+        process_day(request, settings, LocalRunner(), publisher, run_id=run_id_of(day, now), now=now, progress=silent)
 
 
 def _expect(source: Path, day: date) -> Expected:

@@ -3,11 +3,9 @@
 import io
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,9 +16,9 @@ from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.errors import RetryableError
 from daily_batch.ledger import Ledger
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.orchestration.day_metrics import log_completed, measure_receipt
+from daily_batch.orchestration.day_metrics import measure_receipt, record_completion
 from daily_batch.settings import Settings, load_settings
-from daily_batch.telemetry import STEPS, log_to, timed
+from daily_batch.telemetry import STEPS, JsonLines, StepLog
 from tests.support.day_runs import ROOT, SAMPLES, run_local
 from tests.support.recording_telemetry import RecordingTelemetry
 
@@ -86,14 +84,14 @@ def settings() -> Settings:
 
 def complete(ledger: Ledger, receipt: Receipt, day: date, messages: int) -> None:
     """A day of the ledger with so many messages."""
-    lease = ledger.take("acme", day, owner="test", run_id=f"run-{day}")
+    lease = ledger.acquire("acme", day, owner="test", run_id=f"run-{day}")
     own = replace(receipt, records=replace(receipt.records, written=messages), run_id=lease.run_id)
     ledger.complete(lease, own, receipt_key=receipt_key("acme", day, lease.run_id), output_path="out")
 
 
 def hear(receipt: Receipt, ledger: Ledger) -> tuple[dict[str, float], RecordingTelemetry]:
     heard = RecordingTelemetry()
-    log_completed(receipt, ledger=ledger, settings=settings(), teller=heard)
+    record_completion(receipt, ledger=ledger, settings=settings(), telemetry=heard)
     assert len({metric for metric, _ in heard.measured}) == len(heard.measured)
     return heard.sums(), heard
 
@@ -165,13 +163,10 @@ def test_a_ledger_that_does_not_answer_costs_the_comparison_alone(
 # Steps
 
 
-def test_a_run_tells_each_of_its_steps_with_its_counts(tmp_path: Path) -> None:
-    lines: list[Mapping[str, Any]] = []
-
-    def told(step: str, /, **facts: Any) -> None:
-        lines.append({"step": step, **facts})
-
-    receipt = run_local(input=SAMPLES, output=tmp_path, told=told)
+def test_a_run_logs_each_of_its_steps_with_its_counts(tmp_path: Path) -> None:
+    heard = RecordingTelemetry()
+    receipt = run_local(input=SAMPLES, output=tmp_path, telemetry=heard)
+    lines = [facts for _, message, facts in heard.lines if message == "step"]
     by_step = {line["step"]: line for line in lines}
     assert list(by_step) == ["manifest", "intake", "clean", "publish", "receipt"]
     for line in lines:
@@ -186,20 +181,22 @@ def test_a_run_tells_each_of_its_steps_with_its_counts(tmp_path: Path) -> None:
     assert by_step["receipt"]["receipt"] == receipt_key("acme", date.fromisoformat(receipt.date), receipt.run_id)
 
 
-def test_a_step_that_fails_is_not_told() -> None:
-    told: list[str] = []
-    with pytest.raises(ValueError, match="broken"), timed(lambda step, /, **_: told.append(step), "ledger"):
+def test_a_step_that_fails_is_not_logged() -> None:
+    heard = RecordingTelemetry()
+    steps = StepLog(telemetry=heard, tenant="acme", day="2025-08-12", run_id="run1", token=1)
+    with pytest.raises(ValueError, match="broken"), steps.timed("ledger"):
         raise ValueError("broken")
-    assert told == []
+    assert heard.steps == []
 
 
 def test_a_process_without_a_log_of_its_cloud_s_writes_lines_of_json() -> None:
     stream = io.StringIO()
-    told = log_to(stream)
-    told("manifest", tenant="acme", objects=3, seconds=0.5)
-    told("receipt", tenant="東京")
+    log = JsonLines(stream)
+    log.info("step", step="manifest", tenant="acme", objects=3, seconds=0.5)
+    log.bind(tenant="東京")
+    log.error("the day failed")
     first, second = map(json.loads, stream.getvalue().splitlines())
     assert datetime.fromisoformat(first.pop("timestamp")).tzinfo is not None
     whose = {"message": "step", "level": "INFO", "step": "manifest", "tenant": "acme"}
     assert first == whose | {"objects": 3, "seconds": 0.5}
-    assert second["tenant"] == "東京"
+    assert (second["tenant"], second["level"], second["message"]) == ("東京", "ERROR", "the day failed")

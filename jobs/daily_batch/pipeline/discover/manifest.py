@@ -1,5 +1,6 @@
 """The manifest of a tenant-day: what is there, in chunks, with a fingerprint."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -28,7 +29,7 @@ class Manifest:
     is in order of chunks. The same objects give the same `fingerprint`; which of them share
     a chunk differs from one listing to the next, so nothing that is published may depend on it. `ignored` objects lie
     beside them and are no data by their names: they are in no file and no other number, and the fingerprint knows
-    nothing of them.
+    nothing of them. `seconds` is how long the listing took.
     """
 
     layout: Layout
@@ -38,6 +39,7 @@ class Manifest:
     fingerprint: str
     packed_bytes: int = 0
     ignored: int = 0
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def text_bytes(self) -> int:
@@ -90,6 +92,7 @@ def build_manifest(
             tenant that has objects, or with an active room whose name no key can hold.
         Retryable: the listing failed midway; there is no manifest then, never a shorter one.
     """
+    started = time.perf_counter()
     check_root(store, tenant=tenant, day=day)
     staging.mkdir(parents=True, exist_ok=True)
     remove_chunks(staging)
@@ -137,6 +140,7 @@ def build_manifest(
         packed_bytes=packed,
         ignored=tally.ignored,
         fingerprint=fingerprint(total, objects),
+        seconds=time.perf_counter() - started,
     )
 
 

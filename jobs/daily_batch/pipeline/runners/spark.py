@@ -43,7 +43,7 @@ RECOVERED_PARTS = 4
 LEAST_RECOVERED_BYTES, RECOVERED_BYTES = 8 * 2**20, 128 * 2**20
 RECOVERED_OBJECTS = 20_000
 ELSE = "or keep the day in this process with --runner local"
-QUIET = (Path(__file__).parents[1] / "log4j2.properties").as_uri()
+QUIET = (Path(__file__).parents[2] / "log4j2.properties").as_uri()
 CONF = {
     # One blob a batch: each may have megabytes, and a batch is in memory several times.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1",

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from daily_batch.domain.keys import parse_url
 from daily_batch.entrypoints.daily_messages import app
 from daily_batch.errors import TerminalError, UsageError
-from daily_batch.orchestration.preflight import find_lack
+from daily_batch.orchestration.preflight import find_missing
 from daily_batch.pipeline.runners.databricks_serverless import MEMORY_BYTES, fit_compute, is_serverless
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.settings import load_settings
@@ -72,7 +72,7 @@ def test_the_smoke_job_says_it_before_it_looks_at_anything_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "IS_SERVERLESS", "true")
-    lack = find_lack(Storage(input=parse_url(str(tmp_path)), output=parse_url(LAKE)))
+    lack = find_missing(Storage(input=parse_url(str(tmp_path)), output=parse_url(LAKE)))
     assert lack == f"output {LAKE}: on Databricks serverless no worker has a network or an identity"
 
 

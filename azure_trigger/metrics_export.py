@@ -1,7 +1,7 @@
-"""Metrics in Application Insights, by OpenTelemetry: this process sends them itself, at the end of each call.
+"""Send metrics to Application Insights by OpenTelemetry, at the end of each call.
 
-Not by way of the log, for the host samples its lines. Nothing is sent where no connection string is set. By whose
-identity is said by APPLICATIONINSIGHTS_AUTHENTICATION_STRING, which the exporter reads itself.
+They do not go through the log, because the host samples its lines. Without a connection string nothing is sent. The
+exporter itself reads the identity to use from APPLICATIONINSIGHTS_AUTHENTICATION_STRING.
 """
 
 import logging
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram
 
 CONNECTION = "APPLICATIONINSIGHTS_CONNECTION_STRING"
-# The host sends its own telemetry under it (infra/azure/main.bicep).
-ROLE, USUAL_ROLE = "WEBSITE_CLOUD_ROLENAME", "makoto-daily-batch"
-# A night must not wait for its figures.
+# The role name of the host's own telemetry (infra/azure/main.bicep).
+ROLE, DEFAULT_ROLE = "WEBSITE_CLOUD_ROLENAME", "makoto-daily-batch"
+# A run must not wait for its metrics.
 SECONDS, RETRIES = 5.0, 1
-# What the exporter would tell Microsoft of itself, in threads of its own, and what it would ask there.
-OTHERS_AFFAIRS = (
+# The exporter's own telemetry to Microsoft, and its requests for remote configuration, in threads of its own.
+EXPORTER_TELEMETRY = (
     "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL",
     "APPLICATIONINSIGHTS_SDKSTATS_DISABLED",
     "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED",
@@ -31,12 +31,12 @@ _logger = logging.getLogger("makoto-daily-batch")
 
 
 class Meter:
-    """The metrics of a process, each with its name and unit; `send` sends what was recorded since the last time."""
+    """The metrics of a process; `send` sends what was recorded since the last call."""
 
     def __init__(self, connection: str, role: str) -> None:
-        for name in OTHERS_AFFAIRS:
+        for name in EXPORTER_TELEMETRY:
             os.environ[name] = "true"
-        # A quarter of a second, which a start need not take.
+        # This import takes a quarter of a second, which a cold start need not.
         from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter
         from opentelemetry.sdk.metrics import MeterProvider
         from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
@@ -45,7 +45,7 @@ class Meter:
 
         exporter = AzureMonitorMetricExporter(
             connection_string=connection,
-            # Its files would outlive the call, and the instance seldom does.
+            # Its files are for retries later, but the instance seldom lives that long.
             disable_offline_storage=True,
             timeout=SECONDS,
             read_timeout=SECONDS,
@@ -54,7 +54,7 @@ class Meter:
         self._provider = MeterProvider(
             [PeriodicExportingMetricReader(exporter, export_interval_millis=math.inf)],
             resource=Resource({"service.name": role}),
-            # OpenTelemetry's own names are in small letters; those of a view stay as they are.
+            # OpenTelemetry lower-cases instrument names; the names of views stay as they are.
             views=[View(instrument_name=metric.name.lower(), name=metric.name) for metric in METRICS],
             shutdown_on_exit=False,
         )
@@ -70,25 +70,25 @@ class Meter:
         }
 
     def record(self, metric: Metric, value: float) -> None:
-        """A count adds up; of any other there are number, sum, least and most."""
+        """Record a value: counts add up; other metrics are sent as count, sum, minimum and maximum."""
         if metric in self._counters:
             self._counters[metric].add(value)
         else:
             self._others[metric].record(value)
 
     def send(self) -> None:
-        """Send what was recorded since the last time; what is not taken is lost, and the log tells why."""
+        """Send what was recorded since the last call. What is not accepted is lost, and the log says why."""
         self._provider.force_flush()
 
 
 @cache
 def find_meter() -> Meter | None:
-    """This process's meter; None where nothing is set to send to, or it cannot be made."""
+    """Return this process's meter; None if no connection string is set, or the exporter cannot be created."""
     connection = os.environ.get(CONNECTION)
     if not connection:
         return None
     try:
-        return Meter(connection, os.environ.get(ROLE) or USUAL_ROLE)
-    except Exception as error:  # a night never fails for its figures
+        return Meter(connection, os.environ.get(ROLE) or DEFAULT_ROLE)
+    except Exception as error:  # a run never fails for its metrics
         _logger.error("there are no metrics: the exporter is not made (%s)", type(error).__name__)  # noqa: TRY400
         return None

@@ -1,8 +1,8 @@
-"""What Lambda gets: each function's code, and one layer with the packages that all functions share.
+"""Build what Lambda runs: the functions' code, and one layer with the packages that all functions share.
 
-`sam build` asks for both (lambda_trigger/Makefile). They are made without Docker, on any machine, for Lambda's.
+`sam build` calls this (lambda_trigger/Makefile). It needs no Docker and runs on any machine.
 
-python -m deploy.functions layer --out out/layer
+PYTHONPATH=packaging python -m makoto_packaging.functions layer --out out/layer
 """
 
 import argparse
@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.installing import install_packages, measure
-from deploy.project import LIBRARY, TRIGGERS, copy_code, read_requirements
-from deploy.targets import ARCHS, Target
+from makoto_packaging.installing import install_packages, measure
+from makoto_packaging.project import LIBRARY, TRIGGERS, copy_code, read_requirements
+from makoto_packaging.targets import ARCHS, Target
 
 # Lambda's own limit of a function with its layers, unpacked. Zipped, 50 MB may be uploaded directly; the layer is
 # more, but `sam deploy` takes everything by way of S3, where that limit does not hold.
@@ -53,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.functions", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m makoto_packaging.functions",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("part", choices=("code", "layer"))
     parser.add_argument("--out", type=Path, required=True, help="the folder; made if it is not there")
