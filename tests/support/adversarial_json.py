@@ -1,8 +1,8 @@
-"""Hypothesis strategies for JSON that is almost valid and that a lenient parser would misread."""
+"""Generate records that are almost valid JSON, which a lenient parser would misread."""
 
 from hypothesis import strategies as st
 
-# JSON strings that contain quotes, brackets and escapes, or look like another type.
+# JSON strings: quotes and brackets inside, escapes of them, and text that looks like another type.
 TEXTS = st.sampled_from(
     [
         *('"x"', '""', '"a b"', '"\\u0022"', '"\\"q\\""', '"12"', '"true"', '"null"', '"NaN"', '"{}"', '"[1]"', '"あ"'),
@@ -19,7 +19,7 @@ NUMBERS = st.sampled_from(
 )
 WRONG = st.sampled_from(["NaN", "Infinity", "-Infinity", "nan", "tru", "01", "+1", "'x'", ".5", "1.", ""])
 PLAIN = st.sampled_from(["null", "true", "false", "{}", "[]"])
-# The same minute in every accepted form, and texts that only resemble one.
+# The same minute in every form, and texts that only look like a form.
 TIMES = st.sampled_from(
     [
         *('"2025-08-12T01:02:03.25Z"', '"2025-08-12 01:02:03"', '"2025-08-12t01:02:03.9999999z"', '"20250812T010203Z"'),
@@ -98,7 +98,7 @@ def _mostly(usual: st.SearchStrategy[str], odd: st.SearchStrategy[str] = VALUES)
 
 
 def _members(fields: dict[str, st.SearchStrategy[str]], *, often: int) -> st.SearchStrategy[list[str]]:
-    """Draw some fields in any order, at times a duplicate or an unlisted one."""
+    """Return some of the fields in random order; sometimes a duplicate or an unlisted field."""
     chosen = st.lists(st.sampled_from([*fields, *fields, "x", "content", "size"]), unique=often > 1, max_size=often * 4)
     return chosen.flatmap(
         lambda names: st.tuples(
@@ -145,7 +145,7 @@ OPTIONAL = {
 
 @st.composite
 def records(draw: st.DrawFn) -> str:
-    """Draw the text of a record: valid, drifted or broken."""
+    """Return the text of one record: as specified, drifted, or broken."""
     members = [draw(_pairs(st.just(f'"{name}"'), _mostly(value))) for name, value in USUAL.items()]
     for name in draw(st.lists(st.sampled_from(sorted(OPTIONAL)), max_size=3)):
         members.append(draw(_pairs(st.just(f'"{name}"'), OPTIONAL[name])))

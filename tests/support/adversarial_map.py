@@ -1,7 +1,4 @@
-"""Run one hostile shape through the whole map in a process of its own, and print its cost as JSON.
-
-python -m tests.support.adversarial_map BYTES SHAPE
-"""
+"""Map one adversarial object in this process, and print time, memory and counts as JSON. Arguments: BYTES SHAPE."""
 
 import json
 import sys
@@ -16,7 +13,7 @@ from daily_batch.domain.run import SourceObject
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.map_chunk import map_chunk
 from tests.support.recovery_shapes import BUILD
-from tests.support.run_specs import sample_run_spec
+from tests.support.run_specs import sample_spec
 
 BLANKS = b" \t\r\n"
 STATUS = Path("/proc/self/status")
@@ -51,24 +48,30 @@ def main(size: int, shape: str) -> None:
         checks += 1
 
     with tempfile.TemporaryDirectory() as scratch:
-        plan = sample_run_spec()
-        with connect(scratch=Path(scratch), plan=plan) as connection:
+        spec = sample_spec()
+        with connect(scratch=Path(scratch), spec=spec) as connection:
             listed = [SourceObject("acme/a", len(body), "t", 0)]
-            began, worked = time.perf_counter(), time.process_time()
-            taken = map_chunk(
-                listed, connection=connection, store=Stored(body), plan=plan, scratch=Path(scratch), check=check
+            started, cpu_started = time.perf_counter(), time.process_time()
+            result = map_chunk(
+                listed, connection=connection, store=Stored(body), spec=spec, scratch=Path(scratch), check=check
             )
-            took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - worked}
-        # Not ru_maxrss, which starts at the parent's memory.
+            timings = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - cpu_started}
+        # Not ru_maxrss, which starts at the parent's value.
         (peak,) = (int(line.split()[1]) / 1024 for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-        files = [str(path) for path in taken.rejects]
+        files = [str(path) for path in result.rejects]
         raws: list[tuple[bytes, bool]] = []
         if files:
             raws = duckdb.sql(f"SELECT raw, raw_truncated FROM read_parquet({files})").fetchall()
-    counts = taken.counts.to_dict()
-    told = {"text": len(body.translate(None, BLANKS)), "peak_mib": peak, "checks": checks, "counts": counts, **took}
+    counts = result.counts.to_dict()
+    report = {
+        "text": len(body.translate(None, BLANKS)),
+        "peak_mib": peak,
+        "checks": checks,
+        "counts": counts,
+        **timings,
+    }
     kept = sum(len(raw.translate(None, BLANKS)) for raw, _ in raws)
-    print(json.dumps({**told, "rejects": len(raws), "whole": sum(not cut for _, cut in raws), "kept": kept}))
+    print(json.dumps({**report, "rejects": len(raws), "whole": sum(not cut for _, cut in raws), "kept": kept}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Hypothesis strategies for messages with schema drift: valid JSON, mostly close to what the fast parser verifies."""
+"""Generate records with schema drift: all valid JSON, most of them close to what the fast path may verify."""
 
 from hypothesis import strategies as st
 
-# Field names inside strings and keys, which a plain text search would mistake for fields.
+# Field names, inside strings and as keys, that a text search would mistake for something else.
 TEXTS = st.sampled_from(
     [
         *('"x"', '""', '"あ 🐟"', '"4.5"', '"-0"', '"null"', '"{"', '"[1.5]"', '"a:1.5,"', '"\x7f"', '"\u2028"'),
@@ -82,7 +82,7 @@ VALUES = st.recursive(
 
 
 def _fields(**kinds: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Draw an object with some fields, mostly in order and without duplicates."""
+    """Return an object of some of the fields, mostly in order and each once."""
     usual = st.lists(st.sampled_from(list(kinds)), unique=True, max_size=len(kinds)).map(
         lambda names: sorted(names, key=list(kinds).index)
     )
@@ -130,7 +130,7 @@ DRIFTS: list[tuple[str, st.SearchStrategy[str]]] = [
 
 @st.composite
 def drifted(draw: st.DrawFn) -> str:
-    """Draw the text of a record."""
+    """Return the text of one record."""
     members = [(name, draw(_seldom(st.just(value), SCALARS))) for name, value in zip(NAMES, USUAL, strict=True)]
     if draw(st.integers(0, 5)) == 0:
         members = members[draw(st.integers(1, 6)) :]

@@ -54,7 +54,7 @@ class Service:
             raise RetryableError("the service did not answer", next_step="run the day again")
         return f"job-{job.job_token[:8]}"
 
-    def look(self, job_id: str) -> JobStatus:
+    def get_status(self, job_id: str) -> JobStatus:
         return JobStatus(
             state=self.end,
             retryable=self.retryable,

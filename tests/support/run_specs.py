@@ -1,4 +1,4 @@
-"""The `RunSpec` of the sample day, for tests of single pipeline modules."""
+"""The spec of the sample day, for tests of single transform modules."""
 
 from datetime import date
 
@@ -6,7 +6,7 @@ from daily_batch.domain.calendar import day_window
 from daily_batch.domain.run import RunSpec
 
 
-def sample_run_spec(day: date = date(2025, 8, 12), zone: str = "Asia/Tokyo") -> RunSpec:
+def sample_spec(day: date = date(2025, 8, 12), zone: str = "Asia/Tokyo") -> RunSpec:
     start_us, end_us = day_window(day, zone)
     return RunSpec(
         tenant="acme",

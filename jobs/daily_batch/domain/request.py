@@ -6,9 +6,9 @@ from typing import Literal, get_args
 
 from daily_batch.domain.calendar import business_day, parse_day
 from daily_batch.domain.keys import StorageUrl, check_tenant, parse_url
+from daily_batch.domain.overlap import check_no_overlap
 from daily_batch.domain.run import Layout, TableFormat
 from daily_batch.errors import UsageError
-from daily_batch.pipeline.discover.overlap import check_apart
 from daily_batch.settings import Settings
 
 # Characters of who allows something.
@@ -76,7 +76,7 @@ def build_requests(settings: Settings, now: datetime, *, allow_shrink: str = "")
         raise UsageError("no tenant is named", next_step="give --tenant or set TENANT_ID", day=day.isoformat())
     source = _storage("input", settings.input)
     target = _storage("output", settings.output)
-    check_apart(source, target, settings.tenants, export_template=settings.export_template)
+    check_no_overlap(source, target, settings.tenants, export_template=settings.export_template)
     return tuple(
         Request(
             tenant=tenant,

@@ -113,4 +113,4 @@ def fence(request: Request, settings: Settings, token: int) -> DayPublisher:
     storage = open_storage(request, settings)
     check_format(request, storage)
     observed = DayPublisher.snapshot(request, storage)
-    return observed.fenced(token, at_once=True, confirm=lambda: None)
+    return observed.fenced(token, write_now=True, confirm=lambda: None)

@@ -66,7 +66,7 @@ def make_dispatch(
         deadline: When local runs hand over, by `time.monotonic`; None: each by its own `time_limit_seconds`.
         telemetry: Receives the steps of runs; None: nothing is logged.
     """
-    resources = find_resources(settings).part(parallel)
+    resources = find_resources(settings).split(parallel)
     return Dispatch(
         settings=settings,
         ledger=open_ledger(settings, output),

@@ -116,7 +116,7 @@ class DayRun:
             request,
             self.settings,
             self.local() if route.target == "local" else self.spark(),
-            self.publisher.fenced(lease.token, at_once=lease.taken_over, confirm=self.heartbeat.confirm),
+            self.publisher.fenced(lease.token, write_now=lease.taken_over, confirm=self.heartbeat.confirm),
             run_id=lease.run_id,
             now=ledger.clock(),
             progress=self.progress,

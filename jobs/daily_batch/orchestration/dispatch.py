@@ -138,7 +138,7 @@ class Dispatch:
             submitter=self.submitter,
             output=open_storage(request, self.settings).open_output(),
             output_path=tables_of(request),
-            patience=timedelta(minutes=self.settings.job_wait_minutes),
+            max_wait=timedelta(minutes=self.settings.job_wait_minutes),
         )
         if found.has_ended:
             facts = {"service": self.submitter.name, "job_id": found.entry.job_id, "status": found.entry.status}

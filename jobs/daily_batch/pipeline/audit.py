@@ -10,7 +10,7 @@ from daily_batch.domain.quality import evaluate, refuse_failed
 from daily_batch.domain.quality_rules import Rule
 from daily_batch.domain.receipt import Receipt, Shrink, check_sums
 from daily_batch.errors import TerminalError
-from daily_batch.pipeline.publish.result import Standing
+from daily_batch.pipeline.publish.result import PublishedDay
 
 GUIDE = "docs/runbooks/day-not-published.md"
 
@@ -30,7 +30,7 @@ def audit(
     rules: Mapping[str, Rule],
     measured: Mapping[str, float | None],
     limits: AuditLimits,
-    standing: Standing,
+    standing: PublishedDay,
     allow_shrink: str,
 ) -> Receipt:
     """Return the receipt of a day that may be published, with the results of its quality rules.
@@ -61,7 +61,7 @@ def audit(
     return replace(audited, shrink=shrink)
 
 
-def find_shrink(receipt: Receipt, standing: Standing, *, min_rows_ratio: float) -> str | None:
+def find_shrink(receipt: Receipt, standing: PublishedDay, *, min_rows_ratio: float) -> str | None:
     """Return what a published day would lose by this run; None if it would lose nothing that matters."""
     if not (standing.messages or standing.rejects):
         return None

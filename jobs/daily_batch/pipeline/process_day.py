@@ -27,8 +27,8 @@ from daily_batch.pipeline.audit import AuditLimits, audit
 from daily_batch.pipeline.discover.discover import discover, make_run_spec, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.publish.publisher import DayPublisher
-from daily_batch.pipeline.publish.result import Published
-from daily_batch.pipeline.publish.snapshot import look_at_day
+from daily_batch.pipeline.publish.result import PublishResult
+from daily_batch.pipeline.publish.snapshot import read_published_day
 from daily_batch.pipeline.quality_measures import measure_day
 from daily_batch.pipeline.runners.base import Progress, Runner, RunResult
 from daily_batch.settings import Settings
@@ -93,10 +93,10 @@ def process_day(
                 log_manifest(steps, manifest)
             spec = make_run_spec(request, settings, manifest, run_id=run_id, now=now)
             try:
-                result = runner.run(manifest, plan=spec, storage=storage, scratch=scratch, progress=progress)
+                result = runner.run(manifest, spec=spec, storage=storage, scratch=scratch, progress=progress)
                 rules = settings.quality.rules_of(request.tenant)
                 measures = measure_day(
-                    rules, manifest=manifest, outcome=result, plan=spec, storage=storage, scratch=scratch
+                    rules, manifest=manifest, result=result, spec=spec, storage=storage, scratch=scratch
                 )
                 break
             except InputChangedError:
@@ -111,7 +111,7 @@ def process_day(
             rules=rules,
             measured=measures,
             limits=AuditLimits(**{each.name: getattr(settings, each.name) for each in fields(AuditLimits)}),
-            standing=look_at_day(request, storage, scratch=scratch),
+            standing=read_published_day(request, storage, scratch=scratch),
             allow_shrink=request.allow_shrink,
         )
         receipt = _publish(
@@ -178,7 +178,7 @@ def _log_stages(steps: StepLog, result: RunResult, *, runner: str) -> None:
         steps.log(stage, runner=runner, **facts, seconds=round(seconds, 3))
 
 
-def _sum_up(published: Mapping[str, Published]) -> dict[str, Any]:
+def _sum_up(published: Mapping[str, PublishResult]) -> dict[str, Any]:
     tables = published.values()
     return {
         "rows": {name: table.rows for name, table in published.items()},

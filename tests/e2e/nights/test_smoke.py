@@ -187,8 +187,10 @@ def test_a_job_that_waits_for_workers_is_cancelled_when_a_persons_patience_ends(
     stack: Stack, on_aws: Smoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.aws.simulate(smoke=Outcome(state="SCHEDULED", details="ServiceQuotaExceeded: vCPU"))
-    follow = smoke_job.follow
-    monkeypatch.setattr(smoke_job, "follow", lambda *given, **more: follow(*given, **{**more, "seconds": 1.0}))
+    wait_for_job = smoke_job.wait_for_job
+    monkeypatch.setattr(
+        smoke_job, "wait_for_job", lambda *given, **more: wait_for_job(*given, **{**more, "seconds": 1.0})
+    )
     status, _, told = on_aws()
     assert status == 1
     assert "was still waiting for workers after" in error_of(told)

@@ -282,10 +282,10 @@ def test_objects_where_no_run_looks_are_counted_by_folder_and_told_of(source: Pa
         "acme/chat/u1/r1/messages/2025/8/2/a.json": "its day is not written yyyy/mm/dd",
         "acme/chat/u2/r2/messages/2025/8/2/b.json": "its day is not written yyyy/mm/dd",
         "acme/chat/u1/r1/messages/2025/02/30/a.json": "there is no such day",
-        "acme/chat/u1/r1/message/2025/08/12/a.json": "it does not lie in {user}/{room}/messages",
+        "acme/chat/u1/r1/message/2025/08/12/a.json": "it is not in {user}/{room}/messages",
         "acme/exports/messages/2025-08-12/a.jsonl": "its day is not written as in export_template",
-        "acme/export/messages/2025/08/12/a.jsonl": "no run knows this folder",
-        "acme/a.jsonl": "no run knows this folder",
+        "acme/export/messages/2025/08/12/a.jsonl": "no run reads this folder",
+        "acme/a.jsonl": "no run reads this folder",
     }
     read = ["acme/chat/u1/r1/messages/2025/08/12/deeper/a.json", "acme/exports/messages/1999/12/31/a.jsonl"]
     beside = ["acme/analytics/messages/a.parquet", "acme/2025/_SUCCESS"]

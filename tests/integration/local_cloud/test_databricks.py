@@ -17,7 +17,7 @@ from databricks.sdk.errors import (
 )
 from databricks.sdk.service.jobs import QueueSettings, Run
 
-from daily_batch.orchestration.spark_jobs.databricks import read_report
+from daily_batch.orchestration.spark_jobs.databricks import parse_status
 from tests.local_cloud.azure.databricks.job_runs import RunOutcome
 from tests.local_cloud.azure.databricks.jobs_api import JobsApi
 from tests.local_cloud.azure.databricks.spark_submit import SparkSubmitProgram, read_arguments
@@ -142,7 +142,7 @@ def test_a_run_tells_how_long_its_cluster_was_at_work_and_how_large_it_is(
     (task,) = found.tasks or []
     assert task.execution_duration is not None and found.run_duration is not None
     assert 500 <= task.execution_duration <= found.run_duration
-    used = read_report(found).billed
+    used = parse_status(found).billed
     assert used["run_hours"] == ((task.setup_duration or 0) + task.execution_duration) / 3_600_000
     assert used["node_hours"] == pytest.approx(3 * used["run_hours"])
 

@@ -17,7 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
-from daily_batch.orchestration.spark_jobs.emr_serverless import read_report
+from daily_batch.orchestration.spark_jobs.emr_serverless import parse_status
 from tests.local_cloud.aws.emr.job_runs import Outcome
 from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
 from tests.local_cloud.common.faults import Fault
@@ -192,7 +192,7 @@ def test_a_job_is_billed_its_workers_for_a_minute_at_least_and_their_disk_beyond
     found = wait_until(aws, start(aws, with_conf(*conf, *(f"spark.{name}=2" for name in two))), "SUCCESS")
     assert found["totalExecutionDurationSeconds"] == 1
     billed = {"vcpu_hours": 10 / 60, "memory_gb_hours": 40 / 60, "storage_gb_hours": 40 / 60}
-    assert read_report(found).billed == {name: round(hours, 3) for name, hours in billed.items()}
+    assert parse_status(found).billed == {name: round(hours, 3) for name, hours in billed.items()}
     assert found["totalResourceUtilization"]["storageGBHour"] == round(100 / 3600, 3)
     aws.simulate(acme=Outcome(state="SCHEDULED"))
     never = start(aws)

@@ -106,7 +106,7 @@ def test_a_run_that_was_at_work_while_a_day_was_compacted_is_told_so_and_runs_ag
     seen = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)
     (one,) = crowded(tenant)
     compact(tenant, one)
-    with pytest.raises(RetryableError, match="the files of messages changed while this run was at work"):
+    with pytest.raises(RetryableError, match="the files of messages changed while this run was running"):
         seen.publish({MESSAGES.name: ()}, run_id="late", metadata={}, progress=silent)
     assert read_tables(tenant.output) == before
     tenant.run(small_source)

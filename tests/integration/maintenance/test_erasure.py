@@ -228,7 +228,7 @@ def test_an_erasure_keeps_a_run_out_and_a_run_that_was_stopped_before_it_publish
     stopped = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)
     entry = tenant.ledger.find("acme", DAY)
     assert entry
-    stopped = stopped.fenced(entry.token, at_once=False, confirm=lambda: None)
+    stopped = stopped.fenced(entry.token, write_now=False, confirm=lambda: None)
     refused = []
     original = erase_module.rewrite_day
 

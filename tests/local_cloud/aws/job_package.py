@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from daily_batch.domain.keys import parse_url
-from daily_batch.orchestration.spark_jobs.emr_package import LIST, PROCESSORS
+from daily_batch.orchestration.spark_jobs.emr_package import ARCHITECTURES, MANIFEST
 from makoto_packaging.environment import pack_thin
 from tests.local_cloud.aws.stack import Stack
 from tests.local_cloud.common.downloads import ROOT
@@ -25,9 +25,9 @@ def put_package(stack: Stack, url: str, environment: Path) -> None:
     """Upload an environment as a package of the deployment's application, with its entry point and manifest."""
     package, deployment = parse_url(url), stack.deployment
     manifest = {
-        "arch": PROCESSORS[deployment.application.architecture],
+        "arch": ARCHITECTURES[deployment.application.architecture],
         "python": deployment.functions["WorkerFunction"].environment["MAKOTO_EMR_PYTHON"],
     }
-    files = {each.name: each.read_bytes() for each in (ENTRY, environment)} | {LIST: json.dumps(manifest).encode()}
+    files = {each.name: each.read_bytes() for each in (ENTRY, environment)} | {MANIFEST: json.dumps(manifest).encode()}
     for name, body in files.items():
         stack.aws.client("s3").put_object(Bucket=package.bucket, Key=f"{package.path}/{name}", Body=body)

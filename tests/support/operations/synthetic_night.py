@@ -35,10 +35,10 @@ class Jobs(Service):
 
     down: bool = False
 
-    def look(self, job_id: str) -> JobStatus:
+    def get_status(self, job_id: str) -> JobStatus:
         if self.down:
             raise SERVICE_DOWN
-        return super().look(job_id)
+        return super().get_status(job_id)
 
 
 @dataclass

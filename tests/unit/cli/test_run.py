@@ -61,10 +61,10 @@ class FailingFor:
     def __init__(self, tenant: str, error: Exception) -> None:
         self.tenant, self.error = tenant, error
 
-    def run(self, manifest: Any, *, plan: Any, **rest: Any) -> Any:
-        if plan.tenant == self.tenant:
+    def run(self, manifest: Any, *, spec: Any, **rest: Any) -> Any:
+        if spec.tenant == self.tenant:
             raise self.error
-        return LocalRunner().run(manifest, plan=plan, **rest)
+        return LocalRunner().run(manifest, spec=spec, **rest)
 
 
 @pytest.mark.parametrize(

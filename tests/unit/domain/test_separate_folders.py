@@ -39,7 +39,7 @@ def build(source: object, target: object, *, tenant: str = "acme", template: str
     ],
 )
 def test_tables_among_messages_and_messages_among_tables_are_refused(source: str, target: str) -> None:
-    with pytest.raises(UsageError, match="would lie in one folder"):
+    with pytest.raises(UsageError, match="would be in one folder"):
         build(source, target)
 
 

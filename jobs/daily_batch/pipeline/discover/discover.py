@@ -96,7 +96,7 @@ def check_tenant(
             open_storage(request, settings).open_input(),
             tenant=request.tenant,
             export_root=export_root(settings.export_template),
-            named=list_known_tenants,
+            list_known_tenants=list_known_tenants,
             day=request.day.isoformat(),
         )
 

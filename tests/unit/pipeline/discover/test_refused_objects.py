@@ -14,7 +14,7 @@ from obstore.store import LocalStore, S3Store
 from daily_batch.errors import TerminalError
 from daily_batch.pipeline.discover.chunks import read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
-from daily_batch.pipeline.discover.s3_listing import open_raw
+from daily_batch.pipeline.discover.s3_listing import open_s3_listing
 from tests.support.manifest_day import EXPORT, discover_day, keys_of, message, put_all
 
 DAY = "acme/chat/u/r/messages/2025/08/12"
@@ -297,7 +297,7 @@ def test_s3_itself_lists_objects_as_obstore_does(bucket: tuple[Any, S3Store], tm
         for manifest in (before, after)
     ]
     assert [item[:3] for item in sorted(same[0])] == [item[:3] for item in sorted(same[1])]
-    raw = open_raw(store)
+    raw = open_s3_listing(store)
     assert raw is not None
     [page] = raw.list_objects(EXPORT.rstrip("/"), after=None, cause=Exception())
     assert {item.key for item in page} == keys_of(after)
@@ -330,7 +330,7 @@ def test_without_boto3_such_a_name_stops_the_day_rather_than_hide_objects(
     put(f"{EXPORT}a//b.jsonl")
     put(GOOD)
     monkeypatch.setitem(__import__("sys").modules, "boto3", None)
-    with pytest.raises(TerminalError, match=r"the name of the object .*a//b.jsonl"):
+    with pytest.raises(TerminalError, match=r"the object name .*a//b.jsonl"):
         discover_day(store, tmp_path / "staging")
 
 

@@ -1,4 +1,4 @@
-"""The part of S3's protocol that obstore, delta-rs, boto3 and Hadoop's S3A speak: a request in, answer bytes out."""
+"""Implement the part of the S3 protocol that obstore, delta-rs, boto3 and Hadoop's S3A use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REASONS |= {409: "Conflict", 412: "Precondition Failed", 416: "Range Not Satisfi
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request; header names are in lower case."""
+    """An HTTP request with lower-case header names."""
 
     method: str
     target: str
@@ -27,13 +27,13 @@ class Request:
 
 
 class Service:
-    """All buckets; one is made by its first use."""
+    """All buckets; a bucket is created when it is first used."""
 
     def __init__(self) -> None:
         self.buckets: dict[str, Bucket] = {}
 
     def answer(self, request: Request) -> bytes:
-        """Do what a request says and build its answer."""
+        """Execute a request and return its response."""
         path, _, query = request.target.partition("?")
         name, _, key = unquote(path)[1:].partition("/")
         bucket = self.buckets.get(name) or self.buckets.setdefault(name, Bucket())
@@ -47,7 +47,7 @@ class Service:
 
 def _on_bucket(bucket: Bucket, name: str, request: Request, parameters: dict[str, str]) -> bytes:
     if request.method == "POST" and "delete" in parameters:
-        keys = [_unescape(found) for found in re.findall(r"<Key>(.*?)</Key>", request.body.decode(), re.DOTALL)]
+        keys = [_unescape(key) for key in re.findall(r"<Key>(.*?)</Key>", request.body.decode(), re.DOTALL)]
         for key in keys:
             bucket.delete(key)
         gone = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
@@ -101,29 +101,29 @@ def _refused(current: Stored | None, headers: dict[str, str]) -> bool:
 
 
 def _get(bucket: Bucket, key: str, headers: dict[str, str], *, with_body: bool) -> bytes:
-    found = bucket.objects.get(key)
-    if found is None:
+    stored = bucket.objects.get(key)
+    if stored is None:
         return _error(404, "NoSuchKey") if with_body else _respond(404)
-    if "if-match" in headers and headers["if-match"] != found.etag:
+    if "if-match" in headers and headers["if-match"] != stored.etag:
         return _error(412, "PreconditionFailed")
-    if headers.get("if-none-match") == found.etag:
+    if headers.get("if-none-match") == stored.etag:
         return _respond(304)
-    size = len(found.body)
-    if (asked := headers.get("range")) is None:
-        head = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n" % (found.head, size)
-        return head + found.body if with_body else head
-    start, _, end = asked.removeprefix("bytes=").partition("-")
+    size = len(stored.body)
+    if (requested := headers.get("range")) is None:
+        head = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n" % (stored.head, size)
+        return head + stored.body if with_body else head
+    start, _, end = requested.removeprefix("bytes=").partition("-")
     first = int(start) if start else max(0, size - int(end))
     last = min(int(end), size - 1) if start and end else size - 1
     if first >= size or last < first:
         return _error(416, "InvalidRange")
     span = f"Content-Range: bytes {first}-{last}/{size}\r\nContent-Length: {last - first + 1}\r\n\r\n"
-    head = b"HTTP/1.1 206 Partial Content\r\n" + found.head + span.encode()
-    return head + found.body[first : last + 1] if with_body else head
+    head = b"HTTP/1.1 206 Partial Content\r\n" + stored.head + span.encode()
+    return head + stored.body[first : last + 1] if with_body else head
 
 
 def _list(bucket: Bucket, name: str, parameters: dict[str, str]) -> bytes:
-    written = quote if parameters.get("encoding-type") == "url" else escape
+    encode = quote if parameters.get("encoding-type") == "url" else escape
     page = bucket.page(
         prefix=parameters.get("prefix", ""),
         delimiter=parameters.get("delimiter", ""),
@@ -132,21 +132,23 @@ def _list(bucket: Bucket, name: str, parameters: dict[str, str]) -> bytes:
         limit=int(parameters.get("max-keys", "1000")),
     )
     contents = "".join(
-        f"<Contents><Key>{written(key)}</Key>{_modified(found)}<ETag>{found.etag}</ETag>"
-        f"<Size>{len(found.body)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+        f"<Contents><Key>{encode(key)}</Key>{_modified(stored)}<ETag>{stored.etag}</ETag>"
+        f"<Size>{len(stored.body)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
         for key in page.keys
-        for found in (bucket.objects[key],)
+        for stored in (bucket.objects[key],)
     )
-    prefixes = "".join(f"<CommonPrefixes><Prefix>{written(found)}</Prefix></CommonPrefixes>" for found in page.prefixes)
+    prefixes = "".join(
+        f"<CommonPrefixes><Prefix>{encode(prefix)}</Prefix></CommonPrefixes>" for prefix in page.prefixes
+    )
     more = f"<NextContinuationToken>{quote(page.token)}</NextContinuationToken>" if page.token else ""
     head = f"<Name>{name}</Name><KeyCount>{len(page.keys) + len(page.prefixes)}</KeyCount>"
     cut = f"<IsTruncated>{'true' if page.token else 'false'}</IsTruncated>"
-    coded = "<EncodingType>url</EncodingType>" if written is quote else ""
+    coded = "<EncodingType>url</EncodingType>" if encode is quote else ""
     return _xml(f"<ListBucketResult {XMLNS}>{head}{cut}{coded}{more}{contents}{prefixes}</ListBucketResult>")
 
 
-def _modified(found: Stored) -> str:
-    return f"<LastModified>{datetime.fromtimestamp(found.modified, UTC):%Y-%m-%dT%H:%M:%S.000Z}</LastModified>"
+def _modified(stored: Stored) -> str:
+    return f"<LastModified>{datetime.fromtimestamp(stored.modified, UTC):%Y-%m-%dT%H:%M:%S.000Z}</LastModified>"
 
 
 def _unescape(text: str) -> str:
