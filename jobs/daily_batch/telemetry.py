@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
 from daily_batch.domain.metrics import Metric
-from daily_batch.errors import BatchError, RetryableError, advise
+from daily_batch.errors import BatchError, RetryableError, describe_error
 
 # Each step, and what its line holds beside tenant, day, run_id, token and seconds.
 STEPS = {
@@ -136,10 +136,12 @@ def sanitized_errors(telemetry: Telemetry) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        telemetry.error(advise(error))
+        telemetry.error(describe_error(error))
         raise sanitize(error) from None
 
 
 def sanitize(error: Exception) -> BatchError:
     """Return an error to raise `from None`: our own as it is, any other reduced to its type and place in the code."""
-    return error if isinstance(error, BatchError) else RetryableError(advise(error), next_step="look at the log")
+    return (
+        error if isinstance(error, BatchError) else RetryableError(describe_error(error), next_step="look at the log")
+    )

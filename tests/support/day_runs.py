@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from daily_batch.domain.contract import TABLES
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.process_day import process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
@@ -62,7 +62,7 @@ def run_day_with(
     allow_shrink: str = "",
     **settings: object,
 ) -> Receipt:
-    """Run one tenant-day with a runner; `options` are storage options, `settings` are those of conf/defaults.toml.
+    """Run one tenant-day with a runner; `options` are storage options, `settings` are by name (docs/settings.md).
 
     Ratios mean nothing for days of a few records, so only limits in `settings` apply.
     """

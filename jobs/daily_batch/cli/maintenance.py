@@ -11,15 +11,15 @@ from deltalake.exceptions import DeltaError
 
 from daily_batch.cli.console import show_progress
 from daily_batch.cli.tenants import check_known, choose_tenants
-from daily_batch.domain.request import Request, build_requests
-from daily_batch.errors import RetryableError, TerminalError, concerning
+from daily_batch.domain.request import Request
+from daily_batch.errors import RetryableError, TerminalError, error_context
 from daily_batch.maintenance.rewrite_day import DeleteRows
 from daily_batch.maintenance.spark import SparkUpkeep
 from daily_batch.maintenance.table_files import TenantTables
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings, load_settings
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
+from daily_batch.storage.failures import explain_access, explain_failure, is_denied, quote_cause
 from daily_batch.storage.stores import Storage
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def visit(places: Iterable[Place], work: Callable[[Place, Progress], Iterable[Ro
 def explained(tenant: str) -> Iterator[None]:
     """Errors of storage and of delta-rs from within say whether trying again can help, and name the tenant."""
     try:
-        with concerning(tenant, "-"):
+        with error_context(tenant, "-"):
             yield
     except DeltaError as error:
         if known := explain_access(error, tenant=tenant):

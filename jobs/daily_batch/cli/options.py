@@ -63,9 +63,9 @@ AllowShrink = Annotated[
 
 def who_allows(allowed: bool) -> str:
     """Who allows that days lose rows, as the receipt names them; empty: nobody."""
-    from daily_batch.ledger.process import this_person, this_process
+    from daily_batch.ledger.process import current_process, current_user
 
-    return f"{this_person()}, {this_process()}" if allowed else ""
+    return f"{current_user()}, {current_process()}" if allowed else ""
 
 
 def as_flags(**given: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daily_batch.domain.quality import describe_warnings
-from daily_batch.domain.receipt import Receipt, Shrink, advise_loss
+from daily_batch.domain.receipt import Receipt, Shrink, loss_warning
 
 
 def render(receipt: Receipt) -> RenderableType:
@@ -27,7 +27,7 @@ def render(receipt: Receipt) -> RenderableType:
     parts += [
         _counts(name, counts) for name, counts in (("rejects", receipt.rejects), ("flags", receipt.flags)) if counts
     ]
-    if lost := advise_loss(receipt):
+    if lost := loss_warning(receipt):
         parts.append(Text.assemble(("WARNING  ", "bold yellow"), (lost, "yellow")))
     if receipt.shrink:
         parts.append(Text(_describe_shrink(receipt.shrink, receipt), "yellow"))

@@ -8,7 +8,8 @@ from pathlib import Path
 from obstore.exceptions import BaseError
 
 from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY
-from daily_batch.domain.keys import StorageUrl, analytics_folder, export_root, is_tenant, parse_url
+from daily_batch.domain.keys import analytics_folder, export_root, is_tenant
+from daily_batch.domain.url import StorageUrl, parse_url
 from daily_batch.errors import UsageError
 from daily_batch.ledger import Ledger
 from daily_batch.ledger.factory import open_ledger
@@ -28,7 +29,7 @@ def choose_tenants(settings: Settings, *, all_tenants: bool = False) -> Settings
     if all_tenants:
         return with_all_tenants(settings)
     if not settings.names_tenants:
-        raise UsageError("no tenant is named", next_step="give --tenant or --all-tenants, or set TENANT_ID")
+        raise UsageError("no tenant is given", next_step="give --tenant or --all-tenants, or set TENANT_ID")
     return settings
 
 
@@ -79,7 +80,7 @@ def check_known(tenants: Iterable[str], settings: Settings, output: StorageUrl, 
 
 def _has_days(tenant: str, ledger: Ledger) -> bool:
     days = ledger.days(tenant, FIRST_DAY, LAST_DAY)
-    return any(True for _ in days) or ledger.find_strays(tenant) is not None
+    return any(True for _ in days) or ledger.stray_count(tenant) is not None
 
 
 def _holds_tables(tenant: str, settings: Settings, output: StorageUrl) -> bool:

@@ -11,11 +11,12 @@ from daily_batch.cli.output import guarded, print_json, print_rows
 from daily_batch.cli.tenants import choose_tenants
 from daily_batch.commands.run import wait_for_receipt
 from daily_batch.domain.calendar import days_between, parse_day
-from daily_batch.domain.request import Request, build_requests
-from daily_batch.errors import BatchError, advise
+from daily_batch.domain.request import Request
+from daily_batch.errors import BatchError, describe_error
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.day_status import state_label
 from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.pipeline.runners.base import Runner
 from daily_batch.settings import load_settings
 
@@ -51,7 +52,7 @@ def backfill_command(flags: Mapping[str, object], options: BackfillOptions, *, s
     def backfill() -> int:
         settings = load_settings(flags={**flags, "date": options.last}, environ=os.environ)
         settings = choose_tenants(settings, all_tenants=options.all_tenants)
-        days = list(days_between(parse_day(options.first), parse_day(options.last), most=settings.max_range_days))
+        days = list(days_between(parse_day(options.first), parse_day(options.last), max_days=settings.max_range_days))
         requests = [
             replace(request, day=day)
             for request in build_requests(settings, datetime.now(UTC), allow_shrink=options.allow_shrink)
@@ -95,7 +96,7 @@ def _run_one(
         status = error.exit_code if isinstance(error, BatchError) else 1
         outcome = "held" if status == 4 else "failed"
         empty = {"messages": None, "rejected": None, "unreadable": None, "run_id": None}
-        return {**row, "outcome": outcome, **empty, "error": advise(error), "status": status}
+        return {**row, "outcome": outcome, **empty, "error": describe_error(error), "status": status}
     return {
         **row,
         "outcome": "unchanged" if answer.kind == "unchanged" else state_label(receipt.status),

@@ -8,7 +8,8 @@ from daily_batch.catalog.ddl import Engine, make_script, make_statements
 from daily_batch.catalog.target import Target
 from daily_batch.cli.output import guarded, print_json
 from daily_batch.cli.tenants import choose_tenants
-from daily_batch.domain.keys import check_tenant, parse_url
+from daily_batch.domain.keys import check_tenant
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import UsageError
 from daily_batch.settings import Settings, load_settings
 

@@ -12,7 +12,7 @@ from daily_batch.cli.maintenance import Place, explained, open_places
 from daily_batch.cli.output import console, guarded, print_json, print_rows
 from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.ledger.process import this_person, this_process
+from daily_batch.ledger.process import current_process, current_user
 from daily_batch.maintenance.erasure import Erasure
 from daily_batch.maintenance.evidence import Evidence, evidence_key
 from daily_batch.maintenance.subject import Person
@@ -80,8 +80,8 @@ def _erase(place: Place, person: Person, options: EraseOptions, progress: Progre
         settings=place.settings,
         tables=place.tables,
         ledger=open_ledger(place.settings, place.request.output),
-        owner=this_process(),
-        by=options.by or this_person(),
+        owner=current_process(),
+        by=options.by or current_user(),
         progress=progress,
         find_deleter=place.delete_on_spark,
     )

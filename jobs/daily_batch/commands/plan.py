@@ -11,11 +11,12 @@ from rich.console import Console
 from daily_batch.cli.console import show_progress
 from daily_batch.cli.output import guarded, print_json
 from daily_batch.cli.tenants import choose_tenants
-from daily_batch.domain.request import Request, build_requests
-from daily_batch.errors import concerning
+from daily_batch.domain.request import Request
+from daily_batch.errors import error_context
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.orchestration.bootstrap import decide_runner, find_resources, price_hosts
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.routing import Decision
 from daily_batch.pipeline.discover.compare import DiscoveryComparison
 from daily_batch.pipeline.discover.discover import count_strays, discover, verify_discovery
@@ -52,7 +53,7 @@ def plan_command(
         with show_progress() as open_progress:
             for request in requests:
                 progress = open_progress(f"tenant={request.tenant} day={request.day}")
-                with concerning(request.tenant, request.day.isoformat()):
+                with error_context(request.tenant, request.day.isoformat()):
                     told = _plan_day(request, settings, ledger, progress, compare=compare, cost=cost)
                     if strays:
                         told["strays"] = _count_strays(request, settings, ledger, progress)
@@ -99,7 +100,7 @@ def _plan_day(
 
 def _count_strays(request: Request, settings: Settings, ledger: Ledger, progress: Progress) -> dict[str, object]:
     found = count_strays(request, settings, progress=progress)
-    ledger.note_strays(request.tenant, found.objects)
+    ledger.record_strays(request.tenant, found.objects)
     return asdict(found)
 
 

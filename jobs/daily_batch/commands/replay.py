@@ -15,10 +15,11 @@ from daily_batch.cli.receipts import render
 from daily_batch.cli.tenants import choose_tenants
 from daily_batch.commands.run import wait_for_receipt
 from daily_batch.domain.receipt import Receipt, to_dict
-from daily_batch.domain.request import Request, build_requests
-from daily_batch.errors import TerminalError, concerning
+from daily_batch.domain.request import Request
+from daily_batch.errors import TerminalError, error_context
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.pipeline.discover.discover import discover, make_run_spec, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.publish.receipts import read_receipt
@@ -54,7 +55,7 @@ def replay_command(
         with show_progress() as open_progress:
             for request in requests:
                 progress = open_progress(f"tenant={request.tenant} day={request.day}")
-                with concerning(request.tenant, request.day.isoformat()):
+                with error_context(request.tenant, request.day.isoformat()):
                     trials = _try(request, settings, dispatch, progress)
                 again = any(trial.accepted for trial in trials) and not dry_run
                 receipt = _run_again(request, dispatch, progress) if again else None

@@ -11,7 +11,8 @@ from daily_batch.cli.output import console, guarded, print_json
 from daily_batch.cli.tenants import check_known, choose_tenants
 from daily_batch.commands.status import choose_days
 from daily_batch.domain.calendar import load_zone
-from daily_batch.domain.keys import check_tenant, parse_url
+from daily_batch.domain.keys import check_tenant
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.reporting.collect import gather_facts

@@ -14,13 +14,14 @@ from daily_batch.cli.output import console, hand_over_receipts, report_failure, 
 from daily_batch.cli.quiet import quiet_libraries
 from daily_batch.cli.receipts import render
 from daily_batch.cli.tenants import choose_tenants
-from daily_batch.domain.receipt import Receipt, advise_loss, receipt_key
-from daily_batch.domain.request import Request, build_requests
+from daily_batch.domain.receipt import Receipt, loss_warning, receipt_key
+from daily_batch.domain.request import Request
 from daily_batch.errors import RetryableError
 from daily_batch.ledger import Entry
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.day_run import DayResult
 from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.runners.base import Progress, Runner
@@ -85,7 +86,7 @@ def run_command(flags: Mapping[str, object], options: RunOptions, *, spark: Call
                 register_published(request, settings, answer.receipt)
             if not options.as_json:
                 console().print(render(receipt))
-            elif lost := advise_loss(receipt):
+            elif lost := loss_warning(receipt):
                 print(f"WARNING: tenant={receipt.tenant} day={receipt.date}: {lost}", file=sys.stderr)
     hand_over_receipts(receipts, as_json=options.as_json, receipt_file=options.receipt_file)
     return status

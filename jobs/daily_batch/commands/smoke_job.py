@@ -19,11 +19,12 @@ import msgspec
 
 from daily_batch.cli.console import show_progress
 from daily_batch.cli.output import guarded, print_json
-from daily_batch.domain.keys import StorageUrl, export_folder, parse_url
+from daily_batch.domain.keys import export_folder
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import StorageUrl, parse_url
 from daily_batch.entrypoints.smoke_test import MESSAGES, TENANT
-from daily_batch.errors import TerminalError, UsageError, concerning
+from daily_batch.errors import TerminalError, UsageError, error_context
 from daily_batch.orchestration.bootstrap import make_submitter
 from daily_batch.orchestration.preflight import FOLDER
 from daily_batch.orchestration.spark_jobs import SparkJob, Submitter
@@ -98,7 +99,7 @@ def smoke_command(flags: Mapping[str, object], options: SmokeOptions) -> int:
     """Lay the day down, submit it, follow it, say what is missing; return the exit status of DESIGN's interface."""
 
     def run() -> int:
-        with concerning(TENANT, SAMPLE_DAY.isoformat()), show_progress() as open_progress:
+        with error_context(TENANT, SAMPLE_DAY.isoformat()), show_progress() as open_progress:
             progress = open_progress(f"tenant={TENANT} day={SAMPLE_DAY}")
             day = plan_day(flags, os.environ | _read_variables(options.variables))
             submitter = make_submitter(day.settings)

@@ -9,10 +9,11 @@ from typing import Any
 from daily_batch.cli.output import console, guarded, print_json, print_rows
 from daily_batch.cli.tenants import check_known, choose_tenants
 from daily_batch.domain.calendar import business_day, days_between, parse_day
-from daily_batch.domain.request import Request, build_requests
+from daily_batch.domain.request import Request
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.orchestration.day_status import CHANGED, ENDED, SOUND, day_status, describe, due_time
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.routing.costs import month_of
 from daily_batch.pipeline.discover.discover import fingerprint_day
 from daily_batch.settings import Settings, load_settings
@@ -61,7 +62,7 @@ def status_command(flags: Mapping[str, object], options: StatusOptions) -> int:
             check_known(settings.tenants, settings, requests[0].output, by_days=True)
         days = choose_days(options.first, options.last, settings, now)
         rows = [row for request in requests for row in _tell_tenant(request, days, settings, ledger, now, options)]
-        strays = [each for request in requests if (each := ledger.find_strays(request.tenant)) and each.objects]
+        strays = [each for request in requests if (each := ledger.stray_count(request.tenant)) and each.objects]
         if options.as_json:
             told = {"now": now.isoformat(timespec="seconds"), "days": rows, "months": _add_up(rows)}
             print_json({**told, "strays": [asdict(each) for each in strays]})
@@ -83,7 +84,7 @@ def choose_days(first: str | None, last: str | None, settings: Settings, now: da
     yesterday = business_day(now, offset=-1, zone=settings.timezone)
     end = parse_day(last) if last else max(yesterday, parse_day(first or str(yesterday)))
     begin = parse_day(first) if first else end - timedelta(days=USUAL_DAYS - 1)
-    return list(days_between(begin, end, most=settings.max_range_days))
+    return list(days_between(begin, end, max_days=settings.max_range_days))
 
 
 def _tell_tenant(

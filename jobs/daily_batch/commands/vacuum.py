@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from daily_batch.cli.maintenance import Place, open_places, visit
 from daily_batch.cli.output import console, guarded, print_json, print_rows
-from daily_batch.domain.calendar import first_kept
+from daily_batch.domain.calendar import oldest_retained_day
 from daily_batch.domain.contract import TABLES
 from daily_batch.maintenance.vacuum import USUAL_HOURS, Rules, holds_plain, keep_as_told, sweep_beside, sweep_table
 from daily_batch.pipeline.runners.base import Progress
@@ -59,7 +59,7 @@ def vacuum_command(flags: Mapping[str, object], options: VacuumOptions, *, spark
 def _sweep(place: Place, options: VacuumOptions, progress: Progress) -> list[dict[str, object]]:
     now = datetime.now(UTC)
     keep_days = place.settings.retention_days if options.keep_days is None else options.keep_days
-    keep_from = first_kept(now, keep_days=keep_days, zone=place.settings.timezone)
+    keep_from = oldest_retained_day(now, retention_days=keep_days, zone=place.settings.timezone)
     usual = Rules(now=now, retain_hours=options.retain_hours or USUAL_HOURS, keep_from=keep_from)
     swept = []
     for number, table in enumerate(TABLES, 1):

@@ -13,8 +13,9 @@ import typer
 
 from daily_batch.cli.options import Debug, Input, Output, as_flags
 from daily_batch.cli.output import guarded
-from daily_batch.domain.keys import analytics_folder, export_folder, parse_url
+from daily_batch.domain.keys import analytics_folder, export_folder
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.entrypoints.daily_messages import call_as_task
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.orchestration.preflight import EVERYWHERE, FOLDER, DayFolders, find_missing

@@ -13,9 +13,10 @@ from daily_batch.catalog.register import register_published
 from daily_batch.cli.console import show_progress
 from daily_batch.cli.output import console, guarded
 from daily_batch.cli.receipts import render
-from daily_batch.domain.request import Request, build_requests
+from daily_batch.domain.request import Request
 from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.spark_jobs.base import ALLOW_SHRINK
 from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.process_day import process_day

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY
 from daily_batch.domain.contract import MESSAGES, TABLES
 from daily_batch.domain.request import Request
-from daily_batch.errors import BatchError, UsageError, concerning
+from daily_batch.errors import BatchError, UsageError, error_context
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.maintenance.evidence import (
@@ -71,7 +71,7 @@ class Erasure:
             evidence = begin_evidence(self.person, now=self.ledger.clock(), by=self.by)
         for entry in self._known_days():
             if entry.is_held and entry.upkeep is None:
-                self.ledger.check_free(entry.tenant, entry.day)
+                self.ledger.check_available(entry.tenant, entry.day)
         check_manifests(self.person, tables=self.tables, now=self.ledger.clock())
         found, mentions = search_tables(self.person, tables=self.tables, settings=self.settings, progress=self.progress)
         for (day, table_format), each in found.items():
@@ -85,7 +85,7 @@ class Erasure:
             )
             evidence = with_day(evidence, _merge(evidence, planned))
         for unfinished in _unfinished(evidence):
-            self.ledger.check_free(self.request.tenant, unfinished.date)
+            self.ledger.check_available(self.request.tenant, unfinished.date)
         return replace(evidence, mentions=mentions)
 
     def run(self) -> Evidence:
@@ -98,7 +98,7 @@ class Erasure:
         store, evidence = self.tables.open(), self.look()
         save_evidence(store, evidence)
         for planned in _unfinished(evidence):
-            with concerning(self.request.tenant, planned.date.isoformat()):
+            with error_context(self.request.tenant, planned.date.isoformat()):
                 done = self._erase_day(planned, evidence.erasure)
             evidence = with_day(evidence, done)
             save_evidence(store, evidence)
@@ -192,7 +192,7 @@ class Erasure:
     @contextmanager
     def _held(self, request: Request, erasure: str) -> Iterator[Heartbeat]:
         """The day's lease; an error gives it back."""
-        lease = self.ledger.keep(request.tenant, request.day, owner=self.owner, upkeep=erasure)
+        lease = self.ledger.hold(request.tenant, request.day, owner=self.owner, upkeep=erasure)
         with Heartbeat(self.ledger, lease) as keeper:
             try:
                 yield keeper

@@ -94,7 +94,7 @@ def process_day(
             spec = make_run_spec(request, settings, manifest, run_id=run_id, now=now)
             try:
                 result = runner.run(manifest, spec=spec, storage=storage, scratch=scratch, progress=progress)
-                rules = settings.quality.rules_of(request.tenant)
+                rules = settings.quality.rules_for(request.tenant)
                 measures = measure_day(
                     rules, manifest=manifest, result=result, spec=spec, storage=storage, scratch=scratch
                 )

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from daily_batch.domain.calendar import first_kept
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.calendar import oldest_retained_day
 from daily_batch.domain.receipt import Receipt
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.day_status import due_time
@@ -60,7 +60,7 @@ def gather_facts(
         for tenant, days in zip(tenants, read_tenant, strict=True):
             known[tenant] = days
             progress("ledger", len(known), len(tenants), "tenants")
-        strays = tuple(each for each in pool.map(ledger.find_strays, tenants) if each and each.objects)
+        strays = tuple(each for each in pool.map(ledger.stray_count, tenants) if each and each.objects)
         entries = [entry for each in known.values() for entry in each.values()]
         named = [entry for entry in entries if entry.day >= dates[0] and entry.receipt]
         found: dict[tuple[str, date], _Found] = {}
@@ -119,13 +119,13 @@ def _state(
 
 def _is_beyond(day: date, settings: Settings, now: datetime) -> bool:
     """Whether a day is older than what is kept."""
-    kept = first_kept(now, keep_days=settings.retention_days, zone=settings.timezone)
+    kept = oldest_retained_day(now, retention_days=settings.retention_days, zone=settings.timezone)
     return kept is not None and day < kept
 
 
 def _predict(receipt: Receipt) -> float:
     """What the day was to cost on AWS, by the objects that it had and the runner that took it."""
-    volume = Volume(layout=receipt.layout, objects=receipt.objects.taken, bytes=receipt.objects.bytes)
+    volume = Volume(layout=receipt.layout, objects=receipt.objects.in_manifest, bytes=receipt.objects.bytes)
     predictions, prices = load_predictions(), load_prices()
     if receipt.runner == "spark":
         return predict_spark(volume, predictions=predictions, prices=prices).cost_usd

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TypeVar
 
 from daily_batch.domain.receipt import Objects, Records
-from daily_batch.ledger import FoundStrays
+from daily_batch.ledger import StrayCount
 from daily_batch.orchestration.routing.costs import MonthCost, month_of
 from daily_batch.reporting.days import DayFacts
 
@@ -50,7 +50,7 @@ class Facts:
     dates: tuple[date, ...]
     now: datetime
     days: tuple[DayFacts, ...]
-    strays: tuple[FoundStrays, ...] = ()
+    strays: tuple[StrayCount, ...] = ()
 
     @property
     def in_need(self) -> tuple[DayFacts, ...]:

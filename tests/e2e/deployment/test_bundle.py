@@ -16,8 +16,8 @@ import pytest
 from databricks.bundles.jobs import Job
 from packaging.utils import canonicalize_name
 
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.entrypoints.daily_messages import drop_empty
 from daily_batch.entrypoints.smoke_test import TENANT
 from daily_batch.orchestration.preflight import FOLDER

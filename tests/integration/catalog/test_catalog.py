@@ -11,9 +11,9 @@ from deltalake import DeltaTable
 from daily_batch.catalog.register import register_published
 from daily_batch.catalog.unity import name_schema, register_tables
 from daily_batch.domain.contract import MESSAGES, TABLES
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.entrypoints.smoke_test import check_cluster
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.pipeline.runners.spark import SparkRunner

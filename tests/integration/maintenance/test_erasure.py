@@ -344,18 +344,18 @@ def _killed_at(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, target: Any, ste
     with monkeypatch.context() as patched:
         patched.setattr(target, step, dies)
         # What is dead gives nothing back.
-        patched.setattr(type(tenant.ledger), "give_back", _dead_or(type(tenant.ledger).give_back))
+        patched.setattr(type(tenant.ledger), "release", _dead_or(type(tenant.ledger).release))
         with pytest.raises(Killed):
             tenant.erase("user", "user_1")
     return tenant
 
 
 def _dead_or(original: Any) -> Any:
-    def give_back(self: Any, lease: Any, **changes: Any) -> None:
+    def release(self: Any, lease: Any, **changes: Any) -> None:
         if changes:
             original(self, lease, **changes)
 
-    return give_back
+    return release
 
 
 def _goes_on(tenant: Tenant) -> None:

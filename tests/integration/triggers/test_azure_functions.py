@@ -19,8 +19,8 @@ from azure_trigger.dispatcher import find_nights
 from azure_trigger.environment import find_name, read_settings, read_timeout
 from azure_trigger.log import JsonLog
 from daily_batch.domain.calendar import business_day
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.metrics import DAYS_LATE
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import RetryableError, TerminalError, UsageError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
@@ -414,7 +414,7 @@ def test_a_message_whose_day_is_with_another_run_fails_and_comes_again(app: App)
 def test_a_message_whose_day_is_with_a_job_is_done(app: App) -> None:
     ledger = app.ledger
     lease = ledger.acquire("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
-    ledger.hand_over(lease, reason="too large", job_token="t", job_id="7", lasting=timedelta(hours=1))
+    ledger.hand_over(lease, reason="too large", job_token="t", job_id="7", duration=timedelta(hours=1))
     assert app.deliver(write_task()).error is None
     assert [line["message"] for line in app.lines()] == ["elsewhere"]
 

@@ -94,7 +94,7 @@ def test_a_day_is_run_by_tokens_that_end_several_times_within_the_run(app: App) 
 LONG_LIVED = """
 import datetime, time
 from daily_batch.domain.contract import MESSAGES
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.pipeline.publish import delta
 from daily_batch.settings import load_settings
 from daily_batch.storage.stores import delta_location, open_store

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.orchestration.spark_jobs.emr_package import ARCHITECTURES, MANIFEST
 from makoto_packaging.environment import pack_thin
 from tests.local_cloud.aws.stack import Stack

@@ -18,7 +18,7 @@ LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 600
 PATIENCE_PER_TENANT = 5
 STEP = timedelta(minutes=16)
-# The values of RejectPercentLimit and of conf/defaults.toml.
+# RejectPercentLimit of the alarm, and the default of the rule max_rejected.
 REJECTS_SOUND, REJECTS_WARN = 0.05, 0.1
 
 

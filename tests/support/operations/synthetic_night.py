@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.item_codec import to_item

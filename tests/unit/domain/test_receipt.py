@@ -56,7 +56,7 @@ def test_a_receipt_of_before_objects_were_ignored_is_read():
 def test_ignored_objects_are_part_of_the_sum():
     objects = replace(OBJECTS, listed=12, ignored=3)
     check_sums(replace(RECEIPT, objects=objects))
-    assert objects.taken == 9
+    assert objects.in_manifest == 9
     with pytest.raises(TerminalError, match=r"objects.listed is 9, but read 8 \+ unreadable 1 \+ ignored 3 is 12"):
         check_sums(replace(RECEIPT, objects=replace(OBJECTS, ignored=3)))
 

@@ -43,7 +43,7 @@ def test_the_entry_point_runs_the_job_with_what_was_given(
     shown = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert shown["tenants"] == ["acme,", "globex", "flag", "--tenant"]
     assert shown["spark"] == ["here", "flag", "--spark"]
-    assert shown["date"][-1] == "defaults.toml"
+    assert shown["date"][-1] == "default"
 
 
 def test_a_wrong_parameter_is_misuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

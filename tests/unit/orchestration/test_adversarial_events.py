@@ -59,8 +59,8 @@ def test_a_range_has_so_many_days_as_are_set_and_no_more() -> None:
     with pytest.raises(UsageError, match=r"has 10 days, more than max_range_days 9 allows\. Next step: give a shorter"):
         plan(asked, max_range_days="9")
     with pytest.raises(UsageError, match="max_range_days"):
-        days_between(date(2024, 1, 1), date(2025, 1, 1), most=366)
-    assert len(list(days_between(date(2024, 1, 1), date(2024, 12, 31), most=366))) == 366
+        days_between(date(2024, 1, 1), date(2025, 1, 1), max_days=366)
+    assert len(list(days_between(date(2024, 1, 1), date(2024, 12, 31), max_days=366))) == 366
 
 
 @pytest.mark.parametrize("value", ["367", "99999999999999", "-1"])

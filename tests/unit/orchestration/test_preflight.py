@@ -9,7 +9,7 @@ import pytest
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, MemoryStore
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.entrypoints.smoke_test import TENANT, lay_day, open_places
 from daily_batch.errors import UsageError
 from daily_batch.orchestration import preflight

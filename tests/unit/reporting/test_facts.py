@@ -15,7 +15,7 @@ from bench.report_range import FAILED, make_entry, write_range
 from daily_batch.cli import app
 from daily_batch.domain.receipt import Erased, Receipt, receipt_key, to_json
 from daily_batch.ledger import Entry
-from daily_batch.ledger.entry import write_moment
+from daily_batch.ledger.entry import format_timestamp
 from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.reporting.days import state_day
@@ -108,7 +108,7 @@ def test_a_day_that_failed_later_still_says_what_its_tables_hold(made_up: MadeUp
 def test_a_day_at_work_needs_nobody_until_its_lease_ends(
     status: Any, now: datetime, state: str, needs: bool, odd: bool
 ) -> None:
-    until = write_moment(DUE + timedelta(minutes=30))
+    until = format_timestamp(DUE + timedelta(minutes=30))
     day = make_day(Entry(tenant="acme", day=DAY, status=status, lease_until=until), now=now)
     assert (day.state, day.needs_someone, day.is_odd) == (state, needs, odd)
 

@@ -19,12 +19,11 @@ from botocore import exceptions as boto
 from deltalake.exceptions import DeltaError
 from obstore.exceptions import BaseError
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.pipeline.publish.delta_log import open_table
 from daily_batch.storage import credentials
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
+from daily_batch.storage.failures import explain_access, explain_failure, is_denied, quote_cause
 from daily_batch.storage.stores import delta_location, open_store
 from tests.support.day_runs import ROOT, child_environment
 from tests.support.refusing_server import KEY, SIGNED, Refusing
@@ -131,7 +130,7 @@ def test_s3_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
             *("the Azure credentials have expired", "az login"),
         ),
         (401, "NoAuthenticationInformation", "", UsageError, "no Azure credentials are found", "az login"),
-        (403, "KeyBasedAuthenticationNotPermitted", "", UsageError, "turned off", "use an identity"),
+        (403, "KeyBasedAuthenticationNotPermitted", "", UsageError, "disabled", "use an identity"),
         (403, "AuthorizationPermissionMismatch", "", TerminalError, "access is denied", "allow this identity"),
     ],
 )
@@ -174,7 +173,11 @@ def test_a_cloud_that_does_not_answer_is_unreachable_and_may_be_asked_again(url:
             TerminalError,
             "expired",
         ),
-        (ClientAuthenticationError(f"AADSTS7000215: Invalid client secret {KEY}"), UsageError, "wrong (AADSTS7000215)"),
+        (
+            ClientAuthenticationError(f"AADSTS7000215: Invalid client secret {KEY}"),
+            TerminalError,
+            "Entra refuses this Azure identity (AADSTS7000215)",
+        ),
         (
             ClientAuthenticationError("AADSTS7000222: The provided client secret keys are expired"),
             TerminalError,
@@ -183,9 +186,9 @@ def test_a_cloud_that_does_not_answer_is_unreachable_and_may_be_asked_again(url:
         (
             CredentialUnavailableError(f"DefaultAzureCredential failed {KEY}"),
             UsageError,
-            "no Azure credentials are found",
+            "no Azure identity is found",
         ),
-        (ServiceRequestError("no route"), RetryableError, "Azure cannot be reached"),
+        (ServiceRequestError("no route"), RetryableError, "the endpoint of Azure tokens does not answer"),
     ],
 )
 def test_libraries_that_look_for_credentials_are_understood(
@@ -199,8 +202,8 @@ def test_libraries_that_look_for_credentials_are_understood(
     [
         ("ExpiredToken", "AssumeRole", TerminalError, "expired"),
         ("InvalidClientTokenId", "AssumeRole", UsageError, "wrong"),
-        ("AccessDenied", "AssumeRole", TerminalError, "may not be used so"),
-        ("AccessDenied", "AssumeRoleWithWebIdentity", TerminalError, "may not be used so"),
+        ("AccessDenied", "AssumeRole", TerminalError, "not allowed to assume the role"),
+        ("AccessDenied", "AssumeRoleWithWebIdentity", TerminalError, "not allowed to assume the role"),
         ("UnrecognizedClientException", "GetItem", UsageError, "wrong"),
     ],
 )
@@ -229,7 +232,7 @@ def test_the_cause_of_a_denial_quotes_its_code_and_nothing_else_of_the_answer() 
 PROGRAM = """
 import sys
 from daily_batch.cli.output import guarded
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.storage.stores import delta_location, open_store
 
 def ask():
@@ -337,11 +340,11 @@ def test_credentials_are_asked_for_anew_whenever_a_table_is_opened(monkeypatch: 
     source = Renewed()
     monkeypatch.setattr("boto3.Session.get_credentials", lambda self: source)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    credentials._ask_boto3.cache_clear()
+    credentials.load_boto3_credentials.cache_clear()
     try:
         found = [delta_location(parse_url("s3://box/x"), {"aws_region": "r"})[1] for _ in range(2)]
     finally:
-        credentials._ask_boto3.cache_clear()
+        credentials.load_boto3_credentials.cache_clear()
     assert [each["aws_access_key_id"] for each in found] == ["AKIA1", "AKIA2"]
 
 

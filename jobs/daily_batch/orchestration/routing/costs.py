@@ -9,7 +9,7 @@ from datetime import date
 
 from msgspec.structs import replace
 
-from daily_batch.domain.bill import GIB, MIB
+from daily_batch.orchestration.routing.billing import GIB, MIB
 from daily_batch.orchestration.routing.predict import (
     HOUR,
     LEAST_DISK_GB,

@@ -14,6 +14,7 @@ from daily_batch.orchestration.routing.predict import (
     predict_temp_bytes,
 )
 from daily_batch.orchestration.routing.prices import Predictions, Prices
+from daily_batch.settings import Settings
 
 # The part of a time limit that a prediction may fill: a busy store or a slow neighbour takes the rest.
 TIME_SHARE = 0.6
@@ -23,8 +24,8 @@ TIME_SHARE = 0.6
 class Thresholds:
     """Where the guide draws its lines, in messages a day, and the part of a time limit that may be planned with."""
 
-    small_messages: int = 1_000
-    large_messages: int = 100_000
+    small_messages: int = Settings.small_messages
+    large_messages: int = Settings.large_messages
     time_share: float = TIME_SHARE
 
 

@@ -11,7 +11,7 @@ from backports import zstd
 from isal import igzip_lib, isal_zlib
 
 from daily_batch.domain.contract import Reason
-from daily_batch.domain.keys import promises_compression
+from daily_batch.domain.keys import has_compression_suffix
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform.formats import HEAD, find_format, find_magic
 from daily_batch.storage.scratch import nameless_file
@@ -182,7 +182,7 @@ def _decompressor(stored: Buffer, key: str, *, single_step: bool = True) -> tupl
         return "gzip", _gunzip(stored, single_step=single_step)
     if head == ZSTD_MAGIC or (head[1:] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
         return "zstd", _unzstd(stored)
-    if stored and promises_compression(key):
+    if stored and has_compression_suffix(key):
         named = find_magic(stored)
         if named:
             raise UnreadableError(Reason.FOREIGN_FORMAT, named)

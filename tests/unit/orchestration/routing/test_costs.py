@@ -15,16 +15,17 @@ from obstore.store import MemoryStore as ObjectStore
 
 from bench.costs import BEGIN as MARK
 from bench.costs import END, PAGE, volume_of, write_tables
-from daily_batch.domain.bill import Bill, find_meter, price_function, price_job
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.bill import Bill
 from daily_batch.domain.receipt import receipt_key, to_json
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import complete, fail
 from daily_batch.ledger.item_codec import from_item, to_item
+from daily_batch.ledger.transitions import complete, fail
 from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.routing import Predictions, Prices, Volume
+from daily_batch.orchestration.routing.billing import find_meter, price_function, price_job
 from daily_batch.orchestration.routing.costs import FLEX, LAMBDA, HostCost, month_of, predict_costs
 from daily_batch.orchestration.routing.prices import FunctionPrices, load_prices, parse_constants
 from daily_batch.orchestration.spark_jobs.reconcile import reconcile
@@ -249,7 +250,7 @@ def test_a_run_of_which_nothing_is_known_adds_nothing() -> None:
 def test_a_settled_job_leaves_its_bill_in_the_ledger(published: bool) -> None:
     ledger, output = Ledger(store=MemoryStore(), clock=Clock(), lease=LEASE), ObjectStore()
     lease = ledger.acquire("acme", DAY, owner="a:1:1", run_id="run1")
-    ledger.hand_over(lease, reason="large", job_token="t", job_id="job-1", lasting=LEASE)
+    ledger.hand_over(lease, reason="large", job_token="t", job_id="job-1", duration=LEASE)
     if published:
         output.put(receipt_key("acme", DAY, "run1"), to_json(make_receipt()).encode())
     entry = ledger.find("acme", DAY)
