@@ -1,14 +1,12 @@
 """DDL with which readers know a tenant's tables, made from the contract. Pure: nothing is asked of an engine."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
+from daily_batch.catalog import Engine
 from daily_batch.catalog.athena import athena_statements
 from daily_batch.catalog.databricks import databricks_statements
 from daily_batch.catalog.synapse import synapse_statements
 from daily_batch.catalog.target import Target
-
-Engine = Literal["athena", "databricks", "synapse"]
 
 _STATEMENTS: Mapping[Engine, Callable[[Target], list[str]]] = {
     "athena": athena_statements,

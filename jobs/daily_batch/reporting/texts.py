@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
+from daily_batch.reporting import Lang
 from daily_batch.reporting.days import DayFacts
 from daily_batch.reporting.facts import Facts, add_up
-
-Lang = Literal["en", "ja"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,17 +4,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, BinaryIO, Literal, cast
+from typing import IO, BinaryIO, cast
 
 from backports import zstd
 from isal import igzip
 
+from daily_batch.domain.run import Compression
 from daily_batch.synthetic.block import make_block
 from daily_batch.synthetic.day import Day, DaySpec, plan_day
 from daily_batch.synthetic.expected_counts import Tally
 from daily_batch.synthetic.object_keys import Arrival
 
-Compression = Literal["gzip", "zstd", "none", "mixed"]
 SUFFIXES = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 
 

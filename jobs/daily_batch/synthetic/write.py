@@ -9,11 +9,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from daily_batch.domain.keys import EXPORT_TEMPLATE, check_tenant, export_folder
-from daily_batch.domain.run import Layout
+from daily_batch.domain.run import Compression, Layout
 from daily_batch.errors import UsageError
 from daily_batch.synthetic.day import BLOCK_MESSAGES, DaySpec
 from daily_batch.synthetic.expected_counts import Tally, Truth
-from daily_batch.synthetic.parts import Compression, Part, cached_block, write_objects, write_part
+from daily_batch.synthetic.parts import Part, cached_block, write_objects, write_part
 from daily_batch.synthetic.rates import FaultRates
 
 FILE_MESSAGES = 100_000  # of an export whose number of files was not given

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from daily_batch.cli import app
-from daily_batch.commands import smoke_job
+from daily_batch.cli.smoke import _read_variables
+from daily_batch.orchestration import smoke as smoke_module
 from makoto_packaging.environment import pack_thin
 from makoto_packaging.packing import pack_folder
 from tests.local_cloud.aws.emr.job_runs import Outcome
@@ -187,9 +188,9 @@ def test_a_job_that_waits_for_workers_is_cancelled_when_a_persons_patience_ends(
     stack: Stack, on_aws: Smoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.aws.simulate(smoke=Outcome(state="SCHEDULED", details="ServiceQuotaExceeded: vCPU"))
-    wait_for_job = smoke_job.wait_for_job
+    wait_for_job = smoke_module.wait_for_job
     monkeypatch.setattr(
-        smoke_job, "wait_for_job", lambda *given, **more: wait_for_job(*given, **{**more, "seconds": 1.0})
+        smoke_module, "wait_for_job", lambda *given, **more: wait_for_job(*given, **{**more, "seconds": 1.0})
     )
     status, _, told = on_aws()
     assert status == 1
@@ -257,7 +258,7 @@ def test_the_variables_of_both_clouds_are_read_and_secrets_that_stand_elsewhere_
     (tmp_path / "azure.json").write_text(json.dumps([*azure, hidden]))
     (tmp_path / "aws.json").write_text('{"MAKOTO_OUTPUT": "o"}')
     for name in ("azure.json", "aws.json"):
-        assert smoke_job._read_variables(str(tmp_path / name)) == {"MAKOTO_OUTPUT": "o"}
+        assert _read_variables(str(tmp_path / name)) == {"MAKOTO_OUTPUT": "o"}
 
 
 # Databricks

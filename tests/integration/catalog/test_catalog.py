@@ -14,8 +14,8 @@ from daily_batch.domain.contract import MESSAGES, TABLES
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
 from daily_batch.domain.url import parse_url
-from daily_batch.entrypoints.smoke_test import check_cluster
 from daily_batch.errors import TerminalError, UsageError
+from daily_batch.orchestration.preflight import check_cluster
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.settings import load_settings
 from daily_batch.storage.stores import Storage
@@ -138,7 +138,7 @@ def test_what_the_driver_lacks_is_said_in_a_line_before_any_worker_is_asked(tmp_
 def test_what_only_the_workers_lack_is_said_in_a_line(
     spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daily_batch.entrypoints.smoke_test.find_missing", lambda storage, folders: "")
+    monkeypatch.setattr("daily_batch.orchestration.preflight.find_missing", lambda storage, folders: "")
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
     with pytest.raises(TerminalError, match=r"the workers lack: input .*/none: the folder .* does not exist"):
         check_cluster(spark, storage, tasks=2)

@@ -13,8 +13,9 @@ import polars
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from daily_batch.commands.erase import EraseOptions, erase_command
+from daily_batch.cli import app
 from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError, UsageError
 from daily_batch.maintenance import erasure as erase_module
 from daily_batch.maintenance import find_rows, truncate_history
@@ -475,13 +476,15 @@ def test_no_word_of_the_person_reaches_the_screen(
 ) -> None:
     tenant = publish(small_source)
     capfd.readouterr()
-    flags = {"tenants": "acme", "output": str(tenant.output), "input": str(small_source)}
-    flags["ledger"] = str(tmp_path / "out.sqlite")
-    assert erase_command(flags, EraseOptions(user="user_1", confirm=True)) == 0
-    said = capfd.readouterr()
-    assert "erased; evidence:" in said.out
-    assert "user_1" not in said.out + said.err
-    assert SECRET not in said.out + said.err
+    words = ["--tenant", "acme", "--output", str(tenant.output), "--input", str(small_source)]
+    words += ["--ledger", str(tmp_path / "out.sqlite"), "--user", "user_1", "--confirm"]
+    answer = CliRunner().invoke(app, ["erase", *words])
+    assert answer.exit_code == 0
+    assert "erased; evidence:" in answer.stdout
+    beside = capfd.readouterr()  # what libraries write past Python's own streams
+    shown = answer.output + beside.out + beside.err
+    assert "user_1" not in shown
+    assert SECRET not in shown
 
 
 def test_what_a_crash_left_in_pieces_goes_with_the_person(small_source: Path, publish: Publish) -> None:

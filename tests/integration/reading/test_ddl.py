@@ -14,7 +14,8 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from daily_batch.catalog.ddl import Engine, make_script, make_statements
+from daily_batch.catalog import Engine
+from daily_batch.catalog.ddl import make_script, make_statements
 from daily_batch.catalog.synapse import synapse_type
 from daily_batch.catalog.target import Target
 from daily_batch.catalog.unity import name_schema

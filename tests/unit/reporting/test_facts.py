@@ -240,7 +240,7 @@ def test_all_tenants_are_those_with_tables_where_the_store_names_none(made_up: M
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--json", "--markdown"), "both want standard output"),
+        (("--json", "--markdown"), "both need standard output"),
         (("--from", "2025-01-01"), "too many"),
         (("--from", "2025-08-13"), "ends before it begins"),
         (("--html", "/dev/null/x"), "cannot be written"),
