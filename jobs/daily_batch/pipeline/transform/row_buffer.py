@@ -11,7 +11,7 @@ from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.transform import fast_parser, normalize
 from daily_batch.pipeline.transform.duckdb_session import quote_text
 from daily_batch.pipeline.transform.fields import FIELDS, LOCATION
-from daily_batch.pipeline.transform.strict_parser import ParsedRecord
+from daily_batch.pipeline.transform.json_value import ParsedRecord
 
 RECORDS_QUERY = f"SELECT NULL::INTEGER AS piece, {', '.join((*LOCATION, *FIELDS))}, true AS verified FROM records"
 COLUMNS = ", ".join((*normalize.ROW_COLUMNS, *normalize.LINEAGE, "bucket"))

@@ -24,8 +24,6 @@ from daily_batch.pipeline.transform.json_value import (
     read_record,
 )
 
-__all__ = ["ParsedRecord", "Scanner", "read_record"]
-
 SCALAR = re.compile(
     rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
     rb"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null"
