@@ -13,7 +13,7 @@ from daily_batch.domain.request import Request, build_requests
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.orchestration.day_status import CHANGED, ENDED, SOUND, day_status, describe, due_time
-from daily_batch.orchestration.routing.costs import month_of
+from daily_batch.orchestration.routing.costs import sum_by_month
 from daily_batch.pipeline.discover.discover import fingerprint_day
 from daily_batch.settings import Settings, load_settings
 
@@ -103,7 +103,7 @@ def _add_up(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What the days that have ended were billed, by tenant and month."""
     ended = (row for row in rows if row["state"] in (*ENDED, CHANGED))
     days = ((row["tenant"], date.fromisoformat(row["date"]), row["cost_usd"]) for row in ended)
-    return [asdict(month) for month in month_of(days)]
+    return [asdict(month) for month in sum_by_month(days)]
 
 
 def _as_row(tenant: str, day: date, entry: Entry | None, state: str, *, now: datetime, late: bool) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from daily_batch.domain.receipt import Objects, Records
 from daily_batch.ledger import FoundStrays
-from daily_batch.orchestration.routing.costs import MonthCost, month_of
+from daily_batch.orchestration.routing.costs import MonthCost, sum_by_month
 from daily_batch.reporting.days import DayFacts
 
 _Amount = TypeVar("_Amount", int, float)
@@ -70,7 +70,7 @@ class Facts:
     @property
     def months(self) -> tuple[MonthCost, ...]:
         """What the days that have ended were billed, by tenant and month."""
-        return month_of((one.tenant, one.day, one.billed_usd) for one in self.days if one.has_ended)
+        return sum_by_month((one.tenant, one.day, one.billed_usd) for one in self.days if one.has_ended)
 
     @property
     def dearest(self) -> tuple[MonthCost, ...]:
