@@ -57,19 +57,19 @@ bench: $(VENV)/.made-all $(JARS)  ## the benchmarks beside their baselines, abou
 soak: $(VENV)/.made-all $(JARS)  ## a month of 200 tenants with troubles on each local cloud, many hours; SOAK_TENANTS=24 SOAK_DAYS=30 for 45 minutes
 	@mkdir -p $(SOAK_REPORT)
 	@$(WITH_JAVA) && SOAK_TENANTS=$(SOAK_TENANTS) SOAK_DAYS=$(SOAK_DAYS) SOAK_SURGES=$(SOAK_SURGES) SOAK_REPORT=$(SOAK_REPORT) \
-		$(ENV_PYTHON) -m pytest -s tests/operations/test_soak.py $(PYTEST_ARGS)
+		$(ENV_PYTHON) -m pytest -s tests/e2e/operations/test_endurance.py $(PYTEST_ARGS)
 
 local-aws: $(VENV)/.made-all $(JARS)  ## a night on an AWS of this machine, from the schedule's event to tables; KEEP=1 leaves it up
-	@$(WITH_JAVA) && $(ENV_PYTHON) -m local_cloud $(if $(KEEP),--keep)
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m tests.local_cloud.aws $(if $(KEEP),--keep)
 
 local-azure: $(VENV)/.made-all $(JARS)  ## a night on an Azure of this machine, from the timer to tables; KEEP=1 leaves it up
-	@$(WITH_JAVA) && $(ENV_PYTHON) -m local_cloud.azure $(if $(KEEP),--keep)
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m tests.local_cloud.azure $(if $(KEEP),--keep)
 
 package-emr: | $(ENV_PYTHON)  ## what EMR Serverless runs, into dist/emr; PACKAGE_ARGS="--arch x86_64", or --help for more
-	@$(ENV_PYTHON) -m deploy.emr $(PACKAGE_ARGS)
+	@PYTHONPATH=packaging $(ENV_PYTHON) -m makoto_packaging.emr $(PACKAGE_ARGS)
 
 package-azure: | $(ENV_PYTHON)  ## the folder that func azure functionapp publish publishes, into dist/azure
-	@$(ENV_PYTHON) -m deploy.azure $(PACKAGE_ARGS)
+	@PYTHONPATH=packaging $(ENV_PYTHON) -m makoto_packaging.azure $(PACKAGE_ARGS)
 
 clean:  ## remove the environment and everything that was built or fetched
 	rm -rf $(VENV) .cache .aws-sam build dist $(OUT) spark-warehouse

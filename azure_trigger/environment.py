@@ -1,4 +1,4 @@
-"""What the functions find around them: clock, settings, names, and the host's limit of time."""
+"""The environment of the functions: clock, settings, names, and the host's time limit."""
 
 import json
 import os
@@ -10,33 +10,33 @@ from daily_batch.errors import UsageError
 from daily_batch.orchestration import Task, write_task
 from daily_batch.settings import Settings, load_settings
 
-# What the host must know before any setting is read, and its default: app settings, but no settings of the library.
+# App settings that the host needs before any setting of the library is read, with their defaults.
 NAMES = {"MAKOTO_TASK_QUEUE": "makoto-tasks", "MAKOTO_SCHEDULE": "0 0 17 * * *"}
 
 
 def now() -> datetime:
-    """The time, with its zone."""
+    """Return the current time, with its zone."""
     return datetime.now(UTC)
 
 
 def find_name(variable: str) -> str:
-    """The app setting's value, or its default."""
+    """Return an app setting's value, or its default."""
     return os.environ.get(variable) or NAMES[variable]
 
 
 def read_settings() -> Settings:
-    """The settings of the app."""
+    """Return the settings of the app."""
     return load_settings(flags={}, environ={name: value for name, value in os.environ.items() if name not in NAMES})
 
 
 def read_timeout(host: Path) -> int:
-    """Seconds after which the host ends a function.
+    """Return the seconds after which the host ends a function.
 
     Args:
-        host: host.json; as with the host, an app setting wins over it.
+        host: Path of host.json; an app setting overrides it, as it does for the host.
 
     Raises:
-        UsageError: it is no time, or there is no limit.
+        UsageError: It is not a time, or there is no limit.
     """
     setting = "AzureFunctionsJobHost__functionTimeout"
     text = os.environ.get(setting) or json.loads(host.read_text(encoding="utf-8"))["functionTimeout"]
@@ -48,5 +48,5 @@ def read_timeout(host: Path) -> int:
 
 
 def write_messages(tasks: Sequence[Task]) -> list[str]:
-    """Tasks as the messages of an output binding, none twice."""
+    """Return tasks as messages for an output binding, without duplicates."""
     return list(dict.fromkeys(map(write_task, tasks)))

@@ -1,8 +1,8 @@
-"""The log: lines of JSON by way of the standard library, which the host hands on to Application Insights; and metrics.
+"""Log and metrics of one call: JSON lines by the standard library, and metrics by OpenTelemetry.
 
-The worker process tells its lines to the host, which sends them under its own name of the role, the app setting
-WEBSITE_CLOUD_ROLENAME (makoto-daily-batch). Metrics do not go through the host: this process sends them under the same
-name, by OpenTelemetry (`azure_trigger.measuring`). Lines stay with the host, which knows what call each is of.
+The host forwards the lines to Application Insights under its role name, the app setting WEBSITE_CLOUD_ROLENAME
+(makoto-daily-batch), and knows to which call each belongs. Metrics bypass the host, which samples its lines: this
+process sends them under the same role name (`azure_trigger.metrics_export`).
 """
 
 import json
@@ -11,18 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from azure_trigger.measuring import find_meter
+from azure_trigger.metrics_export import find_meter
 from daily_batch.cli.quiet import quiet_libraries
 from daily_batch.domain.metrics import Metric
 
 _logger = logging.getLogger("makoto-daily-batch")
-# Their lines of every request would cost more than the functions.
+# The libraries' line for each request would cost more than the functions.
 quiet_libraries()
 
 
 @contextmanager
 def open_log() -> Iterator["JsonLog"]:
-    """The log of one call of a function; what it measured is sent when the call ends, also by an error."""
+    """Open the log of one call; its metrics are sent when the call ends, also by an error."""
     log = JsonLog()
     try:
         yield log
@@ -31,36 +31,36 @@ def open_log() -> Iterator["JsonLog"]:
 
 
 class JsonLog:
-    """The lines of one call of a function, and its metrics, which are lines too: `metric`, `value` and `unit`."""
+    """Telemetry of one call. Each metric is logged too, as a line with `metric`, `value` and `unit`."""
 
     def __init__(self) -> None:
-        self._facts: dict[str, Any] = {}
+        self._context: dict[str, Any] = {}
         self._measured: list[tuple[Metric, float]] = []
 
-    def about(self, **facts: Any) -> None:
-        """Name facts on every further line."""
-        self._facts |= facts
+    def bind(self, **context: Any) -> None:
+        """Add context to every later line."""
+        self._context |= context
 
     def debug(self, message: str, **facts: Any) -> None:
-        """A line that the worker process drops, unless PYTHON_ENABLE_DEBUG_LOGGING is 1."""
+        """Log a detail; the worker process drops it unless PYTHON_ENABLE_DEBUG_LOGGING is 1."""
         self._write(logging.DEBUG, message, facts)
 
     def info(self, message: str, **facts: Any) -> None:
-        """A line that says what was done."""
+        """Log what was done."""
         self._write(logging.INFO, message, facts)
 
     def error(self, message: str, **facts: Any) -> None:
-        """A line that a person should look at."""
+        """Log what needs attention."""
         self._write(logging.ERROR, message, facts)
 
     def measure(self, metric: Metric, value: float = 1) -> None:
-        """A value of a metric, to be sent; nothing is no line."""
+        """Record a value of a metric; zero is sent but not logged."""
         self._measured.append((metric, value))
         if value:
             self._write(logging.INFO, "metric", {"metric": metric.name, "value": value, "unit": metric.unit})
 
     def send(self) -> None:
-        """Send what was measured, where there is something to send it to."""
+        """Send the recorded metrics, if Application Insights is configured."""
         measured, self._measured = self._measured, []
         meter = find_meter() if measured else None
         if meter is None:
@@ -71,5 +71,5 @@ class JsonLog:
 
     def _write(self, level: int, message: str, facts: dict[str, Any]) -> None:
         if _logger.isEnabledFor(level):
-            line = {"message": message, **self._facts, **facts}
+            line = {"message": message, **self._context, **facts}
             _logger.log(level, "%s", json.dumps(line, default=str, ensure_ascii=False))

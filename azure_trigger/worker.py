@@ -1,4 +1,4 @@
-"""One message of the queue: one tenant-day, run in this function or submitted to Databricks; and those given up."""
+"""Worker: handle a queue message, one tenant-day run here or submitted to Databricks; report poison messages."""
 
 from datetime import UTC
 from pathlib import Path
@@ -13,42 +13,42 @@ from daily_batch.orchestration import read_task
 from daily_batch.orchestration.worker import handle_message
 
 
-def deal_with(message: func.QueueMessage, context: func.Context, *, host: Path) -> None:
-    """Deal with a message. One that fails comes again after host.json's visibilityTimeout, and in the end is poison.
+def handle(message: func.QueueMessage, context: func.Context, *, host: Path) -> None:
+    """Handle a message. One that fails is delivered again after host.json's visibilityTimeout, and finally is poison.
 
     Args:
-        host: host.json.
+        host: Path of host.json.
 
     Raises:
-        BatchError: the day failed, or another run holds it.
+        BatchError: The day failed, or another run holds it.
     """
     moment = now()
     sent = message.insertion_time or moment
-    with open_log() as teller:
+    with open_log() as telemetry:
         handle_message(
             message.get_body().decode("utf-8", errors="replace"),
             read_settings=read_settings,
             now=moment,
             sent=sent if sent.tzinfo else sent.replace(tzinfo=UTC),
-            # Instances may be copies of one machine; by the invocation's id its log is found.
+            # Instances may be clones of one machine; the invocation id leads to the log.
             owner=f"{context.function_name} {context.invocation_id}",
             seconds=read_timeout(host),
-            teller=teller,
+            telemetry=telemetry,
         )
 
 
-def tell_poison(message: func.QueueMessage) -> None:
-    """Tell of a message that failed too often, and count it. It leaves the queue: its day is asked for by hand."""
-    with open_log() as teller:
-        teller.measure(TASKS_GIVEN_UP)
-        _tell_whose(message, teller)
+def report_poison(message: func.QueueMessage) -> None:
+    """Log and count a message that failed too often. It leaves the queue; its day must be requested by hand."""
+    with open_log() as telemetry:
+        telemetry.measure(TASKS_GIVEN_UP)
+        _report_day(message, telemetry)
 
 
-def _tell_whose(message: func.QueueMessage, teller: JsonLog) -> None:
+def _report_day(message: func.QueueMessage, telemetry: JsonLog) -> None:
     try:
         task = read_task(message.get_body().decode("utf-8", errors="replace"))
     except UsageError as error:
-        teller.error(error.advice, message_id=message.id, bytes=len(message.get_body()))
+        telemetry.error(error.advice, message_id=message.id, bytes=len(message.get_body()))
         return
-    teller.about(tenant=task.tenant, day=task.date)
-    teller.error("the day failed as often as a message is delivered", force=task.force, message_id=message.id)
+    telemetry.bind(tenant=task.tenant, day=task.date)
+    telemetry.error("the day failed as often as a message is delivered", force=task.force, message_id=message.id)

@@ -1,4 +1,4 @@
-"""The tables of docs/costs.md: `python -m bench.costs` prints them, with --write it puts them into the page."""
+"""Print the tables of docs/costs.md: `python -m bench.costs`; --write puts them into the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TITLES: dict[Layout, str] = {
     "export": "### Exports: files of 100,000 messages, gzip",
     "messages": "### One object a message",
 }
-# The guide's own example: 3 GB, 15 minutes, every night.
+# The guide's example: 3 GB, 15 minutes, every night.
 GUIDE_GB, GUIDE_SECONDS = 3, 900
 
 
@@ -34,18 +34,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def put_tables(page: str, tables: str) -> str:
-    """The page with other tables."""
+    """Return the page with its tables replaced."""
     before, rest = page.split(BEGIN)
     return f"{before}{BEGIN}{tables}{rest[rest.index(END) :]}"
 
 
 def write_tables() -> str:
-    """All tables as Markdown."""
+    """Return all tables as Markdown."""
     return "".join(f"{line}\n" for line in _write_tables())
 
 
 def volume_of(layout: Layout, messages: int) -> Volume:
-    """A day of messages of the usual size."""
+    """Return the volume of a day of messages of the usual size."""
     stored = load_predictions().stored
     if layout == "messages":
         return Volume(layout=layout, objects=messages, bytes=round(messages * stored.object_message_bytes))
@@ -70,8 +70,8 @@ def _write_tables() -> Iterator[str]:
     yield f"| by list price | {usd:.2f} USD a month |"
     free = prices.function.free_gb_seconds
     yield f"| of the free {free:,.0f} GB-seconds | {gb_seconds / free:.0%} |"
-    most = 10 / prices.function.gb_second / GUIDE_GB / GUIDE_SECONDS / MONTH_DAYS
-    yield f"| 10 USD are | {most:.1f} such functions every night |"
+    functions = 10 / prices.function.gb_second / GUIDE_GB / GUIDE_SECONDS / MONTH_DAYS
+    yield f"| 10 USD are | {functions:.1f} such functions every night |"
 
 
 def _write_day(layout: Layout, messages: int) -> Iterator[str]:

@@ -1,7 +1,4 @@
-"""What the three functions find around them: log, metrics, clock, settings, and the queue.
-
-A log line names tenant, day and run, and never holds message content. Metrics have no tenant: each would cost extra.
-"""
+"""The environment of the three functions: log, metrics, clock, settings and queue."""
 
 import os
 import warnings
@@ -22,30 +19,30 @@ from daily_batch.storage import boto_errors
 
 logger = Logger()
 metrics = Metrics()
-# A day that did not change is no news, and no metric.
 quiet_libraries()
+# An unchanged day records no metric, which is no reason to warn.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
-# What SQS takes at once.
+# The number of messages that SQS accepts in one request.
 BATCH = 10
-# Lines name the place that told them, and not the teller below.
+# Lines name the code that logged them, not the class below.
 CALLER = 3
 
 
 def now() -> datetime:
-    """The time, with its zone."""
+    """Return the current time, with its zone."""
     return datetime.now(UTC)
 
 
 def read_settings() -> Settings:
-    """The settings of the function's environment."""
+    """Return the settings of the function's environment."""
     return load_settings(flags={}, environ=os.environ)
 
 
-class _Teller:
-    """Powertools' log and metrics; what every line names is forgotten when the next event comes."""
+class _Telemetry:
+    """Log and metrics by Powertools; bound context is cleared when the next event arrives."""
 
-    def about(self, **facts: Any) -> None:
-        logger.append_keys(**facts)
+    def bind(self, **context: Any) -> None:
+        logger.append_keys(**context)
 
     def debug(self, message: str, **facts: Any) -> None:
         logger.debug(message, stacklevel=CALLER, **facts)
@@ -60,15 +57,15 @@ class _Teller:
         metrics.add_metric(name=metric.name, unit=metric.unit, value=value)
 
 
-teller = _Teller()
+telemetry = _Telemetry()
 
 
 def send_tasks(settings: Settings, tasks: Sequence[Task]) -> None:
     """Put tasks on the queue.
 
     Raises:
-        UsageError: no queue is set.
-        Retryable: some are not on it; those that are may come twice, which does no harm.
+        UsageError: No queue is set.
+        RetryableError: Some tasks were not queued. Those that were may be delivered twice, which does no harm.
     """
     if not settings.queue_url:
         raise UsageError("no queue is named", next_step="set MAKOTO_QUEUE_URL")

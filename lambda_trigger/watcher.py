@@ -1,4 +1,4 @@
-"""When a job ends, and every quarter of an hour: settle what was submitted, and say how the night stands."""
+"""Watcher: when a job ends, and every quarter of an hour, settle submitted days and summarize the night."""
 
 import re
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from daily_batch.errors import UsageError
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.spark_jobs.emr_serverless import open_emr_serverless
-from daily_batch.orchestration.watcher import make_watcher, reconcile_night
+from daily_batch.orchestration.watcher import reconcile, settle_event
 from daily_batch.settings import Settings
 from daily_batch.telemetry import sanitized_errors
-from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, teller
+from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, telemetry
 
 JOB_ENDED = "EMR Serverless Job Run State Change"
 JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -23,24 +23,24 @@ JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Follow one job's event, or reconcile all tenants and return the night's summary.
+    """Settle the day of a job's event, or reconcile all tenants and return the night's summary.
 
     Raises:
-        BatchError: the event is not understood, or nobody could be looked after; the next call may.
+        BatchError: The event is not understood, or no tenant could be reconciled; the next call may succeed.
     """
-    with sanitized_errors(teller):
+    with sanitized_errors(telemetry):
         job_id = _read_job(event)
         settings = read_settings()
         if job_id is not None:
-            return _follow(settings, job_id)
-        return reconcile_night(settings, now=now(), send=partial(send_tasks, settings), teller=teller)
+            return _settle(settings, job_id)
+        return reconcile(settings, now=now(), send=partial(send_tasks, settings), telemetry=telemetry)
 
 
 def _read_job(event: object) -> str | None:
-    """The job run of a job's event; None for a schedule's.
+    """Return the job run id of a job's event; None for a schedule's event.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: It is neither.
     """
     if not isinstance(event, Mapping):
         raise UsageError("the watcher's event is no JSON object", next_step="call it by its schedule and its rule")
@@ -55,12 +55,12 @@ def _read_job(event: object) -> str | None:
     return job_id
 
 
-def _follow(settings: Settings, job_id: str) -> dict[str, Any]:
+def _settle(settings: Settings, job_id: str) -> dict[str, Any]:
     tags = open_emr_serverless(settings).identify(job_id)
     if tags is None:
-        teller.info("a job run of others", job_id=job_id)
+        telemetry.info("a job run of others", job_id=job_id)
         return {"settled": 0}
-    teller.about(tenant=tags.tenant, day=tags.date, run_id=tags.run_id)
+    telemetry.bind(tenant=tags.tenant, day=tags.date, run_id=tags.run_id)
     (request,) = build_requests(replace(settings, tenants=(tags.tenant,), date=tags.date), now())
-    watcher = make_watcher(settings, request.output, send=partial(send_tasks, settings), teller=teller)
-    return {"settled": int(watcher.follow(request) is not None)}
+    settled = settle_event(request, settings, send=partial(send_tasks, settings), telemetry=telemetry)
+    return {"settled": int(settled)}

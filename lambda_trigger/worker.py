@@ -1,4 +1,4 @@
-"""One message of the queue: one tenant-day, run in this function or submitted to EMR Serverless."""
+"""Worker: handle queue messages; each is one tenant-day, run in this function or submitted to EMR Serverless."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,24 +12,24 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from daily_batch.errors import LeaseHeldError, UsageError
 from daily_batch.orchestration.worker import handle_message
 from daily_batch.telemetry import sanitize, sanitized_errors
-from lambda_trigger.environment import logger, metrics, now, read_settings, teller
+from lambda_trigger.environment import logger, metrics, now, read_settings, telemetry
 
-# A message that is reported does not count among the function's errors; one that raises does.
+# A reported message does not count as an error of the function; an exception does.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: object, context: LambdaContext) -> Any:
-    """Deal with each message; those that fail are delivered again, and end among the dead letters.
+    """Handle each message; those that fail are delivered again, and end in the dead-letter queue.
 
     Raises:
-        BatchError: a day failed, or the event is no queue's. A day that another run holds is only delivered again.
+        BatchError: A day failed, or the event is not the queue's. A day that another run holds is only delivered again.
     """
-    with sanitized_errors(teller):
+    with sanitized_errors(telemetry):
         answer = process_partial_response(
             event=_check_event(event),
-            record_handler=partial(_deal, context=context),
+            record_handler=partial(_handle, context=context),
             processor=processor,
             context=context,
         )
@@ -40,10 +40,10 @@ def handler(event: object, context: LambdaContext) -> Any:
 
 
 def _check_event(event: object) -> dict[str, Any]:
-    """The event, once its records can be answered for: each is named by its id.
+    """Return the event if each of its records has an id by which its failure can be reported.
 
     Raises:
-        UsageError: it is no queue's event.
+        UsageError: It is not an event of the queue.
     """
     records = event.get("Records") if isinstance(event, dict) else None
     if isinstance(event, dict) and isinstance(records, list) and records and all(map(_is_message, records)):
@@ -55,22 +55,22 @@ def _is_message(record: object) -> bool:
     return isinstance(record, Mapping) and isinstance(record.get("messageId"), str)
 
 
-def _deal(record: SQSRecord, context: LambdaContext) -> None:
+def _handle(record: SQSRecord, context: LambdaContext) -> None:
     moment = now()
     handle_message(
         record.get("body"),
         read_settings=read_settings,
         now=moment,
         sent=_read_sent(record.get("attributes"), moment),
-        # Sandboxes may be copies of one machine, so their processes cannot tell whether another one lives.
+        # Sandboxes may be clones of one machine, so a process cannot tell whether another is alive.
         owner=f"{context.function_name} {context.log_stream_name}",
         seconds=context.get_remaining_time_in_millis() // 1000,
-        teller=teller,
+        telemetry=telemetry,
     )
 
 
 def _read_sent(attributes: object, moment: datetime) -> datetime:
-    """When the message was put on the queue; now, where that is not told."""
+    """Return when the message was put on the queue; `moment` if that is not known."""
     sent = attributes.get("SentTimestamp") if isinstance(attributes, Mapping) else None
     try:
         return datetime.fromtimestamp(int(str(sent)) / 1000, UTC)

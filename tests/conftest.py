@@ -14,12 +14,12 @@ from hypothesis import settings
 from daily_batch.metadata.factory import connect_cosmos, connect_dynamodb
 from daily_batch.orchestration.spark_jobs import emr_serverless
 from daily_batch.storage.azure_identity import storage_credentials
-from local_cloud.cosmos import CosmosAccount, serve_cosmos
-from local_cloud.dynamodb_local import serve_dynamodb
-from metadata_backends import Backend, cosmos_backend, dynamodb_backend, sqlite_backend
-from metadata_servers import DynamoDbTable
-from s3_bucket import Bucket
-from spark_session import start_session
+from tests.local_cloud.aws.dynamodb_local import serve_dynamodb
+from tests.local_cloud.azure.cosmos import CosmosAccount, serve_cosmos
+from tests.support.metadata_backends import Backend, cosmos_backend, dynamodb_backend, sqlite_backend
+from tests.support.metadata_servers import DynamoDbTable
+from tests.support.s3_bucket import Bucket
+from tests.support.spark_session import ROOT, start_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -54,9 +54,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """The address of an S3 server on a free port of the loopback; it ends with the tests, however they end."""
-    program = [sys.executable, str(Path(__file__).with_name("s3_server.py"))]
+    program = [sys.executable, "-m", "tests.support.s3_server"]
     with subprocess.Popen(
-        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
         assert server.stdout is not None
         yield server.stdout.readline().strip()
@@ -109,5 +109,5 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
 def new_clients() -> Iterator[None]:
     """A process keeps its clients of the clouds; each test has servers and credentials of its own."""
     yield
-    for kept in (connect_dynamodb, connect_cosmos, emr_serverless.keep_client):
+    for kept in (connect_dynamodb, connect_cosmos, emr_serverless.cached_client):
         kept.cache_clear()

@@ -1,107 +1,147 @@
-"""What a run tells of its steps, a line each: the same in a function's log and in a Spark job's.
+"""Log lines and metrics of a run: the same in a function's log and in a Spark job's.
 
-A line names tenant, day, run and token, says counts and seconds, and never holds message content.
+A line names tenant, day and run, reports counts and seconds, and never holds message content. Metrics carry no tenant:
+each value of a dimension is billed as a metric of its own.
 """
 
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
 from daily_batch.domain.metrics import Metric
 from daily_batch.errors import BatchError, RetryableError, describe_error
 
-# Each step, and what its line says beside tenant, day, run_id, token and seconds.
+# Each step, and what its line holds beside tenant, day, run_id, token and seconds.
 STEPS = {
-    "lease": "the day is this run's: `owner`, `taken_over`",
-    "manifest": "what there is: `layout`, `objects`, `ignored`, `bytes` (as stored), `chunks`",
-    "intake": "objects read and parsed: `runner`, `objects_read`, `objects_unreadable`, `bytes`, `seen`, `rejected`, "
-    "`other_day`, `empty`",
-    "clean": "duplicates removed, rows sorted, added up and written: `runner`, `written`, `duplicates`, `superseded`",
-    "publish": "readers see it: `rows` by table, `files`, `bytes`",
-    "receipt": "the receipt is written: `status`, `receipt` (its key), `warnings` (rules of quality)",
-    "ledger": "the ledger says so: `status`",
-    "submit": "a job is asked for instead: `service`, `job_id`, `reason`, `executors`, `disk_gb`",
-    "settle": "the job has ended: `service`, `job_id`, `status`",
+    "lease": "the run holds the day: `owner`, `taken_over`",
+    "manifest": "the day is listed: `layout`, `objects`, `ignored`, `bytes` (as stored), `chunks`",
+    "intake": "objects are read and parsed: `runner`, `objects_read`, `objects_unreadable`, `bytes`, `seen`, "
+    "`rejected`, `other_day`, `empty`",
+    "clean": "rows are deduplicated, sorted, aggregated and written: `runner`, `written`, `duplicates`, `superseded`",
+    "publish": "readers see the day: `rows` by table, `files`, `bytes`",
+    "receipt": "the receipt is written: `status`, `receipt` (its key), `warnings` (quality rules)",
+    "ledger": "the ledger is updated: `status`",
+    "submit": "a Spark job is submitted instead: `service`, `job_id`, `reason`, `executors`, `disk_gb`",
+    "settle": "the Spark job has ended: `service`, `job_id`, `status`",
 }
 
 
-class StepLogger(Protocol):
-    """Hears of each step that has ended well."""
-
-    def __call__(self, step: str, /, **facts: Any) -> None:
-        """A step of `STEPS`, and what there is to say of it."""
-
-
-def log_nothing(step: str, /, **facts: Any) -> None:
-    """For runs that a person watches: nobody hears."""
-
-
-def since(begun: float) -> float:
-    """Seconds since a moment of `time.perf_counter`, as the lines say them."""
-    return round(time.perf_counter() - begun, 3)
-
-
-@contextmanager
-def timed(told: StepLogger, step: str, **facts: Any) -> Iterator[dict[str, Any]]:
-    """Tell of a step when it has ended well, with its seconds; what is known only then is added to the facts."""
-    begun = time.perf_counter()
-    yield facts
-    told(step, seconds=since(begun), **facts)
-
-
-def log_to(stream: TextIO) -> StepLogger:
-    """Lines of JSON on a stream, for a process that has no log of its cloud's."""
-
-    def told(step: str, /, **facts: Any) -> None:
-        line = {"message": "step", "level": "INFO", "timestamp": datetime.now(UTC).isoformat(), "step": step, **facts}
-        print(json.dumps(line, ensure_ascii=False), file=stream, flush=True)
-
-    return told
-
-
 class Telemetry(Protocol):
-    """A cloud's log and its metrics, for one call of a function."""
+    """The log and the metrics of one call of a function, or of one process."""
 
-    def about(self, **facts: Any) -> None:
-        """Name facts on every further line of the call."""
+    def bind(self, **context: Any) -> None:
+        """Add context to every later line of this call."""
 
     def debug(self, message: str, **facts: Any) -> None:
-        """A line that is usually dropped."""
+        """Log a detail; it is dropped by default."""
 
     def info(self, message: str, **facts: Any) -> None:
-        """A line that says what was done."""
+        """Log what was done."""
 
     def error(self, message: str, **facts: Any) -> None:
-        """A line that a person should look at."""
+        """Log what needs attention."""
 
     def measure(self, metric: Metric, value: float = 1) -> None:
-        """A value of a metric, in its unit; counts add up."""
+        """Record a value of a metric in its unit; counts add up."""
 
 
-def log_step(teller: Telemetry, step: str, /, **facts: Any) -> None:
-    """A line for a step of a run (`daily_batch.telemetry`), usable as `Told` once it has its teller."""
-    teller.info("step", step=step, **facts)
+class NoTelemetry:
+    """Drop everything: for commands, whose users see progress and results instead."""
+
+    def bind(self, **context: Any) -> None:
+        """See `Telemetry`."""
+
+    def debug(self, message: str, **facts: Any) -> None:
+        """See `Telemetry`."""
+
+    def info(self, message: str, **facts: Any) -> None:
+        """See `Telemetry`."""
+
+    def error(self, message: str, **facts: Any) -> None:
+        """See `Telemetry`."""
+
+    def measure(self, metric: Metric, value: float = 1) -> None:
+        """See `Telemetry`."""
+
+
+@dataclass
+class JsonLines:
+    """Write log lines as JSON to a stream, for a process without a cloud's log; drop metrics and details."""
+
+    stream: TextIO
+    context: dict[str, Any] = field(default_factory=dict)
+
+    def bind(self, **context: Any) -> None:
+        """See `Telemetry`."""
+        self.context |= context
+
+    def debug(self, message: str, **facts: Any) -> None:
+        """See `Telemetry`."""
+
+    def info(self, message: str, **facts: Any) -> None:
+        """See `Telemetry`."""
+        self._write("INFO", message, facts)
+
+    def error(self, message: str, **facts: Any) -> None:
+        """See `Telemetry`."""
+        self._write("ERROR", message, facts)
+
+    def measure(self, metric: Metric, value: float = 1) -> None:
+        """See `Telemetry`."""
+
+    def _write(self, level: str, message: str, facts: dict[str, Any]) -> None:
+        line = {"message": message, "level": level, "timestamp": datetime.now(UTC).isoformat(), **self.context, **facts}
+        print(json.dumps(line, ensure_ascii=False, default=str), file=self.stream, flush=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepLog:
+    """The steps of one run: each line names its tenant, day, run id and fencing token."""
+
+    telemetry: Telemetry
+    tenant: str
+    day: str
+    run_id: str | None
+    token: int | None
+
+    def log(self, step: str, /, **facts: Any) -> None:
+        """Log a step of `STEPS` that has succeeded."""
+        context = {"tenant": self.tenant, "day": self.day, "run_id": self.run_id, "token": self.token}
+        self.telemetry.info("step", step=step, **context, **facts)
+
+    @contextmanager
+    def timed(self, step: str, /, **facts: Any) -> Iterator[dict[str, Any]]:
+        """Log a step with its seconds once it has succeeded. Facts that are known only then go into the dict."""
+        started = time.perf_counter()
+        yield facts
+        self.log(step, seconds=seconds_since(started), **facts)
+
+
+def seconds_since(started: float) -> float:
+    """Return the seconds since a moment of `time.perf_counter`, rounded as log lines and receipts show them."""
+    return round(time.perf_counter() - started, 3)
 
 
 @contextmanager
-def sanitized_errors(teller: Telemetry) -> Iterator[None]:
-    """Tell of an error, and let it go on alone: what caused it may quote what was read, and hosts write that down.
+def sanitized_errors(telemetry: Telemetry) -> Iterator[None]:
+    """Log an error, and raise it without its cause: the cause may quote what was read, and hosts log tracebacks.
 
     Raises:
-        BatchError: the error; Retryable for one that nobody expected.
+        BatchError: The error; a RetryableError for one that is not ours.
     """
     try:
         yield
     except Exception as error:
-        teller.error(describe_error(error))
+        telemetry.error(describe_error(error))
         raise sanitize(error) from None
 
 
 def sanitize(error: Exception) -> BatchError:
-    """An error to raise `from None`: itself if it is ours, for its text is; else one that only says where it was."""
+    """Return an error to raise `from None`: our own as it is, any other reduced to its type and place in the code."""
     return (
         error if isinstance(error, BatchError) else RetryableError(describe_error(error), next_step="look at the log")
     )

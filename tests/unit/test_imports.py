@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from day_runs import ROOT, child_environment
+from tests.support.day_runs import ROOT, child_environment
 
 # Refuses some packages by name, whatever is installed, then imports; prints what was loaded.
 PROGRAM = """

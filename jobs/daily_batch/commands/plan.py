@@ -19,7 +19,7 @@ from daily_batch.orchestration.bootstrap import decide_runner, find_resources, p
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.routing import Decision
 from daily_batch.pipeline.discover.compare import DiscoveryComparison
-from daily_batch.pipeline.discover.discover import check_in_input, count_strays, list_day, verify_discovery
+from daily_batch.pipeline.discover.discover import count_strays, discover, verify_discovery
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings, load_settings
@@ -72,8 +72,14 @@ def _plan_day(
     request: Request, settings: Settings, ledger: Ledger, progress: Progress, *, compare: bool, cost: bool
 ) -> dict[str, object]:
     with temporary_folder() as staging:
-        manifest = list_day(request, settings, staging=staging, progress=progress, metadata=ledger.store)
-    check_in_input(request, settings, manifest, named=ledger.tenants)
+        manifest = discover(
+            request,
+            settings,
+            staging=staging,
+            progress=progress,
+            metadata=ledger.store,
+            list_known_tenants=ledger.tenants,
+        )
     entry = ledger.find(request.tenant, request.day)
     told = {
         "tenant": request.tenant,

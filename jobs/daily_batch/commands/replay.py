@@ -20,7 +20,7 @@ from daily_batch.errors import TerminalError, error_context
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.requests import build_requests
-from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_run_spec, open_storage
+from daily_batch.pipeline.discover.discover import discover, make_run_spec, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.replay import Trial, try_rejects
@@ -74,10 +74,14 @@ def replay_command(
 def _try(request: Request, settings: Settings, dispatch: Dispatch, progress: Progress) -> list[Trial]:
     storage = open_storage(request, settings)
     with temporary_folder() as folder:
-        manifest = list_day(
-            request, settings, staging=folder / "manifest", progress=progress, metadata=dispatch.ledger.store
+        manifest = discover(
+            request,
+            settings,
+            staging=folder / "manifest",
+            progress=progress,
+            metadata=dispatch.ledger.store,
+            list_known_tenants=dispatch.ledger.tenants,
         )
-        check_in_input(request, settings, manifest, named=dispatch.ledger.tenants)
         last = _last_receipt(request, dispatch, manifest)
         now = dispatch.ledger.clock()
         plan = make_run_spec(request, settings, manifest, run_id=last.run_id, now=now)
@@ -90,7 +94,8 @@ def _last_receipt(request: Request, dispatch: Dispatch, manifest: Manifest) -> R
     Raises:
         Terminal: the day was never completed, or its objects are not the ones of then.
     """
-    entry = dispatch.look(request)
+    found = dispatch.reconcile(request)
+    entry = found.entry if found else None
     output = open_storage(request, dispatch.settings).open_output()
     receipt = read_receipt(output, entry.receipt) if entry and entry.receipt else None
     day = request.day.isoformat()

@@ -17,8 +17,10 @@ from daily_batch.cli.tenants import choose_tenants
 from daily_batch.domain.receipt import Receipt, loss_warning, receipt_key
 from daily_batch.domain.request import Request
 from daily_batch.errors import RetryableError
+from daily_batch.ledger import Entry
 from daily_batch.orchestration.bootstrap import make_dispatch
-from daily_batch.orchestration.dispatch import Answer, Dispatch
+from daily_batch.orchestration.day_run import DayResult
+from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.publish.receipts import read_receipt
@@ -90,29 +92,34 @@ def run_command(flags: Mapping[str, object], options: RunOptions, *, spark: Call
     return status
 
 
-def wait_for_receipt(dispatch: Dispatch, request: Request, answer: Answer, progress: Progress) -> Receipt:
+def wait_for_receipt(dispatch: Dispatch, request: Request, answer: DayResult, progress: Progress) -> Receipt:
     """The receipt of a submitted job, once it has ended, or of the run since which a day did not change.
 
     Raises:
         Retryable: there is none.
     """
-    entry = dispatch.look(request)
+    found = dispatch.reconcile(request)
     started = time.monotonic()
-    while answer.kind == "submitted" and entry and entry.run_id == answer.run_id and entry.status == "SUBMITTED":
+    while answer.kind == "submitted" and found and _is_submitted(found.entry, answer.run_id):
         progress(f"job {str(answer.job_id)[:16]} at work", round(time.monotonic() - started), 0, "s")
         time.sleep(POLL_SECONDS)
-        entry = dispatch.look(request)
+        found = dispatch.reconcile(request)
     if answer.kind == "unchanged":
         progress(f"unchanged since run {answer.run_id}", 0, 0, "")
     output = open_storage(request, dispatch.settings).open_output()
-    receipt = read_receipt(output, receipt_key(request.tenant, request.day, answer.run_id))
+    settled = found.receipt if found and found.entry.run_id == answer.run_id else None
+    receipt = settled or read_receipt(output, receipt_key(request.tenant, request.day, answer.run_id))
     if receipt is None:
-        what = entry.error if entry and entry.error else f"run {answer.run_id} left no receipt"
+        what = found.entry.error if found and found.entry.error else f"run {answer.run_id} left no receipt"
         day = request.day.isoformat()
         raise RetryableError(
             what, next_step="look at the job's log, then run the day again", tenant=request.tenant, day=day
         )
     return receipt
+
+
+def _is_submitted(entry: Entry, run_id: str) -> bool:
+    return entry.run_id == run_id and entry.status == "SUBMITTED"
 
 
 def _days(requests: tuple[Request, ...], options: RunOptions) -> Iterator[tuple[Request, bool]]:

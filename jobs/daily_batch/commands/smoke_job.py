@@ -28,7 +28,7 @@ from daily_batch.errors import TerminalError, UsageError, error_context
 from daily_batch.orchestration.bootstrap import make_submitter
 from daily_batch.orchestration.preflight import FOLDER
 from daily_batch.orchestration.spark_jobs import SparkJob, Submitter
-from daily_batch.orchestration.spark_jobs.follow import explain_end, follow
+from daily_batch.orchestration.spark_jobs.follow import explain_job_failure, wait_for_job
 from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.runners.base import Progress
@@ -166,9 +166,9 @@ def rehearse(day: SmokeDay, submitter: Submitter, options: SmokeOptions, progres
             settings=day.settings.for_job(tenant=TENANT),
         )
         job_id = submitter.submit(job)
-        report = follow(submitter, job_id, seconds=60 * options.wait_minutes, progress=progress)
+        report = wait_for_job(submitter, job_id, seconds=60 * options.wait_minutes, progress=progress)
         if report.state != "SUCCEEDED":
-            raise explain_end(submitter, job_id, report)
+            raise explain_job_failure(submitter, job_id, report)
         written = check_receipt(day, truth, job_id)
     return Rehearsed(
         service=submitter.name,

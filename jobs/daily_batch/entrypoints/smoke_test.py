@@ -18,7 +18,7 @@ from daily_batch.domain.request import Request
 from daily_batch.domain.url import parse_url
 from daily_batch.entrypoints.daily_messages import call_as_task
 from daily_batch.errors import TerminalError, UsageError
-from daily_batch.orchestration.preflight import EVERYWHERE, FOLDER, DayFolders, find_lack
+from daily_batch.orchestration.preflight import EVERYWHERE, FOLDER, DayFolders, find_missing
 from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.settings import Settings, load_settings
 from daily_batch.storage.scratch import temporary_folder
@@ -95,7 +95,7 @@ def check_cluster(spark: "SparkSession", storage: Storage, *, tasks: int, folder
     """
     page = "docs/deploy-aws.md" if storage.output.kind == "s3" else "docs/deploy-azure.md"
     step = f"see {page} on what a job needs"
-    if lack := find_lack(storage, folders):
+    if lack := find_missing(storage, folders):
         raise TerminalError(f"the driver lacks: {lack}", next_step=step)
     numbers = spark.range(0, tasks, 1, tasks)
     try:
@@ -124,7 +124,7 @@ def _look(batches: "Iterator[pa.RecordBatch]", *, storage: Storage, folders: Day
 
     for _ in batches:
         pass
-    yield pa.RecordBatch.from_pydict({"lack": [find_lack(storage, folders)]})
+    yield pa.RecordBatch.from_pydict({"lack": [find_missing(storage, folders)]})
 
 
 def main() -> None:

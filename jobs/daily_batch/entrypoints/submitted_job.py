@@ -25,7 +25,7 @@ from daily_batch.pipeline.publish.snapshot import check_format
 from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.databricks_serverless import fit_compute
 from daily_batch.settings import Settings, load_settings
-from daily_batch.telemetry import log_to
+from daily_batch.telemetry import JsonLines
 
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
@@ -75,14 +75,14 @@ def submitted_command(
             receipt = process_day(
                 request,
                 settings,
-                lambda manifest: runner,
+                runner,
+                fence(request, settings, lease.token),
                 run_id=lease.run_id,
                 now=now,
                 progress=open_progress(f"tenant={request.tenant} day={request.day}"),
-                publisher=fence(request, settings, lease.token),
                 metadata=open_ledger(settings, request.output).store if settings.discovery == "metadata" else None,
-                named=lambda: [request.tenant],  # the submitter has asked
-                told=log_to(sys.stderr),
+                list_known_tenants=lambda: [request.tenant],  # the submitter has checked it
+                telemetry=JsonLines(sys.stderr),
             )
         console().print(render(receipt))
         if not settings.look_first:  # such a day does not stay, nor should its names
@@ -114,4 +114,4 @@ def fence(request: Request, settings: Settings, token: int) -> DayPublisher:
     storage = open_storage(request, settings)
     check_format(request, storage)
     observed = DayPublisher.snapshot(request, storage)
-    return observed.fenced(token, at_once=True, confirm=lambda: None)
+    return observed.fenced(token, write_now=True, confirm=lambda: None)

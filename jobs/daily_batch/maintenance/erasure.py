@@ -33,7 +33,7 @@ from daily_batch.maintenance.truncate_history import truncate_history
 from daily_batch.maintenance.vacuum import FLOOR_HOURS
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.publisher import DayPublisher
-from daily_batch.pipeline.publish.result import Published
+from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
 
@@ -118,7 +118,7 @@ class Erasure:
         request = replace(self.request, day=planned.date, table_format=planned.format)
         before = self.ledger.find(request.tenant, request.day)
         with self._held(request, erasure) as keeper:
-            left, published = NOTHING_LEFT, dict[str, Published]()
+            left, published = NOTHING_LEFT, dict[str, PublishResult]()
             if self._is_there(request):
                 left, published = self._republish(request, keeper, erasure)
             old = self._delete_old(request, keeper)
@@ -144,12 +144,14 @@ class Erasure:
             },
         )
 
-    def _republish(self, request: Request, keeper: Heartbeat, erasure: str) -> tuple[Remaining, dict[str, Published]]:
+    def _republish(
+        self, request: Request, keeper: Heartbeat, erasure: str
+    ) -> tuple[Remaining, dict[str, PublishResult]]:
         """The day without the person, as readers see it from now on."""
         observed = DayPublisher.snapshot(request, self.tables.storage)
         keeper.raise_token(above=observed.held_token)
         # At once: a run that is stopped, and not dead, must not publish what it read before.
-        publisher = observed.fenced(keeper.lease.token, at_once=True, confirm=keeper.confirm)
+        publisher = observed.fenced(keeper.lease.token, write_now=True, confirm=keeper.confirm)
         left = rewrite_day(
             request, self.person, tables=self.tables, settings=self.settings, find_deleter=self.find_deleter
         )

@@ -48,7 +48,7 @@ class Hits:
 
 def search_file(path: Path, table: Table, person: Person, *, plan: RunSpec) -> Hits:
     """Count a person's rows in a file."""
-    with connect(scratch=path.parent, plan=plan) as connection:
+    with connect(scratch=path.parent, spec=plan) as connection:
         doubtful = _mark(connection, path, table, person)
         mentioned = person.mentioned if table is MESSAGES else "false"
         ((rows, mentions),) = connection.execute(
@@ -75,7 +75,7 @@ def rewrite_files(
         without: whose rows are left out.
         counted: where what the aggregates need of the rows that stay goes, as Parquet.
     """
-    with connect(scratch=scratch, plan=plan) as connection:
+    with connect(scratch=scratch, spec=plan) as connection:
         for number, path in enumerate(paths):
             _mark(connection, path, table, without, view=f"marked_{number}")
         kept = " UNION ALL BY NAME ".join(f"SELECT * FROM marked_{n} WHERE NOT theirs" for n in range(len(paths)))
@@ -83,12 +83,12 @@ def rewrite_files(
             columns = ", ".join(COUNTED)
             connection.execute(f"COPY (SELECT {columns} FROM ({kept})) TO {quote_text(str(counted))} (FORMAT parquet)")
         query = f"FROM ({kept}) ORDER BY {ORDERS[table]}"
-        return write_rows(connection, query, table=table, name=name, plan=plan, output=output, scratch=scratch)
+        return write_rows(connection, query, table=table, name=name, spec=plan, output=output, scratch=scratch)
 
 
 def extract_counted(path: Path, counted: Path, *, plan: RunSpec) -> None:
     """Lay down what the aggregates need of a file of messages, as Parquet."""
-    with connect(scratch=path.parent, plan=plan) as connection:
+    with connect(scratch=path.parent, spec=plan) as connection:
         _mark(connection, path, MESSAGES, None)
         columns = ", ".join(COUNTED)
         connection.execute(f"COPY (SELECT {columns} FROM marked) TO {quote_text(str(counted))} (FORMAT parquet)")
@@ -98,7 +98,7 @@ def count_again(
     counted: Sequence[Path], *, plan: RunSpec, output: OutputStore, scratch: Path
 ) -> dict[str, tuple[DataFile, ...]]:
     """The day's aggregates of the messages that are left, by the kernel's own sums."""
-    with connect(scratch=scratch, plan=plan) as connection:
+    with connect(scratch=scratch, spec=plan) as connection:
         paths = ", ".join(quote_text(str(path)) for path in counted)
         types = ", ".join(
             f"NULL::{column.type} AS {column.name}" for column in MESSAGES.columns if column.name in COUNTED
@@ -108,7 +108,7 @@ def count_again(
         partials = {name: scratch / f"{name}.parquet" for name in PARTIALS}
         for name, path in partials.items():
             connection.execute(f"COPY ({PARTIALS[name]}) TO {quote_text(str(path))} (FORMAT parquet)")
-    return merge_aggregates([partials], plan=plan, output=output, scratch=scratch)
+    return merge_aggregates([partials], spec=plan, output=output, scratch=scratch)
 
 
 def count_rows(paths: Sequence[Path]) -> int:

@@ -98,7 +98,7 @@ def sweep_table(tables: TenantTables, table: Table, rules: Rules, *, dry_run: bo
             location=location,
             storage_options=options,
             retention_hours=rules.retain_hours,
-            shorter=True,  # `Rules` has a floor of its own
+            allow_shorter=True,  # `Rules` has a floor of its own
             full=not holds_plain(stored),
             dry_run=dry_run,
         )

@@ -1,4 +1,4 @@
-"""A night: which tenant-days are asked for, what becomes of each, and what is left to do in the morning."""
+"""Decide which tenant-days run, where and when: dispatcher, worker, watcher, and what they share."""
 
 from daily_batch.orchestration.tasks import Task, plan_tasks, read_task, write_task
 

@@ -1,4 +1,4 @@
-"""Puts together what deals with tenant-days in this process: the ledger, the runners, where Spark runs, the routing."""
+"""Build what processes tenant-days in this process from the settings: ledger, runners, Spark service, routing."""
 
 import os
 import time
@@ -31,18 +31,18 @@ from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import remove_leftovers
-from daily_batch.telemetry import StepLogger, log_nothing
+from daily_batch.telemetry import NoTelemetry, Telemetry
 
-# In a checkout of the project; elsewhere spark-submit is told by the cloud's own submitters what to run.
-PROJECT = Path(__file__).parents[2]
+# spark-submit runs from a checkout of the project; the cloud services have submitters of their own.
+PROJECT = Path(__file__).parents[3]
 JOBS = Path(".makoto/jobs")
 
 
 def refuse_spark() -> Runner:
-    """The Spark of a process that has none.
+    """Refuse to run Spark in a process that has none.
 
     Raises:
-        UsageError: always.
+        UsageError: Always.
     """
     raise UsageError("the day must go to Spark, and there is none here", next_step="set MAKOTO_SPARK")
 
@@ -55,40 +55,40 @@ def make_dispatch(
     parallel: int = 1,
     owner: str | None = None,
     deadline: float | None = None,
-    told: StepLogger = log_nothing,
+    telemetry: Telemetry | None = None,
 ) -> Dispatch:
-    """What runs or submits days under an output root.
+    """Return what runs or submits days under an output root.
 
     Args:
-        spark: makes a runner on a Spark of this process; a function has none.
-        parallel: how many days share this process.
-        owner: whose leases are; None: this process's, which others of its machine can find dead.
-        deadline: of `time.monotonic`, when local runs hand over; None: each has its own by `time_limit_seconds`.
-        told: hears of each step.
+        spark: Makes a runner on this process's Spark; a function has none.
+        parallel: How many days share this process.
+        owner: Names the holder in leases; None: this process, which others on its machine can find dead.
+        deadline: When local runs hand over, by `time.monotonic`; None: each by its own `time_limit_seconds`.
+        telemetry: Receives the steps of runs; None: nothing is logged.
     """
-    resources = find_resources(settings).part(parallel)
+    resources = find_resources(settings).split(parallel)
     return Dispatch(
         settings=settings,
         ledger=open_ledger(settings, output),
         local=lambda: LocalRunner(resources=resources, deadline=deadline or _deadline(settings)),
         spark=spark,
         submitter=make_submitter(settings),
-        route=lambda manifest: _why_spark(decide_runner(manifest, settings, resources)),
-        size=size_job,
+        reason_for_spark=lambda manifest: _reason_for_spark(decide_runner(manifest, settings, resources)),
+        job_size=size_job,
         owner=owner or current_process(),
-        told=told,
+        telemetry=telemetry or NoTelemetry(),
         meter=find_meter(os.environ, memory_mb=settings.function_memory_mb, prices=load_prices()),
     )
 
 
 def find_resources(settings: Settings) -> Resources:
-    """What this process may use: as set, else as measured, once what dead runs left takes no room."""
+    """Return what this process may use, as set or else as measured, after removing what dead runs left."""
     remove_leftovers()
     return measure_resources(os.environ, memory_bytes=settings.function_memory_mb * 2**20)
 
 
 def decide_runner(manifest: Manifest, settings: Settings, resources: Resources) -> Decision:
-    """Which runner takes a day, why, and what each is predicted to need."""
+    """Decide which runner processes a day, with reasons and what each runner is predicted to need."""
     limits = FunctionLimits(
         memory_bytes=resources.memory_bytes,
         seconds=settings.time_limit_seconds,
@@ -106,24 +106,24 @@ def decide_runner(manifest: Manifest, settings: Settings, resources: Resources) 
 
 
 def price_hosts(manifest: Manifest) -> tuple[HostCost, ...]:
-    """What a day would take and cost in each place where it can run, as the deployments size them."""
+    """Predict time and cost of a day on each host where it can run, in the sizes of the deployments."""
     return predict_costs(_volume(manifest), predictions=load_predictions(), prices=load_prices())
 
 
 def size_job(manifest: Manifest) -> JobSize:
-    """How many workers a day keeps busy, and the disk that each needs, whatever any quota allows."""
+    """Return how many workers a day keeps busy and the disk that each needs, regardless of quotas."""
     volume, predictions = _volume(manifest), load_predictions()
     executors = predict_executors(volume, predictions)
     return JobSize(executors=executors, disk_gb=predict_disk_gb(volume, predictions, executors=executors))
 
 
 def _volume(manifest: Manifest) -> Volume:
-    """The day with its bytes as it is usually stored: exports compressed, messages of their own not."""
+    """Return the day's volume in bytes as stored by default: exports compressed, single messages not."""
     usual = manifest.text_bytes // EXPANSION if manifest.layout == "export" else manifest.text_bytes
     return Volume(layout=manifest.layout, objects=manifest.objects, bytes=usual)
 
 
-def _why_spark(decision: Decision) -> str | None:
+def _reason_for_spark(decision: Decision) -> str | None:
     return "; ".join(decision.reasons) if decision.runner == "spark" else None
 
 
@@ -132,10 +132,10 @@ def _deadline(settings: Settings) -> float | None:
 
 
 def make_submitter(settings: Settings) -> Submitter | None:
-    """The service that runs Spark jobs by the settings; None where Spark runs in this process.
+    """Return the service that runs Spark jobs; None where Spark runs in this process.
 
     Raises:
-        UsageError: a setting or a package of the service is missing.
+        UsageError: A setting or a package of the service is missing.
     """
     if settings.spark == "here":
         return None

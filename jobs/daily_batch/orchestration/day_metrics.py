@@ -1,4 +1,4 @@
-"""What is told and measured of a day, once, when it ends: by who published it here, or settled its job."""
+"""Log and measure a tenant-day once, when it ends: by the worker that published it, or whoever settled its job."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -8,63 +8,60 @@ from daily_batch.domain import metrics
 from daily_batch.domain.calendar import parse_day
 from daily_batch.domain.quality import warnings
 from daily_batch.domain.receipt import Receipt, to_dict
-from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError
 from daily_batch.ledger import Entry, Ledger
+from daily_batch.orchestration.spark_jobs.reconcile import Reconciled
 from daily_batch.orchestration.volume_anomaly import REMEMBERED, find_anomaly
-from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.quality_measures import share
 from daily_batch.settings import Settings
-from daily_batch.storage.stores import open_store
 from daily_batch.telemetry import Telemetry
 
 
-def log_ended(entry: Entry, *, again: bool, ledger: Ledger, settings: Settings, teller: Telemetry) -> None:
-    """Tell and measure a day whose job has ended; `again` says that a day that failed is tried once more."""
+def record_end(found: Reconciled, *, again: bool, ledger: Ledger, settings: Settings, telemetry: Telemetry) -> None:
+    """Log and measure a day whose job has ended.
+
+    Args:
+        again: Whether a day that failed is tried once more.
+    """
+    entry = found.entry
     if not entry.is_complete:
-        teller.measure(metrics.DAYS_REPEATED if again else metrics.DAYS_FAILED)
-        teller.error(str(entry.error), again=again, **name_day(entry))
+        telemetry.measure(metrics.DAYS_REPEATED if again else metrics.DAYS_FAILED)
+        telemetry.error(str(entry.error), again=again, **day_context(entry))
         return
-    teller.measure(metrics.DAYS_COMPLETED)
-    teller.info("published", **name_day(entry))
-    try:
-        output = open_store(parse_url(settings.output), settings.storage_options)
-        receipt = read_receipt(output, str(entry.receipt))
-    except BatchError as error:
-        teller.error(f"the day is not measured: {error.advice}", **name_day(entry))
-        return
-    if receipt is not None:
-        log_completed(receipt, ledger=ledger, settings=settings, teller=teller)
+    telemetry.measure(metrics.DAYS_COMPLETED)
+    telemetry.info("published", **day_context(entry))
+    if found.receipt is not None:
+        record_completion(found.receipt, ledger=ledger, settings=settings, telemetry=telemetry)
 
 
-def name_day(entry: Entry) -> dict[str, Any]:
-    """What a line says to name a day's run."""
+def day_context(entry: Entry) -> dict[str, Any]:
+    """Return what a log line names of a day's run."""
     return {"tenant": entry.tenant, "day": entry.day.isoformat(), "run_id": entry.run_id, "job_id": entry.job_id}
 
 
-def log_completed(receipt: Receipt, *, ledger: Ledger, settings: Settings, teller: Telemetry) -> None:
-    """Tell and measure a day that is published. Trouble with what it is compared to is told, and harms no day."""
-    whose = {"tenant": receipt.tenant, "day": receipt.date, "run_id": receipt.run_id}
-    told = {name: to_dict(receipt)[name] for name in ("runner", "status", "objects", "records", "rejects", "seconds")}
-    teller.info("the day", **told, **whose)
+def record_completion(receipt: Receipt, *, ledger: Ledger, settings: Settings, telemetry: Telemetry) -> None:
+    """Log and measure a published day. If it cannot be compared with earlier days, that is logged and fails nothing."""
+    context = {"tenant": receipt.tenant, "day": receipt.date, "run_id": receipt.run_id}
+    facts = {name: to_dict(receipt)[name] for name in ("runner", "status", "objects", "records", "rejects", "seconds")}
+    telemetry.info("the day", **facts, **context)
     for metric, value in measure_receipt(receipt):
-        teller.measure(metric, value)
+        telemetry.measure(metric, value)
     day = parse_day(receipt.date)
     try:
         history = list(_read_history(ledger, receipt.tenant, day))
     except BatchError as error:
-        teller.error(f"the day's volume is not judged: {error.advice}", tenant=receipt.tenant, day=receipt.date)
+        telemetry.error(f"the day's volume is not judged: {error.advice}", tenant=receipt.tenant, day=receipt.date)
         return
     factor, floor = settings.unusual_factor, settings.unusual_floor
     volume = find_anomaly(receipt.records.written, history, day, factor=factor, floor=floor)
     is_unusual = volume is not None and volume.is_unusual
-    teller.measure(metrics.DAYS_UNUSUAL, int(is_unusual))
+    telemetry.measure(metrics.DAYS_UNUSUAL, int(is_unusual))
     if volume and is_unusual:
-        teller.error(f"an unusual day: {volume.sentence}", actual=volume.actual, expected=volume.expected, **whose)
+        telemetry.error(f"an unusual day: {volume.sentence}", actual=volume.actual, expected=volume.expected, **context)
 
 
 def measure_receipt(receipt: Receipt) -> Iterator[tuple[metrics.Metric, float]]:
-    """What the receipt alone tells."""
+    """Yield the metrics of a receipt."""
     yield metrics.DAY_SECONDS, receipt.seconds.get("total", 0.0)
     yield metrics.MESSAGES_WRITTEN, receipt.records.written
     yield metrics.RECORDS_REJECTED, receipt.records.rejected
@@ -74,14 +71,14 @@ def measure_receipt(receipt: Receipt) -> Iterator[tuple[metrics.Metric, float]]:
 
 
 def _share_rejected(receipt: Receipt) -> float:
-    """As `max_reject_ratio` counts it."""
+    """Return the rejected share of the records, as `max_reject_ratio` limits it."""
     if receipt.objects.unreadable and not receipt.objects.read:
         return 1.0
     return share(receipt.records.rejected, receipt.records.seen) or 0.0
 
 
 def _read_history(ledger: Ledger, tenant: str, day: date) -> Iterator[tuple[date, int]]:
-    """The days before and what their tables hold, also of those whose last run failed."""
+    """Yield earlier days with the messages in their tables, including days whose last run failed."""
     for entry in ledger.days(tenant, day - REMEMBERED, day):
         if entry.day < day and entry.message_count is not None:
             yield entry.day, entry.message_count

@@ -1,4 +1,4 @@
-"""The state of a tenant-day in a word, as people are told it."""
+"""Name the state of a tenant-day as commands, summaries and reports show it."""
 
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -6,18 +6,18 @@ from zoneinfo import ZoneInfo
 from daily_batch.ledger import Entry
 from daily_batch.settings import Settings
 
-# Nothing for a person to do.
+# Nothing needs attention.
 SOUND = ("completed", "completed, rejects", "running", "submitted", "not due")
-# The ledger did not tell: late or not, nobody knows.
+# The ledger did not answer, so it is unknown whether the day is late.
 UNKNOWN = "unknown"
-# Completed, and its objects are others now.
+# Completed, and its objects have changed since.
 CHANGED = "changed"
-# It will not change by itself.
+# Final: it does not change by itself.
 ENDED = ("completed", "completed, rejects", "failed")
 
 
 def day_status(entry: Entry | None, *, now: datetime, due: datetime) -> str:
-    """The state of a tenant-day in a word: `missing` and `not due` are days that the ledger does not know."""
+    """Return the state of a tenant-day; `missing` and `not due` are days without a ledger entry."""
     if entry is None:
         return "missing" if now >= due else "not due"
     if entry.is_active and not entry.is_leased(now):
@@ -26,19 +26,19 @@ def day_status(entry: Entry | None, *, now: datetime, due: datetime) -> str:
 
 
 def state_label(status: str) -> str:
-    """A status of the ledger or of a receipt, as people read it."""
+    """Return a status of the ledger or of a receipt as it is displayed."""
     return {"COMPLETED_WITH_REJECTS": "completed, rejects"}.get(status, status.lower())
 
 
 def describe(entry: Entry | None, state: str, *, now: datetime) -> str:
-    """What a person should know of a tenant-day beside its state; nothing if there is nothing."""
+    """Return what is worth knowing beside the state of a tenant-day; empty if nothing is."""
     if entry is None:
         return "never run" if state == "missing" else ""
     if state.startswith("completed"):
         unreadable = f"{entry.unreadable:,} objects could not be read" if entry.unreadable else ""
         return "; ".join(filter(None, (unreadable, entry.quality)))
     return {
-        "dead": _tell_lease(entry, now),
+        "dead": _describe_lease(entry, now),
         CHANGED: "its objects are not those of the last run",
         "failed": str(entry.error),
         "running": f"{entry.owner} until {entry.lease_until}",
@@ -46,7 +46,7 @@ def describe(entry: Entry | None, state: str, *, now: datetime) -> str:
     }.get(state, "")
 
 
-def _tell_lease(entry: Entry, now: datetime) -> str:
+def _describe_lease(entry: Entry, now: datetime) -> str:
     until = f"the lease of {entry.owner}"
     if entry.has_invalid_lease(now):
         return (
@@ -56,7 +56,7 @@ def _tell_lease(entry: Entry, now: datetime) -> str:
 
 
 def due_time(day: date, settings: Settings) -> datetime:
-    """When a day should be done: `due` on the clock of the day that asks for it, by `target_date_offset`."""
+    """Return when a day is due: the setting `due`, on the day on which the schedule requests it."""
     hour, minute = map(int, settings.due.split(":"))
-    asking = day + timedelta(days=max(1, -settings.target_date_offset))
-    return datetime.combine(asking, time(hour, minute), tzinfo=ZoneInfo(settings.timezone))
+    requested = day + timedelta(days=max(1, -settings.target_date_offset))
+    return datetime.combine(requested, time(hour, minute), tzinfo=ZoneInfo(settings.timezone))

@@ -1,26 +1,22 @@
-"""One tenant-day from the ledger's lease to the ledger's word: who may work on it, where, and how it ended.
+"""Run or submit one tenant-day, from the ledger's lease to its final status.
 
-Every trigger and the command line call this. It knows no Spark: what runs a day there, or submits it, is given to it.
+The triggers and the command line share this module. It imports no Spark: runners and the Spark service are passed in.
 """
 
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
-from functools import partial
-from typing import Literal
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
 
 from daily_batch.domain.bill import Bill
-from daily_batch.domain.keys import analytics_folder
-from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.domain.request import Request
 from daily_batch.errors import (
     BatchError,
     HandOverError,
     LeaseHeldError,
-    RetryableError,
     describe_error,
     error_context,
     is_retryable,
@@ -28,47 +24,29 @@ from daily_batch.errors import (
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.ledger.process import current_process
+from daily_batch.orchestration.day_run import DayResult, DayRun, steps_of, tables_of
 from daily_batch.orchestration.routing.billing import Meter
-from daily_batch.orchestration.spark_jobs import JobSize, SparkJob, Submitter
-from daily_batch.orchestration.spark_jobs.reconcile import Ended, nobody, reconcile
-from daily_batch.pipeline.discover.discover import fingerprint_day, open_storage
+from daily_batch.orchestration.routing.route import Route, Router
+from daily_batch.orchestration.spark_jobs import JobSize, Submitter
+from daily_batch.orchestration.spark_jobs.reconcile import Reconciled, reconcile
+from daily_batch.orchestration.submission import route_again, submit_job
+from daily_batch.pipeline.discover.discover import list_day, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
-from daily_batch.pipeline.process_day import ChooseRunner, process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.snapshot import check_format
 from daily_batch.pipeline.runners.base import Progress, Runner
 from daily_batch.settings import Settings
-from daily_batch.telemetry import StepLogger, log_nothing, since, timed
-
-# For a place in a service's own queue, and what it may take longer than it was told, before another run takes the day.
-JOB_GRACE = timedelta(hours=12)
-KILLED_HERE = "an earlier run in a function's own process was killed before it ended"
-# A single run that was killed so early may have met with an accident.
-LISTINGS_TRIED = 2
-TOO_MANY_TO_LIST = f"{LISTINGS_TRIED} runs in a function's own process were killed before they had listed the day"
-# The size of a job whose objects nobody could count.
-UNLISTED = JobSize(executors=3, disk_gb=100)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What became of a tenant-day: a receipt, the id of a job that is at work, or nothing because nothing changed."""
-
-    kind: Literal["published", "submitted", "unchanged"]
-    run_id: str
-    receipt: Receipt | None = None
-    job_id: str | None = None
-    reason: str = ""
+from daily_batch.storage.scratch import temporary_folder
+from daily_batch.telemetry import NoTelemetry, Telemetry, seconds_since
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dispatch:
-    """Deals with tenant-days.
+    """Runs or submits tenant-days.
 
-    `route` says why a manifest must go to Spark, or None; `local` and `spark` make the runners of this process;
-    where there is a `submitter`, Spark runs there instead, in the `size` of the manifest. `owner` is whose leases are;
-    `told` hears of each step.
-    `meter` prices the seconds that a run was at work in this process.
+    `local` and `spark` make the runners of this process; with a `submitter`, Spark runs there instead.
+    `reason_for_spark` and `job_size` are the router's (`Router`). `owner` names the process in leases. `meter` prices
+    the seconds of a run in this process.
     """
 
     settings: Settings
@@ -76,10 +54,10 @@ class Dispatch:
     local: Callable[[], Runner]
     spark: Callable[[], Runner]
     submitter: Submitter | None = None
-    route: Callable[[Manifest], str | None] = lambda manifest: None
-    size: Callable[[Manifest], JobSize] = lambda manifest: JobSize()
+    reason_for_spark: Callable[[Manifest], str | None] = lambda manifest: None
+    job_size: Callable[[Manifest], JobSize] = lambda manifest: JobSize()
     owner: str = field(default_factory=current_process)
-    told: StepLogger = log_nothing
+    telemetry: Telemetry = field(default_factory=NoTelemetry)
     meter: Meter = lambda seconds: None
 
     def run(
@@ -87,223 +65,165 @@ class Dispatch:
         request: Request,
         *,
         progress: Progress,
+        known: Entry | None = None,
         if_changed: bool = False,
         take_over: bool = False,
-        ended: Ended = nobody,
-    ) -> Answer:
+    ) -> DayResult:
         """Run or submit one tenant-day.
 
         Args:
-            if_changed: leave a day alone that was completed with the very objects that are there now.
-            take_over: take the lease from a run that is known to be dead.
-            ended: hears of an earlier run's job, if it turns out to have ended.
+            known: The day's entry, if it was reconciled just now; otherwise it is read and reconciled here.
+            if_changed: Do nothing if the day was completed with exactly the objects that exist now.
+            take_over: Take the lease from a run that is known to be dead.
 
         Raises:
-            LeaseHeld: another run is at work.
-            BatchError: the run failed, and the ledger says how.
+            LeaseHeldError: Another run holds the day.
+            BatchError: The run failed; the ledger records why.
         """
-        with error_context(request.tenant, request.day.isoformat()):
-            return self._run(request, progress, if_changed=if_changed, take_over=take_over, ended=ended)
+        with error_context(request.tenant, request.day.isoformat()), temporary_folder() as folder:
+            found = None if known else self.reconcile(request)
+            entry = found.entry if found else known
+            if (
+                entry is not None
+                and entry.awaits_job_id
+                and self.submitter
+                and not entry.is_leased(self.ledger.clock())
+            ):
+                return self._submit(request, entry.lease, route_again(entry))
+            manifest = self._list_completed(request, entry, folder / "completed", progress) if if_changed else None
+            if entry is not None and manifest is not None and manifest.fingerprint == entry.fingerprint:
+                return DayResult(kind="unchanged", run_id=str(entry.run_id), reason="no object changed since")
+            started, bill = time.perf_counter(), _start_bill(self.meter)
+            lease = self._acquire(request, force=take_over)
+            self._cancel_job_of(entry)
+            if entry is not None and lease.token != entry.token + 1:
+                manifest = None  # another run came between the listing and the lease, perhaps with newer objects
+            with Heartbeat(self.ledger, lease) as heartbeat, self._record_failure(heartbeat, bill):
+                publisher = self._fence(request, heartbeat, started)
+                run = DayRun(
+                    request=request,
+                    settings=self.settings,
+                    ledger=self.ledger,
+                    router=self.router,
+                    local=self.local,
+                    spark=self.spark,
+                    heartbeat=heartbeat,
+                    publisher=publisher,
+                    progress=_watch(heartbeat, progress),
+                    bill=bill,
+                    folder=folder,
+                    telemetry=self.telemetry,
+                )
+                result = run.run_or_route(entry, manifest)
+        return self._submit(request, heartbeat.lease, result) if isinstance(result, Route) else result
 
-    def _run(self, request: Request, progress: Progress, *, if_changed: bool, take_over: bool, ended: Ended) -> Answer:
-        bill = _begin_bill(self.meter)
-        entry = self.look(request, ended=ended)
-        if if_changed and entry is not None and self._is_current(entry, request, progress):
-            return Answer(kind="unchanged", run_id=str(entry.run_id), reason="no object changed since")
-        if entry is not None and entry.awaits_job_id and self.submitter and not entry.is_leased(self.ledger.clock()):
-            return self._submit(request, entry.lease, str(entry.handed_over), _size_of(entry), self.submitter)
-        begun = time.perf_counter()
-        lease = self._take(request, force=take_over)
-        self._cancel_job_of(entry)
-        reason = self._spark_at_once(entry)
-        with Heartbeat(self.ledger, lease) as keeper, self._failures_noted(keeper, bill):
-            storage = open_storage(request, self.settings)
-            check_format(request, storage)
-            observed = DayPublisher.snapshot(request, storage)
-            held = keeper.raise_token(above=observed.held_token)
-            self._naming(held)("lease", owner=self.owner, taken_over=held.taken_over, seconds=since(begun))
-            choice = _LocalChoice(self, keeper, reason)
-            if reason != TOO_MANY_TO_LIST and (reason is None or self.submitter):
-                try:
-                    return self._publish(request, keeper, observed, choice, progress, bill)
-                except HandOverError as short:
-                    if self.settings.runner == "local":
-                        raise
-                    reason = short.what
-            progress(f"goes to Spark: {reason}", 0, 0, "")
-            self.ledger.record(keeper.lease, runner="spark", handed_over=reason)
-            if self.submitter is None:
-                spark = self.spark()
-                return self._publish(request, keeper, observed, lambda manifest: spark, progress, bill)
-        return self._submit(request, keeper.lease, reason, choice.size, self.submitter)
+    def reconcile(self, request: Request, entry: Entry | None = None) -> Reconciled | None:
+        """Settle a submitted day whose job has ended; None for a day that the ledger does not know.
 
-    def look(self, request: Request, *, ended: Ended = nobody) -> Entry | None:
-        """What the ledger knows of the day, once a submitted job that has ended is settled; `ended` hears of that."""
-        entry = self.ledger.find(request.tenant, request.day)
-        if entry is None or self.submitter is None:
-            return entry
-        service = self.submitter.name
-        begun = time.perf_counter()
+        Args:
+            entry: The day's entry, if it was read just now.
 
-        def tell(settled: Entry, job_ended: datetime | None) -> None:
-            facts = {"service": service, "job_id": settled.job_id, "status": settled.status}
-            self._naming(settled.lease)("settle", **facts, seconds=since(begun))
-            ended(settled, job_ended)
-
-        return reconcile(
+        Raises:
+            RetryableError: The Spark service, the store or the ledger does not answer.
+            LeaseHeldError: Another run acquired the day meanwhile.
+        """
+        entry = entry or self.ledger.find(request.tenant, request.day)
+        if entry is None:
+            return None
+        if self.submitter is None:
+            return Reconciled(entry=entry)
+        started = time.perf_counter()
+        found = reconcile(
             entry,
             ledger=self.ledger,
             submitter=self.submitter,
             output=open_storage(request, self.settings).open_output(),
-            output_path=_tables(request),
-            patience=timedelta(minutes=self.settings.job_wait_minutes),
-            ended=tell,
+            output_path=tables_of(request),
+            max_wait=timedelta(minutes=self.settings.job_wait_minutes),
+        )
+        if found.has_ended:
+            facts = {"service": self.submitter.name, "job_id": found.entry.job_id, "status": found.entry.status}
+            steps_of(found.entry.lease, self.telemetry).log("settle", **facts, seconds=seconds_since(started))
+        return found
+
+    @property
+    def router(self) -> Router:
+        """What decides where a day runs."""
+        return Router(
+            runner=self.settings.runner,
+            has_service=self.submitter is not None,
+            reason_for_spark=self.reason_for_spark,
+            job_size=self.job_size,
         )
 
-    def _naming(self, lease: Lease) -> StepLogger:
-        """Tells whose step it is."""
-        whose = {"tenant": lease.tenant, "day": lease.day.isoformat(), "run_id": lease.run_id, "token": lease.token}
-        return partial(self.told, **whose)
+    def _list_completed(
+        self, request: Request, entry: Entry | None, staging: Path, progress: Progress
+    ) -> Manifest | None:
+        """List a completed day, to compare it; None if it is not completed here, or has too many objects to list."""
+        if entry is None or not entry.is_complete or entry.output_path != tables_of(request):
+            return None
+        try:
+            return list_day(request, self.settings, staging=staging, progress=progress, metadata=self.ledger.store)
+        except HandOverError:
+            return None
 
-    def _take(self, request: Request, *, force: bool) -> Lease:
+    def _acquire(self, request: Request, *, force: bool) -> Lease:
         run_id = f"{self.ledger.clock():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
         return self.ledger.acquire(request.tenant, request.day, owner=self.owner, run_id=run_id, force=force)
 
-    def _is_current(self, entry: Entry, request: Request, progress: Progress) -> bool:
-        """Whether the tables hold what the objects of now would give."""
-        if not entry.is_complete or entry.output_path != _tables(request):
-            return False
-        try:
-            now = fingerprint_day(request, self.settings, progress=progress, metadata=self.ledger.store)
-        except HandOverError:  # too many to list here, so nobody knows
-            return False
-        return now == entry.fingerprint
-
     def _cancel_job_of(self, entry: Entry | None) -> None:
-        """End the job of a run whose day was taken: it can publish nothing more, and would only cost."""
+        """Cancel the job of a run whose day was taken over: it can publish nothing more, and only costs."""
         if self.submitter and entry is not None and entry.status == "SUBMITTED" and entry.job_id is not None:
             with suppress(BatchError):
                 self.submitter.cancel(entry.job_id)
 
-    def _spark_at_once(self, entry: Entry | None) -> str | None:
-        """Why the day need not be tried in this process: it was asked for, or was tried before."""
-        if self.settings.runner == "spark":
-            return "that runner was asked for"
-        if self.settings.runner == "local" or entry is None:
-            return None
-        # A function that lacks memory or time is killed, and can say nothing.
-        if entry.status == "RUNNING" and self.submitter:
-            if entry.runner == "local":
-                return KILLED_HERE
-            if entry.runner is None and entry.attempts >= LISTINGS_TRIED:
-                return TOO_MANY_TO_LIST
-        return entry.handed_over
-
-    def _publish(
-        self,
-        request: Request,
-        keeper: Heartbeat,
-        observed: DayPublisher,
-        choose: ChooseRunner,
-        progress: Progress,
-        bill: Callable[[], Bill | None],
-    ) -> Answer:
-        """Run the day in this process, under the lease."""
-        lease = keeper.lease
-
-        def watched(stage: str, done: int, total: int, unit: str) -> None:
-            keeper.check()
-            progress(stage, done, total, unit)
-
-        receipt = process_day(
-            request,
-            self.settings,
-            choose,
-            run_id=lease.run_id,
-            now=self.ledger.clock(),
-            progress=watched,
-            publisher=observed.fenced(lease.token, at_once=lease.taken_over, confirm=keeper.confirm),
-            metadata=self.ledger.store,
-            named=self.ledger.tenants,
-            told=self.told,
+    def _fence(self, request: Request, heartbeat: Heartbeat, started: float) -> DayPublisher:
+        """Snapshot the tables, and return their publisher under a token above every one that they hold."""
+        storage = open_storage(request, self.settings)
+        check_format(request, storage)
+        snapshot = DayPublisher.snapshot(request, storage)
+        lease = heartbeat.raise_token(above=snapshot.held_token)
+        steps_of(lease, self.telemetry).log(
+            "lease", owner=self.owner, taken_over=lease.taken_over, seconds=seconds_since(started)
         )
-        key = receipt_key(request.tenant, request.day, lease.run_id)
-        with timed(self._naming(lease), "ledger", status=receipt.status):
-            self.ledger.complete(lease, receipt, receipt_key=key, output_path=_tables(request), bill=bill())
-        return Answer(kind="published", run_id=lease.run_id, receipt=receipt)
+        return snapshot
 
-    def _submit(self, request: Request, lease: Lease, reason: str, size: JobSize, submitter: Submitter) -> Answer:
-        """Ask for a job. What is asked is written down first, so that a lost answer can be asked for again."""
-        settings = self.settings.for_job(tenant=request.tenant)
-        job = SparkJob(request=request, run_id=lease.run_id, token=lease.token, size=size, settings=settings)
-        hand_over = partial(self.ledger.hand_over, lease, reason=reason, job_token=job.job_token, **asdict(size))
-        with timed(self._naming(lease), "submit", service=submitter.name, reason=reason, **asdict(size)) as facts:
-            hand_over()
-            try:
-                job_id = facts["job_id"] = submitter.submit(job)
-            except RetryableError:
-                # No lease: whoever comes next may ask again at once.
-                hand_over(duration=timedelta(0), refused=True)
-                raise
-            except BatchError as error:
-                self.ledger.fail(lease, error.advice, retryable=False)
-                raise
-            hand_over(job_id=job_id, duration=self._job_lease())
-        return Answer(kind="submitted", run_id=lease.run_id, job_id=job_id, reason=reason)
-
-    def _job_lease(self) -> timedelta:
-        """Until its service has ended a job for certain."""
-        return timedelta(minutes=self.settings.job_wait_minutes + self.settings.job_timeout_minutes) + JOB_GRACE
+    def _submit(self, request: Request, lease: Lease, route: Route) -> DayResult:
+        job_id = submit_job(
+            request,
+            lease,
+            route,
+            settings=self.settings,
+            ledger=self.ledger,
+            submitter=self.submitter,
+            steps=steps_of(lease, self.telemetry),
+        )
+        return DayResult(kind="submitted", run_id=lease.run_id, job_id=job_id, reason=route.reason)
 
     @contextmanager
-    def _failures_noted(self, keeper: Heartbeat, bill: Callable[[], Bill | None]) -> Iterator[None]:
-        """Give the lease back with the error; a ledger that is down learns of it when the lease has ended."""
+    def _record_failure(self, heartbeat: Heartbeat, bill: Callable[[], Bill | None]) -> Iterator[None]:
+        """Release the lease with the error. A ledger that is down learns of it when the lease expires."""
         try:
             yield
         except LeaseHeldError:
             raise
         except BaseException as error:
             with suppress(BatchError):
-                self.ledger.fail(keeper.lease, describe_error(error), retryable=is_retryable(error), bill=bill())
+                self.ledger.fail(heartbeat.lease, describe_error(error), retryable=is_retryable(error), bill=bill())
             raise
 
 
-class _LocalChoice:
-    """Takes the local runner where nothing speaks against it; either way it knows how large a job the day would be."""
+def _watch(heartbeat: Heartbeat, progress: Progress) -> Progress:
+    """Return progress that ends the run when its lease is lost."""
 
-    def __init__(self, dispatch: Dispatch, keeper: Heartbeat, reason: str | None) -> None:
-        self.size = UNLISTED
-        self._dispatch = dispatch
-        self._keeper = keeper
-        self._reason = reason
+    def report(stage: str, done: int, total: int, unit: str) -> None:
+        heartbeat.check()
+        progress(stage, done, total, unit)
 
-    def __call__(self, manifest: Manifest) -> Runner:
-        """The local runner.
-
-        Raises:
-            HandOver: the day must go to Spark.
-        """
-        dispatch = self._dispatch
-        self.size = dispatch.size(manifest)
-        reason = self._reason or (dispatch.route(manifest) if dispatch.settings.runner == "auto" else None)
-        if reason:
-            raise HandOverError(reason, next_step="run the day on Spark")
-        dispatch.ledger.record(self._keeper.lease, runner="local")
-        return dispatch.local()
+    return report
 
 
-def _begin_bill(meter: Meter) -> Callable[[], Bill | None]:
-    """Gives the bill of the time from now until it is asked for."""
-    begun = time.monotonic()
-    return lambda: meter(time.monotonic() - begun)
-
-
-def _size_of(entry: Entry) -> JobSize:
-    """The size in which a job was asked for."""
-    usual = JobSize()
-    return JobSize(executors=entry.executors or usual.executors, disk_gb=entry.disk_gb or usual.disk_gb)
-
-
-def _tables(request: Request) -> str:
-    """Where the tenant's tables are, as the ledger's item says it."""
-    return f"{request.output}/{analytics_folder(request.tenant)}"
+def _start_bill(meter: Meter) -> Callable[[], Bill | None]:
+    """Return a function that prices the time from now until it is called."""
+    started = time.monotonic()
+    return lambda: meter(time.monotonic() - started)

@@ -1,4 +1,4 @@
-"""A schedule or a person asks: one message on the queue for each tenant-day, whichever cloud's queue it is."""
+"""Dispatcher: put one message on the queue for each tenant-day of an event, whichever cloud's queue it is."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -19,21 +19,21 @@ def enqueue_tasks(
     *,
     now: datetime,
     send: Callable[[Sequence[Task]], None],
-    teller: Telemetry,
+    telemetry: Telemetry,
 ) -> dict[str, Any]:
     """Put one task for each tenant-day of the event on the queue.
 
     Return how many were queued, and the tenants whose names were refused.
 
     Args:
-        send: puts tasks on the queue.
+        send: Puts tasks on the queue.
     """
     planned = plan_tasks(event, settings, now=now, list_tenants=partial(_list_tenants, settings))
     for tenant in planned.refused:
-        teller.error("a tenant is refused for its name", tenant=tenant)
-        teller.measure(DAYS_REFUSED)
+        telemetry.error("a tenant is refused for its name", tenant=tenant)
+        telemetry.measure(DAYS_REFUSED)
     send(planned.tasks)
-    teller.info("queued", tasks=len(planned.tasks), refused=len(planned.refused))
+    telemetry.info("queued", tasks=len(planned.tasks), refused=len(planned.refused))
     return {"queued": len(planned.tasks), "refused": list(planned.refused)}
 
 

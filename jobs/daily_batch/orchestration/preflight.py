@@ -1,4 +1,4 @@
-"""What a process lacks for a day's work: packages, an identity, a way to the storage, or the write that Delta needs."""
+"""Check what a run needs before it starts: packages, identity, network, permissions, and atomic writes for Delta."""
 
 import importlib
 import os
@@ -24,25 +24,25 @@ PACKAGES = (
     "psutil",
     "pyarrow",
 )
-# A closed network answers nothing: no day's patience for it.
-IMPATIENT = {"timeout": "20s", "connect_timeout": "5s", "max_retries": "2", "retry_timeout": "20s"}
+# A closed network does not answer, so a check must not wait as long as a run does.
+FAST_FAILURE = {"timeout": "20s", "connect_timeout": "5s", "max_retries": "2", "retry_timeout": "20s"}
 FOLDER = "_smoke"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DayFolders:
-    """Where a tenant's job may look: below the folder of a day's export, and of the tenant's tables."""
+    """Folders that a tenant's job may access: the day's export, and the tenant's tables."""
 
     read: str
     write: str
 
 
-# Where a whole deployment may look.
+# What a whole deployment may access.
 EVERYWHERE = DayFolders(read="", write=FOLDER)
 
 
-def find_lack(storage: Storage, folders: DayFolders = EVERYWHERE) -> str:
-    """The first thing that is missing here, in a line without an end; empty where nothing is."""
+def find_missing(storage: Storage, folders: DayFolders = EVERYWHERE) -> str:
+    """Return the first thing that is missing, as a line without a full stop; empty if nothing is."""
     for place in ("input", "output"):
         if obstacle := find_obstacle(getattr(storage, place), os.environ):
             return f"{place} {getattr(storage, place)}: {obstacle}"
@@ -51,19 +51,19 @@ def find_lack(storage: Storage, folders: DayFolders = EVERYWHERE) -> str:
             importlib.import_module(package)
         except ImportError as error:
             return f"the package {package} cannot be imported ({error.name or type(error).__name__})"
-    quick = replace(storage, options={**storage.options, **IMPATIENT})
-    for place, look in (("input", _read_input), ("output", _write_output)):
+    quick = replace(storage, options={**storage.options, **FAST_FAILURE})
+    for place, check in (("input", _read_input), ("output", _write_output)):
         where = f"{place} {getattr(storage, place)}"
         try:
-            if lack := look(quick, folders):
-                return f"{where}: {lack}"
+            if missing := check(quick, folders):
+                return f"{where}: {missing}"
         except Exception as error:
-            return _name_lack(error, place, where)
+            return _describe_missing(error, place, where)
     return ""
 
 
-def _name_lack(error: Exception, place: str, where: str) -> str:
-    """What an error means is missing: an identity, a permission, or a way to the storage."""
+def _describe_missing(error: Exception, place: str, where: str) -> str:
+    """Return what an error means is missing: an identity, a permission, or the network."""
     known = explain_failure(error, tenant="-", day="-")
     if known is None:
         return f"{where}: unexpected {type(error).__name__}"

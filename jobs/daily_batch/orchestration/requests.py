@@ -3,10 +3,10 @@
 from datetime import date, datetime
 
 from daily_batch.domain.calendar import business_day, parse_day
+from daily_batch.domain.overlap import check_no_overlap
 from daily_batch.domain.request import Request
 from daily_batch.domain.url import StorageUrl, parse_url
 from daily_batch.errors import UsageError
-from daily_batch.pipeline.discover.overlap import check_apart
 from daily_batch.settings import Settings
 
 
@@ -34,7 +34,7 @@ def build_requests(settings: Settings, now: datetime, *, allow_shrink: str = "")
         raise UsageError("no tenant is given", next_step="give --tenant or set TENANT_ID", day=day.isoformat())
     source = _parse_location("input", settings.input)
     target = _parse_location("output", settings.output)
-    check_apart(source, target, settings.tenants, export_template=settings.export_template)
+    check_no_overlap(source, target, settings.tenants, export_template=settings.export_template)
     return tuple(
         Request(
             tenant=tenant,

@@ -1,4 +1,4 @@
-"""From a schedule's or a person's event to tasks: one message of the queue for each tenant-day. Pure."""
+"""Turn a schedule's or an operator's event into tasks: one queue message for each tenant-day. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from daily_batch.errors import UsageError
 from daily_batch.settings import Settings
 
 ALL = "*"
-# More tenants than a person names; `*` is all that there are.
-MOST_NAMED = 10_000
-# An error may name a field of the event, which can be of any length and of any characters.
-LONGEST_WHY = 120
+# More tenants than an operator names; `*` stands for all.
+MAX_NAMED = 10_000
+# An error may quote a field name of the event, of any length and any characters.
+MAX_REASON = 120
 FORM = (
     '{"tenants": ["acme"], "date": "2025-08-12"}, with "from" and "to" instead of "date", "force" where wanted, and'
     ' "allow_shrink" with your name'
@@ -27,9 +27,9 @@ TASK_FORM = '{"tenant": "acme", "date": "2025-08-12"}, with "force" and "allow_s
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A tenant-day to be dealt with; one that did not change since it was completed is left alone unless by `force`.
+    """A tenant-day to process. A completed day whose objects did not change is skipped unless `force` is set.
 
-    `allow_shrink` is who allows that it loses rows that are published; unset: nobody.
+    `allow_shrink` names who allows that published rows are lost; unset: nobody.
     """
 
     tenant: str
@@ -38,10 +38,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     allow_shrink: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a person asks for."""
+class DayRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator requests."""
 
-    tenants: str | Annotated[list[str], msgspec.Meta(max_length=MOST_NAMED)] | None = None
+    tenants: str | Annotated[list[str], msgspec.Meta(max_length=MAX_NAMED)] | None = None
     date: str | None = None
     first: str | None = msgspec.field(default=None, name="from")
     last: str | None = msgspec.field(default=None, name="to")
@@ -49,27 +49,27 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     allow_shrink: str | msgspec.UnsetType = msgspec.UNSET
 
 
-_ASKED = {each.encode_name for each in msgspec.structs.fields(Asked)}
+_REQUEST_FIELDS = {each.encode_name for each in msgspec.structs.fields(DayRequest)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
-    """Tasks, and the tenants that are none by their names, printable."""
+class PlannedTasks:
+    """Tasks, and the tenants refused for their names, in printable form."""
 
     tasks: tuple[Task, ...]
     refused: tuple[str, ...]
 
 
 def write_task(task: Task) -> str:
-    """A task as the queue's message."""
+    """Return a task as a queue message."""
     return msgspec.json.encode(task).decode()
 
 
 def read_task(text: object) -> Task:
-    """The task of a message.
+    """Return the task of a queue message.
 
     Raises:
-        UsageError: it is none, or names a tenant or a day that is none. The message does not repeat it.
+        UsageError: It is not a task, or its tenant or day is invalid. The error does not quote the message.
     """
     try:
         task = msgspec.json.decode(text if isinstance(text, str) else "", type=Task)
@@ -82,13 +82,13 @@ def read_task(text: object) -> Task:
 
 def plan_tasks(
     event: object, settings: Settings, *, now: datetime, list_tenants: Callable[[], Sequence[str]]
-) -> Planned:
-    """The tasks of an event: a schedule's, which has a `time`, or a person's (`FORM`); an empty one is a schedule's.
+) -> PlannedTasks:
+    """Return the tasks of an event: a schedule's, which has a `time` or is empty, or an operator's (`FORM`).
 
-    A schedule's event is of the day that its time says, however late it comes, and of `look_back` days before.
+    A schedule's event means the business day of its time, however late it arrives, and `look_back` days before.
 
     Args:
-        list_tenants: gives the tenants of the metadata store, where all are meant.
+        list_tenants: Returns the tenants of the metadata store, for `*`.
 
     Raises:
         UsageError: The event has another form, a day is invalid or has not begun, there are too many days, or there
@@ -96,19 +96,19 @@ def plan_tasks(
     """
     if not isinstance(event, Mapping):
         raise UsageError("the event is no JSON object", next_step=f"give {FORM}")
-    scheduled = not event or ("time" in event and not set(event) & _ASKED)
-    asked = Asked() if scheduled else _read_event(event)
+    scheduled = not event or ("time" in event and not set(event) & _REQUEST_FIELDS)
+    wanted = DayRequest() if scheduled else _read_event(event)
     moment = _read_time(event["time"]) if scheduled and event else now
-    days = _days(asked, settings, moment, look_back=settings.look_back if scheduled else 0)
+    days = _days(wanted, settings, moment, look_back=settings.look_back if scheduled else 0)
     if days[-1] > business_day(now, offset=0, zone=settings.timezone):
         raise UsageError("the day has not begun", next_step="give a day that is over", day=days[-1].isoformat())
-    tenants = name_tenants(_asked_tenants(asked, settings), list_tenants)
+    tenants = name_tenants(_requested_tenants(wanted, settings), list_tenants)
     if not tenants:
         raise UsageError("there is no tenant", next_step="name some in TENANT_ID, or in the metadata store for *")
-    return Planned(
-        # The night's own day first, for everyone; the days before are less urgent.
+    return PlannedTasks(
+        # The night's own day comes first for every tenant; earlier days are less urgent.
         tasks=tuple(
-            Task(tenant=tenant, date=day.isoformat(), force=asked.force, allow_shrink=asked.allow_shrink)
+            Task(tenant=tenant, date=day.isoformat(), force=wanted.force, allow_shrink=wanted.allow_shrink)
             for day in reversed(days)
             for tenant in tenants
             if is_tenant(tenant)
@@ -118,16 +118,16 @@ def plan_tasks(
 
 
 def name_tenants(tenants: Sequence[str], list_tenants: Callable[[], Sequence[str]]) -> list[str]:
-    """The tenants as they are named, or all of the metadata store for `*`; none of the names is checked yet."""
+    """Return the named tenants, or those of the metadata store for `*`; the names are not checked yet."""
     return list(dict.fromkeys(list_tenants() if list(tenants) == [ALL] else tenants))
 
 
-def _read_event(event: Mapping[object, object]) -> Asked:
+def _read_event(event: Mapping[object, object]) -> DayRequest:
     try:
-        return msgspec.convert(event, Asked)
+        return msgspec.convert(event, DayRequest)
     except (msgspec.MsgspecError, UnicodeError) as error:
-        why = ascii(str(error))[1:-1][:LONGEST_WHY]
-        raise UsageError(f"the event is not understood: {why}", next_step=f"give {FORM}") from error
+        reason = ascii(str(error))[1:-1][:MAX_REASON]
+        raise UsageError(f"the event is not understood: {reason}", next_step=f"give {FORM}") from error
 
 
 def _read_time(text: Any) -> datetime:
@@ -140,20 +140,20 @@ def _read_time(text: Any) -> datetime:
     return moment
 
 
-def _days(asked: Asked, settings: Settings, moment: datetime, *, look_back: int) -> list[date]:
-    if asked.date is not None and (asked.first, asked.last) != (None, None):
+def _days(wanted: DayRequest, settings: Settings, moment: datetime, *, look_back: int) -> list[date]:
+    if wanted.date is not None and (wanted.first, wanted.last) != (None, None):
         raise UsageError("the event names a day and a range", next_step=f"give {FORM}")
-    if (asked.first, asked.last) != (None, None):
-        first, last = parse_day(asked.first or ""), parse_day(asked.last or "")
+    if (wanted.first, wanted.last) != (None, None):
+        first, last = parse_day(wanted.first or ""), parse_day(wanted.last or "")
         return list(days_between(first, last, max_days=settings.max_range_days))
-    if asked.date is not None:
-        return [parse_day(asked.date)]
+    if wanted.date is not None:
+        return [parse_day(wanted.date)]
     day = business_day(moment, offset=settings.target_date_offset, zone=settings.timezone)
     return list(days_between(day - timedelta(days=look_back), day, max_days=look_back + 1))
 
 
-def _asked_tenants(asked: Asked, settings: Settings) -> list[str]:
-    if asked.tenants is None:
+def _requested_tenants(wanted: DayRequest, settings: Settings) -> list[str]:
+    if wanted.tenants is None:
         return list(settings.tenants)
-    named = asked.tenants.split(",") if isinstance(asked.tenants, str) else asked.tenants
+    named = wanted.tenants.split(",") if isinstance(wanted.tenants, str) else wanted.tenants
     return [tenant.strip(" ") for tenant in named]

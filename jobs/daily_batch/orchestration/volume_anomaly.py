@@ -1,4 +1,4 @@
-"""Whether a day's volume is what its tenant's last weeks let one expect. Pure."""
+"""Compare a day's message count with the tenant's previous four weeks. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from statistics import median
 
 from daily_batch.settings import Settings
 
-# Every weekday four times.
+# Each weekday four times.
 REMEMBERED = timedelta(weeks=4)
-# Of fewer there is no middle one that a single odd day cannot move.
-FEWEST_DAYS, FEWEST_WEEKDAYS = 3, 3
+# With fewer days, a single outlier could move the median.
+MIN_DAYS, MIN_WEEKDAYS = 3, 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Volume:
-    """Messages of a day, and how many there should have been about; `sentence` says both, and what was compared."""
+    """Actual and expected message count of a day; `sentence` states both, and what they were compared with."""
 
     actual: int
     expected: int
@@ -31,27 +31,27 @@ def find_anomaly(
     factor: float = Settings.unusual_factor,
     floor: int = Settings.unusual_floor,
 ) -> Volume | None:
-    """Compare a day with the middle one of the tenant's same weekdays, or of all its days where it has too few of them.
+    """Compare a day with the median of the tenant's same weekdays, or of all its days if it has too few of those.
 
     Args:
-        messages: of the day.
-        history: days and their messages, in any order; only those of the four weeks before the day count.
-        factor: so many times more, or so many times less, is unusual.
-        floor: and at least so many messages more or less, so that small tenants do not sound. A day without any is
-            unusual whatever the floor, where every day had some.
+        messages: Messages of the day.
+        history: Days with their messages, in any order; only the four weeks before the day count.
+        factor: A count is unusual from this many times more, or this many times fewer, messages.
+        floor: And from a difference of at least this many messages, so that small tenants raise no alarm. A day
+            without messages is unusual whatever the floor if every earlier day had some.
 
     Returns:
-        None where there is too little history to judge by.
+        None if there is too little history.
     """
     known = {then: number for then, number in history if day - REMEMBERED <= then < day}
-    if len(known) < FEWEST_DAYS:
+    if len(known) < MIN_DAYS:
         return None
     same = [number for then, number in known.items() if then.weekday() == day.weekday()]
-    compared, kind = (same, f"{day:%A}s") if len(same) >= FEWEST_WEEKDAYS else (list(known.values()), "days")
+    compared, kind = (same, f"{day:%A}s") if len(same) >= MIN_WEEKDAYS else (list(known.values()), "days")
     expected = median(compared)
-    # The first weekends of a tenant are like each other, though unlike its other days.
-    likely = [expected, *same] if kind == "days" else [expected]
-    is_far = all(_is_far(messages, each, factor=factor, floor=floor) for each in likely)
+    # A new tenant's weekends resemble each other, though not its other days.
+    candidates = [expected, *same] if kind == "days" else [expected]
+    is_far = all(_is_far(messages, each, factor=factor, floor=floor) for each in candidates)
     return Volume(
         actual=messages,
         expected=round(expected),

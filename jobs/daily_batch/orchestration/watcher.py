@@ -1,42 +1,45 @@
-"""Ends what was submitted, from the truth; asks again for what may succeed; tells how the night stands."""
+"""Watcher: settle submitted days by reconciliation, queue again what may succeed, and summarize the night."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from daily_batch.domain import metrics
 from daily_batch.domain.calendar import FIRST_DAY, business_day
 from daily_batch.domain.keys import is_tenant
 from daily_batch.domain.request import Request
-from daily_batch.domain.url import StorageUrl, parse_url
-from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, describe_error
+from daily_batch.domain.url import parse_url
+from daily_batch.errors import LeaseHeldError
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import parse_timestamp
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.orchestration.bootstrap import make_dispatch
-from daily_batch.orchestration.day_metrics import log_ended, name_day
+from daily_batch.orchestration.day_metrics import day_context, record_end
 from daily_batch.orchestration.day_status import ENDED, SOUND, UNKNOWN, day_status, describe, due_time
 from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.requests import build_requests
-from daily_batch.orchestration.spark_jobs.reconcile import Ended
+from daily_batch.orchestration.spark_jobs.reconcile import Reconciled
 from daily_batch.orchestration.tasks import Task, name_tenants
 from daily_batch.settings import Settings
-from daily_batch.telemetry import Telemetry, log_step
+from daily_batch.telemetry import Telemetry, sanitize
 
-# Days before today that are looked after each time. Days that were asked for from further back have their turn once a
-# day, for to read a tenant's whole history costs a hundred times as much.
+# Every call reads this many days before today. Older days have their turn once a day: to read a tenant's whole history
+# costs a hundred times as much.
 WATCHED_DAYS = 7
 HISTORY_TURN = timedelta(hours=1)
-ASKED_AGAIN_AFTER = timedelta(hours=2)
+QUEUED_AGAIN_AFTER = timedelta(hours=2)
+# A log line has a size limit; `makoto-batch status` lists everyone.
+MAX_LISTED = 50
+
+Send = Callable[[Sequence[Task]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attention:
-    """A tenant-day of the night that a person should look at, and why."""
+    """A tenant-day of the night that needs attention, and why."""
 
     tenant: str
     state: str
@@ -45,10 +48,10 @@ class Attention:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """How a night's day stands: tenants by state, and whom to look at.
+    """The state of a night: tenants by state, and which need attention.
 
-    `unreadable` counts objects of published days that are in no table, `late` tenants, `queued` days that were asked
-    for again; `ended` says that nothing will change by itself.
+    `unreadable` counts objects of published days that are in no table, `late` counts tenants, `queued` days that were
+    queued again; `ended` says that nothing will change by itself.
     """
 
     date: str
@@ -61,118 +64,162 @@ class Summary:
     ended: bool
 
 
+def reconcile(settings: Settings, *, now: datetime, send: Send, telemetry: Telemetry) -> dict[str, Any]:
+    """Reconcile every tenant's submitted days, queue again what may succeed, and return the night's summary.
+
+    Args:
+        send: Puts tasks on the queue.
+    """
+    ledger = open_ledger(settings, parse_url(settings.output))
+    requests = night_requests(settings, now=now, list_tenants=ledger.tenants)
+    if not requests:
+        telemetry.info("there is no tenant yet")
+        return {"tenants": 0, "ended": True}
+    dispatch = make_dispatch(settings, requests[0].output, telemetry=telemetry)
+    found = Watcher(settings=settings, dispatch=dispatch, send=send, telemetry=telemetry).reconcile(requests, now=now)
+    telemetry.measure(metrics.DAYS_LATE, found.summary.late)
+    telemetry.measure(metrics.DAYS_DRIFTED, found.drifted)
+    telemetry.measure(metrics.TENANTS_IN_TROUBLE, len(found.failed_tenants))
+    summary = asdict(replace(found.summary, attention=found.summary.attention[:MAX_LISTED]))
+    telemetry.info("the night", summary=summary)
+    return summary
+
+
+def settle_event(request: Request, settings: Settings, *, send: Send, telemetry: Telemetry) -> bool:
+    """Settle the tenant-day whose job an event reports as ended; return whether its job had ended.
+
+    Args:
+        send: Puts tasks on the queue.
+    """
+    dispatch = make_dispatch(settings, request.output, telemetry=telemetry)
+    return Watcher(settings=settings, dispatch=dispatch, send=send, telemetry=telemetry).settle(request)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightReport:
+    """The result of one reconciliation.
+
+    `drifted` counts days whose job had ended more than `drift_minutes` before: no event had reported it.
+    `failed_tenants` are those that could not be reconciled.
+    """
+
+    summary: Summary
+    drifted: int
+    failed_tenants: frozenset[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Watcher:
-    """`send` puts tasks on the queue.
-
-    `ended` is told of each day that a settlement has ended, and whether it is tried again; `trouble` of a tenant that
-    could not be looked after; `drifted` of a day that only a reconciliation has settled, and how long after its job
-    ended.
-    """
+    """Settles submitted days and queues again what may succeed; `send` puts tasks on the queue."""
 
     settings: Settings
     dispatch: Dispatch
-    send: Callable[[Sequence[Task]], None]
-    ended: Callable[[Entry, bool], None]
-    trouble: Callable[[BatchError], None]
-    drifted: Callable[[Entry, timedelta], None] = lambda entry, late: None
+    send: Send
+    telemetry: Telemetry
 
-    def follow(self, request: Request) -> Entry | None:
-        """Settle one tenant-day, as its job's event asks for; the entry, if that has ended it."""
-        settled: list[Entry] = []
+    def settle(self, request: Request) -> bool:
+        """Settle one tenant-day; return whether its job had ended."""
+        found = self._reconcile_day(request)
+        if found is None or not found.has_ended:
+            return False
+        self._record_end(found)
+        self._queue_again([found.entry])
+        return True
 
-        def hear(entry: Entry, job_ended: datetime | None) -> None:
-            self._tell(entry)
-            settled.append(entry)
-
-        self._settle(request, hear)
-        self._ask_again(settled)
-        return settled[0] if settled else None
-
-    def reconcile(self, requests: Sequence[Request], *, now: datetime) -> Summary:
-        """Settle all that no event told, ask again for what may succeed, and sum the night's day up.
+    def reconcile(self, requests: Sequence[Request], *, now: datetime) -> NightReport:
+        """Settle what no event has reported, queue again what may succeed, and summarize the night.
 
         Args:
-            requests: one for each tenant, of the night's day.
+            requests: One for each tenant, for the night's day.
         """
-        known = [self._tend(request, now) for request in requests]
-        queued = self._ask_again([entry for entries in known for entry in (entries or {}).values()])
-        return summarize(requests, known, now=now, settings=self.settings, queued=queued)
+        drifted = 0
+        failed = set[str]()
+        known: list[dict[date, Entry] | None] = []
+        for request in requests:
+            entries: dict[date, Entry] | None = None
+            with self._logged_failure(request, failed):
+                entries = self._read_days(request, now)
+            for entry in [entry for entry in (entries or {}).values() if entry.status == "SUBMITTED"]:
+                own = replace(request, day=entry.day)
+                with self._logged_failure(own, failed):
+                    found = self._reconcile_day(own, entry)
+                    if entries is not None and found is not None:
+                        entries[entry.day] = found.entry
+                        drifted += self._record_late(found, now)
+            known.append(entries)
+        queued = self._queue_again([entry for entries in known for entry in (entries or {}).values()])
+        summary = summarize(requests, known, now=now, settings=self.settings, queued=queued)
+        return NightReport(summary=summary, drifted=drifted, failed_tenants=frozenset(failed))
 
-    def _tend(self, request: Request, now: datetime) -> dict[date, Entry] | None:
-        """What the ledger knows of a tenant's days, once its ended jobs are settled; None: it did not tell."""
+    def _read_days(self, request: Request, now: datetime) -> dict[date, Entry]:
+        """Return what the ledger knows of a tenant's recent days; once a day, of all its days."""
         today = business_day(now, offset=0, zone=self.settings.timezone)
         due = due_time(request.day, self.settings)
         first = FIRST_DAY if due <= now < due + HISTORY_TURN else today - timedelta(days=WATCHED_DAYS)
-        entries: dict[date, Entry] | None = None
-        with self._troubled(request):
-            entries = {entry.day: entry for entry in self.dispatch.ledger.days(request.tenant, first, today)}
-        if entries is None:
-            return None
-        for entry in [entry for entry in entries.values() if entry.status == "SUBMITTED"]:
-            own = replace(request, day=entry.day)
-            with self._troubled(own):
-                entries[entry.day] = self._settle(own, partial(self._hear_late, now)) or entry
-        return entries
+        return {entry.day: entry for entry in self.dispatch.ledger.days(request.tenant, first, today)}
 
-    def _hear_late(self, now: datetime, entry: Entry, job_ended: datetime | None) -> None:
-        """Tell of a day, and whether its job had ended long before: an event would have been quicker."""
-        self._tell(entry)
-        if job_ended is not None and now - job_ended > timedelta(minutes=self.settings.drift_minutes):
-            self.drifted(entry, now - job_ended)
+    def _reconcile_day(self, request: Request, entry: Entry | None = None) -> Reconciled | None:
+        try:
+            return self.dispatch.reconcile(request, entry)
+        except LeaseHeldError:  # another run acquired the day meanwhile
+            found = self.dispatch.ledger.find(request.tenant, request.day)
+            return Reconciled(entry=found) if found else None
 
-    def _tell(self, entry: Entry) -> None:
-        self.ended(entry, self._may_succeed(entry))
+    def _record_late(self, found: Reconciled, now: datetime) -> bool:
+        """Record the end of a job that no event has reported; return whether it had ended long before."""
+        if not found.has_ended:
+            return False
+        self._record_end(found)
+        if found.ended_at is None or now - found.ended_at <= timedelta(minutes=self.settings.drift_minutes):
+            return False
+        late = round((now - found.ended_at).total_seconds())
+        self.telemetry.error("no event told of the job's end", late_seconds=late, **day_context(found.entry))
+        return True
+
+    def _record_end(self, found: Reconciled) -> None:
+        again = self._may_succeed(found.entry)
+        record_end(found, again=again, ledger=self.dispatch.ledger, settings=self.settings, telemetry=self.telemetry)
 
     @contextmanager
-    def _troubled(self, request: Request) -> Iterator[None]:
-        """Tell of one tenant-day's trouble, and go on with the others."""
+    def _logged_failure(self, request: Request, failed: set[str]) -> Iterator[None]:
+        """Log a failure, add its tenant to `failed`, and go on with the other tenants."""
         try:
             yield
         except Exception as error:
-            known = (
-                error
-                if isinstance(error, BatchError)
-                else RetryableError(describe_error(error), next_step="look at the log")
-            )
+            known = sanitize(error)
             known.add_context(request.tenant, request.day.isoformat())
-            self.trouble(known)
+            failed.add(known.tenant)
+            self.telemetry.error(str(known))
 
-    def _settle(self, request: Request, ended: Ended) -> Entry | None:
-        """The entry of a submitted day, ended if its job has ended."""
-        try:
-            return self.dispatch.look(request, ended=ended)
-        except LeaseHeldError:  # another run took the day meanwhile
-            return self.dispatch.ledger.find(request.tenant, request.day)
-
-    def _ask_again(self, entries: Sequence[Entry]) -> int:
-        """Put what may succeed on the queue, once in a while: a message may wait there behind many others."""
+    def _queue_again(self, entries: Sequence[Entry]) -> int:
+        """Queue what may succeed, at most once in `QUEUED_AGAIN_AFTER`: a message may wait behind many others."""
         now = self.dispatch.ledger.clock()
         wanted = [
             entry
             for entry in entries
             if self._may_succeed(entry)
-            and (entry.asked_at is None or now - parse_timestamp(entry.asked_at) > ASKED_AGAIN_AFTER)
+            and (entry.asked_at is None or now - parse_timestamp(entry.asked_at) > QUEUED_AGAIN_AFTER)
         ]
         if wanted:
             self.send([Task(tenant=entry.tenant, date=entry.day.isoformat()) for entry in wanted])
         for entry in wanted:
-            with suppress(LeaseHeldError):  # it was taken meanwhile
+            with suppress(LeaseHeldError):  # another run acquired it meanwhile
                 self.dispatch.ledger.record_request(entry.lease)
         return len(wanted)
 
     def _may_succeed(self, entry: Entry) -> bool:
+        """Return whether another attempt may succeed that nothing else will make."""
         if entry.attempts >= self.settings.max_attempts:
             return False
         if entry.status == "FAILED":
-            # Where no job was asked for, the task's own message is delivered again.
+            # Where no job was submitted, the queue delivers the task's own message again.
             return bool(entry.job_id and entry.retryable)
-        # A worker died here, and the message may be gone with it.
+        # A worker died here, and its message may be lost with it.
         return entry.is_active and not entry.job_id and not entry.is_leased(self.dispatch.ledger.clock())
 
 
 def night_requests(settings: Settings, *, now: datetime, list_tenants: Callable[[], Sequence[str]]) -> list[Request]:
-    """One request for each tenant, of the night's day; names that are none were refused when the night began."""
+    """Return one request for each tenant, for the night's day; invalid names were refused by the dispatcher."""
     tenants = tuple(filter(is_tenant, name_tenants(settings.tenants, list_tenants)))
     return list(build_requests(replace(settings, tenants=tenants), now)) if tenants else []
 
@@ -185,7 +232,7 @@ def summarize(
     settings: Settings,
     queued: int = 0,
 ) -> Summary:
-    """How a night's day stands, from what the ledger knows of each tenant's days; of None it did not tell."""
+    """Summarize a night from the ledger's entries of each tenant's days; None where the ledger did not answer."""
     due = due_time(requests[0].day, settings)
     states: Counter[str] = Counter()
     attention: list[Attention] = []
@@ -210,70 +257,4 @@ def summarize(
         late=late,
         queued=queued,
         ended=not queued and all(state in ENDED for state in states),
-    )
-
-
-# A line of the log has its limits; `makoto-batch status` tells of everyone.
-MOST_TOLD = 50
-
-Send = Callable[[Sequence[Task]], None]
-
-
-def reconcile_night(settings: Settings, *, now: datetime, send: Send, teller: Telemetry) -> dict[str, Any]:
-    """Reconcile all tenants; the night's summary, as the log has it.
-
-    Args:
-        send: puts tasks on the queue.
-    """
-    troubles: list[BatchError] = []
-    drifted: list[Entry] = []
-    ledger = open_ledger(settings, parse_url(settings.output))
-    requests = night_requests(settings, now=now, list_tenants=ledger.tenants)
-    if not requests:
-        teller.info("there is no tenant yet")
-        return {"tenants": 0, "ended": True}
-    watcher = make_watcher(
-        settings, requests[0].output, send=send, teller=teller, troubled=troubles.append, drifted=drifted.append
-    )
-    summary = watcher.reconcile(requests, now=now)
-    teller.measure(metrics.DAYS_LATE, summary.late)
-    teller.measure(metrics.DAYS_DRIFTED, len(drifted))
-    teller.measure(metrics.TENANTS_IN_TROUBLE, len({error.tenant for error in troubles}))
-    told = asdict(replace(summary, attention=summary.attention[:MOST_TOLD]))
-    teller.info("the night", summary=told)
-    return told
-
-
-def make_watcher(
-    settings: Settings,
-    output: StorageUrl,
-    *,
-    send: Send,
-    teller: Telemetry,
-    troubled: Callable[[BatchError], None] = lambda error: None,
-    drifted: Callable[[Entry], None] = lambda entry: None,
-) -> Watcher:
-    """A watcher that tells what it does.
-
-    `troubled` hears of tenants that could not be looked after, `drifted` of days whose job's end no event told.
-    """
-
-    def note(error: BatchError) -> None:
-        troubled(error)
-        teller.error(str(error))
-
-    def miss(entry: Entry, late: timedelta) -> None:
-        drifted(entry)
-        teller.error("no event told of the job's end", late_seconds=round(late.total_seconds()), **name_day(entry))
-
-    dispatch = make_dispatch(settings, output, told=partial(log_step, teller))
-    return Watcher(
-        settings=settings,
-        dispatch=dispatch,
-        send=send,
-        ended=lambda entry, again: log_ended(
-            entry, again=again, ledger=dispatch.ledger, settings=settings, teller=teller
-        ),
-        trouble=note,
-        drifted=miss,
     )

@@ -1,7 +1,6 @@
 """Decide whether a day may be published: the audit of Write-Audit-Publish, and the only place that decides it.
 
-Pure: what the run counted, what is published already and the limits in; the receipt as it will be published, or the
-error, out.
+Pure: takes what the run counted, what is published already and the limits; returns the receipt or raises.
 """
 
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from daily_batch.domain.quality import evaluate, raise_for_failures
 from daily_batch.domain.quality_rules import Rule
 from daily_batch.domain.receipt import Receipt, Shrink, check_sums
 from daily_batch.errors import TerminalError
-from daily_batch.pipeline.publish.result import Standing
+from daily_batch.pipeline.publish.result import PublishedDay
 
 GUIDE = "docs/runbooks/day-not-published.md"
 
@@ -31,39 +30,39 @@ def audit(
     rules: Mapping[str, Rule],
     measured: Mapping[str, float | None],
     limits: AuditLimits,
-    standing: Standing,
+    standing: PublishedDay,
     allow_shrink: str,
 ) -> Receipt:
-    """Return the receipt of a day that may be published, with what its quality rules found.
+    """Return the receipt of a day that may be published, with the results of its quality rules.
 
     Args:
-        standing: the day as readers see it now.
-        allow_shrink: who allows that the day loses rows; empty: nobody.
+        standing: The day as readers see it now.
+        allow_shrink: Who allows that the day loses rows; empty: nobody.
 
     Raises:
-        Terminal: a sum does not hold, too much of the day is lost, a rule of severity `fail` is broken, or rows that
-            are published would go and nobody has allowed it.
+        TerminalError: A sum does not hold, too much of the day is lost, a rule of severity `fail` is broken, or
+            published rows would be lost and nobody has allowed it.
     """
     check_sums(receipt)
-    judged = replace(receipt, quality=evaluate(rules, measured))
-    _refuse_loss(judged, limits)
-    raise_for_failures(judged.quality, tenant=receipt.tenant, day=receipt.date)
-    reason = find_shrink(judged, standing, min_rows_ratio=limits.min_rows_ratio)
+    audited = replace(receipt, quality=evaluate(rules, measured))
+    _refuse_loss(audited, limits)
+    raise_for_failures(audited.quality, tenant=receipt.tenant, day=receipt.date)
+    reason = find_shrink(audited, standing, min_rows_ratio=limits.min_rows_ratio)
     if reason is None:
-        return judged
+        return audited
     if not allow_shrink:
         raise _refused(
-            judged,
+            audited,
             f"the day would lose rows that are published: {reason}",
             f"check the input and bring back what is gone; if the loss is meant, run it with --allow-shrink ({GUIDE})",
         )
     last = standing.receipt
     shrink = Shrink(by=allow_shrink, messages=standing.messages, objects=last.objects.listed if last else None)
-    return replace(judged, shrink=shrink)
+    return replace(audited, shrink=shrink)
 
 
-def find_shrink(receipt: Receipt, standing: Standing, *, min_rows_ratio: float) -> str | None:
-    """Return what a day that has rows would lose by this run, in words; None if it loses nothing that matters."""
+def find_shrink(receipt: Receipt, standing: PublishedDay, *, min_rows_ratio: float) -> str | None:
+    """Return what a published day would lose by this run; None if it would lose nothing that matters."""
     if not (standing.messages or standing.rejects):
         return None
     objects, written = receipt.objects, receipt.records.written
@@ -72,8 +71,8 @@ def find_shrink(receipt: Receipt, standing: Standing, *, min_rows_ratio: float) 
     if written < min_rows_ratio * standing.messages:
         return f"{written:,} messages instead of {standing.messages:,}, less than min_rows_ratio {min_rows_ratio:g}"
     last = standing.receipt
-    # After an erasure the objects of then are no measure any more: those of the person should be gone. Nor are they
-    # after another layout: an export holds in a few objects what were many.
+    # After an erasure, fewer objects are expected. After a change of layout the counts do not compare: an export holds
+    # in a few objects what were many.
     if last is None or last.erased or last.layout != receipt.layout:
         return None
     fewer_rows = written < standing.messages or receipt.records.seen < last.records.seen
@@ -84,7 +83,7 @@ def find_shrink(receipt: Receipt, standing: Standing, *, min_rows_ratio: float) 
 
 
 def _refuse_loss(receipt: Receipt, limits: AuditLimits) -> None:
-    """Refuse a day of which too much is bad: its input is more likely wrong than its messages."""
+    """Refuse a day with too many unreadable objects or rejected records: more likely its input is the wrong one."""
     objects, records = receipt.objects, receipt.records
     _refuse_share(
         receipt, objects.unreadable, objects.in_manifest, "objects cannot be read", "max_unreadable_ratio", limits

@@ -1,10 +1,11 @@
-"""One tenant-day from request to receipt: manifest, map and reduce, audit, publish, receipt."""
+"""Process one tenant-day from request to receipt: discover, run, audit, publish."""
 
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from daily_batch.domain.contract import ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY
@@ -23,152 +24,161 @@ from daily_batch.domain.request import Request
 from daily_batch.errors import InputChangedError
 from daily_batch.metadata import MetadataStore
 from daily_batch.pipeline.audit import AuditLimits, audit
-from daily_batch.pipeline.discover.discover import check_in_input, list_day, make_run_spec, open_storage
+from daily_batch.pipeline.discover.discover import discover, make_run_spec, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.publish.publisher import DayPublisher
-from daily_batch.pipeline.publish.result import Published
-from daily_batch.pipeline.publish.snapshot import look_at_day
+from daily_batch.pipeline.publish.result import PublishResult
+from daily_batch.pipeline.publish.snapshot import read_published_day
 from daily_batch.pipeline.quality_measures import measure_day
 from daily_batch.pipeline.runners.base import Progress, Runner, RunResult
 from daily_batch.settings import Settings
 from daily_batch.storage.failures import explain_failure
-from daily_batch.storage.scratch import temporary_folder
-from daily_batch.telemetry import StepLogger, log_nothing, timed
+from daily_batch.storage.scratch import make_folder, temporary_folder
+from daily_batch.telemetry import NoTelemetry, StepLog, Telemetry
 
-# What changes under a run is listed again so often before it is given up.
-LISTINGS = 3
-ChooseRunner = Callable[[Manifest], Runner]
+# A day whose objects change while they are read is listed again this often.
+MAX_LISTINGS = 3
 
 
 def process_day(
     request: Request,
     settings: Settings,
-    choose_runner: ChooseRunner,
-    *,
-    run_id: str,
-    now: datetime,
-    progress: Progress,
-    publisher: DayPublisher | None = None,
-    metadata: MetadataStore | None = None,
-    named: Callable[[], Sequence[str]] = tuple,
-    told: StepLogger = log_nothing,
-) -> Receipt:
-    """Run one tenant-day to its receipt. A day that was published before is replaced; any other day is left alone.
-
-    Args:
-        choose_runner: names the runner once it is known what there is.
-        publisher: what the tables held before, under the run's fence; absent: as they are now, without one.
-        metadata: where active rooms are looked up, if the settings say so.
-        named: gives the tenants that the metadata store names.
-        told: hears of each step.
-
-    Raises:
-        Retryable: trying again can help; readers see what they saw before.
-        HandOver: the day must go to Spark; readers see what they saw before.
-        Terminal: it cannot: denied, missing, or refused by the audit; readers see what they saw before.
-        LeaseHeld: another run holds the day.
-    """
-    try:
-        chosen = publisher or DayPublisher.snapshot(request, open_storage(request, settings))
-        whose = {"tenant": request.tenant, "day": request.day.isoformat(), "run_id": run_id, "token": chosen.token}
-        return _run_day(
-            request,
-            settings,
-            choose_runner,
-            chosen,
-            run_id=run_id,
-            now=now,
-            progress=progress,
-            metadata=metadata,
-            named=named,
-            told=partial(told, **whose),
-        )
-    except Exception as error:
-        failure = explain_failure(error, tenant=request.tenant, day=request.day.isoformat())
-        if failure is None or failure is error:
-            raise
-        raise failure from error
-
-
-def _run_day(
-    request: Request,
-    settings: Settings,
-    choose_runner: ChooseRunner,
+    runner: Runner,
     publisher: DayPublisher,
     *,
     run_id: str,
     now: datetime,
     progress: Progress,
-    metadata: MetadataStore | None,
-    named: Callable[[], Sequence[str]],
-    told: StepLogger,
+    metadata: MetadataStore | None = None,
+    list_known_tenants: Callable[[], Sequence[str]] = tuple,
+    manifest: Manifest | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Receipt:
-    started = time.perf_counter()
+    """Discover, run, audit and publish one tenant-day: Write-Audit-Publish.
+
+    The runner writes files that no commit names, the audit decides whether they may be published, and one atomic commit
+    a table makes them visible. A day that was published before is replaced; every other day is left alone.
+
+    Args:
+        publisher: The tables as they were before the run, with the run's fencing token.
+        metadata: Names the active rooms, where the setting `discovery` is `metadata`.
+        list_known_tenants: Returns the tenants in the metadata store.
+        manifest: The day, if it is listed already; it is listed again only if an object changes under the run.
+
+    Raises:
+        RetryableError: Trying again can help; readers see what they saw before.
+        HandOverError: The day must run on Spark; readers see what they saw before.
+        TerminalError: Trying again cannot help: denied, missing, or refused by the audit; readers see what they saw
+            before.
+        LeaseHeldError: Another run holds the day.
+    """
+    started = time.perf_counter() - (manifest.seconds if manifest else 0.0)
+    day = request.day.isoformat()
+    steps = StepLog(
+        telemetry=telemetry or NoTelemetry(), tenant=request.tenant, day=day, run_id=run_id, token=publisher.token
+    )
     storage = open_storage(request, settings)
-    for listing in range(1, LISTINGS + 1):
-        with temporary_folder() as scratch:
-            try:
-                begun = time.perf_counter()
-                staging = scratch / "manifest"
-                manifest = list_day(request, settings, staging=staging, progress=progress, metadata=metadata)
-                listed = time.perf_counter() - begun
-                found = {name: getattr(manifest, name) for name in ("layout", "objects", "ignored", "bytes", "chunks")}
-                told("manifest", **found, seconds=round(listed, 3))
-                check_in_input(request, settings, manifest, named=named)
-                runner = choose_runner(manifest)
-                plan = make_run_spec(request, settings, manifest, run_id=run_id, now=now)
-                outcome = runner.run(manifest, plan=plan, storage=storage, scratch=scratch, progress=progress)
-                receipt = _account(request, manifest, outcome, run_id=run_id, runner=runner.name)
-                rules = settings.quality.rules_for(request.tenant)
-                measured = measure_day(
-                    rules, manifest=manifest, outcome=outcome, plan=plan, storage=storage, scratch=scratch
+    with explained_failures(request.tenant, day), temporary_folder() as folder:
+        for listing in range(1, MAX_LISTINGS + 1):
+            scratch = make_folder(folder / str(listing))
+            if manifest is None:
+                manifest = discover(
+                    request,
+                    settings,
+                    staging=scratch / "manifest",
+                    progress=progress,
+                    metadata=metadata,
+                    list_known_tenants=list_known_tenants,
                 )
-                standing = look_at_day(request, storage, scratch=scratch)
+                log_manifest(steps, manifest)
+            spec = make_run_spec(request, settings, manifest, run_id=run_id, now=now)
+            try:
+                result = runner.run(manifest, spec=spec, storage=storage, scratch=scratch, progress=progress)
+                rules = settings.quality.rules_for(request.tenant)
+                measures = measure_day(
+                    rules, manifest=manifest, result=result, spec=spec, storage=storage, scratch=scratch
+                )
                 break
             except InputChangedError:
-                if listing == LISTINGS:
+                if listing == MAX_LISTINGS:
                     raise
                 progress("listing again: an object changed while it was read", 0, 0, "")
-    _tell_stages(told, outcome, runner=runner.name)
-    receipt = audit(
-        receipt,
-        rules=rules,
-        measured=measured,
-        limits=AuditLimits(**{each.name: getattr(settings, each.name) for each in fields(AuditLimits)}),
-        standing=standing,
-        allow_shrink=request.allow_shrink,
-    )
+                manifest = None
+                shutil.rmtree(scratch)
+        _log_stages(steps, result, runner=runner.name)
+        receipt = audit(
+            _make_receipt(request, manifest, result, run_id=run_id, runner=runner.name),
+            rules=rules,
+            measured=measures,
+            limits=AuditLimits(**{each.name: getattr(settings, each.name) for each in fields(AuditLimits)}),
+            standing=read_published_day(request, storage, scratch=scratch),
+            allow_shrink=request.allow_shrink,
+        )
+        receipt = _publish(
+            receipt, result, publisher, steps, progress=progress, listed=manifest.seconds, started=started
+        )
+        key = receipt_key(request.tenant, request.day, run_id)
+        with steps.timed("receipt", status=receipt.status, receipt=key, warnings=len(warnings(receipt.quality))):
+            storage.open_output().put(key, to_json(receipt).encode())
+    return receipt
+
+
+@contextmanager
+def explained_failures(tenant: str, day: str) -> Iterator[None]:
+    """Raise errors of storage, disk and memory as errors that name tenant, day and the next step."""
+    try:
+        yield
+    except Exception as error:
+        failure = explain_failure(error, tenant=tenant, day=day)
+        if failure is None or failure is error:
+            raise
+        raise failure from error
+
+
+def _publish(
+    receipt: Receipt,
+    result: RunResult,
+    publisher: DayPublisher,
+    steps: StepLog,
+    *,
+    progress: Progress,
+    listed: float,
+    started: float,
+) -> Receipt:
+    """Commit the files of an audited day, and return its receipt with what readers see now."""
     begun = time.perf_counter()
     counts = {name: str(count) for name, count in asdict(receipt.records).items()}
-    published = publisher.publish(outcome.files, run_id=run_id, metadata=counts, progress=progress)
+    published = publisher.publish(result.files, run_id=receipt.run_id, metadata=counts, progress=progress)
     ended = time.perf_counter()
-    told("publish", **_sum_up(published), seconds=round(ended - begun, 3))
-    seconds = {"manifest": listed, **outcome.seconds, "publish": ended - begun, "total": ended - started}
+    steps.log("publish", **_sum_up(published), seconds=round(ended - begun, 3))
+    seconds = {"manifest": listed, **result.seconds, "publish": ended - begun, "total": ended - started}
     receipt = replace(
         receipt,
         tables={name: TableCounts(**asdict(table)) for name, table in published.items()},
         seconds={name: round(spent, 3) for name, spent in seconds.items()},
     )
     check_sums(receipt)
-    key = receipt_key(request.tenant, request.day, run_id)
-    with timed(told, "receipt", status=receipt.status, receipt=key, warnings=len(warnings(receipt.quality))):
-        storage.open_output().put(key, to_json(receipt).encode())
     return receipt
 
 
-def _tell_stages(told: StepLogger, outcome: RunResult, *, runner: str) -> None:
-    """A line for each stage of the runner."""
-    counts = outcome.counts.to_dict()
+def log_manifest(steps: StepLog, manifest: Manifest) -> None:
+    """Log what a listing found."""
+    facts = {name: getattr(manifest, name) for name in ("layout", "objects", "ignored", "bytes", "chunks")}
+    steps.log("manifest", **facts, seconds=round(manifest.seconds, 3))
+
+
+def _log_stages(steps: StepLog, result: RunResult, *, runner: str) -> None:
+    counts = result.counts.to_dict()
     names = {
         "intake": ("objects_read", "objects_unreadable", "bytes", "seen", "rejected", "other_day", "empty"),
         "clean": ("written", "duplicates", "superseded"),
     }
-    for stage, seconds in outcome.seconds.items():
-        told(stage, runner=runner, **{name: counts[name] for name in names.get(stage, ())}, seconds=round(seconds, 3))
+    for stage, seconds in result.seconds.items():
+        facts = {name: counts[name] for name in names.get(stage, ())}
+        steps.log(stage, runner=runner, **facts, seconds=round(seconds, 3))
 
 
-def _sum_up(published: Mapping[str, Published]) -> dict[str, Any]:
-    """What of the tables is worth a line."""
+def _sum_up(published: Mapping[str, PublishResult]) -> dict[str, Any]:
     tables = published.values()
     return {
         "rows": {name: table.rows for name, table in published.items()},
@@ -177,8 +187,8 @@ def _sum_up(published: Mapping[str, Published]) -> dict[str, Any]:
     }
 
 
-def _account(request: Request, manifest: Manifest, outcome: RunResult, *, run_id: str, runner: str) -> Receipt:
-    counts = outcome.counts
+def _make_receipt(request: Request, manifest: Manifest, result: RunResult, *, run_id: str, runner: str) -> Receipt:
+    counts = result.counts
     objects = Objects(
         listed=manifest.objects + manifest.ignored,
         read=counts.objects_read,
@@ -197,9 +207,9 @@ def _account(request: Request, manifest: Manifest, outcome: RunResult, *, run_id
     )
     tables = {
         table.name: TableCounts(
-            rows=sum(file.rows for file in outcome.files[table.name]),
-            files=len(outcome.files[table.name]),
-            bytes=sum(file.bytes for file in outcome.files[table.name]),
+            rows=sum(file.rows for file in result.files[table.name]),
+            files=len(result.files[table.name]),
+            bytes=sum(file.bytes for file in result.files[table.name]),
             version=None,
         )
         for table in TABLES
@@ -221,14 +231,14 @@ def _account(request: Request, manifest: Manifest, outcome: RunResult, *, run_id
         input=str(request.input),
         output=str(request.output),
         fingerprint=manifest.fingerprint,
-        overflows=_count_overflows(outcome),
+        overflows=_count_overflows(result),
     )
 
 
-def _count_overflows(outcome: RunResult) -> dict[str, int]:
-    """By table of sums, how many rows have a sum that does not fit its column and is null."""
+def _count_overflows(result: RunResult) -> dict[str, int]:
+    """Return, by aggregate table, the number of rows whose sum does not fit its column and is null."""
     nulls = {
-        table.name: sum(file.statistics["tokens_used"].nulls for file in outcome.files[table.name])
+        table.name: sum(file.statistics["tokens_used"].nulls for file in result.files[table.name])
         for table in (ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY)
     }
     return {name: count for name, count in nulls.items() if count}

@@ -1,23 +1,30 @@
-"""How a submitted day ended, from the truth: its receipt, which is written last, and what the job's service says."""
+"""Reconcile a submitted day with the truth: its receipt, which is written last, and what the job's service reports."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from obstore.store import ObjectStore
 
-from daily_batch.domain.receipt import receipt_key
+from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.routing import load_prices
 from daily_batch.orchestration.routing.billing import price_job
-from daily_batch.orchestration.spark_jobs.base import ENDED, JobStatus, Submitter
+from daily_batch.orchestration.spark_jobs.base import ENDED_STATES, JobStatus, Submitter
 from daily_batch.pipeline.publish.receipts import read_receipt
 
-# Told of a day that a settlement has ended, and when its job had, where that is known.
-Ended = Callable[[Entry, datetime | None], None]
 
+@dataclass(frozen=True, kw_only=True)
+class Reconciled:
+    """A day's ledger entry after reconciliation.
 
-def nobody(entry: Entry, job_ended: datetime | None) -> None:
-    """Hear nothing."""
+    `has_ended` says that this reconciliation found the job's end; then `receipt` is what the job left, if anything, and
+    `ended_at` when it ended, if its service reports that.
+    """
+
+    entry: Entry
+    has_ended: bool = False
+    receipt: Receipt | None = None
+    ended_at: datetime | None = None
 
 
 def reconcile(
@@ -27,49 +34,50 @@ def reconcile(
     submitter: Submitter,
     output: ObjectStore,
     output_path: str,
-    patience: timedelta = timedelta.max,
-    ended: Ended = nobody,
-) -> Entry:
-    """End a submitted day whose job has ended; any other entry is returned as it is.
+    max_wait: timedelta = timedelta.max,
+) -> Reconciled:
+    """Complete or fail a submitted day whose job has ended; leave any other entry as it is.
 
     Args:
-        output: the store of the output root.
-        output_path: where the tenant's tables are, for the ledger.
-        patience: how long a job may wait for workers before it is cancelled, to be asked for again.
+        entry: The day's entry.
+        ledger: The ledger.
+        submitter: The service that runs the job.
+        output: The store of the output root.
+        output_path: Where the tenant's tables are, for the ledger.
+        max_wait: How long a job may wait for workers before it is cancelled, to be submitted again.
 
     Raises:
-        Retryable: the service, the store or the ledger does not answer.
-        LeaseHeld: another run took the day meanwhile.
+        RetryableError: The service, the store or the ledger does not answer.
+        LeaseHeldError: Another run acquired the day meanwhile.
     """
     if entry.status != "SUBMITTED" or entry.job_id is None:
-        return entry
-    report = submitter.look(entry.job_id)
-    if report.state in ENDED:
-        _end(entry, report, ledger=ledger, submitter=submitter, output=output, output_path=output_path)
-        settled = ledger.find(entry.tenant, entry.day) or entry
-        ended(settled, report.ended_at)
-        return settled
-    if report.waiting_since is not None and ledger.clock() - report.waiting_since > patience:
-        minutes = round(patience.total_seconds() / 60)
-        why = f"job {entry.job_id} was cancelled, for it had waited {minutes} minutes for workers"
-        # First the word, then the deed: whoever settles the day next must know whose deed it was.
-        ledger.record(entry.lease, error=f"{why}. {report.detail}".rstrip())
-        submitter.cancel(entry.job_id)
-    else:
-        return entry
-    return ledger.find(entry.tenant, entry.day) or entry
+        return Reconciled(entry=entry)
+    status = submitter.get_status(entry.job_id)
+    if status.state in ENDED_STATES:
+        receipt = _record_end(entry, status, ledger=ledger, submitter=submitter, output=output, output_path=output_path)
+        ended = ledger.find(entry.tenant, entry.day) or entry
+        return Reconciled(entry=ended, has_ended=True, receipt=receipt, ended_at=status.ended_at)
+    if status.waiting_since is None or ledger.clock() - status.waiting_since <= max_wait:
+        return Reconciled(entry=entry)
+    minutes = round(max_wait.total_seconds() / 60)
+    reason = f"job {entry.job_id} was cancelled after it had waited {minutes} minutes for workers"
+    # Record the reason before cancelling: whoever reconciles the day next must find it.
+    ledger.record(entry.lease, error=f"{reason}. {status.detail}".rstrip())
+    submitter.cancel(entry.job_id)
+    return Reconciled(entry=ledger.find(entry.tenant, entry.day) or entry)
 
 
-def _end(
-    entry: Entry, report: JobStatus, *, ledger: Ledger, submitter: Submitter, output: ObjectStore, output_path: str
-) -> None:
+def _record_end(
+    entry: Entry, status: JobStatus, *, ledger: Ledger, submitter: Submitter, output: ObjectStore, output_path: str
+) -> Receipt | None:
     key = receipt_key(entry.tenant, entry.day, str(entry.run_id))
-    receipt, bill = read_receipt(output, key), price_job(report.billed, load_prices())
+    receipt, bill = read_receipt(output, key), price_job(status.billed, load_prices())
     if receipt is not None:
         ledger.complete(entry.lease, receipt, receipt_key=key, output_path=output_path, bill=bill)
-    elif entry.error:  # it was cancelled here, and its entry says why
+    elif entry.error:  # cancelled here; the entry says why
         ledger.fail(entry.lease, entry.error, retryable=True, bill=bill)
     else:
-        what = f"job {entry.job_id} of {submitter.name} ended as {report.state} and left no receipt"
-        told = f"{what}. {report.detail}" if report.detail else what
-        ledger.fail(entry.lease, told, retryable=report.retryable, bill=bill)
+        what = f"job {entry.job_id} of {submitter.name} ended as {status.state} and left no receipt"
+        error = f"{what}. {status.detail}" if status.detail else what
+        ledger.fail(entry.lease, error, retryable=status.retryable, bill=bill)
+    return receipt

@@ -1,4 +1,4 @@
-"""What a request asks for and what there is: its storage, its manifest, and the plan that the kernel works by."""
+"""Discover what a tenant-day holds: list its objects into a manifest, and derive the run's parameters from it."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -20,25 +20,25 @@ from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder
 from daily_batch.storage.stores import Storage, open_store
 
-# A chunk is a task's work: some seconds of it, so that a task that fails costs little.
+# A chunk is the work of one task: a few seconds, so that a failed task costs little.
 CHUNK_BYTES = 16 * 2**20
 CHUNK_OBJECTS = 4_000
 LISTING_CONCURRENCY = 64
 
 
 def open_storage(request: Request, settings: Settings) -> Storage:
-    """Where the request reads and writes."""
+    """Return the storage that a request reads and writes."""
     return Storage(input=request.input, output=request.output, options=settings.storage_options)
 
 
 def list_day(
     request: Request, settings: Settings, *, staging: Path, progress: Progress, metadata: MetadataStore | None = None
 ) -> Manifest:
-    """The manifest of a tenant-day, laid down in `staging`.
+    """List a tenant-day's objects into a manifest, whose chunks are written to `staging`.
 
     Raises:
-        Terminal: denied, a missing root, or a name that cannot be read.
-        Retryable: the listing failed midway.
+        TerminalError: Access is denied, the input root is missing, or an object's name cannot be read.
+        RetryableError: The listing failed midway.
     """
     window = _window(request, settings)
     return build_manifest(
@@ -58,35 +58,58 @@ def list_day(
     )
 
 
-def check_in_input(
-    request: Request, settings: Settings, manifest: Manifest, *, named: Callable[[], Sequence[str]]
-) -> None:
-    """Refuse a day without objects of a tenant that nobody knows: its input is more likely another.
+def discover(
+    request: Request,
+    settings: Settings,
+    *,
+    staging: Path,
+    progress: Progress,
+    metadata: MetadataStore | None = None,
+    list_known_tenants: Callable[[], Sequence[str]],
+) -> Manifest:
+    """List a tenant-day into a manifest, and refuse a day without objects of an unknown tenant.
 
     Args:
-        named: gives the tenants that the metadata store names.
+        staging: Local folder for the manifest's chunks.
+        metadata: Names the active rooms where the setting `discovery` is `metadata`.
+        list_known_tenants: Returns the tenants in the metadata store.
 
     Raises:
-        Terminal: the input holds nothing of the tenant, and does not look like one that it is new to.
+        TerminalError: Access is denied, the input root is missing, an object's name cannot be read, or the tenant is
+            unknown.
+        RetryableError: The listing failed midway.
+    """
+    manifest = list_day(request, settings, staging=staging, progress=progress, metadata=metadata)
+    check_tenant(request, settings, manifest, list_known_tenants=list_known_tenants)
+    return manifest
+
+
+def check_tenant(
+    request: Request, settings: Settings, manifest: Manifest, *, list_known_tenants: Callable[[], Sequence[str]]
+) -> None:
+    """Refuse a day without objects of an unknown tenant: the input is more likely the wrong one.
+
+    Raises:
+        TerminalError: The input holds nothing of the tenant, and the metadata store does not know it.
     """
     if not (manifest.objects or manifest.ignored):
         check_tenant_known(
             open_storage(request, settings).open_input(),
             tenant=request.tenant,
             export_root=export_root(settings.export_template),
-            named=named,
+            list_known_tenants=list_known_tenants,
             day=request.day.isoformat(),
         )
 
 
 def fingerprint_day(request: Request, settings: Settings, *, progress: Progress, metadata: MetadataStore) -> str:
-    """What a day's objects are now, by the same listing; nothing of it is kept."""
+    """Return the fingerprint of the day's objects as they are now; the manifest is discarded."""
     with temporary_folder() as staging:
         return list_day(request, settings, staging=staging, progress=progress, metadata=metadata).fingerprint
 
 
 def verify_discovery(request: Request, settings: Settings, metadata: MetadataStore) -> DiscoveryComparison:
-    """The day's message objects by listing, and what the metadata store would have missed of them."""
+    """Compare the day's message objects by listing with what discovery by the metadata store would find."""
     window = _window(request, settings)
     return compare_discovery(
         open_storage(request, settings).open_input(),
@@ -100,7 +123,7 @@ def verify_discovery(request: Request, settings: Settings, metadata: MetadataSto
 
 
 def count_strays(request: Request, settings: Settings, *, progress: Progress) -> Strays:
-    """What the tenant's input holds where no run of any day looks; all of it is listed."""
+    """Count the tenant's objects that no run of any day reads; the whole input of the tenant is listed."""
     return find_strays(
         open_storage(request, settings).open_input(),
         tenant=request.tenant,
@@ -110,19 +133,19 @@ def count_strays(request: Request, settings: Settings, *, progress: Progress) ->
 
 
 def list_tenants(source: StorageUrl, settings: Settings) -> list[str]:
-    """The folders right below an input root whose names can be tenants."""
+    """Return the top-level folders of an input root whose names are valid tenant ids."""
     return sorted(filter(is_tenant, list_root(open_store(source, settings.storage_options))))
 
 
 def _window(request: Request, settings: Settings) -> tuple[int, int]:
-    """When an object of the day may have been sent, by its name."""
+    """Return the interval of sending times that the day's objects may have, in microseconds since 1970 UTC."""
     start_us, end_us = day_window(request.day, settings.timezone)
     slack_us = settings.slack_seconds * 1_000_000
     return start_us - slack_us, end_us + slack_us
 
 
 def make_run_spec(request: Request, settings: Settings, manifest: Manifest, *, run_id: str, now: datetime) -> RunSpec:
-    """What the kernel needs to know of the day."""
+    """Return the parameters that map and reduce need of the day."""
     start_us, end_us = day_window(request.day, settings.timezone)
     return RunSpec(
         tenant=request.tenant,
@@ -142,5 +165,5 @@ def make_run_spec(request: Request, settings: Settings, manifest: Manifest, *, r
 
 
 def _count_files(manifest: Manifest, target_bytes: int) -> int:
-    # Text becomes as small in Parquet as in gzip, or smaller (measured: 0.12 of it beside 0.24).
+    # Parquet is at most as large as gzip (measured: 0.12 of the text, gzip 0.24).
     return max(1, -(-manifest.text_bytes // (EXPANSION * target_bytes)))

@@ -1,0 +1,62 @@
+"""Build a Python environment in one archive, as `spark.archives` unpacks it, for any target machine.
+
+It brings packages and no Python: `bin/python` links to one that the other machine has. It lacks Spark's own packages,
+which Spark puts on the path of its processes.
+"""
+
+import json
+import subprocess
+import tempfile
+import zipfile
+from pathlib import Path
+
+from makoto_packaging.installing import install_packages
+from makoto_packaging.packing import pack_folder
+from makoto_packaging.project import choose_requirements, read_requirements
+from makoto_packaging.targets import Target
+
+# Spark needs these two on its workers; a release ships them for its default Python only.
+_FOR_SPARK = ("pandas", "pyarrow")
+_LOOK = (
+    "import json, site, sys; print(json.dumps([sys._base_executable,"
+    " '%d.%d' % sys.version_info[:2], site.getsitepackages()]))"
+)
+
+
+def make_environment(folder: Path, *, target: Target, interpreter: Path, wheel: Path, scratch: Path) -> None:
+    """Build the Spark job's environment below `folder`; `interpreter` is the path of Python on the target machine."""
+    packages = _frame(folder, interpreter=interpreter, python=target.python)
+    requirements = [*read_requirements("cli", "aws"), *choose_requirements("spark", names=_FOR_SPARK)]
+    install_packages(requirements, packages, target=target, scratch=scratch)
+    # pip would record the local path of a wheel that is a file.
+    with zipfile.ZipFile(wheel) as ours:
+        ours.extractall(packages)
+
+
+def pack_thin(*, interpreter: Path, out: Path) -> Path:
+    """Write a minimal environment, for this machine only.
+
+    Args:
+        interpreter: whose packages it sees, as `.venv/bin/python`; it brings none.
+        out: the archive.
+    """
+    looked = subprocess.run([str(interpreter), "-c", _LOOK], check=True, capture_output=True, text=True)  # noqa: S603 - the caller's Python
+    base, python, folders = json.loads(looked.stdout)
+    with tempfile.TemporaryDirectory() as scratch:
+        packages = _frame(Path(scratch), interpreter=Path(base), python=python)
+        # Unlike a plain path entry, this also follows the links of editable installs.
+        lines = [f"import site; site.addsitedir({each!r})\n" for each in folders]
+        (packages / "packages.pth").write_text("".join(lines), encoding="utf-8")
+        return pack_folder(Path(scratch), out)
+
+
+def _frame(folder: Path, *, interpreter: Path, python: str) -> Path:
+    """Make a folder a virtual environment, and return its site-packages folder."""
+    packages = folder / f"lib/python{python}/site-packages"
+    packages.mkdir(parents=True)
+    (folder / "bin").mkdir()
+    for name in ("python", "python3", f"python{python}"):
+        (folder / "bin" / name).symlink_to(interpreter if name == "python" else "python")
+    settings = f"home = {interpreter.parent}\ninclude-system-site-packages = false\nversion = {python}\n"
+    (folder / "pyvenv.cfg").write_text(settings, encoding="utf-8")
+    return packages

@@ -1,0 +1,112 @@
+"""What runs where: pins, template, bundle and the page of releases say the same."""
+
+import re
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench.job import DELTA_PACKAGE
+from daily_batch.settings import load_settings
+from makoto_packaging import emr
+from makoto_packaging.project import CONSTRAINTS, ROOT
+from makoto_packaging.targets import EMR_PYTHON
+from tests.local_cloud.aws.cloudformation import load_template
+from tests.local_cloud.aws.emr.spark_site import HADOOP_AWS
+from tests.local_cloud.azure.databricks.bundle import read_bundle
+from tests.support.spark_session import read_conf
+
+PAGE = (ROOT / "docs/upgrading.md").read_text()
+TEMPLATE = load_template(ROOT / "template.yaml")
+BUNDLE = read_bundle(ROOT)
+PINS = dict(re.findall(r"^([\w.-]+)==([\w.]+)$", CONSTRAINTS.read_text(), re.MULTILINE))
+
+
+def default(parameter: str) -> str:
+    return str(TEMPLATE["Parameters"][parameter]["Default"])
+
+
+def row_of(name: str) -> list[str]:
+    """The cells of a release's row in the page."""
+    (line,) = [line for line in PAGE.splitlines() if line.startswith("|") and name in line.split("|")[1]]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_deployments_run_the_spark_that_the_suite_runs() -> None:
+    spark = PINS["pyspark"].rpartition(".")[0]
+    assert spark == "4.1"
+    for release in (default("EmrRelease"), BUNDLE["variables"]["spark_version"]["default"]):
+        assert f"Spark {spark}" in row_of(f"`{release}`")[1], release
+
+
+def test_delta_is_the_one_for_that_spark_wherever_it_is_named() -> None:
+    spark = PINS["pyspark"].rpartition(".")[0]
+    wanted = f"io.delta:delta-spark_{spark}_2.13:{PINS['delta-spark']}"
+    assert read_conf()["spark.jars.packages"] == DELTA_PACKAGE == wanted
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["spark"]
+    assert {f"pyspark=={PINS['pyspark']}", f"delta-spark=={PINS['delta-spark']}"} <= set(extra)
+
+
+def test_the_older_release_that_the_suite_runs_too_is_named_with_its_end() -> None:
+    older = (ROOT / "tests/spark-4.0.txt").read_text()
+    assert re.search(r"^pyspark==4\.0\.", older, re.MULTILINE)
+    for release in ("`emr-spark-8.0.0`", "`17.3.x-scala2.13`"):
+        assert "Spark 4.0" in row_of(release)[1]
+
+
+@pytest.mark.parametrize(
+    "release", ["`emr-spark-8.1.0`", "`emr-spark-8.0.0`", "`18.x-scala2.13`", "`17.3.x-scala2.13`"]
+)
+def test_each_release_has_its_end_its_source_and_the_day_when_that_was_read(release: str) -> None:
+    cells = row_of(release)
+    assert date.fromisoformat(re.findall(r"\d{4}-\d\d-\d\d", cells[2])[0]) > date(2026, 11, 28)
+    assert re.search(r"https://\S+", cells[-1])
+    assert re.search(r"read 2026-\d\d-\d\d", cells[-1])
+
+
+def test_the_jobs_python_is_one_in_package_template_and_settings() -> None:
+    assert default("EmrPython") == load_settings(flags={}, environ={}).emr_python == EMR_PYTHON
+    assert EMR_PYTHON in TEMPLATE["Parameters"]["EmrPython"]["AllowedValues"]
+    assert emr._parser().parse_args([]).python_version == EMR_PYTHON
+
+
+def test_the_page_names_each_python_of_emr_with_the_pages_that_list_it() -> None:
+    assert "EMR, Databricks, Lambda and Flex all had Python 3.12" not in PAGE
+    about = PAGE.partition("### The Python of a job on EMR")[2].partition("\n## ")[0]
+    assert EMR_PYTHON in about
+    assert len(re.findall(r"https://docs\.(?:aws\.amazon\.com|amazonaws\.cn)\S+", about)) >= 2
+
+
+def test_serverless_compute_has_an_environment_that_is_supported() -> None:
+    targets = yaml.safe_load((ROOT / "databricks.yml").read_text())["targets"]
+    job = targets["dev-serverless"]["resources"]["jobs"]["daily_messages"]
+    version = job["environments"][0]["spec"]["environment_version"]
+    assert "environment version" in row_of(f"environment version {version}")[0]
+
+
+# What CloudFormation changes in place whatever the application does; the name and the type make a new one.
+ANYTIME: set[str] = set()
+REPLACED = {"Name", "Type"}
+
+
+@pytest.mark.parametrize("page", ["deploy-aws.md", "deploy-aws.ja.md"])
+def test_every_change_that_needs_a_stopped_application_is_listed(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    begin, end = text.index("<!-- stopped application -->"), text.index("<!-- end -->")
+    listed = set(re.findall(r"`([A-Za-z]+)`", text[begin:end]))
+    properties = set(TEMPLATE["Resources"]["EmrApplication"]["Properties"]) - REPLACED - ANYTIME
+    assert properties | {"Tags"} <= listed
+    parameters = set(re.findall(r"Emr[A-Za-z]+", str(TEMPLATE["Resources"]["EmrApplication"]["Properties"])))
+    assert parameters <= listed
+
+
+def test_s3a_is_of_the_hadoop_that_spark_brings() -> None:
+    import pyspark
+
+    (client,) = (Path(pyspark.__file__).parent / "jars").glob("hadoop-client-api-*.jar")
+    version = client.stem.removeprefix("hadoop-client-api-")
+    assert HADOOP_AWS[-1] == version
+    for file in ("tests/support/s3a_cluster_run.py", "bench/p2_objects.py"):
+        assert f"org.apache.hadoop:hadoop-aws:{version}" in (ROOT / file).read_text()

@@ -1,0 +1,284 @@
+"""Databricks in trouble, and runs that end badly: the Functions app on the local Azure.
+
+Runs are only pretended here; what they do is the night's and the Spark runner's to show.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.config import Config
+
+from daily_batch.ledger import Entry, Ledger
+from tests.local_cloud.azure.databricks.bundle import read_bundle_job
+from tests.local_cloud.azure.databricks.job_runs import Ending, JobRun
+from tests.local_cloud.azure.functions.host import APP, Called, FunctionsHost
+from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
+from tests.local_cloud.azure.night import JOB_KEY, app_settings, open_store, plant
+from tests.local_cloud.common.faults import Fault
+from tests.local_cloud.common.sample_tenants import Sample
+from tests.support.failing_proxy import Rule, failing_proxy
+
+# Of late, for the watcher looks at the last days; over in every time zone.
+DAY = (datetime.now(UTC) - timedelta(days=2)).date()
+MORE = {"MAKOTO_RUNNER": "spark", "MAKOTO_LOOK_BACK": "0", "MAKOTO_LEASE_SECONDS": "30"}
+TASKS = "makoto-tasks"
+LEASE_SECONDS = 1.2
+# The app in processes that may be told to die.
+DYING_APP = """
+from tests.support.crash_points import die_as_told
+die_as_told()
+from azure_trigger.function_app import app
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenant:
+    """A tenant whose days go to Databricks, where a run is at work until a test says otherwise."""
+
+    azure: LocalAzure
+    host: FunctionsHost
+    name: str
+
+    def work(self) -> Called:
+        """One delivery of the day's message."""
+        found: list[Called] = []
+        self.host.told = lambda body, called: found.append(called)
+        queue = self.host.queue(TASKS)
+        queue.clear_messages()
+        queue.send_message(json.dumps({"tenant": self.name, "date": DAY.isoformat()}))
+        assert self.host.deliver("worker", queue)
+        queue.clear_messages()
+        return found[0]
+
+    def submit(self, ending: Ending) -> JobRun:
+        """The day's run, which has come to what it is to come to."""
+        self.azure.pretend(**{self.name: ending})
+        assert self.work().error is None
+        (run,) = self.runs()
+        wait_until(lambda: run.states[-1] == ending.state)
+        return run
+
+    def watch(self) -> list[dict[str, Any]]:
+        """The next five minutes are over; messages that this put on the queue."""
+        queue = self.host.queue(TASKS)
+        queue.clear_messages()
+        assert self.host.call_timer("watch").error is None
+        found = [json.loads(message.content) for message in queue.receive_messages(max_messages=32)]
+        return [message for message in found if message["tenant"] == self.name]
+
+    def entry(self) -> Entry:
+        ledger = Ledger(store=open_store(self.azure), clock=lambda: datetime.now(UTC))
+        found = ledger.find(self.name, DAY)
+        assert found is not None
+        return found
+
+    def runs(self) -> list[JobRun]:
+        return [run for run in self.azure.runs() if run.tenant == self.name]
+
+    @property
+    def again(self) -> list[dict[str, Any]]:
+        """The message with which the day is asked for again."""
+        return [{"tenant": self.name, "date": DAY.isoformat(), "force": False}]
+
+
+def wait_until(done: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAzure, FunctionsHost]]:
+    folder = tmp_path_factory.mktemp("azure")
+    with serve_azure(folder) as azure:
+        settings = app_settings(azure, zone="Asia/Tokyo", more=MORE)
+        host = FunctionsHost(storage=azure.storage, settings=settings, folder=folder / "app", visibility=0)
+        yield azure, host
+        host.stop()
+
+
+@pytest.fixture
+def tenant(app: tuple[LocalAzure, FunctionsHost], tmp_path: Path) -> Tenant:
+    azure, host = app
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    plant(azure, day=DAY, zone="Asia/Tokyo", folder=tmp_path, samples={name: Sample(messages=3)})
+    azure.workspace.api.jobs.clear()
+    azure.create_job(read_bundle_job(JOB_KEY, variables={"max_concurrent_runs": 100}))
+    azure.trouble()
+    azure.pretend(everyone=Ending(state="RUNNING"))
+    return Tenant(azure=azure, host=host, name=name)
+
+
+@pytest.fixture
+def deliver(app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Path) -> Callable[..., Called]:
+    """Give the day's message to a worker of its own, which is killed at a step if one is named."""
+    azure, _ = app
+    folder = tmp_path / "dying"
+    folder.mkdir()
+    (folder / "host.json").write_bytes((APP / "host.json").read_bytes())
+    (folder / "function_app.py").write_text(DYING_APP)
+
+    def to_worker(die_at: str, **more: str) -> Called:
+        given = MORE | {"MAKOTO_LEASE_SECONDS": "1", "DIE_AT": die_at} | more
+        settings = app_settings(azure, zone="Asia/Tokyo", more=given)
+        host = FunctionsHost(storage=azure.storage, settings=settings, folder=tmp_path / "app", app=folder)
+        try:
+            return replace(tenant, host=host).work()
+        finally:
+            host.stop()
+
+    return to_worker
+
+
+def test_1_2_a_worker_killed_after_its_commit_leaves_one_set_of_tables_to_the_next(
+    tenant: Tenant, deliver: Callable[..., Called]
+) -> None:
+    assert deliver("after the commit", MAKOTO_RUNNER="local").error == "the process ended"
+    assert tenant.entry().status == "RUNNING"
+    time.sleep(LEASE_SECONDS)
+    assert deliver("", MAKOTO_RUNNER="local").error is None
+    assert (tenant.entry().is_complete, tenant.entry().message_count, tenant.runs()) == (True, 3, [])
+
+
+@pytest.mark.parametrize("step", ["before the submission", "after the submission"])
+def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_run(
+    tenant: Tenant, deliver: Callable[..., Called], step: str
+) -> None:
+    assert deliver(step).error == "the process ended"
+    time.sleep(LEASE_SECONDS)
+    assert tenant.work().error is None
+    (run,) = tenant.runs()
+    assert (tenant.entry().status, tenant.entry().job_id) == ("SUBMITTED", str(run.id))
+
+
+def test_a_lost_answer_s_run_is_found_again(tenant: Tenant) -> None:
+    tenant.azure.trouble(Fault(kind="lost", pattern="run-now", times=1))
+    assert tenant.work().error is None
+    (run,) = tenant.runs()
+    assert (tenant.entry().status, tenant.entry().job_id) == ("SUBMITTED", str(run.id))
+
+
+@pytest.mark.parametrize("kind", ["throttled", "unavailable"])
+def test_a_submission_waits_as_long_as_databricks_says(tenant: Tenant, kind: Any) -> None:
+    tenant.azure.trouble(Fault(kind=kind, pattern="run-now", times=1))
+    assert tenant.work().error is None
+    assert len(tenant.runs()) == 1
+
+
+def test_a_day_that_was_submitted_is_not_submitted_again(tenant: Tenant) -> None:
+    assert [tenant.work().error for _ in range(2)] == [None, None]
+    assert len(tenant.runs()) == 1
+
+
+def test_a_job_that_is_missing_fails_the_day_with_what_to_do(tenant: Tenant) -> None:
+    tenant.azure.workspace.api.jobs.clear()
+    assert "deploy the bundle" in str(tenant.work().error)
+    assert tenant.entry().status == "FAILED"
+
+
+def test_who_may_not_run_the_job_is_told_so(tenant: Tenant) -> None:
+    tenant.azure.trouble(Fault(kind="denied", pattern="run-now"))
+    assert "allow this identity to run the job" in str(tenant.work().error)
+    assert tenant.runs() == []
+
+
+def test_a_poll_that_was_lost_is_made_up_for_by_the_next(tenant: Tenant) -> None:
+    tenant.submit(Ending(state="FAILED", error="SystemExit: 1"))
+    tenant.azure.trouble(Fault(kind="denied", pattern="runs/get"))
+    assert tenant.watch() == []
+    assert tenant.entry().status == "SUBMITTED"
+    tenant.azure.trouble()
+    assert tenant.watch() == tenant.again
+    assert tenant.watch() == []
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        Ending(state="FAILED", error="SystemExit: 1"),
+        Ending(state="INTERNAL_ERROR"),
+        Ending(state="INTERNAL_ERROR", code="CLOUD_FAILURE"),
+        Ending(state="TIMEDOUT"),
+        Ending(state="SKIPPED"),
+    ],
+    ids=lambda ending: ending.code or ending.state,
+)
+def test_a_run_that_may_go_better_is_asked_for_again(tenant: Tenant, ending: Ending) -> None:
+    tenant.submit(ending)
+    assert tenant.watch() == tenant.again
+    assert (tenant.entry().status, tenant.entry().retryable) == ("FAILED", True)
+
+
+@pytest.mark.parametrize(
+    "ending", [Ending(state="FAILED", error="SystemExit: 3"), Ending(state="CANCELED")], ids=lambda each: each.state
+)
+def test_a_run_that_failed_for_good_or_was_cancelled_is_not_asked_for_again(tenant: Tenant, ending: Ending) -> None:
+    tenant.submit(ending)
+    assert tenant.watch() == []
+    assert (tenant.entry().status, tenant.entry().retryable) == ("FAILED", False)
+
+
+def test_what_a_run_said_at_its_end_is_not_repeated(tenant: Tenant) -> None:
+    tenant.submit(Ending(state="FAILED", details="could not read 'Hello Bob'", error="ValueError: 'Hello Bob'"))
+    tenant.watch()
+    assert "RUN_EXECUTION_ERROR" in str(tenant.entry().error)
+    assert "Bob" not in str(tenant.entry().error)
+
+
+def test_a_run_that_was_deleted_is_asked_for_again(tenant: Tenant) -> None:
+    run = tenant.submit(Ending(state="SUCCESS"))
+    token = tenant.azure.workspace.admit("somebody")
+    WorkspaceClient(config=Config(host=tenant.azure.host, token=token, auth_type="pat")).jobs.delete_run(run.id)
+    assert tenant.watch() == tenant.again
+    assert tenant.entry().status == "FAILED"
+
+
+def test_a_run_that_waits_too_long_for_its_cluster_is_cancelled_and_asked_for_again(tenant: Tenant) -> None:
+    run = tenant.submit(Ending(state="PENDING"))
+    assert tenant.watch() == []
+    tenant.azure.age_runs(hours=2)
+    assert tenant.watch() == []
+    wait_until(lambda: run.states[-1] == "CANCELED")
+    assert tenant.watch() == tenant.again
+    assert "had waited 60 minutes" in str(tenant.entry().error)
+
+
+def test_a_run_in_the_job_s_queue_does_not_wait_too_long(tenant: Tenant) -> None:
+    tenant.submit(Ending(state="QUEUED"))
+    tenant.azure.age_runs(hours=2)
+    tenant.watch()
+    assert tenant.entry().status == "SUBMITTED"
+    assert tenant.runs()[0].states[-1] == "QUEUED"
+
+
+def test_a_token_that_expired_after_the_submission_is_followed_by_a_new_one(tenant: Tenant) -> None:
+    tenant.submit(Ending(state="SKIPPED"))
+    tenant.azure.expire_tokens()
+    assert tenant.watch() == tenant.again
+
+
+def test_a_ledger_that_throttles_and_fails_now_and_then_delays_a_day_and_no_more(
+    app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Path
+) -> None:
+    azure, _ = app
+    assert azure.cosmos is not None
+    rules = (Rule("throttled", "/docs", every=3), Rule("unavailable", "/docs", every=4))
+    with failing_proxy(azure.cosmos.endpoint, *rules) as endpoint:
+        settings = app_settings(azure, zone="Asia/Tokyo", more=MORE | {"COSMOS_ENDPOINT": endpoint})
+        host = FunctionsHost(storage=azure.storage, settings=settings, folder=tmp_path / "app", visibility=0)
+        troubled = replace(tenant, host=host)
+        try:
+            troubled.submit(Ending(state="INTERNAL_ERROR"))
+            assert troubled.watch() == tenant.again
+        finally:
+            host.stop()
+    assert (tenant.entry().status, tenant.entry().retryable, len(tenant.runs())) == ("FAILED", True, 1)

@@ -1,0 +1,122 @@
+"""A whole night on the local Azure: the Functions app, the bundle's job on Spark, the ledger; and poison."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daily_batch.domain.calendar import business_day
+from tests.local_cloud.azure.application_insights import serve_ingestion
+from tests.local_cloud.azure.databricks.bundle import read_bundle_job
+from tests.local_cloud.azure.functions.host import FunctionsHost
+from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
+from tests.local_cloud.azure.managed_identity import IDENTITY, JOBS_IDENTITY, STORAGE
+from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_settings, plant
+from tests.local_cloud.common.night import Night
+from tests.local_cloud.common.sample_tenants import SAMPLES
+from tests.support.night_scenario import MORE, NightScenario, Played, where_it_is_two_at_night
+
+TASKS = "makoto-tasks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayedOnAzure(Played):
+    """A night that is over, and where it was."""
+
+    azure: LocalAzure
+    host: FunctionsHost
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAzure]:
+    folder = tmp_path_factory.mktemp("night")
+    zone = where_it_is_two_at_night(datetime.now(UTC))
+    with (
+        serve_azure(folder / "azure") as azure,
+        serve_ingestion() as insights,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        # The only way to tell this process's delta-rs and obstore where Azurite is: it looks by the emulator's key.
+        environment.setenv("AZURITE_BLOB_STORAGE_URL", azure.storage.blob)
+        azure.create_job(read_bundle_job(JOB_KEY))
+        telemetry = {"APPLICATIONINSIGHTS_CONNECTION_STRING": insights.connection_string}
+        settings = app_settings(azure, zone=zone, more={**MORE, **telemetry})
+        host = FunctionsHost(storage=azure.storage, settings=settings, folder=folder / "app", visibility=0)
+        cloud, day = AzureNight(azure, host), business_day(datetime.now(UTC), offset=-1, zone=zone)
+        truths = plant(azure, day=day, zone=zone, folder=folder / "in")
+        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), say=print).run()
+        yield PlayedOnAzure(
+            cloud=cloud,
+            day=day,
+            zone=zone,
+            report=report,
+            truths=truths,
+            written=folder / "in",
+            root=azure.storage.url(CONTAINER),
+            options={"azure_storage_use_emulator": "true"},
+            read=lambda key: azure.storage.blobs().get_blob_client(CONTAINER, key).download_blob().readall(),
+            jobs=lambda: [(run.tenant, str(run.id)) for run in azure.runs() if run.states[-1] == "SUCCESS"],
+            lines=lambda: read_lines(folder),
+            measured=insights.sums,
+            messages_left=lambda: sum(count_messages(host, queue) for queue in (TASKS, f"{TASKS}-poison")),
+            azure=azure,
+            host=host,
+        )
+        host.stop()
+
+
+def count_messages(host: FunctionsHost, queue: str) -> int:
+    return host.queue(queue).get_queue_properties().approximate_message_count or 0
+
+
+def read_lines(folder: Path) -> list[dict[str, Any]]:
+    """The lines of JSON of the app's log, and of the jobs' output: spark-submit makes one of a driver's two."""
+    files = [*folder.glob("app/*/log"), *folder.rglob("stdout")]
+    lines = [line for file in files for line in file.read_text(errors="replace").splitlines()]
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+class TestNight(NightScenario):
+    """The night that every cloud plays."""
+
+
+def test_the_app_starts_the_job_as_its_own_identity(night: PlayedOnAzure) -> None:
+    assert {call["caller"] for call in night.azure.calls()} == {IDENTITY}
+
+
+def test_app_and_job_reach_the_storage_by_their_identities_and_hold_no_key(night: PlayedOnAzure) -> None:
+    azure = night.azure
+    asked = {(each["resource"].rstrip("/"), each["client_id"]) for each in azure.identity.asked}
+    assert {(STORAGE, IDENTITY), (STORAGE, JOBS_IDENTITY)} <= asked
+    told = [azure.environment(), azure.workspace.api.program.environment]
+    assert not any("AccountKey" in each["AZURE_STORAGE_CONNECTION_STRING"] for each in told)
+
+
+def test_a_message_that_comes_twice_does_nothing_twice(night: PlayedOnAzure) -> None:
+    before = night.entry("small")
+    queue = night.host.queue(TASKS)
+    queue.send_message(json.dumps({"tenant": "small", "date": night.day.isoformat()}))
+    assert night.host.deliver("worker", queue)
+    assert count_messages(night.host, TASKS) == 0
+    assert night.entry("small")["receipt"] == before["receipt"]
+
+
+def test_a_message_that_fails_too_often_is_poison_and_said_so(night: PlayedOnAzure) -> None:
+    queue, poison = night.host.queue(TASKS), night.host.queue(f"{TASKS}-poison")
+    queue.send_message(json.dumps({"tenant": "../other", "date": night.day.isoformat()}))
+    assert [night.host.deliver("worker", queue) for _ in range(4)] == [True, True, True, False]
+    assert count_messages(night.host, f"{TASKS}-poison") == 1
+    assert night.host.deliver("poison", poison)
+    assert count_messages(night.host, f"{TASKS}-poison") == 0
+
+
+def test_a_person_asks_for_a_day_or_is_told_what_is_wrong(night: PlayedOnAzure) -> None:
+    asked = night.host.post("start", json.dumps({"tenants": ["small"], "date": night.day.isoformat()}))
+    assert (asked.status, asked.queued) == (202, 1)
+    assert night.host.deliver("worker", night.host.queue(TASKS))
+    refused = night.host.post("start", "[]")
+    assert (refused.status, refused.queued) == (400, 0)

@@ -1,0 +1,250 @@
+"""Each alarm sounds for its cause, by the metrics that our functions emit then, and no other alarm does."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from daily_batch.domain.metrics import METRICS, TASKS_GIVEN_UP
+from daily_batch.errors import RetryableError
+from daily_batch.orchestration import Task
+from tests.local_cloud.aws.template import read_deployment
+from tests.support.operations.alarm_definitions import (
+    AwsAlarm,
+    AzureAlarm,
+    find_sounding,
+    read_aws_alarms,
+    read_azure_alarms,
+)
+from tests.support.operations.aws_functions import GIVEN, AwsFunctions
+from tests.support.operations.azure_functions import AzureFunctions
+from tests.support.operations.synthetic_night import DeniedRunner, Night
+from tests.support.spark_session import ROOT
+
+Functions = AwsFunctions | AzureFunctions
+
+TASK = Task(tenant="acme", date="2025-08-12")
+DUE = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)  # 06:00 JST
+# What only one cloud has a name for.
+OF_AWS = {"function-throttles", "undelivered-events"}
+
+
+def read_alarms() -> tuple[list[AwsAlarm], list[AzureAlarm]]:
+    return read_aws_alarms(read_deployment(parameters=GIVEN)), read_azure_alarms()
+
+
+def sounding(functions: Functions) -> set[str]:
+    """The runbooks of the alarms that sound now."""
+    now = functions.night.clock()
+    if isinstance(functions, AzureFunctions):
+        return find_sounding(read_azure_alarms(), functions.rows, now=now)
+    alarms = read_aws_alarms(functions.deployment)
+    return {each.page for each in alarms if each.sounds(functions.samples, now=now)}
+
+
+@dataclass
+class FlakyRunner:
+    name: str = "local"
+
+    def run(self, *_: Any, **__: Any) -> Any:
+        raise RetryableError("the store is down", next_step="run the day again")
+
+
+# Causes, each named as the alarm that tells of it.
+
+
+def days_failed(night: Night, functions: Functions) -> None:
+    night.write()
+    night.local = DeniedRunner
+    functions.work(TASK)
+
+
+def days_late(night: Night, functions: Functions) -> None:
+    night.clock.now = DUE
+    functions.watch()
+
+
+def tenants_in_trouble(night: Night, functions: Functions) -> None:
+    night.write()
+    night.set(MAKOTO_RUNNER="spark")
+    functions.work(TASK)
+    night.jobs.down = True
+    functions.watch()
+
+
+def days_refused(night: Night, functions: Functions) -> None:
+    night.set(TENANT_ID="acme,../globex")
+    functions.ask()
+
+
+def reject_percent(night: Night, functions: Functions) -> None:
+    night.write(93, garbage=7)
+    functions.work(TASK)
+
+
+def days_unusual(night: Night, functions: Functions) -> None:
+    night.write()
+    night.remember(2000)
+    functions.work(TASK)
+
+
+def days_drifted(night: Night, functions: Functions) -> None:
+    night.write()
+    night.set(MAKOTO_RUNNER="spark")
+    functions.work(TASK)
+    night.end_job(functions.settings(), ago=timedelta(hours=1))
+    functions.watch()
+
+
+def quality_warnings(night: Night, functions: Functions) -> None:
+    night.write()
+    night.cut()
+    functions.work(TASK)
+
+
+def dead_letters(night: Night, functions: Functions) -> None:
+    night.write()
+    night.local = FlakyRunner
+    functions.give_up(TASK)
+
+
+def function_errors(night: Night, functions: Functions) -> None:
+    night.set(MAKOTO_LOOK_BACK="three")
+    functions.ask()
+
+
+# The alarms that each cause sets off beside its own.
+CAUSES: dict[Callable[[Night, Functions], None], set[str]] = {
+    days_failed: {"function-errors"},
+    days_late: set(),
+    tenants_in_trouble: set(),
+    days_refused: set(),
+    reject_percent: set(),
+    days_unusual: set(),
+    days_drifted: set(),
+    quality_warnings: set(),
+    dead_letters: {"function-errors"},
+    function_errors: set(),
+}
+
+
+def page_of(cause: Callable[[Night, Functions], None]) -> str:
+    return cause.__name__.replace("_", "-")
+
+
+@pytest.mark.parametrize("cloud", ["aws", "azure"])
+@pytest.mark.parametrize("cause", CAUSES, ids=page_of)
+def test_a_cause_sets_off_its_alarm_and_no_other(
+    cause: Callable[[Night, Functions], None], cloud: str, night: Night, functions: Callable[[str], Functions]
+) -> None:
+    called = functions(cloud)
+    called.ask()
+    called.watch()
+    cause(night, called)
+    assert sounding(called) == {page_of(cause), *CAUSES[cause]}
+
+
+@pytest.mark.parametrize("cloud", ["aws", "azure"])
+def test_a_plain_night_sets_off_none(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
+    called = functions(cloud)
+    night.set(TENANT_ID="acme,globex")
+    night.write(2000)
+    night.write(30, tenant="globex")
+    night.remember(1900)
+    called.ask()
+    called.work(replace_task(tenant="globex"))
+    night.set(MAKOTO_RUNNER="spark")
+    called.work(TASK)
+    night.clock.now += timedelta(minutes=30)
+    night.end_job(called.settings(), ago=timedelta(minutes=1))
+    called.watch()
+    assert {entry.status for entry in map(night.find, ("acme", "globex"))} == {"COMPLETED"}
+    assert sounding(called) == set()
+    night.clock.now = DUE
+    called.watch()
+    assert sounding(called) == set()
+
+
+@pytest.mark.parametrize("cloud", ["aws", "azure"])
+def test_a_night_that_does_not_begin_is_missed(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
+    called = functions(cloud)
+    called.ask()
+    night.clock.now += timedelta(hours=25)
+    called.watch()
+    assert "night-missed" not in sounding(called)
+    night.clock.now += timedelta(hours=1, minutes=1)
+    called.watch()
+    assert "night-missed" in sounding(called)
+
+
+@pytest.mark.parametrize("cloud", ["aws", "azure"])
+def test_a_watch_that_does_not_come_is_missed(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
+    called = functions(cloud)
+    called.ask()
+    called.watch()
+    night.clock.now += timedelta(minutes=59)
+    assert sounding(called) == set()
+    night.clock.now += timedelta(minutes=1)
+    assert sounding(called) == {"watch-missed"}
+    called.watch()
+    assert sounding(called) == set()
+
+
+def test_a_metric_of_another_name_sets_off_nothing(night: Night, functions: Callable[[str], Functions]) -> None:
+    aws, azure = functions("aws"), functions("azure")
+    assert isinstance(aws, AwsFunctions) and isinstance(azure, AzureFunctions)
+    reject_percent(night, aws)
+    azure.work(replace_task(force=True))
+    now = night.clock()
+    (own,) = [each for each in read_aws_alarms(aws.deployment) if each.metric == "RejectPercent"]
+    assert own.sounds(aws.samples, now=now)
+    assert not replace(own, metric="RejectRatio").sounds(aws.samples, now=now)
+    assert not replace(own, dimensions=(("service", "another"),)).sounds(aws.samples, now=now)
+    (twin,) = [each for each in read_azure_alarms() if each.metric == "RejectPercent"]
+    assert find_sounding([twin], azure.rows, now=now) == {"reject-percent"}
+    renamed = replace(twin, query=twin.query.replace("RejectPercent", "RejectRatio"))
+    assert find_sounding([renamed], azure.rows, now=now) == set()
+
+
+# Definitions
+
+
+def test_both_clouds_have_the_same_alarms() -> None:
+    aws, azure = read_alarms()
+    assert {each.page for each in aws} - OF_AWS == {each.page for each in azure}
+    ours = {metric.name: metric.alarm for metric in METRICS if metric.alarm}
+    assert {each.metric: each.page for each in azure if each.metric} == ours
+    for alarm in azure:
+        (twin,) = [each for each in aws if each.page == alarm.page][:1]
+        if alarm.metric and alarm.metric != TASKS_GIVEN_UP.name:
+            assert alarm.metric == twin.metric
+            assert (alarm.statistic, alarm.operator) == (twin.statistic, twin.operator), alarm.name
+        assert alarm.threshold == twin.threshold, alarm.name
+
+
+def test_every_alarm_has_a_cause_in_these_tests() -> None:
+    aws, azure = read_alarms()
+    assert {each.page for each in (*aws, *azure)} - OF_AWS == {*map(page_of, CAUSES), "night-missed", "watch-missed"}
+
+
+def test_an_alarm_is_named_as_its_runbook_is() -> None:
+    aws, azure = read_alarms()
+    for alarm in (*aws, *azure):
+        assert (ROOT / f"docs/runbooks/{alarm.page}.md").exists(), alarm.page
+        name = alarm.name.removeprefix("makoto-daily-batch-")
+        assert re.sub("^(dispatcher|processor|watcher)", "function", name) == alarm.page
+
+
+def test_the_limit_of_rejects_is_each_deployments_own() -> None:
+    aws = read_aws_alarms(read_deployment(parameters=GIVEN | {"RejectPercentLimit": "20"}))
+    assert [each.threshold for each in aws if each.page == "reject-percent"] == [20]
+    template = read_deployment(parameters=GIVEN)
+    assert [each.threshold for each in read_aws_alarms(template) if each.page == "reject-percent"] == [5]
+    assert [each.threshold for each in read_azure_alarms() if each.page == "reject-percent"] == [5]
+
+
+def replace_task(**changes: Any) -> Task:
+    return Task(**{"tenant": "acme", "date": "2025-08-12", **changes})

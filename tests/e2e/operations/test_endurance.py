@@ -1,0 +1,130 @@
+"""Some nights of some tenants on each local cloud, with troubles; `make soak` plays a month of 200 tenants.
+
+SOAK_TENANTS, SOAK_DAYS, SOAK_SURGES and SOAK_SEED make it another month; SOAK_REPORT is a folder for its reports.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from daily_batch.commands.report import ReportOptions, report_command
+from tests.local_cloud.common.clock import VARIABLE, Clock
+from tests.support.day_runs import read_tables
+from tests.support.endurance import on_aws, on_azure
+from tests.support.endurance.month import Month, write_month
+from tests.support.endurance.player import Player
+
+CLOUDS: dict[str, ModuleType] = {"aws": on_aws, "azure": on_azure}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """A month that is over."""
+
+    month: Month
+    player: Player
+    cloud: Any
+
+
+@pytest.fixture(scope="module", params=CLOUDS)
+def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    folder = tmp_path_factory.mktemp("soak")
+    asked = {name: int(os.environ.get(f"SOAK_{name.upper()}") or usual) for name, usual in USUAL.items()}
+    month = write_month(**asked)
+    with (
+        shared_time(folder / "clock", month.begins) as clock,
+        CLOUDS[request.param].serve_month(month, clock=clock, folder=folder) as cloud,
+    ):
+        player = Player(cloud=cloud, month=month, clock=clock)
+        player.play()
+        yield Played(month=month, player=player, cloud=cloud)
+
+
+USUAL = {"tenants": 12, "days": 7, "surges": 1, "seed": 1}
+
+
+@contextmanager
+def shared_time(file: Path, start: datetime) -> Iterator[Clock]:
+    """A clock for this process and those that it starts from now on."""
+    clock = Clock(file)
+    clock.set(start)
+    os.environ |= clock.environment
+    try:
+        yield clock
+    finally:
+        os.environ.pop(VARIABLE)
+        clock.restore()
+
+
+def test_every_day_has_ended_and_only_those_failed_whose_cause_is_still_there(played: Played) -> None:
+    last = max(played.month.days)
+    for day, tenants in played.month.days.items():
+        for each in tenants:
+            entry = played.cloud.entry(each.tenant, day)
+            if each.trouble == "refused" and day == last:
+                assert (entry["status"], "max_unreadable" in entry["error"]) == ("FAILED", True)
+            else:
+                assert entry["status"] in ("COMPLETED", "COMPLETED_WITH_REJECTS"), (each, entry)
+
+
+def test_every_record_is_where_an_independent_count_says(played: Played) -> None:
+    for (tenant, day), written in played.player.written.items():
+        entry = played.cloud.entry(tenant, day)
+        if entry["status"] == "FAILED":
+            continue
+        receipt = json.loads(played.cloud.read(entry["receipt"]))
+        assert receipt["records"] == written.records, (tenant, day)
+        assert receipt["objects"]["listed"] == len(written.next_day), (tenant, day)
+        assert receipt["objects"]["unreadable"] == written.unreadable, (tenant, day)
+
+
+def test_tables_hold_every_day_once_and_nothing_else(played: Played) -> None:
+    for tenant in played.month.names:
+        tables = read_tables(played.cloud.root, tenant=tenant, day=None, options=played.cloud.options)
+        found: dict[str, int] = {}
+        for row in tables["messages"]:
+            found[row["date"].isoformat()] = found.get(row["date"].isoformat(), 0) + 1
+        wanted = {
+            day.isoformat(): written.records["written"]
+            for (whose, day), written in played.player.written.items()
+            if whose == tenant and played.cloud.entry(tenant, day)["status"] != "FAILED"
+        }
+        assert found == wanted, tenant
+
+
+def test_alarms_sound_for_what_was_injected_and_for_nothing_else(played: Played) -> None:
+    told = {night.day: sorted(night.sounded) for night in played.player.nights}
+    assert told == {night.day: sorted(night.expected) for night in played.player.nights}
+    assert {alarm for night in played.player.nights for alarm in night.expected} >= {
+        *("quality-warnings", "days-failed", "days-late", "function-errors", "days-unusual", "days-drifted"),
+    }
+
+
+def test_the_months_report_tells_of_every_day_and_of_whom_somebody_must_look_after(
+    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in played.cloud.environment.items():
+        monkeypatch.setenv(name, value)
+    first, last = min(played.month.days), max(played.month.days)
+    page = Path(os.environ.get("SOAK_REPORT") or tmp_path) / f"{type(played.cloud).__name__}.html"
+    asked = ReportOptions(first=first.isoformat(), last=last.isoformat(), all_tenants=True)
+    assert report_command({}, replace(asked, as_json=True)) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert report_command({}, replace(asked, as_markdown=True, html=page)) == 0
+    page.with_suffix(".md").write_text(f"{capsys.readouterr().out}\n{played.player.describe()}", encoding="utf-8")
+    failed = {each.tenant for each in played.month.days[last] if each.trouble == "refused"}
+    assert len(told["days"]) == len(played.month.names) * len(played.month.days)
+    assert {each["tenant"] for each in told["needs_someone"]} == failed
+    written = {whose: each.records["written"] for whose, each in played.player.written.items()}
+    assert told["total"]["messages"] == sum(
+        written[tenant, day] for tenant, day in written if not (day == last and tenant in failed)
+    )
+    assert "</html>" in page.read_text(encoding="utf-8")

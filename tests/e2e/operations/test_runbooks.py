@@ -1,0 +1,84 @@
+"""docs/runbooks: every page can be found, every alarm has one, and the commands in them are real."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import botocore.session
+import pytest
+import typer
+from botocore import xform_name
+
+from daily_batch.cli import app
+from tests.local_cloud.aws.template import read_deployment
+from tests.support.operations.alarm_definitions import read_aws_alarms, read_azure_alarms
+from tests.support.operations.aws_functions import GIVEN
+from tests.support.spark_session import ROOT
+
+FOLDER = ROOT / "docs/runbooks"
+PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
+INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")
+PARTS = ("**It means**", "**Look**", "**Do**", "**Over when**")
+# Of the command line, not of a service's operation; `logs tail` is the command line's own.
+OF_THE_CLI = {"query", "output"}
+OWN_COMMANDS = {("logs", "tail"), ("lambda", "invoke")}
+
+
+def find_commands(page: Path, program: str) -> Iterator[list[str]]:
+    """The words of each command of a program, in a page's blocks and lines."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(rf"^    ({program} .*)$", text, re.MULTILINE)
+    for command in (*blocks, *re.findall(rf"`({program} [^`]+)`", text)):
+        # What the shell fills in stands for a value.
+        plain = re.sub(r'"\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"', "VALUE", command)
+        yield shlex.split(plain, comments=True)
+
+
+def test_every_page_can_be_found_from_the_index() -> None:
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", INDEX))
+    assert linked == {path.name for path in PAGES}
+
+
+def test_every_alarm_has_a_page_and_a_row_of_the_index() -> None:
+    pages = {each.page for each in (*read_aws_alarms(read_deployment(parameters=GIVEN)), *read_azure_alarms())}
+    assert pages <= {path.stem for path in PAGES}
+    alarms, _, _ = INDEX.partition("| trouble |")
+    assert set(re.findall(r"^\| \[([\w-]+)\]", alarms, re.MULTILINE)) == pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_says_what_it_means_what_to_do_and_when_it_is_over(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    places = [text.find(part) for part in PARTS]
+    assert -1 not in places and places == sorted(places)
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert (FOLDER / target).resolve().exists(), target
+
+
+def test_our_own_commands_are_real() -> None:
+    commands = [each for page in (*PAGES, FOLDER / "README.md") for each in find_commands(page, "makoto-batch")]
+    assert {each[1] for each in commands} >= {"status", "plan", "replay", "run", "backfill"}
+    group = typer.main.get_command(app)
+    for _, name, *arguments in commands:
+        context = typer.Context(group)
+        command = group.get_command(context, name)  # type: ignore[attr-defined]  # it is a group
+        assert command is not None, name
+        command.make_context(name, list(arguments), parent=context)
+
+
+def test_awss_commands_are_its_services_operations_with_their_parameters() -> None:
+    session = botocore.session.get_session()
+    commands = [each for page in PAGES for each in find_commands(page, "aws")]
+    assert len(commands) > 15
+    for _, service, operation, *arguments in commands:
+        if (service, operation) in OWN_COMMANDS:
+            continue
+        model = session.get_service_model(service)
+        known = {xform_name(name, "-"): name for name in model.operation_names}
+        assert operation in known, f"{service} {operation}"
+        shape = model.operation_model(known[operation]).input_shape
+        assert shape is not None
+        taken = {xform_name(name, "-") for name in shape.members} | OF_THE_CLI
+        given = {each.removeprefix("--") for each in arguments if each.startswith("--")}
+        assert given <= taken, f"{service} {operation}: {given - taken}"

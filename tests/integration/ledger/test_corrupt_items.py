@@ -1,0 +1,253 @@
+"""Items of the ledger that somebody spoiled: a named error with tenant, day and the next step, in every store."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.testing
+from boto3.dynamodb.types import Binary
+
+from daily_batch import cli
+from daily_batch.errors import LeaseHeldError, TerminalError, UsageError
+from daily_batch.ledger import Entry, Ledger
+from daily_batch.ledger.entry import MAX_CLOCK_SKEW, MAX_JOB_LEASE, MAX_LEASE, format_timestamp
+from daily_batch.ledger.item_codec import from_item, is_day, to_item
+from daily_batch.ledger.transitions import acquire, hand_over, hold
+from daily_batch.metadata import keys
+from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.orchestration.day_status import day_status, describe
+from daily_batch.orchestration.dispatch import JOB_GRACE
+from daily_batch.settings import load_settings
+from tests.support.adversarial_events import SECRET
+from tests.support.day_runs import ROOT
+from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock, FaultyStore
+from tests.support.metadata_backends import Backend, dynamodb_backend
+from tests.support.metadata_servers import DynamoDbTable
+
+SPOILED: dict[str, Any] = {
+    "token": "seven",
+    "taken_over": "no",
+    "attempts": "2",
+    "message_count": "90",
+    "output_path": 7,
+    "owner": ["me"],
+    "lease_until": "tomorrow",
+    "run_id": {"id": SECRET},
+    "executors": "3",
+    "billed": [1],
+    "cost_usd": "free",
+    "error": {"what": SECRET},
+    "retryable": "yes",
+    "asked_at": "2025-02-30T00:00:00Z",
+    "updated_at": 1755018000,
+    "started_at": "2025-08-12T25:00:00Z",
+}
+NEXT_STEP = "correct that attribute, or delete the item and run the day again (docs/ledger.md)"
+runner = typer.testing.CliRunner()
+
+
+def item_of(tenant: str, **more: Any) -> dict[str, Any]:
+    entry = acquire(None, tenant=tenant, day=DAY, owner=ELSEWHERE, run_id="run1", now=BEGIN, lease=LEASE)
+    return {name: value for name, value in to_item(entry).items() if value is not None} | more
+
+
+def check(ledger: Ledger, tenant: str, named: str) -> None:
+    """Reading, listing and taking all say what is wrong, and change nothing."""
+    for use in (
+        lambda: ledger.find(tenant, DAY),
+        lambda: list(ledger.days(tenant, DAY, DAY)),
+        lambda: ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True),
+    ):
+        with pytest.raises(TerminalError) as refused:
+            use()
+        error = refused.value
+        assert (error.tenant, error.day, error.next_step) == (tenant, DAY.isoformat(), NEXT_STEP)
+        assert named in error.what
+        assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_an_attribute_of_another_type_is_named_with_tenant_and_day(
+    ledger: Ledger, backend: Backend, tenant: str, name: str
+) -> None:
+    backend.plant(item_of(tenant, **{name: SPOILED[name]}))
+    check(ledger, tenant, name)
+
+
+def test_attributes_that_are_missing_or_of_others_spoil_nothing(ledger: Ledger, backend: Backend, tenant: str) -> None:
+    whole = item_of(tenant, ttl=7, nested={"a": [1]}, note=SECRET)
+    for missing in ("token", "attempts", "owner", "lease_until", "run_id", "updated_at", "status", "batch_type"):
+        whole.pop(missing)
+    backend.plant(whole)
+    entry = ledger.find(tenant, DAY)
+    assert entry is not None
+    assert (entry.status, entry.token, entry.lease_until) == ("FAILED", 0, None)
+    lease = ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2")
+    assert lease.token == 1
+
+
+@pytest.mark.parametrize("spoiled", [{"objects": "many"}, {"objects": None}, {"found_at": 7}])
+def test_a_spoiled_item_of_strays_is_named_and_noting_them_again_mends_it(
+    ledger: Ledger, backend: Backend, tenant: str, spoiled: dict[str, Any]
+) -> None:
+    item = {"PK": keys.days_of(tenant), "SK": keys.STRAYS, "objects": 3, "found_at": "2025-08-12T00:00:00Z"}
+    backend.plant({**item, **spoiled})
+    with pytest.raises(TerminalError, match=r"STRAYS of .* is invalid") as refused:
+        ledger.stray_count(tenant)
+    assert refused.value.tenant == tenant
+    ledger.record_strays(tenant, 3)
+    found = ledger.stray_count(tenant)
+    assert found is not None
+    assert found.objects == 3
+
+
+@pytest.mark.parametrize("key", ["2025-02-30", "20250812", "2025-08-12 ", "٢٠٢٥-٠٨-١٢", "2025-08-12#x", "1969-12-31"])
+def test_an_item_of_no_day_is_no_tenant_s_day(key: str) -> None:
+    assert not is_day({"SK": f"DAILY#{key}"})
+    assert is_day({"SK": "DAILY#2025-08-12"})
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["cost_usd", "billed"])
+def test_what_a_day_was_billed_is_a_number(name: str, number: float) -> None:
+    value = {"vcpu_hours": number} if name == "billed" else number
+    with pytest.raises(TerminalError, match="its bill is not a finite number"):
+        from_item(item_of("acme", **{name: value}))
+
+
+def test_a_moment_without_a_zone_is_utc_as_other_programs_write_it() -> None:
+    entry = from_item(item_of("acme", lease_until="2025-08-12T17:01:00"))
+    assert entry.is_leased(BEGIN)
+    assert not entry.is_leased(BEGIN + timedelta(minutes=2))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '"x"', "[" * 100_000, SECRET])
+def test_a_file_whose_item_is_no_object_says_so(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "ledger.sqlite"
+    ledger = Ledger(store=SqliteStore(file), clock=Clock(), lease=LEASE)
+    ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE metadata SET item = ?", (text,))
+    for use in (lambda: ledger.find("acme", DAY), lambda: list(ledger.days("acme", DAY, DAY))):
+        with pytest.raises(TerminalError, match=r"the item DAILY#2025-08-12 of TENANT#acme#BATCH is invalid") as told:
+            use()
+        assert (told.value.tenant, told.value.day in (DAY.isoformat(), "-")) == ("acme", True)
+        assert SECRET not in str(told.value)
+
+
+@pytest.mark.parametrize("value", ["one", "1", True, [1], {"a": 1}])
+def test_a_table_whose_version_is_no_number_says_so_and_is_not_written(
+    dynamodb_table: DynamoDbTable, value: Any, tenant: str
+) -> None:
+    backend = dynamodb_backend(dynamodb_table)
+    ledger = Ledger(store=backend.connect(), clock=Clock(), lease=LEASE)
+    backend.plant(item_of(tenant, version=value))
+    with pytest.raises(TerminalError, match="its attribute version is not a whole number") as told:
+        ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
+    assert (told.value.tenant, told.value.day) == (tenant, DAY.isoformat())
+
+
+@pytest.mark.parametrize("value", [Binary(b"\0"), {"a", "b"}, {1, 2}])
+def test_a_table_s_own_types_are_named_where_they_spoil_and_kept_where_they_do_not(
+    dynamodb_table: DynamoDbTable, value: Any, tenant: str
+) -> None:
+    backend = dynamodb_backend(dynamodb_table)
+    ledger = Ledger(store=backend.connect(), clock=Clock(), lease=LEASE)
+    backend.plant(item_of(tenant, error=value))
+    check(ledger, tenant, "error")
+    other = f"{tenant}-b"
+    backend.plant(item_of(other, theirs=value))
+    ledger.acquire(other, DAY, owner=ELSEWHERE, run_id="run2", force=True)
+    stored = ledger.store.get(keys.days_of(other), keys.day_key(DAY))
+    assert stored is not None
+    assert stored.item["theirs"] == value
+
+
+@pytest.mark.parametrize("command", ["run", "status", "report"])
+def test_a_command_ends_with_3_and_says_which_item_is_spoiled(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TENANT_ID", raising=False)
+    ledger = tmp_path / "ledger.sqlite"
+    SqliteStore(ledger).put(item_of("acme", token="seven"), expected=None)
+    days = {"run": ["--date", "2025-08-12"]}.get(command, ["--from", "2025-08-12", "--to", "2025-08-12"])
+    where = ["--input", str(ROOT / "samples"), "--output", str(tmp_path / "out"), "--ledger", str(ledger)]
+    (tmp_path / "out").mkdir()
+    done = runner.invoke(cli.app, [command, "--tenant", "acme", *days, *where])
+    assert done.exit_code == 3
+    assert "tenant=acme day=2025-08-12: the ledger's item DAILY#2025-08-12 of TENANT#acme#BATCH" in done.stderr
+
+
+# Leases of a clock that was wrong
+
+
+def running(until: datetime) -> Entry:
+    return from_item(item_of("acme", lease_until=format_timestamp(until)))
+
+
+def submitted(until: datetime) -> Entry:
+    handed = hand_over(running(BEGIN), reason="large", job_token="t", job_id="j", now=BEGIN, lease=LEASE)
+    return replace(handed, lease_until=format_timestamp(until))
+
+
+@pytest.mark.parametrize(
+    ("make", "longest"), [(running, MAX_LEASE), (submitted, MAX_JOB_LEASE)], ids=["running", "submitted"]
+)
+def test_a_lease_that_lies_further_ahead_than_any_can_is_of_a_wrong_clock_and_is_taken(
+    make: Callable[[datetime], Entry], longest: timedelta
+) -> None:
+    furthest = BEGIN + longest + MAX_CLOCK_SKEW
+    believed, wrong = make(furthest), make(furthest + timedelta(microseconds=1))
+    assert believed.is_leased(BEGIN)
+    assert not believed.has_invalid_lease(BEGIN)
+    assert wrong.has_invalid_lease(BEGIN)
+    assert not wrong.is_leased(BEGIN)
+    more = {"tenant": "acme", "day": DAY, "owner": "me", "run_id": "run2", "now": BEGIN, "lease": LEASE}
+    with pytest.raises(LeaseHeldError):
+        acquire(believed, **more)
+    taken = acquire(wrong, **more)
+    # The run that the lease names may be alive: it must be able to publish nothing more.
+    assert (taken.token, taken.taken_over, taken.lease_until) == (2, True, format_timestamp(BEGIN + LEASE))
+
+
+@pytest.mark.parametrize("until", ["2099-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2025-08-12T20:00:00Z"])
+def test_a_day_of_a_wrong_lease_is_dead_and_says_why(until: str) -> None:
+    entry = from_item(item_of("acme", lease_until=until))
+    assert day_status(entry, now=BEGIN, due=BEGIN) == "dead"
+    assert "is longer than any can be: a clock was wrong; the next run takes the day" in describe(
+        entry, "dead", now=BEGIN
+    )
+    assert "ended at" in describe(entry, "dead", now=datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC))
+
+
+def test_an_upkeep_s_lease_of_a_wrong_clock_is_taken_too() -> None:
+    kept = hold(None, tenant="acme", day=DAY, owner="o", upkeep="u", now=BEGIN + timedelta(days=400), lease=LEASE)
+    assert kept.has_invalid_lease(BEGIN)
+    again = hold(kept, tenant="acme", day=DAY, owner="me", upkeep="v", now=BEGIN, lease=LEASE)
+    assert (again.upkeep, again.token) == ("v", kept.token + 1)
+
+
+def test_a_store_s_day_of_a_wrong_lease_is_run(ledger: Ledger, store: FaultyStore, tenant: str) -> None:
+    store.put(item_of(tenant, lease_until="2099-01-01T00:00:00.000000Z"), expected=None)
+    lease = ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2")
+    assert (lease.token, lease.taken_over) == (2, True)
+    ledger.renew(lease)
+    entry = ledger.find(tenant, DAY)
+    assert entry is not None
+    assert entry.lease_until == format_timestamp(BEGIN + LEASE)
+
+
+def test_no_setting_gives_a_lease_that_would_be_taken_for_a_wrong_one() -> None:
+    most = {"MAKOTO_LEASE_SECONDS": "3600", "MAKOTO_JOB_WAIT_MINUTES": "10080", "MAKOTO_JOB_TIMEOUT_MINUTES": "10080"}
+    settings = load_settings(flags={}, environ=most)
+    assert timedelta(seconds=settings.lease_seconds) <= MAX_LEASE
+    job = timedelta(minutes=settings.job_wait_minutes + settings.job_timeout_minutes) + JOB_GRACE
+    assert job <= MAX_JOB_LEASE
+    for name, value in most.items():
+        with pytest.raises(UsageError, match=name.removeprefix("MAKOTO_").lower()):
+            load_settings(flags={}, environ={name: str(int(value) + 1)})

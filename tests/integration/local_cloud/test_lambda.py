@@ -1,0 +1,117 @@
+"""Functions and their queue as Lambda runs them: environments, time limits, failures, dead letters."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.local_cloud.aws.deployment import Function, Queue
+from tests.local_cloud.aws.event_source_mapping import Poller
+from tests.local_cloud.aws.lambda_functions import LocalFunction
+from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
+
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+GROUP = "/aws/lambda/function"
+FAILING = ("raises", "exits", "sleeps", "reported")
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    with serve_aws(tmp_path_factory.mktemp("lambda"), dynamodb=False) as cloud:
+        cloud.admit("ASIAFUNCTION", name="function", policies=[EVERYTHING])
+        cloud.client("logs").create_log_group(logGroupName=GROUP)
+        yield cloud
+
+
+@pytest.fixture
+def function(aws: LocalAws, tmp_path: Path) -> Iterator[LocalFunction]:
+    described = Function(
+        name="function",
+        arn="arn:aws:lambda:ap-northeast-1:123456789012:function:function",
+        handler="tests.support.function_handlers.handler",
+        environment={"FROM_THE_TEMPLATE": "1"},
+        timeout=3,
+        memory_mb=128,
+        temp_mb=512,
+        role="FunctionRole",
+        source=None,
+    )
+    made = LocalFunction(aws=aws, function=described, key="ASIAFUNCTION", folder=tmp_path, log_group=GROUP)
+    yield made
+    made.stop()
+
+
+def test_a_function_has_its_own_environment_and_nothing_of_ours(
+    function: LocalFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAKOTO_OF_THE_TESTS", "leaks")
+    names = function.invoke("environment").result
+    assert {"FROM_THE_TEMPLATE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_REGION"} <= set(names)
+    foreign = [name for name in names if not name.startswith(("AWS_", "LC_", "LAMBDA_", "FROM_THE_TEMPLATE"))]
+    assert foreign == ["LANG", "PATH", "PYTHONUNBUFFERED", "TMPDIR", "TZ"]
+
+
+def test_an_environment_is_used_again_unless_it_broke(function: LocalFunction) -> None:
+    first = function.invoke("process").result
+    assert function.invoke("process").result == first
+    broke = function.invoke({"Records": [{"body": "exits"}]})
+    assert broke.error == "Runtime.ExitError"
+    assert function.invoke("process").result != first
+
+
+def test_a_function_knows_its_time_and_is_killed_when_that_is_over(function: LocalFunction) -> None:
+    assert 0 < function.invoke("time").result <= 3000
+    over = function.invoke({"Records": [{"body": "sleeps"}]}, timeout=0.5)
+    assert (over.error, over.message) == ("Sandbox.Timedout", "Task timed out after 0.50 seconds")
+
+
+def test_what_a_handler_raises_is_the_answer_and_in_its_log(aws: LocalAws, function: LocalFunction) -> None:
+    answer = function.invoke({"Records": [{"body": "raises"}]})
+    assert (answer.error, answer.message) == ("LookupError", "wrong")
+    logged = aws.client("logs").filter_log_events(logGroupName=GROUP)["events"]
+    assert "LookupError: wrong" in [event["message"] for event in logged]
+
+
+def test_messages_that_fail_come_again_and_end_among_the_dead_letters(aws: LocalAws, function: LocalFunction) -> None:
+    client = aws.client("sqs")
+    dead = client.create_queue(QueueName="dead")["QueueUrl"]
+    target = {"deadLetterTargetArn": "arn:aws:sqs:ap-northeast-1:123456789012:dead", "maxReceiveCount": 2}
+    attributes = {"VisibilityTimeout": "4", "RedrivePolicy": json.dumps(target)}
+    url = client.create_queue(QueueName="tasks", Attributes=attributes)["QueueUrl"]
+    for body in ("fine", *FAILING):
+        client.send_message(QueueUrl=url, MessageBody=body)
+    queue = Queue(
+        name="tasks",
+        arn="arn:aws:sqs:ap-northeast-1:123456789012:tasks",
+        url=url,
+        visibility=4,
+        retention=60,
+        max_receives=2,
+        dead_letters="dead",
+    )
+    given: list[str] = []
+    with Poller(
+        aws=aws,
+        queue=queue,
+        function=function,
+        concurrency=len(FAILING) + 1,
+        batch_size=1,
+        reports_failures=True,
+        told=lambda records, answer: given.extend(record["body"] for record in records),
+    ):
+        letters = _wait_for_letters(aws, dead, len(FAILING))
+    assert sorted(letters) == sorted(FAILING)
+    assert sorted(given) == sorted(["fine", *FAILING, *FAILING])
+
+
+def _wait_for_letters(aws: LocalAws, url: str, count: int) -> list[str]:
+    client, letters = aws.client("sqs"), list[str]()
+    deadline = time.monotonic() + 60
+    while len(letters) < count:
+        assert time.monotonic() < deadline, letters
+        for message in client.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []):
+            letters.append(message["Body"])
+            client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return letters

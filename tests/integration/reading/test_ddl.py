@@ -1,0 +1,187 @@
+"""docs/ddl is what the contract gives, in the engines' own SQL as far as sqlglot reads it; Spark runs what is its own.
+
+There is no Athena, Synapse or Databricks here.
+"""
+
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from daily_batch.catalog.ddl import Engine, make_script, make_statements
+from daily_batch.catalog.synapse import synapse_type
+from daily_batch.catalog.target import Target
+from daily_batch.catalog.unity import name_schema
+from daily_batch.domain.contract import MESSAGES, SUMMARY_DAILY, TABLES, Table
+from daily_batch.domain.run import TableFormat
+from daily_batch.domain.url import parse_url
+from daily_batch.errors import UsageError
+from daily_batch.pipeline.publish.parquet import day_folder
+from tests.support.day_runs import DAY, SAMPLES, makoto_batch, run_local
+from tests.support.spark_session import ROOT
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+OUTPUTS: dict[Engine, str] = {
+    "athena": "s3://example-tables",
+    "synapse": "abfss://tables@exampleaccount.dfs.core.windows.net",
+    "databricks": "abfss://tables@exampleaccount.dfs.core.windows.net",
+}
+FORMATS: tuple[TableFormat, ...] = ("delta", "parquet")
+FILES = [(engine, table_format) for engine in OUTPUTS for table_format in FORMATS]
+LONGEST_GLUE_COMMENT = 255
+EACH_TABLE = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+
+
+def target(
+    output: str, table_format: TableFormat = "delta", *, tenant: str = "acme", catalog: str = "main.chat"
+) -> Target:
+    return Target(tenant=tenant, output=parse_url(output), table_format=table_format, catalog=catalog)
+
+
+def statement_of(table: Table, engine: Engine, table_format: TableFormat) -> str:
+    made = make_statements(engine, target(OUTPUTS[engine], table_format))
+    assert len(made) == len(TABLES) + (2 if engine == "synapse" else 1)
+    return made[TABLES.index(table) - len(TABLES)]
+
+
+@pytest.mark.parametrize(("engine", "table_format"), FILES)
+def test_the_page_is_what_the_contract_gives(engine: Engine, table_format: TableFormat) -> None:
+    file = ROOT / f"docs/ddl/{engine}-{table_format}.sql"
+    assert file.read_text(encoding="utf-8") == make_script(engine, target(OUTPUTS[engine], table_format))
+
+
+def test_the_command_prints_it() -> None:
+    flags = ("--tenant", "acme", "--output", OUTPUTS["athena"])
+    answer = makoto_batch("ddl", "--engine", "athena", "--format", "parquet", *flags)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == (ROOT / "docs/ddl/athena-parquet.sql").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("table_format", FORMATS)
+@pytest.mark.parametrize("engine", ["athena", "databricks"])
+def test_the_engines_dialect_reads_every_statement(engine: Engine, table_format: TableFormat) -> None:
+    for statement in make_statements(engine, target(OUTPUTS[engine], table_format)):
+        read = sqlglot.parse_one(statement, dialect=engine)
+        # What sqlglot does not know it keeps as a text that it calls a command.
+        assert isinstance(read, exp.Create)
+        assert not list(read.find_all(exp.Command))
+
+
+@EACH_TABLE
+@pytest.mark.parametrize("engine", ["athena", "databricks"])
+def test_every_column_has_its_type(engine: Engine, table: Table) -> None:
+    read = sqlglot.parse_one(statement_of(table, engine, "parquet"), dialect=engine)
+    # A field of a structure is a column definition, too, below a type.
+    columns = [column for column in read.find_all(exp.ColumnDef) if isinstance(column.parent, exp.Schema)]
+    kinds = {column.name: column.kind for column in columns}
+    wanted = {column.name: exp.DataType.build(column.type, dialect="duckdb") for column in table.columns}
+    assert {name: plain(kinds[name]) for name in wanted} == {name: plain(kind) for name, kind in wanted.items()}
+    folders = dict.fromkeys(("year", "month", "day"), "INT")
+    assert {name: plain(kind) for name, kind in kinds.items() if name not in wanted} == folders
+
+
+def plain(kind: exp.DataType) -> str:
+    """A type as text, alike whichever engine's name it had."""
+    text = kind.sql(dialect="spark").upper().replace(": ", " ")
+    return re.sub(r"TIMESTAMP(_NTZ|_LTZ)?", "TIMESTAMP", text)
+
+
+@EACH_TABLE
+def test_synapse_columns_are_types_of_transact_sql(table: Table) -> None:
+    """sqlglot does not read OPENROWSET, so its columns are read as a table's."""
+    for table_format in FORMATS:
+        statement = statement_of(table, "synapse", table_format)
+        (columns,) = re.findall(r"\nWITH \(\n(.+)\n\) AS \[rows\]$", statement, re.S)
+        read = sqlglot.parse_one(f"CREATE TABLE t ({columns})", dialect="tsql")
+        found = [column.name for column in read.find_all(exp.ColumnDef)]
+        assert found == list(table.names)
+        around = re.sub(r"OPENROWSET\(.+", "[files] AS [rows]", statement, flags=re.S)
+        assert isinstance(sqlglot.parse_one(around, dialect="tsql"), exp.Create)
+    assert all(synapse_type(column) for column in table.columns)
+
+
+@EACH_TABLE
+@pytest.mark.parametrize("day", [date(2025, 8, 12), date(2020, 1, 1), date(2039, 12, 31)])
+def test_athena_looks_for_a_day_where_it_is_published(table: Table, day: date) -> None:
+    read = sqlglot.parse_one(statement_of(table, "athena", "parquet"), dialect="athena")
+    properties = {each.name: each.text("value") for each in read.find_all(exp.Property) if each.text("value")}
+    place = properties["storage.location.template"]
+    for name, value in {"year": day.year, "month": day.month, "day": day.day}.items():
+        assert properties[f"projection.{name}.type"] == "integer"
+        first, last = map(int, properties[f"projection.{name}.range"].split(","))
+        assert first <= value <= last
+        place = place.replace(f"${{{name}}}", str(value).zfill(int(properties[f"projection.{name}.digits"])))
+    assert place == f"s3://example-tables/acme/analytics/{table.name}/{day_folder(day)}/"
+
+
+def test_the_folders_are_those_that_a_run_fills(tmp_path: Path) -> None:
+    run_local(input=SAMPLES, output=tmp_path, table_format="parquet")
+    for table in TABLES:
+        statement = make_statements("athena", target("s3://example-tables", "parquet"))[TABLES.index(table) + 1]
+        (template,) = re.findall(r"'storage\.location\.template' = 's3://example-tables/([^']+)/'", statement)
+        place = template.replace("${year}", f"{DAY:%Y}").replace("${month}", f"{DAY:%m}").replace("${day}", f"{DAY:%d}")
+        assert list((tmp_path / place).glob("*.parquet"))
+        assert sorted(tmp_path.glob(f"acme/analytics/{table.name}/**/*.parquet")) == sorted(
+            (tmp_path / place).glob("*.parquet")
+        )
+
+
+def test_comments_fit_into_glue() -> None:
+    assert max(len(column.doc) for table in TABLES for column in table.columns) <= LONGEST_GLUE_COMMENT
+    assert not [
+        column.name for table in TABLES for column in table.columns if "'" in column.doc or not column.doc.isascii()
+    ]
+
+
+@pytest.fixture
+def catalog(spark: "SparkSession") -> Iterator[str]:
+    prefix = f"d{uuid.uuid4().hex[:8]}"
+    yield f"spark_catalog.{prefix}"
+    for row in spark.sql(f"SHOW SCHEMAS LIKE '{prefix}*'").collect():
+        spark.sql(f"DROP SCHEMA `{row[0]}` CASCADE")
+
+
+def test_spark_runs_the_statements_of_parquet(spark: "SparkSession", catalog: str, tmp_path: Path) -> None:
+    """Those of Delta are the job's own (tests/integration/catalog/test_catalog.py)."""
+    receipt = run_local(input=SAMPLES, output=tmp_path, table_format="parquet")
+    about, *tables = make_statements("databricks", target(str(tmp_path), "parquet", catalog=catalog))
+    spark.sql(about)
+    schema = name_schema(catalog, "acme")
+    for table in (MESSAGES, SUMMARY_DAILY):  # between them, every type
+        spark.sql(tables[TABLES.index(table)])
+        # Unity Catalog finds folders by itself, Spark's own catalog is told.
+        spark.sql(f"MSCK REPAIR TABLE {schema}.{table.name}")
+        found = spark.table(f"{schema}.{table.name}")
+        assert found.columns == [*table.names, "year", "month", "day"]
+        read = found.where(f"date = DATE '{DAY}' AND year = {DAY.year} AND month = {DAY.month} AND day = {DAY.day}")
+        assert read.count() == receipt.tables[table.name].rows
+
+
+@pytest.mark.parametrize(
+    ("engine", "output"),
+    [
+        ("athena", "abfss://tables@exampleaccount.dfs.core.windows.net"),
+        ("athena", "out"),
+        ("synapse", "s3://example-tables"),
+        ("databricks", "/Volumes/main/chat/tables"),
+    ],
+)
+def test_an_engine_that_cannot_reach_the_tables_is_refused(engine: Engine, output: str) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .+ Next step: give an "):
+        make_statements(engine, target(output))
+
+
+def test_a_tenants_schema_has_the_name_that_the_job_gives_it() -> None:
+    for tenant in ("acme", "Acme", "acme-eu"):
+        (first, *_) = make_statements("databricks", target(OUTPUTS["databricks"], tenant=tenant))
+        assert first == f"CREATE SCHEMA IF NOT EXISTS {name_schema('main.chat', tenant)}"
+        database = name_schema("main.chat", tenant).partition(".")[2]
+        assert make_statements("athena", target("s3://example-tables", tenant=tenant))[0].endswith(database)

@@ -1,0 +1,174 @@
+"""kill -9 at any moment: readers see all old or all new, and the next run gives what an undisturbed run gives."""
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from daily_batch.domain.contract import MESSAGES, TABLES
+from daily_batch.synthetic import FaultRates, generate
+from tests.support.day_runs import DAY, ROOT, Tables, child_environment, read_tables, run_arguments, run_local
+
+DAY_BEFORE = DAY - timedelta(days=1)
+FORMATS = ("delta", "parquet")
+LOCAL = [sys.executable, "-m", "daily_batch", "run", "--runner", "local"]
+DYING = [sys.executable, "-m", "tests.support.interrupted_run", "SIGKILL"]
+
+
+class World(NamedTuple):
+    """An output that holds the day's first version and the day before, and what the second version must become."""
+
+    source: Path
+    published: Path
+    old: dict[str, Tables]
+    new: dict[str, Tables]
+    before: dict[str, Tables]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    root = tmp_path_factory.mktemp("crash")
+    generate(messages=600, layout="export", seed=1, out=root / "first", rates=FaultRates.rich(), files=4)
+    generate(messages=400, layout="export", seed=2, out=root / "yesterday", day=DAY_BEFORE)
+    shutil.copytree(root / "yesterday/acme", root / "first/acme", dirs_exist_ok=True)
+    generate(messages=2_000, layout="export", seed=3, out=root / "second", rates=FaultRates.rich(), files=6)
+    old, new, before = {}, {}, {}
+    for table_format in FORMATS:
+        kept = root / "published" / table_format
+        for day in (DAY_BEFORE, DAY):
+            run_local(input=root / "first", output=kept, day=day, table_format=table_format)
+        old[table_format] = read_tables(kept, table_format=table_format)
+        before[table_format] = read_tables(kept, table_format=table_format, day=DAY_BEFORE)
+        run_local(input=root / "second", output=root / table_format, table_format=table_format)
+        new[table_format] = read_tables(root / table_format, table_format=table_format)
+        assert old[table_format] != new[table_format]
+    started = time.perf_counter()
+    done = subprocess.run(command(LOCAL, root / "second", root / "measured"), env=child_environment(), cwd=ROOT)
+    assert done.returncode == 0
+    return World(root / "second", root / "published", old, new, before, time.perf_counter() - started)
+
+
+def command(program: Sequence[str], source: Path, output: Path, table_format: str = "delta") -> list[str]:
+    return [*program, *run_arguments(input=source, output=output, table_format=table_format)]
+
+
+def expect_old_or_new(world: World, output: Path, table_format: str) -> set[str]:
+    """Every table as one version has it, whole; which versions there are."""
+    found = read_tables(output, table_format=table_format)
+    versions = set()
+    for table in TABLES:
+        rows = found[table.name]
+        assert rows in (world.old[table_format][table.name], world.new[table_format][table.name]), table.name
+        versions.add("old" if rows == world.old[table_format][table.name] else "new")
+    return versions
+
+
+def expect_recovery(world: World, output: Path, table_format: str) -> None:
+    """One more run, undisturbed: the day is the new one, the day before is as it was, nothing is left over."""
+    run_local(input=world.source, output=output, table_format=table_format)
+    assert read_tables(output, table_format=table_format) == world.new[table_format]
+    assert read_tables(output, table_format=table_format, day=DAY_BEFORE) == world.before[table_format]
+    if table_format == "parquet":
+        assert not [path for path in output.rglob("_staging/**/*") if path.is_file()]
+    else:
+        rows = read_tables(output, day=None)[MESSAGES.name]
+        assert len(rows) == len({(row["date"], row["room_id"], row["message_id"]) for row in rows})
+
+
+@pytest.mark.parametrize("table_format", FORMATS)
+@pytest.mark.parametrize("seed", range(10))
+def test_a_run_killed_at_a_random_moment_is_repaired_by_the_next(
+    world: World, table_format: str, seed: int, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    # The interpreter's start is some third of it, and there is little to break in that.
+    moment = world.seconds * random.Random(f"{table_format}{seed}").uniform(0.3, 1.0)
+    while not run_and_kill(world, output, table_format, after=moment):
+        moment *= 0.8  # it was done by then
+    if table_format == "delta":
+        expect_old_or_new(world, output, table_format)
+    expect_recovery(world, output, table_format)
+
+
+def run_and_kill(world: World, output: Path, table_format: str, *, after: float) -> bool:
+    """Run over the published days and kill the run after some seconds; whether it was still alive."""
+    shutil.rmtree(output, ignore_errors=True)
+    shutil.copytree(world.published / table_format, output)
+    with subprocess.Popen(
+        command(LOCAL, world.source, output, table_format),
+        env=child_environment(TMPDIR=str(output.parent)),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        time.sleep(after)
+        process.kill()
+    return process.returncode == -signal.SIGKILL
+
+
+DELTA_KILLS = [
+    *[
+        ("daily_batch.pipeline.publish.delta:_commit", moment, nth)
+        for nth in (1, 2, 5)
+        for moment in ("before", "after")
+    ],
+    ("daily_batch.pipeline.process_day:check_sums", "after", 1),
+    ("daily_batch.pipeline.process_day:to_json", "before", 1),
+]
+PARQUET_KILLS = [
+    *[
+        ("daily_batch.pipeline.publish.parquet:_unstage", moment, nth)
+        for nth in (1, 2, 5)
+        for moment in ("before", "after")
+    ],
+    *[("obstore:delete", moment, nth) for nth in (1, 2) for moment in ("before", "after")],
+    ("daily_batch.pipeline.process_day:to_json", "before", 1),
+]
+
+
+def die(world: World, place: str, moment: str, nth: int, output: Path, table_format: str) -> None:
+    program = [*DYING, place, moment, str(nth)]
+    arguments = run_arguments(input=world.source, output=output, table_format=table_format)
+    answer = subprocess.run([*program, *arguments], env=child_environment(), cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == -signal.SIGKILL, answer.stderr[-2000:]
+
+
+@pytest.mark.parametrize(("place", "moment", "nth"), DELTA_KILLS)
+def test_a_run_killed_around_a_commit_leaves_whole_tables(
+    world: World, place: str, moment: str, nth: int, tmp_path: Path
+) -> None:
+    shutil.copytree(world.published / "delta", tmp_path / "out")
+    die(world, place, moment, nth, tmp_path / "out", "delta")
+    versions = expect_old_or_new(world, tmp_path / "out", "delta")
+    if place.endswith("_commit"):
+        assert "new" in versions or (nth, moment) == (1, "before")
+        assert "old" in versions or nth > 2
+    expect_recovery(world, tmp_path / "out", "delta")
+
+
+def test_a_first_run_killed_between_table_and_commit_is_repaired_by_the_next(world: World, tmp_path: Path) -> None:
+    die(world, "daily_batch.pipeline.publish.delta:_create_table", "after", 2, tmp_path, "delta")
+    run_local(input=world.source, output=tmp_path)
+    assert read_tables(tmp_path) == world.new["delta"]
+
+
+@pytest.mark.parametrize(("place", "moment", "nth"), PARQUET_KILLS)
+def test_a_run_killed_while_it_replaces_files_is_repaired_by_the_next(
+    world: World, place: str, moment: str, nth: int, tmp_path: Path
+) -> None:
+    shutil.copytree(world.published / "parquet", tmp_path / "out")
+    die(world, place, moment, nth, tmp_path / "out", "parquet")
+    # Between copy and delete readers see both versions, never a hole: that is what the format has to offer.
+    rows = [repr(row) for row in read_tables(tmp_path / "out", table_format="parquet")[MESSAGES.name]]
+    old, new = ([repr(row) for row in side["parquet"][MESSAGES.name]] for side in (world.old, world.new))
+    assert sorted(rows) in (sorted(old), sorted(new), sorted(old + new))
+    expect_recovery(world, tmp_path / "out", "parquet")

@@ -1,0 +1,124 @@
+"""A large day by either runner, as Delta and as Parquet: the same rows, column by column, and the generator's truth."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import deltalake
+import duckdb
+import pytest
+
+from daily_batch.domain.contract import TABLES, Table
+from daily_batch.domain.receipt import Receipt
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
+from daily_batch.synthetic import FaultRates, generate
+from tests.support.assert_days_equal import assert_equal_receipts
+from tests.support.day_runs import OF_THE_RUN, read_truth, run_day_with
+
+# A quarter of rich: everything happens thousands of times, and the fast path still has most of the work.
+RATES = FaultRates(**{each.name: getattr(FaultRates.rich(), each.name) / 4 for each in fields(FaultRates)})
+EXPORT, MESSAGES = "acme", "globex"
+
+
+class Ran(NamedTuple):
+    """A run's receipt, and each table as SQL."""
+
+    receipt: Receipt
+    tables: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of 200,000 messages, and 5,000 objects of one message."""
+    out = tmp_path_factory.mktemp("generated")
+    generate(messages=200_000, layout="export", seed=41, out=out, tenant=EXPORT, rates=RATES, files=12)
+    generate(messages=5_000, layout="messages", seed=42, out=out, tenant=MESSAGES, rates=FaultRates.rich())
+    return out
+
+
+@pytest.fixture(scope="module", params=[EXPORT, MESSAGES])
+def tenant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def runs(generated: Path, tenant: str, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
+    """The day by each runner in each format, cut into other buckets each time."""
+    ran = {}
+    ways = [(runner, fmt) for runner in (LocalRunner(), SparkRunner(spark)) for fmt in ("delta", "parquet")]
+    for buckets, (runner, table_format) in enumerate(ways, start=2):
+        output = tmp_path_factory.mktemp("published")
+        asked = {"tenant": tenant, "table_format": table_format, "buckets": buckets}
+        receipt = run_day_with(runner, input=generated, output=output, **asked)
+        tables = {table.name: read_as_sql(output / tenant / "analytics", table, table_format) for table in TABLES}
+        ran[f"{runner.name} {table_format}"] = Ran(receipt, tables)
+    return ran
+
+
+@pytest.mark.parametrize("other", ["local parquet", "spark delta", "spark parquet"])
+@pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
+def test_every_run_publishes_the_same_rows(runs: dict[str, Ran], other: str, table: Table) -> None:
+    first, second = runs["local delta"].tables[table.name], runs[other].tables[table.name]
+    assert types_of(second) == types_of(first)
+    assert count_rows(first) == count_rows(second) > 0
+    assert differing_columns(first, second, table.names) == []
+
+
+def test_one_value_in_a_list_of_records_is_seen_to_differ() -> None:
+    rows = "SELECT unnest([1, 1, 2]) AS a, [{'name': 'x'}] AS b"
+    assert differing_columns(rows, f"FROM ({rows}) ORDER BY a DESC", ["a", "b"]) == []
+    other = f"SELECT a, CASE a WHEN 2 THEN [{{'name': 'y'}}] ELSE b END AS b FROM ({rows})"
+    assert differing_columns(rows, other, ["a", "b"]) == ["b"]
+    assert differing_columns(rows, f"SELECT DISTINCT * FROM ({rows})", ["a", "b"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["local delta", "local parquet", "spark delta", "spark parquet"])
+def test_every_run_reports_the_truth(runs: dict[str, Ran], generated: Path, tenant: str, name: str) -> None:
+    truth, receipt = read_truth(generated, tenant), runs[name].receipt
+    assert_equal_receipts(receipt, runs["local delta"].receipt)
+    assert asdict(receipt.records) == truth["records"]
+    assert (receipt.objects.listed, receipt.objects.unreadable) == tuple(truth["objects"].values())
+    assert (receipt.rejects, receipt.flags) == (truth["rejects"], truth["flags"])
+    assert receipt.tables["messages"].rows == count_rows(runs[name].tables["messages"])
+    assert receipt.tables["rejects"].rows == count_rows(runs[name].tables["rejects"])
+    (summary,) = duckdb.sql(runs[name].tables["summary_daily"]).to_arrow_table().to_pylist()
+    assert (summary["unique_rooms"], summary["unique_users"]) == (truth["rooms"], truth["users"])
+    assert summary["messages_by_hour"] == truth["by_hour"]
+    assert {str(each["role"]): each["messages"] for each in summary["messages_by_role"]} == truth["by_role"]
+    for total in ("total_length", "tokens_used", "attachments"):
+        assert summary[total] == truth[total], total
+
+
+def read_as_sql(folder: Path, table: Table, table_format: str) -> str:
+    """The table's rows without what is the run's; of a Delta table the files that its log names."""
+    delta = table_format == "delta"
+    files = (
+        [uri.removeprefix("file://") for uri in deltalake.DeltaTable(str(folder / table.name)).file_uris()]
+        if delta
+        else sorted(str(path) for path in (folder / table.name).rglob("*.parquet"))
+    )
+    columns = ", ".join(name for name in table.names if name not in OF_THE_RUN)
+    return f"SELECT {columns} FROM read_parquet({files}, hive_partitioning = {delta})"
+
+
+def types_of(rows: str) -> list[tuple[str, str]]:
+    found = duckdb.sql(rows)
+    return [(name, str(kind)) for name, kind in zip(found.columns, found.types, strict=True)]
+
+
+def count_rows(rows: str) -> int:
+    ((found,),) = duckdb.sql(f"SELECT count(*) FROM ({rows})").fetchall()
+    return int(found)
+
+
+def differing_columns(first: str, second: str, columns: Sequence[str]) -> list[str]:
+    """Nothing if both have the same rows as often; else which columns differ by themselves, or `rows` if none does."""
+    if not any(count_rows(f"FROM ({one}) EXCEPT ALL FROM ({two})") for one, two in ((first, second), (second, first))):
+        return []
+    names = [name for name in columns if name not in OF_THE_RUN]
+    alone = [
+        name for name in names if count_rows(f"SELECT {name} FROM ({first}) EXCEPT ALL SELECT {name} FROM ({second})")
+    ]
+    return alone or ["rows"]

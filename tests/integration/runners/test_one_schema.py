@@ -1,0 +1,196 @@
+"""Every file of a table has one physical schema, the contract's: whether a column may be null is never the day's word.
+
+fastparquet is not tried: it is no dependency of the tests.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import deltalake
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow.dataset
+import pyarrow.parquet
+import pytest
+
+from daily_batch.domain.contract import TABLES, Table
+from daily_batch.maintenance.compaction import compact_day, find_crowded
+from daily_batch.maintenance.rewrite_files import plan_upkeep
+from daily_batch.maintenance.spark import SparkUpkeep
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
+from tests.support.day_runs import DAY, run_day_with
+from tests.support.maintenance_days import Tenant, write_export
+
+FULL, SPARSE, EMPTY = DAY, DAY + timedelta(days=1), DAY + timedelta(days=2)
+BODY: dict[str, Any] = {
+    "attachments": [{"type": "t", "url": "u", "thumbnail": "t", "name": "n", "size": 1}],
+    "generated_images": [{"url": "u", "thumbnail": "t", "prompt": "p", "size": "s", "style": "s"}],
+    "context": {"rag_sources": [{"title": "t", "source": "s", "text": "t", "score": 0.5}]},
+    "agent_info": {"mode": "m", "execution_time_ms": 1, "tokens_used": 2},
+    "content": "c",
+    "role": "User",  # gives the row a flag
+    "more": 1,
+}
+PARTS: dict[str, Any] = {"attachments": [{}, None], "generated_images": [], "context": {"rag_sources": [{"score": 1}]}}
+
+
+def record(day: date, user: str, number: int, **fields: Any) -> str:
+    at = f"{day}T03:00:0{number}Z"
+    return json.dumps(
+        {"message_id": f"{user}-{number}", "room_id": f"room{number}", "user_id": user, "timestamp": at} | fields
+    )
+
+
+def records_of(day: date) -> list[str | bytes]:
+    """Of one day every field of every record, of one as little as may be, of one nothing that is published."""
+    if day == EMPTY:
+        return []
+    users = ("anna", "ben")
+    bodies = (BODY, BODY, BODY) if day == FULL else ({}, PARTS, {"content": None, "attachments": None})
+    rows = [record(day, user, number, **body) for user in users for number, body in enumerate(bodies)]
+    return [*rows, record(day, "ben", 9, content="\ud800", room_id="room1"), "{broken"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("days")
+    for day in (FULL, SPARSE, EMPTY):
+        write_export(folder, records_of(day), day=day)
+    return folder
+
+
+def schemas_of(root: Path, table: Table) -> dict[str, list[str]]:
+    """The schemas that a table's files have, as Parquet's own text, each with its files."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((root / table.name).rglob("*.parquet")):
+        if "_delta_log" not in path.parts:
+            text = str(pyarrow.parquet.ParquetFile(path).schema).partition("\n")[2]
+            found.setdefault(text, []).append(path.name)
+    return found
+
+
+def assert_one_schema(roots: list[Path], *, but: frozenset[str] = frozenset()) -> None:
+    """All files of a table that lie below the roots have one schema in which everything may be null."""
+    for table in TABLES:
+        schemas = {text: files for root in roots for text, files in schemas_of(root, table).items()}
+        assert len(schemas) == 1, schemas
+        (text,) = schemas
+        assert [line for line in text.splitlines()[1:] if "required" in line.split()] == []
+        columns = [line.rstrip(";").split()[3] for line in text.splitlines() if line.startswith("  optional")]
+        assert columns == [column.name for column in table.columns if column.name not in but]
+
+
+@pytest.mark.parametrize("table_format", ["delta", "parquet"])
+def test_days_with_and_without_nulls_have_one_schema_by_either_runner(
+    source: Path, spark: Any, tmp_path: Path, table_format: str
+) -> None:
+    for runner in (LocalRunner(), SparkRunner(spark)):
+        for day in (FULL, SPARSE, EMPTY):
+            output = tmp_path / runner.name
+            run_day_with(runner, input=source, output=output, day=day, table_format=table_format, buckets=2)
+    # Delta keeps its partition's value in the log.
+    but = frozenset({"date"} if table_format == "delta" else ())
+    assert_one_schema([tmp_path / name / "acme/analytics" for name in ("local", "spark")], but=but)
+
+
+def test_delta_says_that_everything_may_be_null(source: Path, tmp_path: Path) -> None:
+    run_day_with(LocalRunner(), input=source, output=tmp_path)
+    for table in TABLES:
+        said = list(_nullability(json.loads(_delta(tmp_path, table).schema().to_json())))
+        assert len(said) >= len(table.columns)
+        assert all(said)
+
+
+@pytest.mark.parametrize("table_format", ["delta", "parquet"])
+def test_what_compaction_and_erasure_write_has_the_same_schema(source: Path, tmp_path: Path, table_format: str) -> None:
+    tenant = Tenant(tmp_path / "out", table_format=table_format)
+    for day in (FULL, SPARSE, EMPTY):
+        tenant.run(source, day, buckets=3)
+    before = _files(tenant.root)
+    make_plan = plan_upkeep(tenant.settings(), tenant="acme", table_format="delta")
+    crowded = find_crowded(tenant.tables, before=EMPTY, target_bytes=2**27) if table_format == "delta" else []
+    assert bool(crowded) == (table_format == "delta")
+    for each in crowded:
+        compact_day(each, tenant.tables, make_plan)
+    compacted = _files(tenant.root)
+    but = frozenset({"date"} if table_format == "delta" else ())
+    assert_one_schema([tenant.root], but=but)
+    tenant.erase("user", "anna")
+    assert before < compacted if crowded else before == compacted
+    assert _files(tenant.root) - compacted
+    assert_one_schema([tenant.root], but=but)
+
+
+@pytest.mark.each_spark
+def test_what_spark_compacts_and_deletes_has_the_same_columns(source: Path, tmp_path: Path, spark: Any) -> None:
+    tenant = Tenant(tmp_path / "out")
+    for day in (FULL, SPARSE):
+        tenant.run(source, day, buckets=3)
+    table = tenant.root / "messages"
+    (before,) = {_columns(path) for path in table.rglob("date=*/*.parquet")}
+    engine = SparkUpkeep(spark, tenant.tables)
+    for each in find_crowded(tenant.tables, before=EMPTY, target_bytes=2**27):
+        engine.compact_day(each)
+    assert {_columns(path) for path in table.rglob("date=*/*.parquet")} == {before}
+    tenant.erase("user", "anna", find_deleter=lambda size: engine.delete_rows)
+    assert {_columns(path) for path in table.rglob("date=*/*.parquet")} == {before}
+
+
+@pytest.mark.parametrize("table_format", ["delta", "parquet"])
+def test_the_days_are_read_as_one_dataset_by_every_reader(
+    source: Path, tmp_path: Path, spark: Any, table_format: str
+) -> None:
+    for day in (FULL, SPARSE, EMPTY):
+        run_day_with(LocalRunner(), input=source, output=tmp_path, day=day, table_format=table_format, buckets=2)
+    for table in TABLES:
+        root = tmp_path / "acme/analytics" / table.name
+        rows = sum(pyarrow.parquet.read_metadata(path).num_rows for path in root.rglob("*.parquet"))
+        files = [str(path) for path in sorted(root.rglob("*.parquet"))]
+        name = table.names[1]
+        found = {
+            "pyarrow": pyarrow.dataset.dataset(files).to_table().num_rows,
+            "pyarrow, a folder": pyarrow.dataset.dataset(root, partitioning="hive").to_table().num_rows,
+            "pandas": len(pd.read_parquet(root, engine="pyarrow", columns=[name])),
+            "pandas, all columns": sum(1 for _ in pd.read_parquet(files, engine="pyarrow", partitioning=None).index),
+            "polars": pl.read_parquet(files).height,
+            "duckdb": len(duckdb.sql(f"FROM read_parquet({files})").fetchall()),
+            "spark": len(spark.read.parquet(*files).collect()),
+        }
+        if table_format == "delta":
+            found["delta-rs"] = _delta(tmp_path, table).to_pyarrow_table().num_rows
+            found["spark, delta"] = len(spark.read.format("delta").load(str(root)).collect())
+        assert found == dict.fromkeys(found, rows)
+        assert rows > 0
+
+
+def _delta(output: Path, table: Table) -> deltalake.DeltaTable:
+    return deltalake.DeltaTable(str(output / "acme/analytics" / table.name))
+
+
+def _nullability(schema: Any) -> Iterator[bool]:
+    """Every `nullable` and `containsNull` in a Delta schema."""
+    for name, value in schema.items() if isinstance(schema, dict) else enumerate(schema):
+        if name in ("nullable", "containsNull"):
+            yield value
+        elif isinstance(value, dict | list):
+            yield from _nullability(value)
+
+
+def _files(root: Path) -> set[Path]:
+    return {path for path in root.rglob("*.parquet") if "_delta_log" not in path.parts}
+
+
+def _columns(path: Path) -> tuple[object, ...]:
+    """Names, types and what may be null, without how a writer calls the root and annotates its integers."""
+    schema = pyarrow.parquet.read_schema(path)
+    leaves = pyarrow.parquet.ParquetFile(path).schema
+    levels = [leaves.column(number) for number in range(len(leaves))]
+    return (
+        *(f"{field.name}: {field.type}, {field.nullable}" for field in schema),
+        *((leaf.path, leaf.physical_type, leaf.max_definition_level, leaf.max_repetition_level) for leaf in levels),
+    )

@@ -1,0 +1,73 @@
+"""Either runner replaces a day that the other published, from other input: nothing stays of what was there before."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daily_batch.domain.contract import TABLES
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.pipeline.runners.spark import SparkRunner
+from daily_batch.synthetic import FaultRates, generate
+from tests.support.assert_days_equal import assert_equal_receipts, assert_equal_tables
+from tests.support.day_runs import DAY, read_tables, run_day_with
+
+NEIGHBOUR = date(2025, 8, 11)
+EXPORTS = "acme/exports/messages"
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two days; the later one corrected (a file gone, one overwritten, one new); the later one without a record."""
+    root = tmp_path_factory.mktemp("inputs")
+    for seed, (name, day) in enumerate((("first", DAY), ("other", DAY), ("neighbour", NEIGHBOUR)), start=51):
+        rates = FaultRates.rich()
+        generate(messages=400, layout="export", seed=seed, out=root / name, day=day, rates=rates, files=4)
+    shutil.copytree(root / "neighbour" / EXPORTS, root / "first" / EXPORTS, dirs_exist_ok=True)
+    for name in ("corrected", "emptied"):
+        shutil.copytree(root / "first" / EXPORTS, root / name / EXPORTS)
+    folder = f"{EXPORTS}/{DAY:%Y/%m/%d}"
+    gone, overwritten, *_ = sorted((root / "corrected" / folder).iterdir())
+    new = sorted((root / "other" / folder).iterdir())
+    gone.unlink()
+    shutil.copy(new[0], overwritten)
+    shutil.copy(new[1], gone.with_name("a-late-part.jsonl.gz"))
+    for path in (root / "emptied" / folder).iterdir():
+        path.unlink()
+    (root / "emptied" / folder / "part.jsonl").write_bytes(b"\n")
+    return {name: root / name for name in ("first", "corrected", "emptied")}
+
+
+@pytest.mark.parametrize("table_format", ["delta", "parquet"])
+@pytest.mark.parametrize("first", ["local", "spark"])
+def test_a_day_that_the_other_runner_published_is_replaced_whole_and_no_other_day(
+    first: str, table_format: str, inputs: dict[str, Path], spark: Any, tmp_path: Path
+) -> None:
+    runners = {"local": LocalRunner(), "spark": SparkRunner(spark)}
+    one = runners.pop(first)
+    (other,) = runners.values()
+    output = tmp_path / "out"
+    for day in (NEIGHBOUR, DAY):
+        run_day_with(one, input=inputs["first"], output=output, day=day, table_format=table_format)
+    neighbour = read_tables(output, day=NEIGHBOUR, table_format=table_format)
+    files = files_of_the_neighbour(output)
+    assert files
+    for runner, name in ((other, "corrected"), (one, "emptied")):
+        asked = {"input": inputs[name], "table_format": table_format}
+        receipt = run_day_with(runner, output=output, allow_shrink="who changed the input", **asked)
+        wanted = run_day_with(runner, output=tmp_path / name, **asked)
+        assert_equal_receipts(receipt, wanted)
+        alone = read_tables(tmp_path / name, table_format=table_format)
+        assert bool(alone["messages"]) == bool(alone["rejects"]) == (name == "corrected")
+        assert_equal_tables(read_tables(output, table_format=table_format), alone)
+        both = {table.name: alone[table.name] + neighbour[table.name] for table in TABLES}
+        assert_equal_tables(read_tables(output, day=None, table_format=table_format), both)
+        assert files_of_the_neighbour(output) == files
+
+
+def files_of_the_neighbour(output: Path) -> dict[Path, tuple[int, bytes]]:
+    """The data files of the day that must not be touched: when each was written, and what it holds."""
+    found = [*output.rglob(f"date={NEIGHBOUR}/*"), *output.rglob(f"day={NEIGHBOUR:%d}/*")]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}

@@ -1,0 +1,175 @@
+"""Messages and tables are reached by the app's own identity, whose tokens come from App Service's endpoint alone."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from deltalake import DeltaTable
+
+from tests.local_cloud.azure.azurite import Azurite, serve_azurite
+from tests.local_cloud.azure.blob_gateway import leave_out, serve_door
+from tests.local_cloud.azure.local_azure import LAKE, lake_environment, lake_url
+from tests.local_cloud.azure.managed_identity import IDENTITY, STORAGE, VERSION, IdentityEndpoint, serve_identity
+from tests.support.day_runs import ROOT, child_environment
+from tests.support.metadata_guard import MetadataGuard, guard_metadata
+
+CONTAINER = "data"
+DAY = "2025-08-12"
+ANOTHER = "33333333-3333-3333-3333-333333333333"
+
+
+@dataclass(frozen=True)
+class App:
+    """A Functions app without keys, on a machine without a metadata service."""
+
+    storage: Azurite
+    identity: IdentityEndpoint
+    guard: MetadataGuard
+    environment: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return lake_url(CONTAINER)
+
+    def run(self, program: str, **more: str) -> subprocess.CompletedProcess[str]:
+        kept = {name: each for name, each in child_environment().items() if not name.upper().startswith("AZURE_")}
+        command = [sys.executable, "-c", program]
+        environment = kept | self.environment | more
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    def batch(self, **more: str) -> subprocess.CompletedProcess[str]:
+        arguments = ["run", "--tenant", "acme", "--date", DAY, "--input", self.url, "--output", self.url, "--json"]
+        program = f"from daily_batch.__main__ import main; import sys; sys.argv[1:] = {arguments}; main()"
+        return self.run(program, **more)
+
+
+@pytest.fixture(scope="module")
+def azurite() -> Iterator[Azurite]:
+    with serve_azurite() as storage:
+        storage.upload(ROOT / "samples/acme", container=CONTAINER, prefix="acme/")
+        yield storage
+
+
+@pytest.fixture
+def app(azurite: Azurite) -> Iterator[App]:
+    identity = IdentityEndpoint()
+    with serve_identity(identity) as known, serve_door(azurite, identity) as door, guard_metadata() as guard:
+        environment = {**known, **lake_environment(door), **guard.environment, "AZURE_CLIENT_ID": IDENTITY}
+        yield App(storage=azurite, identity=identity, guard=guard, environment=environment)
+
+
+TOKENLESS = """
+from deltalake import DeltaTable
+options = {"azure_storage_endpoint": "http://127.0.0.1:9", "allow_http": "true", "max_retries": "0"}
+DeltaTable("abfss://data@lake.dfs.core.windows.net/t", storage_options=options)
+"""
+
+
+def test_delta_rs_left_to_itself_asks_the_metadata_service_and_the_guard_sees_it(app: App) -> None:
+    # The reason for all this; when it fails, delta-rs has learned of IDENTITY_ENDPOINT.
+    assert app.run(TOKENLESS).returncode == 1
+    assert {each.partition("/metadata")[0] for each in app.guard.asked} == {"http://169.254.169.254"}
+    assert not app.identity.asked
+
+
+def test_a_day_is_run_by_tokens_that_end_several_times_within_the_run(app: App) -> None:
+    # Shorter than the run by far, and each is refused when it is over.
+    app.identity.seconds = 2
+    begun = time.monotonic()
+    done = app.batch()
+    took = time.monotonic() - begun
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"].startswith("COMPLETED")
+    assert took > app.identity.seconds
+    assert len(app.identity.asked) > took / app.identity.seconds
+    wanted = {"resource": STORAGE, "api-version": VERSION, "client_id": IDENTITY}
+    assert {json.dumps(each, sort_keys=True) for each in app.identity.asked} == {json.dumps(wanted, sort_keys=True)}
+    assert app.guard.asked == []
+
+
+LONG_LIVED = """
+import datetime, time
+from daily_batch.domain.contract import MESSAGES
+from daily_batch.domain.url import parse_url
+from daily_batch.pipeline.publish import delta
+from daily_batch.settings import load_settings
+from daily_batch.storage.stores import delta_location, open_store
+import os
+settings = load_settings(flags={}, environ=os.environ)
+root = parse_url(os.environ["ROOT_URL"])
+store = open_store(root, settings.storage_options)
+location, options = delta_location(root.child("late/messages"), settings.storage_options)
+for token in (1, 2):
+    day = datetime.date(2025, 8, 12)
+    seen = delta.fence_table(table=MESSAGES, location=location, storage_options=options, day=day, token=token)
+    store.put(f"late/{token}", b"1")
+    time.sleep(3 if token == 1 else 0)
+print(seen.token)
+"""
+
+
+def test_a_store_and_a_table_that_were_opened_before_a_token_ended_go_on_with_the_next(app: App) -> None:
+    app.identity.seconds = 2
+    done = app.run(LONG_LIVED, ROOT_URL=app.url)
+    assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr
+    assert app.guard.asked == []
+
+
+def test_a_token_that_lasts_is_asked_for_once_by_all_that_need_one(app: App) -> None:
+    done = app.batch()
+    assert done.returncode == 0, done.stderr
+    # The processes that read and write beside the run's own have one each.
+    assert 1 <= len(app.identity.asked) <= 6
+
+
+def test_a_client_id_of_nobody_is_said_at_once_and_nothing_else_is_tried(app: App) -> None:
+    done = app.batch(AZURE_CLIENT_ID=ANOTHER)
+    assert done.returncode == 2
+    assert "the managed identity of AZURE_CLIENT_ID is not one of this app or machine" in done.stderr
+    assert "set AZURE_CLIENT_ID to the client id of an identity that the app or machine has" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "DefaultAzureCredential" not in done.stderr
+    assert {each["client_id"] for each in app.identity.asked} == {ANOTHER}
+    assert app.guard.asked == []
+
+
+def test_no_identity_at_all_is_said_in_one_line(app: App) -> None:
+    done = app.batch(IDENTITY_ENDPOINT="", IDENTITY_HEADER="", AZURE_TOKEN_CREDENTIALS="EnvironmentCredential")
+    assert done.returncode == 2
+    assert "no Azure identity is found. Next step: give the app or cluster one" in done.stderr
+    assert "EnvironmentCredential" not in done.stderr
+
+
+def test_an_endpoint_that_is_down_can_be_tried_again(app: App) -> None:
+    done = app.batch(IDENTITY_ENDPOINT="http://127.0.0.1:9/msi/token")
+    assert done.returncode == 1
+    assert "the endpoint of Azure tokens does not answer" in done.stderr
+
+
+def test_an_account_without_keys_takes_no_key_of_ours(app: App, azurite: Azurite) -> None:
+    door = app.environment["AZURE_STORAGE_CONNECTION_STRING"].rpartition("=")[2]
+    key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+    connection = f"AccountName={LAKE};AccountKey={key};BlobEndpoint={door}"
+    done = app.batch(AZURE_STORAGE_CONNECTION_STRING=connection)
+    assert done.returncode != 0
+    assert "the Azure credentials are wrong (InvalidAuthenticationInfo)" in done.stderr
+    assert not app.identity.asked
+
+
+def test_the_door_leaves_out_what_comes_before_a_name() -> None:
+    listing = b"<Blobs><Blob><Name>a&amp;b</Name><P/></Blob><Blob><Name>b</Name></Blob></Blobs>"
+    assert leave_out(listing, "b") == b"<Blobs><Blob><Name>b</Name></Blob></Blobs>"
+
+
+def test_tables_written_by_identity_are_what_the_key_reads(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert app.batch().returncode == 0
+    monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", app.storage.blob)
+    table = DeltaTable(
+        f"{app.storage.url(CONTAINER)}/acme/analytics/messages", storage_options={"azure_storage_use_emulator": "true"}
+    )
+    assert table.version() >= 0
+    assert table.file_uris()

@@ -1,0 +1,168 @@
+"""The Lambda handlers under hostile events and unexpected errors: a named error, and no content in any log."""
+
+import importlib
+import io
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
+from tests.support.adversarial_events import EVENTS, MESSAGES, SECRET
+
+CONTEXT = SimpleNamespace(
+    function_name="function",
+    memory_limit_in_mb=3008,
+    invoked_function_arn="arn:aws:lambda:ap-northeast-1:123456789012:function:function",
+    aws_request_id="1",
+    log_stream_name="stream",
+    get_remaining_time_in_millis=lambda: 900_000,
+)
+JOB_ENDED = {"detail-type": "EMR Serverless Job Run State Change"}
+NO_QUEUE = "the event is none of the queue"
+
+
+@dataclass
+class Lambda:
+    """Calls handlers as Lambda does, which writes down what they raise; `queue` is what they sent."""
+
+    queue: list[Any] = field(default_factory=list)
+    log: io.StringIO = field(default_factory=io.StringIO)
+
+    def load(self, name: str) -> ModuleType:
+        return importlib.import_module(f"lambda_trigger.{name}")
+
+    def call(self, name: str, event: Any) -> Any:
+        module = self.load(name)
+        module.logger.handlers[0].setStream(self.log)
+        with redirect_stdout(self.log), redirect_stderr(self.log):
+            try:
+                return module.handler(event, CONTEXT)
+            except Exception as error:
+                self.log.write("".join(traceback.format_exception(error)))
+                raise
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines() if line.startswith("{")]
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lambda]:
+    for name, value in {
+        "MAKOTO_INPUT": str(tmp_path / "in"),
+        "MAKOTO_OUTPUT": str(tmp_path / "out"),
+        "TENANT_ID": "acme",
+        "AWS_DEFAULT_REGION": "ap-northeast-1",
+        "POWERTOOLS_SERVICE_NAME": "makoto",
+        "POWERTOOLS_METRICS_NAMESPACE": "Makoto",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lambda_trigger"]:
+        monkeypatch.delitem(sys.modules, name)
+    made = Lambda()
+    monkeypatch.setattr(made.load("dispatcher"), "send_tasks", lambda settings, tasks: made.queue.extend(tasks))
+    yield made
+    assert SECRET not in made.log.getvalue()
+
+
+def record(body: Any, **more: Any) -> dict[str, Any]:
+    return {"Records": [{"messageId": "m1", "body": body, "attributes": {"SentTimestamp": "1755018000000"}, **more}]}
+
+
+@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
+def test_the_dispatcher_refuses_a_hostile_event_and_queues_nothing(aws: Lambda, event: Any) -> None:
+    with pytest.raises(UsageError) as refused:
+        aws.call("dispatcher", event)
+    assert aws.queue == []
+    assert refused.value.advice in [line.get("message") for line in aws.lines]
+
+
+@pytest.mark.parametrize("body", MESSAGES.values(), ids=MESSAGES)
+def test_the_worker_refuses_a_hostile_message_so_that_it_becomes_a_dead_letter(aws: Lambda, body: str) -> None:
+    with pytest.raises(UsageError):
+        aws.call("worker", record(body))
+
+
+@pytest.mark.parametrize("body", [None, 7, [], {}, True])
+def test_the_worker_refuses_a_body_that_is_no_text(aws: Lambda, body: Any) -> None:
+    with pytest.raises(UsageError, match="a message of the queue is no task"):
+        aws.call("worker", record(body))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(None, [], "x", 7, {}, {"Records": None}, {"Records": []}, {"Records": {}}, {"Records": [None]}),
+        *({"Records": [{}]}, {"Records": [{"messageId": 7, "body": SECRET}]}, {"Records": [[SECRET]]}),
+        {"Records": [*record("{}")["Records"], {"body": SECRET}]},
+    ],
+)
+def test_the_worker_refuses_an_event_that_is_none_of_the_queue(aws: Lambda, event: Any) -> None:
+    with pytest.raises(UsageError, match=NO_QUEUE):
+        aws.call("worker", event)
+
+
+@pytest.mark.parametrize(
+    "attributes", [None, [], {}, {"SentTimestamp": SECRET}, {"SentTimestamp": None}, {"SentTimestamp": str(10**30)}]
+)
+def test_a_message_whose_time_is_not_told_is_dealt_with_as_one_of_now(aws: Lambda, attributes: Any) -> None:
+    with pytest.raises(BatchError, match="in does not exist") as failed:
+        aws.call("worker", record('{"tenant": "acme", "date": "2025-08-12"}', attributes=attributes))
+    assert (failed.value.tenant, failed.value.day) == ("acme", "2025-08-12")
+
+
+@pytest.mark.parametrize("event", [None, [], "x", 7, True, float("nan")])
+def test_the_watcher_refuses_what_is_no_object(aws: Lambda, event: Any) -> None:
+    with pytest.raises(UsageError, match="the watcher's event is no JSON object"):
+        aws.call("watcher", event)
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        *(None, [], SECRET, {}, {"jobRunId": None}, {"jobRunId": 7}, {"jobRunId": ""}, {"jobRunId": [SECRET]}),
+        *({"jobRunId": "../" + SECRET}, {"jobRunId": "a\0"}, {"jobRunId": "x" * 65}, {"jobRunId": "ｊｏｂ"}),
+    ],
+)
+def test_the_watcher_refuses_a_jobs_event_that_names_no_job(aws: Lambda, detail: Any) -> None:
+    with pytest.raises(UsageError, match="a job's event names no job run"):
+        aws.call("watcher", {**JOB_ENDED, "detail": detail})
+    with pytest.raises(UsageError, match="a job's event names no job run"):
+        aws.call("watcher", JOB_ENDED)
+
+
+def raise_value_error(*_: object, **__: object) -> None:
+    raise ValueError(f"invalid literal: {SECRET!r}")
+
+
+def raise_of_a_value_error(*_: object, **__: object) -> None:
+    try:
+        raise_value_error()
+    except ValueError as error:
+        raise TerminalError("the day is broken", next_step="look at it") from error
+
+
+@pytest.mark.parametrize("where", ["dispatcher.ask", "watcher.tend", "worker.deal"])
+@pytest.mark.parametrize(
+    ("fail", "kind", "told"),
+    [
+        (raise_value_error, RetryableError, "unexpected ValueError at test_lambda_handlers.py"),
+        (raise_of_a_value_error, TerminalError, "the day is broken"),
+    ],
+)
+def test_what_lambda_writes_down_of_an_error_quotes_no_content(
+    aws: Lambda, where: str, fail: Any, kind: type[BatchError], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, _, function = where.partition(".")
+    monkeypatch.setattr(aws.load(name), function, fail)
+    with pytest.raises(kind, match=told):
+        aws.call(name, record("{}") if name == "worker" else {"time": "2025-08-12T17:00:00Z"})
+    assert told in aws.log.getvalue()

@@ -1,0 +1,52 @@
+"""Amazon's own DynamoDB Local, which ends with whoever started it."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from tests.local_cloud.common.downloads import fetch_jars, find_java, keep_once
+
+DYNAMODB_LOCAL = ("software.amazon.dynamodb", "DynamoDBLocal", "3.1.0")
+START_SECONDS = 60
+
+
+@contextmanager
+def serve_dynamodb() -> Iterator[str]:
+    """DynamoDB Local on a free port, in memory; its address."""
+    folder = keep_once(f"dynamodb-local-{DYNAMODB_LOCAL[-1]}", partial(fetch_jars, *DYNAMODB_LOCAL))
+    with refusing_port() as port:
+        pass
+    server = [
+        *(find_java(), "-Xmx256m", f"-Dsqlite4java.library.path={folder}", "-cp", f"{folder}/*"),
+        "software.amazon.dynamodb.services.local.main.ServerRunner",
+        *("-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)),
+    ]
+    # The server does not look at its standard input: a shell waits for the end of ours, then ends it.
+    until_end = ["sh", "-c", '"$@" </dev/null & cat; kill $!; wait', "sh", *server]
+    with subprocess.Popen(until_end, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        _wait_for(port)
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port of the loopback that is taken, and where nobody answers."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"DynamoDB Local did not start within {START_SECONDS} s") from error
+            time.sleep(0.1)
+        else:
+            return

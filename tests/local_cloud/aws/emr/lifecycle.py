@@ -1,0 +1,124 @@
+"""How a job run of EMR Serverless goes from one state to the next."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.local_cloud.aws.emr.job_runs import ENDED, JobFailed, JobRun, Outcome, Program, write_event
+
+LOOK_SECONDS = 0.05
+
+
+@dataclass
+class Walk:
+    """Takes job runs through their states, each in a thread of its own. Every change is an event of EventBridge.
+
+    `minute` is how many seconds a minute of executionTimeoutMinutes has.
+    """
+
+    program: Program
+    region: str
+    account: str
+    slots: threading.Semaphore
+    pretend: Callable[[JobRun], Outcome | None]
+    minute: Callable[[], float]
+    events: list[dict[str, Any]]
+
+    def begin(self, run: JobRun) -> None:
+        """Let the run go its way."""
+        self._tell(run, "SUBMITTED", previous="")
+        threading.Thread(target=self._walk, args=(run,), daemon=True).start()
+
+    def cancel(self, run: JobRun) -> None:
+        """Ask for the run's end."""
+        self.move(run, "CANCELLING")
+        run.cancelled.set()
+
+    def move(self, run: JobRun, state: str, details: str = "") -> None:
+        """Change the state, and say so."""
+        if run.state == "CANCELLING" and state not in ENDED:
+            return
+        if run.working_since is not None and state not in ("RUNNING", "CANCELLING"):
+            run.worked.append((datetime.now(UTC) - run.working_since).total_seconds())
+            run.working_since = None
+        previous, run.state = run.state, state
+        run.details, run.updated = details[:256], datetime.now(UTC)
+        self._tell(run, state, previous=previous)
+
+    def _walk(self, run: JobRun) -> None:
+        if not self.slots.acquire(blocking=False):
+            self.move(run, "QUEUED")
+            while not run.cancelled.is_set() and not self.slots.acquire(timeout=LOOK_SECONDS):
+                pass
+            if run.cancelled.is_set():
+                self.move(run, "CANCELLED")
+                return
+        try:
+            self._work(run)
+        finally:
+            self.slots.release()
+
+    def _work(self, run: JobRun) -> None:
+        self.move(run, "PENDING")
+        self.move(run, "SCHEDULED")
+        pretended = self.pretend(run)
+        if pretended:
+            outcome = self._pretend(run, pretended)
+        else:
+            outcome = self._attempt(run)
+            while outcome.state == "FAILED" and run.attempt < run.request.get("retryPolicy", {}).get("maxAttempts", 1):
+                run.attempt += 1
+                self.move(run, "PENDING")
+                outcome = self._attempt(run)
+        if run.cancelled.is_set():
+            self.move(run, "CANCELLED", outcome.details)
+        else:
+            self.move(run, outcome.state, outcome.details)
+
+    def _pretend(self, run: JobRun, outcome: Outcome) -> Outcome:
+        if outcome.state == "SCHEDULED":
+            run.details = outcome.details
+            run.cancelled.wait()
+            return Outcome(state="FAILED")
+        self._run(run)
+        limit = self._seconds(run)
+        over = run.cancelled.wait(timeout=limit if outcome.state == "RUNNING" else min(outcome.seconds, limit))
+        if not over and (outcome.state == "RUNNING" or outcome.seconds > limit):
+            return self._out_of_time(run)
+        return outcome
+
+    def _attempt(self, run: JobRun) -> Outcome:
+        """Run the job's program, until it or its time ends or it is cancelled."""
+        try:
+            self.program.start(run)
+            self._run(run)
+            waited = 0.0
+            while (outcome := self.program.poll(run)) is None:
+                if run.cancelled.wait(LOOK_SECONDS):
+                    return Outcome(state="FAILED", details="The job run was cancelled.")
+                waited += LOOK_SECONDS
+                if waited > self._seconds(run):
+                    return self._out_of_time(run)
+        except (JobFailed, OSError, RuntimeError) as error:
+            return Outcome(state="FAILED", details=str(error))
+        else:
+            return outcome
+        finally:
+            self.program.end(run)
+            self.program.tidy(run)
+
+    def _run(self, run: JobRun) -> None:
+        run.started = run.working_since = datetime.now(UTC)
+        self.move(run, "RUNNING")
+
+    def _seconds(self, run: JobRun) -> float:
+        return float(run.request.get("executionTimeoutMinutes", 720)) * self.minute()
+
+    def _out_of_time(self, run: JobRun) -> Outcome:
+        self.cancel(run)
+        return Outcome(state="FAILED", details="The job run was cancelled, for it exceeded its execution timeout.")
+
+    def _tell(self, run: JobRun, state: str, *, previous: str) -> None:
+        self.events.append(write_event(run, state, previous=previous, region=self.region, account=self.account))

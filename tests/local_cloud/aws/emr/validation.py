@@ -1,0 +1,142 @@
+"""Requests of EMR Serverless, read and judged by botocore's own model of the service, and by what its guide adds."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import botocore.session  # type: ignore[import-untyped]  # it carries no types
+from botocore.model import ServiceModel, Shape  # type: ignore[import-untyped]
+from botocore.validate import ParamValidator  # type: ignore[import-untyped]
+
+from tests.local_cloud.aws.request import AwsRequest
+
+# Memory in GB that a worker of so many vCPUs may have, and in which steps.
+WORKERS = {1: (2, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
+DISK_GB = (20, 200)
+LONGEST_MINUTES = 10_080
+_INTEGERS = ("integer", "long")
+
+
+class InvalidRequest(Exception):
+    """What a ValidationException says."""
+
+
+@cache
+def model() -> ServiceModel:
+    """The service's model."""
+    return botocore.session.get_session().get_service_model("emr-serverless")
+
+
+def read_request(operation: str, request: AwsRequest, **path: str) -> dict[str, Any]:
+    """The operation's parameters, as they would be given to boto3.
+
+    Raises:
+        InvalidRequest: the service would refuse them.
+    """
+    shape = model().operation_model(operation).input_shape
+    given: dict[str, Any] = {**request.document, **path}
+    for name, member in shape.members.items():
+        if member.serialization.get("location") == "querystring" and name in request.query:
+            given[name] = _from_text(request.query[name], member)
+    problems = ParamValidator().validate(given, shape)
+    if problems.has_errors():
+        raise InvalidRequest(problems.generate_report())
+    for problem in _problems(given, shape, operation):
+        raise InvalidRequest(problem)
+    return given
+
+
+def _from_text(text: str, shape: Shape) -> Any:
+    if shape.type_name in _INTEGERS:
+        return int(text) if text.lstrip("-").isdigit() else text
+    return [text] if shape.type_name == "list" else text
+
+
+def _problems(value: Any, shape: Shape, place: str) -> Iterator[str]:
+    """What botocore does not look at: patterns, enumerations, upper bounds, unions and unknown members."""
+    kind = shape.type_name
+    if kind == "structure":
+        yield from _problems_of_structure(value, shape, place)
+        return
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    size = value if kind in _INTEGERS else len(value) if kind in ("string", "list", "map") else None
+    if size is not None and ((low is not None and size < low) or (high is not None and size > high)):
+        yield f"{place}: {size} is not between {low} and {high}"
+    if kind == "string":
+        yield from _problems_of_text(value, shape, place)
+    elif kind == "list":
+        for number, each in enumerate(value):
+            yield from _problems(each, shape.member, f"{place}[{number}]")
+    elif kind == "map":
+        for key, each in value.items():
+            yield from _problems(key, shape.key, f"{place} key")
+            yield from _problems(each, shape.value, f"{place}.{key}")
+
+
+def _problems_of_structure(value: Mapping[str, Any], shape: Shape, place: str) -> Iterator[str]:
+    if unknown := sorted(set(value) - set(shape.members)):
+        yield f"{place} has the unknown members {unknown}"
+    if getattr(shape, "is_tagged_union", False) and len(value) != 1:
+        yield f"{place} must have exactly one member"
+    for name, member in shape.members.items():
+        if name in value:
+            yield from _problems(value[name], member, f"{place}.{name}")
+
+
+def _problems_of_text(value: str, shape: Shape, place: str) -> Iterator[str]:
+    pattern = shape.metadata.get("pattern")
+    if pattern and re.fullmatch(pattern, value) is None:
+        yield f"{place} does not match {pattern!a}"
+    if shape.enum and value not in shape.enum:
+        yield f"{place} is none of {', '.join(shape.enum)}"
+
+
+def read_conf(request: Mapping[str, Any]) -> dict[str, str]:
+    """The settings in sparkSubmitParameters.
+
+    Raises:
+        InvalidRequest: something there is no `--conf name=value`, a worker has a size that does not exist, or the time
+            limit is none.
+    """
+    words = shlex.split(request["jobDriver"]["sparkSubmit"].get("sparkSubmitParameters", ""))
+    pairs = list(zip(words[::2], words[1::2], strict=False))
+    if len(words) % 2 or any(flag != "--conf" or "=" not in pair for flag, pair in pairs):
+        raise InvalidRequest("sparkSubmitParameters: only --conf name=value is known here")
+    conf = dict(pair.split("=", 1) for _, pair in pairs)
+    for kind in ("driver", "executor"):
+        _check_worker(kind, conf)
+    if not 0 < request.get("executionTimeoutMinutes", 720) <= LONGEST_MINUTES:
+        raise InvalidRequest(f"executionTimeoutMinutes must be from 1 to {LONGEST_MINUTES}")
+    return conf
+
+
+def _check_worker(kind: str, conf: Mapping[str, str]) -> None:
+    cores, total, disk = read_worker(kind, conf)
+    least, most, _ = WORKERS.get(cores, (0, 0, 0))
+    if total > most:
+        raise InvalidRequest(f"a {kind} of {cores} vCPU cannot have {total:g} GB: it has {least} to {most}")
+    if not DISK_GB[0] <= disk <= DISK_GB[1]:
+        raise InvalidRequest(f"a {kind}'s disk of {disk:g} GB is not between {DISK_GB[0]} and {DISK_GB[1]}")
+
+
+def read_worker(kind: str, conf: Mapping[str, str]) -> tuple[int, float, float]:
+    """A driver's or an executor's vCPU, GB of memory, and GB of disk."""
+    heap = gigabytes(conf.get(f"spark.{kind}.memory", "14G"))
+    spare = conf.get(f"spark.{kind}.memoryOverhead")
+    total = heap + (gigabytes(spare) if spare else max(heap * 0.1, 0.375))
+    disk = gigabytes(conf.get(f"spark.emr-serverless.{kind}.disk", "20G"))
+    return int(conf.get(f"spark.{kind}.cores", "4")), total, disk
+
+
+def gigabytes(text: str) -> float:
+    """A size as Spark writes it, such as 6g or 512m.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    size = re.fullmatch(r"(\d+)([mgMG])[bB]?", text)
+    if size is None:
+        raise InvalidRequest(f"{text!a} is no size")
+    return int(size[1]) / (1 if size[2] in "gG" else 1024)

@@ -1,0 +1,89 @@
+"""The event source mapping between a queue and a function, as Lambda runs it."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.local_cloud.aws.deployment import Queue
+from tests.local_cloud.aws.lambda_functions import Answer, LocalFunction
+from tests.local_cloud.aws.local_aws import LocalAws
+
+WAIT_SECONDS = 1
+
+
+@dataclass
+class Poller:
+    """Gives a queue's messages to a function, `concurrency` at a time, with the function's own rights.
+
+    A message that the function dealt with is deleted. One that it reports, or all when it fails, stay, and are given
+    out again when their visibility timeout is over. `told` learns of each invocation.
+    """
+
+    aws: LocalAws
+    queue: Queue
+    function: LocalFunction
+    concurrency: int
+    batch_size: int
+    reports_failures: bool
+    told: Callable[[list[Any], Answer], None] = lambda records, answer: None
+    _stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    _threads: list[threading.Thread] = field(default_factory=list, repr=False)
+
+    def __enter__(self) -> "Poller":
+        """Begin."""
+        self._threads = [threading.Thread(target=self._poll, daemon=True) for _ in range(self.concurrency)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End when what is under way has ended."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _poll(self) -> None:
+        client = self.aws.client("sqs", self.function.key)
+        client.get_queue_attributes(QueueUrl=self.queue.url, AttributeNames=["All"])
+        while not self._stop.is_set():
+            messages = client.receive_message(
+                QueueUrl=self.queue.url,
+                MaxNumberOfMessages=self.batch_size,
+                WaitTimeSeconds=WAIT_SECONDS,
+                AttributeNames=["All"],
+            ).get("Messages", [])
+            if messages:
+                self._give(client, messages)
+
+    def _give(self, client: Any, messages: list[dict[str, Any]]) -> None:
+        records = [self._record(message) for message in messages]
+        answer = self.function.invoke({"Records": records})
+        kept = self._kept(records, answer)
+        for record in records:
+            if record["messageId"] not in kept:
+                client.delete_message(QueueUrl=self.queue.url, ReceiptHandle=record["receiptHandle"])
+        self.told(records, answer)
+
+    def _kept(self, records: list[dict[str, Any]], answer: Answer) -> set[str]:
+        everything = {record["messageId"] for record in records}
+        if answer.error:
+            return everything
+        if not self.reports_failures or not answer.result:
+            return set()
+        reported = {each.get("itemIdentifier", "") for each in answer.result.get("batchItemFailures", [])}
+        # An answer that names no such message counts as a failure of all.
+        return reported if reported <= everything else everything
+
+    def _record(self, message: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": message["Attributes"],
+            "messageAttributes": {},
+            "md5OfBody": message["MD5OfBody"],
+            "eventSource": "aws:sqs",
+            "eventSourceARN": self.queue.arn,
+            "awsRegion": self.aws.region,
+        }

@@ -1,0 +1,43 @@
+"""What the Python worker does in a process of a Functions app: the host's calls, by Microsoft's own library.
+
+Arguments: the app's folder, and the number of the pipe for its answers. The first answer is the app's functions; then
+calls come as lines on the standard input.
+"""
+
+import json
+import logging
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.local_cloud.azure.functions.worker import FunctionsWorker, http_request, queue_message, take_app, timer
+from tests.local_cloud.common.clock import keep_time
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
+    worker = take_app(Path(sys.argv[1]))
+    with os.fdopen(int(sys.argv[2]), "w", encoding="utf-8") as answers:
+        for line in sys.stdin:
+            keep_time()
+            call = json.loads(line)
+            told = asdict(_call(worker, call)) if call else worker.functions
+            print(json.dumps(told), file=answers, flush=True)
+
+
+def _call(worker: FunctionsWorker, call: dict[str, Any]) -> Any:
+    match call["kind"]:
+        case "timer":
+            return worker.call(call["name"], data=timer(next_=call["next"]))
+        case "http":
+            return worker.call(call["name"], data=http_request(call["body"].encode()))
+        case _:
+            data, metadata = queue_message(call["body"], inserted=call["inserted"], dequeued=call["dequeued"])
+            return worker.call(call["name"], data=data, metadata=metadata)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""A day of objects given as bytes, run through the real runners, and what came of it."""
+
+import gzip
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from daily_batch.domain.receipt import Receipt
+from daily_batch.domain.run import Limits
+from daily_batch.pipeline.runners.base import Runner
+from tests.oracle.compare import assert_agrees
+from tests.oracle.day import Oracle, Stored
+from tests.oracle.listed import Link
+from tests.support.assert_days_equal import assert_equal_receipts, assert_equal_tables
+from tests.support.day_runs import DAY, read_tables, run_day_with, run_local
+
+EXPORT = "acme/exports/messages/2025/08/12"
+ROOM = "acme/chat/u1/r1/messages"
+AT = "2025-08-12T01:02:03.500Z"
+# Who runs each day once more, beside the local runner; the tests of faults put Spark here.
+BESIDE: tuple[Runner, ...] = ()
+OTHER_FORMAT = {"delta": "parquet", "parquet": "delta"}
+
+
+class Outcome(NamedTuple):
+    """Published rows, rejects, and the receipt."""
+
+    rows: list[dict[str, Any]]
+    rejects: list[dict[str, Any]]
+    receipt: Receipt
+
+    @property
+    def row(self) -> dict[str, Any]:
+        (only,) = self.rows
+        return only
+
+    @property
+    def reasons(self) -> list[str]:
+        return sorted(reject["reason"] for reject in self.rejects)
+
+
+def message(**fields: object) -> dict[str, object]:
+    """A record as specified, with some fields replaced; `...` leaves one out."""
+    whole = {"message_id": "m1", "user_id": "u1", "room_id": "r1", "timestamp": AT, "role": "user", "content": "hi"}
+    return {name: value for name, value in {**whole, **fields}.items() if value is not ...}
+
+
+def line(**fields: object) -> bytes:
+    return json.dumps(message(**fields), ensure_ascii=False).encode()
+
+
+def raw_line(insert: str, **fields: object) -> bytes:
+    """A record with JSON text of its own at the end."""
+    return line(**fields)[:-1] + b", " + insert.encode() + b"}"
+
+
+def run_objects(folder: Path, objects: Mapping[str, bytes | Link], *, output: str = "out", **settings: Any) -> Outcome:
+    """Lay the objects down, run the day, read what was published: it must be what the oracle and BESIDE say, too."""
+    laid = _lay_down(folder / "in", objects)
+    day, table_format = settings.get("day", DAY), settings.pop("table_format", "delta")
+    receipt = run_local(input=folder / "in", output=folder / output, table_format=table_format, **settings)
+    tables = read_tables(folder / output, table_format=table_format, day=day)
+    zones = {"zone": settings.get("timezone", "Asia/Tokyo"), "naive_zone": settings.get("naive_timezone", "UTC")}
+    limits = Limits(**{name: settings[name] for name in vars(Limits()) if name in settings})
+    assert_agrees(Oracle(day=day, limits=limits, **zones).expect(laid), tables, receipt, day=day)
+    # In the other format, so that one run compares runners and formats.
+    other = OTHER_FORMAT[table_format]
+    for runner in BESIDE:
+        beside = folder / f"{output} {runner.name}"
+        counted = run_day_with(runner, input=folder / "in", output=beside, table_format=other, **settings)
+        assert_equal_tables(read_tables(beside, table_format=other, day=day), tables)
+        assert_equal_receipts(counted, receipt)
+    return Outcome(tables["messages"], tables["rejects"], receipt)
+
+
+def _lay_down(source: Path, objects: Mapping[str, bytes | Link]) -> dict[str, Stored | Link]:
+    laid: dict[str, Stored | Link] = {}
+    for key, body in objects.items():
+        path = source / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(body, Link):
+            path.symlink_to(body.target)
+            laid[key] = body
+            continue
+        path.write_bytes(body)
+        laid[key] = Stored(body, path.stat().st_mtime)
+    return laid
+
+
+def run_export(folder: Path, *bodies: bytes, **settings: Any) -> Outcome:
+    """Each body a file of the day's export; a day must not be empty, so one good record is in a file of its own."""
+    return run_objects(folder, {f"{EXPORT}/part-{n}.jsonl": body for n, body in enumerate(bodies)}, **settings)
+
+
+def run_object(folder: Path, body: bytes, *, name: str = "01-02-03.500Z-m1", **settings: Any) -> Outcome:
+    """One object of one message."""
+    return run_objects(folder, {f"{ROOM}/2025/08/12/{name}.json": body}, **settings)
+
+
+def packed(text: bytes) -> bytes:
+    return gzip.compress(text, mtime=0)

@@ -1,0 +1,196 @@
+"""Runs of one tenant-day in this process or another, and its tables as plain rows to compare."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import deltalake
+import pyarrow as pa
+import pyarrow.dataset
+
+from daily_batch.domain.contract import TABLES
+from daily_batch.domain.receipt import Receipt
+from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
+from daily_batch.pipeline.discover.discover import open_storage
+from daily_batch.pipeline.process_day import process_day
+from daily_batch.pipeline.publish.publisher import DayPublisher
+from daily_batch.pipeline.runners.base import Progress, Runner
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.settings import load_settings
+from daily_batch.storage.stores import delta_location
+from daily_batch.telemetry import Telemetry
+from tests.support.spark_session import ROOT
+
+DAY = date(2025, 8, 12)
+NOW = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)  # 02:00 JST of the 13th, when the schedule runs
+SAMPLES = ROOT / "samples"
+# What differs from one run of the same day to the next.
+OF_THE_RUN = ("run_id", "processed_at")
+
+Row = dict[str, Any]
+Tables = dict[str, list[Row]]
+
+# No share of a day is too much to lose.
+NO_LIMITS = {"max_reject_ratio": 1.0, "max_unreadable_ratio": 1.0}
+
+_runs = count(1)
+
+
+def silent(stage: str, done: int, total: int, unit: str) -> None:
+    """Progress that nobody watches."""
+
+
+def run_day_with(
+    runner: Runner,
+    *,
+    input: Path | str,  # noqa: A002 - the flag's name
+    output: Path | str,
+    tenant: str = "acme",
+    day: date = DAY,
+    layout: str = "auto",
+    table_format: str = "delta",
+    options: Mapping[str, str] | None = None,
+    progress: Progress = silent,
+    telemetry: Telemetry | None = None,
+    allow_shrink: str = "",
+    **settings: object,
+) -> Receipt:
+    """Run one tenant-day with a runner; `options` are storage options, `settings` are by name (docs/settings.md).
+
+    Of days of a few records a share says nothing: they have no limits of loss but those of `settings`.
+    """
+    request = Request(
+        tenant=tenant,
+        day=day,
+        input=parse_url(str(input)),
+        output=parse_url(str(output)),
+        layout=layout,  # type: ignore[arg-type]
+        table_format=table_format,  # type: ignore[arg-type]
+        allow_shrink=allow_shrink,
+    )
+    known = load_settings(flags={**NO_LIMITS, **settings, "storage_options": dict(options or {})}, environ={})
+    run_id = f"run-{next(_runs):04d}"
+    publisher = DayPublisher.snapshot(request, open_storage(request, known))
+    return process_day(
+        request, known, runner, publisher, run_id=run_id, now=NOW, progress=progress, telemetry=telemetry
+    )
+
+
+def run_local(**arguments: Any) -> Receipt:
+    """`run_day_with` the local runner."""
+    return run_day_with(LocalRunner(), **arguments)
+
+
+def read_tables(
+    output: Path | str,
+    *,
+    tenant: str = "acme",
+    table_format: str = "delta",
+    day: date | None = DAY,
+    options: Mapping[str, str] | None = None,
+) -> Tables:
+    """Each table's rows in one order, without what is the run's; of one day, or of all."""
+    return {
+        table.name: comparable(
+            _read(f"{output}/{tenant}/analytics/{table.name}", table_format, day, options or {}), table.names
+        )
+        for table in TABLES
+    }
+
+
+def comparable(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
+    """Rows in one order, whatever order they came in; every column of the contract must be there."""
+    kept = [{name: row[name] for name in columns if name not in OF_THE_RUN} for row in rows]
+    return sorted(kept, key=repr)
+
+
+def _read(location: str, table_format: str, day: date | None, options: Mapping[str, str]) -> list[Row]:
+    if table_format == "delta":
+        where, known = delta_location(parse_url(location), options)
+        if not deltalake.DeltaTable.is_deltatable(where, known):
+            return []
+        filters = [("date", "=", day)] if day else None
+        found = deltalake.DeltaTable(where, storage_options=known).to_pyarrow_table(filters=filters)
+    else:
+        folder = Path(location) / (f"year={day:%Y}/month={day:%m}/day={day:%d}" if day else "")
+        if not folder.is_dir():
+            return []
+        found = pyarrow.dataset.dataset(folder, format="parquet").to_table()
+    return _rows(found)
+
+
+def _rows(found: pa.Table) -> list[Row]:
+    rows: list[Row] = found.to_pylist()
+    return rows
+
+
+def published_state(output: Path | str, *, tenant: str = "acme") -> dict[str, bytes]:
+    """Every file that a reader of the tables may open or list, by path: folders that begin with `_` are skipped,
+    but for Delta's logs. Data files of Delta that no log names are left out."""
+    root = Path(output) / tenant / "analytics"
+    named = {
+        file
+        for table in TABLES
+        if deltalake.DeltaTable.is_deltatable(str(root / table.name))
+        for file in map(_local_path, deltalake.DeltaTable(str(root / table.name)).file_uris())
+    }
+    found = {}
+    for path in sorted(root.rglob("*")):
+        parts = path.relative_to(root).parts
+        log = "_delta_log" in parts
+        if not path.is_file() or (not log and any(part.startswith("_") for part in parts)):
+            continue
+        if log or path in named or not any(part.startswith("date=") for part in parts):
+            found[str(path.relative_to(root))] = path.read_bytes()
+    return found
+
+
+def _local_path(uri: str) -> Path:
+    return Path(uri.removeprefix("file://"))
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment of a child process: nothing of the tests' own settings, Spark or Python leaks in."""
+    dropped = ("MAKOTO_", "AWS_", "AZURE_", "PYSPARK_", "SPARK_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped) and name != "TENANT_ID"}
+    return {**kept, "PYTHONUNBUFFERED": "1", **more}
+
+
+def run_arguments(
+    *,
+    input: Path | str,  # noqa: A002 - the flag's name
+    output: Path | str,
+    tenant: str = "acme",
+    day: date = DAY,
+    table_format: str = "delta",
+) -> list[str]:
+    """The flags of a run, alike for makoto-batch and the Spark job."""
+    return [
+        *("--tenant", tenant, "--date", day.isoformat(), "--format", table_format),
+        *("--input", str(input), "--output", str(output)),
+    ]
+
+
+def makoto_batch(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The installed command, as a person runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "daily_batch", *arguments],
+        cwd=ROOT,
+        env=child_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def read_truth(folder: Path, tenant: str) -> dict[str, Any]:
+    """What the generator says that a run of the day must report."""
+    truth: dict[str, Any] = json.loads((folder / f"{tenant}-truth.json").read_text())
+    return truth

@@ -1,0 +1,40 @@
+"""SAM CLI and cfn-lint, in an environment of their own: they pin click below what the command line needs."""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+CONSTRAINTS = ROOT / "packaging/makoto_packaging/sam-constraints.txt"
+FOLDER = ROOT / ".cache/sam-cli-1.170.0"
+
+
+def install() -> Path:
+    """The folder of the two programs; made by the first who asks, again when their versions change."""
+    made, wanted = FOLDER / "made-by.txt", CONSTRAINTS.read_text(encoding="utf-8")
+    if not made.exists() or made.read_text(encoding="utf-8") != wanted:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        venv.create(FOLDER, with_pip=True)
+        pip = [str(FOLDER / "bin/python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+        subprocess.run([*pip, "-c", str(CONSTRAINTS), "aws-sam-cli", "cfn-lint"], check=True)
+        made.write_text(wanted, encoding="utf-8")
+    return FOLDER / "bin"
+
+
+def run(program: str, arguments: Sequence[str], *, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run `sam` or `cfn-lint` in the project's folder, as on a machine without an AWS account."""
+    path = os.pathsep.join([str(install()), str(Path(sys.executable).parent), os.environ["PATH"]])
+    surroundings = {
+        "PATH": path,
+        "HOME": str(home),
+        "AWS_DEFAULT_REGION": "ap-northeast-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    return subprocess.run(
+        [str(install() / program), *arguments], cwd=ROOT, env=surroundings, capture_output=True, text=True
+    )

@@ -1,0 +1,179 @@
+"""A month on the local AWS, by template.yaml."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.local_cloud.aws.job_package import VERSION, upload_package
+from tests.local_cloud.aws.lambda_functions import Answer
+from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
+from tests.local_cloud.aws.night import AwsNight
+from tests.local_cloud.aws.stack import Stack, deploy
+from tests.local_cloud.aws.tenant_data import name_tenant
+from tests.local_cloud.common.clock import Clock
+from tests.local_cloud.common.faults import Fault
+from tests.support.endurance.month import Month, TenantDay, plan_deaths
+from tests.support.operations.alarm_definitions import read_aws_alarms
+from tests.support.operations.aws_functions import Sample, read_samples
+
+BUCKET = "data"
+ENDED = ("SUCCESS", "FAILED", "CANCELLED")
+STARTED = "no messages are given out when a worker begins"
+
+
+@dataclass
+class AwsMonth:
+    """See `SoakCloud`."""
+
+    stack: Stack
+    deaths: Path
+    samples: list[Sample] = field(default_factory=list)
+    _loses_news: bool = False
+    _seen: int = 0
+    _jobs: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.night = AwsNight(self.stack)
+        self.alarms = read_aws_alarms(self.stack.deployment)
+        for name, function in self.stack.functions.items():
+            function.told = partial(self._count, self.stack.deployment.functions[name].name)
+
+    @property
+    def root(self) -> str:
+        return f"s3://{BUCKET}"
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.aws.environment().items()}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command needs that looks at the tables and the ledger."""
+        return {**self.stack.deployment.functions["WatcherFunction"].environment, **self.aws.environment()}
+
+    @property
+    def aws(self) -> LocalAws:
+        return self.stack.aws
+
+    def put(self, objects: Mapping[str, bytes]) -> None:
+        for key, body in objects.items():
+            self.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.aws.client("s3").delete_object(Bucket=BUCKET, Key=key)
+
+    def read(self, key: str) -> bytes:
+        return bytes(self.aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+    def begin(self, troubles: Sequence[TenantDay]) -> None:
+        kinds = {each.trouble for each in troubles}
+        self.samples.clear()
+        plan_deaths(self.deaths, troubles)
+        faults = [Fault(kind="throttled", pattern="dynamodb:", every=9)] if "throttled" in kinds else []
+        if "surge" in kinds:
+            faults.append(Fault(kind="lost", pattern="StartJobRun", times=1))
+        self.aws.trouble(*faults)
+        self._loses_news = "surge" in kinds
+
+    def ask(self) -> int:
+        return self.night.ask()
+
+    def working(self) -> AbstractContextManager[object]:
+        return self.stack.poller("WorkerFunction", concurrency=2)
+
+    def deploy(self) -> None:
+        """New environments come with other variables; those at work end what they do."""
+        worker = self.stack.functions["WorkerFunction"]
+        deadline = time.monotonic() + 30
+        while not worker.at_work:
+            assert time.monotonic() < deadline, STARTED
+            time.sleep(0.01)
+        for function in self.stack.functions.values():
+            function.more = {**function.more, "MAKOTO_TARGET_FILE_BYTES": "1000000"}
+            function.stop()
+
+    def look(self) -> bool:
+        for event in self.aws.events(self._seen):
+            self._seen += 1
+            detail = event["detail"]
+            self._jobs[detail["jobRunId"]] = detail["state"]
+            if not (self._loses_news and detail["state"] in ENDED):
+                self.stack.deliver(event)
+        at_rest = all(state in ENDED for state in self._jobs.values())
+        return (
+            at_rest
+            and not self._messages("TaskQueue")
+            and not any(each.at_work for each in self.stack.functions.values())
+        )
+
+    def waiting(self) -> bool:
+        return bool(self._messages("TaskQueue", "NotVisible"))
+
+    def release(self) -> None:
+        """The queue knows our clock."""
+
+    def reconcile(self) -> Mapping[str, Any]:
+        return self.night.reconcile()
+
+    def sounding(self, now: datetime) -> set[str]:
+        self._count_dead_letters(now)
+        return {each.page for each in self.alarms if each.sounds(self.samples, now=now)}
+
+    def entry(self, tenant: str, day: date) -> Mapping[str, Any]:
+        return self.night.look(tenant, day)
+
+    def _messages(self, queue: str, kind: str = "") -> int:
+        """Messages that may be given out, or that may not yet."""
+        name = f"ApproximateNumberOfMessages{kind}"
+        url = self.stack.deployment.queues[queue].url
+        told = self.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+        return int(told["Attributes"][name])
+
+    def _count(self, function: str, answer: Answer) -> None:
+        """What Lambda counts of a call, and what its lines of the embedded metric format hold."""
+        now = datetime.now(UTC)
+        for metric in ("Invocations", "Errors") if answer.error else ("Invocations",):
+            dimensions = (("FunctionName", function),)
+            self.samples.append(Sample(namespace="AWS/Lambda", metric=metric, dimensions=dimensions, at=now, value=1))
+        for line in answer.lines:
+            if line.startswith("{"):
+                self.samples += read_samples(json.loads(line), at=now)
+
+    def _count_dead_letters(self, now: datetime) -> None:
+        queue = self.stack.deployment.queues["DeadLetterQueue"]
+        metric = "ApproximateNumberOfMessagesVisible"
+        count = self._messages("DeadLetterQueue")
+        dimensions = (("QueueName", queue.name),)
+        self.samples.append(Sample(namespace="AWS/SQS", metric=metric, dimensions=dimensions, at=now, value=count))
+
+
+@contextmanager
+def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AwsMonth]:
+    """A deployment that plays the month's tenants."""
+    deaths = folder / "deaths"
+    deaths.mkdir(parents=True)
+    more = {
+        **clock.environment,
+        **month.settings,
+        "DEATHS": str(deaths),
+    }
+    parameters = {
+        "DataBucketName": BUCKET,
+        "PackageVersion": VERSION,
+        "BatchTimezone": month.zone,
+        "LookBack": "1",
+    }
+    with serve_aws(folder / "aws") as aws, deploy(aws, parameters=parameters, more=more) as stack:
+        upload_package(stack, folder)
+        for tenant in month.names:
+            name_tenant(aws, table=stack.deployment.table.name, tenant=tenant)
+        worker = stack.functions["WorkerFunction"]
+        worker.function = replace(worker.function, handler="tests.support.endurance.aws_worker.handler")
+        yield AwsMonth(stack=stack, deaths=deaths)

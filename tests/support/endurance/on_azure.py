@@ -1,0 +1,174 @@
+"""A month on the local Azure, by the app's own settings and the bundle's job."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daily_batch.metadata.keys import TENANT, TENANTS
+from tests.local_cloud.azure.application_insights import Ingestion, serve_ingestion
+from tests.local_cloud.azure.databricks.bundle import read_bundle_job
+from tests.local_cloud.azure.functions.host import APP, Called, FunctionsHost
+from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
+from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_settings
+from tests.local_cloud.common.clock import Clock
+from tests.local_cloud.common.faults import Fault
+from tests.support.endurance.month import Month, TenantDay, plan_deaths
+from tests.support.operations.alarm_definitions import find_sounding, read_azure_alarms
+from tests.support.operations.insights_tables import Row, make_row
+
+NAME = "makoto-daily-batch"
+TASKS = "makoto-tasks"
+ENDED = ("SUCCESS", "FAILED", "TIMEDOUT", "CANCELED", "INTERNAL_ERROR", "SKIPPED")
+DYING_APP = "from tests.support.endurance.azure_app import app\n"
+
+
+@dataclass
+class AzureMonth:
+    """See `SoakCloud`."""
+
+    azure: LocalAzure
+    host: FunctionsHost
+    ingestion: Ingestion
+    deaths: Path
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.night = AzureNight(self.azure, self.host)
+        self.alarms = read_azure_alarms()
+        self.host.called = self._count
+
+    @property
+    def root(self) -> str:
+        return self.azure.storage.url(CONTAINER)
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {"azure_storage_use_emulator": "true"}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command needs that looks at the tables and the ledger."""
+        return dict(self.host.settings)
+
+    def put(self, objects: Mapping[str, bytes]) -> None:
+        client = self.azure.storage.blobs().get_container_client(CONTAINER)
+        for key, body in objects.items():
+            client.upload_blob(key, body, overwrite=True)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        client = self.azure.storage.blobs().get_container_client(CONTAINER)
+        for key in keys:
+            client.delete_blob(key)
+
+    def read(self, key: str) -> bytes:
+        return self.azure.storage.blobs().get_container_client(CONTAINER).download_blob(key).readall()
+
+    def begin(self, troubles: Sequence[TenantDay]) -> None:
+        kinds = {each.trouble for each in troubles}
+        self.rows.clear()
+        plan_deaths(self.deaths, troubles)
+        faults = [Fault(kind="throttled", pattern="jobs/", every=3)] if "throttled" in kinds else []
+        if "surge" in kinds:
+            faults.append(Fault(kind="lost", pattern="run-now", times=1))
+        self.azure.trouble(*faults)
+
+    def ask(self) -> int:
+        return self.night.ask()
+
+    @contextmanager
+    def working(self) -> Iterator[object]:
+        self.host.start()
+        try:
+            yield self.host
+        finally:
+            self.host.rest()
+
+    def deploy(self) -> None:
+        """New instances come with other settings; those at work end what they do."""
+        self.host.settings = {**self.host.settings, "MAKOTO_TARGET_FILE_BYTES": "1000000"}
+        self.host.retire()
+
+    def look(self) -> bool:
+        at_rest = all(run.states[-1] in ENDED for run in self.azure.runs())
+        return at_rest and not self.host.at_work and not self.host.queue(TASKS).peek_messages()
+
+    def waiting(self) -> bool:
+        count = self.host.queue(TASKS).get_queue_properties().approximate_message_count
+        return bool(count)
+
+    def release(self) -> None:
+        """The queue keeps the machine's time."""
+        self.host.bring_back()
+
+    def reconcile(self) -> Mapping[str, Any]:
+        return self.night.reconcile()
+
+    def sounding(self, now: datetime) -> set[str]:
+        return find_sounding(self.alarms, self.rows, now=now)
+
+    def entry(self, tenant: str, day: date) -> Mapping[str, Any]:
+        return self.night.look(tenant, day)
+
+    def _count(self, name: str, called: Called) -> None:
+        """The rows of a call, as Azure makes them: a request, a trace for each line, what the process sent itself."""
+        now = datetime.now(UTC)
+        self._row("requests", name=name, success=called.error is None, duration=called.seconds, operation_Name=name)
+        if called.error is not None:
+            self._row("exceptions", type="Exception", operation_Name=name)
+        for line in called.lines:
+            level = {"ERROR": 3, "WARNING": 2}.get(str(line.get("level")), 1)
+            self._row("traces", message=json.dumps(line), severityLevel=level, operation_Name=name)
+        metrics = self.ingestion.rows()
+        self.ingestion.requests.clear()
+        self.rows.setdefault("customMetrics", []).extend(make_row(each, now) for each in metrics)
+
+    def _row(self, table: str, **values: Any) -> None:
+        row = {"timestamp": datetime.now(UTC), "cloud_RoleName": NAME, **values}
+        self.rows.setdefault(table, []).append(row)
+
+
+@contextmanager
+def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AzureMonth]:
+    """A deployment that plays the month's tenants."""
+    deaths, app = folder / "deaths", folder / "dying"
+    for each in (deaths, app):
+        each.mkdir(parents=True)
+    (app / "host.json").write_bytes((APP / "host.json").read_bytes())
+    (app / "function_app.py").write_text(DYING_APP)
+    with (
+        pytest.MonkeyPatch.context() as environment,
+        serve_azure(folder / "azure") as azure,
+        serve_ingestion() as ingestion,
+    ):
+        # The only way to tell delta-rs where Azurite is.
+        environment.setenv("AZURITE_BLOB_STORAGE_URL", azure.storage.blob)
+        azure.create_job(read_bundle_job(JOB_KEY))
+        azure.storage.blobs().create_container(CONTAINER)
+        more = {
+            **clock.environment,
+            **month.settings,
+            "DEATHS": str(deaths),
+            "MAKOTO_LOOK_BACK": "1",
+            "MAKOTO_DRIFT_MINUTES": "10",
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
+            "WEBSITE_CLOUD_ROLENAME": NAME,
+        }
+        settings = app_settings(azure, zone=month.zone, more=more)
+        host = FunctionsHost(
+            storage=azure.storage,
+            settings=settings,
+            folder=folder / "app",
+            app=app,
+            concurrency=2,
+        )
+        found = AzureMonth(azure=azure, host=host, ingestion=ingestion, deaths=deaths)
+        for tenant in month.names:
+            found.night.store.put({"PK": TENANTS, "SK": f"{TENANT}{tenant}", "tenant_id": tenant}, expected=None)
+        yield found
+        host.stop()

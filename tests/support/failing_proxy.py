@@ -1,0 +1,111 @@
+"""A server between a run and its S3 or Cosmos DB that breaks chosen answers, as a service in trouble does.
+
+A process of its own, for delta-rs keeps Python's lock while it waits. Arguments: the address of the server, the rules.
+"""
+
+import http.client
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from threading import Thread
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from tests.support.spark_session import ROOT
+
+HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "date")
+XML, JSON = "application/xml", "application/json"
+ANSWERS: dict[str, tuple[int, dict[str, str], str]] = {
+    "slow down": (503, {"Content-Type": XML}, "<Error><Code>SlowDown</Code><Message>SlowDown</Message></Error>"),
+    "denied": (403, {"Content-Type": XML}, "<Error><Code>AccessDenied</Code><Message>AccessDenied</Message></Error>"),
+    "throttled": (429, {"Content-Type": JSON, "x-ms-retry-after-ms": "20"}, '{"code": "429"}'),
+    "unavailable": (503, {"Content-Type": JSON}, '{"code": "ServiceUnavailable"}'),
+}
+
+
+class Rule(NamedTuple):
+    """Every so many requests whose method, path and query fit a pattern get this trouble."""
+
+    trouble: Literal["slow down", "denied", "cut short", "throttled", "unavailable"]
+    pattern: str
+    every: int = 1
+
+
+@contextmanager
+def failing_proxy(target: str, *rules: Rule) -> Iterator[str]:
+    """Stand in front of the server at `target`; yield the address."""
+    program = [sys.executable, "-m", "tests.support.failing_proxy", target, json.dumps(rules)]
+    with subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as proxy:
+        assert proxy.stdout is not None
+        yield proxy.stdout.readline().strip()
+        proxy.terminate()
+
+
+def main() -> None:
+    target, rules = sys.argv[1:]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(target, [Rule(*rule) for rule in json.loads(rules)]))
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, daemon=True).start()
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    sys.stdin.read()
+
+
+def _handler(target: str, rules: Sequence[Rule]) -> type[BaseHTTPRequestHandler]:
+    address = urlsplit(target).netloc
+    hits = [count(1) for _ in rules]
+
+    def choose(request: str) -> str | None:
+        for rule, numbers in zip(rules, hits, strict=True):
+            if re.search(rule.pattern, request) and next(numbers) % rule.every == 0:
+                return rule.trouble
+        return None
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            trouble = choose(f"{self.command} {self.path}")
+            if trouble in ANSWERS:
+                status, headers, told = ANSWERS[trouble]
+                self._answer(status, headers, told.encode(), len(told))
+                return
+            upstream = http.client.HTTPConnection(address)
+            upstream.request(self.command, self.path, body=body, headers=dict(self.headers))
+            answer = upstream.getresponse()
+            content = answer.read()
+            if self.path == "/":  # an account of Cosmos DB names the address of its regions here
+                content = content.replace(address.encode(), self.headers["Host"].encode())
+            size = len(content) if self.path == "/" else int(answer.headers.get("Content-Length") or len(content))
+            kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
+            if trouble == "cut short":
+                self._answer(answer.status, kept, content[: len(content) // 2], size)
+                self.close_connection = True
+                return
+            self._answer(answer.status, kept, content, size)
+
+        # The base class calls the method that has the request's name.
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass_on  # noqa: N815
+
+        def _answer(self, status: int, headers: dict[str, str], content: bytes, size: int) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(size))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            """Say nothing."""
+
+    return Handler
+
+
+if __name__ == "__main__":
+    main()

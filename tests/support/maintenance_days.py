@@ -1,0 +1,202 @@
+"""Published days of a tenant with ids that try to break out of quotes, paths and patterns, and what is left of them."""
+
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+
+from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
+from daily_batch.ledger import Ledger
+from daily_batch.maintenance.erasure import Erasure
+from daily_batch.maintenance.subject import Person
+from daily_batch.maintenance.table_files import TenantTables
+from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.settings import Settings, load_settings
+from daily_batch.storage.stores import Storage
+from tests.support.day_runs import DAY, silent
+
+# Ids of users; each is erased somewhere, and no other may be touched by it.
+HOSTILE = ('o\'brien "x"', "50%_off", "50xoff", "佐藤 花子", "a\\u0062\\d.*", "user_1", "user_10", "user-1")
+SECRET = "secret of "
+
+
+@dataclass
+class Clock:
+    """Stands still until it is moved."""
+
+    now: datetime = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def message(user: str, number: int, **fields: Any) -> dict[str, Any]:
+    """A message as an export holds it; its content tells whose it is."""
+    return {
+        "message_id": f"m-{abs(hash_of(user))}-{number}",
+        "room_id": f"room {number % 3} of {user}" if number % 2 else "shared",
+        "user_id": user,
+        "timestamp": f"2025-08-12T0{number}:00:00Z",
+        "role": "user",
+        "content": f"{SECRET}{user}",
+        "tokens_used": number,
+        **fields,
+    }
+
+
+def hash_of(user: str) -> int:
+    """The same in every process."""
+    return sum(ord(character) * 31**place for place, character in enumerate(user)) % 10**9
+
+
+def write_export(folder: Path, records: list[str | bytes], *, tenant: str = "acme", day: date = DAY) -> Path:
+    """An export of one file with these lines."""
+    path = folder / f"{tenant}/exports/messages/{day:%Y/%m/%d}/part-0.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (line.encode() if isinstance(line, str) else line for line in records)
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    return folder
+
+
+def hostile_records(users: tuple[str, ...] = HOSTILE) -> list[str | bytes]:
+    """Four messages of each user, and rejects and repairs of theirs in every writing."""
+    found: list[str | bytes] = []
+    for user in users:
+        found += [json.dumps(message(user, n), ensure_ascii=n % 2 == 0) for n in range(4)]
+        broken = json.dumps(message(user, 5))[:-1]  # never closed
+        early = json.dumps(message(user, 6, timestamp="2024-01-01T00:00:00Z"), ensure_ascii=False)
+        lone = json.dumps(message(user, 7, content=f"{SECRET}{user} \ud800"))
+        edited = [json.dumps(message(user, 8, content=f"{SECRET}{user} {n}")) for n in range(2)]
+        found += [broken, early, lone, *edited, b'{"user_id": ' + json.dumps(user).encode() + b', "role": "\xff"}']
+    return found
+
+
+def write_objects(folder: Path, users: tuple[str, ...], *, tenant: str = "acme") -> Path:
+    """Objects of their own, as the chat writes them; some name another user in the body, some are no JSON."""
+    for number, user in enumerate(users):
+        for n in range(3):
+            room = f"room{n}"
+            place = folder / f"{tenant}/chat/{user}/{room}/messages/2025/08/12"
+            place.mkdir(parents=True, exist_ok=True)
+            body = {"message_id": f"m{number}-{n}", "role": "user", "content": f"{SECRET}{user}"}
+            body |= {"user_id": users[number - 1]} if n == 2 else {}
+            text = json.dumps(body) if n else '{"content": "' + SECRET + user
+            (place / f"0{n}-00-00.000Z-m{number}-{n}.json").write_text(text)
+    return folder
+
+
+@dataclass
+class Tenant:
+    """A tenant's tables, their ledger, and the commands on them, in this process."""
+
+    output: Path
+    name: str = "acme"
+    table_format: str = "delta"
+    clock: Clock | None = None
+
+    def __post_init__(self) -> None:
+        self.output.mkdir(parents=True, exist_ok=True)
+        self.clock = self.clock or Clock()
+        self.ledger = Ledger(store=SqliteStore(self.output.parent / f"{self.output.name}.sqlite"), clock=self.clock)
+
+    @property
+    def root(self) -> Path:
+        return self.output / self.name / "analytics"
+
+    def settings(self, **more: object) -> Settings:
+        return load_settings(flags={"table_format": self.table_format, "runner": "local", **more}, environ={})
+
+    def request(self, source: Path, day: date = DAY) -> Request:
+        return Request(
+            tenant=self.name,
+            day=day,
+            input=parse_url(str(source)),
+            output=parse_url(str(self.output)),
+            table_format=self.table_format,  # type: ignore[arg-type]
+        )
+
+    def dispatch(self, **settings: object) -> Dispatch:
+        return Dispatch(
+            settings=self.settings(**settings), ledger=self.ledger, local=LocalRunner, spark=lambda: LocalRunner()
+        )
+
+    def run(self, source: Path, day: date = DAY, **settings: object) -> None:
+        self.dispatch(**settings).run(self.request(source, day), progress=silent)
+
+    @property
+    def tables(self) -> TenantTables:
+        place = parse_url(str(self.output))
+        return TenantTables(tenant=self.name, storage=Storage(input=place, output=place))
+
+    def erasure(self, kind: str, id_: str, *, mentions: bool = False, **parts: Any) -> Erasure:
+        given: dict[str, Any] = {
+            "person": Person(self.name, kind, id_, mentions=mentions),  # type: ignore[arg-type]
+            "request": self.request(self.output),
+            "settings": self.settings(),
+            "tables": self.tables,
+            "ledger": self.ledger,
+            "owner": "elsewhere:1:1",
+            "by": "tests",
+            "progress": silent,
+        }
+        return Erasure(**(given | parts))
+
+    def erase(self, kind: str, id_: str, **parts: Any) -> Any:
+        return self.erasure(kind, id_, **parts).run()
+
+
+Publish = Callable[..., Tenant]
+
+
+def everything_in(folder: Path) -> Iterator[tuple[str, str]]:
+    """Each file's path and all that it holds as text: its bytes as they are, and what they unpack and decode to."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        raw = path.read_bytes()
+        texts = [str(path.relative_to(folder)), raw.decode("utf-8", "replace")]
+        if path.suffix == ".parquet":
+            file = pyarrow.parquet.ParquetFile(path)
+            rows = [row for group in range(file.num_row_groups) for row in file.read_row_group(group).to_pylist()]
+            texts.append("\n".join(_flat(rows)))
+            texts.append(str(file.metadata.to_dict()))
+        if raw[:2] == b"\x1f\x8b":
+            texts.append(gzip.decompress(raw).decode("utf-8", "replace"))
+        once = "\n".join(texts)
+        yield str(path.relative_to(folder)), once + "\n" + _unescaped(once) + "\n" + _unescaped(_unescaped(once))
+
+
+def _flat(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _flat(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _flat(inner)
+    elif isinstance(value, bytes):
+        yield value.decode("utf-8", "replace")
+        yield value.decode("utf-16-le", "replace")
+    else:
+        yield str(value)
+
+
+def _unescaped(text: str) -> str:
+    def plain(match: re.Match[str]) -> str:
+        return chr(int(match[1], 16)) if match[1] else match[2]
+
+    found = re.sub(r'\\(?:u([0-9a-fA-F]{4})|(["\\/]))', plain, text)
+    return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def files_naming(folder: Path, user: str) -> list[str]:
+    """The files that hold an id as a word of its own, or its owner's content, anywhere."""
+    word = re.compile(rf"(?<![0-9A-Za-z_-]){re.escape(user)}(?![0-9A-Za-z_-])")
+    return [path for path, text in everything_in(folder) if word.search(text)]

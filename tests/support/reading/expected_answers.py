@@ -1,0 +1,130 @@
+"""The ten answers, counted in plain Python from what the oracle reads in the JSON."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+from operator import itemgetter
+from statistics import fmean
+from typing import Any
+
+from tests.support.day_runs import DAY
+from tests.support.reading.week import WEEK, Week, last_run
+
+Row = dict[str, Any]
+ROOM, MESSAGE = "room_36fbeee7", "msg_5dc99863053c360d"
+
+
+def hours(week: Week) -> list[Row]:
+    return [{"hour": hour, "messages": count} for hour, count in sorted(Counter(_values(week, "hour")).items())]
+
+
+def rooms(week: Week) -> list[Row]:
+    rows = [
+        {"room_id": room, "messages": len(rows), "unique_users": len({row["user_id"] for row in rows})}
+        for room, rows in _by(week, "room_id").items()
+    ]
+    return sorted(rows, key=lambda row: (-row["messages"], row["room_id"]))[:10]
+
+
+def users(week: Week) -> list[Row]:
+    rows = [
+        {"user_id": user, "tokens_used": sum(row["tokens_used"] or 0 for row in rows), "messages": len(rows)}
+        for user, rows in _by(week, "user_id").items()
+    ]
+    return sorted(rows, key=lambda row: (-row["tokens_used"], row["user_id"]))[:10]
+
+
+def reasons(week: Week) -> list[Row]:
+    found: Counter[str] = Counter()
+    for (_, _, reason, *_), count in week.days[DAY].rejects.items():
+        found[reason] += count
+    del found["replaced_surrogate"]
+    rows = [{"reason": each, "records": n, "percent": 100 * n / found.total()} for each, n in found.items()]
+    return sorted(rows, key=lambda row: (-row["records"], row["reason"]))
+
+
+def answer_times(week: Week) -> list[Row]:
+    found = []
+    for rows in _by(week, "room_id").values():
+        for before, row in pairwise(sorted(rows, key=itemgetter("timestamp", "message_id"))):
+            if row["role"] == "assistant" and before["role"] == "user":
+                found.append(((row["timestamp"] - before["timestamp"]).total_seconds(), row["execution_time_ms"]))
+    timed = [milliseconds for _, milliseconds in found if milliseconds is not None]
+    return [{"answers": len(found), "seconds": fmean(seconds for seconds, _ in found), "execution_ms": fmean(timed)}]
+
+
+def files(week: Week) -> list[Row]:
+    rows = [
+        {"room_id": row["room_id"], "message_id": row["message_id"], "name": file["name"], "size": file["size"]}
+        for row in _rows(week)
+        for file in row["attachments"] or []
+    ]
+    return sorted(rows, key=itemgetter("room_id", "message_id", "name"))
+
+
+def published_since(week: Week) -> list[Row]:
+    return [
+        {"date": day, "messages": len(week.rows(day)), "run_id": last_run(day)[0], "processed_at": last_run(day)[1]}
+        for day in (DAY, WEEK[-1])
+    ]
+
+
+def conversation(week: Week) -> list[Row]:
+    rows = sorted(_by(week, "room_id")[ROOM], key=itemgetter("timestamp", "message_id"))
+    return [{name: row[name] for name in ("timestamp", "user_id", "role", "content")} for row in rows]
+
+
+def weekdays(week: Week) -> list[Row]:
+    return [
+        {
+            "date": day,
+            "weekday": day.isoweekday(),
+            "messages": len(week.rows(day)),
+            "unique_users": len({row["user_id"] for row in week.rows(day)}),
+            "tokens_used": sum(row["tokens_used"] or 0 for row in _rows(week, day)),
+        }
+        for day in WEEK
+    ]
+
+
+def lineage(week: Week) -> list[Row]:
+    run_id, processed_at = last_run(DAY)
+    of_the_run = {"run_id": run_id, "processed_at": processed_at}
+    (row,) = (row for row in _rows(week) if (row["room_id"], row["message_id"]) == (ROOM, MESSAGE))
+    return [{name: row[name] for name in ("source_key", "source_line", "flags")} | of_the_run]
+
+
+def came_late(week: Week) -> list[Row]:
+    """The messages that only the second run of the day found."""
+    known = {(row["room_id"], row["message_id"]) for row in week.before.rows}
+    found = sorted({(row["room_id"], row["message_id"]) for row in _rows(week)} - known)
+    return [{"room_id": room, "message_id": message} for room, message in found]
+
+
+ANSWERS: Mapping[str, Callable[[Week], list[Row]]] = {
+    "1": hours,
+    "2": rooms,
+    "3": users,
+    "4": reasons,
+    "5": answer_times,
+    "6": files,
+    "7": published_since,
+    "8": conversation,
+    "9": weekdays,
+    "10": lineage,
+}
+
+
+def _rows(week: Week, day: Any = DAY) -> list[Row]:
+    return week.rows(day)
+
+
+def _values(week: Week, name: str) -> Iterable[Any]:
+    return (row[name] for row in _rows(week))
+
+
+def _by(week: Week, name: str) -> dict[str, list[Row]]:
+    found = defaultdict(list)
+    for row in _rows(week):
+        found[row[name]].append(row)
+    return found

@@ -1,0 +1,98 @@
+"""A week of tenant acme, published night by night, one of its days again when late objects had come."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from daily_batch.domain.calendar import days_between
+from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
+from daily_batch.pipeline.discover.discover import open_storage
+from daily_batch.pipeline.process_day import process_day
+from daily_batch.pipeline.publish.publisher import DayPublisher
+from daily_batch.pipeline.runners.local import LocalRunner
+from daily_batch.settings import load_settings
+from daily_batch.synthetic import FaultRates, generate
+from tests.oracle.day import Expected, Oracle, Stored
+from tests.support.day_runs import DAY, SAMPLES, silent
+
+MONDAY, SUNDAY = date(2025, 8, 11), date(2025, 8, 17)
+WEEK = tuple(days_between(MONDAY, SUNDAY, max_days=7))
+# Every so manieth object of the day comes after its first run.
+LATE = 16
+RERUN_AT = datetime(2025, 8, 17, 18, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Week:
+    """Where tables of each format are, what the oracle says of each day, and of DAY before the late objects."""
+
+    tables: Mapping[str, Path]
+    days: Mapping[date, Expected]
+    before: Expected
+
+    def rows(self, day: date = DAY) -> list[dict[str, object]]:
+        """The messages of a day."""
+        return self.days[day].rows
+
+
+def publish_week(folder: Path) -> Week:
+    """Write the input, run each day at its night, then DAY once more."""
+    source, late = folder / "in", folder / "late"
+    shutil.copytree(SAMPLES / "acme", source / "acme")
+    for seed, day in enumerate(WEEK):
+        if day != DAY:
+            rates = FaultRates.parse("default")
+            made = folder / f"{day}"
+            generate(messages=30, layout="export", seed=seed, out=made, tenant="acme", day=day, rates=rates, files=1)
+            shutil.copytree(made / "acme", source / "acme", dirs_exist_ok=True)
+    kept_back = sorted(path for path in source.rglob("*.json*") if f"{DAY:/messages/%Y/%m/%d/}" in str(path))[::LATE]
+    for path in kept_back:
+        _move(path, late / path.relative_to(source))
+    before = _expect(source, DAY)
+    tables = {kind: folder / kind for kind in ("delta", "parquet")}
+    for day in WEEK:
+        _run(source, tables, day, now=night_of(day))
+    for path in kept_back:
+        _move(late / path.relative_to(source), path)
+    _run(source, tables, DAY, now=RERUN_AT)
+    return Week(tables, {day: _expect(source, day) for day in WEEK}, before)
+
+
+def night_of(day: date) -> datetime:
+    """When the schedule runs the day: 02:00 of the next in Tokyo."""
+    return datetime.combine(day, time(17), UTC)
+
+
+def run_id_of(day: date, now: datetime) -> str:
+    """The id of the run of the day."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{day:%m%d}0000"
+
+
+def last_run(day: date) -> tuple[str, datetime]:
+    """Id and begin of the run whose rows are published."""
+    now = RERUN_AT if day == DAY else night_of(day)
+    return run_id_of(day, now), now
+
+
+def _run(source: Path, tables: Mapping[str, Path], day: date, *, now: datetime) -> None:
+    settings = load_settings(flags={}, environ={})
+    for kind, output in tables.items():
+        places = {"input": parse_url(str(source)), "output": parse_url(str(output))}
+        request = Request(tenant="acme", day=day, table_format=kind, **places)  # type: ignore[arg-type]
+        publisher = DayPublisher.snapshot(request, open_storage(request, settings))
+        process_day(request, settings, LocalRunner(), publisher, run_id=run_id_of(day, now), now=now, progress=silent)
+
+
+def _expect(source: Path, day: date) -> Expected:
+    near = [f"{day + timedelta(days=days):%Y/%m/%d}/" for days in (-1, 0, 1)]
+    paths = [path for path in source.rglob("*") if path.is_file() and any(part in str(path) for part in near)]
+    objects = {str(path.relative_to(source)): Stored(path.read_bytes(), path.stat().st_mtime) for path in paths}
+    return Oracle(day=day).expect(objects)
+
+
+def _move(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(target)

@@ -1,0 +1,42 @@
+"""Round numbers for predictions and prices: those of the example in docs/routing.md."""
+
+CONSTANTS = """
+[stored]
+export_message_bytes = 200
+object_message_bytes = 800
+objects_per_list = 20
+files_written = 12
+[local]
+cores = 2
+start_seconds = 6
+object_core_seconds = 0.0005
+message_core_seconds = 0.0001
+memory_base_bytes = 209_715_200
+memory_message_bytes = 4_096
+memory_most_bytes = 536_870_912
+temp_message_bytes = 1_024
+[spark]
+start_seconds = 15
+message_core_seconds = 0.0001
+[emr]
+start_seconds = 120
+driver_vcpu = 2
+driver_gb = 8
+executor_vcpu = 4
+executor_gb = 16
+executor_seconds = 300
+max_executors = 3
+"""
+PRICES = """
+[function]
+gb_second = 0.0000166667
+request = 0.0000002
+[store]
+get = 0.00000037
+put = 0.0000047
+list = 0.0000047
+[emr]
+vcpu_hour = 0.052585
+gb_hour = 0.005746
+minimum_seconds = 60
+"""

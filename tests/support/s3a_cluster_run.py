@@ -1,0 +1,54 @@
+"""Spark with executors of their own and S3A: runs a day through S3 there, then reads tables with delta-spark.
+
+Arguments: the bucket, the folder for what was read, the output to run to, another output to read. A program of its own,
+for a JVM's packages are fixed when it starts. The AWS_* variables say where the server is.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pyarrow.parquet
+
+from daily_batch.domain.contract import MESSAGES, REJECTS, SUMMARY_DAILY
+from daily_batch.pipeline.runners.spark import SparkRunner
+from tests.support.day_runs import run_day_with
+from tests.support.spark_session import read_conf, start_session
+
+# The others hold nothing that these do not: types, nested values, and a file that a task of the map wrote.
+TABLES_READ = (REJECTS.name, MESSAGES.name, SUMMARY_DAILY.name)
+HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
+
+
+def main() -> None:
+    bucket, folder, ran, published = sys.argv[1:]
+    session = start_session(
+        warehouse=Path(folder) / "warehouse",
+        more={
+            # Executors share nothing with the driver here, so the manifest must reach them through the bucket.
+            "spark.master": "local-cluster[2,1,1024]",
+            "spark.executor.memory": "1g",
+            "spark.jars.packages": f"{read_conf()['spark.jars.packages']},{HADOOP_AWS}",
+            "spark.hadoop.fs.s3a.endpoint": os.environ["AWS_ENDPOINT_URL"],
+            "spark.hadoop.fs.s3a.endpoint.region": os.environ["AWS_REGION"],
+            "spark.hadoop.fs.s3a.path.style.access": "true",
+            "spark.hadoop.fs.s3a.access.key": os.environ["AWS_ACCESS_KEY_ID"],
+            "spark.hadoop.fs.s3a.secret.key": os.environ["AWS_SECRET_ACCESS_KEY"],
+            "spark.sql.shuffle.partitions": "2",
+        },
+    )
+    url = f"s3://{bucket}"
+    options = {name.lower(): value for name, value in os.environ.items() if name.startswith("AWS_")}
+    runner = SparkRunner(session)
+    run_day_with(runner, input=f"{url}/in", output=f"{url}/{ran}", options=options, buckets=3)
+    for prefix in (ran, published):
+        for name in TABLES_READ:
+            found = session.read.format("delta").load(f"s3a://{bucket}/{prefix}/acme/analytics/{name}")
+            target = Path(folder) / prefix
+            target.mkdir(parents=True, exist_ok=True)
+            pyarrow.parquet.write_table(found.toArrow(), target / f"{name}.parquet")
+    session.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Other runs and their temporary folders: processes that live until they are told to end, or are killed."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.day_runs import child_environment
+
+PROGRAM = """
+import sys
+from daily_batch.storage.scratch import temporary_folder
+
+with temporary_folder() as folder:
+    (folder / "messages").write_text("of a person")
+    (folder / "deep").mkdir()
+    print(folder, flush=True)
+    sys.stdin.readline()
+"""
+
+
+class OtherRun:
+    """A process with a temporary folder of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]", files: Path) -> None:
+        self._process = process
+        self.files = files
+        self.folder = files.parent
+
+    def kill(self) -> None:
+        """End it with SIGKILL, so that it can clear nothing away."""
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        """Let it end well."""
+        self._process.communicate("\n")
+        assert self._process.returncode == 0
+
+
+@contextmanager
+def other_run(temp: Path) -> Iterator[OtherRun]:
+    """A run of another process that keeps its temporary files in `temp`."""
+    temp.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env=child_environment(TMPDIR=str(temp)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    run = OtherRun(process, Path(process.stdout.readline().strip()))
+    assert (run.files / "messages").exists()
+    try:
+        yield run
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def leave_behind(temp: Path) -> Path:
+    """The temporary folder of a run that was killed."""
+    with other_run(temp) as run:
+        run.kill()
+    assert (run.files / "messages").exists()
+    return run.folder

@@ -1,0 +1,202 @@
+"""The registry of metrics and its page; what a completed day measures; the lines of steps."""
+
+import io
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from daily_batch.domain import metrics
+from daily_batch.domain.metrics import METRICS, Metric
+from daily_batch.domain.quality import CheckResult
+from daily_batch.domain.receipt import Receipt, receipt_key
+from daily_batch.errors import RetryableError
+from daily_batch.ledger import Ledger
+from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.orchestration.day_metrics import measure_receipt, record_completion
+from daily_batch.settings import Settings, load_settings
+from daily_batch.telemetry import STEPS, JsonLines, StepLog
+from tests.support.day_runs import ROOT, SAMPLES, run_local
+from tests.support.recording_telemetry import RecordingTelemetry
+
+PAGE = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+WEEK = timedelta(days=7)
+
+
+def read_table(heading: str) -> list[list[str]]:
+    """The rows of the table below a heading of the page."""
+    section = PAGE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+# The registry
+
+
+def test_the_page_names_each_metric_as_the_registry_does() -> None:
+    wanted = [
+        [f"`{each.name}`", each.unit, each.meaning, each.measured, f"`{each.alarm}`" if each.alarm else ""]
+        for each in METRICS
+    ]
+    assert read_table("Metrics") == wanted
+
+
+def test_the_page_names_each_step_as_the_registry_does() -> None:
+    assert read_table("Steps") == [[f"`{step}`", says] for step, says in STEPS.items()]
+
+
+def test_each_metric_is_registered_once() -> None:
+    made = [each for each in vars(metrics).values() if isinstance(each, Metric)]
+    assert sorted(made, key=METRICS.index) == list(METRICS)
+    assert len({each.name.lower() for each in METRICS}) == len(METRICS)  # OpenTelemetry knows no case
+    assert all(re.fullmatch(r"[A-Z][A-Za-z]+", each.name) and each.meaning and each.measured for each in METRICS)
+
+
+def test_nobody_else_makes_a_metric_and_each_is_measured_somewhere() -> None:
+    folders = (ROOT / "jobs/daily_batch", ROOT / "lambda_trigger", ROOT / "azure_trigger")
+    sources = {path: path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py")}
+    registry = ROOT / "jobs/daily_batch/domain/metrics.py"
+    elsewhere = "".join(text for path, text in sources.items() if path != registry)
+    assert not re.search(r"\bMetric\(", elsewhere)
+    names = {name for name, each in vars(metrics).items() if isinstance(each, Metric)}
+    assert {name for name in names if not re.search(rf"\b{name}\b", elsewhere)} == set()
+
+
+# A day that is completed
+
+
+@pytest.fixture(scope="module")
+def receipt(tmp_path_factory: pytest.TempPathFactory) -> Receipt:
+    return run_local(input=SAMPLES, output=tmp_path_factory.mktemp("out"))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(store=SqliteStore(tmp_path / "ledger.sqlite"), clock=lambda: datetime(2025, 8, 12, tzinfo=UTC))
+
+
+def settings() -> Settings:
+    return load_settings(flags={"tenants": "acme", "input": "in", "output": "out"}, environ={})
+
+
+def complete(ledger: Ledger, receipt: Receipt, day: date, messages: int) -> None:
+    """A day of the ledger with so many messages."""
+    lease = ledger.acquire("acme", day, owner="test", run_id=f"run-{day}")
+    own = replace(receipt, records=replace(receipt.records, written=messages), run_id=lease.run_id)
+    ledger.complete(lease, own, receipt_key=receipt_key("acme", day, lease.run_id), output_path="out")
+
+
+def hear(receipt: Receipt, ledger: Ledger) -> tuple[dict[str, float], RecordingTelemetry]:
+    heard = RecordingTelemetry()
+    record_completion(receipt, ledger=ledger, settings=settings(), telemetry=heard)
+    assert len({metric for metric, _ in heard.measured}) == len(heard.measured)
+    return heard.sums(), heard
+
+
+def test_a_completed_day_measures_what_its_receipt_says(receipt: Receipt, ledger: Ledger) -> None:
+    warned = CheckResult(rule="max_rejected", limit=0.01, measured=0.5, severity="warn", passed=False)
+    kept = replace(warned, rule="max_unreadable", passed=True)
+    measured, _ = hear(replace(receipt, quality=(warned, kept)), ledger)
+    assert measured == {
+        "DaySeconds": receipt.seconds["total"],
+        "MessagesWritten": receipt.records.written,
+        "RecordsRejected": receipt.records.rejected,
+        "RejectPercent": round(100 * receipt.records.rejected / receipt.records.seen, 3),
+        "ObjectsUnreadable": receipt.objects.unreadable,
+        "QualityWarnings": 1,
+        "DaysUnusual": 0,
+    }
+    assert 0 < measured["RejectPercent"] < 100
+
+
+@pytest.mark.parametrize(
+    ("listed", "read", "percent"), [(0, 0, 0.0), (3, 0, 100.0)], ids=["no object", "none can be read"]
+)
+def test_of_a_day_without_records_all_or_nothing_is_rejected(
+    receipt: Receipt, listed: int, read: int, percent: float
+) -> None:
+    records = replace(receipt.records, **dict.fromkeys(vars(receipt.records), 0))
+    objects = replace(receipt.objects, listed=listed + 2, read=read, unreadable=listed - read, ignored=2)
+    measured = dict(measure_receipt(replace(receipt, records=records, objects=objects)))
+    assert measured[metrics.REJECT_PERCENT] == percent
+
+
+def test_a_day_far_from_its_tenants_same_weekdays_is_unusual_and_told_once(receipt: Receipt, ledger: Ledger) -> None:
+    day = date.fromisoformat(receipt.date)
+    for weeks in (1, 2, 3):
+        complete(ledger, receipt, day - weeks * WEEK, 10 * receipt.records.written)
+    complete(ledger, receipt, day, 5)  # its own word is no history
+    complete(ledger, receipt, day + timedelta(days=1), 5)
+    measured, heard = hear(receipt, ledger)
+    assert measured["DaysUnusual"] == 1
+    ((message, facts),) = heard.errors
+    assert message.startswith(f"an unusual day: {receipt.records.written:,} messages")
+    assert (facts["tenant"], facts["day"], facts["expected"]) == ("acme", receipt.date, 10 * receipt.records.written)
+
+
+def test_a_day_like_the_others_is_not(receipt: Receipt, ledger: Ledger) -> None:
+    day = date.fromisoformat(receipt.date)
+    for weeks in (1, 2, 3):
+        complete(ledger, receipt, day - weeks * WEEK, receipt.records.written + weeks)
+    measured, heard = hear(receipt, ledger)
+    assert (measured["DaysUnusual"], heard.errors) == (0, [])
+
+
+def test_a_ledger_that_does_not_answer_costs_the_comparison_alone(
+    receipt: Receipt, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RetryableError("the metadata store is down", next_step="try again")
+
+    monkeypatch.setattr(Ledger, "days", fail)
+    measured, heard = hear(receipt, ledger)
+    assert "DaysUnusual" not in measured
+    assert measured["MessagesWritten"] == receipt.records.written
+    assert [message for message, _ in heard.errors] == [
+        "the day's volume is not judged: the metadata store is down. Next step: try again."
+    ]
+
+
+# Steps
+
+
+def test_a_run_logs_each_of_its_steps_with_its_counts(tmp_path: Path) -> None:
+    heard = RecordingTelemetry()
+    receipt = run_local(input=SAMPLES, output=tmp_path, telemetry=heard)
+    lines = [facts for _, message, facts in heard.lines if message == "step"]
+    by_step = {line["step"]: line for line in lines}
+    assert list(by_step) == ["manifest", "intake", "clean", "publish", "receipt"]
+    for line in lines:
+        assert (line["tenant"], line["day"], line["run_id"]) == ("acme", receipt.date, receipt.run_id)
+        assert line["seconds"] >= 0
+        promised = set(re.findall(r"`(\w+)`", STEPS[line["step"]]))
+        assert set(line) - {"step", "tenant", "day", "run_id", "token", "seconds"} == promised
+    assert by_step["manifest"]["objects"] == receipt.objects.listed
+    assert by_step["intake"]["seen"] == receipt.records.seen
+    assert by_step["clean"]["written"] == receipt.records.written
+    assert by_step["publish"]["rows"] == {name: table.rows for name, table in receipt.tables.items()}
+    assert by_step["receipt"]["receipt"] == receipt_key("acme", date.fromisoformat(receipt.date), receipt.run_id)
+
+
+def test_a_step_that_fails_is_not_logged() -> None:
+    heard = RecordingTelemetry()
+    steps = StepLog(telemetry=heard, tenant="acme", day="2025-08-12", run_id="run1", token=1)
+    with pytest.raises(ValueError, match="broken"), steps.timed("ledger"):
+        raise ValueError("broken")
+    assert heard.steps == []
+
+
+def test_a_process_without_a_log_of_its_cloud_s_writes_lines_of_json() -> None:
+    stream = io.StringIO()
+    log = JsonLines(stream)
+    log.info("step", step="manifest", tenant="acme", objects=3, seconds=0.5)
+    log.bind(tenant="東京")
+    log.error("the day failed")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert datetime.fromisoformat(first.pop("timestamp")).tzinfo is not None
+    whose = {"message": "step", "level": "INFO", "step": "manifest", "tenant": "acme"}
+    assert first == whose | {"objects": 3, "seconds": 0.5}
+    assert (second["tenant"], second["level"], second["message"]) == ("東京", "ERROR", "the day failed")

@@ -1,0 +1,384 @@
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daily_batch.errors import LeaseHeldError
+from daily_batch.ledger import Entry, Lease, Ledger
+from daily_batch.ledger.entry import format_timestamp, parse_timestamp
+from daily_batch.ledger.item_codec import from_item, to_item
+from daily_batch.ledger.transitions import acquire, complete, fail, hand_over, lease_held, renew
+from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock, MemoryStore, make_receipt
+
+LATER = BEGIN + timedelta(seconds=90)
+AFTER = BEGIN + LEASE
+RUNNING = Entry(
+    tenant="acme",
+    day=DAY,
+    status="RUNNING",
+    token=7,
+    attempts=2,
+    owner=ELSEWHERE,
+    lease_until=format_timestamp(AFTER),
+    run_id="run1",
+    runner="local",
+    started_at=format_timestamp(BEGIN),
+    updated_at=format_timestamp(BEGIN),
+)
+SUBMITTED = replace(
+    RUNNING, status="SUBMITTED", runner="spark", handed_over="too large", job_token="t0", job_id="job-1"
+)
+PUBLISHED = complete(RUNNING, receipt=make_receipt(), receipt_key="key1", output_path="out/acme", now=BEGIN)
+WITH_REJECTS = complete(
+    RUNNING, receipt=make_receipt(rejected=3), receipt_key="key1", output_path="out/acme", now=BEGIN
+)
+FAILED = fail(RUNNING, error="the store was down", now=BEGIN)
+STATES = {
+    "running": RUNNING,
+    "submitted": SUBMITTED,
+    "completed": PUBLISHED,
+    "completed_with_rejects": WITH_REJECTS,
+    "failed": FAILED,
+}
+AT_WORK = pytest.mark.parametrize("before", [RUNNING, SUBMITTED], ids=["running", "submitted"])
+EVERY_STATE = pytest.mark.parametrize("before", STATES.values(), ids=STATES)
+PLATFORM = {
+    "PK": "TENANT#acme#BATCH",
+    "SK": "DAILY#2025-08-12",
+    "status": "COMPLETED",
+    "message_count": 90,
+    "output_path": "out/acme",
+    "processed_at": "2025-08-12T17:00:00.000000Z",
+    "batch_type": "daily_message_parquet",
+}
+
+
+def begin(before: Entry | None, *, now: datetime, force: bool = False) -> Entry:
+    return acquire(before, tenant="acme", day=DAY, owner="me:2:2", run_id="run2", now=now, lease=LEASE, force=force)
+
+
+def changed(before: Entry, after: Entry) -> dict[str, object]:
+    """What a transition changed."""
+    names = [each.name for each in fields(Entry)]
+    return {name: getattr(after, name) for name in names if getattr(before, name) != getattr(after, name)}
+
+
+def test_a_day_that_nobody_knows_is_taken():
+    assert begin(None, now=BEGIN) == Entry(
+        tenant="acme",
+        day=DAY,
+        status="RUNNING",
+        token=1,
+        attempts=1,
+        owner="me:2:2",
+        lease_until=format_timestamp(AFTER),
+        run_id="run2",
+        started_at=format_timestamp(BEGIN),
+        updated_at=format_timestamp(BEGIN),
+    )
+
+
+@AT_WORK
+@pytest.mark.parametrize("now", [BEGIN, AFTER - timedelta(microseconds=1)])
+def test_a_lease_that_has_not_ended_is_not_taken(before, now):
+    assert before.is_leased(now)
+    with pytest.raises(LeaseHeldError):
+        begin(before, now=now)
+
+
+@AT_WORK
+def test_a_lease_that_has_ended_is_taken(before):
+    assert not before.is_leased(AFTER)
+    after = begin(before, now=AFTER)
+    assert (after.status, after.run_id, after.owner, after.token) == ("RUNNING", "run2", "me:2:2", 8)
+    assert after.lease_until == format_timestamp(AFTER + LEASE)
+
+
+@pytest.mark.parametrize("before", [PUBLISHED, WITH_REJECTS, FAILED])
+def test_a_day_that_nobody_works_on_is_taken_at_once(before):
+    assert not before.is_leased(BEGIN)
+    assert begin(before, now=BEGIN).status == "RUNNING"
+
+
+@EVERY_STATE
+def test_force_takes_every_state_and_raises_the_token_by_one(before):
+    after = begin(before, now=BEGIN, force=True)
+    assert (after.status, after.run_id, after.token) == ("RUNNING", "run2", before.token + 1)
+
+
+@EVERY_STATE
+def test_a_new_run_begins_without_job_runner_and_error(before):
+    after = begin(before, now=AFTER)
+    assert (after.job_id, after.job_token, after.runner, after.error) == (None, None, None, None)
+    assert (after.started_at, after.updated_at) == (format_timestamp(AFTER), format_timestamp(AFTER))
+
+
+@EVERY_STATE
+def test_a_new_run_leaves_what_the_tables_hold(before):
+    after = begin(before, now=AFTER)
+    for name in ("message_count", "output_path", "processed_at", "fingerprint", "receipt", "seconds"):
+        assert getattr(after, name) == getattr(before, name)
+
+
+@pytest.mark.parametrize(
+    ("before", "attempts"), [(RUNNING, 3), (SUBMITTED, 3), (FAILED, 3), (PUBLISHED, 1), (WITH_REJECTS, 1)]
+)
+def test_attempts_count_since_the_last_completion(before, attempts):
+    assert begin(before, now=AFTER).attempts == attempts
+
+
+def test_why_spark_took_a_day_over_is_known_until_it_is_completed():
+    failed = fail(SUBMITTED, error="lost", now=LATER)
+    assert begin(SUBMITTED, now=AFTER).handed_over == "too large"
+    assert begin(failed, now=AFTER).handed_over == "too large"
+    published = complete(SUBMITTED, receipt=make_receipt(), receipt_key="k", output_path="o", now=LATER)
+    assert published.handed_over is None
+    assert begin(replace(published, handed_over="too large"), now=AFTER).handed_over is None
+
+
+@AT_WORK
+def test_a_renewal_moves_the_end_of_the_lease_and_nothing_else(before):
+    after = renew(before, now=LATER, lease=LEASE)
+    assert changed(before, after) == {
+        "lease_until": format_timestamp(LATER + LEASE),
+        "updated_at": format_timestamp(LATER),
+    }
+
+
+def test_a_renewal_never_shortens_a_lease():
+    long = hand_over(RUNNING, reason="r", job_token="t", job_id="j", now=BEGIN, lease=timedelta(hours=12))
+    assert renew(long, now=LATER, lease=LEASE).lease_until == long.lease_until
+
+
+@AT_WORK
+def test_a_day_is_handed_over_first_without_a_job_then_with_it(before):
+    asked = hand_over(before, reason="too slow", job_token="t1", job_id=None, now=LATER, lease=LEASE)
+    assert (asked.status, asked.runner, asked.handed_over, asked.job_token) == ("SUBMITTED", "spark", "too slow", "t1")
+    assert asked.job_id is None
+    assert asked.awaits_job_id
+    answered = hand_over(asked, reason="too slow", job_token="t1", job_id="job-9", now=LATER, lease=timedelta(hours=12))
+    assert changed(asked, answered) == {"job_id": "job-9", "lease_until": format_timestamp(LATER + timedelta(hours=12))}
+    assert not answered.awaits_job_id
+
+
+@AT_WORK
+def test_a_hand_over_keeps_run_and_token(before):
+    after = hand_over(before, reason="r", job_token="t", job_id="j", now=LATER, lease=LEASE)
+    assert after.lease == before.lease == Lease(tenant="acme", day=DAY, run_id="run1", token=7)
+
+
+def test_only_a_submitted_day_awaits_an_answer():
+    assert not RUNNING.awaits_job_id
+    assert not SUBMITTED.awaits_job_id
+    assert replace(SUBMITTED, job_id=None).awaits_job_id
+    assert not fail(replace(SUBMITTED, job_id=None), error="e", now=LATER).awaits_job_id
+
+
+@AT_WORK
+@pytest.mark.parametrize(("rejected", "status"), [(0, "COMPLETED"), (3, "COMPLETED_WITH_REJECTS")])
+def test_a_completed_day_says_what_its_receipt_says_and_holds_no_lease(before, rejected, status):
+    receipt = make_receipt(written=41, rejected=rejected)
+    after = complete(before, receipt=receipt, receipt_key="key9", output_path="out/acme", now=LATER)
+    assert (after.status, after.message_count, after.output_path) == (status, 41, "out/acme")
+    assert after.processed_at == format_timestamp(LATER)
+    assert (after.fingerprint, after.receipt, after.seconds) == ("print-of-run1", "key9", 5)
+    assert (after.runner, after.error, after.lease_until) == ("local", None, None)
+    assert after.is_complete
+    assert not after.is_leased(LATER)
+    assert after.token == before.token
+
+
+@AT_WORK
+def test_a_failed_day_says_why_and_holds_no_lease(before):
+    after = fail(before, error="denied", now=LATER)
+    expected = {"status": "FAILED", "error": "denied", "lease_until": None, "updated_at": format_timestamp(LATER)}
+    assert changed(before, after) == expected | {"retryable": True}
+    assert not after.is_complete
+    assert not after.is_leased(LATER)
+
+
+def test_a_failed_day_still_says_what_its_tables_hold():
+    again = fail(begin(PUBLISHED, now=AFTER), error="denied", now=AFTER)
+    assert (again.status, again.message_count, again.fingerprint) == ("FAILED", 90, "print-of-run1")
+    assert (again.processed_at, again.receipt) == (PUBLISHED.processed_at, "key1")
+
+
+def test_who_holds_a_lease_is_named_with_run_job_and_end():
+    error = lease_held(SUBMITTED)
+    assert error.what == f"run run1 of {ELSEWHERE}, job job-1 holds the lease until {format_timestamp(AFTER)}"
+    assert (error.tenant, error.day) == ("acme", "2025-08-12")
+    assert error.exit_code == 4
+
+
+def test_a_lease_without_a_job_names_none():
+    assert "job" not in lease_held(RUNNING).what
+
+
+@EVERY_STATE
+def test_an_entry_comes_back_from_its_item(before):
+    assert from_item(to_item(before)) == before
+
+
+@EVERY_STATE
+def test_an_item_has_the_shape_of_the_platform(before):
+    item = to_item(before)
+    assert (item["PK"], item["SK"]) == ("TENANT#acme#BATCH", "DAILY#2025-08-12")
+    assert item["batch_type"] == "daily_message_parquet"
+    assert item["status"] == before.status
+    assert {type(value) for value in item.values()} <= {str, int, bool, type(None)}
+
+
+def test_a_completed_day_s_item_has_every_field_of_the_platform():
+    assert {name: to_item(PUBLISHED)[name] for name in PLATFORM} == PLATFORM
+
+
+def test_an_item_of_another_program_is_readable_and_can_be_taken():
+    entry = from_item(PLATFORM)
+    assert entry == Entry(
+        tenant="acme",
+        day=DAY,
+        status="COMPLETED",
+        message_count=90,
+        output_path="out/acme",
+        processed_at="2025-08-12T17:00:00.000000Z",
+    )
+    assert begin(entry, now=BEGIN).token == 1
+
+
+@pytest.mark.parametrize("status", ["processing", "completed", "", None, 3])
+def test_a_status_of_another_program_counts_as_failed(status):
+    entry = from_item({**PLATFORM, "status": status})
+    assert entry.status == "FAILED"
+    assert begin(entry, now=BEGIN).status == "RUNNING"
+
+
+def test_a_missing_status_counts_as_failed():
+    item = {name: value for name, value in PLATFORM.items() if name != "status"}
+    assert from_item(item).status == "FAILED"
+
+
+def test_a_day_that_another_program_calls_running_has_no_lease():
+    entry = from_item({**PLATFORM, "status": "RUNNING"})
+    assert not entry.is_leased(BEGIN)
+    assert begin(entry, now=BEGIN).token == 1
+
+
+def test_unknown_attributes_are_left_out_of_the_entry_and_stay_in_the_item():
+    store = MemoryStore()
+    more = {"title": "会議", "cost": 3, "nested": {"list": [1]}}
+    store.put({**PLATFORM, **more}, expected=None)
+    ledger = Ledger(store=store, clock=Clock(), lease=LEASE)
+    lease = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
+    ledger.fail(lease, "denied")
+    stored = store.get(PLATFORM["PK"], PLATFORM["SK"])
+    assert stored is not None
+    assert {name: stored.item[name] for name in more} == more
+    assert stored.item["status"] == "FAILED"
+    assert stored.item["message_count"] == 90
+
+
+def test_a_tenant_may_be_named_like_the_parts_of_a_key():
+    entry = replace(RUNNING, tenant="BATCH")
+    assert from_item(to_item(entry)) == entry
+
+
+@pytest.mark.parametrize("micros", [0, 1, 999_999])
+def test_a_moment_comes_back_from_its_text_and_texts_are_in_the_order_of_time(micros):
+    moment = BEGIN + timedelta(microseconds=micros)
+    assert parse_timestamp(format_timestamp(moment)) == moment
+    assert format_timestamp(moment) < format_timestamp(moment + timedelta(microseconds=1))
+
+
+def test_a_moment_of_another_zone_is_written_in_utc():
+    in_tokyo = BEGIN.astimezone(timezone(timedelta(hours=9)))
+    assert format_timestamp(in_tokyo) == format_timestamp(BEGIN)
+    assert parse_timestamp(format_timestamp(in_tokyo)) == BEGIN
+
+
+RIVALS = ("a", "b", "c")
+ACTIONS = ("take", "force", "renew", "raise", "hand_over", "complete", "fail")
+STEPS = st.lists(
+    # Seconds may be negative: clocks are set, and those of two machines differ.
+    st.tuples(st.sampled_from(RIVALS), st.sampled_from(ACTIONS), st.integers(-90, 300)),
+    max_size=40,
+)
+
+
+class Story:
+    """Runs of several rivals at one day, and what a bystander knows of them: who came last, for how long."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.store = MemoryStore()
+        self.ledger = Ledger(store=self.store, clock=self.clock, lease=LEASE)
+        self.leases: dict[str, Lease] = {}
+        self.holder: str | None = None
+        self.until = datetime.min.replace(tzinfo=UTC)
+        self.tokens: list[int] = []
+        self.completed: list[int] = []
+        self.runs = 0
+
+    def step(self, rival: str, action: str, seconds: int) -> None:
+        self.clock.move(seconds=seconds)
+        before = dict(self.store.items)
+        allowed = self._is_allowed(rival, action)
+        try:
+            self._act(rival, action)
+        except LeaseHeldError:
+            assert not allowed
+            assert self.store.items == before
+        else:
+            assert allowed
+
+    def _is_allowed(self, rival: str, action: str) -> bool:
+        if action in ("take", "force"):
+            return action == "force" or self.holder is None or self.clock.now >= self.until
+        return rival == self.holder
+
+    def _act(self, rival: str, action: str) -> None:
+        if action in ("take", "force"):
+            self._take(rival, force=action == "force")
+            return
+        lease, now = self.leases[rival], self.clock.now
+        if action == "renew":
+            self.ledger.renew(lease)
+            self.until = max(self.until, now + LEASE)
+        elif action == "raise":
+            self.leases[rival] = self.ledger.raise_token(lease, above=lease.token + 2)
+            self.tokens.append(self.leases[rival].token)
+        elif action == "hand_over":
+            self.ledger.hand_over(lease, reason="r", job_token="t", job_id="j")
+            self.until = now + LEASE
+        else:
+            self._end(rival, lease, action)
+
+    def _take(self, rival: str, *, force: bool) -> None:
+        self.runs += 1
+        run_id = f"{rival}{self.runs}"
+        self.leases[rival] = self.ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id=run_id, force=force)
+        self.tokens.append(self.leases[rival].token)
+        self.holder, self.until = rival, self.clock.now + LEASE
+
+    def _end(self, rival: str, lease: Lease, action: str) -> None:
+        if action == "complete":
+            receipt = make_receipt(run_id=lease.run_id)
+            self.ledger.complete(lease, receipt, receipt_key="k", output_path="o")
+            self.completed.append(lease.token)
+        else:
+            self.ledger.fail(lease, "denied")
+        del self.leases[rival]  # a run that has ended does nothing more
+        self.holder = None
+
+
+@given(STEPS)
+def test_tokens_grow_and_only_the_last_run_changes_the_day(steps):
+    story = Story()
+    for rival, action, seconds in steps:
+        if action in ("take", "force") or rival in story.leases:
+            story.step(rival, action, seconds)
+    assert story.tokens == sorted(set(story.tokens))
+    assert len(story.completed) == len(set(story.completed))
+    entry = story.ledger.find("acme", DAY)
+    assert (entry.token if entry else None) == (story.tokens[-1] if story.tokens else None)

@@ -1,0 +1,83 @@
+import json
+
+import pytest
+from deltalake import Schema
+from deltalake.schema import Field, PrimitiveType
+
+from daily_batch.domain.contract import MESSAGES, TABLES
+from daily_batch.pipeline.publish.schema import delta_type, evolve_schema, table_schema
+
+
+def test_nested_types_are_read_from_their_duckdb_names():
+    assert json.loads(delta_type("STRUCT(a VARCHAR, b STRUCT(c DOUBLE, d BIGINT)[], e VARCHAR[])[]").to_json()) == {
+        "type": "array",
+        "containsNull": True,
+        "elementType": {
+            "type": "struct",
+            "fields": [
+                {"name": "a", "type": "string", "nullable": True, "metadata": {}},
+                {
+                    "name": "b",
+                    "nullable": True,
+                    "metadata": {},
+                    "type": {
+                        "type": "array",
+                        "containsNull": True,
+                        "elementType": {
+                            "type": "struct",
+                            "fields": [
+                                {"name": "c", "type": "double", "nullable": True, "metadata": {}},
+                                {"name": "d", "type": "long", "nullable": True, "metadata": {}},
+                            ],
+                        },
+                    },
+                },
+                {
+                    "name": "e",
+                    "nullable": True,
+                    "metadata": {},
+                    "type": {"type": "array", "containsNull": True, "elementType": "string"},
+                },
+            ],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("TIMESTAMPTZ", "timestamp"),
+        ("DATE", "date"),
+        ("INTEGER", "integer"),
+        ("BIGINT", "long"),
+        ("BLOB", "binary"),
+        ("BOOLEAN", "boolean"),
+        ("DOUBLE", "double"),
+        ("VARCHAR", "string"),
+    ],
+)
+def test_plain_types(name: str, expected: str):
+    assert delta_type(name) == PrimitiveType(expected)
+
+
+@pytest.mark.parametrize("name", ["TIMESTAMP", "UBIGINT", "HUGEINT", ""])
+def test_a_type_that_old_readers_lack_is_refused(name: str):
+    with pytest.raises(KeyError):
+        delta_type(name)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_table_has_its_columns_in_order(table):
+    assert [field.name for field in table_schema(table).fields] == list(table.names)
+
+
+def test_an_old_table_gets_the_new_columns_and_keeps_its_own():
+    target = table_schema(MESSAGES)
+    old = Schema([*target.fields[:3], Field("theirs", PrimitiveType("string"))])
+    evolved = [field.name for field in evolve_schema(old, target).fields]
+    assert evolved == ["date", "message_id", "room_id", "theirs", *MESSAGES.names[3:]]
+
+
+def test_a_column_of_another_type_is_refused_by_name():
+    with pytest.raises(ValueError, match="room_id"):
+        evolve_schema(Schema([Field("room_id", PrimitiveType("long"))]), table_schema(MESSAGES))

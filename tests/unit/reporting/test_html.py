@@ -1,0 +1,190 @@
+"""The page as a browser shows it: in both languages, light and dark, without the network and without harm."""
+
+import json
+import shutil
+import tomllib
+from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.report_range import make_entry
+from daily_batch.domain.receipt import Receipt
+from daily_batch.ledger.item_codec import to_item
+from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.reporting.texts import load_texts
+from tests.local_cloud.common.chromium import Page, View, open_pages
+from tests.support.report_days import DATES, TENANTS, MadeUp, report
+from tests.support.spark_session import ROOT
+
+HOSTILE = "<script>document.title='hit'</script><img src=//127.0.0.1/x onerror=alert(1)>\"'--><svg/onload=alert(2)>"
+ASK = """
+(() => {
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const style = (one) => getComputedStyle(one);
+  const colors = (one) => [style(one).color, style(one).backgroundColor];
+  const cells = all("#map tbody td[title]");
+  const kind = (cell) => cell.className.split(" ")[0];
+  const rows = all("#map tbody tr");
+  return {
+    title: document.title,
+    lang: document.documentElement.lang,
+    headline: document.querySelector("h1").textContent,
+    text: document.body.textContent,
+    map: rows.map((row) => [row.querySelector("th").textContent, row.querySelectorAll("td[title]").length]),
+    states: Object.fromEntries(cells.map((cell) => [kind(cell), colors(cell)])),
+    signs: Object.fromEntries(cells.map((cell) => [kind(cell), cell.textContent[0]])),
+    page: colors(document.body),
+    charts: all("figure svg").map((one) => one.getBoundingClientRect().height),
+    bars: all("#volumes .bar").length,
+    fills: new Set(all("#rejects .bar rect").map((one) => style(one).fill)).size,
+    foreign: all("script, img, iframe, object, embed, link, a, form, base").length,
+    handlers: all("*").flatMap((one) => one.getAttributeNames()).filter((name) => name.startsWith("on")),
+    overflow: document.documentElement.scrollWidth - window.innerWidth,
+  };
+})()
+"""
+# As if a value had not been escaped.
+BREAK_IN = """
+(() => {
+  const script = document.createElement("script");
+  script.textContent = "window.ran = true";
+  const image = new Image();
+  image.src = "http://127.0.0.1/picture.png";
+  document.body.append(script, image);
+  return new Promise((done) => setTimeout(() => done(window.ran === true), 50));
+})()
+"""
+VIEWS = {
+    "en": ("en", {}),
+    "en, dark": ("en", {"dark": True}),
+    "ja": ("ja", {}),
+    "ja, narrow": ("ja", {"width": 420}),
+}
+
+
+@pytest.fixture(scope="module")
+def views(made_up: MadeUp, tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
+    """Each view of the fortnight with a day of which everything that comes from data is hostile."""
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copytree(made_up[0], folder, dirs_exist_ok=True)
+    plant_hostile_day(folder, made_up[1][0])
+    for lang in ("en", "ja"):
+        assert report(folder, "--lang", lang, "--html", str(folder / f"{lang}.html")).exit_code == 0
+    pages = [Page(file=folder / f"{lang}.html", ask=ASK, **more) for lang, more in VIEWS.values()]  # type: ignore[arg-type]
+    return dict(zip(VIEWS, open_pages(pages), strict=True))
+
+
+def plant_hostile_day(output: Path, first: Receipt) -> None:
+    """A failed day whose error, runner, reasons, stages and findings are markup."""
+    file = output / str(make_entry(first).receipt)
+    told: dict[str, Any] = json.loads(file.read_text())
+    told["rejects"], told["records"]["rejected"] = {HOSTILE: 7_000}, 7_000
+    told["seconds"] = {HOSTILE: 100.0, "total": 100.0}
+    told["quality"] = [{"rule": HOSTILE, "limit": 1.0, "measured": 2.0, "severity": "warn", "passed": False}]
+    file.write_text(json.dumps(told))
+    entry = replace(make_entry(first), status="FAILED", error=f"{HOSTILE}. Next step: {HOSTILE}.", runner=HOSTILE)
+    store = SqliteStore(output / "makoto-ledger.sqlite")
+    stored = store.get(to_item(entry)["PK"], to_item(entry)["SK"])
+    assert stored is not None
+    store.put(to_item(entry), expected=stored.version)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_page_asks_for_nothing_and_has_nothing_to_complain(views: dict[str, View], name: str) -> None:
+    assert list(views[name].requests) == []
+    assert list(views[name].said) == []
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_hostile_data_is_shown_as_it_is_and_does_nothing(views: dict[str, View], name: str) -> None:
+    found = views[name].answer
+    assert "hit" not in found["title"]
+    assert found["foreign"] == 0
+    assert found["handlers"] == []
+    # Error, next step, reason, stage, rule, runner: in tables, and two of them in a legend and in tooltips.
+    assert found["text"].count(HOSTILE) >= 8
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_map_has_one_cell_for_each_tenant_and_day(views: dict[str, View], name: str) -> None:
+    rows = dict(views[name].answer["map"])
+    assert rows == dict.fromkeys(TENANTS, len(DATES))
+    # Those who need someone come first.
+    assert list(rows)[:3] == ["example-01", "example-05", "example-08"]
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_states_differ_by_sign_and_by_color_and_can_be_read(views: dict[str, View], name: str) -> None:
+    found = views[name].answer
+    signs = found["signs"]
+    assert set(signs) == {"s-completed", "s-completed-rejects", "s-failed", "s-missing"}
+    assert len(set(signs.values())) == len(signs)
+    assert len({tuple(colors) for colors in found["states"].values()}) == len(signs)
+    for ink, paper in [*found["states"].values(), found["page"]]:
+        assert contrast(ink, paper) >= 4.5
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_figures_are_drawn(views: dict[str, View], name: str) -> None:
+    found = views[name].answer
+    assert len(found["charts"]) == 4
+    assert min(found["charts"]) > 50
+    assert found["bars"] == len(DATES)
+    assert found["fills"] >= 3
+
+
+def test_even_markup_that_got_in_could_neither_run_nor_fetch(made_up: MadeUp, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    report(made_up[0], "--html", str(file))
+    (view,) = open_pages([Page(file=file, ask=BREAK_IN)])
+    assert view.answer is False
+    refused = [line for line in view.said if "Content Security Policy" in line and "blocked" in line]
+    assert len(refused) == len(view.said) == 2
+
+
+def test_dark_is_dark_and_light_is_light(views: dict[str, View]) -> None:
+    assert luminance(views["en"].answer["page"][1]) > 0.9
+    assert luminance(views["en, dark"].answer["page"][1]) < 0.1
+
+
+def test_each_language_says_so_at_the_top(views: dict[str, View]) -> None:
+    assert (views["en"].answer["lang"], views["ja"].answer["lang"]) == ("en", "ja")
+    assert views["en"].answer["headline"].startswith("3 tenants need someone: example-01, example-05, example-08; ")
+    assert views["ja"].answer["headline"].startswith("対応が必要なテナントが3件: example-01, example-05, example-08。")
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_nothing_sticks_out_of_the_window(views: dict[str, View], name: str) -> None:
+    assert views[name].answer["overflow"] <= 0
+
+
+def test_a_single_night_has_its_numbers_and_no_columns_over_time(made_up: MadeUp, tmp_path: Path) -> None:
+    page = tmp_path / "night.html"
+    assert report(made_up[0], "--from", str(DATES[-1]), "--html", str(page)).exit_code == 0
+    text = page.read_text()
+    assert f"<h2>{load_texts('en')('section.seconds')}" in text
+    assert f"The night of {DATES[-1]}" in text
+    assert "<svg" not in text
+
+
+def test_the_page_comes_with_the_package() -> None:
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    files = [file.name for file in (ROOT / "jobs/daily_batch/report").iterdir() if file.suffix not in (".py", "")]
+    assert len(files) >= 4
+    assert [name for name in files if not any(fnmatch(name, each) for each in patterns["daily_batch.reporting"])] == []
+
+
+def contrast(ink: str, paper: str) -> float:
+    """WCAG's ratio of two colors as a browser tells them."""
+    dark, light = sorted((luminance(ink), luminance(paper)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(color: str) -> float:
+    """WCAG's relative luminance of `rgb(r, g, b)`."""
+    parts = [int(part) / 255 for part in color[color.index("(") + 1 : -1].split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,384 @@
+"""A cloud that does not let us in: each reason has its own words, next step and exit status, by every way we ask."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
+from azure.identity import CredentialUnavailableError
+from botocore import exceptions as boto
+from deltalake.exceptions import DeltaError
+from obstore.exceptions import BaseError
+
+from daily_batch.domain.url import parse_url
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
+from daily_batch.pipeline.publish.delta_log import open_table
+from daily_batch.storage import credentials
+from daily_batch.storage.failures import explain_access, explain_failure, is_denied, quote_cause
+from daily_batch.storage.stores import delta_location, open_store
+from tests.support.day_runs import ROOT, child_environment
+from tests.support.refusing_server import KEY, SIGNED, Refusing
+
+KEYS = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "aws_region": "us-east-1"}
+ACCOUNT_KEY = {"azure_storage_account_key": "a2V5"}
+QUICK = {"max_retries": "0", "retry_timeout": "2s", "connect_timeout": "2s"}
+LAKE = "abfss://box@lake.dfs.core.windows.net/x"
+
+
+Serve = Callable[[int, str, str], str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(status: int, code: str, words: str = "") -> str:
+        program = [sys.executable, "-m", "tests.support.refusing_server", str(status), code, words]
+        process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        return f"http://127.0.0.1:{process.stdout.readline().strip()}"
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ask(url: str, options: dict[str, str]) -> Iterator[Exception]:
+    """What each way of asking raises: obstore's listing, reading and writing, and delta-rs'."""
+    place = parse_url(url)
+    store = open_store(place, options | QUICK)
+    location, given = delta_location(place, options | QUICK)
+    ways: tuple[Callable[[], object], ...] = (
+        lambda: list(store.list("a")),
+        lambda: store.get("a"),
+        lambda: obstore.put(store, "a", b"1"),
+        lambda: open_table(location, given),
+    )
+    for way in ways:
+        with pytest.raises((BaseError, OSError, DeltaError)) as failed:
+            way()
+        yield failed.value
+
+
+def check_told(error: BaseException, kind: type[BatchError], what: str, step: str) -> None:
+    """The error is told as one line, which names the day and quotes neither keys nor what was signed."""
+    assert isinstance(error, Exception)
+    known = explain_failure(error, tenant="acme", day="2025-08-12")
+    assert type(known) is kind, known
+    assert str(known).startswith("tenant=acme day=2025-08-12: ")
+    assert what in known.what
+    assert step in known.next_step
+    assert KEY not in str(known)
+    assert SIGNED not in str(known)
+    assert "\n" not in str(known)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "what", "step"),
+    [
+        (400, "ExpiredToken", TerminalError, "the AWS credentials have expired", "aws sso login"),
+        (403, "RequestTimeTooSkewed", TerminalError, "this machine's clock is wrong", "sign in again"),
+        (
+            403,
+            "InvalidAccessKeyId",
+            UsageError,
+            "the AWS credentials are wrong (InvalidAccessKeyId)",
+            "correct the keys",
+        ),
+        (403, "SignatureDoesNotMatch", UsageError, "the AWS credentials are wrong", "AWS_PROFILE"),
+        (400, "InvalidToken", UsageError, "the AWS credentials are wrong", "AWS_SESSION_TOKEN"),
+        (400, "AuthorizationHeaderMalformed", UsageError, "the AWS region is not the bucket's", "set AWS_REGION"),
+        (403, "AccessDenied", TerminalError, "access is denied", "allow this identity"),
+    ],
+)
+def test_s3_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
+    serve: Serve, status: int, code: str, kind: type[BatchError], what: str, step: str
+) -> None:
+    options = KEYS | {"aws_endpoint_url": serve(status, code, "")}
+    for error in ask("s3://box/x", options):
+        check_told(error, kind, what, step)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words", "kind", "what", "step"),
+    [
+        (
+            403,
+            "AuthenticationFailed",
+            "",
+            UsageError,
+            "the Azure credentials are wrong",
+            "AZURE_STORAGE_CONNECTION_STRING",
+        ),
+        (
+            *(403, "AuthenticationFailed", "Signature not valid in the specified time frame", TerminalError),
+            *("the Azure credentials have expired", "shared access signature"),
+        ),
+        (
+            *(401, "InvalidAuthenticationInfo", "Lifetime validation failed. The token is expired.", TerminalError),
+            *("the Azure credentials have expired", "az login"),
+        ),
+        (401, "NoAuthenticationInformation", "", UsageError, "no Azure credentials are found", "az login"),
+        (403, "KeyBasedAuthenticationNotPermitted", "", UsageError, "disabled", "use an identity"),
+        (403, "AuthorizationPermissionMismatch", "", TerminalError, "access is denied", "allow this identity"),
+    ],
+)
+def test_azure_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
+    serve: Serve, status: int, code: str, words: str, kind: type[BatchError], what: str, step: str
+) -> None:
+    options = ACCOUNT_KEY | {"azure_storage_endpoint": serve(status, code, words)}
+    for error in ask(LAKE, options):
+        check_told(error, kind, what, step)
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("s3://box/x", KEYS | {"aws_endpoint_url": "http://127.0.0.1:1"}),
+        ("s3://box/x", KEYS | {"aws_endpoint_url": "http://no.such.host.invalid"}),
+        (LAKE, ACCOUNT_KEY | {"azure_storage_endpoint": "http://127.0.0.1:1"}),
+    ],
+)
+def test_a_cloud_that_does_not_answer_is_unreachable_and_may_be_asked_again(url: str, options: dict[str, str]) -> None:
+    for error in ask(url, options):
+        check_told(error, RetryableError, "cannot be reached (no answer)", "check the network")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "what"),
+    [
+        (boto.ProfileNotFound(profile=KEY), UsageError, "the AWS credentials are wrong (ProfileNotFound)"),
+        (boto.ConfigParseError(path="~/.aws/config"), UsageError, "the AWS credentials are wrong"),
+        (boto.PartialCredentialsError(provider="env", cred_var="x"), UsageError, "the AWS credentials are wrong"),
+        (boto.NoCredentialsError(), UsageError, "no AWS credentials are found"),
+        (boto.UnauthorizedSSOTokenError(), TerminalError, "the AWS credentials have expired"),
+        (boto.SSOTokenLoadError(profile_name="p", error_msg=KEY), TerminalError, "the AWS credentials have expired"),
+        (boto.TokenRetrievalError(provider="sso", error_msg=KEY), TerminalError, "the AWS credentials have expired"),
+        (boto.CredentialRetrievalError(provider="custom-process", error_msg=KEY), UsageError, "credentials are wrong"),
+        (boto.EndpointConnectionError(endpoint_url="https://sts"), RetryableError, "AWS cannot be reached"),
+        (boto.ConnectTimeoutError(endpoint_url="https://sts"), RetryableError, "AWS cannot be reached"),
+        (
+            RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+            TerminalError,
+            "expired",
+        ),
+        (
+            ClientAuthenticationError(f"AADSTS7000215: Invalid client secret {KEY}"),
+            TerminalError,
+            "Entra refuses this Azure identity (AADSTS7000215)",
+        ),
+        (
+            ClientAuthenticationError("AADSTS7000222: The provided client secret keys are expired"),
+            TerminalError,
+            "expired",
+        ),
+        (
+            CredentialUnavailableError(f"DefaultAzureCredential failed {KEY}"),
+            UsageError,
+            "no Azure identity is found",
+        ),
+        (ServiceRequestError("no route"), RetryableError, "the endpoint of Azure tokens does not answer"),
+    ],
+)
+def test_libraries_that_look_for_credentials_are_understood(
+    error: Exception, kind: type[BatchError], what: str
+) -> None:
+    check_told(error, kind, what, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "operation", "kind", "what"),
+    [
+        ("ExpiredToken", "AssumeRole", TerminalError, "expired"),
+        ("InvalidClientTokenId", "AssumeRole", UsageError, "wrong"),
+        ("AccessDenied", "AssumeRole", TerminalError, "not allowed to assume the role"),
+        ("AccessDenied", "AssumeRoleWithWebIdentity", TerminalError, "not allowed to assume the role"),
+        ("UnrecognizedClientException", "GetItem", UsageError, "wrong"),
+    ],
+)
+def test_what_sts_and_others_answer_is_understood_by_its_code(
+    code: str, operation: str, kind: type[BatchError], what: str
+) -> None:
+    answer: Any = {"Error": {"Code": code, "Message": KEY}}
+    check_told(boto.ClientError(answer, operation), kind, what, "")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("AccessDenied"), RuntimeError("x"), OSError("disk full")])
+def test_what_is_no_refusal_is_none(error: Exception) -> None:
+    assert explain_access(error) is None
+
+
+def test_the_cause_of_a_denial_quotes_its_code_and_nothing_else_of_the_answer() -> None:
+    told = (
+        f'Server returned 403 Forbidden: <?xml version="1.0"?><Error><Code>AccessDenied</Code><Key>{KEY}</Key></Error>'
+    )
+    assert quote_cause(OSError(told)) == "Server returned 403 Forbidden: AccessDenied"
+    assert is_denied(OSError(told))
+
+
+# boto3's chain, in processes of their own, for it reads the environment and the files of a home
+
+PROGRAM = """
+import sys
+from daily_batch.cli.output import guarded
+from daily_batch.domain.url import parse_url
+from daily_batch.storage.stores import delta_location, open_store
+
+def ask():
+    options = {"aws_endpoint_url": "http://127.0.0.1:1", "max_retries": "0"}
+    place = parse_url("s3://box/x")
+    if sys.argv[1] == "delta":
+        print(sorted(item for item in delta_location(place, options)[1].items() if item[0].startswith("aws_")))
+    else:
+        from daily_batch.storage.failures import explain_failure
+        store = open_store(place, options)
+        try:
+            list(store.list("a"))
+        except Exception as error:
+            raise explain_failure(error, tenant="acme", day="2025-08-12")
+    return 0
+
+sys.exit(guarded(ask, debug=False))
+"""
+BOTH = pytest.mark.parametrize("way", ["obstore", "delta"])
+
+
+def ask_chain(home: Path, way: str, config: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Ask with a home whose AWS configuration says so."""
+    (home / "config").write_text(config)
+    more = {"AWS_CONFIG_FILE": str(home / "config"), "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "HOME": str(home)}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, way],
+        env=child_environment(AWS_EC2_METADATA_DISABLED="true", **more, **environ),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def write_process(home: Path, *, script: str) -> str:
+    """A profile whose credentials a process gives."""
+    program = home / "give.py"
+    program.write_text(script)
+    return f"[profile p]\nregion = eu-west-3\ncredential_process = {sys.executable} {program}\n"
+
+
+@BOTH
+def test_no_credentials_are_told_in_one_line_at_once(tmp_path: Path, way: str) -> None:
+    done = ask_chain(tmp_path, way, "")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: tenant=- day=-: no AWS credentials are found (")
+    assert "aws sso login" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@BOTH
+def test_a_profile_that_is_none_is_wrong_use(tmp_path: Path, way: str) -> None:
+    done = ask_chain(tmp_path, way, "", AWS_PROFILE="nobody")
+    assert done.returncode == 2
+    assert "the AWS credentials are wrong (ProfileNotFound)" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@BOTH
+def test_a_single_sign_on_that_nobody_did_says_how(tmp_path: Path, way: str) -> None:
+    config = (
+        "[profile p]\nregion = eu-west-3\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n"
+        "[sso-session s]\nsso_region = eu-west-3\nsso_start_url = https://example.awsapps.com/start\n"
+    )
+    done = ask_chain(tmp_path, way, config, AWS_PROFILE="p")
+    assert done.returncode == 3
+    assert "the AWS credentials have expired" in done.stderr
+    assert "sign in again (aws sso login)" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@BOTH
+def test_a_process_that_gives_no_credentials_is_told_without_its_words(tmp_path: Path, way: str) -> None:
+    config = write_process(tmp_path, script=f"import sys; sys.exit({KEY!r})")
+    done = ask_chain(tmp_path, way, config, AWS_PROFILE="p")
+    assert done.returncode == 2
+    assert "the AWS credentials are wrong (CredentialRetrievalError)" in done.stderr
+    assert KEY not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_delta_rs_is_given_the_credentials_and_the_region_of_the_profile(tmp_path: Path) -> None:
+    until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    given = {"Version": 1, "AccessKeyId": "AKIAP", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": until}
+    config = write_process(tmp_path, script=f"print({json.dumps(json.dumps(given))})")
+    done = ask_chain(tmp_path, "delta", config, AWS_PROFILE="p")
+    told = dict(eval(done.stdout))
+    assert told == {
+        "aws_access_key_id": "AKIAP",
+        "aws_endpoint_url": "http://127.0.0.1:1",
+        "aws_region": "eu-west-3",
+        "aws_secret_access_key": "s",
+        "aws_session_token": "t",
+    }
+
+
+def test_credentials_are_asked_for_anew_whenever_a_table_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Renewed:
+        method, asked = "sso", 0
+
+        def get_frozen_credentials(self) -> Any:
+            self.asked += 1
+            return type("Frozen", (), {"access_key": f"AKIA{self.asked}", "secret_key": "s", "token": None})
+
+    source = Renewed()
+    monkeypatch.setattr("boto3.Session.get_credentials", lambda self: source)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    credentials.load_boto3_credentials.cache_clear()
+    try:
+        found = [delta_location(parse_url("s3://box/x"), {"aws_region": "r"})[1] for _ in range(2)]
+    finally:
+        credentials.load_boto3_credentials.cache_clear()
+    assert [each["aws_access_key_id"] for each in found] == ["AKIA1", "AKIA2"]
+
+
+def test_libraries_say_nothing_by_themselves(tmp_path: Path) -> None:
+    program = (
+        "import logging, warnings\n"
+        "from daily_batch.cli.quiet import quiet_libraries\n"
+        "quiet_libraries()\n"
+        "for name in ('botocore.credentials', 'urllib3.connectionpool', 'azure.identity._internal', 'boto3'):\n"
+        "    logging.getLogger(name).error('a trace of %s', name)\n"
+        "    warnings.warn_explicit('old', DeprecationWarning, 'x.py', 1, module=name)\n"
+        "logging.getLogger('makoto-daily-batch').error('ours')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", program], env=child_environment(), capture_output=True, text=True
+    )
+    assert done.stderr == "ours\n"
+
+
+def test_what_keeps_an_exporter_from_sending_is_still_told() -> None:
+    program = (
+        "import logging\nfrom daily_batch.cli.quiet import quiet_libraries\nquiet_libraries()\n"
+        "logging.getLogger('azure.monitor.opentelemetry.exporter').error('not taken')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
+    assert done.stderr == "not taken\n"
+
+
+def test_a_server_of_this_process_answers_as_the_other_one_does() -> None:
+    """What the tables above rest on: the answer is the services' own form."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        store = open_store(parse_url("s3://box/x"), KEYS | QUICK | {"aws_endpoint_url": endpoint})
+        with pytest.raises(BaseError, match="<Code>AccessDenied</Code>"):
+            list(store.list("a"))
+        server.shutdown()

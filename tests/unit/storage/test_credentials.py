@@ -1,0 +1,262 @@
+"""Credentials for S3 come from boto3's chain where nothing else gives them, and are renewed as boto3 does."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+from azure.core.exceptions import ClientAuthenticationError
+from obstore.exceptions import BaseError
+
+from daily_batch.domain.url import parse_url
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
+from daily_batch.settings import load_settings
+from daily_batch.storage import azure_identity
+from daily_batch.storage.credentials import find_s3_credentials
+from daily_batch.storage.failures import explain_failure, is_denied
+from daily_batch.storage.stores import delta_location, open_store
+from tests.support.day_runs import ROOT, child_environment
+
+PROGRAM = """
+from daily_batch.storage import credentials
+from daily_batch.storage.credentials import find_s3_credentials
+from daily_batch.domain.url import parse_url
+from daily_batch.settings import load_settings
+from daily_batch.storage.stores import delta_location, open_store
+found = find_s3_credentials({})
+print(found and (found.provide()["access_key_id"], found.as_options()["aws_session_token"]))
+"""
+
+
+@pytest.fixture
+def container() -> Iterator[str]:
+    """What a runtime of AWS serves its containers: keys that last a while, for whoever holds the token."""
+
+    class Keys(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.headers["Authorization"] == "let-me-in"
+            until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+            keys = {"AccessKeyId": "AKIAROLE", "SecretAccessKey": "s", "Token": "of-the-session", "Expiration": until}
+            body = json.dumps(keys).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Keys) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/keys"
+        server.shutdown()
+
+
+def ask(**more: str) -> str:
+    inherited = {name: value for name, value in child_environment().items() if not name.startswith("AWS_")}
+    environment = inherited | {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, **more}
+    environment["AWS_SHARED_CREDENTIALS_FILE"] = more.get("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_a_containers_credentials_are_found_with_their_session(container: str) -> None:
+    given = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": container, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "let-me-in"}
+    assert ask(**given) == "('AKIAROLE', 'of-the-session')"
+
+
+def test_those_of_the_environment_are_left_to_the_libraries(container: str) -> None:
+    assert ask(AWS_ACCESS_KEY_ID="AKIAENV", AWS_SECRET_ACCESS_KEY="s") == "None"
+
+
+def test_options_that_hold_some_are_enough() -> None:
+    assert find_s3_credentials({"aws_access_key_id": "AKIA"}) is None
+    assert find_s3_credentials({"aws_skip_signature": "true"}) is None
+
+
+@dataclass
+class Identity:
+    """A signed-in identity, as azure-identity's credentials are."""
+
+    seconds: int = 3600
+    asked: list[str] = field(default_factory=list)
+    refuses: Exception | None = None
+
+    def get_token(self, *scopes: str, **_: object) -> SimpleNamespace:
+        self.asked += scopes
+        if self.refuses is not None:
+            raise self.refuses
+        return SimpleNamespace(token=f"number {len(self.asked)}", expires_on=int(time.time()) + self.seconds)
+
+
+@pytest.fixture
+def identity(monkeypatch: pytest.MonkeyPatch) -> Identity:
+    made = Identity()
+    monkeypatch.setattr("azure.identity.DefaultAzureCredential", lambda: made)
+    return made
+
+
+@pytest.fixture
+def blobs() -> Iterator[tuple[str, list[str]]]:
+    """A blob service that lists nothing, and how it was asked."""
+    seen: list[str] = []
+
+    class Nothing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Authorization"])
+            body = b'<?xml version="1.0"?><EnumerationResults><Blobs></Blobs><NextMarker/></EnumerationResults>'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+
+
+LAKE = parse_url("abfss://data@lake.dfs.core.windows.net/x")
+
+
+def test_a_lake_without_a_key_is_reached_by_the_processes_own_identity(
+    identity: Identity, blobs: tuple[str, list[str]]
+) -> None:
+    endpoint, seen = blobs
+    options = {"azure_storage_endpoint": endpoint}
+    open_store(LAKE, options).list_with_delimiter()
+    _, given = delta_location(LAKE, options)
+    # One token for both libraries.
+    assert (seen, given["azure_storage_token"]) == (["Bearer number 1"], "number 1")
+    assert identity.asked == ["https://storage.azure.com/.default"]
+
+
+def test_a_table_is_opened_each_time_with_the_token_of_then_and_a_store_asks_for_it_itself(
+    identity: Identity, blobs: tuple[str, list[str]]
+) -> None:
+    endpoint, seen = blobs
+    identity.seconds = -1
+    store = open_store(LAKE, {"azure_storage_endpoint": endpoint})
+    _, given = delta_location(LAKE, {"azure_storage_endpoint": endpoint})
+    first, second = dict(given)["azure_storage_token"], dict(given)["azure_storage_token"]
+    assert first != second
+    store.list_with_delimiter()
+    store.list_with_delimiter()
+    assert len(set(seen)) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"azure_storage_account_key": "a2V5"},
+        {"azure_storage_sas_token": "sig=x"},
+        {"azure_storage_token": "x"},
+        {"azure_client_secret": "x"},
+        {"azure_skip_signature": "true"},
+        {"azure_storage_use_emulator": "true"},
+    ],
+)
+def test_options_that_hold_a_key_of_azure_are_enough(identity: Identity, options: dict[str, str]) -> None:
+    _, given = delta_location(LAKE, options)
+    assert (identity.asked, set(options) <= set(given)) == ([], True)
+
+
+@pytest.mark.parametrize("name", ["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"])
+def test_a_key_of_the_environment_stands_for_an_identity_and_is_shown_to_nobody(identity: Identity, name: str) -> None:
+    settings = load_settings(flags={}, environ={name: "c2VjcmV0"})
+    _, given = delta_location(LAKE, settings.storage_options)
+    assert (identity.asked, given[name.lower()]) == ([], "c2VjcmV0")
+    assert "c2VjcmV0" not in str(settings.explain())
+    assert settings.for_job(tenant="acme") == {}
+
+
+def test_an_endpoint_that_falls_silent_costs_nothing_while_a_token_is_good(identity: Identity) -> None:
+    identity.seconds = 60
+    _, given = delta_location(LAKE, {})
+    held = given["azure_storage_token"]
+    identity.refuses = ClientAuthenticationError("Failed to establish a new connection: [Errno 111] Connection refused")
+    assert given["azure_storage_token"] == held
+    identity.seconds, identity.refuses = -1, None
+    given["azure_storage_token"]
+    identity.refuses = ClientAuthenticationError("Failed to establish a new connection: [Errno 111] Connection refused")
+    with pytest.raises(RetryableError, match="does not answer"):
+        given["azure_storage_token"]
+
+
+# As azure-identity 1.27.0 says it, the parts that decide.
+NOBODYS = (
+    "DefaultAzureCredential failed to retrieve a token from the included credentials.\nAttempted credentials:\n\t"
+    "ManagedIdentityCredential: App Service managed identity configuration not found in environment. Token request "
+    "error: (invalid_scope) 400, No User Assigned or Delegated Managed Identity found for specified "
+    "ClientId/ResourceId/PrincipalId.\nTo mitigate this issue, please refer to the troubleshooting guidelines here."
+)
+NONE = "\tManagedIdentityCredential: ManagedIdentityCredential authentication unavailable.\n\tAzureCliCredential: none"
+DOWN = "\tManagedIdentityCredential: HTTPConnection(host='127.0.0.1', port=1): Failed to establish a new connection"
+BROKEN = "\tManagedIdentityCredential: JSON is invalid: Expecting value: line 1 column 1 (char 0)\nContent: hidden"
+HEADER = "\tManagedIdentityCredential: Token request error: (invalid_scope) None, No identity header\nhidden"
+SECRET = "Authentication failed: AADSTS7000215: Invalid client secret provided. hidden"
+LATE = "\tEnvironmentCredential: Authentication failed: AADSTS7000222: The client secret keys are expired. hidden"
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "what", "step"),
+    [
+        (
+            NOBODYS,
+            UsageError,
+            "the managed identity of AZURE_CLIENT_ID is not one of this app",
+            "set AZURE_CLIENT_ID to",
+        ),
+        (NONE, UsageError, "no Azure identity is found", "sign in with az login"),
+        (DOWN, RetryableError, "the endpoint of Azure tokens does not answer", "run the day again"),
+        (BROKEN, RetryableError, "the endpoint of Azure tokens does not answer", "run the day again"),
+        (HEADER, TerminalError, "the endpoint of Azure tokens refuses: None, No identity header", "check the identity"),
+        (SECRET, TerminalError, "Entra refuses this Azure identity (AADSTS7000215)", "check AZURE_TENANT_ID"),
+        (LATE, TerminalError, "the Azure sign-in or secret has expired (AADSTS7000222)", "renew the secret"),
+    ],
+)
+def test_why_there_is_no_token_is_told_apart_each_with_its_next_step(
+    identity: Identity, told: str, kind: type[BatchError], what: str, step: str
+) -> None:
+    identity.refuses = ClientAuthenticationError(told)
+    with pytest.raises(kind) as raised:
+        open_store(LAKE, {})
+    assert type(raised.value) is kind
+    assert what in raised.value.what
+    assert step in raised.value.next_step
+    assert "hidden" not in str(raised.value)
+
+
+def test_a_token_that_cannot_be_renewed_while_a_store_is_at_work_is_said_as_it_was(
+    identity: Identity, blobs: tuple[str, list[str]]
+) -> None:
+    endpoint, _ = blobs
+    identity.seconds = -1
+    store = open_store(LAKE, {"azure_storage_endpoint": endpoint})
+    identity.refuses = ClientAuthenticationError(DOWN)
+    with pytest.raises(BaseError) as raised:
+        store.list_with_delimiter()
+    known = explain_failure(raised.value, tenant="acme", day="2025-08-12")
+    assert isinstance(known, RetryableError)
+    assert str(known).startswith(
+        "tenant=acme day=2025-08-12: the endpoint of Azure tokens does not answer. Next step: "
+    )
+    assert not is_denied(raised.value)
+
+
+def test_an_azure_identity_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
+    with pytest.raises(UsageError, match=r"makoto-daily-batch\[azure\]"):
+        azure_identity.AzureIdentity()

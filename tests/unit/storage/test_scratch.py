@@ -1,0 +1,276 @@
+"""Temporary folders: those of runs that are alive stay, those of dead runs go, and nothing else is touched."""
+
+import ast
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daily_batch.storage import scratch
+from daily_batch.storage.scratch import FILES, LOCK, PREFIX, Kept, folder_within, remove_leftovers, temporary_folder
+from tests.support.day_runs import DAY, ROOT, child_environment
+from tests.support.temporary_folders import leave_behind, other_run
+
+PRODUCT = ("jobs", "lambda_trigger", "azure_trigger")
+STRANGER = 12_345
+
+
+@pytest.fixture
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "temp"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def make_leftover(temp: Path, name: str = "x") -> Path:
+    folder = temp / f"{PREFIX}{name}"
+    (folder / FILES).mkdir(parents=True)
+    (folder / FILES / "messages").write_text("of a person")
+    (folder / LOCK).touch()
+    return folder
+
+
+def test_a_folder_is_empty_and_gone_with_its_run_even_by_an_error(temp: Path) -> None:
+    with pytest.raises(KeyError), temporary_folder() as folder:
+        assert list(folder.iterdir()) == []
+        (folder / "messages").touch()
+        raise KeyError
+    assert list(temp.iterdir()) == []
+
+
+def test_a_folder_of_another_run_stays_while_it_is_alive_and_goes_when_it_was_killed(temp: Path) -> None:
+    with other_run(temp) as run, other_run(temp) as second:
+        assert remove_leftovers() == [
+            Kept(each, "a run is at work in it") for each in sorted([run.folder, second.folder])
+        ]
+        run.kill()
+        with temporary_folder():
+            assert not run.folder.exists()
+            assert (second.files / "messages").read_text() == "of a person"
+        second.end()
+    assert list(temp.iterdir()) == []
+
+
+def test_a_folder_of_this_very_process_stays_while_it_is_in_use(temp: Path) -> None:
+    with temporary_folder() as first:
+        (first / "manifest").touch()
+        with temporary_folder() as second:
+            assert second != first
+        remove_leftovers()
+        assert (first / "manifest").exists()
+
+
+def test_many_processes_that_begin_and_clear_away_at_once_never_take_a_folder_from_each_other(temp: Path) -> None:
+    for number in range(20):
+        make_leftover(temp, str(number))
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        assert pool.starmap(_work, [(str(temp), number) for number in range(8)]) == [True] * 8
+    assert list(temp.iterdir()) == []
+
+
+def _work(temp: str, number: int) -> bool:
+    import tempfile
+
+    tempfile.tempdir = temp
+    for turn in range(25):
+        with temporary_folder() as folder:
+            (folder / "mine").write_text(f"{number} {turn}")
+            remove_leftovers()
+            if (folder / "mine").read_text() != f"{number} {turn}":
+                return False
+    return True
+
+
+def test_a_folder_that_was_taken_for_a_leftover_before_its_lock_is_made_anew(
+    temp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, taken = scratch._hold, list[Path]()
+
+    def late(lock: int, *, unknown: bool) -> bool:
+        """Another process clears away between the making of the lock's file and the lock."""
+        if not taken:
+            (folder,) = temp.iterdir()
+            taken.append(folder)
+            shutil.rmtree(folder)
+        return hold(lock, unknown=unknown)
+
+    monkeypatch.setattr(scratch, "_hold", late)
+    with temporary_folder() as folder:
+        assert folder.parent not in taken
+        assert folder.is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's folder")
+def test_another_user_s_folder_is_left_alone(temp: Path) -> None:
+    folder = make_leftover(temp)
+    os.chown(folder, STRANGER, STRANGER)
+    assert remove_leftovers() == [Kept(folder, "it is another user's")]
+    assert (folder / FILES / "messages").exists()
+
+
+@pytest.mark.parametrize("closed", [f"{PREFIX}x", "."])
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_folder_that_may_not_be_looked_into_fails_no_run(closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user who is not root, whom permissions bind; below /tmp, for pytest's own folders are root's."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        temp = Path(name)
+        monkeypatch.setattr("tempfile.tempdir", name)
+        left = make_leftover(temp)
+        for place in (temp, *temp.rglob("*")):
+            os.chown(place, STRANGER, STRANGER)
+        (temp / closed).chmod(0)
+        os.seteuid(STRANGER)
+        try:
+            kept = remove_leftovers()
+        finally:
+            os.seteuid(0)
+        # Where the folder of all cannot be listed, nobody knows of any.
+        assert kept == ([] if closed == "." else [Kept(left, "it cannot be opened (PermissionError)")])
+        assert (left / FILES / "messages").exists()
+
+
+def test_links_are_not_followed(temp: Path, tmp_path: Path) -> None:
+    treasure = tmp_path / "treasure"
+    make_leftover(treasure)
+    whole = treasure / f"{PREFIX}x"
+    (temp / f"{PREFIX}folder").symlink_to(whole, target_is_directory=True)
+    within = make_leftover(temp, "within")
+    (within / FILES / "link").symlink_to(whole, target_is_directory=True)
+    files = temp / f"{PREFIX}files"
+    files.mkdir()
+    (files / LOCK).touch()
+    (files / FILES).symlink_to(whole / FILES, target_is_directory=True)
+    lock = make_leftover(temp, "lock")
+    (lock / LOCK).unlink()
+    (lock / LOCK).symlink_to(whole / LOCK)
+    remove_leftovers()
+    assert (whole / FILES / "messages").read_text() == "of a person"
+    assert not within.exists()
+    assert (lock / FILES / "messages").exists()
+
+
+def lock_is_missing(folder: Path) -> None:
+    (folder / LOCK).unlink()
+
+
+def lock_is_a_folder(folder: Path) -> None:
+    (folder / LOCK).unlink()
+    (folder / LOCK).mkdir()
+
+
+def lock_is_a_pipe(folder: Path) -> None:
+    (folder / LOCK).unlink()
+    os.mkfifo(folder / LOCK)
+
+
+def name_is_another(folder: Path) -> None:
+    folder.rename(folder.with_name("makoto-out"))
+
+
+@pytest.mark.parametrize("spoil", [lock_is_missing, lock_is_a_folder, lock_is_a_pipe, name_is_another])
+def test_what_is_not_provably_a_run_s_is_left_alone(temp: Path, spoil: Callable[[Path], None]) -> None:
+    spoil(make_leftover(temp))
+    before = sorted(temp.rglob("*"))
+    remove_leftovers()
+    assert sorted(temp.rglob("*")) == before
+
+
+def test_a_file_system_without_locks_proves_nothing_and_stops_nothing(
+    temp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    left = make_leftover(temp)
+    with temporary_folder() as folder:
+        assert folder.is_dir()
+    assert list(temp.iterdir()) == [left]
+
+
+def test_what_a_thread_writes_after_its_run_is_gone_with_the_next_run(
+    temp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def overtaken(path: Path, **more: bool) -> None:
+        remove(path, **more)
+        Path(path).mkdir()
+        (Path(path) / "late").touch()
+
+    monkeypatch.setattr(shutil, "rmtree", overtaken)
+    with temporary_folder():
+        pass
+    (left,) = temp.iterdir()
+    monkeypatch.undo()
+    monkeypatch.setattr("tempfile.tempdir", str(temp))
+    remove_leftovers()
+    assert not left.exists()
+
+
+def test_a_folder_within_a_run_s_own_is_gone_before_it(temp: Path) -> None:
+    with temporary_folder() as outer:
+        with folder_within(outer) as inner:
+            assert inner.parent == outer
+        assert not inner.exists()
+
+
+def test_threads_have_folders_of_their_own(temp: Path) -> None:
+    seen, meet = set[Path](), threading.Barrier(4)
+
+    def work() -> None:
+        with temporary_folder() as folder:
+            seen.add(folder)
+            meet.wait(30)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 4
+    assert list(temp.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", [["run"], ["plan"], ["backfill", "--from", DAY.isoformat(), "--to", DAY.isoformat()]]
+)
+def test_a_command_clears_away_what_a_killed_run_left_and_leaves_others_alone(
+    command: list[str], tmp_path: Path
+) -> None:
+    temp = tmp_path / "temp"
+    left = leave_behind(temp)
+    with other_run(temp) as alive:
+        arguments = [*command, "--tenant", "acme", "--input", str(ROOT / "samples"), "--output", str(tmp_path / "out")]
+        if command[0] != "backfill":
+            arguments += ["--date", DAY.isoformat()]
+        done = subprocess.run(
+            [sys.executable, "-m", "daily_batch", *arguments],
+            env=child_environment(TMPDIR=str(temp)),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert not left.exists()
+        assert (alive.files / "messages").exists()
+        assert list(temp.iterdir()) == [alive.folder]
+
+
+def test_every_temporary_file_of_the_product_is_made_in_one_place() -> None:
+    users = set[str]()
+    for file in (path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            if "tempfile" in names:
+                users.add(str(file.relative_to(ROOT)))
+    assert users == {"jobs/daily_batch/storage/scratch.py"}

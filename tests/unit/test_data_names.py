@@ -1,0 +1,119 @@
+"""Names that are data: deployments, stored items, queries and alarms rely on them, whatever the code is called."""
+
+import re
+from dataclasses import fields
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from daily_batch import errors
+from daily_batch.domain.metrics import METRICS
+from daily_batch.domain.receipt import Objects, Receipt, Records, TableCounts
+from daily_batch.ledger import Entry
+from daily_batch.pipeline.publish.delta_log import app_id
+from daily_batch.settings import Settings
+from daily_batch.telemetry import STEPS
+from tests.support.day_runs import ROOT
+
+SETTINGS = """
+    tenants date target_date_offset timezone naive_timezone input output layout export_template table_format
+    discovery slack_seconds buckets target_file_bytes max_record_bytes max_object_bytes max_expansion_ratio
+    max_depth max_raw_bytes fetch_concurrency memory_bytes max_reject_ratio max_unreadable_ratio min_rows_ratio
+    quality runner small_messages large_messages function_memory_mb time_limit_seconds spark job_wait_minutes
+    job_timeout_minutes look_first max_attempts emr_application_id emr_job_role_arn emr_package emr_python
+    emr_log_group emr_vcpus kms_key_arn databricks_host databricks_job databricks_auth databricks_client_id
+    catalog look_back max_range_days queue_url ledger lease_seconds due drift_minutes unusual_factor
+    unusual_floor retention_days maintain_spark_bytes dynamodb_table cosmos_endpoint cosmos_key storage_options
+"""
+LEDGER_ATTRIBUTES = """
+    tenant day status message_count output_path processed_at token taken_over attempts owner lease_until run_id runner
+    handed_over job_token job_id executors disk_gb rejected unreadable quality fingerprint receipt seconds billed
+    cost_usd error retryable asked_at upkeep started_at updated_at
+"""
+RECEIPT = """
+    tenant date run_id status runner format layout objects records rejects flags tables seconds input output fingerprint
+    quality erased overflows shrink
+"""
+COUNTS = {
+    Objects: "listed read unreadable ignored bytes",
+    Records: "seen written duplicates superseded rejected other_day empty",
+    TableCounts: "rows files bytes version",
+}
+METRIC_NAMES = """
+    DaysRefused DaysSubmitted DaysCompleted DaysFailed DaysRepeated DaysLate DaysDrifted TenantsInTrouble TasksGivenUp
+    DaySeconds MessagesWritten RecordsRejected RejectPercent ObjectsUnreadable QualityWarnings DaysUnusual
+"""
+STEP_NAMES = "lease manifest intake clean publish receipt ledger submit settle"
+EXIT_CODES = {
+    "RetryableError": 1,
+    "InputChangedError": 1,
+    "HandOverError": 1,
+    "UsageError": 2,
+    "TerminalError": 3,
+    "LeaseHeldError": 4,
+}
+# The words by which queries and people find a line.
+LOG_MESSAGES = (
+    "step",
+    "queued",
+    "published",
+    "submitted",
+    "unchanged",
+    "elsewhere",
+    "given up",
+    "the day",
+    "the night",
+)
+
+
+def names_of(kind: type) -> list[str]:
+    return [each.name for each in fields(kind)]  # type: ignore[arg-type]
+
+
+def test_settings_keep_their_names() -> None:
+    assert sorted(set(names_of(Settings)) - {"origins"}) == sorted(SETTINGS.split())
+
+
+def test_the_ledgers_item_keeps_its_attributes() -> None:
+    assert sorted(names_of(Entry)) == sorted(LEDGER_ATTRIBUTES.split())
+
+
+def test_receipts_keep_their_fields() -> None:
+    assert sorted(names_of(Receipt)) == sorted(RECEIPT.split())
+    for kind, expected in COUNTS.items():
+        assert sorted(names_of(kind)) == sorted(expected.split())
+
+
+def test_metrics_keep_their_names() -> None:
+    assert sorted(metric.name for metric in METRICS) == sorted(METRIC_NAMES.split())
+
+
+def test_steps_keep_their_names() -> None:
+    assert list(STEPS) == STEP_NAMES.split()
+
+
+def test_exit_statuses_stay() -> None:
+    found = {
+        name: kind.exit_code
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.BatchError) and kind is not errors.BatchError
+    }
+    assert found == EXIT_CODES
+
+
+def test_deltas_transactions_keep_their_application_id() -> None:
+    assert app_id(date(2025, 8, 12)) == "makoto-daily-batch/2025-08-12"
+
+
+@pytest.mark.parametrize("message", LOG_MESSAGES)
+def test_log_messages_stay(message: str) -> None:
+    sources = "".join(path.read_text() for path in Path(ROOT, "jobs/daily_batch").rglob("*.py"))
+    assert f'"{message}"' in sources
+
+
+def test_queries_ask_for_log_messages_that_are_written() -> None:
+    queries = "".join(path.read_text() for path in Path(ROOT, "docs/queries").glob("*.*"))
+    asked = set(re.findall(r'message == "([^"]+)"', queries)) | set(re.findall(r"message = '([^']+)'", queries))
+    assert asked
+    assert asked <= {*LOG_MESSAGES, "metric"}
