@@ -11,7 +11,7 @@ from random import Random
 from struct import unpack
 from typing import TypeVar
 
-from daily_batch.domain.contract import Flag, Reason
+from daily_batch.domain.codes import Flag, Reason
 from daily_batch.domain.run import Layout
 from daily_batch.synthetic.clock import Clock
 from daily_batch.synthetic.expected_counts import Tally

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import Layout
 from daily_batch.synthetic.columns import Columns
 from daily_batch.synthetic.mutations import BOTH, Change, drop, member, text_id

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from random import Random
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.synthetic.columns import Columns
 from daily_batch.synthetic.corruption import DAMAGES
 from daily_batch.synthetic.rates import FaultRates

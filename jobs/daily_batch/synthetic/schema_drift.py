@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from daily_batch.domain.contract import Flag
+from daily_batch.domain.codes import Flag
 from daily_batch.domain.run import Layout
 from daily_batch.synthetic.columns import Columns
 from daily_batch.synthetic.layouts import quote

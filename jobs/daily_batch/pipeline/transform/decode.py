@@ -10,7 +10,7 @@ from pathlib import Path
 from backports import zstd
 from isal import igzip_lib, isal_zlib
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.keys import has_compression_suffix
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform.formats import HEAD, find_format, find_magic
