@@ -17,7 +17,7 @@ from daily_batch.maintenance.erasure import Erasure
 from daily_batch.maintenance.evidence import Evidence, evidence_key
 from daily_batch.maintenance.subject import Person
 from daily_batch.pipeline.runners.base import Progress
-from daily_batch.storage.scratch import Kept, remove_leftovers
+from daily_batch.storage.scratch import RetainedFolder, remove_abandoned
 from daily_batch.storage.stores import open_store
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def erase_command(flags: Mapping[str, object], options: EraseOptions, *, spark: 
             sources = _find_sources(place, person)
             evidence = _erase(place, person, options, open_progress(f"tenant={person.tenant}"))
         # The search has removed what dead runs left; what stays is for a person to judge.
-        _tell(evidence, place, sources, remove_leftovers(), options)
+        _tell(evidence, place, sources, remove_abandoned(), options)
         return 0
 
     return guarded(erase, debug=options.debug)
@@ -103,7 +103,9 @@ def _find_sources(place: Place, person: Person) -> bool | None:
     return any(next(iter(store.list(prefix, chunk_size=1)), None) for prefix in prefixes)
 
 
-def _tell(evidence: Evidence, place: Place, sources: bool | None, kept: Sequence[Kept], options: EraseOptions) -> None:
+def _tell(
+    evidence: Evidence, place: Place, sources: bool | None, kept: Sequence[RetainedFolder], options: EraseOptions
+) -> None:
     if options.as_json:
         value = msgspec.to_builtins(asdict(evidence))
         folders = [{"folder": str(each.folder), "why": each.why} for each in kept]

@@ -83,10 +83,10 @@ def test_erase_removes_what_killed_runs_left_on_this_machine_and_names_what_stay
     whom = of(tenant, "--user", "nobody", *ledger_of(tenant))
     with other_run(temp) as alive:
         seen = json.loads(call("erase", *whom, "--json").stdout)
-        assert seen["temporary_folders_remain"] == [{"folder": str(alive.folder), "why": "a run is at work in it"}]
+        assert seen["temporary_folders_remain"] == [{"folder": str(alive.folder), "why": "a run is using it"}]
         assert not left.exists()
         told = " ".join(call("erase", *whom).stdout.split())
-        assert f"the temporary folder {alive.folder} may hold messages and stays: a run is at work in it" in told
+        assert f"the temporary folder {alive.folder} may hold messages and stays: a run is using it" in told
     assert json.loads(call("erase", *whom, "--json").stdout)["temporary_folders_remain"] == []
 
 
