@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other: `make bench`."""
+"""Run all benchmarks, one after the other: `make bench`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ def main() -> None:
         "--quick", action="store_true", help="a tenth of the size, one run: a check that all of it works"
     )
     options = parser.parse_args()
-    print("Benchmarks beside their baselines:", ", ".join(f"{name} {value}" for name, value in machine().items()))
-    print("about 7 minutes" if options.quick else "about two hours on two cores; let nothing else run", flush=True)
+    print("Benchmarks and their baselines:", ", ".join(f"{name} {value}" for name, value in machine().items()))
+    print(
+        "about 7 minutes" if options.quick else "about two hours on two cores; run nothing else meanwhile", flush=True
+    )
     quick = options.quick
     kernel.main(["--runs", "1"] if quick else [])
     p1_exports.main(["--messages", "300000", "--runs", "1"] if quick else [])

@@ -1,4 +1,4 @@
-"""Baseline B: DuckDB alone, explicit columns, dedupe by window, sorted, to Parquet. INPUT OUTPUT THREADS."""
+"""Baseline B: DuckDB alone, explicit columns, deduplicated by window, sorted, to Parquet. INPUT OUTPUT THREADS."""
 
 import sys
 from pathlib import Path

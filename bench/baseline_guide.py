@@ -1,6 +1,6 @@
 """Baseline G, the guide's function: one read at a time, a list, pandas, Parquet. SOURCE PREFIX OUTPUT [OBJECTS].
 
-SOURCE is a folder of exports, or with OBJECTS a bucket of which so many objects are read.
+SOURCE is a folder of exports; with OBJECTS it is a bucket of which this many objects are read.
 """
 
 import gzip
@@ -31,7 +31,7 @@ def read_lines() -> Iterator[bytes]:
             yield from lines
 
 
-began = time.perf_counter()  # what starting takes is no part of what grows with the messages
+started = time.perf_counter()  # the start-up time does not grow with the messages
 messages, skipped = [], 0
 for text in read_objects(int(objects[0])) if objects else read_lines():
     try:
@@ -43,9 +43,9 @@ for text in read_objects(int(objects[0])) if objects else read_lines():
     else:
         skipped += 1
 frame = pandas.DataFrame(messages)
-# Arrays, objects and whatever comes in more than one type: as text, or pyarrow refuses the column.
+# Arrays, objects and columns of mixed types become text; pyarrow would refuse the column.
 for name in frame.select_dtypes("object").columns:
     frame[name] = frame[name].map(lambda value: value if isinstance(value, str) else json.dumps(value))
 Path(output).mkdir(parents=True, exist_ok=True)
 frame.to_parquet(Path(output) / "messages.parquet", engine="pyarrow")
-print(json.dumps({"messages": len(messages), "skipped": skipped, "seconds": time.perf_counter() - began}))
+print(json.dumps({"messages": len(messages), "skipped": skipped, "seconds": time.perf_counter() - started}))

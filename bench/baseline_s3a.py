@@ -1,6 +1,6 @@
-"""Baseline S: one small object at a time through Spark's own JSON reader. Run by spark-submit: INPUT OBJECTS.
+"""Baseline S: Spark's own JSON reader, one small object at a time. Run by spark-submit: INPUT OBJECTS.
 
-Only reading is timed: not Spark's start, no writing, and the listing is one flat folder.
+Only the read is timed: neither Spark's start nor any write; the listing is one flat folder.
 """
 
 import json
@@ -21,6 +21,6 @@ source, objects = sys.argv[1:]
 spark = SparkSession.builder.appName("baseline").getOrCreate()
 spark.range(1).count()
 frame = spark.read.schema(SCHEMA).json(source, multiLine=True)
-began = time.perf_counter()
+started = time.perf_counter()
 frame.write.format("noop").mode("overwrite").save()
-print(json.dumps({"read_seconds": time.perf_counter() - began, "objects": int(objects)}))
+print(json.dumps({"read_seconds": time.perf_counter() - started, "objects": int(objects)}))

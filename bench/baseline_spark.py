@@ -1,6 +1,6 @@
-"""Baseline A: what most people write first. Run by spark-submit: INPUT OUTPUT.
+"""Baseline A: the usual Spark job. Run by spark-submit: INPUT OUTPUT.
 
-Plain `to_date` would end the job at the first bad timestamp, so it is tried instead.
+It uses `try_to_timestamp`, because plain `to_date` would end the job at the first invalid timestamp.
 """
 
 import sys

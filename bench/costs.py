@@ -1,4 +1,4 @@
-"""The tables of docs/costs.md: `python -m bench.costs` prints them, with --write it puts them into the page."""
+"""Print the tables of docs/project/costs.md: `python -m bench.costs`; --write puts them into the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from daily_batch.domain.run import Layout
 from daily_batch.orchestration.routing import Volume, load_predictions, load_prices
 from daily_batch.orchestration.routing.costs import MONTH_DAYS, HostCost, predict_costs
 
-PAGE = ROOT / "docs" / "costs.md"
+PAGE = ROOT / "docs" / "project" / "costs.md"
 BEGIN, END = "<!-- tables: begin, python -m bench.costs --write -->\n", "<!-- tables: end -->\n"
 SIZES = (1_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 MESSAGES_A_FILE = 100_000
@@ -19,14 +19,14 @@ TITLES: dict[Layout, str] = {
     "export": "### Exports: files of 100,000 messages, gzip",
     "messages": "### One object a message",
 }
-# The guide's own example: 3 GB, 15 minutes, every night.
+# The guide's example: 3 GB, 15 minutes, every night.
 GUIDE_GB, GUIDE_SECONDS = 3, 900
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the tables, or write them into the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.costs", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="into docs/costs.md, between its two marks")
+    parser.add_argument("--write", action="store_true", help="into docs/project/costs.md, between its two marks")
     if parser.parse_args(arguments).write:
         PAGE.write_text(put_tables(PAGE.read_text(encoding="utf-8"), write_tables()), encoding="utf-8")
     else:
@@ -34,18 +34,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def put_tables(page: str, tables: str) -> str:
-    """The page with other tables."""
+    """Return the page with its tables replaced."""
     before, rest = page.split(BEGIN)
     return f"{before}{BEGIN}{tables}{rest[rest.index(END) :]}"
 
 
 def write_tables() -> str:
-    """All tables as Markdown."""
+    """Return all tables as Markdown."""
     return "".join(f"{line}\n" for line in _write_tables())
 
 
 def volume_of(layout: Layout, messages: int) -> Volume:
-    """A day of messages of the usual size."""
+    """Return the volume of a day of messages of the usual size."""
     stored = load_predictions().stored
     if layout == "messages":
         return Volume(layout=layout, objects=messages, bytes=round(messages * stored.object_message_bytes))
@@ -70,8 +70,8 @@ def _write_tables() -> Iterator[str]:
     yield f"| by list price | {usd:.2f} USD a month |"
     free = prices.function.free_gb_seconds
     yield f"| of the free {free:,.0f} GB-seconds | {gb_seconds / free:.0%} |"
-    most = 10 / prices.function.gb_second / GUIDE_GB / GUIDE_SECONDS / MONTH_DAYS
-    yield f"| 10 USD are | {most:.1f} such functions every night |"
+    functions = 10 / prices.function.gb_second / GUIDE_GB / GUIDE_SECONDS / MONTH_DAYS
+    yield f"| 10 USD are | {functions:.1f} such functions every night |"
 
 
 def _write_day(layout: Layout, messages: int) -> Iterator[str]:

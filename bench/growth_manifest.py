@@ -1,8 +1,8 @@
-"""P4: what the manifest costs as a day grows, from a generated listing of 0.1, 1 and 10 million keys.
+"""P4: measure the cost of the manifest as a day grows, from a generated listing of 0.1, 1 and 10 million keys.
 
-The listing itself is made up in memory, so what is measured is ours alone: the walk, the choice by name, the
-chunks, their files and the fingerprint; beside it, reading the chunks back. What making up the answers costs is
-measured too, and taken off `us_per_key` in `own_us_per_key`.
+The listing is generated in memory, so the result is the project's own cost: traversal, filtering by name, chunks, their
+files and the fingerprint; and, separately, reading the chunks back. The cost of generating the responses is measured
+too; `own_us_per_key` is `us_per_key` without it.
 
     python bench/growth_manifest.py [--keys N ...] [--runs 3] [--json]
 """
@@ -26,7 +26,7 @@ from daily_batch.pipeline.discover.chunks import read_manifest
 from daily_batch.pipeline.discover.manifest import build_manifest
 
 KEYS = (100_000, 1_000_000, 10_000_000)
-ROOM = 500  # messages of a room's day, the platform's upper bound
+ROOM = 500  # messages per room and day, the platform's upper bound
 USER_ROOMS = 10
 FOLDERS = ("2025/08/11", "2025/08/12")
 START = to_us(EPOCH.replace(year=2025, month=8, day=11, hour=15))
@@ -43,7 +43,7 @@ SCHEMA = Schema(
 
 
 class GeneratedStore:
-    """Answers as an obstore store does, from nothing; half of a room's day lies in each of the two UTC folders."""
+    """Implements the obstore interface without data; each of the two UTC folders holds half of a room's day."""
 
     def __init__(self, keys: int) -> None:
         self.rooms = keys // ROOM
@@ -74,21 +74,21 @@ class GeneratedStore:
 
 
 def measure(keys: int) -> dict[str, float]:
-    """One manifest, in this process; it must be a fresh one, for peak memory never falls."""
+    """Build one manifest in this process, which must be a fresh one because its peak memory never falls."""
     store = GeneratedStore(keys)
     rooms = [
         room
         for n in store.list_with_delimiter("acme/chat/")["common_prefixes"][:40]
         for room in store.list_with_delimiter(n)["common_prefixes"]
     ]
-    began = time.perf_counter()
+    started = time.perf_counter()
     for room in rooms:
         for day in FOLDERS:
             list(store.list(f"{room}/messages/{day}/", chunk_size=1000, return_arrow=True))
-    generated_us = (time.perf_counter() - began) / (len(rooms) * ROOM) * 1e6
+    generated_us = (time.perf_counter() - started) / (len(rooms) * ROOM) * 1e6
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder:
-        began, cpu_began = time.perf_counter(), time.process_time()
+        started, cpu_began = time.perf_counter(), time.process_time()
         manifest = build_manifest(
             store,
             tenant="acme",
@@ -101,11 +101,11 @@ def measure(keys: int) -> dict[str, float]:
             chunk_objects=5_000,
             concurrency=64,
         )
-        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_began
         peak = peak_mib()
-        began = time.perf_counter()
+        started = time.perf_counter()
         read = sum(len(objects) for _, objects in read_manifest(manifest.files))
-        read_seconds = time.perf_counter() - began
+        read_seconds = time.perf_counter() - started
         disk = sum(path.stat().st_size for path in manifest.files)
     assert read == keys, read
     assert manifest.objects == keys, manifest.objects
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args()
     runs: dict[int, list[dict[str, float]]] = {keys: [] for keys in options.keys}
-    # Sizes take turns, so that a neighbour's load falls on all of them.
+    # Alternate the sizes, so that load from neighbours affects all of them.
     for _, keys in product(range(options.runs), options.keys):
         with multiprocessing.get_context("spawn").Pool(1) as fresh:
             runs[keys].append(fresh.apply(measure, (keys,)))

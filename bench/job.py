@@ -1,4 +1,4 @@
-"""The job as a person starts it, and the days that it is measured on."""
+"""The job command as a user runs it, and the days on which it is measured."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ DELTA = (
 
 
 def export_day(messages: int, *, clean: bool = False, files: int = 32, seed: int = 1) -> Path:
-    """The folder of a generated export, made once: the generator is deterministic.
+    """Return the folder of a generated export, which is generated once: the generator is deterministic.
 
-    It drifts and breaks at the generator's usual rates, unless `clean`; only records with a key twice are left out,
-    for a single one ends baseline A with COLUMN_ALREADY_EXISTS.
+    The day has the generator's usual rates of drift and faults, unless `clean`. Only records with a duplicate key are
+    left out, because one of them ends baseline A with COLUMN_ALREADY_EXISTS.
     """
     from daily_batch.synthetic import FaultRates, generate
 
@@ -52,7 +52,7 @@ def export_day(messages: int, *, clean: bool = False, files: int = 32, seed: int
 
 
 def ours(*, source: str, output: str, layout: str, name: str = "ours") -> Contender:
-    """The project's Spark job, by the interface that everyone else has."""
+    """Return the project's Spark job, run through its public interface."""
     command = (
         *(SUBMIT, "--properties-file", "conf/spark/local.conf", "--master", CORES, "--driver-memory", DRIVER_MEMORY),
         *("jobs/daily_messages.py", "--tenant", "acme", "--date", DAY, "--layout", layout),
@@ -62,7 +62,7 @@ def ours(*, source: str, output: str, layout: str, name: str = "ours") -> Conten
 
 
 def plain_spark(name: str, script: str, *arguments: str, output: str, more: tuple[str, ...] = ()) -> Contender:
-    """A baseline under spark-submit: the same cores and memory, else Spark's and Delta's own defaults."""
+    """Return a baseline under spark-submit: the same cores and memory, otherwise Spark's and Delta's defaults."""
     command = (
         SUBMIT,
         "--master",
@@ -78,12 +78,12 @@ def plain_spark(name: str, script: str, *arguments: str, output: str, more: tupl
 
 
 def plain_python(name: str, script: str, *arguments: str, output: str) -> Contender:
-    """A baseline that is one Python process."""
+    """Return a baseline that runs as one Python process."""
     return Contender(name, (PYTHON, f"bench/{script}", *arguments), partial(remove_output, output))
 
 
 def remove_output(output: str) -> None:
-    """Forget what an earlier run wrote, and give what it left to the disk before the next one is timed."""
+    """Remove an earlier run's output and flush the disk before the next run is timed."""
     if "://" not in output:
         shutil.rmtree(output, ignore_errors=True)
     os.sync()

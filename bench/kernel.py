@@ -1,4 +1,4 @@
-"""The kernel alone: CPU microseconds a message by step, in one process and one thread, without Spark; in a minute."""
+"""Measure the kernel alone: CPU microseconds per message and step, in one process and one thread, without Spark."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from daily_batch.pipeline.transform import map_chunk, reduce_bucket, row_buffer
 from daily_batch.pipeline.transform.duckdb_session import connect, cursor
 
 DAY = date(2025, 8, 12)
-AIM = 15
+TARGET = 15
 MESSAGES, FILES = 100_000, 3
 
-# What is measured: a step's name, and the callable that takes its time; what it calls of the others is theirs.
+# Part, name of the step, and the callable whose time it is; nested steps are measured separately.
 STEPS: tuple[tuple[str, str, object, str], ...] = (
     ("map", "read and decompress", map_chunk, "decode"),
-    ("map", "split, check strictly, to Arrow", map_chunk, "Pieces"),
+    ("map", "split, check strictly, to Arrow", map_chunk, "TextBatch"),
     ("map", "to Arrow", map_chunk.TextBatch, "to_table"),
-    ("map", "extract, prove, interpret (one statement)", row_buffer.RowBuffer, "add_batch"),
+    ("map", "extract, verify, normalize (one statement)", row_buffer.RowBuffer, "add_batch"),
     ("map", "general path", map_chunk.GeneralPath, "read"),
-    ("map", "rows of the general path", row_buffer.RowBuffer, "add_shaped"),
-    ("map", "verdicts", row_buffer.RowBuffer, "judge_batch"),
-    ("map", "runs by bucket", row_buffer.RowBuffer, "lay"),
-    ("map", "rest of the map", map_chunk, "take_in"),
-    ("reduce", "duplicates", reduce_bucket, "_separate"),
+    ("map", "rows of the general path", row_buffer.RowBuffer, "add_records"),
+    ("map", "filter by verdict", row_buffer.RowBuffer, "filter_batch"),
+    ("map", "spill by bucket", row_buffer.RowBuffer, "spill"),
+    ("map", "rest of the map", map_chunk, "map_chunk"),
+    ("reduce", "deduplicate", reduce_bucket, "_deduplicate"),
     ("reduce", "sort and write", reduce_bucket, "write_rows"),
     ("reduce", "partial aggregates", reduce_bucket, "_save"),
-    ("reduce", "rest of the reduce", reduce_bucket, "clean_bucket"),
+    ("reduce", "rest of the reduce", reduce_bucket, "reduce_bucket"),
 )
 
 
 class Clock:
-    """CPU time by step, each without the steps inside of it."""
+    """CPU time by step, without the time of nested steps."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)
@@ -61,7 +61,7 @@ class Clock:
         self._since = now
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, with its time noted under a name."""
+        """Return the function wrapped so that its time is added to the step `name`."""
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -77,8 +77,8 @@ class Clock:
 
 
 @contextmanager
-def watched(clock: Clock) -> Iterator[None]:
-    """Have the clock note every step."""
+def instrumented(clock: Clock) -> Iterator[None]:
+    """Wrap every step with the clock for the duration of the context."""
     before = [(owner, name, getattr(owner, name)) for _, _, owner, name in STEPS]
     for _, step, owner, name in STEPS:
         setattr(owner, name, clock.timed(step, getattr(owner, name)))
@@ -90,34 +90,34 @@ def watched(clock: Clock) -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the map and the reduce over some files of a generated export, and print microseconds by step."""
+    """Map and reduce some files of a generated export, and print microseconds by step."""
     parser = argparse.ArgumentParser(prog="python -m bench.kernel", description=__doc__)
-    parser.add_argument("--messages", type=int, default=MESSAGES, help="of the generated day")
-    parser.add_argument("--files", type=int, default=FILES, help="of its 32 files, how many are read")
+    parser.add_argument("--messages", type=int, default=MESSAGES, help="messages of the generated day")
+    parser.add_argument("--files", type=int, default=FILES, help="number of its 32 files to read")
     parser.add_argument("--buckets", type=int, default=1)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--tables", action="store_true", help="rows stay in memory, as on the local runner")
     options = parser.parse_args(arguments)
     folder = export_day(options.messages)
-    found = [_measure(folder, options) for _ in range(options.runs)]
-    seen = found[0][1]
-    print(f"kernel: {seen:,} records, {options.runs} runs, medians, CPU microseconds a record")
+    results = [_measure(folder, options) for _ in range(options.runs)]
+    seen = results[0][1]
+    print(f"kernel: {seen:,} records, {options.runs} runs, medians, CPU microseconds per record")
     figures: dict[str, float] = {}
     for part in ("map", "reduce"):
         steps = [step for kind, step, *_ in STEPS if kind == part]
-        total = _median(found, steps)
+        total = _median(results, steps)
         print(f"  {part:<44} {total:7.2f}")
         for step in steps:
-            figures[step] = _median(found, [step])
+            figures[step] = _median(results, [step])
             print(f"    {step:<42} {figures[step]:7.2f}")
-    whole = _median(found, [step for _, step, *_ in STEPS])
+    whole = _median(results, [step for _, step, *_ in STEPS])
     figures["whole"] = whole
-    print(f"  {'map and reduce':<44} {whole:7.2f}   (aim: at most {AIM})")
+    print(f"  {'map and reduce':<44} {whole:7.2f}   (target: at most {TARGET})")
     save_figures("kernel", {"machine": machine(), "records": seen, "tables": options.tables, "microseconds": figures})
 
 
-def _median(found: Sequence[tuple[dict[str, float], int]], steps: Sequence[str]) -> float:
-    return statistics.median(sum(spent.get(step, 0.0) for step in steps) / seen * 1e6 for spent, seen in found)
+def _median(results: Sequence[tuple[dict[str, float], int]], steps: Sequence[str]) -> float:
+    return statistics.median(sum(spent.get(step, 0.0) for step in steps) / seen * 1e6 for spent, seen in results)
 
 
 def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float], int]:
@@ -126,7 +126,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float
     chosen = sorted((item for item in listed if item["path"].endswith(".gz")), key=lambda item: item["path"])
     objects = [SourceObject(item["path"], item["size"], item["e_tag"] or "", 0) for item in chosen[: options.files]]
     start, end = day_window(DAY, "Asia/Tokyo")
-    plan = RunSpec(
+    spec = RunSpec(
         tenant="acme",
         date=DAY.isoformat(),
         zone="Asia/Tokyo",
@@ -142,35 +142,35 @@ def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float
         limits=replace(Limits(), fetch_concurrency=1),
     )
     clock = Clock()
-    with tempfile.TemporaryDirectory() as name, connect(scratch=Path(name), plan=plan) as database, watched(clock):
+    with tempfile.TemporaryDirectory() as name, connect(scratch=Path(name), spec=spec) as database, instrumented(clock):
         scratch = Path(name)
-        taken = map_chunk.map_chunk(
+        result = map_chunk.map_chunk(
             objects,
             connection=database,
             store=store,
-            plan=plan,
+            spec=spec,
             scratch=scratch,
             may_keep=lambda size: options.tables,
         )
         for bucket in range(options.buckets):
-            files = tuple(path for number, path in taken.runs if number == bucket)
+            files = tuple(path for number, path in result.spilled if number == bucket)
             with cursor(database) as connection:
                 reduce_bucket.reduce_bucket(
                     bucket,
-                    row_buffer.RowSet(taken.tables, files),
+                    row_buffer.RowSet(result.tables, files),
                     connection=connection,
-                    plan=plan,
+                    spec=spec,
                     output=_Nowhere(),
                     scratch=scratch,
                 )
-    return dict(clock.spent), taken.counts.seen
+    return dict(clock.spent), result.counts.seen
 
 
 class _Nowhere:
-    """An output that keeps nothing."""
+    """An output store that discards everything."""
 
     def put(self, path: str, file: Path) -> None:
-        """Take a file."""
+        """Discard a file."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whole processes, measured from outside: wall seconds, and the memory of a process and all that it started."""
+"""Measure whole processes from outside: wall-clock seconds, and the memory of a process and its descendants."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ SAMPLED_EVERY = 0.25
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a command; `said` is the JSON on its standard output: all of it, or its last line."""
+    """One run of a command; `report` is the JSON document on its standard output, or on the last line of it."""
 
     seconds: float
     peak_mib: float
-    said: Mapping[str, object]
+    report: Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A command with a name; `prepare` runs before each run, outside its time."""
+    """A named command; `prepare` runs before each run and is not timed."""
 
     name: str
     command: Sequence[str]
@@ -39,11 +39,11 @@ class Contender:
 
 
 def measure(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Run:
-    """Run a command to its end; its words go to `log`, and a failure ends the benchmark with their last lines."""
+    """Run a command to its end with standard error in `log`; if it fails, exit with the last lines of its output."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    began = time.perf_counter()
+    started = time.perf_counter()
     with log.open("w") as errors:
-        # A session of its own makes everything it starts, JVM and workers, recognisable as its.
+        # A session of its own identifies all its descendants, JVM and workers included.
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -55,7 +55,7 @@ def measure(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Run
         )
         peak = _Peak(process.pid)
         output, _ = process.communicate()
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     peak_mib = peak.stop()
     if process.returncode:
         tail = "\n".join((log.read_text() + output).splitlines()[-20:])
@@ -64,7 +64,7 @@ def measure(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Run
 
 
 def alternate(contenders: Sequence[Contender], *, runs: int, env: Mapping[str, str], logs: str) -> dict[str, list[Run]]:
-    """Run all contenders in turn, `runs` times over, so that a slow minute of the machine hits them alike."""
+    """Run all contenders in turn, `runs` times, so that a slow minute of the machine affects all alike."""
     results: dict[str, list[Run]] = {contender.name: [] for contender in contenders}
     for number in range(1, runs + 1):
         for contender in contenders:
@@ -76,9 +76,9 @@ def alternate(contenders: Sequence[Contender], *, runs: int, env: Mapping[str, s
 
 
 def median(runs: Sequence[Run]) -> Run:
-    """Median seconds and median peak; what the middle run said."""
+    """Return the median seconds and the median peak, with the report of the middle run."""
     middle = sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
-    return Run(statistics.median(r.seconds for r in runs), statistics.median(r.peak_mib for r in runs), middle.said)
+    return Run(statistics.median(r.seconds for r in runs), statistics.median(r.peak_mib for r in runs), middle.report)
 
 
 def save_figures(name: str, figures: Mapping[str, object]) -> None:
@@ -90,13 +90,13 @@ def save_figures(name: str, figures: Mapping[str, object]) -> None:
 
 
 def save(name: str, *, results: Mapping[str, list[Run]], figures: Mapping[str, object]) -> None:
-    """Write every run and the figures drawn from them to .cache/bench/results/{name}.json."""
+    """Write all runs and the figures derived from them to .cache/bench/results/{name}.json."""
     runs = {contender: [asdict(run) for run in done] for contender, done in results.items()}
     save_figures(name, {"machine": machine(), "figures": figures, "runs": runs})
 
 
 def machine() -> dict[str, object]:
-    """What the figures were measured on."""
+    """Return a description of the machine."""
     cpuinfo = Path("/proc/cpuinfo")
     models = (
         [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
@@ -114,7 +114,7 @@ def machine() -> dict[str, object]:
 
 
 class _Peak:
-    """Samples the proportional set size of a session's processes: shared pages count once, unlike in a sum of RSS."""
+    """Samples the proportional set size of a session's processes; unlike a sum of RSS, it counts shared pages once."""
 
     def __init__(self, session: int) -> None:
         self.session, self.peak = session, 0.0
@@ -137,7 +137,7 @@ def _session_processes(session: int) -> list[int]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it ended between the listing and the look
+        except OSError:  # the process ended after the listing
             continue
         if int(fields[3]) == session:
             found.append(int(stat.parent.name))
@@ -153,7 +153,7 @@ def _pss_mib(pid: int) -> float:
 
 
 def _last_json(output: str) -> Mapping[str, object]:
-    for said in (output, output.strip().rpartition("\n")[2]):
+    for text in (output, output.strip().rpartition("\n")[2]):
         with suppress(json.JSONDecodeError):
-            return dict(json.loads(said))
+            return dict(json.loads(text))
     return {}

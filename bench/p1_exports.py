@@ -1,4 +1,4 @@
-"""P1: an exported day of millions, to deduped, sorted Delta; beside the usual Spark and beside DuckDB alone."""
+"""P1: process an exported day of millions of messages to deduplicated, sorted Delta; compare with Spark and DuckDB."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import argparse
 from bench.job import export_day, ours, plain_python, plain_spark
 from bench.measure import CACHE, alternate, median, save
 
-# By messages: times the speed of plain Spark, and of DuckDB alone.
-AIMS = {3_000_000: (2.0, 0.45), 10_000_000: (2.3, 0.6)}
+# Messages -> targets: times the speed of plain Spark, and of DuckDB alone.
+TARGETS = {3_000_000: (2.0, 0.45), 10_000_000: (2.3, 0.6)}
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the three in turn and print medians and ratios."""
+    """Run the three contenders in turn and print medians and ratios."""
     parser = argparse.ArgumentParser(prog="python -m bench.p1_exports", description=__doc__)
     parser.add_argument("--messages", type=int, default=3_000_000)
     parser.add_argument("--runs", type=int, default=3)
@@ -31,11 +31,11 @@ def main(arguments: list[str] | None = None) -> None:
     results = alternate(chosen, runs=options.runs, env={}, logs="p1")
     seconds = {name: median(runs).seconds for name, runs in results.items()}
     figures: dict[str, object] = {"messages": options.messages, "median_seconds": seconds}
-    aims = AIMS.get(options.messages, AIMS[3_000_000])
-    for name, aim in zip(("spark", "duckdb"), aims, strict=True):
+    targets = TARGETS.get(options.messages, TARGETS[3_000_000])
+    for name, target in zip(("spark", "duckdb"), targets, strict=True):
         if {"ours", name} <= seconds.keys():
             ratio = figures[f"speed_against_{name}"] = seconds[name] / seconds["ours"]
-            print(f"  {ratio:.2f} times the speed of {name} (aim: at least {aim})")
+            print(f"  {ratio:.2f} times the speed of {name} (target: at least {target})")
     for name, runs in results.items():
         middle = median(runs)
         rate = options.messages / middle.seconds

@@ -1,4 +1,4 @@
-"""P2: one object per message, 20 ms before each answer, the whole job; beside Spark over S3A and beside raw GETs."""
+"""P2: process one object per message, 20 ms latency, the whole job; compare with Spark over S3A and GETs alone."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bench.job import DELTA_PACKAGE, ours, plain_python, plain_spark
 from bench.measure import CACHE, Contender, alternate, median, save
 from bench.s3_server import BUCKET, running, sample_objects
 
-AIM_S3A, AIM_RAW = 70, 0.6
+TARGET_S3A, TARGET_RAW = 70, 0.6
 THREADS = 128
 HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the three in turn against one server and print medians and ratios."""
+    """Run the three contenders in turn against one server and print medians and ratios."""
     parser = argparse.ArgumentParser(prog="python -m bench.p2_objects", description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--s3a-messages", type=int, default=2_000)
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=("ours", "s3a", "raw"), default=("ours", "s3a", "raw"))
     options = parser.parse_args(arguments)
     print(
-        f"P2: {options.messages:,} objects, {options.latency_ms:g} ms a request, {options.runs} runs each", flush=True
+        f"P2: {options.messages:,} objects, {options.latency_ms:g} ms per request, {options.runs} runs each", flush=True
     )
     with running("--messages", str(options.messages), "--latency-ms", str(options.latency_ms)) as env:
         put_flat(options.s3a_messages, env)
@@ -37,22 +37,22 @@ def main(arguments: list[str] | None = None) -> None:
     rates: dict[str, float] = {}
     for name, runs in results.items():
         middle = median(runs)
-        if name == "ours":  # the whole job, Spark's start included; the others only while they read
+        if name == "ours":  # ours is the whole job with Spark's start; the others time only their reads
             rates[name] = options.messages / middle.seconds
         else:
-            rates[name] = float(str(middle.said["objects"])) / float(str(middle.said["read_seconds"]))
+            rates[name] = float(str(middle.report["objects"])) / float(str(middle.report["read_seconds"]))
         whole = f"{middle.seconds:.1f} s in all, {middle.peak_mib:.0f} MiB"
         print(f"  median {name:<5} {rates[name]:8,.0f} objects/s  ({whole})")
     figures: dict[str, object] = {"messages": options.messages, "objects_per_second": rates}
-    for name, aim in (("s3a", AIM_S3A), ("raw", AIM_RAW)):
+    for name, target in (("s3a", TARGET_S3A), ("raw", TARGET_RAW)):
         if {"ours", name} <= rates.keys():
             ratio = figures[f"rate_against_{name}"] = rates["ours"] / rates[name]
-            print(f"  {ratio:.2f} times the rate of {name} (aim: at least {aim})")
+            print(f"  {ratio:.2f} times the rate of {name} (target: at least {target})")
     save("p2", results=results, figures=figures)
 
 
 def contenders(env: dict[str, str], s3a_messages: int) -> tuple[Contender, ...]:
-    """Ours writes to S3 too; Spark over S3A and raw GETs have nothing but their reading."""
+    """Return the contenders: ours also writes to S3, the others only read."""
     s3a = (
         *("--packages", f"{DELTA_PACKAGE},{HADOOP_AWS}"),
         *("--conf", f"spark.hadoop.fs.s3a.endpoint={env['AWS_ENDPOINT_URL']}"),
@@ -71,7 +71,7 @@ def contenders(env: dict[str, str], s3a_messages: int) -> tuple[Contender, ...]:
 
 
 def put_flat(messages: int, env: dict[str, str]) -> None:
-    """Put Spark's own objects into one flat folder, so that it is measured by its reading and not by its listing."""
+    """Put the objects for S3A into one flat folder, so that its reads are measured and not its listing."""
     os.environ.update(env)
     store = S3Store(BUCKET, client_options={"allow_http": True})
     with ThreadPoolExecutor(THREADS) as pool:

@@ -1,4 +1,4 @@
-"""P3, crossover: exported days of growing size in the local runner and in Spark on this machine; where the two meet."""
+"""P3, crossover: run exported days of growing size on the local runner and on Spark; find where they are equal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run both on each size and print the size at which Spark becomes the faster one."""
+    """Run both on each size and print the size from which Spark is faster."""
     parser = argparse.ArgumentParser(prog="python -m bench.p3_crossover", description=__doc__)
     parser.add_argument("--messages", type=int, nargs="+", default=SIZES)
     parser.add_argument("--runs", type=int, default=3)
@@ -34,15 +34,15 @@ def main(arguments: list[str] | None = None) -> None:
     for size in options.messages:
         here, spark = (median(results[f"{name}-{size}"]) for name in ("local", "spark"))
         rows.append({"messages": size, "local_seconds": here.seconds, "spark_seconds": spark.seconds})
-        memory = f"{here.peak_mib:6.0f} MiB beside {spark.peak_mib:6.0f} MiB"
+        memory = f"{here.peak_mib:6.0f} MiB and {spark.peak_mib:6.0f} MiB"
         print(f"  {size:>10,} messages  local {here.seconds:7.1f} s  Spark {spark.seconds:7.1f} s  {memory}")
     meeting = find_meeting([(row["messages"], row["local_seconds"], row["spark_seconds"]) for row in rows])
-    print(f"  they meet at {meeting:,.0f} messages" if meeting else "  they do not meet within these sizes")
+    print(f"  crossover at {meeting:,.0f} messages" if meeting else "  no crossover within these sizes")
     save("p3-crossover", results=results, figures={"sizes": rows, "meet_at": meeting})
 
 
 def find_meeting(rows: list[tuple[float, float, float]]) -> float | None:
-    """The size at which both take as long, between two measured ones, on a logarithmic scale of sizes."""
+    """Return the size at which both take equally long, interpolated on a logarithmic scale, or None."""
     for (size, local_before, spark_before), (larger, local_after, spark_after) in pairwise(rows):
         before, after = spark_before - local_before, spark_after - local_after
         if before > 0 >= after:

@@ -1,6 +1,6 @@
-"""P3: a day in a function of 3,008 MB, without Spark; beside DuckDB alone, and beside the guide's way.
+"""P3: process a day in a function of 3,008 MB without Spark; compare with DuckDB alone and with the guide's method.
 
-The guide's way takes one GET or file at a time to a list of dicts, to pandas, to Parquet.
+The guide's method reads one GET or file at a time into a list of dicts, then writes Parquet with pandas.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ EXPORTS = (100_000, 1_000_000)
 OBJECTS = 100_000
 GUIDE_OBJECTS = 5_000
 FUNCTION_MIB = 3_008
-AIM_SPEED, AIM_MEMORY = 10, 0.25
-# Of a million exported messages: times the speed of DuckDB alone and of the guide's way.
-AIM_DUCKDB, AIM_EXPORT_SPEED = 0.7, 5
+TARGET_SPEED, TARGET_MEMORY = 10, 0.25
+# Targets for a million exported messages: times the speed of DuckDB alone and of the guide's method.
+TARGET_DUCKDB, TARGET_EXPORT_SPEED = 0.7, 5
 EXPORT_PREFIX = "acme/exports/messages/2025/08/12"
-# What a Lambda says of its size; the runner divides it.
+# The variable in which Lambda gives its memory size; the runner sizes its workers by it.
 MEMORY = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 AS_FUNCTION = {MEMORY: str(FUNCTION_MIB)}
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run exports of each size, then objects behind the local S3 server, each beside the guide's way."""
+    """Run exports of each size, then objects behind the local S3 server, each with the guide's method."""
     parser = argparse.ArgumentParser(prog="python -m bench.p3_local", description=__doc__)
     parser.add_argument("--exports", type=int, nargs="*", default=EXPORTS, help="messages of each exported day")
     parser.add_argument("--objects", type=int, default=OBJECTS, help="0: none")
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
             found,
             messages=options.objects,
             guide_messages=min(options.guide_objects, options.objects),
-            # Its list of dicts is the same whether it came from objects or from an export.
+            # Its list of dicts is the same for objects and for an export.
             guide_peak_mib=peaks.get(options.objects),
         )
         results |= {f"objects-{options.objects}-{name}": runs for name, runs in found.items()}
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run_export(size: int, *, runs: int, memory_mib: int) -> dict[str, list[Run]]:
-    """Ours, DuckDB alone and the guide's way on one exported day."""
+    """Run ours, DuckDB alone and the guide's method on one exported day."""
     data, out = export_day(size), CACHE / "out" / "p3"
     exports = str(data / EXPORT_PREFIX)
     contenders = (
@@ -81,7 +81,7 @@ def run_export(size: int, *, runs: int, memory_mib: int) -> dict[str, list[Run]]
 
 
 def run_objects(options: argparse.Namespace) -> dict[str, list[Run]]:
-    """Ours reads all objects and writes to the server; the guide's way reads some and writes to the disk."""
+    """Run ours on all objects with output to the server, and the guide's method on some with output to the disk."""
     guide_out = str(CACHE / "out" / "p3" / "guide")
     with running("--messages", str(options.objects), "--latency-ms", str(options.latency_ms)) as env:
         contenders = (
@@ -100,7 +100,7 @@ def run_objects(options: argparse.Namespace) -> dict[str, list[Run]]:
 
 
 def local(*, source: str, output: str, layout: str, name: str = "ours") -> Contender:
-    """The local runner, by the interface that everyone else has."""
+    """Return the local runner, run through its public interface."""
     command = (
         *(PYTHON, "-m", "daily_batch", "run", "--runner", "local", "--tenant", "acme", "--date", DAY),
         *("--layout", layout, "--input", source, "--output", output, "--json"),
@@ -111,29 +111,32 @@ def local(*, source: str, output: str, layout: str, name: str = "ours") -> Conte
 def compare(
     results: Mapping[str, list[Run]], *, messages: int, guide_messages: int, guide_peak_mib: float | None
 ) -> dict[str, object]:
-    """Print and return the medians and what is between them; the guide's seconds are those of as many messages.
+    """Print and return the medians and their ratios; the guide's seconds are scaled to the same number of messages.
 
-    `guide_peak_mib` is what the guide's way needed for as many messages, where that was measured.
+    Args:
+        guide_peak_mib: Memory that the guide's method needed for as many messages, if it was measured.
     """
     ours, guide = median(results["ours"]), median(results["guide"])
-    growing = float(str(guide.said["seconds"]))
+    growing = float(str(guide.report["seconds"]))
     guide_seconds = guide.seconds - growing + growing / guide_messages * messages
-    told = "" if messages == guide_messages else f" (extrapolated from {guide.seconds:.1f} s for {guide_messages:,})"
+    note = "" if messages == guide_messages else f" (extrapolated from {guide.seconds:.1f} s for {guide_messages:,})"
     rate = f"{messages / ours.seconds:10,.0f} messages/s"
     print(f"  median ours   {ours.seconds:8.1f} s  {rate}  {ours.peak_mib:6.0f} MiB")
-    print(f"  median guide  {guide_seconds:8.1f} s{told}  {guide.peak_mib:6.0f} MiB")
+    print(f"  median guide  {guide_seconds:8.1f} s{note}  {guide.peak_mib:6.0f} MiB")
     speed = guide_seconds / ours.seconds
-    aim = AIM_EXPORT_SPEED if "duckdb" in results else AIM_SPEED
-    print(f"  {speed:.2f} times the guide's speed (aim with {max(EXPORTS):,} or with objects: at least {aim})")
+    target = TARGET_EXPORT_SPEED if "duckdb" in results else TARGET_SPEED
+    print(f"  {speed:.2f} times the guide's speed (target with {max(EXPORTS):,} or with objects: at least {target})")
     against_duckdb = None
     if "duckdb" in results:
         alone = median(results["duckdb"])
         against_duckdb = alone.seconds / ours.seconds
         print(f"  median duckdb {alone.seconds:8.1f} s  {alone.peak_mib:6.0f} MiB, unbounded")
-        print(f"  {against_duckdb:.2f} times the speed of DuckDB alone (aim with {max(EXPORTS):,}: {AIM_DUCKDB})")
+        print(f"  {against_duckdb:.2f} times the speed of DuckDB alone (target with {max(EXPORTS):,}: {TARGET_DUCKDB})")
     memory = ours.peak_mib / guide_peak_mib if guide_peak_mib else None
     if memory:
-        print(f"  {memory:.2f} of what the guide's way needs for as many messages (aim: at most {AIM_MEMORY})")
+        print(
+            f"  {memory:.2f} of the memory of the guide's method for as many messages (target: at most {TARGET_MEMORY})"
+        )
     return {
         "seconds": ours.seconds,
         "peak_mib": ours.peak_mib,

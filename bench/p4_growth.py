@@ -1,4 +1,4 @@
-"""P4: what a message costs as the day grows, and what a key of the manifest costs."""
+"""P4: measure the cost per message as the day grows, and the cost per key of the manifest."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bench.measure import CACHE, ROOT, alternate, median, save
 SIZES = (1_000_000, 3_000_000, 10_000_000)
 NEAR_EMPTY = 1_000
 KEYS = (100_000, 1_000_000, 10_000_000)
-AIM_PER_TENFOLD = 1.05
+TARGET_PER_TENFOLD = 1.05
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run our job on days of growing size, then the manifest alone on growing listings."""
+    """Run the job on days of growing size, then the manifest alone on growing listings."""
     parser = argparse.ArgumentParser(prog="python -m bench.p4_growth", description=__doc__)
     parser.add_argument("--messages", type=int, nargs="+", default=SIZES)
     parser.add_argument("--keys", type=int, nargs="+", default=KEYS)
@@ -43,20 +43,20 @@ def main(arguments: list[str] | None = None) -> None:
         )
         line = f"{middle.seconds:7.1f} s  {raw:6.1f} us a message, {net:6.1f} without the start"
         print(f"  {size:>10,} messages  {line}  {middle.peak_mib:6.0f} MiB")
-    print(f"  (aim: a message costs at most {AIM_PER_TENFOLD} times as much in a day ten times as large)")
+    print(f"  (target: a message costs at most {TARGET_PER_TENFOLD} times as much in a day ten times as large)")
     manifest = manifest_growth(options.keys, options.runs)
     save("p4", results=results, figures={"start_seconds": start, "messages": rows, "manifest": manifest})
 
 
 def manifest_growth(keys: list[int], runs: int) -> object:
-    """The manifest's own benchmark, each size in a fresh process."""
+    """Run the manifest benchmark, each size in a fresh process."""
     print(f"  manifests of {', '.join(f'{count:,}' for count in keys)} keys …", flush=True)
     command = [PYTHON, "-m", "bench.growth_manifest", "--json", "--runs", str(runs), "--keys", *map(str, keys)]
-    said = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-    for row in said["results"]:
+    report = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    for row in report["results"]:
         figures = "  ".join(f"{name} {value:,.2f}" for name, value in row.items() if name != "keys")
         print(f"  {row['keys']:>12,.0f} keys  {figures}")
-    return said
+    return report
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""P5: what a function does before its first line of work: each handler's import, in a fresh interpreter.
+"""P5: measure a function's start-up: each handler's import in a fresh interpreter.
 
 python -m bench.p5_start --runs 5
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.measure import ROOT, machine, measure
 
-# What the guide's function begins with.
+# The first line of the guide's function.
 GUIDE = "import boto3, pandas, pyarrow.parquet"
 IMPORTS = {
     "interpreter alone": "",
@@ -21,11 +21,11 @@ IMPORTS = {
     "watcher": "import lambda_trigger.watcher",
     "the guide's function": GUIDE,
 }
-TELL = "import json, resource; print(json.dumps({'kib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))"
+REPORT_MEMORY = "import json, resource; print(json.dumps({'kib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure each import and print seconds, memory, and seconds less the interpreter's own."""
+    """Measure each import, and print seconds, memory, and seconds without the interpreter's start."""
     parser = argparse.ArgumentParser(prog="python -m bench.p5_start", description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args(arguments)
@@ -34,12 +34,12 @@ def main(arguments: list[str] | None = None) -> None:
     for number in range(options.runs + 1):
         for name, program in IMPORTS.items():
             run = measure(
-                [sys.executable, "-c", f"{program}\n{TELL}"],
+                [sys.executable, "-c", f"{program}\n{REPORT_MEMORY}"],
                 env={"PYTHONPATH": str(ROOT)},
                 log=Path(ROOT / ".cache/bench/logs") / f"p5-{name.replace(' ', '-')}.log",
             )
-            if number:  # the first fills the file cache and writes what Python compiles
-                found[name].append((run.seconds, float(str(run.said["kib"])) / 1024))
+            if number:  # the first run fills the file cache and compiles the modules
+                found[name].append((run.seconds, float(str(run.report["kib"])) / 1024))
     base = statistics.median(seconds for seconds, _ in found["interpreter alone"])
     print(f"{'':22} seconds  of imports     MiB")
     for name, runs in found.items():

@@ -1,7 +1,7 @@
-"""Makes docs/img/report-en.png and report-ja.png, of days that are made up; or a picture of a report that there is.
+"""Make docs/img/report-en.png and report-ja.png from generated days, or a picture of an existing report.
 
 python -m bench.report_picture
-python -m bench.report_picture --page .makoto/soak/AwsMonth.html --picture docs/img/soak-aws.png
+python -m bench.report_picture --page .makoto/soak/AwsMonth.html --picture docs/img/endurance-test-aws.png
 """
 
 import argparse
@@ -18,7 +18,7 @@ from tests.local_cloud.common.node import install_packages
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs/img"
-# Chromium's own fonts know no Japanese; a person's machine does.
+# Chromium's own fonts have no Japanese glyphs; a user's machine has.
 FONT = "@embedpdf/fonts-jp/fonts"
 DATES = [date(2025, 7, 30) + timedelta(days=number) for number in range(14)]
 TENANTS = [f"example-{number:02}" for number in range(1, 13)]
@@ -27,13 +27,13 @@ TENANTS = [f"example-{number:02}" for number in range(1, 13)]
 def main() -> None:
     """Make the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--page", type=Path, help="a report; without it days are made up")
-    parser.add_argument("--picture", type=Path, help="where the picture of --page goes")
+    parser.add_argument("--page", type=Path, help="an existing report (default: generated days)")
+    parser.add_argument("--picture", type=Path, help="output file for the picture of --page")
     options = parser.parse_args()
     fonts = install_packages("japanese-font-1.0.0", ROOT / "tests/local_cloud/common/japanese_font") / FONT
     PICTURES.mkdir(parents=True, exist_ok=True)
     if options.page:
-        open_pages([Page(file=options.page, width=1400, height=1570, picture=options.picture)], fonts=[fonts])
+        open_pages([Page(file=options.page, width=1400, height=1570, screenshot=options.picture)], fonts=[fonts])
         return
     with tempfile.TemporaryDirectory(prefix="makoto-") as scratch:
         write_range(Path(scratch) / "out", TENANTS, DATES, seed=7)
@@ -43,12 +43,12 @@ def main() -> None:
 
 def _make_page(folder: Path, lang: str, *, dark: bool) -> Page:
     file = folder / f"{lang}.html"
-    words = ["report", "--tenant", ",".join(TENANTS), "--from", str(DATES[0]), "--to", str(DATES[-1])]
-    words += ["--output", str(folder / "out"), "--lang", lang, "--html", str(file)]
-    answer = CliRunner().invoke(app, words)
-    if answer.exit_code:
-        raise SystemExit(answer.stderr)
-    return Page(file=file, dark=dark, width=1180, height=1570, picture=PICTURES / f"report-{lang}.png")
+    arguments = ["report", "--tenant", ",".join(TENANTS), "--from", str(DATES[0]), "--to", str(DATES[-1])]
+    arguments += ["--output", str(folder / "out"), "--lang", lang, "--html", str(file)]
+    result = CliRunner().invoke(app, arguments)
+    if result.exit_code:
+        raise SystemExit(result.stderr)
+    return Page(file=file, dark=dark, width=1180, height=1570, screenshot=PICTURES / f"report-{lang}.png")
 
 
 if __name__ == "__main__":

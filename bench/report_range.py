@@ -1,6 +1,6 @@
-"""A range of tenant-days that never were: ledger entries and receipts made up by a seed, for the report to show.
+"""Generate ledger entries and receipts of fictitious tenant-days from a seed, for a report to show.
 
-Each receipt adds up, and none of it comes from a run: its tenants are called example-….
+Each receipt's sums hold, but none comes from a run; the tenants are named example-….
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.receipt import Objects, Receipt, Records, check_sums, decide_status, receipt_key, to_json
-from daily_batch.ledger.entry import Entry, write_moment
+from daily_batch.ledger.entry import Entry, format_timestamp
 from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 
@@ -27,24 +27,24 @@ FAILED = (
 
 
 def write_range(output: Path, tenants: Sequence[str], dates: Sequence[date], *, seed: int = 1) -> list[Receipt]:
-    """Write a ledger and receipts below an output root; the receipts."""
-    chance = random.Random(seed)
+    """Write a ledger and receipts below an output root, and return the receipts."""
+    rng = random.Random(seed)
     receipts, entries = [], []
-    for place, tenant in enumerate(tenants):
-        usual = round(10 ** chance.uniform(2.6, 5.4))
+    for index, tenant in enumerate(tenants):
+        typical = round(10 ** rng.uniform(2.6, 5.4))
         for day in dates:
-            receipt = make_receipt(tenant, day, chance, usual=usual, runner="spark" if usual > 60_000 else "local")
+            receipt = make_receipt(tenant, day, rng, typical=typical, runner="spark" if typical > 60_000 else "local")
             file = output / receipt_key(tenant, day, receipt.run_id)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(to_json(receipt), encoding="utf-8")
             receipts.append(receipt)
-            entries += _spoil(make_entry(receipt), place, (dates[-1] - day).days)
+            entries += _apply_problems(make_entry(receipt), index, (dates[-1] - day).days)
     _write_ledger(output / "makoto-ledger.sqlite", entries)
     return receipts
 
 
 def _write_ledger(file: Path, entries: Sequence[Entry]) -> None:
-    """All entries at once: a transaction for each would wait for the disk as often."""
+    """Write all entries in one transaction; a transaction per entry would wait for the disk each time."""
     SqliteStore(file).put(to_item(entries[0]), expected=None)
     items = [to_item(entry) for entry in entries[1:]]
     rows = [(item["PK"], item["SK"], 1, json.dumps(item)) for item in items]
@@ -52,16 +52,16 @@ def _write_ledger(file: Path, entries: Sequence[Entry]) -> None:
         connection.executemany("INSERT INTO metadata VALUES (?, ?, ?, ?)", rows)
 
 
-def make_receipt(tenant: str, day: date, chance: random.Random, *, usual: int, runner: str) -> Receipt:
-    """A receipt whose sums hold: fewer messages at the weekend, a few rejects, now and then something to look at."""
-    seen = round(usual * (0.4 if day.weekday() > 4 else 1.0) * chance.uniform(0.85, 1.15))
-    seen *= 8 if chance.random() < 0.01 else 1
-    many = chance.choices([0, 2, 25], [60, 35, 5])[0]
-    rejects = {name: chance.randrange(many * weight + 1) for name, weight in REASONS.items()} if many else {}
+def make_receipt(tenant: str, day: date, rng: random.Random, *, typical: int, runner: str) -> Receipt:
+    """Return a receipt whose sums hold: fewer messages at the weekend, a few rejects, and rarely an anomaly."""
+    seen = round(typical * (0.4 if day.weekday() > 4 else 1.0) * rng.uniform(0.85, 1.15))
+    seen *= 8 if rng.random() < 0.01 else 1
+    many = rng.choices([0, 2, 25], [60, 35, 5])[0]
+    rejects = {name: rng.randrange(many * weight + 1) for name, weight in REASONS.items()} if many else {}
     rejects = {name: count for name, count in rejects.items() if count}
     rejected, duplicates, superseded = sum(rejects.values()), seen // 200, seen // 900
     written = seen - rejected - duplicates - superseded
-    unreadable = int(chance.random() < 0.01)
+    unreadable = int(rng.random() < 0.01)
     work = 3e-5 * seen + (18 if runner == "spark" else 0.4)
     seconds = {"manifest": 0.1 * work, "intake": 0.5 * work, "clean": 0.3 * work, "publish": 0.1 * work, "total": work}
     objects = Objects(listed=9, read=9 - unreadable, unreadable=unreadable, bytes=171 * seen)
@@ -74,11 +74,11 @@ def make_receipt(tenant: str, day: date, chance: random.Random, *, usual: int, r
         other_day=0,
         empty=0,
     )
-    late = round(chance.uniform(0.0, 0.012), 4)
+    late = round(rng.uniform(0.0, 0.012), 4)
     receipt = Receipt(
         tenant=tenant,
         date=day.isoformat(),
-        run_id=f"{day:%Y%m%d}T170000Z-{chance.getrandbits(32):08x}",
+        run_id=f"{day:%Y%m%d}T170000Z-{rng.getrandbits(32):08x}",
         status=decide_status(objects=objects, records=replace(records, superseded=0)),
         runner=runner,
         format="delta",
@@ -93,20 +93,20 @@ def make_receipt(tenant: str, day: date, chance: random.Random, *, usual: int, r
         output="made up",
         fingerprint="made up",
         quality=(CheckResult(rule="max_late", limit=0.01, measured=late, severity="warn", passed=late <= 0.01),)
-        if place_of(tenant) == 3
+        if tenant_number(tenant) == 3
         else (),
     )
     check_sums(receipt)
     return receipt
 
 
-def place_of(tenant: str) -> int:
-    """The number at the end of a made-up tenant's name."""
+def tenant_number(tenant: str) -> int:
+    """Return the number at the end of a generated tenant's name."""
     return int(tenant.rpartition("-")[2])
 
 
 def make_entry(receipt: Receipt) -> Entry:
-    """The ledger's entry of a day that its receipt says is published."""
+    """Return the ledger entry of the day that a receipt reports as published."""
     day = date.fromisoformat(receipt.date)
     at = datetime.combine(day + timedelta(days=1), time(2, 10), tzinfo=JST)
     return Entry(
@@ -115,7 +115,7 @@ def make_entry(receipt: Receipt) -> Entry:
         status=receipt.status,
         message_count=receipt.records.written,
         output_path="made up",
-        processed_at=write_moment(at),
+        processed_at=format_timestamp(at),
         token=1,
         attempts=1,
         run_id=receipt.run_id,
@@ -125,13 +125,13 @@ def make_entry(receipt: Receipt) -> Entry:
         receipt=receipt_key(receipt.tenant, day, receipt.run_id),
         seconds=round(receipt.seconds["total"]),
         cost_usd=0.031 if receipt.runner == "spark" else None,
-        updated_at=write_moment(at),
+        updated_at=format_timestamp(at),
     )
 
 
-def _spoil(entry: Entry, place: int, ago: int) -> Iterator[Entry]:
-    """What became of the day in truth: the fifth tenant's newest day failed, the eighth never ran the last two."""
-    if place == 4 and ago == 0:
+def _apply_problems(entry: Entry, index: int, days_ago: int) -> Iterator[Entry]:
+    """Change the outcome of some days: the fifth tenant's newest day failed, the eighth tenant's last two never ran."""
+    if index == 4 and days_ago == 0:
         yield replace(entry, status="FAILED", attempts=3, error=FAILED, retryable=False)
-    elif not (place == 7 and ago < 2):
+    elif not (index == 7 and days_ago < 2):
         yield entry

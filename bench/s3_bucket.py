@@ -1,4 +1,4 @@
-"""Objects in memory, with what S3 promises of them: order, delimiters, conditions, multipart uploads."""
+"""Keep objects in memory with the guarantees of S3: order, delimiters, conditional requests, multipart uploads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from email.utils import formatdate
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One object; `head` holds the header lines that every answer about it repeats."""
+    """One object; `head` holds the header lines common to all responses about it."""
 
     body: bytes
     etag: str
@@ -21,7 +21,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a listing; `token` is None on the last."""
+    """One page of a listing; `token` is None on the last page."""
 
     keys: list[str]
     prefixes: list[str]
@@ -38,7 +38,7 @@ class Bucket:
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def fill(self, items: list[tuple[str, bytes]], *, now: float) -> None:
-        """Add many objects at once: sorted once, not one by one."""
+        """Add many objects and sort the keys once."""
         for key, body in items:
             self.objects[key] = stored(body, now=now)
         self.keys = sorted(self.objects)
@@ -51,7 +51,7 @@ class Bucket:
         return self.objects[key]
 
     def delete(self, key: str) -> None:
-        """Remove an object; a missing one is no error, as in S3."""
+        """Remove an object; as in S3, a missing one is no error."""
         if self.objects.pop(key, None) is not None:
             del self.keys[bisect_left(self.keys, key)]
 
@@ -62,12 +62,12 @@ class Bucket:
         return upload
 
     def finish_upload(self, key: str, upload: str, *, now: float) -> Stored:
-        """Join an upload's parts, by number, into the object."""
+        """Join the parts of an upload in order into the object."""
         parts = self.uploads.pop(upload)
         return self.put(key, b"".join(parts[number] for number in sorted(parts)), now=now)
 
     def page(self, *, prefix: str, delimiter: str, token: str, start_after: str, limit: int) -> Page:
-        """List keys under `prefix` from where `token` ends; what lies behind a delimiter is skipped, not walked."""
+        """List keys under `prefix` from `token` on; keys below a common prefix are skipped, not traversed."""
         keys: list[str] = []
         prefixes: list[str] = []
         at = self._begin(prefix, token, start_after)
@@ -83,20 +83,20 @@ class Bucket:
                 at += 1
             else:
                 prefixes.append(key[: cut + len(delimiter)])
-                at = self._behind(prefixes[-1])
+                at = self._index_after(prefixes[-1])
         return Page(keys, prefixes, None)
 
     def _begin(self, prefix: str, token: str, start_after: str) -> int:
         if token.startswith("p"):
-            return self._behind(token[1:])
+            return self._index_after(token[1:])
         return max(bisect_left(self.keys, prefix), bisect_right(self.keys, token[1:] or start_after))
 
-    def _behind(self, prefix: str) -> int:
+    def _index_after(self, prefix: str) -> int:
         return bisect_left(self.keys, prefix[:-1] + chr(ord(prefix[-1]) + 1))
 
 
 def stored(body: bytes, *, now: float) -> Stored:
-    """Wrap a body with its etag and its ready-made header lines."""
+    """Return a body with its ETag and its prepared header lines."""
     etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
     head = f"ETag: {etag}\r\nLast-Modified: {formatdate(now, usegmt=True)}\r\nAccept-Ranges: bytes\r\n"
     return Stored(body, etag, now, head.encode())

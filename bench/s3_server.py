@@ -1,6 +1,6 @@
-"""A small fast S3 server with injected latency, objects in memory: `python -m bench.s3_server --help`.
+"""Serve S3 from memory, fast and with injected latency: `python -m bench.s3_server --help`.
 
-Moto serves about 170 GETs a second; this one has to keep up with what it measures, on a fraction of one core.
+Moto serves about 170 GETs a second; this server must keep up with the contenders on a fraction of one core.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE, Popen
 
-from bench.s3_answers import Request, Service
 from bench.s3_bucket import Bucket
+from bench.s3_protocol import Request, Service
 
 BUCKET = "bench"
 
 
 class Delay:
-    """Answers wait in one queue: all wait equally long, so the first in is the first due and one timer serves all."""
+    """Delays responses in one queue: all wait equally long, so the first in is due first and one timer is enough."""
 
     def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         self.seconds, self.loop = seconds, loop
@@ -47,7 +47,7 @@ class Delay:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection: bytes in, whole requests to `answer`, answers out after the delay."""
+    """One keep-alive connection: passes whole requests to `answer`, and sends the responses after the delay."""
 
     def __init__(self, answer: Callable[[Request], bytes], delay: Delay) -> None:
         self.answer, self.delay = answer, delay
@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
 
 
 def unchunk(body: bytes) -> bytes:
-    """Decode AWS's signed or unsigned chunks: `size[;signature]`, bytes, and so on; trailers are dropped."""
+    """Decode AWS's signed or unsigned chunks (`size[;signature]`, then bytes); trailers are dropped."""
     parts, at = [], 0
     while (end := body.find(b"\r\n", at)) >= 0:
         size = int(body[at:end].partition(b";")[0], 16)
@@ -91,19 +91,19 @@ def unchunk(body: bytes) -> bytes:
 
 
 def folder_objects(folder: Path) -> list[tuple[str, bytes]]:
-    """Every file under a folder, by its relative path."""
+    """Return every file under a folder with its relative path."""
     return [(str(path.relative_to(folder)), path.read_bytes()) for path in folder.rglob("*") if path.is_file()]
 
 
 def sample_objects(messages: int, seed: int) -> list[tuple[str, bytes]]:
-    """A generated day in the layout of one object per message."""
+    """Return a generated day with one object per message."""
     from daily_batch.synthetic import Tally, iterate_objects
 
     return list(iterate_objects(messages=messages, seed=seed, tally=Tally()))
 
 
 async def serve(service: Service, *, port: int, latency: float) -> None:
-    """Serve until cancelled; prints the port once it listens."""
+    """Print the port and serve until cancelled."""
     loop = asyncio.get_running_loop()
     delay = Delay(latency, loop)
     server = await loop.create_server(lambda: Connection(service.answer, delay), "127.0.0.1", port, backlog=1024)
@@ -113,7 +113,7 @@ async def serve(service: Service, *, port: int, latency: float) -> None:
 
 @contextmanager
 def running(*arguments: str) -> Iterator[dict[str, str]]:
-    """Run a server in a process of its own; yields the environment that points S3 clients to it."""
+    """Run a server in a process of its own; yield the environment that directs S3 clients to it."""
     with Popen([sys.executable, "-m", "bench.s3_server", *arguments], stdout=PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -132,10 +132,10 @@ def running(*arguments: str) -> Iterator[dict[str, str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--latency-ms", type=float, default=20.0, help="before each answer")
-    parser.add_argument("--folder", type=Path, help="hold the files of this folder")
-    parser.add_argument("--messages", type=int, default=0, help="hold a generated day of so many objects")
+    parser.add_argument("--port", type=int, default=0, help="0 for a free one")
+    parser.add_argument("--latency-ms", type=float, default=20.0, help="latency of each response")
+    parser.add_argument("--folder", type=Path, help="serve the files of this folder")
+    parser.add_argument("--messages", type=int, default=0, help="serve a generated day of this many objects")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     service = Service()

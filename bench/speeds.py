@@ -1,4 +1,4 @@
-"""What the routing predicts with: runs small days on both runners, fits the constants, writes conf/predictions.toml."""
+"""Measure the constants of routing: run small days on both runners, fit them, and write conf/predictions.toml."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from bench.measure import CACHE, ROOT, Contender, Run, alternate, machine, media
 from bench.s3_server import BUCKET, running, sample_objects
 from bench.speeds_fit import Measured, fit_local, fit_spark, fit_stored, render
 
-# Seconds are those of the guide's function; what memory a day cannot do without shows in the smallest one.
+# Seconds are measured in the guide's function size; the smallest size shows the least memory that a day needs.
 FUNCTION_MB, SMALLEST_MB = "3008", "256"
 LATENCY_MS = 20
 SAMPLED_EVERY = 0.1
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, fit, and write the file; a fit that makes no sense leaves the old file in place."""
+    """Measure, fit, and write the file; an implausible fit leaves the old file in place."""
     parser = argparse.ArgumentParser(prog="python -m bench.speeds", description=__doc__)
     parser.add_argument("--exports", type=int, nargs="+", default=[1_000, 50_000, 200_000], help="messages, local")
     parser.add_argument("--objects", type=int, nargs="+", default=[5_000, 20_000], help="objects, local")
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("--exports and --spark need two sizes or more")
     exports = [measure_local("export", size, runs=options.runs) for size in options.exports]
     objects = [measure_local("messages", size, runs=options.runs) for size in options.objects]
-    # Fitted at once: a fit that makes no sense ends this before the minutes that Spark takes.
+    # Fit now: an implausible fit ends the program before the minutes that Spark takes.
     local = fit_local(exports + objects)
     stored = fit_stored(exports, objects, objects_per_list=count_objects_per_list(max(options.objects)))
     spark = fit_spark([measure_spark(size, runs=options.runs) for size in options.spark])
@@ -57,38 +57,38 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def measure_local(layout: str, size: int, *, runs: int) -> Measured:
-    """A day through `makoto-batch run`, from the local S3 server and back to it."""
+    """Run a day through `makoto-batch run`, from the local S3 server and back to it."""
     name = f"local-{layout}-{size}"
     held = ("--folder", str(export_day(size))) if layout == "export" else ("--messages", str(size))
     command = (
         *(str(ROOT / ".venv" / "bin" / "makoto-batch"), "run", "--runner", "local", "--tenant", "acme", "--date", DAY),
         *("--layout", layout, "--input", f"s3://{BUCKET}", "--output", f"s3://{BUCKET}/lake", "--json"),
     )
-    with own_folder(name) as folder, running(*held, "--latency-ms", str(LATENCY_MS)) as server:
+    with empty_folder(name) as folder, running(*held, "--latency-ms", str(LATENCY_MS)) as server:
         temp = folder / "temp"
         temp.mkdir()
-        env = {**server, **ledger_in(folder), "TMPDIR": str(temp), "MAKOTO_FUNCTION_MEMORY_MB": FUNCTION_MB}
-        with watch_bytes(temp) as most:
+        env = {**server, **ledger_settings(folder), "TMPDIR": str(temp), "MAKOTO_FUNCTION_MEMORY_MB": FUNCTION_MB}
+        with sample_bytes(temp) as sampled:
             done = alternate([Contender(name, command)], runs=runs, env=env, logs="speeds")[name]
         env["MAKOTO_FUNCTION_MEMORY_MB"] = SMALLEST_MB
         (small,) = alternate([Contender(f"{name}-small", command)], runs=1, env=env, logs="speeds")[f"{name}-small"]
-    return read_measured(replace(median(done), peak_mib=small.peak_mib), temp_bytes=max(most))
+    return read_measured(replace(median(done), peak_mib=small.peak_mib), temp_bytes=max(sampled))
 
 
 def measure_spark(size: int, *, runs: int) -> Measured:
-    """A day of exports through spark-submit, from a folder to a folder."""
+    """Run a day of exports through spark-submit, from a folder to a folder."""
     name = f"spark-export-{size}"
-    with own_folder(name) as folder:
+    with empty_folder(name) as folder:
         job = ours(source=str(export_day(size)), output=str(folder / "lake"), layout="export", name=name)
-        # Spark's launcher says more on standard output than the receipt.
+        # Spark's launcher prints more than the receipt to standard output.
         job = replace(job, command=(*job.command, "--receipt", str(folder / "receipt.json")))
-        run = median(alternate([job], runs=runs, env=ledger_in(folder), logs="speeds")[name])
-        return read_measured(replace(run, said=json.loads((folder / "receipt.json").read_text())))
+        run = median(alternate([job], runs=runs, env=ledger_settings(folder), logs="speeds")[name])
+        return read_measured(replace(run, report=json.loads((folder / "receipt.json").read_text())))
 
 
 def read_measured(run: Run, *, temp_bytes: int = 0) -> Measured:
-    """What a run's receipt says of its day, beside what the run took."""
-    receipt = cast("Mapping[str, Any]", run.said)
+    """Return the figures of a run and of its receipt."""
+    receipt = cast("Mapping[str, Any]", run.report)
     return Measured(
         objects=receipt["objects"]["listed"],
         messages=receipt["records"]["seen"],
@@ -102,7 +102,7 @@ def read_measured(run: Run, *, temp_bytes: int = 0) -> Measured:
 
 
 def count_objects_per_list(objects: int) -> float:
-    """Objects for each LIST: one for the tenant, one a user, two a room (a business day has two UTC folders)."""
+    """Return the objects per LIST: one LIST for the tenant, one per user, two per room (a day has two UTC folders)."""
     keys = [key.split("/") for key, _ in sample_objects(objects, seed=1)]
     users = {tuple(key[:3]) for key in keys}
     rooms = {tuple(key[:4]) for key in keys}
@@ -110,8 +110,8 @@ def count_objects_per_list(objects: int) -> float:
 
 
 @contextmanager
-def own_folder(name: str) -> Iterator[Path]:
-    """An empty folder of the benchmark's, gone afterwards."""
+def empty_folder(name: str) -> Iterator[Path]:
+    """Create an empty folder for the benchmark, and remove it afterwards."""
     folder = CACHE / "speeds" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -121,33 +121,33 @@ def own_folder(name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def ledger_in(folder: Path) -> dict[str, str]:
-    """A ledger of its own: no earlier run of the day is known."""
+def ledger_settings(folder: Path) -> dict[str, str]:
+    """Return the settings for a new ledger, which knows no earlier run of the day."""
     return {"MAKOTO_LEDGER": str(folder / "ledger.sqlite")}
 
 
 @contextmanager
-def watch_bytes(folder: Path) -> Iterator[list[int]]:
-    """Samples the bytes below a folder; files that have no name any more are not seen."""
-    seen, done = [0], threading.Event()
+def sample_bytes(folder: Path) -> Iterator[list[int]]:
+    """Sample the bytes below a folder in a thread; unlinked files are not counted."""
+    samples, done = [0], threading.Event()
 
     def sample() -> None:
         while not done.wait(SAMPLED_EVERY):
-            seen.append(count_bytes(folder))
+            samples.append(count_bytes(folder))
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
     try:
-        yield seen
+        yield samples
     finally:
         done.set()
         thread.join()
 
 
 def count_bytes(folder: Path) -> int:
-    """Bytes of the files below a folder; a folder or file that goes meanwhile counts for nothing."""
+    """Return the bytes of the files below a folder; one that disappears meanwhile counts as zero."""
     total = 0
-    for parent, _, names in os.walk(folder):  # unlike rglob, it takes a folder that is gone as empty
+    for parent, _, names in os.walk(folder):  # unlike rglob, it treats a missing folder as empty
         for name in names:
             with suppress(OSError):
                 total += (Path(parent) / name).stat().st_size

@@ -1,4 +1,4 @@
-"""From measured days to the constants of conf/predictions.toml, by least squares, and to its text."""
+"""Fit the constants of conf/predictions.toml to measured days by least squares, and render the file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy
 
 from daily_batch.orchestration.routing.prices import Predictions, parse_constants
 
-CORES = 2  # that the runs have: the local runner works in two threads, Spark on local[2]
+CORES = 2  # cores of the runs: the local runner uses two threads, Spark local[2]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A day and what its run took; `bytes` as stored."""
+    """A day and the figures of its run; `bytes` is the stored size."""
 
     objects: int
     messages: int
@@ -30,7 +30,7 @@ class Measured:
 def fit_stored(
     exports: Sequence[Measured], objects: Sequence[Measured], *, objects_per_list: float
 ) -> dict[str, float]:
-    """How a day is stored. Written are data files, a commit for each table, and the receipt."""
+    """Return how a day is stored; files written are the data files, one commit per table, and the receipt."""
     largest = max(exports, key=lambda day: day.messages)
     return {
         "export_message_bytes": round(sum(day.bytes for day in exports) / sum(day.messages for day in exports), 1),
@@ -41,7 +41,10 @@ def fit_stored(
 
 
 def fit_local(days: Sequence[Measured]) -> dict[str, float]:
-    """Seconds are start + objects x a + messages x b; memory is the least line above all days, up to their most."""
+    """Fit the seconds, start + objects x a + messages x b, and the memory.
+
+    Memory is the lowest line above all days, up to their maximum.
+    """
     start, an_object, a_message = fit_seconds("local", days, lambda day: (1, day.objects, day.messages))
     base = min(day.memory_bytes for day in days)
     return {
@@ -57,13 +60,13 @@ def fit_local(days: Sequence[Measured]) -> dict[str, float]:
 
 
 def fit_spark(days: Sequence[Measured]) -> dict[str, float]:
-    """Seconds are start + messages x b."""
+    """Fit seconds = start + messages x b."""
     start, a_message = fit_seconds("spark", days, lambda day: (1, day.messages))
     return {"start_seconds": round(start, 2), "message_core_seconds": _shorten(a_message * CORES)}
 
 
 def fit_seconds(name: str, days: Sequence[Measured], terms: Callable[[Measured], tuple[int, ...]]) -> tuple[float, ...]:
-    """The coefficients of a day's terms; prints how far each day is off, and ends where one is not above 0."""
+    """Return the coefficients of a day's terms and print each day's deviation; exit if one is not above 0."""
     found, *_ = numpy.linalg.lstsq([terms(day) for day in days], [day.seconds for day in days], rcond=None)
     for day in days:
         fitted = float(numpy.dot(terms(day), found))
@@ -83,7 +86,7 @@ HEAD = """\
 # Measured {date}, {machine}
 #   {command}
 """
-# Tables and constants in the order of the file: what each is.
+# Table -> its comment, in the order of the file.
 TABLES = {
     "stored": "how a day is stored",
     "local": "makoto-batch run --runner local, on an S3 server with {latency_ms} ms before each answer",
@@ -141,7 +144,7 @@ def render(
     machine: str,
     command: str,
 ) -> str:
-    """The text of conf/predictions.toml, read back once to be sure that the routing takes it."""
+    """Return the text of conf/predictions.toml, parsed once to make sure that routing accepts it."""
     text = HEAD.format(date=date, machine=machine, command=command)
     tables = {"stored": stored, "local": local, "spark": spark, "emr": EMR, "databricks": DATABRICKS}
     for table, values in tables.items():

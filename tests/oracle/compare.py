@@ -1,4 +1,4 @@
-"""What was published against what must be, row by row."""
+"""Compare what was published with what the oracle expects, row by row."""
 
 from collections import Counter
 from datetime import date, datetime
@@ -14,10 +14,10 @@ Tables = dict[str, list[dict[str, Any]]]
 
 @deep_values()
 def assert_agrees(expected: Expected, tables: Tables, receipt: Receipt, *, day: date) -> None:
-    """Rows, rejects, counts and aggregates, all of them.
+    """Assert that all rows, rejects, counts and aggregates agree.
 
-    `tables` are without what is the run's. Extras are compared as JSON in the order of the body,
-    numbers by their digits.
+    `tables` lack the columns that are constant for a run. Extras are compared as JSON in the order of the body, numbers
+    by their digits.
     """
     records = vars(receipt.records)
     assert records == {name: expected.records[name] for name in records}
@@ -28,8 +28,8 @@ def assert_agrees(expected: Expected, tables: Tables, receipt: Receipt, *, day: 
     assert Counter(map(reject_of, tables["rejects"])) == expected.rejects
     assert _placed(map(_with_read_extras, tables["messages"])) == _placed(expected.rows)
     for name, rows in add_up(expected.rows).items():
-        wanted = [{"date": day, **row} for row in rows]
-        assert _texts(tables[name]) == _texts(wanted), name
+        expected_rows = [{"date": day, **row} for row in rows]
+        assert _texts(tables[name]) == _texts(expected_rows), name
 
 
 def reject_of(row: dict[str, Any]) -> tuple[str, int, str, bytes, bool]:
@@ -53,7 +53,7 @@ def _texts(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def as_text(row: dict[str, Any]) -> str:
-    """A row as text, so that 1 and True, or 0.0 and -0.0, are not alike; of moments the instant counts."""
+    """Return a row as text, so that 1 and True, or 0.0 and -0.0, differ; timestamps are compared as instants."""
     return repr(
         sorted((name, value.timestamp() if isinstance(value, datetime) else value) for name, value in row.items())
     )

@@ -1,4 +1,4 @@
-"""A whole day: which objects, which rows, which rejects, and what they add up to."""
+"""A whole day: which objects are read, which rows and rejects they give, and the totals."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ MESSAGE_KEY_PARTS = 9
 
 
 class Stored(NamedTuple):
-    """An object: its bytes, and when it was last modified."""
+    """An object: its bytes and its modification time."""
 
     body: bytes
     modified: float = 0.0
@@ -28,7 +28,7 @@ class Stored(NamedTuple):
 
 @dataclass(kw_only=True)
 class Expected:
-    """What a run must publish and count; rejects by (source_key, source_line, reason, raw, raw_truncated)."""
+    """What a run must publish and count; rejects are keyed by (source_key, source_line, reason, raw, raw_truncated)."""
 
     rows: list[Row] = field(default_factory=list)
     rejects: Counter[tuple[str, int, str, bytes, bool]] = field(default_factory=Counter)
@@ -66,7 +66,7 @@ class Oracle:
 
     @deep_values()
     def expect(self, objects: Mapping[str, Stored | Link], layout: str = "auto") -> Expected:
-        """What becomes of the objects under the input root."""
+        """Return what must become of the objects below the input root."""
         there = dict(follow_links(self.tenant, {k: v for k, v in objects.items() if k.startswith(f"{self.tenant}/")}))
         export = {key: item for key, item in there.items() if key.startswith(self.export_folder)}
         messages = {key: item for key, item in there.items() if self._is_read(key)}
@@ -103,7 +103,7 @@ class Oracle:
         return self.calendar.reads(self.day, place_of(key))
 
     def _leads_to_messages(self, key: str) -> bool:
-        """Whether a link of this key stands where a user, a room or a folder above a day's objects does."""
+        """Return whether the link's key is that of a user, a room, or a folder above a day's objects."""
         parts = key.split("/")
         if parts[1] != "chat" or len(parts) >= MESSAGE_KEY_PARTS or (len(parts) > 4 and parts[4] != "messages"):
             return False
@@ -120,12 +120,12 @@ class Oracle:
             text = read_object(key, item.body, self.limits)
         except UnreadableError as unreadable:
             expected.objects["unreadable"] += 1
-            longest = self.limits.max_raw_bytes
-            expected.rejects[key, 0, str(unreadable), item.body[:longest], len(item.body) > longest] += 1
+            max_bytes = self.limits.max_raw_bytes
+            expected.rejects[key, 0, str(unreadable), item.body[:max_bytes], len(item.body) > max_bytes] += 1
             return []
         expected.objects["read"] += 1
         place = place_of(key) if alone else Place()
-        owned = not alone or self.calendar.owner(place) == self.day
+        is_owner = not alone or self.calendar.owner(place) == self.day
         found = []
         records = split(text.text, limits=self.limits)
         for record in records or [Record(0, 0)]:
@@ -135,7 +135,7 @@ class Oracle:
             try:
                 row = self._row(record, place, alone)
             except RejectedError as rejected:
-                if owned:
+                if is_owner:
                     expected.records["rejected"] += 1
                     expected.reasons[str(rejected)] += 1
                     expected.rejects[key, line, str(rejected), *raw] += 1
@@ -151,7 +151,7 @@ class Oracle:
         return found
 
     def _row(self, record: Record, place: Place, alone: bool) -> Row | str:
-        """A record's row, or `empty` or `other_day`."""
+        """Return the record's row, or `empty` or `other_day`."""
         if record.reason:
             raise RejectedError(record.reason)
         if record.value in (None, {}, []) and not isinstance(record.value, bool):
@@ -171,7 +171,7 @@ class Oracle:
         return row
 
     def _near_day(self, moment: datetime) -> date | None:
-        """The day of the moment, if it is this one or a neighbour: no other day reads what this one does."""
+        """Return the day of an instant if it is this day or an adjacent one; no other day reads the same objects."""
         for days in (-1, 0, 1):
             near = self.day + timedelta(days=days)
             start, end = self.calendar.window(near)
@@ -180,7 +180,7 @@ class Oracle:
         return None
 
     def _settle(self, candidates: Sequence[_Candidate], expected: Expected) -> None:
-        """Records with one key: one is published."""
+        """Deduplicate: publish one of the records with the same key."""
         by_key: dict[tuple[str, str], list[_Candidate]] = {}
         for candidate in sorted(candidates, key=lambda each: each.order, reverse=True):
             by_key.setdefault((candidate.row["room_id"], candidate.row["message_id"]), []).append(candidate)

@@ -1,4 +1,4 @@
-"""Fields: rules "Fields", one body to one row."""
+"""Fields: rules, section "Fields"; from one body to one row."""
 
 import re
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class RejectedError(Exception):
 
 @dataclass
 class _Body:
-    """A body being read: flags so far, and of its fields what goes to extras."""
+    """A body during parsing: its flags so far, and the fields that go to extras."""
 
     sent: dict[str, Any]
     flags: set[str] = field(default_factory=set)
@@ -45,7 +45,7 @@ class _Body:
         self.extras[name] = self.sent[name] if value is ... else value
 
     def in_order(self, known: set[str]) -> dict[str, Any] | None:
-        """Extras in the order of the body, ids that lost against another behind them."""
+        """Return extras in the order of the body, followed by the ids that lost against another."""
         chosen = {}
         for name, value in self.sent.items():
             if name in self.extras:
@@ -57,10 +57,10 @@ class _Body:
 
 
 def read_fields(sent: dict[str, Any], place: Place, *, tenant: str, naive_zone: str) -> tuple[dict[str, Any], datetime]:
-    """Columns of a row, but for what the day gives, and the instant.
+    """Return the columns of a row, except those that depend on the day, and its instant.
 
     Raises:
-        RejectedError: it cannot be a row.
+        RejectedError: The record cannot be published.
     """
     if _is_wrapper(sent):
         raise RejectedError("wrapper_object")
@@ -87,7 +87,7 @@ def read_fields(sent: dict[str, Any], place: Place, *, tenant: str, naive_zone: 
 
 
 def _lower(text: str) -> str:
-    """Each letter alone, to one letter: of a capital I with a dot Python would make two."""
+    """Return the text in lower case, letter by letter; str.lower() makes two letters of a capital I with a dot."""
     return "".join("i" if letter == "\u0130" else letter.lower() for letter in text)
 
 

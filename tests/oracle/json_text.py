@@ -1,4 +1,4 @@
-"""RFC 8259, one value at a time, numbers as they were written."""
+"""A parser of RFC 8259, one value at a time, that keeps numbers as written."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-# Where reading stops within a broken token: a number may be cut anywhere.
+# How much of a broken number is read: it may be truncated anywhere.
 NUMBER_BEGUN = re.compile(r"-?(?:0|[1-9][0-9]*)?(?:(?<=[0-9])\.[0-9]*)?(?:(?<=[0-9])[eE][+-]?[0-9]*)?")
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 SPACE = re.compile(r"[ \t\r\n]*")
@@ -16,19 +16,19 @@ HEX_BEGUN = re.compile(r"[0-9a-fA-F]*")
 HEX = re.compile(r"[0-9a-fA-F]{4}")
 ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 WORDS = {"true": True, "false": False, "null": None}
-# As deep as any test lets a value be.
+# The deepest value in any test.
 DEEPEST = 600
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number by its digits."""
+    """A number with its digits as written."""
 
     text: str
 
 
 class NotJsonError(Exception):
-    """What stands at `at` is not what JSON wants there."""
+    """The text is not valid JSON at index `at`."""
 
     def __init__(self, at: int) -> None:
         super().__init__(at)
@@ -36,7 +36,7 @@ class NotJsonError(Exception):
 
 
 class DeepError(Exception):
-    """The bracket at `at` opens too deep."""
+    """The bracket at index `at` opens deeper than the limit."""
 
     def __init__(self, at: int) -> None:
         super().__init__(at)
@@ -45,7 +45,7 @@ class DeepError(Exception):
 
 @dataclass
 class Value:
-    """A value, where it ends, and whether an object in it names a key twice."""
+    """A value, its end, and whether an object in it has a duplicate key."""
 
     value: Any
     end: int
@@ -54,7 +54,7 @@ class Value:
 
 @contextmanager
 def deep_values() -> Iterator[None]:
-    """Room for recursion through values, only here: the kernel must do with what Python gives."""
+    """Raise the recursion limit for deep values, only here: the kernel must work with Python's default."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(limit + 6 * DEEPEST)
     try:
@@ -70,7 +70,7 @@ def read_value(text: str, at: int, max_depth: int) -> Value:
 
 
 def read_scalar(text: str, at: int) -> Value | None:
-    """The text, number or word that begins here, if any; of a number as much as is one."""
+    """Return the string, number or literal that begins here, or None; a number ends where it stops being one."""
     if number := NUMBER.match(text, at):
         return Value(Number(number[0]), number.end(), repeats=False)
     try:
@@ -97,7 +97,7 @@ class _Reader:
             if self.text.startswith(word, at):
                 return value, at + len(word)
         if mark and mark in "tfn":
-            raise NotJsonError(at + 1)  # a word is told behind its first letter
+            raise NotJsonError(at + 1)  # an invalid literal is reported after its first letter
         number, begun = NUMBER.match(self.text, at), NUMBER_BEGUN.match(self.text, at)
         assert begun
         if number is None or begun.end() > number.end():
@@ -117,7 +117,7 @@ class _Reader:
             if self.text[at : at + 1] != ":":
                 raise NotJsonError(at)
             value, at = self.value(self.space(at + 1), depth + 1)
-            # Keys that are alike but for lone surrogates are the same key once those are replaced.
+            # Keys that differ only in lone surrogates are equal once these are replaced.
             self.repeats |= replace_surrogates(key) in map(replace_surrogates, found)
             found[key] = value
             at = self.space(at)
@@ -152,7 +152,7 @@ class _Reader:
             at = plain.end()
             mark = self.text[at : at + 1]
             if mark == '"':
-                # Two escapes that make a pair are one character; a lone one stays what it is.
+                # Two escapes that form a surrogate pair are one character; a lone surrogate stays as it is.
                 joined = "".join(parts)
                 return joined.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass"), at + 1
             if mark != "\\":
@@ -160,7 +160,7 @@ class _Reader:
             escape = self.text[at + 1 : at + 2]
             if escape == "u":
                 digits = HEX.match(self.text, at + 2)
-                if digits is None:  # told behind the first letter that is no digit
+                if digits is None:  # reported after the first character that is not a digit
                     begun = HEX_BEGUN.match(self.text, at + 2)
                     assert begun
                     raise NotJsonError(min(begun.end() + 1, len(self.text)))
@@ -179,7 +179,7 @@ class _Reader:
 
 
 def replace_surrogates(value: Any) -> Any:
-    """The value with U+FFFD for each lone surrogate."""
+    """Return the value with U+FFFD for each lone surrogate."""
     if isinstance(value, str):
         return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in value)
     if isinstance(value, list):

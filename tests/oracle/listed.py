@@ -1,4 +1,4 @@
-"""What a key and a link decide before an object is read: rules "Objects", the first three."""
+"""What keys and links decide before an object is read: the first three rules of section "Objects"."""
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 
 
 class Link(NamedTuple):
-    """A symbolic link in an object's place, and what it says."""
+    """A symbolic link in place of an object, with its target."""
 
     target: str
 
@@ -40,14 +40,14 @@ def _is_numbered(name: str, begin: str) -> bool:
 
 
 def is_ignored(key: str, folder: str | None) -> bool:
-    """Whether an object is left out; `folder` is the export's, None for a message."""
+    """Return whether an object is ignored; `folder` is the export's, or None for a message."""
     above, _, name = key.rpartition("/")
     below = above[len(folder) :].split("/") if folder else []
     return is_never_data(name) or any(map(is_never_data_below, below))
 
 
 def cannot_be_named(key: str) -> bool:
-    """Of a file on a local file system."""
+    """Return whether a file on a local file system has a key that cannot be read."""
     stem = key.rstrip("0123456789")
     reserved = stem != key and stem.endswith("#")
     odd = any(part in ("", ".", "..") for part in key.split("/")) or any(ord(c) < 32 or ord(c) == 127 for c in key)
@@ -55,7 +55,7 @@ def cannot_be_named(key: str) -> bool:
 
 
 def follow_links(tenant: str, objects: Mapping[str, Item | Link]) -> Iterator[tuple[str, Item | Link]]:
-    """Each object, and what a link to one or to a folder stands for; a link that is refused stays one."""
+    """Yield each object, and the targets of links to objects and folders; a refused link stays a link."""
     for key, item in objects.items():
         if not isinstance(item, Link):
             yield key, item

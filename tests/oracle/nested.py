@@ -1,4 +1,4 @@
-"""Numbers, arrays of objects, agent_info: rules "Fields" 4 and 5."""
+"""Numbers, arrays of objects and agent_info: section "Fields", rules 4 and 5."""
 
 import math
 import re
@@ -17,7 +17,7 @@ MISFIT = object()
 
 
 def fit(value: Any, kind: str) -> Any:
-    """The value as a column of that kind holds it, or MISFIT."""
+    """Return the value as a column of that kind holds it, or MISFIT."""
     if kind == "text":
         return value if isinstance(value, str) else MISFIT
     if not isinstance(value, Number):
@@ -31,7 +31,7 @@ def fit(value: Any, kind: str) -> Any:
 
 
 def is_held(text: str) -> bool:
-    """Whether the nearest DOUBLE, written with as many digits as were sent, is the number."""
+    """Return whether the nearest DOUBLE, written with as many digits as were sent, equals the number."""
     mantissa, _, exponent = text.lower().partition("e")
     digits = mantissa.lstrip("-").replace(".", "").lstrip("0")
     if not digits:
@@ -43,7 +43,7 @@ def is_held(text: str) -> bool:
 
 
 def read_elements(value: Any, fields: dict[str, str], flags: set[str]) -> tuple[list[Any] | None, bool]:
-    """The column of an array, and whether all of it fits; what does not is to be kept in extras."""
+    """Return the column of an array, and whether all of it fits; otherwise the array also goes to extras."""
     if not isinstance(value, list):
         flags.add("wrong_type")
         return None, False
@@ -70,7 +70,7 @@ def read_elements(value: Any, fields: dict[str, str], flags: set[str]) -> tuple[
 
 
 def _by_specified_names(sent: dict[str, Any], fields: dict[str, str], flags: set[str]) -> dict[str, Any]:
-    """A rag source's `content` stands for a missing `text`, if it is one; null is as good as absent."""
+    """Return the element with `content` as the `text` of a rag source that has none; null is the same as absent."""
     content = sent.get("content")
     if fields is not SOURCE or (content is not None and (sent.get("text") is not None or not isinstance(content, str))):
         return sent
@@ -82,7 +82,7 @@ def _by_specified_names(sent: dict[str, Any], fields: dict[str, str], flags: set
 
 
 def read_agent(value: Any, flags: set[str]) -> tuple[dict[str, Any], Any]:
-    """The three columns, and what is left for extras (None if nothing is)."""
+    """Return the three columns, and what remains for extras, or None."""
     columns: dict[str, Any] = {"agent_mode": None, "execution_time_ms": None, "tokens_used": None}
     if value is None:
         return columns, None

@@ -1,4 +1,4 @@
-"""What a key says, and which day's run reads and owns its object: rules "Days"."""
+"""What a key says, and which day's run reads and owns its object: section "Days"."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ NAME = re.compile(r"([0-9]{2})-([0-9]{2})-([0-9]{2})(?:\.([0-9]{1,9}))?Z-(.+?)\.
 
 @dataclass(frozen=True)
 class Place:
-    """What an object's key says of its records; None where it says nothing."""
+    """What an object's key says about its records; None where it says nothing."""
 
     user: str | None = None
     room: str | None = None
@@ -21,7 +21,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Business days of a zone, and how far around its day a run reads."""
+    """The business days of a time zone, and how far beyond its day a run reads."""
 
     zone: str
     slack: timedelta
@@ -38,7 +38,7 @@ class Calendar:
         return moment.astimezone(ZoneInfo(self.zone)).date()
 
     def reads(self, day: date, place: Place) -> bool:
-        """Whether the run of a day reads a message's object."""
+        """Return whether the run of a day reads a message object."""
         start, end = self.window(day)
         start, end = start - self.slack, end + self.slack
         if place.sent is not None:
@@ -54,7 +54,7 @@ class Calendar:
 
 
 def place_of(key: str) -> Place:
-    """The place of a message's object, `tenant/chat/user/room/messages/yyyy/mm/dd/name`."""
+    """Return the place of a message object, `tenant/chat/user/room/messages/yyyy/mm/dd/name`."""
     _, _, user, room, _, year, month, day, *names = key.split("/")
     folder = date(int(year), int(month), int(day))
     found = NAME.fullmatch(names[0]) if len(names) == 1 else None

@@ -1,4 +1,4 @@
-"""Records: rules "Records", over the whole text of an object at once."""
+"""Records: section "Records", applied to the whole text of an object at once."""
 
 import re
 from collections.abc import Iterator
@@ -25,14 +25,14 @@ class Record:
 
 
 class Ending(NamedTuple):
-    """Where a broken value ends, and whether its brackets close there."""
+    """The end of a broken value, and whether its brackets close there."""
 
     at: int
     closed: bool
 
 
 def split(text: str, *, limits: Limits) -> list[Record]:
-    """Every record of a text."""
+    """Return every record of a text."""
     return list(_Splitter(text, limits).records())
 
 
@@ -50,8 +50,8 @@ class _Splitter:
                 yield self.value(element=False) if mark == "{" else self.rest_of_line()
 
     def next_mark(self) -> str:
-        """The next character that is no blank; empty at the end."""
-        self.at = _behind(BLANK_LINES, self.text, self.at)
+        """Return the next character that is not blank; empty at the end."""
+        self.at = _skip(BLANK_LINES, self.text, self.at)
         return self.text[self.at : self.at + 1]
 
     def array(self) -> Iterator[Record]:
@@ -69,15 +69,15 @@ class _Splitter:
                 if scalar is None:
                     break
                 yield scalar
-            behind = self.at
+            rest = self.at
             end = self.next_mark()
             if end == "]":
                 self.at += 1
                 return
             if end != ",":
                 yield Record(start, start + 1, reason="invalid_json")
-                if mark not in "{[" and end and "\n" not in self.text[behind : self.at]:
-                    yield self.rest_of_line()  # behind a scalar no record begins
+                if mark not in "{[" and end and "\n" not in self.text[rest : self.at]:
+                    yield self.rest_of_line()  # no record begins directly after a scalar
                 return
             self.at += 1
         yield Record(start, start + 1, reason="invalid_json")
@@ -89,7 +89,7 @@ class _Splitter:
         return self.whole(found)
 
     def rest_of_line(self) -> Record:
-        """What begins with neither bracket, or stands where no record begins."""
+        """Return the rest of the line, where no record begins."""
         start, end = self.at, self.end_of_line(self.at)
         self.at = end
         if self.bytes_to(start, end) > self.limits.max_record_bytes:
@@ -101,8 +101,8 @@ class _Splitter:
         return self.whole(found)
 
     def value(self, *, element: bool) -> Record:
-        """What begins with a bracket."""
-        start, longest = self.at, self.limits.max_record_bytes
+        """Return the record that begins with a bracket."""
+        start, max_bytes = self.at, self.limits.max_record_bytes
         try:
             found = read_value(self.text, start, self.limits.max_depth)
             stop, reason = found.end, ""
@@ -111,25 +111,23 @@ class _Splitter:
         except DeepError as error:
             stop, reason = error.at, "too_deep"
         taken = self.bytes_to(start, stop)
-        if taken > longest or (reason and taken == longest and stop < len(self.text)):
+        if taken > max_bytes or (reason and taken == max_bytes and stop < len(self.text)):
             stop, reason = self.too_large_at(start), "record_too_large"
         if not reason:
             return self.whole(found)
         ending = self.end_of_broken(start, stop, misplaced=reason == "invalid_json")
         if reason == "too_deep" and ending.closed:
-            if self.bytes_to(start, ending.at) > longest:
+            if self.bytes_to(start, ending.at) > max_bytes:
                 reason = "record_too_large"
             elif not _is_utf8(self.text[start : ending.at]):
                 reason = "invalid_utf8"
         self.at = ending.at
-        if ending.closed and not (
-            element and self.text[_behind(BLANK_LINES, self.text, ending.at) :][:1] in (",", "]")
-        ):
+        if ending.closed and not (element and self.text[_skip(BLANK_LINES, self.text, ending.at) :][:1] in (",", "]")):
             self.at = self.end_of_line(ending.at)
         return Record(start, self.at, reason=reason)
 
     def whole(self, found: Value) -> Record:
-        """A value that was read to its end, from where this stands."""
+        """Return the record of a value that was read to its end."""
         start, self.at = self.at, found.end
         if not _is_utf8(self.text[start : found.end]):
             return Record(start, found.end, reason="invalid_utf8")
@@ -147,7 +145,7 @@ class _Splitter:
         while at < len(self.text):
             newline = self.text.find("\n", at)
             line_end = len(self.text) if newline < 0 else newline
-            first = _behind(BLANKS, self.text, at) if at > start else at
+            first = _skip(BLANKS, self.text, at) if at > start else at
             if at > start and self.text[first:line_end][:1] in ("{", "[") and self.indent(at) <= allowed:
                 if first < stop:
                     is_list = is_list or (element_depth == depth and last == ",")
@@ -179,7 +177,7 @@ class _Splitter:
         return Ending(end, closed=False)
 
     def indent(self, line_start: int) -> int:
-        blanks = self.text[line_start : _behind(BLANKS, self.text, line_start)]
+        blanks = self.text[line_start : _skip(BLANKS, self.text, line_start)]
         return blanks.count(" ") + blanks.count("\t")
 
     def end_of_line(self, start: int) -> int:
@@ -195,7 +193,7 @@ class _Splitter:
         return start + len(most[: self.limits.max_record_bytes].decode("utf-8", "surrogateescape"))
 
 
-def _behind(blanks: re.Pattern[str], text: str, at: int) -> int:
+def _skip(blanks: re.Pattern[str], text: str, at: int) -> int:
     match = blanks.match(text, at)
     assert match
     return match.end()

@@ -1,4 +1,4 @@
-"""Objects: rules "Objects" 1 to 5."""
+"""Objects: section "Objects", rules 1 to 5."""
 
 import gzip
 import re
@@ -19,7 +19,7 @@ WIDE = {
 
 
 LOOKED_AT = 65536
-# How files of other formats begin.
+# Magic bytes of other formats, in hexadecimal.
 PACKED = ["1f8b", "28b52ffd", *(f"{n:x}2a4d18" for n in range(0x50, 0x60)), "fd377a585a00", "4c5a495000", "4c5a495001"]
 PACKED += ["04224d18", "02214c18", "ff060000734e61507059", "894c5a4f000d0a1a0a", "1f9d", "1fa0"]
 PACKED += [f"425a683{level}{rest}" for level in range(1, 10) for rest in ("314159265359", "177245385090")]
@@ -35,26 +35,26 @@ MEMBER = re.compile(r'\{[ \t\r\n]*"[^"\x00-\x1f]{0,128}"[ \t\r\n]*:')
 
 
 class UnreadableError(Exception):
-    """The reason why nothing of an object can be used."""
+    """The reason why an object is unreadable."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """An object's text; bytes that are no UTF-8 are lone surrogates (`surrogateescape`)."""
+    """An object's text; bytes that are not UTF-8 are lone surrogates (`surrogateescape`)."""
 
     text: str
     encoding: str
 
-    def raw(self, start: int, end: int, longest: int) -> bytes:
-        part = self._utf8(start, end)[:longest]
-        return part if self.encoding == "utf-8" else part.decode("utf-8", "ignore").encode(self.encoding)[:longest]
+    def raw(self, start: int, end: int, max_bytes: int) -> bytes:
+        part = self._utf8(start, end)[:max_bytes]
+        return part if self.encoding == "utf-8" else part.decode("utf-8", "ignore").encode(self.encoding)[:max_bytes]
 
-    def is_cut(self, start: int, end: int, longest: int) -> bool:
-        """Whether `raw` is not all of it."""
+    def is_cut(self, start: int, end: int, max_bytes: int) -> bool:
+        """Return whether `raw` is truncated."""
         whole = self._utf8(start, end)
         return (
-            len(whole if self.encoding == "utf-8" else whole.decode().encode(self.encoding)) > longest
-            or len(whole) > longest
+            len(whole if self.encoding == "utf-8" else whole.decode().encode(self.encoding)) > max_bytes
+            or len(whole) > max_bytes
         )
 
     def _utf8(self, start: int, end: int) -> bytes:
@@ -91,7 +91,7 @@ def _is_zstd(body: bytes) -> bool:
 
 
 def _begins(body: bytes) -> bytes:
-    """The first bytes of what a stream expands to, however it ends."""
+    """Return the first bytes that a stream expands to, however it ends."""
     found = b""
     try:
         while body and len(found) < LOOKED_AT:

@@ -1,4 +1,4 @@
-"""Timestamps: rules "Fields" 2."""
+"""Timestamps: section "Fields", rule 2."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from tests.oracle.json_text import Number
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 NET = re.compile(r"/Date\((-?[0-9]{1,14})(?:[+-][0-9]{4})?\)/")
-# Exclusive bounds, each with the number of its units in a second.
+# Exclusive upper bounds, each with the number of units per second.
 UNITS = ((10**11, 1), (10**14, 10**3), (10**17, 10**6), (10**20, 10**9))
 LONGEST_FORM = 100
 
@@ -42,13 +42,13 @@ SUFFIXES = re.compile(r"(?:\[[!A-Za-z0-9_+/=.~-]+\])+")
 COMMENT = re.compile(r" \([^()]*\)")
 UTC_ZONE = re.compile(f" ?(?:Z|z|UTC|GMT)(?:{SUFFIXES.pattern})?")
 OFFSET = re.compile(r" ?(GMT(?=[+-][0-9]{4}(?: \(|$)))?([+-])([0-9]{2})(?::?([0-9]{2}))?(.*)")
-# UTC and GMT are names of no other offset than zero, and nothing else begins like them.
+# UTC and GMT name no offset but zero, and no other abbreviation begins like them.
 ZERO_NAME = re.compile(r" (?:UTC|GMT)(?: m=[+-][0-9]+\.[0-9]+)?")
 OTHER_NAME = re.compile(r" (?!UT|GM)[A-Z]{3,5}(?: m=[+-][0-9]+\.[0-9]+)?")
 
 
 def read_timestamp(value: Any, naive_zone: str, flags: set[str]) -> datetime | None:
-    """The instant that a value means, or None where it means none."""
+    """Return the instant of a value, or None if it has none."""
     text = value.text if isinstance(value, Number) else value
     if not isinstance(text, str):
         return None
@@ -105,7 +105,7 @@ def _instant(found: re.Match[str], naive_zone: str, flags: set[str]) -> datetime
 def _shift(moment: datetime, by: timedelta) -> datetime:
     try:
         return moment + by
-    except OverflowError:  # before year 1 or behind year 9999: a day that is nobody's
+    except OverflowError:  # before year 1 or after year 9999, which belongs to no day
         return datetime.max.replace(tzinfo=UTC)
 
 
@@ -115,15 +115,15 @@ def _offset(zone: str) -> timedelta | None:
     found = OFFSET.fullmatch(zone)
     if found is None:
         return None
-    hours, minutes, behind = int(found[3]), int(found[4] or 0), found[5]
-    if hours > 23 or minutes > 59 or not _may_follow(behind, zero=hours == minutes == 0, gmt=bool(found[1])):
+    hours, minutes, rest = int(found[3]), int(found[4] or 0), found[5]
+    if hours > 23 or minutes > 59 or not _may_follow(rest, zero=hours == minutes == 0, gmt=bool(found[1])):
         return None
     size = timedelta(hours=hours, minutes=minutes)
     return -size if found[2] == "-" else size
 
 
 def _may_follow(text: str, *, zero: bool, gmt: bool) -> bool:
-    """Whether the text behind an offset is a name or note that does not contradict it."""
+    """Return whether the text after an offset is a name or a comment that does not contradict it."""
     if not text or COMMENT.fullmatch(text):
         return True
     if gmt:

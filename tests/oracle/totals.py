@@ -8,7 +8,7 @@ Row = dict[str, Any]
 
 
 def add_up(rows: list[Row]) -> dict[str, list[Row]]:
-    """rooms_daily, users_daily and summary_daily, but for the date."""
+    """Return rooms_daily, users_daily and summary_daily without the date."""
     return {
         "rooms_daily": _grouped(rows, "room_id", "unique_users", "user_id"),
         "users_daily": _grouped(rows, "user_id", "unique_rooms", "room_id"),
@@ -48,7 +48,7 @@ def _summary(rows: list[Row]) -> Row:
     totals = _totals(rows)
     hours = Counter(row["hour"] for row in rows)
     roles = Counter(row["role"] for row in rows)
-    # A role that is absent comes last, as a null does in an ascending order.
+    # An absent role comes last, like null in ascending order.
     named = sorted(roles, key=lambda role: (role is None, role))
     return {
         "unique_users": _distinct(rows, "user_id"),

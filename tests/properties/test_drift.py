@@ -1,4 +1,4 @@
-"""The fast path proves usual drift, and whatever it proves, the general path reads alike."""
+"""The fast path verifies common schema drift, and the general path reads every verified record alike."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,50 +12,50 @@ from hypothesis import strategies as st
 
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform import fast_parser
-from daily_batch.pipeline.transform.coerce import UnusableError, shape
+from daily_batch.pipeline.transform.coerce import InvalidRecordError, coerce_record
 from daily_batch.pipeline.transform.decode import decode
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.fields import ARRAYS, FIELDS
+from daily_batch.pipeline.transform.json_value import read_record
 from daily_batch.pipeline.transform.split import Segment, TextBatch
-from daily_batch.pipeline.transform.strict_parser import read_record
 from daily_batch.pipeline.transform.write import typed_array
 from tests.support.adversarial_day import message, raw_line
 from tests.support.drifted_json import drifted
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_spec
 
-PLAN = make_day_plan()
+SPEC = sample_spec()
 TYPED = ", ".join(f"{typed_array(name)} AS {name}" if name in ARRAYS else name for name in FIELDS)
 Fields = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect(scratch=tmp_path_factory.mktemp("scratch"), plan=PLAN) as connection:
-        fast_parser.prepare(connection, PLAN.tenant)
+    with connect(scratch=tmp_path_factory.mktemp("scratch"), spec=SPEC) as connection:
+        fast_parser.prepare(connection, SPEC.tenant)
         yield connection
 
 
 def fast(database: duckdb.DuckDBPyConnection, texts: Sequence[bytes]) -> list[Fields | None]:
-    """The fields of each text as the fast path has them, or None where it proves nothing."""
+    """Return the fields of each text on the fast path, or None where it cannot verify them."""
     body = b"\n".join(texts)
     decoded = decode(body, key="a", limits=Limits(), scratch=Path("unused"))
-    pieces = TextBatch([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, longest=len(body))
+    pieces = TextBatch([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, max_length=len(body))
     database.register("batch", pieces.to_table())
     database.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {fast_parser.QUERY}")
     database.unregister("batch")
-    found = database.execute(f"SELECT piece, {TYPED} FROM parsed WHERE proven").fetchall()
-    proven = {piece: dict(zip(FIELDS, values, strict=True)) for piece, *values in found}
-    return [proven.get(piece) for piece in range(len(texts))]
+    found = database.execute(f"SELECT piece, {TYPED} FROM parsed WHERE verified").fetchall()
+    verified = {piece: dict(zip(FIELDS, values, strict=True)) for piece, *values in found}
+    return [verified.get(piece) for piece in range(len(texts))]
 
 
 def general(database: duckdb.DuckDBPyConnection, text: bytes) -> Fields | None:
-    """The same as the general path has them, or None where it refuses the record."""
+    """Return the fields of a text on the general path, or None where it rejects the record."""
     found = read_record(text, start=0, line=1, limits=Limits())
     if not found or not isinstance(found.value, dict) or not found.value:
         return None
     try:
-        fields = shape(found.value, tenant=PLAN.tenant)
-    except UnusableError:
+        fields = coerce_record(found.value, tenant=SPEC.tenant)
+    except InvalidRecordError:
         return None
     columns = ", ".join(f"?::{kind} AS {name}" for name, kind in FIELDS.items())
     ((*values,),) = database.execute(f"SELECT {TYPED} FROM (SELECT {columns})", list(fields.values())).fetchall()
@@ -68,18 +68,18 @@ def in_order(fields: Fields | None) -> Fields | None:
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(drifted(), min_size=1, max_size=30))
-def test_what_is_proven_the_general_path_reads_alike(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+def test_the_general_path_reads_verified_records_alike(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     lines = [text.encode() for text in texts]
-    for line, proven in zip(lines, fast(database, lines), strict=True):
-        if proven:
-            # Compared as they are written: -0.0 is not 0.0.
-            assert repr(proven) == repr(in_order(general(database, line))), line
+    for line, verified in zip(lines, fast(database, lines), strict=True):
+        if verified:
+            # Compare representations: -0.0 equals 0.0.
+            assert repr(verified) == repr(in_order(general(database, line))), line
 
 
 SOURCE = {"title": 'a,"content":', "source": "s", "text": 'x "content": {"content":1}', "score": 0.75}
 RENAMED = {"content" if name == "text" else name: value for name, value in SOURCE.items()}
 CLIENT = {"version": "4.5", "build": 12, "tags": ["a", None, True], "locale": "ja-JP"}
-PROVEN: dict[str, tuple[dict[str, object], list[str]]] = {
+VERIFIED: dict[str, tuple[dict[str, object], list[str]]] = {
     "images": ({"images": [{"url": "u"}]}, ["aliased_field"]),
     "empty images": ({"images": []}, ["aliased_field"]),
     "null images": ({"images": None, "generated_images": [{"url": "u"}]}, []),
@@ -108,17 +108,17 @@ PROVEN: dict[str, tuple[dict[str, object], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", PROVEN)
+@pytest.mark.parametrize("name", VERIFIED)
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
-def test_usual_drift_does_not_go_the_general_path(
+def test_common_drift_stays_on_the_fast_path(
     database: duckdb.DuckDBPyConnection, name: str, separators: tuple[str, str]
 ) -> None:
-    sent, flags = PROVEN[name]
+    sent, flags = VERIFIED[name]
     text = json.dumps(message(**sent), ensure_ascii=False, separators=separators).encode()
-    (proven,) = fast(database, [text])
-    assert proven
-    assert proven["doubts"] == ",".join(flags)
-    assert repr(proven) == repr(in_order(general(database, text)))
+    (verified,) = fast(database, [text])
+    assert verified
+    assert verified["parse_flags"] == ",".join(flags)
+    assert repr(verified) == repr(in_order(general(database, text)))
 
 
 @pytest.mark.parametrize(
@@ -157,16 +157,16 @@ def test_usual_drift_does_not_go_the_general_path(
         '"chat_id":12,"id":{}',
     ],
 )
-def test_what_is_not_sure_to_be_alike_goes_the_general_path(database: duckdb.DuckDBPyConnection, insert: str) -> None:
+def test_drift_that_cannot_be_verified_takes_the_general_path(database: duckdb.DuckDBPyConnection, insert: str) -> None:
     assert fast(database, [raw_line(insert)]) == [None]
 
 
-def test_a_list_in_an_object_without_a_message_is_left_to_the_general_path(
+def test_an_object_that_may_wrap_a_list_takes_the_general_path(
     database: duckdb.DuckDBPyConnection,
 ) -> None:
     assert fast(database, [b'{"user_id":"u1","room_id":"r1","x":[1]}']) == [None]
 
 
-def test_a_record_of_very_many_fields_is_left_to_the_general_path(database: duckdb.DuckDBPyConnection) -> None:
+def test_a_record_with_very_many_fields_takes_the_general_path(database: duckdb.DuckDBPyConnection) -> None:
     many = ",".join(f'"k{number}":1' for number in range(1_000))
     assert fast(database, [raw_line(many)]) == [None]

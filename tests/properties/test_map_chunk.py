@@ -1,4 +1,4 @@
-"""What holds of the map for every input: nothing escapes, nothing is lost, and both paths read alike."""
+"""Invariants of the map for any input: every error is handled, no record is lost, and both paths give the same rows."""
 
 import json
 import tempfile
@@ -17,9 +17,9 @@ from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.pipeline.transform.write import published_columns
 from tests.support.adversarial_day import message, packed
 from tests.support.adversarial_json import records
-from tests.support.mapped_objects import PLAN, Memory, Rows, take, taken
+from tests.support.mapped_objects import SPEC, Memory, Rows, map_objects, run_map
 
-NOTHING_PROVEN = f"SELECT * REPLACE (false AS proven) FROM ({fast_parser.QUERY})"
+NOTHING_VERIFIED = f"SELECT * REPLACE (false AS verified) FROM ({fast_parser.QUERY})"
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -33,9 +33,9 @@ def assert_sums_hold(rows: Rows, rejects: Rows, counts: Counts) -> None:
 @given(st.lists(records(), min_size=1, max_size=40))
 def test_the_fast_path_never_differs_from_the_strict_path(texts: list[str]) -> None:
     body = {"acme/a": "\n".join(texts).encode("utf-8", "surrogatepass")}
-    fast = taken(body)
-    with patch.object(fast_parser, "QUERY", NOTHING_PROVEN):
-        strict = taken(body)
+    fast = map_objects(body)
+    with patch.object(fast_parser, "QUERY", NOTHING_VERIFIED):
+        strict = map_objects(body)
     assert fast == strict
     assert_sums_hold(*fast)
 
@@ -52,7 +52,7 @@ def test_any_bytes_are_accounted_for(body: bytes, data: st.DataObject) -> None:
         body = packed(body)[: data.draw(st.sampled_from([-1, None]))]
     key = "acme/chat/u1/r1/messages/2025/08/12/01-02-03Z-m1.json"
     for layout in ("export", "messages"):
-        rows, rejects, counts = taken({key: body}, replace(PLAN, layout=layout))
+        rows, rejects, counts = map_objects({key: body}, replace(SPEC, layout=layout))
         assert counts.objects_read + counts.objects_unreadable == 1
         assert_sums_hold(rows, rejects, counts)
 
@@ -83,9 +83,9 @@ def test_any_message_round_trips_exactly(sent: dict[str, Any], pretty: bool) -> 
     body = json.dumps(sent, ensure_ascii=not pretty, indent=2 if pretty else None).encode()
     with tempfile.TemporaryDirectory() as scratch:
         listed = [SourceObject("acme/a", len(body), "t", 0)]
-        found = take(listed, Memory({"acme/a": body}), PLAN, Path(scratch))
-        ((_, path),) = found.runs
-        read = duckdb.sql(f"SELECT {published_columns(PLAN)} FROM read_parquet('{path}')")
+        result = run_map(listed, Memory({"acme/a": body}), SPEC, Path(scratch))
+        ((_, path),) = result.spilled
+        read = duckdb.sql(f"SELECT {published_columns(SPEC)} FROM read_parquet('{path}')")
         (row,) = [dict(zip(read.columns, values, strict=True)) for values in read.fetchall()]
     for name in ("message_id", "user_id", "room_id", "role", "content", "attachments"):
         assert row[name] == sent[name], name

@@ -1,4 +1,4 @@
-"""Whatever stands in an object, the map takes no more memory than its settings say, and accounts for every byte."""
+"""The map accounts for every byte of any object, in the memory that its settings allow."""
 
 import json
 import subprocess
@@ -9,26 +9,26 @@ import pytest
 from tests.support.day_runs import ROOT
 from tests.support.recovery_shapes import BUILD, MANY
 
-# Each record or reject of these is a few bytes: their number is bounded here, so that the suite stays affordable.
+# Each record or reject of these has only a few bytes; their number is bounded to keep the suite affordable.
 SMALL, LARGE = 2**19, 16 * 2**20
-MOST_MIB = 1_024
-# The commas and brackets of an array of records are in no record.
+MAX_MIB = 1_024
+# The commas and brackets of an array belong to no record.
 WITH_COMMAS = ("pieces of arrays", "numbers in an array", "blank lines in an array")
 
 
 @pytest.mark.parametrize("shape", list(BUILD))
-def test_a_hostile_object_is_read_in_bounded_memory_and_accounted_for(shape: str) -> None:
+def test_an_adversarial_object_is_mapped_in_bounded_memory_and_accounted_for(shape: str) -> None:
     size = SMALL if shape in MANY else LARGE
     command = [sys.executable, "-m", "tests.support.adversarial_map", str(size), shape]
     paths = {"PYTHONPATH": str(ROOT / "jobs")}
-    answer = subprocess.run(command, cwd=ROOT, env=paths, capture_output=True, text=True, check=True)
-    told = json.loads(answer.stdout)
-    counts = told["counts"]
-    assert told["peak_mib"] < MOST_MIB
-    assert told["checks"] > 0
+    process = subprocess.run(command, cwd=ROOT, env=paths, capture_output=True, text=True, check=True)
+    report = json.loads(process.stdout)
+    counts = report["counts"]
+    assert report["peak_mib"] < MAX_MIB
+    assert report["checks"] > 0
     assert counts["objects_read"] + counts["objects_unreadable"] == 1
-    assert told["rejects"] == counts["rejected"] + counts["objects_unreadable"]
+    assert report["rejects"] == counts["rejected"] + counts["objects_unreadable"]
     published = counts["seen"] - counts["rejected"] - counts["empty"]
     assert published == 0
-    if told["rejects"] == told["whole"] and not counts["empty"] and shape not in WITH_COMMAS:
-        assert told["kept"] == told["text"], "bytes that are no white space are in no reject, or in two"
+    if report["rejects"] == report["whole"] and not counts["empty"] and shape not in WITH_COMMAS:
+        assert report["kept"] == report["text"], "some bytes other than white space are in no reject, or in two"

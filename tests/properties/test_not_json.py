@@ -1,4 +1,4 @@
-"""Nothing is published that is no JSON: every field with every token that a lenient reader takes for a value."""
+"""Invalid JSON is never published: every field with every token that a lenient parser takes for a value."""
 
 import itertools
 import json
@@ -12,13 +12,13 @@ from daily_batch.pipeline.transform.json_value import is_json
 from tests.oracle.json_text import DeepError, NotJsonError, deep_values, read_value
 from tests.support.adversarial_day import message
 from tests.support.adversarial_json import records
-from tests.support.mapped_objects import taken
+from tests.support.mapped_objects import map_objects
 
 FIELDS = (
     *("message_id", "id", "user_id", "room_id", "chat_id", "timestamp", "role", "content"),
     *("attachments", "generated_images", "images", "context", "crawl_sources", "agent_info", "tenant_id", "unlisted"),
 )
-# Where a value may stand: alone, or inside of what is listed.
+# Where a value may occur: alone, or inside a listed field.
 PLACES = (
     "{}",
     '[{{"url": {}}}]',
@@ -40,13 +40,13 @@ FOLLOWERS = ("}", ', "more": 12345}', ' , "more": [1, {"a": "b"}]}', ', "more": 
 
 
 def lines_of(field: str) -> list[bytes]:
-    """Records that would be whole but for one token, in one field."""
+    """Return records that would be valid except for one token in one field."""
     before = json.dumps(message(**{field: ...}), ensure_ascii=False)[:-1]
     lines = (
         f'{before}, "{field}": {place.format(token)}{after}'
         for token, place, after in itertools.product(TOKENS, PLACES, FOLLOWERS)
     )
-    return [line.encode() for line in lines if not is_json_by_the_oracle(line)]  # `{"a":1` and a bracket more are JSON
+    return [line.encode() for line in lines if not is_json_by_the_oracle(line)]  # `{"a":1` plus `}` is JSON
 
 
 def test_there_are_enough_tokens_and_none_is_json() -> None:
@@ -57,14 +57,14 @@ def test_there_are_enough_tokens_and_none_is_json() -> None:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_token_that_is_no_json_is_never_published(field: str) -> None:
+def test_an_invalid_token_is_never_published(field: str) -> None:
     lines = lines_of(field)
-    rows, rejects, counts = taken({"acme/a": b"\n".join(lines)})
+    rows, rejects, counts = map_objects({"acme/a": b"\n".join(lines)})
     assert len(lines) > 2_500
     assert rows == []
     assert counts.rejected == len(rejects) == counts.seen
     assert set(counts.rejects) == {Reason.INVALID_JSON}
-    # All bytes of all lines are in the rejects, in whatever pieces.
+    # All bytes of all lines are in the rejects, however they are split.
     assert sorted(b"".join(row[4] for row in rejects)) == sorted(b"".join(line.rstrip() for line in lines))
 
 
@@ -86,10 +86,10 @@ PARTS = st.one_of(
 
 @settings(deadline=None, max_examples=1_000)
 @given(st.lists(PARTS, min_size=1, max_size=6).map("".join), st.data())
-def test_the_strict_parser_takes_what_an_independent_one_takes(text: str, data: st.DataObject) -> None:
+def test_the_strict_parser_accepts_what_an_independent_one_accepts(text: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(text)))
     cut = data.draw(st.sampled_from([text, text[:at], text[at:], text[:at] + text[at + 1 :]]))
     raw = cut.encode("utf-8", "surrogatepass")
-    if b"\\ud" in raw.lower():  # half of a pair is JSON, but for the general path alone
+    if b"\\ud" in raw.lower():  # a lone surrogate is valid JSON, but only for the general path
         return
     assert is_json(raw) == is_json_by_the_oracle(cut)

@@ -1,4 +1,4 @@
-"""Messy days give what a second, independent reading of the rules says, row by row, on both runners: tests/oracle."""
+"""Random days give what the oracle, an independent implementation of the rules, gives, row by row, on both runners."""
 
 import os
 import tempfile
@@ -27,7 +27,7 @@ ARRAYS = st.sampled_from(["", "", "", "", "[", "[\n"])
 
 @st.composite
 def texts(draw: st.DrawFn, most: int) -> bytes:
-    """Records behind each other, in an array at times, closed or not."""
+    """Return a sequence of records, sometimes in an array that may not be closed."""
     opening = draw(ARRAYS)
     between = st.just(",\n") if opening else ENDS
     found = draw(st.lists(records(), max_size=most))
@@ -39,7 +39,7 @@ def texts(draw: st.DrawFn, most: int) -> bytes:
 
 @st.composite
 def damaged(draw: st.DrawFn, most: int) -> bytes:
-    """Texts with a byte changed, a mark in front, or compression, at times."""
+    """Return a text that sometimes has a changed byte, a byte order mark, or compression."""
     body = draw(texts(most))
     roll = draw(st.integers(0, 19))
     if roll == 0 and body:
@@ -55,24 +55,28 @@ def damaged(draw: st.DrawFn, most: int) -> bytes:
 
 
 def assert_the_rules_hold(
-    objects: dict[str, Stored], layout: str, *, batch_bytes: int = map_chunk.BATCH_BYTES, beside: Runner | None = None
+    objects: dict[str, Stored],
+    layout: str,
+    *,
+    batch_bytes: int = map_chunk.BATCH_BYTES,
+    other_runner: Runner | None = None,
 ) -> None:
-    """By the oracle and the local runner; by `beside`, where it is given, equal tables as Delta."""
+    """Assert that the local runner agrees with the oracle, and `other_runner` (as Delta) with the local runner."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        lay_down(folder / "in", objects)
-        asked = {"input": folder / "in", "layout": layout, "buckets": 2}
+        write_objects(folder / "in", objects)
+        arguments = {"input": folder / "in", "layout": layout, "buckets": 2}
         with patch.object(map_chunk, "BATCH_BYTES", batch_bytes):
-            receipt = run_day_with(LocalRunner(), output=folder / "out", table_format="parquet", **asked)
+            receipt = run_day_with(LocalRunner(), output=folder / "out", table_format="parquet", **arguments)
         tables = read_tables(folder / "out", table_format="parquet")
         assert_agrees(Oracle(day=DAY).expect(objects, layout), tables, receipt, day=DAY)
-        if beside is not None:
-            counted = run_day_with(beside, output=folder / "beside", **asked)
-            assert_equal_tables(read_tables(folder / "beside"), tables)
-            assert_equal_receipts(counted, receipt)
+        if other_runner is not None:
+            other_receipt = run_day_with(other_runner, output=folder / "other", **arguments)
+            assert_equal_tables(read_tables(folder / "other"), tables)
+            assert_equal_receipts(other_receipt, receipt)
 
 
-def lay_down(source: Path, objects: dict[str, Stored]) -> None:
+def write_objects(source: Path, objects: dict[str, Stored]) -> None:
     source.mkdir()
     for key, item in objects.items():
         path = source / key
@@ -119,10 +123,10 @@ def test_objects_of_messages_are_read_by_the_rules(objects: dict[str, Stored]) -
 @settings(PATIENT, max_examples=8)
 @given(st.lists(STORED, min_size=2, max_size=4))
 def test_spark_reads_an_export_alike(spark: Any, files: list[Stored]) -> None:
-    assert_the_rules_hold(as_parts(files), "export", beside=SparkRunner(spark))
+    assert_the_rules_hold(as_parts(files), "export", other_runner=SparkRunner(spark))
 
 
 @settings(PATIENT, max_examples=8)
 @given(st.dictionaries(PLACES, st.builds(Stored, damaged(2), st.integers(1, 3)), min_size=10, max_size=24))
 def test_spark_reads_objects_of_messages_alike(spark: Any, objects: dict[str, Stored]) -> None:
-    assert_the_rules_hold(objects, "messages", beside=SparkRunner(spark))
+    assert_the_rules_hold(objects, "messages", other_runner=SparkRunner(spark))

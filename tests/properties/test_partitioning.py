@@ -1,4 +1,4 @@
-"""However a day is split into objects, chunks and buckets, the tables are the same."""
+"""The tables are the same however a day is split into objects, chunks and buckets."""
 
 import random
 import tempfile
@@ -19,7 +19,7 @@ ROOMS = [f"r{number}" for number in range(5)]
 
 
 def _bodies(rng: random.Random) -> list[bytes]:
-    """A messy day: rooms, edits, copies, broken lines; each record has an instant of its own: one order is right."""
+    """Return a messy day: edits, duplicates, broken lines; timestamps are unique, so that one order is right."""
     bodies = []
     for number in range(rng.randint(5, 60)):
         room = rng.choice(ROOMS)

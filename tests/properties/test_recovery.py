@@ -1,4 +1,4 @@
-"""Broken text: read as the oracle does, whatever is in view; what a fault may cost; what no shape of text may cost."""
+"""Broken text: read as the oracle reads it, whatever the buffer size; bounds on what a fault and any text may cost."""
 
 import json
 import subprocess
@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from daily_batch.domain.contract import Reason
 from daily_batch.domain.run import Limits
-from daily_batch.pipeline.transform import cursor
-from daily_batch.pipeline.transform.coerce import UnusableError, shape
-from daily_batch.pipeline.transform.strict_parser import Found, Scanner, read_record
+from daily_batch.pipeline.transform import window
+from daily_batch.pipeline.transform.coerce import InvalidRecordError, coerce_record
+from daily_batch.pipeline.transform.json_value import ParsedRecord, read_record
+from daily_batch.pipeline.transform.strict_parser import Scanner
 from tests.oracle.json_text import deep_values
 from tests.oracle.records import split
 from tests.support.day_runs import ROOT, child_environment
@@ -43,31 +44,31 @@ PIECES = st.sampled_from(
         '{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}',
     ]
 )
-Seen = tuple[int, int, str, bool]
+Shown = tuple[int, int, str, bool]
 
 
-def scan(text: bytes, limits: Limits = LIMITS) -> list[Found]:
+def scan(text: bytes, limits: Limits = LIMITS) -> list[ParsedRecord]:
     return list(Scanner(text, offset=0, line=1, limits=limits).records(len(text)))
 
 
-def show(found: Found) -> Seen:
+def show(found: ParsedRecord) -> Shown:
     return found.start, found.start + found.length, str(found.reason or ""), found.replaced_surrogate
 
 
 @deep_values()
-def expect(text: bytes, limits: Limits) -> list[Seen]:
-    """The oracle's, in bytes."""
+def expect(text: bytes, limits: Limits) -> list[Shown]:
+    """Return the oracle's records, in bytes."""
     decoded = text.decode("utf-8", "surrogateescape")
 
-    def place(at: int) -> int:
+    def to_bytes(at: int) -> int:
         return len(decoded[:at].encode("utf-8", "surrogateescape"))
 
     records = split(decoded, limits=limits)
-    return [(place(each.start), place(each.end), each.reason, each.replaced) for each in records]
+    return [(to_bytes(each.start), to_bytes(each.end), each.reason, each.replaced) for each in records]
 
 
-def scan_by_lines(text: bytes, limits: Limits) -> list[Seen]:
-    """A scanner for each line, as where the fast path has read some of them."""
+def scan_by_lines(text: bytes, limits: Limits) -> list[Shown]:
+    """Scan line by line, as where the fast path has read some of the lines."""
     seen, at, line = [], 0, 1
     while at < len(text):
         until = text.find(b"\n", at) + 1 or len(text)
@@ -79,18 +80,18 @@ def scan_by_lines(text: bytes, limits: Limits) -> list[Seen]:
 
 @settings(PATIENT, max_examples=600)
 @given(st.lists(PIECES, max_size=16), st.sampled_from([LIMITS, TIGHT]), st.sampled_from([(1, 4), (3, 64), (64, 2**16)]))
-def test_any_text_is_read_by_the_rules_however_much_of_it_is_in_view(
+def test_any_text_is_read_by_the_rules_whatever_the_buffer_size(
     pieces: list[str], limits: Limits, steps: tuple[int, int]
 ) -> None:
     text = "".join(pieces).encode("utf-8", "surrogateescape")
-    wanted = expect(text, limits)
-    with patch.object(cursor, "SMALLEST_STEP", steps[0]), patch.object(cursor, "LARGEST_STEP", steps[1]):
+    expected = expect(text, limits)
+    with patch.object(window, "MIN_READ_BYTES", steps[0]), patch.object(window, "MAX_READ_BYTES", steps[1]):
         found = scan(text, limits)
-        assert [show(each) for each in found] == wanted
-        assert scan_by_lines(text, limits) == wanted
+        assert [show(each) for each in found] == expected
+        assert scan_by_lines(text, limits) == expected
     assert [each.line for each in found] == [text.count(b"\n", 0, each.start) + 1 for each in found]
     whole = read_record(text, start=0, line=1, limits=limits)
-    assert whole is None or [show(whole)] == wanted
+    assert whole is None or [show(whole)] == expected
 
 
 def message(number: int) -> dict[str, Any]:
@@ -98,11 +99,11 @@ def message(number: int) -> dict[str, Any]:
     return {"message_id": f"m{number}", "content": "a [b] {c", **parts}
 
 
-def ids(found: list[Found]) -> list[object]:
+def ids(found: list[ParsedRecord]) -> list[object]:
     return [each.value["message_id"] for each in found if isinstance(each.value, dict)]
 
 
-def test_a_record_of_json_lines_that_is_cut_costs_itself_and_at_most_the_next() -> None:
+def test_a_truncated_json_line_costs_itself_and_at_most_the_next() -> None:
     lines = [json.dumps(message(number)).encode() for number in range(4)]
     for cut in range(1, len(lines[1])):
         found = scan(b"\n".join([lines[0], lines[1][:cut], *lines[2:]]))
@@ -114,7 +115,7 @@ def test_a_record_of_json_lines_that_is_cut_costs_itself_and_at_most_the_next() 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 @pytest.mark.parametrize("lines", [True, False])
 @pytest.mark.parametrize("indent", [None, 1, 2])
-def test_an_object_around_a_list_that_is_cut_anywhere_is_one_reject(
+def test_an_object_that_wraps_a_list_and_is_truncated_anywhere_is_one_reject(
     indent: int | None, lines: bool, separators: tuple[str, str]
 ) -> None:
     wrapper = {"channel": "c", "messages": [message(number) for number in range(5)], "more": {"a": [1, 2]}}
@@ -126,7 +127,7 @@ def test_an_object_around_a_list_that_is_cut_anywhere_is_one_reject(
         assert found.reason is Reason.INVALID_JSON
 
 
-def test_a_pretty_record_with_a_bad_token_is_one_reject_and_the_records_behind_it_are_read() -> None:
+def test_a_pretty_printed_record_with_a_bad_token_is_one_reject_and_later_records_are_read() -> None:
     first, second = (json.dumps(message(number), indent=2) for number in (1, 2))
     places = [at for at, letter in enumerate(first) if letter in ",:" and at > 1]
     for at in places:
@@ -135,7 +136,7 @@ def test_a_pretty_record_with_a_bad_token_is_one_reject_and_the_records_behind_i
         assert len(ids(found)) + sum(each.reason is not None for each in found) == 2
 
 
-def test_a_list_over_lines_with_a_bad_token_gives_nothing_inside() -> None:
+def test_nothing_inside_a_broken_multi_line_list_is_a_record() -> None:
     lines = [json.dumps(message(number)) for number in range(5)]
     lines[3] = lines[3][:40]
     (found,) = scan(('{"messages":[\n' + ",\n".join(lines) + "\n]}").encode())
@@ -143,21 +144,21 @@ def test_a_list_over_lines_with_a_bad_token_gives_nothing_inside() -> None:
     assert 'a list of objects under "messages", 3 of them whole' in found.detail
 
 
-def test_an_array_whose_element_is_broken_goes_on() -> None:
+def test_an_array_continues_after_a_broken_element() -> None:
     found = scan(b'[{"message_id":"a"}, {"b":x, "c":[1]}, {"message_id":"d"}]\n{"message_id":"e"}')
     assert ids(found) == ["a", "d", "e"]
     assert [(each.start, each.length) for each in found if each.reason] == [(21, 16)]
 
 
-def test_no_name_that_is_not_plain_goes_into_a_detail() -> None:
-    told = "an object that holds a list of objects under one of its fields, 1 of them whole; "
+def test_a_detail_never_quotes_a_field_name_that_is_not_plain() -> None:
+    detail = "an object that holds a list of objects under one of its fields, 1 of them whole; "
     for name in ("a b", "x" * 41, "a\\nb", "日本"):
         (found,) = scan(f'{{"{name}":[{{"a":1}},{{"b":'.encode())
-        assert found.detail.startswith("cut short: " + told), found.detail
+        assert found.detail.startswith("cut short: " + detail), found.detail
 
 
 @pytest.mark.parametrize(
-    ("record", "told"),
+    ("record", "detail"),
     [
         ({"messages": [{}] * 9}, 'a list of 9 objects under "messages"; export one message a line, or the list alone'),
         ({"x": 1, "a b": [1, {}]}, "a list of 1 object under one of its fields"),
@@ -166,17 +167,17 @@ def test_no_name_that_is_not_plain_goes_into_a_detail() -> None:
         ({"messages": []}, ""),
     ],
 )
-def test_an_object_around_a_list_is_named(record: dict[str, object], told: str) -> None:
-    if not told:
-        shape(record, tenant="acme")
+def test_an_object_that_wraps_a_list_is_named_in_the_detail(record: dict[str, object], detail: str) -> None:
+    if not detail:
+        coerce_record(record, tenant="acme")
         return
-    with pytest.raises(UnusableError, match="an object that holds") as refused:
-        shape(record, tenant="acme")
+    with pytest.raises(InvalidRecordError, match="an object that holds") as refused:
+        coerce_record(record, tenant="acme")
     assert refused.value.reason is Reason.WRAPPER_OBJECT
-    assert told in refused.value.detail
+    assert detail in refused.value.detail
 
 
-def test_what_stopped_strict_reading_is_the_reason_and_brackets_find_the_end() -> None:
+def test_the_reason_is_what_stopped_the_strict_parse_and_brackets_find_the_end() -> None:
     limits = Limits(max_depth=3, max_record_bytes=40)
     texts = [
         b'{"a":[[[1]]]}',
@@ -197,7 +198,7 @@ def measure(size: int, *names: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.stdout.splitlines()]
 
 
-# Each byte takes Python some steps.
+# Python takes several steps for each byte of these.
 SLOW = ["lines that end in an open array", "opening brackets", "nested objects", "lone surrogates"]
 LARGE = [name for name in BUILD if name not in MANY and name not in SLOW]
 
@@ -205,7 +206,7 @@ LARGE = [name for name in BUILD if name not in MANY and name not in SLOW]
 @pytest.mark.parametrize(
     ("size", "names"), [(2**24, LARGE), (2**21, SLOW), (2**18, MANY)], ids=["large", "slow", "many"]
 )
-def test_no_shape_of_text_is_read_over_and_over_or_held_whole(size: int, names: list[str]) -> None:
+def test_every_shape_of_text_is_read_in_linear_time_and_bounded_memory(size: int, names: list[str]) -> None:
     measured = measure(size, *names)
     assert [each["shape"] for each in measured] == names
     for each in measured:

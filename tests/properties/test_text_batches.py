@@ -1,4 +1,4 @@
-"""Pieces of lines are those that a reader gets who cuts at line feeds and parses each line by itself."""
+"""The pieces of a batch are those of a reader that splits at line feeds and parses each line by itself."""
 
 from unittest.mock import patch
 
@@ -21,8 +21,8 @@ PARTS = st.one_of(
 )
 
 
-def cut(text: bytes, start: int) -> list[tuple[int, int, int, bool]]:
-    """Line, start and length of each that is not blank, and whether it is JSON."""
+def split_lines(text: bytes, start: int) -> list[tuple[int, int, int, bool]]:
+    """Return line, start and length of each non-blank line, and whether it is JSON."""
     found, at = [], start
     for number, line in enumerate(text[start:].split(b"\n"), 1):
         if line.strip(BLANKS):
@@ -35,37 +35,41 @@ def cut(text: bytes, start: int) -> list[tuple[int, int, int, bool]]:
 @given(
     st.lists(PARTS, max_size=20), st.sampled_from([1, 8, 2**17]), st.sampled_from([1, 2**16]), st.sampled_from([1, 9])
 )
-def test_lines_are_cut_and_checked_as_one_by_one(parts: list[bytes], block: int, laid_over: int, full: int) -> None:
+def test_lines_are_split_and_checked_as_if_one_by_one(
+    parts: list[bytes], block: int, zero_copy: int, full: int
+) -> None:
     text = b"".join(parts)
     segments = [Segment(source, Decoded(text), 0, len(text), 1, text.count(b"\n")) for source in (3, 4)]
     with (
         patch.object(split, "BLOCK_BYTES", block),
-        patch.object(split, "LAID_OVER_BYTES", laid_over),
+        patch.object(split, "ZERO_COPY_BYTES", zero_copy),
         patch.object(text_arrays, "PART_BYTES", full),
     ):
-        made = TextBatch(segments, whole=False, longest=1_000)
-        batch = made.to_table()
-    wanted = cut(text, 0)
-    assert list(zip(made.lines, made.starts, made.lengths, strict=True)) == 2 * [each[:3] for each in wanted]
-    assert list(made.sources) == [3] * len(wanted) + [4] * len(wanted)
-    assert [made.text(piece) for piece in range(len(wanted))] == [text[at : at + size] for _, at, size, _ in wanted]
+        pieces = TextBatch(segments, whole=False, max_length=1_000)
+        batch = pieces.to_table()
+    expected = split_lines(text, 0)
+    assert list(zip(pieces.lines, pieces.starts, pieces.lengths, strict=True)) == 2 * [each[:3] for each in expected]
+    assert list(pieces.sources) == [3] * len(expected) + [4] * len(expected)
+    assert [pieces.text(piece) for piece in range(len(expected))] == [
+        text[at : at + size] for _, at, size, _ in expected
+    ]
     rows = duckdb.sql("SELECT piece, source, line, start, length, text FROM batch").fetchall() if batch.num_rows else []
     shown = {row[0]: row[1:] for row in rows}
-    for piece, (line, at, size, proper) in enumerate(2 * wanted):
-        source, *place, read = shown.get(piece, (made.sources[piece], line, at, size, None))
-        assert (source, place) == (made.sources[piece], [line, at, size])
+    for piece, (line, at, size, proper) in enumerate(2 * expected):
+        source, *place, read = shown.get(piece, (pieces.sources[piece], line, at, size, None))
+        assert (source, place) == (pieces.sources[piece], [line, at, size])
         assert (read is not None) == (proper and b"\xff" not in text[at : at + size])
         assert read is None or read.removesuffix("\n").encode() == text[at : at + size]
 
 
-def test_text_of_several_batches_begins_where_the_one_before_ended() -> None:
+def test_a_batch_begins_where_the_previous_one_ended() -> None:
     text = b'{"a":1}\n{"a":2}\n\n{"a":3}'
-    made = TextBatch([Segment(0, Decoded(text), 8, len(text), 2, 2)], whole=False, longest=1_000)
-    assert (list(made.starts), list(made.lines), made.lines_of) == ([8, 17], [2, 4], {0: 3})
+    pieces = TextBatch([Segment(0, Decoded(text), 8, len(text), 2, 2)], whole=False, max_length=1_000)
+    assert (list(pieces.starts), list(pieces.lines), pieces.lines_of) == ([8, 17], [2, 4], {0: 3})
 
 
-@pytest.mark.parametrize("longest", [6, 7])
-def test_a_line_that_is_too_long_is_left_to_the_general_path(longest: int) -> None:
+@pytest.mark.parametrize("max_length", [6, 7])
+def test_a_line_that_is_too_long_takes_the_general_path(max_length: int) -> None:
     text = b'{"a":1}\n{}\n'
-    made = TextBatch([Segment(0, Decoded(text), 0, len(text), 1, 2)], whole=False, longest=longest)
-    assert list(made.runs(())) == ([(0, 0)] if longest == 6 else [])
+    pieces = TextBatch([Segment(0, Decoded(text), 0, len(text), 1, 2)], whole=False, max_length=max_length)
+    assert list(pieces.runs(())) == ([(0, 0)] if max_length == 6 else [])

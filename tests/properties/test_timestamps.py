@@ -1,4 +1,4 @@
-"""Any text is read as an instant, or refused, as a second reading of the rules says: tests/oracle/timestamps.py."""
+"""Any text is parsed as a timestamp, or rejected, as the oracle does (oracle/timestamps.py)."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from daily_batch.pipeline.transform import timestamps
 from daily_batch.pipeline.transform.duckdb_session import add_columns, connect
 from tests.oracle.timestamps import read_timestamp
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_spec
 
 PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -87,7 +87,7 @@ MARKS = [
 
 @st.composite
 def changed(draw: st.DrawFn) -> str:
-    """A written form with up to four pieces put in, taken away or put in place of others."""
+    """Return a written form with up to four parts inserted, removed or replaced."""
     text = draw(st.sampled_from(WRITTEN))
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(text)))
@@ -97,7 +97,7 @@ def changed(draw: st.DrawFn) -> str:
 
 @st.composite
 def composed(draw: st.DrawFn) -> str:
-    """A date, a time and a zone of any form."""
+    """Return a date, a time and a zone in any form."""
     one_of = st.sampled_from
     date = draw(one_of(["2025-08-12T", "2025-08-12 ", "20250812T", "2025/08/12t", "12 Aug 2025 ", "Tue Aug 2 2025 "]))
     time = draw(one_of(["03:00", "03:00:00", "03:00:60", "0300", "030059", "23:59:59", "24:00", "03:60:00", "3:00"]))
@@ -110,7 +110,7 @@ def composed(draw: st.DrawFn) -> str:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection:
-    connection = connect(scratch=tmp_path_factory.mktemp("scratch"), plan=make_day_plan())
+    connection = connect(scratch=tmp_path_factory.mktemp("scratch"), spec=sample_spec())
     connection.execute(timestamps.MACROS)
     return connection
 
@@ -137,7 +137,7 @@ def assert_read_by_the_rules(database: duckdb.DuckDBPyConnection, texts: list[st
     for text, (at_us, flags, detail) in zip(texts, read_all(database, texts), strict=True):
         expected, expected_flags = expect(text)
         if at_us is not None and not first <= at_us <= last:
-            at_us = last  # nobody's day
+            at_us = last  # no run publishes that day
         assert at_us == expected, text
         if at_us is None:
             assert detail.startswith("the timestamp cannot be read: ")
@@ -191,11 +191,13 @@ def test_any_number_is_read_by_the_rules(
         ("\0a secret", "a text of another form (9 characters)"),
     ],
 )
-def test_a_refused_timestamp_is_told_by_its_form(database: duckdb.DuckDBPyConnection, refused: str, form: str) -> None:
+def test_the_detail_of_a_rejected_timestamp_names_its_form(
+    database: duckdb.DuckDBPyConnection, refused: str, form: str
+) -> None:
     ((at_us, _, detail),) = read_all(database, [refused])
     assert (at_us, detail) == (None, f"the timestamp cannot be read: {form}")
 
 
-def test_a_text_of_megabytes_is_refused_at_once(database: duckdb.DuckDBPyConnection) -> None:
+def test_a_timestamp_of_megabytes_is_rejected_at_once(database: duckdb.DuckDBPyConnection) -> None:
     texts = ["2025-08-12T03:00:00 " * 50_000, "Aug " * 250_000, "[" * 1_000_000, "9" * 1_000_000]
     assert [at_us for at_us, _, _ in read_all(database, texts)] == [None] * 4

@@ -1,8 +1,8 @@
-"""JSON texts that are nearly right: what a lenient reader would take for something else."""
+"""Generate records that are almost valid JSON, which a lenient parser would misread."""
 
 from hypothesis import strategies as st
 
-# Texts as JSON writes them: quotes and brackets inside, escapes of them, what looks like another type.
+# JSON strings: quotes and brackets inside, escapes of them, and text that looks like another type.
 TEXTS = st.sampled_from(
     [
         *('"x"', '""', '"a b"', '"\\u0022"', '"\\"q\\""', '"12"', '"true"', '"null"', '"NaN"', '"{}"', '"[1]"', '"あ"'),
@@ -19,7 +19,7 @@ NUMBERS = st.sampled_from(
 )
 WRONG = st.sampled_from(["NaN", "Infinity", "-Infinity", "nan", "tru", "01", "+1", "'x'", ".5", "1.", ""])
 PLAIN = st.sampled_from(["null", "true", "false", "{}", "[]"])
-# The same minute in every form, and what only looks like a form.
+# The same minute in every form, and texts that only look like a form.
 TIMES = st.sampled_from(
     [
         *('"2025-08-12T01:02:03.25Z"', '"2025-08-12 01:02:03"', '"2025-08-12t01:02:03.9999999z"', '"20250812T010203Z"'),
@@ -98,7 +98,7 @@ def _mostly(usual: st.SearchStrategy[str], odd: st.SearchStrategy[str] = VALUES)
 
 
 def _members(fields: dict[str, st.SearchStrategy[str]], *, often: int) -> st.SearchStrategy[list[str]]:
-    """Some of the fields, in an order of their own; now and then one twice, or one that nobody listed."""
+    """Return some of the fields in random order; sometimes a duplicate or an unlisted field."""
     chosen = st.lists(st.sampled_from([*fields, *fields, "x", "content", "size"]), unique=often > 1, max_size=often * 4)
     return chosen.flatmap(
         lambda names: st.tuples(
@@ -145,7 +145,7 @@ OPTIONAL = {
 
 @st.composite
 def records(draw: st.DrawFn) -> str:
-    """One record's text: as specified, drifted, or broken."""
+    """Return the text of one record: as specified, drifted, or broken."""
     members = [draw(_pairs(st.just(f'"{name}"'), _mostly(value))) for name, value in USUAL.items()]
     for name in draw(st.lists(st.sampled_from(sorted(OPTIONAL)), max_size=3)):
         members.append(draw(_pairs(st.just(f'"{name}"'), OPTIONAL[name])))

@@ -1,4 +1,4 @@
-"""A hostile shape through the whole map, in a process of its own: prints what it took, as JSON. BYTES SHAPE."""
+"""Map one adversarial object in this process, and print time, memory and counts as JSON. Arguments: BYTES SHAPE."""
 
 import json
 import sys
@@ -13,14 +13,14 @@ from daily_batch.domain.run import SourceObject
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.map_chunk import map_chunk
 from tests.support.recovery_shapes import BUILD
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_spec
 
 BLANKS = b" \t\r\n"
 STATUS = Path("/proc/self/status")
 
 
 class Stored:
-    """A store of one object."""
+    """A store with one object."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -48,24 +48,30 @@ def main(size: int, shape: str) -> None:
         checks += 1
 
     with tempfile.TemporaryDirectory() as scratch:
-        plan = make_day_plan()
-        with connect(scratch=Path(scratch), plan=plan) as connection:
+        spec = sample_spec()
+        with connect(scratch=Path(scratch), spec=spec) as connection:
             listed = [SourceObject("acme/a", len(body), "t", 0)]
-            began, worked = time.perf_counter(), time.process_time()
-            taken = map_chunk(
-                listed, connection=connection, store=Stored(body), plan=plan, scratch=Path(scratch), check=check
+            started, cpu_started = time.perf_counter(), time.process_time()
+            result = map_chunk(
+                listed, connection=connection, store=Stored(body), spec=spec, scratch=Path(scratch), check=check
             )
-            took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - worked}
-        # Not ru_maxrss, which begins with what the parent had.
+            timings = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - cpu_started}
+        # Not ru_maxrss, which starts at the parent's value.
         (peak,) = (int(line.split()[1]) / 1024 for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-        files = [str(path) for path in taken.rejects]
+        files = [str(path) for path in result.rejects]
         raws: list[tuple[bytes, bool]] = []
         if files:
             raws = duckdb.sql(f"SELECT raw, raw_truncated FROM read_parquet({files})").fetchall()
-    counts = taken.counts.to_dict()
-    told = {"text": len(body.translate(None, BLANKS)), "peak_mib": peak, "checks": checks, "counts": counts, **took}
+    counts = result.counts.to_dict()
+    report = {
+        "text": len(body.translate(None, BLANKS)),
+        "peak_mib": peak,
+        "checks": checks,
+        "counts": counts,
+        **timings,
+    }
     kept = sum(len(raw.translate(None, BLANKS)) for raw, _ in raws)
-    print(json.dumps({**told, "rejects": len(raws), "whole": sum(not cut for _, cut in raws), "kept": kept}))
+    print(json.dumps({**report, "rejects": len(raws), "whole": sum(not cut for _, cut in raws), "kept": kept}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""JSON texts of messages that drift: all of them JSON, most of them nearly what the fast path may prove."""
+"""Generate records with schema drift: all valid JSON, most of them close to what the fast path may verify."""
 
 from hypothesis import strategies as st
 
-# Names, in texts and as keys, that a search in the text would take for what they are not.
+# Field names, inside strings and as keys, that a text search would mistake for something else.
 TEXTS = st.sampled_from(
     [
         *('"x"', '""', '"あ 🐟"', '"4.5"', '"-0"', '"null"', '"{"', '"[1.5]"', '"a:1.5,"', '"\x7f"', '"\u2028"'),
@@ -82,7 +82,7 @@ VALUES = st.recursive(
 
 
 def _fields(**kinds: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """An object of some of the fields, mostly in their order and each once."""
+    """Return an object of some of the fields, mostly in order and each once."""
     usual = st.lists(st.sampled_from(list(kinds)), unique=True, max_size=len(kinds)).map(
         lambda names: sorted(names, key=list(kinds).index)
     )
@@ -130,7 +130,7 @@ DRIFTS: list[tuple[str, st.SearchStrategy[str]]] = [
 
 @st.composite
 def drifted(draw: st.DrawFn) -> str:
-    """One record's text."""
+    """Return the text of one record."""
     members = [(name, draw(_seldom(st.just(value), SCALARS))) for name, value in zip(NAMES, USUAL, strict=True)]
     if draw(st.integers(0, 5)) == 0:
         members = members[draw(st.integers(1, 6)) :]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow.parquet
 
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.ledger import Ledger
 from daily_batch.maintenance.erasure import Erasure
 from daily_batch.maintenance.subject import Subject

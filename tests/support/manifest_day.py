@@ -1,4 +1,4 @@
-"""A day of message objects, a way to take its manifest, and a store that notes what it is asked for."""
+"""Build the manifest of a day of message objects, and record the requests to its store."""
 
 from collections.abc import Callable
 from datetime import date
@@ -18,14 +18,16 @@ HOSTILE += ["[a]", "quo'te", 'dq"', "back\\slash", "~", "...", "é", "e\u0301", 
 
 
 def day_options(*, day: str = "2025-08-12", zone: str = "Asia/Tokyo") -> dict[str, Any]:
-    """What listing acme's business day asks for."""
+    """Return the arguments for listing acme's business day."""
     start, end = day_window(date.fromisoformat(day), zone)
     window = (start - SLACK, end + SLACK)
     return {"tenant": "acme", "folders": utc_folders(*window), "window_us": window, "concurrency": 4, "day": day}
 
 
-def take_day(store: Any, staging: Path, *, day: str = "2025-08-12", zone: str = "Asia/Tokyo", **more: Any) -> Manifest:
-    """Take the manifest of acme's business day, or of what is given instead."""
+def discover_day(
+    store: Any, staging: Path, *, day: str = "2025-08-12", zone: str = "Asia/Tokyo", **more: Any
+) -> Manifest:
+    """Build the manifest of acme's business day, or of another one."""
     known = {"layout": "auto", "export_folder": EXPORT, "chunk_bytes": 2**20, "chunk_objects": 1000, "staging": staging}
     return build_manifest(store, **(day_options(day=day, zone=zone) | known | more))
 
@@ -46,7 +48,7 @@ def put_all(store: ObjectStore, keys: list[str], body: bytes = b"{}") -> None:
 
 
 class Recorder:
-    """A store that notes what it is asked for."""
+    """A store that records its requests."""
 
     def __init__(self, store: Any, fail: Callable[[str], Exception | None] = lambda prefix: None) -> None:
         self.store, self.fail = store, fail

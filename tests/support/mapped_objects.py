@@ -1,4 +1,4 @@
-"""Objects in memory, read by the whole map: their rows, rejects and counts."""
+"""Map objects in memory, and return their rows, rejects and counts."""
 
 import tempfile
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from daily_batch.pipeline.transform.fields import ARRAYS
 from daily_batch.pipeline.transform.map_chunk import MapResult, map_chunk
 from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.pipeline.transform.write import typed_array
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_spec
 
-PLAN = make_day_plan()
+SPEC = sample_spec()
 Rows = list[tuple[Any, ...]]
 
 
 class Memory:
-    """A store of a few objects."""
+    """A store of objects in memory."""
 
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
@@ -41,21 +41,21 @@ class Stored:
         return self.body
 
 
-def taken(objects: dict[str, bytes], plan: RunSpec = PLAN) -> tuple[Rows, Rows, Counts]:
-    """Rows (without where they end), rejects and counts of the objects, in one order."""
+def map_objects(objects: dict[str, bytes], spec: RunSpec = SPEC) -> tuple[Rows, Rows, Counts]:
+    """Return the rows (without length and bucket), rejects and counts of the objects, sorted."""
     listed = [SourceObject(key, len(body), "t", 0) for key, body in objects.items()]
     with tempfile.TemporaryDirectory() as scratch:
-        found = take(listed, Memory(objects), plan, Path(scratch))
-        # Typed, for an array's text holds each field or those that were sent.
+        result = run_map(listed, Memory(objects), spec, Path(scratch))
+        # Typed, because an array's text holds either all listed fields or only those that were sent.
         arrays = ", ".join(f"{typed_array(name)} AS {name}" for name in ARRAYS)
-        rows = _read([path for _, path in found.runs], f"* EXCLUDE (length, bucket) REPLACE ({arrays})")
-        rejects = _read(found.rejects, "*")
-    return rows, rejects, found.counts
+        rows = _read([path for _, path in result.spilled], f"* EXCLUDE (length, bucket) REPLACE ({arrays})")
+        rejects = _read(result.rejects, "*")
+    return rows, rejects, result.counts
 
 
-def take(listed: list[SourceObject], store: Memory, plan: RunSpec, scratch: Path) -> MapResult:
-    with connect(scratch=scratch, plan=plan) as connection:
-        return map_chunk(listed, connection=connection, store=store, plan=plan, scratch=scratch)
+def run_map(listed: list[SourceObject], store: Memory, spec: RunSpec, scratch: Path) -> MapResult:
+    with connect(scratch=scratch, spec=spec) as connection:
+        return map_chunk(listed, connection=connection, store=store, spec=spec, scratch=scratch)
 
 
 def _read(files: Sequence[Path], columns: str) -> Rows:

@@ -1,4 +1,4 @@
-"""What an attacker would send, each shape read in a process of its own: prints what it took, a line of JSON a shape.
+"""Scan adversarial texts, each in a process of its own; print the cost of each as a line of JSON.
 
 python -m tests.support.recovery_shapes BYTES SHAPE…
 """
@@ -33,7 +33,7 @@ BUILD: dict[str, Callable[[int], bytes]] = {
     "deep values cut in lines": lambda n: (b'{"a":' * 600 + b"\n") * (n // 3001),
     "broken values on one line": lambda n: b"{x}" * (n // 3),
     "closing before opening": lambda n: b"}{" * (n // 2),
-    # Each of these is a reject, or a record, of a few bytes.
+    # Each reject or record of these shapes has only a few bytes.
     "pieces of arrays": lambda n: b'[{"a":1} ' * (n // 9),
     "lines of one bracket": lambda n: b"{\n" * (n // 2),
     "lines of one letter": lambda n: b"x\n" * (n // 2),
@@ -47,7 +47,7 @@ MANY = list(BUILD)[list(BUILD).index("pieces of arrays") :]
 
 
 class Counted:
-    """A text that counts how many of its bytes are read."""
+    """A text that counts the bytes that are read."""
 
     def __init__(self, text: bytes) -> None:
         self.text = text
@@ -63,7 +63,7 @@ class Counted:
 
 
 def measure(name: str, size: int) -> dict[str, object]:
-    """Read one shape; what it took."""
+    """Scan one shape and return its cost."""
     text = Counted(BUILD[name](size))
     checks = count = 0
     in_order = True
@@ -75,15 +75,15 @@ def measure(name: str, size: int) -> dict[str, object]:
     covered = bytearray()
     at = 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.process_time()
+    started = time.process_time()
     for found in Scanner(text, offset=0, line=1, limits=Limits(), check=check).records(len(text)):  # type: ignore[arg-type]
         count += 1
         if found.length == 1 and found.start < at:
-            continue  # the bracket of an array, told behind its elements
+            continue  # the bracket of a broken array, which is reported after its elements
         in_order &= found.start >= at
         covered += text.text[at : found.start].translate(None, BLANKS + b"[],")
         at = found.start + found.length
-    took = time.process_time() - began
+    cpu_seconds = time.process_time() - started
     left = len(covered) + len(text.text[at:].translate(None, BLANKS + b"[],"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
@@ -95,12 +95,12 @@ def measure(name: str, size: int) -> dict[str, object]:
         "left": left,
         "checks": checks,
         "grown_mb": (peak - before) / 1024,
-        "seconds": round(took, 2),
+        "seconds": round(cpu_seconds, 2),
     }
 
 
 def main() -> None:
-    """Fork for each shape: memory is measured from where it begins."""
+    """Fork for each shape, so that its memory is measured from its start."""
     size = int(sys.argv[1])
     for name in sys.argv[2:] or BUILD:
         child = os.fork()

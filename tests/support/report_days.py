@@ -13,7 +13,7 @@ from daily_batch.domain.receipt import Receipt
 DATES = [date(2025, 7, 30) + timedelta(days=number) for number in range(14)]
 TENANTS = [f"example-{number:02}" for number in range(1, 13)]
 
-# An output root, and the receipts below it.
+# The output root, and the receipts below it.
 MadeUp = tuple[Path, list[Receipt]]
 
 

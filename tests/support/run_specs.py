@@ -1,4 +1,4 @@
-"""A plan of the sample day, for tests of single kernel modules."""
+"""The spec of the sample day, for tests of single transform modules."""
 
 from datetime import date
 
@@ -6,7 +6,7 @@ from daily_batch.domain.calendar import day_window
 from daily_batch.domain.run import RunSpec
 
 
-def make_day_plan(day: date = date(2025, 8, 12), zone: str = "Asia/Tokyo") -> RunSpec:
+def sample_spec(day: date = date(2025, 8, 12), zone: str = "Asia/Tokyo") -> RunSpec:
     start_us, end_us = day_window(day, zone)
     return RunSpec(
         tenant="acme",

@@ -1,14 +1,12 @@
 """Generate the DDL that registers a tenant's tables with a query engine. Pure: it calls no engine."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
+from daily_batch.catalog import Engine
 from daily_batch.catalog.athena import athena_statements
 from daily_batch.catalog.databricks import databricks_statements
 from daily_batch.catalog.synapse import synapse_statements
 from daily_batch.catalog.target import Target
-
-Engine = Literal["athena", "databricks", "synapse"]
 
 _STATEMENTS: Mapping[Engine, Callable[[Target], list[str]]] = {
     "athena": athena_statements,

@@ -5,7 +5,7 @@ import sys
 from daily_batch.catalog.unity import register_tables
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
-from daily_batch.errors import BatchError, concerning
+from daily_batch.errors import BatchError, error_context
 from daily_batch.settings import Settings
 
 
@@ -21,7 +21,7 @@ def register_published(request: Request, settings: Settings, receipt: Receipt) -
     from daily_batch.pipeline.runners.spark import current_session
 
     try:
-        with concerning(request.tenant, request.day.isoformat()):
+        with error_context(request.tenant, request.day.isoformat()):
             register_tables(
                 current_session().spark,
                 catalog=settings.catalog,

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from daily_batch.catalog.unity import plain_schema
 from daily_batch.domain.contract import Table
-from daily_batch.domain.keys import StorageUrl, analytics_folder
+from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import TableFormat
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import UsageError
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from daily_batch.domain.keys import StorageUrl, analytics_folder
+from daily_batch.domain.keys import analytics_folder
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.storage.stores import spark_path
 

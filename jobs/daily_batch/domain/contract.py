@@ -1,4 +1,4 @@
-"""What the tables hold: columns, types, reasons and flags, declared once.
+"""The data contract: columns, types, reject reasons and flags, declared once.
 
 Types are DuckDB's names; Arrow schemas, Delta schemas and docs/data-dictionary.md are derived from them.
 """
@@ -20,7 +20,7 @@ class Column:
 class Table:
     """One table under `{output}/{tenant}/analytics/`, partitioned by `date`.
 
-    `statistics` names the columns whose minimum, maximum and null count go with each file, so that readers skip.
+    `statistics` names the columns with minimum, maximum and null count for each file, which let readers skip files.
     """
 
     name: str
@@ -151,13 +151,13 @@ TABLES = (REJECTS, MESSAGES, ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY)
 
 
 class Code(StrEnum):
-    """A code with its meaning and an example, for docs/data-dictionary.md."""
+    """A code with its meaning and an example, from which docs/data-dictionary.md is generated."""
 
     meaning: str
     example: str
 
     def __new__(cls, code: str, meaning: str, example: str) -> "Code":
-        """Keep meaning and example beside the code."""
+        """Attach meaning and example to the code."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning
@@ -166,7 +166,7 @@ class Code(StrEnum):
 
 
 class Reason(Code):
-    """Why something is in `rejects`. Reasons of whole objects come first; they are rows with line 0."""
+    """Why a record or object is in `rejects`. Reasons of whole objects come first; their rows have line 0."""
 
     CORRUPT_COMPRESSION = (
         "corrupt_compression",
@@ -242,7 +242,7 @@ class Reason(Code):
 
 
 class Flag(Code):
-    """A repair of a published row, or a doubt about it."""
+    """A repair of a published row, or an uncertainty about it."""
 
     MESSAGE_ID_FROM_ALIAS = ("message_id_from_alias", "message_id was sent as `id`", '{"id": "m1"}')
     MESSAGE_ID_FROM_PATH = ("message_id_from_path", "message_id was absent; it is the file name's", "…Z-m1.json")

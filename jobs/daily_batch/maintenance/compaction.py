@@ -22,7 +22,7 @@ from daily_batch.maintenance.rewrite_files import MakeSpec, read_run, rewrite_fi
 from daily_batch.maintenance.table_files import TenantTables, check_complete, delete_keys, download
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.delta import MAX_COMMIT_ATTEMPTS
-from daily_batch.pipeline.publish.statistics import statistics_json
+from daily_batch.pipeline.transform.statistics import statistics_json
 from daily_batch.storage.scratch import temporary_folder
 
 # The aggregates are one file a day.

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY
 from daily_batch.domain.contract import MESSAGES, TABLES
 from daily_batch.domain.request import Request
-from daily_batch.errors import BatchError, UsageError, concerning
+from daily_batch.errors import BatchError, UsageError, error_context
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.maintenance.evidence import (
@@ -34,7 +34,7 @@ from daily_batch.maintenance.truncate_history import truncate_history
 from daily_batch.maintenance.vacuum import MIN_RETAIN_HOURS
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.publisher import DayPublisher
-from daily_batch.pipeline.publish.result import Published
+from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
 
@@ -74,7 +74,7 @@ class Erasure:
             evidence = start_evidence(self.subject, now=self.ledger.clock(), by=self.by)
         for entry in self._known_days():
             if entry.is_held and entry.upkeep is None:
-                self.ledger.check_free(entry.tenant, entry.day)
+                self.ledger.check_available(entry.tenant, entry.day)
         check_manifests(self.subject, tables=self.tables, now=self.ledger.clock())
         days, mentions = search_tables(self.subject, tables=self.tables, settings=self.settings, progress=self.progress)
         for (day, table_format), hits_of_day in days.items():
@@ -89,7 +89,7 @@ class Erasure:
             )
             evidence = with_day(evidence, _merge(evidence, planned))
         for unfinished in _unfinished(evidence):
-            self.ledger.check_free(self.request.tenant, unfinished.date)
+            self.ledger.check_available(self.request.tenant, unfinished.date)
         return replace(evidence, mentions=mentions)
 
     def run(self) -> Evidence:
@@ -102,7 +102,7 @@ class Erasure:
         store, evidence = self.tables.open(), self.plan()
         save_evidence(store, evidence)
         for planned in _unfinished(evidence):
-            with concerning(self.request.tenant, planned.date.isoformat()):
+            with error_context(self.request.tenant, planned.date.isoformat()):
                 done = self._erase_day(planned, evidence.erasure)
             evidence = with_day(evidence, done)
             save_evidence(store, evidence)
@@ -122,7 +122,7 @@ class Erasure:
         request = replace(self.request, day=planned.date, table_format=planned.format)
         before = self.ledger.find(request.tenant, request.day)
         with self._hold(request, erasure) as heartbeat:
-            rewritten, published = NOTHING_TO_REWRITE, dict[str, Published]()
+            rewritten, published = NOTHING_TO_REWRITE, dict[str, PublishResult]()
             if self._has_table(request):
                 rewritten, published = self._republish(request, heartbeat, erasure)
             old = self._delete_old(request, heartbeat)
@@ -150,12 +150,12 @@ class Erasure:
 
     def _republish(
         self, request: Request, heartbeat: Heartbeat, erasure: str
-    ) -> tuple[RewrittenDay, dict[str, Published]]:
+    ) -> tuple[RewrittenDay, dict[str, PublishResult]]:
         """Publish the day without the subject's rows."""
         snapshot = DayPublisher.snapshot(request, self.tables.storage)
         heartbeat.raise_token(above=snapshot.held_token)
         # At once: a run that is suspended, not dead, must not publish what it read before.
-        publisher = snapshot.fenced(heartbeat.lease.token, at_once=True, confirm=heartbeat.confirm)
+        publisher = snapshot.fenced(heartbeat.lease.token, write_now=True, confirm=heartbeat.confirm)
         rewritten = rewrite_day(
             request, self.subject, tables=self.tables, settings=self.settings, choose_deleter=self.choose_deleter
         )
@@ -197,7 +197,7 @@ class Erasure:
     @contextmanager
     def _hold(self, request: Request, erasure: str) -> Iterator[Heartbeat]:
         """Hold the day's lease; release it on an error as well."""
-        lease = self.ledger.keep(request.tenant, request.day, owner=self.owner, upkeep=erasure)
+        lease = self.ledger.hold(request.tenant, request.day, owner=self.owner, upkeep=erasure)
         with Heartbeat(self.ledger, lease) as heartbeat:
             try:
                 yield heartbeat

@@ -48,7 +48,7 @@ class Hits:
 
 def search_file(path: Path, table: Table, subject: Subject, *, spec: RunSpec) -> Hits:
     """Count the subject's rows in a file."""
-    with connect(scratch=path.parent, plan=spec) as connection:
+    with connect(scratch=path.parent, spec=spec) as connection:
         doubtful = _mark(connection, path, table, subject)
         mentioned = subject.mention_condition if table is MESSAGES else "false"
         ((rows, mentions),) = connection.execute(
@@ -75,7 +75,7 @@ def rewrite_files(
         exclude: whose rows are omitted.
         projection: where to write the columns that the aggregates need of the remaining rows, as Parquet.
     """
-    with connect(scratch=scratch, plan=spec) as connection:
+    with connect(scratch=scratch, spec=spec) as connection:
         for number, path in enumerate(paths):
             _mark(connection, path, table, exclude, view=f"marked_{number}")
         kept = " UNION ALL BY NAME ".join(f"SELECT * FROM marked_{n} WHERE NOT is_match" for n in range(len(paths)))
@@ -84,12 +84,12 @@ def rewrite_files(
             target = quote_text(str(projection))
             connection.execute(f"COPY (SELECT {columns} FROM ({kept})) TO {target} (FORMAT parquet)")
         query = f"FROM ({kept}) ORDER BY {SORT_ORDERS[table]}"
-        return write_rows(connection, query, table=table, name=name, plan=spec, output=output, scratch=scratch)
+        return write_rows(connection, query, table=table, name=name, spec=spec, output=output, scratch=scratch)
 
 
 def project_messages(path: Path, projection: Path, *, spec: RunSpec) -> None:
     """Write the columns that the aggregates need of a file of messages, as Parquet."""
-    with connect(scratch=path.parent, plan=spec) as connection:
+    with connect(scratch=path.parent, spec=spec) as connection:
         _mark(connection, path, MESSAGES, None)
         columns = ", ".join(AGGREGATED_COLUMNS)
         connection.execute(f"COPY (SELECT {columns} FROM marked) TO {quote_text(str(projection))} (FORMAT parquet)")
@@ -99,7 +99,7 @@ def recompute_aggregates(
     projections: Sequence[Path], *, spec: RunSpec, output: OutputStore, scratch: Path
 ) -> dict[str, tuple[DataFile, ...]]:
     """Write the day's aggregates of the remaining messages, by the pipeline's own queries."""
-    with connect(scratch=scratch, plan=spec) as connection:
+    with connect(scratch=scratch, spec=spec) as connection:
         paths = ", ".join(quote_text(str(path)) for path in projections)
         types = ", ".join(
             f"NULL::{column.type} AS {column.name}" for column in MESSAGES.columns if column.name in AGGREGATED_COLUMNS
@@ -109,7 +109,7 @@ def recompute_aggregates(
         partials = {name: scratch / f"{name}.parquet" for name in PARTIALS}
         for name, path in partials.items():
             connection.execute(f"COPY ({PARTIALS[name]}) TO {quote_text(str(path))} (FORMAT parquet)")
-    return merge_aggregates([partials], plan=spec, output=output, scratch=scratch)
+    return merge_aggregates([partials], spec=spec, output=output, scratch=scratch)
 
 
 def count_rows(paths: Sequence[Path]) -> int:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from daily_batch.domain.calendar import parse_day
 from daily_batch.domain.contract import Table
-from daily_batch.domain.keys import StorageUrl, analytics_folder
+from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import TableFormat
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.storage.stores import Storage, delta_location

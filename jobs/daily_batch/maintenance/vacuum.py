@@ -99,7 +99,7 @@ def vacuum_table(tables: TenantTables, table: Table, retention: Retention, *, dr
             location=location,
             storage_options=options,
             retention_hours=retention.retain_hours,
-            shorter=True,  # `Retention` has its own minimum
+            allow_shorter=True,  # `Retention` has its own minimum
             full=not has_plain_parquet(files),
             dry_run=dry_run,
         )

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from daily_batch.domain.calendar import first_kept
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.calendar import oldest_retained_day
 from daily_batch.domain.receipt import Receipt
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.day_status import due_time
@@ -59,7 +59,7 @@ def collect_facts(
         for tenant, days in zip(tenants, read_tenant, strict=True):
             entries[tenant] = days
             progress("ledger", len(entries), len(tenants), "tenants")
-        strays = tuple(found for found in pool.map(ledger.find_strays, tenants) if found and found.objects)
+        strays = tuple(found for found in pool.map(ledger.stray_count, tenants) if found and found.objects)
         published = [
             entry for days in entries.values() for entry in days.values() if entry.day >= dates[0] and entry.receipt
         ]
@@ -122,13 +122,13 @@ def _make_facts(
 
 def _is_expired(day: date, settings: Settings, now: datetime) -> bool:
     """Return whether a day is older than the retention."""
-    kept = first_kept(now, keep_days=settings.retention_days, zone=settings.timezone)
+    kept = oldest_retained_day(now, retention_days=settings.retention_days, zone=settings.timezone)
     return kept is not None and day < kept
 
 
 def _predict(receipt: Receipt) -> float:
     """Return the predicted cost of the day on AWS, given its objects and its runner."""
-    volume = Volume(layout=receipt.layout, objects=receipt.objects.taken, bytes=receipt.objects.bytes)
+    volume = Volume(layout=receipt.layout, objects=receipt.objects.in_manifest, bytes=receipt.objects.bytes)
     predictions, prices = load_predictions(), load_prices()
     if receipt.runner == "spark":
         return predict_spark(volume, predictions=predictions, prices=prices).cost_usd

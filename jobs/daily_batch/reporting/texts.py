@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
+from daily_batch.reporting import Lang
 from daily_batch.reporting.facts import DayFacts, Facts, add_up
-
-Lang = Literal["en", "ja"]
 
 
 @dataclass(frozen=True, kw_only=True)

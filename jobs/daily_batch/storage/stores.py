@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, LocalStore, S3Store
 
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.storage.credentials import EMULATOR, YES, RenewedOptions, find_credentials, find_s3_region
 

@@ -9,13 +9,13 @@ from datetime import date
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import IO, BinaryIO, Literal, cast
+from typing import IO, BinaryIO, cast
 
 from backports import zstd
 from isal import igzip
 
 from daily_batch.domain.keys import EXPORT_TEMPLATE, check_tenant, export_folder
-from daily_batch.domain.run import Layout
+from daily_batch.domain.run import Compression, Layout
 from daily_batch.errors import UsageError
 from daily_batch.synthetic.corruption import apply_corruption
 from daily_batch.synthetic.day import Day, count_messages, make_columns, plan_day
@@ -31,8 +31,6 @@ FILE_MESSAGES = 100_000  # per file of an export, where no number of files is gi
 SAMPLE_DAY = date(2025, 8, 12)
 SUFFIXES = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 _DEFAULT_RATES = FaultRates()
-
-Compression = Literal["gzip", "zstd", "none", "mixed"]
 
 
 def generate(

@@ -11,11 +11,11 @@ from deltalake import DeltaTable
 from daily_batch.catalog.register import register_published
 from daily_batch.catalog.unity import name_schema, register_tables
 from daily_batch.domain.contract import MESSAGES, TABLES
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
-from daily_batch.entrypoints.smoke_test import check_cluster
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import TerminalError, UsageError
+from daily_batch.orchestration.preflight import check_cluster
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.settings import load_settings
 from daily_batch.storage.stores import Storage
@@ -136,7 +136,7 @@ def test_a_lack_of_the_driver_is_one_line_and_no_task_starts(tmp_path: Path) -> 
 def test_a_lack_of_the_workers_is_one_line(
     spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daily_batch.entrypoints.smoke_test.find_missing", lambda storage, folders: "")
+    monkeypatch.setattr("daily_batch.orchestration.preflight.find_missing", lambda storage, folders: "")
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
     with pytest.raises(TerminalError, match=r"the workers lack: input .*/none: the folder .* does not exist"):
         check_cluster(spark, storage, tasks=2)

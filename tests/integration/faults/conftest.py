@@ -1,4 +1,4 @@
-"""Every input of these tests goes through both runners."""
+"""Run every input of these tests through both runners."""
 
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def spark_beside(spark: "SparkSession", monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each day that a test runs, Spark runs as well: equal tables, equal receipts."""
+def run_on_spark_too(spark: "SparkSession", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each day on Spark as well, and assert equal tables and equal receipts."""
     monkeypatch.setattr(adversarial_day, "BESIDE", (SparkRunner(spark),))

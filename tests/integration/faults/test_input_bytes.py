@@ -1,4 +1,4 @@
-"""FAULTS 20 to 34: bytes that nobody should send, and what becomes of them. Expectations are written by hand."""
+"""FAULTS 20 to 34: invalid or unusual bytes in the input, and their outcomes. Expectations are written by hand."""
 
 import bz2
 import json
@@ -32,13 +32,13 @@ def test_20_a_corrupt_part_is_rejected_whole_and_the_rest_is_published(tmp_path:
     assert outcome.receipt.records.seen == 1
 
 
-def test_20_what_is_no_gzip_behind_gz_is_rejected_whole(tmp_path: Path) -> None:
+def test_20_a_gz_object_that_is_not_gzip_is_rejected_whole(tmp_path: Path) -> None:
     outcome = run_objects(tmp_path, {f"{EXPORT}/a.jsonl.gz": line(), f"{EXPORT}/b.jsonl": GOOD})
     assert ids(outcome) == ["good"]
     assert outcome.reasons == ["corrupt_compression"]
 
 
-def test_21_compression_is_told_by_the_first_bytes(tmp_path: Path) -> None:
+def test_21_compression_is_detected_by_magic_bytes(tmp_path: Path) -> None:
     bodies = {
         "members.json": packed(line(message_id="a") + b"\n") + packed(line(message_id="b")),
         "no-suffix": packed(line(message_id="c")),
@@ -69,7 +69,7 @@ def test_21_another_format_is_one_reject_that_names_it(tmp_path: Path, body: byt
     assert (outcome.receipt.objects.unreadable, outcome.receipt.records.seen) == (1, 1)
 
 
-def test_21_records_behind_nuls_are_read(tmp_path: Path) -> None:
+def test_21_records_after_nul_bytes_are_read(tmp_path: Path) -> None:
     outcome = run_export(tmp_path, b"\0" * 5000 + b"\n" + GOOD)
     assert (ids(outcome), outcome.reasons) == (["good"], ["invalid_json"])
 
@@ -80,7 +80,7 @@ def test_22_a_bomb_is_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b" \n\r\n", b"\xef\xbb\xbf", b"{}", b"null", b"[]"])
-def test_23_nothing_counts_as_empty_and_is_never_a_row(tmp_path: Path, body: bytes) -> None:
+def test_23_empty_input_counts_as_empty_and_gives_no_row(tmp_path: Path, body: bytes) -> None:
     for outcome in (run_export(tmp_path / "e", body), run_object(tmp_path / "m", body)):
         records = outcome.receipt.records
         assert (outcome.rows, outcome.rejects, records.seen, records.empty) == ([], [], 1, 1)
@@ -92,7 +92,7 @@ def test_23_a_scalar_is_rejected(tmp_path: Path, body: bytes) -> None:
     assert (outcome.rows, outcome.reasons) == ([], ["not_an_object"])
 
 
-def test_23_an_object_around_a_list_is_named_whole_or_cut_short(tmp_path: Path) -> None:
+def test_23_an_object_that_wraps_a_list_is_named_in_the_reject_even_if_truncated(tmp_path: Path) -> None:
     for number, indent in enumerate((None, 2)):
         wrapper = json.dumps({"channel": "c", "messages": [message(), message()]}, indent=indent).encode()
         outcome = run_export(tmp_path / str(number), GOOD, wrapper, wrapper[:-12], b"\n".join([wrapper, wrapper]))
@@ -118,7 +118,7 @@ def test_23_an_object_around_a_list_is_named_whole_or_cut_short(tmp_path: Path) 
         (b'{"x":[\n<a>,\n<b>,\n{"y\n<b>}\n]}\n<c>\n<a>', [b'{"x":[\n']),
     ],
 )
-def test_24_what_is_broken_costs_no_more_than_itself(tmp_path: Path, text: bytes, raws: list[bytes]) -> None:
+def test_24_a_broken_value_costs_only_itself(tmp_path: Path, text: bytes, raws: list[bytes]) -> None:
     for name in (b"a", b"b", b"c"):
         text = text.replace(b"<" + name + b">", line(message_id=name.decode()))
     for outcome in (run_export(tmp_path / "e", text), run_object(tmp_path / "m", text)):
@@ -127,7 +127,7 @@ def test_24_what_is_broken_costs_no_more_than_itself(tmp_path: Path, text: bytes
         assert [raw[: len(start)] for raw, start in zip(rejected, sorted(raws), strict=True)] == sorted(raws)
 
 
-def test_24_every_whole_message_is_kept_however_they_are_laid_out(tmp_path: Path) -> None:
+def test_24_every_complete_message_is_kept_in_any_layout(tmp_path: Path) -> None:
     pretty = json.dumps(message(message_id="c", attachments=[{"url": "x"}]), indent=2).encode()
     array = json.dumps([message(message_id="d"), message(message_id="e")], indent=1).encode()
     lined = b"[\n" + line(message_id="f") + b",\n" + line(message_id="g") + b"\n]"
@@ -170,7 +170,7 @@ def test_25_only_strict_json_is_json(tmp_path: Path, bad: bytes) -> None:
         raw_line('"agent_info": {"mode": "a", "mode": "a"}'),
     ],
 )
-def test_26_a_key_twice_is_rejected(tmp_path: Path, body: bytes) -> None:
+def test_26_a_duplicate_key_is_rejected(tmp_path: Path, body: bytes) -> None:
     outcome = run_export(tmp_path, body)
     assert [(reject["reason"], reject["raw"]) for reject in outcome.rejects] == [("duplicate_key", body)]
 
@@ -192,7 +192,7 @@ def test_27_a_pair_of_surrogates_is_one_character(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-def test_28_a_byte_order_mark_tells_the_encoding(tmp_path: Path, encoding: str) -> None:
+def test_28_a_byte_order_mark_determines_the_encoding(tmp_path: Path, encoding: str) -> None:
     text = "\ufeff" + line(content="日本").decode() + "\nnot json\n"
     outcome = run_export(tmp_path, text.encode(encoding))
     assert (outcome.row["content"], outcome.row["source_line"]) == ("日本", 1)
@@ -204,7 +204,7 @@ def test_28_wide_text_that_does_not_decode_is_rejected_whole(tmp_path: Path) -> 
     assert (ids(outcome), outcome.reasons) == (["good"], ["unsupported_encoding"])
 
 
-def test_28_raw_of_wide_text_may_be_cut_inside_of_a_character(tmp_path: Path) -> None:
+def test_28_raw_of_wide_text_is_never_cut_inside_a_character(tmp_path: Path) -> None:
     body = "\ufeff" + raw_line('"content": "' + "日" * 400_000 + '"').decode()
     outcome = run_export(tmp_path, body.encode("utf-16-le"), GOOD)
     (reject,) = outcome.rejects
@@ -213,7 +213,7 @@ def test_28_raw_of_wide_text_may_be_cut_inside_of_a_character(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("bad", [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe3\x81"])
-def test_29_what_is_not_utf8_is_rejected_and_its_neighbours_are_not(tmp_path: Path, bad: bytes) -> None:
+def test_29_a_record_that_is_not_utf8_is_rejected_without_its_neighbours(tmp_path: Path, bad: bytes) -> None:
     body = line(content="<>").replace(b"<>", bad)
     outcome = run_export(tmp_path, GOOD + b"\n" + body + b"\n" + line(message_id="good2"))
     assert ids(outcome) == ["good", "good2"]
@@ -226,7 +226,7 @@ def test_30_a_nul_stays_in_content_and_is_refused_in_ids(tmp_path: Path) -> None
         assert run_export(tmp_path / name, line(**{name: "a\0b"})).reasons == ["invalid_id"]
 
 
-def test_31_line_separators_inside_texts_are_text(tmp_path: Path) -> None:
+def test_31_line_separators_inside_strings_are_content(tmp_path: Path) -> None:
     content = "a\u2028b\u2029c\u0085d\re\r\nf"
     assert run_export(tmp_path, line(content=content)).row["content"] == content
 

@@ -1,4 +1,4 @@
-"""FAULTS 35 to 46: messages that mean something else than they should. Expectations are written by hand."""
+"""FAULTS 35 to 46: valid messages with unusual or conflicting content. Expectations are written by hand."""
 
 import itertools
 import json
@@ -51,7 +51,9 @@ def at(*args: int) -> datetime:
         ("/Date(1754960523123)/", at(2025, 8, 12, 1, 2, 3, 123000), ["timestamp_format"]),
     ],
 )
-def test_35_timestamps_are_read_or_repaired(tmp_path: Path, sent: object, instant: datetime, flags: list[str]) -> None:
+def test_35_timestamps_are_parsed_or_repaired(
+    tmp_path: Path, sent: object, instant: datetime, flags: list[str]
+) -> None:
     row = run_export(tmp_path, line(timestamp=sent)).row
     assert (row["timestamp"], row["flags"], row["hour"]) == (instant, flags, 10)
 
@@ -74,7 +76,9 @@ def test_35_timestamps_are_read_or_repaired(tmp_path: Path, sent: object, instan
         (10**20, "a number out of range"),
     ],
 )
-def test_35_other_timestamps_are_rejected_and_told_by_their_form(tmp_path: Path, sent: object, form: str) -> None:
+def test_35_other_timestamps_are_rejected_with_their_form_in_the_detail(
+    tmp_path: Path, sent: object, form: str
+) -> None:
     body = line(timestamp=sent)
     (reject,) = run_export(tmp_path, body).rejects
     assert (reject["reason"], reject["raw"]) == ("invalid_timestamp", body)
@@ -88,7 +92,7 @@ def test_35_far_days_are_outside_the_window(tmp_path: Path, sent: object) -> Non
     assert run_export(tmp_path, line(timestamp=sent)).reasons == ["timestamp_outside_window"]
 
 
-def test_35_without_a_timestamp_the_file_name_tells(tmp_path: Path) -> None:
+def test_35_a_missing_timestamp_comes_from_the_file_name(tmp_path: Path) -> None:
     for sent in (..., None):
         row = run_object(tmp_path / str(sent), line(timestamp=sent)).row
         assert (row["timestamp"], row["flags"]) == (at(2025, 8, 12, 1, 2, 3, 500000), ["timestamp_from_path"])
@@ -96,7 +100,7 @@ def test_35_without_a_timestamp_the_file_name_tells(tmp_path: Path) -> None:
 
 
 def test_35_a_naive_timestamp_is_read_in_its_zone_with_daylight_saving(tmp_path: Path) -> None:
-    # New York's clocks go back at 06:00Z on 2025-11-02: 01:30 comes twice, and the first is meant.
+    # New York's clocks go back at 06:00Z on 2025-11-02: 01:30 occurs twice, and the first one is meant.
     body = line(timestamp="2025-11-02T01:30:00")
     key = "acme/exports/messages/2025/11/02/a.jsonl"
     outcome = run_objects(
@@ -108,7 +112,7 @@ def test_35_a_naive_timestamp_is_read_in_its_zone_with_daylight_saving(tmp_path:
 
 
 def test_36_a_record_at_midnight_is_kept_once_in_its_own_day(tmp_path: Path) -> None:
-    """Objects and records around both ends of the day; three runs; each record exactly once over all of them."""
+    """Objects and records around both ends of the day, over three runs: each record is published exactly once."""
     moments = ["2025-08-11T14:59:59.999Z", DAY_START, "2025-08-12T14:59:59.999Z", DAY_END]
     names = ["14-50-00.000Z", "14-59-59.999Z", "15-00-00.000Z", "15-10-00.000Z"]
     objects, expected = {}, {}
@@ -133,11 +137,11 @@ def test_36_a_record_at_midnight_is_kept_once_in_its_own_day(tmp_path: Path) -> 
         rejected += [reject["raw"] for reject in tables["rejects"]]
     assert len(kept) == len(set(kept))
     assert len(kept) + len(rejected) == len(objects)
-    # A body a day away from its object's name is nobody's but the owner's to reject; the text that is no JSON likewise.
+    # Only the owner rejects a record a day away from its object's name, and likewise text that is not JSON.
     assert rejected.count(b"not json") == 1
 
 
-def test_37_which_id_is_taken(tmp_path: Path) -> None:
+def test_37_ids_follow_their_precedence(tmp_path: Path) -> None:
     cases = {
         "a": (raw_line('"id": "b"', message_id="a"), "a", ["message_id_conflict"], '{"id":"b"}'),
         "b": (raw_line('"id": "b"', message_id=...), "b", ["message_id_from_alias"], None),
@@ -158,7 +162,7 @@ def test_37_which_id_is_taken(tmp_path: Path) -> None:
     assert run_export(tmp_path / "fits", line(message_id="日" * 512)).row["message_id"] == "日" * 512
 
 
-def test_37_the_path_stands_in_for_ids_that_a_body_lacks(tmp_path: Path) -> None:
+def test_37_missing_ids_come_from_the_path(tmp_path: Path) -> None:
     row = run_object(tmp_path, line(message_id=..., user_id=..., room_id=...), name="01-02-03Z-from-path").row
     assert (row["message_id"], row["user_id"], row["room_id"]) == ("from-path", "u1", "r1")
     assert row["flags"] == ["message_id_from_path", "room_id_from_path", "user_id_from_path"]
@@ -190,7 +194,7 @@ def test_38_one_bad_element_leaves_the_good_ones(tmp_path: Path) -> None:
     assert json.loads(row["extras"]) == {"attachments": sent}
 
 
-def test_38_aliases_of_arrays(tmp_path: Path) -> None:
+def test_38_aliased_arrays_are_read(tmp_path: Path) -> None:
     body = line(images=[{"url": "i"}], context={"rag_sources": [{"title": "t", "content": "c", "score": 0.5}]})
     row = run_export(tmp_path, body).row
     assert row["generated_images"][0]["url"] == "i"
@@ -215,7 +219,7 @@ def test_39_of_different_bodies_the_latest_wins_whatever_the_order(tmp_path: Pat
         assert outcome.receipt.records.superseded == 2
 
 
-def test_39_a_loser_that_comes_twice_is_rejected_once(tmp_path: Path) -> None:
+def test_39_duplicates_of_a_superseded_record_are_rejected_once(tmp_path: Path) -> None:
     old = line(content="old", timestamp="2025-08-12T01:00:00Z")
     outcome = run_export(tmp_path, b"\n".join([old, old, line()]))
     records = outcome.receipt.records
@@ -245,7 +249,7 @@ def test_40_the_same_output_takes_a_field_that_changes_its_type(tmp_path: Path) 
         ({"role": ...}, None, "hi", ["unknown_role"]),
     ],
 )
-def test_41_odd_contents_and_roles_are_kept(
+def test_41_unusual_contents_and_roles_are_kept(
     tmp_path: Path, fields: dict[str, Any], role: str | None, content: str | None, flags: list[str]
 ) -> None:
     row = run_export(tmp_path, line(**fields)).row
@@ -325,7 +329,7 @@ def test_44_a_body_that_names_another_tenant_user_or_room_does_not_win(tmp_path:
     assert json.loads(row["extras"]) == {"tenant_id": "globex", "user_id": "eve", "room_id": "other"}
 
 
-def test_45_strange_names_in_a_path_are_read_exactly(tmp_path: Path) -> None:
+def test_45_unusual_names_in_a_path_are_read_exactly(tmp_path: Path) -> None:
     names = ["_bob", ".carol", "a=b", "山田 太郎", "x#y", "50%off", "it's", 'quo"te', "year=2025", "%2F"]
     objects = {
         f"acme/chat/{user}/{user}/messages/2025/08/12/01-02-03.000Z-{user}.json": line(
@@ -369,7 +373,7 @@ def test_37_a_message_without_a_user_is_published_and_counts_for_none(tmp_path: 
     assert [(row["messages"], row["unique_users"]) for row in tables["summary_daily"]] == [(4, 1)]
 
 
-def test_37_in_the_messages_layout_an_empty_user_is_the_paths(tmp_path: Path) -> None:
+def test_37_in_the_messages_layout_an_empty_user_comes_from_the_path(tmp_path: Path) -> None:
     row = run_object(tmp_path, line(user_id="")).row
     assert (row["user_id"], row["flags"], row["extras"]) == ("u1", ["user_id_from_path"], None)
 
@@ -387,7 +391,7 @@ def test_37_in_the_messages_layout_an_empty_user_is_the_paths(tmp_path: Path) ->
         ),
     ],
 )
-def test_38_a_score_that_a_double_does_not_hold_keeps_its_digits(tmp_path: Path, sent: str, exact: bool) -> None:
+def test_38_a_score_that_a_double_cannot_represent_keeps_its_digits(tmp_path: Path, sent: str, exact: bool) -> None:
     context = f'"context": {{"rag_sources": [{{"score": {sent}}}]}}'
     row = run_export(tmp_path, raw_line(context)).row
     assert row["rag_sources"] == [{"title": None, "source": None, "text": None, "score": float(sent)}]
@@ -395,7 +399,7 @@ def test_38_a_score_that_a_double_does_not_hold_keeps_its_digits(tmp_path: Path,
     assert row["extras"] == (None if exact else f'{{"context":{{"rag_sources":[{{"score":{sent}}}]}}}}')
 
 
-def test_34_a_sum_that_does_not_fit_is_null_at_its_level_alone(tmp_path: Path) -> None:
+def test_34_a_sum_that_overflows_is_null_only_at_its_own_level(tmp_path: Path) -> None:
     huge = 2**63 - 1
     bodies = [
         line(message_id="a", room_id="r1", user_id="u1", agent_info={"tokens_used": huge}),

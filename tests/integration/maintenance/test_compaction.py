@@ -104,7 +104,7 @@ def test_a_run_that_meets_a_compaction_fails_retryably_and_succeeds_on_retry(
     snapshot = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)
     (one,) = candidates(tenant)
     compact(tenant, one)
-    with pytest.raises(RetryableError, match="the files of messages changed while this run was at work"):
+    with pytest.raises(RetryableError, match="the files of messages changed while this run was running"):
         snapshot.publish({MESSAGES.name: ()}, run_id="late", metadata={}, progress=silent)
     assert read_tables(tenant.output) == before
     tenant.run(small_source)

@@ -13,8 +13,9 @@ import polars
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from daily_batch.commands.erase import EraseOptions, erase_command
+from daily_batch.cli import app
 from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError, UsageError
 from daily_batch.maintenance import erasure as erase_module
 from daily_batch.maintenance import find_rows, truncate_history
@@ -228,7 +229,7 @@ def test_an_erasure_blocks_a_run_and_a_run_that_was_suspended_before_it_publishe
     suspended = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)
     entry = tenant.ledger.find("acme", DAY)
     assert entry
-    suspended = suspended.fenced(entry.token, at_once=False, confirm=lambda: None)
+    suspended = suspended.fenced(entry.token, write_now=False, confirm=lambda: None)
     refused = []
     original = erase_module.rewrite_day
 
@@ -475,13 +476,15 @@ def test_neither_the_id_nor_content_is_printed(
 ) -> None:
     tenant = publish(small_source)
     capfd.readouterr()
-    flags = {"tenants": "acme", "output": str(tenant.output), "input": str(small_source)}
-    flags["ledger"] = str(tmp_path / "out.sqlite")
-    assert erase_command(flags, EraseOptions(user="user_1", confirm=True)) == 0
-    printed = capfd.readouterr()
-    assert "erased; evidence:" in printed.out
-    assert "user_1" not in printed.out + printed.err
-    assert SECRET not in printed.out + printed.err
+    words = ["--tenant", "acme", "--output", str(tenant.output), "--input", str(small_source)]
+    words += ["--ledger", str(tmp_path / "out.sqlite"), "--user", "user_1", "--confirm"]
+    answer = CliRunner().invoke(app, ["erase", *words])
+    assert answer.exit_code == 0
+    assert "erased; evidence:" in answer.stdout
+    beside = capfd.readouterr()  # what libraries write past Python's own streams
+    shown = answer.output + beside.out + beside.err
+    assert "user_1" not in shown
+    assert SECRET not in shown
 
 
 def test_a_truncated_file_of_a_crashed_run_is_removed_too(small_source: Path, publish: Publish) -> None:

@@ -28,7 +28,7 @@ def complete(ledger: Ledger) -> None:
 def test_a_completed_day_stays_completed_under_a_greater_token(ledger: Ledger) -> None:
     complete(ledger)
     before = ledger.find("acme", DAY)
-    lease = ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
+    lease = ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
     held = ledger.find("acme", DAY)
     assert before and held
     assert (held.status, held.is_complete, held.run_id, held.fingerprint) == (
@@ -46,11 +46,11 @@ def test_a_completed_day_stays_completed_under_a_greater_token(ledger: Ledger) -
 
 def test_no_run_acquires_a_day_under_maintenance_until_the_lease_expires(ledger: Ledger, clock: Clock) -> None:
     complete(ledger)
-    lease = ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
+    lease = ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
     with pytest.raises(LeaseHeldError, match="erase1 of elsewhere:1:1 holds the lease"):
         ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
     with pytest.raises(LeaseHeldError):
-        ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase2")
+        ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase2")
     clock.move(minutes=3)
     taken = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
     # The maintenance may only be suspended: the run must fence the tables.
@@ -63,14 +63,14 @@ def test_no_run_acquires_a_day_under_maintenance_until_the_lease_expires(ledger:
 def test_maintenance_waits_for_an_active_run_and_takes_over_from_a_crashed_one(ledger: Ledger, clock: Clock) -> None:
     ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
     with pytest.raises(LeaseHeldError, match="run run1 of elsewhere:1:1 holds the lease"):
-        ledger.check_free("acme", DAY)
+        ledger.check_available("acme", DAY)
     clock.move(minutes=3)
-    ledger.check_free("acme", DAY)
-    lease = ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
+    ledger.check_available("acme", DAY)
+    lease = ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
     ledger.release(lease)
     entry = ledger.find("acme", DAY)
     assert entry is not None
-    assert (entry.status, entry.run_id, entry.taken_over, entry.holds_lease(clock())) == (
+    assert (entry.status, entry.run_id, entry.taken_over, entry.is_leased(clock())) == (
         "RUNNING",
         "run1",
         True,
@@ -80,21 +80,21 @@ def test_maintenance_waits_for_an_active_run_and_takes_over_from_a_crashed_one(l
 
 def test_maintenance_never_takes_a_day_whose_job_has_not_settled(ledger: Ledger, clock: Clock) -> None:
     lease = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
-    ledger.hand_over(lease, reason="too large", job_token="t", job_id="job-1", lasting=timedelta(0))
+    ledger.hand_over(lease, reason="too large", job_token="t", job_id="job-1", duration=timedelta(0))
     clock.move(days=30)
     with pytest.raises(LeaseHeldError, match="job job-1 holds"):
-        ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
+        ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
 
 
 def test_the_entry_of_an_unknown_day_says_that_no_run_is_known(ledger: Ledger) -> None:
-    ledger.release(ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1"))
+    ledger.release(ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1"))
     known = ledger.find("acme", DAY)
     assert known is not None
     assert (known.status, known.retryable, known.token) == ("FAILED", False, 1)
-    assert "only kept in order" in str(known.error)
+    assert "only its tables were maintained" in str(known.error)
 
 
 def test_after_a_lost_response_the_same_lease_is_returned(ledger: Ledger) -> None:
     complete(ledger)
-    first = ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
-    assert ledger.keep("acme", DAY, owner=ELSEWHERE, upkeep="erase1") == first
+    first = ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
+    assert ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1") == first

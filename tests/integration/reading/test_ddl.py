@@ -14,13 +14,14 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from daily_batch.catalog.ddl import Engine, make_script, make_statements
+from daily_batch.catalog import Engine
+from daily_batch.catalog.ddl import make_script, make_statements
 from daily_batch.catalog.synapse import synapse_type
 from daily_batch.catalog.target import Target
 from daily_batch.catalog.unity import name_schema
 from daily_batch.domain.contract import MESSAGES, SUMMARY_DAILY, TABLES, Table
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.run import TableFormat
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import UsageError
 from daily_batch.pipeline.publish.parquet import day_folder
 from tests.support.day_runs import DAY, SAMPLES, makoto_batch, run_local

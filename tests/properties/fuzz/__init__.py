@@ -1,1 +1,1 @@
-"""Days made by a mutator that knows the structure of records, run through the kernel and judged by tests/oracle."""
+"""Days from a mutator that knows the structure of records, run through the kernel and compared with tests/oracle."""

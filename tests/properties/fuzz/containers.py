@@ -1,4 +1,4 @@
-"""Bytes of objects: encodings of a text, compression, and what is no text."""
+"""Bytes of objects: encodings of a text, compression, and other formats."""
 
 import gzip
 import io
@@ -10,7 +10,7 @@ from backports import zstd
 
 
 def stored(rng: Random, body: bytes) -> tuple[bytes, str]:
-    """The text as an object holds it, and how its name should end."""
+    """Return the text as an object stores it, and the ending of its name."""
     roll = rng.random()
     if roll < 0.04:
         body = b"\xef\xbb\xbf" + body

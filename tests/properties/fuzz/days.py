@@ -1,4 +1,4 @@
-"""Days of objects, each made from a seed and a number alone."""
+"""Days of objects, each reproducible from a seed and a number."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -18,14 +18,14 @@ TIMES = [
     *("01-02-03.500Z", "01-02-03.500Z", "05-00-00.000Z", "25-00-00Z", "23-59-60Z", "00-00-00Z", "x"),
 ]  # fmt: skip
 ENDINGS = [".json", ".json", ".json", ".json", ".txt", "", ".JSON"]
-# As if DuckDB refused a text of each batch, of which none is known that msgspec takes.
+# Simulates that DuckDB refuses a text of each batch; no text is known that msgspec accepts and DuckDB refuses.
 REFUSED_QUERY = f"{fast_parser.QUERY} WHERE error('refused') IS NULL"
 SMALL_OBJECTS = (1, 3, 10, 40, 100, 300)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FuzzDay:
-    """Objects under the input root and the settings of a run; `records` counts what the mutator laid down."""
+    """Objects below the input root and the settings of a run; `records` is the number that the mutator wrote."""
 
     seed: int
     number: int
@@ -33,12 +33,12 @@ class FuzzDay:
     records: int
     objects: dict[str, Stored]
     settings: dict[str, Any] = field(default_factory=dict)
-    # Constants of the kernel: where text is cut into parts, and whether DuckDB refuses a batch; none must show.
+    # Constants of the kernel: where text is split, and whether DuckDB refuses a batch. They must not change the result.
     parts: dict[str, Any] = field(default_factory=dict)
 
 
 def make_day(seed: int, number: int, layout: str, records: int) -> FuzzDay:
-    """The same for the same arguments."""
+    """Return the day of a seed and a number; equal arguments give equal days."""
     rng = Random(f"{seed}/{number}/{layout}")
     make = _export if layout == "export" else _messages
     return FuzzDay(
@@ -66,15 +66,15 @@ def _settings(rng: Random) -> dict[str, Any]:
 
 
 def _parts(rng: Random) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"parse.QUERY": REFUSED_QUERY} if rng.random() < 0.1 else {}
+    chosen: dict[str, Any] = {"fast_parser.QUERY": REFUSED_QUERY} if rng.random() < 0.1 else {}
     if rng.random() < 0.5:
         return chosen
     return chosen | {
-        "intake.BATCH_BYTES": rng.choice((8_000, 30_000, 2**26)),
-        "general.SHAPED_AT_ONCE": rng.choice((50, 20_000)),
-        "window.LARGEST_STEP": rng.choice((4, 7, 64, 2**16)),
-        "broken.PIECE": (piece := rng.choice((4, 9, 64, 2**15))),
-        "cursor.PIECE": piece,
+        "map_chunk.BATCH_BYTES": rng.choice((8_000, 30_000, 2**26)),
+        "general_path.MAX_PENDING_RECORDS": rng.choice((50, 20_000)),
+        "window.MAX_READ_BYTES": rng.choice((4, 7, 64, 2**16)),
+        "broken_values.SCAN_BYTES": (scan_bytes := rng.choice((4, 9, 64, 2**15))),
+        "cursor.SCAN_BYTES": scan_bytes,
     }
 
 

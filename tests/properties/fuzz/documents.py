@@ -1,4 +1,4 @@
-"""Texts of objects: records in lines, arrays and wrappers, whole, cut or damaged."""
+"""Texts of objects: records in lines, arrays and wrappers, complete, truncated or damaged."""
 
 from random import Random
 
@@ -50,7 +50,7 @@ BYTES = [
 
 
 def document(rng: Random, records: RecordMaker, count: int) -> bytes:
-    """A text of about so many records."""
+    """Return a text of about `count` records."""
     text, left = "", count
     while left > 0:
         taken = min(left, rng.choice((1, 2, 5, 20)))
@@ -65,14 +65,14 @@ def document(rng: Random, records: RecordMaker, count: int) -> bytes:
 
 
 def one_record(rng: Random, records: RecordMaker, **known: str) -> str:
-    """A record's text, cut or damaged at times."""
+    """Return a record's text, sometimes truncated or damaged."""
     members = records.members(**known)
     roll = rng.random()
     if roll < 0.06:
         text = records.pretty(members, rng.choice(("  ", "\t", "", " ")), rng.choice(("", "", "  ")))
     else:
         text = records.render(members)
-    return _damaged(rng, text) if rng.random() < 0.12 else text
+    return _damage(rng, text) if rng.random() < 0.12 else text
 
 
 def _block(rng: Random, records: RecordMaker, count: int) -> str:
@@ -91,7 +91,7 @@ def _block(rng: Random, records: RecordMaker, count: int) -> str:
 
 
 def _array(rng: Random, found: list[str]) -> str:
-    """An array on a line or over lines, with elements of other kinds, closed or not."""
+    """Return an array on one line or several, with elements of other kinds, closed or not."""
     elements = [
         text if rng.random() < 0.94 else rng.choice((value(rng), rng.choice(WRONG), "[]", "null")) for text in found
     ]
@@ -118,7 +118,7 @@ def _array(rng: Random, found: list[str]) -> str:
 
 
 def _wrapper(rng: Random, found: list[str]) -> str:
-    """An object around a list of records, whole or cut."""
+    """Return an object that wraps a list of records, complete or truncated."""
     name = rng.choice(("messages", "items", "attachments", "x", "data", "id"))
     inner = _array(rng, found)
     other = rng.choice(("", "", '"total":3,', '"id":"x",', '"ok":true,\n', f'"{CANARY}":"{CANARY}",'))
@@ -139,12 +139,12 @@ def _cut(rng: Random, text: str) -> str:
     return text[:at] if rng.random() < 0.7 else text[at:]
 
 
-def _damaged(rng: Random, text: str) -> str:
+def _damage(rng: Random, text: str) -> str:
     roll = rng.randrange(8)
     at = rng.randrange(len(text) + 1)
     if roll == 0:
         return _cut(rng, text)
-    if roll == 1:  # over lines, as a log driver does it
+    if roll == 1:  # split over lines, as a log driver does
         places = sorted(rng.randrange(len(text) + 1) for _ in range(rng.randrange(1, 4)))
         parts = [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
         return rng.choice(("\n", "\n", "\n\n", "\n ", "\r\n", "\nINFO ")).join(parts)
@@ -152,7 +152,7 @@ def _damaged(rng: Random, text: str) -> str:
         return text[:at] + rng.choice(MARKS) + text[at:]
     if roll == 3:
         return text[:at] + rng.choice(MARKS) + text[at + 1 :]
-    if roll == 4:  # without one mark of JSON
+    if roll == 4:  # without one punctuation mark of JSON
         marks = [place for place, letter in enumerate(text) if letter in '{}[]:,"']
         place = rng.choice(marks) if marks else 0
         return text[:place] + text[place + 1 :]

@@ -1,4 +1,4 @@
-"""A day run through the runners, against the oracle; and a failing one made small."""
+"""Run a day through the runners, compare it with the oracle, and shrink a failing day."""
 
 import importlib
 import os
@@ -25,34 +25,34 @@ from tests.properties.fuzz.tokens import CANARY
 from tests.support.assert_days_equal import assert_equal_receipts, assert_equal_tables
 from tests.support.day_runs import DAY, read_tables, run_day_with
 
-# CPU seconds that a day may take, and each of its records: some twenty times what they take.
+# Bounds on the CPU seconds of a day, and of each of its records: about twenty times the usual.
 DAY_SECONDS, RECORD_SECONDS = 10.0, 0.01
 LIMITS = ("max_record_bytes", "max_depth", "max_raw_bytes")
-MOST_TRIES, MOST_SECONDS = 600, 40.0
+MAX_TRIES, MAX_SHRINK_SECONDS = 600, 40.0
 
 
-def check_day(day: FuzzDay, beside: Sequence[Runner] = ()) -> Receipt:
-    """Raise if the local runner differs from the oracle, or a runner of `beside` from the local one."""
+def check_day(day: FuzzDay, other_runners: Sequence[Runner] = ()) -> Receipt:
+    """Raise if the local runner differs from the oracle, or a runner of `other_runners` from the local one."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _lay_down(folder / "in", day.objects)
-        asked = {"input": folder / "in", "layout": day.layout, "buckets": 2, **day.settings}
-        began = time.process_time()
+        _write_objects(folder / "in", day.objects)
+        arguments = {"input": folder / "in", "layout": day.layout, "buckets": 2, **day.settings}
+        started = time.process_time()
         with _parts(day.parts):
-            receipt = run_day_with(LocalRunner(), output=folder / "out", table_format="parquet", **asked)
-        took = time.process_time() - began
+            receipt = run_day_with(LocalRunner(), output=folder / "out", table_format="parquet", **arguments)
+        cpu_seconds = time.process_time() - started
         tables = read_tables(folder / "out", table_format="parquet")
         limits = Limits(**{name: day.settings[name] for name in LIMITS if name in day.settings})
         oracle = Oracle(day=DAY, naive_zone=day.settings.get("naive_timezone", "UTC"), limits=limits)
         assert_agrees(oracle.expect(day.objects, day.layout), tables, receipt, day=DAY)
-        # The name of a list of messages is told, if it is a plain one.
-        told = [row["detail"].lower().replace(f'under "{CANARY}"', "") for row in tables["rejects"]]
-        assert CANARY not in " ".join(told), "a detail names content"
-        assert took < DAY_SECONDS + RECORD_SECONDS * day.records, f"{took:.1f} CPU seconds"
-        for runner in beside:
-            counted = run_day_with(runner, output=folder / runner.name, **asked)
+        # A detail names the list of messages if its name is plain.
+        details = [row["detail"].lower().replace(f'under "{CANARY}"', "") for row in tables["rejects"]]
+        assert CANARY not in " ".join(details), "a detail names content"
+        assert cpu_seconds < DAY_SECONDS + RECORD_SECONDS * day.records, f"{cpu_seconds:.1f} CPU seconds"
+        for runner in other_runners:
+            other_receipt = run_day_with(runner, output=folder / runner.name, **arguments)
             assert_equal_tables(read_tables(folder / runner.name), tables)
-            assert_equal_receipts(counted, receipt)
+            assert_equal_receipts(other_receipt, receipt)
     return receipt
 
 
@@ -67,7 +67,7 @@ def _parts(sizes: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
-def _lay_down(source: Path, objects: Mapping[str, Stored]) -> None:
+def _write_objects(source: Path, objects: Mapping[str, Stored]) -> None:
     for key, item in objects.items():
         path = source / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,46 +75,46 @@ def _lay_down(source: Path, objects: Mapping[str, Stored]) -> None:
         os.utime(path, (item.modified, item.modified))
 
 
-def find_fault(day: FuzzDay, beside: Sequence[Runner] = ()) -> Exception | None:
-    """What is wrong with a day, if anything is."""
+def find_fault(day: FuzzDay, other_runners: Sequence[Runner] = ()) -> Exception | None:
+    """Return what is wrong with a day, or None."""
     try:
-        check_day(day, beside)
-    except Exception as error:  # whatever it is, it is a finding
+        check_day(day, other_runners)
+    except Exception as error:  # any error is a finding
         return error
     return None
 
 
-def kind_of(error: Exception | None) -> tuple[str, int]:
-    """What makes two faults alike: the error's type and the line that raised it."""
+def fault_kind(error: Exception | None) -> tuple[str, int]:
+    """Return what makes two faults alike: the error's type and the line that raised it."""
     found = traceback.extract_tb(error.__traceback__) if error else []
     return type(error).__name__, found[-1].lineno or 0 if found else 0
 
 
 def shrink(day: FuzzDay, fails: Callable[[FuzzDay], bool]) -> FuzzDay:
-    """A smaller day that fails, too: fewer objects, then fewer lines, then fewer bytes, and plainer settings."""
-    until, tries = time.monotonic() + MOST_SECONDS, 0
+    """Return a smaller day that fails too: with fewer objects, lines and bytes, and with default settings."""
+    deadline, tries = time.monotonic() + MAX_SHRINK_SECONDS, 0
 
-    def still(objects: dict[str, Stored], **changed: Any) -> bool:
+    def still_fails(objects: dict[str, Stored], **changed: Any) -> bool:
         nonlocal tries
         tries += 1
         return (
             bool(objects)
-            and tries < MOST_TRIES
-            and time.monotonic() < until
+            and tries < MAX_TRIES
+            and time.monotonic() < deadline
             and fails(replace(day, objects=objects, **changed))
         )
 
-    keys = _reduce(list(day.objects), lambda kept: still({key: day.objects[key] for key in kept}))
+    keys = _reduce(list(day.objects), lambda kept: still_fails({key: day.objects[key] for key in kept}))
     objects = {key: day.objects[key] for key in keys}
     for key, item in objects.items():
         plain = _expanded(key, item)
-        if plain is not item and still({**objects, key: plain}):
+        if plain is not item and still_fails({**objects, key: plain}):
             objects[key] = plain
-    for split in (_lines, _pieces, _bytes):
+    for split in (_lines, _blocks, _bytes):
         for key in keys:
-            objects = _fewer_parts(objects, key, split(objects[key].body), still)
+            objects = _fewer_parts(objects, key, split(objects[key].body), still_fails)
     for changed in ({"parts": {}}, {"settings": {}}):
-        if still(objects, **changed):
+        if still_fails(objects, **changed):
             day = replace(day, **changed)
     return replace(day, objects=objects)
 
@@ -129,7 +129,7 @@ def _fewer_parts(
 
 
 def _reduce(parts: list[Any], fails: Callable[[list[Any]], bool]) -> list[Any]:
-    """Delta debugging: leave out ever smaller runs of parts, as long as it fails."""
+    """Delta debugging: remove ever smaller runs of parts while the day still fails."""
     size = max(len(parts) // 2, 1)
     while parts:
         at, left_out = 0, False
@@ -157,7 +157,7 @@ def _lines(body: bytes) -> list[bytes]:
     return body.splitlines(keepends=True)
 
 
-def _pieces(body: bytes) -> list[bytes]:
+def _blocks(body: bytes) -> list[bytes]:
     return [body[at : at + 12] for at in range(0, len(body), 12)] if len(body) < 6000 else [body]
 
 
@@ -166,7 +166,7 @@ def _bytes(body: bytes) -> list[bytes]:
 
 
 def describe(day: FuzzDay, error: Exception) -> str:
-    """What to know of a fault: how the day is made again, what is left of it, and what was wrong."""
+    """Return a description of a fault: how to reproduce the day, what is left of it, and what was wrong."""
     lines = [
         f"seed {day.seed}, day {day.number}, layout {day.layout}, {day.records} records",
         f"settings {day.settings}",
@@ -182,12 +182,12 @@ def describe(day: FuzzDay, error: Exception) -> str:
 
 
 def _differences(error: AssertionError) -> list[str]:
-    """What the check that failed had before it, each in short."""
+    """Return the local variables of the failed check, abbreviated."""
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
     known = at.tb_frame.f_locals if at else {}
     if "expected" in known and "tables" in known:
-        found, wanted = Counter(map(reject_of, known["tables"]["rejects"])), known["expected"].rejects
-        known = {"too_much": found - wanted, "missing": wanted - found, **known}
+        found, expected = Counter(map(reject_of, known["tables"]["rejects"])), known["expected"].rejects
+        known = {"too_much": found - expected, "missing": expected - found, **known}
     return [f"  {name} = {each!r:.600}" for name, each in known.items() if name not in ("day", "folder", "name")]

@@ -1,4 +1,4 @@
-"""Changes of a record's structure: fields dropped, doubled, renamed, of other types, deeper, unlisted."""
+"""Mutations of a record's structure: fields removed, duplicated, renamed, retyped, nested deeper, unlisted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tests.properties.fuzz.records import RecordMaker
 
-# Of an object: key and value, each as it stands in JSON.
+# Members of an object: key and value, each as JSON text.
 Members = list[tuple[str, str]]
 ALIASES = {"message_id": "id", "room_id": "chat_id", "generated_images": "images", "context": "crawl_sources"}
 UNLISTED = [
@@ -123,7 +123,7 @@ def _set_time(maker: RecordMaker, members: Members) -> None:
 
 
 def _quote(maker: RecordMaker, members: Members) -> None:
-    """Quote a record in another one, as an object or as a text."""
+    """Put a record into another one, as an object or as a string."""
     rng = maker.rng
     quoted = maker.render(rng.choice(maker.made) if maker.made else members)
     if rng.random() < 0.3:
@@ -140,7 +140,7 @@ def _null(maker: RecordMaker, members: Members) -> None:
 
 
 def _same_key(maker: RecordMaker, members: Members) -> None:
-    """An id of few, so that keys come twice."""
+    """Use one of a few ids, so that keys repeat."""
     members[:] = [member for member in members if member[0] != '"message_id"']
     name = maker.rng.choice(("message_id", "message_id", "id"))
     members.append((f'"{name}"', maker.rng.choice(('"m1"', '"m2"', "7", "7.0", '"7"'))))

@@ -1,4 +1,4 @@
-"""Records: as specified, then changed in structure."""
+"""Records: as specified, then mutated in structure."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -18,14 +18,14 @@ SPACES = ["", "", "", " ", "  ", "\t", "\n", "\r\n", " \n\t ", "\x0b", "\x0c", "
 
 @dataclass
 class RecordMaker:
-    """Makes the records of one day; `made` keeps some of them, to come again as they are or changed."""
+    """Makes the records of one day; `made` keeps some of them, to be repeated unchanged or mutated."""
 
     rng: Random
     made: list[Members] = field(default_factory=list)
     count: int = 0
 
     def members(self, **known: str) -> Members:
-        """Fields of a record, mutated or not; `known` are values that a key tells."""
+        """Return the members of a record, mutated or not; `known` are the values that its object key names."""
         rng = self.rng
         if self.made and rng.random() < 0.15:
             members = list(rng.choice(self.made))
@@ -61,7 +61,7 @@ class RecordMaker:
         return [(f'"{name}"', each) for name, each in members]
 
     def nested(self, name: str) -> str:
-        """A value of a field that holds more than a text."""
+        """Return a value of a field that holds an array or an object."""
         rng = self.rng
         if name == "context":
             names = rng.choices(("rag_sources", "crawl_sources", "x"), (6, 2, 1), k=rng.choice((1, 1, 1, 2)))
@@ -89,7 +89,7 @@ class RecordMaker:
         return "null" if rng.random() < 0.1 else text(rng)
 
     def render(self, members: Members) -> str:
-        """As one text: compact, spaced, at times with odd white space or something missing."""
+        """Return the record as one text: compact or spaced, sometimes with unusual white space or a missing token."""
         rng = self.rng
         roll = rng.random()
         if roll < 0.03:
@@ -105,6 +105,6 @@ class RecordMaker:
         return "{" + comma.join(f"{key}{colon}{each}" for key, each in members) + "}"
 
     def pretty(self, members: Members, indent: str = "  ", before: str = "") -> str:
-        """Over lines."""
+        """Return the record pretty-printed."""
         lines = [f"{before}{indent}{key}: {each}" for key, each in members]
         return "{\n" + ",\n".join(lines) + f"\n{before}}}"

@@ -1,4 +1,4 @@
-"""Some days of the mutator in every run of the suite; `python -m tests.properties.fuzz` runs as many as one wants."""
+"""Run some days of the mutator with every run of the suite; `python -m tests.properties.fuzz` runs more."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,11 +8,11 @@ import pytest
 from daily_batch.pipeline.runners.spark import SparkRunner
 from tests.oracle.day import Stored
 from tests.properties.fuzz.days import FuzzDay, make_day
-from tests.properties.fuzz.judge import describe, find_fault, kind_of, shrink
+from tests.properties.fuzz.judge import describe, fault_kind, find_fault, shrink
 
 
-def assert_no_fault(day: FuzzDay, *beside: SparkRunner) -> None:
-    error = find_fault(day, beside)
+def assert_no_fault(day: FuzzDay, *other_runners: SparkRunner) -> None:
+    error = find_fault(day, other_runners)
     assert error is None, describe(day, error)
 
 
@@ -31,21 +31,21 @@ def test_spark_reads_mutated_records_alike(spark: Any, layout: str) -> None:
     assert_no_fault(make_day(2025, 9, layout, 200), SparkRunner(spark))
 
 
-def test_a_day_is_made_again_from_its_seed_and_number() -> None:
+def test_a_day_is_reproducible_from_its_seed_and_number() -> None:
     assert make_day(1, 2, "export", 300) == make_day(1, 2, "export", 300)
     assert make_day(1, 2, "export", 300) != make_day(1, 3, "export", 300)
 
 
-def test_a_day_that_fails_is_made_small() -> None:
+def test_a_failing_day_is_shrunk() -> None:
     day = make_day(3, 0, "export", 200)
     key = sorted(day.objects)[-1]
     bad = replace(day, objects={**day.objects, key: Stored(b'{"a":1}\nsecret fault here\n{"b":2}\n', 1)})
-    small = shrink(bad, lambda each: b"fault" in b"".join(item.body for item in each.objects.values()))
-    assert [item.body for item in small.objects.values()] == [b"fault"]
+    smallest = shrink(bad, lambda each: b"fault" in b"".join(item.body for item in each.objects.values()))
+    assert [item.body for item in smallest.objects.values()] == [b"fault"]
 
 
-def test_faults_are_alike_by_the_line_that_told_them() -> None:
+def test_faults_are_alike_if_the_same_line_raised_them() -> None:
     day = replace(make_day(1, 0, "export", 20), settings={"timezone": "Nowhere"})
     fault = find_fault(day)
     assert fault is not None
-    assert kind_of(fault) == kind_of(find_fault(day)) != kind_of(None)
+    assert fault_kind(fault) == fault_kind(find_fault(day)) != fault_kind(None)

@@ -1,9 +1,9 @@
-"""What values are made of: texts, numbers, words that are no JSON, instants in every form; all as in JSON."""
+"""Values: strings, numbers, invalid words, timestamps in every form; all as JSON text."""
 
 import json
 from random import Random
 
-# Stands in texts, so that a detail or an error that names content can be told.
+# Occurs in strings, so that a detail or an error that quotes content can be detected.
 CANARY = "zq7canary"
 
 TEXTS = [
@@ -15,7 +15,7 @@ TEXTS = [
     *('"r1"', '"r2"', '"u1"', '"m1"', '"m2"', '"acme"', '"globex"', '"\\u0072\\u0031"', '"\u0130"', '"ﬃ"'),
     *('"{\\"message_id\\":\\"m9\\"}"', '"\\\\u0041"', '"\\\\ud800"', '"\\\\\\ud800"'),
     *('"%s"', '"$.a"', '"\'"', '"\\u00e9"'),
-    # Half of a pair as bytes, which is no UTF-8.
+    # A lone surrogate as bytes, which is not UTF-8.
     '"a\ud83db"', f'"{CANARY}"', f'"{CANARY} 2025"',
     '"' + "x" * 511 + '"', '"' + "x" * 512 + '"', '"' + "あ" * 513 + '"', '"a,b=c"',
 ]  # fmt: skip
@@ -29,7 +29,7 @@ NUMBERS = [
     *("5e-324", "2e-324", "1.5e-323", "1e-4000", "123456789.0000000000000001", "0.00000000000000000000000000000000001"),
     *("999999999999999", "9999999999999999", "0.30000000000000004", "123456789.123456789", "100000000000000000000.0"),
 ]  # fmt: skip
-# What other languages and lenient writers put where a value belongs.
+# What other languages and lenient writers use in place of a value.
 WRONG = [
     *("NaN", "nan", "Infinity", "-Infinity", "inf", "-inf", "None", "True", "False", "TRUE", "NULL", "Null", "nil"),
     *("undefined", "tru", "nul", "falsee", "nullnull", "01", "-01", "00", "+1", ".5", "1.", "-", "-.5", "1e", "1e+"),
@@ -78,7 +78,7 @@ EPOCHS = [
 
 
 def value(rng: Random, depth: int = 2) -> str:
-    """Any JSON value, at times one that is none."""
+    """Return any JSON value, sometimes an invalid one."""
     roll = rng.random()
     if roll < 0.35:
         return rng.choice(TEXTS)
@@ -95,7 +95,7 @@ def value(rng: Random, depth: int = 2) -> str:
 
 
 def number(rng: Random) -> str:
-    """One of the list, or of random digits."""
+    """Return a number from the list, or one of random digits."""
     if rng.random() < 0.6:
         return rng.choice(NUMBERS)
     digits = "".join(rng.choice("0123456789") for _ in range(rng.choice((1, 3, 15, 16, 17, 18, 19, 20, 40))))
@@ -106,14 +106,14 @@ def number(rng: Random) -> str:
 
 
 def text(rng: Random) -> str:
-    """A text of a few letters, escaped at will."""
+    """Return a string of a few letters, with random escapes."""
     letters = rng.choices('abc "\\/あé🐟{}[]:,\x7f\u2028\u0301\t\n', k=rng.randrange(12))
     plain = "".join(letters) + rng.choice(("", "", CANARY))
     return escape(rng, plain) if rng.random() < 0.3 else json.dumps(plain, ensure_ascii=rng.random() < 0.5)
 
 
 def escape(rng: Random, plain: str) -> str:
-    """The same text with some letters as \\u."""
+    """Return the same string with some letters as \\u escapes."""
     return (
         '"'
         + "".join(_escaped(rng, letter) if rng.random() < 0.4 else json.dumps(letter)[1:-1] for letter in plain)
@@ -128,12 +128,12 @@ def _escaped(rng: Random, letter: str) -> str:
 
 
 def instant(rng: Random) -> str:
-    """A timestamp in any form."""
+    """Return a timestamp in any form."""
     roll = rng.random()
     if roll < 0.2:
         plain = rng.choice(EPOCHS)
         return plain if rng.random() < 0.5 and plain not in ("", "now") else json.dumps(plain)
-    # The first of each are the usual ones: two odd parts are seldom read.
+    # The first entries are the usual ones: a timestamp with two unusual parts is rarely readable.
     parts = [
         rng.choice(each[:4] if rng.random() < 0.7 else each) for each in (DATES, BETWEEN, CLOCKS, FRACTIONS, ZONES)
     ]

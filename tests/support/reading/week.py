@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from daily_batch.domain.calendar import days_between
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.process_day import process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
@@ -19,7 +19,7 @@ from tests.oracle.day import Expected, Oracle, Stored
 from tests.support.day_runs import DAY, SAMPLES, silent
 
 MONDAY, SUNDAY = date(2025, 8, 11), date(2025, 8, 17)
-WEEK = tuple(days_between(MONDAY, SUNDAY, most=7))
+WEEK = tuple(days_between(MONDAY, SUNDAY, max_days=7))
 # One object in so many arrives after the day's first run.
 LATE = 16
 RERUN_AT = datetime(2025, 8, 17, 18, 0, tzinfo=UTC)

@@ -15,7 +15,7 @@ from bench.report_range import FAILED, make_entry, write_range
 from daily_batch.cli import app
 from daily_batch.domain.receipt import Erased, Receipt, receipt_key, to_json
 from daily_batch.ledger import Entry
-from daily_batch.ledger.entry import write_moment
+from daily_batch.ledger.entry import format_timestamp
 from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.reporting.facts import make_day_facts
@@ -109,7 +109,7 @@ def test_a_published_day_that_failed_later_keeps_its_published_counts(made_up: M
 def test_a_running_day_needs_no_attention_until_its_lease_expires(
     status: Any, now: datetime, state: str, needs_attention: bool, anomalous: bool
 ) -> None:
-    until = write_moment(DUE + timedelta(minutes=30))
+    until = format_timestamp(DUE + timedelta(minutes=30))
     day = make_day(Entry(tenant="acme", day=DAY, status=status, lease_until=until), now=now)
     assert (day.state, day.needs_attention, day.is_anomalous) == (state, needs_attention, anomalous)
 
@@ -241,7 +241,7 @@ def test_all_tenants_are_those_with_tables_where_the_store_names_none(made_up: M
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (("--json", "--markdown"), "both want standard output"),
+        (("--json", "--markdown"), "both need standard output"),
         (("--from", "2025-01-01"), "too many"),
         (("--from", "2025-08-13"), "ends before it begins"),
         (("--html", "/dev/null/x"), "cannot be written"),

@@ -73,7 +73,7 @@ def views(made_up: MadeUp, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     plant_hostile_day(folder, made_up[1][0])
     for lang in ("en", "ja"):
         assert report(folder, "--lang", lang, "--html", str(folder / f"{lang}.html")).exit_code == 0
-    pages = [Page(file=folder / f"{lang}.html", ask=ASK, **more) for lang, more in VIEWS.values()]  # type: ignore[arg-type]
+    pages = [Page(file=folder / f"{lang}.html", expression=ASK, **more) for lang, more in VIEWS.values()]  # type: ignore[arg-type]
     return dict(zip(VIEWS, open_pages(pages), strict=True))
 
 
@@ -95,12 +95,12 @@ def plant_hostile_day(output: Path, first: Receipt) -> None:
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_page_makes_no_request_and_logs_no_error(views: dict[str, View], name: str) -> None:
     assert list(views[name].requests) == []
-    assert list(views[name].said) == []
+    assert list(views[name].console) == []
 
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_hostile_data_is_shown_as_text_and_has_no_effect(views: dict[str, View], name: str) -> None:
-    found = views[name].answer
+    found = views[name].value
     assert "hit" not in found["title"]
     assert found["foreign"] == 0
     assert found["handlers"] == []
@@ -110,7 +110,7 @@ def test_hostile_data_is_shown_as_text_and_has_no_effect(views: dict[str, View],
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_map_has_one_cell_for_each_tenant_and_day(views: dict[str, View], name: str) -> None:
-    rows = dict(views[name].answer["map"])
+    rows = dict(views[name].value["map"])
     assert rows == dict.fromkeys(TENANTS, len(DATES))
     # Tenants that need attention come first.
     assert list(rows)[:3] == ["example-01", "example-05", "example-08"]
@@ -118,7 +118,7 @@ def test_the_map_has_one_cell_for_each_tenant_and_day(views: dict[str, View], na
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_states_differ_by_sign_and_by_color_and_are_readable(views: dict[str, View], name: str) -> None:
-    found = views[name].answer
+    found = views[name].value
     signs = found["signs"]
     assert set(signs) == {"s-completed", "s-completed-rejects", "s-failed", "s-missing"}
     assert len(set(signs.values())) == len(signs)
@@ -129,7 +129,7 @@ def test_states_differ_by_sign_and_by_color_and_are_readable(views: dict[str, Vi
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_figures_are_drawn(views: dict[str, View], name: str) -> None:
-    found = views[name].answer
+    found = views[name].value
     assert len(found["charts"]) == 4
     assert min(found["charts"]) > 50
     assert found["bars"] == len(DATES)
@@ -139,26 +139,26 @@ def test_the_figures_are_drawn(views: dict[str, View], name: str) -> None:
 def test_the_content_policy_blocks_scripts_and_requests_of_injected_markup(made_up: MadeUp, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     report(made_up[0], "--html", str(file))
-    (view,) = open_pages([Page(file=file, ask=BREAK_IN)])
-    assert view.answer is False
-    refused = [line for line in view.said if "Content Security Policy" in line and "blocked" in line]
-    assert len(refused) == len(view.said) == 2
+    (view,) = open_pages([Page(file=file, expression=BREAK_IN)])
+    assert view.value is False
+    refused = [line for line in view.console if "Content Security Policy" in line and "blocked" in line]
+    assert len(refused) == len(view.console) == 2
 
 
 def test_the_background_is_light_in_light_mode_and_dark_in_dark_mode(views: dict[str, View]) -> None:
-    assert luminance(views["en"].answer["page"][1]) > 0.9
-    assert luminance(views["en, dark"].answer["page"][1]) < 0.1
+    assert luminance(views["en"].value["page"][1]) > 0.9
+    assert luminance(views["en, dark"].value["page"][1]) < 0.1
 
 
 def test_each_language_has_its_headline(views: dict[str, View]) -> None:
-    assert (views["en"].answer["lang"], views["ja"].answer["lang"]) == ("en", "ja")
-    assert views["en"].answer["headline"].startswith("3 tenants need attention: example-01, example-05, example-08; ")
-    assert views["ja"].answer["headline"].startswith("要対応のテナントが3件: example-01, example-05, example-08。")
+    assert (views["en"].value["lang"], views["ja"].value["lang"]) == ("en", "ja")
+    assert views["en"].value["headline"].startswith("3 tenants need attention: example-01, example-05, example-08; ")
+    assert views["ja"].value["headline"].startswith("要対応のテナントが3件: example-01, example-05, example-08。")
 
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_nothing_overflows_the_window(views: dict[str, View], name: str) -> None:
-    assert views[name].answer["overflow"] <= 0
+    assert views[name].value["overflow"] <= 0
 
 
 def test_a_single_night_has_numbers_and_no_charts(made_up: MadeUp, tmp_path: Path) -> None:

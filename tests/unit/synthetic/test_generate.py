@@ -12,7 +12,7 @@ from backports import zstd
 from daily_batch.domain.keys import parse_message_key
 from daily_batch.errors import UsageError
 from daily_batch.synthetic import ExpectedCounts, FaultRates, Tally, generate, iterate_objects
-from tests.support.reference_day import NaiveCount, count_day
+from tests.support.reference_day import ReferenceCounts, count_day
 
 DAY = date(2025, 8, 12)
 TOKYO = "Asia/Tokyo"
@@ -28,7 +28,7 @@ def bodies(root: Path) -> list[dict[str, object]]:
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
-def assert_counts(expected: ExpectedCounts, found: NaiveCount) -> None:
+def assert_counts(expected: ExpectedCounts, found: ReferenceCounts) -> None:
     summary = found.summary()
     outcomes = {"written": summary.pop("written"), **found.outcomes}
     assert {name: expected.records[name] for name in outcomes} == outcomes

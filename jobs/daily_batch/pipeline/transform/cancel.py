@@ -1,29 +1,30 @@
-"""A check at every few milliseconds of work."""
+"""Cooperative cancellation: long work calls a check every few milliseconds."""
 
 from collections.abc import Callable
 
-# Called between pieces of work; raises to end them.
+# Called between steps of work; raises an exception to end them.
 CancelCheck = Callable[[], None]
 
-# Bytes of text that take at most some 5 ms; a step of work counts as so many bytes, however few it is about.
-CHECKED_BYTES = 2**15
-STEP_BYTES = 2**6
+# Text that takes at most about 5 ms to process. Each step costs a fixed number of bytes on top, so that many tiny steps
+# count too.
+CHECK_INTERVAL_BYTES = 2**15
+STEP_COST_BYTES = 2**6
 
 
 def never_cancel() -> None:
-    """The check of a task that nothing ends."""
+    """Do nothing: the check of a task that nothing cancels."""
 
 
-class Pace:
-    """Calls `check` after so much work."""
+class Pacer:
+    """Calls `check` whenever a fixed amount of work has been done."""
 
     def __init__(self, check: CancelCheck) -> None:
         self._check = check
-        self._left = CHECKED_BYTES
+        self._remaining = CHECK_INTERVAL_BYTES
 
     def spend(self, size: int) -> None:
-        """Take note of work on `size` bytes."""
-        self._left -= size + STEP_BYTES
-        if self._left < 0:
-            self._left = CHECKED_BYTES
+        """Count work on `size` bytes, and call the check when enough work has been counted."""
+        self._remaining -= size + STEP_COST_BYTES
+        if self._remaining < 0:
+            self._remaining = CHECK_INTERVAL_BYTES
             self._check()

@@ -1,29 +1,29 @@
-"""Formats other than JSON text, recognized by magic bytes: one reject that names the format, not thousands."""
+"""Detect formats other than JSON by their magic bytes, so that such an object is one reject that names its format."""
 
 import mmap
 import re
 from collections.abc import Iterator, Mapping
 
-from daily_batch.pipeline.transform.cancel import Pace
+from daily_batch.pipeline.transform.cancel import Pacer
 from daily_batch.pipeline.transform.json_value import OPENING, TOKENS
 
-# Of an object's text this much is looked at, and of that the first part for control bytes.
+# Bytes of the text that are inspected, and the first part of them in which control bytes are counted.
 HEAD = 2**16
-COUNTED = 2**12
-# Text holds none of these at all; of a compressed or random kilobyte they are 8 %.
+SAMPLE_BYTES = 2**12
+# Control bytes that text never holds; they are 8 % of compressed or random data.
 CONTROL = bytes({*range(0x20)} - {*b"\a\b\t\n\v\f\r\x0e\x0f\x1b\x1e"})
-LEAST_CONTROL = 8
-SHARE_OF_CONTROL = 32
+MIN_CONTROL = 8
+CONTROL_DIVISOR = 32
 BINARY, NULS = "binary data", "NUL bytes only"
 
-# Whatever begins so is never taken for another format; before it may be a mark of UTF-8.
+# Text with this start is never another format; a UTF-8 byte order mark may precede it.
 BEGINS_LIKE_JSON = re.compile(rb'[ \t\r\n\x1e\xef\xbb\xbf]*[{\[][ \t\r\n]*["{}\[\]]')
-# Where an object begins somewhere in the head, records may be read, whatever stands before them.
+# If a JSON object begins anywhere in the head, there may be records, whatever precedes them.
 MEMBER = re.compile(rb'\{[ \t\r\n]*"[^"\x00-\x1f]{0,128}"[ \t\r\n]*:')
 LEADING_NULS = re.compile(rb"\0*")
-TAR_BLOCK, TAR_SUM = 512, slice(148, 156)
+TAR_BLOCK_BYTES, TAR_CHECKSUM = 512, slice(148, 156)
 
-# Compression has a name of its own also where it lies within another.
+# Compression formats, which are also named when they occur within another compression.
 COMPRESSION = {
     rb"\x1f\x8b": "gzip",
     rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18": "zstd",
@@ -73,7 +73,7 @@ PROGRAMS = {
     rb"\0asm": "WebAssembly",
     rb"\0\0\0\x01Bud1": ".DS_Store",
 }
-# Letters that a text may begin with: they count only before a control byte.
+# Magic bytes that text may also begin with: they count only if a control byte follows soon.
 LETTERS = {
     rb"PAR[1E]": "Parquet",
     rb"ORC": "ORC",
@@ -98,99 +98,105 @@ _MAGIC = re.compile(b"|".join(b"(" + magic + b")" for magic, _ in _alternatives(
 
 
 def find_format(text: bytes | mmap.mmap) -> str | None:
-    """Return the name of the format that a text is in, or None if it may hold JSON.
+    """Return the name of a text's format, or None if the text may hold JSON.
 
-    A byte order mark of UTF-16 or UTF-32 must be gone.
+    Args:
+        text: Decompressed text without a UTF-16 or UTF-32 byte order mark.
     """
     if BEGINS_LIKE_JSON.match(text, 0, HEAD):
         return None
     named = find_magic(text)
     if named or not len(text):
         return named
-    # A log that was cut by a crash may begin with NULs, and go on with records.
+    # A log that a crash cut off may begin with NULs and continue with records.
     start = LEADING_NULS.match(text).end()  # type: ignore[union-attr]  # matches always
     if start == len(text):
         return NULS
     head = bytes(text[start : start + HEAD])
-    return BINARY if _is_mostly_control(head[:COUNTED]) and not MEMBER.search(head) else None
+    return BINARY if _is_mostly_control(head[:SAMPLE_BYTES]) and not MEMBER.search(head) else None
 
 
 def find_magic(text: bytes | mmap.mmap) -> str | None:
-    """Return the name of the format whose magic bytes a text begins with, if any."""
+    """Return the name of the format whose magic bytes a text begins with, or None."""
     found = _MAGIC.match(text, 0, HEAD)
     if found and found.lastindex:
         return _NAMES[found.lastindex - 1]
-    return "tar" if _is_tar(bytes(text[:TAR_BLOCK])) else None
+    return "tar" if _is_tar(bytes(text[:TAR_BLOCK_BYTES])) else None
 
 
 def _is_mostly_control(head: bytes) -> bool:
     count = len(head) - len(head.translate(None, CONTROL))
-    return count >= max(LEAST_CONTROL, len(head) / SHARE_OF_CONTROL)
+    return count >= max(MIN_CONTROL, len(head) / CONTROL_DIVISOR)
 
 
 def _is_tar(block: bytes) -> bool:
-    """A header's own sum, in octal digits, is of its bytes with eight spaces in the sum's place."""
-    if block[257:262] != b"ustar" or len(block) < TAR_BLOCK:
+    """Return whether a block is a tar header.
+
+    A header's checksum, in octal digits, is the sum of its bytes with the checksum field taken as eight spaces.
+    """
+    if block[257:262] != b"ustar" or len(block) < TAR_BLOCK_BYTES:
         return False
-    told = block[TAR_SUM].strip(b" \0")
-    return told.isdigit() and b"%06o" % (sum(block) - sum(block[TAR_SUM]) + 8 * 0x20) == told.rjust(6, b"0")
+    checksum = block[TAR_CHECKSUM].strip(b" \0")
+    return checksum.isdigit() and b"%06o" % (sum(block) - sum(block[TAR_CHECKSUM]) + 8 * 0x20) == checksum.rjust(
+        6, b"0"
+    )
 
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
-# A message has one of these, or gets it from its path; its own lists hold objects, too.
-OF_MESSAGES = frozenset(("message_id", "id", "timestamp", "role", "content"))
-LISTS_OF_MESSAGES = frozenset(("attachments", "generated_images", "images", "crawl_sources"))
-WAY_OUT = "export one message a line, or the list alone"
+# A message has at least one of these fields, or takes it from its path. Its own array fields hold objects, too.
+MESSAGE_FIELDS = frozenset(("message_id", "id", "timestamp", "role", "content"))
+MESSAGE_LISTS = frozenset(("attachments", "generated_images", "images", "crawl_sources"))
+NEXT_STEP = "export one message a line, or the list alone"
 SPACE = b" \t\r\n"
 LIST_DEPTH = 2
-# A colon is looked for so far behind a name.
-NEAR = 8
+# How far after a field name a colon is searched for.
+COLON_LOOKAHEAD = 8
 
 
-def find_wrapped(record: Mapping[str, object]) -> str:
-    """What an object is that holds a list of objects; nothing of a message, or of what is neither."""
-    if not OF_MESSAGES.isdisjoint(record):
+def describe_wrapper(record: Mapping[str, object]) -> str:
+    """Return what an object that wraps a list of objects is; an empty string for a message and for any other object."""
+    if not MESSAGE_FIELDS.isdisjoint(record):
         return ""
     for name, value in record.items():
-        if name not in LISTS_OF_MESSAGES and isinstance(value, list):
+        if name not in MESSAGE_LISTS and isinstance(value, list):
             count = sum(isinstance(element, dict) for element in value)
             if count:
                 objects = "1 object" if count == 1 else f"{count} objects"
-                return f"an object that holds a list of {objects} under {_show(name)}; {WAY_OUT}"
+                return f"an object that holds a list of {objects} under {_show(name)}; {NEXT_STEP}"
     return ""
 
 
-def find_wrapped_in_broken(raw: bytes, pace: Pace) -> str:
-    """The same of an object's first part, as far as it shows."""
+def describe_broken_wrapper(raw: bytes, pace: Pacer) -> str:
+    """Return the same as `describe_wrapper` for the readable first part of a broken object."""
     if raw[:1] != b"{" or b"[" not in raw:
         return ""
-    depth = whole = 0
+    depth = complete = 0
     name, in_list, listed, in_object = "", False, False, False
     for token in TOKENS.finditer(raw):
         symbol = raw[token.start()]
         pace.spend(0)
         if symbol == ord('"'):
             if token.end() - token.start() == 1:
-                break  # a text that is never closed
-            if depth == 1 and raw[token.end() : token.end() + NEAR].lstrip(SPACE)[:1] == b":":
+                break  # an unclosed string
+            if depth == 1 and raw[token.end() : token.end() + COLON_LOOKAHEAD].lstrip(SPACE)[:1] == b":":
                 name = raw[token.start() + 1 : token.end() - 1].decode("utf-8", "replace")
-                if name in OF_MESSAGES:
+                if name in MESSAGE_FIELDS:
                     return ""
         elif symbol in OPENING:
             depth += 1
             if depth == LIST_DEPTH:
-                in_list = symbol == ord("[") and name not in LISTS_OF_MESSAGES
+                in_list = symbol == ord("[") and name not in MESSAGE_LISTS
             elif depth == LIST_DEPTH + 1:
                 in_object = symbol == ord("{")
                 listed |= in_list and in_object
         else:
             depth -= 1
-            whole += listed and in_object and depth == LIST_DEPTH
+            complete += listed and in_object and depth == LIST_DEPTH
             if depth < 1 or (listed and depth < LIST_DEPTH):
                 break
     if not listed:
         return ""
-    return f"an object that holds a list of objects under {_show(name)}, {whole} of them whole; {WAY_OUT}"
+    return f"an object that holds a list of objects under {_show(name)}, {complete} of them whole; {NEXT_STEP}"
 
 
 def _show(name: str) -> str:

@@ -1,4 +1,4 @@
-"""One JSON value (RFC 8259): where strict reading of it ends or stops, and what stands there."""
+"""Parse one JSON value strictly (RFC 8259): find its end or the byte at which the parse stops, and build it."""
 
 import json
 import re
@@ -9,31 +9,31 @@ import msgspec
 from daily_batch.domain.contract import Reason
 from daily_batch.domain.run import Limits
 
-# Reads a value without building it, and refuses what is no strict JSON, but for bytes that are no UTF-8 inside of text.
+# Validates a value without building it. It refuses everything that is not strict JSON, except invalid UTF-8 in strings.
 READER = msgspec.json.Decoder(msgspec.Raw)
-AT_BYTE = " (byte "
+BYTE_MARKER = " (byte "
 TRUNCATED = "the text ends too early"
 MALFORMED = "JSON is malformed: "
 TRAILING = "trailing characters"
 CLOSES = {ord("{"): b"}", ord("["): b"]"}
 SPACE = b" \t\r\n"
-# Each match is the start of a text, the whole of one, or a bracket.
+# Each match is an unclosed quote, a whole string, or a bracket.
 TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{}]', re.DOTALL)
 OPENING = b"{["
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-# A pair, half of one, or any other escape.
+# A surrogate pair, a lone surrogate, or any other escape.
 ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.", re.DOTALL
 )
 LONE_ESCAPE = len(rb"\ud800")
-MENDED_FIRST = 2**7
+MIN_REPLACED_BYTES = 2**7
 
 
-class Found(msgspec.Struct, frozen=True, gc=False):
-    """A record, or what stands where one should be. `start` and `length` are bytes of the decoded text.
+class ParsedRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record, or the text in a record's place. `start` and `length` are in bytes of the decoded text.
 
-    Numbers in `value` are `msgspec.Raw`: their digits as sent. With a `reason` there is no value. A struct is made in a
-    tenth of the time of a frozen dataclass, and hostile text makes one every two bytes.
+    Numbers in `value` are `msgspec.Raw`, which keeps their digits. There is no value if there is a `reason`. A struct
+    is created in a tenth of the time of a frozen dataclass, and adversarial text creates one for every two bytes.
     """
 
     start: int
@@ -46,7 +46,7 @@ class Found(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stop(msgspec.Struct, frozen=True, gc=False):
-    """Where strict reading of a text stopped: `at` is a byte of it, its length where the text ends too early."""
+    """Where the strict parse stopped: byte `at` of the text, which is its length if the text ends too early."""
 
     at: int
     reason: Reason = Reason.INVALID_JSON
@@ -58,7 +58,7 @@ class _DuplicateError(Exception):
 
 
 def is_json(text: bytes) -> bool:
-    """Return whether a text is exactly one JSON value; bytes that are no UTF-8 are not looked at."""
+    """Return whether a text is exactly one JSON value; UTF-8 is not checked."""
     try:
         READER.decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -66,12 +66,13 @@ def is_json(text: bytes) -> bool:
     return True
 
 
-def read_record(raw: bytes, *, start: int, line: int, limits: Limits) -> Found | None:
-    """A text that is exactly one object or scalar of strict JSON; None if it is not, which is the Scanner's to read.
+def read_record(raw: bytes, *, start: int, line: int, limits: Limits) -> ParsedRecord | None:
+    """Return the record of a text that is exactly one strict JSON object or scalar; None is for the Scanner to read.
 
-    `raw` begins at the byte `start` of its object, on `line`; JSON white space around the value is no part of it.
+    Args:
+        raw: Begins at byte `start` of its object, on line `line`; JSON white space around the value is skipped.
     """
-    if not is_json(raw) and not (SURROGATE.search(raw) and is_json(mend(raw))):
+    if not is_json(raw) and not (SURROGATE.search(raw) and is_json(replace_lone_surrogates(raw))):
         return None
     text = raw.strip(SPACE)
     if text[0] == ord("["):
@@ -82,8 +83,8 @@ def read_record(raw: bytes, *, start: int, line: int, limits: Limits) -> Found |
     return build(text, start=start, line=line, limits=limits)
 
 
-def build(raw: bytes, *, start: int, line: int, limits: Limits) -> Found:
-    """The record of a text that is one strict value, or why it is refused."""
+def build(raw: bytes, *, start: int, line: int, limits: Limits) -> ParsedRecord:
+    """Return the record of a text that is one strict JSON value, with the value or the reason why it is rejected."""
     reason, detail = Reason.INVALID_JSON, ""
     if len(raw) > limits.max_record_bytes:
         reason, detail = Reason.RECORD_TOO_LARGE, f"{len(raw)} bytes"
@@ -91,33 +92,33 @@ def build(raw: bytes, *, start: int, line: int, limits: Limits) -> Found:
         try:
             text = raw.decode()
             if find_too_deep(raw, limits.max_depth) is None:
-                mended = mend(raw).decode() if SURROGATE.search(raw) else text
-                value = _DECODER.decode(mended)
-                return Found(start, len(raw), line, value, replaced_surrogate=mended != text)
+                replaced = replace_lone_surrogates(raw).decode() if SURROGATE.search(raw) else text
+                value = _DECODER.decode(replaced)
+                return ParsedRecord(start, len(raw), line, value, replaced_surrogate=replaced != text)
             reason, detail = Reason.TOO_DEEP, f"deeper than {limits.max_depth}"
         except UnicodeDecodeError:
             reason, detail = Reason.INVALID_UTF8, "the record holds bytes that are not UTF-8"
         except _DuplicateError:
             reason, detail = Reason.DUPLICATE_KEY, "an object names a key twice"
-    return Found(start, len(raw), line, reason=reason, detail=detail)
+    return ParsedRecord(start, len(raw), line, reason=reason, detail=detail)
 
 
 def find_end(text: memoryview) -> int | Stop:
-    """Where the object or array ends with which a text begins, whatever stands behind; else where reading stopped."""
-    answer = _find_end(text)
-    if isinstance(answer, int) or answer.at < LONE_ESCAPE or not SURROGATE.search(text[: answer.at + LONE_ESCAPE]):
-        return answer
-    # The reader takes no lone surrogates, so it is given the text without; no more of it than about the value's length.
-    size = max(MENDED_FIRST, 2 * answer.at if answer.at < len(text) else 0)
+    """Return the end of the object or array that a text begins with, or where the strict parse stopped."""
+    result = _find_end(text)
+    if isinstance(result, int) or result.at < LONE_ESCAPE or not SURROGATE.search(text[: result.at + LONE_ESCAPE]):
+        return result
+    # READER refuses lone surrogates, so it reads a copy without them, of about twice the value's length.
+    size = max(MIN_REPLACED_BYTES, 2 * result.at if result.at < len(text) else 0)
     while True:
-        answer = _find_end(memoryview(mend(bytes(text[:size]))))
-        if isinstance(answer, int) or answer.at < min(size, len(text)) or size >= len(text):
-            return answer
+        result = _find_end(memoryview(replace_lone_surrogates(bytes(text[:size]))))
+        if isinstance(result, int) or result.at < min(size, len(text)) or size >= len(text):
+            return result
         size *= 2
 
 
 def find_too_deep(raw: bytes | memoryview, max_depth: int) -> int | None:
-    """The first bracket that opens deeper than `max_depth`."""
+    """Return the index of the first bracket that opens deeper than `max_depth`, or None."""
     if len(raw) <= max_depth:
         return None
     whole = bytes(raw)
@@ -133,16 +134,16 @@ def find_too_deep(raw: bytes | memoryview, max_depth: int) -> int | None:
         elif symbol != ord('"'):
             depth -= 1
         elif token.end() - token.start() == 1:
-            return None  # the text that goes on to the end
+            return None  # a string that continues to the end
     return None
 
 
-def mend(raw: bytes) -> bytes:
-    """The text with U+FFFD for lone surrogates, as many bytes."""
-    return ESCAPES.sub(_mend, raw)
+def replace_lone_surrogates(raw: bytes) -> bytes:
+    """Return the text with each lone surrogate replaced by U+FFFD; the length does not change."""
+    return ESCAPES.sub(_replace_if_lone, raw)
 
 
-def _mend(escape: re.Match[bytes]) -> bytes:
+def _replace_if_lone(escape: re.Match[bytes]) -> bytes:
     lone = len(escape[0]) == LONE_ESCAPE
     return rb"\ufffd" if lone else escape[0]
 
@@ -153,13 +154,13 @@ def _find_end(text: memoryview) -> int | Stop:
     except RecursionError:
         return Stop(0, Reason.TOO_DEEP)
     except msgspec.DecodeError as error:
-        told, _, place = str(error).rpartition(AT_BYTE)
-    if not told:
+        message, _, position = str(error).rpartition(BYTE_MARKER)
+    if not message:
         return Stop(len(text), detail=TRUNCATED)
-    at, detail = int(place[:-1]), told.removeprefix(MALFORMED)
+    at, detail = int(position[:-1]), message.removeprefix(MALFORMED)
     if detail != TRAILING:
         return Stop(at, detail=detail)
-    at -= 1  # where the first of the trailing characters stands
+    at -= 1  # index of the first trailing character
     closing = CLOSES[text[0]]
     while text[at - 1 : at] != closing:  # white space
         at -= 1
@@ -174,7 +175,7 @@ def _build_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise AssertionError(f"the strict reader let {name} pass")
+    raise AssertionError(f"the strict parse accepted {name}")
 
 
 _DECODER = json.JSONDecoder(

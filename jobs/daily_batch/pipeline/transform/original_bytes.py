@@ -1,7 +1,7 @@
-"""The original bytes of records that the reduce decided about: those that lost, and those published with a repair.
+"""Recover the original bytes of records that the reduce decided on: superseded ones, and published ones with a repair.
 
-Carrying every record's bytes through the shuffle would double it; reading these few objects again costs nothing on a
-day without any.
+Carrying every record's bytes through the shuffle would double it; reading the few objects again costs nothing on a day
+without such records.
 """
 
 from collections import defaultdict
@@ -26,7 +26,7 @@ DETAILS: dict[str, str] = {
 
 
 class RecordLocation(NamedTuple):
-    """Where a record stands, `start` and `length` in bytes of its object's decoded text, and why it is wanted."""
+    """The location of a record, in bytes of its object's decoded text, and the reason why its bytes are needed."""
 
     source_key: str
     source_line: int
@@ -35,8 +35,8 @@ class RecordLocation(NamedTuple):
     reason: str
 
 
-def read_wanted(files: Sequence[Path]) -> list[RecordLocation]:
-    """The places that the buckets asked for."""
+def read_locations(files: Sequence[Path]) -> list[RecordLocation]:
+    """Return the locations that the buckets wrote."""
     if not files:
         return []
     paths = ", ".join(quote_text(str(path)) for path in files)
@@ -45,45 +45,47 @@ def read_wanted(files: Sequence[Path]) -> list[RecordLocation]:
     return [RecordLocation(*row) for row in rows]
 
 
-def group_by_object(wanted: Iterable[RecordLocation]) -> dict[str, list[RecordLocation]]:
-    """Return the places by the key of their object."""
+def group_by_object(locations: Iterable[RecordLocation]) -> dict[str, list[RecordLocation]]:
+    """Return the locations by object key."""
     by_key: dict[str, list[RecordLocation]] = defaultdict(list)
-    for place in wanted:
-        by_key[place.source_key].append(place)
+    for location in locations:
+        by_key[location.source_key].append(location)
     return dict(by_key)
 
 
 def recover(
     objects: Sequence[SourceObject],
-    wanted: Mapping[str, Sequence[RecordLocation]],
+    locations: Mapping[str, Sequence[RecordLocation]],
     *,
     store: ObjectStore,
-    plan: RunSpec,
+    spec: RunSpec,
     scratch: Path,
     check: CancelCheck = never_cancel,
 ) -> tuple[Path, ...]:
-    """Write rejects, one row for each wanted record of these objects, and return their files.
+    """Write one reject for each located record of these objects, and return the files of rejects.
 
     Args:
-        wanted: places by the key of their object, of these objects at least.
-        check: called between objects.
+        locations: By object key; must hold every key in `objects`.
+        check: Called between objects.
 
     Raises:
-        Retryable: an object changed since the map read it.
+        InputChangedError: An object changed since the map read it.
     """
-    with connect(scratch=scratch, plan=plan) as connection:
+    with connect(scratch=scratch, spec=spec) as connection:
         rejects = RejectWriter(connection, scratch)
-        for _, item, stored in fetch(store, objects, plan=plan, scratch=scratch, check=check):
+        for _, item, stored in fetch(store, objects, spec=spec, scratch=scratch, check=check):
             if isinstance(stored, UnreadableError):
-                continue  # listed under another object's key: see fetch
-            places = sorted(wanted[item.key], key=lambda place: place.start)
+                continue  # listed under another key than its own: see fetch
+            object_locations = sorted(locations[item.key], key=lambda location: location.start)
             originals = decode_originals(
                 stored,
-                [(place.start, place.length) for place in places],
+                [(location.start, location.length) for location in object_locations],
                 key=item.key,
-                limits=plan.limits,
+                limits=spec.limits,
                 scratch=scratch,
             )
-            for place, (raw, cut) in zip(places, originals, strict=True):
-                rejects.add(item.key, place.source_line, place.reason, DETAILS[place.reason], raw, truncated=cut)
+            for location, (raw, truncated) in zip(object_locations, originals, strict=True):
+                rejects.add(
+                    item.key, location.source_line, location.reason, DETAILS[location.reason], raw, truncated=truncated
+                )
         return rejects.finish()

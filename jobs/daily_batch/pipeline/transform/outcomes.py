@@ -1,4 +1,4 @@
-"""What becomes of a task's objects and records: counts, and the rejects with their bytes."""
+"""Count the outcomes of a task's objects and records, and write the rejects."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,14 +8,14 @@ from typing import Any
 
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform.decode import Decoded, UnreadableError
-from daily_batch.pipeline.transform.json_value import Found
+from daily_batch.pipeline.transform.json_value import ParsedRecord
 from daily_batch.pipeline.transform.normalize import OTHER_DAY
 from daily_batch.pipeline.transform.ownership import SourceRow
 from daily_batch.pipeline.transform.rejects import RejectWriter
 
 
 class Outcomes:
-    """Counts outcomes, and writes rejects; `sources` describes the task's objects by number."""
+    """Counts outcomes and writes rejects; `sources` describes the task's objects by index."""
 
     def __init__(self, rejects: RejectWriter, sources: Sequence[SourceRow], limits: Limits) -> None:
         self.counts = Counts()
@@ -23,47 +23,47 @@ class Outcomes:
         self._sources = sources
         self._limits = limits
 
-    def refuse_object(self, source: int, fault: UnreadableError, raw: bytes, *, size: int) -> None:
-        """Reject an object of `size` bytes whole."""
+    def reject_object(self, source: int, error: UnreadableError, raw: bytes, *, size: int) -> None:
+        """Reject a whole object of `size` stored bytes."""
         self.counts.objects_unreadable += 1
         key = self._sources[source].source_key
-        self._rejects.add(key, 0, fault.reason, fault.detail, raw, truncated=size > len(raw))
+        self._rejects.add(key, 0, error.reason, error.detail, raw, truncated=size > len(raw))
 
-    def refuse(self, source: int, found: Found, verdict: str, raw: bytes, cut: bool) -> None:
-        """Count a record that is not one of the day's, and reject it unless another day takes it."""
+    def exclude(self, source: int, record: ParsedRecord, verdict: str, raw: bytes, truncated: bool) -> None:
+        """Count a record that is not published; reject it unless it belongs to another day."""
         if verdict == OTHER_DAY:
             self.counts.other_day += 1
             return
         self.counts.rejected += 1
         self.counts.rejects[str(verdict)] += 1
         key = self._sources[source].source_key
-        self._rejects.add(key, found.line, verdict, found.detail, raw, truncated=cut)
+        self._rejects.add(key, record.line, verdict, record.detail, raw, truncated=truncated)
 
-    def refuse_unread(self, source: int, decoded: Decoded, found: Found, reason: str) -> None:
-        """Count a record that has no meaning; the run of the day that owns the object rejects it."""
+    def reject_unparsed(self, source: int, decoded: Decoded, record: ParsedRecord, reason: str) -> None:
+        """Count a record that cannot be normalized; reject it if this run owns the object."""
         self.counts.seen += 1
-        if self._sources[source].owned:
-            self.refuse(source, found, reason, *self.original(decoded, found))
-        else:  # another run's: nothing is copied for it
+        if self._sources[source].is_owner:
+            self.exclude(source, record, reason, *self.original(decoded, record))
+        else:  # the owning run rejects it
             self.counts.other_day += 1
 
     def count_empty(self) -> None:
-        """Count a record, or an object, in which there is nothing."""
+        """Count a record or an object without content."""
         self.counts.seen += 1
         self.counts.empty += 1
 
-    def original(self, decoded: Decoded, found: Found) -> tuple[bytes, bool]:
-        """Return a record's original bytes up to the limit, and whether there are more."""
-        return decoded.original(found.start, found.length, self._limits.max_raw_bytes)
+    def original(self, decoded: Decoded, record: ParsedRecord) -> tuple[bytes, bool]:
+        """Return a record's original bytes up to the limit, and whether they were truncated."""
+        return decoded.original(record.start, record.length, self._limits.max_raw_bytes)
 
     def finish(self) -> tuple[Path, ...]:
-        """Write the remaining rejects; return every file of them."""
+        """Write the remaining rejects, and return all files of rejects."""
         return self._rejects.finish()
 
 
 @dataclass
 class Counts:
-    """Numbers of objects and records by outcome; `rejects` by reason of records, `flags` of published rows."""
+    """Numbers of objects and records by outcome; rejects by reason, and published rows by flag."""
 
     objects_read: int = 0
     objects_unreadable: int = 0
@@ -79,18 +79,18 @@ class Counts:
     flags: Counter[str] = field(default_factory=Counter)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        # asdict() would make a Counter of pairs.
+        """Return values that JSON can represent."""
+        # dataclasses.asdict() turns a Counter into a Counter of pairs.
         return {**vars(self), "rejects": dict(self.rejects), "flags": dict(self.flags)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Counts":
-        """What `to_dict` gave."""
+        """Return the counts that `to_dict` was called on."""
         return cls(**{**values, "rejects": Counter(values["rejects"]), "flags": Counter(values["flags"])})
 
 
 def add_counts(parts: Iterable[Counts]) -> Counts:
-    """The sum of counts of disjoint parts."""
+    """Return the sum of the counts of disjoint parts."""
     total = Counts()
     for part in parts:
         for item in fields(Counts):

@@ -1,4 +1,4 @@
-"""What an object's key says of its records, and which days' runs read it. Pure."""
+"""Derive from an object's key what it says about its records, and which days' runs read the object. No I/O."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -8,8 +8,8 @@ from daily_batch.domain.calendar import day_window, utc_folders
 from daily_batch.domain.keys import parse_message_key
 from daily_batch.domain.run import RunSpec, SourceObject
 
-# The table `sources`: what is known of an object before it is read. `owned`: this day's run answers for what is
-# wrong in it; `read_before`, `read_after`: the run of the day before, or after, reads it too.
+# The table `sources`: what is known of an object before it is read. `is_owner`: this day's run reports what is wrong
+# with it. `read_before`, `read_after`: the run of the previous or the next day reads it too.
 SOURCES = {
     "source": "INTEGER",
     "source_key": "VARCHAR",
@@ -18,14 +18,14 @@ SOURCES = {
     "path_user": "VARCHAR",
     "path_room": "VARCHAR",
     "path_us": "BIGINT",
-    "owned": "BOOLEAN",
+    "is_owner": "BOOLEAN",
     "read_before": "BOOLEAN",
     "read_after": "BOOLEAN",
 }
 
 
 class SourceRow(NamedTuple):
-    """A row of `sources`."""
+    """A row of the table `sources`."""
 
     source: int
     source_key: str
@@ -34,7 +34,7 @@ class SourceRow(NamedTuple):
     path_user: str | None
     path_room: str | None
     path_us: int | None
-    owned: bool
+    is_owner: bool
     read_before: bool
     read_after: bool
 
@@ -42,42 +42,44 @@ class SourceRow(NamedTuple):
 Window = tuple[int, int]
 
 
-def adjacent_windows(plan: RunSpec) -> tuple[Window, Window]:
-    """The windows of the business days before and after the plan's."""
-    day = date.fromisoformat(plan.date)
-    return day_window(day - timedelta(days=1), plan.zone), day_window(day + timedelta(days=1), plan.zone)
+def adjacent_windows(spec: RunSpec) -> tuple[Window, Window]:
+    """Return the windows of the business days before and after the spec's day."""
+    day = date.fromisoformat(spec.date)
+    return day_window(day - timedelta(days=1), spec.zone), day_window(day + timedelta(days=1), spec.zone)
 
 
-def describe(objects: Iterable[tuple[int, SourceObject]], plan: RunSpec) -> list[SourceRow]:
-    """Rows of `sources` for numbered objects.
+def describe_sources(objects: Iterable[tuple[int, SourceObject]], spec: RunSpec) -> list[SourceRow]:
+    """Return the rows of `sources` for numbered objects.
 
-    A message's object is owned by the day of the time in its name, or, where the name tells no time, of its UTC
-    folder's midnight; so of two days that read an object one answers for it. Nothing is known of what an export's
-    object holds, nor of one that cannot be read.
+    A message object is owned by the day of the time in its name or, where the name has no time, of midnight UTC of its
+    folder. So exactly one of the days that read an object owns it. For an export object, and for one that cannot be
+    read, nothing is known about its records.
     """
-    windows = adjacent_windows(plan)
+    windows = adjacent_windows(spec)
     return [
         SourceRow(number, item.key, item.modified_us, None, None, None, None, True, False, False)
-        if plan.layout == "export" or item.reason
-        else _describe_message(number, item, plan, windows)
+        if spec.layout == "export" or item.reason
+        else _describe_message(number, item, spec, windows)
         for number, item in objects
     ]
 
 
-def _describe_message(number: int, item: SourceObject, plan: RunSpec, windows: tuple[Window, Window]) -> SourceRow:
+def _describe_message(number: int, item: SourceObject, spec: RunSpec, windows: tuple[Window, Window]) -> SourceRow:
     key = parse_message_key(item.key)
     if key is None:
-        return _describe_unnamed(number, item, plan, windows)
-    at, slack = key.sent_us, plan.slack_us
+        return _describe_unnamed(number, item, spec, windows)
+    at, slack = key.sent_us, spec.slack_us
     before, after = (start - slack <= at < end + slack for start, end in windows)
-    owned = plan.start_us <= at < plan.end_us
-    return SourceRow(number, item.key, item.modified_us, key.message_id, key.user, key.room, at, owned, before, after)
+    is_owner = spec.start_us <= at < spec.end_us
+    return SourceRow(
+        number, item.key, item.modified_us, key.message_id, key.user, key.room, at, is_owner, before, after
+    )
 
 
-def _describe_unnamed(number: int, item: SourceObject, plan: RunSpec, windows: tuple[Window, Window]) -> SourceRow:
+def _describe_unnamed(number: int, item: SourceObject, spec: RunSpec, windows: tuple[Window, Window]) -> SourceRow:
     parts = item.key.split("/")
     user, room, folder = parts[2], parts[3], "/".join(parts[5:8])
-    before, after = (folder in utc_folders(start - plan.slack_us, end + plan.slack_us) for start, end in windows)
+    before, after = (folder in utc_folders(start - spec.slack_us, end + spec.slack_us) for start, end in windows)
     midnight, _ = day_window(date.fromisoformat(folder.replace("/", "-")), "UTC")
-    owned = plan.start_us <= midnight < plan.end_us
-    return SourceRow(number, item.key, item.modified_us, None, user, room, None, owned, before, after)
+    is_owner = spec.start_us <= midnight < spec.end_us
+    return SourceRow(number, item.key, item.modified_us, None, user, room, None, is_owner, before, after)

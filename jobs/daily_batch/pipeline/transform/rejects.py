@@ -1,4 +1,4 @@
-"""Rejects of a task, laid down as Parquet before they fill its memory."""
+"""Write a task's rejects to Parquet files before they fill its memory."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from arro3.core import Array, DataType, Table
 
 from daily_batch.pipeline.transform.duckdb_session import quote_text
 
-# What is held at most before it is laid down.
+# Limits of the buffered rows.
 FLUSH_BYTES = 32 * 2**20
 FLUSH_ROWS = 100_000
 _COLUMNS = {
@@ -22,26 +22,26 @@ _COLUMNS = {
 
 
 class RejectWriter:
-    """Collects rows of the rejects table, less what is the same for a whole run."""
+    """Buffers rows of the rejects table, without the columns that are constant for a run."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         self._connection = connection
         self._folder = folder
-        # By column, for the garbage collector looks through a tuple for each row again and again.
+        # By column: the garbage collector would traverse a tuple per row again and again.
         self._keys: list[str] = []
         self._lines: list[int] = []
-        self._codes: list[str] = []
+        self._reasons: list[str] = []
         self._details: list[str] = []
         self._raws: list[bytes] = []
         self._truncated: list[bool] = []
         self._bytes = 0
         self._files: list[Path] = []
 
-    def add(self, key: str, line: int, code: str, detail: str, raw: bytes, *, truncated: bool) -> None:
-        """Take one row; `raw` is within the limit, and `truncated` says whether it was cut there."""
+    def add(self, key: str, line: int, reason: str, detail: str, raw: bytes, *, truncated: bool) -> None:
+        """Add one row; `raw` is already cut to the limit, and `truncated` tells whether bytes were cut."""
         self._keys.append(key)
         self._lines.append(line)
-        self._codes.append(code)
+        self._reasons.append(reason)
         self._details.append(detail)
         self._raws.append(raw)
         self._truncated.append(truncated)
@@ -50,7 +50,7 @@ class RejectWriter:
             self._flush()
 
     def finish(self) -> tuple[Path, ...]:
-        """Lay down the rest; return every file."""
+        """Write the remaining rows, and return all files."""
         self._flush()
         return tuple(self._files)
 
@@ -60,16 +60,16 @@ class RejectWriter:
         columns: tuple[list[Any], ...] = (
             self._keys,
             self._lines,
-            self._codes,
+            self._reasons,
             self._details,
             self._raws,
             self._truncated,
         )
         arrays = [Array(values, kind) for values, kind in zip(columns, _COLUMNS.values(), strict=True)]
         table = Table.from_arrays(arrays, names=list(_COLUMNS))
-        self._connection.register("refused", table)
+        self._connection.register("rejects", table)
         path = self._folder / f"rejects-{len(self._files)}.parquet"
-        self._connection.execute(f"COPY refused TO {quote_text(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+        self._connection.execute(f"COPY rejects TO {quote_text(str(path))} (FORMAT parquet, COMPRESSION zstd)")
         self._files.append(path)
         for values in columns:
             values.clear()

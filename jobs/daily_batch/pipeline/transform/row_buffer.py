@@ -1,4 +1,4 @@
-"""The interpreted rows of a task: tables in DuckDB, which stay there or are laid down as files by bucket."""
+"""The normalized rows of a task: DuckDB tables that stay in memory or are spilled to Parquet files by bucket."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,31 +10,31 @@ from arro3.core import Array, DataType, Table
 from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.transform import fast_parser, normalize
 from daily_batch.pipeline.transform.duckdb_session import quote_text
-from daily_batch.pipeline.transform.fields import FIELDS, PLACE
-from daily_batch.pipeline.transform.strict_parser import Found
+from daily_batch.pipeline.transform.fields import FIELDS, LOCATION
+from daily_batch.pipeline.transform.json_value import ParsedRecord
 
-SHAPED_QUERY = f"SELECT NULL::INTEGER AS piece, {', '.join((*PLACE, *FIELDS))}, true AS proven FROM shaped"
+RECORDS_QUERY = f"SELECT NULL::INTEGER AS piece, {', '.join((*LOCATION, *FIELDS))}, true AS verified FROM records"
 COLUMNS = ", ".join((*normalize.ROW_COLUMNS, *normalize.LINEAGE, "bucket"))
 _ARROW = {"INTEGER": DataType.int32(), "BIGINT": DataType.int64(), "VARCHAR": DataType.utf8()}
 
-# A fifth of the bytes for a quarter more time to write them: Spark copies each byte half a dozen times on its way, and
-# the temporary disk of a function is small.
-RUN_COMPRESSION = "COMPRESSION zstd, COMPRESSION_LEVEL 1"
+# A fifth of the bytes for a quarter more time to write them: Spark copies each byte about six times on its way, and a
+# function's temporary disk is small.
+SPILL_COMPRESSION = "COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
 
-# A record that is not one of the day's rows: its source, its place with a detail, and a reason or `other_day`.
-Judged = tuple[int, Found, str]
+# A record that is not published: its source, its location with a detail, and a reject reason or `other_day`.
+ExcludedRow = tuple[int, ParsedRecord, str]
 
 
 @dataclass(frozen=True)
 class RowSet:
-    """Where the rows of a day, or of one bucket, are: tables of the database in hand, and Parquet files."""
+    """The rows of a day or of one bucket: tables of the open database, and Parquet files."""
 
     tables: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
 
     def select(self, bucket: int) -> str:
-        """Return a query of the bucket's rows; the files are the bucket's own."""
+        """Return a query for the rows of a bucket; `files` must hold only rows of that bucket."""
         parts = [f"SELECT {COLUMNS} FROM {table} WHERE bucket = {bucket}" for table in self.tables]
         if self.files:
             paths = ", ".join(quote_text(str(path)) for path in self.files)
@@ -42,109 +42,113 @@ class RowSet:
         return " UNION ALL ".join(parts)
 
     def select_by_bucket(self) -> str:
-        """Return a query of all rows of the tables, bucket after bucket."""
+        """Return a query for all rows of the tables, ordered by bucket."""
         parts = " UNION ALL ".join(f"SELECT {COLUMNS} FROM {table}" for table in self.tables)
         return f"SELECT * FROM ({parts}) ORDER BY bucket"
 
 
 class RowBuffer:
-    """One table a batch: below a row group of 122,880 rows DuckDB does not compress, which would cost more than all."""
+    """Holds one table per batch.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, plan: RunSpec, scratch: Path, *, name: str) -> None:
+    DuckDB does not compress tables below one row group (122,880 rows); compression would cost more than all other
+    steps.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, spec: RunSpec, scratch: Path, *, name: str) -> None:
         self._connection = connection
         self._scratch = scratch
         self._name = name
-        self._from_batch = normalize.build_query(plan, fast_parser.QUERY, plain=True)
-        self._from_batch_cautiously = normalize.build_query(plan, fast_parser.CAUTIOUS_QUERY, plain=True)
-        self._from_shaped = normalize.build_query(plan, SHAPED_QUERY, plain=False)
+        self._from_batch = normalize.build_query(spec, fast_parser.QUERY, plain=True)
+        self._from_batch_cautious = normalize.build_query(spec, fast_parser.CAUTIOUS_QUERY, plain=True)
+        self._from_records = normalize.build_query(spec, RECORDS_QUERY, plain=False)
         self._tables: list[str] = []
-        self._made = self._folders = 0
-        fast_parser.prepare(connection, plan.tenant)
+        self._table_count = self._spill_count = 0
+        fast_parser.prepare(connection, spec.tenant)
         normalize.prepare(connection)
 
     def add_batch(self, batch: Table) -> list[int]:
-        """Read and interpret a batch of pieces; return those that are not proven, of which nothing is kept."""
-        self._tables.append(f"{self._name}_{self._made}")
-        self._made += 1
+        """Parse and normalize a batch; return the pieces that could not be verified, of which no row is kept."""
+        self._tables.append(f"{self._name}_{self._table_count}")
+        self._table_count += 1
         table = self._tables[-1]
         if not batch.num_rows and len(self._tables) > 1:
-            # Hostile text makes many such batches, and planning the statement takes longer than reading them.
+            # Adversarial text makes many such batches, and planning the statement takes longer than reading them.
             self._connection.execute(f"CREATE TABLE {table} AS FROM {self._tables[-2]} LIMIT 0")
             return []
         self._connection.register("batch", batch)
         try:
             self._connection.execute(f"CREATE TABLE {table} AS {self._from_batch}")
         except duckdb.InvalidInputException:
-            # DuckDB refuses some text that is JSON, such as half of a surrogate pair. It must not see that.
-            self._connection.execute(f"CREATE TABLE {table} AS {self._from_batch_cautiously}")
+            # DuckDB refuses some text that is valid JSON, such as a lone surrogate, so it must not read that text.
+            self._connection.execute(f"CREATE TABLE {table} AS {self._from_batch_cautious}")
         self._connection.unregister("batch")
-        unproven = self._connection.execute(f"SELECT piece FROM {table} WHERE NOT proven ORDER BY piece").fetchall()
-        if unproven:
-            self._connection.execute(f"DELETE FROM {table} WHERE NOT proven")
-        return [piece for (piece,) in unproven]
+        unverified = self._connection.execute(f"SELECT piece FROM {table} WHERE NOT verified ORDER BY piece").fetchall()
+        if unverified:
+            self._connection.execute(f"DELETE FROM {table} WHERE NOT verified")
+        return [piece for (piece,) in unverified]
 
     def drop(self, source: int, start: int, end: int) -> None:
-        """Drop the fast path's rows that begin in these bytes of an object: they are inside of another record."""
+        """Drop the fast path's rows that begin in a byte range of an object: they are part of another record."""
         self._connection.execute(
             f"DELETE FROM {self._tables[-1]} WHERE piece IS NOT NULL AND source = ? AND start >= ? AND start < ?",
             [source, start, end],
         )
 
-    def add_shaped(self, records: Sequence[tuple[int, Found, dict[str, object]]]) -> None:
-        """Add records of the batch that the general path has read: source, place and fields."""
+    def add_records(self, records: Sequence[tuple[int, ParsedRecord, dict[str, object]]]) -> None:
+        """Add records that the general path has read, each with its source, location and fields."""
         if not records:
             return
         columns: dict[str, tuple[str, Iterable[object]]] = {
             "source": ("INTEGER", [source for source, _, _ in records]),
-            "line": ("BIGINT", [found.line for _, found, _ in records]),
-            "start": ("BIGINT", [found.start for _, found, _ in records]),
-            "length": ("BIGINT", [found.length for _, found, _ in records]),
+            "line": ("BIGINT", [location.line for _, location, _ in records]),
+            "start": ("BIGINT", [location.start for _, location, _ in records]),
+            "length": ("BIGINT", [location.length for _, location, _ in records]),
             **{name: (kind, [fields[name] for _, _, fields in records]) for name, kind in FIELDS.items()},
         }
         arrays = [Array(list(values), _ARROW[kind]) for kind, values in columns.values()]
-        self._connection.register("shaped", Table.from_arrays(arrays, names=list(columns)))
-        self._connection.execute(f"INSERT INTO {self._tables[-1]} {self._from_shaped}")
-        self._connection.unregister("shaped")
+        self._connection.register("records", Table.from_arrays(arrays, names=list(columns)))
+        self._connection.execute(f"INSERT INTO {self._tables[-1]} {self._from_records}")
+        self._connection.unregister("records")
 
-    def judge_batch(self) -> tuple[int, Iterable[Judged]]:
-        """Drop the rows of the fast path that are not the day's; return how many rows there were, and those."""
+    def filter_batch(self) -> tuple[int, Iterable[ExcludedRow]]:
+        """Remove the fast path's rows that have a verdict; return the row count before, and the removed rows."""
         query = f"SELECT count(*), count(verdict) FROM {self._tables[-1]} WHERE piece IS NOT NULL"
-        ((records, judged),) = self._connection.execute(query).fetchall()
-        return records, self._judge("piece IS NOT NULL") if judged else ()
+        ((records, excluded),) = self._connection.execute(query).fetchall()
+        return records, self._filter("piece IS NOT NULL") if excluded else ()
 
-    def judge_shaped(self) -> Iterable[Judged]:
-        """Drop the rows of the general path that are not the day's, and return them."""
-        return self._judge("piece IS NULL")
+    def filter_records(self) -> Iterable[ExcludedRow]:
+        """Remove and return the general path's rows that have a verdict."""
+        return self._filter("piece IS NULL")
 
-    def _judge(self, chosen: str) -> Iterable[Judged]:
+    def _filter(self, condition: str) -> Iterable[ExcludedRow]:
         table = self._tables[-1]
-        others = self._connection.execute(f"""
+        excluded = self._connection.execute(f"""
             SELECT source, start, length, source_line, detail, verdict FROM {table}
-            WHERE {chosen} AND verdict IS NOT NULL ORDER BY source, start
+            WHERE {condition} AND verdict IS NOT NULL ORDER BY source, start
         """).fetchall()
-        if others:
-            self._connection.execute(f"DELETE FROM {table} WHERE {chosen} AND verdict IS NOT NULL")
+        if excluded:
+            self._connection.execute(f"DELETE FROM {table} WHERE {condition} AND verdict IS NOT NULL")
         return [
-            (source, Found(start, length, line, detail=detail), verdict)
-            for source, start, length, line, detail, verdict in others
+            (source, ParsedRecord(start, length, line, detail=detail), verdict)
+            for source, start, length, line, detail, verdict in excluded
         ]
 
     def keep(self) -> tuple[str, ...]:
-        """Leave the rows in their tables, and return the tables' names."""
-        kept, self._tables = tuple(self._tables), []
-        return kept
+        """Keep the rows in their tables, and return the tables' names."""
+        names, self._tables = tuple(self._tables), []
+        return names
 
     def spill(self) -> list[tuple[int, Path]]:
-        """Write the rows as Parquet by bucket, and forget them."""
+        """Write the rows to Parquet files by bucket, and drop their tables."""
         if not self._tables:
             return []
-        folder = self._scratch / f"rows-{self._folders}"
+        folder = self._scratch / f"rows-{self._spill_count}"
         rows = " UNION ALL ".join(f"SELECT {COLUMNS} FROM {table}" for table in self._tables)
-        # One writer with partitions: a COPY for each bucket, measured, takes three times as long.
+        # One partitioned COPY: a COPY for each bucket takes three times as long (measured).
         self._connection.execute(
-            f"COPY ({rows}) TO {quote_text(str(folder))} (FORMAT parquet, {RUN_COMPRESSION}, PARTITION_BY (bucket))"
+            f"COPY ({rows}) TO {quote_text(str(folder))} (FORMAT parquet, {SPILL_COMPRESSION}, PARTITION_BY (bucket))"
         )
         for table in self._tables:
             self._connection.execute(f"DROP TABLE {table}")
-        self._tables, self._folders = [], self._folders + 1
+        self._tables, self._spill_count = [], self._spill_count + 1
         return [(int(path.parent.name.partition("=")[2]), path) for path in sorted(folder.glob("bucket=*/*"))]

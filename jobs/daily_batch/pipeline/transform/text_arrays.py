@@ -1,4 +1,4 @@
-"""The text column of a batch: Arrow's arrays over the text of objects as it was read, wherever that is possible."""
+"""The text column of a batch: Arrow arrays over the objects' text, without copying it where possible."""
 
 from array import array
 from bisect import bisect_left
@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-import nanoarrow  # type: ignore[import-untyped]  # it ships no types
+import nanoarrow  # type: ignore[import-untyped]  # nanoarrow ships no types
 from arro3.core import Array, DataType
 
 from daily_batch.pipeline.transform.decode import Buffer
 
-# Text of about so many bytes becomes one array, for the cast to UTF-8 takes twice as long where a byte of it is none.
+# Size of the text in one array: the cast to UTF-8 takes twice as long for an array that holds an invalid byte.
 PART_BYTES = 2**21
-# Lengths of lines to those with their line feed.
+# The length of a line with its line feed.
 with_line_feed = (1).__add__
 
 
 @dataclass(slots=True)
 class _Part:
-    """Pieces from `first` on, each with one line feed behind it: a part of a text, or blocks that are to be joined."""
+    """Pieces from number `first` on, each followed by a line feed: a view of a text, or copied blocks to join."""
 
     first: int
     text: Buffer | None = None
@@ -32,28 +32,28 @@ class _Part:
         return self.end - self.start >= PART_BYTES
 
     def data(self) -> memoryview:
-        """The text of the pieces."""
+        """Return the text of the pieces."""
         if self.text is None:
             return memoryview(b"\n".join(self.blocks))
         return memoryview(self.text)[self.start : self.end]
 
 
-class Texts:
-    """The texts of pieces in order."""
+class TextColumn:
+    """Collects the texts of pieces in order."""
 
     def __init__(self) -> None:
         self._parts: list[_Part] = []
 
-    def lay_over(self, text: Buffer, start: int, end: int, *, first: int) -> None:
-        """Take pieces, the first of them of this number, as they stand in a text that does not change."""
+    def add_view(self, text: Buffer, start: int, end: int, *, first: int) -> None:
+        """Add pieces, the first of them numbered `first`, as a view of a text that does not change."""
         last = self._parts[-1] if self._parts else None
         if last and last.text is text and last.end == start and not last.is_full:
             last.end = end
         else:
             self._parts.append(_Part(first, text, start, end))
 
-    def join(self, block: bytes, *, first: int) -> None:
-        """Take pieces that are copied, with a line feed between them and none behind."""
+    def add_copy(self, block: bytes, *, first: int) -> None:
+        """Add copied pieces that are separated by line feeds, without one at the end."""
         last = self._parts[-1] if self._parts else None
         if last is None or last.text is not None or last.is_full:
             last = _Part(first)
@@ -62,7 +62,10 @@ class Texts:
         last.end += len(block) + 1
 
     def to_arrays(self, lengths: "array[int]", nulls: Sequence[int]) -> Iterator[tuple[int, Array]]:
-        """Yield the first piece of each array, and the array; a text is null as asked, or because it is no UTF-8."""
+        """Yield each array with the number of its first piece.
+
+        A text is null if its number is in `nulls`, or if it is not UTF-8.
+        """
         ends = [part.first for part in self._parts[1:]]
         for part, end in zip(self._parts, [*ends, len(lengths)], strict=True):
             yield part.first, _to_array(part.data(), lengths[part.first : end], first=part.first, nulls=nulls)
@@ -71,9 +74,9 @@ class Texts:
 def _to_array(data: memoryview, lengths: "array[int]", *, first: int, nulls: Sequence[int]) -> Array:
     count = len(lengths)
     offsets = array("i", accumulate(map(with_line_feed, lengths), initial=0))
-    offsets[-1] = min(offsets[-1], len(data))  # no line feed behind the last one
+    offsets[-1] = min(offsets[-1], len(data))  # the last piece has no line feed
     valid = bytearray(b"\xff" * (count // 8 + 1))
-    for at in nulls[bisect_left(nulls, first) : bisect_left(nulls, first + count)]:
-        valid[(at - first) // 8] &= ~(1 << (at - first) % 8)
+    for index in nulls[bisect_left(nulls, first) : bisect_left(nulls, first + count)]:
+        valid[(index - first) // 8] &= ~(1 << (index - first) % 8)
     built = nanoarrow.c_array_from_buffers(nanoarrow.binary(), count, [valid, offsets, data])
     return Array.from_arrow(built).cast(DataType.utf8())

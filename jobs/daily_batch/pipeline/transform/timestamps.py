@@ -1,14 +1,14 @@
-"""Reads the instant that a timestamp means: SQL for the column `timestamp` (rules "Fields" 2).
+"""Parse timestamps in SQL, from the column `timestamp` (docs/rules.md, "Fields" 2).
 
-Nearly all rows have the form of the specification, `YYYY-MM-DDTHH:MM:SS.mmmZ`: a length and a parser with a fixed
-format read those alone. The others are first rewritten to plain ISO 8601, form by form, then read. What no rule
-rewrites is refused: nothing is guessed.
+Nearly all rows have the specified form, `YYYY-MM-DDTHH:MM:SS.mmmZ`: a length check and a fixed format parse them. Other
+forms are first rewritten to plain ISO 8601, form by form, and then parsed. A form that no rule rewrites is rejected,
+never guessed.
 """
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-# What stands for a value that is neither text nor number; `refused_form` names it.
+# Placeholders for values that are neither string nor number; `refused_form` names them.
 OTHER_TYPES = {bool: "\0a boolean", dict: "\0an object", list: "\0a list"}
 
 ISO = (
@@ -18,15 +18,16 @@ ISO = (
 ZONED = r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)$"
 NUMBER = "-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?"
 
-# Widths that the format fills only if each field is full and nothing stands before or behind: measured, 0.06 us a row.
+# Text width -> format: the width proves that every field is full and nothing surrounds the timestamp (0.06 us a row,
+# measured).
 USUAL = {24: "%Y-%m-%dT%H:%M:%S.%gZ", 27: "%Y-%m-%dT%H:%M:%S.%fZ", 20: "%Y-%m-%dT%H:%M:%SZ"}
 
 MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 MINUTE = "[0-9]{2}:[0-9]{2}"
-# A longer text is no other form of an instant, and need not be searched for one.
-LONGEST_FORM = 100
-# Pattern -> replacement: month names between years and days, `2025-Aug-12T03:00:00 GMT`.
+# A longer text is no timestamp in another form, and is not searched for one.
+MAX_FORM_BYTES = 100
+# Pattern -> replacement: month names move between year and day, as in `2025-Aug-12T03:00:00 GMT`.
 NAMED = {
     rf"(?:{WEEKDAY},? )?([0-9]{{1,2}})[ /-]({MONTHS})[ /-]([0-9]{{4}})[ :]({MINUTE}.*)": r"\3-\2-\1T\4",
     rf"(?:{WEEKDAY},? )?({MONTHS}) {{1,2}}([0-9]{{1,2}}),? ([0-9]{{4}}) ({MINUTE}.*)": r"\3-\1-\2T\4",
@@ -44,9 +45,9 @@ OFFSET = "[+-][0-9]{2}(?::?[0-9]{2})?"
 REGION = r"(?:\[[!A-Za-z0-9_+/=.~-]+\])"
 CLOCK_READING = r"(?: m=[+-][0-9]+\.[0-9]+)"  # of a monotonic clock, as Go prints it
 COMMENT = r"(?: \([^()]*\))"
-# None that begins like UTC or GMT, which an offset may contradict.
+# Not beginning like UTC or GMT, which an offset may contradict.
 ABBREVIATION = "(?:[A-FH-TV-Z][A-Z]|G[A-LN-Z]|U[A-SU-Z])[A-Z]{1,3}"
-# Pattern -> replacement, one after another: what is left is ISO, or not to be read.
+# Pattern -> replacement, applied in order; the result is ISO 8601, or it is not a timestamp.
 PLAIN = {
     # .NET's milliseconds, as seconds.
     r"/Date\((-?[0-9]{1,14})(?:[+-][0-9]{4})?\)/": r"\1e-3",
@@ -59,8 +60,8 @@ PLAIN = {
     f"|({OFFSET})(?:{REGION}+|{COMMENT}| {ABBREVIATION}{CLOCK_READING}?)?)": r"\1\2\3\4",
 }
 
-# A number of so many digits before the point, at most: seconds, milliseconds, microseconds, nanoseconds since 1970.
-# Each bound is the year 5138, and each unit begins in 1973: so each integer means one instant.
+# Most digits before the point -> unit: seconds, milliseconds, microseconds, nanoseconds since 1970. Each bound is the
+# year 5138 and each unit begins in 1973, so every integer means exactly one instant.
 SHIFTS = {11: 6, 14: 3, 17: 0, 20: -3}
 DIGITS = " ".join(
     f"WHEN before_point(s) <= {most} THEN cut_digits(significant(s), before_point(s) + {shift})"
@@ -107,14 +108,14 @@ CREATE OR REPLACE TEMP MACRO refused_form(s, plain, kind) AS CASE
 """
 
 OTHER_FORM = "kind = 'number' OR plain <> timestamp"
-# Of a timestamp that cannot be read; never its content.
+# Details of a timestamp that cannot be parsed, without its content.
 ABSENT = "'the timestamp is absent, and no file name gives one'"
 DETAIL = f"""CASE WHEN timestamp IS NULL THEN {ABSENT}
     ELSE 'the timestamp cannot be read: ' || refused_form(timestamp, plain, kind) END"""
 
 
 def plain_columns(naive: Sequence[tuple[int, int]]) -> tuple[dict[str, str], ...]:
-    """Return the layers of `instant_columns` for texts in plain ISO 8601 alone; of any other `at_us` is null."""
+    """Return the layers of `instant_columns` for plain ISO 8601 texts alone; `at_us` is null for any other text."""
     return (
         {"usual_us": _usual()},
         {"iso": f"CASE WHEN usual_us IS NULL THEN regexp_full_match(timestamp, '{ISO}') END"},
@@ -133,16 +134,19 @@ def plain_columns(naive: Sequence[tuple[int, int]]) -> tuple[dict[str, str], ...
 
 
 def instant_columns(naive: Sequence[tuple[int, int]]) -> tuple[dict[str, str], ...]:
-    """Layers of columns over `timestamp` and `path_us`: `at_us`, null where it cannot be read, and how it was read.
+    """Return layers of columns over `timestamp` and `path_us`: the instant `at_us` (null if unreadable), and its form.
 
-    `kind` is path, zoned, naive, number or null, `leap` says whether second 60 was read as 59, and `plain` is the text
-    in plain ISO 8601, null where it has the usual form. `naive` is `days.offset_spans` of the zone of naive texts.
+    `kind` is path, zoned, naive, number or null; `leap` tells whether second 60 was read as 59; `plain` is the text as
+    plain ISO 8601, null if it has the specified form.
+
+    Args:
+        naive: `calendar.offset_spans` of the time zone of naive timestamps.
     """
     return (
         {"usual_us": _usual()},
         {"iso": f"CASE WHEN usual_us IS NULL THEN regexp_full_match(timestamp, '{ISO}') END"},
         {
-            "dated": f"""CASE WHEN NOT iso THEN CASE WHEN strlen(timestamp) > {LONGEST_FORM} THEN NULL
+            "dated": f"""CASE WHEN NOT iso THEN CASE WHEN strlen(timestamp) > {MAX_FORM_BYTES} THEN NULL
                 WHEN regexp_matches(timestamp, '{MONTHS}') THEN {_rewrite("timestamp", NAMED)} ELSE timestamp END END"""
         },
         {
@@ -183,7 +187,10 @@ def _rewrite(text: str, rules: Mapping[str, str]) -> str:
 
 
 def _utc_from_wall(spans: Sequence[tuple[int, int]]) -> str:
-    """Wall clock to UTC as zoneinfo's fold=0 does: the first of two, and the old offset in a gap."""
+    """Return the SQL expression from wall clock to UTC, with the semantics of zoneinfo's fold=0.
+
+    A repeated hour is the first one, and a skipped hour takes the old offset.
+    """
     cases = " ".join(
         f"WHEN wall_us(clock) < {begin + max(before, after) * 1_000_000} THEN wall_us(clock) - {before * 1_000_000}"
         for (_, before), (begin, after) in pairwise(spans)

@@ -1,47 +1,50 @@
-"""The part of a text that is in view, while it is read forward."""
+"""The part of a text that a forward reader holds in memory."""
 
 from daily_batch.pipeline.transform.decode import Buffer
 
-LARGEST_STEP = 2**16
-SMALLEST_STEP = 2**6
+MAX_READ_BYTES = 2**16
+MIN_READ_BYTES = 2**6
 
 
 class Window:
-    """Bytes from `base` on; each is taken from the text once, but for what lies behind a step back."""
+    """Buffers the text from byte `base` on.
+
+    Each byte is read from the text once, except after a step back.
+    """
 
     def __init__(self, text: Buffer, offset: int) -> None:
-        self.held = b""
-        self.base = self.end = offset  # `end` is the byte behind the last one in view
+        self.buffer = b""
+        self.base = self.end = offset  # `end` is exclusive
         self._text = text
         self._size = len(text)
-        self._step = SMALLEST_STEP
+        self._step = MIN_READ_BYTES
 
     def expect(self, size: int) -> None:
-        """Read about so many bytes at once."""
-        self._step = min(max(self._step, size), LARGEST_STEP)
+        """Announce that about `size` bytes will be read, so that they are read in one step."""
+        self._step = min(max(self._step, size), MAX_READ_BYTES)
 
     def move_to(self, offset: int) -> None:
-        """Have `offset` in view, or next to it."""
+        """Have `offset` in the buffer, or at its end."""
         if not self.base <= offset <= self.end:
-            self.held = b""
+            self.buffer = b""
             self.base = self.end = offset
 
     def grow(self, start: int) -> bool:
-        """See more, and forget what is before `start`; False at the end of the text."""
+        """Read more text and drop what precedes `start`; return False at the end of the text."""
         end = self.end
         if end >= self._size:
             return False
-        kept = self.held[start - self.base :]
-        # In doubling steps: what a long value takes to be copied stays in proportion to its length.
-        taken = min(max(self._step, len(kept)), self._size - end)
-        self.held = kept + bytes(self._text[end : end + taken])
+        retained = self.buffer[start - self.base :]
+        # Steps double, so that the cost of copying a long value stays proportional to its length.
+        size_read = min(max(self._step, len(retained)), self._size - end)
+        self.buffer = retained + bytes(self._text[end : end + size_read])
         self.base = start
-        self.end = end + taken
-        self._step = min(2 * self._step, LARGEST_STEP)
+        self.end = end + size_read
+        self._step = min(2 * self._step, MAX_READ_BYTES)
         return True
 
     def fill(self, start: int, size: int) -> bool:
-        """See at least `size` bytes from `start`, or what is left of the text; whether that is any."""
+        """Buffer at least `size` bytes from `start`, or the rest of the text; return whether there are any."""
         while self.end - start < size and self.grow(start):
             pass
         return self.end > start

@@ -1,4 +1,4 @@
-"""Rows to one Parquet file in a table's folder, under a name that no commit knows yet, with its statistics."""
+"""Write rows to one Parquet file in a table's folder, under a name that no commit contains yet, with statistics."""
 
 import json
 import uuid
@@ -18,24 +18,24 @@ from daily_batch.pipeline.transform.fields import ARRAYS
 from daily_batch.pipeline.transform.normalize import local_hour
 from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
 
-# Rows of a message are about a kilobyte: 30 MB of content, of which a reader of one room skips all but one group.
+# A message row takes about a kilobyte: a group holds 30 MB of content, and a reader of one room reads one group.
 ROW_GROUP = 30_720
-# A group is in memory several times; a task with little memory writes smaller ones.
+# A row group is in memory several times; a task with little memory writes smaller ones.
 ROW_GROUP_SHARE = 8_192
 SMALL_ZSTD = "COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
 
 class OutputStore(Protocol):
-    """What writing needs of an obstore store."""
+    """The part of an obstore store that writing uses."""
 
     def put(self, path: str, file: Path) -> Any:
-        """Store a local file, whole or not at all."""
+        """Store a local file atomically."""
 
 
-def partition_folder(plan: RunSpec) -> str:
-    """The day's folder in a table: Delta's partition, or what Athena and Synapse read as Hive partitions."""
-    year, month, day = plan.date.split("-")
-    return f"date={plan.date}" if plan.table_format == "delta" else f"year={year}/month={month}/day={day}"
+def partition_folder(spec: RunSpec) -> str:
+    """Return the day's folder in a table: Delta's partition, or the Hive partitions that Athena and Synapse read."""
+    year, month, day = spec.date.split("-")
+    return f"date={spec.date}" if spec.table_format == "delta" else f"year={year}/month={month}/day={day}"
 
 
 def write_rows(
@@ -44,25 +44,26 @@ def write_rows(
     *,
     table: Table,
     name: str,
-    plan: RunSpec,
+    spec: RunSpec,
     output: OutputStore,
     scratch: Path,
 ) -> DataFile | None:
-    """Write a query's rows, which lack `date`, `run_id` and `processed_at`; None when there are none.
+    """Write a query's rows and add `date`, `run_id` and `processed_at`; return None if there are no rows.
 
-    `name` tells files of a run apart; a retried task never overwrites what an earlier attempt wrote.
+    Args:
+        name: Distinguishes the files of a run. A retried task never overwrites the file of an earlier attempt.
     """
     constants = {
-        "date": f"DATE '{plan.date}'",
-        "run_id": quote_text(plan.run_id),
-        "processed_at": f"make_timestamptz({plan.processed_us})",
+        "date": f"DATE '{spec.date}'",
+        "run_id": quote_text(spec.run_id),
+        "processed_at": f"make_timestamptz({spec.processed_us})",
     }
-    # Delta keeps the partition's value in its log and in the folder's name.
-    columns = [column for column in table.columns if plan.table_format == "parquet" or column.name != "date"]
+    # Delta keeps the partition value in its log and in the folder's name.
+    columns = [column for column in table.columns if spec.table_format == "parquet" or column.name != "date"]
     present = next(column.name for column in columns if column.name not in constants)
     chosen = ", ".join(_select_nullable(column, constants.get(column.name), present) for column in columns)
     local = scratch / f"{table.name}-{name}.parquet"
-    row_group = min(ROW_GROUP, plan.limits.memory_bytes // ROW_GROUP_SHARE)
+    row_group = min(ROW_GROUP, spec.limits.memory_bytes // ROW_GROUP_SHARE)
     row = connection.execute(
         f"COPY (SELECT {chosen} FROM ({query})) TO {quote_text(str(local))}"
         f" (FORMAT parquet, {SMALL_ZSTD}, ROW_GROUP_SIZE {row_group}, RETURN_STATS)"
@@ -71,10 +72,11 @@ def write_rows(
         local.unlink(missing_ok=True)
         return None
     _, count, size, _, statistics, *_ = row[0]
-    path = f"{partition_folder(plan)}/{plan.run_id}-{name}-{uuid.uuid4().hex[:12]}.parquet"
-    # A Delta file is in no commit yet. A plain one waits where readers do not look, until the sums are known to hold.
-    stored = path if plan.table_format == "delta" else staged_path(path, plan.date)
-    output.put(f"{analytics_folder(plan.tenant)}/{table.name}/{stored}", local)
+    path = f"{partition_folder(spec)}/{spec.run_id}-{name}-{uuid.uuid4().hex[:12]}.parquet"
+    # No commit refers to a new Delta file. A plain Parquet file is staged outside the readers' folders until the audit
+    # passes.
+    stored = path if spec.table_format == "delta" else staged_path(path, spec.date)
+    output.put(f"{analytics_folder(spec.tenant)}/{table.name}/{stored}", local)
     local.unlink()
     indexed = [column for column in columns if column.name in table.statistics]
     return DataFile(
@@ -86,11 +88,11 @@ def write_rows(
 
 
 def _select_nullable(column: Column, constant: str | None, present: str) -> str:
-    """Select a column so that every file calls it OPTIONAL.
+    """Select a column so that every file declares it OPTIONAL.
 
-    DuckDB 2.0.0 writes REQUIRED where its statistics know of no null, so the schema would follow the day's values, and
-    has no option against it. A CASE without ELSE may be null as far as they know; its branch that is always taken is
-    not copied. A constant needs a condition on some column (`present`), or it would be folded.
+    DuckDB 2.0.0 writes REQUIRED where its statistics show no null, so that the schema would depend on the day's values,
+    and it has no option against that. Its optimizer assumes that a CASE without ELSE can be null, and does not copy the
+    branch that is always taken. A constant needs a condition on some column (`present`), or it would be folded.
     """
     if constant is None:
         return f"CASE WHEN {column.name} IS NOT NULL THEN {column.name}::{column.type} END AS {column.name}"
@@ -99,7 +101,7 @@ def _select_nullable(column: Column, constant: str | None, present: str) -> str:
 
 
 def _bounds(column: Column, found: Mapping[str, str]) -> ColumnStatistics:
-    # A bound that DuckDB cut is no bound for other readers.
+    # A bound that DuckDB truncated is not valid for other readers.
     low = found.get("min") if found.get("min_is_exact") == "true" else None
     high = found.get("max") if found.get("max_is_exact") == "true" else None
     return ColumnStatistics(
@@ -118,13 +120,13 @@ def _to_json(text: str, kind: str, *, up: bool) -> str | int:
     return timestamp_maximum(microseconds) if up else timestamp_minimum(microseconds)
 
 
-# What is the same for a whole run is added where the files are written.
+# Columns that are constant for a run; `write_rows` adds them.
 RUN_COLUMNS = ("date", "run_id", "processed_at")
 _TYPES = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE"}
 
 
 def typed_array(name: str) -> str:
-    """Return the expression of an array column: its JSON text as the contract's type."""
+    """Return the SQL expression that converts an array column's JSON text to the contract's type."""
     types = json.dumps([{field: _TYPES[kind] for field, kind in ARRAYS[name].items()}])
     return f"json_transform({name}, '{types}')"
 
@@ -132,10 +134,10 @@ def typed_array(name: str) -> str:
 ATTACHMENT_COUNT = "coalesce(json_array_length(attachments), 0)::INTEGER"
 
 
-def published_columns(plan: RunSpec) -> str:
-    """Return the select list of `messages`, less what is the same for a whole run, over a row of the map."""
+def published_columns(spec: RunSpec) -> str:
+    """Return the select list of `messages` over a normalized row, without the columns that are constant for a run."""
     derived = {
-        "hour": local_hour(plan),
+        "hour": local_hour(spec),
         "has_attachments": f"{ATTACHMENT_COUNT} > 0",
         "attachment_count": ATTACHMENT_COUNT,
         "flags": "CASE WHEN flags IS NULL THEN [] ELSE string_split(flags, ',') END",

@@ -15,7 +15,7 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.discover.chunks import read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
-from tests.support.manifest_day import EXPORT, HOSTILE, Recorder, keys_of, message, put_all, take_day
+from tests.support.manifest_day import EXPORT, HOSTILE, Recorder, discover_day, keys_of, message, put_all
 
 BUCKETS = itertools.count()
 
@@ -60,7 +60,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 @pytest.fixture
 def list_day(tmp_path: Path) -> Callable[..., Manifest]:
     """Take the manifest of acme's business day 2025-08-12, or of what is given instead."""
-    return partial(take_day, staging=tmp_path / "staging")
+    return partial(discover_day, staging=tmp_path / "staging")
 
 
 def test_a_business_day_is_gathered_from_both_of_its_utc_folders(store: ObjectStore, list_day: Any) -> None:
@@ -255,5 +255,5 @@ def test_a_late_a_changed_and_a_missing_object_change_the_fingerprint(store: Obj
 def test_how_much_text_there_is_goes_by_what_names_promise(tmp_path: Path, name: str, times: int) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
     put_all(store, [f"{EXPORT}{name}"], b"x" * 100)
-    manifest = take_day(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert (manifest.bytes, manifest.text_bytes) == (100, 100 * times)

@@ -14,8 +14,8 @@ from obstore.store import LocalStore, S3Store
 from daily_batch.errors import TerminalError
 from daily_batch.pipeline.discover.chunks import read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
-from daily_batch.pipeline.discover.s3_listing import open_raw
-from tests.support.manifest_day import EXPORT, keys_of, message, put_all, take_day
+from daily_batch.pipeline.discover.s3_listing import open_s3_listing
+from tests.support.manifest_day import EXPORT, discover_day, keys_of, message, put_all
 
 DAY = "acme/chat/u/r/messages/2025/08/12"
 GOOD = f"{EXPORT}good.jsonl"
@@ -43,7 +43,7 @@ class Input:
         path.symlink_to(target)
 
     def take(self, **more: Any) -> Manifest:
-        return take_day(self.store, self.staging, **more)
+        return discover_day(self.store, self.staging, **more)
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_a_tenants_folder_may_lie_elsewhere(source: Input, tmp_path: Path) -> No
 def test_an_input_root_may_be_a_link(source: Input, tmp_path: Path) -> None:
     source.put(GOOD)
     (tmp_path / "root").symlink_to("in")
-    assert keys_of(take_day(LocalStore(str(tmp_path / "root")), source.staging)) == {GOOD}
+    assert keys_of(discover_day(LocalStore(str(tmp_path / "root")), source.staging)) == {GOOD}
 
 
 def test_a_pipe_and_a_socket_are_no_objects(source: Input, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +279,7 @@ def test_a_stored_name_that_obstore_refuses_hides_no_other(
     good = [f"{folder}good.json", f"{folder}0.json", f"{folder}zz/z.json"]
     for key in [*good, f"{folder}{name}", f"{folder}._x", f"{folder}sub/"]:
         put(key, b"" if key.endswith("sub/") else b"{}")
-    manifest = take_day(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert keys_of(manifest) == {*good, f"{folder}{name}"}
     assert refused(manifest) == {f"{folder}{name}": expected}
     assert (manifest.ignored, manifest.bytes) == (1, 8)
@@ -289,15 +289,15 @@ def test_s3_itself_lists_objects_as_obstore_does(bucket: tuple[Any, S3Store], tm
     put, store = bucket
     for name in ("a", "b/c 山.json", "d%2Fe", "f#g"):
         put(f"{EXPORT}{name}")
-    before = take_day(store, tmp_path / "staging")
+    before = discover_day(store, tmp_path / "staging")
     put(f"{EXPORT}z\x01")
-    after = take_day(store, tmp_path / "staging")
+    after = discover_day(store, tmp_path / "staging")
     same = [
         {item for _, objects in read_manifest(manifest.files) for item in objects if not item.reason}
         for manifest in (before, after)
     ]
     assert [item[:3] for item in sorted(same[0])] == [item[:3] for item in sorted(same[1])]
-    raw = open_raw(store)
+    raw = open_s3_listing(store)
     assert raw is not None
     [page] = raw.list_objects(EXPORT.rstrip("/"), after=None, cause=Exception())
     assert {item.key for item in page} == keys_of(after)
@@ -308,7 +308,7 @@ def test_what_obstore_gave_before_it_stopped_is_not_listed_twice(bucket: tuple[A
     keys = {f"{EXPORT}{n:04d}" for n in range(1_203)}
     put_all(store, sorted(keys))
     put(f"{EXPORT}x//y")
-    assert keys_of(take_day(store, tmp_path / "staging")) == {*keys, f"{EXPORT}x//y"}
+    assert keys_of(discover_day(store, tmp_path / "staging")) == {*keys, f"{EXPORT}x//y"}
 
 
 @pytest.mark.parametrize("bad", ["", "a\x01", "."])
@@ -318,7 +318,7 @@ def test_users_and_rooms_with_such_names_hide_no_other(bucket: tuple[Any, S3Stor
     for key in keys:
         put(key)
     put(message("2025/08/13", "23-00-00.000", user=bad))
-    manifest = take_day(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert keys_of(manifest) == set(keys)
     assert refused(manifest).keys() == set(keys[1:])
 
@@ -330,8 +330,8 @@ def test_without_boto3_such_a_name_stops_the_day_rather_than_hide_objects(
     put(f"{EXPORT}a//b.jsonl")
     put(GOOD)
     monkeypatch.setitem(__import__("sys").modules, "boto3", None)
-    with pytest.raises(TerminalError, match=r"the name of the object .*a//b.jsonl"):
-        take_day(store, tmp_path / "staging")
+    with pytest.raises(TerminalError, match=r"the object name .*a//b.jsonl"):
+        discover_day(store, tmp_path / "staging")
 
 
 def test_an_object_store_keeps_its_names(bucket: tuple[Any, S3Store]) -> None:

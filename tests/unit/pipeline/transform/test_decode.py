@@ -1,4 +1,4 @@
-"""Decoding: compression by magic bytes, whole objects or none, bounds, byte order marks."""
+"""Decoding: compression by magic bytes, whole objects or none, limits, byte order marks."""
 
 import gzip
 import random
@@ -18,14 +18,14 @@ SKIPPED = b"\x5a\x2a\x4d\x18\x05\0\0\0notes"
 TEXT = b"".join(b'{"n": %d, "t": "\xe3\x81\x82"}\n' % n for n in range(50_000))
 
 
-def decoded(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits | None = None) -> Decoded:
+def decode_text(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits | None = None) -> Decoded:
     return decode(stored, key=key, limits=limits or Limits(), scratch=scratch)
 
 
-def reason(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits | None = None) -> Reason:
+def refusal(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits | None = None) -> Reason:
     with pytest.raises(UnreadableError) as refused:
-        decoded(stored, scratch, key, limits)
-    return refused.value.reason
+        decode_text(stored, scratch, key, limits)
+    return refused.value.refusal
 
 
 @pytest.mark.parametrize(
@@ -41,90 +41,92 @@ def reason(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits 
     ],
     ids=["plain", "gzip", "gzip members", "gzip padded with zeros", "zstd", "zstd frames", "zstd frames to skip"],
 )
-def test_the_first_bytes_say_how_an_object_is_compressed(tmp_path: Path, stored: bytes) -> None:
-    assert bytes(decoded(stored, tmp_path, key="acme/part.json").text) == TEXT
+def test_compression_is_detected_by_magic_bytes(tmp_path: Path, stored: bytes) -> None:
+    assert bytes(decode_text(stored, tmp_path, key="acme/part.json").text) == TEXT
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 def test_a_stream_cut_anywhere_is_refused_whole(tmp_path: Path, pack: object) -> None:
     stored = pack(TEXT)  # type: ignore[operator]
     cuts = random.Random(1).sample(range(4, len(stored)), 40)
-    assert {reason(stored[:cut], tmp_path) for cut in cuts} == {Reason.CORRUPT_COMPRESSION}
+    assert {refusal(stored[:cut], tmp_path) for cut in cuts} == {Reason.CORRUPT_COMPRESSION}
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
-def test_garbage_behind_a_stream_is_refused(tmp_path: Path, pack: object) -> None:
-    assert reason(pack(TEXT) + b"garbage!", tmp_path) is Reason.CORRUPT_COMPRESSION  # type: ignore[operator]
+def test_trailing_garbage_after_a_stream_is_refused(tmp_path: Path, pack: object) -> None:
+    assert refusal(pack(TEXT) + b"garbage!", tmp_path) is Reason.CORRUPT_COMPRESSION  # type: ignore[operator]
 
 
 def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     stored = bytearray(gzip.compress(TEXT))
     stored[-8] ^= 1
-    assert reason(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
+    assert refusal(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
     stored = bytearray(zstd.compress(TEXT, options={zstd.CompressionParameter.checksum_flag: 1}))
     stored[-1] ^= 1
-    assert reason(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
+    assert refusal(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
 
 
 @pytest.mark.parametrize(("window_log", "is_read"), [(27, True), (28, False)])
-def test_a_zstd_frame_may_look_back_128_mib_and_no_further(tmp_path: Path, window_log: int, is_read: bool) -> None:
+def test_a_zstd_window_may_have_128_mib_and_no_more(tmp_path: Path, window_log: int, is_read: bool) -> None:
     packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window_log})
     stored = packer.compress(TEXT) + packer.flush()
     if is_read:
-        assert decoded(stored, tmp_path).text == TEXT
+        assert decode_text(stored, tmp_path).text == TEXT
     else:
-        assert reason(stored, tmp_path) is Reason.CORRUPT_COMPRESSION
+        assert refusal(stored, tmp_path) is Reason.CORRUPT_COMPRESSION
 
 
 @pytest.mark.parametrize("key", ["acme/a.gz", "acme/a.jsonl.GZ", "acme/a.zst", "acme/a.zstd"])
-def test_a_name_that_promises_compression_is_held_to_it(tmp_path: Path, key: str) -> None:
-    assert reason(TEXT, tmp_path, key) is Reason.CORRUPT_COMPRESSION
-    assert decoded(b"", tmp_path, key).text == b""
+def test_an_object_named_as_compressed_must_be_compressed(tmp_path: Path, key: str) -> None:
+    assert refusal(TEXT, tmp_path, key) is Reason.CORRUPT_COMPRESSION
+    assert decode_text(b"", tmp_path, key).text == b""
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 def test_a_bomb_stops_at_the_ratio_and_at_the_size(tmp_path: Path, pack: object) -> None:
     bomb = pack(b"0" * 40_000_000)  # type: ignore[operator]
-    assert reason(bomb, tmp_path) is Reason.DECOMPRESSION_BOMB
+    assert refusal(bomb, tmp_path) is Reason.DECOMPRESSION_BOMB
     patient = Limits(max_expansion_ratio=10**9, max_object_bytes=30_000_000)
-    assert reason(bomb, tmp_path, limits=patient) is Reason.DECOMPRESSION_BOMB
+    assert refusal(bomb, tmp_path, limits=patient) is Reason.DECOMPRESSION_BOMB
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
-def test_a_bomb_takes_little_memory(tmp_path: Path, pack: object) -> None:
+def test_a_bomb_is_detected_in_little_memory(tmp_path: Path, pack: object) -> None:
     bomb = pack(b"0" * 400_000_000)  # type: ignore[operator]
     limits = Limits(max_object_bytes=1_000_000)
     tracemalloc.start()
     try:
-        assert reason(bomb, tmp_path, limits=limits) is Reason.DECOMPRESSION_BOMB
+        assert refusal(bomb, tmp_path, limits=limits) is Reason.DECOMPRESSION_BOMB
         assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
     finally:
         tracemalloc.stop()
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
-def test_what_is_given_in_many_steps_is_the_same(tmp_path: Path, pack: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GIVEN", 1000)
-    assert decoded(pack(TEXT), tmp_path).text == TEXT  # type: ignore[operator]
+def test_decompression_in_many_steps_gives_the_same_text(
+    tmp_path: Path, pack: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_OUTPUT_BYTES", 1000)
+    assert decode_text(pack(TEXT), tmp_path).text == TEXT  # type: ignore[operator]
 
 
 def test_a_large_object_goes_through_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SPOOL_BYTES", 1000)
-    found = decoded(gzip.compress(TEXT), tmp_path).text
-    assert not isinstance(found, bytes)
-    assert found[:] == TEXT
+    result = decode_text(gzip.compress(TEXT), tmp_path).text
+    assert not isinstance(result, bytes)
+    assert result[:] == TEXT
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-def test_wide_text_is_read_by_its_mark_and_given_back_as_it_was(tmp_path: Path, encoding: str) -> None:
+def test_wide_text_is_decoded_by_its_mark_and_restored_as_stored(tmp_path: Path, encoding: str) -> None:
     text = '{"content": "日本😀"}'
-    found = decoded(("\ufeff" + text).encode(encoding), tmp_path)
-    assert found.text == text.encode()
-    assert found.original(0, len(found.text), 1000) == (text.encode(encoding), False)
+    result = decode_text(("\ufeff" + text).encode(encoding), tmp_path)
+    assert result.text == text.encode()
+    assert result.original(0, len(result.text), 1000) == (text.encode(encoding), False)
 
 
 def test_wide_text_that_does_not_decode_is_refused(tmp_path: Path) -> None:
-    assert reason("\ufeffab".encode("utf-16-le") + b"x", tmp_path) is Reason.UNSUPPORTED_ENCODING
+    assert refusal("\ufeffab".encode("utf-16-le") + b"x", tmp_path) is Reason.UNSUPPORTED_ENCODING
 
 
 WIDE = b"\xff\xfe" + TEXT.decode().encode("utf-16-le")
@@ -148,15 +150,15 @@ def test_originals_are_those_of_the_whole_text(stored: bytes, tmp_path: Path) ->
     random_places = random.Random(1)
     starts = [0, *sorted(random_places.sample(range(1, len(TEXT) - 1), 40)), len(TEXT)]
     lines = [(start, after - start) for start, after in pairwise(starts)]
-    # All of the text but gaps, records over several blocks, and two places that overlap.
+    # All lines, lines with gaps, ranges over several blocks, and two ranges that overlap.
     for places in (lines, lines[::3], [(10, 20)], [(5, len(TEXT) - 5)], [(0, 500_000), (499_990, 20)]):
-        whole = decoded(stored, tmp_path, limits=limits)
-        found = list(decode_originals(stored, places, key="acme/part", limits=limits, scratch=tmp_path))
-        assert found == [whole.original(start, length, limits.max_raw_bytes) for start, length in places]
+        whole = decode_text(stored, tmp_path, limits=limits)
+        result = list(decode_originals(stored, places, key="acme/part", limits=limits, scratch=tmp_path))
+        assert result == [whole.original(start, length, limits.max_raw_bytes) for start, length in places]
 
 
-def test_nothing_is_expanded_behind_the_last_place(tmp_path: Path) -> None:
+def test_nothing_is_decompressed_behind_the_last_range(tmp_path: Path) -> None:
     stored = gzip.compress(TEXT)
     cut = stored[: len(stored) // 2]
-    (found,) = decode_originals(cut, [(30, 40)], key="acme/part", limits=Limits(), scratch=tmp_path)
-    assert found == decoded(stored, tmp_path).original(30, 40, 1000)
+    (result,) = decode_originals(cut, [(30, 40)], key="acme/part", limits=Limits(), scratch=tmp_path)
+    assert result == decode_text(stored, tmp_path).original(30, 40, 1000)

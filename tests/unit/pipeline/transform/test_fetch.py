@@ -1,4 +1,4 @@
-"""Fetching: order, bounds, and objects that changed since they were listed."""
+"""Fetching: order, memory limits, and objects that changed after the listing."""
 
 import threading
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from daily_batch.domain.run import Limits, RunSpec, SourceObject
 from daily_batch.errors import InputChangedError
 from daily_batch.pipeline.transform.decode import UnreadableError
 from daily_batch.pipeline.transform.fetch import fetch
-from tests.support.run_specs import make_day_plan
+from tests.support.run_specs import sample_spec
 
-PLAN = make_day_plan()
+SPEC = sample_spec()
 
 
-class Answer:
+class Response:
     def __init__(self, body: bytes, etag: str | None) -> None:
         self.body = body
         self.meta = {"e_tag": etag, "size": len(body)}
 
-    def bytes(self) -> "Answer":
+    def bytes(self) -> "Response":
         return self
 
     def to_bytes(self) -> bytes:
@@ -33,21 +33,21 @@ class Answer:
 
 
 class FakeStore:
-    """Objects by key with their tags; notes how many bytes were handed out and not taken yet."""
+    """A store of objects with their ETags; counts requests in flight."""
 
     def __init__(self, objects: dict[str, tuple[bytes, str | None]]) -> None:
         self.objects = objects
-        self.under_way = 0
-        self.most = 0
+        self.in_flight = 0
+        self.max_in_flight = 0
         self._lock = threading.Lock()
 
     def get(self, path: str) -> Any:
         with self._lock:
-            self.under_way += 1
-            self.most = max(self.most, self.under_way)
+            self.in_flight += 1
+            self.max_in_flight = max(self.max_in_flight, self.in_flight)
         if path not in self.objects:
             raise FileNotFoundError(path)
-        return Answer(*self.objects[path])
+        return Response(*self.objects[path])
 
     def list(self, prefix: str) -> Any:
         return [
@@ -59,27 +59,27 @@ class FakeStore:
         ]
 
 
-def listed(store: FakeStore) -> list[SourceObject]:
+def list_objects(store: FakeStore) -> list[SourceObject]:
     return [SourceObject(key, len(body), etag or "", 0) for key, (body, etag) in store.objects.items()]
 
 
-def fetched(store: FakeStore, objects: list[SourceObject], scratch: Path, plan: RunSpec = PLAN) -> list[bytes]:
-    bodies = [body for _, _, body in fetch(store, objects, plan=plan, scratch=scratch)]
+def fetch_all(store: FakeStore, objects: list[SourceObject], scratch: Path, spec: RunSpec = SPEC) -> list[bytes]:
+    bodies = [body for _, _, body in fetch(store, objects, spec=spec, scratch=scratch)]
     return [bytes(body) for body in bodies if not isinstance(body, UnreadableError)]
 
 
 def test_objects_come_in_the_order_of_the_manifest(tmp_path: Path) -> None:
     store = FakeStore({f"acme/{n}": (bytes([n]) * (200 - n), f'"{n}"') for n in range(200)})
-    assert fetched(store, listed(store), tmp_path) == [body for body, _ in store.objects.values()]
+    assert fetch_all(store, list_objects(store), tmp_path) == [body for body, _ in store.objects.values()]
 
 
 @pytest.mark.parametrize(
     ("in_listing", "in_answer"), [('"0x8D"', '"0x8D"'), ("0x8D", '"0x8D"'), ('"a"', 'W/"a"'), ("", None)]
 )
-def test_one_tag_is_written_in_several_ways(tmp_path: Path, in_listing: str, in_answer: str | None) -> None:
-    # Azure's listings give tags without quotes, its answers with them (measured on Azurite 3).
+def test_an_etag_matches_in_all_its_notations(tmp_path: Path, in_listing: str, in_answer: str | None) -> None:
+    # Azure returns ETags without quotes in listings and with quotes in responses (measured on Azurite 3).
     store = FakeStore({"acme/a": (b"x", in_answer)})
-    assert fetched(store, [SourceObject("acme/a", 1, in_listing, 0)], tmp_path) == [b"x"]
+    assert fetch_all(store, [SourceObject("acme/a", 1, in_listing, 0)], tmp_path) == [b"x"]
 
 
 @pytest.mark.parametrize(
@@ -91,40 +91,40 @@ def test_one_tag_is_written_in_several_ways(tmp_path: Path, in_listing: str, in_
     ],
     ids=["another tag", "another size", "gone"],
 )
-def test_an_object_that_changed_since_it_was_listed_is_noticed(tmp_path: Path, item: SourceObject) -> None:
+def test_an_object_that_changed_after_the_listing_is_detected(tmp_path: Path, item: SourceObject) -> None:
     store = FakeStore({"acme/a": (b"x", '"new"')})
     with pytest.raises(InputChangedError, match="tenant=acme day=2025-08-12"):
-        fetched(store, [item], tmp_path)
+        fetch_all(store, [item], tmp_path)
 
 
-@pytest.mark.parametrize("beside", [{}, {"acme/a": (b"other", '"o"')}], ids=["alone", "beside one without the slash"])
-def test_an_object_whose_name_ends_in_a_slash_is_unreadable(tmp_path: Path, beside: dict[str, Any]) -> None:
-    # object_store lists it without the slash, and gets what lies there.
-    store = FakeStore({"acme/a/": (b"x", '"t"'), **beside})
-    [(_, _, found)] = fetch(store, [SourceObject("acme/a", 1, '"t"', 0)], plan=PLAN, scratch=tmp_path)
+@pytest.mark.parametrize("others", [{}, {"acme/a": (b"other", '"o"')}], ids=["alone", "beside one without the slash"])
+def test_an_object_whose_name_ends_in_a_slash_is_unreadable(tmp_path: Path, others: dict[str, Any]) -> None:
+    # object_store lists it without the slash, and gets the object of that name.
+    store = FakeStore({"acme/a/": (b"x", '"t"'), **others})
+    [(_, _, found)] = fetch(store, [SourceObject("acme/a", 1, '"t"', 0)], spec=SPEC, scratch=tmp_path)
     assert isinstance(found, UnreadableError)
     assert (found.reason, found.detail) == ("invalid_name", "the name ends in /")
 
 
-def test_nothing_is_asked_of_an_object_that_was_refused(tmp_path: Path) -> None:
+def test_an_object_that_was_refused_at_listing_is_not_requested(tmp_path: Path) -> None:
     store = FakeStore({})
     item = SourceObject("acme/a", 1, '"t"', 0, "invalid_link", "a link that leads nowhere")
-    [(number, same, found)] = fetch(store, [item], plan=PLAN, scratch=tmp_path)
-    assert (number, same, store.under_way) == (0, item, 0)
+    [(number, same, found)] = fetch(store, [item], spec=SPEC, scratch=tmp_path)
+    assert (number, same, store.in_flight) == (0, item, 0)
     assert isinstance(found, UnreadableError)
     assert (found.reason, found.detail) == ("invalid_link", "a link that leads nowhere")
 
 
-def test_what_waits_to_be_used_is_bounded_in_bytes(tmp_path: Path) -> None:
+def test_buffered_objects_are_bounded_in_bytes(tmp_path: Path) -> None:
     store = FakeStore({f"acme/{n}": (b"x" * 1000, '"t"') for n in range(50)})
-    small = replace(PLAN, limits=Limits(memory_bytes=4 * 3000, fetch_concurrency=16))
-    stream = fetch(store, listed(store), plan=small, scratch=tmp_path)
+    small = replace(SPEC, limits=Limits(memory_bytes=4 * 3000, fetch_concurrency=16))
+    stream = fetch(store, list_objects(store), spec=small, scratch=tmp_path)
     next(stream)
-    assert store.most <= 4  # three wait, one was handed out
+    assert store.max_in_flight <= 4  # three are buffered, one was yielded
     assert len(list(stream)) == 49
 
 
-def test_one_object_beyond_the_bound_is_still_fetched(tmp_path: Path) -> None:
+def test_one_object_above_the_memory_limit_is_still_fetched(tmp_path: Path) -> None:
     store = FakeStore({"acme/a": (b"x" * 5000, '"t"'), "acme/b": (b"y", '"t"')})
-    small = replace(PLAN, limits=Limits(memory_bytes=4000))
-    assert [len(body) for body in fetched(store, listed(store), tmp_path, small)] == [5000, 1]
+    small = replace(SPEC, limits=Limits(memory_bytes=4000))
+    assert [len(body) for body in fetch_all(store, list_objects(store), tmp_path, small)] == [5000, 1]

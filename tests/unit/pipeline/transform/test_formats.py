@@ -1,4 +1,4 @@
-"""Objects of other formats are told by their first bytes, wherever they lie; text is never taken for one."""
+"""Other formats are detected by their magic bytes, compressed or not; text is never taken for another format."""
 
 import bz2
 import gzip
@@ -78,7 +78,7 @@ def array() -> bytes:
 
 NOISE = random.Random(7).randbytes(20_000)
 BODY = NOISE[:100]
-# Name in `detail`, and bytes made by the libraries that write them.
+# Name in `detail`, and bytes made by the libraries that write the format.
 FILES: dict[str, tuple[str, bytes]] = {
     "bzip2": ("bzip2", bz2.compress(TEXT)),
     "bzip2 of nothing": ("bzip2", bz2.compress(b"")),
@@ -190,7 +190,7 @@ def refused(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits
 
 @pytest.mark.parametrize("within", PACKERS)
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_another_format_is_named_plain_and_within_a_compression(tmp_path: Path, kind: str, within: str) -> None:
+def test_another_format_is_named_uncompressed_and_compressed(tmp_path: Path, kind: str, within: str) -> None:
     name, body = FOREIGN[kind]
     found = refused(PACKERS[within](body), tmp_path)
     assert found.reason is Reason.FOREIGN_FORMAT
@@ -205,7 +205,7 @@ def test_a_compression_within_a_compression_is_named(tmp_path: Path, inner: str,
     assert (found.reason, found.detail) == (Reason.FOREIGN_FORMAT, f"{inner} within {outer}")
 
 
-def test_a_frame_to_skip_within_a_compression_is_zstd(tmp_path: Path) -> None:
+def test_a_skippable_frame_within_a_compression_is_zstd(tmp_path: Path) -> None:
     assert refused(gzip.compress(b"\x5a\x2a\x4d\x18\x05\0\0\0notes"), tmp_path).detail == "zstd within gzip"
 
 
@@ -217,13 +217,13 @@ def test_text_is_never_taken_for_another_format(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize("key", ["acme/a.gz", "acme/a.jsonl.ZST"])
-def test_behind_a_name_that_promises_compression_only_a_known_format_is_named(tmp_path: Path, key: str) -> None:
+def test_an_object_named_as_compressed_is_foreign_only_if_its_format_is_known(tmp_path: Path, key: str) -> None:
     assert refused(tarred(), tmp_path, key).detail == "tar"
     for body in (TEXT, NOISE, b"\0" * 100):
         assert refused(body, tmp_path, key).reason is Reason.CORRUPT_COMPRESSION
 
 
-def test_a_format_is_told_before_all_of_it_is_expanded(tmp_path: Path) -> None:
+def test_a_format_is_detected_before_the_object_is_fully_decompressed(tmp_path: Path) -> None:
     bomb = gzip.compress(tarred() + b"\0" * 200_000_000, 1)
     begin = time.process_time()
     assert refused(bomb, tmp_path, limits=Limits(max_object_bytes=10**6)).detail == "tar within gzip"
@@ -236,7 +236,7 @@ def test_a_bomb_of_nuls_is_a_bomb(tmp_path: Path) -> None:
     assert refused(gzip.compress(b"\0" * 40_000_000), tmp_path).reason is Reason.DECOMPRESSION_BOMB
 
 
-def test_millions_of_nuls_are_told_at_once(tmp_path: Path) -> None:
+def test_millions_of_nul_bytes_are_detected_at_once(tmp_path: Path) -> None:
     body = b"\0" * 2**24
     begin = time.process_time()
     with pytest.raises(UnreadableError):
