@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from daily_batch.domain.keys import TABLES_FOLDER, TENANT, StorageUrl, export_root, is_tenant
+from daily_batch.domain.keys import TABLES_FOLDER, TENANT, export_root, is_tenant
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import UsageError
 
 CHAT, TABLES = "{tenant}/chat", f"{{tenant}}/{TABLES_FOLDER}"

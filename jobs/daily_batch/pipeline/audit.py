@@ -6,7 +6,7 @@ Pure: takes what the run counted, what is published already and the limits; retu
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from daily_batch.domain.quality import evaluate, refuse_failed
+from daily_batch.domain.quality import evaluate, raise_for_failures
 from daily_batch.domain.quality_rules import Rule
 from daily_batch.domain.receipt import Receipt, Shrink, check_sums
 from daily_batch.errors import TerminalError
@@ -46,7 +46,7 @@ def audit(
     check_sums(receipt)
     audited = replace(receipt, quality=evaluate(rules, measured))
     _refuse_loss(audited, limits)
-    refuse_failed(audited.quality, tenant=receipt.tenant, day=receipt.date)
+    raise_for_failures(audited.quality, tenant=receipt.tenant, day=receipt.date)
     reason = find_shrink(audited, standing, min_rows_ratio=limits.min_rows_ratio)
     if reason is None:
         return audited
@@ -66,7 +66,7 @@ def find_shrink(receipt: Receipt, standing: PublishedDay, *, min_rows_ratio: flo
     if not (standing.messages or standing.rejects):
         return None
     objects, written = receipt.objects, receipt.records.written
-    if not objects.taken:
+    if not objects.in_manifest:
         return f"the input holds no object of it, and {standing.messages:,} messages are published"
     if written < min_rows_ratio * standing.messages:
         return f"{written:,} messages instead of {standing.messages:,}, less than min_rows_ratio {min_rows_ratio:g}"
@@ -85,7 +85,9 @@ def find_shrink(receipt: Receipt, standing: PublishedDay, *, min_rows_ratio: flo
 def _refuse_loss(receipt: Receipt, limits: AuditLimits) -> None:
     """Refuse a day with too many unreadable objects or rejected records: more likely its input is the wrong one."""
     objects, records = receipt.objects, receipt.records
-    _refuse_share(receipt, objects.unreadable, objects.taken, "objects cannot be read", "max_unreadable_ratio", limits)
+    _refuse_share(
+        receipt, objects.unreadable, objects.in_manifest, "objects cannot be read", "max_unreadable_ratio", limits
+    )
     _refuse_share(receipt, records.rejected, records.seen, "records are rejected", "max_reject_ratio", limits)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 from obstore.store import MemoryStore
 
-from daily_batch.domain.contract import REJECTS, Flag, Reason
-from daily_batch.domain.keys import without_compression
+from daily_batch.domain.codes import Flag, Reason
+from daily_batch.domain.contract import REJECTS
+from daily_batch.domain.keys import strip_compression_suffix
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.discover.object_tree import StoredTree
@@ -77,5 +78,5 @@ def _place(key: str, line: int, number: int, plan: RunSpec) -> str:
     if line == 0:
         return key  # the object as it was stored
     # What lay inside is no longer compressed, and the name must not promise that it is.
-    plain = without_compression(key)
+    plain = strip_compression_suffix(key)
     return plain if plan.layout == "messages" else f"{plain}/{number}"

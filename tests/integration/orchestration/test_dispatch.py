@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pytest import MonkeyPatch
 
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import HandOverError, LeaseHeldError, RetryableError, TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata import Item, MetadataStore
@@ -350,7 +350,7 @@ def test_6_a_submission_whose_answer_was_lost_finds_its_job_again(source: Path, 
     for _ in range(2):
         with pytest.raises(RetryableError, match="did not answer"):
             run(dispatch, source, tmp_path)
-        assert find(dispatch).awaits_answer
+        assert find(dispatch).awaits_job_id
     answer = run(dispatch, source, tmp_path)
     assert (len(service.jobs), service.asked) == (1, 3)
     assert (find(dispatch).job_id, find(dispatch).attempts, find(dispatch).token) == (answer.job_id, 3, 1)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from daily_batch.domain.keys import EXPORT_TEMPLATE
-from daily_batch.domain.request import Request, build_requests
+from daily_batch.domain.request import Request
 from daily_batch.errors import UsageError
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.settings import load_settings
 
 NOW = datetime(2026, 11, 22, 17, tzinfo=UTC)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from daily_batch.domain.receipt import Erased, Objects, Receipt, Records, Shrink, TableCounts, advise_loss, to_dict
+from daily_batch.domain.receipt import Erased, Objects, Receipt, Records, Shrink, TableCounts, loss_warning, to_dict
 from daily_batch.errors import TerminalError
 from daily_batch.pipeline.audit import AuditLimits, audit, find_shrink
 from daily_batch.pipeline.publish.result import PublishedDay
@@ -75,10 +75,10 @@ def test_half_of_a_day_lost_is_refused_until_its_limit_says_otherwise(loss: dict
 
 def test_less_than_half_is_published_and_told_with_its_share_and_the_next_step() -> None:
     receipt = judge(receipt_of(read=2, unreadable=1, written=3, rejected=1))
-    told = str(advise_loss(receipt))
+    told = str(loss_warning(receipt))
     for part in ("1 of 3 objects (33.3%)", "1 of 4 records (25.0%)", "invalid_json 1", "Next step: "):
         assert part in told
-    assert advise_loss(judge(receipt_of(written=3))) is None
+    assert loss_warning(judge(receipt_of(written=3))) is None
 
 
 def test_a_limit_of_0_lets_a_clean_day_pass_and_no_other() -> None:

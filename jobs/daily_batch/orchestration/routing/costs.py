@@ -1,6 +1,6 @@
 """Compute what days cost: predicted for each host on which a day can run, and summed by tenant and month.
 
-Pure functions of volumes, prices and costs. docs/costs.md shows the resulting tables.
+Pure functions of volumes, prices and costs. docs/project/costs.md shows the resulting tables.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from datetime import date
 
 from msgspec.structs import replace
 
-from daily_batch.domain.bill import GIB, MIB
+from daily_batch.orchestration.routing.billing import GIB, MIB
 from daily_batch.orchestration.routing.predict import (
     HOUR,
     MIN_DISK_GB,

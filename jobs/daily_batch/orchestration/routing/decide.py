@@ -14,6 +14,7 @@ from daily_batch.orchestration.routing.predict import (
     predict_temp_bytes,
 )
 from daily_batch.orchestration.routing.prices import Predictions, Prices
+from daily_batch.settings import Settings
 
 # The share of a time limit that a prediction may use; a busy store or a slow neighbour may need the rest.
 TIME_SHARE = 0.6
@@ -23,8 +24,8 @@ TIME_SHARE = 0.6
 class Thresholds:
     """The guide's sizes of days, in messages, and the share of a time limit that a prediction may use."""
 
-    small_messages: int = 1_000
-    large_messages: int = 100_000
+    small_messages: int = Settings.small_messages
+    large_messages: int = Settings.large_messages
     time_share: float = TIME_SHARE
 
 

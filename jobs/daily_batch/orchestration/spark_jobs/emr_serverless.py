@@ -9,9 +9,10 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # neither boto3 nor botocore ships types
 from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from obstore.exceptions import BaseError
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs.base import (
     ENDED_STATES,
@@ -25,8 +26,7 @@ from daily_batch.orchestration.spark_jobs.emr_package import check_package
 from daily_batch.orchestration.spark_jobs.emr_request import PRODUCT, QUOTA, EmrConfig, fit_size, make_request
 from daily_batch.orchestration.spark_jobs.session_policy import parse_account, session_policy
 from daily_batch.settings import Settings
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.aws_errors import RAISED, error_code, is_temporary
+from daily_batch.storage import boto_errors
 from daily_batch.storage.failures import explain_failure
 from daily_batch.storage.stores import open_store
 
@@ -120,7 +120,7 @@ class EmrServerless:
         if logging.get("logGroupName"):
             folder = f"applications/{self.config.application_id}/jobs/{job_id}/"
             prefix = "/".join(filter(None, (logging.get("logStreamNamePrefix"), folder)))
-            with suppress(*RAISED):
+            with suppress(BotoCoreError, ClientError):
                 parts += _read_driver_log(cached_client(self.config.region, "logs"), logging["logGroupName"], prefix)
         return "\n".join(parts)[-MAX_LOG_CHARACTERS:]
 
@@ -158,17 +158,17 @@ class EmrServerless:
     def _translate_errors(self) -> Iterator[None]:
         try:
             yield
-        except RAISED as error:
+        except (BotoCoreError, ClientError) as error:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> BatchError:
         """Translate an error by its code: its text may name accounts and keys."""
-        code = error_code(error)
+        code = boto_errors.error_code(error)
         if code == "ServiceQuotaExceededException":
             return RetryableError(f"EMR Serverless has no capacity left ({code})", next_step=_WAIT)
-        if is_temporary(error, _TEMPORARY):
+        if boto_errors.is_temporary(error, _TEMPORARY):
             return RetryableError(f"EMR Serverless does not answer ({code})", next_step="run the day again")
-        if access_error := explain_access(error):
+        if access_error := boto_errors.explain(error):
             what = f"EMR Serverless cannot be called: {access_error.what}"
             return type(access_error)(what, next_step=access_error.next_step)
         return TerminalError(f"EMR Serverless refuses ({code})", next_step=_STEPS.get(code, _DENIED))

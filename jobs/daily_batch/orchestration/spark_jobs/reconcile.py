@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 from obstore.store import ObjectStore
 
-from daily_batch.domain.bill import price_job
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.routing import load_prices
+from daily_batch.orchestration.routing.billing import price_job
 from daily_batch.orchestration.spark_jobs.base import ENDED_STATES, JobStatus, Submitter
 from daily_batch.pipeline.publish.receipts import read_receipt
 
@@ -62,7 +62,7 @@ def reconcile(
     minutes = round(max_wait.total_seconds() / 60)
     reason = f"job {entry.job_id} was cancelled after it had waited {minutes} minutes for workers"
     # Record the reason before cancelling: whoever reconciles the day next must find it.
-    ledger.note(entry.lease, error=f"{reason}. {status.detail}".rstrip())
+    ledger.record(entry.lease, error=f"{reason}. {status.detail}".rstrip())
     submitter.cancel(entry.job_id)
     return Reconciled(entry=ledger.find(entry.tenant, entry.day) or entry)
 

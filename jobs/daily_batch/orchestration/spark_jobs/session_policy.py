@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from daily_batch.domain.keys import StorageUrl, analytics_folder, export_root
+from daily_batch.domain.keys import analytics_folder, export_root
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError, UsageError
 
 # The service's limit for executionIamPolicy.policy, in characters.

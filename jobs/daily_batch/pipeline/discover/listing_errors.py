@@ -9,8 +9,7 @@ from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import LocalStore
 
 from daily_batch.errors import BatchError, RetryableError, TerminalError
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.failures import is_denied
+from daily_batch.storage.failures import explain_access, is_denied
 
 MAX_NAME_LENGTH = 300
 
@@ -31,7 +30,7 @@ def explain_failures(listing: Iterable[Item], *, tenant: str, day: str) -> Itera
     try:
         yield from listing
     except BatchError as error:
-        error.concerns(tenant, day)
+        error.add_context(tenant, day)
         raise
     except (BaseError, OSError) as error:
         raise _explain(error, tenant, day) from error

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from daily_batch.domain.keys import promises_compression
+from daily_batch.domain.keys import has_compression_suffix
 from daily_batch.domain.run import Layout, SourceObject
 from daily_batch.metadata import MetadataStore
 from daily_batch.pipeline.discover.chunks import cut_chunks, remove_chunks, write_chunk
@@ -135,7 +135,7 @@ def build_manifest(
         total = add_objects(total, chunk)
         objects += len(chunk)
         size += sum(item.size for item in chunk)
-        compressed += sum(item.size for item in chunk if promises_compression(item.key))
+        compressed += sum(item.size for item in chunk if has_compression_suffix(item.key))
         if progress:
             progress(objects)
     return Manifest(

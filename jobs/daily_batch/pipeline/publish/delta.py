@@ -26,8 +26,7 @@ from daily_batch.pipeline.publish.delta_log import PARTITION, Context, DaySnapsh
 from daily_batch.pipeline.publish.result import PublishResult, summarize_files
 from daily_batch.pipeline.publish.schema import evolve_schema, table_schema
 from daily_batch.pipeline.transform.statistics import statistics_json
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.failures import is_denied, is_missing, quote_cause
+from daily_batch.storage.failures import explain_access, is_denied, is_missing, quote_cause
 
 T = TypeVar("T")
 

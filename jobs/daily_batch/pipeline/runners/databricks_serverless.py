@@ -7,7 +7,7 @@ memory.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from daily_batch.domain.keys import StorageUrl, parse_url
+from daily_batch.domain.url import StorageUrl, parse_url
 from daily_batch.errors import UsageError
 from daily_batch.settings import Settings
 

@@ -33,7 +33,7 @@ def hand_over_if_exhausted(deadline: Deadline, spec: RunSpec) -> Iterator[None]:
         if exhausted is None:
             raise
         hand_over = error if isinstance(error, HandOverError) else deadline.hand_over_error(exhausted)
-        hand_over.concerns(spec.tenant, spec.date)
+        hand_over.add_context(spec.tenant, spec.date)
         if hand_over is error:
             raise
         raise hand_over from error

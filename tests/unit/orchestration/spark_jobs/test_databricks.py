@@ -13,8 +13,8 @@ from azure.identity import CredentialUnavailableError
 from databricks.sdk.errors import NotFound, PermissionDenied, TemporarilyUnavailable, TooManyRequests, Unauthenticated
 from databricks.sdk.service.jobs import BaseJob, Run, RunOutput
 
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs import SparkJob
 from daily_batch.orchestration.spark_jobs.databricks import Databricks, open_databricks, parse_status

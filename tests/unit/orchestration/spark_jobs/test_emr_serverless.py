@@ -11,8 +11,9 @@ from botocore.model import ServiceModel
 from botocore.stub import ANY, Stubber
 from botocore.validate import ParamValidator
 
-from daily_batch.domain.keys import EXPORT_TEMPLATE, parse_url
+from daily_batch.domain.keys import EXPORT_TEMPLATE
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs import JobSize, SparkJob
 from daily_batch.orchestration.spark_jobs.emr_request import EmrConfig, fit_size, make_request

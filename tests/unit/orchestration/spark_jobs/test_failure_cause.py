@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from obstore.store import LocalStore, MemoryStore
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import TerminalError
 from daily_batch.orchestration.spark_jobs.emr_package import check_package
 from daily_batch.orchestration.spark_jobs.emr_request import ENTRY_POINT, ENVIRONMENT, EmrConfig

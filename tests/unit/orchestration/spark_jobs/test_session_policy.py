@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from daily_batch.domain.keys import EXPORT_TEMPLATE, parse_url
+from daily_batch.domain.keys import EXPORT_TEMPLATE
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs.session_policy import MAX_POLICY_LENGTH, parse_account, session_policy
 from tests.local_cloud.aws.iam import is_allowed

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.entrypoints.daily_messages import app
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.orchestration.preflight import find_missing
