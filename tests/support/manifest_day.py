@@ -24,7 +24,7 @@ def day_options(*, day: str = "2025-08-12", zone: str = "Asia/Tokyo") -> dict[st
     return {"tenant": "acme", "folders": utc_folders(*window), "window_us": window, "concurrency": 4, "day": day}
 
 
-def build_day_manifest(
+def discover_day(
     store: Any, staging: Path, *, day: str = "2025-08-12", zone: str = "Asia/Tokyo", **more: Any
 ) -> Manifest:
     """Build the manifest of acme's business day; `more` overrides arguments of `build_manifest`."""

@@ -9,7 +9,7 @@ from obstore.store import LocalStore
 
 from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.discover.compare import DiscoveryComparison, RoomObjects, compare_discovery
-from tests.support.manifest_day import HOSTILE, Recorder, build_day_manifest, day_options, message, put_all
+from tests.support.manifest_day import HOSTILE, Recorder, day_options, discover_day, message, put_all
 from tests.support.metadata_rooms import open_metadata, put_room, put_user
 
 START = "2025-08-11T14:45:00.000Z"
@@ -52,7 +52,7 @@ def test_rooms_that_metadata_does_not_name_are_reported_with_their_objects(
             RoomObjects("acme/chat/u/stale", 3),
         ),
     )
-    manifest = build_day_manifest(store, tmp_path / "staging", metadata=metadata)
+    manifest = discover_day(store, tmp_path / "staging", metadata=metadata)
     assert manifest.objects == 5
 
 

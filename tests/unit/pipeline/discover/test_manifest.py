@@ -15,7 +15,7 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.discover.chunks import read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
-from tests.support.manifest_day import EXPORT, HOSTILE, Recorder, build_day_manifest, keys_of, message, put_all
+from tests.support.manifest_day import EXPORT, HOSTILE, Recorder, discover_day, keys_of, message, put_all
 
 BUCKETS = itertools.count()
 
@@ -59,8 +59,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 
 @pytest.fixture
 def list_day(tmp_path: Path) -> Callable[..., Manifest]:
-    """Return `build_day_manifest` with a staging folder."""
-    return partial(build_day_manifest, staging=tmp_path / "staging")
+    """Return `discover_day` with a staging folder."""
+    return partial(discover_day, staging=tmp_path / "staging")
 
 
 def test_a_business_day_includes_objects_of_both_of_its_utc_folders(store: ObjectStore, list_day: Any) -> None:
@@ -255,5 +255,5 @@ def test_a_late_a_changed_and_a_missing_object_change_the_fingerprint(store: Obj
 def test_the_size_of_the_text_is_estimated_by_the_names(tmp_path: Path, name: str, times: int) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
     put_all(store, [f"{EXPORT}{name}"], b"x" * 100)
-    manifest = build_day_manifest(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert (manifest.bytes, manifest.text_bytes) == (100, 100 * times)

@@ -21,8 +21,8 @@ from tests.support.manifest_day import (
     EXPORT,
     HOSTILE,
     Recorder,
-    build_day_manifest,
     day_options,
+    discover_day,
     keys_of,
     message,
     put_all,
@@ -72,7 +72,7 @@ def test_only_rooms_updated_since_the_start_are_listed(tmp_path: Path, store: An
         put_room(metadata, "u", room, updated_at)
         put_all(store, [message("2025/08/12", "01-00-00.000", room=room)])
     recorder = Recorder(store)
-    manifest = build_day_manifest(recorder, tmp_path / "staging", metadata=metadata)
+    manifest = discover_day(recorder, tmp_path / "staging", metadata=metadata)
     assert keys_of(manifest) == {message("2025/08/12", "01-00-00.000", room=room) for room in ("at", "after")}
     days = [f"acme/chat/u/{room}/messages/2025/08/{day}/" for room in ("after", "at") for day in (11, 12)]
     assert sorted(recorder.recursive) == sorted(["acme/chat/", EXPORT, *days])
@@ -103,7 +103,7 @@ def test_a_room_whose_time_is_missing_coarse_or_unreadable_is_listed(
     put_user(metadata, "u")
     put_room(metadata, "u", "r", updated_at)
     put_all(store, [message("2025/08/12", "01-00-00.000")])
-    assert build_day_manifest(store, tmp_path / "staging", metadata=metadata).objects == 1
+    assert discover_day(store, tmp_path / "staging", metadata=metadata).objects == 1
 
 
 def test_names_are_exact_parts_of_the_keys(tmp_path: Path, store: Any, metadata: Any) -> None:
@@ -113,7 +113,7 @@ def test_names_are_exact_parts_of_the_keys(tmp_path: Path, store: Any, metadata:
         put_user(metadata, name)
         put_room(metadata, name, name, START)
     put_all(store, keys)
-    assert keys_of(build_day_manifest(store, tmp_path / "staging", metadata=metadata)) == set(keys)
+    assert keys_of(discover_day(store, tmp_path / "staging", metadata=metadata)) == set(keys)
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
@@ -126,7 +126,7 @@ def test_an_active_room_whose_name_no_key_can_hold_fails_the_day(
     put_room(metadata, user, room, START)
     recorder = Recorder(store)
     with pytest.raises(TerminalError, match=r"tenant=acme day=2025-08-12: .* which no key can hold") as caught:
-        build_day_manifest(recorder, tmp_path / "staging", metadata=metadata)
+        discover_day(recorder, tmp_path / "staging", metadata=metadata)
     assert str(caught.value).isprintable()
     assert set(recorder.recursive) == {"acme/chat/", EXPORT}
 
@@ -139,7 +139,7 @@ def test_an_inactive_room_with_such_a_name_is_skipped(tmp_path: Path, store: Any
     put_room(metadata, "good", "r", START)
     key = message("2025/08/12", "01-00-00.000", user="good")
     put_all(store, [key])
-    assert keys_of(build_day_manifest(store, tmp_path / "staging", metadata=metadata)) == {key}
+    assert keys_of(discover_day(store, tmp_path / "staging", metadata=metadata)) == {key}
 
 
 def test_only_the_tenants_own_users_and_rooms_are_listed(tmp_path: Path, store: Any, metadata: Any) -> None:
@@ -151,7 +151,7 @@ def test_only_the_tenants_own_users_and_rooms_are_listed(tmp_path: Path, store: 
             rooms = ("r-acme", "r-acme-2")
             put_all(store, [message("2025/08/12", "01-00-00.000", tenant=tenant, user=user, room=r) for r in rooms])
     for tenant in ("acme", "acme-2"):
-        manifest = build_day_manifest(store, tmp_path / "staging", metadata=metadata, tenant=tenant)
+        manifest = discover_day(store, tmp_path / "staging", metadata=metadata, tenant=tenant)
         users = ("u", f"of-{tenant}")
         assert keys_of(manifest) == {
             message("2025/08/12", "01-00-00.000", tenant=tenant, user=user, room=f"r-{tenant}") for user in users
@@ -166,21 +166,21 @@ def test_other_items_of_a_partition_are_no_users_and_no_rooms(tmp_path: Path, st
             metadata.put({"PK": pk, "SK": sort_key}, expected=None)
     put_all(store, [message("2025/08/12", "01-00-00.000")])
     recorder = Recorder(store)
-    assert build_day_manifest(recorder, tmp_path / "staging", metadata=metadata, layout="messages").objects == 1
+    assert discover_day(recorder, tmp_path / "staging", metadata=metadata, layout="messages").objects == 1
     assert len(recorder.recursive) == 3
 
 
 def test_a_tenant_that_neither_store_knows_has_an_empty_day(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u", tenant="acme-2")
     put_all(store, [message("2025/08/12", "01-00-00.000", tenant="acme-2")])
-    assert build_day_manifest(store, tmp_path / "staging", metadata=metadata).objects == 0
+    assert discover_day(store, tmp_path / "staging", metadata=metadata).objects == 0
 
 
 def test_metadata_without_users_of_a_tenant_with_objects_is_an_error(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u", tenant="acme-2")
     put_all(store, [message("2020/01/01", "01-00-00.000")])
     with pytest.raises(TerminalError, match=r"tenant=acme day=2025-08-12: the metadata store names no user"):
-        build_day_manifest(store, tmp_path / "staging", metadata=metadata)
+        discover_day(store, tmp_path / "staging", metadata=metadata)
 
 
 @pytest.mark.parametrize(
@@ -192,9 +192,7 @@ def test_a_day_without_active_rooms_still_fails_if_the_input_cannot_be_read(
     put_user(metadata, "u")
     put_room(metadata, "u", "r", "2025-08-01T00:00:00Z")
     with pytest.raises(expected, match="tenant=acme day=2025-08-12"):
-        build_day_manifest(
-            Recorder(store, fail=lambda _: error), tmp_path / "staging", metadata=metadata, layout="messages"
-        )
+        discover_day(Recorder(store, fail=lambda _: error), tmp_path / "staging", metadata=metadata, layout="messages")
 
 
 def test_users_are_queried_concurrently(tmp_path: Path, store: Any, metadata: Any) -> None:
@@ -210,7 +208,7 @@ def test_users_are_queried_concurrently(tmp_path: Path, store: Any, metadata: An
         put_user(metadata, user)
         put_room(metadata, user, "r", START)
         put_all(store, [message("2025/08/12", "01-00-00.000", user=user)])
-    assert build_day_manifest(store, tmp_path / "staging", metadata=Waiting(), concurrency=4).objects == 4
+    assert discover_day(store, tmp_path / "staging", metadata=Waiting(), concurrency=4).objects == 4
     assert compare_discovery(store, Waiting(), **day_options()).missed == ()
 
 
@@ -220,17 +218,17 @@ def test_a_metadata_store_that_fails_gives_no_manifest(tmp_path: Path, store: An
     broken.file.write_bytes(b"no database" * 100)
     put_all(store, [message("2025/08/12", "01-00-00.000")])
     with pytest.raises(TerminalError, match="tenant=acme day=2025-08-12"):
-        build_day_manifest(store, tmp_path / "staging", metadata=broken)
+        discover_day(store, tmp_path / "staging", metadata=broken)
 
 
 @pytest.mark.parametrize("layout", ["auto", "export"])
 def test_an_export_is_listed_without_querying_the_metadata_store(tmp_path: Path, store: Any, layout: str) -> None:
     put_all(store, [f"{EXPORT}part.jsonl"])
-    assert build_day_manifest(store, tmp_path / "staging", metadata=Forbidden(), layout=layout).objects == 1
+    assert discover_day(store, tmp_path / "staging", metadata=Forbidden(), layout=layout).objects == 1
 
 
 def test_a_requested_export_that_does_not_exist_queries_no_metadata(tmp_path: Path, store: Any) -> None:
-    assert build_day_manifest(store, tmp_path / "staging", metadata=Forbidden(), layout="export").objects == 0
+    assert discover_day(store, tmp_path / "staging", metadata=Forbidden(), layout="export").objects == 0
 
 
 def write_milliseconds(at: datetime) -> str:
@@ -272,8 +270,8 @@ def test_discovery_by_correct_metadata_equals_discovery_by_listing(day: dict[Any
             put_room(metadata, user, room, write(max(moments)) if moments else None)
             clocks = [(f"{at:%Y/%m/%d}", f"{at:%H-%M-%S}.{at.microsecond // 1000:03d}") for at in moments]
             put_all(store, [message(*clock, user=user, room=room) for clock in clocks])
-        listed = build_day_manifest(store, Path(folder) / "listed")
-        by_metadata = build_day_manifest(store, Path(folder) / "by-metadata", metadata=metadata)
+        listed = discover_day(store, Path(folder) / "listed")
+        by_metadata = discover_day(store, Path(folder) / "by-metadata", metadata=metadata)
         assert keys_of(by_metadata) == keys_of(listed)
         assert by_metadata.fingerprint == listed.fingerprint
         assert compare_discovery(store, metadata, **day_options()).missed == ()

@@ -15,7 +15,7 @@ from daily_batch.errors import TerminalError
 from daily_batch.pipeline.discover.chunks import read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.discover.s3_listing import open_s3_listing
-from tests.support.manifest_day import EXPORT, build_day_manifest, keys_of, message, put_all
+from tests.support.manifest_day import EXPORT, discover_day, keys_of, message, put_all
 
 DAY = "acme/chat/u/r/messages/2025/08/12"
 GOOD = f"{EXPORT}good.jsonl"
@@ -43,7 +43,7 @@ class Input:
         path.symlink_to(target)
 
     def list_day(self, **more: Any) -> Manifest:
-        return build_day_manifest(self.store, self.staging, **more)
+        return discover_day(self.store, self.staging, **more)
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_a_tenants_folder_may_link_to_another_disk(source: Input, tmp_path: Path
 def test_an_input_root_may_be_a_link(source: Input, tmp_path: Path) -> None:
     source.put(GOOD)
     (tmp_path / "root").symlink_to("in")
-    assert keys_of(build_day_manifest(LocalStore(str(tmp_path / "root")), source.staging)) == {GOOD}
+    assert keys_of(discover_day(LocalStore(str(tmp_path / "root")), source.staging)) == {GOOD}
 
 
 def test_pipes_and_sockets_are_no_objects(source: Input, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +279,7 @@ def test_a_key_that_obstore_cannot_read_hides_no_other(
     good = [f"{folder}good.json", f"{folder}0.json", f"{folder}zz/z.json"]
     for key in [*good, f"{folder}{name}", f"{folder}._x", f"{folder}sub/"]:
         put(key, b"" if key.endswith("sub/") else b"{}")
-    manifest = build_day_manifest(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert keys_of(manifest) == {*good, f"{folder}{name}"}
     assert unreadable(manifest) == {f"{folder}{name}": expected}
     assert (manifest.ignored, manifest.bytes) == (1, 8)
@@ -289,9 +289,9 @@ def test_the_s3_listing_equals_obstores(bucket: tuple[Any, S3Store], tmp_path: P
     put, store = bucket
     for name in ("a", "b/c 山.json", "d%2Fe", "f#g"):
         put(f"{EXPORT}{name}")
-    before = build_day_manifest(store, tmp_path / "staging")
+    before = discover_day(store, tmp_path / "staging")
     put(f"{EXPORT}z\x01")
-    after = build_day_manifest(store, tmp_path / "staging")
+    after = discover_day(store, tmp_path / "staging")
     same = [
         {item for _, objects in read_manifest(manifest.files) for item in objects if not item.reason}
         for manifest in (before, after)
@@ -310,7 +310,7 @@ def test_objects_that_obstore_listed_before_it_stopped_are_not_listed_twice(
     keys = {f"{EXPORT}{n:04d}" for n in range(1_203)}
     put_all(store, sorted(keys))
     put(f"{EXPORT}x//y")
-    assert keys_of(build_day_manifest(store, tmp_path / "staging")) == {*keys, f"{EXPORT}x//y"}
+    assert keys_of(discover_day(store, tmp_path / "staging")) == {*keys, f"{EXPORT}x//y"}
 
 
 @pytest.mark.parametrize("bad", ["", "a\x01", "."])
@@ -320,7 +320,7 @@ def test_users_and_rooms_with_such_names_hide_no_others(bucket: tuple[Any, S3Sto
     for key in keys:
         put(key)
     put(message("2025/08/13", "23-00-00.000", user=bad))
-    manifest = build_day_manifest(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert keys_of(manifest) == set(keys)
     assert unreadable(manifest).keys() == set(keys[1:])
 
@@ -333,7 +333,7 @@ def test_without_boto3_such_a_key_fails_the_day_rather_than_hide_objects(
     put(GOOD)
     monkeypatch.setitem(__import__("sys").modules, "boto3", None)
     with pytest.raises(TerminalError, match=r"the object name .*a//b.jsonl"):
-        build_day_manifest(store, tmp_path / "staging")
+        discover_day(store, tmp_path / "staging")
 
 
 def test_obstore_lists_a_key_with_a_trailing_slash_without_it(bucket: tuple[Any, S3Store]) -> None:
