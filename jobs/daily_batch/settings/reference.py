@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, get_args, get_origin
 
+from daily_batch.domain.quality_rules import QualityRules
 from daily_batch.settings.definition import DEFINITIONS, GROUPS, Definition
 
 _KINDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", tuple: "list of text"}
@@ -73,7 +74,7 @@ def _render_values(each: Definition) -> str:
 
 
 def _render_default(each: Definition) -> str:
-    if each.name == "quality":
+    if isinstance(each.default, QualityRules):
         return ", ".join(f"`{path}` {rule}" for path, rule in each.default.flatten())
     if isinstance(each.default, bool):
         return f"`{str(each.default).lower()}`"

@@ -47,7 +47,7 @@ def explain(error: BaseException) -> BatchError | None:
     if code in _DENIED and getattr(error, "operation_name", "") in _ASSUME_ROLE:
         return ROLE_DENIED.to_error("s3", code)
     refusal = _by_class(error)
-    return refusal and refusal.to_error("s3", type(error).__name__)
+    return refusal.to_error("s3", type(error).__name__) if refusal else None
 
 
 @contextmanager
