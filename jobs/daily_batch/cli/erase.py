@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from daily_batch.cli.maintenance import TenantTarget
     from daily_batch.maintenance.evidence import ErasedDay, Evidence
     from daily_batch.maintenance.subject import Subject
-    from daily_batch.storage.scratch import Kept
+    from daily_batch.storage.scratch import RetainedFolder
 
 COLUMNS = {
     "date": "date",
@@ -65,7 +65,7 @@ def erase(
     from daily_batch.ledger.factory import open_ledger
     from daily_batch.ledger.process import current_process, current_user
     from daily_batch.maintenance.erasure import Erasure
-    from daily_batch.storage.scratch import remove_leftovers
+    from daily_batch.storage.scratch import remove_abandoned
 
     flags = as_flags(tenant=tenant, input=input, output=output, ledger=ledger)
     with exit_on_error(debug=debug):
@@ -89,7 +89,7 @@ def erase(
             )
             evidence = erasure.run() if confirm else erasure.plan()
         # The search has removed what dead runs left; a person must decide about folders that remain.
-        leftovers = remove_leftovers()
+        leftovers = remove_abandoned()
         if json:
             print_json(_as_value(evidence, leftovers, confirmed=confirm, sources=sources))
         else:
@@ -124,7 +124,7 @@ def _has_sources(target: "TenantTarget", subject: "Subject") -> bool | None:
 
 
 def _as_value(
-    evidence: "Evidence", leftovers: "Sequence[Kept]", *, confirmed: bool, sources: bool | None
+    evidence: "Evidence", leftovers: "Sequence[RetainedFolder]", *, confirmed: bool, sources: bool | None
 ) -> dict[str, object]:
     import msgspec
 
@@ -139,7 +139,7 @@ def _as_value(
 def _print_evidence(
     evidence: "Evidence",
     target: "TenantTarget",
-    leftovers: "Sequence[Kept]",
+    leftovers: "Sequence[RetainedFolder]",
     *,
     confirmed: bool,
     mentions: bool,

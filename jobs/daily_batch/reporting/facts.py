@@ -10,7 +10,7 @@ from daily_batch.domain.quality import describe, warnings
 from daily_batch.domain.receipt import Objects, Receipt, Records
 from daily_batch.ledger import Entry, StrayCount
 from daily_batch.orchestration.day_status import ENDED, SOUND, day_status
-from daily_batch.orchestration.routing.costs import MonthCost, month_of
+from daily_batch.orchestration.routing.costs import MonthCost, sum_by_month
 from daily_batch.orchestration.volume_anomaly import find_anomaly
 
 _Amount = TypeVar("_Amount", int, float)
@@ -177,7 +177,7 @@ class Facts:
     @property
     def months(self) -> tuple[MonthCost, ...]:
         """The billed cost of the days that have ended, by tenant and month."""
-        return month_of((day.tenant, day.day, day.billed_usd) for day in self.days if day.has_ended)
+        return sum_by_month((day.tenant, day.day, day.billed_usd) for day in self.days if day.has_ended)
 
     @property
     def months_by_cost(self) -> tuple[MonthCost, ...]:

@@ -2,6 +2,6 @@
 
 from daily_batch.synthetic.expected_counts import ExpectedCounts, Tally
 from daily_batch.synthetic.spec import FaultRates
-from daily_batch.synthetic.write import Compression, generate, iterate_objects
+from daily_batch.synthetic.write import generate, iterate_objects
 
-__all__ = ["Compression", "ExpectedCounts", "FaultRates", "Tally", "generate", "iterate_objects"]
+__all__ = ["ExpectedCounts", "FaultRates", "Tally", "generate", "iterate_objects"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import Layout
 from daily_batch.synthetic.day import Columns
 from daily_batch.synthetic.mutations import BOTH, Mutation, choose_cells, drop_member, quote_id, replace_member

@@ -11,7 +11,7 @@ from random import Random
 from struct import unpack
 from typing import TypeVar
 
-from daily_batch.domain.contract import Flag, Reason
+from daily_batch.domain.codes import Flag, Reason
 from daily_batch.synthetic.content import COMPACT, POOL, PRETTY, Pools, Style, Tail, build_pools, quote
 from daily_batch.synthetic.expected_counts import Tally
 from daily_batch.synthetic.rooms import Clock, Rooms, Slots, cut_day, make_clock, plan_rooms, rooms_between

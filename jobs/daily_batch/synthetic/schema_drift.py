@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from daily_batch.domain.contract import Flag
+from daily_batch.domain.codes import Flag
 from daily_batch.domain.run import Layout
 from daily_batch.synthetic.content import quote
 from daily_batch.synthetic.day import Columns

@@ -83,10 +83,10 @@ def test_erase_removes_leftovers_of_killed_runs_on_this_machine_and_names_those_
     arguments = of(tenant, "--user", "nobody", *ledger_of(tenant))
     with other_run(temp) as alive:
         preview = json.loads(call("erase", *arguments, "--json").stdout)
-        assert preview["temporary_folders_remain"] == [{"folder": str(alive.folder), "why": "a run is at work in it"}]
+        assert preview["temporary_folders_remain"] == [{"folder": str(alive.folder), "why": "a run is using it"}]
         assert not leftover.exists()
         printed = " ".join(call("erase", *arguments).stdout.split())
-        assert f"the temporary folder {alive.folder} may hold messages and stays: a run is at work in it" in printed
+        assert f"the temporary folder {alive.folder} may hold messages and stays: a run is using it" in printed
     assert json.loads(call("erase", *arguments, "--json").stdout)["temporary_folders_remain"] == []
 
 

@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from daily_batch.domain.contract import TABLES, Flag, Reason
+from daily_batch.domain.codes import Flag, Reason
+from daily_batch.domain.contract import TABLES
 
 ROOT = Path(__file__).parents[3]
 
