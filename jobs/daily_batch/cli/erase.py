@@ -22,8 +22,8 @@ from daily_batch.errors import UsageError
 if TYPE_CHECKING:
     from daily_batch.cli.maintenance import TenantTarget
     from daily_batch.maintenance.evidence import ErasedDay, Evidence
-    from daily_batch.maintenance.subject import Person
-    from daily_batch.storage.scratch import Kept
+    from daily_batch.maintenance.subject import Subject
+    from daily_batch.storage.scratch import RetainedFolder
 
 COLUMNS = {
     "date": "date",
@@ -65,7 +65,7 @@ def erase(
     from daily_batch.ledger.factory import open_ledger
     from daily_batch.ledger.process import current_process, current_user
     from daily_batch.maintenance.erasure import Erasure
-    from daily_batch.storage.scratch import remove_leftovers
+    from daily_batch.storage.scratch import remove_abandoned
 
     flags = as_flags(tenant=tenant, input=input, output=output, ledger=ledger)
     with exit_on_error(debug=debug):
@@ -77,7 +77,7 @@ def erase(
         with show_progress() as open_progress, explained_errors(subject.tenant):
             sources = _has_sources(target, subject)
             erasure = Erasure(
-                person=subject,
+                subject=subject,
                 request=target.request,
                 settings=target.settings,
                 tables=target.tables,
@@ -85,28 +85,28 @@ def erase(
                 owner=current_process(),
                 by=by or current_user(),
                 progress=open_progress(f"tenant={subject.tenant}"),
-                find_deleter=target.delete_on_spark,
+                choose_deleter=target.delete_on_spark,
             )
-            evidence = erasure.run() if confirm else erasure.look()
+            evidence = erasure.run() if confirm else erasure.plan()
         # The search has removed what dead runs left; a person must decide about folders that remain.
-        leftovers = remove_leftovers()
+        leftovers = remove_abandoned()
         if json:
             print_json(_as_value(evidence, leftovers, confirmed=confirm, sources=sources))
         else:
             _print_evidence(evidence, target, leftovers, confirmed=confirm, mentions=mentions, sources=sources)
 
 
-def _make_subject(tenant: str, user: str | None, room: str | None, *, mentions: bool) -> "Person":
-    from daily_batch.maintenance.subject import Person
+def _make_subject(tenant: str, user: str | None, room: str | None, *, mentions: bool) -> "Subject":
+    from daily_batch.maintenance.subject import Subject
 
     if user is not None and room is None:
-        return Person(tenant, "user", user, mentions=mentions)
+        return Subject(tenant, "user", user, mentions=mentions)
     if room is not None and user is None:
-        return Person(tenant, "room", room, mentions=mentions)
+        return Subject(tenant, "room", room, mentions=mentions)
     raise UsageError("it is not clear whom to erase", next_step="give either --user or --room", tenant=tenant)
 
 
-def _has_sources(target: "TenantTarget", subject: "Person") -> bool | None:
+def _has_sources(target: "TenantTarget", subject: "Subject") -> bool | None:
     """Return whether the input still holds objects of the subject; None without an input, so nothing was listed."""
     from daily_batch.storage.stores import open_store
 
@@ -124,7 +124,7 @@ def _has_sources(target: "TenantTarget", subject: "Person") -> bool | None:
 
 
 def _as_value(
-    evidence: "Evidence", leftovers: "Sequence[Kept]", *, confirmed: bool, sources: bool | None
+    evidence: "Evidence", leftovers: "Sequence[RetainedFolder]", *, confirmed: bool, sources: bool | None
 ) -> dict[str, object]:
     import msgspec
 
@@ -139,7 +139,7 @@ def _as_value(
 def _print_evidence(
     evidence: "Evidence",
     target: "TenantTarget",
-    leftovers: "Sequence[Kept]",
+    leftovers: "Sequence[RetainedFolder]",
     *,
     confirmed: bool,
     mentions: bool,

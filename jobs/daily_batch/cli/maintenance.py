@@ -14,7 +14,7 @@ from daily_batch.cli.tenants import check_known, choose_tenants
 from daily_batch.domain.request import Request
 from daily_batch.errors import RetryableError, TerminalError, error_context
 from daily_batch.maintenance.rewrite_day import DeleteRows
-from daily_batch.maintenance.spark import SparkUpkeep
+from daily_batch.maintenance.spark import SparkMaintenance
 from daily_batch.maintenance.table_files import TenantTables
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.pipeline.runners.base import Progress
@@ -44,11 +44,11 @@ class TenantTarget:
     tables: TenantTables
     start_spark: "StartSpark | None"
 
-    def spark_for(self, size: int) -> SparkUpkeep | None:
+    def spark_for(self, size: int) -> SparkMaintenance | None:
         """Return what maintains tables of `size` bytes on Spark; None where this process does the work."""
         if self.start_spark is None or size <= self.settings.maintain_spark_bytes:
             return None
-        return SparkUpkeep(self.start_spark().spark, self.tables)
+        return SparkMaintenance(self.start_spark().spark, self.tables)
 
     def delete_on_spark(self, size: int) -> DeleteRows | None:
         """Return what deletes messages from a Delta table on Spark, for `size` bytes of them; see `spark_for`."""

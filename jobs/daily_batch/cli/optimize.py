@@ -69,15 +69,15 @@ def optimize(
 def _optimize(
     target: "TenantTarget", progress: "Progress", *, spare_days: int, dry_run: bool
 ) -> list[dict[str, object]]:
-    from daily_batch.maintenance.compaction import compact_day, find_crowded
-    from daily_batch.maintenance.rewrite_files import plan_upkeep
+    from daily_batch.maintenance.compaction import compact_day, find_candidates
+    from daily_batch.maintenance.rewrite_files import make_spec_factory
 
     settings, tenant = target.settings, target.request.tenant
     if target.request.table_format != "delta":
         raise UsageError("plain Parquet has no log to commit a compaction to", next_step="use Delta tables")
     before = business_day(datetime.now(UTC), offset=-spare_days, zone=settings.timezone)
-    candidates = find_crowded(target.tables, before=before, target_bytes=settings.target_file_bytes)
-    make_plan = plan_upkeep(settings, tenant=tenant, table_format="delta")
+    candidates = find_candidates(target.tables, before=before, target_bytes=settings.target_file_bytes)
+    make_plan = make_spec_factory(settings, tenant=tenant, table_format="delta")
     rows = []
     for number, candidate in enumerate(candidates, 1):
         done = "no, a dry run"
@@ -98,7 +98,7 @@ def _optimize(
                 "table": candidate.table.name,
                 "date": candidate.day.isoformat(),
                 "files": len(candidate.files),
-                "wanted": candidate.wanted,
+                "wanted": candidate.target_files,
                 "bytes": candidate.bytes,
                 "done": done,
             }

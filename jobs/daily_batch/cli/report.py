@@ -59,7 +59,7 @@ def report(
 ) -> None:
     """Show days as one page: states, failures, volumes, rejects, times, cost; the last seven days by default."""
     from daily_batch.reporting.markdown import make_markdown
-    from daily_batch.reporting.texts import load_texts, tell_headline
+    from daily_batch.reporting.texts import load_texts, make_headline
     from daily_batch.settings import load_settings
 
     flags = as_flags(tenant=tenant, input=input, output=output, ledger=ledger)
@@ -77,8 +77,8 @@ def report(
         if page:
             _write_page(page, facts, texts, zone=settings.timezone)
         if page and not (json or markdown):
-            console().print(f"{tell_headline(facts, texts)}\n{page}", markup=False, soft_wrap=True)
-        raise typer.Exit(1 if check and facts.in_need else 0)
+            console().print(f"{make_headline(facts, texts)}\n{page}", markup=False, soft_wrap=True)
+        raise typer.Exit(1 if check and facts.needing_attention else 0)
 
 
 def _collect(settings: "Settings", first: str | None, last: str | None, *, all_tenants: bool) -> "Facts":
@@ -88,7 +88,7 @@ def _collect(settings: "Settings", first: str | None, last: str | None, *, all_t
     from daily_batch.domain.keys import check_tenant
     from daily_batch.domain.url import parse_url
     from daily_batch.ledger.factory import open_ledger
-    from daily_batch.reporting.collect import gather_facts
+    from daily_batch.reporting.collect import collect_facts
 
     if not settings.output:
         raise UsageError("no output is named", next_step="give --output, or set MAKOTO_OUTPUT or S3_BUCKET_NAME")
@@ -104,7 +104,7 @@ def _collect(settings: "Settings", first: str | None, last: str | None, *, all_t
     if not all_tenants:
         check_known(tenants, settings, output, by_days=True)
     with show_progress() as open_progress:
-        return gather_facts(
+        return collect_facts(
             tenants,
             dates,
             output=output,
@@ -136,19 +136,20 @@ def _write_page(file: Path, facts: "Facts", texts: "Texts", *, zone: str) -> Non
 def _as_value(facts: "Facts", texts: "Texts") -> dict[str, object]:
     """Return the report as JSON values: what the page shows, and every tenant-day in full."""
     from daily_batch.reporting.facts import add_up
-    from daily_batch.reporting.texts import tell_headline, tell_oddities, tell_troubles
+    from daily_batch.reporting.texts import describe_warnings, list_issues, make_headline
 
     return {
         "now": facts.now.isoformat(timespec="seconds"),
         "first": facts.dates[0].isoformat(),
         "last": facts.dates[-1].isoformat(),
-        "headline": tell_headline(facts, texts),
-        "needs_someone": [
+        "headline": make_headline(facts, texts),
+        "needs_attention": [
             {**asdict(issue), "first": issue.first.isoformat(), "last": issue.last.isoformat()}
-            for issue in tell_troubles(facts, texts)
+            for issue in list_issues(facts, texts)
         ],
-        "worth_a_look": [
-            {"tenant": day.tenant, "date": day.day.isoformat(), "note": tell_oddities(day, texts)} for day in facts.odd
+        "warnings": [
+            {"tenant": day.tenant, "date": day.day.isoformat(), "note": describe_warnings(day, texts)}
+            for day in facts.anomalous
         ],
         "total": asdict(add_up(facts.days)),
         "by_date": {day.isoformat(): asdict(sums) for day, sums in facts.by_date.items()},

@@ -118,11 +118,11 @@ def _list_rows(
 def _sum_months(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what the days that have ended were billed, by tenant and month."""
     from daily_batch.orchestration.day_status import CHANGED, ENDED
-    from daily_batch.orchestration.routing.costs import month_of
+    from daily_batch.orchestration.routing.costs import sum_by_month
 
     ended = (row for row in rows if row["state"] in (*ENDED, CHANGED))
     days = ((row["tenant"], date.fromisoformat(row["date"]), row["cost_usd"]) for row in ended)
-    return [asdict(month) for month in month_of(days)]
+    return [asdict(month) for month in sum_by_month(days)]
 
 
 def _as_row(

@@ -80,28 +80,28 @@ def _vacuum(
 ) -> list[dict[str, object]]:
     from daily_batch.domain.contract import TABLES
     from daily_batch.maintenance.vacuum import (
-        USUAL_HOURS,
-        Rules,
-        holds_plain,
-        keep_as_told,
-        sweep_beside,
-        sweep_table,
+        DEFAULT_RETAIN_HOURS,
+        Retention,
+        has_plain_parquet,
+        vacuum_beside_tables,
+        vacuum_table,
+        with_table_retention,
     )
 
     now = datetime.now(UTC)
     keep_days = target.settings.retention_days if keep_days is None else keep_days
     keep_from = oldest_retained_day(now, retention_days=keep_days, zone=target.settings.timezone)
-    default_rules = Rules(now=now, retain_hours=retain_hours or USUAL_HOURS, keep_from=keep_from)
+    default_retention = Retention(now=now, retain_hours=retain_hours or DEFAULT_RETAIN_HOURS, keep_from=keep_from)
     swept = []
     for number, table in enumerate(TABLES, 1):
-        rules = default_rules if retain_hours else keep_as_told(target.tables, table, default_rules)
+        retention = default_retention if retain_hours else with_table_retention(target.tables, table, default_retention)
         files = list(target.tables.files(table))
-        engine = None if holds_plain(files) or not files else target.spark_for(sum(file.bytes for file in files))
+        engine = None if has_plain_parquet(files) or not files else target.spark_for(sum(file.bytes for file in files))
         if engine:
-            swept.append(engine.sweep_table(table, rules, dry_run=dry_run))
+            swept.append(engine.vacuum_table(table, retention, dry_run=dry_run))
         else:
-            swept.append(sweep_table(target.tables, table, rules, dry_run=dry_run))
+            swept.append(vacuum_table(target.tables, table, retention, dry_run=dry_run))
         progress("vacuum", number, len(TABLES), "tables")
     # Receipts go last: a day's receipt stays as long as a table holds the day.
-    swept.append(sweep_beside(target.tables, default_rules, dry_run=dry_run))
+    swept.append(vacuum_beside_tables(target.tables, default_retention, dry_run=dry_run))
     return [{"tenant": target.request.tenant, **asdict(each)} for each in swept]

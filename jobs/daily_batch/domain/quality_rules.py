@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from daily_batch.domain.contract import Flag
+from daily_batch.domain.codes import Flag
 from daily_batch.domain.keys import is_tenant
 
 Severity = Literal["warn", "fail"]

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
 
-from daily_batch.domain.contract import MESSAGES, REJECTS, Flag
+from daily_batch.domain.codes import Flag
+from daily_batch.domain.contract import MESSAGES, REJECTS
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.run import Layout, TableFormat

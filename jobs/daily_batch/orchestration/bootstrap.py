@@ -30,7 +30,7 @@ from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
 from daily_batch.settings import Settings
-from daily_batch.storage.scratch import remove_leftovers
+from daily_batch.storage.scratch import remove_abandoned
 from daily_batch.telemetry import NoTelemetry, Telemetry
 
 # spark-submit runs from a checkout of the project; the cloud services have submitters of their own.
@@ -83,7 +83,7 @@ def make_dispatch(
 
 def find_resources(settings: Settings) -> Resources:
     """Return what this process may use, as set or else as measured, after removing what dead runs left."""
-    remove_leftovers()
+    remove_abandoned()
     return measure_resources(os.environ, memory_bytes=settings.function_memory_mb * 2**20)
 
 

@@ -29,7 +29,7 @@ from daily_batch.settings import Settings, load_settings
 from daily_batch.storage.failures import explain_failure
 from daily_batch.storage.scratch import temporary_folder
 from daily_batch.storage.stores import open_store
-from daily_batch.synthetic import FaultRates, Truth, generate
+from daily_batch.synthetic import ExpectedCounts, FaultRates, generate
 from daily_batch.synthetic.write import SAMPLE_DAY
 
 # No run holds a lease on the day, and nothing was published below its folder before.
@@ -160,7 +160,7 @@ def make_smoke_day(flags: Mapping[str, object], environ: Mapping[str, str]) -> S
     return SmokeDay(request=request, settings=settings, run_id=run_id)
 
 
-def write_day(day: SmokeDay) -> Truth:
+def write_day(day: SmokeDay) -> ExpectedCounts:
     """Write the day's export, without faults and the same each time; return what a run of it must count.
 
     Raises:
@@ -192,7 +192,7 @@ def write_day(day: SmokeDay) -> Truth:
     return truth
 
 
-def check_receipt(day: SmokeDay, truth: Truth, job_id: str) -> int:
+def check_receipt(day: SmokeDay, truth: ExpectedCounts, job_id: str) -> int:
     """Return how many messages the job published: all of them.
 
     Raises:

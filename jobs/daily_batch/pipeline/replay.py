@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 from obstore.store import MemoryStore
 
-from daily_batch.domain.contract import REJECTS, Flag, Reason
+from daily_batch.domain.codes import Flag, Reason
+from daily_batch.domain.contract import REJECTS
 from daily_batch.domain.keys import strip_compression_suffix
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import RunSpec

@@ -1,4 +1,4 @@
-"""What roles may do and, above all, may not; and that the page of permissions gives the reason for each statement."""
+"""What roles may do and may not; and that docs/project/permissions-aws.md gives the reason for each statement."""
 
 import re
 from collections.abc import Iterator

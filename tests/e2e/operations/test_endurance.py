@@ -125,7 +125,7 @@ def test_the_months_report_tells_of_every_day_and_of_whom_somebody_must_look_aft
     page.with_suffix(".md").write_text(f"{answer.stdout}\n{played.player.describe()}", encoding="utf-8")
     failed = {each.tenant for each in played.month.days[last] if each.trouble == "refused"}
     assert len(told["days"]) == len(played.month.names) * len(played.month.days)
-    assert {each["tenant"] for each in told["needs_someone"]} == failed
+    assert {each["tenant"] for each in told["needs_attention"]} == failed
     written = {whose: each.records["written"] for whose, each in played.player.written.items()}
     assert told["total"]["messages"] == sum(
         written[tenant, day] for tenant, day in written if not (day == last and tenant in failed)

@@ -15,13 +15,13 @@ from boto3.dynamodb.types import Binary
 from daily_batch import cli
 from daily_batch.errors import LeaseHeldError, TerminalError, UsageError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import MAX_CLOCK_SKEW, MAX_JOB_LEASE, MAX_LEASE, format_timestamp, keep
+from daily_batch.ledger.entry import MAX_CLOCK_SKEW, MAX_JOB_LEASE, MAX_LEASE, format_timestamp
 from daily_batch.ledger.item_codec import from_item, is_day, to_item
-from daily_batch.ledger.transitions import acquire, hand_over
+from daily_batch.ledger.transitions import acquire, hand_over, hold
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration.day_status import day_status, describe
-from daily_batch.orchestration.dispatch import JOB_GRACE
+from daily_batch.orchestration.submission import JOB_GRACE
 from daily_batch.settings import load_settings
 from tests.support.adversarial_events import SECRET
 from tests.support.day_runs import ROOT
@@ -226,9 +226,9 @@ def test_a_day_of_a_wrong_lease_is_dead_and_says_why(until: str) -> None:
 
 
 def test_an_upkeep_s_lease_of_a_wrong_clock_is_taken_too() -> None:
-    kept = keep(None, tenant="acme", day=DAY, owner="o", upkeep="u", now=BEGIN + timedelta(days=400), lease=LEASE)
+    kept = hold(None, tenant="acme", day=DAY, owner="o", upkeep="u", now=BEGIN + timedelta(days=400), lease=LEASE)
     assert kept.has_invalid_lease(BEGIN)
-    again = keep(kept, tenant="acme", day=DAY, owner="me", upkeep="v", now=BEGIN, lease=LEASE)
+    again = hold(kept, tenant="acme", day=DAY, owner="me", upkeep="v", now=BEGIN, lease=LEASE)
     assert (again.upkeep, again.token) == ("v", kept.token + 1)
 
 

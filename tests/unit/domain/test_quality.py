@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daily_batch.domain.contract import Flag
+from daily_batch.domain.codes import Flag
 from daily_batch.domain.quality import describe_warnings, evaluate, raise_for_failures, warnings
 from daily_batch.domain.quality_rules import OF_FLAGS, RULES, Rule
 from daily_batch.errors import TerminalError, UsageError

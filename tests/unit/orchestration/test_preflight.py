@@ -47,7 +47,7 @@ def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_an_output_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     storage = places(tmp_path)
     (tmp_path / "out").write_text("a file where a folder should be")
-    assert find_missing(storage) == f"output {tmp_path}/out: the folder {tmp_path}/out cannot be opened or made"
+    assert find_missing(storage) == f"output {tmp_path}/out: the folder {tmp_path}/out cannot be opened or created"
 
 
 def test_a_storage_that_nobody_answers_for_is_named_soon(tmp_path: Path) -> None:

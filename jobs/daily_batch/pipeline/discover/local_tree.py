@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import SourceObject
 from daily_batch.pipeline.discover.listing import Batch, Folders, check_name, drop_markers, mark_unreadable
 from daily_batch.pipeline.discover.markers import is_marker

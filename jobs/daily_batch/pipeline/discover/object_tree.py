@@ -9,7 +9,7 @@ from arro3.core import DataType, RecordBatch
 from obstore.exceptions import InvalidPathError
 from obstore.store import LocalStore
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import SourceObject
 from daily_batch.pipeline.discover.listing import Batch, Folders, Tree, drop_markers, mark_unreadable
 from daily_batch.pipeline.discover.local_tree import LocalTree, list_local_root

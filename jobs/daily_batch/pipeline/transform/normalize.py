@@ -7,7 +7,8 @@ import duckdb
 from arro3.core import Array, DataType, Table
 
 from daily_batch.domain.calendar import offset_spans
-from daily_batch.domain.contract import MAX_ID_LENGTH, ROLES, Flag, Reason
+from daily_batch.domain.codes import Flag, Reason
+from daily_batch.domain.contract import MAX_ID_LENGTH, ROLES
 from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.transform import timestamps
 from daily_batch.pipeline.transform.duckdb_session import add_columns
@@ -133,7 +134,7 @@ def _usual(spec: RunSpec) -> str:
 
 
 def build_query(spec: RunSpec, fields: str, *, plain: bool) -> str:
-    """Return the query that normalizes `fields`, a query, and gives each row a verdict: null if it belongs to the day.
+    """Return the query that normalizes `fields`, a query, and adds a verdict to each row: null if the row is published.
 
     If `plain` is true, only plain ISO 8601 timestamps are read, and a row with another form is not `verified`: the
     statement is planned for each batch, and every further form adds to that time.

@@ -1,26 +1,62 @@
-"""Pools of ready-made JSON that the messages of a day are put together from, so that a message costs microseconds."""
+"""The JSON of a message's content and optional members, drawn from pools so that a message costs microseconds."""
 
-from collections.abc import Callable
+import json
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from random import Random
 from typing import NamedTuple
 
-from daily_batch.synthetic import phrases
-from daily_batch.synthetic.layouts import Style, quote
-
 POOL = 2048  # a power of two, so that random bits pick from it without a bias
-_LONG_EVERY = 256
+_LONG_EVERY = 256  # one explanation in so many is 100 sentences long
+PHRASES: Mapping[str, tuple[str, ...]] = {
+    name: tuple(items)
+    for name, items in tomllib.loads(
+        (resources.files(__package__) / "phrases.toml").read_text(encoding="utf-8")
+    ).items()
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """The layout of a JSON record; each member but the last ends in a comma."""
+
+    begin: bytes
+    pad: bytes
+    colon: bytes
+    end: bytes
+    indent: int | None
+
+    def member(self, name: str, value: bytes) -> bytes:
+        """Return one member and the comma after it; `value` is JSON."""
+        return b'%b"%b"%b%b,' % (self.pad, name.encode(), self.colon, value)
+
+    def tail(self, members: Mapping[str, object]) -> bytes:
+        """Return members to append after the last one, each with a comma before it."""
+        separators = (",", ":") if self.indent is None else (",", ": ")
+        text = json.dumps(members, ensure_ascii=False, indent=self.indent, separators=separators)
+        return b"," + text[1:-1].rstrip("\n").encode() if members else b""
+
+
+COMPACT = Style(b"{", b"", b":", b"}", None)  # a line of an export
+PRETTY = Style(b"{", b"\n  ", b": ", b"\n}", 2)  # an object of one message
+
+
+def quote(text: str) -> bytes:
+    """Return a text as a JSON string, its non-ASCII characters unescaped."""
+    return json.dumps(text, ensure_ascii=False).encode()
 
 
 class Text(NamedTuple):
-    """A piece of content as JSON, and its code points."""
+    """A piece of content as JSON without its quotes, and its length in code points."""
 
     json: bytes
     length: int
 
 
 class Tail(NamedTuple):
-    """What follows `content`: optional members with the comma before them, and what they add to the day's sums."""
+    """The optional members after `content`, each with a comma before it, and their part of the day's sums."""
 
     json: bytes
     tokens: int = 0
@@ -29,7 +65,7 @@ class Tail(NamedTuple):
 
 @dataclass(frozen=True)
 class Pools:
-    """First `POOL` entries for people, then `POOL` for agents. A content is a beginning, a middle and an end."""
+    """Ready-made JSON, `POOL` entries for users before `POOL` for agents. A content is beginning, middle and end."""
 
     beginnings: tuple[Text, ...]
     middles: tuple[Text, ...]
@@ -42,10 +78,10 @@ class Pools:
 
 
 def build_pools(rng: Random, style: Style) -> Pools:
-    """The pools of a day; the same for the same generator state and style."""
+    """Return the pools of a day; they depend on the state of `rng` and the style only."""
 
-    def texts(person: Callable[[Random], str], agent: Callable[[Random], str]) -> tuple[Text, ...]:
-        return tuple(_text(write(rng)) for write in (person, agent) for _ in range(POOL))
+    def texts(user: Callable[[Random], str], agent: Callable[[Random], str]) -> tuple[Text, ...]:
+        return tuple(_text(write(rng)) for write in (user, agent) for _ in range(POOL))
 
     def tails(make: Callable[[Random], tuple[dict[str, object], int, int]], count: int) -> tuple[Tail, ...]:
         return tuple(Tail(style.tail(members), *sums) for members, *sums in (make(rng) for _ in range(count)))
@@ -54,7 +90,7 @@ def build_pools(rng: Random, style: Style) -> Pools:
         beginnings=texts(_request, _answer),
         middles=texts(_detail, _explanation),
         ends=texts(_postscript, _closing),
-        tails=tails(_person_tail, POOL) + tails(_agent_tail, POOL),
+        tails=tails(_user_tail, POOL) + tails(_agent_tail, POOL),
         images_alias=tails(lambda rng: _with_info(rng, {"images": _images(rng)}), 128),
         crawl_sources=tails(lambda rng: _with_info(rng, {"context": {"crawl_sources": _sources(rng, "text")}}), 128),
         top_crawl_sources=tails(lambda rng: _with_info(rng, {"crawl_sources": _sources(rng, "text")}), 128),
@@ -66,55 +102,56 @@ def _text(text: str) -> Text:
     return Text(quote(text)[1:-1], len(text))
 
 
-def _pick(rng: Random, items: tuple[str, ...]) -> str:
-    return items[int(rng.random() * len(items))]
+def _pick(rng: Random, kind: str) -> str:
+    phrases = PHRASES[kind]
+    return phrases[int(rng.random() * len(phrases))]
 
 
-def _some(rng: Random, items: tuple[str, ...], most: int) -> list[str]:
-    return [_pick(rng, items) for _ in range(int(rng.random() * (most + 1)))]
+def _pick_up_to(rng: Random, kind: str, maximum: int) -> list[str]:
+    return [_pick(rng, kind) for _ in range(int(rng.random() * (maximum + 1)))]
 
 
 def _sentence(rng: Random) -> str:
     if rng.random() < 0.6:
-        first, second, third = (_pick(rng, phrases.NOUNS) for _ in range(3))
-        number, predicate = int(rng.random() * 1000), _pick(rng, phrases.PREDICATES)
+        first, second, third = (_pick(rng, "nouns") for _ in range(3))
+        number, predicate = int(rng.random() * 1000), _pick(rng, "predicates")
         return f"{first}の{second}は{third}（{number}件）について{predicate}。"
-    words = [_pick(rng, words) for words in (phrases.ADJECTIVES, phrases.THINGS, phrases.VERBS)]
-    return f"The {' '.join(words)} the {_pick(rng, phrases.ADJECTIVES)} {_pick(rng, phrases.THINGS)}. "
+    words = [_pick(rng, kind) for kind in ("adjectives", "things", "verbs", "adjectives", "things")]
+    return "The {} {} {} the {} {}. ".format(*words)
 
 
-def _sentences(rng: Random, most: int) -> str:
-    return "".join(_sentence(rng) for _ in range(int(rng.random() * (most + 1))))
+def _sentences(rng: Random, maximum: int) -> str:
+    return "".join(_sentence(rng) for _ in range(int(rng.random() * (maximum + 1))))
 
 
 def _request(rng: Random) -> str:
-    return _pick(rng, phrases.OPENINGS) + _pick(rng, phrases.REQUESTS)
+    return _pick(rng, "openings") + _pick(rng, "requests")
 
 
 def _detail(rng: Random) -> str:
-    return f"（案件 {int(rng.random() * 9000) + 1000}）" + _sentences(rng, 2) + _pick(rng, phrases.DETAILS)
+    return f"（案件 {int(rng.random() * 9000) + 1000}）" + _sentences(rng, 2) + _pick(rng, "details")
 
 
 def _postscript(rng: Random) -> str:
-    return "\n".join(["", *_some(rng, phrases.DETAILS, 1), _sentences(rng, 2)]).rstrip("\n")
+    return "\n".join(["", *_pick_up_to(rng, "details", 1), _sentences(rng, 2)]).rstrip("\n")
 
 
 def _answer(rng: Random) -> str:
-    return _pick(rng, phrases.ACKNOWLEDGEMENTS) + "\n\n" + _sentences(rng, 5)
+    return _pick(rng, "acknowledgements") + "\n\n" + _sentences(rng, 5)
 
 
 def _explanation(rng: Random) -> str:
     if rng.random() * _LONG_EVERY < 1:
         return "\n\n".join(_sentence(rng) for _ in range(100))
-    return "\n".join([*_some(rng, phrases.BLOCKS, 1), *_some(rng, phrases.EXPLANATIONS, 1), _sentences(rng, 5)])
+    return "\n".join([*_pick_up_to(rng, "blocks", 1), *_pick_up_to(rng, "explanations", 1), _sentences(rng, 5)])
 
 
 def _closing(rng: Random) -> str:
-    lines = [*_some(rng, phrases.EXPLANATIONS, 1), _sentences(rng, 3), _pick(rng, phrases.CLOSINGS)]
+    lines = [*_pick_up_to(rng, "explanations", 1), _sentences(rng, 3), _pick(rng, "closings")]
     return "\n".join(lines)
 
 
-def _person_tail(rng: Random) -> tuple[dict[str, object], int, int]:
+def _user_tail(rng: Random) -> tuple[dict[str, object], int, int]:
     attachments = _attachments(rng) if rng.random() < 0.06 else []
     return ({"attachments": attachments} if attachments else {}), 0, len(attachments)
 
@@ -131,7 +168,7 @@ def _agent_tail(rng: Random) -> tuple[dict[str, object], int, int]:
 def _with_info(rng: Random, members: dict[str, object]) -> tuple[dict[str, object], int, int]:
     tokens = int(40 + 4000 * rng.random() ** 3)
     info = {
-        "mode": _pick(rng, phrases.MODES),
+        "mode": _pick(rng, "modes"),
         "execution_time_ms": int(300 + 20000 * rng.random() ** 2),
         "tokens_used": tokens,
     }
@@ -139,7 +176,7 @@ def _with_info(rng: Random, members: dict[str, object]) -> tuple[dict[str, objec
 
 
 def _attachments(rng: Random) -> list[dict[str, object]]:
-    names = [_pick(rng, phrases.FILE_NAMES), *_some(rng, phrases.FILE_NAMES, 1)]
+    names = [_pick(rng, "file_names"), *_pick_up_to(rng, "file_names", 1)]
     return [_attachment(name, f"{int(rng.random() * 2**32):08x}", int(rng.random() * 5_000_000)) for name in names]
 
 
@@ -150,7 +187,7 @@ def _attachment(name: str, key: str, size: int) -> dict[str, object]:
 
 def _images(rng: Random) -> list[dict[str, object]]:
     url = f"https://files.example.com/generated/{int(rng.random() * 2**32):08x}"
-    prompt = _pick(rng, phrases.PROMPTS)
+    prompt = _pick(rng, "prompts")
     return [
         {"url": f"{url}.png", "thumbnail": f"{url}.webp", "prompt": prompt, "size": "1024x1024", "style": "natural"}
     ]
@@ -159,9 +196,9 @@ def _images(rng: Random) -> list[dict[str, object]]:
 def _sources(rng: Random, text: str) -> list[dict[str, object]]:
     return [
         {
-            "title": _pick(rng, phrases.TITLES),
+            "title": _pick(rng, "titles"),
             "source": f"https://docs.example.com/{int(rng.random() * 2**24):06x}",
-            text: _pick(rng, phrases.EXPLANATIONS) + _sentences(rng, 2),
+            text: _pick(rng, "explanations") + _sentences(rng, 2),
             "score": round(0.5 + rng.random() / 2, 4),
         }
         for _ in range(1 + int(rng.random() * 3))

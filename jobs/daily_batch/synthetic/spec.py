@@ -1,27 +1,31 @@
-"""How often what happens in a generated day: drift of the writers, broken records, duplicates."""
+"""The input of the generator: how many messages, of which day, with which rates of faults."""
 
 from dataclasses import dataclass, fields, replace
+from datetime import date
+from random import Random
 
+from daily_batch.domain.run import Layout
 from daily_batch.errors import UsageError
 
 PRESETS = ("default", "none", "rich")
-BROKEN = (
+CORRUPTION_RATES = (
     *("invalid_json", "invalid_utf8", "duplicate_key", "not_an_object"),
     *("invalid_timestamp", "invalid_id", "outside_window"),
 )
+BLOCK_MESSAGES = 16_384  # messages of a block, which is held in memory at once
 _RICH = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaultRates:
-    """Shares of the messages, 0 to 1; `unreadable` is a share of the export's files, `odd_names` of the users.
+    """Shares of the messages, 0 to 0.5; `unreadable` is a share of an export's files, `odd_names` of the users.
 
-    What only an object's path can mend (a missing user, room, id or time) and what only a path can contradict
-    happens in the messages layout alone, as do `other_day`, `late_name`, `bystanders` and `odd_names`; `unreadable`
-    happens in exports alone.
+    Some faults exist in the messages layout only: those that the object's key repairs (a missing user, room, id or
+    time) or contradicts, and `other_day`, `late_name`, `bystanders` and `odd_names`. `unreadable` exists in exports
+    only.
     """
 
-    # Drift: published, most of it with a flag.
+    # Schema drift: published, mostly with a flag.
     id_alias: float = 0.03
     missing_message_id: float = 0.005
     numeric_id: float = 0.002
@@ -43,7 +47,7 @@ class FaultRates:
     rag_content: float = 0.01
     unknown_fields: float = 0.02
     tenant_conflict: float = 0.001
-    # Broken: rejected, each for its reason.
+    # Corruption: rejected, each for the reason of its name.
     invalid_json: float = 0.0004
     invalid_utf8: float = 0.0001
     duplicate_key: float = 0.0001
@@ -51,7 +55,7 @@ class FaultRates:
     invalid_timestamp: float = 0.0001
     invalid_id: float = 0.0001
     outside_window: float = 0.0001
-    # Beside the messages themselves.
+    # In addition to the messages: duplicates and noise.
     duplicates: float = 0.01
     superseded: float = 0.002
     empty: float = 0.0002
@@ -62,7 +66,7 @@ class FaultRates:
     odd_names: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what is no share."""
+        """Refuse a rate outside 0 to 0.5."""
         for field in fields(self):
             value = getattr(self, field.name)
             if not 0 <= value <= 0.5:
@@ -70,34 +74,34 @@ class FaultRates:
 
     @classmethod
     def none(cls) -> "FaultRates":
-        """A day as specified: nothing drifts, breaks or comes twice."""
+        """Return the rates of a clean day: no drift, no corruption, no duplicates."""
         return cls(**{field.name: 0.0 for field in fields(cls)})
 
     @classmethod
     def rich(cls) -> "FaultRates":
-        """Everything often enough to show in a few hundred messages."""
+        """Return rates that show every fault within a few hundred messages."""
         rates = {field.name: max(_RICH, float(field.default)) for field in fields(cls)}  # type: ignore[arg-type]  # all have one
-        scarce = dict.fromkeys((*BROKEN, "other_day", "late_name", "empty"), 0.01)
+        scarce = dict.fromkeys((*CORRUPTION_RATES, "other_day", "late_name", "empty"), 0.01)
         return cls(**{**rates, **scarce, "invalid_json": 0.02, "unreadable": 0.25, "odd_names": 0.3})
 
-    def for_twins(self) -> "FaultRates":
-        """Drift alone, for messages that come twice: their timestamps must be their own."""
-        return replace(self, missing_timestamp=0.0, **dict.fromkeys(BROKEN, 0.0))
+    def for_duplicates(self) -> "FaultRates":
+        """Return the rates for messages that are delivered twice: drift only, and never without a timestamp."""
+        return replace(self, missing_timestamp=0.0, **dict.fromkeys(CORRUPTION_RATES, 0.0))
 
     @classmethod
     def parse(cls, text: str) -> "FaultRates":
-        """The rates of `default`, `none` or `rich`, and of `name=share` pairs, separated by commas.
+        """Return the rates of an optional preset (default, none, rich) and `name=share` pairs, separated by commas.
 
         Raises:
-            UsageError: a name is unknown or a value is no share.
+            UsageError: a name is unknown or a value is not a share.
         """
         first, *rest = text.split(",")
         base, pairs = (first.strip(), rest) if first.strip() in PRESETS else ("default", [first, *rest])
         start = cls() if base == "default" else cls.none() if base == "none" else cls.rich()
-        return replace(start, **dict(_pair(pair) for pair in pairs if pair.strip()))
+        return replace(start, **dict(_parse_pair(pair) for pair in pairs if pair.strip()))
 
 
-def _pair(text: str) -> tuple[str, float]:
+def _parse_pair(text: str) -> tuple[str, float]:
     name, _, value = text.strip().partition("=")
     known = [field.name for field in fields(FaultRates)]
     if name not in known:
@@ -106,3 +110,30 @@ def _pair(text: str) -> tuple[str, float]:
         return name, float(value)
     except ValueError:
         raise UsageError(f"the rate {name} is {value[:40]!a}", next_step="give a share from 0 to 0.5") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaySpec:
+    """Everything that determines the bytes of a day. The day is generated in `blocks` independent slices of time."""
+
+    messages: int
+    layout: Layout
+    seed: int
+    tenant: str
+    day: date
+    zone: str
+    rates: FaultRates
+    blocks: int
+
+    def random(self, purpose: str, block: int = 0) -> Random:
+        """Return a generator of its own for each purpose and block, so that blocks do not depend on each other."""
+        return Random(f"{self.seed}/{self.tenant}/{purpose}/{block}")  # noqa: S311  (reproducible, not secret)
+
+    def total(self, rate: float) -> int:
+        """Return how many of the day's messages a rate means."""
+        return int(self.messages * rate + 0.5)
+
+    def share(self, rate: float, block: int) -> int:
+        """Return the block's part of `total`; the parts of all blocks add up to it."""
+        total = self.total(rate)
+        return total * (block + 1) // self.blocks - total * block // self.blocks

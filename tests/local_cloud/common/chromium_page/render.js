@@ -1,33 +1,33 @@
-// Opens pages in the Chromium of argv[2]: JSON on standard input says which and how, JSON on standard output what came of it.
+// Open pages in the Chromium of argv[2]. The pages come as JSON on standard input, the results go as JSON to standard output.
 "use strict";
 
 const { readFileSync } = require("node:fs");
 const { pathToFileURL } = require("node:url");
 const { chromium } = require("playwright-core");
 
-async function look(browser, { file, dark, width, height, ask, picture }) {
+async function render(browser, { file, dark, width, height, expression, screenshot }) {
   const context = await browser.newContext({ colorScheme: dark ? "dark" : "light", viewport: { width, height } });
   const page = await context.newPage();
   const url = pathToFileURL(file).href;
   const requests = [];
-  const said = [];
+  const lines = [];
   page.on("request", (request) => request.url() !== url && requests.push(request.url()));
-  page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
-  page.on("pageerror", (error) => said.push(`error: ${error}`));
-  page.on("dialog", (dialog) => said.push(`dialog: ${dialog.message()}`) && dialog.dismiss());
+  page.on("console", (message) => lines.push(`${message.type()}: ${message.text()}`));
+  page.on("pageerror", (error) => lines.push(`error: ${error}`));
+  page.on("dialog", (dialog) => lines.push(`dialog: ${dialog.message()}`) && dialog.dismiss());
   await page.goto(url);
-  const answer = await page.evaluate(ask);
-  if (picture) await page.screenshot({ path: picture });
+  const value = await page.evaluate(expression);
+  if (screenshot) await page.screenshot({ path: screenshot });
   await context.close();
-  return { requests, said, answer };
+  return { requests, console: lines, value };
 }
 
 async function main() {
-  // What is opened is our own page; containers rarely let the sandbox have its namespaces.
+  // The pages are our own, and containers rarely allow the sandbox its namespaces.
   const args = ["--no-sandbox", "--no-zygote", "--disable-gpu", "--font-render-hinting=none"];
   const browser = await chromium.launch({ executablePath: process.argv[2], args });
   const views = [];
-  for (const page of JSON.parse(readFileSync(0, "utf8"))) views.push(await look(browser, page));
+  for (const page of JSON.parse(readFileSync(0, "utf8"))) views.push(await render(browser, page));
   await browser.close();
   process.stdout.write(JSON.stringify(views));
 }
