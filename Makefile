@@ -60,7 +60,7 @@ soak: $(VENV)/.made-all $(JARS)  ## a month of 200 tenants with troubles on each
 		$(ENV_PYTHON) -m pytest -s tests/e2e/operations/test_endurance.py $(PYTEST_ARGS)
 
 local-aws: $(VENV)/.made-all $(JARS)  ## a night on an AWS of this machine, from the schedule's event to tables; KEEP=1 leaves it up
-	@$(WITH_JAVA) && $(ENV_PYTHON) -m tests.local_cloud.aws $(if $(KEEP),--keep)
+	@$(WITH_JAVA) && PYTHONPATH=packaging $(ENV_PYTHON) -m tests.local_cloud.aws $(if $(KEEP),--keep)
 
 local-azure: $(VENV)/.made-all $(JARS)  ## a night on an Azure of this machine, from the timer to tables; KEEP=1 leaves it up
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m tests.local_cloud.azure $(if $(KEEP),--keep)

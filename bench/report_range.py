@@ -14,7 +14,7 @@ from pathlib import Path
 
 from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.receipt import Objects, Receipt, Records, check_sums, decide_status, receipt_key, to_json
-from daily_batch.ledger.entry import Entry, write_moment
+from daily_batch.ledger.entry import Entry, format_timestamp
 from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 
@@ -115,7 +115,7 @@ def make_entry(receipt: Receipt) -> Entry:
         status=receipt.status,
         message_count=receipt.records.written,
         output_path="made up",
-        processed_at=write_moment(at),
+        processed_at=format_timestamp(at),
         token=1,
         attempts=1,
         run_id=receipt.run_id,
@@ -125,7 +125,7 @@ def make_entry(receipt: Receipt) -> Entry:
         receipt=receipt_key(receipt.tenant, day, receipt.run_id),
         seconds=round(receipt.seconds["total"]),
         cost_usd=0.031 if receipt.runner == "spark" else None,
-        updated_at=write_moment(at),
+        updated_at=format_timestamp(at),
     )
 
 

@@ -10,12 +10,12 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from aws_lambda_powertools import Logger, Metrics
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 
-from daily_batch.cli.quiet import quiet_libraries
 from daily_batch.domain.metrics import Metric
 from daily_batch.errors import RetryableError, UsageError
 from daily_batch.orchestration import Task, write_task
 from daily_batch.settings import Settings, load_settings
-from daily_batch.storage.access import explain_access
+from daily_batch.storage import boto_errors
+from daily_batch.telemetry import quiet_libraries
 
 logger = Logger()
 metrics = Metrics()
@@ -82,7 +82,7 @@ def _send(client: Any, queue_url: str, entries: list[dict[str, str]]) -> None:
     try:
         answer = client.send_message_batch(QueueUrl=queue_url, Entries=entries)
     except (boto.BotoCoreError, boto.ClientError) as error:
-        known = explain_access(error)
+        known = boto_errors.explain(error)
         why, step = (known.what, known.next_step) if known else (type(error).__name__, "try again")
         raise RetryableError(f"the queue does not take tasks ({why})", next_step=step) from error
     if failed := answer.get("Failed"):

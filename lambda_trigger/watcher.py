@@ -8,8 +8,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from daily_batch.domain.request import build_requests
 from daily_batch.errors import UsageError
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.spark_jobs.emr_serverless import open_emr_serverless
 from daily_batch.orchestration.watcher import reconcile, settle_event
 from daily_batch.settings import Settings

@@ -109,5 +109,5 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
 def new_clients() -> Iterator[None]:
     """A process keeps its clients of the clouds; each test has servers and credentials of its own."""
     yield
-    for kept in (connect_dynamodb, connect_cosmos, emr_serverless.keep_client):
+    for kept in (connect_dynamodb, connect_cosmos, emr_serverless.cached_client):
         kept.cache_clear()

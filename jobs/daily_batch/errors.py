@@ -1,4 +1,4 @@
-"""What can go wrong, by what helps: the exit status says whether trying again can."""
+"""Errors by their remedy: the exit status says whether a retry can help."""
 
 import traceback
 from collections.abc import Iterator
@@ -8,10 +8,7 @@ from typing import Any
 
 
 class BatchError(Exception):
-    """A failure that a person must understand: what happened, to which tenant and day, and the next step.
-
-    Messages never hold message content.
-    """
+    """An error with what happened, the tenant and day, and the next step; its text never contains message content."""
 
     exit_code = 1
 
@@ -23,46 +20,46 @@ class BatchError(Exception):
         self.day = day
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Processes hand errors to each other."""
+        """Support pickling: processes send errors to each other."""
         return _rebuild, (type(self), self.what, self.next_step, self.tenant, self.day)
 
     def __str__(self) -> str:
-        """One line for a person."""
+        """Return one line for logs and terminals."""
         return f"tenant={self.tenant} day={self.day}: {self.advice}"
 
     @property
     def advice(self) -> str:
-        """What happened and the next step, where tenant and day are known already."""
+        """What happened and the next step, for places that already name tenant and day."""
         return f"{self.what}. Next step: {self.next_step}."
 
-    def concerns(self, tenant: str, day: str) -> None:
-        """Name the tenant and the day where whoever raised this did not know them."""
+    def add_context(self, tenant: str, day: str) -> None:
+        """Set tenant and day unless they are set already."""
         self.tenant = tenant if self.tenant == "-" else self.tenant
         self.day = day if self.day == "-" else self.day
 
 
 @contextmanager
-def concerning(tenant: str, day: str) -> Iterator[None]:
-    """Errors from within name the tenant and the day, where whoever raised them did not know them."""
+def error_context(tenant: str, day: str) -> Iterator[None]:
+    """Add tenant and day to each `BatchError` raised in the block that lacks them."""
     try:
         yield
     except BatchError as error:
-        error.concerns(tenant, day)
+        error.add_context(tenant, day)
         raise
 
 
-def advise(error: BaseException) -> str:
-    """What happened and the next step, for the ledger or a table; nothing of an unexpected error's text."""
+def describe_error(error: BaseException) -> str:
+    """Return what happened and the next step; of an unexpected error only its type and place, never its text."""
     return error.advice if isinstance(error, BatchError) else f"unexpected {describe_unexpected(error)}"
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Whether trying again can help."""
+    """Return whether a retry can help."""
     return not isinstance(error, UsageError | TerminalError)
 
 
 def describe_unexpected(error: BaseException) -> str:
-    """Where an unexpected error came from, without its text: that may quote what was being read."""
+    """Return an unexpected error's type and place without its text, which may quote message content."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"
@@ -73,29 +70,25 @@ def _rebuild(kind: type[BatchError], what: str, next_step: str, tenant: str, day
 
 
 class RetryableError(BatchError):
-    """Trying again can help: a service was down, an object changed while it was read."""
-
-    exit_code = 1
+    """A retry can help: a service was down, or an object changed while it was read."""
 
 
 class InputChangedError(RetryableError):
-    """An object is gone or another than the manifest lists: the day must be listed again."""
+    """An object no longer matches the manifest: the day must be listed again."""
 
 
 class HandOverError(BatchError):
-    """The day must go to Spark: this process lacks the time or the memory for it. Nothing was published."""
-
-    exit_code = 1
+    """This process lacks the time, memory or disk for the day: Spark must take it over. Nothing was published."""
 
 
 class UsageError(BatchError):
-    """Wrong use or configuration: nothing was read or written."""
+    """Invalid usage or configuration. Nothing was read or written."""
 
     exit_code = 2
 
 
 class TerminalError(BatchError):
-    """Trying again cannot help: denied, sums that do not hold, bad data beyond a set limit."""
+    """A retry cannot help: access denied, sums that do not hold, or bad data beyond a limit."""
 
     exit_code = 3
 

@@ -1,7 +1,7 @@
-"""The folder that `func azure functionapp publish --no-build` publishes: functions, host.json, packages, the library.
+"""Build the folder that `func azure functionapp publish --no-build` publishes: functions, host.json, packages, library.
 
-The packages are wheels for the app's Linux and Python, installed here and never by Azure: its remote build has used
-another Python than the app's, and then no function is found. So the folder is made on any machine, without Docker.
+The packages are wheels for the app's Linux and Python, installed here and not by Azure: its remote build has used
+another Python than the app's, and then no function is found. Any machine can build the folder, without Docker.
 
 PYTHONPATH=packaging python -m makoto_packaging.azure
 PYTHONPATH=packaging python -m makoto_packaging.azure --out out/azure
@@ -22,28 +22,28 @@ from makoto_packaging.targets import Target
 
 TRIGGERS = ROOT / "azure_trigger"
 EXTRAS = ("azure", "functions")
-# Where the worker looks for packages, and Core Tools leaves them as they are.
+# Where the Functions worker finds packages; Core Tools publishes them unchanged.
 PACKAGES = Path(".python_packages/lib/site-packages")
-# As `runtime` in infra/azure/main.bicep; Flex Consumption has no ARM.
+# The `runtime` of infra/azure/main.bicep. Flex Consumption has no ARM.
 PYTHON = "3.12"
-# Where the host looks: beside each other, in the folder's root.
+# The host expects these in the folder's root.
 _AT_ROOT = ("function_app.py", "host.json")
-# Tells Core Tools which language this is; it is never published, and app settings are the app's own.
+# Tells Core Tools the language. It is not published; app settings are those of the app.
 _LOCAL_SETTINGS = '{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}\n'
 
 
 def build_folder(out: Path, *, target: Target) -> Path:
-    """Make the folder; an earlier one is replaced. The same sources give the same bytes.
+    """Build the folder, replacing an earlier one; the same sources give the same bytes.
 
-    Without a requirements.txt: Core Tools refuse to build what has none, so that nobody builds by mistake.
+    It has no requirements.txt, so that Core Tools refuse a remote build.
 
     Raises:
-        FileExistsError: `out` holds something else.
+        FileExistsError: `out` holds other files.
     """
     _clear(out)
     with tempfile.TemporaryDirectory() as scratch:
         install_packages(read_requirements(*EXTRAS), out / PACKAGES, target=target, scratch=Path(scratch))
-        # Unpacked, not installed: pip would write down where the wheel lay.
+        # Unpacked, not installed: pip would record the local path of the wheel.
         with zipfile.ZipFile(build_wheel(Path(scratch, "wheel"), scratch=Path(scratch))) as wheel:
             wheel.extractall(out / PACKAGES)
     copy_code(TRIGGERS, out / TRIGGERS.name)
@@ -54,7 +54,7 @@ def build_folder(out: Path, *, target: Target) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the folder, and say how it is published and what to look at then."""
+    """Build the folder, and print how to publish and check it."""
     options = _parser().parse_args(argv)
     target = Target.linux("x86_64", options.python_version)
     print(f"==> packages for Azure Functions, {target.arch}, Python {target.python}", file=sys.stderr)
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _clear(out: Path) -> None:
-    """Make the folder, or remove an earlier one of ours and nothing else."""
+    """Create the folder, or empty it if it holds an earlier build and nothing else."""
     if out.exists() and any(out.iterdir()):
         if not (out / TRIGGERS.name).is_dir() or not (out / PACKAGES / "daily_batch").is_dir():
             raise FileExistsError(f"{out} holds what is no function app of ours")

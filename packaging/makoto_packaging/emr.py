@@ -1,9 +1,10 @@
-"""What EMR Serverless runs: the entry scripts, the packed environment, the wheel, and a list of them all.
+"""Build what EMR Serverless runs: the entry scripts, the packed environment, the wheel, and a list of them.
 
-It is made on any machine for the release's processor and Python, and the same sources give the same bytes.
+It is built on any machine for the release's processor and Python; the same sources give the same bytes.
 
 PYTHONPATH=packaging python -m makoto_packaging.emr
-PYTHONPATH=packaging python -m makoto_packaging.emr --arch x86_64 --python-version 3.13 --interpreter /usr/local/bin/python3.13 --out out/emr
+PYTHONPATH=packaging python -m makoto_packaging.emr --out out/emr --arch x86_64 --python-version 3.13 \\
+    --interpreter /usr/local/bin/python3.13
 """
 
 import argparse
@@ -32,7 +33,7 @@ _OURS = (*(script.name for script in ENTRY_POINTS), ENVIRONMENT, LIST, "*.whl")
 
 @dataclass(frozen=True, kw_only=True)
 class EmrPackage:
-    """A folder that is complete. `version` is the project's, and a digest of what the folder holds."""
+    """A complete package folder. `version` is the project's version with a digest of the folder's content."""
 
     folder: Path
     version: str
@@ -44,13 +45,13 @@ def build_package(out: Path, *, target: Target, interpreter: Path, level: int = 
     """Build the package into `out`; an earlier one there is removed first, and the list comes last.
 
     Args:
-        out: the folder.
-        target: the application's processor and the job's Python.
-        interpreter: where the release has that Python.
-        level: of gzip.
+        out: The folder.
+        target: The application's processor and the job's Python.
+        interpreter: The path of that Python in the release.
+        level: The compression level of gzip.
 
     Raises:
-        FileExistsError: `out` holds something else too.
+        FileExistsError: `out` holds other files.
     """
     _clear(out)
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""A Python environment in one archive, as `spark.archives` unpacks it: made by hand, so for any machine.
+"""Build a Python environment in one archive, as `spark.archives` unpacks it, for any target machine.
 
 It brings packages and no Python: `bin/python` links to one that the other machine has. It lacks Spark's own packages,
 which Spark puts on the path of its processes.
@@ -15,7 +15,7 @@ from makoto_packaging.packing import pack_folder
 from makoto_packaging.project import choose_requirements, read_requirements
 from makoto_packaging.targets import Target
 
-# Spark asks for these two on its workers, and what a release has of them is for its default Python.
+# Spark needs these two on its workers; a release ships them for its default Python only.
 _FOR_SPARK = ("pandas", "pyarrow")
 _LOOK = (
     "import json, site, sys; print(json.dumps([sys._base_executable,"
@@ -24,17 +24,17 @@ _LOOK = (
 
 
 def make_environment(folder: Path, *, target: Target, interpreter: Path, wheel: Path, scratch: Path) -> None:
-    """Make the environment of the Spark job below `folder`. `interpreter` is the target machine's own Python."""
+    """Build the Spark job's environment below `folder`; `interpreter` is the path of Python on the target machine."""
     packages = _frame(folder, interpreter=interpreter, python=target.python)
     requirements = [*read_requirements("cli", "aws"), *choose_requirements("spark", names=_FOR_SPARK)]
     install_packages(requirements, packages, target=target, scratch=scratch)
-    # pip would write down from where it took a wheel that is a file.
+    # pip would record the local path of a wheel that is a file.
     with zipfile.ZipFile(wheel) as ours:
         ours.extractall(packages)
 
 
 def pack_thin(*, interpreter: Path, out: Path) -> Path:
-    """Write an environment of some hundred bytes, for this machine only.
+    """Write a minimal environment, for this machine only.
 
     Args:
         interpreter: whose packages it sees, as `.venv/bin/python`; it brings none.
@@ -44,14 +44,14 @@ def pack_thin(*, interpreter: Path, out: Path) -> Path:
     base, python, folders = json.loads(looked.stdout)
     with tempfile.TemporaryDirectory() as scratch:
         packages = _frame(Path(scratch), interpreter=Path(base), python=python)
-        # Unlike a plain path, this also takes the links of what is installed from sources.
+        # Unlike a plain path entry, this also follows the links of editable installs.
         lines = [f"import site; site.addsitedir({each!r})\n" for each in folders]
         (packages / "packages.pth").write_text("".join(lines), encoding="utf-8")
         return pack_folder(Path(scratch), out)
 
 
 def _frame(folder: Path, *, interpreter: Path, python: str) -> Path:
-    """What makes a folder an environment; returns where its packages go."""
+    """Make a folder a virtual environment, and return its site-packages folder."""
     packages = folder / f"lib/python{python}/site-packages"
     packages.mkdir(parents=True)
     (folder / "bin").mkdir()

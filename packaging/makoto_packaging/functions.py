@@ -1,6 +1,6 @@
-"""What Lambda gets: each function's code, and one layer with the packages that all functions share.
+"""Build what Lambda runs: the functions' code, and one layer with the packages that all functions share.
 
-`sam build` asks for both (lambda_trigger/Makefile). They are made without Docker, on any machine, for Lambda's.
+`sam build` calls this (lambda_trigger/Makefile). It needs no Docker and runs on any machine.
 
 PYTHONPATH=packaging python -m makoto_packaging.functions layer --out out/layer
 """

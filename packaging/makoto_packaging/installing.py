@@ -1,4 +1,4 @@
-"""Packages into a folder and a wheel from sources, by pip, for any machine."""
+"""Install packages into a folder and build wheels with pip, for any target machine."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ from pathlib import Path
 from makoto_packaging.project import CONSTRAINTS, PACKED_AT, copy_sources
 from makoto_packaging.targets import Target
 
-# What pip says is progress, and standard output is for our answer.
+# pip reports progress, and standard output is for the result.
 _STDERR = 2
 
 
 def install_packages(requirements: Sequence[str], folder: Path, *, target: Target, scratch: Path) -> None:
-    """Install pinned requirements and what they bring below `folder`, from wheels only."""
+    """Install pinned requirements and their dependencies below `folder`, from wheels only."""
     options = ["--target", str(folder), "--only-binary=:all:", "--no-compile", "--constraint", str(CONSTRAINTS)]
     _run_pip(["install", *options, *target.pip_options(), *requirements], scratch)
     _remove_programs(folder)
@@ -35,7 +35,7 @@ def build_wheel(out: Path, *, scratch: Path) -> Path:
 
 
 def measure(folder: Path) -> int:
-    """The bytes of all files below a folder."""
+    """Return the bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
@@ -47,7 +47,7 @@ def _run_pip(arguments: Sequence[str], scratch: Path) -> None:
 
 
 def _find_python(scratch: Path) -> Path:
-    """A Python with pip: this one, or where it has none (Debian's), one of an environment made for it."""
+    """Return a Python with pip: this one, or if it has none (Debian's), that of a new virtual environment."""
     if find_spec("pip") is not None:
         return Path(sys.executable)
     python = scratch / "pip/bin/python"
@@ -57,7 +57,7 @@ def _find_python(scratch: Path) -> Path:
 
 
 def _remove_programs(folder: Path) -> None:
-    """Remove the packages' commands: their first lines name this machine's Python, and so do their checksums."""
+    """Remove the packages' scripts: their shebangs, and so their checksums, name this machine's Python."""
     shutil.rmtree(folder / "bin", ignore_errors=True)
     for record in folder.glob("*.dist-info/RECORD"):
         lines = record.read_text(encoding="utf-8").splitlines(keepends=True)

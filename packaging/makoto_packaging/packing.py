@@ -1,4 +1,4 @@
-"""A folder as one archive: the same content gives the same bytes, on whatever machine and whenever."""
+"""Pack a folder into one archive, reproducibly: the same content gives the same bytes on any machine."""
 
 import gzip
 import hashlib
@@ -22,7 +22,7 @@ def pack_folder(folder: Path, out: Path, *, level: int = 6) -> Path:
 
 
 def digest_file(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""What is packed: this project's requirements and its code."""
+"""Read what is packed: the project's requirements and its code."""
 
 import re
 import shutil
@@ -12,32 +12,32 @@ CONSTRAINTS = ROOT / "constraints.txt"
 LIBRARY = ROOT / "jobs/daily_batch"
 TRIGGERS = ROOT / "lambda_trigger"
 ENTRY_POINTS = tuple(ROOT / "jobs" / name for name in ("daily_messages.py", "maintain_tables.py"))
-# The date of everything that is packed; ZIP files begin in 1980, in whatever time zone they are read.
+# The modification time of every packed file. ZIP files cannot hold times before 1980, in any time zone.
 PACKED_AT = 631_152_000
 _BUILD_FILES = ("pyproject.toml", "README.md")
 _NOT_CODE = shutil.ignore_patterns("__pycache__", "*.egg-info", "Makefile")
 
 
 def read_version() -> str:
-    """The project's version."""
+    """Return the project's version."""
     return str(_read_project()["version"])
 
 
 def read_requirements(*extras: str) -> list[str]:
-    """The pinned requirements of the project with these extras, without what they bring."""
+    """Return the project's pinned requirements with these extras, without their dependencies."""
     project = _read_project()
     further = [line for extra in extras for line in project["optional-dependencies"][extra]]
     return [*project["dependencies"], *further]
 
 
 def choose_requirements(extra: str, *, names: Sequence[str]) -> list[str]:
-    """Of one extra, the requirements of these names only."""
+    """Return the requirements with these names from one extra."""
     pins = {re.split(r"[=<>\[; ]", line)[0]: line for line in _read_project()["optional-dependencies"][extra]}
     return [pins[name] for name in names]
 
 
 def copy_sources(folder: Path) -> None:
-    """What a wheel is built from."""
+    """Copy the sources of the wheel."""
     copy_code(LIBRARY, folder / "jobs/daily_batch")
     for name in _BUILD_FILES:
         shutil.copyfile(ROOT / name, folder / name)

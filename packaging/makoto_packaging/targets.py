@@ -1,4 +1,4 @@
-"""For which machine a package is: its processor and its Python."""
+"""Describe the machine that a package is built for: its processor and its Python."""
 
 import platform
 import sys
@@ -7,16 +7,16 @@ from typing import Literal, Self
 
 Arch = Literal["aarch64", "x86_64"]
 ARCHS: tuple[Arch, ...] = ("aarch64", "x86_64")
-# Every page of AWS lists it for the releases with Spark 4 (docs/upgrading.md); of 3.12 they disagree.
+# Every AWS page lists it for the releases with Spark 4 (docs/upgrading.md); they disagree about 3.12.
 EMR_PYTHON = "3.11"
-# Amazon Linux 2023 (Lambda from Python 3.12, EMR from 7.0) has glibc 2.34, but wheels that ask for no more than
-# 2.28 are there for all that we pack. Each is named: not every pip takes the older ones along.
+# Amazon Linux 2023 (Lambda from Python 3.12, EMR from 7.0) has glibc 2.34, but every package here has wheels for 2.28.
+# Each platform tag is listed, because older versions of pip do not include the tags below one.
 _GLIBC_MINORS = range(28, 16, -1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A machine that packages are for. `platforms` empty: the one that we are on, with the Python that we are."""
+    """A target machine. Empty `platforms` mean this machine with this Python."""
 
     arch: str
     python: str
@@ -24,17 +24,17 @@ class Target:
 
     @classmethod
     def linux(cls, arch: Arch, python: str) -> Self:
-        """A Linux with glibc 2.28 or newer; `python` as in `3.12`."""
+        """Return a Linux with glibc 2.28 or newer; `python` as in `3.12`."""
         platforms = (*(f"manylinux_2_{minor}_{arch}" for minor in _GLIBC_MINORS), f"manylinux2014_{arch}")
         return cls(arch=arch, python=python, platforms=platforms)
 
     @classmethod
     def here(cls) -> Self:
-        """This machine and this Python."""
+        """Return this machine with this Python."""
         return cls(arch=platform.machine(), python=f"{sys.version_info[0]}.{sys.version_info[1]}")
 
     def pip_options(self) -> list[str]:
-        """What makes pip choose wheels for this target."""
+        """Return the arguments that make pip choose wheels for this target."""
         if not self.platforms:
             return []
         chosen = ["--implementation", "cp", "--python-version", self.python]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.pipeline.transform.json_value import is_json
 from tests.oracle.json_text import DeepError, NotJsonError, deep_values, read_value
 from tests.support.adversarial_day import message

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform import window
 from daily_batch.pipeline.transform.coerce import InvalidRecordError, coerce_record

@@ -1,4 +1,4 @@
-"""Data files for the publishers' tests, written by DuckDB as the kernel writes them: no `date` column for Delta."""
+"""Write data files for the publishers' tests with DuckDB, as the kernel does: without a `date` column for Delta."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -27,9 +27,9 @@ def write_file(
     statistics: dict[str, ColumnStatistics] | None = None,
 ) -> DataFile:
     """Write `rows` rows; `values` maps columns to SQL over `i` (0, 1, …), every other column is null."""
-    chosen = {"room_id": "'room' || i", "messages": "i"} if values is None else values
+    expressions = {"room_id": "'room' || i", "messages": "i"} if values is None else values
     columns = ", ".join(
-        f"CAST({chosen.get(column.name, 'NULL')} AS {column.type}) AS {column.name}"
+        f"CAST({expressions.get(column.name, 'NULL')} AS {column.type}) AS {column.name}"
         for column in table.columns
         if column.name != "date"
     )
@@ -42,9 +42,9 @@ def write_file(
 
 
 def publish_as_driver(
-    location: str, options: dict[str, str], day: date, file: DataFile, run: str, seen: DaySnapshot | None
+    location: str, options: dict[str, str], day: date, file: DataFile, run: str, snapshot: DaySnapshot | None
 ) -> str:
-    """Publish one file, as a process of its own does; return the run id, or why it was refused."""
+    """Publish one file in a process of its own; return the run id, or the error's text."""
     try:
         delta.publish_table(
             table=ROOMS_DAILY,
@@ -55,7 +55,7 @@ def publish_as_driver(
             run_id=run,
             metadata={},
             tenant="acme",
-            seen=seen,
+            snapshot=snapshot,
         )
     except RetryableError as error:
         return str(error)

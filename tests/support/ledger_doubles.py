@@ -1,4 +1,4 @@
-"""What the tests of the ledger share: a day, a clock set by hand, a receipt, and stores that fail when told to."""
+"""Test doubles for the ledger: a manual clock, a receipt, and stores with injected faults."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from daily_batch.metadata import Item, MetadataStore, VersionConflictError, Vers
 DAY = date(2025, 8, 12)
 BEGIN = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 LEASE = timedelta(minutes=2)
-# An owner of another machine: nothing is known of its process.
+# An owner on another machine, whose process cannot be checked.
 ELSEWHERE = "elsewhere:1:1"
 
 
 @dataclass
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that stands still until it is moved."""
 
     now: datetime = BEGIN
 
@@ -58,7 +58,7 @@ def make_receipt(*, tenant: str = "acme", run_id: str = "run1", written: int = 9
 
 @dataclass
 class MemoryStore:
-    """A metadata store of one thread; see `MetadataStore`."""
+    """A single-threaded metadata store in memory; see `MetadataStore`."""
 
     items: dict[tuple[str, str], VersionedItem] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ class MemoryStore:
 
 @dataclass
 class FaultyStore:
-    """Another store, with faults.
+    """Add faults to another store.
 
     Each error of `lost` is raised once by a put that has written; `read_fault` and `write_fault` are raised before
     anything is done, until they are taken away. `written` is called after a put, before its answer.

@@ -1,7 +1,8 @@
-"""Two days on Spark whose Python worker dies once: by its own hand, as `kill -9` would, in the map and in the reduce.
+"""Run two days on Spark whose Python worker kills itself once, as `kill -9` would: in the map and in the reduce.
 
-Arguments: the input, the output. The first try of the task leaves a file there: `died-in-map` or `died-in-reduce`.
-A program of its own, for the tests' session gives a task one try and a second master needs a second process.
+Arguments: the input, the output. The first attempt of the task leaves a file in the output: `died-in-map` or
+`died-in-reduce`. A separate program, because the tests' session gives a task one attempt, and a second master needs a
+second process.
 """
 
 import os
@@ -17,15 +18,15 @@ from tests.support.spark_session import start_session
 
 
 def die_once(task: Callable[..., Iterator[Any]], marker: Path) -> Callable[..., Iterator[Any]]:
-    """The task, but its first try is killed when all its work is done and half of it is handed over."""
+    """Return the task, whose first attempt is killed when it has yielded half of its output."""
 
-    def dying(batches: Iterator[Any], *, plan: Any, storage: Any) -> Iterator[Any]:
-        answers = list(task(batches, plan=plan, storage=storage))
-        yield from answers[: len(answers) // 2]
+    def dying(batches: Iterator[Any], *, spec: Any, storage: Any) -> Iterator[Any]:
+        output = list(task(batches, spec=spec, storage=storage))
+        yield from output[: len(output) // 2]
         try:
             marker.touch(exist_ok=False)
         except FileExistsError:
-            yield from answers[len(answers) // 2 :]
+            yield from output[len(output) // 2 :]
         else:
             os.kill(os.getpid(), signal.SIGKILL)
 

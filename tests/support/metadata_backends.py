@@ -1,4 +1,4 @@
-"""The metadata stores, each as the conformance tests and the processes that they start see it."""
+"""The metadata stores, for the conformance tests and the processes that they start."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,20 +16,20 @@ from tests.support.metadata_servers import REGION, DynamoDbTable
 
 
 class Backend(NamedTuple):
-    """`connect` opens the store anew, in any process; `plant` puts an item there as another program would."""
+    """`connect` opens the store in any process; `plant` writes an item as another program would."""
 
     connect: Callable[[], MetadataStore]
     plant: Callable[[Mapping[str, Any]], object]
 
 
 def sqlite_backend(file: Path) -> Backend:
-    """The file is ours, so another program writes as we do."""
+    """Return the SQLite store. Only our own code writes the file, so `plant` uses the store itself."""
     connect = partial(SqliteStore, file)
     return Backend(connect, lambda item: connect().put(item, expected=None))
 
 
 def dynamodb_backend(table: DynamoDbTable) -> Backend:
-    """Another program's items have no `version`."""
+    """Return the DynamoDB store. Items of other programs have no `version`."""
 
     def plant(item: Mapping[str, Any]) -> None:
         attributes = {name: TypeSerializer().serialize(value) for name, value in item.items()}
@@ -39,7 +39,7 @@ def dynamodb_backend(table: DynamoDbTable) -> Backend:
 
 
 def cosmos_backend(account: CosmosAccount) -> Backend:
-    """Another program's items have an id that is none of ours."""
+    """Return the Cosmos DB store. Items of other programs have ids of another form."""
 
     def plant(item: Mapping[str, Any]) -> None:
         account.container().create_item({**item, "id": f"theirs-{item['SK'][-4:]}"})

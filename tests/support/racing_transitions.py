@@ -1,4 +1,4 @@
-"""Processes that race at one transition of the ledger, again and again."""
+"""Let processes race for one transition of the ledger, many times."""
 
 import multiprocessing
 import os
@@ -20,8 +20,8 @@ WAIT_SECONDS = 120
 _together: Barrier
 
 
-class Told(NamedTuple):
-    """What the ledger told a rival in one round.
+class Observation(NamedTuple):
+    """What a rival observed in one round.
 
     `tokens` are of the takes that succeeded; `landed` says whether the holder's change did, `keeps` whether the lease
     could still be renewed when all were done, and `evidence` is the mark of the last change that the ledger shows then.
@@ -35,7 +35,7 @@ class Told(NamedTuple):
 
 @dataclass
 class Run:
-    """One rival's part in one round."""
+    """One rival in one round."""
 
     ledger: Ledger
     tenant: str
@@ -47,12 +47,12 @@ class Run:
 
     @property
     def mark(self) -> str:
-        """What a change of this round leaves in the ledger."""
+        """The mark that a change of this round leaves in the ledger."""
         return f"round-{self.number}"
 
     def take(self, *, force: bool = False) -> None:
         run_id = f"round-{self.number}-of-{self.rival}-{len(self.tokens)}"
-        # Owners of other machines: nothing is known of their processes.
+        # Owners on other machines, whose processes cannot be checked.
         owner = f"machine-{self.rival}:1:1"
         try:
             self.lease = self.ledger.acquire(self.tenant, DAY, owner=owner, run_id=run_id, force=force)
@@ -68,14 +68,14 @@ class Run:
             return False
         return self.lease is not None
 
-    def tell(self) -> Told:
+    def observe(self) -> Observation:
         keeps = self.try_change(renew)
         entry = self.ledger.find(self.tenant, DAY)
         evidence = (entry.receipt or entry.handed_over) if entry else None
-        return Told(self.tokens, self.landed, keeps, evidence)
+        return Observation(self.tokens, self.landed, keeps, evidence)
 
 
-# A play waits for all rivals at each `yield`.
+# At each `yield` a play waits for all rivals.
 Play = Callable[[Run], Iterator[None]]
 
 
@@ -97,7 +97,7 @@ def fail(run: Run, lease: Lease) -> None:
 
 
 def take(run: Run) -> Iterator[None]:
-    """All take a day that none holds: at first it is absent, later its lease has ended."""
+    """All acquire a day that nobody holds: absent in the first round, with an expired lease in later ones."""
     run.ledger.clock.now += run.number * LEASE * 2  # type: ignore[attr-defined]
     yield
     run.take()
@@ -105,14 +105,14 @@ def take(run: Run) -> Iterator[None]:
 
 
 def take_failed(run: Run) -> Iterator[None]:
-    """All take a day that failed the round before, without any time passing."""
+    """All acquire a day that failed in the round before, without any time passing."""
     yield
     run.take()
     yield
 
 
 def seize(run: Run, *, change: Callable[[Run, Lease], None]) -> Iterator[None]:
-    """The first holds the lease and makes its change; all others take it by force."""
+    """The first holds the lease and makes its change; all others force the lease."""
     if run.rival == 0:
         run.take(force=True)
     yield
@@ -128,8 +128,8 @@ class Arena(NamedTuple):
 
     def race(
         self, connect: Callable[[], MetadataStore], tenants: list[str], play: Play, *, end: bool = False
-    ) -> list[list[Told]]:
-        """What each rival was told in each round, one round a tenant named; `end`: who holds the lease then fails."""
+    ) -> list[list[Observation]]:
+        """Return what each rival observed in each round, one per tenant; with `end` the lease's holder then fails."""
         credentials = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         work = partial(_join, credentials, connect, tenants, play, end)
         by_rival = list(self.pool.map(work, range(RIVALS)))
@@ -138,7 +138,7 @@ class Arena(NamedTuple):
 
 @contextmanager
 def open_arena() -> Iterator[Arena]:
-    """Processes that wait for one another."""
+    """Start processes that wait for one another."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(RIVALS, spawn, initializer=_share, initargs=(spawn.Barrier(RIVALS),)) as pool:
         yield Arena(pool)
@@ -156,8 +156,8 @@ def _join(
     play: Play,
     end: bool,
     rival: int,
-) -> list[Told]:
-    # The processes are older than the test, so they do not have its environment.
+) -> list[Observation]:
+    # The processes were started before the test, so they lack its environment.
     os.environ.update(credentials)
     try:
         return list(_play(connect(), tenants, play, end, rival))
@@ -166,12 +166,12 @@ def _join(
         raise RuntimeError(f"rival {rival}: {error!r}") from None
 
 
-def _play(store: MetadataStore, tenants: list[str], play: Play, end: bool, rival: int) -> Iterator[Told]:
+def _play(store: MetadataStore, tenants: list[str], play: Play, end: bool, rival: int) -> Iterator[Observation]:
     for number, tenant in enumerate(tenants):
         run = Run(Ledger(store=store, clock=Clock(), lease=LEASE), tenant, number, rival)
         for _ in play(run):
             _together.wait(WAIT_SECONDS)
-        yield run.tell()
+        yield run.observe()
         _together.wait(WAIT_SECONDS)
         if end:
             run.try_change(fail)

@@ -1,4 +1,4 @@
-"""An HTTP server that answers as it is told, for what no stand-in does by itself: to deny and to throttle."""
+"""An HTTP server with scripted responses, for what emulators do not do: denying and throttling."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ class Answer(NamedTuple):
 
 @contextmanager
 def answering(answer: Callable[[str], Answer]) -> Iterator[str]:
-    """The address of a server that answers a request for a path with `answer(path)`."""
+    """Serve `answer(path)` for each request and yield the address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -34,7 +34,7 @@ def answering(answer: Callable[[str], Answer]) -> Iterator[str]:
         do_POST = do_PUT = do_GET  # noqa: N815 - the base class's names
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

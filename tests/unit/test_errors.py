@@ -12,7 +12,7 @@ from daily_batch.errors import (
     RetryableError,
     TerminalError,
     UsageError,
-    concerning,
+    error_context,
 )
 
 
@@ -28,8 +28,8 @@ def test_an_error_comes_out_of_another_process_as_it_was(kind: type[BatchError])
 def test_who_knows_tenant_and_day_names_them_and_never_over_others() -> None:
     with (
         pytest.raises(RetryableError, match=r"tenant=acme day=2025-08-12: it was down\. Next step: try again\."),
-        concerning("acme", "2025-08-12"),
+        error_context("acme", "2025-08-12"),
     ):
         raise RetryableError("it was down", next_step="try again")
-    with pytest.raises(RetryableError, match="tenant=globex day=2025-08-11"), concerning("acme", "2025-08-12"):
+    with pytest.raises(RetryableError, match="tenant=globex day=2025-08-11"), error_context("acme", "2025-08-12"):
         raise RetryableError("it was down", next_step="try again", tenant="globex", day="2025-08-11")

@@ -1,19 +1,28 @@
-"""Who wins, where each value came from, and what is refused or masked."""
+"""Precedence, origins, validation and masking of settings; their page; what a job gets."""
 
-import dataclasses
+import ast
 import json
 import pickle
-import tomllib
+import subprocess
+import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from daily_batch.domain.keys import EXPORT_TEMPLATE
+from daily_batch.domain.calendar import parse_day
+from daily_batch.domain.request import Request
 from daily_batch.domain.run import Limits
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import UsageError
-from daily_batch.settings import Settings, load_settings, parse_connection_string
+from daily_batch.orchestration.spark_jobs.base import SparkJob
+from daily_batch.pipeline.audit import AuditLimits
+from daily_batch.settings import GROUPS, Settings, help_text, load_settings, parse_connection_string
+from daily_batch.settings import load as loading
+from daily_batch.settings.definition import DEFINITIONS
 
-DEFAULTS = Path(__file__).parents[2] / "conf" / "defaults.toml"
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "jobs" / "daily_batch"
 CONNECTION = "DefaultEndpointsProtocol=https;AccountName=acct;AccountKey=aHVudGVyMg==;EndpointSuffix=core.windows.net"
 
 
@@ -45,15 +54,24 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert (settings.layout, settings.table_format) == ("auto", "delta")
 
 
-def test_code_and_file_have_the_same_defaults() -> None:
-    settings = load()
-    assert settings.limits == Limits()
-    assert settings.export_template == EXPORT_TEMPLATE
+def test_every_setting_is_defined_once_with_a_description_and_a_valid_default() -> None:
+    names = [each.name for each in DEFINITIONS]
+    assert sorted(names) == sorted({each.name for each in fields(Settings)} - {"origins"})
+    assert [name for name in names if names.count(name) > 1] == []
+    assert [each.name for each in DEFINITIONS if not str(each.meta.description).endswith(".")] == []
+    texts = {name: value for name, value, _ in load().explain() if not name.startswith("quality.")}
+    assert load_settings(flags=texts, environ={}) == load()
 
 
-def test_the_file_names_every_setting_once() -> None:
-    written = tomllib.loads(DEFAULTS.read_text(encoding="utf-8"))
-    assert set(written) == {field.name for field in dataclasses.fields(Settings)} - {"origins"}
+def test_the_page_is_generated_from_the_definitions() -> None:
+    page = subprocess.run([sys.executable, ROOT / "tools" / "settings"], check=True, capture_output=True, text=True)
+    assert page.stdout == (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert len(GROUPS) > 10
+
+
+def test_help_names_the_default() -> None:
+    assert help_text("slack_seconds").endswith(" Default: 900.")
+    assert "Default" not in help_text("input")
 
 
 def test_flags_win_over_environment_over_env_file_over_defaults(conf: Path) -> None:
@@ -67,7 +85,18 @@ def test_flags_win_over_environment_over_env_file_over_defaults(conf: Path) -> N
         "conf/prod.toml",
         "conf/defaults.toml",
     ]
-    assert origin(settings, "fetch_concurrency") == "defaults.toml"
+    assert origin(settings, "fetch_concurrency") == "default"
+
+
+def test_a_file_that_is_packed_with_the_code_changes_the_defaults(
+    conf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "defaults.toml").write_text("buckets = 7\nlook_back = 7\ntenants = ['default_tenant']\n")
+    monkeypatch.setattr(loading.resources, "files", lambda package: tmp_path)
+    settings = load(conf_dir=conf)
+    assert (settings.buckets, settings.look_back) == (1, 7)
+    assert origin(settings, "look_back") == "defaults.toml"
+    assert not settings.names_tenants
 
 
 def test_the_environment_can_name_the_conf_folder_and_file(conf: Path) -> None:
@@ -277,7 +306,52 @@ def test_connection_strings_become_options(text: str, expected: dict[str, str]) 
     assert parse_connection_string(text) == expected
 
 
-def test_a_job_is_told_the_catalog_that_its_submitter_was_given() -> None:
-    settings = load_settings(flags={}, environ={"MAKOTO_CATALOG": "main.chat"})
-    assert settings.for_job(tenant="acme") == {"catalog": "main.chat"}
-    assert load_settings(flags={}, environ={}).for_job(tenant="acme") == {}
+# Settings on a job
+
+
+def test_a_job_gets_what_its_submitter_was_given_and_no_default() -> None:
+    assert load({"MAKOTO_CATALOG": "main.chat"}).for_job(tenant="acme") == {"catalog": "main.chat"}
+    assert load({"MAKOTO_QUEUE_URL": "q", "COSMOS_KEY": "k"}).for_job(tenant="acme") == {}
+    assert load().for_job(tenant="acme") == {}
+
+
+# The code of a job: what it runs, and what that may import (dependencies point inward).
+JOB_CODE = (
+    *(LIBRARY / "entrypoints" / name for name in ("submitted_job.py", "smoke_test.py")),
+    LIBRARY / "orchestration" / "requests.py",
+    *(path for folder in ("pipeline", "catalog", "ledger", "metadata") for path in (LIBRARY / folder).rglob("*.py")),
+)
+NOT_PASSED = {
+    "target_date_offset": "the job's arguments name the day",
+    "spark": "a job runs on the Spark that it is in",
+    "lease_seconds": "the submitter holds the lease",
+    "cosmos_key": "a secret: a job has its own identity",
+}
+
+
+def read_settings(path: Path) -> set[str]:
+    """The settings that a module reads: attributes of what is called `settings`."""
+    names = {each.name for each in fields(Settings)} | {"limits"}
+    found: set[str] = set()
+    for each in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(each, ast.Attribute) and each.attr in names:
+            owner = each.value
+            if getattr(owner, "id", None) == "settings" or getattr(owner, "attr", None) == "settings":
+                found |= {each.attr}
+    return found
+
+
+def test_a_job_gets_each_setting_that_its_code_reads_and_no_other() -> None:
+    used = {name for path in JOB_CODE for name in read_settings(path)} - {"limits"}
+    used |= {each.name for kind in (Limits, AuditLimits) for each in fields(kind)}  # read by name
+    place = parse_url("out")
+    request = Request(tenant="acme", day=parse_day("2025-08-12"), input=place, output=place)
+    arguments = SparkJob(request=request, run_id="1", token=1).parameters()
+    carried = {{"tenant": "tenants", "format": "table_format"}.get(name, name) for name in arguments}
+    assert used - carried - set(NOT_PASSED) == {each.name for each in DEFINITIONS if each.job}
+    assert set(NOT_PASSED) <= used
+
+
+def test_where_settings_are_read_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def f(settings, self): return settings.due, self.settings.look_back, self.runner\n")
+    assert read_settings(tmp_path / "a.py") == {"due", "look_back"}

@@ -1,6 +1,6 @@
-"""Business days in a time zone, as instants and as the UTC folders that hold them. Pure; the clock is an argument.
+"""Business days in a time zone, as instants and as the UTC folders that hold them. Pure: callers pass the clock.
 
-Times are microseconds since 1970 UTC and ends are exclusive.
+Times are microseconds since 1970-01-01 UTC; ends are exclusive.
 """
 
 from collections.abc import Iterator
@@ -15,30 +15,30 @@ LAST_DAY = date(9998, 12, 31)
 
 _SECOND_US = 1_000_000
 _DAY_US = 86_400 * _SECOND_US
-# No two changes of offset in the tz database are closer than this.
+# No two offset changes in the tz database are closer than this.
 _PROBE_US = _DAY_US // 4
 
 
 def load_zone(name: str) -> ZoneInfo:
-    """The time zone of an IANA name such as `Asia/Tokyo`.
+    """Return the time zone of an IANA name such as `Asia/Tokyo`.
 
     Raises:
-        UsageError: there is no such zone.
+        UsageError: The zone does not exist.
     """
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:  # zoneinfo says "no such zone" in all three ways
+    except (KeyError, ValueError, OSError) as error:  # zoneinfo raises all three for an unknown zone
         raise UsageError(
             f"{name[:80]!a} is not a time zone", next_step="give an IANA name such as Asia/Tokyo or UTC"
         ) from error
 
 
 def business_day(now: datetime, *, offset: int, zone: str) -> date:
-    """The day that is `offset` days from today, where `today` is what the calendar says in `zone` at `now`.
+    """Return the day that is `offset` days from today, where today is the date in `zone` at `now`.
 
     Raises:
-        UsageError: the zone is unknown, or the day lies outside of what the calendar knows.
-        ValueError: `now` has no zone; such a clock picks the wrong day in a function that runs in UTC.
+        UsageError: The zone is unknown, or the day is outside the calendar's range.
+        ValueError: `now` has no zone; a naive clock picks the wrong day in a function that runs in UTC.
     """
     if now.tzinfo is None:
         raise ValueError("now must have a zone")
@@ -49,39 +49,56 @@ def business_day(now: datetime, *, offset: int, zone: str) -> date:
         raise UsageError(f"no day is {offset} days from today", next_step="give an offset such as -1") from error
 
 
-def first_kept(now: datetime, *, keep_days: int, zone: str) -> date | None:
-    """The oldest day that a retention of `keep_days` keeps; None where 0 keeps all.
+def oldest_retained_day(now: datetime, *, retention_days: int, zone: str) -> date | None:
+    """Return the oldest day within a retention period; None if `retention_days` is 0, which retains every day.
 
     Raises:
-        UsageError: see `business_day`.
+        UsageError: See `business_day`.
     """
-    return business_day(now, offset=-keep_days, zone=zone) if keep_days else None
+    return business_day(now, offset=-retention_days, zone=zone) if retention_days else None
 
 
 def parse_day(text: str) -> date:
-    """The day written as `yyyy-mm-dd`.
+    """Parse a day written as `yyyy-mm-dd`.
 
     Raises:
-        UsageError: it is written otherwise, is no day, or lies before 1970.
+        UsageError: The text has another form, is not a day, or is before 1970.
     """
     try:
         day = date.fromisoformat(text)
     except ValueError:
         day = None
-    # fromisoformat also takes 20250812 and 2025-W33-2.
+    # fromisoformat also accepts 20250812 and 2025-W33-2.
     if day is None or day.isoformat() != text or not FIRST_DAY <= day <= LAST_DAY:
         raise UsageError(f"{text[:40]!a} is not a day", next_step="write the date as yyyy-mm-dd, such as 2025-08-12")
     return day
 
 
+def days_between(first: date, last: date, *, max_days: int) -> Iterator[date]:
+    """Yield each day from `first` to `last`, both included.
+
+    Raises:
+        UsageError: `first` is after `last`, or the range has more than `max_days` days (the setting max_range_days).
+    """
+    if first > last:
+        raise UsageError(f"the range ends before it begins: {first} to {last}", next_step="give --from before --to")
+    number = (last - first).days + 1
+    if number > max_days:
+        raise UsageError(
+            f"the range {first} to {last} has {number:,} days, more than max_range_days {max_days:,} allows",
+            next_step="give a shorter range, or raise max_range_days",
+        )
+    return (first + timedelta(days=after) for after in range(number))
+
+
 def day_window(day: date, zone: str) -> tuple[int, int]:
-    """When the day begins and ends in `zone`: 24 hours, or 23 or 25 and the like where clocks change."""
+    """Return when the day begins and ends in `zone`: usually 24 hours apart, more or fewer when clocks change."""
     rules = load_zone(zone)
     return _midnight(day, rules), _midnight(day + timedelta(days=1), rules)
 
 
 def utc_folders(start_us: int, end_us: int) -> tuple[str, ...]:
-    """`yyyy/mm/dd` of every UTC day that the span touches, in order; none when the span is empty."""
+    """Return `yyyy/mm/dd` of every UTC day that the span touches, in order; nothing for an empty span."""
     if end_us <= start_us:
         return ()
     days = range(start_us // _DAY_US, (end_us - 1) // _DAY_US + 1)
@@ -89,7 +106,7 @@ def utc_folders(start_us: int, end_us: int) -> tuple[str, ...]:
 
 
 def offset_spans(zone: str, start_us: int, end_us: int) -> tuple[tuple[int, int], ...]:
-    """The offsets from UTC in the span, as `(from_us, offset_seconds)` in order; the first is at the span's start."""
+    """Return the UTC offsets in the span as `(from_us, offset_seconds)`, in order; the first is at the span's start."""
     rules = load_zone(zone)
     spans = [(start_us, _offset(start_us, rules))]
     before = start_us
@@ -103,44 +120,27 @@ def offset_spans(zone: str, start_us: int, end_us: int) -> tuple[tuple[int, int]
 
 
 def to_us(moment: datetime) -> int:
-    """Microseconds since 1970 UTC of a moment that has a zone; exact."""
-    # Python subtracts moments of one zone by their wall clocks, so it must be UTC on both sides.
+    """Return an aware datetime as exact microseconds since 1970-01-01 UTC."""
+    # Python subtracts datetimes of one zone by their wall clocks, so both sides must be UTC.
     return (moment.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 def _midnight(day: date, rules: ZoneInfo) -> int:
-    # Where clocks jump over midnight, fold=0 gives the moment of the jump; where they pass it twice, the first time.
+    # If clocks skip midnight, fold=0 gives the moment of the jump; if midnight comes twice, the first one.
     return to_us(datetime.combine(day, time(), tzinfo=rules))
 
 
 def _offset(moment_us: int, rules: ZoneInfo) -> int:
     offset = (EPOCH + timedelta(microseconds=moment_us)).astimezone(rules).utcoffset()
-    assert offset is not None  # noqa: S101  (a ZoneInfo always has one; the type says it may not)
+    assert offset is not None  # noqa: S101  (a ZoneInfo always has an offset; its type allows None)
     return offset // timedelta(seconds=1)
 
 
 def _change(before: int, after: int, rules: ZoneInfo) -> int:
-    """The first moment of `after`'s offset, given that the offset changes once in `(before, after]`."""
+    """Return the first moment of `after`'s offset, given that the offset changes once in `(before, after]`."""
     old = _offset(before, rules)
     low, high = before, after
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if _offset(middle, rules) == old else (low, middle)
     return high
-
-
-def days_between(first: date, last: date, *, most: int) -> Iterator[date]:
-    """Each day from the first to the last.
-
-    Raises:
-        UsageError: the first lies behind the last, or there are more than `most` days, as max_range_days sets it.
-    """
-    if first > last:
-        raise UsageError(f"the range ends before it begins: {first} to {last}", next_step="give --from before --to")
-    number = (last - first).days + 1
-    if number > most:
-        raise UsageError(
-            f"the range {first} to {last} has {number:,} days, more than max_range_days {most:,} allows",
-            next_step="give a shorter range, or raise max_range_days",
-        )
-    return (first + timedelta(days=after) for after in range(number))

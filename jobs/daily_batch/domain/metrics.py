@@ -1,7 +1,6 @@
-"""What is measured of nights: each metric's name, unit and meaning, said once for every cloud.
+"""The metrics of a deployment: name, unit and meaning of each, defined once for both clouds.
 
-A metric is of a whole deployment. docs/metrics.md, which a test holds to this file, says what one of each tenant would
-cost.
+Metrics have no tenant dimension; docs/metrics.md, which a test compares with this file, has the cost of one.
 """
 
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ Unit = Literal["Count", "Percent", "Seconds"]
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A metric: its name and unit in CloudWatch and Application Insights alike, and who measures it when.
+    """A metric with its name and unit in CloudWatch and Application Insights, and who measures it when.
 
-    `alarm` is the alarm that watches it, without what a deployment's names begin with; empty: none does.
+    `alarm` is the name of its alarm without the deployment's prefix; empty if it has none.
     """
 
     name: str
@@ -24,19 +23,19 @@ class Metric:
     alarm: str = ""
 
 
-# What all messages of a night, and each look of the watcher, come to.
+# Measured for each message, and in each check of the watcher.
 
 DAYS_REFUSED = Metric(
     name="DaysRefused",
     unit="Count",
-    meaning="tenants that are left out of a night for their names",
+    meaning="tenants that a schedule skips because their ids are invalid",
     measured="dispatcher, when there are any",
     alarm="days-refused",
 )
 DAYS_SUBMITTED = Metric(
     name="DaysSubmitted",
     unit="Count",
-    meaning="days that a Spark job was asked for",
+    meaning="days for which a Spark job was submitted",
     measured="worker, when there is one",
 )
 DAYS_COMPLETED = Metric(
@@ -48,52 +47,52 @@ DAYS_COMPLETED = Metric(
 DAYS_FAILED = Metric(
     name="DaysFailed",
     unit="Count",
-    meaning="days that failed and are not tried again by themselves, and messages that are no task",
+    meaning="days that failed and are not retried automatically, and messages that are not a task",
     measured="worker or watcher, when there is one",
     alarm="days-failed",
 )
 DAYS_REPEATED = Metric(
     name="DaysRepeated",
     unit="Count",
-    meaning="days whose job ended without tables, and that are asked for again",
+    meaning="days that are enqueued again because their job ended without publishing",
     measured="worker or watcher, when there is one",
 )
 DAYS_LATE = Metric(
     name="DaysLate",
     unit="Count",
-    meaning="tenants whose day of the night is not completed although it is due (`due`, 06:00)",
-    measured="watcher, each time it looks, also 0",
+    meaning="tenants whose last business day is not complete although it is due (`due`, 06:00)",
+    measured="watcher, in each check, also 0",
     alarm="days-late",
 )
 DAYS_DRIFTED = Metric(
     name="DaysDrifted",
     unit="Count",
-    meaning="days whose job had ended more than `drift_minutes` before the watcher found out by asking: no event told",
-    measured="watcher, each time it looks, also 0",
+    meaning="days whose job ended more than `drift_minutes` before the watcher found it by polling: its event was lost",
+    measured="watcher, in each check, also 0",
     alarm="days-drifted",
 )
 TENANTS_IN_TROUBLE = Metric(
     name="TenantsInTrouble",
     unit="Count",
-    meaning="tenants that the watcher could not look after",
-    measured="watcher, each time it looks, also 0",
+    meaning="tenants that the watcher could not check",
+    measured="watcher, in each check, also 0",
     alarm="tenants-in-trouble",
 )
 TASKS_GIVEN_UP = Metric(
     name="TasksGivenUp",
     unit="Count",
-    meaning="messages that failed as often as they are delivered; on AWS the length of the dead letters' queue says so",
+    meaning="messages that failed in every delivery; on AWS the length of the dead-letter queue shows them",
     measured="Azure's function poison, for each",
     alarm="dead-letters",
 )
 
-# What a day is like, told once when it completes, by the worker or, of a job's day, by the watcher.
+# Measured once for each day that completes, by the worker or, if a job ran the day, by the watcher.
 
 COMPLETION = "with each completion, also 0"
 DAY_SECONDS = Metric(
     name="DaySeconds",
     unit="Seconds",
-    meaning="how long the day's run took from its first listing to its receipt, without its job's start",
+    meaning="duration of the day's run from its first listing to its receipt, without the start of its job",
     measured=COMPLETION,
 )
 MESSAGES_WRITTEN = Metric(
@@ -102,7 +101,7 @@ MESSAGES_WRITTEN = Metric(
 RECORDS_REJECTED = Metric(
     name="RecordsRejected",
     unit="Count",
-    meaning="records of the day in `rejects`, superseded ones left out",
+    meaning="records of the day in `rejects`, without superseded ones",
     measured=COMPLETION,
 )
 REJECT_PERCENT = Metric(
@@ -118,14 +117,14 @@ OBJECTS_UNREADABLE = Metric(
 QUALITY_WARNINGS = Metric(
     name="QualityWarnings",
     unit="Count",
-    meaning="rules of the day's quality that warn",
+    meaning="quality rules of the day that warn",
     measured=COMPLETION,
     alarm="quality-warnings",
 )
 DAYS_UNUSUAL = Metric(
     name="DaysUnusual",
     unit="Count",
-    meaning="days with far more or far fewer messages than the tenant's same weekdays of four weeks",
+    meaning="days with far more or far fewer messages than the tenant's same weekdays of the last four weeks",
     measured=COMPLETION,
     alarm="days-unusual",
 )

@@ -1,4 +1,4 @@
-"""The receipt of a run: counts that must add up, or nothing is published."""
+"""The receipt of a run: counts that must add up before anything is published."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
 
-from daily_batch.domain.contract import MESSAGES, REJECTS, Flag
+from daily_batch.domain.codes import Flag
+from daily_batch.domain.contract import MESSAGES, REJECTS
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.run import Layout, TableFormat
@@ -17,9 +18,9 @@ Status = Literal["COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 
 @dataclass(frozen=True, kw_only=True)
 class Objects:
-    """Objects of the manifest, and those beside them that are no data by their names; `bytes` of the former, as stored.
+    """Counts of the objects that were listed; `bytes` is the stored size of those in the manifest.
 
-    Receipts of runs that left nothing out by name lack `ignored`.
+    `ignored` objects are not data by their names; older receipts lack this count.
     """
 
     listed: int
@@ -29,14 +30,14 @@ class Objects:
     bytes: int
 
     @property
-    def taken(self) -> int:
-        """Those of the manifest."""
+    def in_manifest(self) -> int:
+        """The number of objects in the manifest."""
         return self.listed - self.ignored
 
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """Records of the objects that were read, each counted once."""
+    """Records of the objects that were read; each is counted in exactly one outcome."""
 
     seen: int
     written: int
@@ -49,7 +50,7 @@ class Records:
 
 @dataclass(frozen=True, kw_only=True)
 class TableCounts:
-    """What one table holds of the day; `version` is Delta's, None for Parquet."""
+    """The day's part of one table; `version` is the Delta table's version, None for Parquet."""
 
     rows: int
     files: int
@@ -59,7 +60,7 @@ class TableCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Erased:
-    """What an erasure took of the day afterwards: rows by table; the receipt's other counts stay the run's."""
+    """Rows by table that a later erasure removed from the day; the receipt's other counts stay those of the run."""
 
     erasure: str
     rows: Mapping[str, int]
@@ -67,7 +68,7 @@ class Erased:
 
 @dataclass(frozen=True, kw_only=True)
 class Shrink:
-    """A loss of rows that was allowed, by whom, and what the day had before; `objects` are of the last receipt."""
+    """An allowed loss of published rows: who allowed it, and the counts before; `objects` is from the last receipt."""
 
     by: str
     messages: int
@@ -76,12 +77,14 @@ class Shrink:
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """One run of one tenant-day, field by field as in its JSON.
+    """The receipt of one run of one tenant-day, with the fields of its JSON.
 
-    `rejects` counts rejected records by reason: superseded records and unreadable objects have counters of their own.
-    `quality` has a finding for each rule that is set for the tenant. Only where there is something to say: `erased`,
-    `shrink`, where somebody allowed that rows went, and `overflows`, where sums of `tokens_used` do not fit their
-    column: by table, how many rows have null instead.
+    Attributes:
+        rejects: Rejected records by reason; superseded records and unreadable objects have counters of their own.
+        quality: The result of each rule that applies to the tenant.
+        erased: Later erasures. Absent from the JSON if empty, as are the next two.
+        overflows: By table, the number of rows whose sum of `tokens_used` is null because it does not fit its column.
+        shrink: The loss of published rows that someone allowed.
     """
 
     tenant: str
@@ -107,23 +110,23 @@ class Receipt:
 
 
 def decide_status(*, objects: Objects, records: Records) -> Status:
-    """Return the status of a run whose sums hold; a run that fails says FAILED itself.
+    """Return the status of a run whose sums hold.
 
-    A superseded record is an earlier edit of a message that is published: nothing is lost with it.
+    Superseded records do not count as rejects: a later version of the same message is published.
     """
     clean = records.rejected == objects.unreadable == 0
     return "COMPLETED" if clean else "COMPLETED_WITH_REJECTS"
 
 
 def check_sums(receipt: Receipt) -> None:
-    """Check that every object and record is accounted for; tables that are not in the receipt yet are left out.
+    """Check that every object and record is accounted for; skip tables that are not in the receipt yet.
 
     Raises:
-        Terminal: a sum does not hold; the message names it and its terms.
+        TerminalError: A sum does not hold; the message names it and its terms.
     """
     objects, records = receipt.objects, receipt.records
-    became = {"read": objects.read, "unreadable": objects.unreadable, "ignored": objects.ignored}
-    _check_sum(receipt, "objects.listed", objects.listed, became)
+    parts = {"read": objects.read, "unreadable": objects.unreadable, "ignored": objects.ignored}
+    _check_sum(receipt, "objects.listed", objects.listed, parts)
     outcomes = {name: count for name, count in asdict(records).items() if name != "seen"}
     _check_sum(receipt, "records.seen", records.seen, outcomes)
     _check_sum(receipt, "records.rejected", records.rejected, receipt.rejects)
@@ -141,12 +144,12 @@ def check_sums(receipt: Receipt) -> None:
 
 
 def describe_loss(receipt: Receipt) -> str | None:
-    """Say what of a published day is in no table of messages, with its share; None if nothing is lost."""
+    """Return which objects and records of a published day are not in `messages`, with their share; None if none."""
     objects, records = receipt.objects, receipt.records
     lost = []
     if objects.unreadable:
         lost.append(
-            f"{objects.unreadable:,} of {_share(objects.unreadable, objects.taken, 'objects')} could not be read"
+            f"{objects.unreadable:,} of {_share(objects.unreadable, objects.in_manifest, 'objects')} could not be read"
         )
     if records.rejected:
         reasons = ", ".join(f"{name} {count:,}" for name, count in receipt.rejects.items())
@@ -154,10 +157,10 @@ def describe_loss(receipt: Receipt) -> str | None:
     return "; ".join(lost) or None
 
 
-def advise_loss(receipt: Receipt) -> str | None:
-    """Say the same as a warning with the next step."""
+def loss_warning(receipt: Receipt) -> str | None:
+    """Return the same as a warning with the next step."""
     lost = describe_loss(receipt)
-    step = "see their source_key and reason in rejects, mend them at their source and run the day again"
+    step = "look up source_key and reason in rejects, correct the data at its source and run the day again"
     return f"{lost}. Next step: {step} (docs/runbooks/reject-percent.md)" if lost else None
 
 
@@ -166,28 +169,28 @@ def _share(part: int, whole: int, noun: str) -> str:
 
 
 def to_dict(receipt: Receipt) -> dict[str, Any]:
-    """Return the receipt as plain values, field by field."""
+    """Return the receipt as plain values, without optional fields that are empty."""
     values = asdict(receipt)
     return {name: value for name, value in values.items() if value or name not in ("erased", "overflows", "shrink")}
 
 
 def to_json(receipt: Receipt) -> str:
-    """Return the receipt as indented JSON; text that is not ASCII stays readable."""
+    """Return the receipt as indented JSON in UTF-8, without escapes of non-ASCII text."""
     return json.dumps(to_dict(receipt), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def receipt_key(tenant: str, day: date, run_id: str) -> str:
-    """Return where the receipt goes, relative to the output root."""
+    """Return the receipt's key, relative to the output root."""
     return f"{analytics_folder(tenant)}/_receipts/{day.isoformat()}/{run_id}.json"
 
 
 def _check_sum(receipt: Receipt, name: str, total: int, terms: Mapping[str, int]) -> None:
     if total == sum(terms.values()):
         return
-    spelled = " + ".join(f"{term} {count}" for term, count in terms.items()) or "nothing"
+    sum_text = " + ".join(f"{term} {count}" for term, count in terms.items()) or "nothing"
     raise TerminalError(
-        f"{name} is {total}, but {spelled} is {sum(terms.values())} (run {receipt.run_id})",
-        next_step="nothing was published; keep the run's log and report it as a defect",
+        f"{name} is {total}, but {sum_text} is {sum(terms.values())} (run {receipt.run_id})",
+        next_step="nothing was published; keep the run's log and report a defect",
         tenant=receipt.tenant,
         day=receipt.date,
     )

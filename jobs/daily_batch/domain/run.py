@@ -1,18 +1,24 @@
-"""What the driver hands to the kernel and gets back: plain values, safe to pickle."""
+"""The specification and the output files of a run: plain values, safe to pickle, which driver and tasks exchange."""
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
 
 Layout = Literal["messages", "export"]
+InputLayout = Literal["auto", "messages", "export"]
 TableFormat = Literal["delta", "parquet"]
+Discovery = Literal["listing", "metadata"]
+RunnerChoice = Literal["auto", "local", "spark"]
+Compression = Literal["gzip", "zstd", "none", "mixed"]  # of a generated day's export files
 
 
 class SourceObject(NamedTuple):
     """One object of the manifest.
 
-    `key` is relative to the input root and begins with the tenant; `size` is bytes as stored;
-    `modified_us` is the store's last-modified time, microseconds since 1970 UTC. One that cannot be read is listed
-    with a `reason` and its `detail`; nothing then asks the store for it.
+    `key` is relative to the input root and begins with the tenant. `size` is the stored size in bytes. `modified_us` is
+    the store's last-modified time, microseconds since 1970-01-01 UTC. An object that cannot be read has a `reason` and
+    a `detail`, and is never fetched.
     """
 
     key: str
@@ -23,22 +29,35 @@ class SourceObject(NamedTuple):
     detail: str = ""
 
 
+def _limit(description: str, *, ge: int = 1) -> msgspec.Meta:
+    """Return the metadata of a setting (daily_batch.settings.groups); submitted jobs get each limit."""
+    return msgspec.Meta(ge=ge, description=description, extra={"job": True})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds on input and memory, in bytes unless named otherwise; each is a setting of the same name."""
+    """Limits on input and memory."""
 
-    max_record_bytes: int = 16 * 2**20
-    max_object_bytes: int = 64 * 2**30
-    max_expansion_ratio: int = 200
-    max_depth: int = 512
-    max_raw_bytes: int = 2**20
-    fetch_concurrency: int = 64
-    memory_bytes: int = 2**30
+    max_record_bytes: Annotated[
+        int, _limit("Longest record, bytes. A longer one is rejected (`record_too_large`).")
+    ] = 16 * 2**20
+    max_object_bytes: Annotated[
+        int, _limit("Largest decompressed object, bytes. A larger one is unreadable (`decompression_bomb`).")
+    ] = 64 * 2**30
+    max_expansion_ratio: Annotated[
+        int, _limit("Largest ratio of decompressed to stored size, from 16 MiB on (`decompression_bomb`).")
+    ] = 200
+    max_depth: Annotated[int, _limit("Deepest nesting of objects and arrays; deeper is rejected (`too_deep`).")] = 512
+    max_raw_bytes: Annotated[
+        int, _limit("Original bytes kept with a reject; `raw_truncated` says that there were more.", ge=0)
+    ] = 2**20
+    fetch_concurrency: Annotated[int, _limit("Objects fetched at once.")] = 64
+    memory_bytes: Annotated[int, _limit("Memory of one task, bytes.")] = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """One tenant-day as the kernel sees it. Times are microseconds since 1970 UTC, ends are exclusive."""
+    """The specification of one run of a tenant-day. Times are microseconds since 1970-01-01 UTC; ends are exclusive."""
 
     tenant: str
     date: str
@@ -52,14 +71,14 @@ class RunSpec:
     buckets: int
     run_id: str
     processed_us: int
-    # What each task may spill to the temporary disk, in bytes; 0: nine tenths of what is free.
+    # Limit on what each task spills to the temporary disk, bytes; 0: nine tenths of the free space.
     spill_bytes: int = 0
     limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnStatistics:
-    """Bounds of one column in one file, as JSON values in Delta's text forms; None where there is none."""
+    """Minimum, maximum and null count of one column in one file, as JSON values in Delta's text forms."""
 
     minimum: str | int | float | bool | None
     maximum: str | int | float | bool | None
@@ -68,7 +87,7 @@ class ColumnStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class DataFile:
-    """One Parquet file that no commit names yet; `path` is relative to the table's folder, with the partition's."""
+    """A Parquet file that no commit references yet; `path` is relative to the table's folder, partition included."""
 
     path: str
     rows: int

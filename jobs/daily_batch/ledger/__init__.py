@@ -1,7 +1,7 @@
-"""The ledger: one item for each tenant-day, who works on it, and what came of it."""
+"""The ledger: one item for each tenant-day, with its lease and the result of its last run."""
 
 from daily_batch.ledger.entry import Entry, Lease, Status
-from daily_batch.ledger.item_codec import FoundStrays
+from daily_batch.ledger.item_codec import StrayCount
 from daily_batch.ledger.ledger import Ledger
 
-__all__ = ["Entry", "FoundStrays", "Lease", "Ledger", "Status"]
+__all__ = ["Entry", "Lease", "Ledger", "Status", "StrayCount"]

@@ -1,4 +1,4 @@
-"""Which process holds a lease, and whether it is known to be dead: a run that was killed need not be waited for."""
+"""Identify the process that holds a lease, and whether it is dead: nobody needs to wait for a run that was killed."""
 
 import getpass
 import os
@@ -9,17 +9,17 @@ from pathlib import Path
 
 import psutil
 
-# Starts of one process may differ so far where they are told by a clock that was set; an id is not used again so soon.
+# Start times of one process may differ by this much if the clock was set; a process id is not reused that soon.
 CLOCK_SECONDS = 10
 
 
-def this_process() -> str:
-    """`host:pid:started`, where the host stands for one machine, booted once, and one space of process ids."""
+def current_process() -> str:
+    """Return `host:pid:started`; the host identifies one machine, one boot and one namespace of process ids."""
     return f"{_host()}:{os.getpid()}:{_started(psutil.Process())}"
 
 
-def this_person() -> str:
-    """This machine's user, who may have a number alone."""
+def current_user() -> str:
+    """Return the name of the current user, or the number of a user without a name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -27,7 +27,7 @@ def this_person() -> str:
 
 
 def is_dead(owner: str) -> bool:
-    """Whether the owner was a process of this host that is no more; of another host nothing is known."""
+    """Return whether the owner was a process of this host that has ended; False for other hosts."""
     host, _, process = owner.partition(":")
     pid, _, started = process.partition(":")
     if host != _host() or not (pid.isdigit() and started.isdigit()):
@@ -42,8 +42,8 @@ def is_dead(owner: str) -> bool:
 
 def _started(process: psutil.Process) -> int:
     if process.status() == psutil.STATUS_ZOMBIE:
-        raise psutil.NoSuchProcess(process.pid)  # ended, and waits to be asked how
-    # On Linux psutil adds the machine's start, which moves when the clock is set; what it counts from there does not.
+        raise psutil.NoSuchProcess(process.pid)  # ended, not reaped yet
+    # On Linux psutil adds the boot time, which moves when the clock is set; the time since boot does not.
     return int(process.create_time() - (psutil.boot_time() if psutil.LINUX else 0))
 
 
@@ -53,6 +53,6 @@ def _host() -> str:
     boot = Path("/proc/sys/kernel/random/boot_id")
     if not boot.exists():
         return name
-    # Containers may share a name, and a boot, but not their process ids.
-    space = f"{boot.read_text().strip()}/{Path('/proc/self/ns/pid').readlink()}"
-    return f"{name}-{sha256(space.encode()).hexdigest()[:8]}"
+    # Containers may share a host name and a boot, but not their process ids.
+    namespace = f"{boot.read_text().strip()}/{Path('/proc/self/ns/pid').readlink()}"
+    return f"{name}-{sha256(namespace.encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""The metadata store: one small item for each tenant, user, room and tenant-day, in the platform's own shape."""
+"""The metadata store: one small item for each tenant, user, room and tenant-day, in the platform's schema."""
 
 from daily_batch.metadata.store import Item, MetadataStore, VersionConflictError, VersionedItem
 

@@ -1,11 +1,12 @@
 """The metadata store in a Cosmos DB container with partition key /PK.
 
-`id` is SK with every byte but ASCII letters, digits, `_`, `.`, `-` and `~` written as `=` and two hexadecimal digits:
-`DAILY#2025-08-12` is `DAILY=232025-08-12`. So it holds none of the characters that the service refuses (a slash, a
-backslash, `#`, `?`, a control character), and SK can be read from it. It may have 1,023 characters; a day's has 18.
+`id` is SK with every byte except ASCII letters, digits, `_`, `.`, `-` and `~` written as `=` and two hexadecimal
+digits: `DAILY#2025-08-12` becomes `DAILY=232025-08-12`. It contains none of the characters that the service refuses
+(slash, backslash, `#`, `?`, control characters), and SK can be derived from it. The limit is 1,023 characters; a day's
+id has 18.
 
-The account's default consistency, Session, is enough: a client sees its own writes, and a put is decided by the item's
-newest state. Who is overtaken by another client reads that state next, for the refusal brings its session token, which
+The account's default consistency, Session, suffices: a client sees its own writes, and the service decides a put by the
+item's newest state. After a conflict the client reads that state, because the refusal brings its session token, which
 the SDK keeps.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.exceptions import AzureError
 from azure.cosmos import CosmosClient
 from azure.cosmos.exceptions import (
     CosmosAccessConditionFailedError,
@@ -25,24 +26,23 @@ from azure.cosmos.exceptions import (
 
 from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem
+from daily_batch.storage import azure_errors
 from daily_batch.storage.azure_identity import AzureIdentity
 
 DATABASE = "makoto-db"
 CONTAINER = "metadata"
-# The rest is the SDK's own: a throttled request is sent again 9 times in 30 s, each after the pause that the service
-# asks for. Every write of ours is conditional, so one whose answer was lost may be sent again too.
+# The SDK's defaults for the rest: it repeats a throttled request 9 times within 30 s, after the pauses that the service
+# asks for. All writes are conditional, so a write whose answer was lost may be repeated, too.
 CLIENT: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 10, "retry_write": 3}
-# The service's own default of 100 would ask a thousand times for a tenant's hundred thousand users.
+# With the service's default of 100, a tenant's 100,000 users would take a thousand requests.
 PAGE_ITEMS = 1000
 _ONE = "SELECT * FROM c WHERE c.PK = @pk AND c.SK = @sk"
 _RANGE = "SELECT * FROM c WHERE c.PK = @pk AND c.SK BETWEEN @first AND @last ORDER BY c.SK"
 _SYSTEM = ("id", "_rid", "_self", "_etag", "_attachments", "_ts")
-# Timed out, partition moved, throttled, try again; and every 5xx.
-_PASSING = (408, 410, 429, 449)
 
 
 class CosmosStore:
-    """See `MetadataStore`. Threads may share it. Without a key, azure-identity finds the process's own credentials."""
+    """See `MetadataStore`. Thread-safe. Without a key, the process's Azure identity is used."""
 
     def __init__(
         self, endpoint: str, key: str | None = None, *, database: str = DATABASE, container: str = CONTAINER
@@ -50,13 +50,13 @@ class CosmosStore:
         self._name = f"{database}/{container}"
         credential = key or AzureIdentity()
         with self._explained():
-            client = CosmosClient(endpoint, credential, **CLIENT)  # asks the account for its regions
+            client = CosmosClient(endpoint, credential, **CLIENT)  # requests the account's regions
         self._container = client.get_database_client(database).get_container_client(container)
 
     def get(self, pk: str, sk: str) -> VersionedItem | None:
         """See `MetadataStore.get`.
 
-        A query, not a point read: an item of another program has an id that cannot be known from its keys.
+        This is a query, not a point read: the id of another program's item cannot be derived from its keys.
         """
         found = list(self._query(_ONE, pk=pk, sk=sk))
         if not found:
@@ -71,9 +71,9 @@ class CosmosStore:
     def put(self, item: Item, *, expected: str | None) -> str:
         """See `MetadataStore.put`.
 
-        Of two programs with this scheme of ids only one creates an item. One with another scheme could create its own
-        in the moment between our look and our write; only a unique key on /SK, set when the container is made, would
-        refuse that. The days are ours alone.
+        Of two programs with this scheme of ids only one creates an item. A program with another scheme could create its
+        own between the read and the write here; only a unique key on /SK, set when the container is created, would
+        prevent that. No other program writes days.
         """
         pk, sk = str(item["PK"]), str(item["SK"])
         if expected is None and self.get(pk, sk):
@@ -108,18 +108,16 @@ class CosmosStore:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (AzureError, ValueError) as error:  # the latter from an endpoint or a key of the wrong form
+        except (AzureError, ValueError) as error:  # ValueError: malformed endpoint or key
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> RetryableError | TerminalError:
-        """What the error means; its own text may quote the request, so its kind must do."""
-        status = getattr(error, "status_code", None)
-        what = f"the Cosmos DB container {self._name} cannot be used ({status or type(error).__name__})"
-        denied = isinstance(error, ClientAuthenticationError) or status in (401, 403)
-        if denied or isinstance(error, ValueError):
+        """Return the error to raise; the SDK's text is not quoted, because it may contain the request."""
+        what = f"the Cosmos DB container {self._name} cannot be used ({azure_errors.error_code(error)})"
+        if azure_errors.is_denied(error) or isinstance(error, ValueError):
             step = "check COSMOS_ENDPOINT and COSMOS_KEY, or this identity's role on the account"
             return TerminalError(what, next_step=step)
-        if status is None or status in _PASSING or status >= 500:
+        if azure_errors.is_temporary(error):
             return RetryableError(f"{what}; nothing was published", next_step="run the day again")
         return TerminalError(
             what, next_step=f"check that the account has a container {self._name} with partition key /PK"
@@ -127,7 +125,7 @@ class CosmosStore:
 
 
 def item_id(sk: str) -> str:
-    """The id of an item of ours; `urllib.parse.unquote(id.replace("=", "%"))` gives SK back."""
+    """Return the id of an item written here; `urllib.parse.unquote(id.replace("=", "%"))` returns SK."""
     return quote(sk, safe="").replace("%", "=")
 
 

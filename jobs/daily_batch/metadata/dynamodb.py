@@ -1,6 +1,6 @@
 """The metadata store in a DynamoDB table with partition key PK and sort key SK, both text.
 
-Needs dynamodb:GetItem, Query and PutItem, and nothing else.
+It needs dynamodb:GetItem, Query and PutItem only.
 """
 
 from collections.abc import Iterator
@@ -11,42 +11,42 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from daily_batch.errors import BatchError, RetryableError, TerminalError
-from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem, spoiled
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.aws_errors import RAISED, error_code, is_temporary
+from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem, invalid_item
+from daily_batch.storage import boto_errors
 
-# Pauses included, the 8 tries take 3 s at most with a service that fails or refuses, 35 s with one that hangs, and 71 s
-# with one that throttles.
+# With their pauses, the 8 attempts take at most 3 s if the service fails or refuses, 35 s if it hangs, and 71 s if it
+# throttles.
 CLIENT = Config(
     connect_timeout=2,
     read_timeout=4,
     retries={"mode": "standard", "total_max_attempts": 8},
-    max_pool_connections=64,  # rooms are asked for from as many threads as objects are fetched in
+    max_pool_connections=64,  # rooms are queried by as many threads as fetch objects
 )
-# Our own number in each item that we write. Items of other programs have none until we do.
+# The version attribute of the items written here. Items of other programs have none before the first such write.
 VERSION = "version"
 _UNVERSIONED = "0"
 _RANGE = "PK = :pk AND SK BETWEEN :first AND :last"
 _NAME = {"#version": VERSION}
-# What the service answers with status 400 and means for a while only.
+# Codes of temporary failures that come with status 400.
 _THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException", "Throttling", "RequestLimitExceeded")
-# What else the service refuses for good, by what helps; everything else is a matter of credentials and rights.
+# The next step for other permanent failures; all remaining ones concern credentials and permissions.
 _STEPS = {
-    "ResourceNotFoundException": "check DYNAMODB_TABLE_NAME and the region, or make the table",
+    "ResourceNotFoundException": "check DYNAMODB_TABLE_NAME and the region, or create the table",
     "ValidationException": "check that the table has partition key PK and sort key SK, both text",
 }
 _DENIED = "check this identity's credentials, its region and its right to dynamodb:GetItem, Query and PutItem"
 
 
 class DynamoDbStore:
-    """See `MetadataStore`. Threads may share it. Credentials, and what is not given, come from boto3's own sources."""
+    """See `MetadataStore`. Thread-safe. boto3 finds the credentials, and what is not given."""
 
     def __init__(self, table: str, *, region: str | None = None, endpoint_url: str | None = None) -> None:
         self._table = table
         with self._explained():
-            session = boto3.Session(region_name=region)  # the default one is not safe to use from two threads
+            session = boto3.Session(region_name=region)  # the default session is not thread-safe
             self._client = session.client("dynamodb", endpoint_url=endpoint_url, config=CLIENT)
 
     def get(self, pk: str, sk: str) -> VersionedItem | None:
@@ -59,7 +59,7 @@ class DynamoDbStore:
 
     def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
         """See `MetadataStore.query`."""
-        if first > last:  # the service refuses such a range; both compare by code point
+        if first > last:  # the service refuses such a range; both sides compare by code point
             return
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
@@ -87,27 +87,27 @@ class DynamoDbStore:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except RAISED as error:
+        except (BotoCoreError, ClientError) as error:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> BatchError:
-        """What the error means; its own text may name accounts and keys, so its kind must do."""
-        code = error_code(error)
+        """Return the error to raise; boto3's text is not quoted, because it may name accounts and keys."""
+        code = boto_errors.error_code(error)
         what = f"the DynamoDB table {self._table} cannot be used ({code})"
-        if is_temporary(error, _THROTTLED):
+        if boto_errors.is_temporary(error, _THROTTLED):
             return RetryableError(f"{what}; nothing was published", next_step="run the day again")
-        if known := explain_access(error):
+        if known := boto_errors.explain(error):
             return type(known)(f"{what}: {known.what}", next_step=known.next_step)
         return TerminalError(what, next_step=_STEPS.get(code, _DENIED))
 
 
 def _condition(expected: str | None) -> dict[str, Any]:
-    """The condition under which an item is written, as arguments of PutItem."""
+    """Return the condition of a write as arguments of PutItem."""
     if expected is None:
         return {"ConditionExpression": "attribute_not_exists(PK)"}
     if expected == _UNVERSIONED:
-        there = "attribute_exists(PK) AND attribute_not_exists(#version)"
-        return {"ConditionExpression": there, "ExpressionAttributeNames": _NAME}
+        unversioned = "attribute_exists(PK) AND attribute_not_exists(#version)"
+        return {"ConditionExpression": unversioned, "ExpressionAttributeNames": _NAME}
     return {
         "ConditionExpression": "#version = :expected",
         "ExpressionAttributeNames": _NAME,
@@ -127,17 +127,17 @@ def _read(attributes: dict[str, Any]) -> Item:
 
 
 def _read_version(attributes: dict[str, Any], pk: str, sk: str) -> str:
-    """Our number in the item, or what stands for none. A condition on another type would never hold."""
+    """Return the item's version; a version of another type is an error, because no condition on it would ever hold."""
     if VERSION not in attributes:
         return _UNVERSIONED
     number = str(attributes[VERSION].get("N"))
     if not number.isdecimal():
-        raise spoiled(f"{sk} of {pk}", f"its attribute {VERSION} is no whole number")
+        raise invalid_item(f"{sk} of {pk}", f"its attribute {VERSION} is not a whole number")
     return number
 
 
 def _to_decimal(value: Any) -> Any:
-    """The value as boto3 takes it: it refuses floats, which other programs' fields may hold."""
+    """Convert floats, which other programs' attributes may contain and boto3 refuses, to decimals."""
     if isinstance(value, dict):
         return {name: _to_decimal(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -146,7 +146,7 @@ def _to_decimal(value: Any) -> Any:
 
 
 def _from_decimal(value: Any) -> Any:
-    """The value as JSON has it; a number that no float holds exactly stays as it is."""
+    """Convert decimals to JSON numbers; a number that no float represents exactly stays a decimal."""
     if isinstance(value, dict):
         return {name: _from_decimal(each) for name, each in value.items()}
     if isinstance(value, list):

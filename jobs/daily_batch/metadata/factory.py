@@ -1,10 +1,10 @@
-"""Which metadata store a run uses: the platform's own where one is named, else a file beside the tables."""
+"""Open the metadata store of the settings: DynamoDB, Cosmos DB, or an SQLite file near the tables."""
 
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import UsageError
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.metadata.store import MetadataStore
@@ -12,12 +12,12 @@ from daily_batch.settings import Settings
 
 
 def open_metadata(settings: Settings, output: StorageUrl) -> MetadataStore:
-    """The store that `ledger` names: `dynamodb`, `cosmos`, the path of a SQLite file, or empty for what is configured.
+    """Open the store that the setting `ledger` names; if it is empty, the one that is configured, else a file.
 
     Raises:
-        UsageError: the store's own setting is missing, two stores are configured, or a package is not installed.
-        Retryable: Cosmos DB does not answer.
-        Terminal: Cosmos DB refuses this identity.
+        UsageError: A setting of the store is missing, two stores are configured, or a package is not installed.
+        RetryableError: Cosmos DB does not answer.
+        TerminalError: Cosmos DB refuses this identity.
     """
     chosen = settings.ledger or _configured(settings) or _local_file(output)
     if chosen == "dynamodb":
@@ -38,39 +38,39 @@ def _configured(settings: Settings) -> str:
 
 
 def _local_file(output: StorageUrl) -> str:
-    if output.kind == "file":  # SQLite needs to write in the middle of a file, which /Volumes does not take
+    if output.kind == "file":  # SQLite writes in the middle of a file, which /Volumes does not support
         return str(Path(output.path) / "makoto-ledger.sqlite")
-    # One for each output: the same tenant's day in another bucket is another day's work.
+    # One file for each output: the same tenant-day in another bucket is another unit of work.
     return f".makoto/{output.bucket or 'volume'}-{sha256(str(output).encode()).hexdigest()[:8]}.sqlite"
 
 
 def _open_dynamodb(settings: Settings) -> MetadataStore:
     if not settings.dynamodb_table:
-        raise UsageError("the ledger is DynamoDB and no table is named", next_step="set DYNAMODB_TABLE_NAME")
+        raise UsageError("the ledger is DynamoDB and no table is set", next_step="set DYNAMODB_TABLE_NAME")
     return connect_dynamodb(settings.dynamodb_table, settings.storage_options.get("aws_region"))
 
 
 def _open_cosmos(settings: Settings) -> MetadataStore:
     if not settings.cosmos_endpoint:
-        raise UsageError("the ledger is Cosmos DB and no account is named", next_step="set COSMOS_ENDPOINT")
+        raise UsageError("the ledger is Cosmos DB and no account is set", next_step="set COSMOS_ENDPOINT")
     return connect_cosmos(settings.cosmos_endpoint, settings.cosmos_key)
 
 
-# A function's process deals with one message after the other: to make a client anew takes longer than a small day.
+# A function's process handles many messages, and creating a client takes longer than a small day.
 @cache
 def connect_dynamodb(table: str, region: str | None) -> MetadataStore:
-    """The process's own store of a table."""
+    """Return the process's store of a table."""
     try:
         from daily_batch.metadata.dynamodb import DynamoDbStore
     except ImportError as error:
         raise _not_installed("aws", error) from error
-    # S3's endpoint is not DynamoDB's: boto3 reads AWS_ENDPOINT_URL_DYNAMODB itself.
+    # S3's endpoint does not apply to DynamoDB: boto3 reads AWS_ENDPOINT_URL_DYNAMODB itself.
     return DynamoDbStore(table, region=region)
 
 
 @cache
 def connect_cosmos(endpoint: str, key: str) -> MetadataStore:
-    """The process's own store of an account."""
+    """Return the process's store of an account."""
     try:
         from daily_batch.metadata.cosmos import CosmosStore
     except ImportError as error:

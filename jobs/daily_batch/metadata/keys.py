@@ -1,4 +1,4 @@
-"""PK and SK of the platform's items: tenants, a tenant's users, a user's rooms, a tenant's days."""
+"""PK and SK of the platform's items: tenants, users of a tenant, rooms of a user, days of a tenant."""
 
 from datetime import date
 
@@ -7,34 +7,34 @@ TENANT = "TENANT#"
 USER = "USER#"
 ROOM = "CHAT#"
 DAY = "DAILY#"
-# SK of what was found of a tenant's stray objects, beside its days.
+# SK of the item that counts a tenant's stray objects, in the partition of its days.
 STRAYS = "STRAYS"
 BATCH_TYPE = "daily_message_parquet"
 
 
 def all_of(kind: str) -> tuple[str, str]:
-    """The first and last SK of a kind, such as `USER#`: `$` follows `#` in every store's order.
+    """Return the first and last SK of a prefix such as `USER#`: `$` follows `#` in every store's order.
 
-    Of what follows U+10FFFF the stores have different opinions: by UTF-16 units, names of full-width letters do.
+    An upper bound of U+10FFFF would not do: stores that order by UTF-16 units put full-width letters after it.
     """
     return kind, f"{kind[:-1]}$"
 
 
 def users_of(tenant: str) -> str:
-    """PK of a tenant's users, each with SK `USER#{user_id}`."""
+    """Return the PK of a tenant's users, each with SK `USER#{user_id}`."""
     return f"TENANT#{tenant}"
 
 
 def rooms_of(tenant: str, user: str) -> str:
-    """PK of a user's rooms, each with SK `CHAT#{room_id}`."""
+    """Return the PK of a user's rooms, each with SK `CHAT#{room_id}`."""
     return f"TENANT#{tenant}#USER#{user}"
 
 
 def days_of(tenant: str) -> str:
-    """PK of a tenant's days, each with SK `DAILY#{yyyy-mm-dd}`."""
+    """Return the PK of a tenant's days, each with SK `DAILY#{yyyy-mm-dd}`."""
     return f"TENANT#{tenant}#BATCH"
 
 
 def day_key(day: date) -> str:
-    """SK of one day."""
+    """Return the SK of a day."""
     return f"{DAY}{day.isoformat()}"

@@ -1,4 +1,4 @@
-"""The metadata store in a file: for one machine, and for trying things out. Many processes may share it."""
+"""The metadata store in an SQLite file, for one machine and for trials. Processes may share it."""
 
 import json
 import sqlite3
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daily_batch.errors import RetryableError, TerminalError
-from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem, spoiled
+from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem, invalid_item
 
-# How long a writer waits for another one; each holds the file for a moment only.
+# How long a writer waits for another one, which locks the file for a moment only.
 BUSY_SECONDS = 30.0
 _TABLE = """
 CREATE TABLE IF NOT EXISTS metadata (
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS metadata (
 
 @dataclass(frozen=True)
 class SqliteStore:
-    """See `MetadataStore`. A connection for each call, so that threads and processes share nothing but the file."""
+    """See `MetadataStore`. Each call opens a connection: threads and processes share nothing but the file."""
 
     file: Path
 
@@ -59,12 +59,12 @@ class SqliteStore:
     def _exists(self) -> bool:
         try:
             return self.file.exists()
-        except OSError as error:  # a folder that may not be looked into
+        except OSError as error:  # a folder that must not be read
             raise self._explain_path(error) from error
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        """A connection in a transaction; the file and its folder are made if they are missing."""
+        """Yield a connection in a transaction; create the file and its folder if they are missing."""
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.file, timeout=BUSY_SECONDS)) as connection, connection:
@@ -76,15 +76,15 @@ class SqliteStore:
             raise self._explain_path(error) from error
 
     def _explain_path(self, error: OSError) -> TerminalError:
-        what = f"the ledger's folder {self.file.parent} cannot be made or read ({type(error).__name__})"
-        return TerminalError(what, next_step="give a path that can be written as ledger")
+        what = f"the ledger's folder {self.file.parent} cannot be created or read ({type(error).__name__})"
+        return TerminalError(what, next_step="set ledger to a writable path")
 
     def _explain(self, error: sqlite3.DatabaseError) -> RetryableError | TerminalError:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         what = f"the ledger {self.file} cannot be used ({name})"
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")):
             return RetryableError(f"{what}; nothing was published", next_step="run the day again")
-        return TerminalError(what, next_step="check the file and its permissions, or give another as ledger")
+        return TerminalError(what, next_step="check the file and its permissions, or set ledger to another file")
 
 
 def _read(text: object, pk: str, sk: str) -> Item:
@@ -93,5 +93,5 @@ def _read(text: object, pk: str, sk: str) -> Item:
     except (ValueError, RecursionError):
         item = None
     if not isinstance(item, dict):
-        raise spoiled(f"{sk} of {pk}", "it is no JSON object")
+        raise invalid_item(f"{sk} of {pk}", "it is not a JSON object")
     return {**item, "PK": pk, "SK": sk}

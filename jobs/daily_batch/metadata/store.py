@@ -1,56 +1,56 @@
-"""What every metadata store gives: read one item, read a range of a partition, write if nobody else has."""
+"""The interface of metadata stores: get an item, query a range of a partition, put with optimistic concurrency."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from daily_batch.errors import TerminalError
 
-# Flat values as JSON has them, integers below 2^53 (Cosmos DB rounds others) and keys of one character at least.
-# PK and SK are in the item, as the platform's other programs find them there.
+# JSON values; integers below 2^53, because Cosmos DB rounds larger ones; keys have at least one character.
+# The item contains PK and SK, as the platform's other programs expect.
 Item = Mapping[str, str | int | bool | None]
 
 
 class VersionedItem(NamedTuple):
-    """An item as it was read; `version` is the store's own word for this state of it, opaque to callers."""
+    """An item as it was read; `version` identifies this state of it and is opaque to callers."""
 
     item: Item
     version: str
 
 
 class VersionConflictError(Exception):
-    """The item is no longer (or not yet) what the writer expects: read it again."""
+    """The item's version is not the expected one: read it again."""
 
 
-def spoiled(place: str, why: str) -> TerminalError:
-    """The error for an item that is not what any program of the platform writes."""
-    return TerminalError(
-        f"the item {place} is not understood: {why}", next_step="correct or delete it (docs/ledger.md)"
-    )
+def invalid_item(place: str, why: str) -> TerminalError:
+    """Return the error for an item that no program of the platform writes in this form."""
+    return TerminalError(f"the item {place} is invalid: {why}", next_step="correct or delete it (docs/ledger.md)")
 
 
 class MetadataStore(Protocol):
-    """Items by partition key PK and sort key SK; reads see every write that was answered before.
+    """Items by partition key PK and sort key SK.
 
-    In Cosmos DB they see every such write of their own client, and others' a moment later; puts are exact everywhere.
-    A store retries throttling and lost connections itself, with backoff and within a bounded time.
+    Reads see every write that was acknowledged before; in Cosmos DB those of other clients a moment later. `put` is an
+    exact compare-and-swap in every store. A store retries throttling and lost connections itself, with backoff and
+    within a bounded time.
+
     Every method raises:
-        Retryable: the store is down or throttles for longer than that.
-        Terminal: access is denied, or the table, container or file does not exist and cannot be made; or what is stored
-            is no item.
+        RetryableError: The store is down or throttles for longer than that.
+        TerminalError: Access is denied, or the table, container or file does not exist and cannot be created, or a
+            stored item is invalid.
     """
 
     def get(self, pk: str, sk: str) -> VersionedItem | None:
-        """One item; None when there is none."""
+        """Return an item, or None if it does not exist."""
 
     def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
-        """The items of a partition whose SK lies between `first` and `last`, both included, in order of SK."""
+        """Yield the items of a partition with SK from `first` to `last`, both included, in order of SK."""
 
     def put(self, item: Item, *, expected: str | None) -> str:
-        """Write an item whole if its stored version is still `expected` (None: if there is none); the new version.
+        """Replace an item if its stored version is `expected` (None: if it does not exist); return the new version.
 
-        After an answer that was lost the store may refuse the repeated write of its own caller: who is overtaken reads
-        again, and may find what it wrote.
+        If the answer to a write is lost, its repetition may conflict with the write itself: read the item again, it may
+        already contain what was to be written.
 
         Raises:
-            Overtaken: another writer was faster.
+            VersionConflictError: Another writer was faster.
         """

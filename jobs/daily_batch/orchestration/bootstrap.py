@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from daily_batch.domain.bill import find_meter
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.ledger.process import this_process
+from daily_batch.ledger.process import current_process
 from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.routing import (
     Decision,
@@ -22,6 +21,7 @@ from daily_batch.orchestration.routing import (
     predict_disk_gb,
     predict_executors,
 )
+from daily_batch.orchestration.routing.billing import find_meter
 from daily_batch.orchestration.routing.costs import HostCost, predict_costs
 from daily_batch.orchestration.spark_jobs import JobSize, Submitter
 from daily_batch.orchestration.spark_jobs.spark_submit import SparkSubmit
@@ -30,7 +30,7 @@ from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
 from daily_batch.settings import Settings
-from daily_batch.storage.scratch import remove_leftovers
+from daily_batch.storage.scratch import remove_abandoned
 from daily_batch.telemetry import NoTelemetry, Telemetry
 
 # spark-submit runs from a checkout of the project; the cloud services have submitters of their own.
@@ -66,7 +66,7 @@ def make_dispatch(
         deadline: When local runs hand over, by `time.monotonic`; None: each by its own `time_limit_seconds`.
         telemetry: Receives the steps of runs; None: nothing is logged.
     """
-    resources = find_resources(settings).part(parallel)
+    resources = find_resources(settings).split(parallel)
     return Dispatch(
         settings=settings,
         ledger=open_ledger(settings, output),
@@ -75,7 +75,7 @@ def make_dispatch(
         submitter=make_submitter(settings),
         reason_for_spark=lambda manifest: _reason_for_spark(decide_runner(manifest, settings, resources)),
         job_size=size_job,
-        owner=owner or this_process(),
+        owner=owner or current_process(),
         telemetry=telemetry or NoTelemetry(),
         meter=find_meter(os.environ, memory_mb=settings.function_memory_mb, prices=load_prices()),
     )
@@ -83,7 +83,7 @@ def make_dispatch(
 
 def find_resources(settings: Settings) -> Resources:
     """Return what this process may use, as set or else as measured, after removing what dead runs left."""
-    remove_leftovers()
+    remove_abandoned()
     return measure_resources(os.environ, memory_bytes=settings.function_memory_mb * 2**20)
 
 

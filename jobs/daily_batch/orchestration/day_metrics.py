@@ -6,12 +6,13 @@ from typing import Any
 
 from daily_batch.domain import metrics
 from daily_batch.domain.calendar import parse_day
-from daily_batch.domain.quality import share, warnings
+from daily_batch.domain.quality import warnings
 from daily_batch.domain.receipt import Receipt, to_dict
 from daily_batch.errors import BatchError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.spark_jobs.reconcile import Reconciled
 from daily_batch.orchestration.volume_anomaly import REMEMBERED, find_anomaly
+from daily_batch.pipeline.quality_measures import share
 from daily_batch.settings import Settings
 from daily_batch.telemetry import Telemetry
 

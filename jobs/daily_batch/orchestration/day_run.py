@@ -103,10 +103,10 @@ class DayRun:
         """Record in the ledger where the day runs, before it does: a function that is killed cannot."""
         lease = self.heartbeat.lease
         if route.target == "local":
-            self.ledger.note(lease, runner="local")
+            self.ledger.record(lease, runner="local")
         else:
             self.progress(f"goes to Spark: {route.reason}", 0, 0, "")
-            self.ledger.note(lease, runner="spark", handed_over=route.reason)
+            self.ledger.record(lease, runner="spark", handed_over=route.reason)
 
     def _process(self, route: Route, manifest: Manifest | None) -> DayResult:
         """Process the day in this process, and complete it in the ledger."""
@@ -116,7 +116,7 @@ class DayRun:
             request,
             self.settings,
             self.local() if route.target == "local" else self.spark(),
-            self.publisher.fenced(lease.token, at_once=lease.taken_over, confirm=self.heartbeat.confirm),
+            self.publisher.fenced(lease.token, write_now=lease.taken_over, confirm=self.heartbeat.confirm),
             run_id=lease.run_id,
             now=ledger.clock(),
             progress=self.progress,

@@ -20,7 +20,7 @@ def day_status(entry: Entry | None, *, now: datetime, due: datetime) -> str:
     """Return the state of a tenant-day; `missing` and `not due` are days without a ledger entry."""
     if entry is None:
         return "missing" if now >= due else "not due"
-    if entry.is_at_work and not entry.holds_lease(now):
+    if entry.is_active and not entry.is_leased(now):
         return "dead"
     return state_label(entry.status)
 
@@ -48,7 +48,7 @@ def describe(entry: Entry | None, state: str, *, now: datetime) -> str:
 
 def _describe_lease(entry: Entry, now: datetime) -> str:
     until = f"the lease of {entry.owner}"
-    if entry.has_wrong_lease(now):
+    if entry.has_invalid_lease(now):
         return (
             f"{until}, to {entry.lease_until}, is longer than any can be: a clock was wrong; the next run takes the day"
         )

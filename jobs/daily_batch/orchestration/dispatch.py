@@ -11,20 +11,21 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from daily_batch.domain.bill import Bill, Meter
+from daily_batch.domain.bill import Bill
 from daily_batch.domain.request import Request
 from daily_batch.errors import (
     BatchError,
     HandOverError,
     LeaseHeldError,
-    advise,
-    concerning,
+    describe_error,
+    error_context,
     is_retryable,
 )
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
-from daily_batch.ledger.process import this_process
+from daily_batch.ledger.process import current_process
 from daily_batch.orchestration.day_run import DayResult, DayRun, steps_of, tables_of
+from daily_batch.orchestration.routing.billing import Meter
 from daily_batch.orchestration.routing.route import Route, Router
 from daily_batch.orchestration.spark_jobs import JobSize, Submitter
 from daily_batch.orchestration.spark_jobs.reconcile import Reconciled, reconcile
@@ -55,7 +56,7 @@ class Dispatch:
     submitter: Submitter | None = None
     reason_for_spark: Callable[[Manifest], str | None] = lambda manifest: None
     job_size: Callable[[Manifest], JobSize] = lambda manifest: JobSize()
-    owner: str = field(default_factory=this_process)
+    owner: str = field(default_factory=current_process)
     telemetry: Telemetry = field(default_factory=NoTelemetry)
     meter: Meter = lambda seconds: None
 
@@ -79,14 +80,14 @@ class Dispatch:
             LeaseHeldError: Another run holds the day.
             BatchError: The run failed; the ledger records why.
         """
-        with concerning(request.tenant, request.day.isoformat()), temporary_folder() as folder:
+        with error_context(request.tenant, request.day.isoformat()), temporary_folder() as folder:
             found = None if known else self.reconcile(request)
             entry = found.entry if found else known
             if (
                 entry is not None
-                and entry.awaits_answer
+                and entry.awaits_job_id
                 and self.submitter
-                and not entry.holds_lease(self.ledger.clock())
+                and not entry.is_leased(self.ledger.clock())
             ):
                 return self._submit(request, entry.lease, route_again(entry))
             manifest = self._list_completed(request, entry, folder / "completed", progress) if if_changed else None
@@ -138,7 +139,7 @@ class Dispatch:
             submitter=self.submitter,
             output=open_storage(request, self.settings).open_output(),
             output_path=tables_of(request),
-            patience=timedelta(minutes=self.settings.job_wait_minutes),
+            max_wait=timedelta(minutes=self.settings.job_wait_minutes),
         )
         if found.has_ended:
             facts = {"service": self.submitter.name, "job_id": found.entry.job_id, "status": found.entry.status}
@@ -208,7 +209,7 @@ class Dispatch:
             raise
         except BaseException as error:
             with suppress(BatchError):
-                self.ledger.fail(heartbeat.lease, advise(error), retryable=is_retryable(error), bill=bill())
+                self.ledger.fail(heartbeat.lease, describe_error(error), retryable=is_retryable(error), bill=bill())
             raise
 
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.metrics import DAYS_REFUSED
+from daily_batch.domain.url import parse_url
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.orchestration.tasks import Task, plan_tasks
 from daily_batch.settings import Settings

@@ -48,13 +48,13 @@ def submit_job(
         try:
             job_id = submitter.submit(job)
         except RetryableError:
-            hand_over(lasting=timedelta(0), refused=True)
+            hand_over(duration=timedelta(0), refused=True)
             raise
         except BatchError as error:
             ledger.fail(lease, error.advice, retryable=False)
             raise
         facts["job_id"] = job_id
-        hand_over(job_id=job_id, lasting=_job_lease(settings))
+        hand_over(job_id=job_id, duration=_job_lease(settings))
     return job_id
 
 

@@ -145,11 +145,11 @@ def _days(wanted: DayRequest, settings: Settings, moment: datetime, *, look_back
         raise UsageError("the event names a day and a range", next_step=f"give {FORM}")
     if (wanted.first, wanted.last) != (None, None):
         first, last = parse_day(wanted.first or ""), parse_day(wanted.last or "")
-        return list(days_between(first, last, most=settings.max_range_days))
+        return list(days_between(first, last, max_days=settings.max_range_days))
     if wanted.date is not None:
         return [parse_day(wanted.date)]
     day = business_day(moment, offset=settings.target_date_offset, zone=settings.timezone)
-    return list(days_between(day - timedelta(days=look_back), day, most=look_back + 1))
+    return list(days_between(day - timedelta(days=look_back), day, max_days=look_back + 1))
 
 
 def _requested_tenants(wanted: DayRequest, settings: Settings) -> list[str]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from statistics import median
 
+from daily_batch.settings import Settings
+
 # Each weekday four times.
 REMEMBERED = timedelta(weeks=4)
 # With fewer days, a single outlier could move the median.
@@ -22,7 +24,12 @@ class Volume:
 
 
 def find_anomaly(
-    messages: int, history: Sequence[tuple[date, int]], day: date, *, factor: float = 3.0, floor: int = 100
+    messages: int,
+    history: Sequence[tuple[date, int]],
+    day: date,
+    *,
+    factor: float = Settings.unusual_factor,
+    floor: int = Settings.unusual_floor,
 ) -> Volume | None:
     """Compare a day with the median of the tenant's same weekdays, or of all its days if it has too few of those.
 

@@ -9,16 +9,18 @@ from typing import Any
 
 from daily_batch.domain import metrics
 from daily_batch.domain.calendar import FIRST_DAY, business_day
-from daily_batch.domain.keys import is_tenant, parse_url
-from daily_batch.domain.request import Request, build_requests
+from daily_batch.domain.keys import is_tenant
+from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import LeaseHeldError
 from daily_batch.ledger import Entry
-from daily_batch.ledger.entry import read_moment
+from daily_batch.ledger.entry import parse_timestamp
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.day_metrics import day_context, record_end
 from daily_batch.orchestration.day_status import ENDED, SOUND, UNKNOWN, day_status, describe, due_time
 from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.spark_jobs.reconcile import Reconciled
 from daily_batch.orchestration.tasks import Task, name_tenants
 from daily_batch.settings import Settings
@@ -185,7 +187,7 @@ class Watcher:
             yield
         except Exception as error:
             known = sanitize(error)
-            known.concerns(request.tenant, request.day.isoformat())
+            known.add_context(request.tenant, request.day.isoformat())
             failed.add(known.tenant)
             self.telemetry.error(str(known))
 
@@ -196,13 +198,13 @@ class Watcher:
             entry
             for entry in entries
             if self._may_succeed(entry)
-            and (entry.asked_at is None or now - read_moment(entry.asked_at) > QUEUED_AGAIN_AFTER)
+            and (entry.asked_at is None or now - parse_timestamp(entry.asked_at) > QUEUED_AGAIN_AFTER)
         ]
         if wanted:
             self.send([Task(tenant=entry.tenant, date=entry.day.isoformat()) for entry in wanted])
         for entry in wanted:
             with suppress(LeaseHeldError):  # another run acquired it meanwhile
-                self.dispatch.ledger.note_asked(entry.lease)
+                self.dispatch.ledger.record_request(entry.lease)
         return len(wanted)
 
     def _may_succeed(self, entry: Entry) -> bool:
@@ -213,7 +215,7 @@ class Watcher:
             # Where no job was submitted, the queue delivers the task's own message again.
             return bool(entry.job_id and entry.retryable)
         # A worker died here, and its message may be lost with it.
-        return entry.is_at_work and not entry.job_id and not entry.holds_lease(self.dispatch.ledger.clock())
+        return entry.is_active and not entry.job_id and not entry.is_leased(self.dispatch.ledger.clock())
 
 
 def night_requests(settings: Settings, *, now: datetime, list_tenants: Callable[[], Sequence[str]]) -> list[Request]:

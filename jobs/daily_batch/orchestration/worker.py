@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from daily_batch.domain.metrics import DAYS_COMPLETED, DAYS_FAILED, DAYS_SUBMITTED
-from daily_batch.domain.request import Request, build_requests
-from daily_batch.errors import HandOverError, LeaseHeldError, advise, is_retryable
+from daily_batch.domain.request import Request
+from daily_batch.errors import HandOverError, LeaseHeldError, describe_error, is_retryable
 from daily_batch.ledger import Entry
-from daily_batch.ledger.entry import read_moment
+from daily_batch.ledger.entry import parse_timestamp
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.day_metrics import record_completion, record_end
 from daily_batch.orchestration.day_run import DayResult
 from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.tasks import Task, read_task
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
@@ -67,7 +68,7 @@ def handle_message(
         telemetry.info(error.advice)
         raise error from None
     except Exception as error:
-        telemetry.error(advise(error))
+        telemetry.error(describe_error(error))
         if not is_retryable(error):
             telemetry.measure(DAYS_FAILED)
         raise sanitize(error) from None  # the cause may quote what was read
@@ -83,7 +84,7 @@ def _failed_for_good(entry: Entry | None, *, since: datetime) -> bool:
     """Return whether an earlier delivery of the message has failed such that another attempt cannot help."""
     if entry is None or entry.status != "FAILED" or entry.retryable is not False:
         return False
-    return read_moment(str(entry.updated_at)) > since
+    return parse_timestamp(str(entry.updated_at)) > since
 
 
 def _settle_earlier_job(

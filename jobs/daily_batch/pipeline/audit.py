@@ -6,11 +6,11 @@ Pure: takes what the run counted, what is published already and the limits; retu
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from daily_batch.domain.quality import evaluate, refuse_failed
+from daily_batch.domain.quality import evaluate, raise_for_failures
 from daily_batch.domain.quality_rules import Rule
 from daily_batch.domain.receipt import Receipt, Shrink, check_sums
 from daily_batch.errors import TerminalError
-from daily_batch.pipeline.publish.result import Standing
+from daily_batch.pipeline.publish.result import PublishedDay
 
 GUIDE = "docs/runbooks/day-not-published.md"
 
@@ -30,7 +30,7 @@ def audit(
     rules: Mapping[str, Rule],
     measured: Mapping[str, float | None],
     limits: AuditLimits,
-    standing: Standing,
+    standing: PublishedDay,
     allow_shrink: str,
 ) -> Receipt:
     """Return the receipt of a day that may be published, with the results of its quality rules.
@@ -46,7 +46,7 @@ def audit(
     check_sums(receipt)
     audited = replace(receipt, quality=evaluate(rules, measured))
     _refuse_loss(audited, limits)
-    refuse_failed(audited.quality, tenant=receipt.tenant, day=receipt.date)
+    raise_for_failures(audited.quality, tenant=receipt.tenant, day=receipt.date)
     reason = find_shrink(audited, standing, min_rows_ratio=limits.min_rows_ratio)
     if reason is None:
         return audited
@@ -61,12 +61,12 @@ def audit(
     return replace(audited, shrink=shrink)
 
 
-def find_shrink(receipt: Receipt, standing: Standing, *, min_rows_ratio: float) -> str | None:
+def find_shrink(receipt: Receipt, standing: PublishedDay, *, min_rows_ratio: float) -> str | None:
     """Return what a published day would lose by this run; None if it would lose nothing that matters."""
     if not (standing.messages or standing.rejects):
         return None
     objects, written = receipt.objects, receipt.records.written
-    if not objects.taken:
+    if not objects.in_manifest:
         return f"the input holds no object of it, and {standing.messages:,} messages are published"
     if written < min_rows_ratio * standing.messages:
         return f"{written:,} messages instead of {standing.messages:,}, less than min_rows_ratio {min_rows_ratio:g}"
@@ -85,7 +85,9 @@ def find_shrink(receipt: Receipt, standing: Standing, *, min_rows_ratio: float) 
 def _refuse_loss(receipt: Receipt, limits: AuditLimits) -> None:
     """Refuse a day with too many unreadable objects or rejected records: more likely its input is the wrong one."""
     objects, records = receipt.objects, receipt.records
-    _refuse_share(receipt, objects.unreadable, objects.taken, "objects cannot be read", "max_unreadable_ratio", limits)
+    _refuse_share(
+        receipt, objects.unreadable, objects.in_manifest, "objects cannot be read", "max_unreadable_ratio", limits
+    )
     _refuse_share(receipt, records.rejected, records.seen, "records are rejected", "max_reject_ratio", limits)
 
 

@@ -27,8 +27,8 @@ from daily_batch.pipeline.audit import AuditLimits, audit
 from daily_batch.pipeline.discover.discover import discover, make_run_spec, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.publish.publisher import DayPublisher
-from daily_batch.pipeline.publish.result import Published
-from daily_batch.pipeline.publish.snapshot import look_at_day
+from daily_batch.pipeline.publish.result import PublishResult
+from daily_batch.pipeline.publish.snapshot import read_published_day
 from daily_batch.pipeline.quality_measures import measure_day
 from daily_batch.pipeline.runners.base import Progress, Runner, RunResult
 from daily_batch.settings import Settings
@@ -91,12 +91,13 @@ def process_day(
                     list_known_tenants=list_known_tenants,
                 )
                 log_manifest(steps, manifest)
-            spec = make_run_spec(request, settings, manifest, run_id=run_id, now=now)
+            listed = manifest
+            spec = make_run_spec(request, settings, listed, run_id=run_id, now=now)
             try:
-                result = runner.run(manifest, plan=spec, storage=storage, scratch=scratch, progress=progress)
-                rules = settings.quality.rules_of(request.tenant)
+                result = runner.run(listed, spec=spec, storage=storage, scratch=scratch, progress=progress)
+                rules = settings.quality.rules_for(request.tenant)
                 measures = measure_day(
-                    rules, manifest=manifest, result=result, spec=spec, storage=storage, scratch=scratch
+                    rules, manifest=listed, result=result, spec=spec, storage=storage, scratch=scratch
                 )
                 break
             except InputChangedError:
@@ -107,15 +108,15 @@ def process_day(
                 shutil.rmtree(scratch)
         _log_stages(steps, result, runner=runner.name)
         receipt = audit(
-            _make_receipt(request, manifest, result, run_id=run_id, runner=runner.name),
+            _make_receipt(request, listed, result, run_id=run_id, runner=runner.name),
             rules=rules,
             measured=measures,
             limits=AuditLimits(**{each.name: getattr(settings, each.name) for each in fields(AuditLimits)}),
-            standing=look_at_day(request, storage, scratch=scratch),
+            standing=read_published_day(request, storage, scratch=scratch),
             allow_shrink=request.allow_shrink,
         )
         receipt = _publish(
-            receipt, result, publisher, steps, progress=progress, listed=manifest.seconds, started=started
+            receipt, result, publisher, steps, progress=progress, listing_seconds=listed.seconds, started=started
         )
         key = receipt_key(request.tenant, request.day, run_id)
         with steps.timed("receipt", status=receipt.status, receipt=key, warnings=len(warnings(receipt.quality))):
@@ -142,7 +143,7 @@ def _publish(
     steps: StepLog,
     *,
     progress: Progress,
-    listed: float,
+    listing_seconds: float,
     started: float,
 ) -> Receipt:
     """Commit the files of an audited day, and return its receipt with what readers see now."""
@@ -151,7 +152,7 @@ def _publish(
     published = publisher.publish(result.files, run_id=receipt.run_id, metadata=counts, progress=progress)
     ended = time.perf_counter()
     steps.log("publish", **_sum_up(published), seconds=round(ended - begun, 3))
-    seconds = {"manifest": listed, **result.seconds, "publish": ended - begun, "total": ended - started}
+    seconds = {"manifest": listing_seconds, **result.seconds, "publish": ended - begun, "total": ended - started}
     receipt = replace(
         receipt,
         tables={name: TableCounts(**asdict(table)) for name, table in published.items()},
@@ -178,7 +179,7 @@ def _log_stages(steps: StepLog, result: RunResult, *, runner: str) -> None:
         steps.log(stage, runner=runner, **facts, seconds=round(seconds, 3))
 
 
-def _sum_up(published: Mapping[str, Published]) -> dict[str, Any]:
+def _sum_up(published: Mapping[str, PublishResult]) -> dict[str, Any]:
     tables = published.values()
     return {
         "rows": {name: table.rows for name, table in published.items()},

@@ -7,13 +7,13 @@ import duckdb
 
 from daily_batch.domain.contract import SUMMARY_DAILY
 from daily_batch.domain.keys import analytics_folder, parse_message_key, staged_path
-from daily_batch.domain.quality import measure_counts, share
-from daily_batch.domain.quality_rules import Rule
+from daily_batch.domain.quality_rules import OF_FLAGS, VOLUMES, Rule
 from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.discover.chunks import read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import RunResult
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
+from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.storage.stores import Storage
 
 _MINUTE_US = 60_000_000
@@ -68,3 +68,23 @@ def share_other_roles(
     roles = connection.execute(query).fetchall()
     others = sum(messages for role, messages in roles if role not in allowed)
     return share(others, sum(messages for _, messages in roles))
+
+
+def measure_counts(counts: Counts) -> dict[str, float | None]:
+    """Return the value of each rule that a run's counts alone give."""
+    seen, written, objects = counts.seen, counts.written, counts.objects_read + counts.objects_unreadable
+    return {
+        **dict.fromkeys(VOLUMES, written),
+        # The number of records in an unreadable object is unknown: it counts for `max_unreadable` only. If no object
+        # could be read, the ratio is 1.
+        "max_rejected": 1.0 if objects and not counts.objects_read else share(counts.rejected, seen),
+        "max_unreadable": share(counts.objects_unreadable, objects),
+        "max_duplicates": share(counts.duplicates, seen),
+        "max_superseded": share(counts.superseded, seen),
+        **{rule: share(counts.flags.get(flag, 0), written) for rule, flag in OF_FLAGS.items()},
+    }
+
+
+def share(part: int, whole: int) -> float | None:
+    """Return the part as a ratio of the whole; None if the whole is 0."""
+    return part / whole if whole else None

@@ -8,12 +8,13 @@ from pathlib import Path
 import duckdb
 from obstore.store import MemoryStore
 
-from daily_batch.domain.contract import REJECTS, Flag, Reason
-from daily_batch.domain.keys import without_compression
+from daily_batch.domain.codes import Flag, Reason
+from daily_batch.domain.contract import REJECTS
+from daily_batch.domain.keys import strip_compression_suffix
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.discover.object_tree import StoredTree
-from daily_batch.pipeline.publish.snapshot import fetch_day
+from daily_batch.pipeline.publish.snapshot import download_day
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.map_chunk import map_chunk
 from daily_batch.storage.scratch import make_folder
@@ -36,7 +37,7 @@ class Trial:
 
 def try_rejects(request: Request, plan: RunSpec, *, storage: Storage, scratch: Path) -> list[Trial]:
     """Read the day's rejects again, reason by reason; `plan` holds the current rules."""
-    files = fetch_day(REJECTS, request=request, storage=storage, folder=make_folder(scratch / "files"))
+    files = download_day(REJECTS, request=request, storage=storage, folder=make_folder(scratch / "files"))
     if not files:
         return []
     paths = ", ".join(quote_text(str(path)) for path in files)
@@ -77,5 +78,5 @@ def _place(key: str, line: int, number: int, plan: RunSpec) -> str:
     if line == 0:
         return key  # the object as it was stored
     # What lay inside is no longer compressed, and the name must not promise that it is.
-    plain = without_compression(key)
+    plain = strip_compression_suffix(key)
     return plain if plan.layout == "messages" else f"{plain}/{number}"

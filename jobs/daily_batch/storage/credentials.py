@@ -1,6 +1,6 @@
-"""Credentials that storage clients do not find by themselves: boto3's own chain for S3, an Azure identity for abfss://.
+"""Credentials that storage clients do not find by themselves: boto3's chain for S3, an Azure identity for abfss://.
 
-obstore and delta-rs know fewer runtimes; delta-rs takes no provider, so it is given what is good for some minutes.
+obstore and delta-rs know fewer runtimes. delta-rs takes no credential provider, so it is given short-lived credentials.
 """
 
 import re
@@ -10,16 +10,17 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Protocol
 
-from daily_batch.storage.access import NONE, explaining_access
 from daily_batch.storage.azure_identity import storage_credentials
+from daily_batch.storage.boto_errors import translated
+from daily_batch.storage.refusals import NO_CREDENTIALS
 
-# boto3 renews what lasts for less than 10 minutes more.
-ASKED_AGAIN_AFTER = timedelta(minutes=5)
-# What says that nobody needs to be asked.
+# boto3 renews credentials that expire within 10 minutes.
+REFRESH_AFTER = timedelta(minutes=5)
+# Options that provide credentials, or need none.
 _GIVEN = ("aws_access_key_id", "aws_skip_signature")
 YES = ("1", "true", "yes", "on")
 EMULATOR = "azure_storage_use_emulator"
-# The same of Azure, by any of the prefixes and names that the libraries know.
+# The same for Azure, with any of the prefixes and names that the libraries accept.
 _AZURE_GIVEN = re.compile(
     "(azure_)?(storage_)?(account_key|access_key|master_key|sas_key|sas_token|token|bearer_token|skip_signature"
     "|client_secret|authorized_client_secret)"
@@ -27,44 +28,44 @@ _AZURE_GIVEN = re.compile(
 
 
 class Credentials(Protocol):
-    """What a store is opened with; renews itself."""
+    """Credentials that renew themselves."""
 
     def provide(self) -> dict[str, Any]:
-        """What they are now, as obstore's credential providers give it."""
+        """Return the current credentials in the form of obstore's credential providers."""
 
     def as_options(self) -> dict[str, str]:
-        """What they are now, as delta-rs' storage options."""
+        """Return the current credentials as delta-rs' storage options."""
 
 
 @dataclass(frozen=True)
 class S3Credentials:
-    """boto3's credentials, which renew themselves; threads may share them."""
+    """boto3's credentials. Thread-safe."""
 
     source: Any = field(repr=False)
 
     def provide(self) -> dict[str, Any]:
-        """What they are now, as obstore's credential providers give it."""
-        now = self._ask()
+        """See `Credentials.provide`."""
+        now = self._read()
         return {
             "access_key_id": now.access_key,
             "secret_access_key": now.secret_key,
             "token": now.token,
-            "expires_at": datetime.now(UTC) + ASKED_AGAIN_AFTER,
+            "expires_at": datetime.now(UTC) + REFRESH_AFTER,
         }
 
     def as_options(self) -> dict[str, str]:
-        """What they are now, as delta-rs' storage options."""
-        now = self._ask()
+        """See `Credentials.as_options`."""
+        now = self._read()
         given = {"aws_access_key_id": now.access_key, "aws_secret_access_key": now.secret_key}
         return given | ({"aws_session_token": now.token} if now.token else {})
 
-    def _ask(self) -> Any:
-        with explaining_access():
+    def _read(self) -> Any:
+        with translated():
             return self.source.get_frozen_credentials()
 
 
 class RenewedOptions(Mapping[str, str]):
-    """Storage options for delta-rs with credentials as they are at the moment of reading: read them at each opening."""
+    """delta-rs' storage options, with credentials that are current when read: read them each time a table is opened."""
 
     def __init__(self, fixed: Mapping[str, str], credentials: Credentials) -> None:
         self._fixed, self._credentials = fixed, credentials
@@ -80,10 +81,10 @@ class RenewedOptions(Mapping[str, str]):
 
 
 def find_credentials(kind: str, options: Mapping[str, str]) -> Credentials | None:
-    """Credentials for a kind of storage URL; None where the storage clients need none of us.
+    """Return credentials for a kind of storage URL, or None if the storage clients need none from here.
 
     Raises:
-        BatchError: nothing gives Azure's storage a key, and there is no identity.
+        BatchError: There are no credentials; the message says why.
     """
     if kind == "s3":
         return find_s3_credentials(options)
@@ -91,10 +92,10 @@ def find_credentials(kind: str, options: Mapping[str, str]) -> Credentials | Non
 
 
 def find_azure_credentials(options: Mapping[str, str]) -> Credentials | None:
-    """This process's Azure identity, which has given a token; None where the options hold a key or name the emulator.
+    """Return this process's Azure identity; None if the options contain a key or name the emulator.
 
     Raises:
-        BatchError: there is no token; said here, where it is clear what was asked.
+        BatchError: The identity has no token. The check is made here, before a storage client hides the cause.
     """
     if any(map(_AZURE_GIVEN.fullmatch, options)) or options.get(EMULATOR, "").lower() in YES:
         return None
@@ -104,37 +105,38 @@ def find_azure_credentials(options: Mapping[str, str]) -> Credentials | None:
 
 
 def find_s3_credentials(options: Mapping[str, str]) -> S3Credentials | None:
-    """boto3's credentials; None where the options or the environment hold some, or boto3 is absent.
+    """Return boto3's credentials; None if the options or the environment contain some, or boto3 is not installed.
 
     Raises:
-        BatchError: there are none, or they cannot be had; the message says which and what to do.
+        BatchError: There are none, or they cannot be loaded.
     """
     if any(name in options for name in _GIVEN):
         return None
-    return _ask_boto3()
+    return load_boto3_credentials()
 
 
 @cache
-def _ask_boto3() -> S3Credentials | None:
+def load_boto3_credentials() -> S3Credentials | None:
+    """Return what boto3's chain finds; None for keys of the environment, or if boto3 is not installed."""
     try:
         import boto3  # type: ignore[import-untyped]
     except ImportError:
         return None
-    with explaining_access():
+    with translated():
         source = boto3.Session().get_credentials()
     if source is None:
-        raise NONE.to_error("s3", "boto3 looked in the environment, profiles and the runtime")
-    # Those of the environment are read by obstore and delta-rs too, and need no one to renew them.
+        raise NO_CREDENTIALS.to_error("s3", "boto3 looked in the environment, profiles and the runtime")
+    # obstore and delta-rs read those of the environment, too, and nothing renews them.
     return None if source.method == "env" else S3Credentials(source)
 
 
 @cache
 def find_s3_region() -> str | None:
-    """The region of the profile; None where boto3 is absent or knows none."""
+    """Return the region of the AWS profile; None if boto3 is not installed or knows none."""
     try:
         import boto3
     except ImportError:
         return None
-    with explaining_access():
+    with translated():
         region: str | None = boto3.Session().region_name
     return region

@@ -1,7 +1,8 @@
-"""Temporary folders, each provably of a process that is alive: it holds a lock on a file in the folder.
+"""Temporary folders, each owned by a living process: it holds a lock on a file in the folder.
 
-A folder is gone when its run is over. The system takes a lock back however its process ended, so what a killed run
-left is known for certain, and the next run of any kind removes it. A folder without the file is no run's, and stays.
+A run removes its folder when it ends. The system releases the lock however the process ends, so the folder of a killed
+run is recognized with certainty, and the next run of any kind removes it. A folder without the lock file belongs to no
+run and stays.
 """
 
 import os
@@ -16,18 +17,18 @@ from typing import IO
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing is proven there, so nothing is removed
+except ImportError:  # Windows: ownership cannot be proven, so nothing is removed
     fcntl = None  # type: ignore[assignment]
 
 PREFIX = "makoto-batch-"
 LOCK, FILES = "owner.lock", "files"
-# Another process may take a folder for a leftover in the moment between its making and its lock.
-ATTEMPTS = 20
+# Another process may remove a folder as abandoned in the moment between its creation and its lock.
+MAX_ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A temporary folder that was not removed, and why."""
+class RetainedFolder:
+    """A temporary folder that was not removed, and the reason."""
 
     folder: Path
     why: str
@@ -35,12 +36,12 @@ class Kept:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """An empty folder of this process, on whatever disk the system gives temporary files; leftovers make room first.
+    """Yield an empty folder of this process on the system's temporary disk; remove abandoned folders first.
 
-    A thread that is still at work when the run ends does not hide why it ended: the next run removes what it wrote.
+    A thread that still writes when the run ends does not hide the run's error: the next run removes its files.
     """
-    remove_leftovers()
-    folder, lock = _claim()
+    remove_abandoned()
+    folder, lock = _create()
     try:
         yield make_folder(folder / FILES)
     finally:
@@ -50,55 +51,55 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def folder_within(scratch: Path) -> Iterator[Path]:
-    """A folder in another one that is gone before that one is."""
+    """Yield a subfolder that is removed before its parent."""
     with tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
-def nameless_file(scratch: Path) -> IO[bytes]:
-    """A file in a temporary folder that no name leads to; the system removes it when it is closed."""
+def anonymous_file(scratch: Path) -> IO[bytes]:
+    """Return a file without a name in a temporary folder; the system removes it when it is closed."""
     return tempfile.TemporaryFile(dir=scratch)
 
 
 def make_folder(folder: Path) -> Path:
-    """The folder, made if it is missing."""
+    """Create the folder if it is missing, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def temporary_root() -> Path:
-    """Where the system gives temporary files."""
+    """Return the system's folder of temporary files."""
     return Path(tempfile.gettempdir())
 
 
-def remove_leftovers() -> list[Kept]:
-    """Remove the temporary folders of runs that are no more; those that stay, and why. Never fails a run."""
+def remove_abandoned() -> list[RetainedFolder]:
+    """Remove the folders of runs that have ended; return those that stay. Never raises an error of the disk."""
     try:
         folders = sorted(Path(each.path) for each in os.scandir(temporary_root()) if each.name.startswith(PREFIX))
     except OSError:
         return []
-    kept = ((folder, _remove_if_dead(folder)) for folder in folders)
-    return [Kept(folder, why) for folder, why in kept if why]
+    reasons = ((folder, _remove_if_abandoned(folder)) for folder in folders)
+    return [RetainedFolder(folder, reason) for folder, reason in reasons if reason]
 
 
-def _claim() -> tuple[Path, int]:
-    for _ in range(ATTEMPTS):
+def _create() -> tuple[Path, int]:
+    for _ in range(MAX_ATTEMPTS):
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         lock = os.open(folder / LOCK, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        # A lock on a file that was removed meanwhile would prove nothing.
-        if _hold(lock, unknown=True) and os.fstat(lock).st_nlink:
+        # A lock on a file that was removed meanwhile proves nothing.
+        if _try_lock(lock, unsupported=True) and os.fstat(lock).st_nlink:
             return folder, lock
         os.close(lock)
-    raise OSError(f"no temporary folder could be kept in {temporary_root()}")
+    raise OSError(f"no temporary folder could be locked in {temporary_root()}")
 
 
-def _remove_if_dead(folder: Path) -> str | None:
-    """Remove a folder whose process is no more; else why it stays, or None where it is no run's."""
+def _remove_if_abandoned(folder: Path) -> str | None:
+    """Remove a folder whose process has ended; otherwise return why it stays, or None if it belongs to no run."""
     try:
-        about = folder.lstat()
-        if not stat.S_ISDIR(about.st_mode):  # a link is not followed
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode):  # links are not followed
             return None
-        if about.st_uid != os.geteuid():
+        if status.st_uid != os.geteuid():
             return "it is another user's"
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -108,28 +109,28 @@ def _remove_if_dead(folder: Path) -> str | None:
     try:
         if not stat.S_ISREG(os.fstat(lock).st_mode):
             return None
-        if not _hold(lock, unknown=False):
-            return "a run is at work in it"
-        return None if _remove(folder) else "it cannot be removed whole"
+        if not _try_lock(lock, unsupported=False):
+            return "a run is using it"
+        return None if _remove(folder) else "it cannot be removed completely"
     finally:
         os.close(lock)
 
 
-def _hold(lock: int, *, unknown: bool) -> bool:
-    """Whether the lock is ours now; `unknown` is the answer where the file system knows no locks."""
+def _try_lock(lock: int, *, unsupported: bool) -> bool:
+    """Return whether this process has the lock now; `unsupported` is the result on file systems without locks."""
     if fcntl is None:
-        return unknown
+        return unsupported
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return unknown
+        return unsupported
     return True
 
 
 def _remove(folder: Path) -> bool:
-    """Remove a folder whose lock is held, the lock last; whether it is gone."""
+    """Remove a folder whose lock this process has, the lock file last; return whether it is gone."""
     shutil.rmtree(folder / FILES, ignore_errors=True)
     if os.path.lexists(folder / FILES):
         return False
@@ -137,7 +138,7 @@ def _remove(folder: Path) -> bool:
         (folder / LOCK).unlink(missing_ok=True)
         folder.rmdir()
     except OSError:
-        # Something was written in between: without its lock nobody would ever remove it.
+        # Something was written meanwhile: without its lock file the folder would never be removed.
         with suppress(OSError):
             (folder / LOCK).touch()
         return False

@@ -1,10 +1,10 @@
-"""Storage URLs as what obstore, delta-rs and Spark each need.
+"""Open storage URLs with obstore, delta-rs and Spark.
 
-Options are named as delta-rs names them (`aws_endpoint_url`, `azure_storage_account_name`, `allow_http`, `timeout`, …).
-Credentials that are not among them come from the process's own runtime (`credentials.py`): on AWS by boto3's chain
-where there is one, else as obstore and delta-rs find them; on Azure by azure-identity, always.
+Options have delta-rs' names (`aws_endpoint_url`, `azure_storage_account_name`, `allow_http`, `timeout`, …). Credentials
+that are not among them come from the process's runtime (`credentials.py`): on AWS from boto3's chain if boto3 is
+installed, else from obstore and delta-rs themselves; on Azure always from azure-identity.
 Measured with obstore 0.12.1: local folders, S3 and Azure list, get and put keys exactly as they are (spaces, `#`, `%`,
-`%2F`, `?`, `*`, Japanese), so nothing is escaped on our side; only a backslash comes back as `/` from Azurite.
+`%2F`, `?`, `*`, Japanese), so nothing is escaped here; only Azurite returns a backslash as `/`.
 """
 
 import re
@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, LocalStore, S3Store
 
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.storage.credentials import EMULATOR, YES, RenewedOptions, find_credentials, find_s3_region
 
 if TYPE_CHECKING:  # obstore has these names for type checkers only
     from obstore.store import ObjectStore, RetryConfig
 
-# The whole request, its body included: large exports need longer than the libraries' 30 seconds.
+# The timeout covers the whole request with its body: large exports need longer than the libraries' 30 seconds.
 CLIENT_DEFAULTS = {"timeout": "300s", "connect_timeout": "5s"}
-# Retried with exponential backoff and jitter from 100 ms to 15 s, by obstore and delta-rs alike.
+# Both obstore and delta-rs retry with exponential backoff and jitter, from 100 ms to 15 s.
 RETRY_DEFAULTS = {"max_retries": "10", "retry_timeout": "180s"}
 
 _CLIENT_OPTIONS = frozenset(
@@ -49,31 +49,31 @@ _REGIONS = {"aws_region", "aws_default_region"}
 
 @dataclass(frozen=True, kw_only=True)
 class Storage:
-    """Where a run reads and writes, and with which options; can be sent to other machines."""
+    """The input and the output of a run, with storage options. Can be sent to other machines."""
 
     input: StorageUrl
     output: StorageUrl
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def open_input(self) -> "ObjectStore":
-        """The store of the input root."""
+        """Open the store of the input root."""
         return open_store(self.input, self.options)
 
     def open_output(self) -> "ObjectStore":
-        """The store of the output root; a missing local folder is made."""
+        """Open the store of the output root; create a missing local folder."""
         return open_store(self.output, self.options, create=True)
 
     def anchored(self) -> "Storage":
-        """The same places for a process with another working directory: relative folders become absolute."""
+        """Return the same locations with absolute folders, for a process with another working directory."""
         return replace(self, input=_anchor(self.input), output=_anchor(self.output))
 
 
 def open_store(url: StorageUrl, options: Mapping[str, str], *, create: bool = False) -> "ObjectStore":
-    """The store of a URL, its keys relative to it; `create` makes a missing local folder.
+    """Open the store of a URL; its keys are relative to the URL. `create` creates a missing local folder.
 
     Raises:
-        Terminal: a local folder does not exist. A missing bucket shows at the first request.
-        UsageError: an option is unknown or has no sense.
+        TerminalError: A local folder does not exist. A missing bucket fails at the first request.
+        UsageError: An option is unknown or invalid.
     """
     if url.kind in ("file", "volume"):
         return _open_folder(url, create=create)
@@ -86,7 +86,7 @@ def open_store(url: StorageUrl, options: Mapping[str, str], *, create: bool = Fa
         return store(
             url.bucket,
             prefix=url.path or None,
-            config=config,  # type: ignore[arg-type]  # a TypedDict of literals there; the store checks the names
+            config=config,  # type: ignore[arg-type]  # a TypedDict of literals; the store checks the names
             client_options=client,  # type: ignore[arg-type]
             retry_config=_retry(chosen),
             credential_provider=found and found.provide,  # type: ignore[arg-type]
@@ -99,18 +99,18 @@ def open_store(url: StorageUrl, options: Mapping[str, str], *, create: bool = Fa
 
 
 def delta_location(url: StorageUrl, options: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
-    """The location and the options with which delta-rs opens a table at the URL; read the options at each opening.
+    """Return location and options with which delta-rs opens a table; read the options again for each opening.
 
     Raises:
-        UsageError: delta-rs would take the folder's name for another, or an option has no sense.
+        UsageError: delta-rs would misread the folder's name, or an option is invalid.
     """
     if url.kind in ("file", "volume"):
         folder = str(Path(url.path).absolute())
         # delta-rs 1.6.6 decodes escapes in a local path, reads \ as / and panics on the other characters.
         if re.search(r"%[0-9A-Fa-f]{2}|[\[\]{}<>|^`\\]", folder):
             raise UsageError(
-                f"a Delta table cannot lie in {folder!a}",
-                next_step=r"choose a folder without %xx [ ] { } < > | ^ ` \ in it",
+                f"a Delta table cannot be stored in {folder!a}",
+                next_step=r"choose a folder without %xx [ ] { } < > | ^ ` \ in its name",
             )
         return folder, {}
     location = f"s3://{url.bucket}/{url.path}"
@@ -122,7 +122,7 @@ def delta_location(url: StorageUrl, options: Mapping[str, str]) -> tuple[str, Ma
 
 
 def spark_path(url: StorageUrl) -> str:
-    """The path with which Spark reads the URL; `s3a` is what every Spark knows, with or without EMR."""
+    """Return the path with which Spark reads the URL; every Spark supports `s3a`, with or without EMR."""
     match url.kind:
         case "s3":
             return f"s3a://{url.bucket}/{url.path}".rstrip("/")
@@ -131,7 +131,7 @@ def spark_path(url: StorageUrl) -> str:
         case "volume":
             return url.path
         case "file":
-            # Hadoop's Path does not decode escapes, so a proper file URI would name another folder.
+            # Hadoop's Path does not decode escapes: a proper file URI would name another folder.
             return f"file://{Path(url.path).absolute()}"
 
 
@@ -146,16 +146,18 @@ def _open_folder(url: StorageUrl, *, create: bool) -> LocalStore:
     try:
         return LocalStore(str(folder), mkdir=create)
     except (BaseError, OSError) as error:
-        raise TerminalError(f"the folder {url} cannot be opened or made", next_step="check its permissions") from error
+        raise TerminalError(
+            f"the folder {url} cannot be opened or created", next_step="check its permissions"
+        ) from error
 
 
 def _options_for(url: StorageUrl, options: Mapping[str, str]) -> dict[str, str]:
-    """The options that concern the URL's cloud, with the defaults and what follows from the URL."""
+    """Return the options of the URL's cloud, with defaults and the options that the URL implies."""
     own = "aws_" if url.kind == "s3" else "azure_"
     chosen = CLIENT_DEFAULTS | RETRY_DEFAULTS
     chosen |= {name: value for name, value in options.items() if name.startswith(own) or not name.startswith(_CLOUDS)}
     endpoints = [value for name, value in chosen.items() if "endpoint" in name]
-    # An endpoint that says http:// has already said that plain HTTP is meant. AWS_ALLOW_HTTP is the same option.
+    # An http:// endpoint implies plain HTTP. AWS_ALLOW_HTTP is the same option.
     allowed = chosen.pop("aws_allow_http", "").lower() in YES
     if allowed or any(endpoint.startswith("http://") for endpoint in endpoints):
         chosen.setdefault("allow_http", "true")
@@ -168,14 +170,14 @@ def _options_for(url: StorageUrl, options: Mapping[str, str]) -> dict[str, str]:
 
 def _for_account(url: StorageUrl, chosen: dict[str, str]) -> dict[str, str]:
     if chosen.get(EMULATOR, "").lower() in YES:
-        # Both libraries then take the well-known account and AZURITE_BLOB_STORAGE_URL. With account, key and endpoint
+        # Both libraries then use the well-known account and AZURITE_BLOB_STORAGE_URL. With account, key and endpoint
         # instead, listing by offset is wrong and Delta tables break after some versions.
         named = ("azure_storage_account", "azure_storage_endpoint", "azure_endpoint")
         return {name: value for name, value in chosen.items() if not name.startswith(named)}
     account = chosen.get("azure_storage_account_name", url.account)
     if account != url.account:
         raise UsageError(
-            f"{url} is in another account than the connection string's ({account[:24]!a})",
+            f"{url} is in another account than the connection string ({account[:24]!a})",
             next_step="use the connection string of the URL's account",
         )
     return chosen | {"azure_storage_account_name": url.account}

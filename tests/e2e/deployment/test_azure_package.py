@@ -116,8 +116,8 @@ def test_what_is_published_holds_all_that_it_needs(published: Path) -> None:
     assert closure <= find_names(published / PACKAGES)
 
 
-def test_the_library_is_among_the_packages_with_its_defaults(folder: Path) -> None:
-    sources = [*(ROOT / "jobs/daily_batch").rglob("*.py"), ROOT / "jobs/daily_batch/defaults.toml"]
+def test_the_library_is_among_the_packages_with_its_data(folder: Path) -> None:
+    sources = [*(ROOT / "jobs/daily_batch").rglob("*.py"), ROOT / "jobs/daily_batch/prices.toml"]
     packed = [folder / PACKAGES / path.relative_to(ROOT / "jobs") for path in sources]
     assert [path.read_bytes() for path in packed] == [path.read_bytes() for path in sources]
 

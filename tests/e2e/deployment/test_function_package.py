@@ -72,7 +72,7 @@ def test_a_functions_code_is_the_library_and_the_handlers_alone(name: str, tmp_p
     assert (code / f"lambda_trigger/{name.lower()}.py").read_bytes() == (
         ROOT / f"lambda_trigger/{name.lower()}.py"
     ).read_bytes()
-    assert (code / "daily_batch/defaults.toml").exists()
+    assert (code / "daily_batch/prices.toml").exists()
 
 
 def test_code_and_layer_hold_nothing_of_the_machine_that_built_them(layer: Path, worker: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.metrics import METRICS
 from daily_batch.orchestration import Task
 from daily_batch.pipeline.runners.local import LocalRunner

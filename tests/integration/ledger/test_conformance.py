@@ -10,7 +10,7 @@ import pytest
 
 from daily_batch.errors import BatchError, LeaseHeldError, RetryableError
 from daily_batch.ledger import Entry, Lease, Ledger
-from daily_batch.ledger.entry import write_moment
+from daily_batch.ledger.entry import format_timestamp
 from daily_batch.metadata import VersionConflictError
 from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock, FaultyStore, make_receipt
 from tests.support.metadata_backends import Backend
@@ -24,11 +24,11 @@ def renew(ledger: Ledger, lease: Lease) -> None:
 
 
 def note(ledger: Ledger, lease: Lease) -> None:
-    ledger.note(lease, runner="spark", handed_over="too large")
+    ledger.record(lease, runner="spark", handed_over="too large")
 
 
 def hand_over(ledger: Ledger, lease: Lease) -> None:
-    ledger.hand_over(lease, reason="too large", job_token="t1", job_id="job-1", lasting=HOURS)
+    ledger.hand_over(lease, reason="too large", job_token="t1", job_id="job-1", duration=HOURS)
 
 
 def complete(ledger: Ledger, lease: Lease) -> None:
@@ -85,9 +85,9 @@ def test_a_day_is_taken(ledger: Ledger, tenant: str) -> None:
         attempts=1,
         owner=ELSEWHERE,
         run_id="run1",
-        lease_until=write_moment(BEGIN + LEASE),
-        started_at=write_moment(BEGIN),
-        updated_at=write_moment(BEGIN),
+        lease_until=format_timestamp(BEGIN + LEASE),
+        started_at=format_timestamp(BEGIN),
+        updated_at=format_timestamp(BEGIN),
     )
 
 
@@ -96,7 +96,7 @@ def test_who_holds_a_lease_is_named_with_run_job_and_end(ledger: Ledger, tenant:
     with pytest.raises(LeaseHeldError) as refused:
         take(ledger, tenant, "run2")
     named = str(refused.value)
-    expected = (tenant, "2025-08-12", "run1", ELSEWHERE, "job-1", write_moment(BEGIN + HOURS))
+    expected = (tenant, "2025-08-12", "run1", ELSEWHERE, "job-1", format_timestamp(BEGIN + HOURS))
     assert [word for word in expected if word not in named] == []
 
 
@@ -140,7 +140,7 @@ def test_a_run_that_lost_its_lease_changes_nothing(ledger: Ledger, tenant: str, 
     lost = take(ledger, tenant, "run1")
     take(ledger, tenant, "run2", owner="third:3:3", force=True)
     before = find(ledger, tenant)
-    with pytest.raises(LeaseHeldError, match=r"run2 of third:3:3 has taken it"):
+    with pytest.raises(LeaseHeldError, match=r"run2 of third:3:3 has acquired it"):
         change(ledger, lost)
     assert find(ledger, tenant) == before
 
@@ -163,7 +163,7 @@ def test_a_completed_day_says_what_was_published(ledger: Ledger, tenant: str) ->
     entry = find(ledger, tenant)
     assert entry.is_complete
     assert (entry.message_count, entry.output_path, entry.receipt) == (90, "out/tables", "key1")
-    assert (entry.processed_at, entry.fingerprint) == (write_moment(BEGIN), "print-of-run1")
+    assert (entry.processed_at, entry.fingerprint) == (format_timestamp(BEGIN), "print-of-run1")
 
 
 def test_a_failed_day_says_why_and_what_it_held_before(ledger: Ledger, tenant: str) -> None:
@@ -187,10 +187,10 @@ def test_a_completed_day_stays_completed_whatever_its_own_run_says_later(
 def test_a_handed_over_day_is_held_as_long_as_was_said(ledger: Ledger, tenant: str, clock: Clock) -> None:
     lease = take(ledger, tenant, "run1")
     ledger.hand_over(lease, reason="too large", job_token="t1")
-    assert find(ledger, tenant).awaits_answer
-    assert find(ledger, tenant).lease_until == write_moment(BEGIN + LEASE)
+    assert find(ledger, tenant).awaits_job_id
+    assert find(ledger, tenant).lease_until == format_timestamp(BEGIN + LEASE)
     hand_over(ledger, lease)
-    assert not find(ledger, tenant).awaits_answer
+    assert not find(ledger, tenant).awaits_job_id
     clock.now = BEGIN + HOURS - timedelta(seconds=1)
     with pytest.raises(LeaseHeldError):
         take(ledger, tenant, "run2")
@@ -200,7 +200,7 @@ def test_a_handed_over_day_is_held_as_long_as_was_said(ledger: Ledger, tenant: s
 
 def test_a_hand_over_that_lasts_no_time_holds_nobody_up(ledger: Ledger, tenant: str) -> None:
     lease = take(ledger, tenant, "run1")
-    ledger.hand_over(lease, reason="too large", job_token="t1", lasting=timedelta(0))
+    ledger.hand_over(lease, reason="too large", job_token="t1", duration=timedelta(0))
     assert take(ledger, tenant, "run2").token == 2
 
 
@@ -274,7 +274,7 @@ def test_a_day_of_another_program_is_read_and_taken_in_its_place(backend: Backen
 @pytest.fixture(scope="module")
 def dead_owner() -> str:
     """A process of this machine that is no more."""
-    program = "from daily_batch.ledger.process import this_process; print(this_process())"
+    program = "from daily_batch.ledger.process import current_process; print(current_process())"
     return subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 

@@ -15,20 +15,13 @@ from boto3.dynamodb.types import Binary
 from daily_batch import cli
 from daily_batch.errors import LeaseHeldError, TerminalError, UsageError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import (
-    CLOCKS_APART,
-    LONGEST_JOB_LEASE,
-    LONGEST_LEASE,
-    acquire,
-    hand_over,
-    keep,
-    write_moment,
-)
+from daily_batch.ledger.entry import MAX_CLOCK_SKEW, MAX_JOB_LEASE, MAX_LEASE, format_timestamp
 from daily_batch.ledger.item_codec import from_item, is_day, to_item
+from daily_batch.ledger.transitions import acquire, hand_over, hold
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration.day_status import day_status, describe
-from daily_batch.orchestration.dispatch import JOB_GRACE
+from daily_batch.orchestration.submission import JOB_GRACE
 from daily_batch.settings import load_settings
 from tests.support.adversarial_events import SECRET
 from tests.support.day_runs import ROOT
@@ -104,11 +97,11 @@ def test_a_spoiled_item_of_strays_is_named_and_noting_them_again_mends_it(
 ) -> None:
     item = {"PK": keys.days_of(tenant), "SK": keys.STRAYS, "objects": 3, "found_at": "2025-08-12T00:00:00Z"}
     backend.plant({**item, **spoiled})
-    with pytest.raises(TerminalError, match=r"STRAYS of .* is not understood") as refused:
-        ledger.find_strays(tenant)
+    with pytest.raises(TerminalError, match=r"STRAYS of .* is invalid") as refused:
+        ledger.stray_count(tenant)
     assert refused.value.tenant == tenant
-    ledger.note_strays(tenant, 3)
-    found = ledger.find_strays(tenant)
+    ledger.record_strays(tenant, 3)
+    found = ledger.stray_count(tenant)
     assert found is not None
     assert found.objects == 3
 
@@ -123,14 +116,14 @@ def test_an_item_of_no_day_is_no_tenant_s_day(key: str) -> None:
 @pytest.mark.parametrize("name", ["cost_usd", "billed"])
 def test_what_a_day_was_billed_is_a_number(name: str, number: float) -> None:
     value = {"vcpu_hours": number} if name == "billed" else number
-    with pytest.raises(TerminalError, match="what it was billed is no number"):
+    with pytest.raises(TerminalError, match="its bill is not a finite number"):
         from_item(item_of("acme", **{name: value}))
 
 
 def test_a_moment_without_a_zone_is_utc_as_other_programs_write_it() -> None:
     entry = from_item(item_of("acme", lease_until="2025-08-12T17:01:00"))
-    assert entry.holds_lease(BEGIN)
-    assert not entry.holds_lease(BEGIN + timedelta(minutes=2))
+    assert entry.is_leased(BEGIN)
+    assert not entry.is_leased(BEGIN + timedelta(minutes=2))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '"x"', "[" * 100_000, SECRET])
@@ -141,9 +134,7 @@ def test_a_file_whose_item_is_no_object_says_so(tmp_path: Path, text: str) -> No
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE metadata SET item = ?", (text,))
     for use in (lambda: ledger.find("acme", DAY), lambda: list(ledger.days("acme", DAY, DAY))):
-        with pytest.raises(
-            TerminalError, match=r"the item DAILY#2025-08-12 of TENANT#acme#BATCH is not understood"
-        ) as told:
+        with pytest.raises(TerminalError, match=r"the item DAILY#2025-08-12 of TENANT#acme#BATCH is invalid") as told:
             use()
         assert (told.value.tenant, told.value.day in (DAY.isoformat(), "-")) == ("acme", True)
         assert SECRET not in str(told.value)
@@ -156,7 +147,7 @@ def test_a_table_whose_version_is_no_number_says_so_and_is_not_written(
     backend = dynamodb_backend(dynamodb_table)
     ledger = Ledger(store=backend.connect(), clock=Clock(), lease=LEASE)
     backend.plant(item_of(tenant, version=value))
-    with pytest.raises(TerminalError, match="its attribute version is no whole number") as told:
+    with pytest.raises(TerminalError, match="its attribute version is not a whole number") as told:
         ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
     assert (told.value.tenant, told.value.day) == (tenant, DAY.isoformat())
 
@@ -196,32 +187,32 @@ def test_a_command_ends_with_3_and_says_which_item_is_spoiled(
 
 
 def running(until: datetime) -> Entry:
-    return from_item(item_of("acme", lease_until=write_moment(until)))
+    return from_item(item_of("acme", lease_until=format_timestamp(until)))
 
 
 def submitted(until: datetime) -> Entry:
     handed = hand_over(running(BEGIN), reason="large", job_token="t", job_id="j", now=BEGIN, lease=LEASE)
-    return replace(handed, lease_until=write_moment(until))
+    return replace(handed, lease_until=format_timestamp(until))
 
 
 @pytest.mark.parametrize(
-    ("make", "longest"), [(running, LONGEST_LEASE), (submitted, LONGEST_JOB_LEASE)], ids=["running", "submitted"]
+    ("make", "longest"), [(running, MAX_LEASE), (submitted, MAX_JOB_LEASE)], ids=["running", "submitted"]
 )
 def test_a_lease_that_lies_further_ahead_than_any_can_is_of_a_wrong_clock_and_is_taken(
     make: Callable[[datetime], Entry], longest: timedelta
 ) -> None:
-    furthest = BEGIN + longest + CLOCKS_APART
+    furthest = BEGIN + longest + MAX_CLOCK_SKEW
     believed, wrong = make(furthest), make(furthest + timedelta(microseconds=1))
-    assert believed.holds_lease(BEGIN)
-    assert not believed.has_wrong_lease(BEGIN)
-    assert wrong.has_wrong_lease(BEGIN)
-    assert not wrong.holds_lease(BEGIN)
+    assert believed.is_leased(BEGIN)
+    assert not believed.has_invalid_lease(BEGIN)
+    assert wrong.has_invalid_lease(BEGIN)
+    assert not wrong.is_leased(BEGIN)
     more = {"tenant": "acme", "day": DAY, "owner": "me", "run_id": "run2", "now": BEGIN, "lease": LEASE}
     with pytest.raises(LeaseHeldError):
         acquire(believed, **more)
     taken = acquire(wrong, **more)
     # The run that the lease names may be alive: it must be able to publish nothing more.
-    assert (taken.token, taken.taken_over, taken.lease_until) == (2, True, write_moment(BEGIN + LEASE))
+    assert (taken.token, taken.taken_over, taken.lease_until) == (2, True, format_timestamp(BEGIN + LEASE))
 
 
 @pytest.mark.parametrize("until", ["2099-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2025-08-12T20:00:00Z"])
@@ -235,9 +226,9 @@ def test_a_day_of_a_wrong_lease_is_dead_and_says_why(until: str) -> None:
 
 
 def test_an_upkeep_s_lease_of_a_wrong_clock_is_taken_too() -> None:
-    kept = keep(None, tenant="acme", day=DAY, owner="o", upkeep="u", now=BEGIN + timedelta(days=400), lease=LEASE)
-    assert kept.has_wrong_lease(BEGIN)
-    again = keep(kept, tenant="acme", day=DAY, owner="me", upkeep="v", now=BEGIN, lease=LEASE)
+    kept = hold(None, tenant="acme", day=DAY, owner="o", upkeep="u", now=BEGIN + timedelta(days=400), lease=LEASE)
+    assert kept.has_invalid_lease(BEGIN)
+    again = hold(kept, tenant="acme", day=DAY, owner="me", upkeep="v", now=BEGIN, lease=LEASE)
     assert (again.upkeep, again.token) == ("v", kept.token + 1)
 
 
@@ -248,15 +239,15 @@ def test_a_store_s_day_of_a_wrong_lease_is_run(ledger: Ledger, store: FaultyStor
     ledger.renew(lease)
     entry = ledger.find(tenant, DAY)
     assert entry is not None
-    assert entry.lease_until == write_moment(BEGIN + LEASE)
+    assert entry.lease_until == format_timestamp(BEGIN + LEASE)
 
 
 def test_no_setting_gives_a_lease_that_would_be_taken_for_a_wrong_one() -> None:
     most = {"MAKOTO_LEASE_SECONDS": "3600", "MAKOTO_JOB_WAIT_MINUTES": "10080", "MAKOTO_JOB_TIMEOUT_MINUTES": "10080"}
     settings = load_settings(flags={}, environ=most)
-    assert timedelta(seconds=settings.lease_seconds) <= LONGEST_LEASE
+    assert timedelta(seconds=settings.lease_seconds) <= MAX_LEASE
     job = timedelta(minutes=settings.job_wait_minutes + settings.job_timeout_minutes) + JOB_GRACE
-    assert job <= LONGEST_JOB_LEASE
+    assert job <= MAX_JOB_LEASE
     for name, value in most.items():
         with pytest.raises(UsageError, match=name.removeprefix("MAKOTO_").lower()):
             load_settings(flags={}, environ={name: str(int(value) + 1)})

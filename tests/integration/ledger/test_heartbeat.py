@@ -10,7 +10,7 @@ import pytest
 
 from daily_batch.errors import LeaseHeldError, RetryableError
 from daily_batch.ledger import Ledger
-from daily_batch.ledger.entry import write_moment
+from daily_batch.ledger.entry import format_timestamp
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.metadata import Item
 from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock, FaultyStore
@@ -28,7 +28,7 @@ def hasty(ledger: Ledger) -> Ledger:
 @pytest.fixture
 def keeper(hasty: Ledger, tenant: str) -> Iterator[Heartbeat]:
     """Of a lease that was just taken."""
-    with Heartbeat(hasty, hasty.take(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
+    with Heartbeat(hasty, hasty.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
         yield keeper
 
 
@@ -42,7 +42,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def is_renewed(ledger: Ledger, tenant: str, clock: Clock) -> Callable[[], bool]:
     """Whether the lease is of the clock's time, which moves on now."""
     clock.move(hours=1)
-    until = write_moment(clock.now + timedelta(seconds=0.15))
+    until = format_timestamp(clock.now + timedelta(seconds=0.15))
 
     def look() -> bool:
         entry = ledger.find(tenant, DAY)
@@ -64,7 +64,7 @@ def test_a_lease_is_renewed_again_and_again(keeper: Heartbeat, hasty: Ledger, te
     wait_for(is_renewed(hasty, tenant, clock))
     keeper.check()
     with pytest.raises(LeaseHeldError):
-        hasty.take(tenant, DAY, owner=ELSEWHERE, run_id="run2")
+        hasty.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2")
 
 
 def test_a_lease_is_kept_no_longer_than_its_run(ledger: Ledger, tenant: str) -> None:
@@ -76,7 +76,7 @@ def test_a_lease_is_kept_no_longer_than_its_run(ledger: Ledger, tenant: str) -> 
 
 def test_a_lost_lease_is_noticed(keeper: Heartbeat, hasty: Ledger, tenant: str) -> None:
     keeper.check()
-    hasty.take(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
+    hasty.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
     wait_for(lambda: is_lost(keeper))
     with pytest.raises(LeaseHeldError, match="run2"):
         keeper.check()
@@ -102,7 +102,7 @@ def test_a_confirmation_renews_the_lease(ledger: Ledger, tenant: str, clock: Clo
         keeper.confirm()
     entry = ledger.find(tenant, DAY)
     assert entry is not None
-    assert entry.lease_until == write_moment(BEGIN + timedelta(hours=1) + LEASE)
+    assert entry.lease_until == format_timestamp(BEGIN + timedelta(hours=1) + LEASE)
 
 
 @pytest.mark.parametrize("fault", ["read_fault", "write_fault"])

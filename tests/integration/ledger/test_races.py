@@ -10,7 +10,7 @@ from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock
 from tests.support.metadata_backends import Backend
 from tests.support.racing_transitions import (
     Arena,
-    Told,
+    Observation,
     complete,
     hand_over,
     open_arena,
@@ -35,14 +35,14 @@ def final_token(backend: Backend, tenant: str) -> int:
     return entry.token
 
 
-def assert_one_winner_each(rounds: list[list[Told]]) -> None:
+def assert_one_winner_each(rounds: list[list[Observation]]) -> None:
     assert len(rounds) == ROUNDS
     for told in rounds:
         assert sorted(len(each.tokens) for each in told) == [0, 0, 0, 0, 0, 1]
         assert [each.keeps for each in told] == [each.tokens != [] for each in told]
 
 
-def all_tokens(rounds: list[list[Told]]) -> list[int]:
+def all_tokens(rounds: list[list[Observation]]) -> list[int]:
     return sorted(token for told in rounds for each in told for token in each.tokens)
 
 

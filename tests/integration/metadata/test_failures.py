@@ -219,5 +219,5 @@ def test_a_path_that_cannot_hold_a_ledger_is_final(tmp_path: Path) -> None:
         CALLS["get"](SqliteStore(garbage))
     with pytest.raises(TerminalError, match="SQLITE_CANTOPEN"):
         CALLS["create"](SqliteStore(tmp_path))
-    with pytest.raises(TerminalError, match="cannot be made"):
+    with pytest.raises(TerminalError, match="cannot be created"):
         CALLS["create"](SqliteStore(garbage / "below/ledger.sqlite"))

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pytest import MonkeyPatch
 
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import HandOverError, LeaseHeldError, RetryableError, TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata import Item, MetadataStore
@@ -350,7 +350,7 @@ def test_6_a_submission_whose_answer_was_lost_finds_its_job_again(source: Path, 
     for _ in range(2):
         with pytest.raises(RetryableError, match="did not answer"):
             run(dispatch, source, tmp_path)
-        assert find(dispatch).awaits_answer
+        assert find(dispatch).awaits_job_id
     answer = run(dispatch, source, tmp_path)
     assert (len(service.jobs), service.asked) == (1, 3)
     assert (find(dispatch).job_id, find(dispatch).attempts, find(dispatch).token) == (answer.job_id, 3, 1)
@@ -473,7 +473,7 @@ def test_a_day_submitted_to_spark_ends_with_the_tables_of_a_local_run(
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"})
     answer = run(dispatch, source, tmp_path)
     assert service.submit(next_job(dispatch, source, tmp_path)) == answer.job_id
-    wait_for(lambda: service.look(str(answer.job_id)).state not in ("WAITING", "RUNNING"))
+    wait_for(lambda: service.get_status(str(answer.job_id)).state not in ("WAITING", "RUNNING"))
     dispatch.reconcile(ask(source, tmp_path / "out"))
     entry = find(dispatch)
     assert entry.is_complete, (service.folder / str(answer.job_id) / "log").read_text()[-2000:]
@@ -493,11 +493,11 @@ def test_19_a_job_that_was_killed_is_found_lost_and_the_next_run_goes_on(
     monkeypatch.chdir(ROOT)
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"})
     job_id = str(run(dispatch, source, tmp_path).job_id)
-    wait_for(lambda: service.look(job_id).state == "RUNNING")
-    group = service.process(job_id)
+    wait_for(lambda: service.get_status(job_id).state == "RUNNING")
+    group = service.process_group(job_id)
     assert group is not None
     os.killpg(group, signal.SIGKILL)
-    wait_for(lambda: service.look(job_id).state == "LOST")
+    wait_for(lambda: service.get_status(job_id).state == "LOST")
     dispatch.reconcile(ask(source, tmp_path / "out"))
     entry = find(dispatch)
     assert entry.status == "FAILED"

@@ -455,7 +455,7 @@ def test_17_the_summary_names_who_needs_someone_and_one_tenants_trouble_holds_no
 
     @dataclass
     class Down(Service):
-        def look(self, job_id: str) -> JobStatus:
+        def get_status(self, job_id: str) -> JobStatus:
             raise RetryableError("the service does not answer", next_step="run the day again")
 
     night.service = Down()
@@ -510,7 +510,7 @@ def test_17_trouble_that_nobody_expected_is_one_tenants_too_and_quotes_nothing(n
 
     @dataclass
     class Broken(Service):
-        def look(self, job_id: str) -> JobStatus:
+        def get_status(self, job_id: str) -> JobStatus:
             raise ValueError("could not read 'Hello Bob'")
 
     night.service = Broken()
@@ -528,7 +528,7 @@ def test_17_one_days_trouble_hides_no_other_day_of_the_tenant(night: Night) -> N
 
     @dataclass
     class Down(Service):
-        def look(self, job_id: str) -> JobStatus:
+        def get_status(self, job_id: str) -> JobStatus:
             raise RetryableError("the service does not answer", next_step="run the day again")
 
     night.service = Down()

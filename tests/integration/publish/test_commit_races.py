@@ -1,4 +1,4 @@
-"""Several drivers at once, as real processes, on a local disk and on an S3 server."""
+"""Test concurrent drivers: real processes that publish to a local disk and to an S3 server."""
 
 import json
 import multiprocessing
@@ -23,8 +23,8 @@ from daily_batch.pipeline.publish.delta_log import DaySnapshot
 from tests.support.data_files import DAY, publish_as_driver, write_file
 
 
-class Place(NamedTuple):
-    """Where a table lies: what delta-rs needs and the store of its folder."""
+class TableLocation(NamedTuple):
+    """A table's URL and storage options, and the store of its folder."""
 
     location: str
     options: dict[str, str]
@@ -61,64 +61,68 @@ def s3_options() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(params=["disk", "s3"])
-def place(request, tmp_path) -> Place:
+def table(request, tmp_path) -> TableLocation:
     if request.param == "disk":
-        return Place(str(tmp_path / "table"), {})
+        return TableLocation(str(tmp_path / "table"), {})
     options = request.getfixturevalue("s3_options")
-    return Place(f"s3://tables/{tmp_path.name}", {**options, "allow_http": "true"})
+    return TableLocation(f"s3://tables/{tmp_path.name}", {**options, "allow_http": "true"})
 
 
-def upload(place: Place, file: DataFile, scratch: Path) -> None:
-    obstore.put(place.store(), file.path, (scratch / file.path).read_bytes())
+def upload(table: TableLocation, file: DataFile, scratch: Path) -> None:
+    obstore.put(table.store(), file.path, (scratch / file.path).read_bytes())
 
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
-    """Four drivers, without what this process has open."""
+    """Start four drivers, spawned so that they inherit no open file of this process."""
     with ProcessPoolExecutor(max_workers=4, mp_context=multiprocessing.get_context("spawn")) as executor:
         yield executor
 
 
 def race(
-    pool: ProcessPoolExecutor, place: Place, scratch: Path, jobs: list[tuple[date, str]], seen: DaySnapshot | None
+    pool: ProcessPoolExecutor,
+    table: TableLocation,
+    scratch: Path,
+    jobs: list[tuple[date, str]],
+    snapshot: DaySnapshot | None,
 ) -> list[str]:
-    """Let each driver publish its file of its day; return each one's run id, or why it was refused."""
+    """Let each driver publish its file of its day; return each driver's run id, or its error's text."""
     files = [write_file(scratch, f"{run}-0.parquet", day=day, rows=3) for day, run in jobs]
     for file in files:
-        upload(place, file, scratch)
+        upload(table, file, scratch)
     running = [
-        pool.submit(publish_as_driver, place.location, place.options, day, file, run, seen)
+        pool.submit(publish_as_driver, table.location, table.options, day, file, run, snapshot)
         for file, (day, run) in zip(files, jobs, strict=True)
     ]
     return [future.result() for future in running]
 
 
-def live_names(place: Place) -> set[str]:
-    uris = DeltaTable(place.location, storage_options=place.options).file_uris()
+def live_names(table: TableLocation) -> set[str]:
+    uris = DeltaTable(table.location, storage_options=table.options).file_uris()
     return {uri.rpartition("/")[2] for uri in uris}
 
 
-def test_different_days_at_once_all_land(pool, place, tmp_path):
+def test_concurrent_runs_of_different_days_all_succeed(pool, table, tmp_path):
     jobs = [(DAY + timedelta(days=n), f"run{n}") for n in range(8)]
-    assert race(pool, place, tmp_path / "scratch", jobs, seen=None) == [run for _, run in jobs]
-    assert live_names(place) == {f"{run}-0.parquet" for _, run in jobs}
+    assert race(pool, table, tmp_path / "scratch", jobs, snapshot=None) == [run for _, run in jobs]
+    assert live_names(table) == {f"{run}-0.parquet" for _, run in jobs}
 
 
 @pytest.mark.parametrize("found", ["no table", "an empty day", "a published day"])
-def test_of_runs_that_race_for_one_day_one_wins_and_the_others_say_so(pool, place, tmp_path, found):
+def test_of_concurrent_runs_of_one_day_one_wins_and_the_others_say_so(pool, table, tmp_path, found):
     scratch = tmp_path / "scratch"
     if found != "no table":
         before = DAY if found == "a published day" else DAY + timedelta(days=1)
-        race(pool, place, scratch, [(before, "before")], seen=None)
-    seen = delta.observe_day(table=ROOMS_DAILY, location=place.location, storage_options=place.options, day=DAY)
+        race(pool, table, scratch, [(before, "before")], snapshot=None)
+    snapshot = delta.snapshot_table(table=ROOMS_DAILY, location=table.location, storage_options=table.options, day=DAY)
     runs = [f"run{n}" for n in range(4)]
-    outcomes = race(pool, place, scratch, [(DAY, run) for run in runs], seen=seen)
-    [winner] = [outcome for outcome in outcomes if outcome in runs]
-    for refusal in (outcome for outcome in outcomes if outcome not in runs):
-        assert f"tenant=acme day=2025-08-12: run {winner} published" in refusal
-    kept = {"before-0.parquet"} if found == "an empty day" else set()
-    assert live_names(place) == {f"{winner}-0.parquet"} | kept
-    rows = polars.scan_delta(place.location, storage_options=place.options or None).filter(date=DAY).collect()
+    results = race(pool, table, scratch, [(DAY, run) for run in runs], snapshot=snapshot)
+    [winner] = [result for result in results if result in runs]
+    for error in (result for result in results if result not in runs):
+        assert f"tenant=acme day=2025-08-12: run {winner} published" in error
+    other_day = {"before-0.parquet"} if found == "an empty day" else set()
+    assert live_names(table) == {f"{winner}-0.parquet"} | other_day
+    rows = polars.scan_delta(table.location, storage_options=table.options or None).filter(date=DAY).collect()
     assert rows.height == 3
 
 
@@ -130,5 +134,5 @@ def test_plain_parquet_is_published_on_s3(tmp_path, s3_options):
         obstore.put(store, f"messages/{parquet.staged_path(path, str(DAY))}", body)
         file = DataFile(path=path, rows=1, bytes=len(body), statistics={})
         parquet.publish_day(store=store, table_folder="messages", day=DAY, files=[file], run_id=run)
-    left = [meta["path"] for batch in obstore.list(store) for meta in batch]
-    assert left == ["messages/year=2025/month=08/day=12/run2-0.parquet"]
+    remaining = [meta["path"] for batch in obstore.list(store) for meta in batch]
+    assert remaining == ["messages/year=2025/month=08/day=12/run2-0.parquet"]

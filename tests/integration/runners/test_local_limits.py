@@ -1,4 +1,4 @@
-"""A local run inside of a function's limits: it spills and ends alike, or it hands the day over and leaves no trace."""
+"""Test local runs within a function's limits: they spill and give equal tables, or hand the day over cleanly."""
 
 import errno
 import subprocess
@@ -50,7 +50,7 @@ def make_resources(memory_mib: int, *, temp_mib: int = 1_024) -> Resources:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two versions of a day, in several files."""
+    """Generate two versions of a day, each in several files."""
     folders = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")
     for seed, folder in enumerate(folders):
         generate(messages=300, layout="export", seed=seed, out=folder, rates=FaultRates.rich(), files=8)
@@ -59,14 +59,14 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def published(inputs: tuple[Path, Path], tmp_path: Path) -> Path:
-    """An output that shows the first version."""
+    """Publish the first version; return the output."""
     run_local(input=inputs[0], output=tmp_path / "published")
     return tmp_path / "published"
 
 
 @pytest.fixture
 def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder for temporary files."""
+    """Create an empty folder for temporary files."""
     (tmp_path / "temp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
     return tmp_path / "temp"
@@ -74,7 +74,7 @@ def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every object is a chunk of its own."""
+    """Make every object a chunk of its own."""
     monkeypatch.setattr(local, "EXPORT_CHUNK_OBJECTS", 1)
 
 
@@ -82,25 +82,25 @@ MEASURED = [sys.executable, "-m", "tests.support.measured_run"]
 
 
 def run_limited(source: Path, output: Path, memory_mib: int) -> int:
-    """Run the large day in a function of this size; the most bytes of memory that its process had."""
-    answer = subprocess.run(
+    """Run the large day in a function of this size; return the peak memory of its process in bytes."""
+    completed = subprocess.run(
         [*MEASURED, "run", "--runner", "local", *run_arguments(input=source, output=output)],
         cwd=ROOT,
         env=child_environment(AWS_LAMBDA_FUNCTION_MEMORY_SIZE=str(memory_mib)),
         capture_output=True,
         text=True,
     )
-    assert answer.returncode == 0, answer.stderr
-    return int(answer.stderr.split()[-1])
+    assert completed.returncode == 0, completed.stderr
+    return int(completed.stderr.split()[-1])
 
 
 def scan(output: Path, table: str) -> str:
-    """A published table as a query, without what is the run's."""
+    """Return a query of a published table, without the columns that differ between runs."""
     files = deltalake.DeltaTable(f"{output}/acme/analytics/{table}").file_uris()
     return f"(SELECT * EXCLUDE ({', '.join(OF_THE_RUN)}) FROM read_parquet({files}))"
 
 
-def test_a_day_larger_than_the_memory_ends_within_it_and_with_equal_tables(tmp_path: Path) -> None:
+def test_a_day_larger_than_the_memory_stays_within_it_and_gives_equal_tables(tmp_path: Path) -> None:
     source = tmp_path / "in"
     generate(messages=LARGE, layout="export", seed=1, out=source, files=8)
     assert run_limited(source, tmp_path / "small", SMALL_MIB) <= SMALL_MIB * MIB
@@ -112,31 +112,31 @@ def test_a_day_larger_than_the_memory_ends_within_it_and_with_equal_tables(tmp_p
         assert duckdb.sql(f"SELECT count(*) FROM {small}").fetchall() != [(0,)]
 
 
-def test_sizes_change_no_row(inputs: tuple[Path, Path], many_chunks: None, tmp_path: Path) -> None:
+def test_the_sizes_of_workers_change_no_row(inputs: tuple[Path, Path], many_chunks: None, tmp_path: Path) -> None:
     run_day_with(LocalRunner(make_resources(256)), input=inputs[0], output=tmp_path / "a", buckets=9)
     run_day_with(LocalRunner(make_resources(10_240)), input=inputs[0], output=tmp_path / "b", buckets=1)
     assert read_tables(tmp_path / "a") == read_tables(tmp_path / "b")
 
 
 def assert_handed_over(
-    runner: LocalRunner, source: Path, published: Path, temp: Path, *, says: str, **arguments: Any
+    runner: LocalRunner, source: Path, published: Path, temp: Path, *, message: str, **arguments: Any
 ) -> None:
-    """The run hands over, readers see what they saw, and no thread and no temporary file stays behind."""
-    shown = published_state(published)
-    before = set(threading.enumerate())
-    with pytest.raises(HandOverError, match=says) as caught:
+    """Assert that the run hands over, readers see no change, and no thread and no temporary file remains."""
+    state_before = published_state(published)
+    threads_before = set(threading.enumerate())
+    with pytest.raises(HandOverError, match=message) as caught:
         run_day_with(runner, input=source, output=published, **arguments)
     assert "tenant=acme day=2025-08-12" in str(caught.value)
     assert "run the day on Spark" in str(caught.value)
-    assert published_state(published) == shown
-    for thread in set(threading.enumerate()) - before:
+    assert published_state(published) == state_before
+    for thread in set(threading.enumerate()) - threads_before:
         thread.join(10)
         assert not thread.is_alive()
     assert not list(temp.iterdir())
 
 
 class Clock:
-    """A clock that a run's progress moves: it is late once `stage` has come so far."""
+    """A clock that reaches the deadline once `done` tasks of `stage` are done."""
 
     deadline = 1.0
 
@@ -153,7 +153,7 @@ class Clock:
 
 
 @pytest.mark.parametrize(
-    ("stage", "done", "says"),
+    ("stage", "done", "message"),
     [
         ("manifest", 1, r"the time is over: 0 of \d+ chunks"),
         ("intake", 3, r"the time is over: [3-9] of \d+ chunks in 1 s"),
@@ -161,7 +161,7 @@ class Clock:
         ("clean", 6, r"the time is over: 6 of 6 buckets in 1 s"),
     ],
 )
-def test_a_deadline_ends_the_run_wherever_it_is(
+def test_a_deadline_ends_the_run_in_every_stage(
     inputs: tuple[Path, Path],
     published: Path,
     temp: Path,
@@ -169,26 +169,26 @@ def test_a_deadline_ends_the_run_wherever_it_is(
     monkeypatch: pytest.MonkeyPatch,
     stage: str,
     done: int,
-    says: str,
+    message: str,
 ) -> None:
     clock = Clock(stage, done)
-    monkeypatch.setattr(local, "Watch", partial(Deadline, clock=clock))
+    monkeypatch.setattr(local, "Deadline", partial(Deadline, clock=clock))
     runner = LocalRunner(make_resources(1_024), deadline=clock.deadline)
-    assert_handed_over(runner, inputs[1], published, temp, says=says, progress=clock.progress, buckets=6)
+    assert_handed_over(runner, inputs[1], published, temp, message=message, progress=clock.progress, buckets=6)
 
 
-def test_a_run_in_time_is_published_as_without_a_deadline(inputs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_run_within_its_deadline_is_published(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     run_day_with(LocalRunner(deadline=time.monotonic() + 600), input=inputs[0], output=tmp_path / "in-time")
-    run_local(input=inputs[0], output=tmp_path / "whenever")
-    assert read_tables(tmp_path / "in-time") == read_tables(tmp_path / "whenever")
+    run_local(input=inputs[0], output=tmp_path / "without-deadline")
+    assert read_tables(tmp_path / "in-time") == read_tables(tmp_path / "without-deadline")
 
 
-def test_a_store_that_does_not_answer_holds_no_run_beyond_its_deadline(
+def test_a_store_that_does_not_respond_delays_no_run_beyond_its_deadline(
     inputs: tuple[Path, Path], published: Path, temp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = threading.Event()
+    released = threading.Event()
 
-    class Silent:
+    class BlockedStore:
         def __init__(self, store: Any) -> None:
             self.store = store
 
@@ -196,18 +196,18 @@ def test_a_store_that_does_not_answer_holds_no_run_beyond_its_deadline(
             return getattr(self.store, name)
 
         def get(self, path: str) -> Any:
-            answers.wait()
+            released.wait()
             return self.store.get(path)
 
     original = Storage.open_input
-    monkeypatch.setattr(Storage, "open_input", lambda self: Silent(original(self)))
-    shown = published_state(published)
+    monkeypatch.setattr(Storage, "open_input", lambda self: BlockedStore(original(self)))
+    before = published_state(published)
     try:
         with pytest.raises(HandOverError, match=r"0 of \d+ chunks"):
             run_day_with(LocalRunner(deadline=time.monotonic() + 1), input=inputs[1], output=published)
     finally:
-        answers.set()
-    assert published_state(published) == shown
+        released.set()
+    assert published_state(published) == before
     assert not list(temp.iterdir())
 
 
@@ -215,33 +215,33 @@ NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize(
-    ("task", "error", "says"),
+    ("function", "error", "message"),
     [
-        ("take_in", MemoryError(), "the memory does not suffice: 0 of"),
-        ("take_in", duckdb.OutOfMemoryException("could not allocate block"), "the memory does not suffice: 0 of"),
-        ("take_in", NO_SPACE, "the temporary disk is full: 0 of"),
-        ("clean_bucket", duckdb.OutOfMemoryException("failed to pin"), "the memory does not suffice: 0 of 1 buckets"),
+        ("map_chunk", MemoryError(), "the memory does not suffice: 0 of"),
+        ("map_chunk", duckdb.OutOfMemoryException("could not allocate block"), "the memory does not suffice: 0 of"),
+        ("map_chunk", NO_SPACE, "the temporary disk is full: 0 of"),
+        ("reduce_bucket", duckdb.OutOfMemoryException("failed to pin"), "the memory does not suffice: 0 of 1 buckets"),
         (
-            "clean_bucket",
+            "reduce_bucket",
             duckdb.OutOfMemoryException(f"failed to offload. This limit was set by the {SPILL_LIMIT!r} setting."),
             "the temporary disk is full: 0 of 1 buckets",
         ),
-        ("clean_bucket", duckdb.IOException("No space left on device"), "the temporary disk is full: 0 of 1 buckets"),
+        ("reduce_bucket", duckdb.IOException("No space left on device"), "the temporary disk is full: 0 of 1 buckets"),
         ("recover", NO_SPACE, "the temporary disk is full: 1 of 1 buckets"),
         ("write_rejects", duckdb.OutOfMemoryException("failed to pin"), "the memory does not suffice: 1 of 1 buckets"),
     ],
 )
-def test_what_the_process_lacks_is_a_reason_to_hand_over(
+def test_exhausted_memory_or_temporary_disk_hands_the_day_over(
     inputs: tuple[Path, Path],
     published: Path,
     temp: Path,
     monkeypatch: pytest.MonkeyPatch,
-    task: str,
+    function: str,
     error: Exception,
-    says: str,
+    message: str,
 ) -> None:
-    monkeypatch.setattr(local, task, raising(error))
-    assert_handed_over(LocalRunner(make_resources(3_008)), inputs[1], published, temp, says=says, buckets=1)
+    monkeypatch.setattr(local, function, raising(error))
+    assert_handed_over(LocalRunner(make_resources(3_008)), inputs[1], published, temp, message=message, buckets=1)
 
 
 def raising(error: Exception) -> Callable[..., Any]:
@@ -251,33 +251,33 @@ def raising(error: Exception) -> Callable[..., Any]:
     return fail
 
 
-def test_too_little_memory_for_a_single_task_is_seen_at_once(
+def test_too_little_memory_for_a_single_task_hands_the_day_over(
     inputs: tuple[Path, Path], published: Path, temp: Path
 ) -> None:
-    assert_handed_over(LocalRunner(make_resources(128)), inputs[1], published, temp, says="128 MiB of memory")
+    assert_handed_over(LocalRunner(make_resources(128)), inputs[1], published, temp, message="128 MiB of memory")
 
 
-def test_a_full_disk_of_the_output_is_no_reason_to_hand_over(
+def test_a_full_disk_of_the_output_is_a_retryable_error(
     inputs: tuple[Path, Path], published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "clean_bucket", raising(NO_SPACE))
+    monkeypatch.setattr(local, "reduce_bucket", raising(NO_SPACE))
     with pytest.raises(RetryableError, match="No space left"):
         run_local(input=inputs[1], output=published)
 
 
 @pytest.mark.parametrize(("spill_bytes", "suffices"), [(MIB, False), (512 * MIB, True)])
-def test_a_task_spills_no_more_than_its_part_of_the_temporary_disk(
+def test_a_task_spills_no_more_than_its_share_of_the_temporary_disk(
     tmp_path: Path, spill_bytes: int, suffices: bool
 ) -> None:
-    plan = replace(sample_spec(), spill_bytes=spill_bytes, limits=Limits(memory_bytes=32 * MIB))
-    with connect(scratch=tmp_path, spec=plan) as connection:
-        outcome = nullcontext() if suffices else pytest.raises(duckdb.OutOfMemoryException, match=SPILL_LIMIT)
-        with outcome:
+    spec = replace(sample_spec(), spill_bytes=spill_bytes, limits=Limits(memory_bytes=32 * MIB))
+    with connect(scratch=tmp_path, spec=spec) as connection:
+        expectation = nullcontext() if suffices else pytest.raises(duckdb.OutOfMemoryException, match=SPILL_LIMIT)
+        with expectation:
             connection.execute("CREATE TABLE t AS SELECT uuid()::VARCHAR || uuid()::VARCHAR AS s FROM range(1_500_000)")
             assert connection.execute("SELECT count(*) FROM t").fetchall() == [(1_500_000,)]
 
 
-def test_a_plan_without_a_bound_leaves_it_to_duckdb(tmp_path: Path) -> None:
+def test_without_a_spill_limit_duckdbs_own_applies(tmp_path: Path) -> None:
     with connect(scratch=tmp_path, spec=sample_spec()) as connection:
-        found = connection.execute("SELECT current_setting('max_temp_directory_size')").fetchall()
-    assert found == [("90% of available disk space",)]
+        limit = connection.execute("SELECT current_setting('max_temp_directory_size')").fetchall()
+    assert limit == [("90% of available disk space",)]

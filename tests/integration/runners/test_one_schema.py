@@ -18,9 +18,9 @@ import pyarrow.parquet
 import pytest
 
 from daily_batch.domain.contract import TABLES, Table
-from daily_batch.maintenance.compaction import compact_day, find_crowded
-from daily_batch.maintenance.rewrite_files import plan_upkeep
-from daily_batch.maintenance.spark import SparkUpkeep
+from daily_batch.maintenance.compaction import compact_day, find_candidates
+from daily_batch.maintenance.rewrite_files import make_spec_factory
+from daily_batch.maintenance.spark import SparkMaintenance
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
 from tests.support.day_runs import DAY, run_day_with
@@ -112,11 +112,11 @@ def test_what_compaction_and_erasure_write_has_the_same_schema(source: Path, tmp
     for day in (FULL, SPARSE, EMPTY):
         tenant.run(source, day, buckets=3)
     before = _files(tenant.root)
-    make_plan = plan_upkeep(tenant.settings(), tenant="acme", table_format="delta")
-    crowded = find_crowded(tenant.tables, before=EMPTY, target_bytes=2**27) if table_format == "delta" else []
+    make_spec = make_spec_factory(tenant.settings(), tenant="acme", table_format="delta")
+    crowded = find_candidates(tenant.tables, before=EMPTY, target_bytes=2**27) if table_format == "delta" else []
     assert bool(crowded) == (table_format == "delta")
     for each in crowded:
-        compact_day(each, tenant.tables, make_plan)
+        compact_day(each, tenant.tables, make_spec)
     compacted = _files(tenant.root)
     but = frozenset({"date"} if table_format == "delta" else ())
     assert_one_schema([tenant.root], but=but)
@@ -133,11 +133,11 @@ def test_what_spark_compacts_and_deletes_has_the_same_columns(source: Path, tmp_
         tenant.run(source, day, buckets=3)
     table = tenant.root / "messages"
     (before,) = {_columns(path) for path in table.rglob("date=*/*.parquet")}
-    engine = SparkUpkeep(spark, tenant.tables)
-    for each in find_crowded(tenant.tables, before=EMPTY, target_bytes=2**27):
+    engine = SparkMaintenance(spark, tenant.tables)
+    for each in find_candidates(tenant.tables, before=EMPTY, target_bytes=2**27):
         engine.compact_day(each)
     assert {_columns(path) for path in table.rglob("date=*/*.parquet")} == {before}
-    tenant.erase("user", "anna", find_deleter=lambda size: engine.delete_rows)
+    tenant.erase("user", "anna", choose_deleter=lambda size: engine.delete_rows)
     assert {_columns(path) for path in table.rglob("date=*/*.parquet")} == {before}
 
 

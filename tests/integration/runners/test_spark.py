@@ -1,4 +1,4 @@
-"""The Spark runner and the local runner: the same tables from the same day, however it is cut."""
+"""Test that the Spark runner and the local runner give the same tables, whatever the chunks and buckets."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from daily_batch.pipeline.discover import discover
 from daily_batch.pipeline.runners import spark as spark_runner
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
-from daily_batch.pipeline.runners.spark_tasks import guarded
+from daily_batch.pipeline.runners.spark_tasks import sanitized
 from daily_batch.synthetic import FaultRates, generate
 from tests.support.assert_days_equal import what_it_counts
 from tests.support.day_runs import (
@@ -32,7 +32,7 @@ RAISED = FaultRates.rich()
 
 
 class Day(NamedTuple):
-    """An input, what its generator says of it, and what the local runner makes of it."""
+    """An input, its generator's expected counts, and the local runner's receipt and tables."""
 
     source: Path
     tenant: str
@@ -44,17 +44,17 @@ class Day(NamedTuple):
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20,000 messages in an export of 12 files, and 3,000 objects of one message."""
+    """Generate 20,000 messages in an export of 12 files, and 3,000 objects of one message each."""
     out = tmp_path_factory.mktemp("generated")
     generate(messages=20_000, layout="export", seed=7, out=out, tenant="initech", rates=RAISED, files=12)
-    # Names that only a path has, and objects of the neighbour days, are the messages layout's own.
+    # Only the messages layout has names in paths, and objects of adjacent days.
     generate(messages=3_000, layout="messages", seed=8, out=out, tenant="umbrella", rates=RAISED)
     return out
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_chunks() -> Iterator[None]:
-    """Chunks of few objects, so that small days have many tasks."""
+    """Make chunks small, so that small days have many tasks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(discover, "CHUNK_OBJECTS", 400)
         patch.setattr(discover, "CHUNK_BYTES", 500_000)
@@ -72,25 +72,25 @@ def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def by_spark(spark: Any, day: Day, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Receipt]:
-    """The same day as Delta, by Spark and cut otherwise."""
+    """Publish the same day as Delta with Spark and other chunks and buckets."""
     output = tmp_path_factory.mktemp(f"spark-{day.tenant}")
     return output, run_day_with(SparkRunner(spark), input=day.source, output=output, tenant=day.tenant, buckets=5)
 
 
 def test_spark_publishes_the_delta_tables_of_the_local_runner(day: Day, by_spark: tuple[Path, Receipt]) -> None:
     output, receipt = by_spark
-    found = read_tables(output, tenant=day.tenant)
+    tables = read_tables(output, tenant=day.tenant)
     for table in TABLES:
-        assert found[table.name] == day.tables[table.name], table.name
+        assert tables[table.name] == day.tables[table.name], table.name
     assert what_it_counts(receipt) == what_it_counts(day.receipt)
 
 
 def test_spark_publishes_the_parquet_tables_of_the_local_runner(spark: Any, day: Day, tmp_path: Path) -> None:
-    asked = {"tenant": day.tenant, "table_format": "parquet"}
-    receipt = run_day_with(SparkRunner(spark), input=day.source, output=tmp_path, **asked)
-    found = read_tables(tmp_path, **asked)
+    arguments = {"tenant": day.tenant, "table_format": "parquet"}
+    receipt = run_day_with(SparkRunner(spark), input=day.source, output=tmp_path, **arguments)
+    tables = read_tables(tmp_path, **arguments)
     for table in TABLES:
-        assert found[table.name] == day.tables[table.name], table.name
+        assert tables[table.name] == day.tables[table.name], table.name
     assert what_it_counts(receipt) == what_it_counts(day.receipt)
 
 
@@ -100,7 +100,7 @@ def test_the_number_of_buckets_changes_nothing(day: Day, buckets: int, tmp_path:
     assert read_tables(tmp_path, tenant=day.tenant) == day.tables
 
 
-def test_counts_are_the_generators_truth(day: Day) -> None:
+def test_counts_are_those_that_the_generator_expects(day: Day) -> None:
     records = asdict(day.receipt.records)
     assert records == day.truth["records"]
     assert {name: getattr(day.receipt.objects, name) for name in day.truth["objects"]} == day.truth["objects"]
@@ -120,12 +120,12 @@ def test_counts_are_the_generators_truth(day: Day) -> None:
 def test_each_runner_replaces_a_day_that_the_other_published(
     spark: Any, day: Day, table_format: str, tmp_path: Path
 ) -> None:
-    asked = {"tenant": day.tenant, "table_format": table_format}
+    arguments = {"tenant": day.tenant, "table_format": table_format}
     for turn, runner in enumerate((SparkRunner(spark), LocalRunner(), SparkRunner(spark)), start=1):
-        receipt = run_day_with(runner, input=day.source, output=tmp_path, buckets=turn, **asked)
+        receipt = run_day_with(runner, input=day.source, output=tmp_path, buckets=turn, **arguments)
         expected = turn if table_format == "delta" else None
         assert {counts.version for counts in receipt.tables.values()} == {expected}
-        assert read_tables(tmp_path, **asked) == day.tables
+        assert read_tables(tmp_path, **arguments) == day.tables
 
 
 @pytest.mark.parametrize("day", ["acme", "initech"], indirect=True)
@@ -139,16 +139,16 @@ def test_spark_reads_what_either_runner_published(spark: Any, day: Day, by_spark
         assert_df_equality(without_run(local, table.names), without_run(other, table.names), ignore_row_order=True)
 
 
-def test_an_unexpected_error_on_a_worker_keeps_its_text_to_itself(
+def test_the_text_of_an_unexpected_error_on_a_worker_is_not_logged(
     spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "what-a-message-says"
 
-    def failing(batches: Any, *, plan: Any, storage: Any) -> Iterator[Any]:
+    def failing(batches: Any, *, spec: Any, storage: Any) -> Iterator[Any]:
         yield from ()
         raise ValueError(secret)
 
-    monkeypatch.setattr(spark_runner, "map_chunks", guarded(failing))
+    monkeypatch.setattr(spark_runner, "map_chunks", sanitized(failing))
     with pytest.raises(RetryableError, match="tenant=globex day=2025-08-12") as failure:
         run_day_with(SparkRunner(spark), input=SAMPLES, output=tmp_path, tenant="globex")
     logged = f"{failure.value}{failure.value.__cause__}"

@@ -1,4 +1,4 @@
-"""The Spark job as it is submitted: exit status, receipt, tables, and nothing of any message in what it says."""
+"""Test a submitted Spark job: exit status, receipt and tables, and that no message content is in its output."""
 
 import gzip
 import json
@@ -38,9 +38,9 @@ def submit(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 def test_a_submitted_day_completes_with_a_receipt_and_the_local_runners_tables(tmp_path: Path) -> None:
     file = tmp_path / "receipts/receipt.json"
     rules = json.dumps({"max_naive_timestamp": 0, "tenants": {"acme": {"max_rejected": False}}})
-    asked = (*run_arguments(input="samples", output=tmp_path / "spark"), "--receipt", str(file))
-    answer = submit(*asked, MAKOTO_QUALITY=rules)
-    assert answer.returncode == 0, answer.stderr[-3000:]
+    arguments = (*run_arguments(input="samples", output=tmp_path / "spark"), "--receipt", str(file))
+    completed = submit(*arguments, MAKOTO_QUALITY=rules)
+    assert completed.returncode == 0, completed.stderr[-3000:]
     receipt = json.loads(file.read_text())
     expect_receipt(receipt)
     assert (receipt["tenant"], receipt["date"], receipt["status"]) == ("acme", "2025-08-12", "COMPLETED_WITH_REJECTS")
@@ -63,7 +63,7 @@ def test_a_submitted_day_completes_with_a_receipt_and_the_local_runners_tables(t
 
 
 def expect_receipt(receipt: dict[str, Any]) -> None:
-    """Exactly the fields of the interface, with whole numbers that add up."""
+    """Assert that the receipt has exactly the documented fields, with integers that add up."""
     assert list(receipt) == [
         *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects", "flags"),
         *("tables", "seconds", "input", "output", "fingerprint", "quality"),
@@ -86,7 +86,7 @@ def expect_receipt(receipt: dict[str, Any]) -> None:
 
 @pytest.fixture
 def marked(tmp_path: Path) -> Path:
-    """A day whose every record and object holds the marker, where readers fail on it and where they do not."""
+    """Return an input in which every record and object holds the marker, whether or not it can be parsed."""
     good = {"message_id": "m", "room_id": "r", "user_id": "u", "role": "user", "timestamp": "2025-08-12T03:00:00Z"}
     records: list[Any] = [
         {**good, "content": MARKER},
@@ -119,43 +119,43 @@ def marked(tmp_path: Path) -> Path:
     return tmp_path / "marked"
 
 
-def test_nothing_of_a_message_is_in_what_the_job_says(marked: Path, tmp_path: Path) -> None:
-    answer = submit(*run_arguments(input=marked, output=tmp_path / "out"), "--debug", **NO_LIMITS)
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    assert "rejects" in answer.stdout
-    assert MARKER not in answer.stdout + answer.stderr
+def test_no_message_content_is_in_the_jobs_output(marked: Path, tmp_path: Path) -> None:
+    completed = submit(*run_arguments(input=marked, output=tmp_path / "out"), "--debug", **NO_LIMITS)
+    assert completed.returncode == 0, completed.stderr[-3000:]
+    assert "rejects" in completed.stdout
+    assert MARKER not in completed.stdout + completed.stderr
     (receipt,) = (tmp_path / "out/acme/analytics/_receipts").rglob("*.json")
     assert MARKER not in receipt.read_text()
 
 
-def test_a_failed_job_says_nothing_of_a_message_either(marked: Path, tmp_path: Path) -> None:
-    shown = published_state(tmp_path / "out")
-    answer = submit(
+def test_no_message_content_is_in_a_failed_jobs_output(marked: Path, tmp_path: Path) -> None:
+    before = published_state(tmp_path / "out")
+    completed = submit(
         *run_arguments(input=marked, output=tmp_path / "out"),
         "--debug",
         **NO_LIMITS | {"MAKOTO_MAX_REJECT_RATIO": "0.01"},
     )
-    assert answer.returncode == 3
-    assert "tenant=acme day=2025-08-12" in answer.stdout
-    assert "max_reject_ratio" in answer.stdout
-    assert MARKER not in answer.stdout + answer.stderr
-    assert published_state(tmp_path / "out") == shown == {}
+    assert completed.returncode == 3
+    assert "tenant=acme day=2025-08-12" in completed.stdout
+    assert "max_reject_ratio" in completed.stdout
+    assert MARKER not in completed.stdout + completed.stderr
+    assert published_state(tmp_path / "out") == before == {}
 
 
 @pytest.mark.parametrize(
-    ("changed", "status", "told"),
+    ("changed", "status", "text"),
     [
         ({"--tenant": "../acme"}, 2, "tenant"),
         ({"--date": "2025-13-45"}, 2, "day"),
         ({"--input": "missing-folder"}, 3, "does not exist"),
     ],
 )
-def test_the_exit_status_says_what_went_wrong(tmp_path: Path, changed: dict[str, str], status: int, told: str) -> None:
+def test_the_exit_status_says_what_went_wrong(tmp_path: Path, changed: dict[str, str], status: int, text: str) -> None:
     flags = run_arguments(input="samples", output=tmp_path)
     given = {**dict(zip(flags[::2], flags[1::2], strict=True)), **changed}
-    answer = submit(*(word for pair in given.items() for word in pair))
-    # spark-submit puts what its program says on standard error among its own standard output.
-    said = [line for line in answer.stdout.splitlines() if line.startswith("error: ")]
-    assert (answer.returncode, len(said)) == (status, 1), answer.stdout + answer.stderr[-2000:]
-    assert told in said[0]
-    assert "Next step: " in said[0]
+    completed = submit(*(word for pair in given.items() for word in pair))
+    # spark-submit mixes its program's standard error into its own standard output.
+    errors = [line for line in completed.stdout.splitlines() if line.startswith("error: ")]
+    assert (completed.returncode, len(errors)) == (status, 1), completed.stdout + completed.stderr[-2000:]
+    assert text in errors[0]
+    assert "Next step: " in errors[0]

@@ -62,7 +62,7 @@ def stopped_at(place: str, moment: str, nth: int, arguments: list[str]) -> Itera
 
 
 def wait_for_the_lease_to_end(output: Path) -> None:
-    while find(output).holds_lease(datetime.now(UTC)):
+    while find(output).is_leased(datetime.now(UTC)):
         time.sleep(0.1)
 
 
@@ -180,7 +180,7 @@ def test_1_a_killed_run_of_this_machine_is_not_waited_for(
     arguments = run_arguments(input=first, output=output)
     killed = subprocess.run([*killing, *arguments], env=environment, cwd=ROOT, capture_output=True)
     assert killed.returncode == -signal.SIGKILL
-    assert find(output).holds_lease(datetime.now(UTC))
+    assert find(output).is_leased(datetime.now(UTC))
     again = makoto_batch("run", *arguments)
     assert again.returncode == 0, again.stderr
     run_local(input=first, output=tmp_path / "wanted")

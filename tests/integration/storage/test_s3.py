@@ -189,7 +189,7 @@ def test_of_two_drivers_at_one_day_one_wins_and_the_other_says_so(
     (loser,) = set(by_status) - {0}
     loser_out, loser_said = by_status[loser]
     assert loser_out == ""
-    overtaken = f"run {winner['run_id']} published rejects while this run was at work"
+    overtaken = f"run {winner['run_id']} published rejects while this run was running"
     fenced = "the lease is lost: rejects is held under token 1, ours is 1"
     assert (overtaken if loser == 1 else fenced) in loser_said
     assert "tenant=acme day=2025-08-12" in loser_said

@@ -67,8 +67,8 @@ def test_every_link_and_anchor_leads_to_something(page: Path) -> None:
 
 
 def test_links_that_lead_nowhere_are_found() -> None:
-    good = "[a](metrics.md) [b](#where-it-is) [c](../conf/defaults.toml) [d](https://example.org/x)"
-    bad = ("none.md", "#none", "../../elsewhere", "metrics.md#none", "../conf/defaults.toml#none")
+    good = "[a](metrics.md) [b](#where-it-is) [c](../conf/prices.toml) [d](https://example.org/x)"
+    bad = ("none.md", "#none", "../../elsewhere", "metrics.md#none", "../conf/prices.toml#none")
     text = good + "".join(f"[e]({target})" for target in bad)
     assert tuple(find_broken_links(text, ROOT / "docs/ledger.md")) == bad
 

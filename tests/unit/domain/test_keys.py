@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from daily_batch.domain.keys import (
     EXPORT_TEMPLATE,
     MessageKey,
-    StorageUrl,
     analytics_folder,
     check_export_template,
     check_tenant,
     export_folder,
     parse_message_key,
-    parse_url,
 )
+from daily_batch.domain.url import StorageUrl, parse_url
 from daily_batch.errors import UsageError
 
 HOSTILE_TENANTS = [

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daily_batch.domain.contract import Flag
-from daily_batch.domain.quality import describe_warnings, evaluate, measure_counts, refuse_failed, warnings
+from daily_batch.domain.codes import Flag
+from daily_batch.domain.quality import describe_warnings, evaluate, raise_for_failures, warnings
 from daily_batch.domain.quality_rules import OF_FLAGS, RULES, Rule
 from daily_batch.errors import TerminalError, UsageError
-from daily_batch.ledger.entry import acquire, complete
+from daily_batch.ledger.transitions import acquire, complete
 from daily_batch.orchestration.day_status import describe
+from daily_batch.pipeline.quality_measures import measure_counts
 from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.settings import Settings, load_settings
 from tests.support.day_runs import DAY, NOW, SAMPLES, published_state, run_local
@@ -36,29 +37,29 @@ def load(quality: object = None, **environ: str) -> Settings:
 @pytest.mark.parametrize(
     ("quality", "told"),
     [
-        ({"max_reject": 0.1}, "'max_reject' is no rule"),
-        ({"max_rejected": float("nan")}, "max_rejected: the limit must be a share"),
-        ({"max_rejected": float("inf")}, "max_rejected: the limit must be a share"),
-        ({"max_rejected": -0.1}, "max_rejected: the limit must be a share"),
-        ({"max_null_content": 1.01}, "max_null_content: the limit must be a share"),
+        ({"max_reject": 0.1}, "'max_reject' is not a rule"),
+        ({"max_rejected": float("nan")}, "max_rejected: the limit must be a ratio"),
+        ({"max_rejected": float("inf")}, "max_rejected: the limit must be a ratio"),
+        ({"max_rejected": -0.1}, "max_rejected: the limit must be a ratio"),
+        ({"max_null_content": 1.01}, "max_null_content: the limit must be a ratio"),
         ({"max_null_content": True}, "max_null_content: "),
         ({"max_null_content": "0.1"}, "max_null_content: "),
         ({"max_null_content": None}, "max_null_content: "),
         ({"max_null_content": {}}, "max_null_content: "),
         ({"max_null_content": {"limit": 0.1, "severity": "loud"}}, "max_null_content: "),
         ({"max_null_content": {"limit": 0.1, "sevrity": "fail"}}, "max_null_content: "),
-        ({"max_null_content": {"limit": 0.1, "minutes": 5}}, "minutes is nothing that this rule takes"),
+        ({"max_null_content": {"limit": 0.1, "minutes": 5}}, "this rule does not accept minutes"),
         ({"min_messages": -1}, "min_messages: the limit must be a whole number"),
         ({"min_messages": 1.5}, "min_messages: the limit must be a whole number"),
         ({"max_messages": float("nan")}, "max_messages: the limit must be a whole number"),
         ({"max_late": 0.1}, "max_late: minutes must be given"),
         ({"max_late": {"limit": 0.1, "minutes": -5}}, "max_late: minutes must be 1 or more"),
         ({"max_other_roles": {"limit": 0, "allowed": []}}, "max_other_roles: allowed must be given"),
-        ({"tenants": {"../acme": {}}}, "'../acme' is no tenant's id"),
-        ({"tenants": {"acme\n": {}}}, "is no tenant's id"),
+        ({"tenants": {"../acme": {}}}, "'../acme' is not a tenant id"),
+        ({"tenants": {"acme\n": {}}}, "is not a tenant id"),
         ({"tenants": {"acme": 0.1}}, "tenants: "),
-        ({"tenants": {"acme": {"max_nul_content": 0.1}}}, "tenants.acme.'max_nul_content' is no rule"),
-        ({"tenants": {"acme": {"tenants": {}}}}, "tenants.acme.'tenants' is no rule"),
+        ({"tenants": {"acme": {"max_nul_content": 0.1}}}, "tenants.acme.'max_nul_content' is not a rule"),
+        ({"tenants": {"acme": {"tenants": {}}}}, "tenants.acme.'tenants' is not a rule"),
         ("[]", "quality from flag"),
     ],
 )
@@ -84,12 +85,12 @@ def test_layers_and_tenants_are_laid_over_one_another_rule_by_rule(tmp_path: Pat
     given = json.dumps({"max_null_content": 0.4, "tenants": {"globex": {"max_unreadable": 0.5}}})
     known = load_settings(flags={}, environ={"MAKOTO_QUALITY": given}, conf_dir=tmp_path, env="prod")
     empty = Rule(limit=0.1, severity="fail")
-    assert known.quality.rules_of("acme") == {
+    assert known.quality.rules_for("acme") == {
         "max_unreadable": Rule(limit=0.01),
         "max_null_content": Rule(limit=0.3),
         "max_empty_content": empty,
     }
-    assert known.quality.rules_of("globex") == {
+    assert known.quality.rules_for("globex") == {
         "max_unreadable": Rule(limit=0.5),
         "max_rejected": Rule(limit=0.1),
         "max_null_content": Rule(limit=0.4),
@@ -99,7 +100,7 @@ def test_layers_and_tenants_are_laid_over_one_another_rule_by_rule(tmp_path: Pat
     shown = {name: (value, origin) for name, value, origin in known.explain()}
     folder = tmp_path.name
     assert shown["quality.max_null_content"] == ("0.4 warn", "MAKOTO_QUALITY")
-    assert shown["quality.max_unreadable"] == ("0.01 warn", "defaults.toml")
+    assert shown["quality.max_unreadable"] == ("0.01 warn", "default")
     assert shown["quality.tenants.acme.max_null_content"] == ("0.3 warn", f"{folder}/defaults.toml")
     assert shown["quality.tenants.acme.max_rejected"] == ("off", f"{folder}/prod.toml")
 
@@ -112,15 +113,15 @@ def test_a_job_judges_by_its_submitters_rules_and_is_told_no_other_tenants() -> 
     assert "globex" not in told
     elsewhere = {"MAKOTO_QUALITY": json.dumps({"tenants": {"acme": {"max_null_content": 0.9}}})}
     there = load_settings(flags=json.loads(told), environ=elsewhere)
-    assert there.quality.rules_of("acme") == known.quality.rules_of("acme")
-    assert known.quality.rules_of("acme").keys() == {
+    assert there.quality.rules_for("acme") == known.quality.rules_for("acme")
+    assert known.quality.rules_for("acme").keys() == {
         *("max_late", "max_other_roles", "max_null_content", "max_unreadable")
     }
     assert load().for_job(tenant="acme") == {}
 
 
 def test_the_default_rules_only_warn() -> None:
-    assert {rule.severity for rule in load().quality.rules_of("acme").values()} == {"warn"}
+    assert {rule.severity for rule in load().quality.rules_for("acme").values()} == {"warn"}
 
 
 # How a day is judged.
@@ -183,13 +184,13 @@ def test_only_a_rule_that_fails_refuses_a_day_and_its_message_says_what_to_do() 
     fail = evaluate({"max_null_content": Rule(limit=0.02, severity="fail"), "max_messages": Rule(limit=5)}, measured)
     assert [finding.rule for finding in warnings(fail)] == ["max_messages"]
     with pytest.raises(TerminalError) as caught:
-        refuse_failed(fail, tenant="acme", day="2025-08-12")
+        raise_for_failures(fail, tenant="acme", day="2025-08-12")
     told = str(caught.value)
     assert "tenant=acme day=2025-08-12" in told
     assert "max_null_content 0.025, at most 0.02" in told
     assert "max_messages" not in told
     assert "[quality]" in told
-    refuse_failed(warnings(fail), tenant="acme", day="2025-08-12")
+    raise_for_failures(warnings(fail), tenant="acme", day="2025-08-12")
 
 
 # In a run.
@@ -258,5 +259,5 @@ def test_the_page_names_every_rule_and_its_example_is_accepted(tmp_path: Path) -
     example = page[page.index("    [quality]") : page.index("The same as a variable")]
     (tmp_path / "prod.toml").write_text(textwrap.dedent(example), encoding="utf-8")
     rules = load_settings(flags={}, environ={}, conf_dir=tmp_path, env="prod").quality
-    assert rules.rules_of("acme").keys() > {"max_late", "max_other_roles", "min_messages", "max_naive_timestamp"}
-    assert rules.rules_of("globex").keys() == {"max_unreadable", "max_rejected", "max_null_content"}
+    assert rules.rules_for("acme").keys() > {"max_late", "max_other_roles", "min_messages", "max_naive_timestamp"}
+    assert rules.rules_for("globex").keys() == {"max_unreadable", "max_rejected", "max_null_content"}

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from daily_batch.cli.receipts import render
+from daily_batch.cli.output import render_receipt
 from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.receipt import (
     Objects,
@@ -56,7 +56,7 @@ def test_a_receipt_of_before_objects_were_ignored_is_read():
 def test_ignored_objects_are_part_of_the_sum():
     objects = replace(OBJECTS, listed=12, ignored=3)
     check_sums(replace(RECEIPT, objects=objects))
-    assert objects.taken == 9
+    assert objects.in_manifest == 9
     with pytest.raises(TerminalError, match=r"objects.listed is 9, but read 8 \+ unreadable 1 \+ ignored 3 is 12"):
         check_sums(replace(RECEIPT, objects=replace(OBJECTS, ignored=3)))
 
@@ -140,7 +140,9 @@ def test_the_key_lies_under_the_tenants_analytics():
 def test_a_person_sees_every_count_and_markup_stays_text(width):
     out = io.StringIO()
     empty = replace(RECEIPT.tables["messages"], version=None)
-    Console(file=out, width=width).print(render(replace(RECEIPT, tables={**RECEIPT.tables, "rooms_daily": empty})))
+    Console(file=out, width=width).print(
+        render_receipt(replace(RECEIPT, tables={**RECEIPT.tables, "rooms_daily": empty}))
+    )
     shown = " ".join(out.getvalue().replace("\u00a0", " ").split())
     for part in ("COMPLETED_WITH_REJECTS", "acme 2025-08-12", "duplicates 4", "invalid_json 2", "naive_timestamp 5"):
         assert part in shown

@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from daily_batch.domain.keys import parse_url
-from daily_batch.domain.request import Request, build_requests
+from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import UsageError
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.settings import load_settings
 
 NOW = datetime(2026, 11, 22, 17, tzinfo=UTC)  # 02:00 JST on the 23rd

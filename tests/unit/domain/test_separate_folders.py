@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from daily_batch.domain.keys import EXPORT_TEMPLATE
-from daily_batch.domain.request import Request, build_requests
+from daily_batch.domain.request import Request
 from daily_batch.errors import UsageError
+from daily_batch.orchestration.requests import build_requests
 from daily_batch.settings import load_settings
 
 NOW = datetime(2026, 11, 22, 17, tzinfo=UTC)
@@ -39,7 +40,7 @@ def build(source: object, target: object, *, tenant: str = "acme", template: str
     ],
 )
 def test_tables_among_messages_and_messages_among_tables_are_refused(source: str, target: str) -> None:
-    with pytest.raises(UsageError, match="would lie in one folder"):
+    with pytest.raises(UsageError, match="would be in one folder"):
         build(source, target)
 
 

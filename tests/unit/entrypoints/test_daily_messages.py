@@ -5,7 +5,8 @@ import sys
 import pytest
 import typer
 
-from daily_batch.entrypoints.daily_messages import call_as_task, drop_empty, main
+from daily_batch.entrypoints.daily_messages import main
+from daily_batch.entrypoints.wheel_task import call_as_task, drop_empty
 
 
 def test_parameters_that_nobody_gave_are_dropped_and_all_others_kept() -> None:
@@ -43,7 +44,7 @@ def test_the_entry_point_runs_the_job_with_what_was_given(
     shown = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert shown["tenants"] == ["acme,", "globex", "flag", "--tenant"]
     assert shown["spark"] == ["here", "flag", "--spark"]
-    assert shown["date"][-1] == "defaults.toml"
+    assert shown["date"][-1] == "default"
 
 
 def test_a_wrong_parameter_is_misuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

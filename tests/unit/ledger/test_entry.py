@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from daily_batch.errors import LeaseHeldError
 from daily_batch.ledger import Entry, Lease, Ledger
-from daily_batch.ledger.entry import acquire, complete, fail, hand_over, held, read_moment, renew, write_moment
+from daily_batch.ledger.entry import format_timestamp, parse_timestamp
 from daily_batch.ledger.item_codec import from_item, to_item
+from daily_batch.ledger.transitions import acquire, complete, fail, hand_over, lease_held, renew
 from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock, MemoryStore, make_receipt
 
 LATER = BEGIN + timedelta(seconds=90)
@@ -20,11 +21,11 @@ RUNNING = Entry(
     token=7,
     attempts=2,
     owner=ELSEWHERE,
-    lease_until=write_moment(AFTER),
+    lease_until=format_timestamp(AFTER),
     run_id="run1",
     runner="local",
-    started_at=write_moment(BEGIN),
-    updated_at=write_moment(BEGIN),
+    started_at=format_timestamp(BEGIN),
+    updated_at=format_timestamp(BEGIN),
 )
 SUBMITTED = replace(
     RUNNING, status="SUBMITTED", runner="spark", handed_over="too large", job_token="t0", job_id="job-1"
@@ -72,32 +73,32 @@ def test_a_day_that_nobody_knows_is_taken():
         token=1,
         attempts=1,
         owner="me:2:2",
-        lease_until=write_moment(AFTER),
+        lease_until=format_timestamp(AFTER),
         run_id="run2",
-        started_at=write_moment(BEGIN),
-        updated_at=write_moment(BEGIN),
+        started_at=format_timestamp(BEGIN),
+        updated_at=format_timestamp(BEGIN),
     )
 
 
 @AT_WORK
 @pytest.mark.parametrize("now", [BEGIN, AFTER - timedelta(microseconds=1)])
 def test_a_lease_that_has_not_ended_is_not_taken(before, now):
-    assert before.holds_lease(now)
+    assert before.is_leased(now)
     with pytest.raises(LeaseHeldError):
         begin(before, now=now)
 
 
 @AT_WORK
 def test_a_lease_that_has_ended_is_taken(before):
-    assert not before.holds_lease(AFTER)
+    assert not before.is_leased(AFTER)
     after = begin(before, now=AFTER)
     assert (after.status, after.run_id, after.owner, after.token) == ("RUNNING", "run2", "me:2:2", 8)
-    assert after.lease_until == write_moment(AFTER + LEASE)
+    assert after.lease_until == format_timestamp(AFTER + LEASE)
 
 
 @pytest.mark.parametrize("before", [PUBLISHED, WITH_REJECTS, FAILED])
 def test_a_day_that_nobody_works_on_is_taken_at_once(before):
-    assert not before.holds_lease(BEGIN)
+    assert not before.is_leased(BEGIN)
     assert begin(before, now=BEGIN).status == "RUNNING"
 
 
@@ -111,7 +112,7 @@ def test_force_takes_every_state_and_raises_the_token_by_one(before):
 def test_a_new_run_begins_without_job_runner_and_error(before):
     after = begin(before, now=AFTER)
     assert (after.job_id, after.job_token, after.runner, after.error) == (None, None, None, None)
-    assert (after.started_at, after.updated_at) == (write_moment(AFTER), write_moment(AFTER))
+    assert (after.started_at, after.updated_at) == (format_timestamp(AFTER), format_timestamp(AFTER))
 
 
 @EVERY_STATE
@@ -141,8 +142,8 @@ def test_why_spark_took_a_day_over_is_known_until_it_is_completed():
 def test_a_renewal_moves_the_end_of_the_lease_and_nothing_else(before):
     after = renew(before, now=LATER, lease=LEASE)
     assert changed(before, after) == {
-        "lease_until": write_moment(LATER + LEASE),
-        "updated_at": write_moment(LATER),
+        "lease_until": format_timestamp(LATER + LEASE),
+        "updated_at": format_timestamp(LATER),
     }
 
 
@@ -156,10 +157,10 @@ def test_a_day_is_handed_over_first_without_a_job_then_with_it(before):
     asked = hand_over(before, reason="too slow", job_token="t1", job_id=None, now=LATER, lease=LEASE)
     assert (asked.status, asked.runner, asked.handed_over, asked.job_token) == ("SUBMITTED", "spark", "too slow", "t1")
     assert asked.job_id is None
-    assert asked.awaits_answer
+    assert asked.awaits_job_id
     answered = hand_over(asked, reason="too slow", job_token="t1", job_id="job-9", now=LATER, lease=timedelta(hours=12))
-    assert changed(asked, answered) == {"job_id": "job-9", "lease_until": write_moment(LATER + timedelta(hours=12))}
-    assert not answered.awaits_answer
+    assert changed(asked, answered) == {"job_id": "job-9", "lease_until": format_timestamp(LATER + timedelta(hours=12))}
+    assert not answered.awaits_job_id
 
 
 @AT_WORK
@@ -169,10 +170,10 @@ def test_a_hand_over_keeps_run_and_token(before):
 
 
 def test_only_a_submitted_day_awaits_an_answer():
-    assert not RUNNING.awaits_answer
-    assert not SUBMITTED.awaits_answer
-    assert replace(SUBMITTED, job_id=None).awaits_answer
-    assert not fail(replace(SUBMITTED, job_id=None), error="e", now=LATER).awaits_answer
+    assert not RUNNING.awaits_job_id
+    assert not SUBMITTED.awaits_job_id
+    assert replace(SUBMITTED, job_id=None).awaits_job_id
+    assert not fail(replace(SUBMITTED, job_id=None), error="e", now=LATER).awaits_job_id
 
 
 @AT_WORK
@@ -181,21 +182,21 @@ def test_a_completed_day_says_what_its_receipt_says_and_holds_no_lease(before, r
     receipt = make_receipt(written=41, rejected=rejected)
     after = complete(before, receipt=receipt, receipt_key="key9", output_path="out/acme", now=LATER)
     assert (after.status, after.message_count, after.output_path) == (status, 41, "out/acme")
-    assert after.processed_at == write_moment(LATER)
+    assert after.processed_at == format_timestamp(LATER)
     assert (after.fingerprint, after.receipt, after.seconds) == ("print-of-run1", "key9", 5)
     assert (after.runner, after.error, after.lease_until) == ("local", None, None)
     assert after.is_complete
-    assert not after.holds_lease(LATER)
+    assert not after.is_leased(LATER)
     assert after.token == before.token
 
 
 @AT_WORK
 def test_a_failed_day_says_why_and_holds_no_lease(before):
     after = fail(before, error="denied", now=LATER)
-    expected = {"status": "FAILED", "error": "denied", "lease_until": None, "updated_at": write_moment(LATER)}
+    expected = {"status": "FAILED", "error": "denied", "lease_until": None, "updated_at": format_timestamp(LATER)}
     assert changed(before, after) == expected | {"retryable": True}
     assert not after.is_complete
-    assert not after.holds_lease(LATER)
+    assert not after.is_leased(LATER)
 
 
 def test_a_failed_day_still_says_what_its_tables_hold():
@@ -205,14 +206,14 @@ def test_a_failed_day_still_says_what_its_tables_hold():
 
 
 def test_who_holds_a_lease_is_named_with_run_job_and_end():
-    error = held(SUBMITTED)
-    assert error.what == f"run run1 of {ELSEWHERE}, job job-1 holds the lease until {write_moment(AFTER)}"
+    error = lease_held(SUBMITTED)
+    assert error.what == f"run run1 of {ELSEWHERE}, job job-1 holds the lease until {format_timestamp(AFTER)}"
     assert (error.tenant, error.day) == ("acme", "2025-08-12")
     assert error.exit_code == 4
 
 
 def test_a_lease_without_a_job_names_none():
-    assert "job" not in held(RUNNING).what
+    assert "job" not in lease_held(RUNNING).what
 
 
 @EVERY_STATE
@@ -260,7 +261,7 @@ def test_a_missing_status_counts_as_failed():
 
 def test_a_day_that_another_program_calls_running_has_no_lease():
     entry = from_item({**PLATFORM, "status": "RUNNING"})
-    assert not entry.holds_lease(BEGIN)
+    assert not entry.is_leased(BEGIN)
     assert begin(entry, now=BEGIN).token == 1
 
 
@@ -286,14 +287,14 @@ def test_a_tenant_may_be_named_like_the_parts_of_a_key():
 @pytest.mark.parametrize("micros", [0, 1, 999_999])
 def test_a_moment_comes_back_from_its_text_and_texts_are_in_the_order_of_time(micros):
     moment = BEGIN + timedelta(microseconds=micros)
-    assert read_moment(write_moment(moment)) == moment
-    assert write_moment(moment) < write_moment(moment + timedelta(microseconds=1))
+    assert parse_timestamp(format_timestamp(moment)) == moment
+    assert format_timestamp(moment) < format_timestamp(moment + timedelta(microseconds=1))
 
 
 def test_a_moment_of_another_zone_is_written_in_utc():
     in_tokyo = BEGIN.astimezone(timezone(timedelta(hours=9)))
-    assert write_moment(in_tokyo) == write_moment(BEGIN)
-    assert read_moment(write_moment(in_tokyo)) == BEGIN
+    assert format_timestamp(in_tokyo) == format_timestamp(BEGIN)
+    assert parse_timestamp(format_timestamp(in_tokyo)) == BEGIN
 
 
 RIVALS = ("a", "b", "c")

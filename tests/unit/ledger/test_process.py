@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from daily_batch.ledger.process import CLOCK_SECONDS, is_dead, this_process
+from daily_batch.ledger.process import CLOCK_SECONDS, current_process, is_dead
 
 PROGRAM = """
 import sys
-from daily_batch.ledger.process import this_process
-print(this_process(), flush=True)
+from daily_batch.ledger.process import current_process
+print(current_process(), flush=True)
 sys.stdin.read()
 """
 WAIT_SECONDS = 30
@@ -38,22 +38,22 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_this_process_is_alive_and_always_has_the_same_name():
-    assert this_process() == this_process()
-    assert not is_dead(this_process())
+    assert current_process() == current_process()
+    assert not is_dead(current_process())
 
 
 def test_threads_of_a_process_are_one_owner():
     names: list[str] = []
-    thread = threading.Thread(target=lambda: names.append(this_process()))
+    thread = threading.Thread(target=lambda: names.append(current_process()))
     thread.start()
     thread.join()
-    assert names == [this_process()]
+    assert names == [current_process()]
 
 
 def test_another_process_has_another_name_on_the_same_host(child):
     _, owner = child
-    assert owner != this_process()
-    assert owner.split(":")[0] == this_process().split(":")[0]
+    assert owner != current_process()
+    assert owner.split(":")[0] == current_process().split(":")[0]
 
 
 def test_a_child_is_alive_until_it_is_killed(child):
@@ -98,7 +98,7 @@ def test_an_owner_of_another_host_is_never_dead(child):
 
 
 def test_a_process_id_that_was_used_again_is_dead():
-    host, pid, started = this_process().split(":")
+    host, pid, started = current_process().split(":")
     # Starts are counted from the machine's own, which may be minutes ago.
     assert is_dead(f"{host}:{pid}:{int(started) - 1 - CLOCK_SECONDS}")
     assert is_dead(f"{host}:{pid}:{int(started) + 3600}")
@@ -106,7 +106,7 @@ def test_a_process_id_that_was_used_again_is_dead():
 
 @pytest.mark.parametrize("seconds", [-1, 1])
 def test_a_clock_that_was_set_by_a_second_kills_nobody(seconds):
-    host, pid, started = this_process().split(":")
+    host, pid, started = current_process().split(":")
     assert not is_dead(f"{host}:{pid}:{int(started) + seconds}")
 
 
@@ -114,7 +114,7 @@ def test_a_clock_that_was_set_by_a_second_kills_nobody(seconds):
     "owner", ["", "None", "{host}", "{host}:", "{host}:{pid}", "{host}:{pid}:", "{host}:x:1", "{host}:1:x"]
 )
 def test_an_owner_that_names_no_process_is_not_dead(owner):
-    host, pid, _ = this_process().split(":")
+    host, pid, _ = current_process().split(":")
     assert not is_dead(owner.format(host=host, pid=pid))
 
 
@@ -122,13 +122,13 @@ def test_a_process_that_may_not_be_looked_at_is_not_dead(monkeypatch):
     def deny(pid: int) -> psutil.Process:
         raise psutil.AccessDenied(pid)
 
-    owner = this_process()
+    owner = current_process()
     monkeypatch.setattr(psutil, "Process", deny)
     assert not is_dead(owner)
 
 
 def test_a_name_stays_readable_whatever_the_host_is_called():
-    host, pid, started = this_process().split(":")
+    host, pid, started = current_process().split(":")
     assert host
     assert int(pid) == os.getpid()
     assert int(started) > 0

@@ -8,7 +8,7 @@ import pytest
 from daily_batch.domain.calendar import days_between
 from daily_batch.errors import UsageError
 from daily_batch.orchestration import plan_tasks, read_task
-from daily_batch.orchestration.tasks import LONGEST_WHY
+from daily_batch.orchestration.tasks import MAX_REASON
 from daily_batch.settings import load_settings
 from tests.support.adversarial_events import EVENTS, MESSAGES, SECRET
 
@@ -50,7 +50,7 @@ def test_a_field_is_named_only_as_far_as_a_line_goes() -> None:
     with pytest.raises(UsageError) as refused:
         plan({"x" * 1_000: 1})
     assert "xxx" in refused.value.what
-    assert len(refused.value.what) < 2 * LONGEST_WHY
+    assert len(refused.value.what) < 2 * MAX_REASON
 
 
 def test_a_range_has_so_many_days_as_are_set_and_no_more() -> None:
@@ -59,8 +59,8 @@ def test_a_range_has_so_many_days_as_are_set_and_no_more() -> None:
     with pytest.raises(UsageError, match=r"has 10 days, more than max_range_days 9 allows\. Next step: give a shorter"):
         plan(asked, max_range_days="9")
     with pytest.raises(UsageError, match="max_range_days"):
-        days_between(date(2024, 1, 1), date(2025, 1, 1), most=366)
-    assert len(list(days_between(date(2024, 1, 1), date(2024, 12, 31), most=366))) == 366
+        days_between(date(2024, 1, 1), date(2025, 1, 1), max_days=366)
+    assert len(list(days_between(date(2024, 1, 1), date(2024, 12, 31), max_days=366))) == 366
 
 
 @pytest.mark.parametrize("value", ["367", "99999999999999", "-1"])

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from daily_batch.domain.receipt import Erased, Objects, Receipt, Records, Shrink, TableCounts, advise_loss, to_dict
+from daily_batch.domain.receipt import Erased, Objects, Receipt, Records, Shrink, TableCounts, loss_warning, to_dict
 from daily_batch.errors import TerminalError
 from daily_batch.pipeline.audit import AuditLimits, audit, find_shrink
-from daily_batch.pipeline.publish.result import Standing
+from daily_batch.pipeline.publish.result import PublishedDay
 
 LIMITS = AuditLimits(max_reject_ratio=0.5, max_unreadable_ratio=0.5, min_rows_ratio=0.5)
 
@@ -44,13 +44,13 @@ def receipt_of(
     return Receipt(**{**values, **more})
 
 
-def judge(receipt: Receipt, standing: Standing | None = None, *, by: str = "", **limits: float) -> Receipt:
+def judge(receipt: Receipt, standing: PublishedDay | None = None, *, by: str = "", **limits: float) -> Receipt:
     return audit(
         receipt,
         rules={},
         measured={},
         limits=replace(LIMITS, **limits),
-        standing=standing or Standing(),
+        standing=standing or PublishedDay(),
         allow_shrink=by,
     )
 
@@ -75,10 +75,10 @@ def test_half_of_a_day_lost_is_refused_until_its_limit_says_otherwise(loss: dict
 
 def test_less_than_half_is_published_and_told_with_its_share_and_the_next_step() -> None:
     receipt = judge(receipt_of(read=2, unreadable=1, written=3, rejected=1))
-    told = str(advise_loss(receipt))
+    told = str(loss_warning(receipt))
     for part in ("1 of 3 objects (33.3%)", "1 of 4 records (25.0%)", "invalid_json 1", "Next step: "):
         assert part in told
-    assert advise_loss(judge(receipt_of(written=3))) is None
+    assert loss_warning(judge(receipt_of(written=3))) is None
 
 
 def test_a_limit_of_0_lets_a_clean_day_pass_and_no_other() -> None:
@@ -88,17 +88,17 @@ def test_a_limit_of_0_lets_a_clean_day_pass_and_no_other() -> None:
 
 
 BEFORE = receipt_of(written=100, read=10, run_id="then")
-STANDING = Standing(messages=100, receipt=BEFORE)
+STANDING = PublishedDay(messages=100, receipt=BEFORE)
 SHRINKING = {
     "no object": (receipt_of(read=0), STANDING, "holds no object of it, and 100 messages"),
-    "no object, without a receipt": (receipt_of(read=0), Standing(messages=100), "holds no object"),
-    "no object, and only rejects before": (receipt_of(read=0), Standing(rejects=1), "holds no object"),
+    "no object, without a receipt": (receipt_of(read=0), PublishedDay(messages=100), "holds no object"),
+    "no object, and only rejects before": (receipt_of(read=0), PublishedDay(rejects=1), "holds no object"),
     "fewer than half of the rows": (receipt_of(written=49, read=10), STANDING, "49 messages instead of 100"),
-    "nothing but blank lines": (receipt_of(read=10), Standing(messages=1), "0 messages instead of 1"),
+    "nothing but blank lines": (receipt_of(read=10), PublishedDay(messages=1), "0 messages instead of 1"),
     "an object that is gone": (receipt_of(written=99, read=9), STANDING, "1 of the 10 objects of run then"),
     "an object that held rejects": (
         receipt_of(written=100, read=9),
-        Standing(messages=100, receipt=receipt_of(written=100, rejected=1, read=10)),
+        PublishedDay(messages=100, receipt=receipt_of(written=100, rejected=1, read=10)),
         "1 of the 10 objects",
     ),
 }
@@ -118,8 +118,8 @@ def test_rows_that_would_go_are_refused_and_whoever_allows_it_is_recorded(case: 
 
 
 KEPT = {
-    "a first day of nothing": (receipt_of(read=0), Standing()),
-    "a day that stays empty": (receipt_of(read=0), Standing(receipt=receipt_of(read=0))),
+    "a first day of nothing": (receipt_of(read=0), PublishedDay()),
+    "a day that stays empty": (receipt_of(read=0), PublishedDay(receipt=receipt_of(read=0))),
     "exactly half of the rows": (receipt_of(written=50, read=10), STANDING),
     "more objects and more rows": (receipt_of(written=101, read=11), STANDING),
     "fewer rows of as many objects": (receipt_of(written=88, read=9, unreadable=1), STANDING),
@@ -131,13 +131,13 @@ KEPT = {
     ),
     "a person's objects gone after an erasure": (
         receipt_of(written=90, read=5),
-        Standing(messages=90, receipt=replace(BEFORE, erased=(Erased(erasure="e", rows={"messages": 10}),))),
+        PublishedDay(messages=90, receipt=replace(BEFORE, erased=(Erased(erasure="e", rows={"messages": 10}),))),
     ),
 }
 
 
 @pytest.mark.parametrize("case", KEPT.values(), ids=KEPT)
-def test_what_takes_nothing_away_needs_no_leave(case: tuple[Receipt, Standing]) -> None:
+def test_what_takes_nothing_away_needs_no_leave(case: tuple[Receipt, PublishedDay]) -> None:
     assert judge(*case).shrink is None
     assert judge(*case, by="alice").shrink is None
 

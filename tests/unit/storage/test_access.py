@@ -19,12 +19,11 @@ from botocore import exceptions as boto
 from deltalake.exceptions import DeltaError
 from obstore.exceptions import BaseError
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.pipeline.publish.delta_log import open_table
 from daily_batch.storage import credentials
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.failures import explain_failure, is_denied, quote_cause
+from daily_batch.storage.failures import explain_access, explain_failure, is_denied, quote_cause
 from daily_batch.storage.stores import delta_location, open_store
 from tests.support.day_runs import ROOT, child_environment
 from tests.support.refusing_server import KEY, SIGNED, Refusing
@@ -131,7 +130,7 @@ def test_s3_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
             *("the Azure credentials have expired", "az login"),
         ),
         (401, "NoAuthenticationInformation", "", UsageError, "no Azure credentials are found", "az login"),
-        (403, "KeyBasedAuthenticationNotPermitted", "", UsageError, "turned off", "use an identity"),
+        (403, "KeyBasedAuthenticationNotPermitted", "", UsageError, "disabled", "use an identity"),
         (403, "AuthorizationPermissionMismatch", "", TerminalError, "access is denied", "allow this identity"),
     ],
 )
@@ -174,7 +173,11 @@ def test_a_cloud_that_does_not_answer_is_unreachable_and_may_be_asked_again(url:
             TerminalError,
             "expired",
         ),
-        (ClientAuthenticationError(f"AADSTS7000215: Invalid client secret {KEY}"), UsageError, "wrong (AADSTS7000215)"),
+        (
+            ClientAuthenticationError(f"AADSTS7000215: Invalid client secret {KEY}"),
+            TerminalError,
+            "Entra refuses this Azure identity (AADSTS7000215)",
+        ),
         (
             ClientAuthenticationError("AADSTS7000222: The provided client secret keys are expired"),
             TerminalError,
@@ -183,9 +186,9 @@ def test_a_cloud_that_does_not_answer_is_unreachable_and_may_be_asked_again(url:
         (
             CredentialUnavailableError(f"DefaultAzureCredential failed {KEY}"),
             UsageError,
-            "no Azure credentials are found",
+            "no Azure identity is found",
         ),
-        (ServiceRequestError("no route"), RetryableError, "Azure cannot be reached"),
+        (ServiceRequestError("no route"), RetryableError, "the endpoint of Azure tokens does not answer"),
     ],
 )
 def test_libraries_that_look_for_credentials_are_understood(
@@ -199,8 +202,8 @@ def test_libraries_that_look_for_credentials_are_understood(
     [
         ("ExpiredToken", "AssumeRole", TerminalError, "expired"),
         ("InvalidClientTokenId", "AssumeRole", UsageError, "wrong"),
-        ("AccessDenied", "AssumeRole", TerminalError, "may not be used so"),
-        ("AccessDenied", "AssumeRoleWithWebIdentity", TerminalError, "may not be used so"),
+        ("AccessDenied", "AssumeRole", TerminalError, "not allowed to assume the role"),
+        ("AccessDenied", "AssumeRoleWithWebIdentity", TerminalError, "not allowed to assume the role"),
         ("UnrecognizedClientException", "GetItem", UsageError, "wrong"),
     ],
 )
@@ -227,26 +230,26 @@ def test_the_cause_of_a_denial_quotes_its_code_and_nothing_else_of_the_answer() 
 # boto3's chain, in processes of their own, for it reads the environment and the files of a home
 
 PROGRAM = """
-import sys
-from daily_batch.cli.output import guarded
-from daily_batch.domain.keys import parse_url
+import typer
+from daily_batch.cli.output import exit_on_error
+from daily_batch.domain.url import parse_url
 from daily_batch.storage.stores import delta_location, open_store
 
-def ask():
+def ask(way: str):
     options = {"aws_endpoint_url": "http://127.0.0.1:1", "max_retries": "0"}
     place = parse_url("s3://box/x")
-    if sys.argv[1] == "delta":
-        print(sorted(item for item in delta_location(place, options)[1].items() if item[0].startswith("aws_")))
-    else:
-        from daily_batch.storage.failures import explain_failure
-        store = open_store(place, options)
-        try:
-            list(store.list("a"))
-        except Exception as error:
-            raise explain_failure(error, tenant="acme", day="2025-08-12")
-    return 0
+    with exit_on_error(debug=False):
+        if way == "delta":
+            print(sorted(item for item in delta_location(place, options)[1].items() if item[0].startswith("aws_")))
+        else:
+            from daily_batch.storage.failures import explain_failure
+            store = open_store(place, options)
+            try:
+                list(store.list("a"))
+            except Exception as error:
+                raise explain_failure(error, tenant="acme", day="2025-08-12")
 
-sys.exit(guarded(ask, debug=False))
+typer.run(ask)
 """
 BOTH = pytest.mark.parametrize("way", ["obstore", "delta"])
 
@@ -337,18 +340,18 @@ def test_credentials_are_asked_for_anew_whenever_a_table_is_opened(monkeypatch: 
     source = Renewed()
     monkeypatch.setattr("boto3.Session.get_credentials", lambda self: source)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    credentials._ask_boto3.cache_clear()
+    credentials.load_boto3_credentials.cache_clear()
     try:
         found = [delta_location(parse_url("s3://box/x"), {"aws_region": "r"})[1] for _ in range(2)]
     finally:
-        credentials._ask_boto3.cache_clear()
+        credentials.load_boto3_credentials.cache_clear()
     assert [each["aws_access_key_id"] for each in found] == ["AKIA1", "AKIA2"]
 
 
 def test_libraries_say_nothing_by_themselves(tmp_path: Path) -> None:
     program = (
         "import logging, warnings\n"
-        "from daily_batch.cli.quiet import quiet_libraries\n"
+        "from daily_batch.telemetry import quiet_libraries\n"
         "quiet_libraries()\n"
         "for name in ('botocore.credentials', 'urllib3.connectionpool', 'azure.identity._internal', 'boto3'):\n"
         "    logging.getLogger(name).error('a trace of %s', name)\n"
@@ -363,7 +366,7 @@ def test_libraries_say_nothing_by_themselves(tmp_path: Path) -> None:
 
 def test_what_keeps_an_exporter_from_sending_is_still_told() -> None:
     program = (
-        "import logging\nfrom daily_batch.cli.quiet import quiet_libraries\nquiet_libraries()\n"
+        "import logging\nfrom daily_batch.telemetry import quiet_libraries\nquiet_libraries()\n"
         "logging.getLogger('azure.monitor.opentelemetry.exporter').error('not taken')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)

@@ -16,7 +16,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 from obstore.exceptions import BaseError
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.settings import load_settings
 from daily_batch.storage import azure_identity
@@ -28,7 +28,7 @@ from tests.support.day_runs import ROOT, child_environment
 PROGRAM = """
 from daily_batch.storage import credentials
 from daily_batch.storage.credentials import find_s3_credentials
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.settings import load_settings
 from daily_batch.storage.stores import delta_location, open_store
 found = find_s3_credentials({})

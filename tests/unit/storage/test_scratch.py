@@ -14,7 +14,15 @@ from pathlib import Path
 import pytest
 
 from daily_batch.storage import scratch
-from daily_batch.storage.scratch import FILES, LOCK, PREFIX, Kept, folder_within, remove_leftovers, temporary_folder
+from daily_batch.storage.scratch import (
+    FILES,
+    LOCK,
+    PREFIX,
+    RetainedFolder,
+    folder_within,
+    remove_abandoned,
+    temporary_folder,
+)
 from tests.support.day_runs import DAY, ROOT, child_environment
 from tests.support.temporary_folders import leave_behind, other_run
 
@@ -48,8 +56,8 @@ def test_a_folder_is_empty_and_gone_with_its_run_even_by_an_error(temp: Path) ->
 
 def test_a_folder_of_another_run_stays_while_it_is_alive_and_goes_when_it_was_killed(temp: Path) -> None:
     with other_run(temp) as run, other_run(temp) as second:
-        assert remove_leftovers() == [
-            Kept(each, "a run is at work in it") for each in sorted([run.folder, second.folder])
+        assert remove_abandoned() == [
+            RetainedFolder(each, "a run is using it") for each in sorted([run.folder, second.folder])
         ]
         run.kill()
         with temporary_folder():
@@ -64,7 +72,7 @@ def test_a_folder_of_this_very_process_stays_while_it_is_in_use(temp: Path) -> N
         (first / "manifest").touch()
         with temporary_folder() as second:
             assert second != first
-        remove_leftovers()
+        remove_abandoned()
         assert (first / "manifest").exists()
 
 
@@ -83,7 +91,7 @@ def _work(temp: str, number: int) -> bool:
     for turn in range(25):
         with temporary_folder() as folder:
             (folder / "mine").write_text(f"{number} {turn}")
-            remove_leftovers()
+            remove_abandoned()
             if (folder / "mine").read_text() != f"{number} {turn}":
                 return False
     return True
@@ -112,7 +120,7 @@ def test_a_folder_that_was_taken_for_a_leftover_before_its_lock_is_made_anew(
 def test_another_user_s_folder_is_left_alone(temp: Path) -> None:
     folder = make_leftover(temp)
     os.chown(folder, STRANGER, STRANGER)
-    assert remove_leftovers() == [Kept(folder, "it is another user's")]
+    assert remove_abandoned() == [RetainedFolder(folder, "it is another user's")]
     assert (folder / FILES / "messages").exists()
 
 
@@ -129,11 +137,11 @@ def test_a_folder_that_may_not_be_looked_into_fails_no_run(closed: str, monkeypa
         (temp / closed).chmod(0)
         os.seteuid(STRANGER)
         try:
-            kept = remove_leftovers()
+            kept = remove_abandoned()
         finally:
             os.seteuid(0)
         # Where the folder of all cannot be listed, nobody knows of any.
-        assert kept == ([] if closed == "." else [Kept(left, "it cannot be opened (PermissionError)")])
+        assert kept == ([] if closed == "." else [RetainedFolder(left, "it cannot be opened (PermissionError)")])
         assert (left / FILES / "messages").exists()
 
 
@@ -151,7 +159,7 @@ def test_links_are_not_followed(temp: Path, tmp_path: Path) -> None:
     lock = make_leftover(temp, "lock")
     (lock / LOCK).unlink()
     (lock / LOCK).symlink_to(whole / LOCK)
-    remove_leftovers()
+    remove_abandoned()
     assert (whole / FILES / "messages").read_text() == "of a person"
     assert not within.exists()
     assert (lock / FILES / "messages").exists()
@@ -179,7 +187,7 @@ def name_is_another(folder: Path) -> None:
 def test_what_is_not_provably_a_run_s_is_left_alone(temp: Path, spoil: Callable[[Path], None]) -> None:
     spoil(make_leftover(temp))
     before = sorted(temp.rglob("*"))
-    remove_leftovers()
+    remove_abandoned()
     assert sorted(temp.rglob("*")) == before
 
 
@@ -212,7 +220,7 @@ def test_what_a_thread_writes_after_its_run_is_gone_with_the_next_run(
     (left,) = temp.iterdir()
     monkeypatch.undo()
     monkeypatch.setattr("tempfile.tempdir", str(temp))
-    remove_leftovers()
+    remove_abandoned()
     assert not left.exists()
 
 

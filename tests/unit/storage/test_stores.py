@@ -10,7 +10,7 @@ from arro3.core import Array, DataType, Table
 from deltalake import DeltaTable, write_deltalake
 from moto.server import ThreadedMotoServer
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.storage.stores import delta_location, open_store, spark_path
 

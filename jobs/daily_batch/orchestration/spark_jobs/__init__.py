@@ -1,4 +1,4 @@
-"""Where a Spark job runs when it does not run in this process."""
+"""Submit Spark jobs to the services that run them, and follow them to their end."""
 
 from daily_batch.orchestration.spark_jobs.base import JobSize, JobState, JobStatus, SparkJob, Submitter
 

@@ -1,4 +1,4 @@
-"""A Spark job for one tenant-day, and what every service that runs such jobs gives."""
+"""Define a Spark job for one tenant-day, and the interface of the services that run such jobs."""
 
 import json
 from collections.abc import Mapping
@@ -9,24 +9,29 @@ from typing import Literal, Protocol
 
 from daily_batch.domain.request import Request
 
-# WAITING and RUNNING go on; LOST is a job that its service does not know, or whose process is gone without a word.
+# LOST: the service does not know the job, or its process disappeared without an exit status.
 JobState = Literal["WAITING", "RUNNING", "SUCCEEDED", "FAILED", "LOST"]
-ENDED = ("SUCCEEDED", "FAILED", "LOST")
-# Exit statuses of a job (README) after which another attempt cannot help: misuse, terminal, lease lost.
-FOR_GOOD = (2, 3, 4)
-# Of the end of a log: what a job lacks, it says last.
-LOG_CHARACTERS = 200_000
-# What a job is told under this name is no setting: who allows that its day loses rows.
+ENDED_STATES = ("SUCCEEDED", "FAILED", "LOST")
+# Exit statuses of a job (README) after which a retry cannot help: usage error, terminal error, lease lost.
+FINAL_EXIT_CODES = (2, 3, 4)
+# The length of the log's end that is read: a job reports what it lacks at its end.
+MAX_LOG_CHARACTERS = 200_000
+# Not a setting, but passed with the settings: who allows that the day loses rows.
 ALLOW_SHRINK = "allow_shrink"
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobStatus:
-    """How far a job is. `detail` says why, without message content; `retryable`: another job may succeed.
+    """The status of a job.
 
-    `waiting_since` is when it began to wait for workers, which it should not do for long; a place in a queue is no such
-    wait. `billed` is what a job that has ended used, in units that `billing.price_job` knows, as far as it is told;
-    `ended_at` is when it ended, by its service.
+    Attributes:
+        state: the job's state.
+        detail: the reason and the next step, without message content.
+        retryable: another job may succeed.
+        waiting_since: when the job started to wait for workers, which it should not do for long; None while it is in a
+            queue.
+        billed: what a job that has ended used, in the units of `bill.price_job`, if the service reports it.
+        ended_at: when the job ended, by its service.
     """
 
     state: JobState
@@ -39,7 +44,7 @@ class JobStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class JobSize:
-    """Workers beside the driver, and the disk of each in GB."""
+    """The number of executors beside the driver, and the disk of each in GB."""
 
     executors: int = 1
     disk_gb: int = 20
@@ -47,9 +52,9 @@ class JobSize:
 
 @dataclass(frozen=True, kw_only=True)
 class SparkJob:
-    """What Spark is asked to do: one tenant-day, under the lease's token.
+    """A Spark job for one tenant-day, under the lease's fencing token.
 
-    `settings` are those of the submitter that the job cannot know: by name, as `Settings.for_job` gives them.
+    `settings` are the submitter's settings that the job cannot know, by name, as `Settings.for_job` returns them.
     """
 
     request: Request
@@ -60,16 +65,15 @@ class SparkJob:
 
     @property
     def job_token(self) -> str:
-        """By what a service knows a repeated request: 64 hexadecimal digits of tenant, day and attempt."""
+        """The idempotency token of the request: 64 hexadecimal digits, from tenant, day and attempt."""
         attempt = (self.request.tenant, self.request.day.isoformat(), self.run_id, str(self.token))
         return sha256("\n".join(attempt).encode()).hexdigest()
 
     def parameters(self) -> dict[str, str]:
-        """What the job is told, by name."""
+        """Return the job's parameters by name."""
         request = self.request
-        # Beside the settings, so that a job of any deployment takes it.
-        told = {**self.settings, **({ALLOW_SHRINK: request.allow_shrink} if request.allow_shrink else {})}
-        settings = json.dumps(told, sort_keys=True, separators=(",", ":")) if told else ""
+        # In the settings, so that jobs of deployments without this parameter accept it.
+        settings = {**self.settings, **({ALLOW_SHRINK: request.allow_shrink} if request.allow_shrink else {})}
         return {
             "tenant": request.tenant,
             "date": request.day.isoformat(),
@@ -79,11 +83,11 @@ class SparkJob:
             "format": request.table_format,
             "run_id": self.run_id,
             "token": str(self.token),
-            "settings": settings,
+            "settings": json.dumps(settings, sort_keys=True, separators=(",", ":")) if settings else "",
         }
 
     def arguments(self) -> list[str]:
-        """The same as arguments of jobs/daily_messages.py."""
+        """Return the parameters as arguments of jobs/daily_messages.py."""
         flags = {f"--{name.replace('_', '-')}": value for name, value in self.parameters().items() if value}
         return [word for flag in flags.items() for word in flag]
 
@@ -93,40 +97,40 @@ class Submitter(Protocol):
 
     @property
     def name(self) -> str:
-        """What the ledger and messages call it."""
+        """The service's name in the ledger and in messages."""
 
     def check_code(self) -> None:
-        """Look whether what jobs are made of is there, as far as this identity may.
+        """Check that the jobs' code is deployed, as far as this identity may read it.
 
         Raises:
-            Retryable: the service is down or throttles.
-            Terminal: it is missing, or made for another machine.
+            RetryableError: the service is down or throttles.
+            TerminalError: the code is missing, or built for another platform.
         """
 
     def submit(self, job: SparkJob) -> str:
-        """Ask for the job and return its id; asked again with the same `job_token`, it is the same job.
+        """Submit the job and return its id. Idempotent: the same `job_token` returns the same job.
 
         Raises:
-            Retryable: the service is down, throttles or lacks capacity; the answer may be lost, so ask again.
-            Terminal: it refuses the job.
+            RetryableError: the service is down, throttles or lacks capacity. The response may be lost, so submit again.
+            TerminalError: the service rejects the job.
         """
 
-    def look(self, job_id: str) -> JobStatus:
-        """How far the job is.
+    def get_status(self, job_id: str) -> JobStatus:
+        """Return the job's status.
 
         Raises:
-            Retryable: the service is down or throttles.
+            RetryableError: the service is down or throttles.
         """
 
     def read_log(self, job_id: str) -> str:
-        """Its service's last words on a job that has ended, and the end of its log as far as this identity may read it.
+        """Return the service's message on a job that has ended, and the end of its log if this identity may read it.
 
-        Both may quote anything: `cause.find_cause` takes from them what is known.
+        Both may quote message content: `failure_cause.find_cause` extracts only what is known to be safe.
         """
 
     def cancel(self, job_id: str) -> None:
-        """Ask that the job ends; one that has ended stays as it is.
+        """Request that the job ends. A job that has ended does not change.
 
         Raises:
-            Retryable: the service is down or throttles.
+            RetryableError: the service is down or throttles.
         """

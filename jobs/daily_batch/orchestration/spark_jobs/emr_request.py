@@ -1,42 +1,42 @@
-"""What EMR Serverless is asked for: one job run, in a size that the application and the account allow."""
+"""Build the StartJobRun request of EMR Serverless, in a size that the application and the account allow."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daily_batch.domain.keys import StorageUrl
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError
 from daily_batch.orchestration.spark_jobs.base import JobSize, SparkJob
 
-ENTRY = "daily_messages.py"
+ENTRY_POINT = "daily_messages.py"
 ENVIRONMENT = "environment.tar.gz"
-# By which our own job runs are known.
+# The tag `product` of our job runs.
 PRODUCT = "makoto-daily-batch"
 # Service Quotas' code of "Max concurrent vCPUs per account".
 QUOTA = "L-D05C8A75"
-# A repeated attempt publishes under the same token, so it repeats nothing.
-ATTEMPTS = 2
+# A second attempt publishes under the same fencing token, so the day is published at most once.
+MAX_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """A size that EMR Serverless has. The heap is the JVM's, the rest of the memory Python's and DuckDB's."""
+    """A worker size that EMR Serverless offers. The JVM gets the heap; Python and DuckDB the rest of the memory."""
 
     vcpu: int
     gb: int
     heap_gb: int
 
 
-# routing's constants assume these sizes (conf/predictions.toml).
+# The constants of routing assume these sizes (conf/predictions.toml).
 DRIVER = Worker(vcpu=2, gb=8, heap_gb=3)
 EXECUTOR = Worker(vcpu=4, gb=16, heap_gb=6)
 DRIVER_DISK_GB = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where jobs run: what a deployment sets."""
+class EmrConfig:
+    """The deployment's EMR settings."""
 
     application_id: str
     role_arn: str
@@ -48,15 +48,17 @@ class Place:
     timeout_minutes: int = 360
 
 
-def fit(size: JobSize, *, vcpus: int, capacity: Mapping[str, str]) -> JobSize:
-    """The size, or as much of it as there may be at once.
+def fit_size(size: JobSize, *, vcpus: int, capacity: Mapping[str, str]) -> JobSize:
+    """Return the size, reduced to what may run at the same time.
 
     Args:
-        vcpus: what the account's quota leaves for one job.
-        capacity: the application's maximumCapacity: `cpu` as "40 vCPU", `memory` and `disk` as "300 GB"; may lack any.
+        size: the requested size.
+        vcpus: the vCPUs that the account's quota leaves for one job.
+        capacity: the application's maximumCapacity: `cpu` as "40 vCPU", `memory` and `disk` as "300 GB"; each may be
+            missing.
 
     Raises:
-        Terminal: not even one executor fits; the limit is named.
+        TerminalError: not even one executor fits; the message names the limit.
     """
     limits = {
         f"the account's quota of concurrent vCPUs ({QUOTA}; setting emr_vcpus)": (vcpus - DRIVER.vcpu) // EXECUTOR.vcpu
@@ -67,9 +69,9 @@ def fit(size: JobSize, *, vcpus: int, capacity: Mapping[str, str]) -> JobSize:
         "disk": (DRIVER_DISK_GB, size.disk_gb),
     }
     for name, (driver, executor) in needs.items():
-        if most := re.match(r"\d+", capacity.get(name, "")):
+        if maximum := re.match(r"\d+", capacity.get(name, "")):
             limit = f"the application's maximum capacity ({name} {capacity[name]})"
-            limits[limit] = (int(most[0]) - driver) // executor
+            limits[limit] = (int(maximum[0]) - driver) // executor
     narrowest = min(limits, key=lambda name: limits[name])
     if limits[narrowest] < 1:
         raise TerminalError(
@@ -80,12 +82,14 @@ def fit(size: JobSize, *, vcpus: int, capacity: Mapping[str, str]) -> JobSize:
     return JobSize(executors=min(size.executors, limits[narrowest]), disk_gb=size.disk_gb)
 
 
-def make_request(job: SparkJob, place: Place, *, size: JobSize, policy: str) -> dict[str, Any]:
-    """The arguments of StartJobRun.
+def make_request(job: SparkJob, config: EmrConfig, *, size: JobSize, policy: str) -> dict[str, Any]:
+    """Return the arguments of StartJobRun.
 
     Args:
-        size: what of the job's size fits.
-        policy: what the job may do, beside what its role allows.
+        job: the job.
+        config: the deployment's configuration.
+        size: the job's size, as `fit_size` returns it.
+        policy: the session policy, which restricts the permissions of the job's role.
     """
     tenant, day = job.request.tenant, job.request.day.isoformat()
     tags = {
@@ -96,48 +100,48 @@ def make_request(job: SparkJob, place: Place, *, size: JobSize, policy: str) -> 
         "token": str(job.token),
     }
     return {
-        "applicationId": place.application_id,
+        "applicationId": config.application_id,
         "clientToken": job.job_token,
         "name": f"makoto-{tenant}-{day}",
-        "executionRoleArn": place.role_arn,
+        "executionRoleArn": config.role_arn,
         "executionIamPolicy": {"policy": policy},
-        "executionTimeoutMinutes": place.timeout_minutes,
-        "retryPolicy": {"maxAttempts": ATTEMPTS},
+        "executionTimeoutMinutes": config.timeout_minutes,
+        "retryPolicy": {"maxAttempts": MAX_ATTEMPTS},
         "tags": tags,
         "jobDriver": {
             "sparkSubmit": {
-                "entryPoint": f"{place.package}/{ENTRY}",
+                "entryPoint": f"{config.package}/{ENTRY_POINT}",
                 "entryPointArguments": job.arguments(),
-                "sparkSubmitParameters": _write_conf(_conf(place, size)),
+                "sparkSubmitParameters": _format_conf(_make_conf(config, size)),
             }
         },
-        **({"configurationOverrides": _logging(place, f"{tenant}/{day}")} if place.log_group else {}),
+        **({"configurationOverrides": _make_log_settings(config, f"{tenant}/{day}")} if config.log_group else {}),
     }
 
 
-def _conf(place: Place, size: JobSize) -> dict[str, object]:
+def _make_conf(config: EmrConfig, size: JobSize) -> dict[str, object]:
     driver_env = "spark.emr-serverless.driverEnv"
-    # By its version: an environment that was made for another one has no such program, and the job fails at once.
-    python = f"./environment/bin/python{place.python}"
+    # With its version: an environment for another version has no such program, so the job fails immediately.
+    python = f"./environment/bin/python{config.python}"
     return {
-        "spark.archives": f"{place.package}/{ENVIRONMENT}#environment",
+        "spark.archives": f"{config.package}/{ENVIRONMENT}#environment",
         f"{driver_env}.PYSPARK_DRIVER_PYTHON": python,
         f"{driver_env}.PYSPARK_PYTHON": python,
         "spark.executorEnv.PYSPARK_PYTHON": python,
-        # Storage clients ask for it, and executors are told by the driver.
-        f"{driver_env}.AWS_REGION": place.region,
-        **_worker_conf("driver", DRIVER, DRIVER_DISK_GB),
-        **_worker_conf("executor", EXECUTOR, size.disk_gb),
-        # All at once from the start: a day is two stages, and waiting for workers would be most of it.
-        # The largest of these two and of the least is what Spark begins with, and the service's own default of
-        # spark.executor.instances is 3: without it a small job would have three.
+        # Storage clients need the region; the driver passes it to the executors.
+        f"{driver_env}.AWS_REGION": config.region,
+        **_make_worker_conf("driver", DRIVER, DRIVER_DISK_GB),
+        **_make_worker_conf("executor", EXECUTOR, size.disk_gb),
+        # All executors from the start: a day has two stages, and most of its time would be waiting for workers.
+        # Spark starts with the maximum of instances, initialExecutors and minExecutors; the service's default for
+        # spark.executor.instances is 3, so a small job would start with three.
         "spark.executor.instances": size.executors,
         "spark.dynamicAllocation.initialExecutors": size.executors,
         "spark.dynamicAllocation.maxExecutors": size.executors,
     }
 
 
-def _worker_conf(kind: str, worker: Worker, disk_gb: int) -> dict[str, object]:
+def _make_worker_conf(kind: str, worker: Worker, disk_gb: int) -> dict[str, object]:
     return {
         f"spark.{kind}.cores": worker.vcpu,
         f"spark.{kind}.memory": f"{worker.heap_gb}g",
@@ -146,11 +150,11 @@ def _worker_conf(kind: str, worker: Worker, disk_gb: int) -> dict[str, object]:
     }
 
 
-def _write_conf(conf: Mapping[str, object]) -> str:
-    """As the service's own examples do: without quotes, which it may not understand. No value has a space."""
+def _format_conf(conf: Mapping[str, object]) -> str:
+    """Format without quotes, as in the service's own examples: it may not support them. No value has a space."""
     return " ".join(f"--conf {name}={value}" for name, value in conf.items())
 
 
-def _logging(place: Place, stream: str) -> dict[str, Any]:
-    logging = {"enabled": True, "logGroupName": place.log_group, "logStreamNamePrefix": stream}
+def _make_log_settings(config: EmrConfig, stream: str) -> dict[str, Any]:
+    logging = {"enabled": True, "logGroupName": config.log_group, "logStreamNamePrefix": stream}
     return {"monitoringConfiguration": {"cloudWatchLoggingConfiguration": logging}}

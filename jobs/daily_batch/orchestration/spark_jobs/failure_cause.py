@@ -1,4 +1,4 @@
-"""Why a job ended as it did, by what it and its service said of it: only what is known of their words is repeated."""
+"""Find the cause of a job's failure in its log, repeating only texts that cannot quote message content."""
 
 import re
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Cause(NamedTuple):
-    """What a job lacked, and what helps."""
+    """What the job lacked, and the next step."""
 
     what: str
     next_step: str
@@ -15,8 +15,8 @@ class Cause(NamedTuple):
 _PACKAGE = "make the job's package again and deploy it (docs/upgrading.md)"
 _PYTHON = "name a Python that the release has, and make the package for it (docs/upgrading.md)"
 _NETWORK = "let driver and workers reach the storage, and the identity's endpoint"
-# Of our own programs, in the form of BatchError; an unexpected one says less than what stands before it.
-_OURS = re.compile(
+# Errors of our own programs, as BatchError formats them. An unexpected error says less than the lines before it.
+_OWN_ERROR = re.compile(
     r"^error: (?:tenant=\S+ day=\S+: )?(?P<what>(?!unexpected).+?)(?:\. Next step: (?P<step>.+?))?\.?$", re.MULTILINE
 )
 _NO_PYTHON = re.compile(
@@ -28,60 +28,60 @@ _NO_MODULE = re.compile(r"No module named '(?P<module>[\w.]{1,80})'")
 _NO_FILE = re.compile(r"NoSuchKey|FileNotFoundException|\b404\b[^\n]*Not Found")
 _DENIED = re.compile(r"AccessDenied|Access Denied|AuthorizationPermissionMismatch|not authorized")
 _NO_LIBRARY = re.compile(r"[Ll]ibrary installation failed|LIBRARY_INSTALLATION_ERROR")
-_NO_WAY = re.compile(
+_NO_ROUTE = re.compile(
     r"UnknownHostException|[Nn]ame or service not known|[Nn]ame resolution|[Cc]onnect(?:ion)? (?:timed out|refused)"
 )
 
 
-def find_cause(said: str) -> Cause | None:
-    """The first thing that a job lacked; None where nothing of it is known.
+def find_cause(log: str) -> Cause | None:
+    """Return the first known cause in a log, or None.
 
     Args:
-        said: its service's last words, and the end of its log.
+        log: the service's message on the job, and the end of its log.
     """
-    return next(filter(None, (look(said) for look in _LOOKS)), None)
+    return next(filter(None, (detect(log) for detect in _DETECTORS)), None)
 
 
-def _no_python(said: str) -> Cause | None:
-    found = _NO_PYTHON.search(said)
-    if not found:
+def _detect_missing_python(log: str) -> Cause | None:
+    match = _NO_PYTHON.search(log)
+    if not match:
         return None
-    program = (found["name"] or found["shell"]).rpartition("/")[2]
+    program = (match["name"] or match["shell"]).rpartition("/")[2]
     return Cause(f"the image lacks the Python of the package: its {program} leads to none", _PYTHON)
 
 
-def _other_python(said: str) -> Cause | None:
-    found = _OTHER_PYTHON.search(said)
-    return Cause(f"the image lacks the Python of the package: it has {found['has']}", _PYTHON) if found else None
+def _detect_other_python(log: str) -> Cause | None:
+    match = _OTHER_PYTHON.search(log)
+    return Cause(f"the image lacks the Python of the package: it has {match['has']}", _PYTHON) if match else None
 
 
-def _our_own(said: str) -> Cause | None:
-    found = list(_OURS.finditer(said))
-    return Cause(found[-1]["what"], found[-1]["step"] or "look at the job's log") if found else None
+def _detect_own_error(log: str) -> Cause | None:
+    errors = list(_OWN_ERROR.finditer(log))
+    return Cause(errors[-1]["what"], errors[-1]["step"] or "look at the job's log") if errors else None
 
 
-def _no_module(said: str) -> Cause | None:
-    found = _NO_MODULE.search(said)
-    return Cause(f"the package {found['module']} cannot be imported", _PACKAGE) if found else None
+def _detect_missing_module(log: str) -> Cause | None:
+    match = _NO_MODULE.search(log)
+    return Cause(f"the package {match['module']} cannot be imported", _PACKAGE) if match else None
 
 
-def _known(pattern: re.Pattern[str], cause: Cause) -> Callable[[str], Cause | None]:
-    return lambda said: cause if pattern.search(said) else None
+def _detect(pattern: re.Pattern[str], cause: Cause) -> Callable[[str], Cause | None]:
+    return lambda log: cause if pattern.search(log) else None
 
 
-_LOOKS = (
-    _no_python,
-    _other_python,
-    _our_own,
-    _no_module,
-    _known(_NO_FILE, Cause("a file of the job's package is not there", _PACKAGE)),
-    _known(
+_DETECTORS = (
+    _detect_missing_python,
+    _detect_other_python,
+    _detect_own_error,
+    _detect_missing_module,
+    _detect(_NO_FILE, Cause("a file of the job's package is not there", _PACKAGE)),
+    _detect(
         _DENIED,
         Cause(
             "permission: what the service fetches or writes for the job was denied",
             "allow the job's identity to read its package and to write its log",
         ),
     ),
-    _known(_NO_LIBRARY, Cause("the libraries of the job cannot be installed", "look at the run's page for why")),
-    _known(_NO_WAY, Cause("network: an address was not reached", _NETWORK)),
+    _detect(_NO_LIBRARY, Cause("the libraries of the job cannot be installed", "look at the run's page for why")),
+    _detect(_NO_ROUTE, Cause("network: an address was not reached", _NETWORK)),
 )

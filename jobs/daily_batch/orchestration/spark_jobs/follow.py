@@ -1,33 +1,33 @@
-"""A submitted job to its end, as a person waits for it; and what was missing, where it failed."""
+"""Wait for a submitted job to end, and explain its failure."""
 
 import time
 from contextlib import suppress
 
 from daily_batch.errors import BatchError, RetryableError, TerminalError
-from daily_batch.orchestration.spark_jobs.base import ENDED, JobStatus, Submitter
+from daily_batch.orchestration.spark_jobs.base import ENDED_STATES, JobStatus, Submitter
 from daily_batch.orchestration.spark_jobs.failure_cause import find_cause
 from daily_batch.pipeline.runners.base import Progress
 
 POLL_SECONDS = 2.0
-# A service may take so long to write down what a job said, or to end one that was cancelled.
+# How long a service may take to deliver a job's log, and to end a job that was cancelled.
 LOG_SECONDS, CANCEL_SECONDS = 60.0, 60.0
 
 
-def follow(submitter: Submitter, job_id: str, *, seconds: float, progress: Progress) -> JobStatus:
-    """How the job ended; one that takes longer than a person waits, or is interrupted, is cancelled.
+def wait_for_job(submitter: Submitter, job_id: str, *, seconds: float, progress: Progress) -> JobStatus:
+    """Wait until the job has ended and return its status. On a timeout or an interrupt, cancel the job.
 
     Raises:
-        Retryable: it had not ended by then.
+        RetryableError: the job did not end in time, or the wait was interrupted.
     """
-    begun = time.monotonic()
-    report = JobStatus(state="WAITING")
+    started = time.monotonic()
+    status = JobStatus(state="WAITING")
     try:
-        while time.monotonic() - begun < seconds:
-            report = submitter.look(job_id)
-            if report.state in ENDED:
-                return report
-            state = "waits for workers" if report.state == "WAITING" else "is at work"
-            progress(f"job {job_id[:20]} {state}", round(time.monotonic() - begun), 0, "s")
+        while time.monotonic() - started < seconds:
+            status = submitter.get_status(job_id)
+            if status.state in ENDED_STATES:
+                return status
+            state = "waits for workers" if status.state == "WAITING" else "is running"
+            progress(f"job {job_id[:20]} {state}", round(time.monotonic() - started), 0, "s")
             time.sleep(POLL_SECONDS)
     except BaseException as error:
         _cancel(submitter, job_id)
@@ -36,19 +36,19 @@ def follow(submitter: Submitter, job_id: str, *, seconds: float, progress: Progr
             raise RetryableError(what, next_step=step) from None
         raise
     _cancel(submitter, job_id)
-    doing = "was still waiting for workers" if report.state == "WAITING" else "was still at work"
-    what = f"job {job_id} of {submitter.name} {doing} after {seconds / 60:.0f} minutes, and was cancelled"
+    activity = "was still waiting for workers" if status.state == "WAITING" else "was still running"
+    what = f"job {job_id} of {submitter.name} {activity} after {seconds / 60:.0f} minutes, and was cancelled"
     raise RetryableError(
-        f"{what}. {report.detail}".rstrip(". "), next_step="look at the service, or wait longer: --wait-minutes"
+        f"{what}. {status.detail}".rstrip(". "), next_step="look at the service, or wait longer: --wait-minutes"
     )
 
 
-def explain_end(submitter: Submitter, job_id: str, report: JobStatus) -> BatchError:
-    """The error of a job that ended without success: what was missing, as far as it or its service said."""
-    ended = f"job {job_id} of {submitter.name} failed"
-    begun = time.monotonic()
+def explain_job_failure(submitter: Submitter, job_id: str, status: JobStatus) -> BatchError:
+    """Return the error of a failed job, with its cause as far as the log or the service names it."""
+    failed = f"job {job_id} of {submitter.name} failed"
+    started = time.monotonic()
     cause = None
-    while cause is None and time.monotonic() - begun < LOG_SECONDS:
+    while cause is None and time.monotonic() - started < LOG_SECONDS:
         try:
             cause = find_cause(submitter.read_log(job_id))
         except BatchError:
@@ -56,17 +56,17 @@ def explain_end(submitter: Submitter, job_id: str, report: JobStatus) -> BatchEr
         if cause is None:
             time.sleep(POLL_SECONDS)
     if cause is not None:
-        return TerminalError(f"{ended}: {cause.what}", next_step=cause.next_step)
-    kind = RetryableError if report.retryable else TerminalError
-    told, _, step = report.detail.partition("Next step: ")
-    why = told.strip().rstrip(".") or f"it is {report.state}, and its log says nothing that is known here"
-    return kind(f"{ended}: {why}", next_step=step.rstrip(".") or "look at the job's log")
+        return TerminalError(f"{failed}: {cause.what}", next_step=cause.next_step)
+    error_class = RetryableError if status.retryable else TerminalError
+    detail, _, step = status.detail.partition("Next step: ")
+    reason = detail.strip().rstrip(".") or f"it is {status.state}, and its log names no known cause"
+    return error_class(f"{failed}: {reason}", next_step=step.rstrip(".") or "look at the job's log")
 
 
 def _cancel(submitter: Submitter, job_id: str) -> None:
-    """End the job, and give it the time to end: it would write on below what is being removed."""
+    """Cancel the job and wait for its end: it could write to folders that are then deleted."""
     with suppress(BatchError, KeyboardInterrupt):
         submitter.cancel(job_id)
-        begun = time.monotonic()
-        while submitter.look(job_id).state not in ENDED and time.monotonic() - begun < CANCEL_SECONDS:
+        started = time.monotonic()
+        while submitter.get_status(job_id).state not in ENDED_STATES and time.monotonic() - started < CANCEL_SECONDS:
             time.sleep(POLL_SECONDS)

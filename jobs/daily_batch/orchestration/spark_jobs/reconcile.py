@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from obstore.store import ObjectStore
 
-from daily_batch.domain.bill import price_job
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.routing import load_prices
-from daily_batch.orchestration.spark_jobs.base import ENDED, JobStatus, Submitter
+from daily_batch.orchestration.routing.billing import price_job
+from daily_batch.orchestration.spark_jobs.base import ENDED_STATES, JobStatus, Submitter
 from daily_batch.pipeline.publish.receipts import read_receipt
 
 
@@ -34,14 +34,17 @@ def reconcile(
     submitter: Submitter,
     output: ObjectStore,
     output_path: str,
-    patience: timedelta = timedelta.max,
+    max_wait: timedelta = timedelta.max,
 ) -> Reconciled:
     """Complete or fail a submitted day whose job has ended; leave any other entry as it is.
 
     Args:
+        entry: The day's entry.
+        ledger: The ledger.
+        submitter: The service that runs the job.
         output: The store of the output root.
         output_path: Where the tenant's tables are, for the ledger.
-        patience: How long a job may wait for workers before it is cancelled, to be submitted again.
+        max_wait: How long a job may wait for workers before it is cancelled, to be submitted again.
 
     Raises:
         RetryableError: The service, the store or the ledger does not answer.
@@ -49,22 +52,22 @@ def reconcile(
     """
     if entry.status != "SUBMITTED" or entry.job_id is None:
         return Reconciled(entry=entry)
-    status = submitter.look(entry.job_id)
-    if status.state in ENDED:
-        receipt = _end(entry, status, ledger=ledger, submitter=submitter, output=output, output_path=output_path)
+    status = submitter.get_status(entry.job_id)
+    if status.state in ENDED_STATES:
+        receipt = _record_end(entry, status, ledger=ledger, submitter=submitter, output=output, output_path=output_path)
         ended = ledger.find(entry.tenant, entry.day) or entry
         return Reconciled(entry=ended, has_ended=True, receipt=receipt, ended_at=status.ended_at)
-    if status.waiting_since is None or ledger.clock() - status.waiting_since <= patience:
+    if status.waiting_since is None or ledger.clock() - status.waiting_since <= max_wait:
         return Reconciled(entry=entry)
-    minutes = round(patience.total_seconds() / 60)
-    reason = f"job {entry.job_id} was cancelled, for it had waited {minutes} minutes for workers"
+    minutes = round(max_wait.total_seconds() / 60)
+    reason = f"job {entry.job_id} was cancelled after it had waited {minutes} minutes for workers"
     # Record the reason before cancelling: whoever reconciles the day next must find it.
-    ledger.note(entry.lease, error=f"{reason}. {status.detail}".rstrip())
+    ledger.record(entry.lease, error=f"{reason}. {status.detail}".rstrip())
     submitter.cancel(entry.job_id)
     return Reconciled(entry=ledger.find(entry.tenant, entry.day) or entry)
 
 
-def _end(
+def _record_end(
     entry: Entry, status: JobStatus, *, ledger: Ledger, submitter: Submitter, output: ObjectStore, output_path: str
 ) -> Receipt | None:
     key = receipt_key(entry.tenant, entry.day, str(entry.run_id))
@@ -75,6 +78,6 @@ def _end(
         ledger.fail(entry.lease, entry.error, retryable=True, bill=bill)
     else:
         what = f"job {entry.job_id} of {submitter.name} ended as {status.state} and left no receipt"
-        told = f"{what}. {status.detail}" if status.detail else what
-        ledger.fail(entry.lease, told, retryable=status.retryable, bill=bill)
+        error = f"{what}. {status.detail}" if status.detail else what
+        ledger.fail(entry.lease, error, retryable=status.retryable, bill=bill)
     return receipt

@@ -1,4 +1,4 @@
-"""What the metadata store does not know of a day that lies in storage."""
+"""Compare discovery by metadata with discovery by listing: which of a day's objects would metadata miss?"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from daily_batch.pipeline.discover.walk import walk
 
 
 class RoomObjects(NamedTuple):
-    """A room's prefix, and how many objects of the day it holds."""
+    """A room's prefix and the number of the day's objects in it."""
 
     room: str
     objects: int
@@ -24,8 +24,8 @@ class RoomObjects(NamedTuple):
 class DiscoveryComparison:
     """A tenant-day's rooms by listing and by metadata.
 
-    Rooms that were listed are those with an object in the day; rooms that metadata names may have none (they
-    were active later). `missed` holds what a day would lose by metadata, in order of rooms.
+    Listed rooms have at least one object in the day; rooms from metadata may have none, because they were active
+    later. `missed` lists the rooms that metadata does not name, sorted by prefix.
     """
 
     listed_rooms: int
@@ -36,7 +36,7 @@ class DiscoveryComparison:
 
     @property
     def missed_objects(self) -> int:
-        """How many objects of the day lie in rooms that metadata does not name."""
+        """The number of the day's objects in rooms that metadata does not name."""
         return self.listed_objects - self.metadata_objects
 
 
@@ -50,9 +50,9 @@ def compare_discovery(
     concurrency: int,
     day: str = "-",
 ) -> DiscoveryComparison:
-    """List a tenant-day once, and hold the rooms that metadata names against it; memory grows with rooms alone.
+    """List a tenant-day once and compare its rooms with those that metadata names.
 
-    Arguments and errors are those of `take`.
+    Memory grows with the number of rooms only. Arguments and errors are those of `build_manifest`.
     """
     check_root(store, tenant=tenant, day=day)
     tree = open_tree(store, tenant)
@@ -61,21 +61,21 @@ def compare_discovery(
     for batch in explain_failures(batches, tenant=tenant, day=day):
         if batch.objects:
             listed[_room_of(batch)] += len(batch.objects)
-    # Asked after the listing: a room that became active meanwhile is no miss.
+    # Query after the listing, so that a room that became active meanwhile does not count as missed.
     rooms = MetadataRooms(metadata=metadata, tenant=tenant, start_us=window_us[0])
-    named = set(explain_failures(_walk_rooms(rooms, concurrency), tenant=tenant, day=day))
-    missed = [RoomObjects(room, count) for room, count in sorted(listed.items()) if room not in named]
+    named_rooms = set(explain_failures(_walk_rooms(rooms, concurrency), tenant=tenant, day=day))
+    missed = [RoomObjects(room, count) for room, count in sorted(listed.items()) if room not in named_rooms]
     return DiscoveryComparison(
         listed_rooms=len(listed),
         listed_objects=listed.total(),
-        metadata_rooms=len(named),
+        metadata_rooms=len(named_rooms),
         metadata_objects=listed.total() - sum(room.objects for room in missed),
         missed=tuple(missed),
     )
 
 
 def _room_of(batch: Batch) -> str:
-    """The prefix of the one room that a batch is of: tenant, `chat`, user, room."""
+    """Return the prefix of the room that a batch belongs to: `{tenant}/chat/{user}/{room}`."""
     return "/".join(batch.objects[0].key.split("/", 4)[:4])
 
 

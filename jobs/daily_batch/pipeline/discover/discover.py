@@ -5,9 +5,10 @@ from datetime import datetime
 from pathlib import Path
 
 from daily_batch.domain.calendar import day_window, to_us, utc_folders
-from daily_batch.domain.keys import StorageUrl, export_folder, export_root, is_tenant
+from daily_batch.domain.keys import export_folder, export_root, is_tenant
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import RunSpec
+from daily_batch.domain.url import StorageUrl
 from daily_batch.metadata import MetadataStore
 from daily_batch.pipeline.discover.compare import DiscoveryComparison, compare_discovery
 from daily_batch.pipeline.discover.manifest import EXPANSION, Manifest, build_manifest
@@ -96,7 +97,7 @@ def check_tenant(
             open_storage(request, settings).open_input(),
             tenant=request.tenant,
             export_root=export_root(settings.export_template),
-            named=list_known_tenants,
+            list_known_tenants=list_known_tenants,
             day=request.day.isoformat(),
         )
 

@@ -1,7 +1,7 @@
-"""A tenant's folder on a local file system, with the entries that obstore's listing hides, follows or fails on.
+"""List a tenant's folder on a local file system, including the entries that obstore omits, follows or fails on.
 
-obstore leaves out broken links and names that end in `#` and digits, follows links into other tenants' folders, and
-gives up at a name that it cannot read (measured with 0.12.1).
+obstore omits broken links and names that end in `#` and digits, follows links into other tenants' folders, and stops
+at a name that it cannot read (measured with 0.12.1).
 """
 
 import os
@@ -13,57 +13,56 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import SourceObject
-from daily_batch.pipeline.discover.listing import Batch, Folders, refuse, refuse_name, sort_out
+from daily_batch.pipeline.discover.listing import Batch, Folders, check_name, drop_markers, mark_unreadable
 from daily_batch.pipeline.discover.markers import is_marker
 
-PAGE = 1000
+PAGE_SIZE = 1000
 OUT = "a link that leads out of the tenant's folder"
 NOWHERE = "a link that leads nowhere"
 CIRCLE = "a link that leads back to a folder above it"
 _RESERVED = re.compile(r"#[0-9]+\Z")
-# How Python shows a byte that is not UTF-8.
+# How Python represents a byte that is not UTF-8 (surrogateescape).
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True)
 class LocalTree:
-    """Files below `root`, none of them from outside of `home`, the tenant's folder without links."""
+    """The files below `root` whose real paths are in `home`, the real path of the tenant's folder."""
 
     root: str
     home: str
 
     @classmethod
     def of(cls, root: str, tenant: str) -> "LocalTree":
-        """The tree of a tenant."""
+        """Return the tree of a tenant's folder."""
         return cls(root, os.path.realpath(f"{root}/{tenant}"))
 
     def list_objects(self, folder: str, *, nested: bool) -> Iterator[Batch]:
         """See `Tree.list_objects`."""
-        if refused := self._find_refused(folder):
-            yield Batch([refused])
+        if link := self._find_unreadable_link(folder):
+            yield Batch([link])
             return
-        real = os.path.realpath(f"{self.root}/{folder}")
-        files = self._walk(folder, real)
-        while page := list(islice(files, PAGE)):
-            yield sort_out(page, folder=folder, nested=nested)
+        files = self._walk(folder, os.path.realpath(f"{self.root}/{folder}"))
+        while page := list(islice(files, PAGE_SIZE)):
+            yield drop_markers(page, folder=folder, nested=nested)
 
     def list_folders(self, folder: str) -> Folders:
         """See `Tree.list_folders`."""
-        if refused := self._find_refused(folder):
-            return Folders((), (refused,))
+        if link := self._find_unreadable_link(folder):
+            return Folders((), (link,))
         names, links = [], []
         for entry in _scan(f"{self.root}/{folder}"):
             fault = self._find_fault(entry.path) if entry.is_symlink() else None
             if not fault:
                 names += [entry.name] if entry.is_dir() else []
             elif not (is_marker(entry.name) or Path(entry.path).is_file()):
-                links.append(_refuse_link(f"{folder}/{entry.name}", entry.path, fault))
+                links.append(_describe_link(f"{folder}/{entry.name}", entry.path, fault))
         return Folders(names, links)
 
-    def _find_refused(self, folder: str) -> SourceObject | None:
-        """The first link on the way to a folder that cannot be followed."""
+    def _find_unreadable_link(self, folder: str) -> SourceObject | None:
+        """Return the first link on the path to a folder that must not be followed."""
         tenant, *parts = folder.split("/")
         key = tenant
         for part in parts:
@@ -74,27 +73,27 @@ class LocalTree:
             except (FileNotFoundError, NotADirectoryError):
                 return None
             if stat.S_ISLNK(mode) and (fault := self._find_fault(path)):
-                return _refuse_link(key, path, fault)
+                return _describe_link(key, path, fault)
         return None
 
     def _walk(self, folder: str, real: str) -> Iterator[SourceObject]:
-        """Every file below a folder; `real` is that folder without links. A pipe, socket or device is no object."""
-        waiting: list[tuple[str, tuple[str, ...]]] = [(folder, (real,))]
-        while waiting:
-            folder, above = waiting.pop()  # `above`: the folders on the way, without links
+        """Yield every file below a folder, whose real path is `real`. Pipes, sockets and devices are no objects."""
+        pending: list[tuple[str, tuple[str, ...]]] = [(folder, (real,))]
+        while pending:
+            folder, ancestors = pending.pop()  # `ancestors` are real paths
             for entry in _scan(f"{self.root}/{folder}"):
-                key, real = f"{folder}/{entry.name}", f"{above[-1]}/{entry.name}"
+                key, real = f"{folder}/{entry.name}", f"{ancestors[-1]}/{entry.name}"
                 if entry.is_symlink():
                     fault, real = self._find_fault(entry.path), os.path.realpath(entry.path)
-                    if not fault and entry.is_dir() and any(_is_within(each, real) for each in above):
+                    if not fault and entry.is_dir() and any(_is_within(each, real) for each in ancestors):
                         fault = CIRCLE
                     if fault:
-                        yield _refuse_link(key, entry.path, fault)
+                        yield _describe_link(key, entry.path, fault)
                         continue
                 if entry.is_dir():
-                    waiting.append((key, (*above, real)))
+                    pending.append((key, (*ancestors, real)))
                 elif entry.is_file():
-                    with suppress(FileNotFoundError):  # it went meanwhile
+                    with suppress(FileNotFoundError):  # deleted meanwhile
                         yield _describe(key, entry.stat())
 
     def _find_fault(self, link: str) -> str | None:
@@ -110,7 +109,7 @@ class LocalTree:
 
 
 def list_local_root(root: str) -> list[str]:
-    """The names of the folders right below an input root; that one of them is a link is the operator's affair."""
+    """Return the names of the folders directly below an input root. Links are followed: the operator made them."""
     return [entry.name for entry in _scan(root) if entry.is_dir()]
 
 
@@ -126,19 +125,20 @@ def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _describe(name: str, found: os.stat_result) -> SourceObject:
-    """The object, its etag as object_store makes it, for it is compared with that when the object is read."""
-    modified_us = found.st_mtime_ns // 1000
-    etag = f'"{found.st_ino:x}-{max(modified_us, 0):x}-{found.st_size:x}"'
+def _describe(name: str, stat_result: os.stat_result) -> SourceObject:
+    """Return the object with the etag that object_store would give it: reading the object compares the two."""
+    modified_us = stat_result.st_mtime_ns // 1000
+    etag = f'"{stat_result.st_ino:x}-{max(modified_us, 0):x}-{stat_result.st_size:x}"'
     key = os.fsencode(name).decode("utf-8", "backslashreplace")
-    item = SourceObject(key, found.st_size, etag, modified_us)
+    item = SourceObject(key, stat_result.st_size, etag, modified_us)
     if _ESCAPED.search(name):
-        return refuse(item, Reason.INVALID_NAME, "the name is not UTF-8")
+        return mark_unreadable(item, Reason.INVALID_NAME, "the name is not UTF-8")
     if _RESERVED.search(name):
-        return refuse(item, Reason.INVALID_NAME, "the name ends in # and digits, which obstore keeps for itself")
-    return refuse_name(item)
+        detail = "the name ends in # and digits, which obstore keeps for itself"
+        return mark_unreadable(item, Reason.INVALID_NAME, detail)
+    return check_name(item)
 
 
-def _refuse_link(name: str, path: str, fault: str) -> SourceObject:
-    # Reveal nothing of the target, not even its size.
-    return refuse(_describe(name, os.lstat(path))._replace(size=0), Reason.INVALID_LINK, fault)
+def _describe_link(name: str, path: str, fault: str) -> SourceObject:
+    # Reveal nothing about the target, not even its size.
+    return mark_unreadable(_describe(name, os.lstat(path))._replace(size=0), Reason.INVALID_LINK, fault)

@@ -1,4 +1,4 @@
-"""The rooms of a tenant that were active since the day began, as the metadata store names them."""
+"""Find a tenant's active rooms in the metadata store."""
 
 import re
 from collections.abc import Iterator
@@ -10,28 +10,28 @@ from daily_batch.errors import TerminalError
 from daily_batch.metadata import Item, MetadataStore
 from daily_batch.metadata.keys import ROOM, USER, all_of, rooms_of, users_of
 
-# Coarser than a second would hide when in its day or minute a room was updated.
+# A coarser time than a second would not say when in its day or minute a room was updated.
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}")
-# What cannot stand between the slashes of an object's key: store clients refuse it there as well.
-_NO_NAME = re.compile(r"\.{0,2}|.*[/\x00-\x1f\x7f\ud800-\udfff].*", re.DOTALL)
+# Names that cannot be part of an object's key; store clients refuse them, too.
+_INVALID_NAME = re.compile(r"\.{0,2}|.*[/\x00-\x1f\x7f\ud800-\udfff].*", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetadataRooms:
-    """The rooms whose `updated_at` is at or after the day's start, or cannot be read: none is left out by doubt.
+    """The rooms whose `updated_at` is at or after the day's start. A room whose `updated_at` is unreadable is included.
 
-    Only as good as the store: a user or room that has no item there, or an `updated_at` before the last message, is
-    not seen (`compare_discovery` finds them). An object in a day's folder whose name tells no time is found if the
-    room was active since the day's start, in whichever of the day's UTC folders it lies.
+    The result is only as complete as the store: a user or room without an item, or with an `updated_at` before its last
+    message, is missed (`compare_discovery` finds such rooms). An object whose name does not say when it was sent is
+    found if its room was active since the day's start, whichever of the day's UTC folders it is in.
 
-    A name that cannot be part of a key (empty, `.` or `..`, or with a slash or a control character) leads nowhere: if
-    its room was active, the day fails for good, for its messages would be lost without a word. An inactive one is
-    passed over like all others, so that one bad item does not stop every day to come.
+    A name that cannot be part of a key (empty, `.`, `..`, or with a slash or a control character) leads to no object.
+    If its room was active, the day fails with a terminal error: skipping the room could lose messages silently. An
+    inactive room is skipped like any other, so that one bad item does not stop all later days.
 
     Attributes:
-        metadata: Asked from many threads at once.
-        tenant: A checked tenant id.
-        start_us: The day's start with its slack, microseconds since 1970 UTC.
+        metadata: the store; many threads query it at the same time.
+        tenant: a validated tenant id.
+        start_us: the day's start minus the slack, microseconds since 1970 UTC.
     """
 
     metadata: MetadataStore
@@ -39,23 +39,23 @@ class MetadataRooms:
     start_us: int
 
     def list_users(self) -> Iterator[str]:
-        """Every user's name, active or not."""
-        for item in _items(self.metadata, users_of(self.tenant), USER):
-            yield _name(item, USER)
+        """Yield every user's name, active or not."""
+        for item in _query(self.metadata, users_of(self.tenant), USER):
+            yield _read_name(item, USER)
 
     def list_rooms(self, user: str) -> Iterator[str]:
-        """The prefixes of a user's active rooms.
+        """Yield the prefixes of a user's active rooms.
 
         Raises:
-            Terminal: an active room, or its user, has a name that cannot be part of a key.
+            TerminalError: an active room, or its user, has a name that cannot be part of a key.
         """
-        for item in _items(self.metadata, rooms_of(self.tenant, user), ROOM):
+        for item in _query(self.metadata, rooms_of(self.tenant, user), ROOM):
             if is_active(item.get("updated_at"), start_us=self.start_us):
-                yield self._prefix(user, _name(item, ROOM))
+                yield self._make_prefix(user, _read_name(item, ROOM))
 
-    def _prefix(self, user: str, room: str) -> str:
+    def _make_prefix(self, user: str, room: str) -> str:
         for name in (user, room):
-            if _NO_NAME.fullmatch(name):
+            if _INVALID_NAME.fullmatch(name):
                 raise TerminalError(
                     f"the metadata store names room {room[:80]!a} of user {user[:80]!a}, which no key can hold",
                     tenant=self.tenant,
@@ -65,12 +65,12 @@ class MetadataRooms:
 
 
 def is_active(updated_at: object, *, start_us: int) -> bool:
-    """Whether a room may hold messages of `start_us` or later; without a zone, `updated_at` is UTC."""
-    updated_us = _read_instant(updated_at)
+    """Return whether a room may hold messages of `start_us` or later. An `updated_at` without a zone is UTC."""
+    updated_us = _parse_instant(updated_at)
     return updated_us is None or updated_us >= start_us
 
 
-def _read_instant(text: object) -> int | None:
+def _parse_instant(text: object) -> int | None:
     if not isinstance(text, str) or not _INSTANT.match(text):
         return None
     try:
@@ -80,13 +80,13 @@ def _read_instant(text: object) -> int | None:
         return None
 
 
-def _items(metadata: MetadataStore, pk: str, kind: str) -> Iterator[Item]:
+def _query(metadata: MetadataStore, pk: str, kind: str) -> Iterator[Item]:
     first, last = all_of(kind)
-    found = metadata.query(pk, first=first, last=last)
-    return (item for item in found if _sort_key(item).startswith(kind))
+    items = metadata.query(pk, first=first, last=last)
+    return (item for item in items if _sort_key(item).startswith(kind))
 
 
-def _name(item: Item, kind: str) -> str:
+def _read_name(item: Item, kind: str) -> str:
     return _sort_key(item).removeprefix(kind)
 
 

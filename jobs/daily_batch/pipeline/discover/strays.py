@@ -1,4 +1,4 @@
-"""Objects of a tenant that lie where no run of any day looks: day folders that are written otherwise, other names."""
+"""Find a tenant's stray objects: those that no run of any day would read, such as misspelled day folders."""
 
 import re
 from collections import Counter
@@ -11,15 +11,23 @@ from daily_batch.errors import UsageError
 from daily_batch.pipeline.discover.listing_errors import check_root, explain_failures
 from daily_batch.pipeline.discover.object_tree import Store, open_tree
 
-# Folders that are told apart; what lies in more is counted together. Parts of a folder's name that are told.
-MOST_FOLDERS = 200
-_PARTS = 8
-ELSEWHERE = "…"
+# The number of folders that are reported separately; stray objects in further folders are counted together.
+MAX_FOLDERS = 200
+# The number of parts of a folder's path that are reported.
+_MAX_PARTS = 8
+OTHER_FOLDERS = "…"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StrayFolder:
-    """Stray objects that lie alike: users and rooms are `*` in `folder`; `example` is the first of their keys."""
+    """The stray objects of one kind of folder.
+
+    Attributes:
+        folder: the folder's path below the tenant, with `*` for users and rooms.
+        why: the reason why no run reads these objects.
+        objects: the number of objects.
+        example: the first of their keys.
+    """
 
     folder: str
     why: str
@@ -29,7 +37,13 @@ class StrayFolder:
 
 @dataclass(frozen=True, kw_only=True)
 class Strays:
-    """What a tenant's input holds where no run looks, the most first, of so many objects in all."""
+    """The stray objects of a tenant.
+
+    Attributes:
+        listed: the number of all objects that were listed.
+        objects: the number of stray objects.
+        folders: their folders, those with the most objects first.
+    """
 
     listed: int
     objects: int
@@ -39,17 +53,17 @@ class Strays:
 def find_strays(
     store: Store, *, tenant: str, export_template: str, progress: Callable[[int], None] = lambda listed: None
 ) -> Strays:
-    """List all of a tenant's objects once, and count those that lie where no run looks.
+    """List all of a tenant's objects once and count the stray ones.
 
-    Memory does not grow with the objects, nor with the folders beyond `MOST_FOLDERS`. Tables are left out, and so is
-    what is no data by its name.
+    Memory grows neither with the number of objects nor with the number of folders beyond `MAX_FOLDERS`. Tables and
+    marker files are skipped.
 
     Raises:
-        Terminal: denied, or a missing root.
-        Retryable: the listing failed midway.
+        TerminalError: access is denied, or the root does not exist.
+        RetryableError: the listing failed midway.
     """
     check_root(store, tenant=tenant, day="-")
-    find_fault = _make_judge(tenant, export_template)
+    explain = _make_explainer(tenant, export_template)
     counts: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], str] = {}
     listed = 0
@@ -57,14 +71,14 @@ def find_strays(
         listed += 1
         if listed % 10_000 == 0:
             progress(listed)
-        why = find_fault(key)
+        why = explain(key)
         if why is None:
             continue
-        place = _generalize(key), why
-        if place not in counts and len(counts) >= MOST_FOLDERS:
-            place = ELSEWHERE, "more folders than are told apart"
-        counts[place] += 1
-        examples.setdefault(place, key)
+        group = _generalize_folder(key), why
+        if group not in counts and len(counts) >= MAX_FOLDERS:
+            group = OTHER_FOLDERS, "in more folders than are listed"
+        counts[group] += 1
+        examples.setdefault(group, key)
     folders = [
         StrayFolder(folder=folder, why=why, objects=objects, example=examples[folder, why])
         for (folder, why), objects in counts.most_common()
@@ -79,8 +93,8 @@ def _list_keys(store: Store, tenant: str) -> Iterator[str]:
         yield from (item.key for item in objects if not item.key.startswith(tables))
 
 
-def _make_judge(tenant: str, export_template: str) -> Callable[[str], str | None]:
-    """What says of a key why no run looks where it lies; None if one does."""
+def _make_explainer(tenant: str, export_template: str) -> Callable[[str], str | None]:
+    """Return a function that says why no run reads a key, or None if a run of some day reads it."""
     literal = re.escape(export_template.replace("{tenant}", tenant))
     exports = re.compile(_with_day(literal) + ".+", re.DOTALL)
     messages = re.compile(
@@ -88,20 +102,20 @@ def _make_judge(tenant: str, export_template: str) -> Callable[[str], str | None
     )
     root = export_root(export_template).replace("{tenant}", tenant) + "/"
 
-    def find_fault(key: str) -> str | None:
+    def explain(key: str) -> str | None:
         for pattern in (messages, exports):
             if match := pattern.fullmatch(key):
                 return None if _is_day(match) else "there is no such day"
         if key.startswith(f"{tenant}/chat/"):
-            below = key.split("/")[4:5] == ["messages"]
-            return "its day is not written yyyy/mm/dd" if below else "it does not lie in {user}/{room}/messages"
-        return "its day is not written as in export_template" if key.startswith(root) else "no run knows this folder"
+            in_messages = key.split("/")[4:5] == ["messages"]
+            return "its day is not written yyyy/mm/dd" if in_messages else "it is not in {user}/{room}/messages"
+        return "its day is not written as in export_template" if key.startswith(root) else "no run reads this folder"
 
-    return find_fault
+    return explain
 
 
 def _with_day(literal: str) -> str:
-    """A pattern in which each part of the day is a group at its first place, and the same at any other."""
+    """Return a pattern with a group for each part of the day, and a back reference where the part is repeated."""
     for name, digits in (("yyyy", 4), ("mm", 2), ("dd", 2)):
         first, *others = re.split(rf"\\\{{{name}\\\}}", literal)
         literal = first + f"(?P<{name}>[0-9]{{{digits}}})" + f"(?P={name})".join(others)
@@ -116,9 +130,9 @@ def _is_day(match: re.Match[str]) -> bool:
     return True
 
 
-def _generalize(key: str) -> str:
-    """The folder of a key without its tenant, whoever its user and whichever its room."""
+def _generalize_folder(key: str) -> str:
+    """Return the folder of a key below its tenant, with `*` for the user and the room."""
     parts = key.split("/")[1:-1]
     if parts[:1] == ["chat"]:
         parts = ["chat", *("*" for _ in parts[1:3]), *parts[3:]]
-    return "/".join(parts[:_PARTS]) or "."
+    return "/".join(parts[:_MAX_PARTS]) or "."

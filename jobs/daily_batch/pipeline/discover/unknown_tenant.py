@@ -1,4 +1,4 @@
-"""A tenant of which the input holds nothing: is it new, or is the input the wrong one?"""
+"""Tell a new tenant from a wrong input when the input holds nothing of the tenant."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -11,41 +11,46 @@ from daily_batch.errors import TerminalError
 from daily_batch.pipeline.discover.object_tree import UNREADABLE, Store, list_root, open_tree
 from daily_batch.storage.failures import is_denied
 
-_LOOKED_INTO = 20
-_NAMED = 10
+# The number of folders that are listed to explain what is wrong, and that the error message names.
+_MAX_LISTED = 20
+_MAX_NAMED = 10
 
 
 def check_tenant_known(
-    store: Store, *, tenant: str, export_root: str, named: Callable[[], Sequence[str]], day: str = "-"
+    store: Store, *, tenant: str, export_root: str, list_known_tenants: Callable[[], Sequence[str]], day: str = "-"
 ) -> None:
-    """Return if the input holds anything of a tenant, or if the metadata store names it and the input looks right.
+    """Raise unless the input holds anything of a tenant, or the tenant is new to an input that looks right.
 
-    Asked when a day has no object: a wrong input must not pass for a day without messages.
+    Called when a day has no object: a wrong input must not pass for a day without messages.
 
     Args:
         store: the input root.
-        export_root: the folder of exports, `{tenant}` in the place of the tenant.
-        named: gives the tenants that the metadata store names.
+        tenant: a validated tenant id.
+        export_root: the exports' folder, with `{tenant}` in place of the tenant.
+        list_known_tenants: returns the tenants that the metadata store names.
+        day: the business day, for error messages.
 
     Raises:
-        Terminal: nobody knows the tenant, or the input is another than the tenants' own.
+        TerminalError: neither the input nor the metadata store knows the tenant, or the input is not the tenants'.
     """
     if holds_tenant(store, tenant, export_root):
         return
-    tenants = list(named())
-    others = [each for each in tenants if each != tenant][:_LOOKED_INTO]
+    tenants = list(list_known_tenants())
+    others = [each for each in tenants if each != tenant][:_MAX_LISTED]
     if tenant in tenants and any(holds_tenant(store, each, export_root) for each in others):
         return  # it is new
-    # What a deployment may not list comes last: only where something is wrong.
-    if any(name != TABLES_FOLDER for name in _try(lambda: open_tree(store, tenant).list_folders(tenant).names)):
+    # List folders that a deployment may not list only now, to explain what is wrong.
+    if any(
+        name != TABLES_FOLDER for name in _list_if_allowed(lambda: open_tree(store, tenant).list_folders(tenant).names)
+    ):
         return
-    why = _find_misplaced(store, tenant)
-    if why is None:
+    reason = _find_misplaced(store, tenant)
+    if reason is None:
         if tenants == [tenant]:
             return
-        why = _describe_root(store) if tenant not in tenants else "nor of any other tenant of the metadata store"
+        reason = _describe_root(store) if tenant not in tenants else "nor of any other tenant of the metadata store"
     raise TerminalError(
-        f"the input holds no folder of the tenant; {why}",
+        f"the input holds no folder of the tenant; {reason}",
         tenant=tenant,
         day=day,
         next_step="correct --input or the tenant's id; nothing was published",
@@ -53,43 +58,43 @@ def check_tenant_known(
 
 
 def holds_tenant(store: Store, tenant: str, export_root: str) -> bool:
-    """Whether the input holds anything of a tenant but its tables."""
+    """Return whether the input holds anything of a tenant besides its tables."""
     tree = open_tree(store, tenant)
     if isinstance(store, LocalStore):
         names = tree.list_folders(tenant).names
         return tenant in list_root(store) and list(names) != [TABLES_FOLDER]
-    # An identity may list only where messages are.
+    # The identity may be allowed to list only the folders of messages.
     folders = (f"{tenant}/chat", export_root.replace("{tenant}", tenant))
     return any(True for folder in folders if folder != tenant for _ in tree.list_objects(folder, nested=False))
 
 
 def _find_misplaced(store: Store, tenant: str) -> str | None:
-    """What is there instead, where the input looks like another level of the right one."""
-    root = list(_try(lambda: list_root(store)))
+    """Return how the input differs from the right one, if it looks like another level of it."""
+    root = list(_list_if_allowed(lambda: list_root(store)))
     if other := [name for name in root if name.lower() == tenant.lower() and name != tenant]:
         return f"there is {other[0][:80]!a}, in another case"
     if tenant not in root and {"chat", "exports"} & set(root):
-        return "it holds chat or exports itself, so it is a tenant's own folder: give the folder above"
-    for name in islice(root, _LOOKED_INTO):
-        if tenant in _try(lambda name=name: _folders(store, name)):  # type: ignore[misc]
-            return f"it lies one level deeper: {name[:80]!a}/{tenant}"
+        return "it holds chat or exports itself, so it is a tenant's own folder: use the folder above it"
+    for name in islice(root, _MAX_LISTED):
+        if tenant in _list_if_allowed(lambda name=name: _list_folders(store, name)):  # type: ignore[misc]
+            return f"the tenant's folder is one level deeper: {name[:80]!a}/{tenant}"
     return None
 
 
 def _describe_root(store: Store) -> str:
-    root = sorted(_try(lambda: list_root(store)))
+    root = sorted(_list_if_allowed(lambda: list_root(store)))
     if not root:
         return "the input is empty, or its root may not be listed"
-    more = f" and {len(root) - _NAMED:,} more" if len(root) > _NAMED else ""
-    return f"there are {', '.join(ascii(name[:80]) for name in root[:_NAMED])}{more}"
+    more = f" and {len(root) - _MAX_NAMED:,} more" if len(root) > _MAX_NAMED else ""
+    return f"there are {', '.join(ascii(name[:80]) for name in root[:_MAX_NAMED])}{more}"
 
 
-def _folders(store: Store, folder: str) -> Sequence[str]:
+def _list_folders(store: Store, folder: str) -> Sequence[str]:
     return open_tree(store, folder).list_folders(folder).names
 
 
-def _try(names: Callable[[], Iterable[str]]) -> Iterable[str]:
-    """Names, or none where this identity may not list them or a name cannot be read: they only help to explain."""
+def _list_if_allowed(names: Callable[[], Iterable[str]]) -> Iterable[str]:
+    """Return the names, or none if access is denied or a name cannot be read: they only help to explain."""
     try:
         return list(names())
     except UNREADABLE:

@@ -1,9 +1,9 @@
 """Publish a table's day to Delta: one atomic commit that names the files, for every runner.
 
-Two overwrites of one day must never both land. delta-rs refuses the second only when both remove the same files; two
-runs that both found the day empty are both let in, and the rows double (deltalake 1.6.6, measured). So its own retries
-are off (`max_commit_retries=0`: a commit lands on the very version after the one that was read, or not at all), and
-whether a commit that came between matters is decided here.
+Two overwrites of one day must never both succeed. delta-rs rejects the second only if both remove the same files: two
+runs that both found the day empty both succeed, and the rows double (measured with deltalake 1.6.6). So its own retries
+are off (`max_commit_retries=0`: a commit succeeds only as the version directly after the one that was read), and this
+module decides whether a commit in between is a conflict.
 """
 
 import json
@@ -23,21 +23,20 @@ from daily_batch.domain.run import DataFile
 from daily_batch.errors import BatchError, is_retryable
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.delta_log import PARTITION, Context, DaySnapshot
-from daily_batch.pipeline.publish.result import Published, summarize_files
+from daily_batch.pipeline.publish.result import PublishResult, summarize_files
 from daily_batch.pipeline.publish.schema import evolve_schema, table_schema
-from daily_batch.pipeline.publish.statistics import statistics_json
-from daily_batch.storage.access import explain_access
-from daily_batch.storage.failures import is_denied, is_missing, quote_cause
+from daily_batch.pipeline.transform.statistics import statistics_json
+from daily_batch.storage.failures import explain_access, is_denied, is_missing, quote_cause
 
-Landed = TypeVar("Landed")
+T = TypeVar("T")
 
-# Each round of a race has a winner, so this many rivals can write to one table at once.
+# Each round of a race has a winner, so this many runs can write to one table at the same time.
 MAX_COMMIT_ATTEMPTS = 30
-STORAGE_ATTEMPTS = 3
-LONGEST_PAUSE_S = 2.0
-# Stated, not left to defaults: Databricks and newer engines may turn these on for tables they did not create.
-# enableRowTracking=false and enableInCommitTimestamps=false belong here too, but delta-rs 1.6.6 refuses to parse them.
-PROPERTIES = {
+MAX_STORAGE_ATTEMPTS = 3
+MAX_BACKOFF_SECONDS = 2.0
+# Explicit, because Databricks and newer engines may enable these features on tables that they did not create.
+# enableRowTracking=false and enableInCommitTimestamps=false belong here, too, but delta-rs 1.6.6 cannot parse them.
+TABLE_PROPERTIES = {
     "delta.enableDeletionVectors": "false",
     "delta.columnMapping.mode": "none",
     "delta.checkpointPolicy": "classic",
@@ -46,10 +45,10 @@ PROPERTIES = {
 }
 
 
-def observe_day(
+def snapshot_table(
     *, table: Table, location: str, storage_options: Mapping[str, str], day: date, tenant: str = "-"
 ) -> DaySnapshot:
-    """Return what the table holds for the day now: a run that keeps it notices another run that came between."""
+    """Return the table's day as it is now. `publish_table` compares it with the day at the commit."""
     context = Context(tenant=tenant, day=day, table=table)
     try:
         return delta_log.snapshot_day(delta_log.open_table(location, storage_options), day)
@@ -69,26 +68,34 @@ def publish_table(
     tenant: str = "-",
     token: int | None = None,
     fenced: bool = False,
-    seen: DaySnapshot | None = None,
-) -> Published:
-    """Replace the table's day by `files`, which exist already; no file at all empties the day.
+    snapshot: DaySnapshot | None = None,
+) -> PublishResult:
+    """Replace the table's day by `files`, which are already written; without files the day becomes empty.
 
-    Other days are untouched. Called again by the same run after an answer was lost, it finds its own commit.
+    Other days do not change. The call is idempotent: repeated by the same run, it finds the run's own commit.
 
     Args:
-        storage_options: read at each opening, so that an attempt after a wait has credentials of then.
-        metadata: goes with run id and counts into the commit's userMetadata, which every engine's history shows.
-        seen: what the run found when it began; absent: what is there now.
-        token: fencing token, which must be greater than the one that the log holds for the day; absent: not checked.
-        fenced: the run has written its token into the log before (`fence_table`), so that it may be equal.
+        table: the table of the contract.
+        location: the table's URL.
+        storage_options: read at each attempt, so that a retry uses current credentials.
+        day: the business day.
+        files: the day's new files.
+        run_id: the run's id, in the commit's metadata.
+        metadata: added to run id and counts in the commit's userMetadata, which every engine's history shows.
+        tenant: for error messages.
+        token: the fencing token, which must be greater than the day's token in the log; None: no check.
+        fenced: the run has already written its token to the log (`fence_table`), so an equal token is its own.
+        snapshot: the day as the run found it when it started; default: the day as it is now.
 
     Raises:
-        Retryable: another run changed the day since `seen`, or the storage failed.
-        LeaseHeld: the log holds this token or a later one.
-        Terminal: the table's protocol, partitioning or types are not the contract's, or access is denied.
+        RetryableError: another run changed the day since `snapshot`, or the storage failed.
+        LeaseHeldError: the log holds this token or a later one.
+        TerminalError: the table's protocol, partitioning or types are not the contract's, or access is denied.
     """
     context = Context(tenant=tenant, day=day, table=table)
-    base = seen or observe_day(table=table, location=location, storage_options=storage_options, day=day, tenant=tenant)
+    base = snapshot or snapshot_table(
+        table=table, location=location, storage_options=storage_options, day=day, tenant=tenant
+    )
     actions = [_add_action(file, context) for file in files]
     properties = CommitProperties(
         custom_metadata=_commit_metadata(files, day=day, run_id=run_id, metadata=metadata),
@@ -96,7 +103,7 @@ def publish_table(
         app_transactions=_transactions(token, day),
     )
 
-    def commit() -> Published:
+    def commit() -> PublishResult:
         delta = delta_log.open_table(location, storage_options) or _create_table(table, location, storage_options)
         delta_log.check_table(delta, context)
         version = delta_log.find_commit(delta, base, files, day=day, run_id=run_id)
@@ -113,13 +120,14 @@ def publish_table(
 def fence_table(
     *, table: Table, location: str, storage_options: Mapping[str, str], day: date, token: int, tenant: str = "-"
 ) -> DaySnapshot:
-    """Write the token into the table's log, before any work: no run with a lower one can publish the day from now on.
+    """Write the token to the table's log before any work, so that no run with a lower one can publish the day.
 
-    Returns what the table holds then: whatever a run with a lower token has published came before.
+    Returns:
+        The day after that: it includes whatever a run with a lower token has published.
 
     Raises:
-        Retryable: the storage failed.
-        LeaseHeld: the log holds a later token.
+        RetryableError: the storage failed.
+        LeaseHeldError: the log holds a later token.
     """
     context = Context(tenant=tenant, day=day, table=table)
     properties = CommitProperties(
@@ -139,19 +147,19 @@ def fence_table(
     return _commit_with_retry(commit, context)
 
 
-def _commit_with_retry(commit: Callable[[], Landed], context: Context) -> Landed:
-    """What `commit` returns, tried again while others take the version or an answer is lost."""
+def _commit_with_retry(commit: Callable[[], T], context: Context) -> T:
+    """Call `commit` until it succeeds, with backoff while other runs take the version or the storage fails."""
     for attempt in range(1, MAX_COMMIT_ATTEMPTS + 1):
         try:
             return commit()
         except (DeltaError, OSError) as error:
-            # The version was taken, or an answer was lost: the next attempt finds out from the log.
+            # Another run took the version, or a response was lost: the next attempt finds out from the log.
             failure = explain_failure(error, context)
-            last = MAX_COMMIT_ATTEMPTS if isinstance(error, CommitFailedError) else STORAGE_ATTEMPTS
-            if not is_retryable(failure) or attempt >= last:
+            max_attempts = MAX_COMMIT_ATTEMPTS if isinstance(error, CommitFailedError) else MAX_STORAGE_ATTEMPTS
+            if not is_retryable(failure) or attempt >= max_attempts:
                 raise failure from error
-            pause = min(LONGEST_PAUSE_S, 0.05 * 2**attempt)
-            time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads the retries, guards nothing
+            backoff = min(MAX_BACKOFF_SECONDS, 0.05 * 2**attempt)
+            time.sleep(random.uniform(0, backoff))  # noqa: S311 - jitter, not for security
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -160,31 +168,36 @@ def remove_orphans(
     location: str,
     storage_options: Mapping[str, str],
     retention_hours: int | None = None,
-    shorter: bool = False,
+    allow_shorter: bool = False,
     full: bool = True,
     dry_run: bool = False,
 ) -> list[str]:
-    """Delete files that no commit names, left by crashed runs, and files that only old versions name; return them.
+    """Delete files that no commit names (left by crashed runs) and files that only old versions name; return them.
 
-    delta-rs' full vacuum does both and spares whatever is younger than the retention (default: the table's own, a
-    week): a file that a run is writing now, and the files that readers of recent versions need. It lists the whole
-    table, so it belongs to maintenance, not to every run.
+    A full vacuum of delta-rs does both, and keeps files younger than the retention: those that a run is writing now,
+    and those that readers of recent versions need. It lists the whole table, so it belongs to maintenance, not to every
+    run.
 
     Args:
-        shorter: allow `retention_hours` that are shorter than the table's own retention.
-        full: also files that no commit names, in any folder below the table's: where others lie, say no.
-        dry_run: only return what would be deleted.
+        location: the table's URL.
+        storage_options: the storage's options.
+        retention_hours: default: the table's own retention, a week.
+        allow_shorter: allow `retention_hours` below the table's own retention.
+        full: also delete files that no commit names, in any folder below the table's; False if other files are there.
+        dry_run: return the files without deleting them.
 
     Raises:
-        DeltaError: `retention_hours` is shorter than the table's own retention, and that was not allowed.
+        DeltaError: `retention_hours` is below the table's own retention, and `allow_shorter` is not set.
     """
     delta = delta_log.open_table(location, storage_options)
     if delta is None:
         return []
-    vacuum = partial(delta.vacuum, retention_hours=retention_hours, enforce_retention_duration=not shorter, full=full)
-    # A vacuum writes two commits even if it finds nothing, so look first.
-    found = vacuum(dry_run=True)
-    return found if dry_run or not found else vacuum(dry_run=False)
+    vacuum = partial(
+        delta.vacuum, retention_hours=retention_hours, enforce_retention_duration=not allow_shorter, full=full
+    )
+    # A vacuum writes two commits even if there is nothing to delete.
+    candidates = vacuum(dry_run=True)
+    return candidates if dry_run or not candidates else vacuum(dry_run=False)
 
 
 def _transactions(token: int | None, day: date) -> list[Transaction] | None:
@@ -192,9 +205,9 @@ def _transactions(token: int | None, day: date) -> list[Transaction] | None:
 
 
 def explain_failure(error: Exception, context: Context) -> BatchError:
-    """Return the error that says whether trying again can help, with the storage's own words."""
-    if known := explain_access(error, tenant=context.tenant, day=context.day.isoformat()):
-        return known
+    """Translate a storage error into one that says whether a retry can help, and quotes the storage's own text."""
+    if access_error := explain_access(error, tenant=context.tenant, day=context.day.isoformat()):
+        return access_error
     cause = quote_cause(error)
     if is_denied(error):
         return context.terminal(
@@ -208,19 +221,19 @@ def explain_failure(error: Exception, context: Context) -> BatchError:
 
 
 def _create_table(table: Table, location: str, storage_options: Mapping[str, str]) -> DeltaTable:
-    """Create the table, or open it if another run was faster."""
+    """Create the table, or open it if another run created it first."""
     return DeltaTable.create(
         location,
         table_schema(table),
         mode="ignore",
         partition_by=PARTITION,
-        configuration={**PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(table.statistics)},
+        configuration={**TABLE_PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(table.statistics)},
         storage_options=dict(storage_options),
     )
 
 
 def _commit(delta: DeltaTable, actions: list[AddAction], properties: CommitProperties, context: Context) -> int:
-    """Commit on top of the version that `delta` shows and return the new version."""
+    """Commit on top of `delta`'s version and return the new version."""
     version = delta.version() + 1
     delta.create_write_transaction(
         list(actions),
@@ -252,12 +265,11 @@ def _add_action(file: DataFile, context: Context) -> AddAction:
 def _commit_metadata(
     files: Sequence[DataFile], *, day: date, run_id: str, metadata: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return run and day as fields that we read back, and everything as text that no engine's parser stumbles over."""
+    """Return run and day as fields that `find_commit` reads, and everything as JSON text in userMetadata.
+
+    Text, because every engine's parser accepts it.
+    """
     totals = summarize_files(files)
-    told = {**metadata, "run_id": run_id, "day": day.isoformat()}
+    run = {"run_id": run_id, "day": day.isoformat()}
     counts = {"rows": totals.rows, "files": totals.files, "bytes": totals.bytes}
-    return {
-        "run_id": run_id,
-        "day": day.isoformat(),
-        "userMetadata": json.dumps({**told, **counts}, ensure_ascii=False),
-    }
+    return {**run, "userMetadata": json.dumps({**metadata, **run, **counts}, ensure_ascii=False)}

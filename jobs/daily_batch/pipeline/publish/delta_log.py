@@ -1,4 +1,7 @@
-"""What a Delta table's log says about a day: what is live, who committed, and whether we may write."""
+"""Read a Delta table's log for one day: its live files, its commits and its fencing token.
+
+Optimistic concurrency and fencing are decided here: whether a run may still commit on top of what it found.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +21,13 @@ READER, WRITER = 1, 2
 
 @dataclass(frozen=True)
 class DaySnapshot:
-    """A day as a run found it: the table's version (-1 when there is no table), the day's live files, and the fencing
-    token with which it was published or fenced last."""
+    """One table's day in one version of the table.
+
+    Attributes:
+        version: the table's version; -1 if there is no table.
+        files: the URIs of the day's live files.
+        token: the fencing token in the log; 0 if there is none.
+    """
 
     version: int
     files: frozenset[str]
@@ -28,23 +36,23 @@ class DaySnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What errors about one table's day name."""
+    """One table's day, which errors name."""
 
     tenant: str
     day: date
     table: Table
 
     def retryable(self, what: str) -> RetryableError:
-        """Return the error of a run that can simply be started again."""
+        """Return an error after which the day can be run again."""
         return RetryableError(what, next_step="run the day again", tenant=self.tenant, day=self.day.isoformat())
 
     def terminal(self, what: str, *, next_step: str) -> TerminalError:
-        """Return the error that a person must end."""
+        """Return an error that someone must resolve before the day can be run again."""
         return TerminalError(what, next_step=next_step, tenant=self.tenant, day=self.day.isoformat())
 
 
 def open_table(location: str, storage_options: Mapping[str, str]) -> DeltaTable | None:
-    """Return the table at its latest version, or None when there is none."""
+    """Return the table at its latest version, or None if there is no table."""
     try:
         return DeltaTable(location, storage_options=dict(storage_options))
     except TableNotFoundError:
@@ -52,7 +60,7 @@ def open_table(location: str, storage_options: Mapping[str, str]) -> DeltaTable 
 
 
 def snapshot_day(delta: DeltaTable | None, day: date) -> DaySnapshot:
-    """Return what the day holds in this version of the table."""
+    """Return the day in this version of the table."""
     if delta is None:
         return DaySnapshot(-1, frozenset())
     live = delta.file_uris(file_pruning_predicate=[(PARTITION, "=", day.isoformat())])
@@ -60,34 +68,40 @@ def snapshot_day(delta: DeltaTable | None, day: date) -> DaySnapshot:
 
 
 def app_id(day: date) -> str:
-    """Under which name Delta's log keeps the day's fencing token; a table is of one tenant."""
+    """Return the Delta `appId` of the day's fencing token. A table belongs to one tenant."""
     return f"makoto-daily-batch/{day.isoformat()}"
 
 
 def check_table(delta: DeltaTable, context: Context) -> None:
-    """Refuse a table that not every reader could read, or that is not the contract's."""
+    """Raise unless every reader can read the table and it matches the contract.
+
+    Raises:
+        TerminalError: the table's protocol, types or partitioning are not the contract's.
+    """
     protocol = delta.protocol()
     if protocol.min_reader_version > READER or protocol.min_writer_version > WRITER:
         raise context.terminal(
             f"{context.table.name} needs reader {protocol.min_reader_version} and writer {protocol.min_writer_version},"
             f" we keep it at {READER} and {WRITER}",
-            next_step="find who upgraded it, drop the table features there or move the table away, and run again",
+            next_step="find who upgraded it, drop its table features or move the table away, and run again",
         )
     try:
         evolve_schema(delta.schema(), table_schema(context.table))
     except ValueError as error:
-        raise _foreign(context, str(error)) from error
+        raise _mismatch_error(context, str(error)) from error
     if delta.metadata().partition_columns != [PARTITION]:
-        raise _foreign(context, f"it is partitioned by {delta.metadata().partition_columns}, not by [{PARTITION}]")
+        raise _mismatch_error(
+            context, f"it is partitioned by {delta.metadata().partition_columns}, not by [{PARTITION}]"
+        )
 
 
 def find_commit(
     delta: DeltaTable, since: DaySnapshot, files: Sequence[DataFile], *, day: date, run_id: str
 ) -> int | None:
-    """Return the version with which this run has published the day already: its answer may have been lost.
+    """Return the version in which this run has already published the day, or None. Its response may have been lost.
 
-    A commit that both adds and removes a path has no meaning in Delta's protocol, so files that are live are found
-    even if they were committed before `since`.
+    Files that are live count even if they were committed before `since`: Delta's protocol does not allow a commit that
+    adds and removes the same path.
     """
     for commit in _commits_since(delta, since):
         if commit.get("run_id") == run_id and commit.get("day") == day.isoformat():
@@ -98,40 +112,51 @@ def find_commit(
 
 
 def check_unchanged(delta: DeltaTable, since: DaySnapshot, context: Context) -> None:
-    """Refuse to replace a day that anyone, by files or by an empty day, has changed after `since`."""
-    rivals = [
+    """Raise if anyone has changed the day after `since`, with files or by emptying it.
+
+    Raises:
+        RetryableError: another run changed the day.
+    """
+    conflicting_runs = [
         str(commit.get("run_id"))
         for commit in _commits_since(delta, since)
         if commit.get("day") == context.day.isoformat()
     ]
-    if rivals:
-        raise context.retryable(f"run {rivals[0]} published {context.table.name} while this run was at work")
+    if conflicting_runs:
+        raise context.retryable(f"run {conflicting_runs[0]} published {context.table.name} while this run was running")
     if snapshot_day(delta, context.day).files != since.files:
-        raise context.retryable(f"the files of {context.table.name} changed while this run was at work")
+        raise context.retryable(f"the files of {context.table.name} changed while this run was running")
 
 
 def check_token(delta: DeltaTable, token: int, context: Context, *, fenced: bool) -> None:
-    """Refuse a fencing token that is lower than the log's: delta-rs records them but does not compare them.
+    """Raise if the log holds a later fencing token: delta-rs records tokens but does not compare them.
 
-    An equal one is refused too, unless this run has written it there itself (`fenced`).
+    Args:
+        delta: the table at its latest version.
+        token: this run's token.
+        context: the table's day.
+        fenced: this run has written its token to the log, so an equal token is its own.
+
+    Raises:
+        LeaseHeldError: the log holds a later token, or an equal one that is not this run's.
     """
-    held = delta.transaction_version(app_id(context.day)) or 0
-    if held > token or (held == token and not fenced):
+    current = delta.transaction_version(app_id(context.day)) or 0
+    if current > token or (current == token and not fenced):
         raise LeaseHeldError(
-            f"the lease is lost: {context.table.name} is held under token {held}, ours is {token}",
-            next_step="nothing to do, the run that holds the lease goes on",
+            f"the lease is lost: {context.table.name} is held under token {current}, ours is {token}",
+            next_step="nothing to do, the run that holds the lease continues",
             tenant=context.tenant,
             day=context.day.isoformat(),
         )
 
 
 def _commits_since(delta: DeltaTable, since: DaySnapshot) -> Sequence[dict[str, object]]:
-    """Return the commit infos of the versions after `since`, latest first."""
+    """Return the `commitInfo` of each version after `since`, the latest first."""
     behind = delta.version() - since.version
     return delta.history(behind) if behind > 0 else ()
 
 
-def _foreign(context: Context, what: str) -> TerminalError:
+def _mismatch_error(context: Context, what: str) -> TerminalError:
     return context.terminal(
         f"{context.table.name} is not the contract's table: {what}", next_step="move the table away and run again"
     )

@@ -1,4 +1,4 @@
-"""Publish a day's tables, Delta or Parquet, in the order in which a run that dies between two does no harm."""
+"""Publish a day's tables, as Delta or Parquet, in an order in which a crash between two tables does no harm."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,66 +10,75 @@ from daily_batch.domain.request import Request
 from daily_batch.domain.run import DataFile
 from daily_batch.pipeline.publish import delta, parquet
 from daily_batch.pipeline.publish.delta_log import DaySnapshot
-from daily_batch.pipeline.publish.result import Published
+from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.storage.stores import Storage, delta_location
 
-# Evidence first, then the rows, then what is derived from them: a run that dies between two is repaired by the next.
+# Rejects first, then the messages, then what is derived from them: the next run repairs a crash in between.
 ORDER = ((REJECTS,), (MESSAGES,), (ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DayPublisher:
-    """Publishes one tenant-day.
+    """Publishes one tenant-day on top of a snapshot of its tables.
 
-    `seen` is what each Delta table held of the day before the run; `token` goes into each Delta log, which refuses a
-    lower one, and holds it before any work if `at_once`; `confirm` is called before each step and raises when the lease
-    is lost.
+    Attributes:
+        request: the tenant-day.
+        storage: where the tables are.
+        snapshots: the day in each Delta table before the run, by table.
+        token: the fencing token for the Delta logs, which must not hold a later one; None: no fencing.
+        fenced_early: the token is in the logs already.
+        confirm: called before each step; raises if the lease is lost.
     """
 
     request: Request
     storage: Storage
-    seen: Mapping[str, DaySnapshot]
+    snapshots: Mapping[str, DaySnapshot]
     token: int | None = None
-    at_once: bool = False
+    fenced_early: bool = False
     confirm: Callable[[], None] = lambda: None
 
     @classmethod
     def snapshot(cls, request: Request, storage: Storage) -> "DayPublisher":
-        """Look at the tables before a run begins, so that another run that comes between is noticed."""
+        """Return a publisher that detects every change of the tables from now on."""
         if request.table_format == "parquet":
-            return cls(request=request, storage=storage, seen={})
+            return cls(request=request, storage=storage, snapshots={})
 
-        def look(table: Table) -> DaySnapshot:
-            location, options = _delta_table(table, request, storage)
-            return delta.observe_day(
+        def snapshot_table(table: Table) -> DaySnapshot:
+            location, options = _locate_delta_table(table, request, storage)
+            return delta.snapshot_table(
                 table=table, location=location, storage_options=options, day=request.day, tenant=request.tenant
             )
 
-        return cls(request=request, storage=storage, seen=_each_table(look))
+        return cls(request=request, storage=storage, snapshots=_for_each_table(snapshot_table))
 
     @property
     def held_token(self) -> int:
-        """The greatest token that any of the logs holds for the day; 0 if none does."""
-        return max((seen.token for seen in self.seen.values()), default=0)
+        """The day's greatest fencing token in the Delta logs; 0 if there is none."""
+        return max((snapshot.token for snapshot in self.snapshots.values()), default=0)
 
-    def fenced(self, token: int, *, at_once: bool, confirm: Callable[[], None]) -> "DayPublisher":
-        """The same publisher under a token; `at_once` writes it into the logs, because an earlier run may still live.
+    def fenced(self, token: int, *, write_now: bool, confirm: Callable[[], None]) -> "DayPublisher":
+        """Return the same publisher under a fencing token.
 
-        Plain Parquet has no log: there `confirm` alone keeps a run that lost its lease from publishing.
+        Plain Parquet has no log: only `confirm` keeps a run that lost its lease from publishing.
+
+        Args:
+            token: this run's token.
+            write_now: write the token to the logs before any work, because an earlier run may still be running.
+            confirm: called before each step of publishing; raises if the lease is lost.
 
         Raises:
-            LeaseHeld: a log holds a later token.
+            LeaseHeldError: a log holds a later token.
         """
 
         def fence(table: Table) -> DaySnapshot:
-            location, options = _delta_table(table, self.request, self.storage)
+            location, options = _locate_delta_table(table, self.request, self.storage)
             day, tenant = self.request.day, self.request.tenant
             return delta.fence_table(
                 table=table, location=location, storage_options=options, day=day, token=token, tenant=tenant
             )
 
-        seen = _each_table(fence) if at_once and self.request.table_format == "delta" else self.seen
-        return replace(self, seen=seen, token=token, at_once=at_once, confirm=confirm)
+        snapshots = _for_each_table(fence) if write_now and self.request.table_format == "delta" else self.snapshots
+        return replace(self, snapshots=snapshots, token=token, fenced_early=write_now, confirm=confirm)
 
     def publish(
         self,
@@ -78,29 +87,37 @@ class DayPublisher:
         run_id: str,
         metadata: Mapping[str, str],
         progress: Callable[[str, int, int, str], None],
-    ) -> dict[str, Published]:
-        """Publish each given table's files; `metadata` goes with the run's id into each commit.
+    ) -> dict[str, PublishResult]:
+        """Publish the files of each table, and return the results by table.
+
+        Args:
+            files: the files by table; other tables do not change.
+            run_id: the run's id, in each commit's metadata.
+            metadata: further metadata of each commit.
+            progress: called after each table.
 
         Raises:
-            Retryable: another run changed the day meanwhile, or the storage failed.
-            LeaseHeld: the lease is lost.
-            Terminal: denied, or a table that is not the contract's.
+            RetryableError: another run changed the day meanwhile, or the storage failed.
+            LeaseHeldError: the lease is lost.
+            TerminalError: access is denied, or a table is not the contract's.
         """
 
-        def publish_table(table: Table) -> Published:
+        def publish_table(table: Table) -> PublishResult:
             return self._publish(table, files[table.name], run_id, metadata)
 
-        published: dict[str, Published] = {}
+        results: dict[str, PublishResult] = {}
         with ThreadPoolExecutor(len(TABLES)) as pool:
             for step in ORDER:
                 self.confirm()
                 tables = [table for table in step if table.name in files]
-                for table, outcome in zip(tables, pool.map(publish_table, tables), strict=True):
-                    published[table.name] = outcome
-                    progress(f"published {table.name}", outcome.rows, 0, "rows")
-        return published
+                for table, result in zip(tables, pool.map(publish_table, tables), strict=True):
+                    results[table.name] = result
+                    progress(f"published {table.name}", result.rows, 0, "rows")
+        return results
 
-    def _publish(self, table: Table, files: Sequence[DataFile], run_id: str, metadata: Mapping[str, str]) -> Published:
+    def _publish(
+        self, table: Table, files: Sequence[DataFile], run_id: str, metadata: Mapping[str, str]
+    ) -> PublishResult:
         request, storage = self.request, self.storage
         if request.table_format == "parquet":
             return parquet.publish_day(
@@ -111,7 +128,7 @@ class DayPublisher:
                 run_id=run_id,
                 tenant=request.tenant,
             )
-        location, options = _delta_table(table, request, storage)
+        location, options = _locate_delta_table(table, request, storage)
         return delta.publish_table(
             table=table,
             location=location,
@@ -122,16 +139,16 @@ class DayPublisher:
             metadata=metadata,
             tenant=request.tenant,
             token=self.token,
-            fenced=self.at_once,
-            seen=self.seen[table.name],
+            fenced=self.fenced_early,
+            snapshot=self.snapshots[table.name],
         )
 
 
-def _each_table(look: Callable[[Table], DaySnapshot]) -> dict[str, DaySnapshot]:
+def _for_each_table(call: Callable[[Table], DaySnapshot]) -> dict[str, DaySnapshot]:
     with ThreadPoolExecutor(len(TABLES)) as pool:
-        return dict(zip((table.name for table in TABLES), pool.map(look, TABLES), strict=True))
+        return dict(zip((table.name for table in TABLES), pool.map(call, TABLES), strict=True))
 
 
-def _delta_table(table: Table, request: Request, storage: Storage) -> tuple[str, Mapping[str, str]]:
+def _locate_delta_table(table: Table, request: Request, storage: Storage) -> tuple[str, Mapping[str, str]]:
     folder = request.output.child(f"{analytics_folder(request.tenant)}/{table.name}")
     return delta_location(folder, storage.options)

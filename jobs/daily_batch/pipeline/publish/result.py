@@ -1,4 +1,4 @@
-"""What a publisher reports, and what it finds before it publishes."""
+"""Describe a published day: one table after a run, and the whole day before it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from daily_batch.domain.run import DataFile
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """One table's day as readers now see it; `version` is Delta's, None for Parquet, which has none."""
+class PublishResult:
+    """One table's day as readers see it after a run; `version` is the Delta version, None for Parquet."""
 
     version: int | None
     rows: int
@@ -18,9 +18,13 @@ class Published:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """A day as readers see it before a run: rows of messages and rejects by the tables themselves, whatever the ledger
-    knows; and the receipt of the run that published last, where there is one.
+class PublishedDay:
+    """A day as readers see it before a run.
+
+    Attributes:
+        messages: the rows of the messages table, by the table itself and not by the ledger.
+        rejects: the rows of the rejects table, likewise.
+        receipt: the receipt of the run that published last, if there is one.
     """
 
     messages: int = 0
@@ -28,9 +32,9 @@ class Standing:
     receipt: Receipt | None = None
 
 
-def summarize_files(files: Sequence[DataFile], *, version: int | None = None) -> Published:
-    """Add up what was published."""
-    return Published(
+def summarize_files(files: Sequence[DataFile], *, version: int | None = None) -> PublishResult:
+    """Return the totals of the files that were published."""
+    return PublishResult(
         version=version,
         rows=sum(file.rows for file in files),
         files=len(files),

@@ -1,4 +1,4 @@
-"""Delta schemas, derived from the contract's DuckDB type names."""
+"""Derive Delta schemas from the contract's DuckDB type names."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from deltalake.schema import ArrayType, DataType, Field, PrimitiveType, StructTy
 
 from daily_batch.domain.contract import Table
 
-# TIMESTAMPTZ only: Delta's type for a plain TIMESTAMP needs reader 3 and writer 7.
+# No plain TIMESTAMP: Delta's type for it (timestamp_ntz) needs reader 3 and writer 7.
 PRIMITIVES = {
     "BIGINT": "long",
     "BLOB": "binary",
@@ -24,7 +24,7 @@ def delta_type(name: str) -> DataType:
     """Return the Delta type of a DuckDB type name such as `STRUCT(a VARCHAR, b BIGINT)[]`.
 
     Raises:
-        KeyError: a type that protocol reader 1, writer 2 does not have, or that the contract never used.
+        KeyError: reader 1 and writer 2 do not support the type, or the contract does not use it.
     """
     if name.endswith("[]"):
         return ArrayType(delta_type(name[:-2]), contains_null=True)
@@ -35,26 +35,26 @@ def delta_type(name: str) -> DataType:
 
 
 def table_schema(table: Table) -> Schema:
-    """Return the table's columns as Delta's schema; every column is nullable."""
+    """Return the table's Delta schema. Every column is nullable."""
     return Schema([Field(column.name, delta_type(column.type), nullable=True) for column in table.columns])
 
 
-def evolve_schema(existing: Schema, wanted: Schema) -> Schema:
-    """Return `existing` with the columns it lacks added at its end; columns that only it has stay.
+def evolve_schema(existing: Schema, target: Schema) -> Schema:
+    """Return `existing` with the missing columns of `target` appended; its own further columns stay.
 
     Raises:
-        ValueError: a column has another type than wanted; the message names it.
+        ValueError: a column's type differs from the target's; the message names the column.
     """
-    known = {field.name: field for field in existing.fields}
-    for field in wanted.fields:
-        if field.name in known and known[field.name].type.to_json() != field.type.to_json():
-            raise ValueError(f"column {field.name} is {known[field.name].type}, not {field.type}")
-    added = [field for field in wanted.fields if field.name not in known]
+    fields = {field.name: field for field in existing.fields}
+    for field in target.fields:
+        if field.name in fields and fields[field.name].type.to_json() != field.type.to_json():
+            raise ValueError(f"column {field.name} is {fields[field.name].type}, not {field.type}")
+    added = [field for field in target.fields if field.name not in fields]
     return Schema([*existing.fields, *added]) if added else existing
 
 
 def _split_members(text: str) -> Iterator[str]:
-    """Split at the commas that are inside no parentheses."""
+    """Split at the commas outside of parentheses."""
     depth = start = 0
     for position, character in enumerate(text):
         depth += {"(": 1, ")": -1}.get(character, 0)

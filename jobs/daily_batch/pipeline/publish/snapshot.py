@@ -1,4 +1,7 @@
-"""What readers see of a day before a run, by the tables themselves: no ledger is asked, for it may be lost."""
+"""Read a published day from its tables: how many rows readers see, in which format, and the files themselves.
+
+The tables and receipts alone are read, not the ledger, which may have been lost.
+"""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,54 +19,54 @@ from daily_batch.domain.run import TableFormat
 from daily_batch.errors import UsageError
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.parquet import day_folder
-from daily_batch.pipeline.publish.receipts import find_last
-from daily_batch.pipeline.publish.result import Standing
+from daily_batch.pipeline.publish.receipts import find_latest_receipt
+from daily_batch.pipeline.publish.result import PublishedDay
 from daily_batch.pipeline.transform.duckdb_session import quote_text
 from daily_batch.storage.failures import explain_failure
 from daily_batch.storage.scratch import folder_within
 from daily_batch.storage.stores import Storage, delta_location
 
-# The end of a Parquet file: the length of its footer, and its name.
-_TAIL = 8
+# The last bytes of a Parquet file: the length of its footer, and the magic number.
+_TAIL_BYTES = 8
 _CONCURRENCY = 16
 
 
-def look_at_day(request: Request, storage: Storage, *, scratch: Path) -> Standing:
-    """What readers see of the day now.
+def read_published_day(request: Request, storage: Storage, *, scratch: Path) -> PublishedDay:
+    """Return the day as readers see it now.
 
     Raises:
-        BatchError: the store does not answer or refuses.
+        BatchError: the store failed or denied access.
     """
     store = storage.open_output()
-    receipt = find_last(store, tenant=request.tenant, day=request.day)
+    receipt = find_latest_receipt(store, tenant=request.tenant, day=request.day)
 
     def count(table: Table) -> int:
         if request.table_format == "delta":
             return _count_delta(table, request, storage)
         return _count_parquet(table, request, store, receipt, scratch)
 
-    return Standing(messages=count(MESSAGES), rejects=count(REJECTS), receipt=receipt)
+    return PublishedDay(messages=count(MESSAGES), rejects=count(REJECTS), receipt=receipt)
 
 
 def check_format(request: Request, storage: Storage) -> None:
-    """Refuse to write one format into tables of the other: no reader would understand what lies there then.
+    """Raise if the tables are of the other format: no reader could read a mixture.
 
     Raises:
         UsageError: the tables are of the other format.
-        BatchError: the store does not answer or refuses.
+        BatchError: the store failed or denied access.
     """
     store = storage.open_output()
     root = analytics_folder(request.tenant)
     try:
         with ThreadPoolExecutor(len(TABLES)) as pool:
-            found = list(pool.map(lambda table: _find_formats(store, f"{root}/{table.name}"), TABLES))
+            existing = list(pool.map(lambda table: _find_formats(store, f"{root}/{table.name}"), TABLES))
     except (BaseError, OSError) as error:
         raise explain_failure(error, tenant=request.tenant, day=request.day.isoformat()) or error from error
     other: TableFormat = "parquet" if request.table_format == "delta" else "delta"
-    if any(other in formats for formats in found):
+    if any(other in formats for formats in existing):
         raise UsageError(
-            f"the tables in {request.output}/{root} are {other.capitalize()}, and {request.table_format} was asked for",
-            next_step=f"give --format {other}; to change the format, publish to another --output by a backfill"
+            f"the tables in {request.output}/{root} are {other.capitalize()}, and {request.table_format} was requested",
+            next_step=f"use --format {other}; to change the format, publish to another --output by a backfill"
             " (docs/upgrading.md#another-format)",
             tenant=request.tenant,
             day=request.day.isoformat(),
@@ -71,19 +74,19 @@ def check_format(request: Request, storage: Storage) -> None:
 
 
 def _find_formats(store: ObjectStore, folder: str) -> set[TableFormat]:
-    """The formats of which objects lie in a table's folder."""
-    below = {prefix.rstrip("/") for prefix in store.list_with_delimiter(f"{folder}/")["common_prefixes"]}
-    wanted: dict[str, TableFormat] = {
-        each: "delta" if each.endswith("/_delta_log") else "parquet"
-        for each in below
-        if each.startswith((f"{folder}/_delta_log", f"{folder}/year="))
+    """Return the formats of the objects in a table's folder."""
+    prefixes = {prefix.rstrip("/") for prefix in store.list_with_delimiter(f"{folder}/")["common_prefixes"]}
+    formats: dict[str, TableFormat] = {
+        prefix: "delta" if prefix.endswith("/_delta_log") else "parquet"
+        for prefix in prefixes
+        if prefix.startswith((f"{folder}/_delta_log", f"{folder}/year="))
     }
-    # A local folder may be left empty.
-    return {each for prefix, each in wanted.items() if next(iter(store.list(f"{prefix}/", chunk_size=1)), None)}
+    # A local folder may be empty.
+    return {each for prefix, each in formats.items() if next(iter(store.list(f"{prefix}/", chunk_size=1)), None)}
 
 
 def _count_delta(table: Table, request: Request, storage: Storage) -> int:
-    """Rows by the statistics of the files that the log names; a file without them counts as one row."""
+    """Count rows by the statistics of the files in the log; a file without statistics counts as one row."""
     folder = request.output.child(f"{analytics_folder(request.tenant)}/{table.name}")
     delta = delta_log.open_table(*delta_location(folder, storage.options))
     if delta is None:
@@ -95,9 +98,10 @@ def _count_delta(table: Table, request: Request, storage: Storage) -> int:
 
 
 def _count_parquet(table: Table, request: Request, store: ObjectStore, receipt: Receipt | None, scratch: Path) -> int:
-    """Rows by the last receipt, less what was erased since; without one by the files' own footers.
+    """Count rows by the latest receipt, minus the rows erased since; without a receipt, by the files' footers.
 
-    A run that died between two files left those of two runs in the folder, and only the receipt can tell.
+    A run that was killed while it published left the files of two runs in the folder; only the receipt can tell them
+    apart.
     """
     folder = f"{analytics_folder(request.tenant)}/{table.name}/{day_folder(request.day)}/"
     files = [(item["path"], item["size"]) for batch in store.list(folder) for item in batch]
@@ -105,21 +109,21 @@ def _count_parquet(table: Table, request: Request, store: ObjectStore, receipt: 
         return 0
     if receipt is not None and table.name in receipt.tables:
         return receipt.tables[table.name].rows - sum(each.rows.get(table.name, 0) for each in receipt.erased)
-    with folder_within(scratch) as place:
+    with folder_within(scratch) as folder_of_footers:
         with ThreadPoolExecutor(_CONCURRENCY) as pool:
             for number, footer in enumerate(pool.map(lambda file: _read_footer(store, *file), files)):
-                _write_hollow(place / f"{number}.parquet", footer)
-        return _sum_rows(sorted(place.iterdir()))
+                _write_sparse_file(folder_of_footers / f"{number}.parquet", footer)
+        return _sum_rows(sorted(folder_of_footers.iterdir()))
 
 
 def _read_footer(store: ObjectStore, key: str, size: int) -> tuple[int, bytes]:
-    tail = bytes(store.get_range(key, start=max(0, size - _TAIL), end=size))
-    length = int.from_bytes(tail[:4], "little") + _TAIL
+    tail = bytes(store.get_range(key, start=max(0, size - _TAIL_BYTES), end=size))
+    length = int.from_bytes(tail[:4], "little") + _TAIL_BYTES
     return size, bytes(store.get_range(key, start=max(0, size - length), end=size))
 
 
-def _write_hollow(path: Path, footer: tuple[int, bytes]) -> None:
-    """A file with a footer and no rows: enough to ask how many there are, whatever they weigh."""
+def _write_sparse_file(path: Path, footer: tuple[int, bytes]) -> None:
+    """Write a file of the original size with the footer only, from which DuckDB reads the number of rows."""
     size, content = footer
     with path.open("wb") as file:
         file.write(b"PAR1")
@@ -130,12 +134,12 @@ def _write_hollow(path: Path, footer: tuple[int, bytes]) -> None:
 def _sum_rows(paths: Iterable[Path]) -> int:
     names = ", ".join(quote_text(str(path)) for path in paths)
     with duckdb.connect() as connection:
-        found = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata([{names}])").fetchone()
-    return int(found[0]) if found and found[0] is not None else 0
+        row = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata([{names}])").fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
 
 
-def fetch_day(table: Table, *, request: Request, storage: Storage, folder: Path) -> list[Path]:
-    """Copies of the table's files of the day, in `folder`; none when the day, or the table, is not there."""
+def download_day(table: Table, *, request: Request, storage: Storage, folder: Path) -> list[Path]:
+    """Download the table's files of the day to `folder`; return their paths, or none if the day is not published."""
     store = storage.open_output()
     root = f"{analytics_folder(request.tenant)}/{table.name}"
     if request.table_format == "delta":
@@ -144,14 +148,14 @@ def fetch_day(table: Table, *, request: Request, storage: Storage, folder: Path)
         keys = ["/".join((root, *uri.rsplit("/", 2)[1:])) for uri in sorted(live)]
     else:
         keys = _list_files(store, f"{root}/{day_folder(request.day)}")
-    return [_copy(store, key, folder / f"{number}.parquet") for number, key in enumerate(keys)]
+    return [_download(store, key, folder / f"{number}.parquet") for number, key in enumerate(keys)]
 
 
 def _list_files(store: ObjectStore, prefix: str) -> list[str]:
     return sorted(item["path"] for batch in store.list(f"{prefix}/") for item in batch)
 
 
-def _copy(store: ObjectStore, key: str, path: Path) -> Path:
+def _download(store: ObjectStore, key: str, path: Path) -> Path:
     with path.open("wb") as file:
         for block in store.get(key).stream():
             file.write(block)

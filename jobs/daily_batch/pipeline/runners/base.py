@@ -1,4 +1,4 @@
-"""What every runner takes and gives, so that one can stand for the other."""
+"""Define the interface of runners, so that each can replace another."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.storage.stores import Storage
 
-# Called with what is being done, how much of it, of how much (0 when unknown), and the unit; "": the first says it all.
+# Called with the activity, how much is done, the total (0 if unknown) and the unit ("" if the activity has no amount).
 Progress = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """Files that no commit names yet, by table, the counts, and seconds by stage."""
+    """The files that a run wrote, which no commit names yet, by table; its counts; and its seconds by stage."""
 
     files: Mapping[str, Sequence[DataFile]]
     counts: Counts
@@ -24,17 +24,18 @@ class RunResult:
 
 
 class Runner(Protocol):
-    """Takes a manifest to written files; publishes nothing."""
+    """Maps and reduces a manifest to written files; publishes nothing."""
 
     @property
     def name(self) -> str:
-        """What the receipt calls it."""
+        """The runner's name in receipts."""
 
     def run(
-        self, manifest: Manifest, *, plan: RunSpec, storage: Storage, scratch: Path, progress: Progress
+        self, manifest: Manifest, *, spec: RunSpec, storage: Storage, scratch: Path, progress: Progress
     ) -> RunResult:
         """Map and reduce one tenant-day.
 
         Raises:
-            Retryable: an object changed after it was listed, or a task failed for a reason that may pass.
+            InputChangedError: An object changed after it was listed.
+            RetryableError: A task failed for a temporary reason.
         """

@@ -1,4 +1,4 @@
-"""The runner of small days: the kernel in this process, its runs in a temporary folder."""
+"""Run small days in this process: map and reduce in a few threads, with spilled rows in a temporary folder."""
 
 import os
 import time
@@ -17,9 +17,9 @@ from daily_batch.pipeline.discover.chunks import cut_chunks, read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import Progress, RunResult
 from daily_batch.pipeline.runners.deadline import REDUCE_SHARE, Deadline
-from daily_batch.pipeline.runners.resource_limits import handing_over, on_temporary_disk
+from daily_batch.pipeline.runners.resource_limits import hand_over_if_exhausted, writes_temporary_disk_only
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
-from daily_batch.pipeline.runners.size_workers import KeptText, LocalSizes, size_workers
+from daily_batch.pipeline.runners.size_workers import ByteBudget, WorkerSizes, size_workers
 from daily_batch.pipeline.transform.duckdb_session import connect, cursor, limit_memory
 from daily_batch.pipeline.transform.map_chunk import BATCH_BYTES, MapResult, map_chunk
 from daily_batch.pipeline.transform.original_bytes import group_by_object, read_locations, recover
@@ -29,24 +29,28 @@ from daily_batch.pipeline.transform.row_buffer import RowSet
 from daily_batch.storage.scratch import make_folder
 from daily_batch.storage.stores import Storage
 
-# Of an export: a batch of text, but small enough that every worker has this many chunks and all end at about one time.
-CHUNKS_A_WORKER = 6
-SMALLEST_CHUNK_BYTES = 2**20
+# A chunk of an export is a batch of text, but small enough that every worker gets this many chunks and all end at about
+# the same time.
+CHUNKS_PER_WORKER = 6
+MIN_CHUNK_BYTES = 2**20
 EXPORT_CHUNK_OBJECTS = 1_000
-# Rows stay in memory if their text is at most this part of what DuckDB may use: they take as much as their text, and
-# the sort of the buckets in hand as much of it again.
-KEPT_SHARE = 2
+# Rows stay in memory if their text is at most half of what DuckDB may use: rows take as much memory as their text, and
+# sorting the current buckets takes as much again.
+DUCKDB_MEMORY_PER_KEPT_TEXT = 2
 
-Piece = TypeVar("Piece")
-Answer = TypeVar("Answer")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class LocalRunner:
-    """Runs chunks and buckets in a few threads; DuckDB, decompression and fetching all release the interpreter.
+    """Runs chunks and buckets in a few threads: DuckDB, decompression and fetching all release the interpreter lock.
 
-    It stays inside of `resources`. From `deadline` on (of `time.monotonic`; None: there is none), or once the rest is
-    predicted to end later, it hands the day over.
+    Attributes:
+        resources: The limits within which the run stays.
+        deadline: A time of `time.monotonic`. The day is handed over at this time, or as soon as the rest of the run is
+            predicted to end later. None: no deadline.
+        name: The runner's name in receipts.
     """
 
     resources: Resources = field(default_factory=lambda: measure_resources(os.environ))
@@ -54,20 +58,19 @@ class LocalRunner:
     name: str = "local"
 
     def run(
-        self, manifest: Manifest, *, plan: RunSpec, storage: Storage, scratch: Path, progress: Progress
+        self, manifest: Manifest, *, spec: RunSpec, storage: Storage, scratch: Path, progress: Progress
     ) -> RunResult:
-        """See `outcome.Runner`.
+        """See `Runner.run`.
 
         Raises:
-            HandOver: time, memory or temporary disk do not suffice; nothing names the files that were written.
+            HandOverError: Time, memory or temporary disk do not suffice. No commit names the files that were written.
         """
-        watch = Deadline(self.deadline)
-        with handing_over(watch, plan):
-            sizes = size_workers(self.resources, plan=plan, manifest=manifest)
-            run = _LocalRun(manifest, sizes, storage, scratch, progress, watch)
-            outcome = run.run()
-            watch.check()
-        return outcome
+        deadline = Deadline(self.deadline)
+        with hand_over_if_exhausted(deadline, spec):
+            sizes = size_workers(self.resources, spec=spec, manifest=manifest)
+            result = _LocalRun(manifest, sizes, storage, scratch, progress, deadline).run()
+            deadline.check()
+        return result
 
 
 @dataclass(frozen=True)
@@ -75,71 +78,72 @@ class _LocalRun:
     """One run of a day."""
 
     manifest: Manifest
-    sizes: LocalSizes
+    sizes: WorkerSizes
     storage: Storage
     scratch: Path
     progress: Progress
-    watch: Deadline
+    deadline: Deadline
 
     @property
-    def plan(self) -> RunSpec:
-        """The day's plan, with the limits of a task."""
-        return self.sizes.plan
+    def spec(self) -> RunSpec:
+        """The day's specification, with the limits of each task."""
+        return self.sizes.spec
 
     @property
     def workers(self) -> int:
-        """Tasks at once."""
+        """The number of concurrent tasks."""
         return self.sizes.workers
 
     def run(self) -> RunResult:
         started = time.perf_counter()
         with (
-            connect(scratch=make_folder(self.scratch / "database"), spec=self.plan, tasks=self.workers) as database,
+            connect(scratch=make_folder(self.scratch / "database"), spec=self.spec, tasks=self.workers) as database,
             ThreadPoolExecutor(self.workers) as pool,
         ):
             try:
-                taken = self._take_all(pool, database)
-                between = time.perf_counter()
-                limit_memory(database, self.sizes.sorting_bytes * self.workers)
-                cleaned = self._clean_all(pool, taken, database)
-                evidence = self._recover_wanted(pool, cleaned)
+                mapped = self._map_chunks(pool, database)
+                map_ended = time.perf_counter()
+                limit_memory(database, self.sizes.sort_bytes * self.workers)
+                reduced = self._reduce_buckets(pool, mapped, database)
+                recovered = self._recover_originals(pool, reduced)
             except BaseException:
-                self.watch.stop()
+                self.deadline.stop()
                 pool.shutdown(cancel_futures=True)
                 raise
-        output, place = self.storage.open_output(), self.scratch
-        rejects = [*(path for chunk in taken for path in chunk.rejects), *evidence]
-        files = merge_aggregates([bucket.partials for bucket in cleaned], spec=self.plan, output=output, scratch=place)
-        files[MESSAGES.name] = tuple(file for bucket in cleaned for file in bucket.files)
-        files[REJECTS.name] = write_rejects(rejects, name="all", spec=self.plan, output=output, scratch=place)
-        counts = add_counts([*(chunk.counts for chunk in taken), *(bucket.counts for bucket in cleaned)])
-        seconds = {"intake": between - started, "clean": time.perf_counter() - between}
+        output, scratch = self.storage.open_output(), self.scratch
+        rejects = [*(path for chunk in mapped for path in chunk.rejects), *recovered]
+        partials = [bucket.partials for bucket in reduced]
+        files = merge_aggregates(partials, spec=self.spec, output=output, scratch=scratch)
+        files[MESSAGES.name] = tuple(file for bucket in reduced for file in bucket.files)
+        files[REJECTS.name] = write_rejects(rejects, name="all", spec=self.spec, output=output, scratch=scratch)
+        counts = add_counts([*(chunk.counts for chunk in mapped), *(bucket.counts for bucket in reduced)])
+        seconds = {"intake": map_ended - started, "clean": time.perf_counter() - map_ended}
         return RunResult(files=files, counts=counts, seconds=seconds)
 
-    def _take_all(self, pool: ThreadPoolExecutor, database: duckdb.DuckDBPyConnection) -> list[MapResult]:
-        source, check = self.storage.open_input(), self.watch.check
-        kept = KeptText(self.plan.limits.memory_bytes * self.workers // KEPT_SHARE)
+    def _map_chunks(self, pool: ThreadPoolExecutor, database: duckdb.DuckDBPyConnection) -> list[MapResult]:
+        source, check = self.storage.open_input(), self.deadline.check
+        kept = ByteBudget(self.spec.limits.memory_bytes * self.workers // DUCKDB_MEMORY_PER_KEPT_TEXT)
 
-        def take(chunk: tuple[int, list[SourceObject]]) -> MapResult:
+        def map_one(chunk: tuple[int, list[SourceObject]]) -> MapResult:
             folder = make_folder(self.scratch / f"chunk-{chunk[0]}")
-            with on_temporary_disk(), cursor(database) as connection:
+            with writes_temporary_disk_only(), cursor(database) as connection:
                 return map_chunk(
                     chunk[1],
                     connection=connection,
                     store=source,
-                    spec=self.plan,
+                    spec=self.spec,
                     scratch=folder,
                     check=check,
-                    may_keep=kept.take,
+                    may_keep=kept.reserve,
                     name=f"rows_{chunk[0]}",
                 )
 
-        total, chunks = self._chunks()
-        self.watch.begin("chunks", total, later=REDUCE_SHARE)
-        return list(self._told("intake", total, "chunks", self._each(pool, take, chunks)))
+        total, chunks = self._number_chunks()
+        self.deadline.start_stage("chunks", total, next_share=REDUCE_SHARE)
+        return list(self._report("intake", total, "chunks", self._run_tasks(pool, map_one, chunks)))
 
-    def _chunks(self) -> tuple[int, Iterable[tuple[int, list[SourceObject]]]]:
-        """How many there are, and each with its number. The manifest's own are meant for clusters."""
+    def _number_chunks(self) -> tuple[int, Iterable[tuple[int, list[SourceObject]]]]:
+        """Return the number of chunks, and each with its number. An export is cut anew: its chunks suit clusters."""
         chunks = read_manifest(self.manifest.files)
         if self.manifest.layout == "messages":
             return self.manifest.chunks, chunks
@@ -147,63 +151,63 @@ class _LocalRun:
         return len(smaller), enumerate(smaller)
 
     def _cut(self, objects: Iterable[Sequence[SourceObject]]) -> list[list[SourceObject]]:
-        """Objects of an export in chunks of the size that suits this day and its workers."""
+        """Cut the objects of an export into chunks of a size that suits the day and its workers."""
         text = max(self.manifest.text_bytes, 1)
-        wanted = min(text // (self.workers * CHUNKS_A_WORKER), BATCH_BYTES)
-        stored = max(self.manifest.bytes * wanted // text, SMALLEST_CHUNK_BYTES)
-        return list(cut_chunks(objects, chunk_bytes=stored, chunk_objects=EXPORT_CHUNK_OBJECTS))
+        target_text = min(text // (self.workers * CHUNKS_PER_WORKER), BATCH_BYTES)
+        chunk_bytes = max(self.manifest.bytes * target_text // text, MIN_CHUNK_BYTES)
+        return list(cut_chunks(objects, chunk_bytes=chunk_bytes, chunk_objects=EXPORT_CHUNK_OBJECTS))
 
-    def _clean_all(
-        self, pool: ThreadPoolExecutor, taken: Sequence[MapResult], database: duckdb.DuckDBPyConnection
+    def _reduce_buckets(
+        self, pool: ThreadPoolExecutor, mapped: Sequence[MapResult], database: duckdb.DuckDBPyConnection
     ) -> list[ReduceResult]:
         output = self.storage.open_output()
-        tables = tuple(table for chunk in taken for table in chunk.tables)
-        runs: dict[int, list[Path]] = {bucket: [] for bucket in range(self.plan.buckets if tables else 0)}
-        for bucket, path in (run for chunk in taken for run in chunk.spilled):
-            runs.setdefault(bucket, []).append(path)
+        tables = tuple(table for chunk in mapped for table in chunk.tables)
+        spilled: dict[int, list[Path]] = {bucket: [] for bucket in range(self.spec.buckets if tables else 0)}
+        for bucket, path in (file for chunk in mapped for file in chunk.spilled):
+            spilled.setdefault(bucket, []).append(path)
 
-        def clean(bucket: int) -> ReduceResult:
-            self.watch.check()
+        def reduce_one(bucket: int) -> ReduceResult:
+            self.deadline.check()
             folder = make_folder(self.scratch / f"bucket-{bucket}")
-            rows = RowSet(tables, tuple(runs[bucket]))
+            rows = RowSet(tables, tuple(spilled[bucket]))
             with cursor(database) as connection:
-                cleaned = reduce_bucket(
-                    bucket, rows, connection=connection, spec=self.plan, output=output, scratch=folder
+                reduced = reduce_bucket(
+                    bucket, rows, connection=connection, spec=self.spec, output=output, scratch=folder
                 )
-            for path in runs[bucket]:  # the temporary disk of a function is small
+            for path in spilled[bucket]:  # the temporary disk of a function is small
                 path.unlink()
-            return cleaned
+            return reduced
 
-        self.watch.begin("buckets", len(runs))
-        return list(self._told("clean", len(runs), "buckets", self._each(pool, clean, sorted(runs))))
+        self.deadline.start_stage("buckets", len(spilled))
+        return list(self._report("clean", len(spilled), "buckets", self._run_tasks(pool, reduce_one, sorted(spilled))))
 
-    def _each(
-        self, pool: ThreadPoolExecutor, work: Callable[[Piece], Answer], pieces: Iterable[Piece]
-    ) -> Iterator[Answer]:
-        """Answers in order, with no more pieces in memory than are soon worked on."""
-        waiting: deque[Future[Answer]] = deque()
-        for piece in pieces:
-            if len(waiting) > self.workers:
-                yield waiting.popleft().result()
-            waiting.append(pool.submit(work, piece))
-        while waiting:
-            yield waiting.popleft().result()
+    def _run_tasks(
+        self, pool: ThreadPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task]
+    ) -> Iterator[Result]:
+        """Yield the results in order. Only a few tasks more than there are workers are in memory at a time."""
+        pending: deque[Future[Result]] = deque()
+        for task in tasks:
+            if len(pending) > self.workers:
+                yield pending.popleft().result()
+            pending.append(pool.submit(function, task))
+        while pending:
+            yield pending.popleft().result()
 
-    def _told(self, stage: str, total: int, unit: str, answers: Iterable[Answer]) -> Iterator[Answer]:
-        for answer in answers:
-            self.progress(stage, self.watch.step(), total, unit)
-            yield answer
+    def _report(self, stage: str, total: int, unit: str, results: Iterable[Result]) -> Iterator[Result]:
+        for result in results:
+            self.progress(stage, self.deadline.finish_task(), total, unit)
+            yield result
 
-    def _recover_wanted(self, pool: ThreadPoolExecutor, cleaned: Sequence[ReduceResult]) -> list[Path]:
-        wanted = group_by_object(read_locations([bucket.originals for bucket in cleaned]))
-        if not wanted:
+    def _recover_originals(self, pool: ThreadPoolExecutor, reduced: Sequence[ReduceResult]) -> list[Path]:
+        locations = group_by_object(read_locations([bucket.originals for bucket in reduced]))
+        if not locations:
             return []
-        concerned = ([item for item in chunk if item.key in wanted] for _, chunk in read_manifest(self.manifest.files))
-        source = self.storage.open_input()
+        objects = ([item for item in chunk if item.key in locations] for _, chunk in read_manifest(self.manifest.files))
+        source, check = self.storage.open_input(), self.deadline.check
 
-        def read(chunk: tuple[int, list[SourceObject]]) -> tuple[Path, ...]:
-            folder = make_folder(self.scratch / f"wanted-{chunk[0]}")
-            with on_temporary_disk():
-                return recover(chunk[1], wanted, store=source, spec=self.plan, scratch=folder, check=self.watch.check)
+        def recover_one(chunk: tuple[int, list[SourceObject]]) -> tuple[Path, ...]:
+            folder = make_folder(self.scratch / f"originals-{chunk[0]}")
+            with writes_temporary_disk_only():
+                return recover(chunk[1], locations, store=source, spec=self.spec, scratch=folder, check=check)
 
-        return [path for paths in self._each(pool, read, enumerate(self._cut(concerned))) for path in paths]
+        return [path for paths in self._run_tasks(pool, recover_one, enumerate(self._cut(objects))) for path in paths]

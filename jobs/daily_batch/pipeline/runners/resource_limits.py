@@ -1,4 +1,4 @@
-"""What a lack of memory or temporary disk looks like, and what becomes of it in the local runner: a hand-over."""
+"""Recognize exhausted memory and temporary disk, and turn them into a hand-over of the day to Spark."""
 
 import errno
 from collections.abc import Iterator
@@ -11,37 +11,37 @@ from daily_batch.errors import HandOverError
 from daily_batch.pipeline.runners.deadline import Deadline
 
 NO_SPACE = "No space left on device"
-# What DuckDB names in its advice when a query has spilled all that it may.
+# The setting that DuckDB names in its error when a query has spilled as much as it may.
 SPILL_LIMIT = "max_temp_directory_size"
 
 
 class _FullDiskError(Exception):
-    """The temporary disk takes no more."""
+    """The temporary disk is full."""
 
 
 @contextmanager
-def handing_over(watch: Deadline, plan: RunSpec) -> Iterator[None]:
-    """Turn a lack of memory or temporary disk into a hand-over, and have every hand-over name the tenant and the day.
+def hand_over_if_exhausted(deadline: Deadline, spec: RunSpec) -> Iterator[None]:
+    """Turn exhausted memory or temporary disk into a hand-over, and add tenant and day to every hand-over.
 
     Raises:
-        HandOver: this process is too small for the day.
+        HandOverError: This process is too small for the day.
     """
     try:
         yield
     except (MemoryError, duckdb.Error, _FullDiskError, HandOverError) as error:
-        lack = _name_lack(error)
-        if lack is None:
+        exhausted = classify_exhaustion(error)
+        if exhausted is None:
             raise
-        handed = error if isinstance(error, HandOverError) else watch.hand_over(lack)
-        handed.concerns(plan.tenant, plan.date)
-        if handed is error:
+        hand_over = error if isinstance(error, HandOverError) else deadline.hand_over_error(exhausted)
+        hand_over.add_context(spec.tenant, spec.date)
+        if hand_over is error:
             raise
-        raise handed from error
+        raise hand_over from error
 
 
 @contextmanager
-def on_temporary_disk() -> Iterator[None]:
-    """Around what writes nowhere else than to the temporary disk: there a full disk is a lack, elsewhere a failure."""
+def writes_temporary_disk_only() -> Iterator[None]:
+    """Mark a block whose only writes are to the temporary disk, where a full disk is exhaustion and not a failure."""
     try:
         yield
     except OSError as error:
@@ -50,7 +50,8 @@ def on_temporary_disk() -> Iterator[None]:
         raise
 
 
-def _name_lack(error: Exception) -> str | None:
+def classify_exhaustion(error: Exception) -> str | None:
+    """Return which resource an error says is exhausted; None if it is another error."""
     match error:
         case HandOverError():
             return error.what

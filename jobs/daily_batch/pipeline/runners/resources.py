@@ -1,4 +1,4 @@
-"""What this process may use of memory, cores and temporary disk, by its function's size, container and machine."""
+"""Measure the memory, cores and temporary disk that this process may use: its function, its cgroups and its machine."""
 
 import os
 import shutil
@@ -11,9 +11,9 @@ from typing import TypeVar
 from daily_batch.storage.scratch import temporary_root
 
 MIB = 2**20
-# A Lambda gets one core for so much memory, whatever number of cores it sees.
+# A Lambda function gets one core per 1,769 MiB of memory, however many cores it sees.
 LAMBDA_CORE_MIB = 1_769
-# How version 1 of cgroups writes that there is no limit.
+# cgroups version 1 represents "no limit" by a number above this one.
 UNLIMITED = 2**60
 
 Limit = TypeVar("Limit", int, float)
@@ -21,14 +21,14 @@ Limit = TypeVar("Limit", int, float)
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """Bytes of memory and of temporary disk, and cores, of which a part counts as one."""
+    """Bytes of memory and of temporary disk, and the number of cores (a fraction of a core counts as one)."""
 
     memory_bytes: int
     cores: int
     temp_bytes: int
 
-    def part(self, parts: int) -> "Resources":
-        """What each of `parts` runs has that share this process."""
+    def split(self, parts: int) -> "Resources":
+        """Return the share of each of `parts` runs in this process."""
         return Resources(
             memory_bytes=self.memory_bytes // parts,
             cores=max(1, self.cores // parts),
@@ -37,12 +37,12 @@ class Resources:
 
 
 def measure_resources(environ: Mapping[str, str], *, memory_bytes: int = 0, root: Path = Path("/")) -> Resources:
-    """What this process may use now.
+    """Return what this process may use now.
 
     Args:
-        environ: the environment, where a Lambda finds its size.
-        memory_bytes: the size of a function that does not tell it; 0: it is measured.
-        root: where `proc` and `sys` are.
+        environ: The environment variables, which hold a Lambda function's memory size.
+        memory_bytes: The memory of a function whose environment does not hold it; 0: measure it.
+        root: The folder of `proc` and `sys`.
     """
     cores = min([_count_cores(), *(ceil(part) for part in _find_limits(root, "cpu", _read_cores))])
     lambda_mib = int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or 0)
@@ -56,25 +56,25 @@ def measure_resources(environ: Mapping[str, str], *, memory_bytes: int = 0, root
 
 
 def measure_memory(root: Path) -> int:
-    """The least of what the machine has available and of the limits of every cgroup that this process is in."""
+    """Return the minimum of the machine's available memory and the limits of all cgroups of this process."""
     return min([_read_available(root), *_find_limits(root, "memory", _read_memory)])
 
 
 def _count_cores() -> int:
-    # Only Linux knows which cores a process may use.
+    # Only Linux reports which cores a process may use.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_available(root: Path) -> int:
-    found = dict(line.split(":", 1) for line in _read(root / "proc/meminfo").splitlines() if ":" in line)
+    meminfo = dict(line.split(":", 1) for line in _read(root / "proc/meminfo").splitlines() if ":" in line)
     for name in ("MemAvailable", "MemTotal"):
-        if name in found:
-            return int(found[name].split()[0]) * 1024
+        if name in meminfo:
+            return int(meminfo[name].split()[0]) * 1024
     return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def _find_limits(root: Path, controller: str, read: Callable[[Path], Limit | None]) -> Iterator[Limit]:
-    """The limits in force: of this process's cgroup and of each above it, in both versions."""
+    """Yield the limits of this process's cgroup and of its ancestors, in both versions of cgroups."""
     mounted = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():
         number, controllers, path = line.split(":", 2)
@@ -84,7 +84,7 @@ def _find_limits(root: Path, controller: str, read: Callable[[Path], Limit | Non
             hierarchies = [mounted / controllers, mounted / controller]
         else:
             continue
-        # In a container the path may be the machine's own, and only the top of it is there.
+        # In a container the path may be the host's, of which only the root exists here.
         below = [hierarchy / part for hierarchy in hierarchies for part in _with_parents(path)]
         yield from (limit for limit in map(read, below) if limit is not None)
 
@@ -104,7 +104,7 @@ def _read_cores(cgroup: Path) -> float | None:
     quota, _, period = _read(cgroup / "cpu.max").strip().partition(" ")
     if not quota:
         quota, period = _read(cgroup / "cpu.cfs_quota_us").strip(), _read(cgroup / "cpu.cfs_period_us").strip()
-    # "max" and -1 stand for no limit.
+    # "max" and -1 mean no limit.
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() else None
 
 

@@ -1,6 +1,6 @@
-"""How far Spark's stages are, as lines like any other runner's; Spark's own bar does not say which step a task is of.
+"""Report the progress of Spark's stages like any other runner's; Spark's own bar does not name the stage of a task.
 
-Spark Connect tells a handler; a classic session is asked for its tracker, if it has one. Neither is needed to run.
+Spark Connect calls a handler; a classic session's status tracker is polled. A run does not depend on either.
 """
 
 import threading
@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 INTERVAL_SECONDS = 2.0
-# The tasks of the map come first in every job of ours, then those of the reduce.
-STEPS = ("intake", "clean")
+# The first stage of each of our jobs is the map, the second the reduce.
+STAGE_NAMES = ("intake", "clean")
 
+# The number of finished tasks and of all tasks, by stage.
 Stages = list[tuple[int, int]]
 
 
 @contextmanager
-def watch_tasks(spark: "SparkSession", progress: Progress) -> Iterator[None]:
-    """Report the stages of whatever Spark does meanwhile."""
+def report_tasks(spark: "SparkSession", progress: Progress) -> Iterator[None]:
+    """Report the stages of the jobs that run in the block."""
     if hasattr(spark, "registerProgressHandler") and _is_connect(spark):
         handler = _connect_handler(progress)
         spark.registerProgressHandler(handler)
@@ -32,13 +33,13 @@ def watch_tasks(spark: "SparkSession", progress: Progress) -> Iterator[None]:
             spark.removeProgressHandler(handler)
         return
     stop = threading.Event()
-    watcher = threading.Thread(target=_poll, args=(spark, progress, stop), daemon=True)
-    watcher.start()
+    poller = threading.Thread(target=_poll, args=(spark, progress, stop), daemon=True)
+    poller.start()
     try:
         yield
     finally:
         stop.set()
-        watcher.join()
+        poller.join()
 
 
 def _is_connect(spark: "SparkSession") -> bool:
@@ -46,9 +47,9 @@ def _is_connect(spark: "SparkSession") -> bool:
 
 
 def _report(stages: Stages, progress: Progress) -> None:
-    for step, (done, total) in zip(STEPS, stages, strict=False):
+    for name, (done, total) in zip(STAGE_NAMES, stages, strict=False):
         if total and done:
-            progress(step, done, total, "tasks")
+            progress(name, done, total, "tasks")
 
 
 def _connect_handler(progress: Progress) -> Callable[..., None]:
@@ -59,12 +60,12 @@ def _connect_handler(progress: Progress) -> Callable[..., None]:
 
 
 def _poll(spark: "SparkSession", progress: Progress, stop: threading.Event) -> None:
-    with suppress(Exception):  # what shows progress must never end a run
+    with suppress(Exception):  # showing progress must never fail a run
         tracker = spark.sparkContext.statusTracker()
-        seen = set(tracker.getJobIdsForGroup(None))
+        earlier_jobs = set(tracker.getJobIdsForGroup(None))
         while not stop.wait(INTERVAL_SECONDS):
-            jobs = sorted(set(tracker.getJobIdsForGroup(None)) - seen)
+            jobs = sorted(set(tracker.getJobIdsForGroup(None)) - earlier_jobs)
             infos = [tracker.getJobInfo(job) for job in jobs]
-            known = {stage for info in infos if info for stage in info.stageIds}
-            stages = [tracker.getStageInfo(stage) for stage in sorted(known)]
+            stage_ids = {stage for info in infos if info for stage in info.stageIds}
+            stages = [tracker.getStageInfo(stage) for stage in sorted(stage_ids)]
             _report([(info.numCompletedTasks, info.numTasks) for info in stages if info], progress)

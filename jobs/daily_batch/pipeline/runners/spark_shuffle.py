@@ -1,4 +1,4 @@
-"""Rows of the shuffle: a blob of megabytes with its kind and bucket, and what the blobs hold."""
+"""Encode the rows of Spark's shuffle: blobs of megabytes, each with its kind and bucket."""
 
 import io
 import json
@@ -21,42 +21,42 @@ Blobs = Iterator[pa.RecordBatch]
 
 
 def make_blob(kind: str, bucket: int, blob: bytes) -> pa.RecordBatch:
-    """One row of the shuffle."""
+    """Return one row of the shuffle."""
     return pa.RecordBatch.from_pylist([{"kind": kind, "bucket": bucket, "blob": blob}], schema=BLOB_SCHEMA)
 
 
 def read_column(batches: Blobs, name: str) -> Iterator[bytes]:
-    """The values of one column, row by row."""
+    """Yield the values of one column, row by row."""
     for batch in batches:
         yield from batch.column(name).to_pylist()
 
 
 def dump_files(files: Sequence[DataFile]) -> bytes:
-    """Written files as a blob."""
+    """Encode written files as a blob."""
     return json.dumps([asdict(file) for file in files]).encode()
 
 
 def load_files(blob: bytes) -> list[DataFile]:
-    """What `dump_files` wrote."""
+    """Decode a blob of `dump_files`."""
     return [
         DataFile(**{**file, "statistics": {name: ColumnStatistics(**s) for name, s in file["statistics"].items()}})
         for file in json.loads(blob)
     ]
 
 
-ROWS_AT_ONCE = 30_720
+BATCH_ROWS = 30_720
 LZ4 = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 def dump_buckets(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> Iterator[tuple[int, bytes]]:
-    """Yield each bucket that has rows in these tables, with its rows.
+    """Yield each bucket that has rows in these tables, with its rows as an Arrow stream.
 
-    One sorted scan: a query for each bucket costs 10 ms, which is 4 microseconds a row with 40 buckets.
+    One sorted scan for all buckets: a query per bucket costs 10 ms, which is 4 microseconds per row with 40 buckets.
     """
     if not tables:
         return
-    reader = connection.sql(RowSet(tuple(tables)).select_by_bucket()).to_arrow_reader(ROWS_AT_ONCE)
-    for bucket, batches in groupby(_by_bucket(reader), key=itemgetter(0)):
+    reader = connection.sql(RowSet(tuple(tables)).select_by_bucket()).to_arrow_reader(BATCH_ROWS)
+    for bucket, batches in groupby(_split_by_bucket(reader), key=itemgetter(0)):
         sink = io.BytesIO()
         with pa.ipc.new_stream(sink, reader.schema, options=LZ4) as stream:
             for _, batch in batches:
@@ -64,8 +64,8 @@ def dump_buckets(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -
         yield bucket, sink.getvalue()
 
 
-def _by_bucket(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The batches, which are sorted by bucket, cut where another one begins."""
+def _split_by_bucket(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Split batches, which are sorted by bucket, where the bucket changes."""
     for batch in batches:
         runs = pc.run_end_encode(batch.column("bucket"))
         start = 0
@@ -75,12 +75,12 @@ def _by_bucket(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Reco
 
 
 def load_rows(connection: duckdb.DuckDBPyConnection, streams: Sequence[Path], *, table: str) -> None:
-    """Make a table of the rows that `dump_bucket` wrote to these files."""
+    """Create a table of the rows in files that hold the streams of `dump_buckets`."""
     for number, path in enumerate(streams):
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
             connection.register("loaded", reader)
-            begin = f"INSERT INTO {table}" if number else f"CREATE TEMP TABLE {table} AS"
-            connection.execute(f"{begin} FROM loaded")
+            statement = f"INSERT INTO {table}" if number else f"CREATE TEMP TABLE {table} AS"
+            connection.execute(f"{statement} FROM loaded")
             connection.unregister("loaded")
 
 
@@ -89,17 +89,17 @@ MASK = 0xFFFFFFFF
 
 
 def partition_keys(partitions: int) -> list[int]:
-    """The smallest number from 0 that `repartition(partitions, column)` sends to each partition, by partition."""
-    found: dict[int, int] = {}
+    """Return, for each partition, the smallest number from 0 that `repartition(partitions, column)` sends there."""
+    keys: dict[int, int] = {}
     numbers = count()
-    while len(found) < partitions:
+    while len(keys) < partitions:
         number = next(numbers)
-        found.setdefault(hash_integer(number) % partitions, number)
-    return [found[partition] for partition in range(partitions)]
+        keys.setdefault(hash_integer(number) % partitions, number)
+    return [keys[partition] for partition in range(partitions)]
 
 
 def hash_integer(number: int) -> int:
-    """Spark SQL's `hash()` of an int: Murmur3 for x86, 32 bits, of four bytes with seed 42, as a signed number."""
+    """Return Spark SQL's `hash()` of an int: 32-bit Murmur3 for x86 of four bytes with seed 42, as a signed number."""
     mixed = (number & MASK) * 0xCC9E2D51 & MASK
     mixed = _rotate(mixed, 15) * 0x1B873593 & MASK
     state = (_rotate(SEED ^ mixed, 13) * 5 + 0xE6546B64 & MASK) ^ 4

@@ -1,4 +1,4 @@
-"""What Spark's workers do: the kernel's functions over blobs, with folders of their own."""
+"""Run the kernel's functions in Spark's workers: each task reads and returns blobs, and has folders of its own."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from daily_batch.domain.contract import MESSAGES, REJECTS
 from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.errors import BatchError, describe_unexpected
 from daily_batch.pipeline.discover.chunks import read_chunk
-from daily_batch.pipeline.runners.size_workers import KeptText
+from daily_batch.pipeline.runners.size_workers import ByteBudget
 from daily_batch.pipeline.runners.spark_shuffle import (
     Blobs,
     dump_buckets,
@@ -30,60 +30,60 @@ from daily_batch.storage.failures import explain_failure
 from daily_batch.storage.scratch import make_folder, temporary_folder
 from daily_batch.storage.stores import Storage
 
-# A chunk's rows stay in memory while their text is at most this part of the task's; those of a huge object do not.
-KEPT_SHARE = 4
+# A chunk's rows stay in memory if their text is at most a quarter of the task's memory; rows of a huge object spill.
+TASK_MEMORY_PER_KEPT_TEXT = 4
 
 
 class Task(Protocol):
-    """What a worker does with its partition."""
+    """A function over the blobs of a partition."""
 
-    def __call__(self, batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
-        """Take blobs, give blobs."""
+    def __call__(self, batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
+        """Process the blobs of a partition, and yield blobs."""
 
 
-def guarded(task: Task) -> Task:
-    """Keep the text of an unexpected error on the worker out of Spark's logs: it may quote a message."""
+def sanitized(task: Task) -> Task:
+    """Keep the text of a task's unexpected errors out of Spark's logs: it may quote message content."""
 
     @wraps(task)
-    def wrapped(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
+    def wrapped(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
         try:
-            yield from task(batches, plan=plan, storage=storage)
+            yield from task(batches, spec=spec, storage=storage)
         except BatchError:
             raise
         except Exception as error:
-            known = explain_failure(error, tenant=plan.tenant, day=plan.date)
-            raise known or RuntimeError(describe_unexpected(error)) from None
+            failure = explain_failure(error, tenant=spec.tenant, day=spec.date)
+            raise failure or RuntimeError(describe_unexpected(error)) from None
 
     return wrapped
 
 
-@guarded
-def map_chunks(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
-    """On a worker: the manifest's chunks (column `content`) to blobs of rows by bucket, rejects and counts."""
+@sanitized
+def map_chunks(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
+    """Map the manifest's chunks (column `content`) to blobs of rows by bucket, rejects and counts."""
     store = storage.open_input()
     with temporary_folder() as scratch:
         for number, content in enumerate(read_column(batches, "content")):
             folder = make_folder(scratch / str(number))
             _, objects = read_chunk(content)
-            kept = KeptText(plan.limits.memory_bytes // KEPT_SHARE)
-            with connect(scratch=folder, spec=plan) as connection:
-                taken = map_chunk(
-                    objects, connection=connection, store=store, spec=plan, scratch=folder, may_keep=kept.take
+            kept = ByteBudget(spec.limits.memory_bytes // TASK_MEMORY_PER_KEPT_TEXT)
+            with connect(scratch=folder, spec=spec) as connection:
+                mapped = map_chunk(
+                    objects, connection=connection, store=store, spec=spec, scratch=folder, may_keep=kept.reserve
                 )
-                for bucket, stream in dump_buckets(connection, taken.tables):
+                for bucket, stream in dump_buckets(connection, mapped.tables):
                     yield make_blob("rows", bucket, stream)
-            for bucket, path in taken.spilled:
-                yield make_blob("runs", bucket, path.read_bytes())
-            for path in taken.rejects:
-                yield make_blob("rejects", plan.buckets, path.read_bytes())
-            counts = {"counts": taken.counts.to_dict(), "ended": time.time()}
-            yield make_blob("counts", plan.buckets, json.dumps(counts).encode())
+            for bucket, path in mapped.spilled:
+                yield make_blob("spilled", bucket, path.read_bytes())
+            for path in mapped.rejects:
+                yield make_blob("rejects", spec.buckets, path.read_bytes())
+            counts = {"counts": mapped.counts.to_dict(), "ended": time.time()}
+            yield make_blob("counts", spec.buckets, json.dumps(counts).encode())
             shutil.rmtree(folder)
 
 
-@guarded
-def reduce_buckets(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
-    """On a worker: the blobs of whole buckets to published-to-be files, partial aggregates and counts."""
+@sanitized
+def reduce_buckets(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
+    """Reduce the blobs of whole buckets to data files, partial aggregates and counts."""
     with temporary_folder() as scratch:
         parts: dict[int, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
         for batch in batches:
@@ -92,38 +92,38 @@ def reduce_buckets(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
                 if kind == "counts":
                     yield make_blob("counts", bucket, row["blob"])
                     continue
-                known = parts[bucket][kind]
-                known.append(make_folder(scratch / f"{kind}-{bucket}") / f"{len(known)}")
-                known[-1].write_bytes(row["blob"])
+                paths = parts[bucket][kind]
+                paths.append(make_folder(scratch / f"{kind}-{bucket}") / f"{len(paths)}")
+                paths[-1].write_bytes(row["blob"])
         output = storage.open_output()
         for bucket, blobs in parts.items():
             folder = make_folder(scratch / f"bucket-{bucket}")
             if rejects := blobs.pop("rejects", []):
-                files = write_rejects(rejects, name="map", spec=plan, output=output, scratch=folder)
+                files = write_rejects(rejects, name="map", spec=spec, output=output, scratch=folder)
                 yield make_blob(REJECTS.name, bucket, dump_files(files))
             if not blobs:
                 continue
-            with connect(scratch=folder, spec=plan) as connection:
+            with connect(scratch=folder, spec=spec) as connection:
                 load_rows(connection, blobs["rows"], table="loaded_rows")
-                rows = RowSet(("loaded_rows",) if blobs["rows"] else (), tuple(blobs["runs"]))
-                cleaned = reduce_bucket(bucket, rows, connection=connection, spec=plan, output=output, scratch=folder)
-            yield make_blob(MESSAGES.name, bucket, dump_files(cleaned.files))
-            yield make_blob("counts", bucket, json.dumps({"counts": cleaned.counts.to_dict()}).encode())
-            for name, path in {**cleaned.partials, "wanted": cleaned.originals}.items():
+                rows = RowSet(("loaded_rows",) if blobs["rows"] else (), tuple(blobs["spilled"]))
+                reduced = reduce_bucket(bucket, rows, connection=connection, spec=spec, output=output, scratch=folder)
+            yield make_blob(MESSAGES.name, bucket, dump_files(reduced.files))
+            yield make_blob("counts", bucket, json.dumps({"counts": reduced.counts.to_dict()}).encode())
+            for name, path in {**reduced.partials, "originals": reduced.originals}.items():
                 yield make_blob(name, bucket, path.read_bytes())
             shutil.rmtree(folder)
 
 
-@guarded
-def recover_chunks(batches: Blobs, *, plan: RunSpec, storage: Storage) -> Blobs:
-    """On a worker: objects with the places wanted of them (JSON in column `content`) to a file of rejects."""
+@sanitized
+def recover_chunks(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
+    """Recover records from objects, given with the records' locations as JSON in column `content`, as rejects."""
     with temporary_folder() as scratch:
         for number, content in enumerate(read_column(batches, "content")):
             pairs = json.loads(content)
             objects = [SourceObject(*item) for item, _ in pairs]
-            wanted = group_by_object(RecordLocation(*place) for _, places in pairs for place in places)
+            locations = group_by_object(RecordLocation(*location) for _, group in pairs for location in group)
             folder = make_folder(scratch / str(number))
-            parts = recover(objects, wanted, store=storage.open_input(), spec=plan, scratch=folder)
+            parts = recover(objects, locations, store=storage.open_input(), spec=spec, scratch=folder)
             output = storage.open_output()
-            files = write_rejects(parts, name="wanted", spec=plan, output=output, scratch=folder)
-            yield make_blob(REJECTS.name, plan.buckets, dump_files(files))
+            files = write_rejects(parts, name="wanted", spec=spec, output=output, scratch=folder)
+            yield make_blob(REJECTS.name, spec.buckets, dump_files(files))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from daily_batch.domain.contract import Flag, Reason
+from daily_batch.domain.codes import Flag, Reason
 from daily_batch.pipeline.transform.fields import ATTACHMENT_FIELDS, IDS, IMAGE_FIELDS, MAX_BIGINT, SOURCE_FIELDS
 from daily_batch.pipeline.transform.formats import describe_wrapper
 from daily_batch.pipeline.transform.timestamps import OTHER_TYPES

@@ -10,11 +10,11 @@ from pathlib import Path
 from backports import zstd
 from isal import igzip_lib, isal_zlib
 
-from daily_batch.domain.contract import Reason
-from daily_batch.domain.keys import promises_compression
+from daily_batch.domain.codes import Reason
+from daily_batch.domain.keys import has_compression_suffix
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform.formats import HEAD, find_format, find_magic
-from daily_batch.storage.scratch import nameless_file
+from daily_batch.storage.scratch import anonymous_file
 
 Buffer = bytes | mmap.mmap
 # Start and length of a record, in bytes of the decoded text.
@@ -182,7 +182,7 @@ def _decompressor(stored: Buffer, key: str, *, single_step: bool = True) -> tupl
         return "gzip", _gunzip(stored, single_step=single_step)
     if head == ZSTD_MAGIC or (head[1:] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
         return "zstd", _unzstd(stored)
-    if stored and promises_compression(key):
+    if stored and has_compression_suffix(key):
         named = find_magic(stored)
         if named:
             raise UnreadableError(Reason.FOREIGN_FORMAT, named)
@@ -263,7 +263,7 @@ def _collect(blocks: Iterator[bytes], stored_bytes: int, limits: Limits, scratch
     buffered: list[bytes] = []
     max_bytes = in_memory_limit(limits)
     size = 0
-    with nameless_file(scratch) as file:
+    with anonymous_file(scratch) as file:
         for block in blocks:
             size += len(block)
             if size > limits.max_object_bytes:

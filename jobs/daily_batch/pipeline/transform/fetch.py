@@ -7,12 +7,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.errors import InputChangedError
 from daily_batch.pipeline.transform.cancel import CancelCheck, never_cancel
 from daily_batch.pipeline.transform.decode import Buffer, UnreadableError, in_memory_limit
-from daily_batch.storage.scratch import nameless_file
+from daily_batch.storage.scratch import anonymous_file
 
 # Longest wait for a response between two calls of `check`.
 CHECK_INTERVAL_SECONDS = 1.0
@@ -107,7 +107,7 @@ def _normalize_etag(etag: str) -> str:
 
 
 def _spool(response: Any, scratch: Path) -> mmap.mmap:
-    with nameless_file(scratch) as file:
+    with anonymous_file(scratch) as file:
         for block in response.stream():
             file.write(block)
         file.flush()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from daily_batch.domain.contract import Flag, Reason
+from daily_batch.domain.codes import Flag, Reason
 from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.transform.cancel import CancelCheck
 from daily_batch.pipeline.transform.coerce import InvalidRecordError, coerce_record

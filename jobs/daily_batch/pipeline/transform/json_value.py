@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import msgspec
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import Limits
 
 # Validates a value without building it. It refuses everything that is not strict JSON, except invalid UTF-8 in strings.

@@ -7,7 +7,8 @@ import duckdb
 from arro3.core import Array, DataType, Table
 
 from daily_batch.domain.calendar import offset_spans
-from daily_batch.domain.contract import MAX_ID_LENGTH, ROLES, Flag, Reason
+from daily_batch.domain.codes import Flag, Reason
+from daily_batch.domain.contract import MAX_ID_LENGTH, ROLES
 from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.transform import timestamps
 from daily_batch.pipeline.transform.duckdb_session import add_columns

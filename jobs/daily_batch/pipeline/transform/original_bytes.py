@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from daily_batch.domain.contract import Flag, Reason
+from daily_batch.domain.codes import Flag, Reason
 from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.pipeline.transform.cancel import CancelCheck, never_cancel
 from daily_batch.pipeline.transform.decode import UnreadableError, decode_originals

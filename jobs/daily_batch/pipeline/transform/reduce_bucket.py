@@ -7,17 +7,8 @@ from pathlib import Path
 
 import duckdb
 
-from daily_batch.domain.contract import (
-    MESSAGES,
-    REJECTS,
-    ROOMS_DAILY,
-    SUMMARY_DAILY,
-    TOTALS,
-    USERS_DAILY,
-    Flag,
-    Reason,
-    Table,
-)
+from daily_batch.domain.codes import Flag, Reason
+from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_DAILY, TOTALS, USERS_DAILY, Table
 from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.fields import ARRAYS, MAX_BIGINT

@@ -8,7 +8,7 @@ and no objects inside objects (a map would not show a key that occurs twice).
 
 import json
 
-from daily_batch.domain.contract import Flag
+from daily_batch.domain.codes import Flag
 from daily_batch.pipeline.transform.formats import MESSAGE_FIELDS
 
 MAP = json.dumps("MAP(VARCHAR, JSON)")

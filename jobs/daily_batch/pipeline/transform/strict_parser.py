@@ -7,7 +7,7 @@ JSON or exceeds a limit; from there brackets are counted leniently to the end of
 import re
 from collections.abc import Iterator
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform.broken_values import WHITE, BrokenValue, Extent, find_end_in_line
 from daily_batch.pipeline.transform.cancel import CancelCheck, never_cancel

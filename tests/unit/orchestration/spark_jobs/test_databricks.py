@@ -1,4 +1,4 @@
-"""Databricks: what a job is told, what its states mean, and what of an error helps; by the SDK's own types."""
+"""Test the Databricks submitter with the SDK's own types: requests, run states, usage and errors."""
 
 import threading
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from azure.identity import CredentialUnavailableError
 from databricks.sdk.errors import NotFound, PermissionDenied, TemporarilyUnavailable, TooManyRequests, Unauthenticated
 from databricks.sdk.service.jobs import BaseJob, Run, RunOutput
 
-from daily_batch.domain.keys import parse_url
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs import SparkJob
-from daily_batch.orchestration.spark_jobs.databricks import Databricks, open_databricks, read_report
+from daily_batch.orchestration.spark_jobs.databricks import Databricks, open_databricks, parse_status
 from daily_batch.settings import load_settings
 
 LAKE = "abfss://data@lake.dfs.core.windows.net"
@@ -32,22 +32,22 @@ STARTED = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 
 @dataclass
 class Jobs:
-    """The part of the SDK's jobs that is used; it knows a run by its token, or raises as told."""
+    """A double of the SDK's jobs API: it returns a run by its idempotency token, or raises `raises`."""
 
     names: dict[int, str] = field(default_factory=lambda: {7: "makoto-daily-messages"})
     raises: Exception | None = None
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
     output: str = ""
 
     def list(self, *, name: str) -> Any:
-        return [BaseJob(job_id=number) for number, known in self.names.items() if known == name]
+        return [BaseJob(job_id=number) for number, job_name in self.names.items() if job_name == name]
 
-    def run_now(self, job_id: int, **asked: Any) -> Any:
+    def run_now(self, job_id: int, **request: Any) -> Any:
         if self.raises:
             raise self.raises
-        self.asked.append({"job_id": job_id, **asked})
-        tokens = [each["idempotency_token"] for each in self.asked]
-        return SimpleNamespace(run_id=100 + tokens.index(asked["idempotency_token"]))
+        self.requests.append({"job_id": job_id, **request})
+        tokens = [each["idempotency_token"] for each in self.requests]
+        return SimpleNamespace(run_id=100 + tokens.index(request["idempotency_token"]))
 
     def get_run(self, run_id: int) -> Run:
         if self.raises:
@@ -63,7 +63,7 @@ def service(jobs: Jobs, job: str = "makoto-daily-messages") -> Databricks:
 
 
 def run(state: str, kind: str = "", code: str = "") -> Run:
-    """As the API writes it."""
+    """Return a run as the API returns it."""
     status: dict[str, Any] = {"state": state}
     if kind:
         status["termination_details"] = {"type": kind, "code": code}
@@ -76,10 +76,10 @@ def run(state: str, kind: str = "", code: str = "") -> Run:
 def test_a_submission_is_a_run_of_the_bundles_job_under_the_attempts_token() -> None:
     jobs = Jobs()
     assert service(jobs).submit(JOB) == service(jobs).submit(JOB) == "100"
-    asked = jobs.asked[0]
-    assert (asked["job_id"], asked["idempotency_token"], asked["queue"].enabled) == (7, JOB.job_token, True)
-    assert len(asked["idempotency_token"]) <= 64
-    assert asked["job_parameters"] == {
+    request = jobs.requests[0]
+    assert (request["job_id"], request["idempotency_token"], request["queue"].enabled) == (7, JOB.job_token, True)
+    assert len(request["idempotency_token"]) <= 64
+    assert request["job_parameters"] == {
         "tenant": "acme",
         "date": "2025-08-12",
         "input": LAKE,
@@ -95,11 +95,11 @@ def test_a_submission_is_a_run_of_the_bundles_job_under_the_attempts_token() -> 
 def test_a_job_may_be_named_by_its_id() -> None:
     jobs = Jobs(names={})
     service(jobs, "42").submit(JOB)
-    assert jobs.asked[0]["job_id"] == 42
+    assert jobs.requests[0]["job_id"] == 42
 
 
 @pytest.mark.parametrize("names", [{}, {1: "makoto-daily-messages", 2: "makoto-daily-messages"}])
-def test_a_job_that_is_missing_or_there_twice_is_said_so(names: dict[int, str]) -> None:
+def test_a_missing_or_ambiguous_job_name_is_an_error(names: dict[int, str]) -> None:
     with pytest.raises(TerminalError, match=f"there are {len(names)} jobs named 'makoto-daily-messages', not one"):
         service(Jobs(names=names)).submit(JOB)
 
@@ -115,27 +115,29 @@ def test_a_job_that_is_missing_or_there_twice_is_said_so(names: dict[int, str]) 
         (PermissionDenied("secret"), TerminalError),
     ],
 )
-def test_a_refusal_says_whether_to_try_again_and_nothing_of_its_text(error: Exception, kind: type[BatchError]) -> None:
+def test_an_error_says_whether_a_retry_can_help_and_nothing_of_its_text(
+    error: Exception, kind: type[BatchError]
+) -> None:
     with pytest.raises(kind) as raised:
         service(Jobs(raises=error)).submit(JOB)
     assert "secret" not in str(raised.value)
 
 
 def test_a_run_that_was_deleted_is_lost() -> None:
-    assert service(Jobs(raises=NotFound("no such run"))).look("100").state == "LOST"
+    assert service(Jobs(raises=NotFound("no such run"))).get_status("100").state == "LOST"
 
 
 @pytest.mark.parametrize(
     ("state", "counts"), [("QUEUED", False), ("BLOCKED", False), ("PENDING", True), ("WAITING", True)]
 )
-def test_who_waits_for_machines_is_told_from_who_is_in_a_queue(state: str, counts: bool) -> None:
-    report = read_report(run(state))
-    assert (report.state, report.waiting_since) == ("WAITING", STARTED if counts else None)
+def test_waiting_for_machines_differs_from_waiting_in_a_queue(state: str, counts: bool) -> None:
+    status = parse_status(run(state))
+    assert (status.state, status.waiting_since) == ("WAITING", STARTED if counts else None)
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "TERMINATING"])
 def test_a_run_that_is_ending_still_runs(state: str) -> None:
-    assert read_report(run(state)).state == "RUNNING"
+    assert parse_status(run(state)).state == "RUNNING"
 
 
 @pytest.mark.parametrize(
@@ -150,17 +152,17 @@ def test_a_run_that_is_ending_still_runs(state: str) -> None:
         ("CLIENT_ERROR", "UNAUTHORIZED_ERROR", "FAILED", False),
     ],
 )
-def test_how_a_run_ended(kind: str, code: str, state: str, retryable: bool) -> None:
-    report = read_report(run("TERMINATED", kind, code))
-    assert (report.state, report.retryable) == (state, retryable)
+def test_the_termination_code_says_how_a_run_ended(kind: str, code: str, state: str, retryable: bool) -> None:
+    status = parse_status(run("TERMINATED", kind, code))
+    assert (status.state, status.retryable) == (state, retryable)
 
 
-@pytest.mark.parametrize(("status", "retryable"), [(1, True), (2, False), (3, False), (4, False)])
-def test_a_tasks_exit_status_is_all_that_is_told_of_its_error(status: int, retryable: bool) -> None:
-    report = service(Jobs(output=f"SystemExit: {status}\nwhile reading 'Hello Bob'")).look("100")
-    assert (report.state, report.retryable) == ("FAILED", retryable)
-    assert f"exit status {status}" in report.detail
-    assert "Bob" not in report.detail
+@pytest.mark.parametrize(("exit_code", "retryable"), [(1, True), (2, False), (3, False), (4, False)])
+def test_only_the_exit_status_of_a_tasks_error_is_repeated(exit_code: int, retryable: bool) -> None:
+    status = service(Jobs(output=f"SystemExit: {exit_code}\nwhile reading 'Hello Bob'")).get_status("100")
+    assert (status.state, status.retryable) == ("FAILED", retryable)
+    assert f"exit status {exit_code}" in status.detail
+    assert "Bob" not in status.detail
 
 
 @pytest.mark.parametrize(
@@ -171,42 +173,42 @@ def test_a_tasks_exit_status_is_all_that_is_told_of_its_error(status: int, retry
         (None, {}),
     ],
 )
-def test_a_run_that_has_ended_tells_the_hours_of_its_nodes(
+def test_a_run_that_has_ended_reports_the_hours_of_its_nodes(
     cluster: dict[str, Any] | None, units: dict[str, float]
 ) -> None:
     ended = run("TERMINATED", "SUCCESS", "SUCCESS").as_dict()
     ended["tasks"][0] |= {"setup_duration": 300_000, "execution_duration": 540_000, "cleanup_duration": 60_000}
     if cluster:
         ended["job_clusters"] = [{"job_cluster_key": "spark", "new_cluster": cluster}]
-    assert read_report(Run.from_dict(ended)).billed == {"run_hours": 0.25} | units
-    assert read_report(run("TERMINATED", "SUCCESS", "SUCCESS")).billed == {}
-    assert read_report(run("RUNNING")).billed == {}
+    assert parse_status(Run.from_dict(ended)).billed == {"run_hours": 0.25} | units
+    assert parse_status(run("TERMINATED", "SUCCESS", "SUCCESS")).billed == {}
+    assert parse_status(run("RUNNING")).billed == {}
 
 
-def test_a_run_that_has_ended_tells_when() -> None:
+def test_a_run_that_has_ended_reports_when() -> None:
     ended = run("TERMINATED", "SUCCESS", "SUCCESS").as_dict() | {"end_time": round(STARTED.timestamp() * 1000) + 60_000}
-    assert read_report(Run.from_dict(ended)).ended_at == STARTED + timedelta(minutes=1)
-    assert read_report(run("TERMINATED", "SUCCESS", "SUCCESS")).ended_at is None
-    assert read_report(run("RUNNING")).ended_at is None
+    assert parse_status(Run.from_dict(ended)).ended_at == STARTED + timedelta(minutes=1)
+    assert parse_status(run("TERMINATED", "SUCCESS", "SUCCESS")).ended_at is None
+    assert parse_status(run("RUNNING")).ended_at is None
 
 
-def test_what_is_not_set_is_named() -> None:
+def test_missing_settings_are_named() -> None:
     with pytest.raises(UsageError, match="DATABRICKS_HOST and MAKOTO_DATABRICKS_JOB"):
         open_databricks(load_settings(flags={"spark": "databricks"}, environ={}))
 
 
 @pytest.fixture
 def workspace() -> Iterator[str]:
-    """A workspace that says nothing of itself, which the SDK asks for."""
+    """Serve a workspace without the configuration endpoint that the SDK queries."""
 
-    class Nothing(BaseHTTPRequestHandler):
+    class NotFoundHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_error(404)
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), NotFoundHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -222,7 +224,7 @@ class SignedOut:
         raise CredentialUnavailableError("secret")
 
 
-def test_it_opens_with_an_azure_identity_whose_token_is_asked_for_when_it_is_needed(
+def test_the_azure_identitys_token_is_requested_only_when_it_is_needed(
     workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("azure.identity.DefaultAzureCredential", SignedOut)
@@ -231,6 +233,6 @@ def test_it_opens_with_an_azure_identity_whose_token_is_asked_for_when_it_is_nee
     )
     opened = open_databricks(settings)
     with pytest.raises(RetryableError, match="there is no token for Databricks") as raised:
-        opened.look("1")
+        opened.get_status("1")
     assert "secret" not in str(raised.value)
     assert (opened.client.config.auth_type, opened.client.config.host) == ("azure-identity", workspace)

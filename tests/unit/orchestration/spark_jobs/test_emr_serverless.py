@@ -1,4 +1,4 @@
-"""FAULT 6 and 19 on EMR Serverless: requests by botocore's own model, answers by its Stubber, sizes within limits."""
+"""Test the EMR Serverless submitter (FAULTS 6, 19): requests by botocore's model, responses by its Stubber, sizes."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -11,17 +11,18 @@ from botocore.model import ServiceModel
 from botocore.stub import ANY, Stubber
 from botocore.validate import ParamValidator
 
-from daily_batch.domain.keys import EXPORT_TEMPLATE, parse_url
+from daily_batch.domain.keys import EXPORT_TEMPLATE
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs import JobSize, SparkJob
-from daily_batch.orchestration.spark_jobs.emr_request import Place, fit, make_request
-from daily_batch.orchestration.spark_jobs.emr_serverless import EmrServerless, open_emr_serverless, read_report
+from daily_batch.orchestration.spark_jobs.emr_request import EmrConfig, fit_size, make_request
+from daily_batch.orchestration.spark_jobs.emr_serverless import EmrServerless, open_emr_serverless, parse_status
 from daily_batch.settings import load_settings
 
 ROLE = "arn:aws:iam::123456789012:role/makoto-daily-batch-job"
 APPLICATION = "arn:aws:emr-serverless:ap-northeast-1:123456789012:/applications/00f1r1uukb925"
-PLACE = Place(
+CONFIG = EmrConfig(
     application_id="00f1r1uukb925",
     role_arn=ROLE,
     package=parse_url("s3://artifacts/emr/1f"),
@@ -48,8 +49,8 @@ def conf_of(request: dict[str, Any]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in words[1::2])
 
 
-def test_the_request_is_what_the_services_own_model_takes() -> None:
-    request = make_request(JOB, PLACE, size=JOB.size, policy="{}")
+def test_the_request_is_valid_by_the_services_own_model() -> None:
+    request = make_request(JOB, CONFIG, size=JOB.size, policy="{}")
     model = ServiceModel(Loader().load_service_model("emr-serverless", "service-2"))
     shape = model.operation_model("StartJobRun").input_shape
     assert not ParamValidator().validate(request, shape).has_errors()
@@ -58,8 +59,8 @@ def test_the_request_is_what_the_services_own_model_takes() -> None:
     assert request["name"] == "makoto-acme-2025-08-12"
 
 
-def test_the_request_says_whose_job_it_is_and_where_its_code_lies() -> None:
-    request = make_request(JOB, PLACE, size=JOB.size, policy="{}")
+def test_the_request_names_the_jobs_day_and_its_code() -> None:
+    request = make_request(JOB, CONFIG, size=JOB.size, policy="{}")
     driver = request["jobDriver"]["sparkSubmit"]
     assert driver["entryPoint"] == "s3://artifacts/emr/1f/daily_messages.py"
     assert driver["entryPointArguments"] == JOB.arguments()
@@ -78,19 +79,19 @@ def test_the_request_says_whose_job_it_is_and_where_its_code_lies() -> None:
 
 
 @pytest.mark.parametrize("executors", [1, 2, 9])
-def test_a_job_begins_with_the_executors_that_were_asked_for_and_has_no_more(executors: int) -> None:
-    conf = conf_of(make_request(JOB, PLACE, size=JobSize(executors=executors), policy="{}"))
-    # The service sets spark.executor.instances to 3 itself, and Spark takes the largest of what it begins with.
+def test_a_job_starts_with_the_requested_executors_and_gets_no_more(executors: int) -> None:
+    conf = conf_of(make_request(JOB, CONFIG, size=JobSize(executors=executors), policy="{}"))
+    # The service sets spark.executor.instances to 3 by default, and Spark starts with the largest of the settings.
     named = ("spark.executor.instances", "spark.dynamicAllocation.initialExecutors")
     assert [conf[name] for name in (*named, "spark.dynamicAllocation.maxExecutors")] == [str(executors)] * 3
 
 
-def test_workers_are_of_a_size_that_the_service_has() -> None:
-    conf = conf_of(make_request(JOB, PLACE, size=JOB.size, policy="{}"))
+def test_workers_have_a_size_that_the_service_offers() -> None:
+    conf = conf_of(make_request(JOB, CONFIG, size=JOB.size, policy="{}"))
     for kind in ("driver", "executor"):
         heap, rest = (int(conf[f"spark.{kind}.{part}"].rstrip("g")) for part in ("memory", "memoryOverhead"))
-        least, most = {"2": (4, 16), "4": (8, 30)}[conf[f"spark.{kind}.cores"]]
-        assert least <= heap + rest <= most
+        min_gb, max_gb = {"2": (4, 16), "4": (8, 30)}[conf[f"spark.{kind}.cores"]]
+        assert min_gb <= heap + rest <= max_gb
         assert rest > heap  # Python and DuckDB do the work
 
 
@@ -112,10 +113,10 @@ def test_the_same_attempt_has_the_same_token_and_another_attempt_another() -> No
         (400, {}, 9),
     ],
 )
-def test_a_job_is_cut_to_what_application_and_account_allow(
+def test_a_job_is_reduced_to_what_application_and_account_allow(
     vcpus: int, capacity: dict[str, str], executors: int
 ) -> None:
-    assert fit(JobSize(executors=9, disk_gb=40), vcpus=vcpus, capacity=capacity).executors == executors
+    assert fit_size(JobSize(executors=9, disk_gb=40), vcpus=vcpus, capacity=capacity).executors == executors
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_a_job_is_cut_to_what_application_and_account_allow(
 )
 def test_a_job_that_does_not_fit_at_all_names_the_limit(vcpus: int, capacity: dict[str, str], limit: str) -> None:
     with pytest.raises(TerminalError, match=limit):
-        fit(JobSize(), vcpus=vcpus, capacity=capacity)
+        fit_size(JobSize(), vcpus=vcpus, capacity=capacity)
 
 
 @pytest.fixture
@@ -137,13 +138,13 @@ def stubbed() -> Any:
         "emr-serverless", region_name="ap-northeast-1", aws_access_key_id="x", aws_secret_access_key="x"
     )
     with Stubber(client) as stubber:
-        yield EmrServerless(place=PLACE, vcpus=16, export_template=EXPORT_TEMPLATE, client=client), stubber
+        yield EmrServerless(config=CONFIG, vcpus=16, export_template=EXPORT_TEMPLATE, client=client), stubber
         stubber.assert_no_pending_responses()
 
 
-def answer_application(stubber: Stubber, *, state: str = "STOPPED") -> None:
+def stub_application(stubber: Stubber, *, state: str = "STOPPED") -> None:
     moment = "2025-08-12T17:00:00Z"
-    needed = {
+    application = {
         "applicationId": "00f1r1uukb925",
         "arn": "arn:aws:emr-serverless:ap-northeast-1:123456789012:/applications/x",
         "releaseLabel": "emr-spark-8.1.0",
@@ -153,15 +154,15 @@ def answer_application(stubber: Stubber, *, state: str = "STOPPED") -> None:
         "updatedAt": moment,
         "maximumCapacity": WIDE,
     }
-    stubber.add_response("get_application", {"application": needed}, {"applicationId": "00f1r1uukb925"})
+    stubber.add_response("get_application", {"application": application}, {"applicationId": "00f1r1uukb925"})
 
 
 def test_a_submission_is_one_job_run_under_the_attempts_token(stubbed: Any) -> None:
     service, stubber = stubbed
-    answer_application(stubber)
-    expected = make_request(JOB, PLACE, size=JobSize(executors=2, disk_gb=40), policy="") | {"executionIamPolicy": ANY}
-    answer = {"applicationId": "00f1r1uukb925", "jobRunId": "00job1", "arn": f"{APPLICATION}/jobruns/00job1"}
-    stubber.add_response("start_job_run", answer, expected)
+    stub_application(stubber)
+    expected = make_request(JOB, CONFIG, size=JobSize(executors=2, disk_gb=40), policy="") | {"executionIamPolicy": ANY}
+    response = {"applicationId": "00f1r1uukb925", "jobRunId": "00job1", "arn": f"{APPLICATION}/jobruns/00job1"}
+    stubber.add_response("start_job_run", response, expected)
     assert service.submit(JOB) == "00job1"
 
 
@@ -177,11 +178,11 @@ def test_a_submission_is_one_job_run_under_the_attempts_token(stubbed: Any) -> N
         ("AccessDeniedException", 403, TerminalError, "iam:PassRole"),
     ],
 )
-def test_a_refusal_says_whether_to_try_again_and_what_to_do(
+def test_an_error_says_whether_a_retry_can_help_and_what_to_do(
     stubbed: Any, code: str, status: int, kind: type[BatchError], advice: str
 ) -> None:
     service, stubber = stubbed
-    answer_application(stubber)
+    stub_application(stubber)
     stubber.add_client_error("start_job_run", code, "secret arn:aws:iam::1:role/x", http_status_code=status)
     with pytest.raises(kind, match=advice) as raised:
         service.submit(JOB)
@@ -193,84 +194,84 @@ def run(state: str, details: str = "") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("state", ["SUBMITTED", "PENDING", "SCHEDULED"])
-def test_a_job_that_has_no_workers_yet_waits_since_it_came_to_its_state(state: str) -> None:
-    assert (read_report(run(state)).state, read_report(run(state)).waiting_since) == ("WAITING", MOMENT)
+def test_a_job_without_workers_waits_since_it_entered_its_state(state: str) -> None:
+    assert (parse_status(run(state)).state, parse_status(run(state)).waiting_since) == ("WAITING", MOMENT)
 
 
-def test_a_place_in_the_applications_queue_is_no_wait_for_workers() -> None:
-    assert (read_report(run("QUEUED")).state, read_report(run("QUEUED")).waiting_since) == ("WAITING", None)
-    given_up = read_report(run("CANCELLED", "The job run timed out in the queue") | {"startedAt": MOMENT})
-    never_begun = read_report(run("CANCELLED", "The job run timed out in the queue"))
-    assert (given_up.retryable, never_begun.retryable) == (False, True)
+def test_time_in_the_applications_queue_is_not_waiting_for_workers() -> None:
+    assert (parse_status(run("QUEUED")).state, parse_status(run("QUEUED")).waiting_since) == ("WAITING", None)
+    started = parse_status(run("CANCELLED", "The job run timed out in the queue") | {"startedAt": MOMENT})
+    never_started = parse_status(run("CANCELLED", "The job run timed out in the queue"))
+    assert (started.retryable, never_started.retryable) == (False, True)
 
 
-def test_an_application_that_is_stopping_takes_the_job_in_a_while(stubbed: Any) -> None:
+def test_an_application_that_is_stopping_is_a_retryable_error(stubbed: Any) -> None:
     service, stubber = stubbed
-    answer_application(stubber, state="STOPPING")
+    stub_application(stubber, state="STOPPING")
     with pytest.raises(RetryableError, match="is stopping"):
         service.submit(JOB)
 
 
 def test_a_job_that_lacks_capacity_says_which_limits_to_raise() -> None:
-    waiting = read_report(run("SCHEDULED", "ApplicationMaxCapacityExceededException: [memory: 48 GB]"))
+    waiting = parse_status(run("SCHEDULED", "ApplicationMaxCapacityExceededException: [memory: 48 GB]"))
     assert "L-D05C8A75" in waiting.detail
-    failed = read_report(run("FAILED", "Worker could not be allocated: the vCPU limit is reached"))
+    failed = parse_status(run("FAILED", "Worker could not be allocated: the vCPU limit is reached"))
     assert (failed.state, failed.retryable) == ("FAILED", True)
     assert "L-D05C8A75" in failed.detail
 
 
-def test_a_jobs_end_is_told_by_its_kind_and_never_in_its_own_words() -> None:
-    report = read_report(run("FAILED", "Job failed. ExitCode: 1. Caused by: SparkException: bad row 'Hello Bob'"))
-    assert (report.state, report.retryable) == ("FAILED", True)
-    assert "Exit status 1, SparkException" in report.detail
-    assert "Bob" not in report.detail
-    assert "memory" in read_report(run("FAILED", "ExitCode: 137")).detail
+def test_a_failure_is_described_by_exit_status_and_error_class_only() -> None:
+    status = parse_status(run("FAILED", "Job failed. ExitCode: 1. Caused by: SparkException: bad row 'Hello Bob'"))
+    assert (status.state, status.retryable) == ("FAILED", True)
+    assert "Exit status 1, SparkException" in status.detail
+    assert "Bob" not in status.detail
+    assert "memory" in parse_status(run("FAILED", "ExitCode: 137")).detail
 
 
-@pytest.mark.parametrize("status", [2, 3, 4])
-def test_a_job_that_ended_for_good_is_not_tried_again(status: int) -> None:
-    assert not read_report(run("FAILED", f"Job failed. ExitCode: {status}. Last few exceptions: none")).retryable
+@pytest.mark.parametrize("exit_code", [2, 3, 4])
+def test_a_job_with_a_final_exit_status_is_not_retryable(exit_code: int) -> None:
+    assert not parse_status(run("FAILED", f"Job failed. ExitCode: {exit_code}. Last few exceptions: none")).retryable
 
 
-def test_a_job_that_was_cancelled_is_not_tried_again() -> None:
-    assert (read_report(run("CANCELLED")).state, read_report(run("CANCELLED")).retryable) == ("FAILED", False)
+def test_a_job_that_was_cancelled_is_not_retryable() -> None:
+    assert (parse_status(run("CANCELLED")).state, parse_status(run("CANCELLED")).retryable) == ("FAILED", False)
     timed_out = run("CANCELLED", "Job timed out after 360 minutes") | {"startedAt": MOMENT}
-    assert "job_timeout_minutes" in read_report(timed_out).detail
-    assert read_report(run("CANCELLING")).state == "RUNNING"
+    assert "job_timeout_minutes" in parse_status(timed_out).detail
+    assert parse_status(run("CANCELLING")).state == "RUNNING"
 
 
-def test_a_job_that_has_ended_tells_what_it_is_billed_and_one_that_runs_does_not() -> None:
+def test_a_job_reports_what_it_is_billed_once_it_has_ended() -> None:
     billed = {"billedResourceUtilization": {"vCPUHour": 1.5, "memoryGBHour": 6.0, "storageGBHour": 0.0}}
     units = {"vcpu_hours": 1.5, "memory_gb_hours": 6.0, "storage_gb_hours": 0.0}
     for state in ("SUCCESS", "FAILED", "CANCELLED"):
-        assert read_report(run(state) | billed).billed == units
-    assert read_report(run("RUNNING") | billed).billed == {}
-    assert read_report(run("SUCCESS")).billed == {}  # the service has not told it
+        assert parse_status(run(state) | billed).billed == units
+    assert parse_status(run("RUNNING") | billed).billed == {}
+    assert parse_status(run("SUCCESS")).billed == {}  # the service has not reported it
 
 
-def test_a_job_that_has_ended_tells_when() -> None:
+def test_a_job_that_has_ended_reports_when() -> None:
     later = MOMENT + timedelta(minutes=1)
-    assert read_report(run("SUCCESS") | {"endedAt": later}).ended_at == later
-    assert read_report(run("FAILED")).ended_at == MOMENT  # the last time that anything changed
-    assert read_report(run("RUNNING")).ended_at is None
+    assert parse_status(run("SUCCESS") | {"endedAt": later}).ended_at == later
+    assert parse_status(run("FAILED")).ended_at == MOMENT  # the time of the last update
+    assert parse_status(run("RUNNING")).ended_at is None
 
 
 def test_a_job_that_the_service_does_not_know_is_lost(stubbed: Any) -> None:
     service, stubber = stubbed
     stubber.add_client_error("get_job_run", "ResourceNotFoundException", http_status_code=404)
-    assert service.look("00job1").state == "LOST"
+    assert service.get_status("00job1").state == "LOST"
     stubber.add_client_error("get_job_run", "ThrottlingException", http_status_code=429)
     with pytest.raises(RetryableError):
-        service.look("00job1")
+        service.get_status("00job1")
 
 
-def test_to_cancel_a_job_that_has_ended_is_no_error(stubbed: Any) -> None:
+def test_cancelling_a_job_that_has_ended_is_no_error(stubbed: Any) -> None:
     service, stubber = stubbed
     stubber.add_client_error("cancel_job_run", "ValidationException", http_status_code=400)
     service.cancel("00job1")
 
 
-def test_what_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")

@@ -1,4 +1,4 @@
-"""Why a job ended, taken from what services, Spark and our own programs say; and whether its package is there."""
+"""Test the causes that are found in the logs of failed jobs, and the check of the jobs' package."""
 
 import json
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from obstore.store import LocalStore, MemoryStore
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import TerminalError
 from daily_batch.orchestration.spark_jobs.emr_package import check_package
-from daily_batch.orchestration.spark_jobs.emr_request import ENTRY, ENVIRONMENT, Place
+from daily_batch.orchestration.spark_jobs.emr_request import ENTRY_POINT, ENVIRONMENT, EmrConfig
 from daily_batch.orchestration.spark_jobs.failure_cause import find_cause
 
-PLACE = Place(
+CONFIG = EmrConfig(
     application_id="00f1",
     role_arn="arn:aws:iam::123456789012:role/job",
     package=parse_url("s3://artifacts/emr/1f"),
@@ -22,7 +22,7 @@ PLACE = Place(
 
 
 @pytest.mark.parametrize(
-    ("said", "what"),
+    ("log", "what"),
     [
         (
             'java.io.IOException: Cannot run program "./environment/bin/python3.11": error=2, No such file',
@@ -47,78 +47,78 @@ PLACE = Place(
         ("Library installation failed for library due to user error", "the libraries of the job cannot be installed"),
     ],
 )
-def test_what_a_service_or_spark_says_is_one_cause(said: str, what: str) -> None:
-    cause = find_cause(f"26/11/28 WARN something else\n{said}\nat org.apache.spark")
+def test_known_messages_of_services_and_spark_have_a_cause(log: str, what: str) -> None:
+    cause = find_cause(f"26/11/28 WARN something else\n{log}\nat org.apache.spark")
     assert cause is not None
     assert cause.what.startswith(what)
     assert cause.next_step
 
 
-def test_our_own_words_win_over_what_they_came_from_and_the_last_of_them_counts() -> None:
-    said = (
+def test_our_own_errors_take_precedence_and_the_last_one_counts() -> None:
+    log = (
         "AccessDenied\n"
         "error: tenant=smoke day=2025-08-12: the first. Next step: none.\n"
         "error: tenant=smoke day=2025-08-12: the driver lacks: permission to read: x. Next step: see the page.\n"
     )
-    assert find_cause(said) == ("the driver lacks: permission to read: x", "see the page")
+    assert find_cause(log) == ("the driver lacks: permission to read: x", "see the page")
 
 
-def test_an_unexpected_error_says_less_than_what_stands_before_it() -> None:
-    said = (
+def test_messages_before_an_unexpected_error_take_precedence() -> None:
+    log = (
         "No module named 'duckdb'\nerror: unexpected PythonException at spark.py:1. Next step: run again with --debug."
     )
-    cause = find_cause(said)
+    cause = find_cause(log)
     assert cause is not None
     assert cause.what == "the package duckdb cannot be imported"
 
 
-def test_nothing_is_made_of_words_that_nobody_knows() -> None:
+def test_unknown_text_has_no_cause() -> None:
     assert find_cause("") is None
     assert find_cause('{"content": "our secret plan"}\nExitCode: 1') is None
 
 
-def filled(**changed: str) -> MemoryStore:
+def make_package(**changed: str) -> MemoryStore:
     store = MemoryStore()
     store.put("package.json", json.dumps({"arch": "aarch64", "python": "3.11", "version": "1", **changed}).encode())
-    for name in (ENTRY, ENVIRONMENT):
+    for name in (ENTRY_POINT, ENVIRONMENT):
         store.put(name, b"x")
     return store
 
 
-def test_a_whole_package_for_the_application_passes() -> None:
-    check_package(filled(), PLACE, architecture="ARM64")
-    check_package(filled(arch="x86_64"), PLACE, architecture="")
+def test_a_complete_package_for_the_application_passes() -> None:
+    check_package(make_package(), CONFIG, architecture="ARM64")
+    check_package(make_package(arch="x86_64"), CONFIG, architecture="")
 
 
-@pytest.mark.parametrize("name", ["package.json", ENTRY, ENVIRONMENT])
+@pytest.mark.parametrize("name", ["package.json", ENTRY_POINT, ENVIRONMENT])
 def test_a_file_that_is_missing_is_named(name: str) -> None:
-    store = filled()
+    store = make_package()
     store.delete(name)
     with pytest.raises(TerminalError, match=rf"the package lacks {name}: s3://artifacts/emr/1f/{name} is not there"):
-        check_package(store, PLACE, architecture="ARM64")
+        check_package(store, CONFIG, architecture="ARM64")
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "error"),
     [
         ({"arch": "x86_64"}, r"the package is for x86_64, and the application runs on aarch64\. .*--arch aarch64"),
         ({"python": "3.13"}, r"is for Python 3\.13, and jobs are told to use 3\.11 \(emr_python\)\. .*EmrPython=3\.13"),
     ],
 )
-def test_a_package_for_another_machine_says_how_to_make_the_right_one(changed: dict[str, str], told: str) -> None:
-    with pytest.raises(TerminalError, match=told):
-        check_package(filled(**changed), PLACE, architecture="ARM64")
+def test_a_package_for_another_platform_says_how_to_make_the_right_one(changed: dict[str, str], error: str) -> None:
+    with pytest.raises(TerminalError, match=error):
+        check_package(make_package(**changed), CONFIG, architecture="ARM64")
 
 
-def test_a_list_that_is_none_is_told(tmp_path: Path) -> None:
+def test_an_invalid_manifest_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text("{}")
     with pytest.raises(TerminalError, match="is not understood"):
-        check_package(LocalStore(str(tmp_path)), PLACE, architecture="ARM64")
+        check_package(LocalStore(str(tmp_path)), CONFIG, architecture="ARM64")
 
 
-def test_who_may_not_read_the_package_has_nothing_to_look_at(tmp_path: Path) -> None:
+def test_the_check_is_skipped_without_permission_to_read_the_package(tmp_path: Path) -> None:
     class Denying:
         def get(self, name: str) -> None:
             raise PermissionError("AccessDenied")
 
-    check_package(Denying(), PLACE, architecture="ARM64")  # type: ignore[arg-type]
+    check_package(Denying(), CONFIG, architecture="ARM64")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""FAULTS 43 and 47: what a job may do is bounded to its tenant, judged by a simulator that shares no code with it."""
+"""Test that a job's session policy restricts it to its tenant (FAULTS 43 and 47), with an independent IAM simulator."""
 
 import json
 from datetime import date
@@ -8,15 +8,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from daily_batch.domain.keys import EXPORT_TEMPLATE, parse_url
+from daily_batch.domain.keys import EXPORT_TEMPLATE
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import parse_url
 from daily_batch.errors import TerminalError, UsageError
-from daily_batch.orchestration.spark_jobs.session_policy import LONGEST, read_account, session_policy
+from daily_batch.orchestration.spark_jobs.session_policy import MAX_POLICY_LENGTH, parse_account, session_policy
 from tests.local_cloud.aws.iam import is_allowed
 
 ROLE = "arn:aws:iam::123456789012:role/makoto-daily-batch-job"
-ACCOUNT = read_account(ROLE, "ap-northeast-1")
-# A role that may do everything: what remains is the session policy's own doing.
+ACCOUNT = parse_account(ROLE, "ap-northeast-1")
+# A role that allows everything, so that only the session policy restricts the job.
 EVERYTHING = [
     {"Version": "2012-10-17", "Statement": [{"Sid": "All", "Effect": "Allow", "Action": "*", "Resource": "*"}]}
 ]
@@ -84,7 +85,7 @@ def test_43_a_name_that_looks_alike_is_another_tenant(other: str) -> None:
     assert not may(policy_of("acme"), "s3:GetObject", f"arn:aws:s3:::data/raw/{other}/chat/x.json")
 
 
-def test_one_bucket_without_a_prefix_is_bounded_too() -> None:
+def test_one_bucket_without_a_prefix_is_restricted_too() -> None:
     policy = policy_of("acme", source="s3://data", target="s3://data")
     assert may(policy, "s3:PutObject", "arn:aws:s3:::data/acme/analytics/rejects/x.parquet")
     assert not may(policy, "s3:PutObject", "arn:aws:s3:::data/acme/chat/x.json")
@@ -99,7 +100,7 @@ def test_exports_of_another_template_are_read_and_nothing_beside_them() -> None:
     assert not may(policy, "s3:GetObject", "arn:aws:s3:::data/raw/acme/exports/messages/2025/08/12/a.gz")
 
 
-def test_rooms_are_asked_for_of_the_own_tenant_alone() -> None:
+def test_a_job_may_query_only_its_own_tenants_rooms() -> None:
     policy = policy_of("acme", rooms_table="makoto-metadata")
     table = "arn:aws:dynamodb:ap-northeast-1:123456789012:table/makoto-metadata"
     for key in ("TENANT#acme", "TENANT#acme#USER#bob"):
@@ -125,21 +126,21 @@ def test_47_the_largest_usual_policy_fits_and_a_longer_one_is_refused_not_widene
         "kms_key_arn": "arn:aws:kms:ap-northeast-1:123456789012:key/" + "k" * 36,
     }
     longest_tenant = "t" * 63
-    assert len(json.dumps(policy_of(longest_tenant, **usual), separators=(",", ":"))) <= LONGEST
+    assert len(json.dumps(policy_of(longest_tenant, **usual), separators=(",", ":"))) <= MAX_POLICY_LENGTH
     with pytest.raises(TerminalError, match=r"the job's policy has [0-9,]+ characters, and EMR Serverless takes 2,048"):
         policy_of(longest_tenant, source="s3://data/" + "d" * 300, target="s3://data/" + "t" * 300, **usual)
 
 
-@pytest.mark.parametrize("place", ["source", "target", "package"])
-def test_a_prefix_that_a_policy_would_read_as_a_variable_is_refused(place: str) -> None:
+@pytest.mark.parametrize("argument", ["source", "target", "package"])
+def test_a_prefix_that_a_policy_would_read_as_a_variable_is_refused(argument: str) -> None:
     url = "s3://data/${aws:username}".replace("{", "").replace("}", "")
-    changed: dict[str, Any] = {place: parse_url(url) if place == "package" else url}
+    changed: dict[str, Any] = {argument: parse_url(url) if argument == "package" else url}
     with pytest.raises(UsageError, match="cannot be named in a job's policy"):
         policy_of("acme", **changed)
 
 
 def test_other_partitions_of_aws_have_their_own_arns() -> None:
-    account = read_account("arn:aws-cn:iam::123456789012:role/x", "cn-north-1")
+    account = parse_account("arn:aws-cn:iam::123456789012:role/x", "cn-north-1")
     assert account.bucket(parse_url(IN)) == "arn:aws-cn:s3:::data"
-    with pytest.raises(UsageError, match="no role's ARN"):
-        read_account("arn:aws:iam::12:user/x", "us-east-1")
+    with pytest.raises(UsageError, match="not a role's ARN"):
+        parse_account("arn:aws:iam::12:user/x", "us-east-1")

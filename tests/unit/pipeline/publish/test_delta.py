@@ -16,7 +16,7 @@ from daily_batch.domain.run import ColumnStatistics, DataFile
 from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
 from daily_batch.pipeline.publish import delta
 from daily_batch.pipeline.publish.delta_log import DaySnapshot, app_id
-from daily_batch.pipeline.publish.result import Published
+from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
 from tests.support.data_files import DAY, NEXT_DAY, write_file
 
@@ -27,10 +27,10 @@ def publish(
     run: str = "run1",
     day: date = DAY,
     table: Table = ROOMS_DAILY,
-    seen: DaySnapshot | None = None,
+    snapshot: DaySnapshot | None = None,
     token: int | None = None,
     fenced: bool = False,
-) -> Published:
+) -> PublishResult:
     return delta.publish_table(
         table=table,
         location=str(folder),
@@ -42,16 +42,16 @@ def publish(
         tenant="acme",
         token=token,
         fenced=fenced,
-        seen=seen,
+        snapshot=snapshot,
     )
 
 
-def observe(folder: Path, day: date = DAY) -> DaySnapshot:
-    return delta.observe_day(table=ROOMS_DAILY, location=str(folder), storage_options={}, day=day, tenant="acme")
+def take_snapshot(folder: Path, day: date = DAY) -> DaySnapshot:
+    return delta.snapshot_table(table=ROOMS_DAILY, location=str(folder), storage_options={}, day=day, tenant="acme")
 
 
 def rooms(folder: Path) -> list[tuple[str, str]]:
-    """(date, room) of every row, as polars reads the table."""
+    """Return date and room of every row, as polars reads the table."""
     frame = polars.scan_delta(str(folder)).select(polars.col("date").cast(polars.String), "room_id").collect()
     return sorted(frame.rows())
 
@@ -94,7 +94,7 @@ def test_a_day_is_replaced_and_other_days_stay(tmp_path):
 def test_an_empty_day_replaces_what_was_there(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
     publish(tmp_path, write_file(tmp_path, "a.parquet", day=NEXT_DAY), day=NEXT_DAY)
-    assert publish(tmp_path, run="run2") == Published(version=3, rows=0, files=0, bytes=0)
+    assert publish(tmp_path, run="run2") == PublishResult(version=3, rows=0, files=0, bytes=0)
     assert {day for day, _ in rooms(tmp_path)} == {str(NEXT_DAY)}
 
 
@@ -103,12 +103,13 @@ def test_an_empty_first_day_makes_an_empty_table(tmp_path):
     assert rooms(tmp_path) == []
 
 
-def test_the_commit_tells_run_and_counts(tmp_path):
+def test_the_commit_records_run_and_counts(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
     info = DeltaTable(str(tmp_path)).history(1)[0]
-    told = json.loads(info["userMetadata"])
-    assert info["run_id"] == told["run_id"] == "run1"
-    assert (told["rows"], told["files"], told["runner"], told["day"]) == (3, 1, "local", "2025-08-12")
+    metadata = json.loads(info["userMetadata"])
+    assert info["run_id"] == metadata["run_id"] == "run1"
+    assert (metadata["rows"], metadata["files"]) == (3, 1)
+    assert (metadata["runner"], metadata["day"]) == ("local", "2025-08-12")
 
 
 def test_each_publication_is_one_commit(tmp_path):
@@ -122,61 +123,61 @@ def test_each_publication_is_one_commit(tmp_path):
 # Another run of the same day
 
 
-def test_a_run_that_began_before_another_published_is_refused(tmp_path):
+def test_a_run_that_started_before_another_published_is_refused(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
-    seen = observe(tmp_path)
+    snapshot = take_snapshot(tmp_path)
     publish(tmp_path, write_file(tmp_path, "b.parquet", rows=1), run="winner")
     with pytest.raises(RetryableError, match=r"tenant=acme day=2025-08-12: run winner"):
-        publish(tmp_path, write_file(tmp_path, "c.parquet"), run="loser", seen=seen)
+        publish(tmp_path, write_file(tmp_path, "c.parquet"), run="loser", snapshot=snapshot)
     assert rooms(tmp_path) == [(str(DAY), "room0")]
 
 
 def test_two_runs_that_both_found_no_table_do_not_double_the_rows(tmp_path):
-    seen = observe(tmp_path)
-    publish(tmp_path, write_file(tmp_path, "a.parquet"), run="winner", seen=seen)
+    snapshot = take_snapshot(tmp_path)
+    publish(tmp_path, write_file(tmp_path, "a.parquet"), run="winner", snapshot=snapshot)
     with pytest.raises(RetryableError, match="winner"):
-        publish(tmp_path, write_file(tmp_path, "b.parquet"), run="loser", seen=seen)
+        publish(tmp_path, write_file(tmp_path, "b.parquet"), run="loser", snapshot=snapshot)
     assert len(rooms(tmp_path)) == 3
 
 
-def test_a_run_that_emptied_an_empty_day_is_noticed(tmp_path):
+def test_a_run_that_emptied_an_empty_day_is_detected(tmp_path):
     publish(tmp_path, day=NEXT_DAY)
-    seen = observe(tmp_path)
+    snapshot = take_snapshot(tmp_path)
     publish(tmp_path, run="winner")
     with pytest.raises(RetryableError, match="winner"):
-        publish(tmp_path, write_file(tmp_path, "b.parquet"), run="loser", seen=seen)
+        publish(tmp_path, write_file(tmp_path, "b.parquet"), run="loser", snapshot=snapshot)
 
 
-def test_a_day_changed_by_another_engine_is_noticed(tmp_path):
+def test_a_day_changed_by_another_engine_is_detected(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
-    seen = observe(tmp_path)
+    snapshot = take_snapshot(tmp_path)
     DeltaTable(str(tmp_path)).delete("room_id = 'room0'")
     with pytest.raises(RetryableError, match="files of rooms_daily changed"):
-        publish(tmp_path, write_file(tmp_path, "b.parquet"), run="loser", seen=seen)
+        publish(tmp_path, write_file(tmp_path, "b.parquet"), run="loser", snapshot=snapshot)
 
 
 def test_a_commit_of_another_day_in_between_does_not_matter(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
-    seen = observe(tmp_path)
+    snapshot = take_snapshot(tmp_path)
     publish(tmp_path, write_file(tmp_path, "a.parquet", day=NEXT_DAY), day=NEXT_DAY)
-    assert publish(tmp_path, write_file(tmp_path, "b.parquet", rows=1), run="run2", seen=seen).version == 3
+    assert publish(tmp_path, write_file(tmp_path, "b.parquet", rows=1), run="run2", snapshot=snapshot).version == 3
     assert len(rooms(tmp_path)) == 4
 
 
-# Lost answers
+# Lost responses
 
 
 @pytest.mark.parametrize("error", [CommitFailedError("version exists"), OSError("connection reset")], ids=repr)
-def test_a_commit_whose_answer_was_lost_is_applied_once(tmp_path, monkeypatch, error):
-    commit, answers = delta._commit, iter([error])
+def test_a_commit_whose_response_was_lost_is_applied_once(tmp_path, monkeypatch, error):
+    commit, errors = delta._commit, iter([error])
 
-    def lose_answer(*args):
+    def lose_response(*args):
         version = commit(*args)
-        if lost := next(answers, None):
+        if lost := next(errors, None):
             raise lost
         return version
 
-    monkeypatch.setattr(delta, "_commit", lose_answer)
+    monkeypatch.setattr(delta, "_commit", lose_response)
     assert publish(tmp_path, write_file(tmp_path, "a.parquet")).version == 1
     assert DeltaTable(str(tmp_path)).version() == 1
 
@@ -187,17 +188,17 @@ def test_the_same_files_are_never_added_and_removed_in_one_commit(tmp_path):
     assert DeltaTable(str(tmp_path)).version() == 1
 
 
-def test_a_commit_that_is_always_overtaken_says_that_running_again_can_help(tmp_path, monkeypatch):
-    def overtake(*_):
-        raise CommitFailedError("overtaken")
+def test_a_commit_that_always_conflicts_raises_a_retryable_error(tmp_path, monkeypatch):
+    def conflict(*_):
+        raise CommitFailedError("version exists")
 
-    monkeypatch.setattr(delta, "_commit", overtake)
-    monkeypatch.setattr(delta, "LONGEST_PAUSE_S", 0)
-    with pytest.raises(RetryableError, match=r"day=2025-08-12.*overtaken.*run the day again"):
+    monkeypatch.setattr(delta, "_commit", conflict)
+    monkeypatch.setattr(delta, "MAX_BACKOFF_SECONDS", 0)
+    with pytest.raises(RetryableError, match=r"day=2025-08-12.*version exists.*run the day again"):
         publish(tmp_path, write_file(tmp_path, "a.parquet"))
 
 
-def test_denied_access_is_final(tmp_path, monkeypatch):
+def test_denied_access_is_a_terminal_error(tmp_path, monkeypatch):
     def deny(*_):
         raise OSError("Generic S3 error: 403 Forbidden: AccessDenied")
 
@@ -226,18 +227,18 @@ def fence(folder: Path, token: int) -> DaySnapshot:
 
 
 def test_a_fence_keeps_a_lower_token_out_before_anything_is_published(tmp_path):
-    seen = observe(tmp_path)
+    snapshot = take_snapshot(tmp_path)
     fence(tmp_path, 6)
     with pytest.raises(LeaseHeldError, match="token 6"):
-        publish(tmp_path, write_file(tmp_path, "z.parquet"), run="zombie", token=5, seen=seen)
+        publish(tmp_path, write_file(tmp_path, "z.parquet"), run="zombie", token=5, snapshot=snapshot)
     assert rooms(tmp_path) == []
 
 
-def test_what_was_published_before_the_fence_is_seen_and_replaced(tmp_path):
+def test_the_fence_returns_what_was_published_before_it_and_the_run_replaces_it(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"), run="zombie", token=5)
-    seen = fence(tmp_path, 6)
-    assert len(seen.files) == 1
-    publish(tmp_path, write_file(tmp_path, "b.parquet", rows=1), run="run2", token=6, seen=seen, fenced=True)
+    snapshot = fence(tmp_path, 6)
+    assert len(snapshot.files) == 1
+    publish(tmp_path, write_file(tmp_path, "b.parquet", rows=1), run="run2", token=6, snapshot=snapshot, fenced=True)
     assert len(rooms(tmp_path)) == 1
 
 
@@ -310,8 +311,8 @@ SKIPPING = {
 
 def publish_skippable(folder: Path) -> str:
     """Publish 10 rows with the bounds that DuckDB finds in the file; return the file's path."""
-    bare = write_file(folder, "a.parquet", rows=10, table=MESSAGES, values=SKIPPING)
-    path = folder / bare.path
+    written = write_file(folder, "a.parquet", rows=10, table=MESSAGES, values=SKIPPING)
+    path = folder / written.path
     [row] = duckdb.sql(
         "SELECT min(room_id), max(room_id), epoch_us(min(timestamp)), epoch_us(max(timestamp)),"
         f" min(message_length), max(message_length) FROM '{path}'"
@@ -322,9 +323,9 @@ def publish_skippable(folder: Path) -> str:
         "message_length": ColumnStatistics(minimum=row[4], maximum=row[5], nulls=0),
         "tokens_used": ColumnStatistics(minimum=None, maximum=None, nulls=10),
     }
-    file = DataFile(path=bare.path, rows=10, bytes=bare.bytes, statistics=statistics)
+    file = DataFile(path=written.path, rows=10, bytes=written.bytes, statistics=statistics)
     publish(folder, file, table=MESSAGES)
-    return bare.path
+    return written.path
 
 
 FIRST, LAST = "2025-08-12T00:00:00.000001Z", "2025-08-12T00:00:09.000010Z"
@@ -377,7 +378,7 @@ def test_polars_skips_by_the_same_statistics(tmp_path):
     assert frame.filter(polars.col("message_length") > 109).collect().height == 0
 
 
-# What crashed runs leave, and the log
+# Orphans of crashed runs, and the log
 
 
 def test_only_files_that_no_commit_names_and_that_are_old_are_removed(tmp_path):
@@ -387,14 +388,14 @@ def test_only_files_that_no_commit_names_and_that_are_old_are_removed(tmp_path):
     crashed = write_file(tmp_path, "crashed.parquet")
     write_file(tmp_path, "writing.parquet")
     write_file(tmp_path, "never.parquet", day=NEXT_DAY)
-    long_ago = time.time() - 8 * 86400
+    eight_days_ago = time.time() - 8 * 86400
     for name in ("live", "crashed"):
-        os.utime(tmp_path / f"date={DAY}" / f"{name}.parquet", (long_ago, long_ago))
-    os.utime(tmp_path / f"date={NEXT_DAY}" / "never.parquet", (long_ago, long_ago))
+        os.utime(tmp_path / f"date={DAY}" / f"{name}.parquet", (eight_days_ago, eight_days_ago))
+    os.utime(tmp_path / f"date={NEXT_DAY}" / "never.parquet", (eight_days_ago, eight_days_ago))
     removed = delta.remove_orphans(location=str(tmp_path), storage_options={})
     assert sorted(removed) == sorted([crashed.path, f"date={NEXT_DAY}/never.parquet"])
-    left = sorted(path.name for path in tmp_path.glob("date=*/*.parquet"))
-    assert left == ["live.parquet", "old.parquet", "writing.parquet"]
+    remaining = sorted(path.name for path in tmp_path.glob("date=*/*.parquet"))
+    assert remaining == ["live.parquet", "old.parquet", "writing.parquet"]
 
 
 def test_removing_nothing_leaves_the_log_alone(tmp_path):

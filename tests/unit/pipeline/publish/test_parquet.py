@@ -18,7 +18,7 @@ TABLE = "acme/analytics/messages"
 
 
 def stage(root: Path, name: str, *, rows: int = 3, day: date = DAY) -> DataFile:
-    """Write a file where the kernel leaves it, and describe it by the place where it shall be."""
+    """Write a file to the kernel's staging folder; return it with the path at which it is published."""
     path = f"{parquet.day_folder(day)}/{name}"
     staged = root / TABLE / staged_path(path, day.isoformat())
     staged.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def test_a_day_is_replaced_and_other_days_stay(tmp_path):
     assert names(tmp_path, NEXT_DAY) == {"other.parquet"}
 
 
-def test_what_a_crashed_run_left_goes(tmp_path):
+def test_files_of_a_crashed_run_are_deleted(tmp_path):
     publish(tmp_path, [stage(tmp_path, "old.parquet")])
     leftover = tmp_path / TABLE / parquet.day_folder(DAY) / "crashed.parquet"
     leftover.write_bytes(b"PAR1 and no end")
@@ -60,8 +60,8 @@ def test_what_a_crashed_run_left_goes(tmp_path):
     others = stage(tmp_path, "staged-for-tomorrow.parquet", day=NEXT_DAY)
     publish(tmp_path, [stage(tmp_path, "new.parquet")], run="run2")
     assert names(tmp_path) == {"new.parquet"}
-    left = [path.name for path in (tmp_path / TABLE / "_staging").rglob("*.parquet")]
-    assert left == [others.path.rpartition("/")[2]]
+    staged = [path.name for path in (tmp_path / TABLE / "_staging").rglob("*.parquet")]
+    assert staged == [others.path.rpartition("/")[2]]
 
 
 def test_an_empty_day_leaves_no_file(tmp_path):
@@ -80,7 +80,7 @@ def test_publishing_again_changes_nothing(tmp_path):
     assert names(tmp_path) == {"a.parquet"}
 
 
-def test_nothing_old_goes_while_a_new_file_is_missing(tmp_path):
+def test_no_old_file_is_deleted_while_a_new_file_is_missing(tmp_path):
     publish(tmp_path, [stage(tmp_path, "old.parquet")])
     missing = DataFile(path=f"{parquet.day_folder(DAY)}/lost.parquet", rows=1, bytes=9, statistics={})
     with pytest.raises(RetryableError, match=r"tenant=acme day=2025-08-12"):
@@ -88,32 +88,32 @@ def test_nothing_old_goes_while_a_new_file_is_missing(tmp_path):
     assert "old.parquet" in names(tmp_path)
 
 
-def test_nothing_old_goes_while_a_new_file_has_another_size(tmp_path):
+def test_no_old_file_is_deleted_while_a_new_file_has_another_size(tmp_path):
     publish(tmp_path, [stage(tmp_path, "old.parquet")])
     file = stage(tmp_path, "new.parquet")
     short = DataFile(path=file.path, rows=file.rows, bytes=file.bytes + 1, statistics={})
-    with pytest.raises(RetryableError, match=r"lacks 'acme/.*new\.parquet'"):
+    with pytest.raises(RetryableError, match=r"'acme/.*new\.parquet' of run run2 is missing or incomplete"):
         publish(tmp_path, [short], run="run2")
     assert "old.parquet" in names(tmp_path)
 
 
-def test_new_files_are_complete_before_old_ones_go(tmp_path, monkeypatch):
+def test_new_files_are_complete_before_old_ones_are_deleted(tmp_path, monkeypatch):
     publish(tmp_path, [stage(tmp_path, "old.parquet")])
     file = stage(tmp_path, "new.parquet")
-    seen: list[set[str]] = []
+    files_at_deletion: list[set[str]] = []
 
-    def watch(store, paths):
-        seen.append(names(tmp_path))
+    def record_and_delete(store, paths):
+        files_at_deletion.append(names(tmp_path))
         return obstore_delete(store, paths)
 
     obstore_delete = obstore.delete
-    monkeypatch.setattr(parquet.obstore, "delete", watch)
+    monkeypatch.setattr(parquet.obstore, "delete", record_and_delete)
     publish(tmp_path, [file], run="run2")
-    assert seen[0] == {"old.parquet", "new.parquet"}
+    assert files_at_deletion[0] == {"old.parquet", "new.parquet"}
 
 
 @pytest.mark.parametrize("error", [PermissionDeniedError("403"), PermissionError("13")], ids=["remote", "local"])
-def test_denied_access_is_final(tmp_path, monkeypatch, error):
+def test_denied_access_is_a_terminal_error(tmp_path, monkeypatch, error):
     def deny(*_):
         raise error
 

@@ -72,9 +72,9 @@ def test_every_table_has_its_columns_in_order(table):
 
 
 def test_an_old_table_gets_the_new_columns_and_keeps_its_own():
-    wanted = table_schema(MESSAGES)
-    old = Schema([*wanted.fields[:3], Field("theirs", PrimitiveType("string"))])
-    evolved = [field.name for field in evolve_schema(old, wanted).fields]
+    target = table_schema(MESSAGES)
+    old = Schema([*target.fields[:3], Field("theirs", PrimitiveType("string"))])
+    evolved = [field.name for field in evolve_schema(old, target).fields]
     assert evolved == ["date", "message_id", "room_id", "theirs", *MESSAGES.names[3:]]
 
 

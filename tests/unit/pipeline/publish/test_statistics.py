@@ -6,8 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daily_batch.domain.run import ColumnStatistics, DataFile
-from daily_batch.pipeline.publish.statistics import bounded_maximum, bounded_statistics, statistics_json
-from daily_batch.pipeline.transform.statistics import timestamp_maximum, timestamp_minimum
+from daily_batch.pipeline.transform.statistics import (
+    bounded_maximum,
+    bounded_statistics,
+    statistics_json,
+    timestamp_maximum,
+    timestamp_minimum,
+)
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=80) | st.text(
     st.sampled_from(["a", "\x7f", "é", "\U0010ffff"]), min_size=30, max_size=40

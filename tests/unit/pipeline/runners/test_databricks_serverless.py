@@ -1,4 +1,4 @@
-"""On Databricks serverless the job says at once what workers cannot reach, and takes no more memory than they have."""
+"""Test jobs on Databricks serverless: they fail early if workers cannot reach storage, and stay within their memory."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-from daily_batch.domain.keys import parse_url
+from daily_batch.domain.url import parse_url
 from daily_batch.entrypoints.daily_messages import app
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.orchestration.preflight import find_missing
@@ -31,21 +31,21 @@ def test_serverless_is_known_by_its_environment(environ: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("environ", SERVERLESS)
-@pytest.mark.parametrize("place", [LAKE, "s3://bucket/x"])
-def test_a_place_beyond_the_network_is_refused_with_the_way_out(environ: dict[str, str], place: str) -> None:
-    for flags in ({"input": place, "output": VOLUME}, {"input": VOLUME, "output": place}):
+@pytest.mark.parametrize("url", [LAKE, "s3://bucket/x"])
+def test_a_url_beyond_the_network_is_refused_with_a_next_step(environ: dict[str, str], url: str) -> None:
+    for flags in ({"input": url, "output": VOLUME}, {"input": VOLUME, "output": url}):
         settings = load_settings(flags=flags, environ={})
         assert fit_compute(settings, CLUSTER) == settings
         with pytest.raises(UsageError) as raised:
             fit_compute(settings, environ)
         assert raised.value.what == (
-            f"{place} cannot be used: on Databricks serverless no worker has a network or an identity"
+            f"{url} cannot be used: on Databricks serverless no worker has a network or an identity"
         )
         assert raised.value.next_step == "run the job on a cluster (docs/databricks.md, Serverless)"
 
 
 @pytest.mark.parametrize("environ", SERVERLESS)
-def test_memory_is_what_a_worker_has_left_and_a_smaller_setting_stays(environ: dict[str, str]) -> None:
+def test_memory_is_limited_to_a_workers_and_a_smaller_setting_stays(environ: dict[str, str]) -> None:
     flags = {"input": VOLUME, "output": VOLUME}
     assert fit_compute(load_settings(flags=flags, environ={}), environ).limits.memory_bytes == MEMORY_BYTES
     small = load_settings(flags={**flags, "memory_bytes": "100000000"}, environ={})
@@ -53,11 +53,11 @@ def test_memory_is_what_a_worker_has_left_and_a_smaller_setting_stays(environ: d
 
 
 @pytest.mark.parametrize("lease", [[], ["--run-id", "r", "--token", "1"]])
-def test_the_job_ends_with_two_before_it_looks_for_spark_or_storage(
+def test_the_job_exits_with_status_2_before_it_starts_spark_or_opens_storage(
     monkeypatch: pytest.MonkeyPatch, lease: list[str]
 ) -> None:
     def no_session() -> None:
-        raise AssertionError("Spark was asked for")
+        raise AssertionError("Spark was started")
 
     monkeypatch.setattr("daily_batch.pipeline.runners.spark.current_session", no_session)
     monkeypatch.setenv("IS_SERVERLESS", "true")
@@ -68,15 +68,13 @@ def test_the_job_ends_with_two_before_it_looks_for_spark_or_storage(
     assert "Next step: run the job on a cluster" in done.stderr
 
 
-def test_the_smoke_job_says_it_before_it_looks_at_anything_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_smoke_job_checks_this_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "IS_SERVERLESS", "true")
     lack = find_missing(Storage(input=parse_url(str(tmp_path)), output=parse_url(LAKE)))
     assert lack == f"output {LAKE}: on Databricks serverless no worker has a network or an identity"
 
 
-def test_a_spark_that_takes_no_settings_is_an_error_that_says_so() -> None:
+def test_a_spark_without_configurable_settings_is_a_terminal_error() -> None:
     def refuse(name: str, *_: str) -> str:
         raise RuntimeError(f"[CONFIG_NOT_AVAILABLE] Configuration {name} is not available. SQLSTATE: 42K0I")
 

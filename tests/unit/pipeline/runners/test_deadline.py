@@ -1,4 +1,4 @@
-"""The deadline of a local run: kept to the second, and foreseen."""
+"""Test the deadline of a local run: it is kept, and a run that would miss it is handed over early."""
 
 import pytest
 
@@ -18,74 +18,74 @@ def clock() -> Clock:
     return Clock()
 
 
-def work(watch: Deadline, clock: Clock, pieces: int, *, seconds: float) -> None:
-    for _ in range(pieces):
+def finish_tasks(deadline: Deadline, clock: Clock, tasks: int, *, seconds: float) -> None:
+    for _ in range(tasks):
         clock.now += seconds
-        watch.step()
+        deadline.finish_task()
 
 
-def test_without_a_deadline_nothing_is_late(clock: Clock) -> None:
-    watch = Deadline(None, clock=clock)
-    watch.begin("chunks", 9, later=0.5)
-    work(watch, clock, 9, seconds=1e6)
-    watch.check()
+def test_without_a_deadline_no_run_is_late(clock: Clock) -> None:
+    deadline = Deadline(None, clock=clock)
+    deadline.start_stage("chunks", 9, next_share=0.5)
+    finish_tasks(deadline, clock, 9, seconds=1e6)
+    deadline.check()
 
 
-def test_a_run_goes_on_until_its_deadline_and_no_longer(clock: Clock) -> None:
-    watch = Deadline(110.0, clock=clock)
+def test_a_run_continues_until_its_deadline_and_no_longer(clock: Clock) -> None:
+    deadline = Deadline(110.0, clock=clock)
     clock.now = 109.9
-    watch.check()
+    deadline.check()
     clock.now = 110.0
     with pytest.raises(HandOverError, match="the time is over"):
-        watch.check()
+        deadline.check()
 
 
-def test_a_hand_over_says_how_far_the_run_came(clock: Clock) -> None:
-    watch = Deadline(1_000.0, clock=clock)
-    watch.begin("chunks", 40)
-    work(watch, clock, 12, seconds=10.0)
+def test_a_hand_over_reports_the_progress_of_the_run(clock: Clock) -> None:
+    deadline = Deadline(1_000.0, clock=clock)
+    deadline.start_stage("chunks", 40)
+    finish_tasks(deadline, clock, 12, seconds=10.0)
     clock.now = 1_000.0
     with pytest.raises(HandOverError, match=r"12 of 40 chunks in 900 s.*Next step: run the day on Spark"):
-        watch.check()
+        deadline.check()
 
 
-def test_a_rest_that_cannot_end_in_time_is_foreseen(clock: Clock) -> None:
-    watch = Deadline(200.0, clock=clock)
-    watch.begin("chunks", 40)
+def test_a_run_that_cannot_end_in_time_is_handed_over_early(clock: Clock) -> None:
+    deadline = Deadline(200.0, clock=clock)
+    deadline.start_stage("chunks", 40)
     with pytest.raises(HandOverError, match="4 of 40 chunks in 20 s"):
-        work(watch, clock, 40, seconds=5.0)
+        finish_tasks(deadline, clock, 40, seconds=5.0)
 
 
-def test_what_comes_after_a_stage_is_foreseen_too(clock: Clock) -> None:
-    for later in (0.0, 0.5):
+def test_the_prediction_includes_later_stages(clock: Clock) -> None:
+    for next_share in (0.0, 0.5):
         clock.now = 100.0
-        watch = Deadline(150.0, clock=clock)
-        watch.begin("chunks", 40, later=later)
-        if later:
+        deadline = Deadline(150.0, clock=clock)
+        deadline.start_stage("chunks", 40, next_share=next_share)
+        if next_share:
             with pytest.raises(HandOverError):
-                work(watch, clock, 40, seconds=1.0)
+                finish_tasks(deadline, clock, 40, seconds=1.0)
         else:
-            work(watch, clock, 40, seconds=1.0)
+            finish_tasks(deadline, clock, 40, seconds=1.0)
 
 
-def test_the_first_pieces_tell_nothing(clock: Clock) -> None:
-    watch = Deadline(200.0, clock=clock)
-    watch.begin("chunks", 40)
-    work(watch, clock, 1, seconds=20.0)  # connections are made, libraries are loaded
-    work(watch, clock, 39, seconds=1.0)
+def test_the_first_task_does_not_count_for_the_prediction(clock: Clock) -> None:
+    deadline = Deadline(200.0, clock=clock)
+    deadline.start_stage("chunks", 40)
+    finish_tasks(deadline, clock, 1, seconds=20.0)  # opens connections, loads libraries
+    finish_tasks(deadline, clock, 39, seconds=1.0)
 
 
-def test_pieces_in_other_hands_are_not_forgotten(clock: Clock) -> None:
-    # Four at once, each of 10 s: the first three come back together.
-    watch = Deadline(200.0, clock=clock)
-    watch.begin("chunks", 36)
+def test_concurrent_tasks_that_end_together_are_no_slow_start(clock: Clock) -> None:
+    # Four concurrent tasks of 10 s each end at the same time.
+    deadline = Deadline(200.0, clock=clock)
+    deadline.start_stage("chunks", 36)
     clock.now += 10.0
     for _ in range(4):
-        watch.step()
+        deadline.finish_task()
 
 
 def test_a_run_that_is_stopped_ends_at_its_next_check(clock: Clock) -> None:
-    watch = Deadline(None, clock=clock)
-    watch.stop()
+    deadline = Deadline(None, clock=clock)
+    deadline.stop()
     with pytest.raises(HandOverError):
-        watch.check()
+        deadline.check()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform import decode as module
 from daily_batch.pipeline.transform.decode import Decoded, UnreadableError, decode, decode_originals

@@ -24,7 +24,7 @@ import pyarrow.parquet
 import pytest
 from backports import zstd
 
-from daily_batch.domain.contract import Reason
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform.decode import UnreadableError, decode
 from tests.oracle import stored as oracle
