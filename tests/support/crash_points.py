@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import daily_batch.orchestration.day_run
 import daily_batch.pipeline.process_day
 from daily_batch.ledger import Ledger
 from daily_batch.orchestration.spark_jobs.databricks import Databricks
@@ -14,8 +15,8 @@ from daily_batch.pipeline.publish.publisher import DayPublisher
 SERVICES = (EmrServerless, Databricks)
 STEPS: dict[str, tuple[tuple[Any, ...], str, bool]] = {
     # step: classes or modules, the call, and whether the process is killed before it or after it
-    "after the lease": ((Ledger,), "take", False),
-    "after the manifest": ((daily_batch.pipeline.process_day,), "list_day", False),
+    "after the lease": ((Ledger,), "acquire", False),
+    "after the manifest": ((daily_batch.orchestration.day_run, daily_batch.pipeline.process_day), "discover", False),
     "before the commit": ((DayPublisher,), "publish", True),
     "after the commit": ((DayPublisher,), "publish", False),
     "before the ledger's word": ((Ledger,), "complete", True),
