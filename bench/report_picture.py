@@ -1,7 +1,7 @@
 """Make docs/img/report-en.png and report-ja.png from generated days, or a picture of an existing report.
 
 python -m bench.report_picture
-python -m bench.report_picture --page .makoto/soak/AwsMonth.html --picture docs/img/endurance-test-aws.png
+python -m bench.report_picture --page .makoto/endurance/AwsMonth.html --picture docs/img/endurance-test-aws.png
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Test doubles for the ledger: a manual clock, a receipt, and stores with injected faults."""
+"""Doubles for tests of the ledger: a day, a manual clock, a receipt, and stores with injected faults."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from daily_batch.metadata import Item, MetadataStore, VersionConflictError, Vers
 DAY = date(2025, 8, 12)
 BEGIN = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 LEASE = timedelta(minutes=2)
-# An owner on another machine, whose process cannot be checked.
+# A process of another machine, of which nothing is known.
 ELSEWHERE = "elsewhere:1:1"
 
 
@@ -58,7 +58,7 @@ def make_receipt(*, tenant: str = "acme", run_id: str = "run1", written: int = 9
 
 @dataclass
 class MemoryStore:
-    """A single-threaded metadata store in memory; see `MetadataStore`."""
+    """A metadata store in memory, for one thread; see `MetadataStore`."""
 
     items: dict[tuple[str, str], VersionedItem] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ class MemoryStore:
 
 @dataclass
 class FaultyStore:
-    """Add faults to another store.
+    """A store with injected faults.
 
     Each error of `lost` is raised once by a put that has written; `read_fault` and `write_fault` are raised before
     anything is done, until they are taken away. `written` is called after a put, before its answer.

@@ -1,4 +1,4 @@
-"""The metadata stores, for the conformance tests and the processes that they start."""
+"""The metadata stores for conformance tests and the processes that they start."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,13 +23,13 @@ class Backend(NamedTuple):
 
 
 def sqlite_backend(file: Path) -> Backend:
-    """Return the SQLite store. Only our own code writes the file, so `plant` uses the store itself."""
+    """Use a file, which no other program writes in another way."""
     connect = partial(SqliteStore, file)
     return Backend(connect, lambda item: connect().put(item, expected=None))
 
 
 def dynamodb_backend(table: DynamoDbTable) -> Backend:
-    """Return the DynamoDB store. Items of other programs have no `version`."""
+    """Use a table; another program's items have no `version`."""
 
     def plant(item: Mapping[str, Any]) -> None:
         attributes = {name: TypeSerializer().serialize(value) for name, value in item.items()}
@@ -39,7 +39,7 @@ def dynamodb_backend(table: DynamoDbTable) -> Backend:
 
 
 def cosmos_backend(account: CosmosAccount) -> Backend:
-    """Return the Cosmos DB store. Items of other programs have ids of another form."""
+    """Use a container; another program's items have ids of another scheme."""
 
     def plant(item: Mapping[str, Any]) -> None:
         account.container().create_item({**item, "id": f"theirs-{item['SK'][-4:]}"})

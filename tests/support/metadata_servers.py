@@ -1,4 +1,4 @@
-"""Tables of DynamoDB Local."""
+"""Tables of DynamoDB Local for tests."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ KEY = "test"
 
 
 class DynamoDbTable(NamedTuple):
-    """A table with the platform's keys, and the environment by which a process finds it."""
+    """A table with the platform's keys, and the environment with which a process finds it."""
 
     endpoint: str
     name: str

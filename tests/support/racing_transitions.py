@@ -1,4 +1,4 @@
-"""Let processes race for one transition of the ledger, many times."""
+"""Processes that race repeatedly for one transition of the ledger."""
 
 import multiprocessing
 import os
@@ -20,8 +20,8 @@ WAIT_SECONDS = 120
 _together: Barrier
 
 
-class Observation(NamedTuple):
-    """What a rival observed in one round.
+class RoundResult(NamedTuple):
+    """The result of one rival in one round.
 
     `tokens` are of the takes that succeeded; `landed` says whether the holder's change did, `keeps` whether the lease
     could still be renewed when all were done, and `evidence` is the mark of the last change that the ledger shows then.
@@ -47,12 +47,12 @@ class Run:
 
     @property
     def mark(self) -> str:
-        """The mark that a change of this round leaves in the ledger."""
+        """The value that a change of this round leaves in the ledger."""
         return f"round-{self.number}"
 
-    def take(self, *, force: bool = False) -> None:
+    def acquire(self, *, force: bool = False) -> None:
         run_id = f"round-{self.number}-of-{self.rival}-{len(self.tokens)}"
-        # Owners on other machines, whose processes cannot be checked.
+        # Processes of other machines, of which nothing is known.
         owner = f"machine-{self.rival}:1:1"
         try:
             self.lease = self.ledger.acquire(self.tenant, DAY, owner=owner, run_id=run_id, force=force)
@@ -68,11 +68,11 @@ class Run:
             return False
         return self.lease is not None
 
-    def observe(self) -> Observation:
+    def result(self) -> RoundResult:
         keeps = self.try_change(renew)
         entry = self.ledger.find(self.tenant, DAY)
         evidence = (entry.receipt or entry.handed_over) if entry else None
-        return Observation(self.tokens, self.landed, keeps, evidence)
+        return RoundResult(self.tokens, self.landed, keeps, evidence)
 
 
 # At each `yield` a play waits for all rivals.
@@ -96,30 +96,30 @@ def fail(run: Run, lease: Lease) -> None:
     run.ledger.fail(lease, "denied")
 
 
-def take(run: Run) -> Iterator[None]:
-    """All acquire a day that nobody holds: absent in the first round, with an expired lease in later ones."""
+def acquire(run: Run) -> Iterator[None]:
+    """All acquire a day that nobody holds: first it is absent, later its lease has ended."""
     run.ledger.clock.now += run.number * LEASE * 2  # type: ignore[attr-defined]
     yield
-    run.take()
+    run.acquire()
     yield
 
 
-def take_failed(run: Run) -> Iterator[None]:
+def acquire_failed(run: Run) -> Iterator[None]:
     """All acquire a day that failed in the round before, without any time passing."""
     yield
-    run.take()
+    run.acquire()
     yield
 
 
 def seize(run: Run, *, change: Callable[[Run, Lease], None]) -> Iterator[None]:
-    """The first holds the lease and makes its change; all others force the lease."""
+    """The first holds the lease and makes its change; all others acquire it by force."""
     if run.rival == 0:
-        run.take(force=True)
+        run.acquire(force=True)
     yield
     if run.rival == 0:
         run.landed = run.try_change(change)
     else:
-        run.take(force=True)
+        run.acquire(force=True)
     yield
 
 
@@ -128,8 +128,8 @@ class Arena(NamedTuple):
 
     def race(
         self, connect: Callable[[], MetadataStore], tenants: list[str], play: Play, *, end: bool = False
-    ) -> list[list[Observation]]:
-        """Return what each rival observed in each round, one per tenant; with `end` the lease's holder then fails."""
+    ) -> list[list[RoundResult]]:
+        """Return each rival's result in each round, one round for each tenant; `end`: the holder then fails its run."""
         credentials = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         work = partial(_join, credentials, connect, tenants, play, end)
         by_rival = list(self.pool.map(work, range(RIVALS)))
@@ -156,8 +156,8 @@ def _join(
     play: Play,
     end: bool,
     rival: int,
-) -> list[Observation]:
-    # The processes were started before the test, so they lack its environment.
+) -> list[RoundResult]:
+    # The processes started before the test, so they lack its environment.
     os.environ.update(credentials)
     try:
         return list(_play(connect(), tenants, play, end, rival))
@@ -166,12 +166,12 @@ def _join(
         raise RuntimeError(f"rival {rival}: {error!r}") from None
 
 
-def _play(store: MetadataStore, tenants: list[str], play: Play, end: bool, rival: int) -> Iterator[Observation]:
+def _play(store: MetadataStore, tenants: list[str], play: Play, end: bool, rival: int) -> Iterator[RoundResult]:
     for number, tenant in enumerate(tenants):
         run = Run(Ledger(store=store, clock=Clock(), lease=LEASE), tenant, number, rival)
         for _ in play(run):
             _together.wait(WAIT_SECONDS)
-        yield run.observe()
+        yield run.result()
         _together.wait(WAIT_SECONDS)
         if end:
             run.try_change(fail)

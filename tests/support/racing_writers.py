@@ -1,4 +1,4 @@
-"""Let processes write one item at the same moment, many times."""
+"""Processes that repeatedly write one item at the same moment."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _together: Barrier
 
 
 def race(connect: Callable[[], MetadataStore], pk: str, sk: str, *, writers: int, rounds: int) -> list[list[int]]:
-    """Return the rounds that each writer won. Before each round all read the same state of the item."""
+    """Return the rounds that each writer won. Before each round, all read the same state of the item."""
     spawn = multiprocessing.get_context("spawn")
     work = partial(_write, connect, pk, sk, rounds)
     with ProcessPoolExecutor(writers, spawn, initializer=_share, initargs=(spawn.Barrier(writers),)) as pool:

@@ -1,4 +1,4 @@
-"""An HTTP server with scripted responses, for what emulators do not do: denying and throttling."""
+"""An HTTP server with scripted answers, for what no emulator does by itself: denying and throttling."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ class Answer(NamedTuple):
 
 @contextmanager
 def answering(answer: Callable[[str], Answer]) -> Iterator[str]:
-    """Serve `answer(path)` for each request and yield the address."""
+    """Yield the URL of a server that answers a request for a path with `answer(path)`."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -1,4 +1,4 @@
-"""Errors travel between processes, and name tenant and day wherever they were raised."""
+"""Errors survive pickling, and their context adds tenant and day."""
 
 import pickle
 
@@ -19,13 +19,13 @@ from daily_batch.errors import (
 @pytest.mark.parametrize(
     "kind", [RetryableError, InputChangedError, HandOverError, UsageError, TerminalError, LeaseHeldError]
 )
-def test_an_error_comes_out_of_another_process_as_it_was(kind: type[BatchError]) -> None:
+def test_an_error_survives_the_transfer_between_processes(kind: type[BatchError]) -> None:
     error = kind("it was down", next_step="try again", tenant="acme", day="2025-08-12")
     copied = pickle.loads(pickle.dumps(error))
     assert (type(copied), str(copied)) == (kind, str(error))
 
 
-def test_who_knows_tenant_and_day_names_them_and_never_over_others() -> None:
+def test_context_adds_tenant_and_day_and_never_overwrites_them() -> None:
     with (
         pytest.raises(RetryableError, match=r"tenant=acme day=2025-08-12: it was down\. Next step: try again\."),
         error_context("acme", "2025-08-12"),

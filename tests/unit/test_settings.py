@@ -138,12 +138,12 @@ def test_the_guides_variables_are_read() -> None:
     }
 
 
-def test_our_variable_and_flags_win_over_the_bucket_name() -> None:
+def test_prefixed_variables_and_flags_override_the_bucket_name() -> None:
     settings = load({"S3_BUCKET_NAME": "makoto-data", "MAKOTO_INPUT": "in"}, output=Path("out"))
     assert (settings.input, settings.output) == ("in", "out")
 
 
-def test_the_narrower_aws_variable_wins() -> None:
+def test_the_more_specific_aws_variable_wins() -> None:
     settings = load(
         {
             "AWS_REGION": "eu-west-1",
@@ -162,7 +162,7 @@ def test_the_narrower_aws_variable_wins() -> None:
     assert origin(settings, "storage_options.aws_region") == "AWS_REGION"
 
 
-def test_storage_options_add_up_key_by_key(conf: Path) -> None:
+def test_storage_options_merge_key_by_key(conf: Path) -> None:
     (conf / "prod.toml").write_text('[storage_options]\ntimeout = "9s"\naws_region = "a"\n')
     environ = {"AWS_REGION": "b", "MAKOTO_STORAGE_OPTIONS": json.dumps({"aws_request_payer": "true"})}
     settings = load(environ, conf_dir=conf, env="prod", storage_options={"allow_http": "true"})
@@ -175,7 +175,7 @@ def test_storage_options_add_up_key_by_key(conf: Path) -> None:
     assert origin(settings, "storage_options.timeout") == "conf/prod.toml"
 
 
-def test_an_empty_variable_is_one_that_is_not_set_but_for_tenants() -> None:
+def test_an_empty_variable_counts_as_unset_except_for_tenants() -> None:
     assert load({"BATCH_TIMEZONE": "", "AWS_ENDPOINT_URL": "", "S3_BUCKET_NAME": ""}) == load()
     assert load({"TENANT_ID": ""}).tenants == ("",)
 
@@ -184,7 +184,7 @@ def test_only_spaces_around_commas_are_dropped() -> None:
     assert load({"TENANT_ID": " acme , globex\n"}).tenants == ("acme", "globex\n")
 
 
-def test_secrets_show_nowhere() -> None:
+def test_secrets_are_never_shown() -> None:
     settings = load(
         {
             "COSMOS_KEY": "hunter2",
@@ -213,7 +213,7 @@ def test_secrets_show_nowhere() -> None:
     }
 
 
-def test_settings_travel_to_other_processes() -> None:
+def test_settings_survive_the_transfer_between_processes() -> None:
     settings = load({"TENANT_ID": "acme"})
     assert pickle.loads(pickle.dumps(settings)) == settings
 
@@ -238,7 +238,7 @@ def test_settings_travel_to_other_processes() -> None:
         ("MAKOTO_QUALITY", '{"max_reject": 0.1}'),
     ],
 )
-def test_a_variable_without_sense_is_misuse_that_names_it(variable: str, value: str) -> None:
+def test_an_invalid_variable_is_a_usage_error_that_names_it(variable: str, value: str) -> None:
     with pytest.raises(UsageError) as caught:
         load({variable: value})
     assert variable in str(caught.value)
@@ -249,13 +249,13 @@ def test_a_variable_without_sense_is_misuse_that_names_it(variable: str, value: 
     "text",
     ["no_such = 1", 'buckets = "1"', "tenants = 'acme'", "[storage_options]\na = 1", "buckets =", "discovery = 'x'"],
 )
-def test_a_file_without_sense_is_misuse_that_names_it(conf: Path, text: str) -> None:
+def test_an_invalid_file_is_a_usage_error_that_names_it(conf: Path, text: str) -> None:
     (conf / "prod.toml").write_text(text)
     with pytest.raises(UsageError, match=r"conf/prod\.toml"):
         load(conf_dir=conf, env="prod")
 
 
-def test_a_flag_without_sense_is_misuse_that_names_it() -> None:
+def test_an_invalid_flag_is_a_usage_error_that_names_it() -> None:
     with pytest.raises(UsageError, match="flag --format"):
         load(table_format="iceberg")
 
@@ -263,18 +263,18 @@ def test_a_flag_without_sense_is_misuse_that_names_it() -> None:
 @pytest.mark.parametrize(
     "environ", [{"BATCH_TIMEZONE": "Asia/Tokio"}, {"MAKOTO_EXPORT_TEMPLATE": "exports/{yyyy}/{mm}/{dd}"}]
 )
-def test_a_zone_or_template_without_sense_is_misuse(environ: dict[str, str]) -> None:
+def test_an_invalid_zone_or_template_is_a_usage_error(environ: dict[str, str]) -> None:
     with pytest.raises(UsageError):
         load(environ)
 
 
 @pytest.mark.parametrize("env", ["staging", "../prod", "prod.toml", "/etc/passwd"])
-def test_an_environment_without_a_file_is_misuse(conf: Path, env: str) -> None:
+def test_an_environment_without_a_file_is_a_usage_error(conf: Path, env: str) -> None:
     with pytest.raises(UsageError):
         load(conf_dir=conf, env=env)
 
 
-def test_an_environment_without_a_conf_folder_is_misuse() -> None:
+def test_an_environment_without_a_conf_folder_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         load(env="prod")
 
@@ -315,7 +315,7 @@ def test_a_job_gets_what_its_submitter_was_given_and_no_default() -> None:
     assert load().for_job(tenant="acme") == {}
 
 
-# The code of a job: what it runs, and what that may import (dependencies point inward).
+# The code of a job and what it may import: dependencies point inward.
 JOB_CODE = (
     *(LIBRARY / "entrypoints" / name for name in ("submitted_job.py", "smoke_test.py")),
     LIBRARY / "orchestration" / "requests.py",
@@ -330,7 +330,7 @@ NOT_PASSED = {
 
 
 def read_settings(path: Path) -> set[str]:
-    """The settings that a module reads: attributes of what is called `settings`."""
+    """Return the settings that a module reads: attributes of a name or attribute `settings`."""
     names = {each.name for each in fields(Settings)} | {"limits"}
     found: set[str] = set()
     for each in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -352,6 +352,6 @@ def test_a_job_gets_each_setting_that_its_code_reads_and_no_other() -> None:
     assert set(NOT_PASSED) <= used
 
 
-def test_where_settings_are_read_is_seen(tmp_path: Path) -> None:
+def test_the_scan_finds_where_settings_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def f(settings, self): return settings.due, self.settings.look_back, self.runner\n")
     assert read_settings(tmp_path / "a.py") == {"due", "look_back"}

@@ -1,4 +1,4 @@
-"""The tables as readers' engines know them: DDL from the contract, and registration in a catalog."""
+"""Make the tables known to query engines: DDL from the contract, and registration in a catalog."""
 
 from typing import Literal
 

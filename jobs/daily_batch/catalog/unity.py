@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Row, SparkSession
 
 PRIVILEGES = (
-    "grant USE CATALOG, CREATE SCHEMA and, on the external location, CREATE EXTERNAL TABLE (docs/deploy-azure.md)"
+    "grant USE CATALOG, CREATE SCHEMA and, on the external location, CREATE EXTERNAL TABLE (docs/databricks.md)"
 )
 
 

@@ -1,4 +1,4 @@
-"""A report of tenant-days as a page, as Markdown or as JSON."""
+"""The report of tenant-days as an HTML page, Markdown or JSON."""
 
 from typing import Literal
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Literal, cast, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 from daily_batch.domain.quality_rules import QualityRules
 from daily_batch.settings.definition import DEFINITIONS, GROUPS, Definition
@@ -75,8 +75,8 @@ def _render_values(each: Definition) -> str:
 
 
 def _render_default(each: Definition) -> str:
-    if each.name == "quality":
-        return ", ".join(f"`{path}` {rule}" for path, rule in cast(QualityRules, each.default).flatten())
+    if isinstance(each.default, QualityRules):
+        return ", ".join(f"`{path}` {rule}" for path, rule in each.default.flatten())
     if isinstance(each.default, bool):
         return f"`{str(each.default).lower()}`"
     if isinstance(each.default, int):

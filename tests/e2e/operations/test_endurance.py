@@ -1,6 +1,7 @@
-"""Some nights of some tenants on each local cloud, with troubles; `make soak` plays a month of 200 tenants.
+"""A week of nights of twelve tenants on each local cloud, with faults; `make endurance-test` plays a month of 200.
 
-SOAK_TENANTS, SOAK_DAYS, SOAK_SURGES and SOAK_SEED make it another month; SOAK_REPORT is a folder for its reports.
+ENDURANCE_TENANTS, ENDURANCE_DAYS, ENDURANCE_SURGES and ENDURANCE_SEED change the month; ENDURANCE_REPORT is a folder
+for its reports.
 """
 
 import json
@@ -23,6 +24,7 @@ from tests.support.endurance import on_aws, on_azure
 from tests.support.endurance.month import Month, write_month
 from tests.support.endurance.player import Player
 
+pytestmark = pytest.mark.long
 CLOUDS: dict[str, ModuleType] = {"aws": on_aws, "azure": on_azure}
 
 
@@ -37,8 +39,8 @@ class Played:
 
 @pytest.fixture(scope="module", params=CLOUDS)
 def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    folder = tmp_path_factory.mktemp("soak")
-    asked = {name: int(os.environ.get(f"SOAK_{name.upper()}") or usual) for name, usual in USUAL.items()}
+    folder = tmp_path_factory.mktemp("endurance")
+    asked = {name: int(os.environ.get(f"ENDURANCE_{name.upper()}") or usual) for name, usual in USUAL.items()}
     month = write_month(**asked)
     with (
         shared_time(folder / "clock", month.begins) as clock,
@@ -115,7 +117,7 @@ def test_the_months_report_tells_of_every_day_and_of_whom_somebody_must_look_aft
     for name, value in played.cloud.environment.items():
         monkeypatch.setenv(name, value)
     first, last = min(played.month.days), max(played.month.days)
-    page = Path(os.environ.get("SOAK_REPORT") or tmp_path) / f"{type(played.cloud).__name__}.html"
+    page = Path(os.environ.get("ENDURANCE_REPORT") or tmp_path) / f"{type(played.cloud).__name__}.html"
     words = ["report", "--all-tenants", "--from", first.isoformat(), "--to", last.isoformat()]
     answer = CliRunner().invoke(app, [*words, "--json"])
     assert answer.exit_code == 0, answer.stderr

@@ -1,4 +1,4 @@
-"""The three metadata stores, a tenant for each test, and a ledger whose clock and store the test can turn."""
+"""The three metadata stores, a tenant for each test, and a ledger with a controllable clock and store."""
 
 import uuid
 
@@ -11,7 +11,7 @@ from tests.support.metadata_backends import Backend
 
 @pytest.fixture
 def tenant() -> str:
-    """A tenant that no other test uses."""
+    """Return a tenant that no other test uses."""
     return f"tenant-{uuid.uuid4().hex[:12]}"
 
 

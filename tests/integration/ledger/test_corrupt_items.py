@@ -1,4 +1,4 @@
-"""Items of the ledger that somebody spoiled: a named error with tenant, day and the next step, in every store."""
+"""Corrupt items of the ledger: an error with tenant, day and the next step, in every store."""
 
 import sqlite3
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock, Fa
 from tests.support.metadata_backends import Backend, dynamodb_backend
 from tests.support.metadata_servers import DynamoDbTable
 
-SPOILED: dict[str, Any] = {
+CORRUPT: dict[str, Any] = {
     "token": "seven",
     "taken_over": "no",
     "attempts": "2",
@@ -57,7 +57,7 @@ def item_of(tenant: str, **more: Any) -> dict[str, Any]:
 
 
 def check(ledger: Ledger, tenant: str, named: str) -> None:
-    """Reading, listing and taking all say what is wrong, and change nothing."""
+    """Check that reading, listing and acquiring report the problem and change nothing."""
     for use in (
         lambda: ledger.find(tenant, DAY),
         lambda: list(ledger.days(tenant, DAY, DAY)),
@@ -71,15 +71,17 @@ def check(ledger: Ledger, tenant: str, named: str) -> None:
         assert SECRET not in str(error)
 
 
-@pytest.mark.parametrize("name", SPOILED)
+@pytest.mark.parametrize("name", CORRUPT)
 def test_an_attribute_of_another_type_is_named_with_tenant_and_day(
     ledger: Ledger, backend: Backend, tenant: str, name: str
 ) -> None:
-    backend.plant(item_of(tenant, **{name: SPOILED[name]}))
+    backend.plant(item_of(tenant, **{name: CORRUPT[name]}))
     check(ledger, tenant, name)
 
 
-def test_attributes_that_are_missing_or_of_others_spoil_nothing(ledger: Ledger, backend: Backend, tenant: str) -> None:
+def test_missing_attributes_and_those_of_other_programs_are_valid(
+    ledger: Ledger, backend: Backend, tenant: str
+) -> None:
     whole = item_of(tenant, ttl=7, nested={"a": [1]}, note=SECRET)
     for missing in ("token", "attempts", "owner", "lease_until", "run_id", "updated_at", "status", "batch_type"):
         whole.pop(missing)
@@ -92,7 +94,7 @@ def test_attributes_that_are_missing_or_of_others_spoil_nothing(ledger: Ledger, 
 
 
 @pytest.mark.parametrize("spoiled", [{"objects": "many"}, {"objects": None}, {"found_at": 7}])
-def test_a_spoiled_item_of_strays_is_named_and_noting_them_again_mends_it(
+def test_a_corrupt_stray_count_is_named_and_the_next_check_replaces_it(
     ledger: Ledger, backend: Backend, tenant: str, spoiled: dict[str, Any]
 ) -> None:
     item = {"PK": keys.days_of(tenant), "SK": keys.STRAYS, "objects": 3, "found_at": "2025-08-12T00:00:00Z"}
@@ -107,53 +109,53 @@ def test_a_spoiled_item_of_strays_is_named_and_noting_them_again_mends_it(
 
 
 @pytest.mark.parametrize("key", ["2025-02-30", "20250812", "2025-08-12 ", "٢٠٢٥-٠٨-١٢", "2025-08-12#x", "1969-12-31"])
-def test_an_item_of_no_day_is_no_tenant_s_day(key: str) -> None:
+def test_an_item_without_a_day_is_not_a_tenant_day(key: str) -> None:
     assert not is_day({"SK": f"DAILY#{key}"})
     assert is_day({"SK": "DAILY#2025-08-12"})
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["cost_usd", "billed"])
-def test_what_a_day_was_billed_is_a_number(name: str, number: float) -> None:
+def test_a_bill_is_a_finite_number(name: str, number: float) -> None:
     value = {"vcpu_hours": number} if name == "billed" else number
     with pytest.raises(TerminalError, match="its bill is not a finite number"):
         from_item(item_of("acme", **{name: value}))
 
 
-def test_a_moment_without_a_zone_is_utc_as_other_programs_write_it() -> None:
+def test_a_timestamp_without_a_zone_is_utc() -> None:
     entry = from_item(item_of("acme", lease_until="2025-08-12T17:01:00"))
     assert entry.is_leased(BEGIN)
     assert not entry.is_leased(BEGIN + timedelta(minutes=2))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '"x"', "[" * 100_000, SECRET])
-def test_a_file_whose_item_is_no_object_says_so(tmp_path: Path, text: str) -> None:
+def test_an_item_in_a_file_that_is_not_an_object_is_reported(tmp_path: Path, text: str) -> None:
     file = tmp_path / "ledger.sqlite"
     ledger = Ledger(store=SqliteStore(file), clock=Clock(), lease=LEASE)
     ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE metadata SET item = ?", (text,))
     for use in (lambda: ledger.find("acme", DAY), lambda: list(ledger.days("acme", DAY, DAY))):
-        with pytest.raises(TerminalError, match=r"the item DAILY#2025-08-12 of TENANT#acme#BATCH is invalid") as told:
+        with pytest.raises(TerminalError, match=r"the item DAILY#2025-08-12 of TENANT#acme#BATCH is invalid") as raised:
             use()
-        assert (told.value.tenant, told.value.day in (DAY.isoformat(), "-")) == ("acme", True)
-        assert SECRET not in str(told.value)
+        assert (raised.value.tenant, raised.value.day in (DAY.isoformat(), "-")) == ("acme", True)
+        assert SECRET not in str(raised.value)
 
 
 @pytest.mark.parametrize("value", ["one", "1", True, [1], {"a": 1}])
-def test_a_table_whose_version_is_no_number_says_so_and_is_not_written(
+def test_an_item_whose_version_is_not_a_number_is_reported_and_not_written(
     dynamodb_table: DynamoDbTable, value: Any, tenant: str
 ) -> None:
     backend = dynamodb_backend(dynamodb_table)
     ledger = Ledger(store=backend.connect(), clock=Clock(), lease=LEASE)
     backend.plant(item_of(tenant, version=value))
-    with pytest.raises(TerminalError, match="its attribute version is not a whole number") as told:
+    with pytest.raises(TerminalError, match="its attribute version is not a whole number") as raised:
         ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
-    assert (told.value.tenant, told.value.day) == (tenant, DAY.isoformat())
+    assert (raised.value.tenant, raised.value.day) == (tenant, DAY.isoformat())
 
 
 @pytest.mark.parametrize("value", [Binary(b"\0"), {"a", "b"}, {1, 2}])
-def test_a_table_s_own_types_are_named_where_they_spoil_and_kept_where_they_do_not(
+def test_a_table_s_own_types_are_reported_if_invalid_and_kept_otherwise(
     dynamodb_table: DynamoDbTable, value: Any, tenant: str
 ) -> None:
     backend = dynamodb_backend(dynamodb_table)
@@ -169,7 +171,7 @@ def test_a_table_s_own_types_are_named_where_they_spoil_and_kept_where_they_do_n
 
 
 @pytest.mark.parametrize("command", ["run", "status", "report"])
-def test_a_command_ends_with_3_and_says_which_item_is_spoiled(
+def test_a_command_ends_with_3_and_names_the_corrupt_item(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TENANT_ID", raising=False)
@@ -183,7 +185,7 @@ def test_a_command_ends_with_3_and_says_which_item_is_spoiled(
     assert "tenant=acme day=2025-08-12: the ledger's item DAILY#2025-08-12 of TENANT#acme#BATCH" in done.stderr
 
 
-# Leases of a clock that was wrong
+# Leases set by a wrong clock
 
 
 def running(until: datetime) -> Entry:
@@ -198,7 +200,7 @@ def submitted(until: datetime) -> Entry:
 @pytest.mark.parametrize(
     ("make", "longest"), [(running, MAX_LEASE), (submitted, MAX_JOB_LEASE)], ids=["running", "submitted"]
 )
-def test_a_lease_that_lies_further_ahead_than_any_can_is_of_a_wrong_clock_and_is_taken(
+def test_a_lease_beyond_the_maximum_comes_from_a_wrong_clock_and_is_replaced(
     make: Callable[[datetime], Entry], longest: timedelta
 ) -> None:
     furthest = BEGIN + longest + MAX_CLOCK_SKEW
@@ -211,12 +213,12 @@ def test_a_lease_that_lies_further_ahead_than_any_can_is_of_a_wrong_clock_and_is
     with pytest.raises(LeaseHeldError):
         acquire(believed, **more)
     taken = acquire(wrong, **more)
-    # The run that the lease names may be alive: it must be able to publish nothing more.
+    # The run that the lease names may be alive: it must not be able to publish.
     assert (taken.token, taken.taken_over, taken.lease_until) == (2, True, format_timestamp(BEGIN + LEASE))
 
 
 @pytest.mark.parametrize("until", ["2099-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2025-08-12T20:00:00Z"])
-def test_a_day_of_a_wrong_lease_is_dead_and_says_why(until: str) -> None:
+def test_a_day_with_an_invalid_lease_is_dead_and_its_status_explains_it(until: str) -> None:
     entry = from_item(item_of("acme", lease_until=until))
     assert day_status(entry, now=BEGIN, due=BEGIN) == "dead"
     assert "is longer than any can be: a clock was wrong; the next run takes the day" in describe(
@@ -225,14 +227,14 @@ def test_a_day_of_a_wrong_lease_is_dead_and_says_why(until: str) -> None:
     assert "ended at" in describe(entry, "dead", now=datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC))
 
 
-def test_an_upkeep_s_lease_of_a_wrong_clock_is_taken_too() -> None:
+def test_an_invalid_maintenance_lease_is_replaced_too() -> None:
     kept = hold(None, tenant="acme", day=DAY, owner="o", upkeep="u", now=BEGIN + timedelta(days=400), lease=LEASE)
     assert kept.has_invalid_lease(BEGIN)
     again = hold(kept, tenant="acme", day=DAY, owner="me", upkeep="v", now=BEGIN, lease=LEASE)
     assert (again.upkeep, again.token) == ("v", kept.token + 1)
 
 
-def test_a_store_s_day_of_a_wrong_lease_is_run(ledger: Ledger, store: FaultyStore, tenant: str) -> None:
+def test_a_stored_day_with_an_invalid_lease_is_run(ledger: Ledger, store: FaultyStore, tenant: str) -> None:
     store.put(item_of(tenant, lease_until="2099-01-01T00:00:00.000000Z"), expected=None)
     lease = ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2")
     assert (lease.token, lease.taken_over) == (2, True)
@@ -242,7 +244,7 @@ def test_a_store_s_day_of_a_wrong_lease_is_run(ledger: Ledger, store: FaultyStor
     assert entry.lease_until == format_timestamp(BEGIN + LEASE)
 
 
-def test_no_setting_gives_a_lease_that_would_be_taken_for_a_wrong_one() -> None:
+def test_no_setting_allows_an_invalid_lease() -> None:
     most = {"MAKOTO_LEASE_SECONDS": "3600", "MAKOTO_JOB_WAIT_MINUTES": "10080", "MAKOTO_JOB_TIMEOUT_MINUTES": "10080"}
     settings = load_settings(flags={}, environ=most)
     assert timedelta(seconds=settings.lease_seconds) <= MAX_LEASE

@@ -1,4 +1,4 @@
-"""A lease is kept in the background, and its loss is noticed, in every metadata store."""
+"""The heartbeat renews a lease and notices its loss, in every metadata store."""
 
 import threading
 import time
@@ -20,16 +20,16 @@ DOWN = RetryableError("the store is down", next_step="run the day again")
 
 
 @pytest.fixture
-def hasty(ledger: Ledger) -> Ledger:
-    """A ledger whose leases are renewed many times a second."""
+def fast_ledger(ledger: Ledger) -> Ledger:
+    """Return a ledger whose leases are renewed many times a second."""
     return replace(ledger, lease=timedelta(seconds=0.15))
 
 
 @pytest.fixture
-def keeper(hasty: Ledger, tenant: str) -> Iterator[Heartbeat]:
-    """Of a lease that was just taken."""
-    with Heartbeat(hasty, hasty.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
-        yield keeper
+def heartbeat(fast_ledger: Ledger, tenant: str) -> Iterator[Heartbeat]:
+    """Start the heartbeat of a new lease."""
+    with Heartbeat(fast_ledger, fast_ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as heartbeat:
+        yield heartbeat
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -40,7 +40,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def is_renewed(ledger: Ledger, tenant: str, clock: Clock) -> Callable[[], bool]:
-    """Whether the lease is of the clock's time, which moves on now."""
+    """Move the clock; return whether the lease was renewed since."""
     clock.move(hours=1)
     until = format_timestamp(clock.now + timedelta(seconds=0.15))
 
@@ -51,55 +51,55 @@ def is_renewed(ledger: Ledger, tenant: str, clock: Clock) -> Callable[[], bool]:
     return look
 
 
-def is_lost(keeper: Heartbeat) -> bool:
+def is_lost(heartbeat: Heartbeat) -> bool:
     try:
-        keeper.check()
+        heartbeat.check()
     except LeaseHeldError:
         return True
     return False
 
 
-def test_a_lease_is_renewed_again_and_again(keeper: Heartbeat, hasty: Ledger, tenant: str, clock: Clock) -> None:
-    wait_for(is_renewed(hasty, tenant, clock))
-    wait_for(is_renewed(hasty, tenant, clock))
-    keeper.check()
+def test_a_lease_is_renewed_repeatedly(heartbeat: Heartbeat, fast_ledger: Ledger, tenant: str, clock: Clock) -> None:
+    wait_for(is_renewed(fast_ledger, tenant, clock))
+    wait_for(is_renewed(fast_ledger, tenant, clock))
+    heartbeat.check()
     with pytest.raises(LeaseHeldError):
-        hasty.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2")
+        fast_ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2")
 
 
-def test_a_lease_is_kept_no_longer_than_its_run(ledger: Ledger, tenant: str) -> None:
+def test_a_lease_is_not_renewed_after_its_run(ledger: Ledger, tenant: str) -> None:
     before = set(threading.enumerate())
     with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")):
         (added,) = set(threading.enumerate()) - before
     assert not added.is_alive()
 
 
-def test_a_lost_lease_is_noticed(keeper: Heartbeat, hasty: Ledger, tenant: str) -> None:
-    keeper.check()
-    hasty.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
-    wait_for(lambda: is_lost(keeper))
+def test_a_lost_lease_is_noticed(heartbeat: Heartbeat, fast_ledger: Ledger, tenant: str) -> None:
+    heartbeat.check()
+    fast_ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
+    wait_for(lambda: is_lost(heartbeat))
     with pytest.raises(LeaseHeldError, match="run2"):
-        keeper.check()
+        heartbeat.check()
     with pytest.raises(LeaseHeldError, match="run2"):
-        keeper.confirm()
-    entry = hasty.find(tenant, DAY)
+        heartbeat.confirm()
+    entry = fast_ledger.find(tenant, DAY)
     assert entry is not None
     assert entry.run_id == "run2"
 
 
-def test_a_lost_lease_is_never_confirmed_also_before_it_is_noticed(ledger: Ledger, tenant: str) -> None:
-    with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
-        keeper.confirm()
+def test_a_lost_lease_is_never_confirmed_even_before_its_loss_is_noticed(ledger: Ledger, tenant: str) -> None:
+    with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as heartbeat:
+        heartbeat.confirm()
         ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
-        keeper.check()  # nothing is known yet: the next renewal is far
+        heartbeat.check()  # no renewal has found it out yet
         with pytest.raises(LeaseHeldError, match="run2"):
-            keeper.confirm()
+            heartbeat.confirm()
 
 
 def test_a_confirmation_renews_the_lease(ledger: Ledger, tenant: str, clock: Clock) -> None:
-    with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
+    with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as heartbeat:
         clock.move(hours=1)
-        keeper.confirm()
+        heartbeat.confirm()
     entry = ledger.find(tenant, DAY)
     assert entry is not None
     assert entry.lease_until == format_timestamp(BEGIN + timedelta(hours=1) + LEASE)
@@ -109,17 +109,17 @@ def test_a_confirmation_renews_the_lease(ledger: Ledger, tenant: str, clock: Clo
 def test_a_store_that_is_down_confirms_nothing_and_loses_nothing(
     ledger: Ledger, store: FaultyStore, tenant: str, fault: str
 ) -> None:
-    with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as keeper:
+    with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as heartbeat:
         setattr(store, fault, DOWN)
         with pytest.raises(RetryableError):
-            keeper.confirm()
-        keeper.check()
+            heartbeat.confirm()
+        heartbeat.check()
         setattr(store, fault, None)
-        keeper.confirm()
+        heartbeat.confirm()
 
 
-def test_renewal_goes_on_after_answers_were_lost(
-    keeper: Heartbeat, hasty: Ledger, store: FaultyStore, tenant: str, clock: Clock
+def test_renewal_continues_after_lost_answers(
+    heartbeat: Heartbeat, fast_ledger: Ledger, store: FaultyStore, tenant: str, clock: Clock
 ) -> None:
     asked = threading.Event()
 
@@ -130,30 +130,30 @@ def test_renewal_goes_on_after_answers_were_lost(
     store.written = fall_silent
     assert asked.wait(WAIT_SECONDS)
     asked.clear()
-    assert asked.wait(WAIT_SECONDS)  # it has asked again
+    assert asked.wait(WAIT_SECONDS)  # it has tried again
     store.written = lambda item: None
-    wait_for(is_renewed(hasty, tenant, clock))
-    keeper.check()
+    wait_for(is_renewed(fast_ledger, tenant, clock))
+    heartbeat.check()
 
 
-def test_a_raised_token_is_the_lease_that_is_kept(keeper: Heartbeat, hasty: Ledger, tenant: str, clock: Clock) -> None:
-    assert keeper.raise_token(above=5) is keeper.lease
-    assert keeper.lease.token == 6
-    wait_for(is_renewed(hasty, tenant, clock))
-    keeper.confirm()
+def test_the_raised_lease_is_renewed(heartbeat: Heartbeat, fast_ledger: Ledger, tenant: str, clock: Clock) -> None:
+    assert heartbeat.raise_token(above=5) is heartbeat.lease
+    assert heartbeat.lease.token == 6
+    wait_for(is_renewed(fast_ledger, tenant, clock))
+    heartbeat.confirm()
 
 
-def test_a_renewal_between_a_raised_token_and_its_answer_loses_nothing(
-    keeper: Heartbeat, hasty: Ledger, store: FaultyStore, tenant: str, clock: Clock
+def test_a_renewal_while_the_token_is_raised_does_not_lose_the_lease(
+    heartbeat: Heartbeat, fast_ledger: Ledger, store: FaultyStore, tenant: str, clock: Clock
 ) -> None:
     (renewing,) = (thread for thread in threading.enumerate() if thread.name == "lease")
 
     def answer_late(item: Item) -> None:
         if item["token"] == 6 and threading.current_thread() is not renewing:
             store.written = lambda item: None
-            renewing.join(timeout=1)  # time for some renewals
+            renewing.join(timeout=1)  # time for several renewals
 
     store.written = answer_late
-    keeper.raise_token(above=5)
-    keeper.check()
-    wait_for(is_renewed(hasty, tenant, clock))
+    heartbeat.raise_token(above=5)
+    heartbeat.check()
+    wait_for(is_renewed(fast_ledger, tenant, clock))

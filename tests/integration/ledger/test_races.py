@@ -1,4 +1,4 @@
-"""Of processes that meet at one transition one wins, in every metadata store."""
+"""One of several processes that race for a transition wins, in every metadata store."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,14 +10,14 @@ from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock
 from tests.support.metadata_backends import Backend
 from tests.support.racing_transitions import (
     Arena,
-    Observation,
+    RoundResult,
+    acquire,
+    acquire_failed,
     complete,
     hand_over,
     open_arena,
     renew,
     seize,
-    take,
-    take_failed,
 )
 
 ROUNDS = 10
@@ -35,54 +35,54 @@ def final_token(backend: Backend, tenant: str) -> int:
     return entry.token
 
 
-def assert_one_winner_each(rounds: list[list[Observation]]) -> None:
+def assert_one_winner_each(rounds: list[list[RoundResult]]) -> None:
     assert len(rounds) == ROUNDS
-    for told in rounds:
-        assert sorted(len(each.tokens) for each in told) == [0, 0, 0, 0, 0, 1]
-        assert [each.keeps for each in told] == [each.tokens != [] for each in told]
+    for results in rounds:
+        assert sorted(len(each.tokens) for each in results) == [0, 0, 0, 0, 0, 1]
+        assert [each.keeps for each in results] == [each.tokens != [] for each in results]
 
 
-def all_tokens(rounds: list[list[Observation]]) -> list[int]:
-    return sorted(token for told in rounds for each in told for token in each.tokens)
+def all_tokens(rounds: list[list[RoundResult]]) -> list[int]:
+    return sorted(token for results in rounds for each in results for token in each.tokens)
 
 
-def test_a_day_that_nobody_knows_is_taken_by_one(arena: Arena, backend: Backend, tenant: str) -> None:
+def test_an_unknown_day_is_acquired_by_one(arena: Arena, backend: Backend, tenant: str) -> None:
     tenants = [f"{tenant}-{number}" for number in range(ROUNDS)]
-    rounds = arena.race(backend.connect, tenants, take)
+    rounds = arena.race(backend.connect, tenants, acquire)
     assert_one_winner_each(rounds)
     assert [final_token(backend, each) for each in tenants] == [1] * ROUNDS
 
 
-def test_a_lease_that_has_ended_is_taken_by_one(arena: Arena, backend: Backend, tenant: str) -> None:
+def test_an_expired_lease_is_replaced_by_one(arena: Arena, backend: Backend, tenant: str) -> None:
     early = Ledger(store=backend.connect(), clock=Clock(BEGIN - LEASE), lease=LEASE)
     early.acquire(tenant, DAY, owner=ELSEWHERE, run_id="early")
-    rounds = arena.race(backend.connect, [tenant] * ROUNDS, take)
+    rounds = arena.race(backend.connect, [tenant] * ROUNDS, acquire)
     assert_one_winner_each(rounds)
     assert all_tokens(rounds) == list(range(2, ROUNDS + 2))
     assert final_token(backend, tenant) == ROUNDS + 1
 
 
-def test_a_failed_day_is_taken_by_one(arena: Arena, backend: Backend, tenant: str) -> None:
+def test_a_failed_day_is_acquired_by_one(arena: Arena, backend: Backend, tenant: str) -> None:
     ledger = Ledger(store=backend.connect(), clock=Clock(), lease=LEASE)
     ledger.fail(ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="early"), "denied")
-    rounds = arena.race(backend.connect, [tenant] * ROUNDS, take_failed, end=True)
+    rounds = arena.race(backend.connect, [tenant] * ROUNDS, acquire_failed, end=True)
     assert_one_winner_each(rounds)
     assert all_tokens(rounds) == list(range(2, ROUNDS + 2))
     assert final_token(backend, tenant) == ROUNDS + 1
 
 
 @pytest.mark.parametrize("change", [complete, renew, hand_over])
-def test_a_holder_s_change_lands_before_its_lease_is_seized_or_never(
+def test_a_holders_change_succeeds_before_its_lease_is_replaced_or_never(
     arena: Arena, backend: Backend, tenant: str, change: object
 ) -> None:
     rounds = arena.race(backend.connect, [tenant] * ROUNDS, partial(seize, change=change))
     assert len(rounds) == ROUNDS
-    for number, told in enumerate(rounds):
-        seized = [each.tokens[0] for each in told[1:]]
-        # Who took it last holds it; the first holder never does, though its own change may have come in time.
-        assert [each.keeps for each in told] == [False, *(token == max(seized) for token in seized)]
+    for number, results in enumerate(rounds):
+        seized = [each.tokens[0] for each in results[1:]]
+        # The last to acquire it holds it; the first holder never does, although its change may have come in time.
+        assert [each.keeps for each in results] == [False, *(token == max(seized) for token in seized)]
         if change is not renew:
-            assert {each.evidence == f"round-{number}" for each in told} == {told[0].landed}
-    # The first holder's take, and each of the others', was one step of the token.
+            assert {each.evidence == f"round-{number}" for each in results} == {results[0].landed}
+    # Each acquisition, the first holder's and the others', raised the token by one.
     assert all_tokens(rounds) == list(range(1, 6 * ROUNDS + 1))
     assert final_token(backend, tenant) == 6 * ROUNDS

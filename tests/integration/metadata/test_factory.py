@@ -1,4 +1,4 @@
-"""Which metadata store a run opens, and what it needs for it."""
+"""The choice of the metadata store, and what each requires."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def test_without_a_cloud_store_the_ledger_is_a_file(ledger: str, output: str, fi
     assert open_metadata(settings, parse_url(output)) == SqliteStore(Path(file))
 
 
-def test_an_output_that_is_no_local_folder_has_a_file_of_its_own_in_the_working_directory() -> None:
+def test_a_remote_output_has_a_file_of_its_own_in_the_working_directory() -> None:
     outputs = [
         "s3://data/out",
         "s3://data/other",
@@ -46,14 +46,14 @@ def test_an_output_that_is_no_local_folder_has_a_file_of_its_own_in_the_working_
     assert [file.name.split("-")[0] for file in files] == ["data", "data", "data", "volume"]
 
 
-def test_a_named_file_wins_over_the_stores_that_are_configured() -> None:
+def test_a_named_file_overrides_configured_stores() -> None:
     environ = {"DYNAMODB_TABLE_NAME": "makoto-metadata", "COSMOS_ENDPOINT": "https://localhost"}
     settings = load_settings(flags={"ledger": "days.sqlite"}, environ=environ)
     assert open_metadata(settings, BUCKET) == SqliteStore(Path("days.sqlite"))
 
 
 @pytest.mark.parametrize("ledger", ["", "dynamodb"])
-def test_a_table_that_is_named_is_used(dynamodb_table: DynamoDbTable, ledger: str) -> None:
+def test_the_configured_table_is_used(dynamodb_table: DynamoDbTable, ledger: str) -> None:
     settings = load_settings(flags={"ledger": ledger}, environ=dynamodb_table.environment)
     store = open_metadata(settings, BUCKET)
     assert isinstance(store, DynamoDbStore)
@@ -65,7 +65,7 @@ def test_a_table_that_is_named_is_used(dynamodb_table: DynamoDbTable, ledger: st
 
 
 @pytest.mark.parametrize("ledger", ["", "cosmos"])
-def test_an_account_that_is_named_is_used(cosmos_account: CosmosAccount, ledger: str) -> None:
+def test_the_configured_account_is_used(cosmos_account: CosmosAccount, ledger: str) -> None:
     settings = load_settings(flags={"ledger": ledger}, environ=cosmos_account.environment)
     store = open_metadata(settings, BUCKET)
     assert isinstance(store, CosmosStore)
@@ -74,7 +74,7 @@ def test_an_account_that_is_named_is_used(cosmos_account: CosmosAccount, ledger:
     assert cosmos_account.container().read_item("DAILY=232025-08-12", pk)["SK"] == "DAILY#2025-08-12"
 
 
-def test_the_endpoint_of_s3_is_not_taken_for_that_of_dynamodb(dynamodb_table: DynamoDbTable) -> None:
+def test_the_endpoint_of_s3_does_not_apply_to_dynamodb(dynamodb_table: DynamoDbTable) -> None:
     environ = {**dynamodb_table.environment, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}
     assert open_metadata(load_settings(flags={}, environ=environ), BUCKET).get("TENANT#acme", "USER#u") is None
 
@@ -86,7 +86,7 @@ def test_two_stores_at_once_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("ledger", "variable"), [("dynamodb", "DYNAMODB_TABLE_NAME"), ("cosmos", "COSMOS_ENDPOINT")])
-def test_a_store_that_is_asked_for_must_be_configured(ledger: str, variable: str) -> None:
+def test_a_chosen_store_must_be_configured(ledger: str, variable: str) -> None:
     with pytest.raises(UsageError, match=variable):
         open_metadata(load_settings(flags={"ledger": ledger}, environ={}), BUCKET)
 
@@ -95,12 +95,12 @@ def test_a_store_that_is_asked_for_must_be_configured(ledger: str, variable: str
     ("variable", "package", "extra"),
     [("DYNAMODB_TABLE_NAME", "boto3", "aws"), ("COSMOS_ENDPOINT", "azure.cosmos", "azure")],
 )
-def test_a_package_that_is_missing_is_named_with_its_extra(
+def test_a_missing_package_is_named_with_its_extra(
     variable: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("dynamodb", "cosmos"):
         monkeypatch.delitem(sys.modules, f"daily_batch.metadata.{module}", raising=False)
-    monkeypatch.setitem(sys.modules, package, None)  # what Python reads as not installed
+    monkeypatch.setitem(sys.modules, package, None)  # makes the import fail
     with pytest.raises(UsageError, match=rf"{package}.*makoto-daily-batch\[{extra}\]"):
         open_metadata(load_settings(flags={}, environ={variable: "x"}), BUCKET)
 
@@ -112,7 +112,7 @@ def test_a_ledger_in_a_file_loads_no_cloud_library() -> None:
     assert not {"boto3", "botocore", "azure"} & set(loaded)
 
 
-def test_a_process_keeps_its_client_for_the_next_day(dynamodb_table: DynamoDbTable) -> None:
+def test_a_process_reuses_its_client(dynamodb_table: DynamoDbTable) -> None:
     def opened() -> object:
         return open_metadata(load_settings(flags={}, environ=dynamodb_table.environment), BUCKET)
 

@@ -1,4 +1,4 @@
-"""Stores that are down, throttle, deny or do not exist: whether trying again can help; and nothing secret is said."""
+"""Stores that are down, throttle, deny or do not exist: whether a retry can help, and no secret in any message."""
 
 import sqlite3
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def aws_identity(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries at once; how long the pauses are is the libraries' affair."""
+    """Retry without pauses, whose length the libraries decide."""
     monkeypatch.setattr("time.sleep", lambda _: None)
 
 
@@ -46,19 +46,19 @@ def dynamodb_at(endpoint: str) -> DynamoDbStore:
     return DynamoDbStore("makoto-metadata", region=REGION, endpoint_url=endpoint)
 
 
-def said(error: BaseException) -> str:
+def full_text(error: BaseException) -> str:
     assert isinstance(error, BatchError)
     return f"{error} {error.what} {error.next_step}"
 
 
 @pytest.mark.usefixtures("aws_identity", "no_pauses")
-def test_a_dynamodb_that_is_down_may_be_tried_again(call: Callable[[MetadataStore], object]) -> None:
+def test_a_dynamodb_that_is_down_is_retryable(call: Callable[[MetadataStore], object]) -> None:
     with refusing_port() as port, pytest.raises(RetryableError, match="EndpointConnectionError"):
         call(dynamodb_at(f"http://127.0.0.1:{port}"))
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_a_cosmos_db_that_is_down_may_be_tried_again(call: Callable[[MetadataStore], object]) -> None:
+def test_a_cosmos_db_that_is_down_is_retryable(call: Callable[[MetadataStore], object]) -> None:
     with serve_cosmos() as account:
         store = CosmosStore(account.endpoint, account.key)
     with pytest.raises(RetryableError, match="nothing was published"):
@@ -67,7 +67,7 @@ def test_a_cosmos_db_that_is_down_may_be_tried_again(call: Callable[[MetadataSto
         CosmosStore(account.endpoint, account.key)
 
 
-def test_a_file_that_another_process_holds_may_be_tried_again(
+def test_a_file_that_another_process_locks_is_retryable(
     call: Callable[[MetadataStore], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = SqliteStore(tmp_path / "ledger.sqlite")
@@ -90,7 +90,7 @@ def test_a_file_that_another_process_holds_may_be_tried_again(
         (503, "ServiceUnavailable"),
     ],
 )
-def test_a_dynamodb_that_throttles_or_fails_is_asked_again_and_may_be_tried_later(
+def test_a_dynamodb_that_throttles_or_fails_is_retried_and_retryable(
     status: int, code: str, call: Callable[[MetadataStore], object]
 ) -> None:
     asked: list[str] = []
@@ -98,11 +98,11 @@ def test_a_dynamodb_that_throttles_or_fails_is_asked_again_and_may_be_tried_late
         with pytest.raises(RetryableError, match=code) as raised:
             call(dynamodb_at(endpoint))
         assert len(asked) == 8
-    assert SECRET not in said(raised.value)
+    assert SECRET not in full_text(raised.value)
 
 
 @pytest.mark.usefixtures("aws_identity", "no_pauses")
-def test_a_dynamodb_that_throttles_for_a_moment_is_not_noticed() -> None:
+def test_a_short_throttling_of_dynamodb_is_absorbed() -> None:
     answers = [
         Answer(400, {"__type": "ThrottlingException"}),
         Answer(503, {}),
@@ -114,7 +114,7 @@ def test_a_dynamodb_that_throttles_for_a_moment_is_not_noticed() -> None:
 
 @pytest.mark.usefixtures("aws_identity")
 @pytest.mark.parametrize(
-    ("code", "kind", "told"),
+    ("code", "kind", "expected"),
     [
         ("AccessDeniedException", TerminalError, "credentials.*dynamodb:GetItem"),
         ("ExpiredTokenException", TerminalError, "the AWS credentials have expired.*aws sso login"),
@@ -122,18 +122,18 @@ def test_a_dynamodb_that_throttles_for_a_moment_is_not_noticed() -> None:
     ],
 )
 def test_a_dynamodb_that_denies_access_is_final(
-    code: str, kind: type[BatchError], told: str, call: Callable[[MetadataStore], object]
+    code: str, kind: type[BatchError], expected: str, call: Callable[[MetadataStore], object]
 ) -> None:
     asked: list[str] = []
     with answering(lambda path: asked.append(path) or Answer(400, {"__type": code, "message": SECRET})) as endpoint:
-        with pytest.raises(kind, match=f"{code}.*{told}") as raised:
+        with pytest.raises(kind, match=f"{code}.*{expected}") as raised:
             call(dynamodb_at(endpoint))
         assert len(asked) == 1
-    assert SECRET not in said(raised.value)
-    assert "hush" not in said(raised.value)
+    assert SECRET not in full_text(raised.value)
+    assert "hush" not in full_text(raised.value)
 
 
-def test_a_process_without_credentials_or_region_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_credentials_or_region_gets_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -182,20 +182,18 @@ def test_a_cosmos_db_that_denies_access_is_final(status: int) -> None:
         pytest.raises(TerminalError, match=f"{status}.*COSMOS_KEY") as raised,
     ):
         CosmosStore(endpoint, SECRET)
-    assert SECRET not in said(raised.value)
+    assert SECRET not in full_text(raised.value)
 
 
-def test_a_cosmos_key_of_the_wrong_form_is_final_and_not_repeated(cosmos_account: CosmosAccount) -> None:
+def test_a_malformed_cosmos_key_is_final_and_not_quoted(cosmos_account: CosmosAccount) -> None:
     with pytest.raises(TerminalError, match="COSMOS_KEY") as raised:
         CosmosStore(cosmos_account.endpoint, "hush-key")
-    assert "hush-key" not in said(raised.value)
+    assert "hush-key" not in full_text(raised.value)
 
 
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("status", [408, 429, 449, 500, 503])
-def test_a_cosmos_db_that_throttles_or_fails_may_be_tried_again(
-    status: int, call: Callable[[MetadataStore], object]
-) -> None:
+def test_a_cosmos_db_that_throttles_or_fails_is_retryable(status: int, call: Callable[[MetadataStore], object]) -> None:
     asked: list[str] = []
 
     def answer(path: str) -> Answer:
@@ -208,11 +206,11 @@ def test_a_cosmos_db_that_throttles_or_fails_may_be_tried_again(
         store = CosmosStore(endpoint, SECRET)
         with pytest.raises(RetryableError, match=str(status)) as raised:
             call(store)
-    assert SECRET not in said(raised.value)
+    assert SECRET not in full_text(raised.value)
     assert len(asked) == 10 if status == 429 else asked
 
 
-def test_a_path_that_cannot_hold_a_ledger_is_final(tmp_path: Path) -> None:
+def test_a_path_unfit_for_a_ledger_is_final(tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.sqlite"
     garbage.write_bytes(b"no database" * 100)
     with pytest.raises(TerminalError, match="SQLITE_NOTADB"):

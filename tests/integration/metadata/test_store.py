@@ -1,4 +1,4 @@
-"""What every metadata store must do, in a file, in DynamoDB and in Cosmos DB."""
+"""Conformance of the metadata stores: SQLite, DynamoDB and Cosmos DB."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +20,11 @@ def store(backend: Backend) -> MetadataStore:
 
 @pytest.fixture
 def pk() -> str:
-    """A partition that no other test uses."""
+    """Return a partition that no other test uses."""
     return f"TENANT#{uuid.uuid4().hex[:12]}#BATCH"
 
 
-def test_an_item_comes_back_as_it_was_written(store: MetadataStore, pk: str) -> None:
+def test_an_item_is_read_as_it_was_written(store: MetadataStore, pk: str) -> None:
     item = {
         "PK": pk,
         "SK": SK,
@@ -46,26 +46,26 @@ def test_an_item_comes_back_as_it_was_written(store: MetadataStore, pk: str) -> 
     assert list(store.query(pk, first=SK, last=SK)) == [item]
 
 
-def test_what_is_not_there_is_none(store: MetadataStore, pk: str) -> None:
+def test_a_missing_item_is_none(store: MetadataStore, pk: str) -> None:
     store.put({"PK": pk, "SK": SK}, expected=None)
     assert store.get(pk, "DAILY#2025-08-13") is None
     assert store.get(f"{pk}2", SK) is None
     assert list(store.query(f"{pk}2", first="A", last="~")) == []
 
 
-def test_a_range_holds_both_ends_and_is_in_order(store: MetadataStore, pk: str) -> None:
+def test_a_range_includes_both_ends_and_is_ordered(store: MetadataStore, pk: str) -> None:
     for day in (14, 11, 13, 15, 12):
         store.put({"PK": pk, "SK": f"DAILY#2025-08-{day}", "day": day}, expected=None)
     found = store.query(pk, first="DAILY#2025-08-12", last="DAILY#2025-08-14")
     assert [item["day"] for item in found] == [12, 13, 14]
 
 
-def test_a_range_over_a_prefix_holds_names_of_every_script(store: MetadataStore, pk: str) -> None:
+def test_a_range_over_a_prefix_includes_names_of_every_script(store: MetadataStore, pk: str) -> None:
     names = ["Z", "a", "é", "会", "ｱ", "😀"]
     for name in ("USER", "USER$", *(f"USER#{name}" for name in names)):
         store.put({"PK": pk, "SK": name}, expected=None)
     found = [str(item["SK"]) for item in store.query(pk, first="USER#", last="USER$")]
-    # Behind ASCII the stores differ: by code points ｱ comes first, by UTF-16 units 😀.
+    # Beyond ASCII the stores differ: by code points ｱ comes first, by UTF-16 units 😀.
     assert sorted(found) == sorted([*(f"USER#{name}" for name in names), "USER$"])
     assert [found[0], found[1], found[-1]] == ["USER#Z", "USER#a", "USER$"]
 
@@ -75,7 +75,7 @@ def test_a_range_that_ends_before_it_begins_is_empty(store: MetadataStore, pk: s
     assert list(store.query(pk, first="DAILY#2025-08-31", last="DAILY#2025-08-01")) == []
 
 
-def test_a_range_of_many_pages_is_whole(store: MetadataStore, pk: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_range_of_many_pages_is_complete(store: MetadataStore, pk: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cosmos, "PAGE_ITEMS", 100)
     names = [f"CHAT#{number:04}" for number in range(250)]
     text = "あ" * 2_000  # DynamoDB's pages end at 1 MB
@@ -103,7 +103,7 @@ def test_an_item_is_created_once(store: MetadataStore, pk: str) -> None:
     assert [item["by"] for item in store.query(pk, first=SK, last=SK)] == ["first"]
 
 
-def test_an_item_is_replaced_whole_by_who_knows_its_version(store: MetadataStore, pk: str) -> None:
+def test_an_item_is_replaced_completely_given_its_version(store: MetadataStore, pk: str) -> None:
     created = store.put({"PK": pk, "SK": SK, "by": "first", "more": 1}, expected=None)
     replaced = store.put({"PK": pk, "SK": SK, "by": "second"}, expected=created)
     assert replaced != created
@@ -118,7 +118,7 @@ def test_a_stale_version_replaces_nothing(store: MetadataStore, pk: str) -> None
     assert [item["by"] for item in store.query(pk, first=SK, last=SK)] == ["second"]
 
 
-def test_a_version_of_what_is_gone_creates_nothing(store: MetadataStore, pk: str) -> None:
+def test_a_version_of_a_deleted_item_creates_nothing(store: MetadataStore, pk: str) -> None:
     version = store.put({"PK": pk, "SK": SK}, expected=None)
     with pytest.raises(VersionConflictError):
         store.put({"PK": f"{pk}-2", "SK": SK}, expected=version)
@@ -135,7 +135,7 @@ def test_another_client_reads_what_was_written_and_replaces_it(backend: Backend,
         first.put({"PK": pk, "SK": SK, "by": "third"}, expected=version)
 
 
-def test_an_item_of_another_program_is_read_and_replaced_in_its_place(backend: Backend, pk: str) -> None:
+def test_another_programs_item_is_read_and_replaced_in_place(backend: Backend, pk: str) -> None:
     planted = {"PK": pk, "SK": SK, "status": "done", "count": 3}
     backend.plant(planted)
     store = backend.connect()
@@ -151,7 +151,7 @@ def test_an_item_of_another_program_is_read_and_replaced_in_its_place(backend: B
     assert list(store.query(pk, first="A", last="~")) == [{**planted, "status": "RUNNING"}]
 
 
-def test_what_other_programs_keep_in_an_item_survives_its_being_written_back(
+def test_attributes_of_other_programs_survive_a_rewrite(
     request: pytest.FixtureRequest, backend: Backend, pk: str
 ) -> None:
     kept = {"ratio": 0.1, "nested": {"list": [1, 2.5, "三", None], "deep": {"yes": True}}}
@@ -176,7 +176,7 @@ def test_threads_share_a_store(store: MetadataStore, pk: str) -> None:
         assert list(threads.map(write_and_read, range(64))) == list(range(64))
 
 
-def test_of_eight_processes_that_write_at_once_one_wins_each_round(backend: Backend, pk: str) -> None:
+def test_one_of_eight_concurrent_writers_wins_each_round(backend: Backend, pk: str) -> None:
     won = race(backend.connect, pk, SK, writers=8, rounds=20)
     assert sorted(number for rounds in won for number in rounds) == list(range(20))
     last = next(writer for writer, rounds in enumerate(won) if 19 in rounds)

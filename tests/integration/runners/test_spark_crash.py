@@ -17,7 +17,7 @@ from daily_batch.synthetic import FaultRates, generate
 from tests.support.day_runs import DAY, ROOT, child_environment, read_tables, run_arguments, run_day_with, run_local
 from tests.support.spark_session import LOCAL_CONF
 
-pytestmark = pytest.mark.each_spark
+pytestmark = [pytest.mark.each_spark, pytest.mark.long]
 SUBMIT = [str(Path(sys.executable).with_name("spark-submit")), "--properties-file", str(LOCAL_CONF)]
 
 

@@ -1,4 +1,4 @@
-"""Business days against known calendars, and against a plain walk through the hours."""
+"""Business days against known calendars, and against a brute-force walk through the hours."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -47,7 +47,7 @@ def test_a_clock_without_a_zone_is_refused() -> None:
         business_day(datetime(2026, 11, 23, 2), offset=-1, zone="Asia/Tokyo")
 
 
-def test_an_offset_beyond_the_calendar_is_misuse() -> None:
+def test_an_offset_beyond_the_calendar_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         business_day(datetime(2026, 11, 23, tzinfo=UTC), offset=-10_000_000, zone="UTC")
 
@@ -123,7 +123,7 @@ def test_spans_agree_with_the_zone_at_every_half_hour_of_two_years() -> None:
 
 
 @pytest.mark.parametrize("name", ["Asia/Tokio", "", "../etc/passwd", "/etc/passwd", "Asia", "a\x00b", "+09:00", "Ä"])
-def test_an_unknown_zone_is_misuse(name: str) -> None:
+def test_an_unknown_zone_is_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         day_window(date(2026, 11, 22), name)
     assert caught.value.exit_code == 2

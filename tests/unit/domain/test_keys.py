@@ -1,4 +1,4 @@
-"""Nothing but plain tenants passes, keys keep every character, and URLs are read in their five forms only."""
+"""Tenant ids, keys and URLs: only safe tenants pass, keys keep every character, URLs have five forms."""
 
 import contextlib
 from datetime import UTC, date, datetime, timedelta
@@ -47,7 +47,7 @@ def test_a_plain_tenant_passes_as_it_is(tenant: str) -> None:
 
 
 @pytest.mark.parametrize("tenant", HOSTILE_TENANTS, ids=ascii)
-def test_any_other_tenant_is_refused_and_not_echoed_raw(tenant: str) -> None:
+def test_any_other_tenant_is_refused_and_its_text_is_escaped(tenant: str) -> None:
     with pytest.raises(UsageError) as caught:
         check_tenant(tenant)
     message = str(caught.value)
@@ -57,13 +57,13 @@ def test_any_other_tenant_is_refused_and_not_echoed_raw(tenant: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 7, ["acme"], b"acme"])
-def test_a_tenant_that_is_no_text_is_refused(value: object) -> None:
+def test_a_tenant_that_is_not_text_is_refused(value: object) -> None:
     with pytest.raises(UsageError):
         check_tenant(value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tenant", HOSTILE_TENANTS, ids=ascii)
-def test_no_folder_is_made_of_a_hostile_tenant(tenant: str) -> None:
+def test_an_unsafe_tenant_has_no_folder(tenant: str) -> None:
     with pytest.raises(UsageError):
         analytics_folder(tenant)
     with pytest.raises(UsageError):
@@ -74,7 +74,7 @@ def moment(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
-def test_the_platforms_example_is_read() -> None:
+def test_the_platforms_example_is_parsed() -> None:
     key = "tenant123/chat/user456/roomA/messages/2025/08/05/12-34-56.789Z-msg_abc123.json"
     expected = MessageKey("tenant123", "user456", "roomA", moment("2025-08-05T12:34:56") + 789_000, "msg_abc123")
     assert parse_message_key(key) == expected
@@ -84,7 +84,7 @@ def test_the_platforms_example_is_read() -> None:
     "user", ["_bob", ".carol", "a=b", "山田 太郎", "a b", "a#b", "100%", "a%2Fb", "messages", "chat", "e\u0301", "a\nb"]
 )
 @pytest.mark.parametrize("room", ["roomA", "messages", "_r", "部屋", "uploads"])
-def test_any_user_and_room_is_read_exactly(user: str, room: str) -> None:
+def test_any_user_and_room_is_parsed_exactly(user: str, room: str) -> None:
     found = parse_message_key(f"acme/chat/{user}/{room}/messages/2025/08/05/00-00-00.000Z-m1.json")
     assert found == MessageKey("acme", user, room, moment("2025-08-05T00:00:00"), "m1")
 
@@ -147,7 +147,7 @@ def test_a_leap_second_is_read_as_the_second_before() -> None:
         "acme/exports/messages/2025/08/05/12-34-56.789Z-m.json",
     ],
 )
-def test_any_other_key_is_no_message(key: str) -> None:
+def test_any_other_key_is_not_a_message(key: str) -> None:
     assert parse_message_key(key) is None
 
 
@@ -155,7 +155,7 @@ NAMES = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"])
 
 
 @given(NAMES, NAMES, NAMES, st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)))
-def test_a_key_gives_back_what_it_was_made_of(user: str, room: str, message_id: str, sent: datetime) -> None:
+def test_a_key_parses_to_what_it_was_built_from(user: str, room: str, message_id: str, sent: datetime) -> None:
     # strftime does not pad years below 1000 everywhere.
     folder = f"{sent.year:04}/{sent:%m}/{sent:%d}"
     found = parse_message_key(f"acme/chat/{user}/{room}/messages/{folder}/{sent:%H-%M-%S.%f}Z-{message_id}.json")
@@ -165,7 +165,7 @@ def test_a_key_gives_back_what_it_was_made_of(user: str, room: str, message_id: 
 
 
 @given(st.text(max_size=200))
-def test_no_text_makes_the_parser_fail(key: str) -> None:
+def test_the_parser_never_fails(key: str) -> None:
     assert parse_message_key(key) is None
 
 
@@ -189,7 +189,7 @@ def test_a_template_that_could_mix_tenants_or_days_is_refused(template: str) -> 
         check_export_template(template)
 
 
-def test_the_five_forms_are_read() -> None:
+def test_the_five_forms_are_parsed() -> None:
     def parts(text: str) -> tuple[str, str, str, str]:
         url = parse_url(text)
         return url.kind, url.bucket, url.account, url.path
@@ -208,7 +208,7 @@ def test_the_five_forms_are_read() -> None:
 @pytest.mark.parametrize(
     "text", ["samples", "./samples", "/data/in", "file:///data/in%20dir", "s3://my-bucket/a", "/Volumes/a/b/c"]
 )
-def test_the_users_form_comes_back(text: str) -> None:
+def test_a_url_keeps_the_form_that_the_user_wrote(text: str) -> None:
     assert str(parse_url(text)) == text
     assert str(parse_url(text).child("acme/analytics")) == f"{text}/acme/analytics"
 
@@ -255,7 +255,7 @@ def test_the_users_form_comes_back(text: str) -> None:
     ],
     ids=ascii,
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_any_other_form_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_url(text)
 
@@ -291,6 +291,6 @@ def test_children_are_below_and_equal_whatever_the_form() -> None:
 
 
 @given(st.text(max_size=60))
-def test_a_url_is_read_or_refused(text: str) -> None:
+def test_a_url_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(UsageError):
         assert isinstance(parse_url(text), StorageUrl)

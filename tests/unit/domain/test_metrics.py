@@ -1,4 +1,4 @@
-"""The registry of metrics and its page; what a completed day measures; the lines of steps."""
+"""The registry of metrics and its page; the metrics of a completed day; the log lines of steps."""
 
 import io
 import json
@@ -27,7 +27,7 @@ WEEK = timedelta(days=7)
 
 
 def read_table(heading: str) -> list[list[str]]:
-    """The rows of the table below a heading of the page."""
+    """Return the rows of the table below a heading of the page."""
     section = PAGE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in row] for row in rows]
@@ -36,7 +36,7 @@ def read_table(heading: str) -> list[list[str]]:
 # The registry
 
 
-def test_the_page_names_each_metric_as_the_registry_does() -> None:
+def test_the_page_lists_each_metric_as_registered() -> None:
     wanted = [
         [f"`{each.name}`", each.unit, each.meaning, each.measured, f"`{each.alarm}`" if each.alarm else ""]
         for each in METRICS
@@ -44,18 +44,18 @@ def test_the_page_names_each_metric_as_the_registry_does() -> None:
     assert read_table("Metrics") == wanted
 
 
-def test_the_page_names_each_step_as_the_registry_does() -> None:
+def test_the_page_lists_each_step_as_registered() -> None:
     assert read_table("Steps") == [[f"`{step}`", says] for step, says in STEPS.items()]
 
 
 def test_each_metric_is_registered_once() -> None:
     made = [each for each in vars(metrics).values() if isinstance(each, Metric)]
     assert sorted(made, key=METRICS.index) == list(METRICS)
-    assert len({each.name.lower() for each in METRICS}) == len(METRICS)  # OpenTelemetry knows no case
+    assert len({each.name.lower() for each in METRICS}) == len(METRICS)  # OpenTelemetry ignores case
     assert all(re.fullmatch(r"[A-Z][A-Za-z]+", each.name) and each.meaning and each.measured for each in METRICS)
 
 
-def test_nobody_else_makes_a_metric_and_each_is_measured_somewhere() -> None:
+def test_metrics_are_defined_in_the_registry_only_and_each_is_measured() -> None:
     folders = (ROOT / "jobs/daily_batch", ROOT / "lambda_trigger", ROOT / "azure_trigger")
     sources = {path: path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py")}
     registry = ROOT / "jobs/daily_batch/domain/metrics.py"
@@ -83,13 +83,13 @@ def settings() -> Settings:
 
 
 def complete(ledger: Ledger, receipt: Receipt, day: date, messages: int) -> None:
-    """A day of the ledger with so many messages."""
+    """Complete a day in the ledger with a number of messages."""
     lease = ledger.acquire("acme", day, owner="test", run_id=f"run-{day}")
     own = replace(receipt, records=replace(receipt.records, written=messages), run_id=lease.run_id)
     ledger.complete(lease, own, receipt_key=receipt_key("acme", day, lease.run_id), output_path="out")
 
 
-def hear(receipt: Receipt, ledger: Ledger) -> tuple[dict[str, float], RecordingTelemetry]:
+def measure_completed(receipt: Receipt, ledger: Ledger) -> tuple[dict[str, float], RecordingTelemetry]:
     heard = RecordingTelemetry()
     record_completion(receipt, ledger=ledger, settings=settings(), telemetry=heard)
     assert len({metric for metric, _ in heard.measured}) == len(heard.measured)
@@ -99,7 +99,7 @@ def hear(receipt: Receipt, ledger: Ledger) -> tuple[dict[str, float], RecordingT
 def test_a_completed_day_measures_what_its_receipt_says(receipt: Receipt, ledger: Ledger) -> None:
     warned = CheckResult(rule="max_rejected", limit=0.01, measured=0.5, severity="warn", passed=False)
     kept = replace(warned, rule="max_unreadable", passed=True)
-    measured, _ = hear(replace(receipt, quality=(warned, kept)), ledger)
+    measured, _ = measure_completed(replace(receipt, quality=(warned, kept)), ledger)
     assert measured == {
         "DaySeconds": receipt.seconds["total"],
         "MessagesWritten": receipt.records.written,
@@ -115,7 +115,7 @@ def test_a_completed_day_measures_what_its_receipt_says(receipt: Receipt, ledger
 @pytest.mark.parametrize(
     ("listed", "read", "percent"), [(0, 0, 0.0), (3, 0, 100.0)], ids=["no object", "none can be read"]
 )
-def test_of_a_day_without_records_all_or_nothing_is_rejected(
+def test_the_reject_percent_of_a_day_without_records_is_0_or_100(
     receipt: Receipt, listed: int, read: int, percent: float
 ) -> None:
     records = replace(receipt.records, **dict.fromkeys(vars(receipt.records), 0))
@@ -124,35 +124,35 @@ def test_of_a_day_without_records_all_or_nothing_is_rejected(
     assert measured[metrics.REJECT_PERCENT] == percent
 
 
-def test_a_day_far_from_its_tenants_same_weekdays_is_unusual_and_told_once(receipt: Receipt, ledger: Ledger) -> None:
+def test_a_day_far_from_its_tenants_same_weekdays_is_unusual_and_logged_once(receipt: Receipt, ledger: Ledger) -> None:
     day = date.fromisoformat(receipt.date)
     for weeks in (1, 2, 3):
         complete(ledger, receipt, day - weeks * WEEK, 10 * receipt.records.written)
-    complete(ledger, receipt, day, 5)  # its own word is no history
+    complete(ledger, receipt, day, 5)  # the day itself is not part of its history
     complete(ledger, receipt, day + timedelta(days=1), 5)
-    measured, heard = hear(receipt, ledger)
+    measured, heard = measure_completed(receipt, ledger)
     assert measured["DaysUnusual"] == 1
     ((message, facts),) = heard.errors
     assert message.startswith(f"an unusual day: {receipt.records.written:,} messages")
     assert (facts["tenant"], facts["day"], facts["expected"]) == ("acme", receipt.date, 10 * receipt.records.written)
 
 
-def test_a_day_like_the_others_is_not(receipt: Receipt, ledger: Ledger) -> None:
+def test_a_day_like_the_others_is_not_unusual(receipt: Receipt, ledger: Ledger) -> None:
     day = date.fromisoformat(receipt.date)
     for weeks in (1, 2, 3):
         complete(ledger, receipt, day - weeks * WEEK, receipt.records.written + weeks)
-    measured, heard = hear(receipt, ledger)
+    measured, heard = measure_completed(receipt, ledger)
     assert (measured["DaysUnusual"], heard.errors) == (0, [])
 
 
-def test_a_ledger_that_does_not_answer_costs_the_comparison_alone(
+def test_without_the_ledger_only_the_comparison_is_missing(
     receipt: Receipt, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RetryableError("the metadata store is down", next_step="try again")
 
     monkeypatch.setattr(Ledger, "days", fail)
-    measured, heard = hear(receipt, ledger)
+    measured, heard = measure_completed(receipt, ledger)
     assert "DaysUnusual" not in measured
     assert measured["MessagesWritten"] == receipt.records.written
     assert [message for message, _ in heard.errors] == [
@@ -189,7 +189,7 @@ def test_a_step_that_fails_is_not_logged() -> None:
     assert heard.steps == []
 
 
-def test_a_process_without_a_log_of_its_cloud_s_writes_lines_of_json() -> None:
+def test_a_process_without_a_cloud_log_writes_json_lines() -> None:
     stream = io.StringIO()
     log = JsonLines(stream)
     log.info("step", step="manifest", tenant="acme", objects=3, seconds=0.5)

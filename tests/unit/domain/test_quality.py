@@ -1,4 +1,4 @@
-"""Quality rules: what conf may ask, who is asked what, and how a day is judged, refused and told."""
+"""Quality rules: parsing and layering, evaluation of a day, and a run with failed rules."""
 
 import json
 import os
@@ -31,11 +31,11 @@ def load(quality: object = None, **environ: str) -> Settings:
     return load_settings(flags={"quality": quality}, environ=environ)
 
 
-# What conf may ask.
+# Configuration
 
 
 @pytest.mark.parametrize(
-    ("quality", "told"),
+    ("quality", "message"),
     [
         ({"max_reject": 0.1}, "'max_reject' is not a rule"),
         ({"max_rejected": float("nan")}, "max_rejected: the limit must be a ratio"),
@@ -63,10 +63,10 @@ def load(quality: object = None, **environ: str) -> Settings:
         ("[]", "quality from flag"),
     ],
 )
-def test_a_rule_without_sense_is_misuse_that_names_it(quality: object, told: str) -> None:
+def test_an_invalid_rule_is_a_usage_error_that_names_it(quality: object, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         load(quality)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "flag --quality" in str(caught.value)
 
 
@@ -74,7 +74,7 @@ def test_every_flag_of_the_contract_has_a_rule() -> None:
     assert {f"max_{flag}" for flag in Flag} == set(OF_FLAGS) < set(RULES)
 
 
-def test_layers_and_tenants_are_laid_over_one_another_rule_by_rule(tmp_path: Path) -> None:
+def test_layers_and_tenants_override_rule_by_rule(tmp_path: Path) -> None:
     (tmp_path / "defaults.toml").write_text(
         "[quality]\nmax_null_content = 0.2\nmax_empty_content = 0.2\n[quality.tenants.acme]\nmax_null_content = 0.3\n"
     )
@@ -105,14 +105,14 @@ def test_layers_and_tenants_are_laid_over_one_another_rule_by_rule(tmp_path: Pat
     assert shown["quality.tenants.acme.max_rejected"] == ("off", f"{folder}/prod.toml")
 
 
-def test_a_job_judges_by_its_submitters_rules_and_is_told_no_other_tenants() -> None:
+def test_a_job_gets_its_submitters_rules_and_no_other_tenants() -> None:
     late, roles = {"limit": 0.1, "minutes": 5}, {"limit": 0, "severity": "fail", "allowed": ["user"]}
     acme = {"max_late": late, "max_other_roles": roles, "max_rejected": False}
     known = load({"max_null_content": 0.2, "tenants": {"acme": acme, "globex": {"min_messages": 1}}})
-    told = json.dumps(known.for_job(tenant="acme"))
-    assert "globex" not in told
+    text = json.dumps(known.for_job(tenant="acme"))
+    assert "globex" not in text
     elsewhere = {"MAKOTO_QUALITY": json.dumps({"tenants": {"acme": {"max_null_content": 0.9}}})}
-    there = load_settings(flags=json.loads(told), environ=elsewhere)
+    there = load_settings(flags=json.loads(text), environ=elsewhere)
     assert there.quality.rules_for("acme") == known.quality.rules_for("acme")
     assert known.quality.rules_for("acme").keys() == {
         *("max_late", "max_other_roles", "max_null_content", "max_unreadable")
@@ -124,12 +124,12 @@ def test_the_default_rules_only_warn() -> None:
     assert {rule.severity for rule in load().quality.rules_for("acme").values()} == {"warn"}
 
 
-# How a day is judged.
+# Evaluation
 
 
 @settings(max_examples=60)
 @given(part=PARTS, more=st.integers(1, 10**9))
-def test_a_share_that_is_just_met_passes_and_one_more_does_not(part: int, more: int) -> None:
+def test_a_ratio_equal_to_its_limit_passes_and_a_greater_one_does_not(part: int, more: int) -> None:
     whole = part + more
     rules = {"max_null_content": Rule(limit=part / whole)}
 
@@ -141,7 +141,7 @@ def test_a_share_that_is_just_met_passes_and_one_more_does_not(part: int, more: 
 
 
 @pytest.mark.parametrize("percent", range(101))
-def test_a_limit_as_people_write_it_is_exact(percent: int) -> None:
+def test_decimal_limits_are_exact(percent: int) -> None:
     counts = Counts(seen=300, rejected=3 * percent)
     (finding,) = evaluate(
         {"max_rejected": Rule(limit=float(f"0.{percent:02}") if percent < 100 else 1)}, measure_counts(counts)
@@ -151,7 +151,7 @@ def test_a_limit_as_people_write_it_is_exact(percent: int) -> None:
 
 @settings(max_examples=30)
 @given(messages=PARTS)
-def test_a_volume_on_its_bound_passes_and_one_beyond_does_not(messages: int) -> None:
+def test_a_volume_equal_to_its_limit_passes_and_one_beyond_does_not(messages: int) -> None:
     rules = {"min_messages": Rule(limit=messages), "max_messages": Rule(limit=messages)}
 
     def passed(written: int) -> list[bool]:
@@ -164,7 +164,7 @@ def test_a_volume_on_its_bound_passes_and_one_beyond_does_not(messages: int) -> 
     )
 
 
-def test_a_day_without_messages_has_no_shares_and_only_its_volume_is_judged() -> None:
+def test_a_day_without_messages_has_no_ratios_and_only_its_volume_is_evaluated() -> None:
     rules = {name: Rule(limit=0) for name in RULES} | {"min_messages": Rule(limit=1)}
     measured = {"max_late": None, "max_other_roles": None, **measure_counts(Counts())}
     findings = evaluate(rules, measured)
@@ -173,30 +173,30 @@ def test_a_day_without_messages_has_no_shares_and_only_its_volume_is_judged() ->
     assert describe_warnings(findings) == "min_messages 0, at least 1"
 
 
-def test_a_day_of_which_nothing_could_be_read_is_rejected_whole() -> None:
+def test_a_day_without_a_readable_object_counts_as_rejected() -> None:
     assert measure_counts(Counts(objects_unreadable=2))["max_rejected"] == 1
     some = measure_counts(Counts(objects_unreadable=2, objects_read=2, seen=4, rejected=1))
     assert (some["max_rejected"], some["max_unreadable"]) == (0.25, 0.5)
 
 
-def test_only_a_rule_that_fails_refuses_a_day_and_its_message_says_what_to_do() -> None:
+def test_only_a_failed_rule_stops_a_day_and_its_message_has_the_next_step() -> None:
     measured = measure_counts(Counts(written=1200, flags=Counter(null_content=30)))
     fail = evaluate({"max_null_content": Rule(limit=0.02, severity="fail"), "max_messages": Rule(limit=5)}, measured)
     assert [finding.rule for finding in warnings(fail)] == ["max_messages"]
     with pytest.raises(TerminalError) as caught:
         raise_for_failures(fail, tenant="acme", day="2025-08-12")
-    told = str(caught.value)
-    assert "tenant=acme day=2025-08-12" in told
-    assert "max_null_content 0.025, at most 0.02" in told
-    assert "max_messages" not in told
-    assert "[quality]" in told
+    text = str(caught.value)
+    assert "tenant=acme day=2025-08-12" in text
+    assert "max_null_content 0.025, at most 0.02" in text
+    assert "max_messages" not in text
+    assert "[quality]" in text
     raise_for_failures(warnings(fail), tenant="acme", day="2025-08-12")
 
 
-# In a run.
+# In a run
 
 
-def test_a_broken_rule_ends_with_3_and_changes_nothing_and_a_warning_is_told(tmp_path: Path) -> None:
+def test_a_failed_rule_ends_with_3_and_changes_nothing_and_a_warning_is_reported(tmp_path: Path) -> None:
     first = run_local(input=SAMPLES, output=tmp_path)
     shown = published_state(tmp_path)
     bound = {"limit": first.records.written - 1, "severity": "fail"}
@@ -239,7 +239,7 @@ def test_arrival_and_roles_are_measured_where_they_can_be(tmp_path: Path, table_
     assert (export["max_late"].measured, export["max_late"].passed) == (None, True)
 
 
-def test_a_day_of_which_no_object_can_be_read_fails_where_unreadable_objects_are_bounded(tmp_path: Path) -> None:
+def test_a_day_without_a_readable_object_fails_if_unreadable_objects_are_limited(tmp_path: Path) -> None:
     folder = tmp_path / f"in/acme/exports/messages/{DAY:%Y/%m/%d}"
     folder.mkdir(parents=True)
     (folder / "a.jsonl.gz").write_bytes(b"no gzip")
@@ -250,7 +250,7 @@ def test_a_day_of_which_no_object_can_be_read_fails_where_unreadable_objects_are
         run_local(input=tmp_path / "in", output=tmp_path / "out", max_unreadable_ratio=0.5)
 
 
-# In words.
+# Documentation
 
 
 def test_the_page_names_every_rule_and_its_example_is_accepted(tmp_path: Path) -> None:

@@ -47,10 +47,10 @@ RECEIPT = Receipt(
 )
 
 
-def test_a_receipt_of_before_objects_were_ignored_is_read():
-    told = json.loads(to_json(RECEIPT))
-    del told["objects"]["ignored"]
-    assert msgspec.json.decode(json.dumps(told), type=Receipt) == RECEIPT
+def test_a_receipt_without_the_count_of_ignored_objects_is_read():
+    values = json.loads(to_json(RECEIPT))
+    del values["objects"]["ignored"]
+    assert msgspec.json.decode(json.dumps(values), type=Receipt) == RECEIPT
 
 
 def test_ignored_objects_are_part_of_the_sum():
@@ -88,7 +88,7 @@ def test_a_sum_that_does_not_hold_is_named(change, named):
 
 
 @pytest.mark.parametrize("counter", ["written", "duplicates", "superseded", "rejected", "other_day", "empty"])
-def test_one_record_lost_in_any_counter_is_found(counter):
+def test_one_lost_record_is_found_in_any_counter(counter):
     with pytest.raises(TerminalError, match=r"records\."):
         check_sums(replace(RECEIPT, records=replace(RECORDS, **{counter: getattr(RECORDS, counter) - 1})))
 
@@ -112,21 +112,21 @@ def test_the_status_says_whether_anything_was_rejected(objects, records, expecte
 
 def test_the_json_has_the_fixed_keys_in_the_fixed_order():
     text = to_json(RECEIPT)
-    told = json.loads(text)
-    assert list(told) == [
+    values = json.loads(text)
+    assert list(values) == [
         *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects"),
         *("flags", "tables", "seconds", "input", "output", "fingerprint", "quality"),
     ]
-    assert list(told["objects"]) == ["listed", "read", "unreadable", "ignored", "bytes"]
-    assert list(told["records"]) == [
+    assert list(values["objects"]) == ["listed", "read", "unreadable", "ignored", "bytes"]
+    assert list(values["records"]) == [
         *("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"),
     ]
-    assert told["tables"]["messages"] == {"rows": 90, "files": 1, "bytes": 456, "version": 3}
-    assert list(told["tables"]["messages"]) == ["rows", "files", "bytes", "version"]
-    assert told["quality"] == [
+    assert values["tables"]["messages"] == {"rows": 90, "files": 1, "bytes": 456, "version": 3}
+    assert list(values["tables"]["messages"]) == ["rows", "files", "bytes", "version"]
+    assert values["quality"] == [
         {"rule": "max_unreadable", "limit": 0.01, "measured": 1 / 9, "severity": "warn", "passed": False}
     ]
-    assert told["rejects"] == {"invalid_json": 2, "invalid_id": 1}
+    assert values["rejects"] == {"invalid_json": 2, "invalid_id": 1}
     assert "/データ/in" in text
 
 
@@ -137,7 +137,7 @@ def test_the_key_lies_under_the_tenants_analytics():
 
 
 @pytest.mark.parametrize("width", [60, 120])
-def test_a_person_sees_every_count_and_markup_stays_text(width):
+def test_the_rendered_receipt_shows_every_count_and_escapes_markup(width):
     out = io.StringIO()
     empty = replace(RECEIPT.tables["messages"], version=None)
     Console(file=out, width=width).print(

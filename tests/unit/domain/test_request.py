@@ -1,4 +1,4 @@
-"""Requests are made for each tenant or for none, before any I/O."""
+"""Requests are built for all tenants or for none, before any I/O."""
 
 import dataclasses
 from datetime import UTC, date, datetime
@@ -33,7 +33,7 @@ def test_the_zone_and_the_offset_choose_the_day() -> None:
     assert build({"TARGET_DATE_OFFSET": "-3"})[0].day == date(2026, 11, 20)
 
 
-def test_a_date_wins_over_the_offset() -> None:
+def test_a_date_overrides_the_offset() -> None:
     assert build({"TARGET_DATE_OFFSET": "-3"}, date="2025-08-12")[0].day == date(2025, 8, 12)
 
 
@@ -45,12 +45,12 @@ def test_layout_and_format_are_passed_on() -> None:
 @pytest.mark.parametrize(
     "text", ["2025-02-30", "20250812", "12.08.2025", "yesterday", "2026-11-24", "9999-12-31", "0001-01-01"]
 )
-def test_a_day_that_is_none_or_to_come_is_misuse(text: str) -> None:
+def test_an_invalid_or_future_day_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError):
         build(date=text)
 
 
-def test_an_offset_into_the_future_is_misuse() -> None:
+def test_an_offset_into_the_future_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         build({"TARGET_DATE_OFFSET": "1"})
 
@@ -58,7 +58,7 @@ def test_an_offset_into_the_future_is_misuse() -> None:
 @pytest.mark.parametrize(
     "tenants", ["", "acme,", ",acme", "acme,..", "acme,a/b", "acme,*", "acme\n", "{a,b}", "acme,%2e%2e"]
 )
-def test_one_bad_tenant_refuses_them_all(tenants: str) -> None:
+def test_one_invalid_tenant_stops_all(tenants: str) -> None:
     with pytest.raises(UsageError):
         build(tenants=tenants)
     with pytest.raises(UsageError):
@@ -66,12 +66,12 @@ def test_one_bad_tenant_refuses_them_all(tenants: str) -> None:
 
 
 @pytest.mark.parametrize("missing", ["input", "output"])
-def test_a_missing_place_is_misuse_that_names_the_flag(missing: str) -> None:
+def test_a_missing_location_is_a_usage_error_that_names_the_flag(missing: str) -> None:
     with pytest.raises(UsageError, match=f"--{missing}"):
         build(**{missing: None})
 
 
-def test_no_tenant_at_all_is_misuse() -> None:
+def test_no_tenant_is_a_usage_error() -> None:
     settings = dataclasses.replace(load_settings(flags={"input": "a", "output": "b"}, environ={}), tenants=())
     with pytest.raises(UsageError):
         build_requests(settings, NOW)
@@ -88,7 +88,7 @@ def test_no_tenant_at_all_is_misuse() -> None:
         {"table_format": "iceberg"},
     ],
 )
-def test_a_request_without_sense_cannot_be_made(wrong: dict[str, object]) -> None:
+def test_an_invalid_request_cannot_be_constructed(wrong: dict[str, object]) -> None:
     right: dict[str, object] = {"tenant": "acme", "day": date(2025, 8, 12), "input": HERE, "output": HERE}
     with pytest.raises(UsageError):
         Request(**(right | wrong))  # type: ignore[arg-type]

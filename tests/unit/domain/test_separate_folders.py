@@ -1,4 +1,4 @@
-"""Tables and messages lie apart, whichever way the folders are written."""
+"""Tables and messages must not overlap, however their folders are written."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +39,7 @@ def build(source: object, target: object, *, tenant: str = "acme", template: str
         ("/Volumes/c/s/v", "/Volumes/c/s/v/acme/chat"),
     ],
 )
-def test_tables_among_messages_and_messages_among_tables_are_refused(source: str, target: str) -> None:
+def test_overlapping_folders_of_tables_and_messages_are_refused(source: str, target: str) -> None:
     with pytest.raises(UsageError, match="would be in one folder"):
         build(source, target)
 
@@ -59,11 +59,11 @@ def test_tables_among_messages_and_messages_among_tables_are_refused(source: str
         ("/data/in", "s3://data/in/acme/chat"),
     ],
 )
-def test_places_that_only_look_alike_are_taken(source: str, target: str) -> None:
+def test_similar_but_separate_folders_are_accepted(source: str, target: str) -> None:
     assert str(build(source, target).output) == target
 
 
-def test_the_template_of_exports_counts_part_by_part() -> None:
+def test_the_export_template_is_compared_part_by_part() -> None:
     build("s3://bucket", "s3://bucket", template="{tenant}/{yyyy}/{mm}/{dd}/")
     with pytest.raises(UsageError, match="one folder"):
         build("s3://bucket", "s3://bucket", template="{tenant}/analytics/{yyyy}/{mm}/{dd}/")
@@ -71,7 +71,7 @@ def test_the_template_of_exports_counts_part_by_part() -> None:
         build("s3://bucket", "s3://bucket/acme/2025/08/12", template="{tenant}/{yyyy}/{mm}/{dd}/")
 
 
-def test_a_link_hides_nothing(tmp_path: Path) -> None:
+def test_links_are_resolved(tmp_path: Path) -> None:
     (tmp_path / "in/acme/chat/u").mkdir(parents=True)
     (tmp_path / "out").symlink_to(tmp_path / "in/acme/chat")
     with pytest.raises(UsageError, match="one folder"):

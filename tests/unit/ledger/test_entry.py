@@ -60,12 +60,12 @@ def begin(before: Entry | None, *, now: datetime, force: bool = False) -> Entry:
 
 
 def changed(before: Entry, after: Entry) -> dict[str, object]:
-    """What a transition changed."""
+    """Return the fields that a transition changed."""
     names = [each.name for each in fields(Entry)]
     return {name: getattr(after, name) for name in names if getattr(before, name) != getattr(after, name)}
 
 
-def test_a_day_that_nobody_knows_is_taken():
+def test_an_unknown_day_is_acquired():
     assert begin(None, now=BEGIN) == Entry(
         tenant="acme",
         day=DAY,
@@ -82,14 +82,14 @@ def test_a_day_that_nobody_knows_is_taken():
 
 @AT_WORK
 @pytest.mark.parametrize("now", [BEGIN, AFTER - timedelta(microseconds=1)])
-def test_a_lease_that_has_not_ended_is_not_taken(before, now):
+def test_a_valid_lease_is_not_replaced(before, now):
     assert before.is_leased(now)
     with pytest.raises(LeaseHeldError):
         begin(before, now=now)
 
 
 @AT_WORK
-def test_a_lease_that_has_ended_is_taken(before):
+def test_an_expired_lease_is_replaced(before):
     assert not before.is_leased(AFTER)
     after = begin(before, now=AFTER)
     assert (after.status, after.run_id, after.owner, after.token) == ("RUNNING", "run2", "me:2:2", 8)
@@ -97,26 +97,26 @@ def test_a_lease_that_has_ended_is_taken(before):
 
 
 @pytest.mark.parametrize("before", [PUBLISHED, WITH_REJECTS, FAILED])
-def test_a_day_that_nobody_works_on_is_taken_at_once(before):
+def test_a_day_without_a_holder_is_acquired_at_once(before):
     assert not before.is_leased(BEGIN)
     assert begin(before, now=BEGIN).status == "RUNNING"
 
 
 @EVERY_STATE
-def test_force_takes_every_state_and_raises_the_token_by_one(before):
+def test_force_acquires_every_state_and_raises_the_token_by_one(before):
     after = begin(before, now=BEGIN, force=True)
     assert (after.status, after.run_id, after.token) == ("RUNNING", "run2", before.token + 1)
 
 
 @EVERY_STATE
-def test_a_new_run_begins_without_job_runner_and_error(before):
+def test_a_new_run_starts_without_job_runner_and_error(before):
     after = begin(before, now=AFTER)
     assert (after.job_id, after.job_token, after.runner, after.error) == (None, None, None, None)
     assert (after.started_at, after.updated_at) == (format_timestamp(AFTER), format_timestamp(AFTER))
 
 
 @EVERY_STATE
-def test_a_new_run_leaves_what_the_tables_hold(before):
+def test_a_new_run_keeps_what_describes_the_tables(before):
     after = begin(before, now=AFTER)
     for name in ("message_count", "output_path", "processed_at", "fingerprint", "receipt", "seconds"):
         assert getattr(after, name) == getattr(before, name)
@@ -129,7 +129,7 @@ def test_attempts_count_since_the_last_completion(before, attempts):
     assert begin(before, now=AFTER).attempts == attempts
 
 
-def test_why_spark_took_a_day_over_is_known_until_it_is_completed():
+def test_the_reason_of_a_hand_over_stays_until_the_day_completes():
     failed = fail(SUBMITTED, error="lost", now=LATER)
     assert begin(SUBMITTED, now=AFTER).handed_over == "too large"
     assert begin(failed, now=AFTER).handed_over == "too large"
@@ -169,7 +169,7 @@ def test_a_hand_over_keeps_run_and_token(before):
     assert after.lease == before.lease == Lease(tenant="acme", day=DAY, run_id="run1", token=7)
 
 
-def test_only_a_submitted_day_awaits_an_answer():
+def test_only_a_submitted_day_awaits_a_job_id():
     assert not RUNNING.awaits_job_id
     assert not SUBMITTED.awaits_job_id
     assert replace(SUBMITTED, job_id=None).awaits_job_id
@@ -178,7 +178,7 @@ def test_only_a_submitted_day_awaits_an_answer():
 
 @AT_WORK
 @pytest.mark.parametrize(("rejected", "status"), [(0, "COMPLETED"), (3, "COMPLETED_WITH_REJECTS")])
-def test_a_completed_day_says_what_its_receipt_says_and_holds_no_lease(before, rejected, status):
+def test_a_completed_day_has_its_receipts_values_and_no_lease(before, rejected, status):
     receipt = make_receipt(written=41, rejected=rejected)
     after = complete(before, receipt=receipt, receipt_key="key9", output_path="out/acme", now=LATER)
     assert (after.status, after.message_count, after.output_path) == (status, 41, "out/acme")
@@ -191,7 +191,7 @@ def test_a_completed_day_says_what_its_receipt_says_and_holds_no_lease(before, r
 
 
 @AT_WORK
-def test_a_failed_day_says_why_and_holds_no_lease(before):
+def test_a_failed_day_has_its_error_and_no_lease(before):
     after = fail(before, error="denied", now=LATER)
     expected = {"status": "FAILED", "error": "denied", "lease_until": None, "updated_at": format_timestamp(LATER)}
     assert changed(before, after) == expected | {"retryable": True}
@@ -199,30 +199,30 @@ def test_a_failed_day_says_why_and_holds_no_lease(before):
     assert not after.is_leased(LATER)
 
 
-def test_a_failed_day_still_says_what_its_tables_hold():
+def test_a_failed_day_still_describes_its_tables():
     again = fail(begin(PUBLISHED, now=AFTER), error="denied", now=AFTER)
     assert (again.status, again.message_count, again.fingerprint) == ("FAILED", 90, "print-of-run1")
     assert (again.processed_at, again.receipt) == (PUBLISHED.processed_at, "key1")
 
 
-def test_who_holds_a_lease_is_named_with_run_job_and_end():
+def test_the_error_names_the_holders_run_job_and_lease_end():
     error = lease_held(SUBMITTED)
     assert error.what == f"run run1 of {ELSEWHERE}, job job-1 holds the lease until {format_timestamp(AFTER)}"
     assert (error.tenant, error.day) == ("acme", "2025-08-12")
     assert error.exit_code == 4
 
 
-def test_a_lease_without_a_job_names_none():
+def test_the_error_names_no_job_if_there_is_none():
     assert "job" not in lease_held(RUNNING).what
 
 
 @EVERY_STATE
-def test_an_entry_comes_back_from_its_item(before):
+def test_an_entry_survives_the_conversion_to_an_item(before):
     assert from_item(to_item(before)) == before
 
 
 @EVERY_STATE
-def test_an_item_has_the_shape_of_the_platform(before):
+def test_an_item_has_the_platforms_keys(before):
     item = to_item(before)
     assert (item["PK"], item["SK"]) == ("TENANT#acme#BATCH", "DAILY#2025-08-12")
     assert item["batch_type"] == "daily_message_parquet"
@@ -234,7 +234,7 @@ def test_a_completed_day_s_item_has_every_field_of_the_platform():
     assert {name: to_item(PUBLISHED)[name] for name in PLATFORM} == PLATFORM
 
 
-def test_an_item_of_another_program_is_readable_and_can_be_taken():
+def test_another_programs_item_is_readable_and_can_be_acquired():
     entry = from_item(PLATFORM)
     assert entry == Entry(
         tenant="acme",
@@ -259,13 +259,13 @@ def test_a_missing_status_counts_as_failed():
     assert from_item(item).status == "FAILED"
 
 
-def test_a_day_that_another_program_calls_running_has_no_lease():
+def test_a_day_that_another_program_marks_running_has_no_lease():
     entry = from_item({**PLATFORM, "status": "RUNNING"})
     assert not entry.is_leased(BEGIN)
     assert begin(entry, now=BEGIN).token == 1
 
 
-def test_unknown_attributes_are_left_out_of_the_entry_and_stay_in_the_item():
+def test_unknown_attributes_are_not_in_the_entry_and_stay_in_the_item():
     store = MemoryStore()
     more = {"title": "会議", "cost": 3, "nested": {"list": [1]}}
     store.put({**PLATFORM, **more}, expected=None)
@@ -285,13 +285,13 @@ def test_a_tenant_may_be_named_like_the_parts_of_a_key():
 
 
 @pytest.mark.parametrize("micros", [0, 1, 999_999])
-def test_a_moment_comes_back_from_its_text_and_texts_are_in_the_order_of_time(micros):
+def test_timestamps_survive_formatting_and_sort_by_time(micros):
     moment = BEGIN + timedelta(microseconds=micros)
     assert parse_timestamp(format_timestamp(moment)) == moment
     assert format_timestamp(moment) < format_timestamp(moment + timedelta(microseconds=1))
 
 
-def test_a_moment_of_another_zone_is_written_in_utc():
+def test_a_timestamp_of_another_zone_is_formatted_in_utc():
     in_tokyo = BEGIN.astimezone(timezone(timedelta(hours=9)))
     assert format_timestamp(in_tokyo) == format_timestamp(BEGIN)
     assert parse_timestamp(format_timestamp(in_tokyo)) == BEGIN
@@ -300,14 +300,14 @@ def test_a_moment_of_another_zone_is_written_in_utc():
 RIVALS = ("a", "b", "c")
 ACTIONS = ("take", "force", "renew", "raise", "hand_over", "complete", "fail")
 STEPS = st.lists(
-    # Seconds may be negative: clocks are set, and those of two machines differ.
+    # Seconds may be negative: clocks are adjusted, and those of two machines differ.
     st.tuples(st.sampled_from(RIVALS), st.sampled_from(ACTIONS), st.integers(-90, 300)),
     max_size=40,
 )
 
 
 class Story:
-    """Runs of several rivals at one day, and what a bystander knows of them: who came last, for how long."""
+    """Competing runs of one day, and a model of them: the last holder and the end of its lease."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -368,7 +368,7 @@ class Story:
             self.completed.append(lease.token)
         else:
             self.ledger.fail(lease, "denied")
-        del self.leases[rival]  # a run that has ended does nothing more
+        del self.leases[rival]  # a run that has ended makes no more changes
         self.holder = None
 
 

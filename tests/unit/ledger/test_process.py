@@ -22,7 +22,7 @@ WAIT_SECONDS = 30
 
 @pytest.fixture
 def child() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process that lives until its input ends, and what it calls itself."""
+    """Start a process that lives until its input ends; yield it with its name."""
     command = [sys.executable, "-c", PROGRAM]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -37,12 +37,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_this_process_is_alive_and_always_has_the_same_name():
+def test_the_current_process_is_alive_and_has_one_name():
     assert current_process() == current_process()
     assert not is_dead(current_process())
 
 
-def test_threads_of_a_process_are_one_owner():
+def test_threads_of_a_process_have_one_name():
     names: list[str] = []
     thread = threading.Thread(target=lambda: names.append(current_process()))
     thread.start()
@@ -64,14 +64,14 @@ def test_a_child_is_alive_until_it_is_killed(child):
     assert is_dead(owner)
 
 
-def test_a_killed_child_that_nobody_waited_for_is_dead(child):
+def test_a_killed_child_that_is_not_reaped_is_dead(child):
     process, owner = child
     process.kill()
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
     assert is_dead(owner)
 
 
-def test_a_child_that_ended_by_itself_is_dead(child):
+def test_a_child_that_exited_is_dead(child):
     process, owner = child
     process.communicate()
     assert process.returncode == 0
@@ -88,7 +88,7 @@ def test_a_stopped_child_is_not_dead(child):
         process.send_signal(signal.SIGCONT)
 
 
-def test_an_owner_of_another_host_is_never_dead(child):
+def test_a_process_of_another_host_is_never_dead(child):
     process, owner = child
     process.kill()
     process.wait()
@@ -97,15 +97,15 @@ def test_an_owner_of_another_host_is_never_dead(child):
     assert not is_dead(f"elsewhere:{pid}:{started}")
 
 
-def test_a_process_id_that_was_used_again_is_dead():
+def test_a_process_whose_id_was_reused_is_dead():
     host, pid, started = current_process().split(":")
-    # Starts are counted from the machine's own, which may be minutes ago.
+    # Start times count from the boot, which may be minutes ago.
     assert is_dead(f"{host}:{pid}:{int(started) - 1 - CLOCK_SECONDS}")
     assert is_dead(f"{host}:{pid}:{int(started) + 3600}")
 
 
 @pytest.mark.parametrize("seconds", [-1, 1])
-def test_a_clock_that_was_set_by_a_second_kills_nobody(seconds):
+def test_a_clock_change_of_a_second_does_not_make_a_process_dead(seconds):
     host, pid, started = current_process().split(":")
     assert not is_dead(f"{host}:{pid}:{int(started) + seconds}")
 
@@ -113,12 +113,12 @@ def test_a_clock_that_was_set_by_a_second_kills_nobody(seconds):
 @pytest.mark.parametrize(
     "owner", ["", "None", "{host}", "{host}:", "{host}:{pid}", "{host}:{pid}:", "{host}:x:1", "{host}:1:x"]
 )
-def test_an_owner_that_names_no_process_is_not_dead(owner):
+def test_an_owner_that_is_not_a_process_is_not_dead(owner):
     host, pid, _ = current_process().split(":")
     assert not is_dead(owner.format(host=host, pid=pid))
 
 
-def test_a_process_that_may_not_be_looked_at_is_not_dead(monkeypatch):
+def test_a_process_that_cannot_be_inspected_is_not_dead(monkeypatch):
     def deny(pid: int) -> psutil.Process:
         raise psutil.AccessDenied(pid)
 
@@ -127,7 +127,7 @@ def test_a_process_that_may_not_be_looked_at_is_not_dead(monkeypatch):
     assert not is_dead(owner)
 
 
-def test_a_name_stays_readable_whatever_the_host_is_called():
+def test_a_host_name_with_separators_is_escaped():
     host, pid, started = current_process().split(":")
     assert host
     assert int(pid) == os.getpid()

@@ -1,4 +1,4 @@
-"""The audit: what is lost, what would go, and who may allow it. Facts in, the receipt or the error out."""
+"""The audit: limits on loss, loss of published rows, and who may allow it. Counts in, receipt or error out."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ LIMITS = AuditLimits(max_reject_ratio=0.5, max_unreadable_ratio=0.5, min_rows_ra
 def receipt_of(
     *, written: int = 0, rejected: int = 0, read: int = 1, unreadable: int = 0, ignored: int = 0, **more: Any
 ) -> Receipt:
-    """A receipt whose sums hold."""
+    """Return a receipt whose sums hold."""
     records = Records(
         seen=written + rejected, written=written, duplicates=0, superseded=0, rejected=rejected, other_day=0, empty=0
     )
@@ -64,7 +64,7 @@ def judge(receipt: Receipt, standing: PublishedDay | None = None, *, by: str = "
         ({"written": 0, "rejected": 1}, "max_reject_ratio"),
     ],
 )
-def test_half_of_a_day_lost_is_refused_until_its_limit_says_otherwise(loss: dict[str, int], setting: str) -> None:
+def test_losing_half_of_a_day_is_refused_unless_its_limit_allows_it(loss: dict[str, int], setting: str) -> None:
     receipt = receipt_of(**loss)
     with pytest.raises(TerminalError, match=f"{setting} is 0.5.*nothing was published") as refused:
         judge(receipt)
@@ -73,15 +73,15 @@ def test_half_of_a_day_lost_is_refused_until_its_limit_says_otherwise(loss: dict
     assert judge(receipt, **{setting: 0.99 if loss.get("written") else 1.0}).records == receipt.records
 
 
-def test_less_than_half_is_published_and_told_with_its_share_and_the_next_step() -> None:
+def test_a_smaller_loss_is_published_with_a_warning_and_the_next_step() -> None:
     receipt = judge(receipt_of(read=2, unreadable=1, written=3, rejected=1))
-    told = str(loss_warning(receipt))
+    text = str(loss_warning(receipt))
     for part in ("1 of 3 objects (33.3%)", "1 of 4 records (25.0%)", "invalid_json 1", "Next step: "):
-        assert part in told
+        assert part in text
     assert loss_warning(judge(receipt_of(written=3))) is None
 
 
-def test_a_limit_of_0_lets_a_clean_day_pass_and_no_other() -> None:
+def test_a_limit_of_0_passes_only_a_day_without_loss() -> None:
     assert judge(receipt_of(written=1), max_reject_ratio=0, max_unreadable_ratio=0).records.written == 1
     with pytest.raises(TerminalError, match="max_reject_ratio is 0"):
         judge(receipt_of(written=99, rejected=1), max_reject_ratio=0)
@@ -105,11 +105,13 @@ SHRINKING = {
 
 
 @pytest.mark.parametrize("case", SHRINKING.values(), ids=SHRINKING)
-def test_rows_that_would_go_are_refused_and_whoever_allows_it_is_recorded(case: tuple[Any, Any, str]) -> None:
-    receipt, standing, told = case
+def test_losing_published_rows_is_refused_unless_allowed_and_the_receipt_names_who_allowed_it(
+    case: tuple[Any, Any, str],
+) -> None:
+    receipt, standing, text = case
     with pytest.raises(TerminalError, match="would lose rows that are published") as refused:
         judge(receipt, standing)
-    assert told in refused.value.what
+    assert text in refused.value.what
     assert "--allow-shrink" in refused.value.next_step
     allowed = judge(receipt, standing, by="alice")
     objects = standing.receipt.objects.listed if standing.receipt else None
@@ -137,18 +139,18 @@ KEPT = {
 
 
 @pytest.mark.parametrize("case", KEPT.values(), ids=KEPT)
-def test_what_takes_nothing_away_needs_no_leave(case: tuple[Receipt, PublishedDay]) -> None:
+def test_a_day_that_loses_nothing_needs_no_permission(case: tuple[Receipt, PublishedDay]) -> None:
     assert judge(*case).shrink is None
     assert judge(*case, by="alice").shrink is None
 
 
-def test_the_share_is_a_setting_and_the_last_object_is_none() -> None:
+def test_the_ratio_is_a_setting_but_the_loss_of_the_last_object_is_always_refused() -> None:
     assert find_shrink(receipt_of(written=1, read=10), STANDING, min_rows_ratio=0) is None
     assert find_shrink(receipt_of(written=99, read=10), STANDING, min_rows_ratio=1)
     assert find_shrink(receipt_of(read=0), STANDING, min_rows_ratio=0)
 
 
-def test_a_wrong_sum_comes_before_everything_else() -> None:
+def test_a_wrong_sum_is_reported_first() -> None:
     receipt = receipt_of(read=0)
     with pytest.raises(TerminalError, match=r"records\.seen"):
         judge(replace(receipt, records=replace(receipt.records, seen=1)), STANDING, by="alice")

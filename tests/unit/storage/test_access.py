@@ -1,4 +1,4 @@
-"""A cloud that does not let us in: each reason has its own words, next step and exit status, by every way we ask."""
+"""Refused access: each reason has its message, next step and exit status, with every client."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def serve() -> Iterator[Serve]:
 
 
 def ask(url: str, options: dict[str, str]) -> Iterator[Exception]:
-    """What each way of asking raises: obstore's listing, reading and writing, and delta-rs'."""
+    """Yield the error of each operation: obstore's list, get and put, and opening a table with delta-rs."""
     place = parse_url(url)
     store = open_store(place, options | QUICK)
     location, given = delta_location(place, options | QUICK)
@@ -71,8 +71,8 @@ def ask(url: str, options: dict[str, str]) -> Iterator[Exception]:
         yield failed.value
 
 
-def check_told(error: BaseException, kind: type[BatchError], what: str, step: str) -> None:
-    """The error is told as one line, which names the day and quotes neither keys nor what was signed."""
+def check_explained(error: BaseException, kind: type[BatchError], what: str, step: str) -> None:
+    """Check that the error becomes one line that names the day and quotes neither keys nor signed text."""
     assert isinstance(error, Exception)
     known = explain_failure(error, tenant="acme", day="2025-08-12")
     assert type(known) is kind, known
@@ -102,12 +102,12 @@ def check_told(error: BaseException, kind: type[BatchError], what: str, step: st
         (403, "AccessDenied", TerminalError, "access is denied", "allow this identity"),
     ],
 )
-def test_s3_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
+def test_refusals_of_s3_are_distinguished_for_obstore_and_delta_rs(
     serve: Serve, status: int, code: str, kind: type[BatchError], what: str, step: str
 ) -> None:
     options = KEYS | {"aws_endpoint_url": serve(status, code, "")}
     for error in ask("s3://box/x", options):
-        check_told(error, kind, what, step)
+        check_explained(error, kind, what, step)
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,12 @@ def test_s3_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
         (403, "AuthorizationPermissionMismatch", "", TerminalError, "access is denied", "allow this identity"),
     ],
 )
-def test_azure_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
+def test_refusals_of_azure_are_distinguished_for_obstore_and_delta_rs(
     serve: Serve, status: int, code: str, words: str, kind: type[BatchError], what: str, step: str
 ) -> None:
     options = ACCOUNT_KEY | {"azure_storage_endpoint": serve(status, code, words)}
     for error in ask(LAKE, options):
-        check_told(error, kind, what, step)
+        check_explained(error, kind, what, step)
 
 
 @pytest.mark.parametrize(
@@ -150,9 +150,9 @@ def test_azure_s_refusals_are_told_apart_by_obstore_and_delta_rs_alike(
         (LAKE, ACCOUNT_KEY | {"azure_storage_endpoint": "http://127.0.0.1:1"}),
     ],
 )
-def test_a_cloud_that_does_not_answer_is_unreachable_and_may_be_asked_again(url: str, options: dict[str, str]) -> None:
+def test_a_cloud_that_does_not_answer_is_unreachable_and_retryable(url: str, options: dict[str, str]) -> None:
     for error in ask(url, options):
-        check_told(error, RetryableError, "cannot be reached (no answer)", "check the network")
+        check_explained(error, RetryableError, "cannot be reached (no answer)", "check the network")
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,8 @@ def test_a_cloud_that_does_not_answer_is_unreachable_and_may_be_asked_again(url:
         (ServiceRequestError("no route"), RetryableError, "the endpoint of Azure tokens does not answer"),
     ],
 )
-def test_libraries_that_look_for_credentials_are_understood(
-    error: Exception, kind: type[BatchError], what: str
-) -> None:
-    check_told(error, kind, what, "")
+def test_errors_of_credential_libraries_are_translated(error: Exception, kind: type[BatchError], what: str) -> None:
+    check_explained(error, kind, what, "")
 
 
 @pytest.mark.parametrize(
@@ -207,27 +205,27 @@ def test_libraries_that_look_for_credentials_are_understood(
         ("UnrecognizedClientException", "GetItem", UsageError, "wrong"),
     ],
 )
-def test_what_sts_and_others_answer_is_understood_by_its_code(
+def test_answers_of_aws_services_are_translated_by_code(
     code: str, operation: str, kind: type[BatchError], what: str
 ) -> None:
     answer: Any = {"Error": {"Code": code, "Message": KEY}}
-    check_told(boto.ClientError(answer, operation), kind, what, "")
+    check_explained(boto.ClientError(answer, operation), kind, what, "")
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("AccessDenied"), RuntimeError("x"), OSError("disk full")])
-def test_what_is_no_refusal_is_none(error: Exception) -> None:
+def test_other_errors_are_not_refusals(error: Exception) -> None:
     assert explain_access(error) is None
 
 
-def test_the_cause_of_a_denial_quotes_its_code_and_nothing_else_of_the_answer() -> None:
-    told = (
+def test_the_cause_of_a_denial_quotes_only_the_code_of_the_answer() -> None:
+    text = (
         f'Server returned 403 Forbidden: <?xml version="1.0"?><Error><Code>AccessDenied</Code><Key>{KEY}</Key></Error>'
     )
-    assert quote_cause(OSError(told)) == "Server returned 403 Forbidden: AccessDenied"
-    assert is_denied(OSError(told))
+    assert quote_cause(OSError(text)) == "Server returned 403 Forbidden: AccessDenied"
+    assert is_denied(OSError(text))
 
 
-# boto3's chain, in processes of their own, for it reads the environment and the files of a home
+# boto3's chain, in separate processes because it reads the environment and the home folder
 
 PROGRAM = """
 import typer
@@ -255,7 +253,7 @@ BOTH = pytest.mark.parametrize("way", ["obstore", "delta"])
 
 
 def ask_chain(home: Path, way: str, config: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Ask with a home whose AWS configuration says so."""
+    """Run the program with a home folder that contains this AWS configuration."""
     (home / "config").write_text(config)
     more = {"AWS_CONFIG_FILE": str(home / "config"), "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "HOME": str(home)}
     return subprocess.run(
@@ -268,14 +266,14 @@ def ask_chain(home: Path, way: str, config: str, **environ: str) -> "subprocess.
 
 
 def write_process(home: Path, *, script: str) -> str:
-    """A profile whose credentials a process gives."""
+    """Write a credential process; return the profile that uses it."""
     program = home / "give.py"
     program.write_text(script)
     return f"[profile p]\nregion = eu-west-3\ncredential_process = {sys.executable} {program}\n"
 
 
 @BOTH
-def test_no_credentials_are_told_in_one_line_at_once(tmp_path: Path, way: str) -> None:
+def test_missing_credentials_are_reported_in_one_line_at_once(tmp_path: Path, way: str) -> None:
     done = ask_chain(tmp_path, way, "")
     assert done.returncode == 2
     assert done.stderr.startswith("error: tenant=- day=-: no AWS credentials are found (")
@@ -284,7 +282,7 @@ def test_no_credentials_are_told_in_one_line_at_once(tmp_path: Path, way: str) -
 
 
 @BOTH
-def test_a_profile_that_is_none_is_wrong_use(tmp_path: Path, way: str) -> None:
+def test_an_unknown_profile_is_a_usage_error(tmp_path: Path, way: str) -> None:
     done = ask_chain(tmp_path, way, "", AWS_PROFILE="nobody")
     assert done.returncode == 2
     assert "the AWS credentials are wrong (ProfileNotFound)" in done.stderr
@@ -292,7 +290,7 @@ def test_a_profile_that_is_none_is_wrong_use(tmp_path: Path, way: str) -> None:
 
 
 @BOTH
-def test_a_single_sign_on_that_nobody_did_says_how(tmp_path: Path, way: str) -> None:
+def test_a_missing_single_sign_on_has_its_next_step(tmp_path: Path, way: str) -> None:
     config = (
         "[profile p]\nregion = eu-west-3\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n"
         "[sso-session s]\nsso_region = eu-west-3\nsso_start_url = https://example.awsapps.com/start\n"
@@ -305,7 +303,7 @@ def test_a_single_sign_on_that_nobody_did_says_how(tmp_path: Path, way: str) -> 
 
 
 @BOTH
-def test_a_process_that_gives_no_credentials_is_told_without_its_words(tmp_path: Path, way: str) -> None:
+def test_a_failing_credential_process_is_reported_without_its_output(tmp_path: Path, way: str) -> None:
     config = write_process(tmp_path, script=f"import sys; sys.exit({KEY!r})")
     done = ask_chain(tmp_path, way, config, AWS_PROFILE="p")
     assert done.returncode == 2
@@ -319,8 +317,8 @@ def test_delta_rs_is_given_the_credentials_and_the_region_of_the_profile(tmp_pat
     given = {"Version": 1, "AccessKeyId": "AKIAP", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": until}
     config = write_process(tmp_path, script=f"print({json.dumps(json.dumps(given))})")
     done = ask_chain(tmp_path, "delta", config, AWS_PROFILE="p")
-    told = dict(eval(done.stdout))
-    assert told == {
+    text = dict(eval(done.stdout))
+    assert text == {
         "aws_access_key_id": "AKIAP",
         "aws_endpoint_url": "http://127.0.0.1:1",
         "aws_region": "eu-west-3",
@@ -329,7 +327,7 @@ def test_delta_rs_is_given_the_credentials_and_the_region_of_the_profile(tmp_pat
     }
 
 
-def test_credentials_are_asked_for_anew_whenever_a_table_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_are_read_again_each_time_a_table_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     class Renewed:
         method, asked = "sso", 0
 
@@ -348,7 +346,7 @@ def test_credentials_are_asked_for_anew_whenever_a_table_is_opened(monkeypatch: 
     assert [each["aws_access_key_id"] for each in found] == ["AKIA1", "AKIA2"]
 
 
-def test_libraries_say_nothing_by_themselves(tmp_path: Path) -> None:
+def test_libraries_log_nothing_themselves(tmp_path: Path) -> None:
     program = (
         "import logging, warnings\n"
         "from daily_batch.telemetry import quiet_libraries\n"
@@ -364,7 +362,7 @@ def test_libraries_say_nothing_by_themselves(tmp_path: Path) -> None:
     assert done.stderr == "ours\n"
 
 
-def test_what_keeps_an_exporter_from_sending_is_still_told() -> None:
+def test_errors_of_the_metrics_exporter_are_still_logged() -> None:
     program = (
         "import logging\nfrom daily_batch.telemetry import quiet_libraries\nquiet_libraries()\n"
         "logging.getLogger('azure.monitor.opentelemetry.exporter').error('not taken')\n"
@@ -373,8 +371,8 @@ def test_what_keeps_an_exporter_from_sending_is_still_told() -> None:
     assert done.stderr == "not taken\n"
 
 
-def test_a_server_of_this_process_answers_as_the_other_one_does() -> None:
-    """What the tables above rest on: the answer is the services' own form."""
+def test_the_server_answers_in_the_services_form() -> None:
+    """Check what the tests above rely on: the answer has the services' form."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = f"http://127.0.0.1:{server.server_port}"

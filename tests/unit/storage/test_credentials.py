@@ -1,4 +1,4 @@
-"""Credentials for S3 come from boto3's chain where nothing else gives them, and are renewed as boto3 does."""
+"""Credentials from boto3's chain and from an Azure identity, and their renewal."""
 
 import json
 import os
@@ -38,7 +38,7 @@ print(found and (found.provide()["access_key_id"], found.as_options()["aws_sessi
 
 @pytest.fixture
 def container() -> Iterator[str]:
-    """What a runtime of AWS serves its containers: keys that last a while, for whoever holds the token."""
+    """Serve temporary keys as an AWS container runtime does, to requests with the token."""
 
     class Keys(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -74,18 +74,18 @@ def test_a_containers_credentials_are_found_with_their_session(container: str) -
     assert ask(**given) == "('AKIAROLE', 'of-the-session')"
 
 
-def test_those_of_the_environment_are_left_to_the_libraries(container: str) -> None:
+def test_credentials_of_the_environment_are_left_to_the_libraries(container: str) -> None:
     assert ask(AWS_ACCESS_KEY_ID="AKIAENV", AWS_SECRET_ACCESS_KEY="s") == "None"
 
 
-def test_options_that_hold_some_are_enough() -> None:
+def test_credentials_in_the_options_suffice() -> None:
     assert find_s3_credentials({"aws_access_key_id": "AKIA"}) is None
     assert find_s3_credentials({"aws_skip_signature": "true"}) is None
 
 
 @dataclass
 class Identity:
-    """A signed-in identity, as azure-identity's credentials are."""
+    """A double of azure-identity's credentials."""
 
     seconds: int = 3600
     asked: list[str] = field(default_factory=list)
@@ -107,7 +107,7 @@ def identity(monkeypatch: pytest.MonkeyPatch) -> Identity:
 
 @pytest.fixture
 def blobs() -> Iterator[tuple[str, list[str]]]:
-    """A blob service that lists nothing, and how it was asked."""
+    """Serve an empty blob container; yield its URL and the Authorization headers of its requests."""
     seen: list[str] = []
 
     class Nothing(BaseHTTPRequestHandler):
@@ -131,19 +131,17 @@ def blobs() -> Iterator[tuple[str, list[str]]]:
 LAKE = parse_url("abfss://data@lake.dfs.core.windows.net/x")
 
 
-def test_a_lake_without_a_key_is_reached_by_the_processes_own_identity(
-    identity: Identity, blobs: tuple[str, list[str]]
-) -> None:
+def test_abfss_without_a_key_uses_the_process_identity(identity: Identity, blobs: tuple[str, list[str]]) -> None:
     endpoint, seen = blobs
     options = {"azure_storage_endpoint": endpoint}
     open_store(LAKE, options).list_with_delimiter()
     _, given = delta_location(LAKE, options)
-    # One token for both libraries.
+    # Both libraries share one token.
     assert (seen, given["azure_storage_token"]) == (["Bearer number 1"], "number 1")
     assert identity.asked == ["https://storage.azure.com/.default"]
 
 
-def test_a_table_is_opened_each_time_with_the_token_of_then_and_a_store_asks_for_it_itself(
+def test_each_table_opening_and_each_store_request_uses_a_current_token(
     identity: Identity, blobs: tuple[str, list[str]]
 ) -> None:
     endpoint, seen = blobs
@@ -168,13 +166,13 @@ def test_a_table_is_opened_each_time_with_the_token_of_then_and_a_store_asks_for
         {"azure_storage_use_emulator": "true"},
     ],
 )
-def test_options_that_hold_a_key_of_azure_are_enough(identity: Identity, options: dict[str, str]) -> None:
+def test_azure_keys_in_the_options_suffice(identity: Identity, options: dict[str, str]) -> None:
     _, given = delta_location(LAKE, options)
     assert (identity.asked, set(options) <= set(given)) == ([], True)
 
 
 @pytest.mark.parametrize("name", ["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"])
-def test_a_key_of_the_environment_stands_for_an_identity_and_is_shown_to_nobody(identity: Identity, name: str) -> None:
+def test_an_azure_key_of_the_environment_is_used_and_never_shown(identity: Identity, name: str) -> None:
     settings = load_settings(flags={}, environ={name: "c2VjcmV0"})
     _, given = delta_location(LAKE, settings.storage_options)
     assert (identity.asked, given[name.lower()]) == ([], "c2VjcmV0")
@@ -182,7 +180,7 @@ def test_a_key_of_the_environment_stands_for_an_identity_and_is_shown_to_nobody(
     assert settings.for_job(tenant="acme") == {}
 
 
-def test_an_endpoint_that_falls_silent_costs_nothing_while_a_token_is_good(identity: Identity) -> None:
+def test_a_valid_token_outlives_a_silent_token_endpoint(identity: Identity) -> None:
     identity.seconds = 60
     _, given = delta_location(LAKE, {})
     held = given["azure_storage_token"]
@@ -195,7 +193,7 @@ def test_an_endpoint_that_falls_silent_costs_nothing_while_a_token_is_good(ident
         given["azure_storage_token"]
 
 
-# As azure-identity 1.27.0 says it, the parts that decide.
+# Messages of azure-identity 1.27.0, reduced to the parts that decide.
 NOBODYS = (
     "DefaultAzureCredential failed to retrieve a token from the included credentials.\nAttempted credentials:\n\t"
     "ManagedIdentityCredential: App Service managed identity configuration not found in environment. Token request "
@@ -211,7 +209,7 @@ LATE = "\tEnvironmentCredential: Authentication failed: AADSTS7000222: The clien
 
 
 @pytest.mark.parametrize(
-    ("told", "kind", "what", "step"),
+    ("message", "kind", "what", "step"),
     [
         (
             NOBODYS,
@@ -227,10 +225,10 @@ LATE = "\tEnvironmentCredential: Authentication failed: AADSTS7000222: The clien
         (LATE, TerminalError, "the Azure sign-in or secret has expired (AADSTS7000222)", "renew the secret"),
     ],
 )
-def test_why_there_is_no_token_is_told_apart_each_with_its_next_step(
-    identity: Identity, told: str, kind: type[BatchError], what: str, step: str
+def test_each_reason_for_a_missing_token_has_its_next_step(
+    identity: Identity, message: str, kind: type[BatchError], what: str, step: str
 ) -> None:
-    identity.refuses = ClientAuthenticationError(told)
+    identity.refuses = ClientAuthenticationError(message)
     with pytest.raises(kind) as raised:
         open_store(LAKE, {})
     assert type(raised.value) is kind
@@ -239,9 +237,7 @@ def test_why_there_is_no_token_is_told_apart_each_with_its_next_step(
     assert "hidden" not in str(raised.value)
 
 
-def test_a_token_that_cannot_be_renewed_while_a_store_is_at_work_is_said_as_it_was(
-    identity: Identity, blobs: tuple[str, list[str]]
-) -> None:
+def test_a_failed_token_renewal_in_a_store_keeps_its_error(identity: Identity, blobs: tuple[str, list[str]]) -> None:
     endpoint, _ = blobs
     identity.seconds = -1
     store = open_store(LAKE, {"azure_storage_endpoint": endpoint})
@@ -256,7 +252,7 @@ def test_a_token_that_cannot_be_renewed_while_a_store_is_at_work_is_said_as_it_w
     assert not is_denied(raised.value)
 
 
-def test_an_azure_identity_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_azure_identity_without_its_package_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "azure.identity", None)
     with pytest.raises(UsageError, match=r"makoto-daily-batch\[azure\]"):
         azure_identity.AzureIdentity()

@@ -1,4 +1,4 @@
-"""Temporary folders: those of runs that are alive stay, those of dead runs go, and nothing else is touched."""
+"""Temporary folders: those of living runs stay, those of dead runs are removed, and nothing else is touched."""
 
 import ast
 import multiprocessing
@@ -46,7 +46,7 @@ def make_leftover(temp: Path, name: str = "x") -> Path:
     return folder
 
 
-def test_a_folder_is_empty_and_gone_with_its_run_even_by_an_error(temp: Path) -> None:
+def test_a_folder_is_empty_and_removed_when_its_run_ends_or_fails(temp: Path) -> None:
     with pytest.raises(KeyError), temporary_folder() as folder:
         assert list(folder.iterdir()) == []
         (folder / "messages").touch()
@@ -54,7 +54,7 @@ def test_a_folder_is_empty_and_gone_with_its_run_even_by_an_error(temp: Path) ->
     assert list(temp.iterdir()) == []
 
 
-def test_a_folder_of_another_run_stays_while_it_is_alive_and_goes_when_it_was_killed(temp: Path) -> None:
+def test_a_folder_of_another_run_stays_until_that_run_is_killed(temp: Path) -> None:
     with other_run(temp) as run, other_run(temp) as second:
         assert remove_abandoned() == [
             RetainedFolder(each, "a run is using it") for each in sorted([run.folder, second.folder])
@@ -67,7 +67,7 @@ def test_a_folder_of_another_run_stays_while_it_is_alive_and_goes_when_it_was_ki
     assert list(temp.iterdir()) == []
 
 
-def test_a_folder_of_this_very_process_stays_while_it_is_in_use(temp: Path) -> None:
+def test_a_folder_of_the_same_process_stays_while_it_is_in_use(temp: Path) -> None:
     with temporary_folder() as first:
         (first / "manifest").touch()
         with temporary_folder() as second:
@@ -76,7 +76,7 @@ def test_a_folder_of_this_very_process_stays_while_it_is_in_use(temp: Path) -> N
         assert (first / "manifest").exists()
 
 
-def test_many_processes_that_begin_and_clear_away_at_once_never_take_a_folder_from_each_other(temp: Path) -> None:
+def test_concurrent_processes_never_remove_each_others_folders(temp: Path) -> None:
     for number in range(20):
         make_leftover(temp, str(number))
     with multiprocessing.get_context("spawn").Pool(4) as pool:
@@ -97,13 +97,11 @@ def _work(temp: str, number: int) -> bool:
     return True
 
 
-def test_a_folder_that_was_taken_for_a_leftover_before_its_lock_is_made_anew(
-    temp: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_is_removed_before_its_lock_is_created_again(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hold, taken = scratch._hold, list[Path]()
 
     def late(lock: int, *, unknown: bool) -> bool:
-        """Another process clears away between the making of the lock's file and the lock."""
+        """Let another process remove the folder between the creation of the lock file and the lock."""
         if not taken:
             (folder,) = temp.iterdir()
             taken.append(folder)
@@ -117,7 +115,7 @@ def test_a_folder_that_was_taken_for_a_leftover_before_its_lock_is_made_anew(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's folder")
-def test_another_user_s_folder_is_left_alone(temp: Path) -> None:
+def test_another_users_folder_stays(temp: Path) -> None:
     folder = make_leftover(temp)
     os.chown(folder, STRANGER, STRANGER)
     assert remove_abandoned() == [RetainedFolder(folder, "it is another user's")]
@@ -126,8 +124,8 @@ def test_another_user_s_folder_is_left_alone(temp: Path) -> None:
 
 @pytest.mark.parametrize("closed", [f"{PREFIX}x", "."])
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_folder_that_may_not_be_looked_into_fails_no_run(closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a user who is not root, whom permissions bind; below /tmp, for pytest's own folders are root's."""
+def test_an_unreadable_folder_does_not_fail_a_run(closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run as another user than root, to whom permissions apply; below /tmp, because pytest's folders belong to root."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         temp = Path(name)
         monkeypatch.setattr("tempfile.tempdir", name)
@@ -140,7 +138,7 @@ def test_a_folder_that_may_not_be_looked_into_fails_no_run(closed: str, monkeypa
             kept = remove_abandoned()
         finally:
             os.seteuid(0)
-        # Where the folder of all cannot be listed, nobody knows of any.
+        # If the root folder cannot be listed, no folder is found.
         assert kept == ([] if closed == "." else [RetainedFolder(left, "it cannot be opened (PermissionError)")])
         assert (left / FILES / "messages").exists()
 
@@ -184,16 +182,14 @@ def name_is_another(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [lock_is_missing, lock_is_a_folder, lock_is_a_pipe, name_is_another])
-def test_what_is_not_provably_a_run_s_is_left_alone(temp: Path, spoil: Callable[[Path], None]) -> None:
+def test_what_is_not_provably_a_runs_folder_stays(temp: Path, spoil: Callable[[Path], None]) -> None:
     spoil(make_leftover(temp))
     before = sorted(temp.rglob("*"))
     remove_abandoned()
     assert sorted(temp.rglob("*")) == before
 
 
-def test_a_file_system_without_locks_proves_nothing_and_stops_nothing(
-    temp: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_file_locks_runs_work_and_nothing_is_removed(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("Function not implemented")
 
@@ -204,7 +200,7 @@ def test_a_file_system_without_locks_proves_nothing_and_stops_nothing(
     assert list(temp.iterdir()) == [left]
 
 
-def test_what_a_thread_writes_after_its_run_is_gone_with_the_next_run(
+def test_files_that_a_thread_writes_after_its_run_are_removed_by_the_next_run(
     temp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove = shutil.rmtree
@@ -224,7 +220,7 @@ def test_what_a_thread_writes_after_its_run_is_gone_with_the_next_run(
     assert not left.exists()
 
 
-def test_a_folder_within_a_run_s_own_is_gone_before_it(temp: Path) -> None:
+def test_a_subfolder_is_removed_before_the_runs_folder(temp: Path) -> None:
     with temporary_folder() as outer:
         with folder_within(outer) as inner:
             assert inner.parent == outer
@@ -251,9 +247,7 @@ def test_threads_have_folders_of_their_own(temp: Path) -> None:
 @pytest.mark.parametrize(
     "command", [["run"], ["plan"], ["backfill", "--from", DAY.isoformat(), "--to", DAY.isoformat()]]
 )
-def test_a_command_clears_away_what_a_killed_run_left_and_leaves_others_alone(
-    command: list[str], tmp_path: Path
-) -> None:
+def test_a_command_removes_the_folders_of_killed_runs_only(command: list[str], tmp_path: Path) -> None:
     temp = tmp_path / "temp"
     left = leave_behind(temp)
     with other_run(temp) as alive:
@@ -273,7 +267,7 @@ def test_a_command_clears_away_what_a_killed_run_left_and_leaves_others_alone(
         assert list(temp.iterdir()) == [alive.folder]
 
 
-def test_every_temporary_file_of_the_product_is_made_in_one_place() -> None:
+def test_temporary_files_are_created_in_one_module_only() -> None:
     users = set[str]()
     for file in (path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):

@@ -1,4 +1,4 @@
-"""Stores of local folders and of a real S3 server: exact keys, and the same place for obstore, delta-rs and Spark."""
+"""Stores in local folders and on an S3 server: exact keys, and one location for obstore, delta-rs and Spark."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ ACCOUNT_URL = "abfss://box@acct.dfs.core.windows.net/in"
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """Storage options of an S3 server with the empty bucket `makoto`."""
+    """Yield storage options of an S3 server with the empty bucket `makoto`."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -66,14 +66,14 @@ def test_s3_keeps_keys_exactly(s3: dict[str, str]) -> None:
     assert client.get_object(Bucket="makoto", Key="in/out/100% #1")["Body"].read() == b"x"
 
 
-def test_s3_takes_the_usual_ways_to_name_an_endpoint(s3: dict[str, str]) -> None:
+def test_s3_accepts_the_usual_endpoint_options(s3: dict[str, str]) -> None:
     plain = {"aws_endpoint_url_s3": s3["aws_endpoint_url"], "aws_region": "us-east-1", "aws_allow_http": "true"}
     store = open_store(parse_url("s3://makoto"), plain | {"aws_virtual_hosted_style_request": "false"})
     obstore.put(store, "k", b"v")
     assert bytes(obstore.get(open_store(parse_url("s3://makoto"), s3), "k").bytes()) == b"v"
 
 
-def test_delta_and_obstore_meet_at_the_same_place_on_s3(s3: dict[str, str]) -> None:
+def test_delta_and_obstore_use_the_same_location_on_s3(s3: dict[str, str]) -> None:
     url = parse_url("s3://makoto/out").child("acme/analytics/messages")
     location, options = delta_location(url, s3 | {"azure_storage_account_name": "other"})
     write_deltalake(location, small_table(), storage_options=options)
@@ -83,7 +83,7 @@ def test_delta_and_obstore_meet_at_the_same_place_on_s3(s3: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("name", ["plain", "a b#c", "100%", "q?x", "日本", "st*r"])
-def test_delta_and_obstore_meet_at_the_same_place_on_disk(tmp_path: Path, name: str) -> None:
+def test_delta_and_obstore_use_the_same_location_on_disk(tmp_path: Path, name: str) -> None:
     url = parse_url(str(tmp_path)).child(name)
     location, options = delta_location(url, {"aws_region": "x"})
     write_deltalake(location, small_table(), storage_options=options)
@@ -97,7 +97,7 @@ def test_a_folder_that_delta_would_misread_is_refused(tmp_path: Path, name: str)
         delta_location(parse_url(str(tmp_path / name)), {})
 
 
-def test_a_missing_folder_is_a_failure_unless_it_may_be_made(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error_unless_it_is_created(tmp_path: Path) -> None:
     url = parse_url(str(tmp_path / "new" / "folder"))
     with pytest.raises(TerminalError):
         open_store(url, {})
@@ -105,14 +105,16 @@ def test_a_missing_folder_is_a_failure_unless_it_may_be_made(tmp_path: Path) -> 
     assert (tmp_path / "new" / "folder" / "k").read_bytes() == b"v"
 
 
-def test_a_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for create in (False, True):
         with pytest.raises(TerminalError):
             open_store(parse_url(str(tmp_path / "file")), {}, create=create)
 
 
-def test_a_relative_folder_is_seen_from_where_the_process_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_is_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "samples").mkdir()
     obstore.put(open_store(parse_url("samples"), {}), "k", b"v")
@@ -124,12 +126,12 @@ def test_a_relative_folder_is_seen_from_where_the_process_runs(tmp_path: Path, m
 @pytest.mark.parametrize(
     "options", [{"nope": "1"}, {"timeout": "hunter2"}, {"max_retries": "many"}, {"retry_timeout": "1 day"}]
 )
-def test_an_option_without_sense_is_misuse(options: dict[str, str]) -> None:
+def test_an_invalid_option_is_a_usage_error(options: dict[str, str]) -> None:
     with pytest.raises(UsageError):
         open_store(parse_url("s3://makoto"), options)
 
 
-def test_options_of_the_callers_are_left_as_they_are() -> None:
+def test_the_callers_options_are_not_changed() -> None:
     options = {"aws_allow_http": "true", "aws_region": "us-east-1"}
     open_store(parse_url("s3://makoto"), options)
     delta_location(parse_url("s3://makoto"), options)
@@ -156,7 +158,7 @@ def test_a_key_for_another_account_is_refused() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_emulator_takes_no_account_or_endpoint() -> None:
+def test_the_emulator_gets_no_account_or_endpoint() -> None:
     given = {
         "azure_storage_use_emulator": "true",
         "azure_storage_account_name": "x",
@@ -166,7 +168,7 @@ def test_the_emulator_takes_no_account_or_endpoint() -> None:
     assert [name for name in options if name.startswith("azure_")] == ["azure_storage_use_emulator"]
 
 
-def test_only_an_endpoint_that_says_http_allows_http() -> None:
+def test_only_an_http_endpoint_allows_http() -> None:
     def allowed(options: dict[str, str]) -> str | None:
         return delta_location(parse_url("s3://makoto"), options)[1].get("allow_http")
 
@@ -177,7 +179,7 @@ def test_only_an_endpoint_that_says_http_allows_http() -> None:
     assert allowed({"aws_endpoint_url": "http://store.example", "allow_http": "false"}) == "false"
 
 
-def test_spark_reads_each_form() -> None:
+def test_spark_gets_a_path_for_each_form() -> None:
     assert spark_path(parse_url("s3://makoto/a b")) == "s3a://makoto/a b"
     assert spark_path(parse_url("s3://makoto")) == "s3a://makoto"
     assert spark_path(parse_url(ACCOUNT_URL)) == ACCOUNT_URL
