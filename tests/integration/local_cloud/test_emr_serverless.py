@@ -132,7 +132,7 @@ def test_a_lost_answer_s_job_is_found_again_by_its_token(aws: LocalAws) -> None:
         (request(clientToken="with a space"), "clientToken"),
         (request(executionRoleArn="arn:aws:iam::123456789012:role/other"), "cannot be assumed"),
         (request(executionIamPolicy={"policy": "x" * 2049}), "2048"),
-        (request(executionIamPolicy={"policy": "no json"}), "no JSON"),
+        (request(executionIamPolicy={"policy": "no json"}), "not JSON"),
         (request(tags={"tenant": "a;b"}), "tags.tenant"),
         (request(mode="SOMETIMES"), "BATCH"),
         (request(executionTimeoutMinutes=0), "executionTimeoutMinutes"),
