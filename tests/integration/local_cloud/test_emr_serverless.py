@@ -96,7 +96,7 @@ def get(aws: LocalAws, run: str) -> dict[str, Any]:
 
 
 def wait_until(aws: LocalAws, run: str, *states: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while (found := get(aws, run))["state"] not in states:
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
