@@ -21,7 +21,7 @@ from daily_batch.ledger.transitions import acquire, hand_over, hold
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration.day_status import day_status, describe
-from daily_batch.orchestration.dispatch import JOB_GRACE
+from daily_batch.orchestration.submission import JOB_GRACE
 from daily_batch.settings import load_settings
 from tests.support.adversarial_events import SECRET
 from tests.support.day_runs import ROOT
