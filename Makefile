@@ -14,13 +14,13 @@ WITH_JAVA := JAVA_HOME="$$(tools/find-java)" && export JAVA_HOME
 DATE ?= 2025-08-12
 TENANTS ?= acme,globex
 OUT ?= out
-SOAK_TENANTS ?= 200
-SOAK_DAYS ?= 30
-SOAK_SURGES ?= 8
-SOAK_REPORT ?= .makoto/soak
+ENDURANCE_TENANTS ?= 200
+ENDURANCE_DAYS ?= 30
+ENDURANCE_SURGES ?= 8
+ENDURANCE_REPORT ?= .makoto/endurance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-older-spark lint format bench soak local-aws local-azure package-emr package-azure clean
+.PHONY: help setup run test test-long test-older-spark lint format bench endurance-test local-aws local-azure package-emr package-azure clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,11 +34,15 @@ run: setup  ## the Spark job on samples/, its receipt, and how to look at the ta
 		jobs/daily_messages.py --date $(DATE) --input samples --output $(OUT)
 	@tools/look $(OUT)
 
-test: $(VENV)/.made-all $(JARS)  ## the whole test suite, in two processes; PYTEST_ARGS="-n 0 -k name" for a part in one
+test: $(VENV)/.made-all $(JARS)  ## the test suite, in two processes; PYTEST_ARGS="-n 0 -k name" for a part in one
 	@echo "==> pytest"
-	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 2 --dist loadfile -m "not long" --durations=20 $(PYTEST_ARGS)
 
-test-older-spark: $(VENV)/.made-all $(SPARK_40)/.made  ## what the suite says of Spark, on the older release that is supported; PYTEST_ARGS as above
+test-long: $(VENV)/.made-all $(JARS) test-older-spark  ## tests that take minutes: the older Spark, kill points on Spark, an endurance test; PYTEST_ARGS as above
+	@echo "==> pytest, long tests"
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 2 --dist loadfile -m long --durations=20 $(PYTEST_ARGS)
+
+test-older-spark: $(VENV)/.made-all $(SPARK_40)/.made  ## the Spark tests on the older supported release; PYTEST_ARGS as above
 	@echo "==> pytest, on Spark 4.0"
 	@$(WITH_JAVA) && TESTED_SPARK_CONF=$(CURDIR)/$(SPARK_40)/local.conf $(SPARK_40)/bin/python -m pytest -n 2 --dist loadfile -m each_spark $(PYTEST_ARGS)
 
@@ -54,13 +58,13 @@ format: $(VENV)/.made-all  ## let ruff format, and mend what it can
 bench: $(VENV)/.made-all $(JARS)  ## the benchmarks beside their baselines, about an hour on two cores; BENCH_ARGS="--quick" for a tenth
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m bench $(BENCH_ARGS)
 
-soak: $(VENV)/.made-all $(JARS)  ## a month of 200 tenants with troubles on each local cloud, many hours; SOAK_TENANTS=24 SOAK_DAYS=30 for 45 minutes
-	@mkdir -p $(SOAK_REPORT)
-	@$(WITH_JAVA) && SOAK_TENANTS=$(SOAK_TENANTS) SOAK_DAYS=$(SOAK_DAYS) SOAK_SURGES=$(SOAK_SURGES) SOAK_REPORT=$(SOAK_REPORT) \
+endurance-test: $(VENV)/.made-all $(JARS)  ## a month of 200 tenants with faults on each local cloud, many hours; ENDURANCE_TENANTS=24 ENDURANCE_DAYS=30 for 45 minutes
+	@mkdir -p $(ENDURANCE_REPORT)
+	@$(WITH_JAVA) && ENDURANCE_TENANTS=$(ENDURANCE_TENANTS) ENDURANCE_DAYS=$(ENDURANCE_DAYS) ENDURANCE_SURGES=$(ENDURANCE_SURGES) ENDURANCE_REPORT=$(ENDURANCE_REPORT) \
 		$(ENV_PYTHON) -m pytest -s tests/e2e/operations/test_endurance.py $(PYTEST_ARGS)
 
 local-aws: $(VENV)/.made-all $(JARS)  ## a night on an AWS of this machine, from the schedule's event to tables; KEEP=1 leaves it up
-	@$(WITH_JAVA) && $(ENV_PYTHON) -m tests.local_cloud.aws $(if $(KEEP),--keep)
+	@$(WITH_JAVA) && PYTHONPATH=packaging $(ENV_PYTHON) -m tests.local_cloud.aws $(if $(KEEP),--keep)
 
 local-azure: $(VENV)/.made-all $(JARS)  ## a night on an Azure of this machine, from the timer to tables; KEEP=1 leaves it up
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m tests.local_cloud.azure $(if $(KEEP),--keep)

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from azure_trigger.metrics_export import find_meter
-from daily_batch.cli.quiet import quiet_libraries
 from daily_batch.domain.metrics import Metric
+from daily_batch.telemetry import quiet_libraries
 
 _logger = logging.getLogger("makoto-daily-batch")
 # The libraries' line for each request would cost more than the functions.

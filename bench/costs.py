@@ -1,4 +1,4 @@
-"""Print the tables of docs/costs.md: `python -m bench.costs`; --write puts them into the page."""
+"""Print the tables of docs/project/costs.md: `python -m bench.costs`; --write puts them into the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from daily_batch.domain.run import Layout
 from daily_batch.orchestration.routing import Volume, load_predictions, load_prices
 from daily_batch.orchestration.routing.costs import MONTH_DAYS, HostCost, predict_costs
 
-PAGE = ROOT / "docs" / "costs.md"
+PAGE = ROOT / "docs" / "project" / "costs.md"
 BEGIN, END = "<!-- tables: begin, python -m bench.costs --write -->\n", "<!-- tables: end -->\n"
 SIZES = (1_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 MESSAGES_A_FILE = 100_000
@@ -26,7 +26,7 @@ GUIDE_GB, GUIDE_SECONDS = 3, 900
 def main(arguments: list[str] | None = None) -> None:
     """Print the tables, or write them into the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.costs", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="into docs/costs.md, between its two marks")
+    parser.add_argument("--write", action="store_true", help="into docs/project/costs.md, between its two marks")
     if parser.parse_args(arguments).write:
         PAGE.write_text(put_tables(PAGE.read_text(encoding="utf-8"), write_tables()), encoding="utf-8")
     else:

@@ -1,7 +1,7 @@
 """Make docs/img/report-en.png and report-ja.png from generated days, or a picture of an existing report.
 
 python -m bench.report_picture
-python -m bench.report_picture --page .makoto/soak/AwsMonth.html --picture docs/img/soak-aws.png
+python -m bench.report_picture --page .makoto/endurance/AwsMonth.html --picture docs/img/endurance-test-aws.png
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> None:
     fonts = install_packages("japanese-font-1.0.0", ROOT / "tests/local_cloud/common/japanese_font") / FONT
     PICTURES.mkdir(parents=True, exist_ok=True)
     if options.page:
-        open_pages([Page(file=options.page, width=1400, height=1570, picture=options.picture)], fonts=[fonts])
+        open_pages([Page(file=options.page, width=1400, height=1570, screenshot=options.picture)], fonts=[fonts])
         return
     with tempfile.TemporaryDirectory(prefix="makoto-") as scratch:
         write_range(Path(scratch) / "out", TENANTS, DATES, seed=7)
@@ -48,7 +48,7 @@ def _make_page(folder: Path, lang: str, *, dark: bool) -> Page:
     result = CliRunner().invoke(app, arguments)
     if result.exit_code:
         raise SystemExit(result.stderr)
-    return Page(file=file, dark=dark, width=1180, height=1570, picture=PICTURES / f"report-{lang}.png")
+    return Page(file=file, dark=dark, width=1180, height=1570, screenshot=PICTURES / f"report-{lang}.png")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from aws_lambda_powertools import Logger, Metrics
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 
-from daily_batch.cli.quiet import quiet_libraries
 from daily_batch.domain.metrics import Metric
 from daily_batch.errors import RetryableError, UsageError
 from daily_batch.orchestration import Task, write_task
 from daily_batch.settings import Settings, load_settings
 from daily_batch.storage import boto_errors
+from daily_batch.telemetry import quiet_libraries
 
 logger = Logger()
 metrics = Metrics()

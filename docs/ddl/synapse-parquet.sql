@@ -1,4 +1,4 @@
--- Tables of tenant acme for readers: parquet. A serverless pool's own database, whose collation is Latin1_General_100_BIN2_UTF8. Whoever asks needs Storage Blob Data Reader,
+-- Tables of tenant acme for readers: parquet. A serverless pool's own database, whose collation is Latin1_General_100_BIN2_UTF8. Readers need Storage Blob Data Reader,
 -- or the data source a CREDENTIAL.
 
 IF SCHEMA_ID('chat_acme') IS NULL EXEC('CREATE SCHEMA [chat_acme]')

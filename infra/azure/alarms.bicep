@@ -1,5 +1,5 @@
-// Who is told when a night goes wrong, in the queries of Log Analytics: of our metrics (docs/metrics.md) as their processes send them, which
-// the host does not sample, and of the functions' calls; by the guide's cloud_RoleName. The twins of template.yaml's alarms.
+// Alarm rules as Log Analytics queries over our metrics (docs/metrics.md), which are never sampled, and over the functions' calls, by the
+// guide's cloud_RoleName. They correspond to the alarms in template.yaml.
 
 param namePrefix string
 param location string
@@ -10,20 +10,20 @@ param nightBeginsByItself bool
 @minValue(0)
 @maxValue(100)
 param rejectPercentLimit int
-@description('Empty for a group of this deployment\'s own.')
+@description('Id of an existing action group. Empty to create one.')
 param actionGroupId string
 param alarmEmail string
 
 var here = '| where cloud_RoleName == "${namePrefix}"'
 var groupId = empty(actionGroupId) ? group.id : actionGroupId
-// A row where there is none, and no time in it: else the service counts by bins of an hour, of which only the last one tells.
+// One row if there are no calls, without a time column: with one, the service counts by bins of an hour and uses only the last.
 var none = '| summarize calls = count() | where calls == 0'
 var counted = 'customMetrics ${here} | where name =='
-// Rows are counted without a column. A rule's query must begin with a table: of union and search it takes none.
+// Without a column, rows are counted. A rule's query must start with a table; union and search are rejected.
 var alarms = [
   {
     name: 'function-errors'
-    description: 'A function failed (the guide\'s makoto-batch-failure), or left a day to the run that holds it; docs/runbooks/function-errors.md'
+    description: 'A function failed (the guide\'s makoto-batch-failure), or found its day held by another run; see docs/runbooks/function-errors.md'
     severity: 3
     enabled: true
     query: 'requests ${here} | where success == false'
@@ -35,7 +35,7 @@ var alarms = [
   }
   {
     name: 'night-missed'
-    description: 'No night began for 26 hours; docs/runbooks/night-missed.md'
+    description: 'No nightly run started for 26 hours; see docs/runbooks/night-missed.md'
     severity: 1
     enabled: nightBeginsByItself
     query: 'requests ${here} | where operation_Name == "night" | where timestamp > ago(26h) ${none}'
@@ -47,7 +47,7 @@ var alarms = [
   }
   {
     name: 'watch-missed'
-    description: 'Nothing called the watcher for an hour, so no late day would be told; docs/runbooks/watch-missed.md'
+    description: 'The watcher was not called for an hour, so late days are not reported; see docs/runbooks/watch-missed.md'
     severity: 1
     enabled: true
     query: 'requests ${here} | where operation_Name == "watch" | where timestamp > ago(1h) ${none}'
@@ -59,7 +59,7 @@ var alarms = [
   }
   {
     name: 'dead-letters'
-    description: 'A day was given up after three tries; docs/runbooks/dead-letters.md'
+    description: 'A message failed three times and is not retried; see docs/runbooks/dead-letters.md'
     severity: 1
     enabled: true
     query: '${counted} "TasksGivenUp"'
@@ -71,7 +71,7 @@ var alarms = [
   }
   {
     name: 'days-failed'
-    description: 'A day failed for good; docs/runbooks/days-failed.md'
+    description: 'A day failed and is not retried; see docs/runbooks/days-failed.md'
     severity: 1
     enabled: true
     query: '${counted} "DaysFailed"'
@@ -83,7 +83,7 @@ var alarms = [
   }
   {
     name: 'days-late'
-    description: 'A day is not done although it is due; docs/runbooks/days-late.md'
+    description: 'A day is not completed although it is due; see docs/runbooks/days-late.md'
     severity: 1
     enabled: true
     query: '${counted} "DaysLate"'
@@ -95,7 +95,7 @@ var alarms = [
   }
   {
     name: 'tenants-in-trouble'
-    description: 'A tenant\'s days could not be looked after; docs/runbooks/tenants-in-trouble.md'
+    description: 'The watcher could not check a tenant\'s days; see docs/runbooks/tenants-in-trouble.md'
     severity: 1
     enabled: true
     query: '${counted} "TenantsInTrouble"'
@@ -107,7 +107,7 @@ var alarms = [
   }
   {
     name: 'days-refused'
-    description: 'A tenant\'s name is none, so its days were not asked for; docs/runbooks/days-refused.md'
+    description: 'A tenant name is not allowed, so its days were not queued; see docs/runbooks/days-refused.md'
     severity: 2
     enabled: true
     query: '${counted} "DaysRefused"'
@@ -119,7 +119,7 @@ var alarms = [
   }
   {
     name: 'reject-percent'
-    description: 'More of a day\'s records were rejected than is usual; docs/runbooks/reject-percent.md'
+    description: 'More of a day\'s records were rejected than rejectPercentLimit allows; see docs/runbooks/reject-percent.md'
     severity: 2
     enabled: true
     query: '${counted} "RejectPercent"'
@@ -131,7 +131,7 @@ var alarms = [
   }
   {
     name: 'days-unusual'
-    description: 'A day has far more or far fewer messages than its tenant\'s same weekdays; docs/runbooks/days-unusual.md'
+    description: 'A day has far more or far fewer messages than the tenant\'s same weekdays before; see docs/runbooks/days-unusual.md'
     severity: 2
     enabled: true
     query: '${counted} "DaysUnusual"'
@@ -143,7 +143,7 @@ var alarms = [
   }
   {
     name: 'days-drifted'
-    description: 'A day was settled long after its job had ended, for no event told of it; docs/runbooks/days-drifted.md'
+    description: 'A run\'s end was found long after it; see docs/runbooks/days-drifted.md'
     severity: 3
     enabled: true
     query: '${counted} "DaysDrifted"'
@@ -155,7 +155,7 @@ var alarms = [
   }
   {
     name: 'quality-warnings'
-    description: 'A day broke a rule of quality that warns; docs/runbooks/quality-warnings.md'
+    description: 'A day broke a quality rule that warns; see docs/runbooks/quality-warnings.md'
     severity: 3
     enabled: true
     query: '${counted} "QualityWarnings"'

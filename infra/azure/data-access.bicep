@@ -1,10 +1,10 @@
-// What the app may do in the account of messages and tables, which is there already.
+// The app's roles in the existing storage account for messages and tables.
 
 @minLength(3)
 param accountName string
 param messageContainer string
 param tableContainer string
-@description('What stands before the tenants\' folders of tables, ending in a slash; empty for nothing.')
+@description('Prefix of the tenant folders of the tables, ending in a slash, or empty.')
 param tablePrefix string
 param narrowWrites bool
 param identityId string
@@ -14,8 +14,8 @@ var contributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe' // Storage Blob Data Co
 var reader = '2a2b9908-6ea1-4ae2-8e65-a410df84e7d1' // Storage Blob Data Reader
 var blobs = 'Microsoft.Storage/storageAccounts/blobServices/containers/blobs'
 var path = '@Resource[${blobs}:path]'
-// A role is narrowed to a container, a condition to paths in it. Below folders called chat or exports nobody may write,
-// whatever else a path has: a room may be called analytics.
+// A role is limited to a container, the condition to paths in it. Writes below folders named chat or exports are denied
+// wherever they are in the path, because a room can be named analytics.
 var onlyTables = '''
 (
   (
@@ -61,7 +61,7 @@ resource readMessages 'Microsoft.Authorization/roleAssignments@2022-04-01' = if 
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', reader)
-    description: 'The app lists and reads messages of any tenant, for any may be next'
+    description: 'The app lists and reads the messages of all tenants'
   }
 }
 
@@ -72,7 +72,7 @@ resource writeTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', contributor)
-    description: 'The app writes tables and receipts below analytics/, and removes files that a new run replaces'
+    description: 'The app writes tables and receipts below analytics/, and deletes files that a new run replaces'
     condition: narrowWrites ? condition : null
     conditionVersion: narrowWrites ? '2.0' : null
   }

@@ -1,6 +1,6 @@
 using 'main.bicep'
 
-// A trial beside prod: a metadata account of its own, no schedule, the tables in a container of their own.
+// A trial beside prod: its own metadata account, no schedule, its own container for tables.
 param namePrefix = 'makoto-daily-batch-dev'
 param dataAccountName = readEnvironmentVariable('DATA_ACCOUNT')
 param dataContainer = readEnvironmentVariable('DATA_CONTAINER')

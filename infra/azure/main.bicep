@@ -1,18 +1,18 @@
-// MAKOTO daily batch on Azure: at 02:00 JST each tenant's previous day of messages becomes tables, in a function or on
-// Databricks. docs/deploy-azure.md leads from a subscription to the first night, and says why each permission is there.
-// The job on Databricks is the bundle's (databricks.yml); the account of messages and tables is there already.
+// MAKOTO daily batch on Azure: every night at 02:00 JST, turns each tenant's previous day of messages into tables, in a
+// function or on Databricks. docs/deploy-azure.md explains the deployment and each permission. databricks.yml deploys the
+// Databricks job; the storage account for messages and tables exists already.
 
 targetScope = 'resourceGroup'
 
-@description('What all names begin with; another one for each deployment.')
+@description('Prefix of all resource names; must be unique per deployment.')
 @minLength(3)
 @maxLength(40)
 param namePrefix string = 'makoto-daily-batch'
-@description('Where everything is made; the region of the messages.')
+@description('Region of all resources; the region of the messages.')
 param location string = resourceGroup().location
 param tags object = {}
 
-@description('The storage account of messages and tables, which is there already.')
+@description('The existing storage account for messages and tables.')
 @minLength(3)
 @maxLength(24)
 param dataAccountName string
@@ -21,97 +21,97 @@ param dataResourceGroup string = resourceGroup().name
 @minLength(3)
 @maxLength(63)
 param dataContainer string
-@description('What stands before the tenants\' folders in it, ending in a slash; empty for nothing.')
+@description('Prefix of the tenant folders in the message container, ending in a slash, or empty.')
 param dataPrefix string = ''
 @description('The container of the tables, in the same account.')
 @minLength(3)
 @maxLength(63)
 param outputContainer string = dataContainer
-@description('What stands before the tenants\' folders there, ending in a slash; empty for nothing.')
+@description('Prefix of the tenant folders in the table container, ending in a slash, or empty.')
 param outputPrefix string = ''
-@description('Whether the app may write below analytics/ only (an ABAC condition), or anywhere in the container.')
+@description('Whether an ABAC condition limits the app\'s writes to paths below analytics/.')
 param narrowWrites bool = true
 
-@description('The Cosmos DB account of the metadata, with database makoto-db and container metadata.')
+@description('The Cosmos DB account for the metadata, with database makoto-db and container metadata.')
 @minLength(3)
 @maxLength(44)
 param cosmosAccountName string
 param cosmosResourceGroup string = resourceGroup().name
-@description('Whether account, database and container are made here; false where the platform has them already.')
+@description('Whether to create account, database and container. False if the platform has them.')
 param createCosmos bool = false
 @description('The guide\'s COSMOS_ENDPOINT.')
 param cosmosEndpoint string = 'https://${cosmosAccountName}.documents.azure.com:443/'
 
-@description('https://adb-….azuredatabricks.net')
+@description('URL of the Databricks workspace: https://adb-….azuredatabricks.net')
 @minLength(12)
 param databricksHost string
-@description('The bundle\'s job for large days: its name, or its id.')
+@description('Name or id of the bundle\'s job for large days.')
 param databricksJob string = 'makoto-daily-messages'
 
-@description('When the night begins: NCRONTAB in UTC, for Flex Consumption knows no other zone. 17:00 is 02:00 JST.')
+@description('When the nightly run starts: NCRONTAB in UTC, the only time zone of Flex Consumption. 17:00 is 02:00 JST.')
 param schedule string = '0 0 17 * * *'
-@description('Whether the night begins by itself. Submitted runs are looked after in either case.')
+@description('Whether the timer starts the nightly run. The watcher runs in either case.')
 param scheduleEnabled bool = true
-@description('The tenants, with commas between them; * for every tenant of the metadata. The guide\'s TENANT_ID.')
+@description('Comma-separated tenant ids, or * for all tenants in the metadata. The guide\'s TENANT_ID.')
 @minLength(1)
 param tenantId string = '*'
-@description('The time zone of the business day. BATCH_TIMEZONE.')
+@description('The time zone of the business day. The setting BATCH_TIMEZONE.')
 param batchTimezone string = 'Asia/Tokyo'
-@description('Which day a night is about, from its own; -1 is the day before. The guide\'s TARGET_DATE_OFFSET.')
+@description('Which day the nightly run processes, relative to its own; -1 is the day before. The guide\'s TARGET_DATE_OFFSET.')
 @minValue(-366)
 @maxValue(-1)
 param targetDateOffset int = -1
-@description('How many days before it are looked at too, and run again if their messages changed.')
+@description('How many earlier days the nightly run also checks, and runs again if their messages changed.')
 @minValue(0)
 @maxValue(31)
 param lookBack int = 3
-@description('How active rooms are found: by listing the container, or by the metadata.')
+@description('How to find active rooms: by listing the container, or in the metadata.')
 @allowed(['listing', 'metadata'])
 param discovery string = 'listing'
-@description('How often a day is submitted whose run ends without tables.')
+@description('How often a day is submitted if its run ends without publishing tables.')
 @minValue(1)
 @maxValue(10)
 param maxAttempts int = 3
-@description('How long a run may wait for a cluster before it is cancelled and asked for again.')
+@description('Minutes that a run may wait for a cluster before it is cancelled and the day queued again.')
 @minValue(15)
 @maxValue(720)
 param jobWaitMinutes int = 60
-@description('How long a run may take; not less than the bundle\'s timeout.')
+@description('Minutes that a run may take; at least the bundle\'s timeout.')
 @minValue(15)
 @maxValue(10080)
 param jobTimeoutMinutes int = 360
 
-@description('MB of an instance; 4096 is the most that Flex Consumption has, and two cores.')
+@description('Memory of an instance in MB. 4096 is the largest size of Flex Consumption, with two cores.')
 @allowed([2048, 4096])
 param instanceMemoryMB int = 4096
-@description('Instances at once, each with one day; 40 is the least that can be set.')
+@description('Instances in parallel, each with one day. 40 is the smallest value of Flex Consumption.')
 @minValue(40)
 @maxValue(1000)
 param maximumInstanceCount int = 40
-@description('The queue of tenant-days in the host\'s account; the host makes its -poison queue.')
+@description('The queue of tenant-days in the host\'s account. The host creates its -poison queue.')
 @minLength(3)
 @maxLength(56)
 param taskQueue string = 'makoto-tasks'
 
-@description('A key vault that is there already; only for the two entries below.')
+@description('An existing key vault. Only for the two entries below.')
 param keyVaultName string = ''
 param keyVaultResourceGroup string = resourceGroup().name
-@description('The vault\'s entry for the guide\'s AZURE_STORAGE_CONNECTION_STRING; empty: the app\'s identity serves.')
+@description('The vault entry for the guide\'s AZURE_STORAGE_CONNECTION_STRING. Empty to use the app\'s identity.')
 param connectionStringEntry string = ''
-@description('The vault\'s entry for the guide\'s COSMOS_KEY; empty: the app\'s identity serves.')
+@description('The vault entry for the guide\'s COSMOS_KEY. Empty to use the app\'s identity.')
 param cosmosKeyEntry string = ''
 
-@description('How long logs are kept.')
+@description('How many days logs are kept.')
 @minValue(30)
 @maxValue(730)
 param logRetentionDays int = 90
-@description('Of a day\'s records, in percent; a day with more rejected sets off an alarm. 100 for none.')
+@description('Percentage of rejected records in a day above which an alarm sounds. 100 for no alarm.')
 @minValue(0)
 @maxValue(100)
 param rejectPercentLimit int = 5
-@description('The id of an action group that alarms are told to; empty for one of this deployment\'s own.')
+@description('Id of an existing action group for alarms. Empty to create one.')
 param actionGroupId string = ''
-@description('An address that the own action group tells of alarms; empty for none.')
+@description('Mail address in the created action group. Empty for none.')
 param alarmEmail string = ''
 
 var suffix = uniqueString(resourceGroup().id, namePrefix)
@@ -121,15 +121,15 @@ var dataHost = '${dataAccountName}.dfs.${environment().suffixes.storage}'
 var hostRoles = [
   {
     id: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b' // Storage Blob Data Owner
-    reason: 'The host keeps its leases, timers, keys and the package in blobs, in containers that it makes itself'
+    reason: 'The host stores leases, timers, keys and the package in blobs, in containers that it creates'
   }
   {
     id: '974c5e8b-45b9-4653-ba55-5f855dd0fb88' // Storage Queue Data Contributor
-    reason: 'The app sends and takes tenant-days, and the host makes the poison queue'
+    reason: 'The app sends and receives tenant-days, and the host creates the poison queue'
   }
   {
     id: '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3' // Storage Table Data Contributor
-    reason: 'The host writes what went wrong at its start into a table that it makes itself'
+    reason: 'The host writes startup problems into a table that it creates'
   }
 ]
 
@@ -163,7 +163,7 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
   }
 }
 
-// The host's own account: nothing of the tenants is in it but the names and days of tasks.
+// The host's account. It holds only tenant names and days of tasks.
 resource hostAccount 'Microsoft.Storage/storageAccounts@2023-05-01' = {
   name: take('makoto${suffix}', 24)
   location: location
@@ -224,7 +224,7 @@ resource telemetryAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
       'Microsoft.Authorization/roleDefinitions',
       '3913510d-42f4-4e42-8a64-420c390055eb' // Monitoring Metrics Publisher
     )
-    description: 'The host sends logs, the functions metrics; they are taken from no one without an identity'
+    description: 'The host sends logs and the functions metrics; nothing is accepted without an identity'
   }
 }
 
@@ -320,7 +320,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   dependsOn: [packages, hostAccess]
 }
 
-// Publishing is by a person's or a pipeline's own identity, never by the app's user name and password.
+// A user or pipeline publishes with its own identity, never with the app's user name and password.
 resource ftpPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
   parent: app
   name: 'ftp'
@@ -348,7 +348,7 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
       WEBSITE_CLOUD_ROLENAME: namePrefix
       'AzureWebJobs.night.Disabled': scheduleEnabled ? 'false' : 'true'
       AZURE_CLIENT_ID: identity.properties.clientId
-      // No other identity is looked for: a wrong client id is said as that, and at once.
+      // No other identity is tried, so a wrong client id fails at once with that message.
       AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential'
       TENANT_ID: tenantId
       TARGET_DATE_OFFSET: string(targetDateOffset)
@@ -366,7 +366,7 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
       MAKOTO_JOB_WAIT_MINUTES: string(jobWaitMinutes)
       MAKOTO_JOB_TIMEOUT_MINUTES: string(jobTimeoutMinutes)
       MAKOTO_MAX_ATTEMPTS: string(maxAttempts)
-      // Nobody tells of a run's end: two looks of the function watch.
+      // Two polls of the function watch, because Databricks sends no events.
       MAKOTO_DRIFT_MINUTES: '10'
       MAKOTO_SCHEDULE: schedule
       MAKOTO_TASK_QUEUE: taskQueue
@@ -400,7 +400,7 @@ output startUrl string = 'https://${app.properties.defaultHostName}/api/start'
 output hostAccountName string = hostAccount.name
 output taskQueue string = tasks.name
 output poisonQueue string = '${tasks.name}-poison'
-@description('The service principal that the workspace of Databricks must know and let run the job.')
+@description('The service principal that the Databricks workspace must know and allow to run the job.')
 output identityClientId string = identity.properties.clientId
 output identityPrincipalId string = identity.properties.principalId
 output insightsName string = insights.name

@@ -1,16 +1,16 @@
-// The platform's metadata in Cosmos DB, and the ledger in it. Made here only where there is none.
+// The platform's metadata, including the ledger, in Cosmos DB. Created here only on request.
 
 @minLength(3)
 param accountName string
 param create bool
-@description('Whether COSMOS_KEY works too; only for an account that is made here.')
+@description('Whether COSMOS_KEY is accepted too. Only for an account that is created here.')
 param allowKeys bool
 param location string
 param tags object
 param identityId string
 param principalId string
 
-// The names of daily_batch.metadata.cosmos.
+// As in daily_batch.metadata.cosmos.
 var databaseName = 'makoto-db'
 var containerName = 'metadata'
 var dataContributor = '00000000-0000-0000-0000-000000000002' // Cosmos DB Built-in Data Contributor
@@ -54,7 +54,7 @@ resource container 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/container
         paths: ['/PK']
         version: 2
       }
-      // Two programs with ids of their own make still cannot write an item twice.
+      // Prevents two items with one key but different ids.
       uniqueKeyPolicy: {
         uniqueKeys: [{ paths: ['/SK'] }]
       }
@@ -62,7 +62,7 @@ resource container 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/container
   }
 }
 
-// A data-plane role, for Azure's own open no item. It takes no description: it reads the metadata and keeps the ledger.
+// A data-plane role, because Azure's own roles open no item. It has no description: it reads the metadata and changes ledger items.
 resource keepLedger 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-11-15' = {
   parent: account
   name: guid(account.id, identityId, dataContributor, containerName)

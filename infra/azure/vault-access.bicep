@@ -1,8 +1,8 @@
-// Only for the guide's AZURE_STORAGE_CONNECTION_STRING and COSMOS_KEY: which entries of a vault the app may read.
+// The vault entries that the app may read. Only for the guide's AZURE_STORAGE_CONNECTION_STRING and COSMOS_KEY.
 
 @minLength(3)
 param vaultName string
-@description('The entries\' names.')
+@description('Names of the entries.')
 param entries array
 param identityId string
 param principalId string
@@ -28,7 +28,7 @@ resource readEntry 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
       principalId: principalId
       principalType: 'ServicePrincipal'
       roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', secretsUser)
-      description: 'The app setting that refers to this entry is filled with it; no other entry can be read'
+      description: 'The app reads this entry for the app setting that refers to it, and no other entry'
     }
   }
 ]

@@ -2,11 +2,11 @@
 
 import sys
 
-MISUSE = 2
+USAGE_ERROR = 2
 
 
 def main() -> None:
-    """Run the command line, or say what it lacks: a function or a job needs none, and does not carry it."""
+    """Run the command line, or name the package that it lacks: functions and jobs do not carry its packages."""
     try:
         from daily_batch.cli import app
     except ModuleNotFoundError as error:
@@ -16,7 +16,7 @@ def main() -> None:
             f"error: the package {error.name} is missing. Next step: pip install 'makoto-daily-batch[cli]'.",
             file=sys.stderr,
         )
-        sys.exit(MISUSE)
+        sys.exit(USAGE_ERROR)
     app(prog_name="makoto-batch")
 
 

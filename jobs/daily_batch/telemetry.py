@@ -5,7 +5,9 @@ each value of a dimension is billed as a metric of its own.
 """
 
 import json
+import logging
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -142,6 +144,22 @@ def sanitized_errors(telemetry: Telemetry) -> Iterator[None]:
 
 def sanitize(error: Exception) -> BatchError:
     """Return an error to raise `from None`: our own as it is, any other reduced to its type and place in the code."""
-    return (
-        error if isinstance(error, BatchError) else RetryableError(describe_error(error), next_step="look at the log")
-    )
+    if isinstance(error, BatchError):
+        return error
+    return RetryableError(describe_error(error), next_step="look at the log")
+
+
+# Libraries whose log lines and warnings repeat what they raise, and quote traces and addresses. urllib3 logs each
+# retry; botocore and azure-identity log each source of credentials that has none.
+NOISY_LIBRARIES = (
+    *("azure.core", "azure.cosmos", "azure.identity", "boto3", "botocore", "databricks", "deltalake"),
+    *("msal", "obstore", "urllib3"),
+)
+
+
+def quiet_libraries() -> None:
+    """Silence libraries that log what they also raise. Azure's metrics exporter raises nothing: its warnings stay."""
+    logging.getLogger("azure").setLevel(logging.WARNING)
+    for name in NOISY_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")

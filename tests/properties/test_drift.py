@@ -16,8 +16,8 @@ from daily_batch.pipeline.transform.coerce import InvalidRecordError, coerce_rec
 from daily_batch.pipeline.transform.decode import decode
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.fields import ARRAYS, FIELDS
+from daily_batch.pipeline.transform.json_value import read_record
 from daily_batch.pipeline.transform.split import Segment, TextBatch
-from daily_batch.pipeline.transform.strict_parser import read_record
 from daily_batch.pipeline.transform.write import typed_array
 from tests.support.adversarial_day import message, raw_line
 from tests.support.drifted_json import drifted

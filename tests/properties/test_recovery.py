@@ -14,7 +14,8 @@ from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import Limits
 from daily_batch.pipeline.transform import window
 from daily_batch.pipeline.transform.coerce import InvalidRecordError, coerce_record
-from daily_batch.pipeline.transform.strict_parser import ParsedRecord, Scanner, read_record
+from daily_batch.pipeline.transform.json_value import ParsedRecord, read_record
+from daily_batch.pipeline.transform.strict_parser import Scanner
 from tests.oracle.json_text import deep_values
 from tests.oracle.records import split
 from tests.support.day_runs import ROOT, child_environment

@@ -1,4 +1,4 @@
-"""A day of objects given as bytes, run through the real runners, and what came of it."""
+"""Run a day of objects given as bytes through the real runners, and check the result against the oracle."""
 
 import gzip
 import json
@@ -18,13 +18,13 @@ from tests.support.day_runs import DAY, read_tables, run_day_with, run_local
 EXPORT = "acme/exports/messages/2025/08/12"
 ROOM = "acme/chat/u1/r1/messages"
 AT = "2025-08-12T01:02:03.500Z"
-# Who runs each day once more, beside the local runner; the tests of faults put Spark here.
+# Further runners of each day, beside the local one; the tests in integration/faults add Spark.
 BESIDE: tuple[Runner, ...] = ()
 OTHER_FORMAT = {"delta": "parquet", "parquet": "delta"}
 
 
 class Outcome(NamedTuple):
-    """Published rows, rejects, and the receipt."""
+    """Published rows, rejects and the receipt."""
 
     rows: list[dict[str, Any]]
     rejects: list[dict[str, Any]]
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 
 
 def message(**fields: object) -> dict[str, object]:
-    """A record as specified, with some fields replaced; `...` leaves one out."""
+    """Return a valid record with some fields replaced; `...` omits a field."""
     whole = {"message_id": "m1", "user_id": "u1", "room_id": "r1", "timestamp": AT, "role": "user", "content": "hi"}
     return {name: value for name, value in {**whole, **fields}.items() if value is not ...}
 
@@ -51,12 +51,12 @@ def line(**fields: object) -> bytes:
 
 
 def raw_line(insert: str, **fields: object) -> bytes:
-    """A record with JSON text of its own at the end."""
+    """Return a record with extra JSON text at its end."""
     return line(**fields)[:-1] + b", " + insert.encode() + b"}"
 
 
 def run_objects(folder: Path, objects: Mapping[str, bytes | Link], *, output: str = "out", **settings: Any) -> Outcome:
-    """Lay the objects down, run the day, read what was published: it must be what the oracle and BESIDE say, too."""
+    """Write the objects, run the day and read its tables, which must match the oracle and the runners in BESIDE."""
     laid = _lay_down(folder / "in", objects)
     day, table_format = settings.get("day", DAY), settings.pop("table_format", "delta")
     receipt = run_local(input=folder / "in", output=folder / output, table_format=table_format, **settings)
@@ -64,7 +64,7 @@ def run_objects(folder: Path, objects: Mapping[str, bytes | Link], *, output: st
     zones = {"zone": settings.get("timezone", "Asia/Tokyo"), "naive_zone": settings.get("naive_timezone", "UTC")}
     limits = Limits(**{name: settings[name] for name in vars(Limits()) if name in settings})
     assert_agrees(Oracle(day=day, limits=limits, **zones).expect(laid), tables, receipt, day=day)
-    # In the other format, so that one run compares runners and formats.
+    # In the other table format, so that one run compares both runners and formats.
     other = OTHER_FORMAT[table_format]
     for runner in BESIDE:
         beside = folder / f"{output} {runner.name}"
@@ -89,12 +89,12 @@ def _lay_down(source: Path, objects: Mapping[str, bytes | Link]) -> dict[str, St
 
 
 def run_export(folder: Path, *bodies: bytes, **settings: Any) -> Outcome:
-    """Each body a file of the day's export; a day must not be empty, so one good record is in a file of its own."""
+    """Run an export with one file per body, and one more file with a valid record, since a day must not be empty."""
     return run_objects(folder, {f"{EXPORT}/part-{n}.jsonl": body for n, body in enumerate(bodies)}, **settings)
 
 
 def run_object(folder: Path, body: bytes, *, name: str = "01-02-03.500Z-m1", **settings: Any) -> Outcome:
-    """One object of one message."""
+    """Run a single message object."""
     return run_objects(folder, {f"{ROOM}/2025/08/12/{name}.json": body}, **settings)
 
 

@@ -1,22 +1,22 @@
-"""What no schedule, queue or person should ever send, and someone will: events, messages, bodies."""
+"""Malformed and hostile events, queue messages and request bodies, each of which must be refused."""
 
 import json
 from typing import Any
 
 DEPTH = 100_000
-# Nothing of an event's content may be repeated by an error or a log.
+# No error and no log line may repeat the content of an event.
 SECRET = "a-secret-of-acme"
 
 
 def nest(depth: int) -> Any:
-    """Lists in lists; a parser or a copy that recurses gives up."""
+    """Return nested lists, deep enough to exhaust a recursive parser."""
     nested: Any = SECRET
     for _ in range(depth):
         nested = [nested]
     return nested
 
 
-# By what is wrong with them. Each must be refused.
+# Events by what is wrong with them; each must be refused.
 EVENTS: dict[str, Any] = {
     "null": None,
     "list": [],
@@ -59,7 +59,7 @@ EVENTS: dict[str, Any] = {
     "field that is unknown": {"date": "2025-08-01", "content": SECRET},
 }
 
-# Messages of the queue; each must be refused.
+# Queue messages; each must be refused.
 MESSAGES: dict[str, str] = {
     "empty": "",
     "null": "null",

@@ -1,4 +1,4 @@
-"""A program of its own, for Spark Connect and a classic session cannot share a process: the samples through Connect.
+"""Run the samples through Spark Connect, in a process of its own: a process cannot have a classic session as well.
 
 Arguments: the input and the output. Prints the receipts, as a list.
 """
@@ -8,7 +8,7 @@ import os
 import sys
 
 os.environ["PYSPARK_PYTHON"] = sys.executable
-# pyspark's own way to a free port: 15002, its default, may be taken by another run of these tests.
+# Makes pyspark choose a free port; the default, 15002, may be in use by another run of the tests.
 os.environ["SPARK_TESTING"] = "1"
 os.environ["PYSPARK_SUBMIT_ARGS"] = (
     "--conf spark.driver.host=localhost --conf spark.driver.bindAddress=127.0.0.1 --conf spark.ui.enabled=false"

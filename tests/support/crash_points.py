@@ -1,10 +1,11 @@
-"""A worker's process that is killed at a step, as a function is that lacks memory or time. DIE_AT names the step."""
+"""Kill a worker's process at a step, like a function that exceeds its memory or time. CRASH_AT names the step."""
 
 import os
 import signal
 from collections.abc import Callable
 from typing import Any
 
+import daily_batch.orchestration.day_run
 import daily_batch.pipeline.process_day
 from daily_batch.ledger import Ledger
 from daily_batch.orchestration.spark_jobs.databricks import Databricks
@@ -13,9 +14,9 @@ from daily_batch.pipeline.publish.publisher import DayPublisher
 
 SERVICES = (EmrServerless, Databricks)
 STEPS: dict[str, tuple[tuple[Any, ...], str, bool]] = {
-    # step: where, which call, and whether the process dies before it (else after it)
-    "after the lease": ((Ledger,), "take", False),
-    "after the manifest": ((daily_batch.pipeline.process_day,), "list_day", False),
+    # step: classes or modules, the call, and whether the process is killed before it or after it
+    "after the lease": ((Ledger,), "acquire", False),
+    "after the manifest": ((daily_batch.orchestration.day_run, daily_batch.pipeline.process_day), "discover", False),
     "before the commit": ((DayPublisher,), "publish", True),
     "after the commit": ((DayPublisher,), "publish", False),
     "before the ledger's word": ((Ledger,), "complete", True),
@@ -25,14 +26,14 @@ STEPS: dict[str, tuple[tuple[Any, ...], str, bool]] = {
 }
 
 
-def die_as_told() -> None:
-    """Prepare the death that DIE_AT asks for; without it, none."""
-    if step := os.environ.get("DIE_AT"):
-        die_at(step)
+def crash_if_requested() -> None:
+    """Install the crash that CRASH_AT names, if it is set."""
+    if step := os.environ.get("CRASH_AT"):
+        crash_at(step)
 
 
-def die_at(step: str) -> None:
-    """Prepare the death at a step."""
+def crash_at(step: str) -> None:
+    """Install a crash at a step."""
     places, name, before = STEPS[step]
     for place in places:
         setattr(place, name, _dying(getattr(place, name), before=before))

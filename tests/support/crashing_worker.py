@@ -1,8 +1,8 @@
-"""The worker of AWS, in a process that may be told to die."""
+"""The AWS worker's handler, in a process that CRASH_AT can kill."""
 
 from lambda_trigger.worker import handler
-from tests.support.crash_points import die_as_told
+from tests.support.crash_points import crash_if_requested
 
 __all__ = ["handler"]
 
-die_as_told()
+crash_if_requested()

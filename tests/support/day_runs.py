@@ -1,4 +1,4 @@
-"""Runs of one tenant-day in this process or another, and its tables as plain rows to compare."""
+"""Run a tenant-day in this process or another, and read its tables as plain rows to compare."""
 
 import json
 import os
@@ -31,20 +31,20 @@ from tests.support.spark_session import ROOT
 DAY = date(2025, 8, 12)
 NOW = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)  # 02:00 JST of the 13th, when the schedule runs
 SAMPLES = ROOT / "samples"
-# What differs from one run of the same day to the next.
+# Columns that differ between two runs of the same day.
 OF_THE_RUN = ("run_id", "processed_at")
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
 
-# No share of a day is too much to lose.
+# Accept any share of rejected records and unreadable objects.
 NO_LIMITS = {"max_reject_ratio": 1.0, "max_unreadable_ratio": 1.0}
 
 _runs = count(1)
 
 
 def silent(stage: str, done: int, total: int, unit: str) -> None:
-    """Progress that nobody watches."""
+    """Ignore progress."""
 
 
 def run_day_with(
@@ -64,7 +64,7 @@ def run_day_with(
 ) -> Receipt:
     """Run one tenant-day with a runner; `options` are storage options, `settings` are by name (docs/settings.md).
 
-    Of days of a few records a share says nothing: they have no limits of loss but those of `settings`.
+    Ratios mean nothing for days of a few records, so only limits in `settings` apply.
     """
     request = Request(
         tenant=tenant,
@@ -84,7 +84,7 @@ def run_day_with(
 
 
 def run_local(**arguments: Any) -> Receipt:
-    """`run_day_with` the local runner."""
+    """Run one tenant-day with the local runner; see `run_day_with`."""
     return run_day_with(LocalRunner(), **arguments)
 
 
@@ -96,7 +96,7 @@ def read_tables(
     day: date | None = DAY,
     options: Mapping[str, str] | None = None,
 ) -> Tables:
-    """Each table's rows in one order, without what is the run's; of one day, or of all."""
+    """Return each table's rows in a fixed order, of one day or all, without the columns that differ between runs."""
     return {
         table.name: comparable(
             _read(f"{output}/{tenant}/analytics/{table.name}", table_format, day, options or {}), table.names
@@ -106,7 +106,7 @@ def read_tables(
 
 
 def comparable(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
-    """Rows in one order, whatever order they came in; every column of the contract must be there."""
+    """Return rows in a fixed order; every column of the contract must be present."""
     kept = [{name: row[name] for name in columns if name not in OF_THE_RUN} for row in rows]
     return sorted(kept, key=repr)
 
@@ -132,8 +132,10 @@ def _rows(found: pa.Table) -> list[Row]:
 
 
 def published_state(output: Path | str, *, tenant: str = "acme") -> dict[str, bytes]:
-    """Every file that a reader of the tables may open or list, by path: folders that begin with `_` are skipped,
-    but for Delta's logs. Data files of Delta that no log names are left out."""
+    """Return every file that a reader of the tables may open or list, by path.
+
+    Folders that begin with `_` are skipped, except for Delta logs, and so are Delta's data files that no log names.
+    """
     root = Path(output) / tenant / "analytics"
     named = {
         file
@@ -157,7 +159,7 @@ def _local_path(uri: str) -> Path:
 
 
 def child_environment(**more: str) -> dict[str, str]:
-    """The environment of a child process: nothing of the tests' own settings, Spark or Python leaks in."""
+    """Return the environment of a child process without the settings of the tests, of Spark and of the clouds."""
     dropped = ("MAKOTO_", "AWS_", "AZURE_", "PYSPARK_", "SPARK_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped) and name != "TENANT_ID"}
     return {**kept, "PYTHONUNBUFFERED": "1", **more}
@@ -171,7 +173,7 @@ def run_arguments(
     day: date = DAY,
     table_format: str = "delta",
 ) -> list[str]:
-    """The flags of a run, alike for makoto-batch and the Spark job."""
+    """Return the flags of a run, which makoto-batch and the Spark job share."""
     return [
         *("--tenant", tenant, "--date", day.isoformat(), "--format", table_format),
         *("--input", str(input), "--output", str(output)),
@@ -179,7 +181,7 @@ def run_arguments(
 
 
 def makoto_batch(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The installed command, as a person runs it."""
+    """Run the installed command."""
     return subprocess.run(
         [sys.executable, "-m", "daily_batch", *arguments],
         cwd=ROOT,
@@ -191,6 +193,6 @@ def makoto_batch(*arguments: str, timeout: float = 120, **environment: str) -> s
 
 
 def read_truth(folder: Path, tenant: str) -> dict[str, Any]:
-    """What the generator says that a run of the day must report."""
+    """Return what a run of the generated day must report."""
     truth: dict[str, Any] = json.loads((folder / f"{tenant}-truth.json").read_text())
     return truth

@@ -1,4 +1,4 @@
-"""A server between a run and its S3 or Cosmos DB that breaks chosen answers, as a service in trouble does.
+"""A proxy before S3 or Cosmos DB that breaks chosen responses, like a failing service.
 
 A process of its own, for delta-rs keeps Python's lock while it waits. Arguments: the address of the server, the rules.
 """
@@ -29,7 +29,7 @@ ANSWERS: dict[str, tuple[int, dict[str, str], str]] = {
 
 
 class Rule(NamedTuple):
-    """Every so many requests whose method, path and query fit a pattern get this trouble."""
+    """Break every `every`-th request whose method, path and query match a pattern."""
 
     trouble: Literal["slow down", "denied", "cut short", "throttled", "unavailable"]
     pattern: str
@@ -38,7 +38,7 @@ class Rule(NamedTuple):
 
 @contextmanager
 def failing_proxy(target: str, *rules: Rule) -> Iterator[str]:
-    """Stand in front of the server at `target`; yield the address."""
+    """Run a proxy before the server at `target` and yield its address."""
     program = [sys.executable, "-m", "tests.support.failing_proxy", target, json.dumps(rules)]
     with subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as proxy:
         assert proxy.stdout is not None
@@ -89,7 +89,7 @@ def _handler(target: str, rules: Sequence[Rule]) -> type[BaseHTTPRequestHandler]
                 return
             self._answer(answer.status, kept, content, size)
 
-        # The base class calls the method that has the request's name.
+        # The base class dispatches to a method by the request's name.
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass_on  # noqa: N815
 
         def _answer(self, status: int, headers: dict[str, str], content: bytes, size: int) -> None:
@@ -102,7 +102,7 @@ def _handler(target: str, rules: Sequence[Rule]) -> type[BaseHTTPRequestHandler]
                 self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Say nothing."""
+            """Log nothing."""
 
     return Handler
 

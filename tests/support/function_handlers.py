@@ -1,4 +1,4 @@
-"""A function of the tests: each message says what becomes of it."""
+"""A Lambda handler for tests; each message says what happens to it."""
 
 import os
 import time

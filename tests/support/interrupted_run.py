@@ -1,8 +1,9 @@
-"""A run that is interrupted at a chosen call: SIGKILL or SIGSTOP, MODULE:FUNCTION, before or after, which call, and the
-flags of a run.
+"""Run a day and kill or stop the process at a chosen call.
 
-Nothing is unwound and nothing is flushed: the process kills or stops itself as `kill` from outside would. Only the
-ledger's file is never held then: a process that is stopped in the middle of a write keeps all others out of it.
+Arguments: SIGKILL or SIGSTOP, MODULE:FUNCTION, `before` or `after`, the number of the call, and the flags of the run.
+
+Nothing is unwound or flushed: the process signals itself as an outside `kill` would. Only writes of the SQLite ledger
+are never interrupted, because a process that is stopped within one locks out all others.
 """
 
 import os

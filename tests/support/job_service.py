@@ -1,4 +1,4 @@
-"""Doubles of what a dispatch meets: a clock that tests set, and a service that runs Spark jobs."""
+"""Test doubles for a dispatch: a clock that tests set, and a service that runs Spark jobs."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from tests.support.day_runs import silent
 
 @dataclass
 class Clock:
-    """A clock that the tests set."""
+    """A clock that tests set."""
 
     now: datetime = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 
@@ -25,9 +25,9 @@ class Clock:
 
 @dataclass
 class Service:
-    """A double of a service that runs Spark jobs: it knows a job by its token, as EMR Serverless and Databricks do.
+    """A fake service for Spark jobs that identifies jobs by token, as EMR Serverless and Databricks do.
 
-    It loses its answer, or refuses, as often as told. `end` says how its jobs stand.
+    `lost_answers` is the number of responses to drop, `refuses` makes it refuse jobs, and `end` is the jobs' state.
     """
 
     lost_answers: int = 0
@@ -67,7 +67,7 @@ class Service:
         self.cancelled.append(job_id)
 
     def publish_last(self, settings: Settings, *, now: datetime) -> Receipt:
-        """What the last job that was asked for does, by the local runner."""
+        """Run the last submitted job with the local runner."""
         job = self.last
         assert job is not None
         return process_day(

@@ -1,4 +1,4 @@
-"""Published days of a tenant with ids that try to break out of quotes, paths and patterns, and what is left of them."""
+"""Published days of a tenant whose ids try to escape from quotes, paths and patterns."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from daily_batch.domain.request import Request
 from daily_batch.domain.url import parse_url
 from daily_batch.ledger import Ledger
 from daily_batch.maintenance.erasure import Erasure
-from daily_batch.maintenance.subject import Person
+from daily_batch.maintenance.subject import Subject
 from daily_batch.maintenance.table_files import TenantTables
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration.dispatch import Dispatch
@@ -24,14 +24,14 @@ from daily_batch.settings import Settings, load_settings
 from daily_batch.storage.stores import Storage
 from tests.support.day_runs import DAY, silent
 
-# Ids of users; each is erased somewhere, and no other may be touched by it.
+# Ids of users; some test erases each of them, which must not change any other.
 HOSTILE = ('o\'brien "x"', "50%_off", "50xoff", "佐藤 花子", "a\\u0062\\d.*", "user_1", "user_10", "user-1")
 SECRET = "secret of "
 
 
 @dataclass
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that tests move."""
 
     now: datetime = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 
@@ -40,7 +40,7 @@ class Clock:
 
 
 def message(user: str, number: int, **fields: Any) -> dict[str, Any]:
-    """A message as an export holds it; its content tells whose it is."""
+    """Return a message of an export; its content names its user."""
     return {
         "message_id": f"m-{abs(hash_of(user))}-{number}",
         "room_id": f"room {number % 3} of {user}" if number % 2 else "shared",
@@ -54,12 +54,12 @@ def message(user: str, number: int, **fields: Any) -> dict[str, Any]:
 
 
 def hash_of(user: str) -> int:
-    """The same in every process."""
+    """Return a hash that is the same in every process."""
     return sum(ord(character) * 31**place for place, character in enumerate(user)) % 10**9
 
 
 def write_export(folder: Path, records: list[str | bytes], *, tenant: str = "acme", day: date = DAY) -> Path:
-    """An export of one file with these lines."""
+    """Write an export of one file with these lines."""
     path = folder / f"{tenant}/exports/messages/{day:%Y/%m/%d}/part-0.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (line.encode() if isinstance(line, str) else line for line in records)
@@ -68,11 +68,11 @@ def write_export(folder: Path, records: list[str | bytes], *, tenant: str = "acm
 
 
 def hostile_records(users: tuple[str, ...] = HOSTILE) -> list[str | bytes]:
-    """Four messages of each user, and rejects and repairs of theirs in every writing."""
+    """Return four messages of each user, and rejects and repaired records in every spelling."""
     found: list[str | bytes] = []
     for user in users:
         found += [json.dumps(message(user, n), ensure_ascii=n % 2 == 0) for n in range(4)]
-        broken = json.dumps(message(user, 5))[:-1]  # never closed
+        broken = json.dumps(message(user, 5))[:-1]  # truncated
         early = json.dumps(message(user, 6, timestamp="2024-01-01T00:00:00Z"), ensure_ascii=False)
         lone = json.dumps(message(user, 7, content=f"{SECRET}{user} \ud800"))
         edited = [json.dumps(message(user, 8, content=f"{SECRET}{user} {n}")) for n in range(2)]
@@ -81,7 +81,7 @@ def hostile_records(users: tuple[str, ...] = HOSTILE) -> list[str | bytes]:
 
 
 def write_objects(folder: Path, users: tuple[str, ...], *, tenant: str = "acme") -> Path:
-    """Objects of their own, as the chat writes them; some name another user in the body, some are no JSON."""
+    """Write message objects as the chat does; some name another user in the body, some are not JSON."""
     for number, user in enumerate(users):
         for n in range(3):
             room = f"room{n}"
@@ -96,7 +96,7 @@ def write_objects(folder: Path, users: tuple[str, ...], *, tenant: str = "acme")
 
 @dataclass
 class Tenant:
-    """A tenant's tables, their ledger, and the commands on them, in this process."""
+    """A tenant's tables and ledger, and the operations on them in this process."""
 
     output: Path
     name: str = "acme"
@@ -139,7 +139,7 @@ class Tenant:
 
     def erasure(self, kind: str, id_: str, *, mentions: bool = False, **parts: Any) -> Erasure:
         given: dict[str, Any] = {
-            "person": Person(self.name, kind, id_, mentions=mentions),  # type: ignore[arg-type]
+            "subject": Subject(self.name, kind, id_, mentions=mentions),  # type: ignore[arg-type]
             "request": self.request(self.output),
             "settings": self.settings(),
             "tables": self.tables,
@@ -158,7 +158,7 @@ Publish = Callable[..., Tenant]
 
 
 def everything_in(folder: Path) -> Iterator[tuple[str, str]]:
-    """Each file's path and all that it holds as text: its bytes as they are, and what they unpack and decode to."""
+    """Yield each file's path and its whole content as text: raw bytes, decompressed and decoded."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         raw = path.read_bytes()
         texts = [str(path.relative_to(folder)), raw.decode("utf-8", "replace")]
@@ -197,6 +197,6 @@ def _unescaped(text: str) -> str:
 
 
 def files_naming(folder: Path, user: str) -> list[str]:
-    """The files that hold an id as a word of its own, or its owner's content, anywhere."""
+    """Return the files that hold an id as a whole word."""
     word = re.compile(rf"(?<![0-9A-Za-z_-]){re.escape(user)}(?![0-9A-Za-z_-])")
     return [path for path, text in everything_in(folder) if word.search(text)]

@@ -1,4 +1,4 @@
-"""A day of message objects, a way to take its manifest, and a store that notes what it is asked for."""
+"""Helpers for manifest tests: keys of a day's objects, its manifest, and a store that records its calls."""
 
 from collections.abc import Callable
 from datetime import date
@@ -18,16 +18,24 @@ HOSTILE += ["[a]", "quo'te", 'dq"', "back\\slash", "~", "...", "é", "e\u0301", 
 
 
 def day_options(*, day: str = "2025-08-12", zone: str = "Asia/Tokyo") -> dict[str, Any]:
-    """What listing acme's business day asks for."""
+    """Return the arguments for listing acme's business day."""
     start, end = day_window(date.fromisoformat(day), zone)
     window = (start - SLACK, end + SLACK)
     return {"tenant": "acme", "folders": utc_folders(*window), "window_us": window, "concurrency": 4, "day": day}
 
 
-def take_day(store: Any, staging: Path, *, day: str = "2025-08-12", zone: str = "Asia/Tokyo", **more: Any) -> Manifest:
-    """Take the manifest of acme's business day, or of what is given instead."""
-    known = {"layout": "auto", "export_folder": EXPORT, "chunk_bytes": 2**20, "chunk_objects": 1000, "staging": staging}
-    return build_manifest(store, **(day_options(day=day, zone=zone) | known | more))
+def discover_day(
+    store: Any, staging: Path, *, day: str = "2025-08-12", zone: str = "Asia/Tokyo", **more: Any
+) -> Manifest:
+    """Build the manifest of acme's business day; `more` overrides arguments of `build_manifest`."""
+    defaults = {
+        "layout": "auto",
+        "export_folder": EXPORT,
+        "chunk_bytes": 2**20,
+        "chunk_objects": 1000,
+        "staging": staging,
+    }
+    return build_manifest(store, **(day_options(day=day, zone=zone) | defaults | more))
 
 
 def message(day: str, clock: str, *, user: str = "u", room: str = "r", tenant: str = "acme", name: str = "m1") -> str:
@@ -46,7 +54,7 @@ def put_all(store: ObjectStore, keys: list[str], body: bytes = b"{}") -> None:
 
 
 class Recorder:
-    """A store that notes what it is asked for."""
+    """A store that records the prefixes of its calls, and fails where `fail` returns an error."""
 
     def __init__(self, store: Any, fail: Callable[[str], Exception | None] = lambda prefix: None) -> None:
         self.store, self.fail = store, fail

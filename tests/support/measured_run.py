@@ -1,4 +1,4 @@
-"""The command line in a process that says, as its last line on standard error, the most memory it had, in bytes."""
+"""Run the command line, and print the peak memory in bytes as the last line on standard error."""
 
 import re
 import resource

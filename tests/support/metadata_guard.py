@@ -1,4 +1,4 @@
-"""Notices who asks the instance metadata service (169.254.169.254), which Functions lack: a proxy that refuses."""
+"""A refusing proxy that records requests to the instance metadata service (169.254.169.254), which Functions lack."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True)
 class MetadataGuard:
-    """All that was asked for beyond the loopback."""
+    """The recorded requests beyond the loopback."""
 
     asked: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
@@ -17,7 +17,7 @@ class MetadataGuard:
 
 @contextmanager
 def guard_metadata() -> Iterator[MetadataGuard]:
-    """Plain HTTP to anywhere but the loopback ends here, in Python and in Rust alike, and is refused."""
+    """Refuse all plain HTTP beyond the loopback, of Python and Rust clients alike."""
     guard = MetadataGuard()
 
     class Refusal(BaseHTTPRequestHandler):

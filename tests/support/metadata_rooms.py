@@ -1,4 +1,4 @@
-"""Metadata as the platform writes it, into a store in a file."""
+"""Write metadata as the platform does, to a SQLite store."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from daily_batch.metadata.sqlite import SqliteStore
 
 
 def open_metadata(folder: Path) -> SqliteStore:
-    """A new store, in a folder of its own."""
+    """Return a new store in a folder of its own."""
     return SqliteStore(folder / "metadata" / "metadata.sqlite")
 
 
@@ -16,7 +16,7 @@ def put_user(metadata: SqliteStore, user: str, *, tenant: str = "acme") -> None:
 
 
 def put_room(metadata: SqliteStore, user: str, room: str, updated_at: Any = None, *, tenant: str = "acme") -> None:
-    """A room without `updated_at` if that is None."""
+    """Write a room; None: without `updated_at`."""
     item: dict[str, Any] = {"PK": f"TENANT#{tenant}#USER#{user}", "SK": f"CHAT#{room}", "title": "t", "status": "open"}
     if updated_at is not None:
         item["updated_at"] = updated_at

@@ -1,4 +1,4 @@
-"""The night that every cloud must bring to the same end: a small tenant, a large, a poisoned and an empty one."""
+"""The tests of a night that both clouds must pass, with a small, a large, a poisoned and an empty tenant."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from daily_batch.domain.metrics import METRICS
-from daily_batch.synthetic import Truth
+from daily_batch.synthetic import ExpectedCounts
 from tests.local_cloud.common.night import NightCloud, NightReport
 from tests.local_cloud.common.sample_tenants import BROKEN, SAMPLES
 from tests.support.day_runs import read_tables, run_local
 
-# Of all settings the deployment's own, but so that the large tenant's day goes to Spark.
+# The deployment's own settings, except that the large tenant's day goes to Spark.
 MORE = {"MAKOTO_LARGE_MESSAGES": "2000"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """A night that is over. Keys are relative to `root`, where input and tables are.
+    """A completed night. Keys are relative to `root`, which has the input and the tables.
 
     Attributes:
         jobs: gives the tenant and the id of each job, all of which have ended well.
@@ -32,7 +32,7 @@ class Played:
     day: date
     zone: str
     report: NightReport
-    truths: Mapping[str, Truth]
+    truths: Mapping[str, ExpectedCounts]
     written: Path
     root: str
     options: Mapping[str, str]
@@ -43,8 +43,8 @@ class Played:
     measured: Callable[[], Mapping[str, float]]
 
     def entry(self, tenant: str) -> Mapping[str, Any]:
-        """The ledger's word on the tenant's day."""
-        return self.cloud.look(tenant, self.day)
+        """Return the ledger's item of the tenant's day."""
+        return self.cloud.ledger_item(tenant, self.day)
 
     def receipt(self, tenant: str) -> dict[str, Any]:
         receipt: dict[str, Any] = json.loads(self.read(self.entry(tenant)["receipt"]))
@@ -52,14 +52,14 @@ class Played:
 
 
 def where_it_is_two_at_night(now: datetime) -> str:
-    """A zone: days do not change while the test runs, and the night's are not due yet."""
+    """Return a time zone where it is about 02:00: the business day stays the same during the test, and none is late."""
     ahead = (2 - now.hour) % 24
     ahead -= 24 if ahead > 12 else 0
     return f"Etc/GMT{-ahead:+d}"
 
 
 class NightScenario:
-    """What must be so after the night of any cloud; the fixture `night` has played it."""
+    """Tests of a completed night; the fixture `night` runs it."""
 
     def test_each_tenant_s_day_ends_as_it_should(self, night: Played) -> None:
         ended = {tenant: (night.entry(tenant)["status"], night.entry(tenant)["runner"]) for tenant in SAMPLES}
@@ -74,7 +74,7 @@ class NightScenario:
 
     def test_what_is_broken_is_rejected_and_the_rest_of_the_day_published(self, night: Played) -> None:
         receipt, truth = night.receipt("poisoned"), night.truths["poisoned"]
-        # Noise is read, line by line, and an object of no bytes holds no record.
+        # Noise is read line by line, and an empty object has no record.
         assert receipt["objects"]["unreadable"] == truth.objects["unreadable"] + 2
         assert receipt["objects"]["listed"] == truth.objects["listed"] + len(BROKEN)
         assert receipt["records"]["written"] == truth.records["written"]

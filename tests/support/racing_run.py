@@ -1,4 +1,4 @@
-"""A run that waits before its first commit until another run is there as well.
+"""Run a day that waits before its first commit until another run has reached the same point.
 
 Arguments: a folder to meet in, a name of its own, how many meet; then the flags of `makoto-batch run`.
 """

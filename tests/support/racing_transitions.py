@@ -75,7 +75,7 @@ class Run:
         return RoundResult(self.tokens, self.landed, keeps, evidence)
 
 
-# A play waits for all rivals at each `yield`.
+# At each `yield` a play waits for all rivals.
 Play = Callable[[Run], Iterator[None]]
 
 

@@ -1,4 +1,4 @@
-"""A double of a cloud's log and metrics that records every line and value."""
+"""A `Telemetry` that records log lines and metrics."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from daily_batch.domain.metrics import Metric
 
 @dataclass
 class RecordingTelemetry:
-    """See `daily_batch.telemetry.Telemetry`; a line is its level, its message and its facts."""
+    """See `daily_batch.telemetry.Telemetry`; a line is a level, a message and its fields."""
 
     lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     measured: list[tuple[Metric, float]] = field(default_factory=list)
@@ -37,6 +37,6 @@ class RecordingTelemetry:
         return [facts["step"] for _, message, facts in self.lines if message == "step"]
 
     def sums(self) -> dict[str, float]:
-        """What was measured, added up by name."""
+        """Return the sum of each metric by name."""
         names = {metric.name for metric, _ in self.measured}
         return {name: sum(value for metric, value in self.measured if metric.name == name) for name in names}

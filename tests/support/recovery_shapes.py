@@ -47,7 +47,7 @@ MANY = list(BUILD)[list(BUILD).index("pieces of arrays") :]
 
 
 class Counted:
-    """A text that counts how many of its bytes are read."""
+    """A text that counts the bytes that are read."""
 
     def __init__(self, text: bytes) -> None:
         self.text = text

@@ -1,4 +1,4 @@
-"""A second opinion on a generated day: its bytes read by plain Python, one rule after the other, without our kernel."""
+"""A reference implementation for generated days: plain Python, rule by rule, without the library's parsers."""
 
 import gzip
 import json
@@ -17,12 +17,12 @@ NAME = re.compile(r"(\d{4})/(\d\d)/(\d\d)/(\d\d)-(\d\d)-(\d\d)\.(\d{3})Z-(.+)\.j
 
 
 class RejectedError(Exception):
-    """The reason why a record is not published."""
+    """The reason for a reject."""
 
 
 @dataclass
-class NaiveCount:
-    """What plain Python finds in a tenant's day."""
+class ReferenceCounts:
+    """The counts of a tenant's day."""
 
     listed: int = 0
     unreadable: int = 0
@@ -45,9 +45,9 @@ class NaiveCount:
         }
 
 
-def count_day(root: Path, tenant: str, day: date, zone: str) -> NaiveCount:
-    """Read whichever layout the tenant has."""
-    found = NaiveCount()
+def count_day(root: Path, tenant: str, day: date, zone: str) -> ReferenceCounts:
+    """Count a tenant's day in either layout."""
+    found = ReferenceCounts()
     rules = ZoneInfo(zone)
     start = datetime(day.year, day.month, day.day, tzinfo=rules).astimezone(UTC)
     after = day + timedelta(days=1)
@@ -63,7 +63,7 @@ def count_day(root: Path, tenant: str, day: date, zone: str) -> NaiveCount:
     return found
 
 
-def _export_records(folder: Path, found: NaiveCount) -> Iterator[tuple[bytes, None]]:
+def _export_records(folder: Path, found: ReferenceCounts) -> Iterator[tuple[bytes, None]]:
     for file in sorted(folder.iterdir()):
         found.listed += 1
         data = file.read_bytes()
@@ -79,7 +79,7 @@ def _export_records(folder: Path, found: NaiveCount) -> Iterator[tuple[bytes, No
 
 
 def _message_records(
-    folder: Path, window: tuple[datetime, datetime], found: NaiveCount
+    folder: Path, window: tuple[datetime, datetime], found: ReferenceCounts
 ) -> Iterator[tuple[bytes, tuple[str, str, str, datetime]]]:
     for file in sorted(folder.glob("chat/*/*/messages/**/*.json")):
         _, user, room, _, *rest = file.relative_to(folder).parts
@@ -110,7 +110,7 @@ def _parse(record: bytes) -> object:
         raise RejectedError("invalid_json") from None
 
 
-def _take(record, path, window, tenant, rules, found: NaiveCount) -> None:  # type: ignore[no-untyped-def]
+def _take(record, path, window, tenant, rules, found: ReferenceCounts) -> None:  # type: ignore[no-untyped-def]
     body = _parse(record) if record else None
     if body in (None, {}):
         found.outcomes["empty"] += 1
@@ -134,7 +134,7 @@ def _take(record, path, window, tenant, rules, found: NaiveCount) -> None:  # ty
     _keep((room, message_id), moment, row, body, found)
 
 
-def _keep(key, moment, row, body, found: NaiveCount) -> None:  # type: ignore[no-untyped-def]
+def _keep(key, moment, row, body, found: ReferenceCounts) -> None:  # type: ignore[no-untyped-def]
     row["body"] = body
     if key not in found.kept:
         found.kept[key] = moment, row

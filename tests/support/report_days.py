@@ -1,4 +1,4 @@
-"""A made-up fortnight of twelve tenants, and the report of it as a person asks for it."""
+"""A synthetic fortnight of twelve tenants, and the command `report` of it."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -13,11 +13,11 @@ from daily_batch.domain.receipt import Receipt
 DATES = [date(2025, 7, 30) + timedelta(days=number) for number in range(14)]
 TENANTS = [f"example-{number:02}" for number in range(1, 13)]
 
-# An output root, and the receipts below it.
+# The output root, and the receipts below it.
 MadeUp = tuple[Path, list[Receipt]]
 
 
 def report(output: Path, *words: str, tenants: Sequence[str] = TENANTS) -> Result:
-    """`makoto-batch report` of the fortnight."""
+    """Run `makoto-batch report` for the fortnight."""
     span = ("--from", str(DATES[0]), "--to", str(DATES[-1]))
     return CliRunner().invoke(app, ["report", "--tenant", ",".join(tenants), *span, "--output", str(output), *words])

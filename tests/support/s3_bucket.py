@@ -1,4 +1,4 @@
-"""A bucket of a local S3 server, as tests and the processes that they start see it."""
+"""A bucket of the local S3 server, for tests and the processes that they start."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ KEY = "test"
 
 
 class Bucket(NamedTuple):
-    """Where it is, and how each library is told."""
+    """A bucket, with the options by which each library finds it."""
 
     endpoint: str
     name: str
@@ -21,17 +21,17 @@ class Bucket(NamedTuple):
 
     @property
     def options(self) -> dict[str, str]:
-        """Storage options of a run."""
+        """The storage options of a run."""
         return {name.lower(): value for name, value in self.environment.items()}
 
     @property
     def reader_options(self) -> dict[str, str]:
-        """What delta-rs and polars are told: unlike a run, they do not see by the address that plain HTTP is meant."""
+        """The storage options for delta-rs and polars, which unlike a run need plain HTTP to be allowed explicitly."""
         return {**self.options, "aws_allow_http": "true"}
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to find the server."""
+        """The environment variables by which a process finds the server."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": REGION,
@@ -54,7 +54,7 @@ class Bucket(NamedTuple):
             client.upload_file(str(path), self.name, f"{prefix}{path.relative_to(folder)}")
 
     def keys(self, prefix: str = "") -> dict[str, str]:
-        """Every key below a prefix, with its etag."""
+        """Return every key below a prefix with its ETag."""
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
 

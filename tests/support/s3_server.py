@@ -1,6 +1,6 @@
-"""An S3 server of its own process: delta-rs keeps Python's lock while it reads a log, so one of ours could not answer.
+"""Run moto's S3 server in a process of its own: delta-rs holds the GIL while it reads a log, so a thread would block.
 
-Prints its address and serves until its standard input ends.
+It prints its address and serves until standard input ends.
 """
 
 import sys

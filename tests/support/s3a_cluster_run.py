@@ -1,4 +1,4 @@
-"""Spark with executors of their own and S3A: runs a day through S3 there, then reads tables with delta-spark.
+"""Run a day on Spark with separate executors and S3A, then read tables with delta-spark.
 
 Arguments: the bucket, the folder for what was read, the output to run to, another output to read. A program of its own,
 for a JVM's packages are fixed when it starts. The AWS_* variables say where the server is.
@@ -15,7 +15,7 @@ from daily_batch.pipeline.runners.spark import SparkRunner
 from tests.support.day_runs import run_day_with
 from tests.support.spark_session import read_conf, start_session
 
-# The others hold nothing that these do not: types, nested values, and a file that a task of the map wrote.
+# These cover all types, nested values and the files that map tasks write; other tables add nothing.
 TABLES_READ = (REJECTS.name, MESSAGES.name, SUMMARY_DAILY.name)
 HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
 
@@ -25,7 +25,7 @@ def main() -> None:
     session = start_session(
         warehouse=Path(folder) / "warehouse",
         more={
-            # Executors share nothing with the driver here, so the manifest must reach them through the bucket.
+            # The executors share no disk with the driver, so the manifest must reach them through the bucket.
             "spark.master": "local-cluster[2,1,1024]",
             "spark.executor.memory": "1g",
             "spark.jars.packages": f"{read_conf()['spark.jars.packages']},{HADOOP_AWS}",

@@ -1,4 +1,4 @@
-"""A Spark session of the tests, set up from the product's own conf/spark/local.conf."""
+"""Start the tests' Spark session with the product's conf/spark/local.conf."""
 
 import os
 import sys
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parents[2]
-# `make test-older-spark` has one of its own, for the older release that is still supported.
+# `make test-older-spark` sets it for the older supported release.
 LOCAL_CONF = Path(os.environ.get("TESTED_SPARK_CONF", ROOT / "conf/spark/local.conf"))
 
 
 def read_conf(path: Path = LOCAL_CONF) -> dict[str, str]:
-    """The settings of a spark-submit properties file, its paths made independent of the current folder."""
+    """Return the settings of a spark-submit properties file with absolute paths."""
     lines = (line.strip() for line in path.read_text().splitlines())
     pairs = dict(line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
     return {name: value.replace("conf/spark/", f"{ROOT}/conf/spark/") for name, value in pairs.items()} | {
@@ -25,7 +25,7 @@ def read_conf(path: Path = LOCAL_CONF) -> dict[str, str]:
 
 
 def start_session(*, warehouse: Path, more: Mapping[str, str] | None = None) -> "SparkSession":
-    """A classic session in this process; settings that only spark-submit reads are given where Python reads them."""
+    """Start a classic session in this process; settings that only spark-submit reads are passed to Python instead."""
     from pyspark.sql import SparkSession
 
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable

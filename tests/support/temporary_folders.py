@@ -1,4 +1,4 @@
-"""Other runs and their temporary folders: processes that live until they are told to end, or are killed."""
+"""Other runs with temporary folders: processes that live until they are ended or killed."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ with temporary_folder() as folder:
 
 
 class OtherRun:
-    """A process with a temporary folder of its own."""
+    """A process with its own temporary folder."""
 
     def __init__(self, process: "subprocess.Popen[str]", files: Path) -> None:
         self._process = process
@@ -29,19 +29,19 @@ class OtherRun:
         self.folder = files.parent
 
     def kill(self) -> None:
-        """End it with SIGKILL, so that it can clear nothing away."""
+        """Kill the process, so that its folder stays."""
         self._process.kill()
         self._process.wait()
 
     def end(self) -> None:
-        """Let it end well."""
+        """End the process normally."""
         self._process.communicate("\n")
         assert self._process.returncode == 0
 
 
 @contextmanager
 def other_run(temp: Path) -> Iterator[OtherRun]:
-    """A run of another process that keeps its temporary files in `temp`."""
+    """Start a run in another process with its temporary files in `temp`."""
     temp.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
@@ -62,7 +62,7 @@ def other_run(temp: Path) -> Iterator[OtherRun]:
 
 
 def leave_behind(temp: Path) -> Path:
-    """The temporary folder of a run that was killed."""
+    """Return the temporary folder of a killed run."""
     with other_run(temp) as run:
         run.kill()
     assert (run.files / "messages").exists()

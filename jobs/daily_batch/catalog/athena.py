@@ -1,4 +1,4 @@
-"""Athena: external tables in the Glue catalog."""
+"""DDL for Athena: external tables in the Glue Data Catalog."""
 
 from daily_batch.catalog.columns import PARTITIONS, define_columns
 from daily_batch.catalog.target import Target, quote_name, quote_value
@@ -6,7 +6,7 @@ from daily_batch.domain.contract import TABLES, Table
 
 
 def athena_statements(target: Target) -> list[str]:
-    """A database for the tenant, and its tables.
+    """Return the statements of the tenant's database and its tables.
 
     Raises:
         UsageError: the tables are not in S3.
@@ -19,16 +19,16 @@ def athena_statements(target: Target) -> list[str]:
 
 
 def _delta_table(table: Table, database: str, target: Target) -> str:
-    """Columns and partitions are read from Delta's log."""
+    """Return the statement of a Delta table; Athena reads columns and partitions from its log."""
     return (
         f"CREATE EXTERNAL TABLE IF NOT EXISTS {database}.{quote_name(table.name)}\n"
-        f"LOCATION {quote_value(f'{target.place(table)}/')}\n"
+        f"LOCATION {quote_value(f'{target.table_url(table)}/')}\n"
         "TBLPROPERTIES ('table_type' = 'DELTA')"
     )
 
 
 def _parquet_table(table: Table, database: str, target: Target) -> str:
-    """Partitions are computed, so that a new day needs no statement."""
+    """Return the statement of a plain Parquet table; partition projection makes new days visible."""
     partitions = ", ".join(f"{quote_name(name)} int" for name, *_ in PARTITIONS)
     properties = ",\n".join(f"  {quote_value(key)} = {quote_value(value)}" for key, value in _projection(table, target))
     return (
@@ -36,7 +36,7 @@ def _parquet_table(table: Table, database: str, target: Target) -> str:
         f"COMMENT {quote_value(table.doc)}\n"
         f"PARTITIONED BY ({partitions})\n"
         "STORED AS PARQUET\n"
-        f"LOCATION {quote_value(f'{target.place(table)}/')}\n"
+        f"LOCATION {quote_value(f'{target.table_url(table)}/')}\n"
         f"TBLPROPERTIES (\n{properties}\n)"
     )
 
@@ -48,4 +48,4 @@ def _projection(table: Table, target: Target) -> list[tuple[str, str]]:
         properties.append((f"projection.{name}.range", f"{first},{last}"))
         properties.append((f"projection.{name}.digits", str(digits)))
     folders = "/".join(f"{name}=${{{name}}}" for name, *_ in PARTITIONS)
-    return [*properties, ("storage.location.template", f"{target.place(table)}/{folders}/")]
+    return [*properties, ("storage.location.template", f"{target.table_url(table)}/{folders}/")]

@@ -1,4 +1,4 @@
-"""The contract's columns in the types of Hive and Spark, by way of Delta's."""
+"""The contract's columns as DDL for Hive and Spark, whose types follow from Delta's."""
 
 from deltalake.schema import ArrayType, DataType, PrimitiveType, StructType
 
@@ -6,14 +6,14 @@ from daily_batch.catalog.target import quote_name, quote_value
 from daily_batch.domain.contract import Table
 from daily_batch.pipeline.publish.schema import delta_type
 
-# The others have Delta's names.
+# Types whose names differ from Delta's.
 _RENAMED = {"long": "bigint", "integer": "int"}
-# The folders of plain Parquet: name, digits, first and last value. Years are bounded, for Athena counts them all up.
+# Partition folders of plain Parquet: name, digits, first and last value. Athena enumerates all years of the range.
 PARTITIONS = (("year", 4, 2020, 2039), ("month", 2, 1, 12), ("day", 2, 1, 31))
 
 
 def hive_type(name: str) -> str:
-    """Hive's and Spark's type of a DuckDB type name.
+    """Return the Hive and Spark type of a DuckDB type.
 
     >>> hive_type("STRUCT(role VARCHAR, messages BIGINT)[]")
     'array<struct<role:string,messages:bigint>>'
@@ -22,7 +22,7 @@ def hive_type(name: str) -> str:
 
 
 def define_columns(table: Table) -> str:
-    """The columns with their meaning, one a line."""
+    """Return the columns with their comments, one per line."""
     return ",\n".join(
         f"  {quote_name(column.name)} {hive_type(column.type)} COMMENT {quote_value(column.doc)}"
         for column in table.columns

@@ -1,4 +1,4 @@
-"""Databricks SQL: external tables, under the names that the job gives them (`catalog/unity.py`)."""
+"""DDL for Databricks SQL: external tables, named as the job names them (`catalog/unity.py`)."""
 
 from daily_batch.catalog.columns import PARTITIONS, define_columns
 from daily_batch.catalog.target import Target, quote_name, quote_value
@@ -8,10 +8,10 @@ from daily_batch.storage.stores import spark_path
 
 
 def databricks_statements(target: Target) -> list[str]:
-    """A schema for the tenant, and its tables.
+    """Return the statements of the tenant's schema and its tables.
 
     Raises:
-        UsageError: the tables lie on a volume, whose files are no external tables.
+        UsageError: the tables are on a volume, whose files cannot be external tables.
     """
     if target.output.kind == "volume":
         raise target.refuse("an external table", "an abfss:// or s3:// output")
@@ -21,16 +21,16 @@ def databricks_statements(target: Target) -> list[str]:
 
 
 def _delta_table(table: Table, schema: str, target: Target) -> str:
-    return define_delta_table(f"{schema}.{quote_name(table.name)}", spark_path(target.place(table)))
+    return define_delta_table(f"{schema}.{quote_name(table.name)}", spark_path(target.table_url(table)))
 
 
 def _parquet_table(table: Table, schema: str, target: Target) -> str:
-    """Unity Catalog lists the folders itself; another catalog needs MSCK REPAIR TABLE after each new day."""
+    """Return the statement of a plain Parquet table; outside Unity Catalog, each new day needs MSCK REPAIR TABLE."""
     names = [quote_name(name) for name, *_ in PARTITIONS]
     columns = ",\n".join([define_columns(table), *(f"  {name} int" for name in names)])
     return (
         f"CREATE TABLE IF NOT EXISTS {schema}.{quote_name(table.name)} (\n{columns}\n)\n"
         f"USING PARQUET PARTITIONED BY ({', '.join(names)})\n"
-        f"LOCATION {quote_value(spark_path(target.place(table)))}\n"
+        f"LOCATION {quote_value(spark_path(target.table_url(table)))}\n"
         f"COMMENT {quote_value(table.doc)}"
     )

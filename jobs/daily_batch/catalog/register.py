@@ -1,4 +1,4 @@
-"""After a publish on Spark: the tables' names in a catalog, if the settings ask for them."""
+"""Register published tables in a catalog, if one is set."""
 
 import sys
 
@@ -10,14 +10,13 @@ from daily_batch.settings import Settings
 
 
 def register_published(request: Request, settings: Settings, receipt: Receipt) -> None:
-    """Register the Delta tables (plain Parquet has no version) that this process's Spark has published.
+    """Register the Delta tables that this process's Spark session has published; plain Parquet is skipped.
 
-    The day is done and its receipt written: what goes wrong here is told in a line on standard error, and the next run
-    tries again.
+    The day is complete and its receipt is written, so a failure is a warning on standard error; the next run retries.
     """
-    here = receipt.runner == "spark" and settings.spark == "here"
+    on_this_spark = receipt.runner == "spark" and settings.spark == "here"
     tables = [name for name, counts in receipt.tables.items() if counts.version is not None]
-    if not (settings.catalog and here and tables):
+    if not (settings.catalog and on_this_spark and tables):
         return
     from daily_batch.pipeline.runners.spark import current_session
 

@@ -1,10 +1,10 @@
-"""Synapse serverless SQL: an external data source, and a view for each table."""
+"""DDL for Synapse serverless SQL: an external data source and one view per table."""
 
 from daily_batch.catalog.columns import PARTITIONS
 from daily_batch.catalog.target import Target
 from daily_batch.domain.contract import TABLES, Column, Table
 
-# Without a collation of UTF-8, text that is not ASCII comes out wrong.
+# Without a UTF-8 collation, non-ASCII text is garbled.
 _TEXT = "VARCHAR({size}) COLLATE Latin1_General_100_BIN2_UTF8"
 _TYPES = {
     "BIGINT": "BIGINT",
@@ -15,12 +15,12 @@ _TYPES = {
     "INTEGER": "INT",
     "TIMESTAMPTZ": "DATETIME2",  # in UTC
 }
-# What a writer may make longer than the 8,000 bytes that are cheaper to read: a longer value would fail a query.
+# Columns whose values may exceed 8,000 bytes. VARCHAR(8000) is cheaper to read, but a longer value fails the query.
 _LONG = ("content", "extras", "role", "agent_mode")
 
 
 def synapse_statements(target: Target) -> list[str]:
-    """The tenant's schema, its data source and its views.
+    """Return the statements of the tenant's schema, data source and views.
 
     Raises:
         UsageError: the tables are not in Azure Storage.
@@ -39,7 +39,7 @@ def synapse_statements(target: Target) -> list[str]:
 
 
 def synapse_type(column: Column) -> str:
-    """The column's type; lists and structures come as JSON."""
+    """Return the column's type; Synapse reads lists and structs as JSON."""
     if column.type in _TYPES:
         return _TYPES[column.type]
     return _TEXT.format(size=8000 if column.type == "VARCHAR" and column.name not in _LONG else "MAX")
@@ -50,9 +50,11 @@ def _view(table: Table, target: Target) -> str:
     delta = target.table_format == "delta"
     folders = "/".join(f"{name}=*" for name, *_ in PARTITIONS)
     files = f"{table.name}/" if delta else f"{table.name}/{folders}/*.parquet"
-    # Compared with a text ('2025', '08'), these keep other days' files unread.
-    parts = [f"[rows].filepath({number}) AS {_quote(name)}" for number, (name, *_) in enumerate(PARTITIONS, start=1)]
-    selected = ", ".join(["[rows].*", *([] if delta else parts)])
+    # Compared with a string ('2025', '08'), these prune the files of other days.
+    partitions = [
+        f"[rows].filepath({number}) AS {_quote(name)}" for number, (name, *_) in enumerate(PARTITIONS, start=1)
+    ]
+    selected = ", ".join(["[rows].*", *([] if delta else partitions)])
     return (
         f"CREATE OR ALTER VIEW {_quote(target.schema)}.{_quote(table.name)} AS\n"
         f"SELECT {selected}\n"

@@ -1,4 +1,4 @@
-"""Which tables DDL is about, and how its texts are quoted."""
+"""The tables that DDL is generated for, and the quoting of names and strings."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from daily_batch.errors import UsageError
 class Target:
     """A tenant's tables below `output`.
 
-    `catalog` is a catalog and the beginning of the schemas' names, as for `catalog/unity.py`: main.chat.
+    `catalog` is a catalog and the prefix of its schemas, such as main.chat; see `catalog/unity.py`.
     """
 
     tenant: str
@@ -24,29 +24,29 @@ class Target:
 
     @property
     def schema(self) -> str:
-        """The tenant's schema or database, the one that the job itself registers tables in."""
+        """The tenant's schema or database, in which the job registers tables too."""
         return plain_schema(self.catalog.split(".")[1], self.tenant)
 
     @property
     def folder(self) -> StorageUrl:
-        """Where the tenant's tables lie."""
+        """The folder of the tenant's tables."""
         return self.output.child(analytics_folder(self.tenant))
 
-    def place(self, table: Table) -> StorageUrl:
-        """The table's folder."""
+    def table_url(self, table: Table) -> StorageUrl:
+        """Return the URL of a table."""
         return self.folder.child(table.name)
 
-    def refuse(self, engine: str, wanted: str) -> UsageError:
-        """The error that the engine cannot read the output."""
-        return UsageError(f"{engine} cannot read {self.output}", next_step=f"give {wanted}", tenant=self.tenant)
+    def refuse(self, engine: str, required: str) -> UsageError:
+        """Return the error that the engine cannot read the output."""
+        return UsageError(f"{engine} cannot read {self.output}", next_step=f"give {required}", tenant=self.tenant)
 
 
 def quote_name(name: str) -> str:
-    """A name for Hive and Spark."""
+    """Quote a name for Hive and Spark."""
     return f"`{name.replace('`', '``')}`"
 
 
 def quote_value(value: str) -> str:
-    """A text for Hive and Spark."""
+    """Quote a string for Hive and Spark."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

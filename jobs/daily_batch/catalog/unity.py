@@ -1,7 +1,7 @@
-"""Register a tenant's Delta tables in a catalog that Spark knows, Unity Catalog above all, as external tables.
+"""Register a tenant's Delta tables as external tables in a catalog of Spark, such as Unity Catalog.
 
-A tenant has a schema of its own, for privileges are granted by schema: a reader of one tenant's sees no other's. A
-catalog holds names and places alone; commits stay with the tables' own logs, so nothing here can undo a publish.
+Each tenant has its own schema, because privileges are granted by schema. A catalog holds names and locations only;
+commits stay in the tables' own logs, so registration cannot undo a publish.
 """
 
 import hashlib
@@ -19,40 +19,42 @@ if TYPE_CHECKING:
     from pyspark.sql import Row, SparkSession
 
 PRIVILEGES = (
-    "grant USE CATALOG, CREATE SCHEMA and, on the external location, CREATE EXTERNAL TABLE (docs/deploy-azure.md)"
+    "grant USE CATALOG, CREATE SCHEMA and, on the external location, CREATE EXTERNAL TABLE (docs/databricks.md)"
 )
 
 
 def register_tables(
     spark: "SparkSession", *, catalog: str, tenant: str, output: StorageUrl, tables: Iterable[str]
 ) -> None:
-    """Name the tenant's tables `{catalog}_{tenant}.{table}`, where they are not named yet.
+    """Register the tenant's tables as `{catalog}_{tenant}.{table}`, unless they are registered already.
 
     Args:
-        catalog: a catalog and the beginning of the schemas' names, such as main.chat.
-        tables: names of tables that exist; Spark would make a missing one.
+        catalog: a catalog and the prefix of its schemas, such as main.chat.
+        tables: names of existing tables; Spark would create a missing one.
 
     Raises:
-        UsageError: the tables lie on a volume, whose files are no external tables.
-        Terminal: Spark refuses, or the name is another table's. The tables stay as they are.
+        UsageError: the tables are on a volume, whose files cannot be external tables.
+        TerminalError: Spark refuses, or another table has the name. The tables do not change.
     """
     if output.kind == "volume":
-        raise UsageError("files of a volume are no external tables", next_step="give an abfss:// output, or no catalog")
+        raise UsageError(
+            "files of a volume cannot be external tables", next_step="give an abfss:// output, or no catalog"
+        )
     schema = name_schema(catalog, tenant)
-    _ask(spark, f"CREATE SCHEMA IF NOT EXISTS {schema}", schema)
+    _execute(spark, f"CREATE SCHEMA IF NOT EXISTS {schema}", schema)
     for table in tables:
         name = f"{schema}.{_quote(table)}"
-        place = spark_path(output.child(f"{analytics_folder(tenant)}/{table}"))
-        _ask(spark, define_delta_table(name, place), name)
-        detail = _ask(spark, f"DESCRIBE DETAIL {name}", name)[0]
-        if _plain(detail["location"]) != _plain(place):
+        location = spark_path(output.child(f"{analytics_folder(tenant)}/{table}"))
+        _execute(spark, define_delta_table(name, location), name)
+        detail = _execute(spark, f"DESCRIBE DETAIL {name}", name)[0]
+        if _normalize(detail["location"]) != _normalize(location):
             raise TerminalError(
-                f"{name} is the name of another table", next_step="rename that, or choose another catalog"
+                f"another table is registered as {name}", next_step="rename that table, or choose another catalog"
             )
 
 
 def name_schema(catalog: str, tenant: str) -> str:
-    """The quoted name of the tenant's schema. Catalogs know no case, tenants do: who differs by it alone is told apart.
+    """Return the quoted name of the tenant's schema.
 
     >>> name_schema("main.chat", "acme-eu")
     '`main`.`chat_acme-eu`'
@@ -62,21 +64,24 @@ def name_schema(catalog: str, tenant: str) -> str:
 
 
 def plain_schema(prefix: str, tenant: str) -> str:
-    """The same without its catalog and without quotes."""
-    told_apart = "" if tenant == tenant.lower() else f"_{hashlib.sha256(tenant.encode()).hexdigest()[:8]}"
-    return f"{prefix}_{tenant.lower()}{told_apart}"
+    """Return the unqualified, unquoted name of the tenant's schema.
+
+    Catalogs ignore case and tenants do not, so a tenant with capital letters gets a suffix.
+    """
+    suffix = "" if tenant == tenant.lower() else f"_{hashlib.sha256(tenant.encode()).hexdigest()[:8]}"
+    return f"{prefix}_{tenant.lower()}{suffix}"
 
 
-def define_delta_table(name: str, place: str) -> str:
-    """The statement that gives a Delta table its quoted name; columns and partitions are read from its log."""
-    return f"CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION {_text(place)}"
+def define_delta_table(name: str, location: str) -> str:
+    """Return the statement that registers a Delta table under a quoted name; its log has columns and partitions."""
+    return f"CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION {_text(location)}"
 
 
-def _ask(spark: "SparkSession", sql: str, name: str) -> "list[Row]":
+def _execute(spark: "SparkSession", sql: str, name: str) -> "list[Row]":
     try:
         return spark.sql(sql).collect()
     except Exception as error:
-        # Spark's own text may be pages long; its condition says what is wrong.
+        # Spark's message may be pages long; its error condition says what is wrong.
         condition = getattr(error, "getCondition", lambda: None)() or type(error).__name__
         raise TerminalError(f"{name} cannot be registered ({condition})", next_step=PRIVILEGES) from error
 
@@ -90,6 +95,6 @@ def _text(value: str) -> str:
     return f"'{escaped}'"
 
 
-def _plain(location: str) -> str:
-    """Without what one place is written with or without: the scheme, escapes, slashes at the ends."""
+def _normalize(location: str) -> str:
+    """Return the location without its scheme, escapes and outer slashes, in which spellings of one location differ."""
     return unquote(re.sub(r"^[a-z0-9]+:", "", location)).strip("/")

@@ -1,8 +1,21 @@
-"""The command line `makoto-batch`. Heavy modules are imported by the command that needs them."""
+"""The command line `makoto-batch`, one module per command. Each command imports what it needs when it runs."""
 
 import typer
 
-from daily_batch.cli import days, looking, sample, upkeep
+from daily_batch.cli import (
+    backfill,
+    ddl,
+    erase,
+    optimize,
+    plan,
+    replay,
+    report,
+    run,
+    sample,
+    smoke,
+    status,
+    vacuum,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -10,5 +23,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Turn each tenant's business day of chat messages into clean tables, and prove that nothing was lost.",
 )
-for _commands in (days, looking, upkeep, sample):
-    app.add_typer(_commands.app)
+# In the order of the help text.
+for _command in (run, plan, backfill, replay, status, report, ddl, smoke, optimize, vacuum, erase, sample):
+    app.add_typer(_command.app)

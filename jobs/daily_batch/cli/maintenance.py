@@ -1,4 +1,4 @@
-"""What the commands that keep tables in order have in common: whose tables, and where the work is done."""
+"""What the maintenance commands share: the tables of each tenant, and where their work is done."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deltalake.exceptions import DeltaError
 
-from daily_batch.cli.console import show_progress
+from daily_batch.cli.progress import show_progress
 from daily_batch.cli.tenants import check_known, choose_tenants
 from daily_batch.domain.request import Request
 from daily_batch.errors import RetryableError, TerminalError, error_context
 from daily_batch.maintenance.rewrite_day import DeleteRows
-from daily_batch.maintenance.spark import SparkUpkeep
+from daily_batch.maintenance.spark import SparkMaintenance
 from daily_batch.maintenance.table_files import TenantTables
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.pipeline.runners.base import Progress
@@ -28,35 +28,38 @@ if TYPE_CHECKING:
     StartSpark = Callable[[], SparkRunner]
 
 Row = TypeVar("Row")
-# What delta-rs 1.6.6 says of a log that no try will read.
-BROKEN = ("Json error", "No table metadata or protocol", "Parquet error")
+# What delta-rs 1.6.6 reports of a log that no retry can read.
+BROKEN_LOG = ("Json error", "No table metadata or protocol", "Parquet error")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """A tenant's tables; `request` names where, its day means nothing here. `spark` gives a session, where one is."""
+class TenantTarget:
+    """A tenant's tables to maintain.
+
+    `request` says where the tables are; its day has no meaning here. `start_spark` makes a session, where there is one.
+    """
 
     request: Request
     settings: Settings
     tables: TenantTables
-    spark: "StartSpark | None"
+    start_spark: "StartSpark | None"
 
-    def spark_for(self, size: int) -> SparkUpkeep | None:
-        """What does work of a size in bytes on Spark; None where it is done in this process."""
-        if self.spark is None or size <= self.settings.maintain_spark_bytes:
+    def spark_for(self, size: int) -> SparkMaintenance | None:
+        """Return what maintains tables of `size` bytes on Spark; None where this process does the work."""
+        if self.start_spark is None or size <= self.settings.maintain_spark_bytes:
             return None
-        return SparkUpkeep(self.spark().spark, self.tables)
+        return SparkMaintenance(self.start_spark().spark, self.tables)
 
     def delete_on_spark(self, size: int) -> DeleteRows | None:
-        """What removes rows of messages of a size in bytes from a Delta table on Spark; see `spark_for`."""
+        """Return what deletes messages from a Delta table on Spark, for `size` bytes of them; see `spark_for`."""
         engine = self.spark_for(size)
         return engine.delete_rows if engine else None
 
 
-def open_places(
-    flags: Mapping[str, object], *, spark: "StartSpark | None" = None, all_tenants: bool = False
-) -> list[Place]:
-    """The tables of each tenant of the settings. No objects are read, so an input is only needed to find all tenants.
+def open_targets(
+    flags: Mapping[str, object], *, start_spark: "StartSpark | None" = None, all_tenants: bool = False
+) -> list[TenantTarget]:
+    """Return the tables of each tenant. No objects are read: an input is needed only to find all tenants.
 
     Raises:
         UsageError: a tenant or the output is missing, not allowed or not known.
@@ -67,33 +70,35 @@ def open_places(
     if not all_tenants:
         check_known(settings.tenants, settings, requests[0].output)
     return [
-        Place(
+        TenantTarget(
             request=request,
             settings=settings,
             tables=TenantTables(
                 tenant=request.tenant,
                 storage=Storage(input=request.input, output=request.output, options=settings.storage_options),
             ),
-            spark=spark,
+            start_spark=start_spark,
         )
         for request in requests
     ]
 
 
-def visit(places: Iterable[Place], work: Callable[[Place, Progress], Iterable[Row]]) -> list[Row]:
-    """What the work on each tenant's tables gives, with progress."""
+def for_each_target(
+    targets: Iterable[TenantTarget], maintain: Callable[[TenantTarget, Progress], Iterable[Row]]
+) -> list[Row]:
+    """Maintain the tables of each tenant, with progress, and return all rows."""
     rows: list[Row] = []
     with show_progress() as open_progress:
-        for place in places:
-            tenant = place.request.tenant
-            with explained(tenant):
-                rows += work(place, open_progress(f"tenant={tenant}"))
+        for target in targets:
+            tenant = target.request.tenant
+            with explained_errors(tenant):
+                rows += maintain(target, open_progress(f"tenant={tenant}"))
     return rows
 
 
 @contextmanager
-def explained(tenant: str) -> Iterator[None]:
-    """Errors of storage and of delta-rs from within say whether trying again can help, and name the tenant."""
+def explained_errors(tenant: str) -> Iterator[None]:
+    """Turn errors of storage and delta-rs into errors that name the tenant and say whether a retry can help."""
     try:
         with error_context(tenant, "-"):
             yield
@@ -104,7 +109,7 @@ def explained(tenant: str) -> Iterator[None]:
         if is_denied(error):
             step = "allow this identity to list, read, write and delete the tables"
             raise TerminalError(f"access is denied: {cause}", next_step=step, tenant=tenant) from error
-        if any(sign in cause for sign in BROKEN):
+        if any(sign in cause for sign in BROKEN_LOG):
             step = "restore the table's _delta_log, or move the table away and backfill its days"
             raise TerminalError(f"the table is broken: {cause}", next_step=step, tenant=tenant) from error
         raise RetryableError(cause, next_step="run the same command again", tenant=tenant) from error

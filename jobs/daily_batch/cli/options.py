@@ -1,75 +1,73 @@
-"""The flags that commands share, and the settings that they stand for."""
+"""Command-line options that several commands share, and the settings that they set."""
 
-from enum import StrEnum
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daily_batch.domain.calendar import business_day, days_between, parse_day
+from daily_batch.domain.run import Discovery, InputLayout, RunnerChoice, TableFormat
 
-class RunnerChoice(StrEnum):
-    """Where the work is done."""
+if TYPE_CHECKING:
+    from daily_batch.settings import Settings
 
-    AUTO = "auto"
-    LOCAL = "local"
-    SPARK = "spark"
-
-
-class LayoutChoice(StrEnum):
-    """How the messages are stored."""
-
-    AUTO = "auto"
-    MESSAGES = "messages"
-    EXPORT = "export"
-
-
-class FormatChoice(StrEnum):
-    """How the tables are stored."""
-
-    DELTA = "delta"
-    PARQUET = "parquet"
-
-
-class DiscoveryChoice(StrEnum):
-    """How a day's rooms are found."""
-
-    LISTING = "listing"
-    METADATA = "metadata"
-
-
-Tenant = Annotated[str | None, typer.Option(help="Tenant id, or several with commas. Default: TENANT_ID.")]
-Day = Annotated[str | None, typer.Option("--date", help="Business day, yyyy-mm-dd. Default: TARGET_DATE_OFFSET.")]
-Input = Annotated[str | None, typer.Option(help="Folder or URL that holds {tenant}/… .")]
-Output = Annotated[str | None, typer.Option(help="Folder or URL for {tenant}/analytics/… .")]
-Layout = Annotated[LayoutChoice | None, typer.Option(help="How messages are stored. Default: auto.")]
-Format = Annotated[FormatChoice | None, typer.Option("--format", help="Delta or Parquet. Default: delta.")]
-RunnerOption = Annotated[RunnerChoice | None, typer.Option(help="Where the work is done. Default: auto.")]
-Discovery = Annotated[DiscoveryChoice | None, typer.Option(help="How a day's rooms are found. Default: listing.")]
-LedgerOption = Annotated[str | None, typer.Option(help="dynamodb, cosmos or an SQLite file. Default: by settings.")]
-ReceiptFile = Annotated[Path | None, typer.Option("--receipt", help="Also write the receipt to this file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="The answer alone, as JSON, on standard output.")]
-ShowConfig = Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin, and stop.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Print the whole trace of a failure.")]
-AllTenants = Annotated[bool, typer.Option("--all-tenants", help="Every tenant that there is, whatever --tenant says.")]
-First = Annotated[str | None, typer.Option("--from", help="First day of a range, yyyy-mm-dd.")]
-UpkeepDryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
-Last = Annotated[str | None, typer.Option("--to", help="Last day of a range, yyyy-mm-dd.")]
-
-
-AllowShrink = Annotated[
-    bool, typer.Option("--allow-shrink", help="It is meant that the day loses rows; the receipt says who said so.")
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", help="Tenant ID, or several separated by commas. Default: TENANT_ID.")
 ]
+AllTenantsOption = Annotated[bool, typer.Option("--all-tenants", help="Every known tenant; overrides --tenant.")]
+DateOption = Annotated[
+    str | None, typer.Option("--date", help="Business day, yyyy-mm-dd. Default: TARGET_DATE_OFFSET.")
+]
+FromOption = Annotated[str | None, typer.Option("--from", help="First day of the range, yyyy-mm-dd.")]
+ToOption = Annotated[str | None, typer.Option("--to", help="Last day of the range, yyyy-mm-dd.")]
+InputOption = Annotated[str | None, typer.Option("--input", help="Folder or URL that holds {tenant}/… .")]
+OutputOption = Annotated[str | None, typer.Option("--output", help="Folder or URL for {tenant}/analytics/… .")]
+LayoutOption = Annotated[InputLayout | None, typer.Option("--layout", help="How messages are stored. Default: auto.")]
+FormatOption = Annotated[TableFormat | None, typer.Option("--format", help="Table format. Default: delta.")]
+RunnerOption = Annotated[
+    RunnerChoice | None, typer.Option("--runner", help="Where the day is processed. Default: auto.")
+]
+DiscoveryOption = Annotated[
+    Discovery | None, typer.Option("--discovery", help="How a day's rooms are found. Default: listing.")
+]
+LedgerOption = Annotated[
+    str | None, typer.Option("--ledger", help="dynamodb, cosmos or an SQLite file. Default: by the settings.")
+]
+AllowShrinkOption = Annotated[
+    bool,
+    typer.Option("--allow-shrink", help="Allow the day to lose published rows; the receipt records who allowed it."),
+]
+ReceiptOption = Annotated[Path | None, typer.Option("--receipt", help="Also write the receipt to this file.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
+CheckOption = Annotated[bool, typer.Option("--check", help="Exit with status 1 if a day needs attention.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print only JSON on standard output.")]
+ShowConfigOption = Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin, and exit.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Print the stack trace of an error.")]
+
+DEFAULT_DAYS = 7
 
 
-def who_allows(allowed: bool) -> str:
-    """Who allows that days lose rows, as the receipt names them; empty: nobody."""
+def as_flags(**options: object) -> dict[str, object]:
+    """Return option values by the names of their settings; an option that was not given is None."""
+    names = {"tenant": "tenants", "format": "table_format"}
+    return {names.get(name, name): value for name, value in options.items()}
+
+
+def find_approver(allow_shrink: bool) -> str:
+    """Return who allows that days lose rows, for the receipt: user and process; empty without `--allow-shrink`."""
     from daily_batch.ledger.process import current_process, current_user
 
-    return f"{current_user()}, {current_process()}" if allowed else ""
+    return f"{current_user()}, {current_process()}" if allow_shrink else ""
 
 
-def as_flags(**given: object) -> dict[str, object]:
-    """Flags by their settings' names; what was not given is None."""
-    names = {"tenant": "tenants", "format": "table_format"}
-    values = {name: value.value if isinstance(value, StrEnum) else value for name, value in given.items()}
-    return {names.get(name, name): value for name, value in values.items()}
+def choose_days(first: str | None, last: str | None, settings: "Settings", now: datetime) -> list[date]:
+    """Return the days of `--from` and `--to`; without them, the last seven that have ended.
+
+    Raises:
+        UsageError: one is not a day, or the first is after the last.
+    """
+    yesterday = business_day(now, offset=-1, zone=settings.timezone)
+    end = parse_day(last) if last else max(yesterday, parse_day(first or str(yesterday)))
+    start = parse_day(first) if first else end - timedelta(days=DEFAULT_DAYS - 1)
+    return list(days_between(start, end, max_days=settings.max_range_days))

@@ -1,93 +1,180 @@
-"""How commands answer: results on standard output, everything else on standard error, an exit status for the rest."""
+"""What commands print: results on standard output, everything else on standard error, errors as an exit status."""
 
 import json
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import typer
 
-from daily_batch.cli.quiet import quiet_libraries
-from daily_batch.domain.receipt import Receipt, to_dict
 from daily_batch.errors import BatchError, describe_unexpected
-from daily_batch.settings import Settings
+from daily_batch.telemetry import quiet_libraries
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+    from daily_batch.domain.receipt import Receipt, Shrink
+    from daily_batch.settings import Settings
 
 UNEXPECTED = 1
 INTERRUPTED = 1
 PIPE_WIDTH = 200
 
 
-def console() -> Console:
-    """Standard output for a person. A pipe has no width: its lines may be as long as they need to be."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+@contextmanager
+def exit_on_error(*, debug: bool) -> Iterator[None]:
+    """Report an error of the body in one line on standard error, and exit with its status.
 
-
-def guarded(command: Callable[[], int], *, debug: bool) -> int:
-    """The exit status of a command; what it raises is told in one line, and by nobody else."""
+    Raises:
+        typer.Exit: the body failed, or exited by itself.
+    """
     quiet_libraries()
     try:
-        return command()
+        yield
+    except typer.Exit:
+        raise
     except (Exception, KeyboardInterrupt) as error:
-        return report_failure(error, debug=debug)
+        raise typer.Exit(report_failure(error, debug=debug)) from None
 
 
 def report_failure(error: BaseException, *, debug: bool) -> int:
-    """Say on standard error what failed, in one line; return the exit status of DESIGN's interface."""
+    """Print what failed on standard error, in one line, and return the exit status."""
     if debug:
-        # The frames alone: a message may quote what was being read, and content never reaches a log.
+        # The frames alone: the error's text may quote what was being read, and message content never reaches a log.
         print("".join(traceback.format_tb(error.__traceback__)), file=sys.stderr, end="")
     if isinstance(error, BatchError):
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        print("stopped; what was published stays. Next step: the same command goes on.", file=sys.stderr)
+        print("stopped; what was published stays. Next step: run the same command again.", file=sys.stderr)
         return INTERRUPTED
     what = describe_unexpected(error)
     print(f"error: unexpected {what}. Next step: run again with --debug and report it.", file=sys.stderr)
     return UNEXPECTED
 
 
+def console() -> "Console":
+    """Return standard output for people. A pipe has no width, so its lines may be as long as they need."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
 def print_json(value: object) -> None:
-    """A value as indented JSON, alone on standard output."""
+    """Print a value as indented JSON on standard output."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def hand_over_receipts(receipts: Sequence[Receipt], *, as_json: bool, receipt_file: Path | None) -> None:
-    """One receipt is an object, several are a list, none is nothing."""
-    if not receipts:
-        return
-    values = [to_dict(receipt) for receipt in receipts]
-    whole = values[0] if len(values) == 1 else values
-    if receipt_file:
-        receipt_file.parent.mkdir(parents=True, exist_ok=True)
-        receipt_file.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if as_json:
-        print_json(whole)
+def print_table(columns: Mapping[str, str], rows: Sequence[Mapping[str, object]], *, wrapped: str = "") -> None:
+    """Print rows as a table.
+
+    Args:
+        columns: headings by the rows' keys; columns with numbers are right-aligned.
+        wrapped: the column that may wrap.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name, heading in columns.items():
+        number = any(isinstance(row[name], int) for row in rows)
+        table.add_column(heading, justify="right" if number else "left", no_wrap=name != wrapped, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_format_cell(row[name])) for name in columns))
+    console().print(table)
 
 
-def show_settings(settings: Settings) -> None:
-    """Print each setting, its value with secrets masked, and where it came from."""
+def _format_cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def print_settings(settings: "Settings") -> None:
+    """Print each setting, its value with secrets masked, and its origin."""
+    from rich.table import Table
+
     table = Table("setting", "value", "from", box=None)
     for name, value, origin in settings.explain():
         table.add_row(name, value, origin)
     console().print(table)
 
 
-def print_rows(columns: Mapping[str, str], rows: Sequence[Mapping[str, object]], *, folded: str = "") -> None:
-    """Rows as a table for a person; `columns` are headings by name, numbers stand to the right, `folded` may wrap."""
-    table = Table(box=None, pad_edge=False)
-    for name, heading in columns.items():
-        number = any(isinstance(row[name], int) for row in rows)
-        table.add_column(heading, justify="right" if number else "left", no_wrap=name != folded, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_show(row[name])) for name in columns))
-    console().print(table)
+def write_receipts(receipts: "Sequence[Receipt]", *, json_output: bool, receipt_file: Path | None) -> None:
+    """Write receipts to a file, to standard output as JSON, or both: one as an object, several as a list."""
+    from daily_batch.domain.receipt import to_dict
+
+    if not receipts:
+        return
+    values = [to_dict(receipt) for receipt in receipts]
+    value = values[0] if len(values) == 1 else values
+    if receipt_file:
+        receipt_file.parent.mkdir(parents=True, exist_ok=True)
+        receipt_file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if json_output:
+        print_json(value)
 
 
-def _show(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def render_receipt(receipt: "Receipt") -> "RenderableType":
+    """Return a receipt for the terminal: counts of objects and records, warnings, the tables, seconds by stage."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from daily_batch.domain.quality import describe_warnings
+    from daily_batch.domain.receipt import loss_warning
+
+    color = {"COMPLETED": "green", "COMPLETED_WITH_REJECTS": "yellow", "FAILED": "red"}[receipt.status]
+    title = Text.assemble(
+        (receipt.status, f"bold {color}"), f"  {receipt.tenant} {receipt.date}  run {receipt.run_id}\n"
+    )
+    title.append(f"{receipt.runner} runner, {receipt.layout} to {receipt.format}, {receipt.output}", "dim")
+    parts: list[RenderableType] = [
+        title,
+        _render_counts("objects", asdict(receipt.objects)),
+        _render_counts("records", asdict(receipt.records)),
+    ]
+    parts += [
+        _render_counts(name, counts)
+        for name, counts in (("rejects", receipt.rejects), ("flags", receipt.flags))
+        if counts
+    ]
+    if loss := loss_warning(receipt):
+        parts.append(Text.assemble(("WARNING  ", "bold yellow"), (loss, "yellow")))
+    if receipt.shrink:
+        parts.append(Text(_describe_shrink(receipt.shrink, receipt), "yellow"))
+    if warnings := describe_warnings(receipt.quality):
+        parts.append(Text.assemble(("quality  ", "bold"), (warnings, "yellow")))
+    if receipt.overflows:
+        rows = ", ".join(f"{count:,} of {name}" for name, count in receipt.overflows.items())
+        overflow = f"tokens_used is null where its sum does not fit a BIGINT: rows {rows}"
+        parts.append(Text.assemble(("sums     ", "bold"), (overflow, "yellow")))
+    tables = Table("table", box=box.SIMPLE)
+    for name in ("rows", "files", "bytes", "version"):
+        tables.add_column(name, justify="right")
+    for name, counts in receipt.tables.items():
+        version = "-" if counts.version is None else str(counts.version)
+        tables.add_row(name, f"{counts.rows:,}", f"{counts.files:,}", f"{counts.bytes:,}", version)
+    seconds = Text("seconds  ", "bold")
+    seconds.append(Text("  ".join(f"{name} {spent:.1f}" for name, spent in receipt.seconds.items()), style="not bold"))
+    return Group(*parts, tables, seconds)
+
+
+def _describe_shrink(shrink: "Shrink", receipt: "Receipt") -> str:
+    before = f"{shrink.messages:,} messages" + ("" if shrink.objects is None else f", {shrink.objects:,} objects")
+    return f"shrunk   allowed by {shrink.by}: before {before}; now {receipt.records.written:,} messages"
+
+
+def _render_counts(name: str, counts: Mapping[str, int]) -> "Text":
+    """Return a line of counts that wraps between them: the space inside a count does not break."""
+    from rich.text import Text
+
+    line = Text(f"{name:8} ", "bold")
+    line.append(Text("  ".join(f"{key}\u00a0{count:,}" for key, count in counts.items()), style="not bold"))
+    return line

@@ -1,30 +1,16 @@
-"""Messages are made up."""
+"""`makoto-batch sample`: a generated day of messages, and the truth that a run of it must report."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from daily_batch.cli.options import Debug
+from daily_batch.cli.options import DebugOption, JsonOption
+from daily_batch.cli.output import exit_on_error, print_json
+from daily_batch.domain.calendar import parse_day
+from daily_batch.domain.run import Compression, Layout
 
 app = typer.Typer()
-
-
-class SampleLayout(StrEnum):
-    """How a sample's messages are stored."""
-
-    MESSAGES = "messages"
-    EXPORT = "export"
-
-
-class CompressionChoice(StrEnum):
-    """How an export's files are compressed; `mixed` takes turns."""
-
-    GZIP = "gzip"
-    ZSTD = "zstd"
-    NONE = "none"
-    MIXED = "mixed"
 
 
 @app.command(
@@ -33,35 +19,38 @@ class CompressionChoice(StrEnum):
 )
 def sample(
     out: Annotated[Path, typer.Option(help="Folder to write {tenant}/… and {tenant}-truth.json to.")],
-    messages: Annotated[int, typer.Option(help="How many distinct messages.")] = 1000,
-    layout: Annotated[
-        SampleLayout, typer.Option(help="Objects of one message, or export files.")
-    ] = SampleLayout.EXPORT,
+    messages: Annotated[int, typer.Option(help="Number of distinct messages.")] = 1000,
+    layout: Annotated[Layout, typer.Option(help="Objects of one message, or export files.")] = "export",
     seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.")] = 1,
-    tenant: Annotated[str, typer.Option(help="Tenant id.")] = "acme",
+    tenant: Annotated[str, typer.Option(help="Tenant ID.")] = "acme",
     date: Annotated[str, typer.Option(help="Business day, yyyy-mm-dd.")] = "2025-08-12",
-    rates: Annotated[str, typer.Option(help="default, none or rich, and name=share pairs, with commas.")] = "default",
-    files: Annotated[int, typer.Option(help="Files of an export; 0: by size.")] = 0,
-    compression: Annotated[CompressionChoice, typer.Option(help="Of an export's files.")] = CompressionChoice.GZIP,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="The truth alone, as JSON, on standard output.")] = False,
-    debug: Debug = False,
+    rates: Annotated[
+        str, typer.Option(help="Rates of faults: default, none or rich, and name=share pairs, separated by commas.")
+    ] = "default",
+    files: Annotated[int, typer.Option(help="Number of export files; 0: by size.")] = 0,
+    compression: Annotated[Compression, typer.Option(help="Compression of export files.")] = "gzip",
+    workers: Annotated[int, typer.Option(help="Number of processes.")] = 1,
+    json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
-    """Write a day of messages of any size, and the truth that a run of it must report."""
-    from daily_batch.commands.sample import sample_command
+    """Generate a day of messages of any size, and the truth that a run of it must report."""
+    from daily_batch.synthetic import FaultRates, generate
 
-    status = sample_command(
-        out=out,
-        messages=messages,
-        layout="export" if layout is SampleLayout.EXPORT else "messages",
-        seed=seed,
-        tenant=tenant,
-        date=date,
-        rates=rates,
-        files=files,
-        compression=compression.value,
-        workers=workers,
-        as_json=json,
-        debug=debug,
-    )
-    raise typer.Exit(status)
+    with exit_on_error(debug=debug):
+        truth = generate(
+            messages=messages,
+            layout=layout,
+            seed=seed,
+            out=out,
+            tenant=tenant,
+            day=parse_day(date),
+            rates=FaultRates.parse(rates),
+            files=files,
+            compression=compression,
+            workers=workers,
+        )
+        if json:
+            print_json(truth._asdict())
+            return
+        print(f"wrote {truth.records['seen']:,} records in {truth.objects['listed']:,} objects below {out / tenant}")
+        print(f"what a run of the day must report: {out / f'{tenant}-truth.json'}")

@@ -1,4 +1,4 @@
-"""Whose days or tables a command is about: named by somebody, and known to somebody."""
+"""Which tenants a command works on: each must be named by someone, and known somewhere."""
 
 import sys
 from collections.abc import Iterable
@@ -21,10 +21,10 @@ from daily_batch.storage.stores import open_store
 
 
 def choose_tenants(settings: Settings, *, all_tenants: bool = False) -> Settings:
-    """The settings with the tenants that a person means.
+    """Return the settings with the tenants that the command works on.
 
     Raises:
-        UsageError: nobody has named one: the guide's default is no tenant of this person's.
+        UsageError: none was named. The deployment guide's default tenant does not count: a user must name one.
     """
     if all_tenants:
         return with_all_tenants(settings)
@@ -34,31 +34,31 @@ def choose_tenants(settings: Settings, *, all_tenants: bool = False) -> Settings
 
 
 def with_all_tenants(settings: Settings) -> Settings:
-    """The settings for every tenant that the metadata store names; where it names none, that has a folder in the input.
+    """Return the settings with every tenant in the metadata store; without any there, every tenant in the input.
 
-    A name that is not allowed is left out, as by the night, and told on standard error.
+    A name that is not allowed is left out, as the dispatcher does, with a line on standard error.
 
     Raises:
-        UsageError: there is no tenant at all.
+        UsageError: there is no tenant.
     """
     ledger = open_ledger(settings, parse_url(settings.output))
     named = ledger.tenants() or list_tenants(parse_url(settings.input), settings)
     tenants = tuple(filter(is_tenant, named))
     for name in sorted(set(named) - set(tenants)):
-        print(f"left out: the tenant id {name[:40]!a} is not allowed (docs/runbooks/days-refused.md)", file=sys.stderr)
+        print(f"skipped: the tenant id {name[:40]!a} is not allowed (docs/runbooks/days-refused.md)", file=sys.stderr)
     if not tenants:
-        raise UsageError("there is no tenant", next_step="check the input, or name tenants")
+        raise UsageError("there is no tenant", next_step="check the input, or give --tenant")
     return replace(settings, tenants=tenants)
 
 
 def check_known(tenants: Iterable[str], settings: Settings, output: StorageUrl, *, by_days: bool = False) -> None:
-    """Refuse a tenant that has no tables, is in no metadata store and has no folder in the input: a slip of the pen.
+    """Refuse a tenant without tables, an entry in the metadata store or a folder in the input: probably a typo.
 
     Args:
-        by_days: a day of it in the ledger makes it known as well, even one that failed.
+        by_days: a day in the ledger makes the tenant known as well, even a failed one.
 
     Raises:
-        UsageError: nothing knows it.
+        UsageError: the tenant is unknown.
     """
     for tenant in tenants:
         try:
@@ -72,8 +72,8 @@ def check_known(tenants: Iterable[str], settings: Settings, output: StorageUrl, 
             raise explain_failure(error, tenant=tenant, day="-") or error from error
         if not known:
             raise UsageError(
-                "the tenant is in no ledger, metadata store, input or output that is named",
-                next_step="correct its id, or name the --output and --input where it is",
+                "the tenant is in no ledger, metadata store, input or output that the command knows",
+                next_step="correct its id, or give the --output and --input that hold it",
                 tenant=tenant,
             )
 

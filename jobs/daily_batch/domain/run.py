@@ -6,7 +6,11 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 
 Layout = Literal["messages", "export"]
+InputLayout = Literal["auto", "messages", "export"]
 TableFormat = Literal["delta", "parquet"]
+Discovery = Literal["listing", "metadata"]
+RunnerChoice = Literal["auto", "local", "spark"]
+Compression = Literal["gzip", "zstd", "none", "mixed"]  # of a generated day's export files
 
 
 class SourceObject(NamedTuple):

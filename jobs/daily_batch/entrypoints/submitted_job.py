@@ -1,21 +1,21 @@
-"""The Spark job as a submitter asks for it: it publishes under the submitter's lease, and its receipt is its answer."""
+"""The Spark job of a submitter: it publishes under the submitter's lease, and its receipt is its answer."""
 
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
 
 from daily_batch.catalog.register import register_published
-from daily_batch.cli.console import show_progress
-from daily_batch.cli.output import console, guarded
-from daily_batch.cli.receipts import render
+from daily_batch.cli.output import console, render_receipt
+from daily_batch.cli.progress import show_progress
+from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
 from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
+from daily_batch.orchestration.preflight import check_job
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.spark_jobs.base import ALLOW_SHRINK
 from daily_batch.pipeline.discover.discover import open_storage
@@ -30,88 +30,84 @@ from daily_batch.telemetry import JsonLines
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeaseOptions:
-    """What the submitter holds, and its settings that no flag of the job carries, as a JSON object by name.
-
-    Beside them it may say who allows that the day loses rows.
-    """
-
-    run_id: str
-    token: int
-    settings: str | None = None
-
-
-def submitted_command(
+def run_submitted_job(
     flags: Mapping[str, object],
-    lease: LeaseOptions,
     *,
+    run_id: str,
+    token: int,
     spark: Callable[[], Runner],
-    look: Callable[[Request, Settings], None],
-    debug: bool = False,
-) -> int:
-    """Run one tenant-day under a token of the ledger and return the exit status; `look` first, if it is asked for.
+    submitter_settings: str | None = None,
+) -> Receipt:
+    """Run one tenant-day under a token of the ledger, and print its receipt.
 
-    The job needs no access to the ledger: the token is in the Delta log before any work, so that an earlier run that
-    still lives can publish nothing, and a later one keeps this job from publishing.
+    The job needs no access to the ledger: it writes the token to the Delta log before any work, so an earlier run that
+    is still alive can publish nothing, and a later run keeps this job from publishing.
+
+    Args:
+        flags: settings by name; None is a flag that was not given.
+        run_id: of the submitter's run.
+        token: of the submitter's lease.
+        spark: makes the Spark runner of this process.
+        submitter_settings: a JSON object of settings that no flag of the job carries, which may also name who allows
+            that the day loses rows (`SparkJob.parameters`).
+
+    Raises:
+        UsageError: a setting is wrong; nothing was read or written.
+        BatchError: the day failed.
     """
-
-    def run() -> int:
-        if not RUN_ID.fullmatch(lease.run_id):
-            raise UsageError("the run id is not allowed", next_step="give up to 64 letters, digits and -")
-        given = {name: value for name, value in flags.items() if value is not None}
-        told = _read_settings(lease.settings)
-        allow_shrink = str(told.pop(ALLOW_SHRINK, ""))
-        settings = load_settings(flags=told | given, environ=os.environ)
-        settings = fit_compute(settings, os.environ)
-        now, runner = datetime.now(UTC), spark()
-        requests = build_requests(settings, now, allow_shrink=allow_shrink)
-        if len(requests) != 1:
-            raise UsageError("a submitted job is of one tenant", next_step="name one with --tenant")
-        request = requests[0]
-        if settings.look_first:
-            look(request, settings)
-        with show_progress() as open_progress:
-            receipt = process_day(
-                request,
-                settings,
-                runner,
-                fence(request, settings, lease.token),
-                run_id=lease.run_id,
-                now=now,
-                progress=open_progress(f"tenant={request.tenant} day={request.day}"),
-                metadata=open_ledger(settings, request.output).store if settings.discovery == "metadata" else None,
-                list_known_tenants=lambda: [request.tenant],  # the submitter has checked it
-                telemetry=JsonLines(sys.stderr),
-            )
-        console().print(render(receipt))
-        if not settings.look_first:  # such a day does not stay, nor should its names
-            register_published(request, settings, receipt)
-        return 0
-
-    return guarded(run, debug=debug)
+    if not RUN_ID.fullmatch(run_id):
+        raise UsageError("the run id is not allowed", next_step="give up to 64 letters, digits and -")
+    given = {name: value for name, value in flags.items() if value is not None}
+    inherited = _read_settings(submitter_settings)
+    allow_shrink = str(inherited.pop(ALLOW_SHRINK, ""))
+    settings = load_settings(flags=inherited | given, environ=os.environ)
+    settings = fit_compute(settings, os.environ)
+    now, runner = datetime.now(UTC), spark()
+    requests = build_requests(settings, now, allow_shrink=allow_shrink)
+    if len(requests) != 1:
+        raise UsageError("a submitted job is of one tenant", next_step="name one with --tenant")
+    request = requests[0]
+    if settings.look_first:
+        check_job(request, settings)
+    with show_progress() as open_progress:
+        receipt = process_day(
+            request,
+            settings,
+            runner,
+            fence(request, settings, token),
+            run_id=run_id,
+            now=now,
+            progress=open_progress(f"tenant={request.tenant} day={request.day}"),
+            metadata=open_ledger(settings, request.output).store if settings.discovery == "metadata" else None,
+            list_known_tenants=lambda: [request.tenant],  # the submitter has checked it
+            telemetry=JsonLines(sys.stderr),
+        )
+    console().print(render_receipt(receipt))
+    if not settings.look_first:  # a smoke test removes its day, so no catalog may name its tables
+        register_published(request, settings, receipt)
+    return receipt
 
 
 def _read_settings(text: str | None) -> dict[str, object]:
-    """The submitter's settings by name.
+    """Return the submitter's settings by name. `load_settings` checks names and values.
 
     Raises:
-        UsageError: the text is no JSON object. Names and values are checked as every setting's are.
+        UsageError: the text is not a JSON object.
     """
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, object])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise UsageError("--settings is no JSON object", next_step="give it as the submitter does") from error
+        raise UsageError("--settings is not a JSON object", next_step="give it as the submitter does") from error
 
 
 def fence(request: Request, settings: Settings, token: int) -> DayPublisher:
-    """The publisher of a job that was given this token.
+    """Return the publisher of a job that holds this token.
 
     Raises:
-        LeaseHeld: the tables are under a later one.
+        LeaseHeldError: the tables are under a later token.
         UsageError: they are of the other format.
     """
     storage = open_storage(request, settings)
     check_format(request, storage)
-    observed = DayPublisher.snapshot(request, storage)
-    return observed.fenced(token, write_now=True, confirm=lambda: None)
+    snapshot = DayPublisher.snapshot(request, storage)
+    return snapshot.fenced(token, write_now=True, confirm=lambda: None)

@@ -1,7 +1,8 @@
-"""Erase a user or a room from every table of a tenant, and from every version of them that can be read.
+"""Erase a user or a room from every table of a tenant and from every readable version.
 
-Day by day under the day's lease: rewritten without their rows, the aggregates counted again, old files deleted. Then
-the Delta logs begin anew. Killed anywhere, the same command goes on: evidence in progress names the days to finish.
+Each day is processed under its lease: rewritten without the subject's rows, its aggregates recomputed, its old files
+deleted. Then the history of the Delta tables is truncated. After a crash at any point, the same command resumes: the
+evidence in progress names the unfinished days.
 """
 
 from collections.abc import Iterator
@@ -20,35 +21,36 @@ from daily_batch.maintenance.evidence import (
     ErasedDay,
     ErasedTable,
     Evidence,
-    begin_evidence,
     find_unfinished,
     save_evidence,
+    start_evidence,
     with_day,
 )
 from daily_batch.maintenance.find_rows import check_manifests, search_tables
-from daily_batch.maintenance.rewrite_day import FindDeleter, Remaining, delete_here, note_receipt, rewrite_day
-from daily_batch.maintenance.subject import Person
+from daily_batch.maintenance.rewrite_day import ChooseDeleter, RewrittenDay, annotate_receipt, no_deleter, rewrite_day
+from daily_batch.maintenance.subject import Subject
 from daily_batch.maintenance.table_files import TenantTables, delete_keys, is_live
 from daily_batch.maintenance.truncate_history import truncate_history
-from daily_batch.maintenance.vacuum import FLOOR_HOURS
+from daily_batch.maintenance.vacuum import MIN_RETAIN_HOURS
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
 
-NOTHING_LEFT = Remaining(files={}, messages=0, runs=())
-FORGOTTEN = "what was said here named what is erased"
+NOTHING_TO_REWRITE = RewrittenDay(files={}, messages=0, runs=())
+REDACTED_ERROR = "this error named the erased id and was removed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Erasure:
-    """One person's erasure from the tables of a request's tenant; the request's day and format are not used.
+    """The erasure of one subject from the tables of a request's tenant; the request's day and format are not used.
 
-    `find_deleter` names what removes a large day's messages elsewhere. `by` is who asked, for the evidence.
+    `choose_deleter` returns what deletes a large day's messages on a cluster. `by` is who requested the erasure, for
+    the evidence.
     """
 
-    person: Person
+    subject: Subject
     request: Request
     settings: Settings
     tables: TenantTables
@@ -56,32 +58,34 @@ class Erasure:
     owner: str
     by: str
     progress: Progress
-    find_deleter: FindDeleter = delete_here
+    choose_deleter: ChooseDeleter = no_deleter
 
-    def look(self) -> Evidence:
-        """What would be erased; nothing is changed.
+    def plan(self) -> Evidence:
+        """Return what would be erased; change nothing.
 
         Raises:
-            LeaseHeld: a run is at work on a day of the tenant, which may have read what is to go.
-            UsageError: the tenant has no tables here, or an unfinished erasure of the same id means other rows.
+            LeaseHeldError: a run holds a day of the tenant and may have read rows of the subject.
+            UsageError: the tenant has no tables here, or an unfinished erasure of the same id has another setting of
+                mentions.
         """
-        evidence = find_unfinished(self.tables.open(), self.person)
+        evidence = find_unfinished(self.tables.open(), self.subject)
         if evidence is None:
             self._check_tables()
-            evidence = begin_evidence(self.person, now=self.ledger.clock(), by=self.by)
+            evidence = start_evidence(self.subject, now=self.ledger.clock(), by=self.by)
         for entry in self._known_days():
             if entry.is_held and entry.upkeep is None:
                 self.ledger.check_available(entry.tenant, entry.day)
-        check_manifests(self.person, tables=self.tables, now=self.ledger.clock())
-        found, mentions = search_tables(self.person, tables=self.tables, settings=self.settings, progress=self.progress)
-        for (day, table_format), each in found.items():
+        check_manifests(self.subject, tables=self.tables, now=self.ledger.clock())
+        days, mentions = search_tables(self.subject, tables=self.tables, settings=self.settings, progress=self.progress)
+        for (day, table_format), hits_of_day in days.items():
             planned = ErasedDay(
                 date=day,
                 format=table_format,
                 tables={
-                    name: ErasedTable(removed=hits.rows, doubtful=hits.doubtful) for name, hits in each.seen.items()
+                    name: ErasedTable(removed=hits.rows, doubtful=hits.doubtful)
+                    for name, hits in hits_of_day.visible.items()
                 },
-                old_files=each.old_files,
+                old_files=hits_of_day.old_files,
             )
             evidence = with_day(evidence, _merge(evidence, planned))
         for unfinished in _unfinished(evidence):
@@ -89,20 +93,20 @@ class Erasure:
         return replace(evidence, mentions=mentions)
 
     def run(self) -> Evidence:
-        """Erase, and return the evidence as it lies beside the tables then.
+        """Erase, and return the evidence as saved beside the tables.
 
         Raises:
-            LeaseHeld: a run is at work on one of the days; those before it are done, the evidence says which.
-            Retryable: the storage failed, or another run came between; the same command goes on.
+            LeaseHeldError: a run holds one of the days; the days before it are done, as the evidence says.
+            RetryableError: the storage failed, or another commit came first; the same command resumes.
         """
-        store, evidence = self.tables.open(), self.look()
+        store, evidence = self.tables.open(), self.plan()
         save_evidence(store, evidence)
         for planned in _unfinished(evidence):
             with error_context(self.request.tenant, planned.date.isoformat()):
                 done = self._erase_day(planned, evidence.erasure)
             evidence = with_day(evidence, done)
             save_evidence(store, evidence)
-        self._forget_errors(evidence.erasure)
+        self._redact_errors(evidence.erasure)
         self._delete_manifests()
         readable: dict[str, int] = {}
         for number, table in enumerate(TABLES, 1):
@@ -117,22 +121,22 @@ class Erasure:
     def _erase_day(self, planned: ErasedDay, erasure: str) -> ErasedDay:
         request = replace(self.request, day=planned.date, table_format=planned.format)
         before = self.ledger.find(request.tenant, request.day)
-        with self._held(request, erasure) as keeper:
-            left, published = NOTHING_LEFT, dict[str, PublishResult]()
-            if self._is_there(request):
-                left, published = self._republish(request, keeper, erasure)
-            old = self._delete_old(request, keeper)
+        with self._hold(request, erasure) as heartbeat:
+            rewritten, published = NOTHING_TO_REWRITE, dict[str, PublishResult]()
+            if self._has_table(request):
+                rewritten, published = self._republish(request, heartbeat, erasure)
+            old = self._delete_old(request, heartbeat)
             removed = {name: table.removed for name, table in planned.tables.items() if table.removed}
-            for run in left.runs:
-                note_receipt(self.tables, request.day, run, erasure=erasure, removed=removed)
-            self.ledger.release(keeper.lease, **self._changes(before, left))
-        versions = {**{name: table.version for name, table in published.items()}, **left.versions}
-        rows = {name: table.rows for name, table in published.items()} | {MESSAGES.name: left.messages}
+            for run in rewritten.runs:
+                annotate_receipt(self.tables, request.day, run, erasure=erasure, removed=removed)
+            self.ledger.release(heartbeat.lease, **self._entry_changes(before, rewritten))
+        versions = {**{name: table.version for name, table in published.items()}, **rewritten.versions}
+        rows = {name: table.rows for name, table in published.items()} | {MESSAGES.name: rewritten.messages}
         return replace(
             planned,
             state="done",
-            token=keeper.lease.token,
-            runs=left.runs,
+            token=heartbeat.lease.token,
+            runs=rewritten.runs,
             old_files=old,
             tables={
                 table.name: replace(
@@ -145,25 +149,26 @@ class Erasure:
         )
 
     def _republish(
-        self, request: Request, keeper: Heartbeat, erasure: str
-    ) -> tuple[Remaining, dict[str, PublishResult]]:
-        """The day without the person, as readers see it from now on."""
-        observed = DayPublisher.snapshot(request, self.tables.storage)
-        keeper.raise_token(above=observed.held_token)
-        # At once: a run that is stopped, and not dead, must not publish what it read before.
-        publisher = observed.fenced(keeper.lease.token, write_now=True, confirm=keeper.confirm)
-        left = rewrite_day(
-            request, self.person, tables=self.tables, settings=self.settings, find_deleter=self.find_deleter
+        self, request: Request, heartbeat: Heartbeat, erasure: str
+    ) -> tuple[RewrittenDay, dict[str, PublishResult]]:
+        """Publish the day without the subject's rows."""
+        snapshot = DayPublisher.snapshot(request, self.tables.storage)
+        heartbeat.raise_token(above=snapshot.held_token)
+        # At once: a run that is suspended, not dead, must not publish what it read before.
+        publisher = snapshot.fenced(heartbeat.lease.token, write_now=True, confirm=heartbeat.confirm)
+        rewritten = rewrite_day(
+            request, self.subject, tables=self.tables, settings=self.settings, choose_deleter=self.choose_deleter
         )
-        told = {"erasure": erasure}
-        return left, publisher.publish(left.files, run_id=erasure, metadata=told, progress=self.progress)
+        metadata = {"erasure": erasure}
+        published = publisher.publish(rewritten.files, run_id=erasure, metadata=metadata, progress=self.progress)
+        return rewritten, published
 
-    def _changes(self, before: Entry | None, left: Remaining) -> dict[str, object]:
-        """What the ledger's entry must say otherwise: how many messages there are, if these are those that it means."""
+    def _entry_changes(self, before: Entry | None, rewritten: RewrittenDay) -> dict[str, object]:
+        """Return the changes to the ledger entry: its message count, if it describes the run that was rewritten."""
         if before is None or before.message_count is None:
             return {}
         published = PurePosixPath(before.receipt).stem if before.receipt else before.run_id
-        return {"message_count": left.messages} if published in left.runs else {}
+        return {"message_count": rewritten.messages} if published in rewritten.runs else {}
 
     def _known_days(self) -> Iterator[Entry]:
         return self.ledger.days(self.request.tenant, FIRST_DAY, LAST_DAY)
@@ -171,53 +176,53 @@ class Erasure:
     def _check_tables(self) -> None:
         if not any(next(self.tables.files(table), None) for table in TABLES):
             raise UsageError(
-                f"there is no table of this tenant in {self.request.output}",
+                f"this tenant has no table in {self.request.output}",
                 next_step="check the tenant and the output",
                 tenant=self.request.tenant,
             )
 
-    def _is_there(self, request: Request) -> bool:
-        """Whether there is a table in which an older run could still commit. Plain Parquet makes none by publishing."""
+    def _has_table(self, request: Request) -> bool:
+        """Return whether an older run could still commit to the table; publishing plain Parquet creates no log."""
         if request.table_format == "parquet":
             return True
         return delta_log.open_table(*self.tables.location(MESSAGES)) is not None
 
-    def _forget_errors(self, erasure: str) -> None:
-        """Replace what the ledger says of failed days where it names the id, as an object's key does."""
+    def _redact_errors(self, erasure: str) -> None:
+        """Replace errors in the ledger that name the id, as those with an object's key do."""
         for entry in list(self._known_days()):
-            if entry.error and self.person.names(entry.error):
-                with self._held(replace(self.request, day=entry.day), erasure) as keeper:
-                    self.ledger.release(keeper.lease, error=FORGOTTEN)
+            if entry.error and self.subject.is_named_in(entry.error):
+                with self._hold(replace(self.request, day=entry.day), erasure) as heartbeat:
+                    self.ledger.release(heartbeat.lease, error=REDACTED_ERROR)
 
     @contextmanager
-    def _held(self, request: Request, erasure: str) -> Iterator[Heartbeat]:
-        """The day's lease; an error gives it back."""
+    def _hold(self, request: Request, erasure: str) -> Iterator[Heartbeat]:
+        """Hold the day's lease; release it on an error as well."""
         lease = self.ledger.hold(request.tenant, request.day, owner=self.owner, upkeep=erasure)
-        with Heartbeat(self.ledger, lease) as keeper:
+        with Heartbeat(self.ledger, lease) as heartbeat:
             try:
-                yield keeper
+                yield heartbeat
             except BaseException:
                 with suppress(BatchError):
-                    self.ledger.release(keeper.lease)
+                    self.ledger.release(heartbeat.lease)
                 raise
 
-    def _delete_old(self, request: Request, keeper: Heartbeat) -> int:
-        """Delete the day's files that readers do not see, of all tables; what a run that lost its lease left, too."""
+    def _delete_old(self, request: Request, heartbeat: Heartbeat) -> int:
+        """Delete the day's files that readers do not see, of all tables and also of runs that lost their lease."""
         keys = []
         for table in TABLES:
             live = self.tables.live_keys(table)
             for file in self.tables.files_of_day(table, request.day):
-                ours = file.kind == "staged" or file.table_format == request.table_format
-                if ours and not is_live(file, live):
+                in_scope = file.kind == "staged" or file.table_format == request.table_format
+                if in_scope and not is_live(file, live):
                     keys.append(file.key)
-        # After the listing: what was there while the lease was ours is no later run's, whose files wait for a commit.
-        keeper.confirm()
+        # After the listing: files listed under our lease are not those of a later run that has yet to commit.
+        heartbeat.confirm()
         return delete_keys(self.tables.open(), keys)
 
     def _delete_manifests(self) -> None:
-        """Delete what dead jobs left; the manifests of those at work do not name the person."""
-        since = self.ledger.clock() - timedelta(hours=FLOOR_HOURS)
-        listed = self.tables.list_below("_staging")
+        """Delete the manifests of dead jobs; `check_manifests` has checked those of active jobs."""
+        since = self.ledger.clock() - timedelta(hours=MIN_RETAIN_HOURS)
+        listed = self.tables.list_under("_staging")
         delete_keys(self.tables.open(), [item["path"] for item in listed if item["last_modified"] < since])
 
 
@@ -226,14 +231,14 @@ def _unfinished(evidence: Evidence) -> list[ErasedDay]:
 
 
 def _merge(evidence: Evidence, found: ErasedDay) -> ErasedDay:
-    """What was planned before a run was killed says how many rows there were then; what is found now, what is left."""
-    known = next((d for d in evidence.days if (d.date, d.format) == (found.date, found.format)), None)
-    if known is None or known.state == "done":
+    """Return the day's plan; after a crash, the earlier plan has the original counts and `found` only what remains."""
+    earlier = next((d for d in evidence.days if (d.date, d.format) == (found.date, found.format)), None)
+    if earlier is None or earlier.state == "done":
         return found
-    both = known.tables.keys() | found.tables.keys()
+    names = earlier.tables.keys() | found.tables.keys()
     none = ErasedTable(removed=0)
     tables = {
-        name: max(known.tables.get(name, none), found.tables.get(name, none), key=lambda table: table.removed)
-        for name in sorted(both)
+        name: max(earlier.tables.get(name, none), found.tables.get(name, none), key=lambda table: table.removed)
+        for name in sorted(names)
     }
-    return replace(known, tables=tables)
+    return replace(earlier, tables=tables)

@@ -1,5 +1,7 @@
-"""The file that says what was erased, `{tenant}/analytics/_erasures/{id}.json`: written before the first row goes, and
-after each step. It holds no id, only what an id is recognised by."""
+"""The evidence of an erasure, `{tenant}/analytics/_erasures/{id}.json`.
+
+It is saved before the first change and after each step. It holds a digest by which the id is recognised, not the id.
+"""
 
 import json
 import secrets
@@ -13,7 +15,7 @@ import msgspec
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import TableFormat
 from daily_batch.errors import UsageError
-from daily_batch.maintenance.subject import Person
+from daily_batch.maintenance.subject import Subject
 
 if TYPE_CHECKING:  # obstore has this name for type checkers only
     from obstore.store import ObjectStore
@@ -21,9 +23,10 @@ if TYPE_CHECKING:  # obstore has this name for type checkers only
 
 @dataclass(frozen=True, kw_only=True)
 class ErasedTable:
-    """Rows that went from a table's day, `doubtful` of them only perhaps the person's, and rows that are left.
+    """How many rows of a table's day were removed and how many remain.
 
-    `version` is the Delta version since which readers no longer see them.
+    `doubtful` counts the removed rows that may not be the subject's. From the Delta version `version` on, readers no
+    longer see the removed rows.
     """
 
     removed: int
@@ -34,7 +37,7 @@ class ErasedTable:
 
 @dataclass(frozen=True, kw_only=True)
 class ErasedDay:
-    """One tenant-day in one format. `runs` wrote its rows; `old_files` are those that no version names any more."""
+    """One tenant-day in one table format: `runs` wrote its rows, `old_files` counts files that readers do not see."""
 
     date: date
     format: TableFormat
@@ -49,8 +52,8 @@ class ErasedDay:
 class Evidence:
     """One erasure, field by field as in its JSON.
 
-    `digest` is scrypt of the id. `readable_from` names each Delta table's first version that can still be read, from
-    `ended` on. `mentions` counts messages of others that name the id and were left.
+    `digest` is scrypt of the id. From `ended` on, `readable_from` is the first version of each Delta table that can be
+    read. `mentions` counts other users' messages that name the id and were kept.
     """
 
     erasure: str
@@ -68,19 +71,19 @@ class Evidence:
 
 
 def evidence_key(tenant: str, erasure: str) -> str:
-    """Where the evidence is, relative to the output root."""
+    """Return the key of the evidence, relative to the output root."""
     return f"{analytics_folder(tenant)}/_erasures/{erasure}.json"
 
 
-def begin_evidence(person: Person, *, now: datetime, by: str) -> Evidence:
-    """The evidence of an erasure that begins."""
-    digest = person.digest
+def start_evidence(subject: Subject, *, now: datetime, by: str) -> Evidence:
+    """Return the evidence of an erasure that starts."""
+    digest = subject.digest
     return Evidence(
         erasure=f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}-{secrets.token_hex(2)}",
-        tenant=person.tenant,
-        kind=person.kind,
+        tenant=subject.tenant,
+        kind=subject.kind,
         digest=digest,
-        with_mentions=person.mentions,
+        with_mentions=subject.mentions,
         by=by,
         state="in progress",
         began=now.isoformat(timespec="seconds"),
@@ -89,37 +92,37 @@ def begin_evidence(person: Person, *, now: datetime, by: str) -> Evidence:
     )
 
 
-def find_unfinished(store: "ObjectStore", person: Person) -> Evidence | None:
-    """The evidence of an erasure of the same id that was begun and has not ended.
+def find_unfinished(store: "ObjectStore", subject: Subject) -> Evidence | None:
+    """Return the evidence of an unfinished erasure of the same id; None if there is none.
 
     Raises:
-        UsageError: it was begun with or without mentions, and is to go on otherwise.
+        UsageError: the unfinished erasure has the other setting of mentions.
     """
-    digest = person.digest
-    for batch in store.list(f"{analytics_folder(person.tenant)}/_erasures/"):
+    digest = subject.digest
+    for batch in store.list(f"{analytics_folder(subject.tenant)}/_erasures/"):
         for item in batch:
             found = msgspec.json.decode(bytes(store.get(item["path"]).bytes()), type=Evidence)
             if found.digest != digest or found.state == "done":
                 continue
-            if found.with_mentions != person.mentions:
-                begun = "with" if found.with_mentions else "without"
+            if found.with_mentions != subject.mentions:
+                started = "with" if found.with_mentions else "without"
                 raise UsageError(
-                    f"an erasure of this {person.kind} was begun {begun} --mentions and has not ended",
-                    next_step=f"give the command {begun} --mentions, then another",
-                    tenant=person.tenant,
+                    f"an erasure of this {subject.kind} was started {started} --mentions and has not finished",
+                    next_step=f"finish it {started} --mentions first",
+                    tenant=subject.tenant,
                 )
             return found
     return None
 
 
 def save_evidence(store: "ObjectStore", evidence: Evidence) -> None:
-    """Write the evidence as it is now."""
+    """Write the evidence."""
     text = json.dumps(asdict(evidence), indent=2, ensure_ascii=False, default=str)
     store.put(evidence_key(evidence.tenant, evidence.erasure), text.encode())
 
 
 def with_day(evidence: Evidence, day: ErasedDay) -> Evidence:
-    """The evidence with a day's state in the place of what it said of it."""
+    """Return the evidence with a day added or replaced."""
     others = (each for each in evidence.days if (each.date, each.format) != (day.date, day.format))
     days = sorted((*others, day), key=lambda each: (each.date, each.format))
     return replace(evidence, days=tuple(days))

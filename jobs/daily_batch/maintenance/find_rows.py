@@ -1,4 +1,4 @@
-"""Where a person's rows are: every data file of a tenant is read, whether a commit names it or not."""
+"""Find the rows of a subject in every data file of a tenant, whether a commit names the file or not."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ import duckdb
 from daily_batch.domain.contract import TABLES, Table
 from daily_batch.domain.run import RunSpec, TableFormat
 from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
-from daily_batch.maintenance.rewrite_files import Hits, plan_upkeep, search_file
-from daily_batch.maintenance.subject import Person
-from daily_batch.maintenance.table_files import StoredFile, TenantTables, check_complete, fetch, is_live
-from daily_batch.maintenance.vacuum import FLOOR_HOURS
+from daily_batch.maintenance.rewrite_files import Hits, make_spec_factory, search_file
+from daily_batch.maintenance.subject import Subject
+from daily_batch.maintenance.table_files import TableFile, TenantTables, check_complete, download, is_live
+from daily_batch.maintenance.vacuum import MIN_RETAIN_HOURS
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder
@@ -24,93 +24,95 @@ if TYPE_CHECKING:  # obstore has this name for type checkers only
     from obstore.store import ObjectStore
 
 THREADS = 4
-Place = tuple[date, TableFormat]
+DayKey = tuple[date, TableFormat]
 
 
 @dataclass
-class Found:
-    """What one tenant-day in one format holds of a person: rows that readers see, by table, and files that only older
-    versions name, or none."""
+class DayHits:
+    """A subject's rows in one tenant-day of one format.
 
-    seen: dict[str, Hits] = field(default_factory=dict)
+    `visible` counts rows that readers see, by table; `old_files` counts files with rows that no current version names.
+    """
+
+    visible: dict[str, Hits] = field(default_factory=dict)
     old_files: int = 0
 
 
 def search_tables(
-    person: Person, *, tables: TenantTables, settings: Settings, progress: Progress
-) -> tuple[dict[Place, Found], int]:
-    """The days that hold rows of a person, and how many messages of others name the id in days as readers see them."""
-    work = [(file, seen) for table in TABLES for file, seen in _data_files(tables, table)]
-    days: dict[Place, Found] = defaultdict(Found)
+    subject: Subject, *, tables: TenantTables, settings: Settings, progress: Progress
+) -> tuple[dict[DayKey, DayHits], int]:
+    """Return the days with rows of the subject, and how many visible messages of other users name the id."""
+    files = [(file, visible) for table in TABLES for file, visible in _data_files(tables, table)]
+    days: dict[DayKey, DayHits] = defaultdict(DayHits)
     mentions = 0
     store = tables.open()
 
-    def look(file: StoredFile, seen: bool) -> Hits:
-        plan = plan_upkeep(settings, tenant=tables.tenant, table_format=file.table_format)(_day(file), "search", 0)
-        return _search(file, seen, person, store=store, plan=plan)
+    def search(file: TableFile, visible: bool) -> Hits:
+        make_spec = make_spec_factory(settings, tenant=tables.tenant, table_format=file.table_format)
+        return _search(file, visible, subject, store=store, spec=make_spec(_day(file), "search", 0))
 
     with ThreadPoolExecutor(THREADS) as pool:
-        found = pool.map(look, *zip(*work, strict=True)) if work else ()
-        for done, ((file, seen), hits) in enumerate(zip(work, found, strict=True), 1):
-            place = (_day(file), file.table_format)
-            mentions += hits.mentions if seen else 0
-            if hits and seen:
-                known = days[place].seen
-                known[file.table.name] = known.get(file.table.name, Hits()) + hits
+        results = pool.map(search, *zip(*files, strict=True)) if files else ()
+        for done, ((file, visible), hits) in enumerate(zip(files, results, strict=True), 1):
+            day = (_day(file), file.table_format)
+            mentions += hits.mentions if visible else 0
+            if hits and visible:
+                by_table = days[day].visible
+                by_table[file.table.name] = by_table.get(file.table.name, Hits()) + hits
             elif hits:
-                days[place].old_files += 1
-            progress("search", done, len(work), "files")
+                days[day].old_files += 1
+            progress("search", done, len(files), "files")
     return dict(sorted(days.items())), mentions
 
 
-def check_manifests(person: Person, *, tables: TenantTables, now: datetime) -> None:
-    """Look into the manifests that jobs have laid down.
+def check_manifests(subject: Subject, *, tables: TenantTables, now: datetime) -> None:
+    """Check the manifests that jobs have staged.
 
     Raises:
-        LeaseHeld: a job that may be at work has objects of the person in hand.
+        LeaseHeldError: a job that may still run reads objects of the subject.
     """
-    store, since = tables.open(), now - timedelta(hours=FLOOR_HOURS)
-    for item in tables.list_below("_staging"):
+    store, since = tables.open(), now - timedelta(hours=MIN_RETAIN_HOURS)
+    for item in tables.list_under("_staging"):
         text = bytes(store.get(item["path"]).bytes()).decode("utf-8", "replace")
-        if item["last_modified"] >= since and person.names(text):
+        if item["last_modified"] >= since and subject.is_named_in(text):
             raise LeaseHeldError(
-                f"a job has objects of this {person.kind} in hand",
-                next_step=f"wait for it; what a dead job left is removed after {FLOOR_HOURS} hours",
-                tenant=person.tenant,
+                f"a job is reading objects of this {subject.kind}",
+                next_step=f"wait until it ends; a crashed job's manifest is ignored after {MIN_RETAIN_HOURS} hours",
+                tenant=subject.tenant,
             )
 
 
-def _data_files(tables: TenantTables, table: Table) -> Iterator[tuple[StoredFile, bool]]:
+def _data_files(tables: TenantTables, table: Table) -> Iterator[tuple[TableFile, bool]]:
     live = tables.live_keys(table)
-    stored = list(tables.files(table))
-    check_complete(table, live, stored, tenant=tables.tenant)
-    for file in stored:
+    files = list(tables.files(table))
+    check_complete(table, live, files, tenant=tables.tenant)
+    for file in files:
         if file.kind in ("data", "staged") and file.day is not None:
             yield file, is_live(file, live)
 
 
-def _search(file: StoredFile, seen: bool, person: Person, *, store: "ObjectStore", plan: RunSpec) -> Hits:
+def _search(file: TableFile, visible: bool, subject: Subject, *, store: "ObjectStore", spec: RunSpec) -> Hits:
     with temporary_folder() as folder:
         try:
-            path = fetch(store, file.key, folder / "0.parquet")
+            path = download(store, file.key, folder / "0.parquet")
         except FileNotFoundError as error:
             raise RetryableError(
-                "a vacuum or a run of the day removed a file while it was searched",
-                next_step="erase again",
-                tenant=person.tenant,
+                "a vacuum or a run of the day removed a file during the search",
+                next_step="run the same command again",
+                tenant=subject.tenant,
             ) from error
         try:
-            return search_file(path, file.table, person, plan=plan)
+            return search_file(path, file.table, subject, spec=spec)
         except duckdb.InvalidInputException as error:
-            if not seen:  # a run died while it wrote: nobody can say whose rows these were to be
+            if not visible:  # a run crashed while it wrote: nobody can tell whose rows these are
                 return Hits(rows=1, doubtful=1)
             raise TerminalError(
-                f"{file.key!a} is no whole Parquet file",
-                next_step="run its day again, then erase",
-                tenant=person.tenant,
+                f"{file.key!a} is not a complete Parquet file",
+                next_step="run its day again, then the same command",
+                tenant=subject.tenant,
             ) from error
 
 
-def _day(file: StoredFile) -> date:
-    assert file.day is not None  # noqa: S101  (those without are left out above)
+def _day(file: TableFile) -> date:
+    assert file.day is not None  # noqa: S101  (_data_files skips files without a day)
     return file.day

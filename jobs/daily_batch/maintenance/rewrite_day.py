@@ -1,4 +1,4 @@
-"""What is left of a day without a person's rows: new files of every table, and the note in the run's receipt."""
+"""Rewrite a day without a subject's rows: new files of every table, and a note in the receipt of the run."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,34 +11,35 @@ from daily_batch.domain.receipt import receipt_key
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import DataFile
 from daily_batch.maintenance.rewrite_files import (
-    MakePlan,
-    count_again,
+    MakeSpec,
     count_rows,
-    extract_counted,
-    plan_upkeep,
+    make_spec_factory,
+    project_messages,
     read_run,
+    recompute_aggregates,
     rewrite_files,
 )
-from daily_batch.maintenance.subject import Person
-from daily_batch.maintenance.table_files import StoredFile, TenantTables, check_complete, fetch, is_live
+from daily_batch.maintenance.subject import Subject
+from daily_batch.maintenance.table_files import TableFile, TenantTables, check_complete, download, is_live
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import folder_within, temporary_folder
 
-# Removes a person's rows from a day of the Delta table of messages, and returns the version of its commit.
-DeleteRows = Callable[[Person, date], int]
-# What does so for messages of a size in bytes; None where they are rewritten here.
-FindDeleter = Callable[[int], DeleteRows | None]
+# Deletes a subject's rows from a day of the Delta table `messages`, and returns the version of the commit.
+DeleteRows = Callable[[Subject, date], int]
+# Takes the bytes of the day's messages; returns None where they are rewritten in this process.
+ChooseDeleter = Callable[[int], DeleteRows | None]
 
 
-def delete_here(size: int) -> None:
-    """The deleter of a process without Spark."""
+def no_deleter(size: int) -> None:
+    """Choose no deleter, as a process without Spark must."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remaining:
-    """A day's files without a person's rows, to be published, the messages that are left, and the runs that wrote them.
+class RewrittenDay:
+    """A day's files without a subject's rows, to be published.
 
-    A table that is done already is not in `files`, but in `versions`.
+    `messages` counts those that remain, `runs` are the runs that wrote the rows. A table that is committed already is
+    in `versions` instead of `files`.
     """
 
     files: Mapping[str, tuple[DataFile, ...]]
@@ -49,68 +50,68 @@ class Remaining:
 
 def rewrite_day(
     request: Request,
-    person: Person,
+    subject: Subject,
     *,
     tables: TenantTables,
     settings: Settings,
-    find_deleter: FindDeleter,
-) -> Remaining:
-    """Write the rows of every table of the day that stay to new files, which no commit names yet.
+    choose_deleter: ChooseDeleter,
+) -> RewrittenDay:
+    """Write the remaining rows of every table of the day to new files, which no commit names yet.
 
     Args:
-        find_deleter: names what removes rows of so large messages from the table itself; asked for Delta only.
+        choose_deleter: returns what deletes the rows of large messages from the table itself; called for Delta only.
     """
-    make_plan = plan_upkeep(settings, tenant=request.tenant, table_format=request.table_format)
-    rewriting = _Rewriting(request, person, tables, settings, make_plan)
-    live = {table: rewriting.live_files(table) for table in (MESSAGES, REJECTS, SUMMARY_DAILY)}
+    make_spec = make_spec_factory(settings, tenant=request.tenant, table_format=request.table_format)
+    rewriter = _Rewriter(request, subject, tables, settings, make_spec)
+    live = {table: rewriter.live_files(table) for table in (MESSAGES, REJECTS, SUMMARY_DAILY)}
     with temporary_folder() as scratch:
-        runs = {table: rewriting.find_run(files, scratch) for table, files in live.items()}
+        runs = {table: rewriter.find_run(files, scratch) for table, files in live.items()}
         known = [run for run in (runs[MESSAGES], runs[SUMMARY_DAILY], runs[REJECTS]) if run]
         if not known:
-            return Remaining(files={}, messages=0, runs=())
-        rejects, _ = rewriting.rewrite(REJECTS, live[REJECTS], runs[REJECTS] or known[0], scratch)
+            return RewrittenDay(files={}, messages=0, runs=())
+        rejects, _ = rewriter.rewrite(REJECTS, live[REJECTS], runs[REJECTS] or known[0], scratch)
         delta = request.table_format == "delta"
-        delete_rows = find_deleter(sum(file.bytes for file in live[MESSAGES])) if delta else None
+        delete_rows = choose_deleter(sum(file.bytes for file in live[MESSAGES])) if delta else None
         versions: dict[str, int | None] = {}
         files = {REJECTS.name: rejects}
         if delete_rows:
-            versions = {MESSAGES.name: delete_rows(person, request.day)}
-            counted = rewriting.count(rewriting.live_files(MESSAGES), known[0], scratch)
+            versions = {MESSAGES.name: delete_rows(subject, request.day)}
+            projections = rewriter.project(rewriter.live_files(MESSAGES), known[0], scratch)
         else:
-            files[MESSAGES.name], counted = rewriting.rewrite(MESSAGES, live[MESSAGES], known[0], scratch)
-        plan = make_plan(request.day, *known[0])
-        files |= count_again(counted, plan=plan, output=tables.open(), scratch=scratch)
-        messages = count_rows(counted)
-    return Remaining(
+            files[MESSAGES.name], projections = rewriter.rewrite(MESSAGES, live[MESSAGES], known[0], scratch)
+        spec = make_spec(request.day, *known[0])
+        files |= recompute_aggregates(projections, spec=spec, output=tables.open(), scratch=scratch)
+        messages = count_rows(projections)
+    return RewrittenDay(
         files=files, messages=messages, runs=tuple(dict.fromkeys(run for run, _ in known)), versions=versions
     )
 
 
 @dataclass(frozen=True)
-class _Rewriting:
+class _Rewriter:
     request: Request
-    person: Person
+    subject: Subject
     tables: TenantTables
     settings: Settings
-    make_plan: MakePlan
+    make_spec: MakeSpec
 
-    def live_files(self, table: Table) -> list[StoredFile]:
-        """The files that readers see of the day.
+    def live_files(self, table: Table) -> list[TableFile]:
+        """Return the day's files that readers see.
 
         Raises:
-            Terminal: a file that the log names is not there.
+            TerminalError: a file that the log names is missing.
         """
         live = self.tables.live_keys(table)
-        stored = self.tables.files_of_day(table, self.request.day)
-        mine = [file for file in stored if file.table_format == self.request.table_format and is_live(file, live)]
+        files = self.tables.files_of_day(table, self.request.day)
+        visible = [file for file in files if file.table_format == self.request.table_format and is_live(file, live)]
         if self.request.table_format == "delta":
-            check_complete(table, live, stored, tenant=self.tables.tenant, day=self.request.day)
-        return sorted(mine, key=lambda file: file.key)
+            check_complete(table, live, files, tenant=self.tables.tenant, day=self.request.day)
+        return sorted(visible, key=lambda file: file.key)
 
-    def find_run(self, files: Sequence[StoredFile], scratch: Path) -> tuple[str, int] | None:
-        """The run that wrote the rows; a day is of one run."""
+    def find_run(self, files: Sequence[TableFile], scratch: Path) -> tuple[str, int] | None:
+        """Return the id and start of the run that wrote the rows, as `read_run` does; a day has one run."""
         for file in files:
-            path = fetch(self.tables.open(), file.key, scratch / "looked-at.parquet")
+            path = download(self.tables.open(), file.key, scratch / "probe.parquet")
             run = read_run(path)
             path.unlink()
             if run:
@@ -118,53 +119,53 @@ class _Rewriting:
         return None
 
     def rewrite(
-        self, table: Table, files: Sequence[StoredFile], run: tuple[str, int], scratch: Path
+        self, table: Table, files: Sequence[TableFile], run: tuple[str, int], scratch: Path
     ) -> tuple[tuple[DataFile, ...], list[Path]]:
-        """New files, and, of messages, what the aggregates need of them."""
+        """Return the new files and, for messages, projections with the columns that the aggregates need."""
         written: list[DataFile] = []
-        counted: list[Path] = []
-        for number, (group, folder) in enumerate(self._fetched(files, scratch)):
-            narrow = scratch / f"counted-{number}.parquet" if table is MESSAGES else None
+        projections: list[Path] = []
+        for number, (group, folder) in enumerate(self._downloaded(files, scratch)):
+            projection = scratch / f"projection-{number}.parquet" if table is MESSAGES else None
             file = rewrite_files(
                 group,
                 table,
                 name=f"kept-{number:05d}",
-                plan=self.make_plan(self.request.day, *run),
+                spec=self.make_spec(self.request.day, *run),
                 output=self.tables.open(),
                 scratch=folder,
-                without=self.person,
-                counted=narrow,
+                exclude=self.subject,
+                projection=projection,
             )
             written += [file] if file else []
-            counted += [narrow] if narrow else []
-        return tuple(written), counted
+            projections += [projection] if projection else []
+        return tuple(written), projections
 
-    def count(self, files: Sequence[StoredFile], run: tuple[str, int], scratch: Path) -> list[Path]:
-        """What the aggregates need of messages that stay as they are."""
-        counted: list[Path] = []
-        for number, (group, _) in enumerate(self._fetched(files, scratch, together=1)):
-            counted.append(scratch / f"counted-{number}.parquet")
-            extract_counted(group[0], counted[-1], plan=self.make_plan(self.request.day, *run))
-        return counted
+    def project(self, files: Sequence[TableFile], run: tuple[str, int], scratch: Path) -> list[Path]:
+        """Return projections of messages that are not rewritten."""
+        projections: list[Path] = []
+        for number, (group, _) in enumerate(self._downloaded(files, scratch, group_bytes=1)):
+            projections.append(scratch / f"projection-{number}.parquet")
+            project_messages(group[0], projections[-1], spec=self.make_spec(self.request.day, *run))
+        return projections
 
-    def _fetched(
-        self, files: Sequence[StoredFile], scratch: Path, *, together: int | None = None
+    def _downloaded(
+        self, files: Sequence[TableFile], scratch: Path, *, group_bytes: int | None = None
     ) -> Iterator[tuple[list[Path], Path]]:
-        """Copies of the files, as many at once as become one; each group is gone when the next comes."""
-        target = together or self.settings.target_file_bytes
-        groups: list[list[StoredFile]] = [[]]
+        """Yield local copies in groups of one target file, and their folder; a group is deleted before the next."""
+        target = group_bytes or self.settings.target_file_bytes
+        groups: list[list[TableFile]] = [[]]
         for file in files:
             if groups[-1] and sum(each.bytes for each in groups[-1]) + file.bytes > target:
                 groups.append([])
             groups[-1].append(file)
         for group in filter(None, groups):
-            with folder_within(scratch) as place:
+            with folder_within(scratch) as folder:
                 store = self.tables.open()
-                yield [fetch(store, file.key, place / f"{n}.parquet") for n, file in enumerate(group)], place
+                yield [download(store, file.key, folder / f"{n}.parquet") for n, file in enumerate(group)], folder
 
 
-def note_receipt(tables: TenantTables, day: date, run_id: str, *, erasure: str, removed: Mapping[str, int]) -> None:
-    """Say in a run's receipt that its tables hold less now; its counts stay those of the run. No receipt, no note."""
+def annotate_receipt(tables: TenantTables, day: date, run_id: str, *, erasure: str, removed: Mapping[str, int]) -> None:
+    """Note in a run's receipt, if it exists, that its tables hold fewer rows now; its counts stay those of the run."""
     store, key = tables.open(), receipt_key(tables.tenant, day, run_id)
     try:
         receipt = json.loads(bytes(store.get(key).bytes()))

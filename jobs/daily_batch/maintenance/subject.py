@@ -1,7 +1,7 @@
-"""Who or what is erased, and which rows are theirs: a user, or a room, of one tenant.
+"""The subject of an erasure, a user or a room of one tenant, and which rows are the subject's.
 
-Rows of messages are told by their columns. A reject has none that could tell, so its bytes are searched for the id as a
-word of its own, in every writing that JSON and Unicode allow; where the bytes cannot tell, the reject goes.
+Messages are matched by their columns. Rejects have no such columns, so their bytes are searched for the id as a whole
+word, in every escaping and encoding that JSON and Unicode allow. A reject whose bytes are inconclusive is removed.
 """
 
 import hashlib
@@ -20,26 +20,28 @@ from daily_batch.errors import UsageError
 from daily_batch.pipeline.transform.duckdb_session import quote_text
 
 Kind = Literal["user", "room"]
+Match = Literal["match", "doubtful"]
 
-# Characters that ids are usually made of: next to one of these, the id is only a part of another word.
-WORD = "0-9A-Za-z_-"
+# Characters of which ids are usually made: next to one of these, the id is only a part of a longer word.
+WORD_CHARACTERS = "0-9A-Za-z_-"
 ENCODINGS = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
-# JSON's, and those by which an error quotes a key.
+# Of JSON, and of Python's repr, by which an error quotes a key.
 ESCAPE = re.compile(r"""\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|U([0-9A-Fa-f]{8})|(["'\\/bfnrt]))""")
-PLAIN = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-# An export's record that was cut says by these, where it holds one whole, whose it is, whatever was cut away.
-OWNERS = {"user": (b'"user_id"',), "room": (b'"room_id"', b'"chat_id"')}
+UNESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+# A truncated record of an export still names its owner if it holds one of these keys with a complete value.
+OWNER_KEYS = {"user": (b'"user_id"',), "room": (b'"room_id"', b'"chat_id"')}
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,"]|[^\s{}\[\]:,"]+', re.DOTALL)
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-MOST_TEXT = 64 * 2**20
-# Columns of a message in which it can name somebody. Codes, and what a run says of itself, are no names.
-_NO_NAMES = ("role", "flags", "source_key", "run_id")
-TEXTS = {c.name: c.type for c in MESSAGES.columns if "VARCHAR" in c.type and c.name not in _NO_NAMES}
+MAX_TEXT = 64 * 2**20
+# Columns of a message that are no free text: codes, and what the run adds.
+_NOT_TEXT = ("role", "flags", "source_key", "run_id")
+# Columns of a message that can name a subject.
+TEXT_COLUMNS = {c.name: c.type for c in MESSAGES.columns if "VARCHAR" in c.type and c.name not in _NOT_TEXT}
 
 
 @dataclass(frozen=True)
-class Person:
-    """A user or a room; `mentions` also means what only names it."""
+class Subject:
+    """A user or a room; with `mentions`, also the messages that only name it."""
 
     tenant: str
     kind: Kind
@@ -47,7 +49,7 @@ class Person:
     mentions: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no row could have as an id."""
+        """Refuse an id that no row can have."""
         if not self.id or len(self.id) > MAX_ID_LENGTH or "\x00" in self.id:
             raise UsageError(
                 f"no {self.kind} can have this id", next_step=f"give up to {MAX_ID_LENGTH} characters without U+0000"
@@ -55,77 +57,77 @@ class Person:
 
     @property
     def digest(self) -> str:
-        """What an id is recognised by, and not read from: scrypt, so that trying names costs."""
+        """The scrypt digest of the id, by which an id is recognised; scrypt makes guessing ids expensive."""
         salt = f"makoto-daily-batch/{self.tenant}/{self.kind}".encode()
         text = self.id.encode("utf-8", "surrogatepass")
         return hashlib.scrypt(text, salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
 
     def owns_key(self, key: str) -> bool:
-        """Whether an object's key says that what is in it is theirs; an export's key says nothing."""
+        """Return whether an object's key names the subject as its owner; an export's key names no owner."""
         parts = key.split("/")
-        return parts[1:2] == ["chat"] and parts[self.key_part : self.key_part + 1] == [self.id]
+        return parts[1:2] == ["chat"] and parts[self.key_index : self.key_index + 1] == [self.id]
 
     def condition(self, table: Table) -> str:
-        """Which rows of a table are theirs, as a condition of DuckDB; rejects need `owns_reject`."""
+        """Return the DuckDB condition of the subject's rows in a table; rejects need `match_reject`."""
         named = f"{self.kind}_id = {quote_text(self.id)}"
         if table in (ROOMS_DAILY, USERS_DAILY):
             return named if f"{self.kind}_id" in table.names else "false"
         if table is not MESSAGES:
             return "false"
-        # The kernel keeps an id that lost against the path's among the unlisted fields.
-        lost = " OR ".join(
+        # The pipeline keeps an id that conflicts with the key's in `extras`.
+        conflicting = " OR ".join(
             f"CASE WHEN json_valid(extras) THEN extras->>'$.{name}' = {quote_text(self.id)} END"
-            for name in self.lost_names
+            for name in self.conflict_fields
         )
-        place = f"(split_part(source_key, '/', 2) = 'chat' AND split_part(source_key, '/', {self.key_part + 1}) = "
-        owned = f"{named} OR {lost} OR {place}{quote_text(self.id)})"
-        return f"coalesce({owned}{f' OR {self.mentioned}' if self.mentions else ''}, false)"
+        in_key = f"(split_part(source_key, '/', 2) = 'chat' AND split_part(source_key, '/', {self.key_index + 1}) = "
+        owned = f"{named} OR {conflicting} OR {in_key}{quote_text(self.id)})"
+        return f"coalesce({owned}{f' OR {self.mention_condition}' if self.mentions else ''}, false)"
 
     @property
-    def lost_names(self) -> tuple[str, ...]:
-        """Fields of `extras` that may hold an id that lost."""
+    def conflict_fields(self) -> tuple[str, ...]:
+        """The fields of `extras` that may hold a conflicting id."""
         return ("user_id",) if self.kind == "user" else ("room_id", "chat_id")
 
     @property
-    def mentioned(self) -> str:
-        """Whether any text of a message names the id, as a condition of DuckDB."""
-        texts = (name if kind == "VARCHAR" else f"to_json({name})" for name, kind in TEXTS.items())
+    def mention_condition(self) -> str:
+        """The DuckDB condition of messages that name the id in any text."""
+        texts = (name if kind == "VARCHAR" else f"to_json({name})" for name, kind in TEXT_COLUMNS.items())
         pattern = quote_text(self.pattern)
         return f"coalesce(regexp_matches(concat_ws(chr(10), {', '.join(texts)}), {pattern}), false)"
 
-    def names(self, text: str) -> bool:
-        """Whether the id stands in a text as a word of its own, written plainly or with JSON's escapes, even twice."""
+    def is_named_in(self, text: str) -> bool:
+        """Return whether a text holds the id as a whole word, plain or with JSON escapes, even escaped twice."""
         for _ in range(3):
             if self._word.search(text):
                 return True
-            plain = ESCAPE.sub(_unescape, text)
-            if plain == text:
+            unescaped = ESCAPE.sub(_unescape, text)
+            if unescaped == text:
                 return False
-            text = plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            text = unescaped.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return False
 
-    def owns_reject(self, *, key: str, line: int, detail: str, raw: bytes, truncated: bool) -> str | None:
-        """Why a reject goes: `theirs`, or `doubtful` where its bytes cannot tell; None where it stays."""
+    def match_reject(self, *, key: str, line: int, detail: str, raw: bytes, truncated: bool) -> Match | None:
+        """Return whether a reject is to be removed: a `match`, or `doubtful` if its bytes are inconclusive."""
         if self.owns_key(key):
-            return "theirs"
-        texts, doubtful = _read(raw)
-        if self.names(detail) or any(map(self.names, texts)):
-            return "theirs"
-        if key.split("/")[1:2] == ["chat"]:  # the path tells whose it is
+            return "match"
+        texts, doubtful = _decode(raw)
+        if self.is_named_in(detail) or any(map(self.is_named_in, texts)):
+            return "match"
+        if key.split("/")[1:2] == ["chat"]:  # the key names the owner
             return "doubtful" if doubtful else None
-        cut = truncated and line > 0 and not _tells_owner(raw, OWNERS[self.kind])
+        cut = truncated and line > 0 and not _names_owner(raw, OWNER_KEYS[self.kind])
         return "doubtful" if doubtful or cut else None
 
     @property
-    def key_part(self) -> int:
-        """Which part of a message's key is the id."""
+    def key_index(self) -> int:
+        """The position of the id in the parts of a message's key."""
         return 2 if self.kind == "user" else 3
 
     @property
     def pattern(self) -> str:
-        """The id as a word of its own, for expressions of RE2, Java and Python alike."""
-        written = "|".join(re.escape(text) for text in dict.fromkeys((self.id, _escape(self.id))))
-        return f"(?:^|[^{WORD}])(?:{written})(?:$|[^{WORD}])"
+        """The regular expression of the id as a whole word, valid in RE2, Java and Python alike."""
+        spellings = "|".join(re.escape(text) for text in dict.fromkeys((self.id, _escape(self.id))))
+        return f"(?:^|[^{WORD_CHARACTERS}])(?:{spellings})(?:$|[^{WORD_CHARACTERS}])"
 
     @cached_property
     def _word(self) -> re.Pattern[str]:
@@ -133,23 +135,23 @@ class Person:
 
 
 def _escape(text: str) -> str:
-    """As DuckDB's to_json writes it."""
+    """Escape a text as DuckDB's to_json does."""
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _unescape(match: re.Match[str]) -> str:
     code = match[1] or match[2] or match[3]
     if not code:
-        return PLAIN.get(match[4], match[4])
+        return UNESCAPED.get(match[4], match[4])
     return chr(int(code, 16)) if int(code, 16) <= sys.maxunicode else match[0]
 
 
-def _tells_owner(raw: bytes, names: Collection[bytes]) -> bool:
-    """Whether the beginning of a JSON object has one of these keys itself, and a whole id behind it."""
+def _names_owner(raw: bytes, names: Collection[bytes]) -> bool:
+    """Return whether a truncated JSON object has one of these keys at its top level with a complete value."""
     depth, before, key = 0, b"", b""
     for match in TOKEN.finditer(raw):
         token = match[0]
-        if token == b'"':  # never closed
+        if token == b'"':  # a string without its end
             return False
         if depth == 1 and before == b":" and key in names and token[:1] == b'"':
             return True
@@ -159,8 +161,8 @@ def _tells_owner(raw: bytes, names: Collection[bytes]) -> bool:
     return False
 
 
-def _read(raw: bytes) -> tuple[list[str], bool]:
-    """The bytes as every text that they can be, and whether some of them could not be read at all."""
+def _decode(raw: bytes) -> tuple[list[str], bool]:
+    """Return the bytes decoded in each possible encoding, and whether a part of them cannot be read."""
     plain, doubtful = _decompress(raw)
     texts = [plain.decode("utf-8", "replace")]
     if b"\x00" in plain:
@@ -169,17 +171,17 @@ def _read(raw: bytes) -> tuple[list[str], bool]:
 
 
 def _decompress(raw: bytes) -> tuple[bytes, bool]:
-    """What the kept bytes of a compressed object give, and whether a part of them cannot be read."""
+    """Return the decompressed bytes of a truncated object, and whether a part of them cannot be read."""
     if raw[:2] != GZIP and raw[:4] != ZSTD:
         return raw, False
-    found, rest = b"", raw
+    plain, rest = b"", raw
     while rest:
-        unpacker = zlib.decompressobj(wbits=31) if raw[:2] == GZIP else ZstdDecompressor()
+        decompressor = zlib.decompressobj(wbits=31) if raw[:2] == GZIP else ZstdDecompressor()
         try:
-            found += unpacker.decompress(rest, MOST_TEXT - len(found))
+            plain += decompressor.decompress(rest, MAX_TEXT - len(plain))
         except (zlib.error, ZstdError):
-            return found, True
-        if not unpacker.eof:  # the rest was never kept, or is too much
-            return found, len(found) >= MOST_TEXT
-        rest = unpacker.unused_data
-    return found, False
+            return plain, True
+        if not decompressor.eof:  # truncated, or larger than MAX_TEXT
+            return plain, len(plain) >= MAX_TEXT
+        rest = decompressor.unused_data
+    return plain, False

@@ -1,4 +1,4 @@
-"""What lies below a tenant's analytics, file by file, whether a commit names it or not."""
+"""List the files of a tenant's tables, whether a commit names them or not."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,17 +23,17 @@ if TYPE_CHECKING:  # obstore has these names for type checkers only
 
 Kind = Literal["data", "staged", "log", "other"]
 
-# Hadoop keeps checksums beside its files, in names that begin with a dot: they hold nothing of the rows.
+# Names that begin with a dot are checksums that Hadoop writes beside its files; they hold no rows.
 _DELTA = re.compile(r"date=([0-9]{4}-[0-9]{2}-[0-9]{2})/[^/.][^/]*")
 _PARQUET = re.compile(r"year=([0-9]{4})/month=([0-9]{2})/day=([0-9]{2})/[^/.][^/]*")
 _STAGED = re.compile(r"_staging/([0-9]{4}-[0-9]{2}-[0-9]{2})/[^/]+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredFile:
+class TableFile:
     """One file of a table. `key` is relative to the output root, `path` to the table's folder.
 
-    `day` is None for what belongs to no day.
+    `day` is None for a file that belongs to no day.
     """
 
     table: Table
@@ -48,7 +48,7 @@ class StoredFile:
 
 @dataclass(frozen=True, kw_only=True)
 class TenantTables:
-    """A tenant's tables under an output root, of either format."""
+    """A tenant's tables below an output root, in either format."""
 
     tenant: str
     storage: Storage
@@ -59,78 +59,78 @@ class TenantTables:
         return analytics_folder(self.tenant)
 
     def open(self) -> "ObjectStore":
-        """The store of the output root."""
+        """Open the store of the output root."""
         return self.storage.open_output()
 
     def url(self, table: Table) -> StorageUrl:
-        """Where a table lies."""
+        """Return the URL of a table."""
         return self.storage.output.child(f"{self.folder}/{table.name}")
 
     def location(self, table: Table) -> tuple[str, Mapping[str, str]]:
-        """What delta-rs needs to open a table."""
+        """Return the location and storage options with which delta-rs opens a table."""
         return delta_location(self.url(table), self.storage.options)
 
-    def list_below(self, folder: str) -> "Iterator[ObjectMeta]":
-        """Every object below a folder of the tenant's, named as below analytics."""
+    def list_under(self, folder: str) -> "Iterator[ObjectMeta]":
+        """Yield every object below a folder, which is relative to the tenant's analytics folder."""
         for batch in self.open().list(f"{self.folder}/{folder}/"):
             yield from batch
 
-    def files(self, table: Table) -> Iterator[StoredFile]:
-        """Every file below a table's folder."""
+    def files(self, table: Table) -> Iterator[TableFile]:
+        """Yield every file below a table's folder."""
         return self._files(table, "")
 
-    def files_of_day(self, table: Table, day: date) -> list[StoredFile]:
-        """Every file of a table's day, in either format, and what waits to be published."""
+    def files_of_day(self, table: Table, day: date) -> list[TableFile]:
+        """Return every file of a table's day in either format, staged files included."""
         folders = (f"/date={day}", f"/year={day:%Y}/month={day:%m}/day={day:%d}", f"/_staging/{day}")
         return [file for folder in folders for file in self._files(table, folder)]
 
-    def log_files(self, table: Table) -> Iterator[StoredFile]:
-        """Every file of a table's Delta log."""
+    def log_files(self, table: Table) -> Iterator[TableFile]:
+        """Yield every file of a table's Delta log."""
         return self._files(table, "/_delta_log")
 
-    def _files(self, table: Table, folder: str) -> Iterator[StoredFile]:
+    def _files(self, table: Table, folder: str) -> Iterator[TableFile]:
         root = f"{self.folder}/{table.name}/"
-        for item in self.list_below(f"{table.name}{folder}"):
+        for item in self.list_under(f"{table.name}{folder}"):
             yield _describe(table, item["path"], item["path"][len(root) :], item["size"], item["last_modified"])
 
     def live_keys(self, table: Table) -> frozenset[str]:
-        """The keys of the files that the Delta table's latest version names; none when there is no such table."""
+        """Return the keys of the files in the Delta table's latest version; none without a Delta table."""
         delta = delta_log.open_table(*self.location(table))
         if delta is None:
             return frozenset()
         return frozenset(f"{self.folder}/{table.name}/{'/'.join(uri.rsplit('/', 2)[1:])}" for uri in delta.file_uris())
 
 
-def is_live(file: StoredFile, live: Iterable[str]) -> bool:
-    """Whether readers see the file: plain Parquet has no log, there every file of a day's folder is seen."""
+def is_live(file: TableFile, live: Iterable[str]) -> bool:
+    """Return whether readers see the file. Plain Parquet has no log, so readers see every file of a day's folder."""
     return file.kind == "data" and (file.table_format == "parquet" or file.key in live)
 
 
 def check_complete(
-    table: Table, live: Iterable[str], stored: Iterable[StoredFile], *, tenant: str, day: date | None = None
+    table: Table, live: Iterable[str], files: Iterable[TableFile], *, tenant: str, day: date | None = None
 ) -> None:
-    """Refuse a table of which a file is missing that the log names: its rows would be taken for erased.
+    """Check that every file of the log exists; the rows of a missing file would count as erased.
 
     Args:
         live: keys of the files that the log names.
-        stored: the table's files, or those of a day.
+        files: the table's files, or those of a day.
 
     Raises:
-        Terminal: one is not there.
+        TerminalError: a file is missing.
     """
     part = f"/{table.name}/{delta_log.PARTITION}={day}/" if day else f"/{table.name}/"
-    gone = {key for key in live if part in key} - {file.key for file in stored}
-    if gone:
+    missing = {key for key in live if part in key} - {file.key for file in files}
+    if missing:
         raise TerminalError(
-            f"{min(gone)!a} is gone, and {table.name} names it",
+            f"{min(missing)!a} is missing, and the log of {table.name} names it",
             next_step="run its day again, then the same command",
             tenant=tenant,
             day=day.isoformat() if day else "-",
         )
 
 
-def fetch(store: "ObjectStore", key: str, path: Path) -> Path:
-    """A copy of an object on this machine."""
+def download(store: "ObjectStore", key: str, path: Path) -> Path:
+    """Download an object to a local path, and return the path."""
     with path.open("wb") as file:
         for block in store.get(key).stream():
             file.write(block)
@@ -138,21 +138,21 @@ def fetch(store: "ObjectStore", key: str, path: Path) -> Path:
 
 
 def delete_keys(store: "ObjectStore", keys: Iterable[str]) -> int:
-    """Delete objects; what is gone already is no error. Returns how many there were to delete."""
-    wanted = sorted(keys)
+    """Delete objects, missing ones included, and return the number of keys."""
+    ordered = sorted(keys)
     try:
-        if wanted:
-            store.delete(wanted)
-    except FileNotFoundError:  # on a disk the first that is gone ends the call
-        for key in wanted:
+        if ordered:
+            store.delete(ordered)
+    except FileNotFoundError:  # on a local disk, the first missing file ends the call
+        for key in ordered:
             with suppress(FileNotFoundError):
                 store.delete(key)
-    return len(wanted)
+    return len(ordered)
 
 
-def _describe(table: Table, key: str, path: str, size: int, modified: datetime) -> StoredFile:
+def _describe(table: Table, key: str, path: str, size: int, modified: datetime) -> TableFile:
     kind, day, table_format = _classify(path)
-    return StoredFile(
+    return TableFile(
         table=table,
         key=key,
         path=path,
@@ -176,6 +176,6 @@ def _classify(path: str) -> tuple[Kind, date | None, TableFormat]:
         if match := pattern.fullmatch(path):
             try:
                 return kind, parse_day("-".join(match.groups())), table_format
-            except UsageError:  # a folder that only looks like a day's
+            except UsageError:  # a folder whose name only resembles a day
                 break
     return "other", None, "delta"

@@ -1,4 +1,4 @@
-"""A Delta table's past, which still holds what the present no longer does: old files, and a log with their bounds."""
+"""Truncate the history of a Delta table: its old log entries still hold the bounds of columns of removed files."""
 
 import re
 from collections.abc import Mapping
@@ -12,21 +12,24 @@ from daily_batch.maintenance.table_files import TenantTables, delete_keys
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.delta import MAX_COMMIT_ATTEMPTS
 
-# Commits, checkpoints in one part or many, checksums that Spark writes, and commits taken together.
+# Commits, checkpoints in one part or several, checksums by Spark, and compacted commits.
 _ENTRY = re.compile(
     r"_delta_log/(?:\.)?([0-9]{20})\.(?:[0-9]{20}\.)?(?:json|crc|compacted\.json|checkpoint\..*parquet)(?:\.crc)?"
 )
-_LEFT = re.compile(r"_delta_log/(?:_commit_|\.tmp).*")
+_LEFTOVER = re.compile(r"_delta_log/(?:_commit_|\.tmp).*")
 
 
 def truncate_history(tables: TenantTables, table: Table, *, erasure: str) -> int | None:
-    """Begin the log anew at its latest version: a checkpoint of what is there now, and nothing that is older.
+    """Restart the log at its latest version, from a checkpoint of the current state, and delete everything older.
 
-    From then on no earlier version can be read. A run that began before finds out by the table's files and the day's
-    token, as it does in any case. Returns the first version that can be read; None without such a table.
+    No earlier version can be read afterwards. A run that started before still detects conflicts, by the table's files
+    and the day's token.
+
+    Returns:
+        The first version that can be read; None without a Delta table.
 
     Raises:
-        Retryable: others commit faster than this.
+        RetryableError: the table receives commits faster than its history can be removed.
     """
     location, options = tables.location(table)
     if delta_log.open_table(location, options) is None:
@@ -36,20 +39,20 @@ def truncate_history(tables: TenantTables, table: Table, *, erasure: str) -> int
             first = _checkpoint(location, options, erasure)
         except CommitFailedError:
             continue
-        stored = list(tables.log_files(table))
-        old = [file.key for file in stored if (version := _version_of(file.path)) is not None and version < first]
-        old += [file.key for file in stored if _LEFT.fullmatch(file.path)]
+        files = list(tables.log_files(table))
+        old = [file.key for file in files if (version := _version_of(file.path)) is not None and version < first]
+        old += [file.key for file in files if _LEFTOVER.fullmatch(file.path)]
         delete_keys(tables.open(), old)
         return first
     raise RetryableError(
-        f"{table.name} is committed to faster than its history can be removed", next_step="erase again"
+        f"{table.name} receives commits faster than its history can be removed", next_step="run the same command again"
     )
 
 
 def _checkpoint(location: str, options: Mapping[str, str], erasure: str) -> int:
-    """A commit that holds nothing, so that the oldest one left tells nothing, and a checkpoint on it or a later one."""
+    """Commit an empty transaction, as the oldest commit that stays must name nothing, and checkpoint at it or later."""
     delta = delta_log.open_table(location, options)
-    assert delta is not None  # noqa: S101  (the caller has seen it)
+    assert delta is not None  # noqa: S101  (the caller has checked it)
     properties = CommitProperties(custom_metadata={"erasure": erasure}, max_commit_retries=0)
     delta.create_write_transaction([], "append", delta.schema(), delta_log.PARTITION, commit_properties=properties)
     delta.update_incremental()

@@ -1,5 +1,4 @@
-"""What nobody needs any more: days beyond the retention, files that no recent version names, what crashed runs left,
-and old log entries."""
+"""Vacuum: remove expired days, files that no recent version names, leftovers of crashed runs, and old log entries."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,43 +10,43 @@ from deltalake import CommitProperties
 from daily_batch.domain.calendar import parse_day
 from daily_batch.domain.contract import Table
 from daily_batch.errors import UsageError
-from daily_batch.maintenance.table_files import StoredFile, TenantTables, delete_keys, is_live
+from daily_batch.maintenance.table_files import TableFile, TenantTables, delete_keys, is_live
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.delta import remove_orphans
 
-# A job is ended after 18 hours at the latest (dispatch.JOB_GRACE and job_timeout_minutes): until then no commit names
-# the files of a run that is at work.
-FLOOR_HOURS = 24
-USUAL_HOURS = 168
+# A job ends after 18 hours at the latest (dispatch.JOB_GRACE and job_timeout_minutes). Until then no commit names the
+# files that it has written.
+MIN_RETAIN_HOURS = 24
+DEFAULT_RETAIN_HOURS = 168
 _HOURS = {"hour": 1, "day": 24, "week": 168}
 _INTERVAL = re.compile(r"(?:interval )?(\d+) (hour|day|week)s?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
-    """How long files that only old versions name are kept, and, if at all, before which day nothing is."""
+class Retention:
+    """How long files of old versions are kept, and, if days expire, the first day that is kept."""
 
     now: datetime
-    retain_hours: int = USUAL_HOURS
+    retain_hours: int = DEFAULT_RETAIN_HOURS
     keep_from: date | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what could take files from a run that is at work."""
-        if self.retain_hours < FLOOR_HOURS:
+        """Refuse a retention that could remove the files of an active run."""
+        if self.retain_hours < MIN_RETAIN_HOURS:
             raise UsageError(
                 f"{self.retain_hours} hours are less than a run may take",
-                next_step=f"give at least {FLOOR_HOURS}; to remove a person's rows at once, use erase",
+                next_step=f"give at least {MIN_RETAIN_HOURS}; to remove a user's or room's rows at once, use erase",
             )
 
     @property
-    def kept_since(self) -> datetime:
-        """Files that are younger stay, whatever they are."""
+    def cutoff(self) -> datetime:
+        """The time since which every file is kept."""
         return self.now - timedelta(hours=self.retain_hours)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Swept:
-    """What a vacuum removed of one table, or would; `log_files` are entries of Delta's log, `days` went as a whole."""
+class VacuumResult:
+    """What a vacuum removed from one table, or would remove: expired days, files and entries of the Delta log."""
 
     table: str
     days: int = 0
@@ -56,83 +55,87 @@ class Swept:
     log_files: int = 0
 
 
-def keep_as_told(tables: TenantTables, table: Table, rules: Rules) -> Rules:
-    """The rules of a table whose own property says that old files are kept for longer."""
+def with_table_retention(tables: TenantTables, table: Table, retention: Retention) -> Retention:
+    """Return the retention, extended to the table's own `delta.deletedFileRetentionDuration` if that is longer."""
     delta = delta_log.open_table(*tables.location(table))
-    told = delta.metadata().configuration.get("delta.deletedFileRetentionDuration", "") if delta else ""
-    found = _INTERVAL.fullmatch(told.strip().lower())
-    hours = int(found[1]) * _HOURS[found[2]] if found else 0
-    return replace(rules, retain_hours=max(rules.retain_hours, hours))
+    duration = delta.metadata().configuration.get("delta.deletedFileRetentionDuration", "") if delta else ""
+    match = _INTERVAL.fullmatch(duration.strip().lower())
+    hours = int(match[1]) * _HOURS[match[2]] if match else 0
+    return replace(retention, retain_hours=max(retention.retain_hours, hours))
 
 
-def expired_days(tables: TenantTables, table: Table, rules: Rules) -> set[date]:
-    """The days beyond the retention that readers still see."""
-    if rules.keep_from is None:
+def expired_days(tables: TenantTables, table: Table, retention: Retention) -> set[date]:
+    """Return the expired days that readers still see."""
+    if retention.keep_from is None:
         return set()
     live = tables.live_keys(table)
-    seen = (file for file in tables.files(table) if is_live(file, live))
-    return {file.day for file in seen if file.day and file.day < rules.keep_from}
+    visible = (file for file in tables.files(table) if is_live(file, live))
+    return {file.day for file in visible if file.day and file.day < retention.keep_from}
 
 
-def expire_delta(tables: TenantTables, table: Table, rules: Rules) -> None:
-    """Remove the days beyond the retention from a Delta table, in one commit; their files go when they are old enough.
+def delete_expired_days(tables: TenantTables, table: Table, retention: Retention) -> None:
+    """Delete the expired days from a Delta table in one commit; a later vacuum removes their files.
 
     Raises:
-        DeltaError: somebody else committed at the same moment, so the vacuum must be run again.
+        DeltaError: another commit came first; run the vacuum again.
     """
     delta = delta_log.open_table(*tables.location(table))
     if delta is not None:
-        properties = CommitProperties(max_commit_retries=0, custom_metadata={"expired_before": str(rules.keep_from)})
-        delta.delete(f"{delta_log.PARTITION} < '{rules.keep_from}'", commit_properties=properties)
+        properties = CommitProperties(
+            max_commit_retries=0, custom_metadata={"expired_before": str(retention.keep_from)}
+        )
+        delta.delete(f"{delta_log.PARTITION} < '{retention.keep_from}'", commit_properties=properties)
 
 
-def sweep_table(tables: TenantTables, table: Table, rules: Rules, *, dry_run: bool) -> Swept:
-    """Remove a table's unneeded files on this machine; see `Rules`."""
-    days = expired_days(tables, table, rules)
+def vacuum_table(tables: TenantTables, table: Table, retention: Retention, *, dry_run: bool) -> VacuumResult:
+    """Remove a table's unneeded files from this process."""
+    days = expired_days(tables, table, retention)
     if days and not dry_run:
-        expire_delta(tables, table, rules)
-    stored = list(tables.files(table))
+        delete_expired_days(tables, table, retention)
+    files = list(tables.files(table))
     location, options = tables.location(table)
     names = set(
         remove_orphans(
             location=location,
             storage_options=options,
-            retention_hours=rules.retain_hours,
-            allow_shorter=True,  # `Rules` has a floor of its own
-            full=not holds_plain(stored),
+            retention_hours=retention.retain_hours,
+            allow_shorter=True,  # `Retention` has its own minimum
+            full=not has_plain_parquet(files),
             dry_run=dry_run,
         )
     )
-    gone = [file for file in stored if file.path in names]
-    plain = list(_plain_leftovers(stored, rules))
+    removed = [file for file in files if file.path in names]
+    plain = list(_plain_leftovers(files, retention))
     if not dry_run:
         delete_keys(tables.open(), (file.key for file in plain))
-    gone += [file for file in plain if file not in gone]
-    return Swept(
+    removed += [file for file in plain if file not in removed]
+    return VacuumResult(
         table=table.name,
         days=len(days),
-        files=len(gone),
-        bytes=sum(file.bytes for file in gone),
-        log_files=trim_log(tables, table, dry_run=dry_run),
+        files=len(removed),
+        bytes=sum(file.bytes for file in removed),
+        log_files=clean_log(tables, table, dry_run=dry_run),
     )
 
 
-def sweep_beside(tables: TenantTables, rules: Rules, *, dry_run: bool) -> Swept:
-    """Remove manifests that crashed jobs left, and the receipts of days beyond the retention, which go last."""
+def vacuum_beside_tables(tables: TenantTables, retention: Retention, *, dry_run: bool) -> VacuumResult:
+    """Remove the manifests of crashed jobs and the receipts of expired days; call it after the tables."""
     found = [
         item
         for folder in ("_staging", "_receipts")
-        for item in tables.list_below(folder)
-        if _is_old(folder, item["path"].split("/"), item["last_modified"], rules)
+        for item in tables.list_under(folder)
+        if _is_old(folder, item["path"].split("/"), item["last_modified"], retention)
     ]
     if not dry_run:
         delete_keys(tables.open(), (item["path"] for item in found))
-    return Swept(table="_staging, _receipts", files=len(found), bytes=sum(item["size"] for item in found))
+    return VacuumResult(table="_staging, _receipts", files=len(found), bytes=sum(item["size"] for item in found))
 
 
-def trim_log(tables: TenantTables, table: Table, *, dry_run: bool) -> int:
-    """Make a checkpoint where the last one is behind, and remove the log entries that are older than the table's
-    `delta.logRetentionDuration`; the days' tokens stay. Returns how many went; how many will is not told before."""
+def clean_log(tables: TenantTables, table: Table, *, dry_run: bool) -> int:
+    """Checkpoint the latest version, and remove log entries older than the table's `delta.logRetentionDuration`.
+
+    The days' tokens are in the checkpoint. Return how many entries were removed; a dry run cannot tell and returns 0.
+    """
     delta = delta_log.open_table(*tables.location(table))
     if delta is None or dry_run:
         return 0
@@ -144,9 +147,9 @@ def trim_log(tables: TenantTables, table: Table, *, dry_run: bool) -> int:
     return len(entries - _log_versions(tables, table))
 
 
-def holds_plain(stored: Iterable[StoredFile]) -> bool:
-    """Whether days in plain Parquet lie in the table's folder, which Delta's full vacuum would take for orphans."""
-    return any(file.kind == "data" and file.table_format == "parquet" for file in stored)
+def has_plain_parquet(files: Iterable[TableFile]) -> bool:
+    """Return whether the table's folder holds plain Parquet days, which Delta's full vacuum would remove as orphans."""
+    return any(file.kind == "data" and file.table_format == "parquet" for file in files)
 
 
 def _log_versions(tables: TenantTables, table: Table) -> set[tuple[int, str]]:
@@ -154,19 +157,19 @@ def _log_versions(tables: TenantTables, table: Table) -> set[tuple[int, str]]:
     return {(int(name[:20]), name) for name in names if name[:20].isdigit()}
 
 
-def _plain_leftovers(stored: Iterable[StoredFile], rules: Rules) -> Iterator[StoredFile]:
-    """Of plain Parquet: what was never published, and the days beyond the retention."""
-    for file in stored:
-        expired = rules.keep_from is not None and file.day is not None and file.day < rules.keep_from
-        staged = file.kind == "staged" and (expired or file.modified < rules.kept_since)
+def _plain_leftovers(files: Iterable[TableFile], retention: Retention) -> Iterator[TableFile]:
+    """Yield the plain Parquet files that were never published, and those of expired days."""
+    for file in files:
+        expired = retention.keep_from is not None and file.day is not None and file.day < retention.keep_from
+        staged = file.kind == "staged" and (expired or file.modified < retention.cutoff)
         if staged or (expired and file.kind == "data" and file.table_format == "parquet"):
             yield file
 
 
-def _is_old(folder: str, parts: list[str], modified: datetime, rules: Rules) -> bool:
+def _is_old(folder: str, parts: list[str], modified: datetime, retention: Retention) -> bool:
     if folder == "_staging":
-        return modified < rules.kept_since
+        return modified < retention.cutoff
     try:
-        return rules.keep_from is not None and parse_day(parts[3]) < rules.keep_from
-    except (UsageError, IndexError):  # no receipt of ours
+        return retention.keep_from is not None and parse_day(parts[3]) < retention.keep_from
+    except (UsageError, IndexError):  # not a receipt
         return False

@@ -2,15 +2,27 @@
 
 import importlib
 import os
+import re
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from obstore.exceptions import AlreadyExistsError, UnauthenticatedError
 
-from daily_batch.errors import RetryableError
+from daily_batch.domain.keys import analytics_folder, export_folder
+from daily_batch.domain.request import Request
+from daily_batch.errors import RetryableError, TerminalError
+from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.runners.databricks_serverless import find_obstacle
+from daily_batch.settings import Settings
 from daily_batch.storage.failures import explain_failure, is_denied
 from daily_batch.storage.stores import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+    from pyspark.sql import SparkSession
 
 PACKAGES = (
     "arro3.core",
@@ -27,6 +39,12 @@ PACKAGES = (
 # A closed network does not answer, so a check must not wait as long as a run does.
 FAST_FAILURE = {"timeout": "20s", "connect_timeout": "5s", "max_retries": "2", "retry_timeout": "20s"}
 FOLDER = "_smoke"
+# The generated day of a smoke test.
+SMOKE_TENANT = "smoke"
+SMOKE_MESSAGES = 2_000
+# How many Spark tasks check the workers at once.
+TASKS = 8
+_MISSING_MODULE = re.compile(r"No module named '([\w.]{1,80})'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,3 +116,52 @@ def _write_output(storage: Storage, folders: DayFolders) -> str:
     finally:
         store.delete(key)
     return "safe commits: an object was written twice that may be written once: Delta's commits would not be safe there"
+
+
+def check_job(request: Request, settings: Settings) -> None:
+    """Check what a day's job needs before it runs, with the tenant's own permissions on the tenant's own folders.
+
+    Raises:
+        TerminalError: something is missing; the message says where and what.
+    """
+    from daily_batch.pipeline.runners.spark import current_session
+
+    folders = DayFolders(
+        read=export_folder(settings.export_template, request.tenant, request.day),
+        write=f"{analytics_folder(request.tenant)}/{FOLDER}",
+    )
+    check_cluster(current_session().spark, open_storage(request, settings), folders=folders)
+
+
+def check_cluster(
+    spark: "SparkSession", storage: Storage, *, tasks: int = TASKS, folders: DayFolders = EVERYWHERE
+) -> None:
+    """Check from the driver, then from the workers, in `tasks` Spark tasks.
+
+    Raises:
+        TerminalError: something is missing; the message says where and what.
+    """
+    page = "docs/deploy-aws.md" if storage.output.kind == "s3" else "docs/deploy-azure.md"
+    step = f"see {page} on what a job needs"
+    if lack := find_missing(storage, folders):
+        raise TerminalError(f"the driver lacks: {lack}", next_step=step)
+    numbers = spark.range(0, tasks, 1, tasks)
+    check = partial(_check_worker, storage=storage.anchored(), folders=folders)
+    try:
+        rows = numbers.mapInArrow(check, "lack string").collect()
+    except Exception as error:
+        missing = _MISSING_MODULE.search(str(error))
+        lack = f"the package {missing[1]} cannot be imported" if missing else f"no task ran ({type(error).__name__})"
+        raise TerminalError(f"the workers lack: {lack}", next_step=step) from error
+    if lacks := sorted({row["lack"] for row in rows} - {""}):
+        raise TerminalError(f"the workers lack: {lacks[0]}", next_step=step)
+
+
+def _check_worker(
+    batches: "Iterator[pa.RecordBatch]", *, storage: Storage, folders: DayFolders
+) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    for _ in batches:
+        pass
+    yield pa.RecordBatch.from_pydict({"lack": [find_missing(storage, folders)]})

@@ -91,12 +91,13 @@ def process_day(
                     list_known_tenants=list_known_tenants,
                 )
                 log_manifest(steps, manifest)
-            spec = make_run_spec(request, settings, manifest, run_id=run_id, now=now)
+            listed = manifest
+            spec = make_run_spec(request, settings, listed, run_id=run_id, now=now)
             try:
-                result = runner.run(manifest, spec=spec, storage=storage, scratch=scratch, progress=progress)
+                result = runner.run(listed, spec=spec, storage=storage, scratch=scratch, progress=progress)
                 rules = settings.quality.rules_for(request.tenant)
                 measures = measure_day(
-                    rules, manifest=manifest, result=result, spec=spec, storage=storage, scratch=scratch
+                    rules, manifest=listed, result=result, spec=spec, storage=storage, scratch=scratch
                 )
                 break
             except InputChangedError:
@@ -107,7 +108,7 @@ def process_day(
                 shutil.rmtree(scratch)
         _log_stages(steps, result, runner=runner.name)
         receipt = audit(
-            _make_receipt(request, manifest, result, run_id=run_id, runner=runner.name),
+            _make_receipt(request, listed, result, run_id=run_id, runner=runner.name),
             rules=rules,
             measured=measures,
             limits=AuditLimits(**{each.name: getattr(settings, each.name) for each in fields(AuditLimits)}),
@@ -115,7 +116,7 @@ def process_day(
             allow_shrink=request.allow_shrink,
         )
         receipt = _publish(
-            receipt, result, publisher, steps, progress=progress, listed=manifest.seconds, started=started
+            receipt, result, publisher, steps, progress=progress, listing_seconds=listed.seconds, started=started
         )
         key = receipt_key(request.tenant, request.day, run_id)
         with steps.timed("receipt", status=receipt.status, receipt=key, warnings=len(warnings(receipt.quality))):
@@ -142,7 +143,7 @@ def _publish(
     steps: StepLog,
     *,
     progress: Progress,
-    listed: float,
+    listing_seconds: float,
     started: float,
 ) -> Receipt:
     """Commit the files of an audited day, and return its receipt with what readers see now."""
@@ -151,7 +152,7 @@ def _publish(
     published = publisher.publish(result.files, run_id=receipt.run_id, metadata=counts, progress=progress)
     ended = time.perf_counter()
     steps.log("publish", **_sum_up(published), seconds=round(ended - begun, 3))
-    seconds = {"manifest": listed, **result.seconds, "publish": ended - begun, "total": ended - started}
+    seconds = {"manifest": listing_seconds, **result.seconds, "publish": ended - begun, "total": ended - started}
     receipt = replace(
         receipt,
         tables={name: TableCounts(**asdict(table)) for name, table in published.items()},

@@ -1,4 +1,4 @@
-"""Reads what a report is made of, many tenants and receipts at once: the ledger, and the receipts that it names."""
+"""Collect the facts of a report from the ledger and the receipts that it names, many in parallel."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +18,7 @@ from daily_batch.orchestration.routing.predict import predict_local, predict_spa
 from daily_batch.orchestration.volume_anomaly import REMEMBERED
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.runners.base import Progress
-from daily_batch.reporting.days import DayFacts, state_day
-from daily_batch.reporting.facts import Facts
+from daily_batch.reporting.facts import DayFacts, Facts, make_day_facts
 from daily_batch.settings import Settings
 from daily_batch.storage.stores import open_store
 
@@ -30,12 +29,12 @@ CONCURRENCY = 32
 GONE = "gone"
 
 
-class _Found(NamedTuple):
+class _ReceiptState(NamedTuple):
     receipt: Receipt | None = None
     doubt: str | None = None
 
 
-def gather_facts(
+def collect_facts(
     tenants: Sequence[str],
     dates: Sequence[date],
     *,
@@ -45,30 +44,34 @@ def gather_facts(
     now: datetime,
     progress: Progress,
 ) -> Facts:
-    """The facts of every tenant and date.
+    """Return the facts of every tenant and date.
 
-    A receipt that is gone or not understood is a doubt about its day, and no failure.
+    A missing or unreadable receipt is a warning about its day and no error.
 
     Raises:
-        Retryable: the ledger or the store does not answer.
-        Terminal: the ledger refuses this identity, or the output does not exist.
+        RetryableError: the ledger or the store does not respond.
+        TerminalError: the ledger denies access, or the output does not exist.
     """
     store = open_store(output, settings.storage_options)
     with ThreadPoolExecutor(CONCURRENCY) as pool:
-        known: dict[str, dict[date, Entry]] = {}
+        entries: dict[str, dict[date, Entry]] = {}
         read_tenant = pool.map(lambda tenant: _read_ledger(ledger, tenant, dates), tenants)
         for tenant, days in zip(tenants, read_tenant, strict=True):
-            known[tenant] = days
-            progress("ledger", len(known), len(tenants), "tenants")
-        strays = tuple(each for each in pool.map(ledger.stray_count, tenants) if each and each.objects)
-        entries = [entry for each in known.values() for entry in each.values()]
-        named = [entry for entry in entries if entry.day >= dates[0] and entry.receipt]
-        found: dict[tuple[str, date], _Found] = {}
-        for entry, read in zip(named, pool.map(lambda entry: _read(store, entry), named), strict=True):
-            found[entry.tenant, entry.day] = read
-            progress("receipts", len(found), len(named), "receipts")
+            entries[tenant] = days
+            progress("ledger", len(entries), len(tenants), "tenants")
+        strays = tuple(found for found in pool.map(ledger.stray_count, tenants) if found and found.objects)
+        published = [
+            entry for days in entries.values() for entry in days.values() if entry.day >= dates[0] and entry.receipt
+        ]
+        receipts: dict[tuple[str, date], _ReceiptState] = {}
+        results = pool.map(lambda entry: _read_receipt(store, entry), published)
+        for entry, result in zip(published, results, strict=True):
+            receipts[entry.tenant, entry.day] = result
+            progress("receipts", len(receipts), len(published), "receipts")
     facts = [
-        _state(tenant, day, known[tenant], found.get((tenant, day), _Found()), settings=settings, now=now)
+        _make_facts(
+            tenant, day, entries[tenant], receipts.get((tenant, day), _ReceiptState()), settings=settings, now=now
+        )
         for tenant in tenants
         for day in dates
     ]
@@ -76,33 +79,33 @@ def gather_facts(
 
 
 def _read_ledger(ledger: Ledger, tenant: str, dates: Sequence[date]) -> dict[date, Entry]:
-    """The tenant's days of the range, and those before that its volumes are compared with."""
+    """Return the tenant's days of the range, and the days before that its volumes are compared with."""
     first = date.fromordinal(max(dates[0].toordinal() - REMEMBERED.days, 1))
     return {entry.day: entry for entry in ledger.days(tenant, first, dates[-1])}
 
 
-def _read(store: "ObjectStore", entry: Entry) -> _Found:
+def _read_receipt(store: "ObjectStore", entry: Entry) -> _ReceiptState:
     try:
         receipt = read_receipt(store, str(entry.receipt))
     except TerminalError as error:
-        return _Found(doubt=error.advice)
+        return _ReceiptState(doubt=error.advice)
     if receipt is None:
-        return _Found(doubt=GONE)
-    told = (receipt.tenant, receipt.date, receipt.records.rejected)
-    agree = receipt.erased or receipt.records.written == entry.message_count  # an erasure corrects the ledger alone
-    if not agree or told != (entry.tenant, entry.day.isoformat(), entry.rejected):
-        return _Found(receipt=receipt, doubt="differs")
-    return _Found(receipt=receipt)
+        return _ReceiptState(doubt=GONE)
+    counts = (receipt.tenant, receipt.date, receipt.records.rejected)
+    agree = receipt.erased or receipt.records.written == entry.message_count  # an erasure corrects the ledger only
+    if not agree or counts != (entry.tenant, entry.day.isoformat(), entry.rejected):
+        return _ReceiptState(receipt=receipt, doubt="differs")
+    return _ReceiptState(receipt=receipt)
 
 
-def _state(
-    tenant: str, day: date, entries: dict[date, Entry], found: _Found, *, settings: Settings, now: datetime
+def _make_facts(
+    tenant: str, day: date, entries: dict[date, Entry], found: _ReceiptState, *, settings: Settings, now: datetime
 ) -> DayFacts:
     history = [(then, entry.message_count) for then, entry in entries.items() if entry.message_count is not None]
     entry = entries.get(day)
-    if entry and found.doubt == GONE and _is_beyond(day, settings, now):
-        entry, found = replace(entry, message_count=None, rejected=None), _Found()  # a vacuum has removed it
-    return state_day(
+    if entry and found.doubt == GONE and _is_expired(day, settings, now):
+        entry, found = replace(entry, message_count=None, rejected=None), _ReceiptState()  # removed by a vacuum
+    return make_day_facts(
         tenant,
         day,
         entry,
@@ -117,14 +120,14 @@ def _state(
     )
 
 
-def _is_beyond(day: date, settings: Settings, now: datetime) -> bool:
-    """Whether a day is older than what is kept."""
+def _is_expired(day: date, settings: Settings, now: datetime) -> bool:
+    """Return whether a day is older than the retention."""
     kept = oldest_retained_day(now, retention_days=settings.retention_days, zone=settings.timezone)
     return kept is not None and day < kept
 
 
 def _predict(receipt: Receipt) -> float:
-    """What the day was to cost on AWS, by the objects that it had and the runner that took it."""
+    """Return the predicted cost of the day on AWS, given its objects and its runner."""
     volume = Volume(layout=receipt.layout, objects=receipt.objects.in_manifest, bytes=receipt.objects.bytes)
     predictions, prices = load_predictions(), load_prices()
     if receipt.runner == "spark":

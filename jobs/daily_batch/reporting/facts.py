@@ -1,15 +1,17 @@
-"""What a report says of many tenant-days: sums over them, and whom to look at. Pure: no store, no clock, no words."""
+"""The facts of a report: what it says of each tenant-day, and sums over them. Pure: no store, no clock, no texts."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import TypeVar
 
-from daily_batch.domain.receipt import Objects, Records
-from daily_batch.ledger import StrayCount
-from daily_batch.orchestration.routing.costs import MonthCost, month_of
-from daily_batch.reporting.days import DayFacts
+from daily_batch.domain.quality import describe, warnings
+from daily_batch.domain.receipt import Objects, Receipt, Records
+from daily_batch.ledger import Entry, StrayCount
+from daily_batch.orchestration.day_status import ENDED, SOUND, day_status
+from daily_batch.orchestration.routing.costs import MonthCost, sum_by_month
+from daily_batch.orchestration.volume_anomaly import find_anomaly
 
 _Amount = TypeVar("_Amount", int, float)
 
@@ -18,10 +20,115 @@ NO_RECORDS = Records(seen=0, written=0, duplicates=0, superseded=0, rejected=0, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Totals:
-    """Sums over tenant-days; `receipts` says of how many the records, objects, reasons and seconds are known.
+class DayFacts:
+    """The facts of one tenant-day; None means unknown.
 
-    `messages` and `rejected` are the ledger's, which knows them of every day that is published.
+    The counts (`messages`, `records`, `rejects`, `seconds` by stage, …) are those of the last run that published,
+    whatever came after. `expected` is the expected volume of a day whose volume is anomalous, `quality` describes the
+    rules that warned, and `doubt` says why the receipt cannot be relied on.
+    """
+
+    tenant: str
+    day: date
+    state: str
+    late: bool = False
+    run_id: str | None = None
+    runner: str | None = None
+    attempts: int = 0
+    error: str | None = None
+    ended: str | None = None
+    messages: int | None = None
+    rejected: int | None = None
+    unreadable: int | None = None
+    objects: Objects | None = None
+    records: Records | None = None
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    predicted_usd: float | None = None
+    billed_usd: float | None = None
+    expected: int | None = None
+    quality: tuple[str, ...] = ()
+    doubt: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last run published the day."""
+        return self.state.startswith("completed")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last run has published or failed."""
+        return self.state in ENDED
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether the day stays in its state until an operator acts."""
+        return self.state not in SOUND
+
+    @property
+    def is_anomalous(self) -> bool:
+        """Whether the day has warnings."""
+        overdue = self.late and not self.needs_attention
+        return bool(self.expected is not None or self.quality or self.unreadable or self.doubt or overdue)
+
+
+def make_day_facts(
+    tenant: str,
+    day: date,
+    entry: Entry | None,
+    receipt: Receipt | None,
+    *,
+    now: datetime,
+    due: datetime,
+    history: Sequence[tuple[date, int]] = (),
+    factor: float = 3.0,
+    floor: int = 100,
+    predicted_usd: float | None = None,
+    doubt: str | None = None,
+) -> DayFacts:
+    """Return the facts of one tenant-day.
+
+    Args:
+        receipt: of the last run that published.
+        due: when the day must be completed.
+        history: messages of the tenant's other days, with which `factor` and `floor` define an anomaly.
+        doubt: why the receipt is missing or cannot be relied on.
+    """
+    state = day_status(entry, now=now, due=due)
+    if entry is None:
+        return DayFacts(tenant=tenant, day=day, state=state, late=now >= due)
+    messages = entry.message_count
+    volume = None if messages is None else find_anomaly(messages, history, day, factor=factor, floor=floor)
+    return DayFacts(
+        tenant=tenant,
+        day=day,
+        state=state,
+        late=now >= due and not entry.is_complete,
+        run_id=entry.run_id,
+        runner=entry.runner,
+        attempts=entry.attempts,
+        error=entry.error,
+        ended=entry.lease_until if state == "dead" else None,
+        messages=messages,
+        rejected=entry.rejected,
+        unreadable=entry.unreadable,
+        objects=receipt.objects if receipt else None,
+        records=receipt.records if receipt else None,
+        rejects=receipt.rejects if receipt else {},
+        seconds=receipt.seconds if receipt else {},
+        predicted_usd=predicted_usd,
+        billed_usd=entry.cost_usd,
+        expected=volume.expected if volume and volume.is_unusual else None,
+        quality=tuple(describe(result) for result in warnings(receipt.quality)) if receipt else (),
+        doubt=doubt,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Sums over tenant-days; records, objects, reasons and seconds are sums over `receipts` of them.
+
+    `messages` and `rejected` come from the ledger, which has them for every published day.
     """
 
     days: int
@@ -41,9 +148,9 @@ class Totals:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """A report's facts: `days` by tenant, then by day, with a day for each tenant and date of the range.
+    """The facts of a report: `days` has one entry per tenant and date, ordered by tenant, then by date.
 
-    `strays` are what was found last of tenants that have objects where no run looks.
+    `strays` are the last findings of tenants with objects outside every folder that a run reads.
     """
 
     tenants: tuple[str, ...]
@@ -53,30 +160,30 @@ class Facts:
     strays: tuple[StrayCount, ...] = ()
 
     @property
-    def in_need(self) -> tuple[DayFacts, ...]:
-        """The days that need someone, the newest first."""
-        return tuple(sorted((each for each in self.days if each.needs_someone), key=_newest))
+    def needing_attention(self) -> tuple[DayFacts, ...]:
+        """The days that need attention, the newest first."""
+        return tuple(sorted((day for day in self.days if day.needs_attention), key=_newest))
 
     @property
-    def odd(self) -> tuple[DayFacts, ...]:
-        """The days that are worth a look, the newest first."""
-        return tuple(sorted((each for each in self.days if each.is_odd), key=_newest))
+    def anomalous(self) -> tuple[DayFacts, ...]:
+        """The days with warnings, the newest first."""
+        return tuple(sorted((day for day in self.days if day.is_anomalous), key=_newest))
 
     @property
-    def unknown(self) -> int:
-        """How many days are published and have no receipt that can be read."""
-        return sum(each.messages is not None and each.records is None for each in self.days)
+    def without_receipt(self) -> int:
+        """The number of published days without a readable receipt."""
+        return sum(day.messages is not None and day.records is None for day in self.days)
 
     @property
     def months(self) -> tuple[MonthCost, ...]:
-        """What the days that have ended were billed, by tenant and month."""
-        return month_of((one.tenant, one.day, one.billed_usd) for one in self.days if one.has_ended)
+        """The billed cost of the days that have ended, by tenant and month."""
+        return sum_by_month((day.tenant, day.day, day.billed_usd) for day in self.days if day.has_ended)
 
     @property
-    def dearest(self) -> tuple[MonthCost, ...]:
-        """The months of which a bill is known, the highest first."""
-        known = [each for each in self.months if each.unknown < each.days]
-        return tuple(sorted(known, key=lambda each: -each.cost_usd))
+    def months_by_cost(self) -> tuple[MonthCost, ...]:
+        """The months with a known bill, the highest first."""
+        billed = [month for month in self.months if month.unknown < month.days]
+        return tuple(sorted(billed, key=lambda month: -month.cost_usd))
 
     @property
     def by_tenant(self) -> dict[str, tuple[DayFacts, ...]]:
@@ -91,33 +198,33 @@ class Facts:
         return {day: add_up(self.days[place::width]) for place, day in enumerate(self.dates)}
 
 
-def _newest(each: DayFacts) -> tuple[int, str]:
-    return -each.day.toordinal(), each.tenant
+def _newest(day: DayFacts) -> tuple[int, str]:
+    return -day.day.toordinal(), day.tenant
 
 
 def add_up(days: Iterable[DayFacts]) -> Totals:
-    """The sums over some tenant-days."""
-    each = list(days)
-    rejects = _sum(one.rejects for one in each)
+    """Return the sums over some tenant-days."""
+    every = list(days)
+    rejects = _sum(day.rejects for day in every)
     return Totals(
-        days=len(each),
-        states=dict(Counter(one.state for one in each)),
-        late=sum(one.late for one in each),
-        receipts=sum(one.records is not None for one in each),
-        messages=sum(one.messages or 0 for one in each),
-        rejected=sum(one.rejected or 0 for one in each),
-        objects=Objects(**_sum([asdict(NO_OBJECTS), *(asdict(one.objects) for one in each if one.objects)])),
-        records=Records(**_sum([asdict(NO_RECORDS), *(asdict(one.records) for one in each if one.records)])),
+        days=len(every),
+        states=dict(Counter(day.state for day in every)),
+        late=sum(day.late for day in every),
+        receipts=sum(day.records is not None for day in every),
+        messages=sum(day.messages or 0 for day in every),
+        rejected=sum(day.rejected or 0 for day in every),
+        objects=Objects(**_sum([asdict(NO_OBJECTS), *(asdict(day.objects) for day in every if day.objects)])),
+        records=Records(**_sum([asdict(NO_RECORDS), *(asdict(day.records) for day in every if day.records)])),
         rejects=dict(sorted(rejects.items(), key=lambda item: -item[1])),
-        seconds=_sum(one.seconds for one in each),
-        predicted_usd=sum(one.predicted_usd or 0.0 for one in each),
-        billed_usd=sum(one.billed_usd or 0.0 for one in each),
-        billed_days=sum(one.billed_usd is not None for one in each),
+        seconds=_sum(day.seconds for day in every),
+        predicted_usd=sum(day.predicted_usd or 0.0 for day in every),
+        billed_usd=sum(day.billed_usd or 0.0 for day in every),
+        billed_days=sum(day.billed_usd is not None for day in every),
     )
 
 
 def _sum(tables: Iterable[Mapping[str, _Amount]]) -> dict[str, _Amount]:
-    """Each name's sum, names in the order in which they first come."""
+    """Return the sum of each name, in order of first occurrence."""
     total: dict[str, _Amount] = {}
     for table in tables:
         for name, amount in table.items():

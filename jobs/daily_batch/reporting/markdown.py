@@ -1,30 +1,29 @@
-"""The report as Markdown, for a pull request or a mail: plain tables, and nothing of the data's own markup."""
+"""Render the report as Markdown, for a pull request or mail: plain tables, with all markup in the data escaped."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from daily_batch.orchestration.routing.costs import MonthCost
-from daily_batch.reporting.days import DayFacts
-from daily_batch.reporting.facts import Facts, add_up
+from daily_batch.reporting.facts import DayFacts, Facts, add_up
 from daily_batch.reporting.texts import (
     SIGNS,
     Texts,
-    tell_headline,
-    tell_oddities,
-    tell_sign,
-    tell_strays,
-    tell_troubles,
+    describe_strays,
+    describe_warnings,
+    list_issues,
+    make_headline,
+    make_sign,
 )
 
-MOST_ROWS = 50
+MAX_ROWS = 50
 
 
 def make_markdown(facts: Facts, texts: Texts, *, zone: str) -> str:
-    """The report in GitHub's Markdown. Only tenants that are not all well get a row of the map."""
+    """Return the report in GitHub-flavored Markdown; the map omits tenants without problems."""
     return "\n".join(_write(facts, texts, zone)) + "\n"
 
 
 def quote(text: str) -> str:
-    """A text of the data as a code span, where no markup, no HTML and no mention counts, fit for a table's cell."""
+    """Return a text as a code span for a table cell; within it, no markup, HTML or mention takes effect."""
     line = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
     return f"`{line}`" if line else ""
 
@@ -33,35 +32,35 @@ def _write(facts: Facts, texts: Texts, zone: str) -> Iterator[str]:
     night = len(facts.dates) == 1
     yield f"# {texts('title_night' if night else 'title', first=facts.dates[0], last=facts.dates[-1])}"
     yield ""
-    yield f"**{tell_headline(facts, texts)}**"
+    yield f"**{make_headline(facts, texts)}**"
     yield ""
     yield texts("made", now=f"{facts.now:%Y-%m-%d %H:%M %Z}", zone=zone)
-    if troubles := tell_troubles(facts, texts):
-        yield from _section("need", texts)
+    if issues := list_issues(facts, texts):
+        yield from _section("attention", texts)
         rows = (
-            (quote(each.tenant), each.dates, texts(f"state.{each.state}"), quote(each.what), quote(each.next_step))
-            for each in troubles[:MOST_ROWS]
+            (quote(issue.tenant), issue.dates, texts(f"state.{issue.state}"), quote(issue.what), quote(issue.next_step))
+            for issue in issues[:MAX_ROWS]
         )
         yield from _table(_name(("tenant", "date", "state", "what", "next"), texts), rows)
-        yield from _count_more(len(troubles), texts)
-    if facts.odd:
-        yield from _section("odd", texts)
-        yield from _table(_name(("tenant", "date", "note"), texts), _list_odd(facts, texts))
-        yield from _count_more(len(facts.odd), texts)
-    for sentence in tell_strays(facts, texts):
+        yield from _count_more(len(issues), texts)
+    if facts.anomalous:
+        yield from _section("warnings", texts)
+        yield from _table(_name(("tenant", "date", "note"), texts), _list_warnings(facts, texts))
+        yield from _count_more(len(facts.anomalous), texts)
+    for sentence in describe_strays(facts, texts):
         yield from ("", quote(sentence))
     yield from _section("map", texts)
     yield from _draw_map(facts, texts)
     yield from _section("volumes", texts)
     names = ("date", "messages", "rejected", "seconds", "predicted", "billed")
     yield from _table(_name(names, texts), _list_dates(facts), numbers=len(names) - 1)
-    if dearest := facts.dearest:
+    if months := facts.months_by_cost:
         yield from _section("months", texts)
-        yield from _table(_name(("tenant", "month", "days", "billed"), texts), _list_months(dearest), numbers=2)
-        yield from _count_more(len(dearest), texts)
+        yield from _table(_name(("tenant", "month", "days", "billed"), texts), _list_months(months), numbers=2)
+        yield from _count_more(len(months), texts)
     total = add_up(facts.days)
-    if facts.unknown:
-        yield from ("", texts("note.unreceipted", count=facts.unknown))
+    if facts.without_receipt:
+        yield from ("", texts("note.unreceipted", count=facts.without_receipt))
     if total.rejects:
         yield from _section("rejects", texts)
         yield from _table(
@@ -80,16 +79,16 @@ def _name(columns: Sequence[str], texts: Texts) -> list[str]:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0) -> Iterator[str]:
-    """A table whose last columns, so many of them, hold numbers."""
+    """Yield the lines of a table; its last `numbers` columns are right-aligned."""
     yield f"| {' | '.join(columns)} |"
     yield f"|{'|'.join(['---'] * (len(columns) - numbers) + ['---:'] * numbers)}|"
     for row in rows:
         yield f"| {' | '.join(row)} |"
 
 
-def _list_odd(facts: Facts, texts: Texts) -> Iterator[Sequence[str]]:
-    for day in facts.odd[:MOST_ROWS]:
-        yield quote(day.tenant), f"{day.day}", quote(tell_oddities(day, texts))
+def _list_warnings(facts: Facts, texts: Texts) -> Iterator[Sequence[str]]:
+    for day in facts.anomalous[:MAX_ROWS]:
+        yield quote(day.tenant), f"{day.day}", quote(describe_warnings(day, texts))
 
 
 def _list_dates(facts: Facts) -> Iterator[Sequence[str]]:
@@ -101,13 +100,14 @@ def _list_dates(facts: Facts) -> Iterator[Sequence[str]]:
 
 
 def _list_months(months: Sequence[MonthCost]) -> Iterator[tuple[str, ...]]:
-    for each in months[:MOST_ROWS]:
-        yield quote(each.tenant), each.month, f"{each.days - each.unknown}/{each.days}", f"{each.cost_usd:.4f}"
+    for month in months[:MAX_ROWS]:
+        known = f"{month.days - month.unknown}/{month.days}"
+        yield quote(month.tenant), month.month, known, f"{month.cost_usd:.4f}"
 
 
 def _count_more(rows: int, texts: Texts) -> Iterator[str]:
-    if rows > MOST_ROWS:
-        yield from ("", texts("and_more", count=rows - MOST_ROWS))
+    if rows > MAX_ROWS:
+        yield from ("", texts("and_more", count=rows - MAX_ROWS))
 
 
 def _draw_map(facts: Facts, texts: Texts) -> Iterator[str]:
@@ -117,12 +117,12 @@ def _draw_map(facts: Facts, texts: Texts) -> Iterator[str]:
     if shown:
         yield ""
         columns = [texts("column.tenant"), *(f"{day:%m-%d}" for day in facts.dates)]
-        some = list(shown.items())[:MOST_ROWS]
-        yield from _table(columns, ((quote(tenant), *map(tell_sign, days)) for tenant, days in some))
+        first = list(shown.items())[:MAX_ROWS]
+        yield from _table(columns, ((quote(tenant), *map(make_sign, days)) for tenant, days in first))
         yield from _count_more(len(shown), texts)
     if len(shown) < len(facts.tenants):
         yield from ("", texts("note.all_well", count=len(facts.tenants) - len(shown)))
 
 
 def _is_well(day: DayFacts) -> bool:
-    return day.is_done and not day.is_odd
+    return day.is_done and not day.is_anomalous

@@ -276,7 +276,7 @@ class Monitoring:
 
 @dataclass(frozen=True, kw_only=True)
 class Maintenance:
-    """Maintenance of the tables (docs/upkeep.md)."""
+    """Maintenance of the tables (docs/maintenance.md)."""
 
     retention_days: Annotated[
         int, setting("A vacuum removes older days and their receipts. 0: keeps every day.", ge=0)

@@ -12,7 +12,8 @@ _KINDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `f
 _DOC = re.compile(r"docs/([a-z-]+\.md)")
 _INTRODUCTION = """# Settings
 
-Generated from `jobs/daily_batch/settings/groups.py` by `tools/settings`; do not edit.
+Every setting with its values, default, meaning and variable. Generated from `jobs/daily_batch/settings/groups.py` by
+`tools/settings`; do not edit.
 
 The value of a setting comes from the first of these that gives one:
 

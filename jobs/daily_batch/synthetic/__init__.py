@@ -1,8 +1,7 @@
-"""Days of messages of any size, deterministic, with chosen rates of faults and the truth beside them."""
+"""Synthetic days of any size: deterministic, with fault rates of choice and the expected counts beside the data."""
 
-from daily_batch.synthetic.expected_counts import Tally, Truth
-from daily_batch.synthetic.parts import Compression
-from daily_batch.synthetic.rates import FaultRates
+from daily_batch.synthetic.expected_counts import ExpectedCounts, Tally
+from daily_batch.synthetic.spec import FaultRates
 from daily_batch.synthetic.write import generate, iterate_objects
 
-__all__ = ["Compression", "FaultRates", "Tally", "Truth", "generate", "iterate_objects"]
+__all__ = ["ExpectedCounts", "FaultRates", "Tally", "generate", "iterate_objects"]

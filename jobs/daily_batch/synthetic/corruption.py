@@ -1,79 +1,101 @@
-"""What breaks in a record: what a run must reject, and for which reason."""
+"""Corrupted records: what a run must reject, and for which reason."""
 
 from dataclasses import dataclass
 from datetime import timedelta
+from random import Random
 
 from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import Layout
-from daily_batch.synthetic.columns import Columns
-from daily_batch.synthetic.mutations import BOTH, Change, drop, member, text_id
+from daily_batch.synthetic.day import Columns
+from daily_batch.synthetic.mutations import BOTH, Mutation, choose_cells, drop_member, quote_id, replace_member
+from daily_batch.synthetic.spec import FaultRates
 
-_STALE = timedelta(days=30)
+_OUTSIDE_WINDOW = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Damage:
-    """One way to spoil a record."""
+class Corruption:
+    """One way to corrupt a record."""
 
-    change: Change
+    mutate: Mutation
     layouts: tuple[Layout, ...] = BOTH
 
 
-def _whole(record: bytes) -> Change:
-    def change(columns: Columns, at: int) -> None:
-        columns.damaged[at] = record
+def _replace(record: bytes) -> Mutation:
+    def mutate(columns: Columns, at: int) -> None:
+        columns.overrides[at] = record
 
-    return change
+    return mutate
 
 
-def _cut_short(columns: Columns, at: int) -> None:
-    style = columns.recipe.style
+def _truncate(columns: Columns, at: int) -> None:
+    style = columns.day.style
     content = columns.contents[at].decode()
-    # Cut between characters: a broken character would be another fault.
+    # Truncated between characters: a broken character would be another reason.
     half = content[: len(content) // 2].encode()
-    columns.damaged[at] = style.begin + style.member("message_id", text_id(columns, at)) + columns.times[at] + half
+    columns.overrides[at] = style.begin + style.member("message_id", quote_id(columns, at)) + columns.times[at] + half
 
 
-def _spoil(member: bytes) -> Change:
-    """Put bytes behind the last member."""
+def _append(member: bytes) -> Mutation:
+    """Append bytes after the last member."""
 
-    def change(columns: Columns, at: int) -> None:
+    def mutate(columns: Columns, at: int) -> None:
         tail = columns.tails[at]
-        columns.tails[at] = tail._replace(json=tail.json + b"," + columns.recipe.style.pad + member)
+        columns.tails[at] = tail._replace(json=tail.json + b"," + columns.day.style.pad + member)
 
-    return change
-
-
-def _stale(columns: Columns, at: int) -> bytes:
-    day = columns.recipe.clock.day - _STALE
-    return b'"%b%bZ"' % (day.isoformat().encode(), columns.moment(at)[10:])
+    return mutate
 
 
-def _value(column: str, name: str, value: bytes) -> Damage:
-    return Damage(member(column, name, lambda columns, at: value))
+def _distant_timestamp(columns: Columns, at: int) -> bytes:
+    day = columns.day.clock.day - _OUTSIDE_WINDOW
+    return b'"%b%bZ"' % (day.isoformat().encode(), columns.timestamp(at)[10:])
 
 
-DAMAGES: dict[Reason, tuple[Damage, ...]] = {
+def _with_value(column: str, name: str, value: bytes) -> Corruption:
+    return Corruption(replace_member(column, name, lambda columns, at: value))
+
+
+CORRUPTIONS: dict[Reason, tuple[Corruption, ...]] = {
     Reason.INVALID_JSON: (
-        Damage(_cut_short),
-        Damage(_spoil(b'"latency": NaN')),
-        Damage(_spoil(b"")),
-        Damage(_whole(b"{'message_id': 'm1', 'role': 'user', 'content': 'hello'}")),
+        Corruption(_truncate),
+        Corruption(_append(b'"latency": NaN')),
+        Corruption(_append(b"")),
+        Corruption(_replace(b"{'message_id': 'm1', 'role': 'user', 'content': 'hello'}")),
     ),
-    Reason.INVALID_UTF8: (Damage(_spoil(b'"note": "\xff\xfe"')), Damage(_spoil(b'"note": "\xc0\xaf"'))),
-    Reason.DUPLICATE_KEY: (Damage(_spoil(b'"content": "again"')),),
-    # A line that begins with a bracket: behind a record that is cut short any other one would belong to that.
-    Reason.NOT_AN_OBJECT: (Damage(_whole(b"[42]")), Damage(_whole(b'["text"]')), Damage(_whole(b"[true]"))),
+    Reason.INVALID_UTF8: (Corruption(_append(b'"note": "\xff\xfe"')), Corruption(_append(b'"note": "\xc0\xaf"'))),
+    Reason.DUPLICATE_KEY: (Corruption(_append(b'"content": "again"')),),
+    # Lines that begin with a bracket: after a truncated record any other line would be read as its continuation.
+    Reason.NOT_AN_OBJECT: (
+        Corruption(_replace(b"[42]")),
+        Corruption(_replace(b'["text"]')),
+        Corruption(_replace(b"[true]")),
+    ),
     Reason.INVALID_TIMESTAMP: (
-        _value("times", "timestamp", b'"yesterday"'),
-        _value("times", "timestamp", b'"2025-13-45T99:99:99Z"'),
+        _with_value("times", "timestamp", b'"yesterday"'),
+        _with_value("times", "timestamp", b'"2025-13-45T99:99:99Z"'),
     ),
     Reason.INVALID_ID: (
-        _value("ids", "message_id", b'["a"]'),
-        _value("ids", "message_id", b'"%b"' % (b"m" * 600)),
-        Damage(drop("ids"), ("export",)),
-        Damage(member("users", "user_id", lambda columns, at: b'"%b"' % (b"u" * 600)), ("export",)),
-        Damage(drop("rooms"), ("export",)),
+        _with_value("ids", "message_id", b'["a"]'),
+        _with_value("ids", "message_id", b'"%b"' % (b"m" * 600)),
+        Corruption(drop_member("ids"), ("export",)),
+        Corruption(replace_member("users", "user_id", lambda columns, at: b'"%b"' % (b"u" * 600)), ("export",)),
+        Corruption(drop_member("rooms"), ("export",)),
     ),
-    Reason.TIMESTAMP_OUTSIDE_WINDOW: (Damage(member("times", "timestamp", _stale)),),
+    Reason.TIMESTAMP_OUTSIDE_WINDOW: (Corruption(replace_member("times", "timestamp", _distant_timestamp)),),
 }
+
+
+def apply_corruption(columns: Columns, rng: Random, rates: FaultRates) -> None:
+    """Corrupt some of the messages, at the given rates; no message twice."""
+    layout = columns.day.spec.layout
+    for reason, corruptions in CORRUPTIONS.items():
+        usable = [corruption for corruption in corruptions if layout in corruption.layouts]
+        first = int(rng.random() * len(usable))
+        chosen = choose_cells(rng, len(columns), getattr(rates, _rate_of(reason)), columns.rejected)
+        for turn, at in enumerate(chosen, first):
+            usable[turn % len(usable)].mutate(columns, at)
+            columns.rejected[at] = reason
+
+
+def _rate_of(reason: Reason) -> str:
+    return "outside_window" if reason is Reason.TIMESTAMP_OUTSIDE_WINDOW else reason.value

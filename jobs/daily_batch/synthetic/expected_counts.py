@@ -1,4 +1,4 @@
-"""The truth of a generated day, counted from what was meant to be written, never from reading it."""
+"""The expected counts of a generated day, taken while it is generated and never by reading it back."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,8 +7,8 @@ from typing import NamedTuple
 OUTCOMES = ("written", "duplicates", "superseded", "rejected", "other_day", "empty")
 
 
-class Truth(NamedTuple):
-    """What a correct run of the day must report. `rejects` counts the reasons of `records["rejected"]` only."""
+class ExpectedCounts(NamedTuple):
+    """What a correct run of the day must report; `rejects` splits `records["rejected"]` by reason."""
 
     records: dict[str, int]
     objects: dict[str, int]
@@ -38,16 +38,16 @@ class Tally:
     users: set[int] = field(default_factory=set)
 
     def add(self, other: "Tally") -> None:
-        """Take another part's counts in."""
+        """Add the counts of another part."""
         for name in ("outcomes", "objects", "rejects", "flags", "roles", "hours", "sums"):
             getattr(self, name).update(getattr(other, name))
         self.rooms |= other.rooms
         self.users |= other.users
 
-    def truth(self) -> Truth:
-        """The counts so far."""
+    def expected_counts(self) -> ExpectedCounts:
+        """Return the counts so far."""
         records = {outcome: self.outcomes[outcome] for outcome in OUTCOMES}
-        return Truth(
+        return ExpectedCounts(
             records={"seen": sum(records.values()), **records},
             objects={"listed": self.objects["listed"], "unreadable": self.objects["unreadable"]},
             rejects=_sorted(self.rejects),

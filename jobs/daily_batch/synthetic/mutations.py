@@ -1,53 +1,63 @@
-"""Changes to single cells of columns, from which drift and damage are made."""
+"""Mutations of single cells of the columns, of which schema drift and corruption are made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from random import Random
 
 from daily_batch.domain.run import Layout
-from daily_batch.synthetic.columns import Columns
-from daily_batch.synthetic.fragments import Tail
+from daily_batch.synthetic.content import Tail
+from daily_batch.synthetic.day import Columns
 
-Change = Callable[[Columns, int], None]
+Mutation = Callable[[Columns, int], None]
 BOTH: tuple[Layout, ...] = ("messages", "export")
 PATH_ONLY: tuple[Layout, ...] = ("messages",)
 
 
-def member(column: str, name: str, value: Callable[[Columns, int], bytes]) -> Change:
-    """Send another member in its place."""
+def replace_member(column: str, name: str, value: Callable[[Columns, int], bytes]) -> Mutation:
+    """Replace a member by another name and value."""
 
-    def change(columns: Columns, at: int) -> None:
-        getattr(columns, column)[at] = columns.recipe.style.member(name, value(columns, at))
+    def mutate(columns: Columns, at: int) -> None:
+        getattr(columns, column)[at] = columns.day.style.member(name, value(columns, at))
 
-    return change
+    return mutate
 
 
-def drop(column: str) -> Change:
-    """Leave a member out."""
+def drop_member(column: str) -> Mutation:
+    """Omit a member."""
 
-    def change(columns: Columns, at: int) -> None:
+    def mutate(columns: Columns, at: int) -> None:
         getattr(columns, column)[at] = b""
 
-    return change
+    return mutate
 
 
-def extra(members: Callable[[Columns, int], dict[str, object]]) -> Change:
-    """Send more members at the end."""
+def add_members(members: Callable[[Columns, int], dict[str, object]]) -> Mutation:
+    """Append members to the record."""
 
-    def change(columns: Columns, at: int) -> None:
-        columns.extras[at] = columns.extras.get(at, b"") + columns.recipe.style.tail(members(columns, at))
+    def mutate(columns: Columns, at: int) -> None:
+        columns.extras[at] = columns.extras.get(at, b"") + columns.day.style.tail(members(columns, at))
 
-    return change
+    return mutate
 
 
-def swap_tail(pool: str) -> Change:
-    """Take the optional members from another pool."""
+def swap_tail(pool: str) -> Mutation:
+    """Draw the optional members from another pool."""
 
-    def change(columns: Columns, at: int) -> None:
-        tails: tuple[Tail, ...] = getattr(columns.recipe.pools, pool)
+    def mutate(columns: Columns, at: int) -> None:
+        tails: tuple[Tail, ...] = getattr(columns.day.pools, pool)
         columns.tails[at] = tails[columns.names[at][-1] % len(tails)]
 
-    return change
+    return mutate
 
 
-def text_id(columns: Columns, at: int) -> bytes:
-    """The message's own id, as JSON."""
+def quote_id(columns: Columns, at: int) -> bytes:
+    """Return the message's own id as JSON."""
     return b'"%b"' % columns.names[at]
+
+
+def choose_cells(rng: Random, count: int, rate: float, taken: Collection[int]) -> list[int]:
+    """Return different positions below `count` at the rate, none of them taken; add them to `taken` if it is a set."""
+    wanted = int(count * rate + rng.random()) if rate else 0
+    chosen = sorted({int(rng.random() * count) for _ in range(wanted)}.difference(taken))
+    if isinstance(taken, set):
+        taken.update(chosen)
+    return chosen

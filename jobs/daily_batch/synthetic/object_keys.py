@@ -1,44 +1,47 @@
-"""Records on their way into objects and files."""
+"""Object keys and arrival times of generated records."""
 
 from collections.abc import Sequence
 from itertools import repeat
 from random import Random
 
-from daily_batch.synthetic.columns import Columns, join
-from daily_batch.synthetic.day import Day
+from daily_batch.synthetic.day import Columns, Day, render_records
 from daily_batch.synthetic.rooms import Slots
 
-# The time of arrival, in the messages layout the object's key (else empty), and the record. A plain tuple: there are
-# millions.
+# Arrival time, object key (empty in an export) and record. A plain tuple, because there are millions.
 Arrival = tuple[int, bytes, bytes]
 
 
-def arrive(
-    day: Day, columns: Columns, *, named: Sequence[int] | None = None, times: Sequence[int] | None = None
+def make_arrivals(
+    day: Day, columns: Columns, *, key_times: Sequence[int] | None = None, times: Sequence[int] | None = None
 ) -> list[Arrival]:
-    """Records at `times` in objects named after `named`; both are the messages' own times where not given."""
-    named = columns.slots.times if named is None else named
+    """Return the records with their keys and arrival times.
+
+    Args:
+        key_times: times in the objects' keys; the messages' own by default.
+        times: arrival times; `key_times` by default.
+    """
+    key_times = columns.slots.times if key_times is None else key_times
     exported = day.spec.layout == "export"
-    keys = repeat(b"") if exported else _keys(day, columns.slots.rooms, named, columns.names)
-    return list(zip(named if times is None else times, keys, join(columns), strict=False))
+    keys = repeat(b"") if exported else _make_keys(day, columns.slots.rooms, key_times, columns.names)
+    return list(zip(key_times if times is None else times, keys, render_records(columns), strict=False))
 
 
-def _keys(day: Day, rooms: Sequence[int], times: Sequence[int], names: Sequence[bytes]) -> list[bytes]:
-    name = day.recipe.clock.name
+def _make_keys(day: Day, rooms: Sequence[int], times: Sequence[int], names: Sequence[bytes]) -> list[bytes]:
+    format_key = day.clock.format_key
     return [
-        b"%bmessages/%b%b.json" % (room_folder(day, room), name(time), identifier)
+        b"%bmessages/%b%b.json" % (room_folder(day, room), format_key(time), identifier)
         for room, time, identifier in zip(rooms, times, names, strict=True)
     ]
 
 
 def room_folder(day: Day, room: int) -> bytes:
-    """The folder of a room, up to and with its `/`."""
-    rooms = day.recipe.rooms
-    return b"%b/chat/%b/%b/" % (day.recipe.tenant.encode(), rooms.users[rooms.owners[room]], rooms.names[room])
+    """Return the folder of a room, with its trailing slash."""
+    rooms = day.rooms
+    return b"%b/chat/%b/%b/" % (day.spec.tenant.encode(), rooms.users[rooms.owners[room]], rooms.names[room])
 
 
-def any_slots(rng: Random, day: Day, count: int, begin: int, end: int) -> Slots:
-    """Turns in any rooms, `begin <= time < end`."""
+def random_slots(rng: Random, day: Day, count: int, begin: int, end: int) -> Slots:
+    """Return turns in random rooms with `begin <= time < end`."""
     times = sorted(begin + int(rng.random() * (end - begin)) for _ in range(count))
-    rooms = [int(rng.random() * len(day.recipe.rooms.sizes)) for _ in range(count)]
+    rooms = [int(rng.random() * len(day.rooms.sizes)) for _ in range(count)]
     return Slots(times, rooms, [int(rng.random() * 2) for _ in range(count)])

@@ -18,9 +18,8 @@ from packaging.utils import canonicalize_name
 
 from daily_batch.domain.request import Request
 from daily_batch.domain.url import parse_url
-from daily_batch.entrypoints.daily_messages import drop_empty
-from daily_batch.entrypoints.smoke_test import TENANT
-from daily_batch.orchestration.preflight import FOLDER
+from daily_batch.entrypoints.wheel_task import drop_empty
+from daily_batch.orchestration.preflight import FOLDER, SMOKE_TENANT
 from daily_batch.orchestration.spark_jobs.base import SparkJob
 from daily_batch.settings import load_settings
 from daily_batch.synthetic.write import SAMPLE_DAY
@@ -131,7 +130,7 @@ def test_the_smoke_job_runs_the_day_that_its_first_task_lays_down() -> None:
     job = resolved()["smoke"]
     day = arguments(job, 1)
     output = "{{job.parameters.output}}"
-    assert (day["tenant"], day["date"]) == (TENANT, SAMPLE_DAY.isoformat())
+    assert (day["tenant"], day["date"]) == (SMOKE_TENANT, SAMPLE_DAY.isoformat())
     assert (day["input"], day["output"]) == (f"{output}/{FOLDER}/input", f"{output}/{FOLDER}/tables")
     assert job["tasks"][1]["depends_on"] == [{"task_key": job["tasks"][0]["task_key"]}]
 

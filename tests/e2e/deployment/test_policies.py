@@ -1,4 +1,4 @@
-"""What roles may do and, above all, may not; and that docs/deploy-aws.md gives the reason for each statement."""
+"""What roles may do and may not; and that docs/project/permissions-aws.md gives the reason for each statement."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.local_cloud.aws.deployment import Deployment
 from tests.local_cloud.aws.iam import as_list, is_allowed, may_pass_role
 from tests.local_cloud.aws.template import read_deployment
 
-DOCS = Path(__file__).parents[3] / "docs/deploy-aws.md"
+DOCS = Path(__file__).parents[3] / "docs/project/permissions-aws.md"
 # With everything that a parameter can switch on.
 WHOLE = {
     "DataBucketName": "makoto-data",
@@ -285,7 +285,7 @@ def test_the_documents_name_every_statement_with_its_actions_and_a_reason(statem
 
 
 def read_table(text: str) -> dict[tuple[str, str], tuple[str, ...]]:
-    """The rows of the table with the columns who, Sid, actions and why; each must have a reason."""
+    """Return the actions by role and Sid of a table whose rows name one or more roles; each row must have a reason."""
     _, header, table = text.partition("| who | Sid | actions | why |\n")
     assert header, f"{DOCS.name} has no table of permissions"
     rows = {}
@@ -294,5 +294,6 @@ def read_table(text: str) -> dict[tuple[str, str], tuple[str, ...]]:
             break
         who, sid, actions, why = (cell.strip() for cell in line.strip("|").split("|"))
         assert why, f"{who} {sid} has no reason"
-        rows[who, sid.strip("`")] = tuple(sorted(re.findall(r"`([^`]+)`", actions)))
+        for each in who.split(", "):
+            rows[each, sid.strip("`")] = tuple(sorted(re.findall(r"`([^`]+)`", actions)))
     return rows

@@ -274,7 +274,7 @@ def test_functions_are_resolved_and_unknown_ones_refused() -> None:
     )
     assert scope.resolve({"Fn::And": [{"Condition": "Yes"}, {"Fn::Not": [{"Condition": "Yes"}]}]}) is False
     for unknown in ({"Fn::Select": [0, ["a"]]}, {"Fn::GetAtt": ["Q", "Arm"]}):
-        with pytest.raises(ValueError, match="not known here"):
+        with pytest.raises(ValueError, match="not supported"):
             scope.resolve(unknown)
 
 

@@ -1,6 +1,6 @@
 """The worker killed between every two steps, messages twice, events lost, services down: on the local AWS.
 
-Jobs are only pretended here; what they do is the night's and the Spark runner's to show.
+Jobs are only simulated here: what they do is tested in the nights and by the Spark runner's tests.
 """
 
 import json
@@ -22,7 +22,7 @@ from daily_batch.metadata.dynamodb import DynamoDbStore
 from daily_batch.synthetic import generate
 from tests.local_cloud.aws.emr.job_runs import Outcome
 from tests.local_cloud.aws.job_package import VERSION
-from tests.local_cloud.aws.lambda_functions import Answer, LocalFunction
+from tests.local_cloud.aws.lambda_functions import InvocationResult, LocalFunction
 from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
 from tests.local_cloud.aws.stack import Stack, deploy
 from tests.local_cloud.common.faults import Fault
@@ -51,11 +51,11 @@ class Cloud:
         return self.stack.aws
 
     def work(
-        self, *, die_at: str = "", event: dict[str, Any] | None = None, more: dict[str, str] | None = None
-    ) -> Answer:
+        self, *, crash_at: str = "", event: dict[str, Any] | None = None, more: dict[str, str] | None = None
+    ) -> InvocationResult:
         """One delivery of the tenant-day's message to the worker, in a process of its own."""
         worker = self.stack.functions["WorkerFunction"]
-        variables = {**MORE, **(more or {}), "DIE_AT": die_at}
+        variables = {**MORE, **(more or {}), "CRASH_AT": crash_at}
         dying = replace(worker.function, handler="tests.support.crashing_worker.handler")
         function = LocalFunction(
             aws=self.aws,
@@ -113,7 +113,7 @@ class Cloud:
         job_id = self.entry().job_id
         return [event for event in self.aws.events() if event["detail"]["jobRunId"] == job_id]
 
-    def watch(self) -> Answer:
+    def watch(self) -> InvocationResult:
         """The quarter of an hour is over."""
         answer = self.stack.schedule("ReconcileSchedule", time=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
         assert answer.error == "", answer
@@ -141,20 +141,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 def cloud(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """A small tenant with a day of messages."""
-    yield plant(stack, tmp_path, messages=MESSAGES, monkeypatch=monkeypatch)
-    stack.aws.trouble()
+    yield create_tenant(stack, tmp_path, messages=MESSAGES, monkeypatch=monkeypatch)
+    stack.aws.inject_faults()
 
 
 @pytest.fixture
 def large(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """A tenant whose day goes to EMR Serverless, where its job is at work until a test says otherwise."""
-    made = plant(stack, tmp_path, messages=700, monkeypatch=monkeypatch)
-    stack.aws.pretend(everyone=Outcome(state="RUNNING"))
+    made = create_tenant(stack, tmp_path, messages=700, monkeypatch=monkeypatch)
+    stack.aws.simulate(everyone=Outcome(state="RUNNING"))
     yield made
-    stack.aws.trouble()
+    stack.aws.inject_faults()
 
 
-def plant(stack: Stack, folder: Path, *, messages: int, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+def create_tenant(stack: Stack, folder: Path, *, messages: int, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     for name, value in stack.aws.environment().items():
         monkeypatch.setenv(name, value)
     tenant = f"t-{uuid.uuid4().hex[:8]}"
@@ -178,7 +178,7 @@ LOST = ["after the submission"]
 @pytest.mark.parametrize("step", [step for step in STEPS if "submission" not in step])
 def test_1_2_a_worker_killed_at_any_step_leaves_one_set_of_tables_to_the_next(cloud: Cloud, step: str) -> None:
     event = cloud.event()
-    killed = cloud.work(die_at=step, event=event, more=SHORT)
+    killed = cloud.work(crash_at=step, event=event, more=SHORT)
     assert killed.error == "Runtime.ExitError"
     time.sleep(LEASE_SECONDS)
     again = cloud.work(event=event, more={"MAKOTO_RUNNER": "local"})
@@ -193,7 +193,7 @@ def test_1_2_a_worker_killed_at_any_step_leaves_one_set_of_tables_to_the_next(cl
 )
 def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_job(large: Cloud, step: str) -> None:
     event = large.event()
-    assert large.work(die_at=step, event=event, more=SHORT).error == "Runtime.ExitError"
+    assert large.work(crash_at=step, event=event, more=SHORT).error == "Runtime.ExitError"
     time.sleep(LEASE_SECONDS)
     again = large.work(event=event)
     assert (again.error, again.result) == ("", {"batchItemFailures": []})
@@ -202,8 +202,8 @@ def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_job
 
 
 def test_a_day_whose_worker_was_killed_at_work_on_it_goes_to_emr_serverless(cloud: Cloud) -> None:
-    cloud.aws.pretend(everyone=Outcome(state="RUNNING"))
-    cloud.work(die_at="before the commit", more=SHORT)
+    cloud.aws.simulate(everyone=Outcome(state="RUNNING"))
+    cloud.work(crash_at="before the commit", more=SHORT)
     time.sleep(LEASE_SECONDS)
     assert cloud.work().error == ""
     assert cloud.entry().handed_over == "an earlier run in a function's own process was killed before it ended"
@@ -232,23 +232,23 @@ def test_5_a_delivery_after_the_job_was_asked_for_asks_for_no_other(large: Cloud
 
 
 def test_8_a_throttled_ledger_is_asked_again(cloud: Cloud) -> None:
-    cloud.aws.trouble(Fault(kind="throttled", pattern="dynamodb:PutItem", times=2))
+    cloud.aws.inject_faults(Fault(kind="throttled", pattern="dynamodb:PutItem", times=2))
     assert cloud.work().error == ""
     assert cloud.entry().is_complete
 
 
 def test_8_a_ledger_that_is_down_lets_nothing_be_published(cloud: Cloud) -> None:
-    cloud.aws.trouble(Fault(kind="unavailable", pattern="dynamodb:"))
+    cloud.aws.inject_faults(Fault(kind="unavailable", pattern="dynamodb:"))
     failed = cloud.work()
     assert failed.error == "Retryable"
     assert "the DynamoDB table" in failed.message
     assert cloud.objects() == []
-    cloud.aws.trouble()
+    cloud.aws.inject_faults()
     assert cloud.work().error == ""
 
 
 def test_18_a_denied_output_fails_the_day_for_good_with_its_cause(cloud: Cloud) -> None:
-    cloud.aws.trouble(Fault(kind="denied", pattern="s3:PutObject"))
+    cloud.aws.inject_faults(Fault(kind="denied", pattern="s3:PutObject"))
     event = cloud.event()
     failed = cloud.work(event=event)
     assert failed.error == "Terminal"
@@ -258,25 +258,25 @@ def test_18_a_denied_output_fails_the_day_for_good_with_its_cause(cloud: Cloud) 
 
 
 def test_6_an_answer_of_the_service_that_was_lost_finds_its_job_again(large: Cloud) -> None:
-    large.aws.trouble(Fault(kind="lost", pattern="emr-serverless:StartJobRun", times=1))
+    large.aws.inject_faults(Fault(kind="lost", pattern="emr-serverless:StartJobRun", times=1))
     assert large.work().error == ""
     (job,) = large.jobs()
     assert large.entry().job_id == job["id"]
 
 
 def test_a_throttled_submission_waits_its_turn(large: Cloud) -> None:
-    large.aws.trouble(Fault(kind="throttled", pattern="emr-serverless:StartJobRun", times=2))
+    large.aws.inject_faults(Fault(kind="throttled", pattern="emr-serverless:StartJobRun", times=2))
     assert large.work().error == ""
     assert len(large.jobs()) == 1
 
 
 def test_a_quota_that_is_exceeded_is_named_and_the_message_comes_again(large: Cloud) -> None:
-    large.aws.trouble(Fault(kind="quota", pattern="emr-serverless:StartJobRun"))
+    large.aws.inject_faults(Fault(kind="quota", pattern="emr-serverless:StartJobRun"))
     event = large.event()
     failed = large.work(event=event)
     assert failed.error == "Retryable"
     assert "L-D05C8A75" in failed.message
-    large.aws.trouble()
+    large.aws.inject_faults()
     assert large.work(event=event).error == ""
     assert len(large.jobs()) == 1
 
@@ -285,7 +285,7 @@ def test_a_quota_that_is_exceeded_is_named_and_the_message_comes_again(large: Cl
 
 
 def submit(cloud: Cloud, outcome: Outcome) -> str:
-    cloud.aws.pretend(everyone=outcome)
+    cloud.aws.simulate(everyone=outcome)
     assert cloud.work().error == ""
     return str(cloud.entry().job_id)
 

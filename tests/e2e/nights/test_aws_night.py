@@ -16,7 +16,7 @@ from tests.local_cloud.aws.job_package import VERSION, upload_package
 from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
 from tests.local_cloud.aws.night import AwsNight
 from tests.local_cloud.aws.stack import Stack, deploy
-from tests.local_cloud.aws.tenant_data import plant
+from tests.local_cloud.aws.tenant_data import upload_samples
 from tests.local_cloud.common.night import Night
 from tests.local_cloud.common.sample_tenants import SAMPLES
 from tests.support.night_scenario import MORE, NightScenario, Played, where_it_is_two_at_night
@@ -57,7 +57,9 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAws]:
         upload_package(stack, folder)
         day = business_day(datetime.now(UTC), offset=-1, zone=zone)
         written, cloud = folder / "in", AwsNight(stack)
-        truths = plant(aws, bucket=BUCKET, table=stack.deployment.table.name, day=day, zone=zone, folder=written)
+        truths = upload_samples(
+            aws, bucket=BUCKET, table=stack.deployment.table.name, day=day, zone=zone, folder=written
+        )
         report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), say=print).run()
         yield PlayedOnAws(
             cloud=cloud,

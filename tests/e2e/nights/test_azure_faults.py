@@ -1,6 +1,6 @@
 """Databricks in trouble, and runs that end badly: the Functions app on the local Azure.
 
-Runs are only pretended here; what they do is the night's and the Spark runner's to show.
+Runs are only simulated here: what they do is tested in the nights and by the Spark runner's tests.
 """
 
 import json
@@ -18,10 +18,10 @@ from databricks.sdk.config import Config
 
 from daily_batch.ledger import Entry, Ledger
 from tests.local_cloud.azure.databricks.bundle import read_bundle_job
-from tests.local_cloud.azure.databricks.job_runs import Ending, JobRun
-from tests.local_cloud.azure.functions.host import APP, Called, FunctionsHost
+from tests.local_cloud.azure.databricks.job_runs import JobRun, RunOutcome
+from tests.local_cloud.azure.functions.host import APP, CallResult, FunctionsHost
 from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
-from tests.local_cloud.azure.night import JOB_KEY, app_settings, open_store, plant
+from tests.local_cloud.azure.night import JOB_KEY, app_settings, open_store, upload_samples
 from tests.local_cloud.common.faults import Fault
 from tests.local_cloud.common.sample_tenants import Sample
 from tests.support.failing_proxy import Rule, failing_proxy
@@ -32,9 +32,9 @@ MORE = {"MAKOTO_RUNNER": "spark", "MAKOTO_LOOK_BACK": "0", "MAKOTO_LEASE_SECONDS
 TASKS = "makoto-tasks"
 LEASE_SECONDS = 1.2
 # The app in processes that may be told to die.
-DYING_APP = """
-from tests.support.crash_points import die_as_told
-die_as_told()
+CRASHING_APP = """
+from tests.support.crash_points import crash_if_requested
+crash_if_requested()
 from azure_trigger.function_app import app
 """
 
@@ -47,10 +47,10 @@ class Tenant:
     host: FunctionsHost
     name: str
 
-    def work(self) -> Called:
+    def work(self) -> CallResult:
         """One delivery of the day's message."""
-        found: list[Called] = []
-        self.host.told = lambda body, called: found.append(called)
+        found: list[CallResult] = []
+        self.host.on_message = lambda body, called: found.append(called)
         queue = self.host.queue(TASKS)
         queue.clear_messages()
         queue.send_message(json.dumps({"tenant": self.name, "date": DAY.isoformat()}))
@@ -58,12 +58,12 @@ class Tenant:
         queue.clear_messages()
         return found[0]
 
-    def submit(self, ending: Ending) -> JobRun:
+    def submit(self, outcome: RunOutcome) -> JobRun:
         """The day's run, which has come to what it is to come to."""
-        self.azure.pretend(**{self.name: ending})
+        self.azure.simulate(**{self.name: outcome})
         assert self.work().error is None
         (run,) = self.runs()
-        wait_until(lambda: run.states[-1] == ending.state)
+        wait_until(lambda: run.states[-1] == outcome.state)
         return run
 
     def watch(self) -> list[dict[str, Any]]:
@@ -110,25 +110,25 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAzure, 
 def tenant(app: tuple[LocalAzure, FunctionsHost], tmp_path: Path) -> Tenant:
     azure, host = app
     name = f"t-{uuid.uuid4().hex[:8]}"
-    plant(azure, day=DAY, zone="Asia/Tokyo", folder=tmp_path, samples={name: Sample(messages=3)})
+    upload_samples(azure, day=DAY, zone="Asia/Tokyo", folder=tmp_path, samples={name: Sample(messages=3)})
     azure.workspace.api.jobs.clear()
     azure.create_job(read_bundle_job(JOB_KEY, variables={"max_concurrent_runs": 100}))
-    azure.trouble()
-    azure.pretend(everyone=Ending(state="RUNNING"))
+    azure.inject_faults()
+    azure.simulate(everyone=RunOutcome(state="RUNNING"))
     return Tenant(azure=azure, host=host, name=name)
 
 
 @pytest.fixture
-def deliver(app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Path) -> Callable[..., Called]:
+def deliver(app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Path) -> Callable[..., CallResult]:
     """Give the day's message to a worker of its own, which is killed at a step if one is named."""
     azure, _ = app
     folder = tmp_path / "dying"
     folder.mkdir()
     (folder / "host.json").write_bytes((APP / "host.json").read_bytes())
-    (folder / "function_app.py").write_text(DYING_APP)
+    (folder / "function_app.py").write_text(CRASHING_APP)
 
-    def to_worker(die_at: str, **more: str) -> Called:
-        given = MORE | {"MAKOTO_LEASE_SECONDS": "1", "DIE_AT": die_at} | more
+    def to_worker(crash_at: str, **more: str) -> CallResult:
+        given = MORE | {"MAKOTO_LEASE_SECONDS": "1", "CRASH_AT": crash_at} | more
         settings = app_settings(azure, zone="Asia/Tokyo", more=given)
         host = FunctionsHost(storage=azure.storage, settings=settings, folder=tmp_path / "app", app=folder)
         try:
@@ -140,7 +140,7 @@ def deliver(app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Pat
 
 
 def test_1_2_a_worker_killed_after_its_commit_leaves_one_set_of_tables_to_the_next(
-    tenant: Tenant, deliver: Callable[..., Called]
+    tenant: Tenant, deliver: Callable[..., CallResult]
 ) -> None:
     assert deliver("after the commit", MAKOTO_RUNNER="local").error == "the process ended"
     assert tenant.entry().status == "RUNNING"
@@ -151,7 +151,7 @@ def test_1_2_a_worker_killed_after_its_commit_leaves_one_set_of_tables_to_the_ne
 
 @pytest.mark.parametrize("step", ["before the submission", "after the submission"])
 def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_run(
-    tenant: Tenant, deliver: Callable[..., Called], step: str
+    tenant: Tenant, deliver: Callable[..., CallResult], step: str
 ) -> None:
     assert deliver(step).error == "the process ended"
     time.sleep(LEASE_SECONDS)
@@ -161,7 +161,7 @@ def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_run
 
 
 def test_a_lost_answer_s_run_is_found_again(tenant: Tenant) -> None:
-    tenant.azure.trouble(Fault(kind="lost", pattern="run-now", times=1))
+    tenant.azure.inject_faults(Fault(kind="lost", pattern="run-now", times=1))
     assert tenant.work().error is None
     (run,) = tenant.runs()
     assert (tenant.entry().status, tenant.entry().job_id) == ("SUBMITTED", str(run.id))
@@ -169,7 +169,7 @@ def test_a_lost_answer_s_run_is_found_again(tenant: Tenant) -> None:
 
 @pytest.mark.parametrize("kind", ["throttled", "unavailable"])
 def test_a_submission_waits_as_long_as_databricks_says(tenant: Tenant, kind: Any) -> None:
-    tenant.azure.trouble(Fault(kind=kind, pattern="run-now", times=1))
+    tenant.azure.inject_faults(Fault(kind=kind, pattern="run-now", times=1))
     assert tenant.work().error is None
     assert len(tenant.runs()) == 1
 
@@ -186,56 +186,60 @@ def test_a_job_that_is_missing_fails_the_day_with_what_to_do(tenant: Tenant) -> 
 
 
 def test_who_may_not_run_the_job_is_told_so(tenant: Tenant) -> None:
-    tenant.azure.trouble(Fault(kind="denied", pattern="run-now"))
+    tenant.azure.inject_faults(Fault(kind="denied", pattern="run-now"))
     assert "allow this identity to run the job" in str(tenant.work().error)
     assert tenant.runs() == []
 
 
 def test_a_poll_that_was_lost_is_made_up_for_by_the_next(tenant: Tenant) -> None:
-    tenant.submit(Ending(state="FAILED", error="SystemExit: 1"))
-    tenant.azure.trouble(Fault(kind="denied", pattern="runs/get"))
+    tenant.submit(RunOutcome(state="FAILED", error="SystemExit: 1"))
+    tenant.azure.inject_faults(Fault(kind="denied", pattern="runs/get"))
     assert tenant.watch() == []
     assert tenant.entry().status == "SUBMITTED"
-    tenant.azure.trouble()
+    tenant.azure.inject_faults()
     assert tenant.watch() == tenant.again
     assert tenant.watch() == []
 
 
 @pytest.mark.parametrize(
-    "ending",
+    "outcome",
     [
-        Ending(state="FAILED", error="SystemExit: 1"),
-        Ending(state="INTERNAL_ERROR"),
-        Ending(state="INTERNAL_ERROR", code="CLOUD_FAILURE"),
-        Ending(state="TIMEDOUT"),
-        Ending(state="SKIPPED"),
+        RunOutcome(state="FAILED", error="SystemExit: 1"),
+        RunOutcome(state="INTERNAL_ERROR"),
+        RunOutcome(state="INTERNAL_ERROR", code="CLOUD_FAILURE"),
+        RunOutcome(state="TIMEDOUT"),
+        RunOutcome(state="SKIPPED"),
     ],
-    ids=lambda ending: ending.code or ending.state,
+    ids=lambda outcome: outcome.code or outcome.state,
 )
-def test_a_run_that_may_go_better_is_asked_for_again(tenant: Tenant, ending: Ending) -> None:
-    tenant.submit(ending)
+def test_a_run_that_may_go_better_is_asked_for_again(tenant: Tenant, outcome: RunOutcome) -> None:
+    tenant.submit(outcome)
     assert tenant.watch() == tenant.again
     assert (tenant.entry().status, tenant.entry().retryable) == ("FAILED", True)
 
 
 @pytest.mark.parametrize(
-    "ending", [Ending(state="FAILED", error="SystemExit: 3"), Ending(state="CANCELED")], ids=lambda each: each.state
+    "outcome",
+    [RunOutcome(state="FAILED", error="SystemExit: 3"), RunOutcome(state="CANCELED")],
+    ids=lambda each: each.state,
 )
-def test_a_run_that_failed_for_good_or_was_cancelled_is_not_asked_for_again(tenant: Tenant, ending: Ending) -> None:
-    tenant.submit(ending)
+def test_a_run_that_failed_for_good_or_was_cancelled_is_not_asked_for_again(
+    tenant: Tenant, outcome: RunOutcome
+) -> None:
+    tenant.submit(outcome)
     assert tenant.watch() == []
     assert (tenant.entry().status, tenant.entry().retryable) == ("FAILED", False)
 
 
 def test_what_a_run_said_at_its_end_is_not_repeated(tenant: Tenant) -> None:
-    tenant.submit(Ending(state="FAILED", details="could not read 'Hello Bob'", error="ValueError: 'Hello Bob'"))
+    tenant.submit(RunOutcome(state="FAILED", details="could not read 'Hello Bob'", error="ValueError: 'Hello Bob'"))
     tenant.watch()
     assert "RUN_EXECUTION_ERROR" in str(tenant.entry().error)
     assert "Bob" not in str(tenant.entry().error)
 
 
 def test_a_run_that_was_deleted_is_asked_for_again(tenant: Tenant) -> None:
-    run = tenant.submit(Ending(state="SUCCESS"))
+    run = tenant.submit(RunOutcome(state="SUCCESS"))
     token = tenant.azure.workspace.admit("somebody")
     WorkspaceClient(config=Config(host=tenant.azure.host, token=token, auth_type="pat")).jobs.delete_run(run.id)
     assert tenant.watch() == tenant.again
@@ -243,7 +247,7 @@ def test_a_run_that_was_deleted_is_asked_for_again(tenant: Tenant) -> None:
 
 
 def test_a_run_that_waits_too_long_for_its_cluster_is_cancelled_and_asked_for_again(tenant: Tenant) -> None:
-    run = tenant.submit(Ending(state="PENDING"))
+    run = tenant.submit(RunOutcome(state="PENDING"))
     assert tenant.watch() == []
     tenant.azure.age_runs(hours=2)
     assert tenant.watch() == []
@@ -253,7 +257,7 @@ def test_a_run_that_waits_too_long_for_its_cluster_is_cancelled_and_asked_for_ag
 
 
 def test_a_run_in_the_job_s_queue_does_not_wait_too_long(tenant: Tenant) -> None:
-    tenant.submit(Ending(state="QUEUED"))
+    tenant.submit(RunOutcome(state="QUEUED"))
     tenant.azure.age_runs(hours=2)
     tenant.watch()
     assert tenant.entry().status == "SUBMITTED"
@@ -261,7 +265,7 @@ def test_a_run_in_the_job_s_queue_does_not_wait_too_long(tenant: Tenant) -> None
 
 
 def test_a_token_that_expired_after_the_submission_is_followed_by_a_new_one(tenant: Tenant) -> None:
-    tenant.submit(Ending(state="SKIPPED"))
+    tenant.submit(RunOutcome(state="SKIPPED"))
     tenant.azure.expire_tokens()
     assert tenant.watch() == tenant.again
 
@@ -277,7 +281,7 @@ def test_a_ledger_that_throttles_and_fails_now_and_then_delays_a_day_and_no_more
         host = FunctionsHost(storage=azure.storage, settings=settings, folder=tmp_path / "app", visibility=0)
         troubled = replace(tenant, host=host)
         try:
-            troubled.submit(Ending(state="INTERNAL_ERROR"))
+            troubled.submit(RunOutcome(state="INTERNAL_ERROR"))
             assert troubled.watch() == tenant.again
         finally:
             host.stop()

@@ -15,7 +15,7 @@ from tests.local_cloud.azure.databricks.bundle import read_bundle_job
 from tests.local_cloud.azure.functions.host import FunctionsHost
 from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
 from tests.local_cloud.azure.managed_identity import IDENTITY, JOBS_IDENTITY, STORAGE
-from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_settings, plant
+from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_settings, upload_samples
 from tests.local_cloud.common.night import Night
 from tests.local_cloud.common.sample_tenants import SAMPLES
 from tests.support.night_scenario import MORE, NightScenario, Played, where_it_is_two_at_night
@@ -47,7 +47,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAzure]:
         settings = app_settings(azure, zone=zone, more={**MORE, **telemetry})
         host = FunctionsHost(storage=azure.storage, settings=settings, folder=folder / "app", visibility=0)
         cloud, day = AzureNight(azure, host), business_day(datetime.now(UTC), offset=-1, zone=zone)
-        truths = plant(azure, day=day, zone=zone, folder=folder / "in")
+        truths = upload_samples(azure, day=day, zone=zone, folder=folder / "in")
         report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), say=print).run()
         yield PlayedOnAzure(
             cloud=cloud,
@@ -90,7 +90,7 @@ def test_the_app_starts_the_job_as_its_own_identity(night: PlayedOnAzure) -> Non
 
 def test_app_and_job_reach_the_storage_by_their_identities_and_hold_no_key(night: PlayedOnAzure) -> None:
     azure = night.azure
-    asked = {(each["resource"].rstrip("/"), each["client_id"]) for each in azure.identity.asked}
+    asked = {(each["resource"].rstrip("/"), each["client_id"]) for each in azure.identity.requests}
     assert {(STORAGE, IDENTITY), (STORAGE, JOBS_IDENTITY)} <= asked
     told = [azure.environment(), azure.workspace.api.program.environment]
     assert not any("AccountKey" in each["AZURE_STORAGE_CONNECTION_STRING"] for each in told)

@@ -33,7 +33,7 @@ def test_a_days_rooms_come_from_the_store_and_its_outcome_goes_there(
     shutil.copytree(SAMPLES / "acme", source / tenant)
     rooms = sorted(path.relative_to(SAMPLES / "acme/chat") for path in (SAMPLES / "acme/chat").glob("*/*"))
     silent, *active = rooms
-    plant(
+    put_metadata(
         server, tenant, {str(room): "2025-08-12T14:00:00Z" for room in active} | {str(silent): "2025-08-10T00:00:00Z"}
     )
     environment = dict(server.environment)
@@ -59,7 +59,7 @@ def test_a_days_rooms_come_from_the_store_and_its_outcome_goes_there(
     assert not list(tmp_path.rglob("*.sqlite"))
 
 
-def plant(server: DynamoDbTable | CosmosAccount, tenant: str, rooms: Mapping[str, str]) -> None:
+def put_metadata(server: DynamoDbTable | CosmosAccount, tenant: str, rooms: Mapping[str, str]) -> None:
     """The tenant, its users and rooms as the platform writes them; a room is `user/room`, with its `updated_at`."""
     items: list[dict[str, str]] = [{"PK": "SYSTEM#TENANTS", "SK": f"TENANT#{tenant}", "tenant_id": tenant}]
     users = {room.split("/")[0] for room in rooms}

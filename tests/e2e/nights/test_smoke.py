@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from daily_batch.cli import app
-from daily_batch.commands import smoke_job
+from daily_batch.cli.smoke import _read_variables
+from daily_batch.orchestration import smoke as smoke_module
 from makoto_packaging.environment import pack_thin
 from makoto_packaging.packing import pack_folder
 from tests.local_cloud.aws.emr.job_runs import Outcome
@@ -20,7 +21,7 @@ from tests.local_cloud.aws.job_package import VERSION, put_package, upload_packa
 from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
 from tests.local_cloud.aws.stack import ARTIFACTS, Stack, deploy
 from tests.local_cloud.azure.databricks.bundle import Document, read_bundle_job
-from tests.local_cloud.azure.databricks.job_runs import Ending
+from tests.local_cloud.azure.databricks.job_runs import RunOutcome
 from tests.local_cloud.azure.databricks.spark_submit import SparkSubmitProgram
 from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
 from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, app_settings
@@ -72,8 +73,8 @@ def on_aws(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     """Runs the command with the worker's variables, some of them changed; nothing may be left of the day."""
     for name, value in stack.aws.environment().items():
         monkeypatch.setenv(name, value)
-    stack.aws.pretend()
-    stack.aws.trouble()
+    stack.aws.simulate()
+    stack.aws.inject_faults()
     worker = stack.deployment.functions["WorkerFunction"].environment
 
     def smoke(*more: str, **changed: str) -> tuple[int, str, str]:
@@ -186,10 +187,10 @@ def test_a_package_for_another_python_than_jobs_are_told_is_found_before_too(on_
 def test_a_job_that_waits_for_workers_is_cancelled_when_a_persons_patience_ends(
     stack: Stack, on_aws: Smoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack.aws.pretend(smoke=Outcome(state="SCHEDULED", details="ServiceQuotaExceeded: vCPU"))
-    wait_for_job = smoke_job.wait_for_job
+    stack.aws.simulate(smoke=Outcome(state="SCHEDULED", details="ServiceQuotaExceeded: vCPU"))
+    wait_for_job = smoke_module.wait_for_job
     monkeypatch.setattr(
-        smoke_job, "wait_for_job", lambda *given, **more: wait_for_job(*given, **{**more, "seconds": 1.0})
+        smoke_module, "wait_for_job", lambda *given, **more: wait_for_job(*given, **{**more, "seconds": 1.0})
     )
     status, _, told = on_aws()
     assert status == 1
@@ -202,7 +203,7 @@ def test_a_job_that_waits_for_workers_is_cancelled_when_a_persons_patience_ends(
 def test_a_person_who_stops_it_leaves_no_job_behind(
     stack: Stack, on_aws: Smoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack.aws.pretend(smoke=Outcome(state="RUNNING"))
+    stack.aws.simulate(smoke=Outcome(state="RUNNING"))
 
     def stop(self: Any, job_id: str) -> None:
         monkeypatch.undo()
@@ -218,7 +219,7 @@ def test_a_person_who_stops_it_leaves_no_job_behind(
 
 
 def test_a_day_that_is_to_stay_is_named_and_stays(stack: Stack, on_aws: Smoke) -> None:
-    stack.aws.pretend(smoke=Outcome(state="FAILED", details="Job failed. ExitCode: 1"))
+    stack.aws.simulate(smoke=Outcome(state="FAILED", details="Job failed. ExitCode: 1"))
     status, _, told = on_aws("--keep")
     assert status == 1
     (left,) = [line.removeprefix("left: ") for line in told.splitlines() if line.startswith("left: ")]
@@ -257,7 +258,7 @@ def test_the_variables_of_both_clouds_are_read_and_secrets_that_stand_elsewhere_
     (tmp_path / "azure.json").write_text(json.dumps([*azure, hidden]))
     (tmp_path / "aws.json").write_text('{"MAKOTO_OUTPUT": "o"}')
     for name in ("azure.json", "aws.json"):
-        assert smoke_job._read_variables(str(tmp_path / name)) == {"MAKOTO_OUTPUT": "o"}
+        assert _read_variables(str(tmp_path / name)) == {"MAKOTO_OUTPUT": "o"}
 
 
 # Databricks
@@ -274,7 +275,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
 def azure(served: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAzure]:
     """The workspace without a job; nothing may be left of the day."""
     served.workspace.api.jobs.clear()
-    served.pretend()
+    served.simulate()
     for name, value in served.environment().items():
         monkeypatch.setenv(name, value)
     yield served
@@ -315,7 +316,7 @@ def test_a_cluster_with_a_python_that_the_wheel_does_not_take_is_told_as_that(
 ) -> None:
     azure.create_job(bundle_job())
     pip = "ERROR: Package 'makoto-daily-batch' requires a different Python: 3.10.12 not in '<3.14,>=3.11'"
-    azure.pretend(smoke=Ending(state="FAILED", code="LIBRARY_INSTALLATION_ERROR", details=pip))
+    azure.simulate(smoke=RunOutcome(state="FAILED", code="LIBRARY_INSTALLATION_ERROR", details=pip))
     status, _, told = smoke_on(azure, tmp_path)
     assert status == 3
     assert "failed: the image lacks the Python of the package: it has 3.10.12. Next step: " in error_of(told)

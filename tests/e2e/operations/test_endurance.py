@@ -1,27 +1,30 @@
-"""Some nights of some tenants on each local cloud, with troubles; `make soak` plays a month of 200 tenants.
+"""A week of nights of twelve tenants on each local cloud, with faults; `make endurance-test` plays a month of 200.
 
-SOAK_TENANTS, SOAK_DAYS, SOAK_SURGES and SOAK_SEED make it another month; SOAK_REPORT is a folder for its reports.
+ENDURANCE_TENANTS, ENDURANCE_DAYS, ENDURANCE_SURGES and ENDURANCE_SEED change the month; ENDURANCE_REPORT is a folder
+for its reports.
 """
 
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from daily_batch.commands.report import ReportOptions, report_command
+from daily_batch.cli import app
 from tests.local_cloud.common.clock import VARIABLE, Clock
 from tests.support.day_runs import read_tables
 from tests.support.endurance import on_aws, on_azure
 from tests.support.endurance.month import Month, write_month
 from tests.support.endurance.player import Player
 
+pytestmark = pytest.mark.long
 CLOUDS: dict[str, ModuleType] = {"aws": on_aws, "azure": on_azure}
 
 
@@ -36,8 +39,8 @@ class Played:
 
 @pytest.fixture(scope="module", params=CLOUDS)
 def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    folder = tmp_path_factory.mktemp("soak")
-    asked = {name: int(os.environ.get(f"SOAK_{name.upper()}") or usual) for name, usual in USUAL.items()}
+    folder = tmp_path_factory.mktemp("endurance")
+    asked = {name: int(os.environ.get(f"ENDURANCE_{name.upper()}") or usual) for name, usual in USUAL.items()}
     month = write_month(**asked)
     with (
         shared_time(folder / "clock", month.begins) as clock,
@@ -109,20 +112,22 @@ def test_alarms_sound_for_what_was_injected_and_for_nothing_else(played: Played)
 
 
 def test_the_months_report_tells_of_every_day_and_of_whom_somebody_must_look_after(
-    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in played.cloud.environment.items():
         monkeypatch.setenv(name, value)
     first, last = min(played.month.days), max(played.month.days)
-    page = Path(os.environ.get("SOAK_REPORT") or tmp_path) / f"{type(played.cloud).__name__}.html"
-    asked = ReportOptions(first=first.isoformat(), last=last.isoformat(), all_tenants=True)
-    assert report_command({}, replace(asked, as_json=True)) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert report_command({}, replace(asked, as_markdown=True, html=page)) == 0
-    page.with_suffix(".md").write_text(f"{capsys.readouterr().out}\n{played.player.describe()}", encoding="utf-8")
+    page = Path(os.environ.get("ENDURANCE_REPORT") or tmp_path) / f"{type(played.cloud).__name__}.html"
+    words = ["report", "--all-tenants", "--from", first.isoformat(), "--to", last.isoformat()]
+    answer = CliRunner().invoke(app, [*words, "--json"])
+    assert answer.exit_code == 0, answer.stderr
+    told = json.loads(answer.stdout)
+    answer = CliRunner().invoke(app, [*words, "--markdown", "--html", str(page)])
+    assert answer.exit_code == 0, answer.stderr
+    page.with_suffix(".md").write_text(f"{answer.stdout}\n{played.player.describe()}", encoding="utf-8")
     failed = {each.tenant for each in played.month.days[last] if each.trouble == "refused"}
     assert len(told["days"]) == len(played.month.names) * len(played.month.days)
-    assert {each["tenant"] for each in told["needs_someone"]} == failed
+    assert {each["tenant"] for each in told["needs_attention"]} == failed
     written = {whose: each.records["written"] for whose, each in played.player.written.items()}
     assert told["total"]["messages"] == sum(
         written[tenant, day] for tenant, day in written if not (day == last and tenant in failed)

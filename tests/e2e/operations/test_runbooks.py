@@ -19,7 +19,7 @@ from tests.support.spark_session import ROOT
 FOLDER = ROOT / "docs/runbooks"
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
 INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")
-PARTS = ("**It means**", "**Look**", "**Do**", "**Over when**")
+PARTS = ("**Meaning**", "**Check**", "**Fix**", "**Resolved when**")
 # Of the command line, not of a service's operation; `logs tail` is the command line's own.
 OF_THE_CLI = {"query", "output"}
 OWN_COMMANDS = {("logs", "tail"), ("lambda", "invoke")}
@@ -43,7 +43,7 @@ def test_every_page_can_be_found_from_the_index() -> None:
 def test_every_alarm_has_a_page_and_a_row_of_the_index() -> None:
     pages = {each.page for each in (*read_aws_alarms(read_deployment(parameters=GIVEN)), *read_azure_alarms())}
     assert pages <= {path.stem for path in PAGES}
-    alarms, _, _ = INDEX.partition("| trouble |")
+    alarms, _, _ = INDEX.partition("| problem |")
     assert set(re.findall(r"^\| \[([\w-]+)\]", alarms, re.MULTILINE)) == pages
 
 

@@ -1,4 +1,4 @@
-"""Tables in a catalog, and the look at a cluster, on a Spark of this machine: its own catalog stands in for Unity's."""
+"""Registration in a catalog, and the check of a cluster, on local Spark: its catalog replaces Unity Catalog."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from daily_batch.domain.contract import MESSAGES, TABLES
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
 from daily_batch.domain.url import parse_url
-from daily_batch.entrypoints.smoke_test import check_cluster
 from daily_batch.errors import TerminalError, UsageError
+from daily_batch.orchestration.preflight import check_cluster
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.settings import load_settings
 from daily_batch.storage.stores import Storage
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Receipt]:
-    """A day's tables in a folder whose name must be quoted, and escaped."""
+    """Publish a day's tables to a folder whose name must be quoted and escaped."""
     output = tmp_path_factory.mktemp("tables") / "it's a place"
     return output, run_local(input=SAMPLES, output=output)
 
 
 @pytest.fixture
 def catalog(spark: "SparkSession") -> Iterator[str]:
-    """A beginning of schemas' names of each test's own; what is registered is forgotten at the end, the files stay."""
+    """Return a schema prefix of the test's own; its schemas are dropped afterwards, the files stay."""
     prefix = f"c{uuid.uuid4().hex[:8]}"
     yield f"spark_catalog.{prefix}"
     for row in spark.sql(f"SHOW SCHEMAS LIKE '{prefix}*'").collect():
@@ -50,23 +50,23 @@ def versions(output: Path) -> dict[str, int]:
 
 
 @pytest.mark.each_spark
-def test_tables_have_names_in_the_tenants_schema_however_often_they_are_registered(
+def test_registration_names_the_tables_in_the_tenants_schema_and_is_idempotent(
     spark: "SparkSession", catalog: str, published: tuple[Path, Receipt]
 ) -> None:
     output, receipt = published
     before = versions(output)
-    some = ("messages", "summary_daily")
-    register(spark, catalog, output, some)
-    register(spark, catalog, output, some)
+    names = ("messages", "summary_daily")
+    register(spark, catalog, output, names)
+    register(spark, catalog, output, names)
     schema = name_schema(catalog, "acme")
-    assert {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {schema}").collect()} == set(some)
+    assert {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {schema}").collect()} == set(names)
     assert spark.table(f"{schema}.messages").count() == receipt.records.written
     kind = {row[0]: row[1] for row in spark.sql(f"DESCRIBE EXTENDED {schema}.{MESSAGES.name}").collect()}
     assert kind["Type"] == "EXTERNAL"
     assert versions(output) == before
 
 
-def test_forgetting_the_names_leaves_the_tables(
+def test_dropping_the_schema_leaves_the_tables(
     spark: "SparkSession", catalog: str, published: tuple[Path, Receipt]
 ) -> None:
     output, receipt = published
@@ -75,70 +75,68 @@ def test_forgetting_the_names_leaves_the_tables(
     assert DeltaTable(str(output / "acme/analytics/messages")).to_pyarrow_table().num_rows == receipt.records.written
 
 
-def test_a_name_that_is_another_tables_is_refused(
+def test_a_name_of_another_table_is_refused(
     spark: "SparkSession", catalog: str, published: tuple[Path, Receipt], tmp_path: Path
 ) -> None:
     run_local(input=SAMPLES, output=tmp_path)
     register(spark, catalog, tmp_path)
-    with pytest.raises(TerminalError, match="is the name of another table"):
+    with pytest.raises(TerminalError, match="another table is registered as"):
         register(spark, catalog, published[0])
 
 
-def test_catalogs_that_are_not_there_and_volumes_are_refused(
-    spark: "SparkSession", published: tuple[Path, Receipt]
-) -> None:
+def test_missing_catalogs_and_volumes_are_refused(spark: "SparkSession", published: tuple[Path, Receipt]) -> None:
     with pytest.raises(TerminalError, match=r"`nowhere`\.`chat_acme` cannot be registered \([A-Za-z_.0-9]+\)"):
         register(spark, "nowhere.chat", published[0])
     with pytest.raises(UsageError, match="files of a volume"):
         register(spark, "spark_catalog.chat", Path("/Volumes/main/chat/tables"))
 
 
-def test_tenants_that_differ_by_case_alone_have_schemas_of_their_own_and_names_are_quoted() -> None:
+def test_tenants_that_differ_only_by_case_have_different_schemas_and_names_are_quoted() -> None:
     assert name_schema("main.chat", "acme-eu") == "`main`.`chat_acme-eu`"
     names = {name_schema("main.chat", tenant).lower() for tenant in ("acme", "Acme", "ACME")}
     assert len(names) == 3
 
 
-def test_a_published_day_is_registered_if_a_catalog_is_set_and_a_failure_is_only_told(
+def test_a_published_day_is_registered_if_a_catalog_is_set_and_a_failure_is_a_warning(
     spark: "SparkSession", catalog: str, published: tuple[Path, Receipt], capsys: pytest.CaptureFixture[str]
 ) -> None:
     output, receipt = published
     receipt = Receipt(**{**vars(receipt), "runner": "spark"})
     request = Request(tenant="acme", day=DAY, input=parse_url("in"), output=parse_url(str(output)))
     register_published(request, load_settings(flags={}, environ={}), receipt)
-    asked = load_settings(flags={"catalog": catalog}, environ={})
+    requested = load_settings(flags={"catalog": catalog}, environ={})
     elsewhere = load_settings(flags={"catalog": catalog, "spark": "emr-serverless"}, environ={})
     register_published(request, elsewhere, receipt)
     assert not spark.catalog.databaseExists(name_schema(catalog, "acme"))
-    register_published(request, asked, receipt)
+    register_published(request, requested, receipt)
     assert {each.name for each in spark.catalog.listTables(name_schema(catalog, "acme"))} == {t.name for t in TABLES}
     assert capsys.readouterr().err == ""
     volume = Request(tenant="acme", day=DAY, input=parse_url("in"), output=parse_url("/Volumes/a/b/c"))
-    register_published(volume, asked, receipt)
+    register_published(volume, requested, receipt)
     warning = capsys.readouterr().err
     assert warning.startswith(
         "warning: the day is published, its tables are not registered: tenant=acme day=2025-08-12"
     )
 
 
-def test_a_cluster_that_has_everything_passes(spark: "SparkSession", tmp_path: Path) -> None:
-    place = parse_url(str(tmp_path))
-    check_cluster(SparkRunner(spark).spark, Storage(input=place, output=place), tasks=2)
+def test_a_complete_cluster_passes_the_check(spark: "SparkSession", tmp_path: Path) -> None:
+    folder = parse_url(str(tmp_path))
+    check_cluster(SparkRunner(spark).spark, Storage(input=folder, output=folder), tasks=2)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_what_the_driver_lacks_is_said_in_a_line_before_any_worker_is_asked(tmp_path: Path) -> None:
+def test_a_lack_of_the_driver_is_one_line_and_no_task_starts(tmp_path: Path) -> None:
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
     with pytest.raises(
         TerminalError, match=r"^tenant=- day=-: the driver lacks: input .*/none: the folder .* does not exist"
     ):
-        check_cluster(None, storage, tasks=2)  # type: ignore[arg-type]  # it is not asked
+        check_cluster(None, storage, tasks=2)  # type: ignore[arg-type]  # it is not called
 
 
-def test_what_only_the_workers_lack_is_said_in_a_line(
+def test_a_lack_of_the_workers_is_one_line(
     spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daily_batch.entrypoints.smoke_test.find_missing", lambda storage, folders: "")
+    monkeypatch.setattr("daily_batch.orchestration.preflight.find_missing", lambda storage, folders: "")
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
     with pytest.raises(TerminalError, match=r"the workers lack: input .*/none: the folder .* does not exist"):
         check_cluster(spark, storage, tasks=2)

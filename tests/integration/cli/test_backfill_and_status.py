@@ -182,7 +182,7 @@ def test_a_name_that_is_no_tenants_keeps_nobody_else_from_being_told_of(source: 
     answer = CliRunner().invoke(app, ["status", *span, "--input", str(source), "--output", str(tmp_path / "out")])
     assert answer.exit_code == 0
     assert {row["tenant"] for row in json.loads(answer.stdout)["days"]} == {"acme"}
-    assert "left out: the tenant id '../globex' is not allowed" in answer.stderr
+    assert "skipped: the tenant id '../globex' is not allowed" in answer.stderr
 
 
 def test_status_finds_a_completed_day_whose_objects_changed_since(source: Path, tmp_path: Path) -> None:

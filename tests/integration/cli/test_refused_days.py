@@ -10,16 +10,16 @@ import pytest
 from typer.testing import CliRunner
 
 from daily_batch.cli import app
-from daily_batch.commands.run import RunOptions, run_command
-from daily_batch.domain.request import Request
-from daily_batch.entrypoints.submitted_job import LeaseOptions, submitted_command
+from daily_batch.domain.receipt import Receipt
+from daily_batch.entrypoints.submitted_job import run_submitted_job
+from daily_batch.errors import TerminalError, UsageError
 from daily_batch.ledger.process import current_user
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.spark_jobs import SparkJob
 from daily_batch.pipeline.runners.local import LocalRunner
-from daily_batch.settings import Settings, load_settings
+from daily_batch.settings import load_settings
 from daily_batch.synthetic import generate
 from tests.support.day_runs import DAY, published_state, read_tables
 
@@ -47,11 +47,6 @@ def source(generated: Path, tmp_path: Path) -> Path:
 def call(*words: str) -> tuple[int, str, str]:
     answer = CliRunner().invoke(app, list(words))
     return answer.exit_code, answer.stdout, answer.stderr
-
-
-def look_at_nothing(request: Request, settings: Settings) -> None:
-    """These jobs are not asked to look first."""
-    raise AssertionError(request, settings)
 
 
 def run(source: Path, output: Path, *more: str, tenant: str = "acme", command: str = "run") -> tuple[int, Any, str]:
@@ -112,20 +107,21 @@ def test_whoever_allows_a_loss_is_in_the_receipt(source: Path, tmp_path: Path, c
 
 
 def test_a_submitted_job_hears_who_allows_a_loss(source: Path, tmp_path: Path) -> None:
+    assert run(source, tmp_path / "out")[0] == 0
     flags: dict[str, object] = {"tenants": "acme", "date": str(DAY), "output": str(tmp_path / "out")}
-    assert run_command({**flags, "input": str(source)}, RunOptions(), spark=LocalRunner) == 0
     flags["input"] = str(empty(tmp_path))
 
-    def submit(token: int, allow_shrink: str) -> int:
+    def submit(token: int, allow_shrink: str) -> Receipt:
         settings = load_settings(flags=flags, environ={})
         (request,) = build_requests(settings, datetime.now(UTC), allow_shrink=allow_shrink)
         job = SparkJob(request=request, run_id="9", token=token, settings=settings.for_job(tenant="acme"))
-        told = job.parameters()["settings"] or None
-        lease = LeaseOptions(run_id="9", token=token, settings=told)
-        return submitted_command(flags, lease, spark=LocalRunner, look=look_at_nothing)
+        given = job.parameters()["settings"] or None
+        return run_submitted_job(flags, run_id="9", token=token, submitter_settings=given, spark=LocalRunner)
 
-    assert submit(8, "") == 3
-    assert submit(9, "alice, a function") == 0
+    with pytest.raises(TerminalError, match="would lose rows that are published"):
+        submit(8, "")
+    shrink = submit(9, "alice, a function").shrink
+    assert shrink and shrink.by == "alice, a function"
     stored = tmp_path / f"out/acme/analytics/_receipts/{DAY}/9.json"
     assert json.loads(stored.read_text())["shrink"]["by"] == "alice, a function"
 
@@ -240,7 +236,8 @@ def test_tables_of_the_other_format_are_refused_with_the_way_to_change(
     assert (code, f"give --format {first}" in err, "another --output" in err) == (2, True, True)
     assert published_state(output) == shown
     flags = {"tenants": "acme", "date": str(DAY), "input": str(source), "output": str(output), "table_format": then}
-    assert submitted_command(flags, LeaseOptions(run_id="9", token=9), spark=LocalRunner, look=look_at_nothing) == 2
+    with pytest.raises(UsageError, match=f"give --format {first}"):
+        run_submitted_job(flags, run_id="9", token=9, spark=LocalRunner)
     assert published_state(output) == shown
     assert run(source, tmp_path / "other", "--format", then)[0] == 0
 

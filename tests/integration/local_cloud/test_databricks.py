@@ -18,7 +18,7 @@ from databricks.sdk.errors import (
 from databricks.sdk.service.jobs import QueueSettings, Run
 
 from daily_batch.orchestration.spark_jobs.databricks import parse_status
-from tests.local_cloud.azure.databricks.job_runs import Ending
+from tests.local_cloud.azure.databricks.job_runs import RunOutcome
 from tests.local_cloud.azure.databricks.jobs_api import JobsApi
 from tests.local_cloud.azure.databricks.spark_submit import SparkSubmitProgram, read_arguments
 from tests.local_cloud.azure.databricks.workspace import Workspace, serve_workspace
@@ -64,8 +64,8 @@ def azure(served: LocalAzure) -> LocalAzure:
     served.workspace.api.jobs.clear()
     served.workspace.api.runs.clear()
     served.workspace.calls.clear()
-    served.trouble()
-    served.pretend(everyone=Ending())
+    served.inject_faults()
+    served.simulate(everyone=RunOutcome())
     return served
 
 
@@ -135,7 +135,7 @@ def test_a_run_that_succeeds_tells_its_states_and_parameters(azure: LocalAzure, 
 def test_a_run_tells_how_long_its_cluster_was_at_work_and_how_large_it_is(
     azure: LocalAzure, client: WorkspaceClient
 ) -> None:
-    azure.pretend(everyone=Ending(seconds=0.5))
+    azure.simulate(everyone=RunOutcome(seconds=0.5))
     cluster = {"spark_version": "18.x-scala2.13", "node_type_id": "Standard_E4ds_v5", "num_workers": 2}
     clusters = {"job_clusters": [{"job_cluster_key": "spark", "new_cluster": cluster}]}
     found = wait_for(client, run_now(client, azure.create_job(JOB | clusters)))
@@ -159,7 +159,7 @@ def test_the_same_token_is_the_same_run_and_another_token_another(azure: LocalAz
 
 def test_a_lost_answer_s_run_is_found_again_by_its_token(azure: LocalAzure, client: WorkspaceClient) -> None:
     job = azure.create_job(JOB)
-    azure.trouble(Fault(kind="lost", pattern="run-now", times=1))
+    azure.inject_faults(Fault(kind="lost", pattern="run-now", times=1))
     found = run_now(client, job, idempotency_token=uuid.uuid4().hex)  # the SDK asks again
     assert [run.id for run in azure.runs()] == [found]
     assert [call.get("trouble") for call in azure.calls() if call["operation"] == "jobs/run-now"] == ["lost", None]
@@ -179,7 +179,7 @@ def test_the_token_of_a_deleted_run_is_refused_and_the_run_is_not_found(
 
 
 def test_a_run_that_is_active_cannot_be_deleted(azure: LocalAzure, client: WorkspaceClient) -> None:
-    azure.pretend(acme=Ending(state="RUNNING"))
+    azure.simulate(acme=RunOutcome(state="RUNNING"))
     run = run_now(client, azure.create_job(JOB))
     with pytest.raises(DatabricksError, match="active"):
         client.jobs.delete_run(run)
@@ -213,31 +213,31 @@ def test_what_the_service_would_refuse_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("ending", "told"),
+    ("outcome", "told"),
     [
-        (Ending(state="FAILED"), ("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR", "CLIENT_ERROR")),
-        (Ending(state="INTERNAL_ERROR"), ("INTERNAL_ERROR", "FAILED", "INTERNAL_ERROR", "INTERNAL_ERROR")),
+        (RunOutcome(state="FAILED"), ("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR", "CLIENT_ERROR")),
+        (RunOutcome(state="INTERNAL_ERROR"), ("INTERNAL_ERROR", "FAILED", "INTERNAL_ERROR", "INTERNAL_ERROR")),
         (
-            Ending(state="INTERNAL_ERROR", code="CLOUD_FAILURE"),
+            RunOutcome(state="INTERNAL_ERROR", code="CLOUD_FAILURE"),
             ("INTERNAL_ERROR", "FAILED", "CLOUD_FAILURE", "CLOUD_FAILURE"),
         ),
-        (Ending(state="TIMEDOUT"), ("TERMINATED", "TIMEDOUT", "CANCELED", "CLIENT_ERROR")),
+        (RunOutcome(state="TIMEDOUT"), ("TERMINATED", "TIMEDOUT", "CANCELED", "CLIENT_ERROR")),
         (
-            Ending(state="SKIPPED"),
+            RunOutcome(state="SKIPPED"),
             ("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED", "MAX_CONCURRENT_RUNS_EXCEEDED", "CLIENT_ERROR"),
         ),
     ],
-    ids=lambda value: value.code or value.state if isinstance(value, Ending) else "",
+    ids=lambda value: value.code or value.state if isinstance(value, RunOutcome) else "",
 )
 def test_a_run_ends_as_it_is_told_to(
-    azure: LocalAzure, client: WorkspaceClient, ending: Ending, told: tuple[str, ...]
+    azure: LocalAzure, client: WorkspaceClient, outcome: RunOutcome, told: tuple[str, ...]
 ) -> None:
-    azure.pretend(acme=ending)
+    azure.simulate(acme=outcome)
     assert end_of(wait_for(client, run_now(client, azure.create_job(JOB)))) == told
 
 
 def test_what_a_task_said_at_its_end_is_its_output(azure: LocalAzure, client: WorkspaceClient) -> None:
-    azure.pretend(acme=Ending(state="FAILED", error="SystemExit: 3"))
+    azure.simulate(acme=RunOutcome(state="FAILED", error="SystemExit: 3"))
     found = wait_for(client, run_now(client, azure.create_job(JOB)))
     assert found.tasks is not None and found.tasks[0].run_id is not None
     assert found.tasks[0].run_id != found.run_id
@@ -247,7 +247,7 @@ def test_what_a_task_said_at_its_end_is_its_output(azure: LocalAzure, client: Wo
 def test_more_runs_than_may_be_at_once_are_queued_and_one_without_queue_is_skipped(
     azure: LocalAzure, client: WorkspaceClient
 ) -> None:
-    azure.pretend(acme=Ending(state="RUNNING"))
+    azure.simulate(acme=RunOutcome(state="RUNNING"))
     job = azure.create_job(JOB)
     first, second, third = (run_now(client, job) for _ in range(3))
     waiting = client.jobs.get_run(third)
@@ -268,7 +268,7 @@ def test_more_runs_than_may_be_at_once_are_queued_and_one_without_queue_is_skipp
 def test_a_run_that_waits_in_the_queue_or_for_a_cluster_can_be_cancelled(
     azure: LocalAzure, client: WorkspaceClient
 ) -> None:
-    azure.pretend(acme=Ending(state="PENDING"))
+    azure.simulate(acme=RunOutcome(state="PENDING"))
     job = azure.create_job(JOB | {"max_concurrent_runs": 1})
     for run in (run_now(client, job), run_now(client, job)):
         client.jobs.cancel_run(run)
@@ -278,7 +278,7 @@ def test_a_run_that_waits_in_the_queue_or_for_a_cluster_can_be_cancelled(
 
 
 def test_a_run_that_takes_longer_than_its_job_allows_is_ended(azure: LocalAzure, client: WorkspaceClient) -> None:
-    azure.pretend(acme=Ending(state="RUNNING"))
+    azure.simulate(acme=RunOutcome(state="RUNNING"))
     found = wait_for(client, run_now(client, azure.create_job(JOB | {"timeout_seconds": 1})))
     assert end_of(found)[1:3] == ("TIMEDOUT", "CANCELED")
 
@@ -286,10 +286,10 @@ def test_a_run_that_takes_longer_than_its_job_allows_is_ended(azure: LocalAzure,
 @pytest.mark.parametrize("kind", ["throttled", "unavailable"])
 def test_the_sdk_waits_as_it_is_told_to_and_asks_again(azure: LocalAzure, client: WorkspaceClient, kind: Any) -> None:
     job = azure.create_job(JOB)
-    azure.trouble(Fault(kind=kind, pattern="submitter jobs/run-now", times=1))
+    azure.inject_faults(Fault(kind=kind, pattern="submitter jobs/run-now", times=1))
     run_now(client, job)
     assert [call.get("trouble") for call in azure.calls()] == [kind, None]
-    azure.trouble(Fault(kind=kind))
+    azure.inject_faults(Fault(kind=kind))
     with pytest.raises(TimeoutError) as late:
         connect(azure, retry_timeout_seconds=1).jobs.get_run(1)
     assert late.value.__cause__.retry_after_secs == 1  # type: ignore[union-attr]

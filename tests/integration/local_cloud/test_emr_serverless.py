@@ -37,14 +37,14 @@ SUBMITTER = {
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     with serve_aws(tmp_path_factory.mktemp("emr"), dynamodb=False) as aws:
         aws.client("s3").create_bucket(Bucket="data", CreateBucketConfiguration={"LocationConstraint": aws.region})
-        aws.admit("ASIASUBMITTER", name="submitter", policies=[SUBMITTER])
-        aws.admit("ASIAJOB", name="job", policies=[ALL_OF_S3], arn=ROLE)
+        aws.register_principal("ASIASUBMITTER", name="submitter", policies=[SUBMITTER])
+        aws.register_principal("ASIAJOB", name="job", policies=[ALL_OF_S3], arn=ROLE)
         yield aws
 
 
 @pytest.fixture
 def aws(cloud: LocalAws) -> LocalAws:
-    """The cloud with a new application: no job runs, no trouble, nothing pretended."""
+    """The cloud with a new application: no job runs, no faults, nothing simulated."""
     cloud.create_application(
         {
             "applicationId": APPLICATION,
@@ -55,9 +55,9 @@ def aws(cloud: LocalAws) -> LocalAws:
         }
         | {"createdAt": 0, "updatedAt": 0, "schedulerConfiguration": {"maxConcurrentRuns": 2}}
     )
-    cloud.trouble()
-    cloud.pretend(everyone=Outcome())
-    cloud.shorten_minutes(60)
+    cloud.inject_faults()
+    cloud.simulate(everyone=Outcome())
+    cloud.set_minute_seconds(60)
     return cloud
 
 
@@ -116,7 +116,7 @@ def test_the_same_token_is_the_same_job_run_and_another_token_another(aws: Local
 
 def test_a_lost_answer_s_job_is_found_again_by_its_token(aws: LocalAws) -> None:
     asked = request(name="lost")
-    aws.trouble(Fault(kind="lost", pattern="emr-serverless:StartJobRun", times=1))
+    aws.inject_faults(Fault(kind="lost", pattern="emr-serverless:StartJobRun", times=1))
     with pytest.raises(HTTPClientError):
         client(aws, config=ONCE).start_job_run(**asked)
     found = start(aws, asked)
@@ -194,7 +194,7 @@ def test_a_job_is_billed_its_workers_for_a_minute_at_least_and_their_disk_beyond
     billed = {"vcpu_hours": 10 / 60, "memory_gb_hours": 40 / 60, "storage_gb_hours": 40 / 60}
     assert parse_status(found).billed == {name: round(hours, 3) for name, hours in billed.items()}
     assert found["totalResourceUtilization"]["storageGBHour"] == round(100 / 3600, 3)
-    aws.pretend(acme=Outcome(state="SCHEDULED"))
+    aws.simulate(acme=Outcome(state="SCHEDULED"))
     never = start(aws)
     wait_until(aws, never, "SCHEDULED")
     client(aws).cancel_job_run(applicationId=APPLICATION, jobRunId=never)
@@ -207,13 +207,13 @@ def test_a_job_that_asks_for_one_executor_by_one_name_alone_begins_with_the_serv
 
 
 def test_a_job_that_fails_says_why(aws: LocalAws) -> None:
-    aws.pretend(acme=Outcome(state="FAILED", details="Job failed. ExitCode: 1"))
+    aws.simulate(acme=Outcome(state="FAILED", details="Job failed. ExitCode: 1"))
     found = wait_until(aws, start(aws), "FAILED")
     assert found["stateDetails"] == "Job failed. ExitCode: 1"
 
 
 def test_a_job_that_waits_for_workers_is_cancelled_and_stays_so(aws: LocalAws) -> None:
-    aws.pretend(acme=Outcome(state="SCHEDULED", details="no capacity"))
+    aws.simulate(acme=Outcome(state="SCHEDULED", details="no capacity"))
     run = start(aws)
     assert wait_until(aws, run, "SCHEDULED")["stateDetails"] in ("", "no capacity")
     client(aws).cancel_job_run(applicationId=APPLICATION, jobRunId=run)
@@ -225,7 +225,7 @@ def test_a_job_that_waits_for_workers_is_cancelled_and_stays_so(aws: LocalAws) -
 
 
 def test_more_jobs_than_may_run_at_once_are_queued(aws: LocalAws) -> None:
-    aws.pretend(acme=Outcome(state="RUNNING"))
+    aws.simulate(acme=Outcome(state="RUNNING"))
     first, second, third = (start(aws) for _ in range(3))
     wait_until(aws, third, "QUEUED")
     client(aws).cancel_job_run(applicationId=APPLICATION, jobRunId=first)
@@ -236,8 +236,8 @@ def test_more_jobs_than_may_run_at_once_are_queued(aws: LocalAws) -> None:
 
 
 def test_a_job_that_takes_longer_than_its_limit_is_cancelled(aws: LocalAws) -> None:
-    aws.pretend(acme=Outcome(state="RUNNING"))
-    aws.shorten_minutes(0.05)
+    aws.simulate(acme=Outcome(state="RUNNING"))
+    aws.set_minute_seconds(0.05)
     found = wait_until(aws, start(aws, request(executionTimeoutMinutes=5)), "CANCELLED")
     assert "timeout" in found["stateDetails"]
 
@@ -251,7 +251,7 @@ def test_who_asks_too_often_is_throttled(aws: LocalAws) -> None:
 
 
 def test_a_full_account_answers_402(aws: LocalAws) -> None:
-    aws.trouble(Fault(kind="quota", pattern="StartJobRun"))
+    aws.inject_faults(Fault(kind="quota", pattern="StartJobRun"))
     with pytest.raises(ClientError) as refused:
         client(aws, config=ONCE).start_job_run(**request())
     assert refused.value.response["Error"]["Code"] == "ServiceQuotaExceededException"
@@ -267,7 +267,7 @@ def test_what_is_not_there_is_not_found(aws: LocalAws) -> None:
 
 def test_who_lacks_the_right_is_refused_and_it_is_written_down(aws: LocalAws) -> None:
     nobody = {"Version": "2012-10-17", "Statement": [{**SUBMITTER["Statement"][0], "Action": ["emr-serverless:*"]}]}
-    aws.admit("ASIANOPASS", name="no-pass", policies=[nobody])
+    aws.register_principal("ASIANOPASS", name="no-pass", policies=[nobody])
     with pytest.raises(ClientError, match="iam:PassRole") as refused:
         aws.client("emr-serverless", "ASIANOPASS").start_job_run(**request())
     assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
@@ -291,7 +291,7 @@ time.sleep(600)
 @pytest.fixture
 def program(aws: LocalAws) -> Callable[..., dict[str, Any]]:
     """A request whose program writes what it finds to a key, then sleeps, or fails where the key says so."""
-    aws.pretend()
+    aws.simulate()
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         note = tarfile.TarInfo("note")

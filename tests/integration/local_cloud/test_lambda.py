@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.local_cloud.aws.deployment import Function, Queue
-from tests.local_cloud.aws.event_source_mapping import Poller
+from tests.local_cloud.aws.event_source_mapping import EventSourceMapping
 from tests.local_cloud.aws.lambda_functions import LocalFunction
 from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
 
@@ -20,7 +20,7 @@ FAILING = ("raises", "exits", "sleeps", "reported")
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     with serve_aws(tmp_path_factory.mktemp("lambda"), dynamodb=False) as cloud:
-        cloud.admit("ASIAFUNCTION", name="function", policies=[EVERYTHING])
+        cloud.register_principal("ASIAFUNCTION", name="function", policies=[EVERYTHING])
         cloud.client("logs").create_log_group(logGroupName=GROUP)
         yield cloud
 
@@ -92,14 +92,14 @@ def test_messages_that_fail_come_again_and_end_among_the_dead_letters(aws: Local
         dead_letters="dead",
     )
     given: list[str] = []
-    with Poller(
+    with EventSourceMapping(
         aws=aws,
         queue=queue,
         function=function,
         concurrency=len(FAILING) + 1,
         batch_size=1,
         reports_failures=True,
-        told=lambda records, answer: given.extend(record["body"] for record in records),
+        on_batch=lambda records, answer: given.extend(record["body"] for record in records),
     ):
         letters = _wait_for_letters(aws, dead, len(FAILING))
     assert sorted(letters) == sorted(FAILING)

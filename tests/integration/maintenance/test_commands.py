@@ -1,4 +1,4 @@
-"""The commands: what they print, and their exit status."""
+"""The maintenance commands: their output and exit statuses."""
 
 import json
 import subprocess
@@ -39,16 +39,16 @@ def ledger_of(tenant: Tenant) -> list[str]:
 
 @pytest.mark.parametrize("command", ["optimize", "vacuum", "erase"])
 def test_each_command_explains_itself_with_an_example(command: str) -> None:
-    said = call(command, "--help")
-    assert said.exit_code == 0
-    assert f"Example: makoto-batch {command} --tenant acme" in " ".join(said.output.split())
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: makoto-batch {command} --tenant acme" in " ".join(result.output.split())
     assert call(command, "--help", app=maintain_tables.app).exit_code == 0
 
 
 def test_optimize_says_what_it_would_do_does_it_and_then_finds_nothing(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
-    seen = json.loads(call("optimize", *of(tenant, "--dry-run", "--json")).stdout)
-    (row,) = seen
+    preview = json.loads(call("optimize", *of(tenant, "--dry-run", "--json")).stdout)
+    (row,) = preview
     assert (row["table"], row["date"], row["files"], row["wanted"], row["done"]) == (
         "messages",
         DAY.isoformat(),
@@ -61,53 +61,53 @@ def test_optimize_says_what_it_would_do_does_it_and_then_finds_nothing(small_sou
     assert "nothing to do" in call("optimize", *of(tenant)).stdout
 
 
-def test_vacuum_tells_counts_and_bytes_of_each_table(small_source: Path, publish: Publish) -> None:
+def test_vacuum_prints_counts_and_bytes_of_each_table(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
-    told = json.loads(call("vacuum", *of(tenant, "--keep-days", "30", "--dry-run", "--json")).stdout)
-    assert told["dry_run"] is True
-    assert [(row["table"], row["days"]) for row in told["tables"]][:5] == [
+    dry_run = json.loads(call("vacuum", *of(tenant, "--keep-days", "30", "--dry-run", "--json")).stdout)
+    assert dry_run["dry_run"] is True
+    assert [(row["table"], row["days"]) for row in dry_run["tables"]][:5] == [
         (name, 1) for name in ("rejects", "messages", "rooms_daily", "users_daily", "summary_daily")
     ]
-    assert told["tables"][5]["files"] == 1  # the receipt
+    assert dry_run["tables"][5]["files"] == 1  # the receipt
     assert call("vacuum", *of(tenant, "--keep-days", "30")).exit_code == 0
     assert json.loads(call("vacuum", *of(tenant, "--keep-days", "30", "--json")).stdout)["tables"][1]["days"] == 0
     assert call("vacuum", *of(tenant, "--retain-hours", "1")).exit_code == 2
 
 
-def test_erase_removes_what_killed_runs_left_on_this_machine_and_names_what_stays(
+def test_erase_removes_leftovers_of_killed_runs_on_this_machine_and_names_those_that_remain(
     tmp_path: Path, small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant, temp = publish(small_source), tmp_path / "temp"
-    left = leave_behind(temp)
+    leftover = leave_behind(temp)
     monkeypatch.setattr("tempfile.tempdir", str(temp))
-    whom = of(tenant, "--user", "nobody", *ledger_of(tenant))
+    arguments = of(tenant, "--user", "nobody", *ledger_of(tenant))
     with other_run(temp) as alive:
-        seen = json.loads(call("erase", *whom, "--json").stdout)
-        assert seen["temporary_folders_remain"] == [{"folder": str(alive.folder), "why": "a run is using it"}]
-        assert not left.exists()
-        told = " ".join(call("erase", *whom).stdout.split())
-        assert f"the temporary folder {alive.folder} may hold messages and stays: a run is using it" in told
-    assert json.loads(call("erase", *whom, "--json").stdout)["temporary_folders_remain"] == []
+        preview = json.loads(call("erase", *arguments, "--json").stdout)
+        assert preview["temporary_folders_remain"] == [{"folder": str(alive.folder), "why": "a run is using it"}]
+        assert not leftover.exists()
+        printed = " ".join(call("erase", *arguments).stdout.split())
+        assert f"the temporary folder {alive.folder} may hold messages and stays: a run is using it" in printed
+    assert json.loads(call("erase", *arguments, "--json").stdout)["temporary_folders_remain"] == []
 
 
-def test_erase_only_looks_until_it_is_confirmed_and_warns_of_what_would_come_back(
+def test_erase_is_a_dry_run_until_confirmed_and_warns_of_remaining_source_objects(
     tmp_path: Path, small_source: Path, publish: Publish
 ) -> None:
     tenant = publish(small_source)
-    theirs = tmp_path / "in/acme/chat/user_1/r/messages/2025/08/12/00-00-00Z-m.json"
-    theirs.parent.mkdir(parents=True)
-    theirs.write_text("{}")
-    asked = ["erase", *of(tenant), *ledger_of(tenant), "--user", "user_1", "--json"]
-    seen = json.loads(call(*asked, "--input", str(tmp_path / "in")).stdout)
-    assert (seen["confirmed"], seen["source_objects_remain"]) == (False, True)
+    source = tmp_path / "in/acme/chat/user_1/r/messages/2025/08/12/00-00-00Z-m.json"
+    source.parent.mkdir(parents=True)
+    source.write_text("{}")
+    command = ["erase", *of(tenant), *ledger_of(tenant), "--user", "user_1", "--json"]
+    preview = json.loads(call(*command, "--input", str(tmp_path / "in")).stdout)
+    assert (preview["confirmed"], preview["source_objects_remain"]) == (False, True)
     assert not (tenant.root / "_erasures").exists()
-    done = json.loads(call(*asked, "--confirm", "--by", "support").stdout)
+    done = json.loads(call(*command, "--confirm", "--by", "support").stdout)
     assert (done["confirmed"], done["source_objects_remain"]) == (True, None)
     assert (done["evidence"]["state"], done["evidence"]["by"]) == ("done", "support")
     assert done["evidence"]["days"][0]["tables"]["messages"]["removed"] == 6
 
 
-def test_each_way_to_fail_has_its_exit_status(tmp_path: Path, small_source: Path, publish: Publish) -> None:
+def test_each_failure_has_its_exit_status(tmp_path: Path, small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
     assert call("erase", *of(tenant)).exit_code == 2
     assert call("erase", *of(tenant), "--user", "a", "--room", "b").exit_code == 2
@@ -115,7 +115,7 @@ def test_each_way_to_fail_has_its_exit_status(tmp_path: Path, small_source: Path
     assert call("optimize", "--tenant", "acme").exit_code == 2
     assert call("optimize", "--tenant", "../x", "--output", str(tmp_path)).exit_code == 2
     tenant.ledger.acquire("acme", DAY, owner="elsewhere:1:1", run_id="run9")
-    # The tests' clock stands long before now, so the lease of a real clock is taken.
+    # The tests' clock is in the past, so acquire a lease at the current time.
     from datetime import UTC, datetime
 
     assert tenant.clock is not None
@@ -127,7 +127,7 @@ def test_each_way_to_fail_has_its_exit_status(tmp_path: Path, small_source: Path
 
 
 @pytest.mark.parametrize("broken", ["cut", "gone", "log"])
-def test_a_broken_table_is_told_as_one(small_source: Path, publish: Publish, broken: str) -> None:
+def test_a_broken_table_is_an_error_with_a_next_step(small_source: Path, publish: Publish, broken: str) -> None:
     tenant = publish(small_source, buckets=(3,))
     file = sorted((tenant.root / f"messages/date={DAY}").iterdir())[0]
     if broken == "cut":
@@ -136,31 +136,31 @@ def test_a_broken_table_is_told_as_one(small_source: Path, publish: Publish, bro
         file.unlink()
     else:
         sorted((tenant.root / "messages/_delta_log").glob("*.json"))[-1].write_text('{"add":')
-    for words in (["optimize"], ["erase", "--user", "user_1", *ledger_of(tenant)]):
-        said = call(words[0], *of(tenant), *words[1:])
-        assert (said.exit_code, "Next step: " in said.stderr) == (3, True), said.stderr
+    for command in (["optimize"], ["erase", "--user", "user_1", *ledger_of(tenant)]):
+        result = call(command[0], *of(tenant), *command[1:])
+        assert (result.exit_code, "Next step: " in result.stderr) == (3, True), result.stderr
 
 
 @pytest.mark.parametrize("user", ["a\tb", "user_1"])
-def test_an_erasure_where_nothing_lies_is_refused_and_an_odd_id_is_not(
+def test_an_erasure_without_tables_is_refused_and_an_unusual_id_is_accepted(
     tmp_path: Path, small_source: Path, publish: Publish, user: str
 ) -> None:
     tenant = publish(small_source)
-    words = ["--user", user, "--input", str(small_source), *ledger_of(tenant), "--confirm"]
-    assert call("erase", *of(tenant), *words).exit_code == 0
+    command = ["--user", user, "--input", str(small_source), *ledger_of(tenant), "--confirm"]
+    assert call("erase", *of(tenant), *command).exit_code == 0
     (tmp_path / "empty").mkdir()
-    refused = call("erase", "--tenant", "acme", "--output", str(tmp_path / "empty"), *words)
+    refused = call("erase", "--tenant", "acme", "--output", str(tmp_path / "empty"), *command)
     assert (refused.exit_code, list((tmp_path / "empty").iterdir())) == (2, [])
-    assert "there is no table of this tenant" in refused.stderr
+    assert "this tenant has no table in" in refused.stderr
 
 
-def test_the_script_for_spark_knows_the_same_commands() -> None:
+def test_the_spark_script_has_the_same_commands() -> None:
     program = [sys.executable, str(ROOT / "jobs/maintain_tables.py"), "vacuum", "--help"]
-    said = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert "--keep-days" in said
+    result = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "--keep-days" in result
 
 
-def test_a_large_table_goes_to_spark_where_there_is_one(
+def test_a_large_table_is_compacted_on_spark_if_available(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch, spark: Any
 ) -> None:
     tenant = publish(small_source, buckets=(3,))
@@ -170,7 +170,7 @@ def test_a_large_table_goes_to_spark_where_there_is_one(
     assert (here["done"], there["done"]) == ("no, a dry run", "on Spark")
 
 
-def test_a_bucket_is_kept_in_order_as_a_folder_is(
+def test_maintenance_works_on_a_bucket_as_on_a_folder(
     tmp_path: Path, small_source: Path, publish: Publish, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in bucket.environment.items():
@@ -180,8 +180,8 @@ def test_a_bucket_is_kept_in_order_as_a_folder_is(
     (done,) = json.loads(call("optimize", *place).stdout)
     assert (done["files"], done["done"]) == (3, "here")
     assert json.loads(call("optimize", *place).stdout) == []
-    asked = ["erase", *place, "--user", "user_1", "--confirm", "--ledger", str(tmp_path / "out.sqlite")]
-    erased = json.loads(call(*asked).stdout)["evidence"]
+    command = ["erase", *place, "--user", "user_1", "--confirm", "--ledger", str(tmp_path / "out.sqlite")]
+    erased = json.loads(call(*command).stdout)["evidence"]
     assert (erased["state"], erased["days"][0]["tables"]["messages"]["remaining"]) == ("done", 6)
     for key in bucket.keys("acme/"):
         path = tmp_path / "copy" / key

@@ -1,4 +1,4 @@
-"""Compaction: the same rows in fewer, sorted files, whoever does it, and whatever commits at the same moment."""
+"""Compaction: the same rows in fewer, sorted files, in this process and on Spark, with and without conflicts."""
 
 import json
 import shutil
@@ -14,10 +14,10 @@ import pytest
 
 from daily_batch.domain.contract import MESSAGES
 from daily_batch.errors import RetryableError
-from daily_batch.maintenance.compaction import CompactionCandidate, compact_day, find_crowded
-from daily_batch.maintenance.rewrite_files import plan_upkeep
-from daily_batch.maintenance.spark import SparkUpkeep, _quote
-from daily_batch.maintenance.subject import Person
+from daily_batch.maintenance.compaction import CompactionCandidate, compact_day, find_candidates
+from daily_batch.maintenance.rewrite_files import make_spec_factory
+from daily_batch.maintenance.spark import SparkMaintenance, _quote
+from daily_batch.maintenance.subject import Subject
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from tests.support.day_runs import DAY, read_tables, silent
 from tests.support.maintenance_days import Publish, Tenant, files_naming
@@ -27,12 +27,12 @@ LATER = DAY + timedelta(days=1)
 STATISTICS = ("min.room_id", "max.room_id", "min.timestamp", "max.timestamp", "null_count.user_id", "num_records")
 
 
-def crowded(tenant: Tenant, *, target_bytes: int = 128 * MIB, before: date = LATER) -> list[CompactionCandidate]:
-    return find_crowded(tenant.tables, before=before, target_bytes=target_bytes)
+def candidates(tenant: Tenant, *, target_bytes: int = 128 * MIB, before: date = LATER) -> list[CompactionCandidate]:
+    return find_candidates(tenant.tables, before=before, target_bytes=target_bytes)
 
 
 def compact(tenant: Tenant, one: CompactionCandidate) -> None:
-    compact_day(one, tenant.tables, plan_upkeep(tenant.settings(), tenant="acme", table_format="delta"))
+    compact_day(one, tenant.tables, make_spec_factory(tenant.settings(), tenant="acme", table_format="delta"))
 
 
 def messages(tenant: Tenant) -> deltalake.DeltaTable:
@@ -45,7 +45,7 @@ def bounds(tenant: Tenant) -> dict[str, Any]:
 
 
 def schema_of(tenant: Tenant) -> list[tuple[str, str]]:
-    """Columns and types as the files themselves have them."""
+    """Return the columns and types of the files themselves."""
     (file,) = messages(tenant).file_uris()
     return [
         (field.name, str(field.type)) for field in pyarrow.parquet.read_schema(file) if "list" not in str(field.type)
@@ -53,17 +53,17 @@ def schema_of(tenant: Tenant) -> list[tuple[str, str]]:
 
 
 def whole_rows(tenant: Tenant) -> list[str]:
-    """Rows with what is the run's, which a compaction keeps."""
+    """Return the rows with the run's columns, which a compaction keeps."""
     return sorted(map(repr, messages(tenant).to_pyarrow_table().to_pylist()))
 
 
-def test_many_files_become_one_sorted_with_the_same_rows_and_a_second_time_does_nothing(
+def test_many_files_become_one_sorted_file_with_the_same_rows_and_a_second_compaction_does_nothing(
     hostile_source: Path, publish: Publish
 ) -> None:
     tenant = publish(hostile_source, buckets=(3,))
     before, token = whole_rows(tenant), messages(tenant).transaction_version(f"makoto-daily-batch/{DAY}")
-    (one,) = crowded(tenant)
-    assert (one.table, one.day, len(one.files), one.wanted) == (MESSAGES, DAY, 3, 1)
+    (one,) = candidates(tenant)
+    assert (one.table, one.day, len(one.files), one.target_files) == (MESSAGES, DAY, 3, 1)
     compact(tenant, one)
     table = messages(tenant)
     assert whole_rows(tenant) == before
@@ -72,12 +72,12 @@ def test_many_files_become_one_sorted_with_the_same_rows_and_a_second_time_does_
     assert rows == sorted(rows, key=lambda row: (row["room_id"].encode(), row["timestamp"], row["message_id"]))
     assert bounds(tenant)["num_records"] == [len(before)]
     assert table.transaction_version(f"makoto-daily-batch/{DAY}") == token
-    assert crowded(tenant) == []
+    assert candidates(tenant) == []
 
 
 def test_the_commit_says_that_no_data_changed(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
-    compact(tenant, *crowded(tenant))
+    compact(tenant, *candidates(tenant))
     version = messages(tenant).version()
     lines = (tenant.root / f"messages/_delta_log/{version:020d}.json").read_text().splitlines()
     info, *actions = map(json.loads, lines)
@@ -89,47 +89,45 @@ def test_the_commit_says_that_no_data_changed(small_source: Path, publish: Publi
     assert messages(tenant).history(1)[0]["operation"] == "OPTIMIZE"
 
 
-def test_a_day_that_a_run_may_be_at_work_on_and_files_that_are_large_enough_stay(
-    small_source: Path, publish: Publish
-) -> None:
+def test_recent_days_and_large_files_are_no_candidates(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
-    assert crowded(tenant, before=DAY) == []
+    assert candidates(tenant, before=DAY) == []
     sizes = messages(tenant).get_add_actions(flatten=True)["size_bytes"].to_pylist()
-    assert crowded(tenant, target_bytes=min(sizes)) == []
+    assert candidates(tenant, target_bytes=min(sizes)) == []
 
 
-def test_a_run_that_was_at_work_while_a_day_was_compacted_is_told_so_and_runs_again(
+def test_a_run_that_meets_a_compaction_fails_retryably_and_succeeds_on_retry(
     small_source: Path, publish: Publish
 ) -> None:
     tenant = publish(small_source, buckets=(3,))
     before = read_tables(tenant.output)
-    seen = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)
-    (one,) = crowded(tenant)
+    snapshot = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)
+    (one,) = candidates(tenant)
     compact(tenant, one)
     with pytest.raises(RetryableError, match="the files of messages changed while this run was running"):
-        seen.publish({MESSAGES.name: ()}, run_id="late", metadata={}, progress=silent)
+        snapshot.publish({MESSAGES.name: ()}, run_id="late", metadata={}, progress=silent)
     assert read_tables(tenant.output) == before
     tenant.run(small_source)
     assert read_tables(tenant.output) == before
 
 
-def test_a_compaction_that_a_run_overtook_gives_up(small_source: Path, publish: Publish) -> None:
+def test_a_compaction_that_a_run_overtakes_gives_up(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     before = read_tables(tenant.output)
-    (one,) = crowded(tenant)
+    (one,) = candidates(tenant)
     tenant.run(small_source, buckets=2)
     version, files = messages(tenant).version(), set(tenant.root.rglob("date=*/*"))
-    with pytest.raises((RetryableError, FileNotFoundError), match="changed while they were compacted"):
+    with pytest.raises((RetryableError, FileNotFoundError), match="changed during the compaction"):
         compact(tenant, one)
     assert messages(tenant).version() == version
     assert read_tables(tenant.output) == before
-    # Nothing of its own stays: an erasure may have come between.
+    # Its own files are deleted: an erasure may have come first.
     assert set(tenant.root.rglob("date=*/*")) == files
 
 
-def test_a_commit_for_another_day_comes_between_and_both_land(small_source: Path, publish: Publish) -> None:
+def test_a_concurrent_commit_for_another_day_succeeds_too(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
-    (one,) = crowded(tenant)
+    (one,) = candidates(tenant)
     other = replace(tenant.request(small_source), day=LATER)
     DayPublisher.snapshot(other, tenant.tables.storage).publish(
         {MESSAGES.name: ()}, run_id="other", metadata={}, progress=silent
@@ -139,44 +137,44 @@ def test_a_commit_for_another_day_comes_between_and_both_land(small_source: Path
     assert operations == ["OPTIMIZE", "WRITE"]
 
 
-def test_an_answer_that_was_lost_is_found_in_the_log(
+def test_a_commit_whose_response_was_lost_is_found_in_the_log(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from obstore.exceptions import AlreadyExistsError
     from obstore.store import LocalStore
 
     tenant = publish(small_source, buckets=(3,))
-    (one,) = crowded(tenant)
+    (one,) = candidates(tenant)
     put: Callable[..., Any] = LocalStore.put
 
-    def loses(self: Any, path: str, *arguments: Any, **named: Any) -> Any:
+    def lose_response(self: Any, path: str, *arguments: Any, **named: Any) -> Any:
         answer = put(self, path, *arguments, **named)
         if "_delta_log" in path:
             raise AlreadyExistsError("it was tried twice")
         return answer
 
-    monkeypatch.setattr(LocalStore, "put", loses)
+    monkeypatch.setattr(LocalStore, "put", lose_response)
     compact(tenant, one)
     assert messages(tenant).history(1)[0]["operation"] == "OPTIMIZE"
 
 
 @pytest.mark.each_spark
-def test_spark_does_the_same_to_a_table_as_this_process(
+def test_spark_compacts_and_erases_as_this_process_does(
     tmp_path: Path, hostile_source: Path, publish: Publish, spark: Any
 ) -> None:
     here = publish(hostile_source, buckets=(3,), name="here")
     shutil.copytree(tmp_path / "here", tmp_path / "there")
     shutil.copy(tmp_path / "here.sqlite", tmp_path / "there.sqlite")
     there = Tenant(tmp_path / "there")
-    engine = SparkUpkeep(spark, there.tables)
-    compact(here, *crowded(here))
-    engine.compact_day(*crowded(there))
+    engine = SparkMaintenance(spark, there.tables)
+    compact(here, *candidates(here))
+    engine.compact_day(*candidates(there))
     assert whole_rows(there) == whole_rows(here)
     assert bounds(there) == bounds(here)
     assert schema_of(there) == schema_of(here)
-    assert crowded(there) == []
+    assert candidates(there) == []
     here.erase("user", "佐藤 花子")
-    there.erase("user", "佐藤 花子", find_deleter=lambda size: engine.delete_rows)
+    there.erase("user", "佐藤 花子", choose_deleter=lambda size: engine.delete_rows)
     assert read_tables(there.output) == read_tables(here.output)
     assert files_naming(there.root, "佐藤 花子") == []
     for tenant in (here, there):
@@ -188,20 +186,22 @@ def test_spark_does_the_same_to_a_table_as_this_process(
 
 
 @pytest.mark.each_spark
-def test_a_text_of_any_characters_is_the_same_in_sparks_sql(spark: Any) -> None:
+def test_any_text_is_quoted_for_sparks_sql(spark: Any) -> None:
     texts = ["it's", "back\\slash", 'a "quote"', ":id", "佐藤 花子 🐟", "%_${x}", "line\nend", "' OR true --"]
-    told = spark.sql("SELECT " + ", ".join(_quote(text) for text in texts)).collect()[0]
-    assert list(told) == texts
+    row = spark.sql("SELECT " + ", ".join(_quote(text) for text in texts)).collect()[0]
+    assert list(row) == texts
 
 
 @pytest.mark.each_spark
-@pytest.mark.parametrize("person", [Person("acme", "room", "shared"), Person("acme", "user", "user_1", mentions=True)])
-def test_spark_and_this_process_mean_the_same_rows(
-    hostile_source: Path, publish: Publish, spark: Any, person: Person
+@pytest.mark.parametrize(
+    "subject", [Subject("acme", "room", "shared"), Subject("acme", "user", "user_1", mentions=True)]
+)
+def test_spark_and_this_process_match_the_same_rows(
+    hostile_source: Path, publish: Publish, spark: Any, subject: Subject
 ) -> None:
     here = publish(hostile_source, buckets=(3,), name="here")
     there = publish(hostile_source, buckets=(3,), name="there")
-    here.erase(person.kind, person.id, mentions=person.mentions)
-    engine = SparkUpkeep(spark, there.tables)
-    there.erase(person.kind, person.id, mentions=person.mentions, find_deleter=lambda size: engine.delete_rows)
+    here.erase(subject.kind, subject.id, mentions=subject.mentions)
+    engine = SparkMaintenance(spark, there.tables)
+    there.erase(subject.kind, subject.id, mentions=subject.mentions, choose_deleter=lambda size: engine.delete_rows)
     assert read_tables(there.output) == read_tables(here.output)

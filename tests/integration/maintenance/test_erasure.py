@@ -1,4 +1,4 @@
-"""Erase: what is left tells nothing of the person, and is what a run without them would have made."""
+"""Erase: the remaining files hold nothing of the subject, and equal those of a run without it."""
 
 import gzip
 import json
@@ -13,12 +13,13 @@ import polars
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from daily_batch.commands.erase import EraseOptions, erase_command
+from daily_batch.cli import app
 from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError, UsageError
 from daily_batch.maintenance import erasure as erase_module
 from daily_batch.maintenance import find_rows, truncate_history
-from daily_batch.maintenance.subject import Person
+from daily_batch.maintenance.subject import Subject
 from daily_batch.pipeline.publish import delta
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from tests.support.day_runs import DAY, read_tables, silent
@@ -45,20 +46,20 @@ ERASED = ('o\'brien "x"', "50%_off", "佐藤 花子", "a\\u0062\\d.*", "user_1")
 
 
 @FORMATS
-def test_no_file_names_the_person_and_the_others_are_as_if_they_had_been_alone(
+def test_no_file_names_the_user_and_other_rows_equal_those_of_a_run_without_the_user(
     tmp_path: Path, hostile_source: Path, publish: Publish, table_format: str
 ) -> None:
     tenant = publish(hostile_source, table_format=table_format, buckets=TWICE)
-    left = dict.fromkeys(HOSTILE)
+    remaining = dict.fromkeys(HOSTILE)
     for user in ERASED if table_format == "delta" else ERASED[:2]:
         assert files_naming(tenant.root, user) != []
         tenant.erase("user", user)
-        del left[user]
+        del remaining[user]
         assert files_naming(tenant.root, user) == []
-    for other in left:
+    for other in remaining:
         assert files_naming(tenant.root, other) != []
     alone = Tenant(tmp_path / "alone", table_format=table_format)
-    alone.run(write_export(tmp_path / "without", hostile_records(tuple(left))))
+    alone.run(write_export(tmp_path / "without", hostile_records(tuple(remaining))))
     wanted, found = (read_tables(each.output, table_format=table_format) for each in (alone, tenant))
     for table in ("messages", "rooms_daily", "users_daily", "summary_daily"):
         assert _placeless(found[table]) == _placeless(wanted[table]), table
@@ -66,12 +67,14 @@ def test_no_file_names_the_person_and_the_others_are_as_if_they_had_been_alone(
 
 
 def _placeless(rows: list[dict[str, Any]]) -> list[str]:
-    """Without the line in the export, which has more lines with the person."""
+    """Without the line in the export, which has more lines with the subject."""
     return sorted(repr({name: value for name, value in row.items() if name != "source_line"}) for row in rows)
 
 
 @FORMATS
-def test_a_room_is_erased_with_whoever_wrote_there(small_source: Path, publish: Publish, table_format: str) -> None:
+def test_a_room_is_erased_with_the_messages_of_all_its_users(
+    small_source: Path, publish: Publish, table_format: str
+) -> None:
     tenant = publish(small_source, table_format=table_format)
     before = read_tables(tenant.output, table_format=table_format)
     tenant.erase("room", "shared")
@@ -82,7 +85,7 @@ def test_a_room_is_erased_with_whoever_wrote_there(small_source: Path, publish: 
     assert found["summary_daily"][0]["messages"] == len(found["messages"])
 
 
-def test_objects_of_their_own_are_told_by_their_path_and_by_a_body_that_names_another(tmp_path: Path) -> None:
+def test_message_objects_are_matched_by_their_key_and_by_a_conflicting_body(tmp_path: Path) -> None:
     users = ("carol", "dave", "佐藤 花子")
     tenant = Tenant(tmp_path / "out")
     tenant.run(write_objects(tmp_path / "in", users))
@@ -91,12 +94,12 @@ def test_objects_of_their_own_are_told_by_their_path_and_by_a_body_that_names_an
     assert files_naming(tenant.root, "carol") == []
     # Carol's two, and the one in Dave's folder whose body says that it is hers.
     assert [day.tables["messages"].removed for day in evidence.days] == [3]
-    left = read_tables(tenant.output)
-    assert {row["user_id"] for row in left["messages"]} == {"dave", "佐藤 花子"}
-    assert {row["source_key"].split("/")[2] for row in left["rejects"]} == {"dave", "佐藤 花子"}
+    remaining = read_tables(tenant.output)
+    assert {row["user_id"] for row in remaining["messages"]} == {"dave", "佐藤 花子"}
+    assert {row["source_key"].split("/")[2] for row in remaining["rejects"]} == {"dave", "佐藤 花子"}
 
 
-def test_every_reader_reads_what_is_left(small_source: Path, publish: Publish, spark: Any) -> None:
+def test_every_reader_reads_the_remaining_rows(small_source: Path, publish: Publish, spark: Any) -> None:
     tenant = publish(small_source, buckets=TWICE)
     tenant.erase("user", "user_1")
     for table in ("messages", "rejects", "rooms_daily", "users_daily", "summary_daily"):
@@ -117,7 +120,7 @@ def _count_by_duckdb(files: list[str]) -> int:
     return int(count)
 
 
-def test_old_versions_can_no_longer_be_read_and_the_evidence_says_since_which(
+def test_old_versions_cannot_be_read_and_the_evidence_names_the_first_readable_one(
     small_source: Path, publish: Publish
 ) -> None:
     tenant = publish(small_source, buckets=TWICE)
@@ -131,7 +134,7 @@ def test_old_versions_can_no_longer_be_read_and_the_evidence_says_since_which(
     assert (stored["state"], stored["kind"], stored["digest"]) == (
         "done",
         "user",
-        Person("acme", "user", "user_1").digest,
+        Subject("acme", "user", "user_1").digest,
     )
     (day,) = stored["days"]
     assert day["tables"]["messages"] == {"removed": 6, "doubtful": 0, "remaining": 6, "version": first - 1}
@@ -140,7 +143,7 @@ def test_old_versions_can_no_longer_be_read_and_the_evidence_says_since_which(
     assert (day["state"], len(day["runs"])) == ("done", 1)
 
 
-def test_the_ledger_knows_the_day_as_before_but_for_its_messages_and_the_receipt_has_a_note(
+def test_the_ledger_entry_changes_its_message_count_only_and_the_receipt_has_a_note(
     small_source: Path, publish: Publish
 ) -> None:
     tenant = publish(small_source)
@@ -149,8 +152,8 @@ def test_the_ledger_knows_the_day_as_before_but_for_its_messages_and_the_receipt
     evidence = tenant.erase("user", "user_1")
     after = tenant.ledger.find("acme", DAY)
     assert before and after
-    left = {"message_count": 6, "updated_at": after.updated_at, "token": before.token + 1, "owner": after.owner}
-    assert after == replace(before, **left)
+    changes = {"message_count": 6, "updated_at": after.updated_at, "token": before.token + 1, "owner": after.owner}
+    assert after == replace(before, **changes)
     receipt = json.loads((tenant.output / str(after.receipt)).read_text())
     (note,) = receipt["erased"]
     assert note == {
@@ -166,20 +169,20 @@ def test_the_ledger_knows_the_day_as_before_but_for_its_messages_and_the_receipt
     assert tenant.ledger.find("acme", DAY).token == before.token + 2  # type: ignore[union-attr]
 
 
-def test_looking_changes_nothing_and_counts_what_erasing_removes(small_source: Path, publish: Publish) -> None:
+def test_a_plan_changes_nothing_and_counts_what_an_erasure_removes(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=TWICE)
     before = dict(everything_in(tenant.output))
-    seen = tenant.erasure("user", "user_1").look()
+    planned = tenant.erasure("user", "user_1").plan()
     assert dict(everything_in(tenant.output)) == before
-    removed = {name: table.removed for name, table in seen.days[0].tables.items()}
+    removed = {name: table.removed for name, table in planned.days[0].tables.items()}
     assert removed == {"messages": 6, "rejects": 5, "users_daily": 1}
     done = tenant.erase("user", "user_1")
     assert {name: done.days[0].tables[name].removed for name in removed} == removed
-    again = tenant.erasure("user", "user_1").look()
+    again = tenant.erasure("user", "user_1").plan()
     assert (again.days, again.state) == ((), "in progress")
 
 
-def test_another_tenant_is_not_touched(tmp_path: Path, small_source: Path, publish: Publish) -> None:
+def test_another_tenant_is_not_changed(tmp_path: Path, small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=TWICE)
     other = Tenant(tenant.output, name="acme-2")
     other.run(write_export(tmp_path / "other", hostile_records(("user_1",)), tenant="acme-2"))
@@ -188,7 +191,7 @@ def test_another_tenant_is_not_touched(tmp_path: Path, small_source: Path, publi
     assert list(everything_in(other.root)) == before
 
 
-def test_what_only_names_the_person_stays_unless_it_is_meant_too(tmp_path: Path) -> None:
+def test_mentions_stay_unless_they_are_requested(tmp_path: Path) -> None:
     records = [
         *hostile_records(("user_1", "user_10")),
         json.dumps({**_of("user_10", 1), "content": "ask user_1, not user_10"}),
@@ -196,7 +199,7 @@ def test_what_only_names_the_person_stays_unless_it_is_meant_too(tmp_path: Path)
     ]
     tenant = Tenant(tmp_path / "out")
     tenant.run(write_export(tmp_path / "in", records))
-    assert tenant.erasure("user", "user_1").look().mentions == 2
+    assert tenant.erasure("user", "user_1").plan().mentions == 2
     evidence = tenant.erase("user", "user_1", mentions=True)
     assert (evidence.mentions, evidence.days[0].tables["messages"].removed) == (0, 8)
     assert files_naming(tenant.root, "user_1") == []
@@ -210,9 +213,7 @@ def _of(user: str, number: int) -> dict[str, Any]:
 # Races and crashes
 
 
-def test_a_run_that_holds_a_day_keeps_the_erasure_out_before_anything_is_changed(
-    small_source: Path, publish: Publish
-) -> None:
+def test_a_run_that_holds_a_day_blocks_the_erasure_before_any_change(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=TWICE)
     tenant.ledger.acquire("acme", DAY, owner="elsewhere:1:1", run_id="run9")
     before = list(everything_in(tenant.output))
@@ -221,14 +222,14 @@ def test_a_run_that_holds_a_day_keeps_the_erasure_out_before_anything_is_changed
     assert list(everything_in(tenant.output)) == before
 
 
-def test_an_erasure_keeps_a_run_out_and_a_run_that_was_stopped_before_it_publishes_nothing(
+def test_an_erasure_blocks_a_run_and_a_run_that_was_suspended_before_it_publishes_nothing(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = publish(small_source, buckets=TWICE)
-    stopped = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)
+    suspended = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)
     entry = tenant.ledger.find("acme", DAY)
     assert entry
-    stopped = stopped.fenced(entry.token, write_now=False, confirm=lambda: None)
+    suspended = suspended.fenced(entry.token, write_now=False, confirm=lambda: None)
     refused = []
     original = erase_module.rewrite_day
 
@@ -242,51 +243,51 @@ def test_an_erasure_keeps_a_run_out_and_a_run_that_was_stopped_before_it_publish
     evidence = tenant.erase("user", "user_1")
     assert f"{evidence.erasure} of elsewhere:1:1 holds the lease" in refused[0]
     with pytest.raises(LeaseHeldError, match="the lease is lost"):
-        stopped.publish(dict.fromkeys(("rejects",), ()), run_id="late", metadata={}, progress=silent)
+        suspended.publish(dict.fromkeys(("rejects",), ()), run_id="late", metadata={}, progress=silent)
 
 
-def test_a_run_at_work_on_any_day_of_the_tenant_keeps_the_erasure_out(small_source: Path, publish: Publish) -> None:
-    """It may have read the person's objects before they were deleted, and have written nothing yet."""
+def test_an_active_run_of_any_day_of_the_tenant_blocks_the_erasure(small_source: Path, publish: Publish) -> None:
+    """It may have read the user's objects before they were deleted, and not have written yet."""
     tenant = publish(small_source)
     tenant.ledger.acquire("acme", DAY + timedelta(days=1), owner="elsewhere:1:1", run_id="run9")
     with pytest.raises(LeaseHeldError, match="run run9 of elsewhere:1:1 holds the lease"):
-        tenant.erasure("user", "user_1").look()
+        tenant.erasure("user", "user_1").plan()
     assert tenant.clock is not None
-    tenant.clock.now += timedelta(days=1)  # it has died
+    tenant.clock.now += timedelta(days=1)  # the run has crashed
     assert len(tenant.erase("user", "user_1").days) == 1
 
 
-def test_an_erasure_that_stood_still_until_a_run_took_its_day_deletes_nothing_of_that_run(
+def test_a_suspended_erasure_deletes_no_file_of_the_run_that_took_its_day(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = publish(small_source, buckets=TWICE)
     written = tenant.root / f"messages/date={DAY}/of-the-run.parquet"
     delete_old = erase_module.Erasure._delete_old
 
-    def suspended(*arguments: Any) -> int:
+    def suspend(*arguments: Any) -> int:
         assert tenant.clock is not None
         tenant.clock.now += timedelta(hours=1)
         tenant.ledger.acquire("acme", DAY, owner="elsewhere:2:2", run_id="run9")
         written.write_bytes(b"no commit names it yet")
         return delete_old(*arguments)
 
-    monkeypatch.setattr(erase_module.Erasure, "_delete_old", suspended)
+    monkeypatch.setattr(erase_module.Erasure, "_delete_old", suspend)
     with pytest.raises(LeaseHeldError):
         tenant.erase("user", "user_1")
     assert written.exists()
 
 
-def test_a_file_that_is_missing_is_not_taken_for_rows_that_are_gone(small_source: Path, publish: Publish) -> None:
+def test_a_missing_file_does_not_count_as_erased_rows(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     lost = sorted((tenant.root / f"messages/date={DAY}").iterdir())[0]
     lost.unlink()
     before = list(everything_in(tenant.output))
-    with pytest.raises(TerminalError, match=rf"{lost.name}' is gone, and messages names it"):
+    with pytest.raises(TerminalError, match=rf"{lost.name}' is missing, and the log of messages names it"):
         tenant.erase("user", "user_1")
     assert list(everything_in(tenant.output)) == before
 
 
-def test_a_file_that_goes_while_it_is_searched_is_not_taken_for_searched(
+def test_a_file_that_is_removed_during_the_search_is_an_error(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = publish(small_source, table_format="parquet")
@@ -294,43 +295,43 @@ def test_a_file_that_goes_while_it_is_searched_is_not_taken_for_searched(
     def gone(*_: object) -> Path:
         raise FileNotFoundError
 
-    monkeypatch.setattr(find_rows, "fetch", gone)
-    with pytest.raises(RetryableError, match="removed a file while it was searched"):
-        tenant.erasure("user", "user_1").look()
+    monkeypatch.setattr(find_rows, "download", gone)
+    with pytest.raises(RetryableError, match="removed a file during the search"):
+        tenant.erasure("user", "user_1").plan()
 
 
 class Killed(BaseException):
-    """The process ends here, and can do nothing more."""
+    """The process is killed here."""
 
 
 STEPS = [
     *(("save_evidence", call) for call in (1, 2, 3)),
     ("rewrite_day", 1),
-    ("note_receipt", 1),
-    *(("forget_history", call) for call in (1, 3)),
+    ("annotate_receipt", 1),
+    *(("truncate_history", call) for call in (1, 3)),
 ]
 
 
 @pytest.mark.parametrize(("step", "call"), STEPS, ids=[f"{step}-{call}" for step, call in STEPS])
-def test_killed_anywhere_the_same_command_goes_on(
+def test_after_a_kill_at_any_step_the_same_command_resumes(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch, step: str, call: int
 ) -> None:
-    _goes_on(_killed_at(publish(small_source), monkeypatch, erase_module, step, call))
+    _assert_resumes(_killed_at(publish(small_source), monkeypatch, erase_module, step, call))
 
 
 @pytest.mark.parametrize("call", [1, 2, 3, 4, 5])
-def test_killed_between_two_tables_it_goes_on(
+def test_after_a_kill_between_two_tables_the_same_command_resumes(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    _goes_on(_killed_at(publish(small_source), monkeypatch, delta, "publish_table", call))
+    _assert_resumes(_killed_at(publish(small_source), monkeypatch, delta, "publish_table", call))
 
 
 @pytest.mark.parametrize("step", ["create_checkpoint", "delete_keys"])
-def test_killed_while_the_history_goes_it_goes_on(
+def test_after_a_kill_while_the_history_is_truncated_the_same_command_resumes(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     target = truncate_history if step == "delete_keys" else deltalake.DeltaTable
-    _goes_on(_killed_at(publish(small_source), monkeypatch, target, step, 2))
+    _assert_resumes(_killed_at(publish(small_source), monkeypatch, target, step, 2))
 
 
 def _killed_at(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, target: Any, step: str, call: int) -> Tenant:
@@ -343,14 +344,14 @@ def _killed_at(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, target: Any, ste
 
     with monkeypatch.context() as patched:
         patched.setattr(target, step, dies)
-        # What is dead gives nothing back.
-        patched.setattr(type(tenant.ledger), "release", _dead_or(type(tenant.ledger).release))
+        # A killed process releases nothing.
+        patched.setattr(type(tenant.ledger), "release", _release_unless_killed(type(tenant.ledger).release))
         with pytest.raises(Killed):
             tenant.erase("user", "user_1")
     return tenant
 
 
-def _dead_or(original: Any) -> Any:
+def _release_unless_killed(original: Any) -> Any:
     def release(self: Any, lease: Any, **changes: Any) -> None:
         if changes:
             original(self, lease, **changes)
@@ -358,7 +359,7 @@ def _dead_or(original: Any) -> Any:
     return release
 
 
-def _goes_on(tenant: Tenant) -> None:
+def _assert_resumes(tenant: Tenant) -> None:
     assert isinstance(tenant.clock, Clock)
     tenant.clock.now += timedelta(hours=1)
     evidence = tenant.erase("user", "user_1")
@@ -372,7 +373,7 @@ def _goes_on(tenant: Tenant) -> None:
     assert entry and (entry.status, entry.message_count, entry.upkeep) == ("COMPLETED_WITH_REJECTS", 6, None)
 
 
-def test_what_was_begun_with_mentions_is_not_finished_without_them(
+def test_an_erasure_started_with_mentions_is_not_finished_without_them(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = publish(small_source)
@@ -385,20 +386,20 @@ def test_what_was_begun_with_mentions_is_not_finished_without_them(
         tenant.erase("user", "user_1", mentions=True)
     assert tenant.clock is not None
     tenant.clock.now += timedelta(hours=1)
-    with pytest.raises(UsageError, match="was begun with --mentions and has not ended"):
+    with pytest.raises(UsageError, match="was started with --mentions and has not finished"):
         tenant.erase("user", "user_1")
     assert tenant.erase("user", "user_1", mentions=True).with_mentions
 
 
-# What the ledger says
+# The ledger
 
 
-def test_leftovers_in_the_other_format_go_and_count_for_nothing(small_source: Path, publish: Publish) -> None:
+def test_leftovers_in_the_other_format_are_deleted_and_not_counted(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, table_format="parquet")
     (whole,) = (tenant.root / f"messages/year={DAY:%Y}/month={DAY:%m}/day={DAY:%d}").iterdir()
-    left = tenant.root / f"messages/date={DAY}/crashed.parquet"
-    left.parent.mkdir()
-    left.write_bytes(whole.read_bytes())
+    leftover = tenant.root / f"messages/date={DAY}/crashed.parquet"
+    leftover.parent.mkdir()
+    leftover.write_bytes(whole.read_bytes())
     tenant.erase("user", "user_1")
     assert files_naming(tenant.root, "user_1") == []
     assert not list(tenant.root.rglob("_delta_log"))
@@ -407,7 +408,7 @@ def test_leftovers_in_the_other_format_go_and_count_for_nothing(small_source: Pa
 
 
 @pytest.mark.parametrize("user", ["josé", "\N{FOX FACE}", "o'bri\"en", "bob"])
-def test_an_error_of_a_day_without_rows_that_names_the_person_is_replaced(
+def test_an_error_that_names_the_user_is_redacted_even_of_a_day_without_rows(
     small_source: Path, publish: Publish, user: str
 ) -> None:
     tenant = publish(small_source)
@@ -419,72 +420,74 @@ def test_an_error_of_a_day_without_rows_that_names_the_person_is_replaced(
     tenant.erase("user", user)
     after = tenant.ledger.find("acme", other)
     assert before and after
-    assert (after.status, after.error) == ("FAILED", "what was said here named what is erased")
+    assert (after.status, after.error) == ("FAILED", "this error named the erased id and was removed")
     assert tenant.ledger.find("acme", DAY).error is None  # type: ignore[union-attr]
 
 
-# Who is meant
+# Matching
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(min_size=1, max_size=12).filter(lambda text: "\x00" not in text))
-def test_any_id_is_found_in_any_writing_of_it_and_in_no_longer_word(text: str) -> None:
-    person = Person("acme", "user", text)
+def test_any_id_is_found_in_every_spelling_and_never_within_a_longer_word(text: str) -> None:
+    subject = Subject("acme", "user", text)
     for ascii_only in (True, False):
         body = json.dumps({"user_id": text, "n": 1}, ensure_ascii=ascii_only)
         for raw in (body.encode("utf-8", "replace"), body.encode("utf-16-le", "surrogatepass")):
             if text.encode("utf-8", "replace").decode() == text:
-                why = person.owns_reject(key="acme/exports/x", line=1, detail="", raw=raw, truncated=False)
-                assert why == "theirs"
+                match = subject.match_reject(key="acme/exports/x", line=1, detail="", raw=raw, truncated=False)
+                assert match == "match"
         longer = json.dumps({"user_id": f"x{text}x"}, ensure_ascii=ascii_only)
-        if not person.names(f"x{text}x"):
+        if not subject.is_named_in(f"x{text}x"):
             raw = longer.encode("utf-8", "replace")
-            assert person.owns_reject(key="acme/exports/x", line=1, detail="", raw=raw, truncated=False) is None
+            assert subject.match_reject(key="acme/exports/x", line=1, detail="", raw=raw, truncated=False) is None
 
 
-def test_a_reject_whose_bytes_cannot_tell_goes_as_doubtful() -> None:
-    person = Person("acme", "user", "user_1")
+def test_a_reject_with_inconclusive_bytes_is_doubtful() -> None:
+    subject = Subject("acme", "user", "user_1")
     packed = gzip.compress(b'{"user_id": "other"}' * 2000)
-    told = {"key": "acme/exports/x.gz", "detail": "", "truncated": True}
-    assert person.owns_reject(line=0, raw=packed, **told) is None
-    assert person.owns_reject(line=0, raw=packed[:40] + b"\xff" * 20, **told) == "doubtful"
-    assert person.owns_reject(line=0, raw=gzip.compress(b'{"user_id": "user_1"}'), **told) == "theirs"
-    assert person.owns_reject(line=3, raw=b'{"content": "aaaaaa', **told) == "doubtful"
-    assert person.owns_reject(line=3, raw=b'{"user_id": "other", "content": "aaa', **told) is None
-    assert person.owns_reject(line=3, raw=b'{"a": [{"b": 1}], "user_id" : "o\\"r", "content": "aaa', **told) is None
+    reject: dict[str, Any] = {"key": "acme/exports/x.gz", "detail": "", "truncated": True}
+    assert subject.match_reject(line=0, raw=packed, **reject) is None
+    assert subject.match_reject(line=0, raw=packed[:40] + b"\xff" * 20, **reject) == "doubtful"
+    assert subject.match_reject(line=0, raw=gzip.compress(b'{"user_id": "user_1"}'), **reject) == "match"
+    assert subject.match_reject(line=3, raw=b'{"content": "aaaaaa', **reject) == "doubtful"
+    assert subject.match_reject(line=3, raw=b'{"user_id": "other", "content": "aaa', **reject) is None
+    assert subject.match_reject(line=3, raw=b'{"a": [{"b": 1}], "user_id" : "o\\"r", "content": "aaa', **reject) is None
     for nested in (b'{"reply_to": {"user_id": "other"}, "content": "aaa', b'{"a": "user_id", "b": "x", "content": "a'):
-        assert person.owns_reject(line=3, raw=nested, **told) == "doubtful"
-    assert person.owns_reject(line=3, raw=b'{"user_id": "us', **told) == "doubtful"
-    assert person.owns_reject(line=3, raw=b"{", key="acme/chat/other/r/messages/x", detail="", truncated=True) is None
+        assert subject.match_reject(line=3, raw=nested, **reject) == "doubtful"
+    assert subject.match_reject(line=3, raw=b'{"user_id": "us', **reject) == "doubtful"
+    assert subject.match_reject(line=3, raw=b"{", key="acme/chat/other/r/messages/x", detail="", truncated=True) is None
 
 
 @pytest.mark.parametrize("text", ["", "x" * 513, "a\x00b"])
-def test_what_no_row_can_have_as_an_id_is_refused(text: str) -> None:
+def test_an_id_that_no_row_can_have_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no user can have this id"):
-        Person("acme", "user", text)
+        Subject("acme", "user", text)
 
 
-def test_the_evidence_recognises_an_id_and_does_not_hold_it() -> None:
-    digest = Person("acme", "user", "user_1").digest
-    assert digest == Person("acme", "user", "user_1", mentions=True).digest
-    assert len({digest, Person("acme", "room", "user_1").digest, Person("globex", "user", "user_1").digest}) == 3
+def test_the_evidence_identifies_the_id_without_storing_it() -> None:
+    digest = Subject("acme", "user", "user_1").digest
+    assert digest == Subject("acme", "user", "user_1", mentions=True).digest
+    assert len({digest, Subject("acme", "room", "user_1").digest, Subject("globex", "user", "user_1").digest}) == 3
 
 
-def test_no_word_of_the_person_reaches_the_screen(
+def test_neither_the_id_nor_content_is_printed(
     tmp_path: Path, small_source: Path, publish: Publish, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tenant = publish(small_source)
     capfd.readouterr()
-    flags = {"tenants": "acme", "output": str(tenant.output), "input": str(small_source)}
-    flags["ledger"] = str(tmp_path / "out.sqlite")
-    assert erase_command(flags, EraseOptions(user="user_1", confirm=True)) == 0
-    said = capfd.readouterr()
-    assert "erased; evidence:" in said.out
-    assert "user_1" not in said.out + said.err
-    assert SECRET not in said.out + said.err
+    words = ["--tenant", "acme", "--output", str(tenant.output), "--input", str(small_source)]
+    words += ["--ledger", str(tmp_path / "out.sqlite"), "--user", "user_1", "--confirm"]
+    answer = CliRunner().invoke(app, ["erase", *words])
+    assert answer.exit_code == 0
+    assert "erased; evidence:" in answer.stdout
+    beside = capfd.readouterr()  # what libraries write past Python's own streams
+    shown = answer.output + beside.out + beside.err
+    assert "user_1" not in shown
+    assert SECRET not in shown
 
 
-def test_what_a_crash_left_in_pieces_goes_with_the_person(small_source: Path, publish: Publish) -> None:
+def test_a_truncated_file_of_a_crashed_run_is_removed_too(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
     (whole,) = (tenant.root / f"messages/date={DAY}").iterdir()
     torn = whole.with_name("crashed.parquet")
@@ -494,11 +497,11 @@ def test_what_a_crash_left_in_pieces_goes_with_the_person(small_source: Path, pu
     assert evidence.days[0].tables["messages"].doubtful == 0
 
 
-def test_a_manifest_that_a_job_has_just_laid_down_keeps_the_erasure_out(small_source: Path, publish: Publish) -> None:
+def test_a_recent_manifest_that_names_the_user_blocks_the_erasure(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
     manifest = tenant.root / "_staging/run1-abc/chunk-0.json"
     manifest.parent.mkdir(parents=True)
     manifest.write_text('[["acme/chat/user_1/r/messages/2025/08/12/x.json", 1, "", 0]]')
-    with pytest.raises(LeaseHeldError, match="a job has objects of this user in hand"):
+    with pytest.raises(LeaseHeldError, match="a job is reading objects of this user"):
         tenant.erase("user", "user_1")
-    assert tenant.erasure("user", "user_10").look().days != ()
+    assert tenant.erasure("user", "user_10").plan().days != ()

@@ -1,4 +1,4 @@
-"""The lease of an upkeep: it keeps runs out, and leaves the day as its last run left it."""
+"""The lease of maintenance: it blocks runs, and leaves the day's entry as its last run left it."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -44,7 +44,7 @@ def test_a_completed_day_stays_completed_under_a_greater_token(ledger: Ledger) -
     assert after == replace(before, token=lease.token)
 
 
-def test_nobody_takes_a_day_that_is_kept_in_order_until_the_lease_ends(ledger: Ledger, clock: Clock) -> None:
+def test_no_run_acquires_a_day_under_maintenance_until_the_lease_expires(ledger: Ledger, clock: Clock) -> None:
     complete(ledger)
     lease = ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
     with pytest.raises(LeaseHeldError, match="erase1 of elsewhere:1:1 holds the lease"):
@@ -53,14 +53,14 @@ def test_nobody_takes_a_day_that_is_kept_in_order_until_the_lease_ends(ledger: L
         ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase2")
     clock.move(minutes=3)
     taken = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
-    # The upkeep may only be stopped: the run must fence the tables.
+    # The maintenance may only be suspended: the run must fence the tables.
     assert (taken.token, taken.taken_over) == (lease.token + 1, True)
     for change in (ledger.renew, ledger.release):
         with pytest.raises(LeaseHeldError, match="the lease is lost: run run2"):
             change(lease)
 
 
-def test_a_day_that_a_run_holds_is_not_kept_and_one_whose_run_died_is(ledger: Ledger, clock: Clock) -> None:
+def test_maintenance_waits_for_an_active_run_and_takes_over_from_a_crashed_one(ledger: Ledger, clock: Clock) -> None:
     ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
     with pytest.raises(LeaseHeldError, match="run run1 of elsewhere:1:1 holds the lease"):
         ledger.check_available("acme", DAY)
@@ -68,12 +68,17 @@ def test_a_day_that_a_run_holds_is_not_kept_and_one_whose_run_died_is(ledger: Le
     ledger.check_available("acme", DAY)
     lease = ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
     ledger.release(lease)
-    left = ledger.find("acme", DAY)
-    assert left is not None
-    assert (left.status, left.run_id, left.taken_over, left.is_leased(clock())) == ("RUNNING", "run1", True, False)
+    entry = ledger.find("acme", DAY)
+    assert entry is not None
+    assert (entry.status, entry.run_id, entry.taken_over, entry.is_leased(clock())) == (
+        "RUNNING",
+        "run1",
+        True,
+        False,
+    )
 
 
-def test_a_day_whose_job_is_not_settled_is_never_kept(ledger: Ledger, clock: Clock) -> None:
+def test_maintenance_never_takes_a_day_whose_job_has_not_settled(ledger: Ledger, clock: Clock) -> None:
     lease = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
     ledger.hand_over(lease, reason="too large", job_token="t", job_id="job-1", duration=timedelta(0))
     clock.move(days=30)
@@ -81,7 +86,7 @@ def test_a_day_whose_job_is_not_settled_is_never_kept(ledger: Ledger, clock: Clo
         ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
 
 
-def test_a_day_that_the_ledger_does_not_know_says_so_afterwards(ledger: Ledger) -> None:
+def test_the_entry_of_an_unknown_day_says_that_no_run_is_known(ledger: Ledger) -> None:
     ledger.release(ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1"))
     known = ledger.find("acme", DAY)
     assert known is not None
@@ -89,7 +94,7 @@ def test_a_day_that_the_ledger_does_not_know_says_so_afterwards(ledger: Ledger) 
     assert "only its tables were maintained" in str(known.error)
 
 
-def test_an_answer_that_was_lost_gives_the_same_lease(ledger: Ledger) -> None:
+def test_after_a_lost_response_the_same_lease_is_returned(ledger: Ledger) -> None:
     complete(ledger)
     first = ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
     assert ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1") == first

@@ -1,6 +1,6 @@
-"""docs/ddl is what the contract gives, in the engines' own SQL as far as sqlglot reads it; Spark runs what is its own.
+"""docs/ddl matches the contract, sqlglot parses it as the engines' SQL, and local Spark runs the statements for Spark.
 
-There is no Athena, Synapse or Databricks here.
+Athena, Synapse and Databricks do not run locally.
 """
 
 import re
@@ -14,7 +14,8 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from daily_batch.catalog.ddl import Engine, make_script, make_statements
+from daily_batch.catalog import Engine
+from daily_batch.catalog.ddl import make_script, make_statements
 from daily_batch.catalog.synapse import synapse_type
 from daily_batch.catalog.target import Target
 from daily_batch.catalog.unity import name_schema
@@ -53,12 +54,12 @@ def statement_of(table: Table, engine: Engine, table_format: TableFormat) -> str
 
 
 @pytest.mark.parametrize(("engine", "table_format"), FILES)
-def test_the_page_is_what_the_contract_gives(engine: Engine, table_format: TableFormat) -> None:
+def test_the_script_is_generated_from_the_contract(engine: Engine, table_format: TableFormat) -> None:
     file = ROOT / f"docs/ddl/{engine}-{table_format}.sql"
     assert file.read_text(encoding="utf-8") == make_script(engine, target(OUTPUTS[engine], table_format))
 
 
-def test_the_command_prints_it() -> None:
+def test_the_command_prints_the_script() -> None:
     flags = ("--tenant", "acme", "--output", OUTPUTS["athena"])
     answer = makoto_batch("ddl", "--engine", "athena", "--format", "parquet", *flags)
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -67,36 +68,36 @@ def test_the_command_prints_it() -> None:
 
 @pytest.mark.parametrize("table_format", FORMATS)
 @pytest.mark.parametrize("engine", ["athena", "databricks"])
-def test_the_engines_dialect_reads_every_statement(engine: Engine, table_format: TableFormat) -> None:
+def test_every_statement_parses_in_the_engines_dialect(engine: Engine, table_format: TableFormat) -> None:
     for statement in make_statements(engine, target(OUTPUTS[engine], table_format)):
-        read = sqlglot.parse_one(statement, dialect=engine)
-        # What sqlglot does not know it keeps as a text that it calls a command.
-        assert isinstance(read, exp.Create)
-        assert not list(read.find_all(exp.Command))
+        parsed = sqlglot.parse_one(statement, dialect=engine)
+        # sqlglot keeps a statement that it cannot parse as a Command.
+        assert isinstance(parsed, exp.Create)
+        assert not list(parsed.find_all(exp.Command))
 
 
 @EACH_TABLE
 @pytest.mark.parametrize("engine", ["athena", "databricks"])
 def test_every_column_has_its_type(engine: Engine, table: Table) -> None:
-    read = sqlglot.parse_one(statement_of(table, engine, "parquet"), dialect=engine)
-    # A field of a structure is a column definition, too, below a type.
-    columns = [column for column in read.find_all(exp.ColumnDef) if isinstance(column.parent, exp.Schema)]
+    parsed = sqlglot.parse_one(statement_of(table, engine, "parquet"), dialect=engine)
+    # A field of a struct is a column definition too, below a type.
+    columns = [column for column in parsed.find_all(exp.ColumnDef) if isinstance(column.parent, exp.Schema)]
     kinds = {column.name: column.kind for column in columns}
-    wanted = {column.name: exp.DataType.build(column.type, dialect="duckdb") for column in table.columns}
-    assert {name: plain(kinds[name]) for name in wanted} == {name: plain(kind) for name, kind in wanted.items()}
+    expected = {column.name: exp.DataType.build(column.type, dialect="duckdb") for column in table.columns}
+    assert {name: plain(kinds[name]) for name in expected} == {name: plain(kind) for name, kind in expected.items()}
     folders = dict.fromkeys(("year", "month", "day"), "INT")
-    assert {name: plain(kind) for name, kind in kinds.items() if name not in wanted} == folders
+    assert {name: plain(kind) for name, kind in kinds.items() if name not in expected} == folders
 
 
 def plain(kind: exp.DataType) -> str:
-    """A type as text, alike whichever engine's name it had."""
+    """Return a type as text that is the same for all engines."""
     text = kind.sql(dialect="spark").upper().replace(": ", " ")
     return re.sub(r"TIMESTAMP(_NTZ|_LTZ)?", "TIMESTAMP", text)
 
 
 @EACH_TABLE
 def test_synapse_columns_are_types_of_transact_sql(table: Table) -> None:
-    """sqlglot does not read OPENROWSET, so its columns are read as a table's."""
+    """sqlglot does not parse OPENROWSET, so its columns are parsed as those of a table."""
     for table_format in FORMATS:
         statement = statement_of(table, "synapse", table_format)
         (columns,) = re.findall(r"\nWITH \(\n(.+)\n\) AS \[rows\]$", statement, re.S)
@@ -110,7 +111,7 @@ def test_synapse_columns_are_types_of_transact_sql(table: Table) -> None:
 
 @EACH_TABLE
 @pytest.mark.parametrize("day", [date(2025, 8, 12), date(2020, 1, 1), date(2039, 12, 31)])
-def test_athena_looks_for_a_day_where_it_is_published(table: Table, day: date) -> None:
+def test_athenas_projection_finds_a_day_where_it_is_published(table: Table, day: date) -> None:
     read = sqlglot.parse_one(statement_of(table, "athena", "parquet"), dialect="athena")
     properties = {each.name: each.text("value") for each in read.find_all(exp.Property) if each.text("value")}
     place = properties["storage.location.template"]
@@ -122,7 +123,7 @@ def test_athena_looks_for_a_day_where_it_is_published(table: Table, day: date) -
     assert place == f"s3://example-tables/acme/analytics/{table.name}/{day_folder(day)}/"
 
 
-def test_the_folders_are_those_that_a_run_fills(tmp_path: Path) -> None:
+def test_the_projected_folders_are_those_that_a_run_writes(tmp_path: Path) -> None:
     run_local(input=SAMPLES, output=tmp_path, table_format="parquet")
     for table in TABLES:
         statement = make_statements("athena", target("s3://example-tables", "parquet"))[TABLES.index(table) + 1]
@@ -134,7 +135,7 @@ def test_the_folders_are_those_that_a_run_fills(tmp_path: Path) -> None:
         )
 
 
-def test_comments_fit_into_glue() -> None:
+def test_comments_fit_glues_limit() -> None:
     assert max(len(column.doc) for table in TABLES for column in table.columns) <= LONGEST_GLUE_COMMENT
     assert not [
         column.name for table in TABLES for column in table.columns if "'" in column.doc or not column.doc.isascii()
@@ -150,14 +151,14 @@ def catalog(spark: "SparkSession") -> Iterator[str]:
 
 
 def test_spark_runs_the_statements_of_parquet(spark: "SparkSession", catalog: str, tmp_path: Path) -> None:
-    """Those of Delta are the job's own (tests/integration/catalog/test_catalog.py)."""
+    """The statements of Delta are the job's own (tests/integration/catalog/test_catalog.py)."""
     receipt = run_local(input=SAMPLES, output=tmp_path, table_format="parquet")
     about, *tables = make_statements("databricks", target(str(tmp_path), "parquet", catalog=catalog))
     spark.sql(about)
     schema = name_schema(catalog, "acme")
     for table in (MESSAGES, SUMMARY_DAILY):  # between them, every type
         spark.sql(tables[TABLES.index(table)])
-        # Unity Catalog finds folders by itself, Spark's own catalog is told.
+        # Unity Catalog finds new folders by itself, Spark's own catalog does not.
         spark.sql(f"MSCK REPAIR TABLE {schema}.{table.name}")
         found = spark.table(f"{schema}.{table.name}")
         assert found.columns == [*table.names, "year", "month", "day"]
@@ -174,12 +175,12 @@ def test_spark_runs_the_statements_of_parquet(spark: "SparkSession", catalog: st
         ("databricks", "/Volumes/main/chat/tables"),
     ],
 )
-def test_an_engine_that_cannot_reach_the_tables_is_refused(engine: Engine, output: str) -> None:
+def test_an_engine_that_cannot_read_the_output_is_refused(engine: Engine, output: str) -> None:
     with pytest.raises(UsageError, match=r"cannot read .+ Next step: give an "):
         make_statements(engine, target(output))
 
 
-def test_a_tenants_schema_has_the_name_that_the_job_gives_it() -> None:
+def test_a_tenants_schema_is_named_as_the_job_names_it() -> None:
     for tenant in ("acme", "Acme", "acme-eu"):
         (first, *_) = make_statements("databricks", target(OUTPUTS["databricks"], tenant=tenant))
         assert first == f"CREATE SCHEMA IF NOT EXISTS {name_schema('main.chat', tenant)}"

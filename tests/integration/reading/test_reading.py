@@ -1,4 +1,4 @@
-"""docs/reading.md runs: every engine that is here gives the answers that are counted from the JSON."""
+"""Every block of docs/reading.md runs, and every engine gives the answers computed from the JSON."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +28,7 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Week:
 
 @pytest.fixture(scope="module")
 def open_reader(week: Week, request: pytest.FixtureRequest) -> Iterator[Callable[..., Reader]]:
-    """Opens each engine's tables once; Spark's views are a session's, so each reader has one."""
+    """Open each engine's tables once; Spark's views belong to a session, so each reader has its own."""
 
     @cache
     def open_once(engine: str, table_format: str = "delta") -> Reader:
@@ -47,10 +47,10 @@ def test_each_question_is_answered_in_each_engine() -> None:
 
 
 @pytest.mark.parametrize(("table_format", "engine"), READERS)
-def test_the_questions_have_their_answers(
+def test_each_engine_gives_the_expected_answers(
     table_format: str, engine: str, week: Week, open_reader: Callable[..., Reader]
 ) -> None:
-    """In one test for each reader: what differs is told by question."""
+    """One test per reader; a failure shows the questions with wrong answers."""
     reader = open_reader(engine, table_format)
     wrong = {}
     for heading in questions():
@@ -63,7 +63,7 @@ def test_the_questions_have_their_answers(
 
 
 @pytest.mark.parametrize("engine", ["DuckDB", "polars", "Spark", "delta-rs"])
-def test_an_older_version_tells_which_messages_came_late(
+def test_an_older_version_shows_which_messages_came_late(
     engine: str, week: Week, open_reader: Callable[..., Reader]
 ) -> None:
     expected = came_late(week)
@@ -72,7 +72,9 @@ def test_an_older_version_tells_which_messages_came_late(
 
 
 @pytest.mark.parametrize("engine", ["Athena", "DuckDB", "polars", "Spark"])
-def test_the_local_time_is_that_of_the_hour(engine: str, week: Week, open_reader: Callable[..., Reader]) -> None:
+def test_the_local_time_agrees_with_the_column_hour(
+    engine: str, week: Week, open_reader: Callable[..., Reader]
+) -> None:
     (line,) = re.findall(r"^- As local time: .+?\n(?=\n|- )", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     (local,) = re.findall(rf"{engine}\s+`([^`]+)`", line)
     block = blocks_below(questions()[0])[engine]
@@ -93,7 +95,7 @@ def test_every_table_is_opened() -> None:
 
 
 def _new_session(spark: "SparkSession") -> "SparkSession":
-    """With plans that are interpreted: a few rows are asked for once, so compiling takes longer than running."""
+    """Return a session without code generation: for a few rows, compiling takes longer than running."""
     session = spark.newSession()
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
@@ -102,7 +104,7 @@ def _new_session(spark: "SparkSession") -> "SparkSession":
 
 
 def is_equal(found: Rows, expected: Rows) -> bool:
-    """The same rows in the same order, their columns in any; means to a millionth."""
+    """Return whether rows and order agree, columns in any order, floats to a millionth."""
     return len(found) == len(expected) and all(map(_is_equal_row, found, expected))
 
 

@@ -1,7 +1,7 @@
-"""Scenarios as folders: `input/` and `expected.json`, run by both runners, as Delta and as Parquet.
+"""Test scenarios, each a folder with `input/` and `expected.json`, with both runners as Delta and as Parquet.
 
-`expected.json` names the columns that the scenario is about; every row and reject is there, and no other. Every column
-is compared with what the oracle says, and from run to run.
+`expected.json` holds every row and reject, with the columns that the scenario is about. All columns are compared with
+the oracle, and between runs.
 """
 
 import json
@@ -23,7 +23,7 @@ from tests.support.assert_days_equal import assert_equal_receipts, assert_equal_
 from tests.support.day_runs import DAY, Tables, read_tables, run_day_with
 
 CASES = Path(__file__).parents[2] / "data/cases"
-# Every rule there is; none keeps a scenario from being published.
+# Every rule, with limits that only warn.
 QUALITY: dict[str, object] = {
     **dict.fromkeys(RULES, 0),
     "max_late": {"limit": 0, "minutes": 60},
@@ -32,8 +32,8 @@ QUALITY: dict[str, object] = {
 ORDER = ("source_key", "source_line", "room_id", "user_id", "message_id")
 
 
-class Ran(NamedTuple):
-    """What a run published, and its receipt."""
+class CompletedRun(NamedTuple):
+    """The tables that a run published, and its receipt."""
 
     tables: Tables
     receipt: Receipt
@@ -45,33 +45,33 @@ def case(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(case: Path, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Ran]:
-    """The scenario's runs, by runner and format."""
-    ran = {}
+def runs(case: Path, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], CompletedRun]:
+    """Run the scenario with each runner in each format."""
+    runs = {}
     for runner in (LocalRunner(), SparkRunner(spark)):
         for table_format in ("delta", "parquet"):
             output = tmp_path_factory.mktemp(case.name)
-            asked = {"input": case / "input", "output": output, "table_format": table_format}
-            receipt = run_day_with(runner, buckets=3, quality=QUALITY, **asked)
-            ran[runner.name, table_format] = Ran(read_tables(output, table_format=table_format), receipt)
-    return ran
+            arguments = {"input": case / "input", "output": output, "table_format": table_format}
+            receipt = run_day_with(runner, buckets=3, quality=QUALITY, **arguments)
+            runs[runner.name, table_format] = CompletedRun(read_tables(output, table_format=table_format), receipt)
+    return runs
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
 @pytest.mark.parametrize("runner", ["local", "spark"])
-def test_scenario(case: Path, runs: dict[tuple[str, str], Ran], runner: str, table_format: str) -> None:
+def test_scenario(case: Path, runs: dict[tuple[str, str], CompletedRun], runner: str, table_format: str) -> None:
     expected = json.loads((case / "expected.json").read_text(encoding="utf-8"))
-    found, receipt = runs[runner, table_format]
+    tables, receipt = runs[runner, table_format]
     assert (receipt.runner, receipt.format) == (runner, table_format)
     assert asdict(receipt.records) == expected["records"]
     assert {name: count for name, count in asdict(receipt.objects).items() if name != "bytes"} == expected["objects"]
     for table in ("rejects", "messages", "rooms_daily", "users_daily", "summary_daily"):
         if table in expected:
-            assert_rows(found[table], expected[table])
+            assert_rows(tables[table], expected[table])
 
 
-def test_every_run_of_a_scenario_gives_equal_tables_and_what_the_oracle_says(
-    case: Path, runs: dict[tuple[str, str], Ran]
+def test_every_run_of_a_scenario_gives_the_oracles_tables(
+    case: Path, runs: dict[tuple[str, str], CompletedRun]
 ) -> None:
     source = case / "input"
     paths = [path for path in source.rglob("*") if path.is_file()]
@@ -86,7 +86,9 @@ def test_every_run_of_a_scenario_gives_equal_tables_and_what_the_oracle_says(
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
 @pytest.mark.parametrize("runner", ["local", "spark"])
-def test_rules_measure_what_was_published(runs: dict[tuple[str, str], Ran], runner: str, table_format: str) -> None:
+def test_rules_measure_the_published_day(
+    runs: dict[tuple[str, str], CompletedRun], runner: str, table_format: str
+) -> None:
     tables, receipt = runs[runner, table_format]
     measured = {finding.rule: finding.measured for finding in receipt.quality}
     rows, objects, records = tables["messages"], receipt.objects, receipt.records
@@ -105,17 +107,17 @@ def ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def assert_rows(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
-    """The same rows, compared by the columns that each expected one names; both in the order of the keys they share."""
+def assert_rows(actual: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    """Assert that the rows are equal in the columns that each expected row names, both sorted by their common keys."""
     keys = [name for name in ORDER if all(name in row for row in expected)]
 
-    def place(row: Mapping[str, Any]) -> list[Any]:
+    def sort_key(row: Mapping[str, Any]) -> list[Any]:
         return [row[name] for name in keys]
 
-    assert len(found) == len(expected)
-    shown = sorted(({name: as_json(value) for name, value in row.items()} for row in found), key=place)
-    wanted = sorted(expected, key=place)
-    assert [{name: row[name] for name in like} for row, like in zip(shown, wanted, strict=True)] == wanted
+    assert len(actual) == len(expected)
+    actual = sorted(({name: as_json(value) for name, value in row.items()} for row in actual), key=sort_key)
+    expected = sorted(expected, key=sort_key)
+    assert [{name: row[name] for name in like} for row, like in zip(actual, expected, strict=True)] == expected
 
 
 def as_json(value: object) -> object:

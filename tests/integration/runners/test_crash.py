@@ -1,4 +1,4 @@
-"""kill -9 at any moment: readers see all old or all new, and the next run gives what an undisturbed run gives."""
+"""Test runs that are killed (`kill -9`) at any time: readers see one whole version, and the next run repairs the day."""
 
 import random
 import shutil
@@ -20,11 +20,11 @@ from tests.support.day_runs import DAY, ROOT, Tables, child_environment, read_ta
 DAY_BEFORE = DAY - timedelta(days=1)
 FORMATS = ("delta", "parquet")
 LOCAL = [sys.executable, "-m", "daily_batch", "run", "--runner", "local"]
-DYING = [sys.executable, "-m", "tests.support.interrupted_run", "SIGKILL"]
+KILLED_RUN = [sys.executable, "-m", "tests.support.interrupted_run", "SIGKILL"]
 
 
-class World(NamedTuple):
-    """An output that holds the day's first version and the day before, and what the second version must become."""
+class CrashScenario(NamedTuple):
+    """An output with the day's first version and the day before, and the tables expected of the second version."""
 
     source: Path
     published: Path
@@ -35,7 +35,7 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> CrashScenario:
     root = tmp_path_factory.mktemp("crash")
     generate(messages=600, layout="export", seed=1, out=root / "first", rates=FaultRates.rich(), files=4)
     generate(messages=400, layout="export", seed=2, out=root / "yesterday", day=DAY_BEFORE)
@@ -43,40 +43,40 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     generate(messages=2_000, layout="export", seed=3, out=root / "second", rates=FaultRates.rich(), files=6)
     old, new, before = {}, {}, {}
     for table_format in FORMATS:
-        kept = root / "published" / table_format
+        output = root / "published" / table_format
         for day in (DAY_BEFORE, DAY):
-            run_local(input=root / "first", output=kept, day=day, table_format=table_format)
-        old[table_format] = read_tables(kept, table_format=table_format)
-        before[table_format] = read_tables(kept, table_format=table_format, day=DAY_BEFORE)
+            run_local(input=root / "first", output=output, day=day, table_format=table_format)
+        old[table_format] = read_tables(output, table_format=table_format)
+        before[table_format] = read_tables(output, table_format=table_format, day=DAY_BEFORE)
         run_local(input=root / "second", output=root / table_format, table_format=table_format)
         new[table_format] = read_tables(root / table_format, table_format=table_format)
         assert old[table_format] != new[table_format]
     started = time.perf_counter()
     done = subprocess.run(command(LOCAL, root / "second", root / "measured"), env=child_environment(), cwd=ROOT)
     assert done.returncode == 0
-    return World(root / "second", root / "published", old, new, before, time.perf_counter() - started)
+    return CrashScenario(root / "second", root / "published", old, new, before, time.perf_counter() - started)
 
 
 def command(program: Sequence[str], source: Path, output: Path, table_format: str = "delta") -> list[str]:
     return [*program, *run_arguments(input=source, output=output, table_format=table_format)]
 
 
-def expect_old_or_new(world: World, output: Path, table_format: str) -> set[str]:
-    """Every table as one version has it, whole; which versions there are."""
-    found = read_tables(output, table_format=table_format)
+def expect_old_or_new(scenario: CrashScenario, output: Path, table_format: str) -> set[str]:
+    """Assert that every table is whole in one version; return the versions."""
+    tables = read_tables(output, table_format=table_format)
     versions = set()
     for table in TABLES:
-        rows = found[table.name]
-        assert rows in (world.old[table_format][table.name], world.new[table_format][table.name]), table.name
-        versions.add("old" if rows == world.old[table_format][table.name] else "new")
+        rows = tables[table.name]
+        assert rows in (scenario.old[table_format][table.name], scenario.new[table_format][table.name]), table.name
+        versions.add("old" if rows == scenario.old[table_format][table.name] else "new")
     return versions
 
 
-def expect_recovery(world: World, output: Path, table_format: str) -> None:
-    """One more run, undisturbed: the day is the new one, the day before is as it was, nothing is left over."""
-    run_local(input=world.source, output=output, table_format=table_format)
-    assert read_tables(output, table_format=table_format) == world.new[table_format]
-    assert read_tables(output, table_format=table_format, day=DAY_BEFORE) == world.before[table_format]
+def expect_recovery(scenario: CrashScenario, output: Path, table_format: str) -> None:
+    """Run the day again; assert that it is the new version, the day before is unchanged and nothing is left over."""
+    run_local(input=scenario.source, output=output, table_format=table_format)
+    assert read_tables(output, table_format=table_format) == scenario.new[table_format]
+    assert read_tables(output, table_format=table_format, day=DAY_BEFORE) == scenario.before[table_format]
     if table_format == "parquet":
         assert not [path for path in output.rglob("_staging/**/*") if path.is_file()]
     else:
@@ -87,24 +87,24 @@ def expect_recovery(world: World, output: Path, table_format: str) -> None:
 @pytest.mark.parametrize("table_format", FORMATS)
 @pytest.mark.parametrize("seed", range(10))
 def test_a_run_killed_at_a_random_moment_is_repaired_by_the_next(
-    world: World, table_format: str, seed: int, tmp_path: Path
+    scenario: CrashScenario, table_format: str, seed: int, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    # The interpreter's start is some third of it, and there is little to break in that.
-    moment = world.seconds * random.Random(f"{table_format}{seed}").uniform(0.3, 1.0)
-    while not run_and_kill(world, output, table_format, after=moment):
-        moment *= 0.8  # it was done by then
+    # About a third of the time is the interpreter's start, in which nothing can break.
+    moment = scenario.seconds * random.Random(f"{table_format}{seed}").uniform(0.3, 1.0)
+    while not run_and_kill(scenario, output, table_format, after=moment):
+        moment *= 0.8  # the run had ended
     if table_format == "delta":
-        expect_old_or_new(world, output, table_format)
-    expect_recovery(world, output, table_format)
+        expect_old_or_new(scenario, output, table_format)
+    expect_recovery(scenario, output, table_format)
 
 
-def run_and_kill(world: World, output: Path, table_format: str, *, after: float) -> bool:
-    """Run over the published days and kill the run after some seconds; whether it was still alive."""
+def run_and_kill(scenario: CrashScenario, output: Path, table_format: str, *, after: float) -> bool:
+    """Run over the published days and kill the run after some seconds; return whether it was still running."""
     shutil.rmtree(output, ignore_errors=True)
-    shutil.copytree(world.published / table_format, output)
+    shutil.copytree(scenario.published / table_format, output)
     with subprocess.Popen(
-        command(LOCAL, world.source, output, table_format),
+        command(LOCAL, scenario.source, output, table_format),
         env=child_environment(TMPDIR=str(output.parent)),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
@@ -135,40 +135,46 @@ PARQUET_KILLS = [
 ]
 
 
-def die(world: World, place: str, moment: str, nth: int, output: Path, table_format: str) -> None:
-    program = [*DYING, place, moment, str(nth)]
-    arguments = run_arguments(input=world.source, output=output, table_format=table_format)
-    answer = subprocess.run([*program, *arguments], env=child_environment(), cwd=ROOT, capture_output=True, text=True)
-    assert answer.returncode == -signal.SIGKILL, answer.stderr[-2000:]
-
-
-@pytest.mark.parametrize(("place", "moment", "nth"), DELTA_KILLS)
-def test_a_run_killed_around_a_commit_leaves_whole_tables(
-    world: World, place: str, moment: str, nth: int, tmp_path: Path
+def run_until_killed(
+    scenario: CrashScenario, function: str, moment: str, nth: int, output: Path, table_format: str
 ) -> None:
-    shutil.copytree(world.published / "delta", tmp_path / "out")
-    die(world, place, moment, nth, tmp_path / "out", "delta")
-    versions = expect_old_or_new(world, tmp_path / "out", "delta")
-    if place.endswith("_commit"):
+    program = [*KILLED_RUN, function, moment, str(nth)]
+    arguments = run_arguments(input=scenario.source, output=output, table_format=table_format)
+    completed = subprocess.run(
+        [*program, *arguments], env=child_environment(), cwd=ROOT, capture_output=True, text=True
+    )
+    assert completed.returncode == -signal.SIGKILL, completed.stderr[-2000:]
+
+
+@pytest.mark.parametrize(("function", "moment", "nth"), DELTA_KILLS)
+def test_a_run_killed_around_a_commit_leaves_whole_tables(
+    scenario: CrashScenario, function: str, moment: str, nth: int, tmp_path: Path
+) -> None:
+    shutil.copytree(scenario.published / "delta", tmp_path / "out")
+    run_until_killed(scenario, function, moment, nth, tmp_path / "out", "delta")
+    versions = expect_old_or_new(scenario, tmp_path / "out", "delta")
+    if function.endswith("_commit"):
         assert "new" in versions or (nth, moment) == (1, "before")
         assert "old" in versions or nth > 2
-    expect_recovery(world, tmp_path / "out", "delta")
+    expect_recovery(scenario, tmp_path / "out", "delta")
 
 
-def test_a_first_run_killed_between_table_and_commit_is_repaired_by_the_next(world: World, tmp_path: Path) -> None:
-    die(world, "daily_batch.pipeline.publish.delta:_create_table", "after", 2, tmp_path, "delta")
-    run_local(input=world.source, output=tmp_path)
-    assert read_tables(tmp_path) == world.new["delta"]
-
-
-@pytest.mark.parametrize(("place", "moment", "nth"), PARQUET_KILLS)
-def test_a_run_killed_while_it_replaces_files_is_repaired_by_the_next(
-    world: World, place: str, moment: str, nth: int, tmp_path: Path
+def test_a_first_run_killed_between_table_and_commit_is_repaired_by_the_next(
+    scenario: CrashScenario, tmp_path: Path
 ) -> None:
-    shutil.copytree(world.published / "parquet", tmp_path / "out")
-    die(world, place, moment, nth, tmp_path / "out", "parquet")
-    # Between copy and delete readers see both versions, never a hole: that is what the format has to offer.
+    run_until_killed(scenario, "daily_batch.pipeline.publish.delta:_create_table", "after", 2, tmp_path, "delta")
+    run_local(input=scenario.source, output=tmp_path)
+    assert read_tables(tmp_path) == scenario.new["delta"]
+
+
+@pytest.mark.parametrize(("function", "moment", "nth"), PARQUET_KILLS)
+def test_a_run_killed_while_it_replaces_files_is_repaired_by_the_next(
+    scenario: CrashScenario, function: str, moment: str, nth: int, tmp_path: Path
+) -> None:
+    shutil.copytree(scenario.published / "parquet", tmp_path / "out")
+    run_until_killed(scenario, function, moment, nth, tmp_path / "out", "parquet")
+    # Between copy and delete, readers of Parquet see both versions, but never a gap.
     rows = [repr(row) for row in read_tables(tmp_path / "out", table_format="parquet")[MESSAGES.name]]
-    old, new = ([repr(row) for row in side["parquet"][MESSAGES.name]] for side in (world.old, world.new))
+    old, new = ([repr(row) for row in side["parquet"][MESSAGES.name]] for side in (scenario.old, scenario.new))
     assert sorted(rows) in (sorted(old), sorted(new), sorted(old + new))
-    expect_recovery(world, tmp_path / "out", "parquet")
+    expect_recovery(scenario, tmp_path / "out", "parquet")

@@ -1,4 +1,4 @@
-"""A large day by either runner, as Delta and as Parquet: the same rows, column by column, and the generator's truth."""
+"""Test that both runners publish the same rows of a large day as Delta and as Parquet, with the expected counts."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -17,13 +17,13 @@ from daily_batch.synthetic import FaultRates, generate
 from tests.support.assert_days_equal import assert_equal_receipts
 from tests.support.day_runs import OF_THE_RUN, read_truth, run_day_with
 
-# A quarter of rich: everything happens thousands of times, and the fast path still has most of the work.
+# A quarter of the rich rates: every fault occurs thousands of times, and the fast path still parses most records.
 RATES = FaultRates(**{each.name: getattr(FaultRates.rich(), each.name) / 4 for each in fields(FaultRates)})
 EXPORT, MESSAGES = "acme", "globex"
 
 
-class Ran(NamedTuple):
-    """A run's receipt, and each table as SQL."""
+class CompletedRun(NamedTuple):
+    """A run's receipt, and each table as an SQL query."""
 
     receipt: Receipt
     tables: dict[str, str]
@@ -31,7 +31,7 @@ class Ran(NamedTuple):
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export of 200,000 messages, and 5,000 objects of one message."""
+    """Generate an export of 200,000 messages, and 5,000 objects of one message each."""
     out = tmp_path_factory.mktemp("generated")
     generate(messages=200_000, layout="export", seed=41, out=out, tenant=EXPORT, rates=RATES, files=12)
     generate(messages=5_000, layout="messages", seed=42, out=out, tenant=MESSAGES, rates=FaultRates.rich())
@@ -44,29 +44,29 @@ def tenant(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def runs(generated: Path, tenant: str, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
-    """The day by each runner in each format, cut into other buckets each time."""
-    ran = {}
-    ways = [(runner, fmt) for runner in (LocalRunner(), SparkRunner(spark)) for fmt in ("delta", "parquet")]
-    for buckets, (runner, table_format) in enumerate(ways, start=2):
+def runs(generated: Path, tenant: str, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompletedRun]:
+    """Run the day with each runner in each format, each time with another number of buckets."""
+    runs = {}
+    variants = [(runner, fmt) for runner in (LocalRunner(), SparkRunner(spark)) for fmt in ("delta", "parquet")]
+    for buckets, (runner, table_format) in enumerate(variants, start=2):
         output = tmp_path_factory.mktemp("published")
-        asked = {"tenant": tenant, "table_format": table_format, "buckets": buckets}
-        receipt = run_day_with(runner, input=generated, output=output, **asked)
+        arguments = {"tenant": tenant, "table_format": table_format, "buckets": buckets}
+        receipt = run_day_with(runner, input=generated, output=output, **arguments)
         tables = {table.name: read_as_sql(output / tenant / "analytics", table, table_format) for table in TABLES}
-        ran[f"{runner.name} {table_format}"] = Ran(receipt, tables)
-    return ran
+        runs[f"{runner.name} {table_format}"] = CompletedRun(receipt, tables)
+    return runs
 
 
 @pytest.mark.parametrize("other", ["local parquet", "spark delta", "spark parquet"])
 @pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
-def test_every_run_publishes_the_same_rows(runs: dict[str, Ran], other: str, table: Table) -> None:
+def test_every_run_publishes_the_same_rows(runs: dict[str, CompletedRun], other: str, table: Table) -> None:
     first, second = runs["local delta"].tables[table.name], runs[other].tables[table.name]
     assert types_of(second) == types_of(first)
     assert count_rows(first) == count_rows(second) > 0
     assert differing_columns(first, second, table.names) == []
 
 
-def test_one_value_in_a_list_of_records_is_seen_to_differ() -> None:
+def test_a_difference_in_a_list_of_structs_is_detected() -> None:
     rows = "SELECT unnest([1, 1, 2]) AS a, [{'name': 'x'}] AS b"
     assert differing_columns(rows, f"FROM ({rows}) ORDER BY a DESC", ["a", "b"]) == []
     other = f"SELECT a, CASE a WHEN 2 THEN [{{'name': 'y'}}] ELSE b END AS b FROM ({rows})"
@@ -75,7 +75,9 @@ def test_one_value_in_a_list_of_records_is_seen_to_differ() -> None:
 
 
 @pytest.mark.parametrize("name", ["local delta", "local parquet", "spark delta", "spark parquet"])
-def test_every_run_reports_the_truth(runs: dict[str, Ran], generated: Path, tenant: str, name: str) -> None:
+def test_every_run_reports_the_expected_counts(
+    runs: dict[str, CompletedRun], generated: Path, tenant: str, name: str
+) -> None:
     truth, receipt = read_truth(generated, tenant), runs[name].receipt
     assert_equal_receipts(receipt, runs["local delta"].receipt)
     assert asdict(receipt.records) == truth["records"]
@@ -92,7 +94,7 @@ def test_every_run_reports_the_truth(runs: dict[str, Ran], generated: Path, tena
 
 
 def read_as_sql(folder: Path, table: Table, table_format: str) -> str:
-    """The table's rows without what is the run's; of a Delta table the files that its log names."""
+    """Return a query of the table's rows without the columns that differ between runs."""
     delta = table_format == "delta"
     files = (
         [uri.removeprefix("file://") for uri in deltalake.DeltaTable(str(folder / table.name)).file_uris()]
@@ -104,17 +106,17 @@ def read_as_sql(folder: Path, table: Table, table_format: str) -> str:
 
 
 def types_of(rows: str) -> list[tuple[str, str]]:
-    found = duckdb.sql(rows)
-    return [(name, str(kind)) for name, kind in zip(found.columns, found.types, strict=True)]
+    relation = duckdb.sql(rows)
+    return [(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
 
 
 def count_rows(rows: str) -> int:
-    ((found,),) = duckdb.sql(f"SELECT count(*) FROM ({rows})").fetchall()
-    return int(found)
+    ((count,),) = duckdb.sql(f"SELECT count(*) FROM ({rows})").fetchall()
+    return int(count)
 
 
 def differing_columns(first: str, second: str, columns: Sequence[str]) -> list[str]:
-    """Nothing if both have the same rows as often; else which columns differ by themselves, or `rows` if none does."""
+    """Return the columns that differ on their own, `rows` if only whole rows differ, nothing if all rows are equal."""
     if not any(count_rows(f"FROM ({one}) EXCEPT ALL FROM ({two})") for one, two in ((first, second), (second, first))):
         return []
     names = [name for name in columns if name not in OF_THE_RUN]

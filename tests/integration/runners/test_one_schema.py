@@ -1,6 +1,6 @@
-"""Every file of a table has one physical schema, the contract's: whether a column may be null is never the day's word.
+"""Test that all files of a table have the contract's physical schema: nullability never depends on a day's data.
 
-fastparquet is not tried: it is no dependency of the tests.
+fastparquet is not tested: it is no dependency of the tests.
 """
 
 import json
@@ -18,9 +18,9 @@ import pyarrow.parquet
 import pytest
 
 from daily_batch.domain.contract import TABLES, Table
-from daily_batch.maintenance.compaction import compact_day, find_crowded
-from daily_batch.maintenance.rewrite_files import plan_upkeep
-from daily_batch.maintenance.spark import SparkUpkeep
+from daily_batch.maintenance.compaction import compact_day, find_candidates
+from daily_batch.maintenance.rewrite_files import make_spec_factory
+from daily_batch.maintenance.spark import SparkMaintenance
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
 from tests.support.day_runs import DAY, run_day_with
@@ -47,7 +47,7 @@ def record(day: date, user: str, number: int, **fields: Any) -> str:
 
 
 def records_of(day: date) -> list[str | bytes]:
-    """Of one day every field of every record, of one as little as may be, of one nothing that is published."""
+    """Return records with every field, with as few fields as allowed, or nothing that is published, by day."""
     if day == EMPTY:
         return []
     users = ("anna", "ben")
@@ -65,17 +65,17 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def schemas_of(root: Path, table: Table) -> dict[str, list[str]]:
-    """The schemas that a table's files have, as Parquet's own text, each with its files."""
-    found: dict[str, list[str]] = {}
+    """Return the files of a table by their schema, as Parquet's own text."""
+    schemas: dict[str, list[str]] = {}
     for path in sorted((root / table.name).rglob("*.parquet")):
         if "_delta_log" not in path.parts:
             text = str(pyarrow.parquet.ParquetFile(path).schema).partition("\n")[2]
-            found.setdefault(text, []).append(path.name)
-    return found
+            schemas.setdefault(text, []).append(path.name)
+    return schemas
 
 
 def assert_one_schema(roots: list[Path], *, but: frozenset[str] = frozenset()) -> None:
-    """All files of a table that lie below the roots have one schema in which everything may be null."""
+    """Assert that all files of a table below the roots have one schema, in which everything is nullable."""
     for table in TABLES:
         schemas = {text: files for root in roots for text, files in schemas_of(root, table).items()}
         assert len(schemas) == 1, schemas
@@ -93,17 +93,17 @@ def test_days_with_and_without_nulls_have_one_schema_by_either_runner(
         for day in (FULL, SPARSE, EMPTY):
             output = tmp_path / runner.name
             run_day_with(runner, input=source, output=output, day=day, table_format=table_format, buckets=2)
-    # Delta keeps its partition's value in the log.
+    # Delta stores the partition's value in the log.
     but = frozenset({"date"} if table_format == "delta" else ())
     assert_one_schema([tmp_path / name / "acme/analytics" for name in ("local", "spark")], but=but)
 
 
-def test_delta_says_that_everything_may_be_null(source: Path, tmp_path: Path) -> None:
+def test_everything_is_nullable_in_delta(source: Path, tmp_path: Path) -> None:
     run_day_with(LocalRunner(), input=source, output=tmp_path)
     for table in TABLES:
-        said = list(_nullability(json.loads(_delta(tmp_path, table).schema().to_json())))
-        assert len(said) >= len(table.columns)
-        assert all(said)
+        nullable = list(_nullability(json.loads(_delta(tmp_path, table).schema().to_json())))
+        assert len(nullable) >= len(table.columns)
+        assert all(nullable)
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
@@ -112,11 +112,11 @@ def test_what_compaction_and_erasure_write_has_the_same_schema(source: Path, tmp
     for day in (FULL, SPARSE, EMPTY):
         tenant.run(source, day, buckets=3)
     before = _files(tenant.root)
-    make_plan = plan_upkeep(tenant.settings(), tenant="acme", table_format="delta")
-    crowded = find_crowded(tenant.tables, before=EMPTY, target_bytes=2**27) if table_format == "delta" else []
+    make_spec = make_spec_factory(tenant.settings(), tenant="acme", table_format="delta")
+    crowded = find_candidates(tenant.tables, before=EMPTY, target_bytes=2**27) if table_format == "delta" else []
     assert bool(crowded) == (table_format == "delta")
     for each in crowded:
-        compact_day(each, tenant.tables, make_plan)
+        compact_day(each, tenant.tables, make_spec)
     compacted = _files(tenant.root)
     but = frozenset({"date"} if table_format == "delta" else ())
     assert_one_schema([tenant.root], but=but)
@@ -133,11 +133,11 @@ def test_what_spark_compacts_and_deletes_has_the_same_columns(source: Path, tmp_
         tenant.run(source, day, buckets=3)
     table = tenant.root / "messages"
     (before,) = {_columns(path) for path in table.rglob("date=*/*.parquet")}
-    engine = SparkUpkeep(spark, tenant.tables)
-    for each in find_crowded(tenant.tables, before=EMPTY, target_bytes=2**27):
+    engine = SparkMaintenance(spark, tenant.tables)
+    for each in find_candidates(tenant.tables, before=EMPTY, target_bytes=2**27):
         engine.compact_day(each)
     assert {_columns(path) for path in table.rglob("date=*/*.parquet")} == {before}
-    tenant.erase("user", "anna", find_deleter=lambda size: engine.delete_rows)
+    tenant.erase("user", "anna", choose_deleter=lambda size: engine.delete_rows)
     assert {_columns(path) for path in table.rglob("date=*/*.parquet")} == {before}
 
 
@@ -152,7 +152,7 @@ def test_the_days_are_read_as_one_dataset_by_every_reader(
         rows = sum(pyarrow.parquet.read_metadata(path).num_rows for path in root.rglob("*.parquet"))
         files = [str(path) for path in sorted(root.rglob("*.parquet"))]
         name = table.names[1]
-        found = {
+        counts = {
             "pyarrow": pyarrow.dataset.dataset(files).to_table().num_rows,
             "pyarrow, a folder": pyarrow.dataset.dataset(root, partitioning="hive").to_table().num_rows,
             "pandas": len(pd.read_parquet(root, engine="pyarrow", columns=[name])),
@@ -162,9 +162,9 @@ def test_the_days_are_read_as_one_dataset_by_every_reader(
             "spark": len(spark.read.parquet(*files).collect()),
         }
         if table_format == "delta":
-            found["delta-rs"] = _delta(tmp_path, table).to_pyarrow_table().num_rows
-            found["spark, delta"] = len(spark.read.format("delta").load(str(root)).collect())
-        assert found == dict.fromkeys(found, rows)
+            counts["delta-rs"] = _delta(tmp_path, table).to_pyarrow_table().num_rows
+            counts["spark, delta"] = len(spark.read.format("delta").load(str(root)).collect())
+        assert counts == dict.fromkeys(counts, rows)
         assert rows > 0
 
 
@@ -173,7 +173,7 @@ def _delta(output: Path, table: Table) -> deltalake.DeltaTable:
 
 
 def _nullability(schema: Any) -> Iterator[bool]:
-    """Every `nullable` and `containsNull` in a Delta schema."""
+    """Yield every `nullable` and `containsNull` in a Delta schema."""
     for name, value in schema.items() if isinstance(schema, dict) else enumerate(schema):
         if name in ("nullable", "containsNull"):
             yield value
@@ -186,7 +186,7 @@ def _files(root: Path) -> set[Path]:
 
 
 def _columns(path: Path) -> tuple[object, ...]:
-    """Names, types and what may be null, without how a writer calls the root and annotates its integers."""
+    """Return names, types and nullability, without the root's name and the annotations of integers."""
     schema = pyarrow.parquet.read_schema(path)
     leaves = pyarrow.parquet.ParquetFile(path).schema
     levels = [leaves.column(number) for number in range(len(leaves))]

@@ -1,4 +1,4 @@
-"""Either runner replaces a day that the other published, from other input: nothing stays of what was there before."""
+"""Test that each runner replaces a day that the other published from other input, without leaving anything of it."""
 
 import shutil
 from datetime import date
@@ -14,15 +14,15 @@ from daily_batch.synthetic import FaultRates, generate
 from tests.support.assert_days_equal import assert_equal_receipts, assert_equal_tables
 from tests.support.day_runs import DAY, read_tables, run_day_with
 
-NEIGHBOUR = date(2025, 8, 11)
+ADJACENT_DAY = date(2025, 8, 11)
 EXPORTS = "acme/exports/messages"
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two days; the later one corrected (a file gone, one overwritten, one new); the later one without a record."""
+    """Return inputs of two days: the original; one with a deleted, a changed and a new file; one without a record."""
     root = tmp_path_factory.mktemp("inputs")
-    for seed, (name, day) in enumerate((("first", DAY), ("other", DAY), ("neighbour", NEIGHBOUR)), start=51):
+    for seed, (name, day) in enumerate((("first", DAY), ("other", DAY), ("neighbour", ADJACENT_DAY)), start=51):
         rates = FaultRates.rich()
         generate(messages=400, layout="export", seed=seed, out=root / name, day=day, rates=rates, files=4)
     shutil.copytree(root / "neighbour" / EXPORTS, root / "first" / EXPORTS, dirs_exist_ok=True)
@@ -49,25 +49,25 @@ def test_a_day_that_the_other_runner_published_is_replaced_whole_and_no_other_da
     one = runners.pop(first)
     (other,) = runners.values()
     output = tmp_path / "out"
-    for day in (NEIGHBOUR, DAY):
+    for day in (ADJACENT_DAY, DAY):
         run_day_with(one, input=inputs["first"], output=output, day=day, table_format=table_format)
-    neighbour = read_tables(output, day=NEIGHBOUR, table_format=table_format)
-    files = files_of_the_neighbour(output)
+    neighbour = read_tables(output, day=ADJACENT_DAY, table_format=table_format)
+    files = files_of_the_adjacent_day(output)
     assert files
     for runner, name in ((other, "corrected"), (one, "emptied")):
-        asked = {"input": inputs[name], "table_format": table_format}
-        receipt = run_day_with(runner, output=output, allow_shrink="who changed the input", **asked)
-        wanted = run_day_with(runner, output=tmp_path / name, **asked)
-        assert_equal_receipts(receipt, wanted)
+        arguments = {"input": inputs[name], "table_format": table_format}
+        receipt = run_day_with(runner, output=output, allow_shrink="who changed the input", **arguments)
+        expected = run_day_with(runner, output=tmp_path / name, **arguments)
+        assert_equal_receipts(receipt, expected)
         alone = read_tables(tmp_path / name, table_format=table_format)
         assert bool(alone["messages"]) == bool(alone["rejects"]) == (name == "corrected")
         assert_equal_tables(read_tables(output, table_format=table_format), alone)
         both = {table.name: alone[table.name] + neighbour[table.name] for table in TABLES}
         assert_equal_tables(read_tables(output, day=None, table_format=table_format), both)
-        assert files_of_the_neighbour(output) == files
+        assert files_of_the_adjacent_day(output) == files
 
 
-def files_of_the_neighbour(output: Path) -> dict[Path, tuple[int, bytes]]:
-    """The data files of the day that must not be touched: when each was written, and what it holds."""
-    found = [*output.rglob(f"date={NEIGHBOUR}/*"), *output.rglob(f"day={NEIGHBOUR:%d}/*")]
-    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+def files_of_the_adjacent_day(output: Path) -> dict[Path, tuple[int, bytes]]:
+    """Return the data files of the day that must not change, with the time of writing and the content of each."""
+    paths = [*output.rglob(f"date={ADJACENT_DAY}/*"), *output.rglob(f"day={ADJACENT_DAY:%d}/*")]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}

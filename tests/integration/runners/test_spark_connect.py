@@ -1,4 +1,4 @@
-"""The Spark runner through Spark Connect, which Databricks serverless speaks: the same tables as the local runner's."""
+"""Test the Spark runner over Spark Connect, which Databricks serverless uses: its tables equal the local runner's."""
 
 import json
 import subprocess
@@ -13,8 +13,8 @@ pytestmark = pytest.mark.each_spark
 
 
 def test_spark_connect_publishes_what_the_local_runner_publishes(tmp_path: Path) -> None:
-    # A relative input: workers of Connect do not begin in the driver's folder.
-    answer = subprocess.run(
+    # A relative input: Connect's workers do not run in the driver's working directory.
+    completed = subprocess.run(
         [sys.executable, "-m", "tests.support.connect_run", "samples", str(tmp_path / "connect")],
         cwd=ROOT,
         env=child_environment(),
@@ -22,8 +22,8 @@ def test_spark_connect_publishes_what_the_local_runner_publishes(tmp_path: Path)
         text=True,
         timeout=240,
     )
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    by_tenant = {receipt["tenant"]: receipt for receipt in json.loads(answer.stdout)}
+    assert completed.returncode == 0, completed.stderr[-3000:]
+    by_tenant = {receipt["tenant"]: receipt for receipt in json.loads(completed.stdout)}
     for tenant, table_format in (("acme", "delta"), ("globex", "parquet")):
         day = {"tenant": tenant, "table_format": table_format}
         local = run_local(input=SAMPLES, output=tmp_path / "local", **day)

@@ -1,4 +1,4 @@
-"""Spark loses a Python worker, or its driver is killed: no row twice, none lost."""
+"""Test that no row is lost or duplicated when Spark loses a Python worker, or its driver is killed."""
 
 import os
 import random
@@ -17,7 +17,7 @@ from daily_batch.synthetic import FaultRates, generate
 from tests.support.day_runs import DAY, ROOT, child_environment, read_tables, run_arguments, run_day_with, run_local
 from tests.support.spark_session import LOCAL_CONF
 
-pytestmark = pytest.mark.each_spark
+pytestmark = [pytest.mark.each_spark, pytest.mark.long]
 SUBMIT = [str(Path(sys.executable).with_name("spark-submit")), "--properties-file", str(LOCAL_CONF)]
 
 
@@ -28,30 +28,30 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_task_whose_worker_is_killed_is_tried_again_and_counts_once(source: Path, tmp_path: Path) -> None:
+def test_a_task_whose_worker_is_killed_is_retried_and_counts_once(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "spark"
     program = [sys.executable, "-m", "tests.support.lost_worker_run", str(source), str(out)]
-    answer = subprocess.run(program, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr[-3000:]
+    completed = subprocess.run(program, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr[-3000:]
     run_local(input=source, output=tmp_path / "local")
     for task in ("map", "reduce"):
         assert (out / f"died-in-{task}").exists()
         assert read_tables(out / task) == read_tables(tmp_path / "local")
-    # The killed try of the reduce had written its file: it lies there, and no commit names it.
-    named = {Path(uri).name for uri in DeltaTable(str(out / "reduce/acme/analytics/messages")).file_uris()}
+    # The killed attempt of the reduce had written its file, which no commit names.
+    committed = {Path(uri).name for uri in DeltaTable(str(out / "reduce/acme/analytics/messages")).file_uris()}
     written = {path.name for path in (out / f"reduce/acme/analytics/messages/date={DAY}").iterdir()}
-    assert named < written
+    assert committed < written
 
 
 @pytest.mark.parametrize(("moment", "table_format"), [("mapping", "delta"), ("writing", "parquet")])
 def test_a_killed_driver_is_repaired_by_the_next_run(
     spark: Any, source: Path, table_format: str, moment: str, tmp_path: Path
 ) -> None:
-    asked: dict[str, Any] = {"input": source, "output": tmp_path / "out", "table_format": table_format}
+    arguments: dict[str, Any] = {"input": source, "output": tmp_path / "out", "table_format": table_format}
     run_local(input=source, output=tmp_path / "undisturbed", table_format=table_format)
     expected = read_tables(tmp_path / "undisturbed", table_format=table_format)
     with subprocess.Popen(
-        [*SUBMIT, "jobs/daily_messages.py", *run_arguments(**asked)],
+        [*SUBMIT, "jobs/daily_messages.py", *run_arguments(**arguments)],
         cwd=ROOT,
         env=child_environment(),
         stdout=subprocess.PIPE,
@@ -66,18 +66,18 @@ def test_a_killed_driver_is_repaired_by_the_next_run(
             wait_for_file(tmp_path / "out/acme/analytics/messages")
         os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    run_day_with(SparkRunner(spark), **asked)
+    run_day_with(SparkRunner(spark), **arguments)
     assert read_tables(tmp_path / "out", table_format=table_format) == expected
 
 
 def wait_for_listing(process: "subprocess.Popen[str]") -> None:
-    assert process.stdout is not None  # where spark-submit also puts what its program says on standard error
+    assert process.stdout is not None  # spark-submit also writes its program's standard error here
     while "manifest:" not in process.stdout.readline():
         assert process.poll() is None, "the job ended before it listed anything"
 
 
 def wait_for_file(folder: Path) -> None:
-    """Until a worker has written its first file; the driver has yet to collect, combine and publish."""
+    """Wait until a worker has written its first file; the driver has not yet collected, merged and published."""
     deadline = time.monotonic() + 60
     while not any(folder.rglob("*.parquet")):
         assert time.monotonic() < deadline, "no worker wrote a file"

@@ -1,4 +1,4 @@
-"""The numbers that spread buckets over Spark's partitions, against Spark itself."""
+"""Test the keys that spread buckets over Spark's partitions against Spark itself."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def test_the_hash_is_sparks_own(spark: Any) -> None:
 
 
 @pytest.mark.parametrize("partitions", [1, 2, 7, 33])
-def test_every_partition_gets_exactly_one_number(spark: Any, partitions: int) -> None:
+def test_every_partition_gets_exactly_one_key(spark: Any, partitions: int) -> None:
     rows = spark.createDataFrame([(key,) for key in partition_keys(partitions)], "key int")
     spread = rows.repartition(partitions, "key").select(spark_partition_id().alias("partition"), "key").collect()
     assert sorted((row.partition, row.key) for row in spread) == list(enumerate(partition_keys(partitions)))

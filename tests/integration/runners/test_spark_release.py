@@ -1,4 +1,4 @@
-"""Each release of Spark that is supported is the one that really runs where it is meant to."""
+"""Test that the tests run on the release of Spark that they are meant to test."""
 
 import os
 from pathlib import Path
@@ -19,14 +19,14 @@ def pins_of(file: Path) -> dict[str, str]:
     return dict(line.split("==") for line in file.read_text().splitlines() if "==" in line and not line.startswith("#"))
 
 
-def test_the_session_and_its_delta_are_of_the_release_that_is_meant(spark: "SparkSession") -> None:
+def test_the_session_and_its_delta_have_the_pinned_release(spark: "SparkSession") -> None:
     older = "TESTED_SPARK_CONF" in os.environ
     pins = pins_of(ROOT / ("tests/spark-4.0.txt" if older else "constraints.txt"))
     assert spark.version == pins["pyspark"]
     (jars,) = read_conf(LOCAL_CONF)["spark.jars.packages"].split(",")
     group, artifact, version = jars.split(":")
     assert (group, version) == ("io.delta", pins["delta-spark"])
-    # From 4.1 on the artifact names its Spark.
+    # Since 4.1 the artifact's name includes the Spark release.
     assert artifact == ("delta-spark_2.13" if older else f"delta-spark_{spark.version.rpartition('.')[0]}_2.13")
 
 
@@ -38,5 +38,5 @@ def test_workers_run_on_the_environments_own_spark(spark: "SparkSession") -> Non
 
         return pyspark.__version__
 
-    told = spark.range(1).select(udf(version, "string")("id")).collect()[0][0]
-    assert told == spark.version
+    worker_version = spark.range(1).select(udf(version, "string")("id")).collect()[0][0]
+    assert worker_version == spark.version

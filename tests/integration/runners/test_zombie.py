@@ -1,4 +1,4 @@
-"""FAULTS 5 and 7: a run that is stopped past its lease, and goes on when another has published, changes nothing."""
+"""Test zombies (FAULTS 5 and 7): a run that is paused beyond its lease, and continues later, changes nothing."""
 
 import json
 import signal
@@ -18,13 +18,13 @@ from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.synthetic import FaultRates, generate
 from tests.support.day_runs import DAY, ROOT, child_environment, makoto_batch, read_tables, run_arguments, run_local
 
-STOPPING = [sys.executable, "-m", "tests.support.interrupted_run", "SIGSTOP"]
+PAUSED_RUN = [sys.executable, "-m", "tests.support.interrupted_run", "SIGSTOP"]
 LEASE_SECONDS = 3
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two versions of one day, small enough to be run in less than a lease."""
+    """Generate two versions of one day, small enough to run within a lease."""
     root = tmp_path_factory.mktemp("inputs")
     for name, seed in (("first", 1), ("second", 2)):
         generate(messages=200, layout="export", seed=seed, out=root / name, rates=FaultRates.rich(), files=4)
@@ -33,16 +33,16 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def find(output: Path) -> Entry:
     ledger = Ledger(store=SqliteStore(output / "makoto-ledger.sqlite"), clock=lambda: datetime.now(UTC))
-    found = ledger.find("acme", DAY)
-    assert found is not None
-    return found
+    entry = ledger.find("acme", DAY)
+    assert entry is not None
+    return entry
 
 
 @contextmanager
-def stopped_at(place: str, moment: str, nth: int, arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """A run that has stopped itself at a call; it is killed in the end, whatever became of it."""
+def paused_at(function: str, moment: str, nth: int, arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Yield a run that has paused itself at a call; it is killed at the end in any case."""
     process = subprocess.Popen(
-        [*STOPPING, place, moment, str(nth), *arguments],
+        [*PAUSED_RUN, function, moment, str(nth), *arguments],
         env=child_environment(MAKOTO_LEASE_SECONDS=str(LEASE_SECONDS)),
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -53,7 +53,7 @@ def stopped_at(place: str, moment: str, nth: int, arguments: list[str]) -> Itera
         deadline = time.monotonic() + 120
         while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
             assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, "the run never came to the call"
+            assert time.monotonic() < deadline, "the run never reached the call"
             time.sleep(0.05)
         yield process
     finally:
@@ -61,27 +61,27 @@ def stopped_at(place: str, moment: str, nth: int, arguments: list[str]) -> Itera
         process.communicate()
 
 
-def wait_for_the_lease_to_end(output: Path) -> None:
+def wait_until_the_lease_expires(output: Path) -> None:
     while find(output).is_leased(datetime.now(UTC)):
         time.sleep(0.1)
 
 
-def go_on(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Let the run go on to its end: its status, and what it said."""
+def resume(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Resume the run to its end; return its exit status and its standard error."""
     process.send_signal(signal.SIGCONT)
-    _, told = process.communicate(timeout=120)
-    return process.returncode, told
+    _, output = process.communicate(timeout=120)
+    return process.returncode, output
 
 
 DELTA = [
-    ("daily_batch.pipeline.runners.local:clean_bucket", "before", 1),  # at work
-    ("daily_batch.pipeline.process_day:check_sums", "before", 1),  # about to publish
-    ("daily_batch.pipeline.publish.delta:_commit", "before", 1),  # past every question to the ledger
+    ("daily_batch.pipeline.runners.local:reduce_bucket", "before", 1),  # while it runs
+    ("daily_batch.pipeline.process_day:check_sums", "before", 1),  # before it publishes
+    ("daily_batch.pipeline.publish.delta:_commit", "before", 1),  # after its last request to the ledger
     ("daily_batch.pipeline.publish.delta:_commit", "before", 2),  # between two tables
-    ("daily_batch.pipeline.process_day:to_json", "before", 1),  # all is published, but for the receipt and the ledger
+    ("daily_batch.pipeline.process_day:to_json", "before", 1),  # before the receipt and the ledger
 ]
 SPARK = [
-    ("daily_batch.pipeline.runners.spark:combine", "before", 1),
+    ("daily_batch.pipeline.runners.spark:merge_aggregates", "before", 1),
     ("daily_batch.pipeline.publish.delta:_commit", "before", 1),
 ]
 PARQUET = [("daily_batch.pipeline.process_day:check_sums", "before", 1)]
@@ -97,18 +97,18 @@ def test_7_a_run_that_was_stopped_past_its_lease_publishes_nothing_more(
     inputs: tuple[Path, Path], tmp_path: Path, runner: str, table_format: str, case: tuple[str, str, int]
 ) -> None:
     first, second = inputs
-    output, wanted = tmp_path / "out", tmp_path / "wanted"
+    output, expected = tmp_path / "out", tmp_path / "expected"
     arguments = [*run_arguments(input=first, output=output, table_format=table_format), "--runner", runner]
-    with stopped_at(*case, arguments) as zombie:
+    with paused_at(*case, arguments) as zombie:
         zombie_run = find(output).run_id
-        wait_for_the_lease_to_end(output)
+        wait_until_the_lease_expires(output)
         later = makoto_batch("run", *run_arguments(input=second, output=output, table_format=table_format), "--json")
         assert later.returncode == 0, later.stderr
-        status, told = go_on(zombie)
-    assert status == 4, told
-    assert "the lease is lost" in told
-    run_local(input=second, output=wanted, table_format=table_format)
-    assert read_tables(output, table_format=table_format) == read_tables(wanted, table_format=table_format)
+        status, stderr = resume(zombie)
+    assert status == 4, stderr
+    assert "the lease is lost" in stderr
+    run_local(input=second, output=expected, table_format=table_format)
+    assert read_tables(output, table_format=table_format) == read_tables(expected, table_format=table_format)
     entry = find(output)
     assert (entry.run_id, entry.token) == (json.loads(later.stdout)["run_id"], 2)
     assert entry.run_id != zombie_run
@@ -121,17 +121,17 @@ def test_7_a_zombie_is_kept_out_before_the_later_run_has_published(
 ) -> None:
     first, second = inputs
     output = tmp_path / "out"
-    with stopped_at(*case, run_arguments(input=first, output=output)) as zombie:
-        wait_for_the_lease_to_end(output)
+    with paused_at(*case, run_arguments(input=first, output=output)) as zombie:
+        wait_until_the_lease_expires(output)
         arguments = run_arguments(input=second, output=output)
-        with stopped_at("daily_batch.pipeline.process_day:audit", "before", 1, arguments) as later:
-            status, told = go_on(zombie)
-            assert status == 4, told
+        with paused_at("daily_batch.pipeline.process_day:audit", "before", 1, arguments) as later:
+            status, stderr = resume(zombie)
+            assert status == 4, stderr
             assert read_tables(output)["messages"] == []
-            status, told = go_on(later)
-            assert status == 0, told
-    run_local(input=second, output=tmp_path / "wanted")
-    assert read_tables(output) == read_tables(tmp_path / "wanted")
+            status, stderr = resume(later)
+            assert status == 0, stderr
+    run_local(input=second, output=tmp_path / "expected")
+    assert read_tables(output) == read_tables(tmp_path / "expected")
 
 
 def test_5_while_a_run_is_at_work_another_says_who_it_is_and_does_nothing(
@@ -139,27 +139,27 @@ def test_5_while_a_run_is_at_work_another_says_who_it_is_and_does_nothing(
 ) -> None:
     first, second = inputs
     output = tmp_path / "out"
-    with stopped_at(*DELTA[0], run_arguments(input=first, output=output)) as at_work:
+    with paused_at(*DELTA[0], run_arguments(input=first, output=output)) as at_work:
         other = makoto_batch("run", *run_arguments(input=second, output=output), "--json")
         assert (other.returncode, other.stdout) == (4, "")
         entry = find(output)
         assert str(entry.run_id) in other.stderr
         assert str(entry.owner) in other.stderr
         assert "tenant=acme day=2025-08-12" in other.stderr
-        status, told = go_on(at_work)
-    assert status == 0, told
-    run_local(input=first, output=tmp_path / "wanted")
-    assert read_tables(output) == read_tables(tmp_path / "wanted")
+        status, stderr = resume(at_work)
+    assert status == 0, stderr
+    run_local(input=first, output=tmp_path / "expected")
+    assert read_tables(output) == read_tables(tmp_path / "expected")
 
 
 def test_7_an_operator_who_knows_that_a_run_is_dead_need_not_wait(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = inputs
     output = tmp_path / "out"
-    with stopped_at(*DELTA[2], run_arguments(input=first, output=output)) as zombie:
+    with paused_at(*DELTA[2], run_arguments(input=first, output=output)) as zombie:
         taken = makoto_batch("run", *run_arguments(input=second, output=output), "--take-over", "--json")
         assert taken.returncode == 0, taken.stderr
-        status, told = go_on(zombie)
-    assert status == 4, told
+        status, stderr = resume(zombie)
+    assert status == 4, stderr
     assert find(output).run_id == json.loads(taken.stdout)["run_id"]
 
 
@@ -183,5 +183,5 @@ def test_1_a_killed_run_of_this_machine_is_not_waited_for(
     assert find(output).is_leased(datetime.now(UTC))
     again = makoto_batch("run", *arguments)
     assert again.returncode == 0, again.stderr
-    run_local(input=first, output=tmp_path / "wanted")
-    assert read_tables(output) == read_tables(tmp_path / "wanted")
+    run_local(input=first, output=tmp_path / "expected")
+    assert read_tables(output) == read_tables(tmp_path / "expected")

@@ -27,7 +27,7 @@ from daily_batch.ledger.factory import open_ledger
 from daily_batch.orchestration.worker import RESERVE_SECONDS
 from daily_batch.synthetic import generate
 from tests.local_cloud.azure.functions.worker import (
-    Called,
+    CallResult,
     FunctionsWorker,
     http_request,
     queue_message,
@@ -60,18 +60,18 @@ class App:
         self._worker = worker
         self._caplog = caplog
 
-    def ask(self, body: object) -> Called:
+    def ask(self, body: object) -> CallResult:
         """What a person is answered."""
         return self.post(json.dumps(body).encode())
 
-    def post(self, body: bytes) -> Called:
+    def post(self, body: bytes) -> CallResult:
         """What is answered to a body, whatever it is."""
         return self._put(self._worker.call("start", data=http_request(body)))
 
-    def tick(self, name: str, next_: str = "") -> Called:
+    def tick(self, name: str, next_: str = "") -> CallResult:
         return self._put(self._worker.call(name, data=timer(next_=next_)))
 
-    def deliver(self, body: str, *, to: str = "worker", dequeued: int = 1) -> Called:
+    def deliver(self, body: str, *, to: str = "worker", dequeued: int = 1) -> CallResult:
         data, metadata = queue_message(body, inserted=SENT, dequeued=dequeued)
         return self._worker.call(to, data=data, metadata=metadata)
 
@@ -109,7 +109,7 @@ class App:
             counts[line["metric"]] += line["value"]
         return dict(counts)
 
-    def _put(self, called: Called) -> Called:
+    def _put(self, called: CallResult) -> CallResult:
         self.queue += [(body, 0) for body in called.outputs.get("tasks", [])]
         return called
 

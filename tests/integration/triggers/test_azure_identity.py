@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.local_cloud.azure.azurite import Azurite, serve_azurite
-from tests.local_cloud.azure.blob_gateway import leave_out, serve_door
+from tests.local_cloud.azure.blob_gateway import drop_before, serve_blob_gateway
 from tests.local_cloud.azure.local_azure import LAKE, lake_environment, lake_url
 from tests.local_cloud.azure.managed_identity import IDENTITY, STORAGE, VERSION, IdentityEndpoint, serve_identity
 from tests.support.day_runs import ROOT, child_environment
@@ -57,7 +57,7 @@ def azurite() -> Iterator[Azurite]:
 @pytest.fixture
 def app(azurite: Azurite) -> Iterator[App]:
     identity = IdentityEndpoint()
-    with serve_identity(identity) as known, serve_door(azurite, identity) as door, guard_metadata() as guard:
+    with serve_identity(identity) as known, serve_blob_gateway(azurite, identity) as door, guard_metadata() as guard:
         environment = {**known, **lake_environment(door), **guard.environment, "AZURE_CLIENT_ID": IDENTITY}
         yield App(storage=azurite, identity=identity, guard=guard, environment=environment)
 
@@ -73,7 +73,7 @@ def test_delta_rs_left_to_itself_asks_the_metadata_service_and_the_guard_sees_it
     # The reason for all this; when it fails, delta-rs has learned of IDENTITY_ENDPOINT.
     assert app.run(TOKENLESS).returncode == 1
     assert {each.partition("/metadata")[0] for each in app.guard.asked} == {"http://169.254.169.254"}
-    assert not app.identity.asked
+    assert not app.identity.requests
 
 
 def test_a_day_is_run_by_tokens_that_end_several_times_within_the_run(app: App) -> None:
@@ -85,9 +85,9 @@ def test_a_day_is_run_by_tokens_that_end_several_times_within_the_run(app: App) 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"].startswith("COMPLETED")
     assert took > app.identity.seconds
-    assert len(app.identity.asked) > took / app.identity.seconds
+    assert len(app.identity.requests) > took / app.identity.seconds
     wanted = {"resource": STORAGE, "api-version": VERSION, "client_id": IDENTITY}
-    assert {json.dumps(each, sort_keys=True) for each in app.identity.asked} == {json.dumps(wanted, sort_keys=True)}
+    assert {json.dumps(each, sort_keys=True) for each in app.identity.requests} == {json.dumps(wanted, sort_keys=True)}
     assert app.guard.asked == []
 
 
@@ -123,7 +123,7 @@ def test_a_token_that_lasts_is_asked_for_once_by_all_that_need_one(app: App) -> 
     done = app.batch()
     assert done.returncode == 0, done.stderr
     # The processes that read and write beside the run's own have one each.
-    assert 1 <= len(app.identity.asked) <= 6
+    assert 1 <= len(app.identity.requests) <= 6
 
 
 def test_a_client_id_of_nobody_is_said_at_once_and_nothing_else_is_tried(app: App) -> None:
@@ -133,7 +133,7 @@ def test_a_client_id_of_nobody_is_said_at_once_and_nothing_else_is_tried(app: Ap
     assert "set AZURE_CLIENT_ID to the client id of an identity that the app or machine has" in done.stderr
     assert "Traceback" not in done.stderr
     assert "DefaultAzureCredential" not in done.stderr
-    assert {each["client_id"] for each in app.identity.asked} == {ANOTHER}
+    assert {each["client_id"] for each in app.identity.requests} == {ANOTHER}
     assert app.guard.asked == []
 
 
@@ -157,12 +157,12 @@ def test_an_account_without_keys_takes_no_key_of_ours(app: App, azurite: Azurite
     done = app.batch(AZURE_STORAGE_CONNECTION_STRING=connection)
     assert done.returncode != 0
     assert "the Azure credentials are wrong (InvalidAuthenticationInfo)" in done.stderr
-    assert not app.identity.asked
+    assert not app.identity.requests
 
 
 def test_the_door_leaves_out_what_comes_before_a_name() -> None:
     listing = b"<Blobs><Blob><Name>a&amp;b</Name><P/></Blob><Blob><Name>b</Name></Blob></Blobs>"
-    assert leave_out(listing, "b") == b"<Blobs><Blob><Name>b</Name></Blob></Blobs>"
+    assert drop_before(listing, "b") == b"<Blobs><Blob><Name>b</Name></Blob></Blobs>"
 
 
 def test_tables_written_by_identity_are_what_the_key_reads(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What tests and the night tell the local cloud, and ask it, beside AWS' own APIs."""
+"""The admin API of the local AWS, by which tests set up principals, faults and simulated jobs."""
 
 import json
 from dataclasses import dataclass
@@ -7,46 +7,46 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from tests.local_cloud.aws.authorizer import SECRET, Gate, Principal
+from tests.local_cloud.aws.authorizer import SECRET, Authorizer, Principal
 from tests.local_cloud.aws.emr.job_runs import read_outcome
 from tests.local_cloud.aws.emr.service import EmrServerless
 from tests.local_cloud.aws.iam_actions import Action
 from tests.local_cloud.common.clock import machine_now
 from tests.local_cloud.common.faults import Fault, Faults
 
-# No bucket can have this name.
+# No bucket can have this name, so the prefix hides none.
 PREFIX = "/_local/"
 CREDENTIALS_LAST = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Admin:
-    """Answers below `/_local/`."""
+    """Serve the paths below `/_local/`."""
 
-    gate: Gate
+    authorizer: Authorizer
     faults: Faults
     emr: EmrServerless
 
     def answer(self, request: Request) -> Response:
-        """Do what the request asks for."""
+        """Handle a request."""
         name, _, rest = request.path.removeprefix(PREFIX).partition("/")
         if name == "credentials":
-            return _json(_credentials(rest) if rest in self.gate.principals else None)
+            return _json(_credentials(rest) if rest in self.authorizer.principals else None)
         if name == "events":
             return _json(self.emr.events[int(request.args.get("after", 0)) :])
         given = json.loads(request.get_data())
         if name == "check":
             action = Action(name=given["action"], resource=given["resource"], context=given.get("context", {}))
-            return _json({"allowed": self.gate.first_refused(given["key"], [action]) is None})
+            return _json({"allowed": self.authorizer.first_denied(given["key"], [action]) is None})
         self._change(name, given)
         return _json({})
 
     def _change(self, name: str, given: Any) -> None:
         if name == "principals":
             for key, each in given.items():
-                self.gate.admit(key, _read_principal(each))
+                self.authorizer.register(key, _read_principal(each))
         elif name == "faults":
-            self.faults.switch_on([Fault(**each) for each in given])
+            self.faults.replace_all([Fault(**each) for each in given])
         elif name == "application":
             self.emr.create(given)
         elif name == "outcomes":
@@ -57,7 +57,7 @@ class Admin:
             for run in self.emr.runs.values():
                 run.updated -= timedelta(hours=float(given))
         else:
-            raise ValueError(f"{name!a} is not known here")
+            raise ValueError(f"the admin API has no {name!a}")
 
 
 def _read_principal(given: dict[str, Any]) -> Principal:
@@ -72,7 +72,7 @@ def _read_principal(given: dict[str, Any]) -> Principal:
 
 
 def _credentials(key: str) -> dict[str, str]:
-    """As a container's runtime gives them."""
+    """Return credentials in the form of the container credentials endpoint."""
     return {
         "AccessKeyId": key,
         "SecretAccessKey": SECRET,

@@ -1,4 +1,4 @@
-"""Who may do what: each call is decided by its principal's policies, and written down."""
+"""Authorize each call by the policies of its principal, and log the decision."""
 
 import json
 import threading
@@ -10,15 +10,15 @@ from typing import Any
 from tests.local_cloud.aws.iam import Decision, decide
 from tests.local_cloud.aws.iam_actions import Action
 
-# Whoever signs with it may do everything, and leaves no trace.
+# Its holder may do everything, and its calls are not logged.
 ADMIN_KEY = "AKIALOCALADMIN"
 SECRET = "local-secret"
-_NOBODY = Decision(allowed=False, sid="", why="no statement allows it")
+_UNKNOWN_PRINCIPAL = Decision(allowed=False, sid="", why="no statement allows it")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """Who calls: a role, or a session of it that `session` bounds (None: nothing does)."""
+    """A role, or a session of it. `session` holds the session policies; None means that there are none."""
 
     name: str
     arn: str
@@ -28,44 +28,44 @@ class Principal:
 
 
 @dataclass
-class Gate:
-    """Decides on calls and appends each to a log of JSON lines: principal, action, resource, allowed, sid, why.
+class Authorizer:
+    """Decide on calls and append each to a JSON Lines log: principal, action, resource, allowed, sid, why.
 
-    Threads may share it.
+    Thread-safe.
     """
 
     log: Path
     principals: dict[str, Principal] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def admit(self, key: str, principal: Principal) -> None:
-        """Let an access key be somebody's."""
+    def register(self, key: str, principal: Principal) -> None:
+        """Assign an access key to a principal."""
         with self.lock:
             self.principals[key] = principal
 
     def find_role(self, arn: str) -> Principal | None:
-        """The role of an ARN."""
+        """Return the role with an ARN."""
         with self.lock:
             return next((each for each in self.principals.values() if each.arn == arn and each.session is None), None)
 
     def name(self, key: str) -> str:
-        """Whose access key it is; empty for nobody's."""
+        """Return the name of the principal of an access key, or an empty string."""
         principal = self.principals.get(key)
         return principal.name if principal else ""
 
-    def first_refused(self, key: str, actions: Sequence[Action]) -> Action | None:
-        """Decide on all actions of a call, and write each down; the first that is not allowed, if any."""
+    def first_denied(self, key: str, actions: Sequence[Action]) -> Action | None:
+        """Decide on all actions of a call, log each decision, and return the first action that is denied."""
         refused = [action for action in actions if not self._decide(key, action)]
         return refused[0] if refused else None
 
     def would_allow(self, key: str, action: Action) -> bool:
-        """Decide without a trace, on what a service asks for itself."""
-        return self._ask(key, action).allowed
+        """Decide without a log entry, for what a service checks on its own behalf."""
+        return self._evaluate(key, action).allowed
 
-    def _ask(self, key: str, action: Action) -> Decision:
+    def _evaluate(self, key: str, action: Action) -> Decision:
         principal = self.principals.get(key)
         if principal is None:
-            return _NOBODY
+            return _UNKNOWN_PRINCIPAL
         return decide(
             principal.policies,
             action=action.name,
@@ -75,7 +75,7 @@ class Gate:
         )
 
     def _decide(self, key: str, action: Action) -> bool:
-        decision = self._ask(key, action)
+        decision = self._evaluate(key, action)
         call = {
             "principal": self.name(key) or key,
             "action": action.name,

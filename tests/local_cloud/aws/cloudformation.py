@@ -1,6 +1,6 @@
-"""A CloudFormation template as plain data: its tags read, its parameters, conditions and functions resolved.
+"""Read a CloudFormation template and resolve its parameters, conditions and intrinsic functions to plain data.
 
-It knows what our template uses, and refuses every other function.
+Only the functions that template.yaml uses are supported; any other is an error.
 """
 
 import re
@@ -16,12 +16,12 @@ from daily_batch.errors import UsageError
 from tests.local_cloud.aws.resource_names import Names
 
 _VARIABLE = re.compile(r"\$\{(!?)([A-Za-z0-9:.]+)\}")
-# What AWS::NoValue leaves behind, until the list or mapping around it drops it.
+# Stands for AWS::NoValue until the list or mapping around it drops it.
 _NOTHING = object()
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's tags."""
+    """A YAML loader for CloudFormation's short tags."""
 
 
 def _construct_tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def _construct_tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dic
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
-        raise ValueError(f"!{suffix} of a mapping is not known here")  # noqa: TRY004  # as any other function
+        raise ValueError(f"!{suffix} of a mapping is not supported")  # noqa: TRY004  # like any other unsupported function
     if suffix in ("Ref", "Condition"):
         return {suffix: value}
     return {f"Fn::{suffix}": value.split(".", 1) if suffix == "GetAtt" else value}
@@ -41,16 +41,16 @@ _Loader.add_multi_constructor("!", _construct_tag)
 
 @cache
 def load_template(path: Path) -> Mapping[str, Any]:
-    """The template's document, not to be changed; short tags are written out, as `{"Fn::Sub": …}`."""
+    """Return the template with short tags in their long form, such as `{"Fn::Sub": …}`; read-only."""
     document: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # it is a SafeLoader
     return document
 
 
 def choose_parameters(document: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
-    """Each parameter's value: the given one, else its default.
+    """Return the value of each parameter: the given one or its default.
 
     Raises:
-        UsageError: a name is unknown, a value is missing, or the template does not allow it.
+        UsageError: a name is unknown, or a value is missing or not allowed.
     """
     declared: Mapping[str, Mapping[str, Any]] = document["Parameters"]
     if unknown := sorted(set(given) - set(declared)):
@@ -73,21 +73,21 @@ def _is_allowed(value: str, spec: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Scope:
-    """What a template's functions resolve to, with these parameters and names."""
+    """Resolve a template's functions with given parameters and resource names."""
 
     conditions: Mapping[str, Any]
     parameters: Mapping[str, str]
     names: Names
 
     def holds(self, condition: str) -> bool:
-        """Whether a condition is true."""
+        """Return whether a condition holds."""
         return bool(self.resolve(self.conditions[condition]))
 
     def resolve(self, value: Any) -> Any:
-        """The value with nothing left to resolve.
+        """Return the value with all functions resolved.
 
         Raises:
-            ValueError: it uses a function that is not known here.
+            ValueError: the value uses an unsupported function.
         """
         if isinstance(value, list):
             return [each for each in map(self.resolve, value) if each is not _NOTHING]
@@ -95,7 +95,7 @@ class Scope:
             return value
         if len(value) == 1:
             ((name, argument),) = value.items()
-            # A statement of a policy may hold nothing but a key Condition; that of a template is a name.
+            # In a policy statement the value of Condition is a mapping, in a template a condition's name.
             if name == "Ref" or name.startswith("Fn::") or (name == "Condition" and isinstance(argument, str)):
                 return self._call(name, argument)
         resolved = {name: self.resolve(each) for name, each in value.items()}
@@ -141,4 +141,4 @@ def _apply(name: str, argument: Any) -> Any:
         return not argument[0]
     if name == "Fn::And":
         return all(argument)
-    raise ValueError(f"{name} is not known here")
+    raise ValueError(f"{name} is not supported")

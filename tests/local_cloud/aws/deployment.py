@@ -1,6 +1,6 @@
-"""One deployment of the template: its functions, roles, queues and what else a local cloud must have.
+"""One deployment of template.yaml: its functions, roles, queues and other resources.
 
-Times are in seconds unless named otherwise; resources refer to each other by the template's logical ids.
+Times are in seconds unless the name says otherwise; resources refer to each other by logical id.
 """
 
 import json
@@ -15,7 +15,7 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class EventSource:
-    """The queue that a function is fed from, by logical id."""
+    """The queue that triggers a function, by logical id."""
 
     queue: str
     batch_size: int
@@ -25,7 +25,7 @@ class EventSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """A function; `timeout` in seconds, `role` a logical id."""
+    """A function; `timeout` is in seconds, `role` a logical id."""
 
     name: str
     arn: str
@@ -40,7 +40,7 @@ class Function:
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """A role: its policy documents, and who may take it."""
+    """A role with its policy documents and its trust policy."""
 
     name: str
     arn: str
@@ -50,7 +50,7 @@ class Role:
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """A queue; times in seconds, `dead_letters` a logical id."""
+    """A queue; times are in seconds, `dead_letters` is the logical id of its dead-letter queue."""
 
     name: str
     arn: str
@@ -63,7 +63,7 @@ class Queue:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A schedule and the function, by logical id, that it calls."""
+    """A schedule and the function that it calls, by logical id."""
 
     name: str
     expression: str
@@ -73,27 +73,27 @@ class Schedule:
     enabled: bool
 
     def event(self, scheduled_time: str) -> dict[str, Any]:
-        """The event that the function gets."""
+        """Return the event that the function gets."""
         event: dict[str, Any] = json.loads(self.input.replace(SCHEDULED_TIME, scheduled_time))
         return event
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A rule of EventBridge, and the function that it calls."""
+    """An EventBridge rule and the function that it calls."""
 
     name: str
     pattern: Document
     target: str
 
     def matches(self, event: Document) -> bool:
-        """Whether the event is one of the rule's; patterns of exact values only."""
+        """Return whether an event matches; patterns may only list exact values."""
         return _matches(self.pattern, event)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The metadata table; `created` is false for one that was there before the stack."""
+    """The metadata table; `created` is false if it existed before the stack."""
 
     name: str
     arn: str
@@ -121,7 +121,7 @@ class Application:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What the template makes, by logical id; `resources` holds all of it, resolved."""
+    """All resources of the deployment by logical id; `resources` has their resolved definitions."""
 
     functions: Mapping[str, Function]
     roles: Mapping[str, Role]

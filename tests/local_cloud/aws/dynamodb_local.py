@@ -1,4 +1,4 @@
-"""Amazon's own DynamoDB Local, which ends with whoever started it."""
+"""Run Amazon's DynamoDB Local, which ends with its parent process."""
 
 import socket
 import subprocess
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from tests.local_cloud.common.downloads import fetch_jars, find_java, keep_once
+from tests.local_cloud.common.downloads import cached_folder, fetch_jars, find_java
 
 DYNAMODB_LOCAL = ("software.amazon.dynamodb", "DynamoDBLocal", "3.1.0")
 START_SECONDS = 60
@@ -15,8 +15,8 @@ START_SECONDS = 60
 
 @contextmanager
 def serve_dynamodb() -> Iterator[str]:
-    """DynamoDB Local on a free port, in memory; its address."""
-    folder = keep_once(f"dynamodb-local-{DYNAMODB_LOCAL[-1]}", partial(fetch_jars, *DYNAMODB_LOCAL))
+    """Run DynamoDB Local in memory on a free port and yield its address."""
+    folder = cached_folder(f"dynamodb-local-{DYNAMODB_LOCAL[-1]}", partial(fetch_jars, *DYNAMODB_LOCAL))
     with refusing_port() as port:
         pass
     server = [
@@ -24,7 +24,7 @@ def serve_dynamodb() -> Iterator[str]:
         "software.amazon.dynamodb.services.local.main.ServerRunner",
         *("-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)),
     ]
-    # The server does not look at its standard input: a shell waits for the end of ours, then ends it.
+    # The server ignores its standard input, so a shell waits for the end of ours and then kills it.
     until_end = ["sh", "-c", '"$@" </dev/null & cat; kill $!; wait', "sh", *server]
     with subprocess.Popen(until_end, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         _wait_for(port)
@@ -33,7 +33,7 @@ def serve_dynamodb() -> Iterator[str]:
 
 @contextmanager
 def refusing_port() -> Iterator[int]:
-    """A port of the loopback that is taken, and where nobody answers."""
+    """Yield a loopback port that is bound but refuses connections."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Errors as each service of AWS writes them, so that its SDKs understand them."""
+"""Error responses in the format of each AWS service, so that the SDKs parse them."""
 
 import json
 from typing import NamedTuple
@@ -6,67 +6,69 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Response
 
-from tests.local_cloud.common.faults import Kind
+from tests.local_cloud.common.faults import FaultKind
 
 JSON_TYPES = {"dynamodb": "application/x-amz-json-1.0", "sqs": "application/x-amz-json-1.0"}
 
 
-class Trouble(NamedTuple):
-    """An error: HTTP status, the service's code, and its words."""
+class ServiceError(NamedTuple):
+    """A service's error: HTTP status, error code and message."""
 
     status: int
     code: str
     message: str
 
 
-def answer_trouble(service: str, trouble: Trouble) -> Response:
-    """The error in the service's own shape."""
+def error_response(service: str, error: ServiceError) -> Response:
+    """Return an error in the service's own format."""
     if service == "s3":
-        told = f"<Error><Code>{trouble.code}</Code><Message>{escape(trouble.message)}</Message></Error>"
-        return Response(
-            f'<?xml version="1.0" encoding="UTF-8"?>\n{told}', trouble.status, content_type="application/xml"
-        )
-    body = json.dumps({"__type": f"com.amazonaws#{trouble.code}", "message": trouble.message})
-    answer = Response(body, trouble.status, content_type=JSON_TYPES.get(service, "application/json"))
-    answer.headers["x-amzn-ErrorType"] = trouble.code
+        body = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+        return Response(f'<?xml version="1.0" encoding="UTF-8"?>\n{body}', error.status, content_type="application/xml")
+    body = json.dumps({"__type": f"com.amazonaws#{error.code}", "message": error.message})
+    answer = Response(body, error.status, content_type=JSON_TYPES.get(service, "application/json"))
+    answer.headers["x-amzn-ErrorType"] = error.code
     return answer
 
 
-def denied(service: str, *, principal: str, action: str, resource: str) -> Trouble:
-    """What a caller without the right is told."""
+def denied(service: str, *, principal: str, action: str, resource: str) -> ServiceError:
+    """Return the error of a call that IAM denies."""
     code = "AccessDenied" if service in ("s3", "sqs") else "AccessDeniedException"
     status = 400 if service in ("dynamodb", "logs") else 403
-    return Trouble(status, code, f"User: {principal} is not authorized to perform: {action} on resource: {resource}")
+    return ServiceError(
+        status, code, f"User: {principal} is not authorized to perform: {action} on resource: {resource}"
+    )
 
 
-def throttled(service: str) -> Trouble:
-    """What a caller that asks too often is told."""
+def throttled(service: str) -> ServiceError:
+    """Return the service's throttling error."""
     if service == "s3":
-        return Trouble(503, "SlowDown", "Please reduce your request rate.")
+        return ServiceError(503, "SlowDown", "Please reduce your request rate.")
     if service == "dynamodb":
-        return Trouble(400, "ThrottlingException", "Rate of requests exceeds the allowed throughput.")
+        return ServiceError(400, "ThrottlingException", "Rate of requests exceeds the allowed throughput.")
     if service == "sqs":
-        return Trouble(403, "RequestThrottled", "Request is throttled.")
-    return Trouble(429, "ThrottlingException", "Rate exceeded")
+        return ServiceError(403, "RequestThrottled", "Request is throttled.")
+    return ServiceError(429, "ThrottlingException", "Rate exceeded")
 
 
-def unavailable(service: str) -> Trouble:
-    """What a service that is down says."""
+def unavailable(service: str) -> ServiceError:
+    """Return the error of a service that is down."""
     if service == "s3":
-        return Trouble(503, "ServiceUnavailable", "Service is unable to handle request.")
+        return ServiceError(503, "ServiceUnavailable", "Service is unable to handle request.")
     if service == "dynamodb":
-        return Trouble(500, "InternalServerError", "The request processing has failed because of an unknown error.")
-    return Trouble(500, "InternalServerException", "Internal error")
+        return ServiceError(
+            500, "InternalServerError", "The request processing has failed because of an unknown error."
+        )
+    return ServiceError(500, "InternalServerException", "Internal error")
 
 
-def describe(kind: Kind, service: str) -> Trouble:
-    """The error of a trouble that is told; `lost` is not."""
+def describe_fault(kind: FaultKind, service: str) -> ServiceError:
+    """Return the error of a fault; `lost` has none, for its response is dropped."""
     if kind == "throttled":
         return throttled(service)
     if kind == "denied":
         return denied(service, principal="-", action="-", resource="-")
     if kind == "quota":
-        return Trouble(402, "ServiceQuotaExceededException", "The vCPU limit of the account is exceeded.")
+        return ServiceError(402, "ServiceQuotaExceededException", "The vCPU limit of the account is exceeded.")
     if kind == "expired":
-        return Trouble(403, "ExpiredTokenException", "The security token included in the request is expired")
+        return ServiceError(403, "ExpiredTokenException", "The security token included in the request is expired")
     return unavailable(service)

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.local_cloud.aws.deployment import Queue
-from tests.local_cloud.aws.lambda_functions import Answer, LocalFunction
+from tests.local_cloud.aws.lambda_functions import InvocationResult, LocalFunction
 from tests.local_cloud.aws.local_aws import LocalAws
 
 WAIT_SECONDS = 1
 
 
 @dataclass
-class Poller:
-    """Gives a queue's messages to a function, `concurrency` at a time, with the function's own rights.
+class EventSourceMapping:
+    """Deliver a queue's messages to a function, `concurrency` batches at a time, with the function's rights.
 
-    A message that the function dealt with is deleted. One that it reports, or all when it fails, stay, and are given
-    out again when their visibility timeout is over. `told` learns of each invocation.
+    Messages that the function processed are deleted. Those that it reports as failed, or all if it raises, become
+    visible again after their visibility timeout. `on_batch` is called after each invocation.
     """
 
     aws: LocalAws
@@ -26,19 +26,19 @@ class Poller:
     concurrency: int
     batch_size: int
     reports_failures: bool
-    told: Callable[[list[Any], Answer], None] = lambda records, answer: None
+    on_batch: Callable[[list[Any], InvocationResult], None] = lambda records, answer: None
     _stop: threading.Event = field(default_factory=threading.Event, repr=False)
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
 
-    def __enter__(self) -> "Poller":
-        """Begin."""
+    def __enter__(self) -> "EventSourceMapping":
+        """Start polling."""
         self._threads = [threading.Thread(target=self._poll, daemon=True) for _ in range(self.concurrency)]
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End when what is under way has ended."""
+        """Stop polling and wait for the batches in flight."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -63,16 +63,16 @@ class Poller:
         for record in records:
             if record["messageId"] not in kept:
                 client.delete_message(QueueUrl=self.queue.url, ReceiptHandle=record["receiptHandle"])
-        self.told(records, answer)
+        self.on_batch(records, answer)
 
-    def _kept(self, records: list[dict[str, Any]], answer: Answer) -> set[str]:
+    def _kept(self, records: list[dict[str, Any]], answer: InvocationResult) -> set[str]:
         everything = {record["messageId"] for record in records}
         if answer.error:
             return everything
         if not self.reports_failures or not answer.result:
             return set()
         reported = {each.get("itemIdentifier", "") for each in answer.result.get("batchItemFailures", [])}
-        # An answer that names no such message counts as a failure of all.
+        # As in Lambda, a result that names an unknown message fails the whole batch.
         return reported if reported <= everything else everything
 
     def _record(self, message: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""A simulator of what IAM decides: a role's policies, a session's policy beside them, and who may take a role.
+"""Simulate IAM's decisions: identity policies, session policies and trust policies.
 
-It knows the elements, operators and condition keys that our policies use, and refuses to guess about any other.
-Resources are matched as text with wildcards. IAM does not let a wildcard within an ARN cross a colon; where that
-matters, this errs on the side of allowing, which is the strict side for a proof that something is not allowed.
+Only the elements, operators and condition keys that our policies use are supported; any other is an error. Resources
+are matched as text with wildcards. In IAM a wildcard within an ARN does not match a colon; here it does, which allows
+more and so makes a proof that something is denied stricter.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ _ELEMENTS = frozenset(["Sid", "Effect", "Action", "Resource", "Principal", "Cond
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What is decided and by which statement; `sid` is empty where none speaks of the call."""
+    """A decision and the statement behind it; `sid` is empty if no statement applies."""
 
     allowed: bool
     sid: str
@@ -34,7 +34,7 @@ def is_allowed(
     context: Context | None = None,
     session: Iterable[Document] | None = None,
 ) -> bool:
-    """Whether the call is allowed; see `decide`."""
+    """Return whether a call is allowed; see `decide`."""
     return decide(policies, action=action, resource=resource, context=context, session=session).allowed
 
 
@@ -46,52 +46,52 @@ def decide(
     context: Context | None = None,
     session: Iterable[Document] | None = None,
 ) -> Decision:
-    """What IAM says to a call.
+    """Return IAM's decision on a call.
 
     Args:
-        policies: a role's policies; with them may go the resource's own that speak of everybody.
+        policies: the role's policies, and resource policies whose principal is everybody.
         resource: an ARN.
         context: the request's condition keys, such as s3:prefix.
-        session: policies that bound the session: what they do not allow too is refused. None: nothing does.
+        session: the session policies, which must also allow the call. None: the session has none.
 
     Raises:
-        ValueError: a policy, or the context, has an element, operator, key or variable that is not known here.
+        ValueError: a policy or the context has an unsupported element, operator, key or variable.
     """
-    given = check_context(context or {})
-    own = [each for each in _statements(policies) if _speaks_of(each, action, resource, given)]
-    bounds = [each for each in _statements(session or ()) if _speaks_of(each, action, resource, given)]
-    for statement in (*own, *bounds):
+    keys = check_context(context or {})
+    own = [each for each in _statements(policies) if _applies(each, action, resource, keys)]
+    session_statements = [each for each in _statements(session or ()) if _applies(each, action, resource, keys)]
+    for statement in (*own, *session_statements):
         if statement["Effect"] == "Deny":
             return Decision(allowed=False, sid=statement.get("Sid", ""), why="explicit deny")
     if not own:
         return Decision(allowed=False, sid="", why="no statement allows it")
-    if session is not None and not bounds:
+    if session is not None and not session_statements:
         return Decision(allowed=False, sid="", why="the session policy does not allow it")
     return Decision(allowed=True, sid=own[0].get("Sid", ""), why="allowed")
 
 
 def trusts(trust: Document, *, service: str, context: Context | None = None) -> bool:
-    """Whether a role's trust policy lets a service take the role.
+    """Return whether a role's trust policy lets a service assume the role.
 
     Raises:
         ValueError: see `decide`.
     """
-    given = check_context(context or {})
+    keys = check_context(context or {})
     applying = [
         statement["Effect"]
         for statement in _statements([trust], principals=True)
         if service in as_list(statement["Principal"]["Service"])
         and "sts:AssumeRole" in as_list(statement["Action"])
-        and holds(statement.get("Condition", {}), given)
+        and holds(statement.get("Condition", {}), keys)
     ]
     return bool(applying) and "Deny" not in applying
 
 
 def may_pass_role(policies: Iterable[Document], *, role: Role, service: str, context: Context | None = None) -> bool:
-    """Whether a caller may hand a role to a service, and the service may take it.
+    """Return whether a caller may pass a role to a service, and the service may assume it.
 
     Args:
-        context: what the service says of itself when it takes the role, such as aws:SourceArn.
+        context: the condition keys that the service sets when it assumes the role, such as aws:SourceArn.
 
     Raises:
         ValueError: see `decide`.
@@ -101,7 +101,7 @@ def may_pass_role(policies: Iterable[Document], *, role: Role, service: str, con
 
 
 def as_list(value: Any) -> list[Any]:
-    """An element of a policy, which may be one value or a list of them."""
+    """Return an element of a policy as a list, for it may be a single value."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -116,17 +116,17 @@ def _statements(policies: Iterable[Document], *, principals: bool = False) -> It
 
 def _check(statement: Mapping[str, Any], *, principals: bool) -> None:
     if unknown := set(statement) - _ELEMENTS:
-        raise ValueError(f"a statement's {sorted(unknown)} are not known here")
+        raise ValueError(f"a statement's {sorted(unknown)} are not supported")
     if statement["Effect"] not in ("Allow", "Deny"):
         raise ValueError(f"an effect is Allow or Deny, not {statement['Effect']!a}")
     if not principals and statement.get("Principal", "*") != "*":
-        raise ValueError("a statement of one principal is not known here")
+        raise ValueError("a statement of a single principal is not supported")
     if any("${" in text for text in as_list(statement.get("Resource", []))):
-        raise ValueError("variables are not known here")
+        raise ValueError("variables are not supported")
     check_conditions(statement.get("Condition", {}))
 
 
-def _speaks_of(statement: Mapping[str, Any], action: str, resource: str, context: Context) -> bool:
+def _applies(statement: Mapping[str, Any], action: str, resource: str, context: Context) -> bool:
     return (
         any(is_like(pattern.lower(), action.lower()) for pattern in as_list(statement["Action"]))
         and any(is_like(pattern, resource) for pattern in as_list(statement["Resource"]))

@@ -1,6 +1,6 @@
-"""An AWS request as the actions that IAM would be asked about: what is done, to what, in which circumstances.
+"""Derive from an AWS request the actions that IAM must allow, with their resources and condition keys.
 
-It knows the requests that the product makes. Every other one becomes an action that no policy allows.
+Only the requests that the product makes are supported. Any other becomes an action that no policy allows.
 """
 
 import re
@@ -17,17 +17,17 @@ Context = Mapping[str, str | Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """What IAM decides on: `name` such as s3:GetObject, `resource` an ARN."""
+    """What IAM decides on: `name` is an action such as s3:GetObject, `resource` an ARN."""
 
     name: str
     resource: str
     context: Context = field(default_factory=dict)
 
 
-def name_actions(request: AwsRequest, *, account: str) -> list[Action]:
-    """The actions of a request, each of which must be allowed."""
-    name = _NAMERS.get(request.service)
-    actions = list(name(request, f"{request.region}:{account}")) if name else []
+def derive_actions(request: AwsRequest, *, account: str) -> list[Action]:
+    """Return the actions of a request, each of which must be allowed."""
+    derive = _DERIVERS.get(request.service)
+    actions = list(derive(request, f"{request.region}:{account}")) if derive else []
     unknown = f"{request.service}:unknown {request.method} {request.path} {request.operation}".rstrip()
     return actions or [Action(name=unknown, resource="*")]
 
@@ -51,13 +51,13 @@ def _s3(request: AwsRequest, _: str) -> Iterator[Action]:
 
 
 def _on_bucket(request: AwsRequest) -> str | None:
-    asked = set(request.query)
-    if request.method == "HEAD" or (request.method == "GET" and asked <= _LISTING):
+    subresources = set(request.query)
+    if request.method == "HEAD" or (request.method == "GET" and subresources <= _LISTING):
         return "s3:ListBucket"
-    if request.method == "POST" and "delete" in asked:
+    if request.method == "POST" and "delete" in subresources:
         return "s3:DeleteObject"
     if request.method == "GET":
-        return {"location": "s3:GetBucketLocation", "uploads": "s3:ListBucketMultipartUploads"}.get(min(asked))
+        return {"location": "s3:GetBucketLocation", "uploads": "s3:ListBucketMultipartUploads"}.get(min(subresources))
     return None
 
 
@@ -86,26 +86,26 @@ def _listing_context(query: Mapping[str, str]) -> Context:
 
 
 def _deleted_keys(body: bytes) -> Iterator[str]:
-    for element in ElementTree.fromstring(body or b"<Delete/>").iter():  # noqa: S314 - of our own processes
+    for element in ElementTree.fromstring(body or b"<Delete/>").iter():  # noqa: S314 - sent by our own processes
         if element.tag.rpartition("}")[2] == "Key":
             yield element.text or ""
 
 
 def _sqs(request: AwsRequest, place: str) -> Iterator[Action]:
     queue = request.document.get("QueueUrl", "").rpartition("/")[2]
-    # A batch needs the right to its single action.
+    # A batch operation is authorized as its single action.
     name = request.operation.removesuffix("Batch")
     if name and queue:
         yield Action(name=f"sqs:{name}", resource=f"arn:aws:sqs:{place}:{queue}")
 
 
 def _dynamodb(request: AwsRequest, place: str) -> Iterator[Action]:
-    asked = request.document
-    table = asked.get("TableName", "").rpartition("table/")[2]
+    document = request.document
+    table = document.get("TableName", "").rpartition("table/")[2]
     if not table:
         return
-    index = f"/index/{asked['IndexName']}" if "IndexName" in asked else ""
-    keys = list(_leading_keys(asked))
+    index = f"/index/{document['IndexName']}" if "IndexName" in document else ""
+    keys = list(_leading_keys(document))
     yield Action(
         name=f"dynamodb:{request.operation}",
         resource=f"arn:aws:dynamodb:{place}:table/{table}{index}",
@@ -113,13 +113,13 @@ def _dynamodb(request: AwsRequest, place: str) -> Iterator[Action]:
     )
 
 
-def _leading_keys(asked: Mapping[str, Any]) -> Iterator[str]:
-    """The values of the partition key, PK, of an item or of a query's condition."""
-    item = asked.get("Key") or asked.get("Item") or {}
+def _leading_keys(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the values of the partition key, PK, in an item or in a query's condition."""
+    item = document.get("Key") or document.get("Item") or {}
     if "PK" in item:
         yield item["PK"]["S"]
-    names, values = asked.get("ExpressionAttributeNames", {}), asked.get("ExpressionAttributeValues", {})
-    for name, value in re.findall(r"(#?\w+)\s*=\s*(:\w+)", asked.get("KeyConditionExpression", "")):
+    names, values = document.get("ExpressionAttributeNames", {}), document.get("ExpressionAttributeValues", {})
+    for name, value in re.findall(r"(#?\w+)\s*=\s*(:\w+)", document.get("KeyConditionExpression", "")):
         if names.get(name, name) == "PK":
             yield values[value]["S"]
 
@@ -143,29 +143,29 @@ def _emr_serverless(request: AwsRequest, place: str) -> Iterator[Action]:
         yield from _implied_by_start(request.document, arn)
 
 
-def _implied_by_start(asked: Mapping[str, Any], application: str) -> Iterator[Action]:
-    if tags := asked.get("tags"):
-        # AWS does not say which of the two a new job run's tags are checked against.
+def _implied_by_start(document: Mapping[str, Any], application: str) -> Iterator[Action]:
+    if tags := document.get("tags"):
+        # AWS does not document which of the two resources a new job run's tags are checked against.
         for resource in (application, f"{application}/jobruns/new"):
             yield Action(name="emr-serverless:TagResource", resource=resource, context={"aws:TagKeys": list(tags)})
     yield Action(
         name="iam:PassRole",
-        resource=str(asked.get("executionRoleArn", "")),
+        resource=str(document.get("executionRoleArn", "")),
         context={"iam:PassedToService": "emr-serverless.amazonaws.com"},
     )
 
 
 def _logs(request: AwsRequest, place: str) -> Iterator[Action]:
-    asked = request.document
-    group = asked.get("logGroupName", "")
+    document = request.document
+    group = document.get("logGroupName", "")
     if request.operation == "DescribeLogGroups":
         yield Action(name="logs:DescribeLogGroups", resource=f"arn:aws:logs:{place}:log-group::log-stream:")
     elif group:
-        stream = f":log-stream:{asked['logStreamName']}" if request.operation == "PutLogEvents" else ":*"
+        stream = f":log-stream:{document['logStreamName']}" if request.operation == "PutLogEvents" else ":*"
         yield Action(name=f"logs:{request.operation}", resource=f"arn:aws:logs:{place}:log-group:{group}{stream}")
 
 
-_NAMERS: dict[str, Callable[[AwsRequest, str], Iterator[Action]]] = {
+_DERIVERS: dict[str, Callable[[AwsRequest, str], Iterator[Action]]] = {
     "s3": _s3,
     "sqs": _sqs,
     "dynamodb": _dynamodb,

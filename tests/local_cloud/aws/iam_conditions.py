@@ -1,4 +1,4 @@
-"""The conditions of IAM's statements, as far as our policies use them."""
+"""Evaluate the conditions of IAM statements, as far as our policies use them."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 Context = Mapping[str, str | Sequence[str]]
 
-# In small letters, for keys are the same in any case.
+# In lower case, for condition keys are case-insensitive.
 _KEYS = frozenset(
     [
         "aws:securetransport",
@@ -20,13 +20,13 @@ _KEYS = frozenset(
         "s3:prefix",
     ]
 )
-# Those with more values than one: only ForAllValues and ForAnyValue say what that means.
+# Multivalued keys, which need ForAllValues or ForAnyValue.
 _MANY = frozenset(["aws:tagkeys", "dynamodb:leadingkeys"])
 _OPERATOR = re.compile(r"(?:(ForAllValues|ForAnyValue):)?([A-Za-z]+?)(IfExists)?")
 
 
 def is_like(pattern: str, text: str) -> bool:
-    """Whether a text matches a pattern, in which `*` is any text and `?` any one character."""
+    """Return whether a text matches a pattern, in which `*` is any text and `?` any one character."""
     return _compile(pattern).fullmatch(text) is not None
 
 
@@ -39,7 +39,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 _TESTS: Mapping[str, Callable[[str, str], bool]] = {
     "StringEquals": lambda wanted, value: wanted == value,
     "StringLike": is_like,
-    # The two are one to IAM.
+    # IAM treats both alike.
     "ArnEquals": is_like,
     "ArnLike": is_like,
     "Bool": lambda wanted, value: wanted.lower() == value.lower(),
@@ -47,38 +47,38 @@ _TESTS: Mapping[str, Callable[[str, str], bool]] = {
 
 
 def check_context(context: Context) -> Context:
-    """The context by keys in small letters.
+    """Return the context with its keys in lower case.
 
     Raises:
-        ValueError: a key is not known here.
+        ValueError: a key is not supported.
     """
     lowered = {name.lower(): value for name, value in context.items()}
     if unknown := set(lowered) - _KEYS:
-        raise ValueError(f"the condition keys {sorted(unknown)} are not known here")
+        raise ValueError(f"the condition keys {sorted(unknown)} are not supported")
     return lowered
 
 
 def check_conditions(conditions: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse what could not be judged.
+    """Raise an error for a condition that cannot be evaluated.
 
     Raises:
-        ValueError: an operator, a key or a variable is not known here, or an operator does not fit its key.
+        ValueError: an operator, key or variable is not supported, or an operator does not fit its key.
     """
     for operator, tests in conditions.items():
         parts = _OPERATOR.fullmatch(operator)
         quantifier, name, if_exists = parts.groups() if parts else ("", "", "")
         if name not in _TESTS and (name != "Null" or quantifier or if_exists):
-            raise ValueError(f"the operator {operator!a} is not known here")
+            raise ValueError(f"the operator {operator!a} is not supported")
         check_context(tests)
         for key, wanted in tests.items():
             if name != "Null" and bool(quantifier) != (key.lower() in _MANY):
                 raise ValueError(f"{operator} does not fit {key}")
             if any("${" in str(value) for value in _values(wanted)):
-                raise ValueError("variables are not known here")
+                raise ValueError("variables are not supported")
 
 
 def holds(conditions: Mapping[str, Mapping[str, Any]], context: Context) -> bool:
-    """Whether all of a statement's conditions hold; `context` has keys in small letters."""
+    """Return whether all conditions of a statement hold; the keys of `context` are in lower case."""
     return all(
         _holds(operator, _values(wanted), context.get(key.lower()))
         for operator, tests in conditions.items()
@@ -87,7 +87,7 @@ def holds(conditions: Mapping[str, Mapping[str, Any]], context: Context) -> bool
 
 
 def _holds(operator: str, wanted: Sequence[str], found: str | Sequence[str] | None) -> bool:
-    quantifier, name, if_exists = _OPERATOR.fullmatch(operator).groups()  # type: ignore[union-attr]  # it was checked
+    quantifier, name, if_exists = _OPERATOR.fullmatch(operator).groups()  # type: ignore[union-attr]  # check_conditions matched it
     values = [] if found is None else _values(found)
     if name == "Null":
         return (not values) == (wanted[0].lower() == "true")

@@ -1,4 +1,4 @@
-"""Lambda on this machine: each environment is a process with a function's own variables and nothing else."""
+"""Run Lambda functions locally: each execution environment is a process with exactly the function's own variables."""
 
 import json
 import threading
@@ -17,8 +17,8 @@ from tests.local_cloud.common.runtime_process import RuntimeProcess
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What an invocation gave: a result, or the name of an error and its words; and the lines of its log."""
+class InvocationResult:
+    """Result of an invocation: the return value, or the type and message of an error, and the log lines."""
 
     result: Any = None
     error: str = ""
@@ -29,9 +29,10 @@ class Answer:
 
 @dataclass
 class LocalFunction:
-    """A function, run with the access key of its role; `more` is added to its environment. Threads may share it.
+    """A function that runs with the access key of its role. Thread-safe.
 
-    `told` learns of each answer; `at_work` is how many events it has and has not answered.
+    `more` is added to its environment, `on_result` is called after each invocation, and `in_flight` is the number of
+    invocations in flight.
     """
 
     aws: LocalAws
@@ -40,36 +41,36 @@ class LocalFunction:
     folder: Path
     more: Mapping[str, str] = field(default_factory=dict)
     log_group: str = ""
-    told: Callable[[Answer], None] = lambda answer: None
-    at_work: int = 0
+    on_result: Callable[[InvocationResult], None] = lambda answer: None
+    in_flight: int = 0
     _version: int = 0
     _idle: list["_Environment"] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def invoke(self, event: Any, *, timeout: float | None = None) -> Answer:
-        """Hand an event to the handler, in an environment that is idle or a new one.
+    def invoke(self, event: Any, *, timeout: float | None = None) -> InvocationResult:
+        """Invoke the handler in an idle execution environment or in a new one.
 
         Args:
-            timeout: in seconds; without it the function's own.
+            timeout: in seconds; the default is the function's own.
         """
         with self._lock:
             environment = self._idle.pop() if self._idle else None
-            self.at_work += 1
+            self.in_flight += 1
             version = self._version
         environment = environment or _Environment(self)
         answer = environment.invoke(event, timeout or self.function.timeout)
         with self._lock:
-            self.at_work -= 1
+            self.in_flight -= 1
             outdated = version != self._version
             if environment.is_alive and not outdated:
                 self._idle.append(environment)
         if environment.is_alive and outdated:
             environment.stop()
-        self.told(answer)
+        self.on_result(answer)
         return answer
 
     def stop(self) -> None:
-        """End all environments; those at work when they have answered."""
+        """Stop all execution environments; those in use stop after their invocation."""
         with self._lock:
             idle, self._idle = self._idle, []
             self._version += 1
@@ -78,7 +79,7 @@ class LocalFunction:
 
 
 class _Environment:
-    """One process. What it prints goes to a file, and by the function's own rights to its log in CloudWatch."""
+    """One execution environment. Its output goes to a file and, with the function's own rights, to CloudWatch Logs."""
 
     def __init__(self, function: LocalFunction) -> None:
         self._function = function
@@ -86,7 +87,7 @@ class _Environment:
         place = function.folder / self._stream.replace("/", "-")
         place.mkdir(parents=True)
         self._log = place / "log"
-        self._told = 0
+        self._lines_read = 0
         handler, variables = function.function.handler, self._variables(place)
         self._process = RuntimeProcess("tests.local_cloud.aws.lambda_runtime", handler, env=variables, log=self._log)
         self._logs = function.aws.client("logs", function.key)
@@ -94,11 +95,11 @@ class _Environment:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it takes another event."""
+        """Whether the process still takes events."""
         return self._process.is_alive
 
-    def invoke(self, event: Any, timeout: float) -> Answer:
-        """Hand it an event; it is killed when the time is over."""
+    def invoke(self, event: Any, timeout: float) -> InvocationResult:
+        """Invoke the handler, and kill the process after `timeout` seconds."""
         began = time.time()
         request = str(uuid.uuid4())
         context = {
@@ -106,31 +107,31 @@ class _Environment:
             "invoked_function_arn": self._function.function.arn,
             "deadline": began + timeout,
         }
-        told = self._process.ask({"event": event, "context": context}, timeout)
+        response = self._process.call({"event": event, "context": context}, timeout)
         seconds = time.time() - began
-        lines = self._keep_log()
-        if told is None:
+        lines = self._upload_new_lines()
+        if response is None:
             self.stop()
-            return Answer(
+            return InvocationResult(
                 error="Sandbox.Timedout",
                 message=f"Task timed out after {timeout:.2f} seconds",
                 seconds=seconds,
                 lines=lines,
             )
-        if not told:
+        if not response:
             self.stop()
             message = "Runtime exited without an answer"
-            return Answer(error="Runtime.ExitError", message=message, seconds=seconds, lines=lines)
-        return Answer(**json.loads(told), seconds=seconds, lines=lines)
+            return InvocationResult(error="Runtime.ExitError", message=message, seconds=seconds, lines=lines)
+        return InvocationResult(**json.loads(response), seconds=seconds, lines=lines)
 
     def stop(self) -> None:
-        """End the process, and those that it started."""
+        """Kill the process and its children."""
         self._process.stop()
 
-    def _keep_log(self) -> tuple[str, ...]:
-        """Give CloudWatch the lines that are new; those."""
-        lines = self._log.read_text(errors="replace").splitlines()[self._told :]
-        self._told += len(lines)
+    def _upload_new_lines(self) -> tuple[str, ...]:
+        """Send new log lines to CloudWatch Logs and return them."""
+        lines = self._log.read_text(errors="replace").splitlines()[self._lines_read :]
+        self._lines_read += len(lines)
         now = round(time.time() * 1000)
         events = [{"timestamp": now, "message": line} for line in lines if line]
         if events:
@@ -140,7 +141,7 @@ class _Environment:
         return tuple(line for line in lines if line)
 
     def _variables(self, place: Path) -> dict[str, str]:
-        """The function's own environment, what Lambda adds, and where the services are."""
+        """Return the function's variables, those that Lambda adds, and the services' addresses."""
         function = self._function.function
         temporary = place / "tmp"
         temporary.mkdir()

@@ -1,4 +1,4 @@
-"""Starts the local AWS, and speaks to it: as its administrator, or as any of its principals."""
+"""Start the local AWS and access it as its administrator or as any of its principals."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ REGION, ACCOUNT = "ap-northeast-1", "123456789012"
 
 @dataclass(frozen=True, kw_only=True)
 class LocalAws:
-    """The services at one address. `folder` has the log of calls, and a folder for each job."""
+    """The local AWS at one address. `folder` has the log of calls and a folder for each job."""
 
     endpoint: str
     folder: Path
@@ -33,7 +33,7 @@ class LocalAws:
     account: str = ACCOUNT
 
     def environment(self, key: str = ADMIN_KEY) -> dict[str, str]:
-        """What a process needs to find the services, as a principal."""
+        """Return the environment variables by which a process reaches the services as a principal."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": self.region,
@@ -43,59 +43,61 @@ class LocalAws:
         }
 
     def client(self, service: str, key: str = ADMIN_KEY, **more: Any) -> Any:
-        """boto3's client of a service, as a principal."""
+        """Return boto3's client of a service for a principal."""
         if more:
             return _make_client(service, key, self.region, self.endpoint, **more)
         return _keep_client(service, key, self.region, self.endpoint)
 
-    def admit(self, key: str, *, name: str, policies: Sequence[Any], arn: str = "", trust: Any = None) -> str:
-        """Let an access key be a role's; the key."""
+    def register_principal(
+        self, key: str, *, name: str, policies: Sequence[Any], arn: str = "", trust: Any = None
+    ) -> str:
+        """Assign an access key to a role and return the key."""
         role = {"name": name, "arn": arn, "policies": list(policies), "trust": trust}
-        self.tell("principals", {key: role})
+        self._change("principals", {key: role})
         return key
 
     def create_application(self, application: Mapping[str, Any]) -> None:
-        """Have this application of EMR Serverless, as GetApplication would tell it, and no other."""
-        self.tell("application", dict(application))
+        """Replace the EMR Serverless application by one in GetApplication's format."""
+        self._change("application", dict(application))
 
-    def pretend(self, **outcomes: Outcome) -> None:
-        """Only pretend to run the jobs of these tenants, or of all with `everyone`."""
+    def simulate(self, **outcomes: Outcome) -> None:
+        """Simulate the jobs of these tenants, or of all with `everyone`, instead of running them."""
         named = {"*" if tenant == "everyone" else tenant: asdict(each) for tenant, each in outcomes.items()}
-        self.tell("outcomes", named)
+        self._change("outcomes", named)
 
     def age_jobs(self, hours: float) -> None:
-        """As if all job runs had been in their states for so much longer."""
-        self.tell("age", hours)
+        """Age all job runs: they have been in their state for so many hours longer."""
+        self._change("age", hours)
 
-    def shorten_minutes(self, seconds: float) -> None:
-        """How long a minute of a job's time limit is from now on."""
-        self.tell("minute", seconds)
+    def set_minute_seconds(self, seconds: float) -> None:
+        """Set the length of a minute of the jobs' time limits."""
+        self._change("minute", seconds)
 
-    def trouble(self, *faults: Fault) -> None:
-        """Switch these faults on, and all others off."""
-        self.tell("faults", [asdict(fault) for fault in faults])
+    def inject_faults(self, *faults: Fault) -> None:
+        """Inject these faults and no others."""
+        self._change("faults", [asdict(fault) for fault in faults])
 
     def events(self, after: int = 0) -> list[dict[str, Any]]:
-        """EventBridge's events of job runs so far, but for the first ones."""
-        told: list[dict[str, Any]] = self.ask(f"events?after={after}")
-        return told
+        """Return EventBridge's events of job runs, without the first `after`."""
+        events: list[dict[str, Any]] = self._query(f"events?after={after}")
+        return events
 
     def check(self, key: str, *, action: str, resource: str) -> bool:
-        """Ask whether a principal may do what no API here does, such as to invoke a function; it is in the log too."""
-        answer = self.tell("check", {"key": key, "action": action, "resource": resource})
+        """Authorize and log an action that no API here serves, such as invoking a function."""
+        answer = self._change("check", {"key": key, "action": action, "resource": resource})
         return bool(answer["allowed"])
 
     def calls(self) -> list[dict[str, Any]]:
-        """Every call but the administrator's: principal, action, resource, context, allowed, sid, why."""
+        """Return every call but the administrator's: principal, action, resource, context, allowed, sid, why."""
         log = self.folder / CALLS
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
-    def tell(self, path: str, document: Any) -> Any:
-        """Change something of the cloud itself; see `admin_api.py`."""
-        return self.ask(path, json.dumps(document).encode())
+    def _change(self, path: str, document: Any) -> Any:
+        """Change the state of the cloud by its admin API (`admin_api.py`)."""
+        return self._query(path, json.dumps(document).encode())
 
-    def ask(self, path: str, body: bytes | None = None) -> Any:
-        """Ask the cloud itself; see `admin_api.py`."""
+    def _query(self, path: str, body: bytes | None = None) -> Any:
+        """Query the admin API (`admin_api.py`)."""
         with urllib.request.urlopen(f"{self.endpoint}/_local/{path}", data=body) as answer:  # noqa: S310 - our own server
             return json.load(answer)
 
@@ -104,11 +106,11 @@ class LocalAws:
 def serve_aws(
     folder: Path, *, dynamodb: bool = True, region: str = REGION, account: str = ACCOUNT
 ) -> Iterator[LocalAws]:
-    """The local AWS in a process of its own, which ends with the caller however that ends; nothing is in it yet.
+    """Start an empty local AWS in a process of its own, which ends with the caller even if that is killed.
 
     Args:
-        folder: for the log of calls and the jobs' folders.
-        dynamodb: whether DynamoDB is needed, which takes some seconds more to start.
+        folder: the folder for the log of calls and for the jobs.
+        dynamodb: whether to start DynamoDB, which takes some seconds more.
     """
     with ExitStack() as stack:
         table_server = stack.enter_context(serve_dynamodb()) if dynamodb else "-"
@@ -122,12 +124,12 @@ def serve_aws(
             account,
             table_server,
         ]
-        # A file, for nobody reads a pipe of it; it is empty unless something broke.
-        told = stack.enter_context((folder / "server.log").open("wb"))
+        # A file, for nobody would drain a pipe. It stays empty unless the server fails.
+        log = stack.enter_context((folder / "server.log").open("wb"))
         server = stack.enter_context(
-            subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told)
+            subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         )
-        assert server.stdout is not None, "a pipe was asked for"  # noqa: S101
+        assert server.stdout is not None, "stdout is a pipe"  # noqa: S101
         started = server.stdout.readline()
         if not started:
             raise RuntimeError(f"the local AWS did not start; see {folder / 'server.log'}")
@@ -139,5 +141,5 @@ def _make_client(service: str, key: str, region: str, endpoint: str, **more: Any
     return session.client(service, endpoint_url=endpoint, **more)
 
 
-# To make one takes a tenth of a second, and threads may share it.
+# Creating a client takes a tenth of a second; clients are thread-safe.
 _keep_client = cache(_make_client)

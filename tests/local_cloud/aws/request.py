@@ -1,4 +1,4 @@
-"""An HTTP request to AWS, and what its signature says of itself."""
+"""An HTTP request to AWS with the credential scope of its signature."""
 
 import json
 import re
@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 
 @dataclass(frozen=True, kw_only=True)
 class AwsRequest:
-    """One HTTP request, and what its signature says of itself.
+    """An HTTP request with the access key, region and service of its signature.
 
-    `path` is decoded, names of headers are in small letters, and `body` is empty for an object's bytes.
+    `path` is decoded, header names are in lower case, and `body` is empty where it is an object's content.
     """
 
     service: str
@@ -26,27 +26,27 @@ class AwsRequest:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The body as the JSON object that it is."""
+        """The body, parsed as a JSON object."""
         document: dict[str, Any] = json.loads(self.body or b"{}")
         return document
 
     @property
     def operation(self) -> str:
-        """The operation that the services of JSON protocols are asked for."""
+        """The operation of a request in one of AWS' JSON protocols."""
         return self.headers.get("x-amz-target", "").rpartition(".")[2]
 
 
 _SCOPE = re.compile(r"Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
-# Bodies that say what is done; of an object only the name matters.
+# S3 requests whose body says what they do; the content of an object does not matter.
 _BODY_OF_S3 = ("delete",)
 
 
 def read_signature(authorization: str) -> tuple[str, str, str]:
-    """Access key, region and service of a signed request; empty texts where it is not signed. Nothing is verified."""
+    """Return the access key, region and service of a signed request, or empty strings; nothing is verified."""
     scope = _SCOPE.search(authorization)
     return (scope["key"], scope["region"], scope["service"]) if scope else ("", "", "")
 
 
 def has_telling_body(service: str, query: str) -> bool:
-    """Whether the body must be read to know what the request does."""
+    """Return whether the body is needed to know what the request does."""
     return service != "s3" or any(name in dict(parse_qsl(query, keep_blank_values=True)) for name in _BODY_OF_S3)

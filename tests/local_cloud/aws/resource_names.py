@@ -1,4 +1,4 @@
-"""What Ref and GetAtt give for a resource: its name, its ARN, a queue's URL, as AWS makes them."""
+"""Return what Ref and GetAtt give for a resource: its name, its ARN or a queue's URL."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ Resolve = Callable[[Any], Any]
 
 
 class _Kind(NamedTuple):
-    """A kind of resource: the property that names it, its ARN, and what Ref gives if not its name."""
+    """A resource type: the property that names it, its ARN, and what Ref returns if not the name."""
 
     named_by: str
     arn: str
@@ -34,7 +34,7 @@ _APPLICATION = "00local0application"
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """The names in one stack. `physical` is what Ref gives where somebody else named the resource."""
+    """The resource names of one stack. `physical` overrides what Ref returns for a logical id."""
 
     resources: Mapping[str, Mapping[str, Any]]
     physical: Mapping[str, str]
@@ -43,7 +43,7 @@ class Names:
     stack: str
 
     def reference(self, name: str, resolve: Resolve) -> str:
-        """What Ref gives for a resource or a pseudo parameter; `resolve` gives the value of a property."""
+        """Return Ref of a resource or a pseudo parameter; `resolve` evaluates a property."""
         pseudo = {
             "AWS::AccountId": self.account,
             "AWS::Partition": "aws",
@@ -55,14 +55,14 @@ class Names:
         return self._write(self._kind(name).reference, name, resolve)
 
     def attribute(self, logical_id: str, attribute: str, resolve: Resolve) -> str:
-        """What GetAtt gives.
+        """Return GetAtt of a resource.
 
         Raises:
-            ValueError: it is neither the ARN nor what names the resource.
+            ValueError: the attribute is neither the ARN nor the name.
         """
         kind = self._kind(logical_id)
         if attribute not in ("Arn", kind.named_by):
-            raise ValueError(f"{logical_id}.{attribute} is not known here")
+            raise ValueError(f"{logical_id}.{attribute} is not supported")
         return self._write(kind.arn if attribute == "Arn" else "{name}", logical_id, resolve)
 
     def _kind(self, logical_id: str) -> _Kind:

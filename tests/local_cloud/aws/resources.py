@@ -1,4 +1,4 @@
-"""The resources of a template, resolved, as the views of a deployment."""
+"""Convert the resolved resources of a template to the dataclasses of a deployment."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ View = TypeVar("View")
 
 
 class ResourceReader:
-    """Resolved resources as views."""
+    """Convert resolved resources to dataclasses."""
 
     def __init__(self, names: Names, scope: Scope, resources: Mapping[str, Properties]) -> None:
         self._names = names
@@ -36,7 +36,7 @@ class ResourceReader:
         }
 
     def deployment(self, table: Properties, outputs: Mapping[str, Properties]) -> Deployment:
-        """All of it; `table` is given apart, for it is known also where the stack does not make it."""
+        """Return the whole deployment; `table` is separate because the stack may not create it."""
         (application,) = self._all("AWS::EMRServerless::Application", self._application).values()
         return Deployment(
             functions=self._all("AWS::Serverless::Function", self._function),

@@ -1,10 +1,10 @@
-"""All services of AWS that the product uses, at one address on this machine.
+"""Serve all AWS services that the product uses at one local address.
 
-moto has S3, SQS and CloudWatch Logs, DynamoDB Local has DynamoDB, and EMR Serverless is a stand-in of our own. The
-service and the caller are those that a request's signature names; who may do what is decided first (`authorizer.py`).
+moto serves S3, SQS and CloudWatch Logs, DynamoDB Local serves DynamoDB, and EMR Serverless is our own emulator. The
+signature of a request names its service and caller; `authorizer.py` decides on each call before it is served.
 
-A process of its own: prints its address and serves until its standard input ends. Arguments: a folder for the log of
-calls and the jobs' own folders, the region, the account, and where DynamoDB is, or - for none.
+Runs as a process of its own: it prints its address and serves until standard input ends. Arguments: the folder for the
+log of calls and the jobs, the region, the account, and the address of DynamoDB, or - for none.
 """
 
 import http.client
@@ -25,15 +25,15 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.local_cloud.aws.admin_api import PREFIX, Admin
-from tests.local_cloud.aws.authorizer import ADMIN_KEY, Gate
+from tests.local_cloud.aws.authorizer import ADMIN_KEY, Authorizer
 from tests.local_cloud.aws.emr.service import EmrServerless
 from tests.local_cloud.aws.emr.spark_submit import SparkSubmitProgram
-from tests.local_cloud.aws.error_responses import Trouble, answer_trouble, denied, describe
-from tests.local_cloud.aws.iam_actions import Action, name_actions
+from tests.local_cloud.aws.error_responses import ServiceError, denied, describe_fault, error_response
+from tests.local_cloud.aws.iam_actions import Action, derive_actions
 from tests.local_cloud.aws.request import AwsRequest, has_telling_body, read_signature
-from tests.local_cloud.common.clock import keep_time
+from tests.local_cloud.common.clock import sync_clock
 from tests.local_cloud.common.faults import Faults
-from tests.local_cloud.common.response_loss import lose_answer
+from tests.local_cloud.common.response_loss import drop_connection
 
 CALLS = "calls.jsonl"
 SWITCH_SECONDS = 0.0005
@@ -44,16 +44,16 @@ _HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "d
 class Cloud:
     """The WSGI application."""
 
-    gate: Gate
+    authorizer: Authorizer
     faults: Faults
     emr: EmrServerless
     dynamodb: str
     account: str
 
     def __post_init__(self) -> None:
-        """Make what has the state."""
-        self.admin = Admin(gate=self.gate, faults=self.faults, emr=self.emr)
-        # By service: moto's own choice by a request's host takes longer than most answers.
+        """Create the services."""
+        self.admin = Admin(authorizer=self.authorizer, faults=self.faults, emr=self.emr)
+        # One backend per service: moto's own routing by host takes longer than most responses.
         self.moto = {
             "s3": create_backend_app("s3"),
             "sqs": create_backend_app("sqs"),
@@ -61,8 +61,8 @@ class Cloud:
         }
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer one request."""
-        keep_time()
+        """Handle one request."""
+        sync_clock()
         if environ["PATH_INFO"].startswith(PREFIX):
             return self.admin.answer(Request(environ))(environ, start_response)
         request = read_aws_request(environ)
@@ -72,18 +72,18 @@ class Cloud:
     def _answer(self, request: AwsRequest, environ: dict[str, Any]) -> Response:
         if request.key == ADMIN_KEY:
             return self._serve(request, environ)
-        actions = name_actions(request, account=self.account)
-        refused = self.gate.first_refused(request.key, actions)
-        who = self.gate.name(request.key) or request.key
+        actions = derive_actions(request, account=self.account)
+        refused = self.authorizer.first_denied(request.key, actions)
+        who = self.authorizer.name(request.key) or request.key
         if refused:
-            told = denied(request.service, principal=who, action=refused.name, resource=refused.resource)
-            return answer_trouble(request.service, told)
-        trouble = self.faults.find(f"{who} {actions[0].name} {actions[0].resource}")
-        if trouble and trouble != "lost":
-            return answer_trouble(request.service, describe(trouble, request.service))
+            error = denied(request.service, principal=who, action=refused.name, resource=refused.resource)
+            return error_response(request.service, error)
+        fault = self.faults.find(f"{who} {actions[0].name} {actions[0].resource}")
+        if fault and fault != "lost":
+            return error_response(request.service, describe_fault(fault, request.service))
         answer = self._serve(request, environ)
-        if trouble == "lost":
-            lose_answer(environ)
+        if fault == "lost":
+            drop_connection(environ)
         if answer.status_code == 404 and actions[0].name == "s3:GetObject":
             return self._missing(request, actions[0], answer)
         return answer
@@ -94,32 +94,36 @@ class Cloud:
         if request.service == "dynamodb":
             return self._forward(request)
         if request.service not in self.moto:
-            return answer_trouble(request.service, Trouble(501, "NotImplemented", "there is no such service here"))
+            return error_response(
+                request.service, ServiceError(501, "NotImplemented", "the local AWS does not serve it")
+            )
         return Response.from_app(self.moto[request.service], environ)
 
     def _forward(self, request: AwsRequest) -> Response:
         if not self.dynamodb:
-            return answer_trouble("dynamodb", Trouble(500, "InternalServerError", "there is no DynamoDB here"))
+            return error_response(
+                "dynamodb", ServiceError(500, "InternalServerError", "the local AWS was started without DynamoDB")
+            )
         server = http.client.HTTPConnection(urlsplit(self.dynamodb).netloc)
         kept = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
         with suppress(OSError):
             server.request(request.method, "/", body=request.body, headers=kept)
-            told = server.getresponse()
-            headers = [(name, value) for name, value in told.getheaders() if name.lower() not in _HOP_BY_HOP]
-            return Response(told.read(), told.status, headers)
-        return answer_trouble("dynamodb", describe("unavailable", "dynamodb"))
+            response = server.getresponse()
+            headers = [(name, value) for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP]
+            return Response(response.read(), response.status, headers)
+        return error_response("dynamodb", describe_fault("unavailable", "dynamodb"))
 
     def _missing(self, request: AwsRequest, action: Action, answer: Response) -> Response:
-        """S3 says that an object is missing to those who may list it, by its key as s3:prefix (ceph/ceph#68577)."""
+        """S3 reports a missing object only to callers that may list it, with its key as s3:prefix (ceph/ceph#68577)."""
         bucket, _, key = action.resource.partition("/")
         listing = Action(name="s3:ListBucket", resource=bucket, context={"s3:prefix": key})
-        if self.gate.would_allow(request.key, listing):
+        if self.authorizer.would_allow(request.key, listing):
             return answer
-        return answer_trouble("s3", Trouble(403, "AccessDenied", "Access Denied"))
+        return error_response("s3", ServiceError(403, "AccessDenied", "Access Denied"))
 
 
 def read_aws_request(environ: dict[str, Any]) -> AwsRequest:
-    """The request of an environment, which can still be read by others."""
+    """Return the request of a WSGI environment, whose body stays readable."""
     headers = {name.lower(): value for name, value in Request(environ).headers.items()}
     key, region, service = read_signature(headers.get("authorization", ""))
     query = environ.get("QUERY_STRING", "")
@@ -140,24 +144,24 @@ def read_aws_request(environ: dict[str, Any]) -> AwsRequest:
 
 
 class _QuietHandler(MotoRequestHandler):
-    """Writes no line for each request."""
+    """A request handler that logs nothing."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def main() -> None:
-    """Serve until the standard input ends."""
+    """Serve until standard input ends."""
     folder, region, account, dynamodb = sys.argv[1:]
-    # Threads here wait for each other's few lines of Python more than for anything else.
+    # The threads mostly wait for the GIL, so they hand it over often.
     sys.setswitchinterval(SWITCH_SECONDS)
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         host, port = listening.getsockname()
         endpoint = f"http://{host}:{port}"
-        gate = Gate(Path(folder) / CALLS)
+        authorizer = Authorizer(Path(folder) / CALLS)
         program = SparkSubmitProgram(folder=Path(folder) / "jobs", endpoint=endpoint, region=region)
-        emr = EmrServerless(gate=gate, program=program, account=account, region=region)
-        cloud = Cloud(gate=gate, faults=Faults(), emr=emr, dynamodb=dynamodb.strip("-"), account=account)
+        emr = EmrServerless(authorizer=authorizer, program=program, account=account, region=region)
+        cloud = Cloud(authorizer=authorizer, faults=Faults(), emr=emr, dynamodb=dynamodb.strip("-"), account=account)
         server = make_server(host, port, cloud, threaded=True, request_handler=_QuietHandler, fd=listening.fileno())
         threading.Thread(target=server.serve_forever, daemon=True).start()
         print(json.dumps({"endpoint": endpoint}), flush=True)

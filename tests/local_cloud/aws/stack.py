@@ -1,4 +1,4 @@
-"""The template deployed to the local AWS: its buckets, queues, table, roles, application and functions."""
+"""Deploy template.yaml to the local AWS: its buckets, queues, table, roles, application and functions."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,8 @@ from typing import Any
 
 from makoto_packaging.targets import Target
 from tests.local_cloud.aws.deployment import Application, Deployment, Queue
-from tests.local_cloud.aws.event_source_mapping import Poller
-from tests.local_cloud.aws.lambda_functions import Answer, LocalFunction
+from tests.local_cloud.aws.event_source_mapping import EventSourceMapping
+from tests.local_cloud.aws.lambda_functions import InvocationResult, LocalFunction
 from tests.local_cloud.aws.local_aws import LocalAws
 from tests.local_cloud.aws.template import read_deployment
 
@@ -18,14 +18,14 @@ ARTIFACTS = "artifacts"
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """One deployment. Functions are named by the template's logical ids."""
+    """One deployment; functions are keyed by logical id."""
 
     aws: LocalAws
     deployment: Deployment
     functions: Mapping[str, LocalFunction]
 
-    def schedule(self, name: str, *, time: str) -> Answer:
-        """Let a schedule, by its logical id, call its function, as at a time (ISO 8601).
+    def schedule(self, name: str, *, time: str) -> InvocationResult:
+        """Fire a schedule, by its logical id, at a scheduled time (ISO 8601).
 
         Raises:
             PermissionError: the scheduler's role does not allow it.
@@ -36,29 +36,29 @@ class Stack:
             raise PermissionError(f"the scheduler may not call {schedule.target}")
         return self.functions[schedule.target].invoke(schedule.event(time))
 
-    def deliver(self, event: Mapping[str, Any]) -> list[Answer]:
-        """Give an event of EventBridge to the functions of all rules that match it."""
+    def deliver(self, event: Mapping[str, Any]) -> list[InvocationResult]:
+        """Deliver an EventBridge event to the functions of all rules that match it."""
         rules = [rule for rule in self.deployment.rules.values() if rule.matches(event)]
         return [self.functions[rule.target].invoke(dict(event)) for rule in rules]
 
-    def poller(self, function: str, **more: Any) -> Poller:
-        """The event source mapping of a function."""
+    def event_source_mapping(self, function: str, **more: Any) -> EventSourceMapping:
+        """Return the event source mapping of a function."""
         source = self.deployment.functions[function].source
         if source is None:
             raise ValueError(f"{function} has no queue")
-        given = {"concurrency": source.concurrency} | more
-        return Poller(
+        options = {"concurrency": source.concurrency} | more
+        return EventSourceMapping(
             aws=self.aws,
             queue=self.deployment.queues[source.queue],
             function=self.functions[function],
             batch_size=source.batch_size,
             reports_failures=source.reports_failures,
-            **given,
+            **options,
         )
 
 
 def role_key(role: str) -> str:
-    """The access key of a role, by its logical id."""
+    """Return the access key of a role, by its logical id."""
     return f"ASIA{role.upper()}"
 
 
@@ -70,14 +70,14 @@ def deploy(
     more: Mapping[str, str] | None = None,
     visibility: int | None = None,
 ) -> Iterator[Stack]:
-    """Make everything that the template names; functions end with the context.
+    """Create the template's resources; its functions stop when the context ends.
 
     Args:
-        parameters: the template's; DataBucketName and PackageVersion must be among them.
-        more: added to the environment of all functions.
-        visibility: of the queues in seconds, instead of what the template says.
+        parameters: the template's parameters; DataBucketName and PackageVersion are required.
+        more: variables for the environment of all functions.
+        visibility: the queues' visibility timeout in seconds, instead of the template's.
     """
-    # Jobs run on this Python, whatever the release would have.
+    # Jobs run on this Python, not on that of the EMR release.
     parameters = {"EmrPython": Target.here().python, **parameters}
     planned = read_deployment(parameters=parameters, physical={"ArtifactBucket": ARTIFACTS})
     urls = _make_queues(aws, planned.queues, visibility)
@@ -88,7 +88,7 @@ def deploy(
     _make_table(aws, deployment)
     _make_log_groups(aws, deployment)
     for name, role in deployment.roles.items():
-        aws.admit(role_key(name), name=name, policies=role.policies, arn=role.arn, trust=role.trust)
+        aws.register_principal(role_key(name), name=name, policies=role.policies, arn=role.arn, trust=role.trust)
     aws.create_application(_describe(deployment.application))
     functions = {
         name: LocalFunction(
@@ -109,7 +109,7 @@ def deploy(
 
 
 def _make_queues(aws: LocalAws, queues: Mapping[str, Queue], visibility: int | None) -> dict[str, str]:
-    """Each queue's URL. Those that take dead letters come first."""
+    """Create the queues, dead-letter queues first, and return their URLs."""
     client = aws.client("sqs")
     urls = {}
     for name, queue in sorted(queues.items(), key=lambda each: each[1].dead_letters is not None):
@@ -142,7 +142,7 @@ def _make_log_groups(aws: LocalAws, deployment: Deployment) -> None:
 
 
 def _describe(application: Application) -> dict[str, Any]:
-    """The application as GetApplication tells it."""
+    """Return the application in GetApplication's format."""
     return {
         "applicationId": application.id,
         "name": "makoto-daily-batch",

@@ -1,6 +1,6 @@
-"""template.yaml, read: what a deployment has, for the servers on this machine and for tests.
+"""Read template.yaml as a deployment, for the local AWS and for tests.
 
-Nothing that the template says is written down a second time.
+The template stays the only source: no value of it is repeated here.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ def read_deployment(
     account: str = "123456789012",
     stack: str = "makoto-daily-batch",
 ) -> Deployment:
-    """Read the template as one deployment of it.
+    """Return a deployment of the template.
 
     Args:
-        parameters: values over the template's defaults.
-        physical: what Ref gives for a logical id, where this machine's servers named the resource.
+        parameters: values that override the template's defaults.
+        physical: what Ref returns for a logical id, where the local services chose the name.
 
     Raises:
         UsageError: a parameter is unknown, missing or not allowed.
@@ -51,7 +51,7 @@ def read_deployment(
 
 
 def _with_common(common: Properties, resource: Properties) -> Properties:
-    """The resource, and a function with what Globals says of all of them."""
+    """Return the resource; a function is merged with the template's Globals."""
     if resource["Type"] != "AWS::Serverless::Function":
         return resource
     return {**resource, "Properties": _join(common, resource["Properties"])}

@@ -1,4 +1,4 @@
-"""Put the sample tenants into the local AWS: their objects into a bucket, their names into the metadata table."""
+"""Upload the sample tenants to the local AWS and register them in the metadata table."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from daily_batch.metadata.keys import TENANT, TENANTS
-from daily_batch.synthetic import Truth
+from daily_batch.synthetic import ExpectedCounts
 from tests.local_cloud.aws.local_aws import LocalAws
 from tests.local_cloud.common.sample_tenants import SAMPLES, Sample, write_samples
 
 
-def plant(
+def upload_samples(
     aws: LocalAws,
     *,
     bucket: str,
@@ -20,18 +20,18 @@ def plant(
     zone: str,
     folder: Path,
     samples: Mapping[str, Sample] = SAMPLES,
-) -> dict[str, Truth]:
-    """Upload what `write_samples` writes to a bucket, and name the tenants in the metadata table."""
+) -> dict[str, ExpectedCounts]:
+    """Upload what `write_samples` writes to a bucket, and register the tenants in the metadata table."""
     for tenant in samples:
-        name_tenant(aws, table=table, tenant=tenant)
+        register_tenant(aws, table=table, tenant=tenant)
     truths = write_samples(folder, day=day, zone=zone, samples=samples)
     for tenant in truths:
         _upload(aws.client("s3"), bucket, folder / tenant)
     return truths
 
 
-def name_tenant(aws: LocalAws, *, table: str, tenant: str) -> None:
-    """Name a tenant in the metadata table."""
+def register_tenant(aws: LocalAws, *, table: str, tenant: str) -> None:
+    """Add a tenant to the metadata table."""
     item = {"PK": TENANTS, "SK": f"{TENANT}{tenant}", "tenant_id": tenant}
     aws.client("dynamodb").put_item(TableName=table, Item={name: {"S": value} for name, value in item.items()})
 

@@ -1,4 +1,4 @@
-"""A night on an Azure of this machine: from the timer to finished tables, with Functions, a queue and a Databricks job.
+"""Run a night on the local Azure, from the timer to finished tables, with Functions, a queue and a Databricks job.
 
 python -m tests.local_cloud.azure --keep
 """
@@ -13,18 +13,18 @@ from daily_batch.domain.calendar import business_day
 from tests.local_cloud.azure.databricks.bundle import read_bundle_job
 from tests.local_cloud.azure.functions.host import FunctionsHost
 from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
-from tests.local_cloud.azure.night import JOB_KEY, AzureNight, app_settings, plant
+from tests.local_cloud.azure.night import JOB_KEY, AzureNight, app_settings, upload_samples
 from tests.local_cloud.common.cli import (
     LARGE_MESSAGES,
     ZONE,
     Folder,
     Keep,
+    describe_volumes,
     exit_statuses,
-    keep_up,
     make_app,
-    open_speaker,
-    show_night,
-    tell_volumes,
+    print_summary,
+    serve_until_interrupted,
+    timed_printer,
 )
 from tests.local_cloud.common.night import Night
 from tests.local_cloud.common.sample_tenants import SAMPLES
@@ -35,7 +35,7 @@ app = make_app()
 @app.command(help=__doc__)
 def main(keep: Keep = False, folder: Folder = Path(".makoto/local-azure")) -> None:
     """Run one night."""
-    say = open_speaker()
+    say = timed_printer()
     shutil.rmtree(folder, ignore_errors=True)
     with exit_statuses(folder), ExitStack() as context:
         azure = context.enter_context(serve_azure(folder))
@@ -45,15 +45,15 @@ def main(keep: Keep = False, folder: Folder = Path(".makoto/local-azure")) -> No
         host = FunctionsHost(storage=azure.storage, settings=settings, folder=folder / "functions")
         say(f"the bundle's job is deployed, and the app's functions: {', '.join(sorted(host.functions))}")
         day = business_day(datetime.now(UTC), offset=-1, zone=ZONE)
-        truths = plant(azure, day=day, zone=ZONE, folder=folder / "input")
-        say(f"{len(SAMPLES)} tenants have written on {day}: {tell_volumes(truths)}")
+        truths = upload_samples(azure, day=day, zone=ZONE, folder=folder / "input")
+        say(f"{len(SAMPLES)} tenants have written on {day}: {describe_volumes(truths)}")
         report = Night(cloud=AzureNight(azure, host), day=day, tenants=list(SAMPLES), say=say).run()
-        show_night(report, root=settings["MAKOTO_OUTPUT"])
+        print_summary(report, root=settings["MAKOTO_OUTPUT"])
         print(f"\ncalls of the Jobs API: {_tell_calls(azure)}\nthe logs of functions and jobs: {azure.folder}")
         if keep:
             shown = ("AZURE_STORAGE_CONNECTION_STRING", *azure.identity_environment, "AZURE_CLIENT_ID")
             more = ("COSMOS_ENDPOINT", "COSMOS_KEY", "BATCH_TIMEZONE", "MAKOTO_INPUT", "MAKOTO_OUTPUT")
-            keep_up({name: settings[name] for name in (*shown, *more)}, day=day)
+            serve_until_interrupted({name: settings[name] for name in (*shown, *more)}, day=day)
 
 
 def _tell_calls(azure: LocalAzure) -> str:

@@ -1,4 +1,4 @@
-"""Application Insights' door for telemetry on this machine: it takes what an exporter sends, and keeps the metrics."""
+"""An emulator of Application Insights' ingestion endpoint, which stores the metrics that an exporter sends."""
 
 import gzip
 import json
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-# Any will do; only its form is looked at.
+# Any key will do: only its form is checked.
 KEY = "11111111-2222-3333-4444-555555555555"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CustomMetric:
-    """A row of customMetrics: its name, `valueSum` and so on, and `cloud_RoleName`."""
+    """A row of customMetrics: its name, `cloud_RoleName`, and the sum, count, minimum and maximum of its values."""
 
     name: str
     role: str
@@ -27,7 +27,7 @@ class CustomMetric:
 
 @dataclass
 class Ingestion:
-    """What was sent. `refuse` answers with that status instead."""
+    """The telemetry that was sent. If `refuse` is set, requests are answered with that status."""
 
     address: str = ""
     refuse: int | None = None
@@ -35,16 +35,16 @@ class Ingestion:
 
     @property
     def connection_string(self) -> str:
-        """What an app is told."""
+        """The connection string for an app."""
         return f"InstrumentationKey={KEY};IngestionEndpoint={self.address}"
 
     def rows(self) -> list[CustomMetric]:
-        """The rows of customMetrics, in the order in which they came."""
+        """Return the rows of customMetrics in order of arrival."""
         items = [item for _, sent in self.requests for item in sent if item["data"]["baseType"] == "MetricData"]
         return [_read_row(item, point) for item in items for point in item["data"]["baseData"]["metrics"]]
 
     def sums(self) -> dict[str, float]:
-        """`sum(valueSum) by name`."""
+        """Return `sum(valueSum) by name`."""
         sums: dict[str, float] = {}
         for row in self.rows():
             sums[row.name] = sums.get(row.name, 0) + row.sum
@@ -53,7 +53,7 @@ class Ingestion:
 
 @contextmanager
 def serve_ingestion() -> Iterator[Ingestion]:
-    """Serve on a free port of this machine."""
+    """Serve on a free loopback port."""
     ingestion = Ingestion()
 
     class Handler(BaseHTTPRequestHandler):
@@ -63,17 +63,17 @@ def serve_ingestion() -> Iterator[Ingestion]:
                 body = gzip.decompress(body)
             items = json.loads(body)
             answer = {"itemsReceived": len(items), "itemsAccepted": 0 if ingestion.refuse else len(items), "errors": []}
-            told = json.dumps(answer).encode()
+            content = json.dumps(answer).encode()
             if ingestion.refuse is None:
                 ingestion.requests.append((self.path, items))
             self.send_response(ingestion.refuse or 200)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(told)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(told)
+            self.wfile.write(content)
 
         def log_message(self, *_: Any) -> None:
-            """Nothing: the tests look at what was sent."""
+            """Log nothing: tests check the requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     ingestion.address = f"http://127.0.0.1:{server.server_port}"

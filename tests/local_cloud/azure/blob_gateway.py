@@ -1,10 +1,10 @@
-"""A door before Azurite's blobs that opens to tokens of an identity and to nothing else, as an account without keys.
+"""A gateway before Azurite's blobs that accepts only identity tokens, like a storage account without shared keys.
 
-Azurite takes tokens by TLS alone, and lists from the beginning where a client says from where, which breaks Delta's
-log; so this door checks the token, lets the call in by a signature of its own, and leaves out what a client has seen.
+Azurite accepts tokens only over TLS, and ignores `startFrom` in listings, which breaks Delta's log. The gateway checks
+the token, forwards the call with a SAS of its own, and filters the listing.
 
-A process of its own, for delta-rs keeps Python's lock while it waits. Argument: Azurite's address. Reads the secret of
-the identity endpoint, prints its own address, and serves until its standard input ends.
+Runs as a process of its own, for delta-rs holds the GIL while it waits. Argument: Azurite's address. It reads the
+secret of the identity endpoint, prints its own address, and serves until standard input ends.
 """
 
 import http.client
@@ -30,29 +30,29 @@ _REFUSED = (
     b'<?xml version="1.0" encoding="utf-8"?><Error><Code>InvalidAuthenticationInfo</Code><Message>Server failed to '
     b"authenticate the request. Please refer to the information in the www-authenticate header.</Message></Error>"
 )
-# Of each request in a batch: its path.
+# The path of each request in a batch.
 _IN_BATCH = re.compile(rb"^DELETE (/[^ ?\r\n]*)(?:\?[^ \r\n]*)? HTTP/1\.1\r$", re.MULTILINE)
-_BOUNDARY = "batchresponse_door"
+_BOUNDARY = "batchresponse_gateway"
 _BLOB = re.compile(rb"<Blob><Name>([^<]*)</Name>.*?</Blob>", re.DOTALL)
 
 
 @contextmanager
-def serve_door(storage: Azurite, identity: IdentityEndpoint) -> Iterator[str]:
-    """Stand before the blobs; the address, at which the account's name is no part of a path."""
+def serve_blob_gateway(storage: Azurite, identity: IdentityEndpoint) -> Iterator[str]:
+    """Start the gateway and yield its address; paths there do not contain the account name."""
     program = [sys.executable, "-m", "tests.local_cloud.azure.blob_gateway", storage.blob]
-    with subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as door:
-        assert door.stdin is not None, "a pipe was asked for"  # noqa: S101
-        assert door.stdout is not None, "a pipe was asked for"  # noqa: S101
-        print(identity.secret, file=door.stdin, flush=True)
-        address = door.stdout.readline().strip()
+    with subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as gateway:
+        assert gateway.stdin is not None, "stdin is a pipe"  # noqa: S101
+        assert gateway.stdout is not None, "stdout is a pipe"  # noqa: S101
+        print(identity.secret, file=gateway.stdin, flush=True)
+        address = gateway.stdout.readline().strip()
         if not address:
-            raise RuntimeError("the door before Azurite did not start")
+            raise RuntimeError("the gateway before Azurite did not start")
         yield address
-        door.terminate()
+        gateway.terminate()
 
 
 def main() -> None:
-    """Serve until the standard input ends."""
+    """Serve until standard input ends."""
     (target,) = sys.argv[1:]
     secret = sys.stdin.readline().strip()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(urlsplit(target).netloc, secret))
@@ -62,13 +62,13 @@ def main() -> None:
     sys.stdin.read()
 
 
-def leave_out(listing: bytes, before: str) -> bytes:
-    """A listing without the blobs whose names come before a name."""
-    return _BLOB.sub(lambda found: b"" if unescape(found[1].decode()) < before else found[0], listing)
+def drop_before(listing: bytes, start: str) -> bytes:
+    """Remove the blobs whose names sort before a name from a listing."""
+    return _BLOB.sub(lambda found: b"" if unescape(found[1].decode()) < start else found[0], listing)
 
 
-def answer_batch(statuses: list[int]) -> bytes:
-    """The answer to a batch of deletions, which Azurite takes with its own key alone."""
+def batch_response(statuses: list[int]) -> bytes:
+    """Return the response to a batch of deletions; Azurite accepts batches only with its shared key."""
     parts = [
         f"--{_BOUNDARY}\r\nContent-Type: application/http\r\nContent-ID: {number}\r\n\r\n"
         f"HTTP/1.1 {status} {http.client.responses[status]}\r\nContent-Length: 0\r\n\r\n\r\n"
@@ -91,36 +91,36 @@ def _handler(azurite: str, secret: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def _pass_on(self) -> None:
+        def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             kind, _, token = self.headers.get("Authorization", "").partition(" ")
             if kind != "Bearer" or read_token(secret, token, resource=STORAGE) is None:
                 self._answer(401, {"Content-Type": "application/xml"}, _REFUSED)
                 return
             path, _, query = self.path.partition("?")
-            asked = parse_qs(query, keep_blank_values=True)
-            before = asked.pop("startFrom", [""])[0]
+            params = parse_qs(query, keep_blank_values=True)
+            start = params.pop("startFrom", [""])[0]
             if not hasattr(held, "server"):
                 held.server = http.client.HTTPConnection(azurite)
-            if asked.get("comp") == ["batch"]:
+            if params.get("comp") == ["batch"]:
                 statuses = [self._delete(each.decode()) for each in _IN_BATCH.findall(body)]
                 kind_of_batch = {"Content-Type": f"multipart/mixed; boundary={_BOUNDARY}"}
-                self._answer(202, kind_of_batch, answer_batch(statuses))
+                self._answer(202, kind_of_batch, batch_response(statuses))
                 return
-            kept = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
-            asked_there = f"/{ACCOUNT}{path}?{urlencode(asked, doseq=True)}&{signature}"
-            held.server.request(self.command, asked_there, body=body, headers=kept)
-            told = held.server.getresponse()
-            headers = {name: value for name, value in told.getheaders() if name.lower() not in _HOP_BY_HOP}
-            content = told.read()
-            length = told.getheader("Content-Length") if self.command == "HEAD" else None
-            self._answer(told.status, headers, leave_out(content, before) if before else content, length)
+            headers_sent = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
+            upstream_path = f"/{ACCOUNT}{path}?{urlencode(params, doseq=True)}&{signature}"
+            held.server.request(self.command, upstream_path, body=body, headers=headers_sent)
+            response = held.server.getresponse()
+            headers = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP}
+            content = response.read()
+            length = response.getheader("Content-Length") if self.command == "HEAD" else None
+            self._answer(response.status, headers, drop_before(content, start) if start else content, length)
 
         def _delete(self, path: str) -> int:
             held.server.request("DELETE", f"/{ACCOUNT}{path}?{signature}", headers={"x-ms-version": "2021-12-02"})
-            told = held.server.getresponse()
-            told.read()
-            return int(told.status)
+            response = held.server.getresponse()
+            response.read()
+            return int(response.status)
 
         def _answer(self, status: int, headers: dict[str, str], content: bytes, length: str | None = None) -> None:
             self.send_response_only(status)
@@ -132,9 +132,9 @@ def _handler(azurite: str, secret: str) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
-        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass_on  # noqa: N815 - http.server's names
+        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _forward  # noqa: N815 - http.server's names
 
     return Handler
 

@@ -1,4 +1,4 @@
-"""A Cosmos DB by others (docs/standins.md), which ends with whoever started it."""
+"""Run a third-party Cosmos DB emulator (docs/project/emulators.md), which ends with its parent process."""
 
 import os
 import subprocess
@@ -16,37 +16,37 @@ SOURCE = Path(__file__).with_name("cosmosdb_server")
 
 
 class CosmosAccount(NamedTuple):
-    """An account with the platform's database and container, and how a process finds it. Any key is accepted."""
+    """An account with the platform's database and container; any key is accepted."""
 
     endpoint: str
     key: str = "dGVzdA=="
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to find it."""
+        """The environment variables by which a process finds the account."""
         return {"COSMOS_ENDPOINT": self.endpoint, "COSMOS_KEY": self.key}
 
     def container(self) -> ContainerProxy:
-        """The platform's container, by Microsoft's client."""
+        """Return Microsoft's client of the platform's container."""
         client = CosmosClient(self.endpoint, self.key)
         return client.get_database_client("makoto-db").get_container_client("metadata")
 
     def create(self) -> None:
-        """Make the database and the container."""
+        """Create the database and the container."""
         database = CosmosClient(self.endpoint, self.key).create_database("makoto-db")
         database.create_container("metadata", PartitionKey("/PK"))
 
 
 @contextmanager
 def serve_cosmos() -> Iterator[CosmosAccount]:
-    """A Cosmos DB account on a free port, with the platform's container."""
+    """Run a Cosmos DB account with the platform's container on a free port."""
     packages = install_packages(f"cosmosdb-server-{VERSION}", SOURCE)
     program = [NODE, str(SOURCE / "serve.js")]
     environment = os.environ | {"NODE_PATH": str(packages)}
     with subprocess.Popen(
         program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
-        assert server.stdout is not None, "a pipe was asked for"  # noqa: S101
+        assert server.stdout is not None, "stdout is a pipe"  # noqa: S101
         account = CosmosAccount(server.stdout.readline().strip())
         account.create()
         yield account

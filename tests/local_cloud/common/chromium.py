@@ -1,4 +1,4 @@
-"""Chromium without a window: opens pages, and says what they asked for, what they said, and what was found in them."""
+"""Open pages in headless Chromium, and return their requests, their console output and the value of an expression."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.local_cloud.common.downloads import keep_once
+from tests.local_cloud.common.downloads import cached_folder
 from tests.local_cloud.common.node import NODE, install_packages
 
 VERSION = "153.0.0"
@@ -23,33 +23,33 @@ _FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A file to open, `width` by `height` pixels; `ask` is an expression of the page, `picture` a PNG to make of it."""
+    """A file to open, `width` by `height` pixels; `expression` is evaluated there, `screenshot` a PNG to write."""
 
     file: Path
     dark: bool = False
     width: int = 1280
     height: int = 800
-    ask: str = "null"
-    picture: Path | None = None
+    expression: str = "null"
+    screenshot: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What came of a page: requests beside its own, lines of the console, errors and dialogs, and the answer."""
+    """What a page did: its further requests, console lines with errors and dialogs, and the expression's value."""
 
     requests: Sequence[str]
-    said: Sequence[str]
-    answer: Any
+    console: Sequence[str]
+    value: Any
 
 
 def open_pages(pages: Sequence[Page], *, fonts: Sequence[Path] = ()) -> list[View]:
-    """Open pages one after the other; `fonts` are folders of fonts beside Chromium's own, which know no Japanese.
+    """Open pages one after the other; `fonts` are further folders of fonts, for Chromium's own have no Japanese.
 
     Raises:
-        RuntimeError: there is no Chromium for this machine, or it does not start.
+        RuntimeError: Chromium is not packaged for this machine, or does not start.
     """
     home = _find_home()
-    asked = json.dumps([{**asdict(page), "file": str(page.file.resolve())} for page in pages], default=str)
+    request = json.dumps([{**asdict(page), "file": str(page.file.resolve())} for page in pages], default=str)
     with tempfile.TemporaryDirectory(prefix="chromium-") as scratch:
         dirs = "".join(f"<dir>{folder}</dir>" for folder in (home / "fonts", *fonts))
         config = Path(scratch) / "fonts.conf"
@@ -59,7 +59,7 @@ def open_pages(pages: Sequence[Page], *, fonts: Sequence[Path] = ()) -> list[Vie
             "FONTCONFIG_FILE": str(config),
             "LD_LIBRARY_PATH": str(home / "al2023/lib"),
         }
-        done = _run("look.js", str(home / "chromium"), environment=environment, asked=asked)
+        done = _run("render.js", str(home / "chromium"), environment=environment, request=request)
     return [View(**view) for view in json.loads(done)]
 
 
@@ -68,26 +68,26 @@ def _install() -> Path:
 
 
 def _find_home() -> Path:
-    """The folder of the unpacked Chromium.
+    """Return the folder of the unpacked Chromium.
 
     Raises:
-        RuntimeError: the package has none for this machine.
+        RuntimeError: Chromium is not packaged for this machine.
     """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise RuntimeError(
             f"the report's page is looked at in Chromium {VERSION}, which is packaged for Linux on x86-64 alone,"
             f" and this is {platform.system()} on {platform.machine()}: run this test in a container of that kind"
         )
-    return keep_once(f"chromium-{VERSION}", partial(_unpack, _install()))
+    return cached_folder(f"chromium-{VERSION}", partial(_unpack, _install()))
 
 
 def _unpack(packages: Path, folder: Path) -> None:
     _run("unpack.js", environment=os.environ | {"NODE_PATH": str(packages), "TMPDIR": str(folder)})
 
 
-def _run(script: str, *arguments: str, environment: dict[str, str], asked: str = "") -> str:
+def _run(script: str, *arguments: str, environment: dict[str, str], request: str = "") -> str:
     command = [NODE, str(SOURCE / script), *arguments]
-    done = subprocess.run(command, env=environment, input=asked, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, input=request, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"Chromium {VERSION} does not run here: {done.stderr.strip()[-2000:]}")
     return done.stdout

@@ -1,4 +1,4 @@
-"""What a person sees of a night on this machine, whichever cloud plays it."""
+"""The command line of `make local-aws` and `make local-azure`: options, output and exit statuses."""
 
 import sys
 import time
@@ -10,50 +10,50 @@ from typing import Annotated
 
 import typer
 
-from daily_batch.synthetic import Truth
-from tests.local_cloud.common.night import NightFailed, NightReport
+from daily_batch.synthetic import ExpectedCounts
+from tests.local_cloud.common.night import NightFailedError, NightReport
 from tests.local_cloud.common.sample_tenants import SAMPLES
 
-# So that the large tenant of the samples goes to Spark, as one of more than 100,000 messages does.
+# Low enough that the large sample tenant goes to Spark, as a tenant of more than 100,000 messages does.
 LARGE_MESSAGES = "2000"
 ZONE = "Asia/Tokyo"
 
-Keep = Annotated[bool, typer.Option(help="Leave the servers up until Ctrl-C, and say how to reach them.")]
-Folder = Annotated[Path, typer.Option(help="For the calls, logs and jobs of this night; emptied first.")]
-Say = Callable[[str], None]
+Keep = Annotated[bool, typer.Option(help="Leave the servers up until Ctrl-C, and print how to reach them.")]
+Folder = Annotated[Path, typer.Option(help="Folder for the calls, logs and jobs of this night; it is emptied first.")]
+PrintLine = Callable[[str], None]
 
 
 def make_app() -> typer.Typer:
-    """A command line with a night's behaviour."""
+    """Create the command-line application."""
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-def open_speaker() -> Say:
-    """Prints lines, each with the seconds since now."""
+def timed_printer() -> PrintLine:
+    """Return a function that prints lines, each with the seconds since this call."""
     began = time.monotonic()
     return lambda line: print(f"{time.monotonic() - began:6.1f} s  {line}", flush=True)
 
 
 @contextmanager
 def exit_statuses(folder: Path) -> Iterator[None]:
-    """How a night that fails, or is stopped, ends the process."""
+    """Exit with 1 when the night fails and with 130 when it is interrupted."""
     try:
         yield
-    except NightFailed as error:
+    except NightFailedError as error:
         print(f"{error}\nthe functions' and jobs' logs are in {folder}", file=sys.stderr)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
 
-def tell_volumes(truths: Mapping[str, Truth]) -> str:
-    """How much each tenant has written."""
-    told = {tenant: f"{truth.records['seen']:,} records" for tenant, truth in truths.items()}
-    return ", ".join(f"{tenant} {told.get(tenant, 'nothing')}" for tenant in SAMPLES)
+def describe_volumes(truths: Mapping[str, ExpectedCounts]) -> str:
+    """Describe how many records each tenant has written."""
+    volumes = {tenant: f"{truth.records['seen']:,} records" for tenant, truth in truths.items()}
+    return ", ".join(f"{tenant} {volumes.get(tenant, 'nothing')}" for tenant in SAMPLES)
 
 
-def show_night(report: NightReport, *, root: str) -> None:
-    """The watcher's summary, and where the tables are."""
+def print_summary(report: NightReport, *, root: str) -> None:
+    """Print the watcher's summary and the locations of the tables."""
     summary = report.summary
     states = "; ".join(f"{count} {state}" for state, count in sorted(summary["states"].items()))
     print(f"\nthe night of {summary['date']}: {summary['tenants']} tenants: {states}. Late: {summary['late']}")
@@ -66,8 +66,8 @@ def show_night(report: NightReport, *, root: str) -> None:
         print(f"  {root}/{tenant}/analytics/")
 
 
-def keep_up(variables: Mapping[str, str], *, day: date, more: tuple[str, ...] = ()) -> None:
-    """Say how to reach the servers, and wait."""
+def serve_until_interrupted(variables: Mapping[str, str], *, day: date, more: tuple[str, ...] = ()) -> None:
+    """Print how to reach the servers, and wait for Ctrl-C."""
     print("\nIn another terminal, in this folder:\n")
     for name, value in variables.items():
         print(f"  export {name}='{value}'")

@@ -1,6 +1,6 @@
-"""A time that the Python processes of a local cloud share: the machine's, moved by the seconds that a file holds.
+"""Give all Python processes of a local cloud one shared clock: the machine's time plus an offset that a file holds.
 
-Where LOCAL_CLOUD_CLOCK names no file, it is the machine's own. Programs in other languages keep the machine's.
+Where LOCAL_CLOUD_CLOCK names no file, processes use the machine's time, as programs in other languages always do.
 """
 
 import os
@@ -17,33 +17,33 @@ VARIABLE = "LOCAL_CLOUD_CLOCK"
 
 @dataclass(frozen=True)
 class Clock:
-    """Sets the time of this process, and of those that are given `environment`."""
+    """Set the time of this process and of every process that is started with `environment`."""
 
     file: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to keep the same time."""
+        """The environment variables that make a process follow this clock."""
         return {VARIABLE: str(self.file.resolve())}
 
     def set(self, moment: datetime) -> None:
-        """Let it be this moment; time goes on from there."""
+        """Set the clock to a moment, from which it runs on."""
         new = self.file.with_suffix(".new")
         new.write_text(repr(moment.timestamp() - _TIME.machine()))
         new.replace(self.file)
         _TIME.follow(self.file)
 
     def forward(self, by: timedelta) -> None:
-        """Let it be so much later."""
+        """Advance the clock."""
         self.set(datetime.now(UTC) + by)
 
     def restore(self) -> None:
-        """Give this process the machine's time again."""
+        """Return this process to the machine's time."""
         _TIME.move(0.0)
 
 
 class _Time:
-    """How this process's time is moved; threads may share it."""
+    """The offset of this process's time. Thread-safe."""
 
     def __init__(self) -> None:
         self._moved = 0.0
@@ -77,16 +77,16 @@ _TIME = _Time()
 
 
 def machine_now() -> datetime:
-    """The machine's own time, as programs see it that do not share ours."""
+    """Return the machine's time, which programs that do not follow the shared clock see."""
     return datetime.fromtimestamp(_TIME.machine(), UTC)
 
 
-def as_shared(moment: datetime) -> datetime:
-    """A moment of the machine's own time in the one that is shared."""
+def to_shared_time(moment: datetime) -> datetime:
+    """Convert a moment of the machine's time to the shared time."""
     return moment + timedelta(seconds=_TIME.moved)
 
 
-def keep_time() -> None:
-    """Move this process's time to the one that is shared, if any is."""
+def sync_clock() -> None:
+    """Set this process's time to the shared time, if there is one."""
     if file := os.environ.get(VARIABLE):
         _TIME.follow(Path(file))

@@ -1,4 +1,4 @@
-"""What the local cloud needs of others, fetched once into .cache/; a Java to run it."""
+"""Download third-party packages once into .cache/, and find the Java that runs them."""
 
 import os
 import shutil
@@ -11,8 +11,11 @@ ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache"
 
 
-def keep_once(name: str, fill: Callable[[Path], None]) -> Path:
-    """A folder of .cache/, filled the first time; it appears under its name only when it is complete."""
+def cached_folder(name: str, fill: Callable[[Path], None]) -> Path:
+    """Return a folder of .cache/ and fill it the first time.
+
+    It gets its name only when it is complete, so a failed download leaves nothing behind.
+    """
     folder = CACHE / name
     if not folder.exists():
         folder.parent.mkdir(exist_ok=True)
@@ -29,14 +32,14 @@ def keep_once(name: str, fill: Callable[[Path], None]) -> Path:
 
 
 def fetch_jars(organisation: str, module: str, revision: str, folder: Path) -> None:
-    """Link a package of Maven and all that it needs into a folder; what it is linked to stays in .cache/ivy.
+    """Link a Maven package and its dependencies into a folder; the files themselves stay in .cache/ivy.
 
-    By the Ivy that Spark itself brings, for it needs nothing more to be installed.
+    Spark ships Ivy, so nothing else has to be installed.
     """
     import pyspark
 
     jars = Path(pyspark.__file__).parent / "jars"
-    run_or_explain(
+    run_download(
         *(find_java(), "-cp", f"{jars}/*", "org.apache.ivy.Main", "-warn"),
         *("-settings", str(ROOT / "conf/spark/ivysettings.xml"), "-cache", str(CACHE / "ivy/cache")),
         *("-confs", "default", "-dependency", organisation, module, revision),
@@ -44,20 +47,20 @@ def fetch_jars(organisation: str, module: str, revision: str, folder: Path) -> N
     )
 
 
-def run_or_explain(*command: str, folder: Path | None = None) -> None:
-    """Run a command that fetches something.
+def run_download(*command: str, folder: Path | None = None) -> None:
+    """Run a command that downloads something.
 
     Raises:
-        RuntimeError: it failed; with the end of what it said.
+        RuntimeError: the command failed; the message has the end of its output.
     """
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        said = (done.stdout + done.stderr).strip()[-2000:]
-        raise RuntimeError(f"{command[0]} could not fetch what the local cloud needs: {said}")
+        output = (done.stdout + done.stderr).strip()[-2000:]
+        raise RuntimeError(f"{command[0]} could not download a package of the local cloud: {output}")
 
 
 def find_java() -> str:
-    """`make` names one in JAVA_HOME; else it is found, or installed, as there."""
+    """Return the Java of JAVA_HOME, which `make` sets; without it, find or install one as `make` does."""
     home = os.environ.get("JAVA_HOME")
     if not home:
         home = subprocess.run([ROOT / "tools/find-java"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()

@@ -1,56 +1,56 @@
-"""Trouble that is switched on: which calls fail, how, and how often."""
+"""Fault injection: which calls fail, how, and how often."""
 
 import re
 import threading
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-# lost: the call is done and its answer is not given. quota: EMR Serverless' own 402. expired: the caller's token.
-Kind = Literal["throttled", "unavailable", "denied", "quota", "expired", "lost"]
-KINDS = get_args(Kind)
+# lost: the call is executed and its response dropped. quota: EMR Serverless' own 402. expired: the caller's token.
+FaultKind = Literal["throttled", "unavailable", "denied", "quota", "expired", "lost"]
+FAULT_KINDS = get_args(FaultKind)
 
 
 @dataclass
 class Fault:
-    """One kind of trouble for calls whose `principal action resource` holds a pattern.
+    """A fault of every `every`-th call whose `principal action resource` matches a pattern.
 
-    Every `every`-th of them, and so often as `times` says; 0: until it is switched off.
+    It fails `times` calls; 0 means until the fault is replaced.
     """
 
-    kind: Kind
+    kind: FaultKind
     pattern: str = ""
     times: int = 0
     every: int = 1
-    met: int = 0
+    matched: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what is no trouble, or no pattern."""
-        if self.kind not in KINDS:
-            raise ValueError(f"{self.kind!a} is none of {', '.join(KINDS)}")
+        """Reject an unknown kind or an invalid pattern."""
+        if self.kind not in FAULT_KINDS:
+            raise ValueError(f"{self.kind!a} is not one of {', '.join(FAULT_KINDS)}")
         re.compile(self.pattern)
 
-    def strikes(self, call: str) -> bool:
-        """Whether it is this call's turn."""
+    def applies_to(self, call: str) -> bool:
+        """Count a call and return whether it fails."""
         if re.search(self.pattern, call) is None:
             return False
-        self.met += 1
-        struck, turn = divmod(self.met, self.every)
+        self.matched += 1
+        struck, turn = divmod(self.matched, self.every)
         return turn == 0 and (self.times == 0 or struck <= self.times)
 
 
 class Faults:
-    """The trouble of now; threads may share it."""
+    """The faults that are injected now. Thread-safe."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
-    def switch_on(self, faults: list[Fault]) -> None:
-        """Have these instead of those before."""
+    def replace_all(self, faults: list[Fault]) -> None:
+        """Replace all faults."""
         with self._lock:
             self._faults = faults
 
-    def find(self, call: str) -> Kind | None:
-        """The trouble of a call: the first that strikes it."""
+    def find(self, call: str) -> FaultKind | None:
+        """Return the kind of the first fault that applies to a call."""
         with self._lock:
-            return next((fault.kind for fault in self._faults if fault.strikes(call)), None)
+            return next((fault.kind for fault in self._faults if fault.applies_to(call)), None)

@@ -1,4 +1,4 @@
-"""One night on a local cloud: the schedule, the worker, jobs and their ends, until every day has ended."""
+"""Run one night on a local cloud: the schedule, the worker and the jobs, until every day has ended."""
 
 import threading
 import time
@@ -8,44 +8,44 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
-LOOK_SECONDS = 0.3
+POLL_SECONDS = 0.3
 ENDS = ("COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED")
 
 
-class NightFailed(Exception):
-    """A function failed that nobody calls again, or the night did not end in time."""
+class NightFailedError(Exception):
+    """A function failed that is not retried, or the night did not end in time."""
 
 
 class NightCloud(Protocol):
-    """A deployment, as a night needs it."""
+    """What a night needs of a deployment."""
 
-    def ask(self) -> int:
-        """Let the schedule call; how many messages it put on the queue.
+    def fire_schedule(self) -> int:
+        """Fire the schedule and return the number of messages that it queued.
 
         Raises:
-            NightFailed: it failed.
+            NightFailedError: the function failed.
         """
 
-    def working(self, *, concurrency: int, say: Callable[[str], None]) -> AbstractContextManager[object]:
-        """Give messages to the worker, so many at once; each is told of when it has been dealt with."""
+    def consume_queue(self, *, concurrency: int, say: Callable[[str], None]) -> AbstractContextManager[object]:
+        """Deliver messages to the worker, `concurrency` at a time, and report each result."""
 
-    def follow(self, say: Callable[[str], None]) -> Iterable[tuple[str, str]]:
-        """Do what jobs bring about; each change since the last call as its step and a line."""
+    def follow_jobs(self, say: Callable[[str], None]) -> Iterable[tuple[str, str]]:
+        """Deliver the events of jobs; yield a step and a line for each change since the last call."""
 
     def reconcile(self) -> Mapping[str, Any]:
-        """Let the watcher look at everything; its summary.
+        """Call the watcher's reconciliation and return its summary.
 
         Raises:
-            NightFailed: it failed.
+            NightFailedError: the function failed.
         """
 
-    def look(self, tenant: str, day: date) -> Mapping[str, Any]:
-        """The ledger's item of a day, empty where there is none."""
+    def ledger_item(self, tenant: str, day: date) -> Mapping[str, Any]:
+        """Return the ledger's item of a day, or an empty mapping."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NightReport:
-    """How a night went: the watcher's last summary, what the dispatcher queued, and seconds until each step."""
+    """Result of a night: the watcher's last summary, the number of queued messages, and the seconds until each step."""
 
     summary: dict[str, Any]
     queued: int
@@ -54,7 +54,7 @@ class NightReport:
 
 @dataclass
 class Night:
-    """Drives one night. `say` gets a line for each change."""
+    """Drive one night; `say` gets a line for each change."""
 
     cloud: NightCloud
     day: date
@@ -68,42 +68,42 @@ class Night:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def run(self, *, concurrency: int = 2) -> NightReport:
-        """Fire the schedule, and follow the night to its end.
+        """Fire the schedule and follow the night to its end.
 
         Args:
-            concurrency: how many days are at work in functions at once.
+            concurrency: how many messages the worker handles at the same time.
 
         Raises:
-            NightFailed: it does not end.
+            NightFailedError: the night did not end within `patience_seconds`.
         """
-        queued = self.cloud.ask()
+        queued = self.cloud.fire_schedule()
         self._note("queued", f"the dispatcher put {queued} messages on the queue")
-        with self.cloud.working(concurrency=concurrency, say=self.say):
+        with self.cloud.consume_queue(concurrency=concurrency, say=self.say):
             summary = self._follow()
         self._note("ended", "every day has ended")
         return NightReport(summary=summary, queued=queued, seconds=self._seconds)
 
     def _follow(self) -> dict[str, Any]:
-        """Follow jobs and reconcile, until the watcher says that nothing will change by itself."""
+        """Follow jobs and reconcile until the watcher reports the night as ended."""
         reconciled = time.monotonic()
         while time.monotonic() - self._began < self.patience_seconds:
-            self._look()
-            for step, line in self.cloud.follow(self.say):
+            self._report_changes()
+            for step, line in self.cloud.follow_jobs(self.say):
                 self._note(step, line)
             over = all(state in ENDS for state in self._states.values()) and len(self._states) == len(self.tenants)
             if over or time.monotonic() - reconciled > self.reconcile_seconds:
                 summary = self.cloud.reconcile()
                 reconciled = time.monotonic()
                 if summary["ended"]:
-                    self._look()
+                    self._report_changes()
                     return dict(summary)
-            time.sleep(LOOK_SECONDS)
-        raise NightFailed(f"the night did not end within {self.patience_seconds:.0f} s: {self._states}")
+            time.sleep(POLL_SECONDS)
+        raise NightFailedError(f"the night did not end within {self.patience_seconds:.0f} s: {self._states}")
 
-    def _look(self) -> None:
-        """Say which days have changed, by the ledger."""
+    def _report_changes(self) -> None:
+        """Report the days whose state in the ledger has changed."""
         for tenant in self.tenants:
-            item = self.cloud.look(tenant, self.day)
+            item = self.cloud.ledger_item(tenant, self.day)
             state = item.get("status")
             if state and state != self._states.get(tenant):
                 self._states[tenant] = state
@@ -116,5 +116,5 @@ class Night:
 
 
 def _details(item: Mapping[str, Any]) -> str:
-    told = [f"{name} {item[name]}" for name in ("runner", "job_id", "message_count") if item.get(name) is not None]
-    return f"  {', '.join(told)}" if told else ""
+    details = [f"{name} {item[name]}" for name in ("runner", "job_id", "message_count") if item.get(name) is not None]
+    return f"  {', '.join(details)}" if details else ""

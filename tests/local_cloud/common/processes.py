@@ -1,4 +1,4 @@
-"""Processes that do not outlive whoever started them, however that ends."""
+"""Start processes that end with their parent, even if the parent is killed."""
 
 import os
 import signal
@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-# When the starter ends, so does the program's input, and a shell beside it ends them all.
+# When the parent ends, the shell's standard input closes, and a watcher beside the program kills the session.
 _UNTIL_END = 'exec 3<&0; (cat <&3 >/dev/null; kill -9 0) & exec "$@" </dev/null 3<&-'
 
 
-def start_bound(command: Sequence[str], *, folder: Path, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own.
+def start_child(command: Sequence[str], *, folder: Path, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a program in its own session.
 
     Args:
         command: the program and its arguments.
-        folder: where it works.
-        env: its environment, and nothing else.
-        log: a folder that gets its `stdout` and `stderr`.
+        folder: the working directory.
+        env: the whole environment.
+        log: the folder for its `stdout` and `stderr`.
     """
     with (log / "stdout").open("wb") as out, (log / "stderr").open("wb") as error:
         return subprocess.Popen(
@@ -32,8 +32,8 @@ def start_bound(command: Sequence[str], *, folder: Path, env: Mapping[str, str],
         )
 
 
-def end_bound(process: subprocess.Popen[bytes]) -> None:
-    """End it and all that it started."""
+def kill_child(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all its children."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

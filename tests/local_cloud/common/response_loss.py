@@ -1,4 +1,4 @@
-"""A server's answer that never comes, and a server that says nothing of its requests."""
+"""Drop the response of a request, and serve requests without logging them."""
 
 import socket
 from typing import Any, NoReturn
@@ -6,18 +6,18 @@ from typing import Any, NoReturn
 from werkzeug.serving import WSGIRequestHandler
 
 
-class ConnectionLost(ConnectionError):
-    """The caller gets no answer; werkzeug asks for no other error than this."""
+class ConnectionLostError(ConnectionError):
+    """The client gets no response. werkzeug handles this class of error without a traceback."""
 
 
-def lose_answer(environ: dict[str, Any]) -> NoReturn:
-    """Let whoever waits for an answer learn that there will be none."""
+def drop_connection(environ: dict[str, Any]) -> NoReturn:
+    """Close the client's connection without a response."""
     environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-    raise ConnectionLost
+    raise ConnectionLostError
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Writes no line for each request."""
+    """A request handler that logs nothing."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing."""
+        """Log nothing."""

@@ -1,4 +1,4 @@
-"""A function's runtime as its host sees it: a process that is given lines, and answers each on a pipe of its own."""
+"""Run a function's runtime in a process that reads calls as lines and writes each response to a pipe."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from tests.local_cloud.common.downloads import ROOT
 
 
 class RuntimeProcess:
-    """`python -m module *arguments PIPE`, with an environment and nothing else; what it prints goes to `log`."""
+    """A process `python -m module *arguments PIPE` with exactly the given environment; its output goes to `log`."""
 
     def __init__(self, module: str, *arguments: str, env: Mapping[str, str], log: Path) -> None:
-        answers, into = os.pipe()
-        self._answers = os.fdopen(answers, "rb")
+        responses, into = os.pipe()
+        self._responses = os.fdopen(responses, "rb")
         with log.open("wb") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments, str(into)],
@@ -35,24 +35,24 @@ class RuntimeProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it takes another line."""
+        """Whether the process still takes calls."""
         return self._process.poll() is None
 
-    def ask(self, question: Any, timeout: float) -> bytes | None:
-        """The answer; empty when the process has ended without one, None when the time is over."""
-        assert self._process.stdin is not None, "a pipe was asked for"  # noqa: S101
+    def call(self, request: Any, timeout: float) -> bytes | None:
+        """Send a call and return the response: empty if the process ended without one, None after `timeout` seconds."""
+        assert self._process.stdin is not None, "stdin is a pipe"  # noqa: S101
         with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(question).encode() + b"\n")
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
-        ready, _, _ = select.select([self._answers], [], [], timeout)
-        return self._answers.readline() if ready else None
+        ready, _, _ = select.select([self._responses], [], [], timeout)
+        return self._responses.readline() if ready else None
 
     def stop(self) -> None:
-        """End the process, and those that it started."""
+        """Kill the process and its children."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         if self._process.stdin:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
-        self._answers.close()
+        self._responses.close()

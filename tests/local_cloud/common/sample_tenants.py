@@ -1,4 +1,4 @@
-"""Tenants of a night on this machine: a small one, a large one, a poisoned one, and one that wrote nothing."""
+"""Sample tenants of a night: a small one, a large one, one with corrupt data, and one without messages."""
 
 import gzip
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from daily_batch.domain.keys import EXPORT_TEMPLATE, export_folder
 from daily_batch.domain.run import Layout
-from daily_batch.synthetic import FaultRates, Truth, generate
+from daily_batch.synthetic import ExpectedCounts, FaultRates, generate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A tenant's day. `broken` are more objects of the export, by name, of which nothing can be read."""
+    """A tenant's day. `broken` has further objects of the export, by name, that cannot be read."""
 
     messages: int
     layout: Layout = "messages"
@@ -36,12 +36,14 @@ SAMPLES: Mapping[str, Sample] = {
 }
 
 
-def write_samples(folder: Path, *, day: date, zone: str, samples: Mapping[str, Sample] = SAMPLES) -> dict[str, Truth]:
-    """Write the tenants' objects of a business day in a zone below a folder.
+def write_samples(
+    folder: Path, *, day: date, zone: str, samples: Mapping[str, Sample] = SAMPLES
+) -> dict[str, ExpectedCounts]:
+    """Write the tenants' objects of a business day in a time zone below a folder.
 
     Returns:
-        What a run of each must report, for those that wrote something; of broken objects it knows only those that the
-        generator cut.
+        What a run of each tenant with messages must report. It counts only those unreadable objects that the generator
+        itself truncated.
     """
     truths = {}
     for number, (tenant, sample) in enumerate(samples.items()):

@@ -1,4 +1,4 @@
-"""What is wrong with a Bicep file, as far as that shows without the compiler: names, types, and modules' parameters.
+"""Check a Bicep file without the compiler: names, types and module parameters.
 
 Types are those of Bicep's own (azure_types.json, made by tools/azure-types). Not seen: the types of expressions, what a
 function takes, and everything that only Azure knows.
@@ -19,7 +19,7 @@ FUNCTIONS = {
     *("contains", "empty", "filter", "guid", "replace", "string", "take", "union", "uniqueString"),
     *("environment", "resourceGroup", "subscriptionResourceId", "readEnvironmentVariable"),
 }
-# What Bicep itself takes in a resource, beside its type's properties, and in a module.
+# The properties that Bicep itself allows in a resource, beside those of its type, and in a module.
 OWN_PROPERTIES = {"parent", "scope", "dependsOn"}
 OF_MODULES = {"name", "scope", "params", "dependsOn"}
 KINDS: dict[str, Any] = {"string": str, "int": int, "bool": bool, "object": dict, "array": list}
@@ -33,7 +33,7 @@ BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def is_expression(value: Any) -> bool:
-    """Whether the value is only known when it is deployed."""
+    """Return whether a value is only known at deployment."""
     return isinstance(value, dict) and EXPRESSION in value
 
 
@@ -52,7 +52,7 @@ _Schema = validators.extend(Draft202012Validator, _KEYWORDS)
 
 
 def find_problems(file: BicepFile) -> list[str]:
-    """Everything that is wrong with a file; empty for a good one."""
+    """Return all problems of a file."""
     if file.faults:
         return [f"{each} is not understood" for each in file.faults]
     if file.path.suffix == ".bicepparam":
@@ -79,7 +79,7 @@ def _find_names(file: BicepFile) -> Iterator[str]:
 
 
 def find_references(declaration: Node) -> set[str]:
-    """The names that a declaration refers to, without those of its own loops and lambdas."""
+    """Return the names that a declaration refers to, without its own loop and lambda variables."""
     (own, *rest) = declaration.named_children
     assert own.type == "identifier"
     return {name for each in rest for name in _refer(each, frozenset())}
@@ -108,7 +108,7 @@ def _refer(node: Node, local: frozenset[str]) -> Iterator[str]:
 
 
 def _find_members(file: BicepFile) -> Iterator[str]:
-    """Members of a loop's variable that an entry of the array lacks."""
+    """Yield members of a loop variable that an entry of its array lacks."""
     arrays = {name: each.data for name, each in file.of_kind("variable").items() if isinstance(each.data, list)}
     for loop in (each for each in walk(file.root) if each.type == "for_statement"):
         item, entries = show(loop.named_children[0]), arrays.get(show(loop.named_children[1]), [])
@@ -160,7 +160,7 @@ def _find_types(file: BicepFile) -> Iterator[str]:
 
 
 def _repeat(body: Any, resource: Declaration, file: BicepFile) -> Iterator[Any]:
-    """A resource's body, or that of each round of its loop over an array of the file."""
+    """Yield the body of a resource, or of each iteration of its loop over an array of the file."""
     loop = next((each for each in walk(resource.node) if each.type == "for_statement"), None)
     array = file.of_kind("variable").get(show(loop.named_children[1])) if loop else None
     if loop is None or array is None or not isinstance(array.data, list):

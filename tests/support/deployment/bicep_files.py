@@ -1,4 +1,4 @@
-"""Bicep files read with tree-sitter's grammar: what they declare, what they refer to, and their values as plain data.
+"""Parse Bicep files with tree-sitter: declarations, references, and values as plain data.
 
 Bicep's own compiler comes as a download of its own, which pip cannot install. This reads, it does not compile.
 """
@@ -12,7 +12,7 @@ import tree_sitter_bicep
 from tree_sitter import Language, Node, Parser
 
 FOLDER = Path(__file__).parents[3] / "infra/azure"
-# The keys that stand for an expression, with its text, and for what a conditional one may come to.
+# The keys for an expression's text, and for the alternatives of a conditional.
 EXPRESSION, EITHER = "<expression>", "<either>"
 _PARSER = Parser(Language(tree_sitter_bicep.language()))
 _KINDS = ("parameter", "variable", "resource", "module", "output")
@@ -21,11 +21,11 @@ _CONSTANTS = {"true": True, "false": False, "null": None}
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """One `param`, `var`, `resource`, `module` or `output`, with the calls of its decorators by name."""
+    """A `param`, `var`, `resource`, `module` or `output`, with its decorators by name."""
 
     kind: str
     name: str
-    # Of a parameter or output its type, of a resource type@version, of a module its file.
+    # The type of a parameter or output, type@version of a resource, the file of a module.
     type: str
     existing: bool
     node: Node = field(repr=False)
@@ -33,7 +33,7 @@ class Declaration:
 
     @property
     def value(self) -> Node | None:
-        """A default, a value, or the object of a resource or module, whatever condition or loop is around it."""
+        """The default, the value, or the object of a resource or module inside any condition or loop."""
         nodes = [each for each in self.node.named_children[1:] if each.type not in ("type", "comment")]
         found = nodes[-1] if len(nodes) > (self.kind in ("resource", "module")) else None
         while found is not None and self.kind in ("resource", "module") and found.type != "object":
@@ -42,11 +42,11 @@ class Declaration:
 
     @property
     def data(self) -> Any:
-        """The value as `read_data` gives it."""
+        """The value as plain data; see `read_data`."""
         return None if self.value is None else read_data(self.value)
 
     def property(self, *names: str) -> Node:
-        """The value of a property of a property of an object."""
+        """Return the value at a path of properties."""
         node = self.value
         for name in names:
             assert node is not None
@@ -58,7 +58,7 @@ class Declaration:
 
 @dataclass(frozen=True, kw_only=True)
 class BicepFile:
-    """A .bicep or .bicepparam file; `faults` are the places that the grammar does not understand."""
+    """A .bicep or .bicepparam file; `faults` are the nodes that could not be parsed."""
 
     path: Path
     declarations: tuple[Declaration, ...]
@@ -66,20 +66,20 @@ class BicepFile:
     root: Node = field(repr=False)
 
     def of_kind(self, kind: str) -> dict[str, Declaration]:
-        """The declarations of one kind, by name."""
+        """Return the declarations of one kind by name."""
         return {each.name: each for each in self.declarations if each.kind == kind}
 
     def of_type(self, name: str) -> list[Declaration]:
-        """The resources of a type, in whatever version; those that are only referred to are not among them."""
+        """Return the resources of a type in any version, without `existing` ones."""
         found = self.of_kind("resource").values()
         return [each for each in found if each.type.partition("@")[0] == name and not each.existing]
 
 
 def read_bicep(path: Path, text: str | None = None) -> BicepFile:
-    """Read a file, or a text in its place."""
+    """Parse a file, or `text` instead."""
     text = path.read_text(encoding="utf-8") if text is None else text
     if path.suffix == ".bicepparam":
-        # The grammar knows no values of parameters; they are written like those of variables.
+        # The grammar lacks parameter assignments, which look like variables.
         lines = text.replace("using 'main.bicep'\n", "\n", 1).split("\n")
         text = "\n".join(f"var{line.removeprefix('param')}" if line.startswith("param ") else line for line in lines)
     root = _PARSER.parse(text.encode()).root_node
@@ -88,19 +88,19 @@ def read_bicep(path: Path, text: str | None = None) -> BicepFile:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """The node and all below it."""
+    """Yield a node and all its descendants."""
     yield node
     for child in node.children:
         yield from walk(child)
 
 
 def show(node: Node) -> str:
-    """The node's text."""
+    """Return the text of a node."""
     return (node.text or b"").decode()
 
 
 def read_data(node: Node) -> Any:
-    """Objects, arrays and literals as Python's; anything else as {EXPRESSION: its text}, a conditional with EITHER."""
+    """Return objects, arrays and literals as Python values, other expressions as {EXPRESSION: text} or with EITHER."""
     match node.type:
         case "object":
             entries = [each for each in node.named_children if each.type == "object_property"]
@@ -122,14 +122,14 @@ def read_data(node: Node) -> Any:
 
 
 def read_text(text: str) -> str:
-    """What a string literal without an expression stands for."""
+    """Return the value of a string literal without interpolation."""
     if text.startswith("'''"):
         return text[3:-3].removeprefix("\n")
     return text[1:-1].replace("\\'", "'")
 
 
 def read_key(entry: Node) -> str:
-    """The name of an object's property."""
+    """Return the name of a property."""
     return show(entry.named_children[0]).strip("'")
 
 

@@ -1,4 +1,4 @@
-"""The Functions app's settings, as main.bicep gives them for some parameters."""
+"""The Functions app's settings that main.bicep sets for given parameters."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tests.support.deployment.bicep_files import FOLDER, read_bicep
 from tests.support.deployment.bicep_values import Values
 
 MAIN = read_bicep(FOLDER / "main.bicep")
-# What nobody but the person knows.
+# Parameters that only the operator knows.
 GIVEN = {
     "dataAccountName": "makotodata",
     "dataContainer": "messages",
@@ -16,7 +16,7 @@ GIVEN = {
     "databricksHost": "https://adb-1.2.azuredatabricks.net",
 }
 STORAGE = "how the host and the triggers reach the host's account, by identity"
-# App settings that neither the library nor the triggers read, and who does.
+# App settings that neither the library nor the triggers read, with their readers.
 OTHERS = {
     **{f"AzureWebJobsStorage__{each}ServiceUri": STORAGE for each in ("blob", "queue", "table")},
     "AzureWebJobsStorage__credential": STORAGE,

@@ -1,4 +1,4 @@
-"""What expressions of our Bicep files come to, for given parameters; what only Azure knows stays as <its text>."""
+"""Evaluate the expressions of our Bicep files for given parameters; what only Azure knows stays as <text>."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,14 +16,14 @@ class Values:
         self._declared = file.of_kind("variable") | file.of_kind("parameter")
 
     def find(self, name: str) -> Any:
-        """The value of a parameter or a variable."""
+        """Return the value of a parameter or a variable."""
         if name in self._given:
             return self._given[name]
         node = self._declared[name].value if name in self._declared else None
         return f"<{name}>" if node is None else self.resolve(node)
 
     def resolve(self, node: Node) -> Any:
-        """The value of an expression."""
+        """Return the value of an expression."""
         children = [each for each in node.named_children if each.type != "comment"]
         match node.type:
             case "identifier":

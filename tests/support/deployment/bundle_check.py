@@ -1,4 +1,4 @@
-"""Says what is wrong with a databricks.yml, as far as that can be told without the CLI."""
+"""Check a databricks.yml without the Databricks CLI."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,8 @@ from databricks.bundles.jobs import Job
 
 from tests.local_cloud.azure.databricks.bundle import Document, resolve_target
 
-# The keys of `bundle/schema/jsonschema.json` in github.com/databricks/cli (August 2026), by where they stand.
-# What the CLI does not know is a warning there, and with --strict an error. Deprecated keys are left out.
+# The keys of `bundle/schema/jsonschema.json` in github.com/databricks/cli (August 2026), by their place.
+# The CLI warns of unknown keys, and with --strict fails. Deprecated keys are omitted.
 TOP = {
     *("artifacts", "bundle", "experimental", "include", "permissions", "presets", "python", "resources", "run_as"),
     *("scripts", "sync", "targets", "variables", "workspace"),
@@ -42,12 +42,12 @@ _PARAMETER = re.compile(r"\{\{job\.parameters\.([A-Za-z0-9_.-]+)\}\}")
 
 
 def find_references(document: Any) -> set[str]:
-    """Every name between `${` and `}`."""
+    """Return every name between `${` and `}`."""
     return {name for text in iterate_texts(document) for name in _REFERENCE.findall(text)}
 
 
 def find_faults(document: Document) -> list[str]:
-    """Whatever the CLI, the Jobs API or a run would take offence at, as far as this can tell."""
+    """Return what the CLI, the Jobs API or a run would refuse."""
     faults = [*_find_unknown_keys(document), *_find_unused(document)]
     for target, chosen in document["targets"].items():
         mode = chosen.get("mode")
@@ -68,7 +68,7 @@ def find_faults(document: Document) -> list[str]:
 
 
 def iterate_texts(value: Any) -> Iterator[str]:
-    """Every text of a document, keys left out."""
+    """Yield every string of a document except keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list):

@@ -1,4 +1,4 @@
-"""Looks into a folder of installed packages, whatever machine they are for: closure, processor, Python."""
+"""Inspect a folder of packages that are installed for any machine: closure, processor and Python version."""
 
 import re
 import struct
@@ -13,12 +13,12 @@ AARCH64, X86_64 = 183, 62
 
 
 def find_names(folder: Path) -> set[str]:
-    """The names of all distributions in a folder."""
+    """Return the names of all distributions in a folder."""
     return {canonicalize_name(each.name) for each in metadata.distributions(path=[str(folder)])}
 
 
 def find_closure(requirements: Iterable[str], folder: Path, *, python: str, machine: str) -> set[str]:
-    """Every name that the requirements need on a Linux of that Python and machine, also those that the folder lacks."""
+    """Return the closure of requirements on Linux for a Python and machine, including packages that are missing."""
     target = {
         "implementation_name": "cpython",
         "os_name": "posix",
@@ -47,7 +47,7 @@ def find_closure(requirements: Iterable[str], folder: Path, *, python: str, mach
 
 
 def read_machines(folder: Path) -> dict[str, int]:
-    """The processor (ELF's e_machine) of each shared object below a folder."""
+    """Count the processors (ELF's e_machine) of the shared objects below a folder."""
     machines = {}
     for path in sorted(folder.rglob("*.so*")):
         if not re.search(r"\.so(\.\d+)*$", path.name):
@@ -60,7 +60,7 @@ def read_machines(folder: Path) -> dict[str, int]:
 
 
 def find_foreign_modules(folder: Path, *, python: str) -> list[str]:
-    """The extension modules that another version of Python would be needed for."""
+    """Return the extension modules that need another version of Python."""
     ours = f"cpython-{python.replace('.', '')}-"
     return [path.name for path in folder.rglob("*.cpython-*.so") if ours not in path.name]
 

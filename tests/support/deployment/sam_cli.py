@@ -1,4 +1,4 @@
-"""SAM CLI and cfn-lint, in an environment of their own: they pin click below what the command line needs."""
+"""Run SAM CLI and cfn-lint in their own environment, because they pin click below what the command line needs."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ FOLDER = ROOT / ".cache/sam-cli-1.170.0"
 
 
 def install() -> Path:
-    """The folder of the two programs; made by the first who asks, again when their versions change."""
+    """Return the folder of both programs, which is created once for each version."""
     made, wanted = FOLDER / "made-by.txt", CONSTRAINTS.read_text(encoding="utf-8")
     if not made.exists() or made.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(FOLDER, ignore_errors=True)
@@ -26,7 +26,7 @@ def install() -> Path:
 
 
 def run(program: str, arguments: Sequence[str], *, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run `sam` or `cfn-lint` in the project's folder, as on a machine without an AWS account."""
+    """Run `sam` or `cfn-lint` in the project's folder without AWS credentials."""
     path = os.pathsep.join([str(install()), str(Path(sys.executable).parent), os.environ["PATH"]])
     surroundings = {
         "PATH": path,

@@ -1,11 +1,11 @@
-"""The worker of AWS that is killed as `crash_once` says."""
+"""The AWS worker's handler, which `crash_once` kills."""
 
 from typing import Any
 
 from lambda_trigger import worker
-from tests.support.endurance.crash_once import meet_death
+from tests.support.endurance.crash_once import crash_if_planned
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
-    meet_death(event["Records"][0]["body"])
+    crash_if_planned(event["Records"][0]["body"])
     return worker.handler(event, context)

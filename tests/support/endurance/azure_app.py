@@ -1,17 +1,17 @@
-"""The app of Azure, whose worker is killed as `crash_once` says."""
+"""The Azure app, whose worker `crash_once` kills."""
 
 from typing import Any
 
 from azure_trigger import function_app
-from tests.support.endurance.crash_once import meet_death
+from tests.support.endurance.crash_once import crash_if_planned
 
 handle = function_app.handle
 
 
-def handle_or_die(message: Any, *arguments: Any, **named: Any) -> None:
-    meet_death(message.get_body().decode())
+def handle_or_crash(message: Any, *arguments: Any, **named: Any) -> None:
+    crash_if_planned(message.get_body().decode())
     handle(message, *arguments, **named)
 
 
-function_app.handle = handle_or_die
+function_app.handle = handle_or_crash
 app = function_app.app

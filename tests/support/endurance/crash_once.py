@@ -1,16 +1,16 @@
-"""A worker's process that is killed once for each tenant whom a file names: what DEATHS holds, a folder."""
+"""Kill a worker's process once for each tenant that a file in the folder CRASHES names."""
 
 import os
 from pathlib import Path
 
-from tests.support.crash_points import die_at
+from tests.support.crash_points import crash_at
 
 STEP = "after the lease"
 
 
-def meet_death(body: str) -> None:
-    """Prepare to die, if the message is about a tenant whose worker shall."""
-    for name in Path(os.environ["DEATHS"]).iterdir():
+def crash_if_planned(body: str) -> None:
+    """Install the crash if the message is of a tenant whose worker is to crash."""
+    for name in Path(os.environ["CRASHES"]).iterdir():
         if f'"{name.name}"' in body:
             name.unlink()
-            die_at(STEP)
+            crash_at(STEP)

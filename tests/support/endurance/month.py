@@ -1,4 +1,4 @@
-"""A month of nights as a script: who writes how much, what goes wrong when, and which alarms must tell; by a seed.
+"""A month of nights as a seeded script: what each tenant writes, which faults occur when, and which alarms must fire.
 
 An alarm is named by its runbook. What sounds for a share of rejects is decided by what was written, not here.
 """
@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 # it, and somebody takes the file away next day. surge: far more messages than usual, so the day goes to Spark, whose
 # answer to the request is lost, and so is the news of the job's end. killed: the worker, once. throttled: the ledger on
 # AWS, Databricks on Azure, all night.
-Trouble = Literal["late", "poisoned", "refused", "surge", "killed", "throttled"]
-SOUNDS: Mapping[Trouble, frozenset[str]] = {
+ServiceError = Literal["late", "poisoned", "refused", "surge", "killed", "throttled"]
+SOUNDS: Mapping[ServiceError, frozenset[str]] = {
     "late": frozenset(),
     "poisoned": frozenset({"quality-warnings"}),
     "refused": frozenset({"days-failed", "days-late", "function-errors"}),
@@ -26,25 +26,25 @@ SOUNDS: Mapping[Trouble, frozenset[str]] = {
     "throttled": frozenset(),
 }
 LEAST, MOST = 20, 60
-# More messages than usual in a surge, and from how many on a day goes to Spark.
+# The factor of a surge, and the number of messages from which a day goes to Spark.
 SURGE, LARGE = 400, 150
-# A tenant's usual is not known before.
+# Before that, a tenant's usual volume is unknown.
 FIRST_SURGE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class TenantDay:
-    """What a tenant writes on a day, and what goes wrong."""
+    """What a tenant writes on a day, and its fault."""
 
     tenant: str
     day: date
     messages: int
-    trouble: Trouble | None = None
+    trouble: ServiceError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Month:
-    """All days by tenant, oldest first. Tenants in `strict` allow no unreadable object; `deploys` is a night's day."""
+    """All days with their tenants, oldest first. Tenants in `strict` allow no unreadable object; `deploys` is a day."""
 
     days: Mapping[date, tuple[TenantDay, ...]]
     strict: frozenset[str]
@@ -54,19 +54,19 @@ class Month:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What the functions of either cloud are told beside their deployment's own."""
+        """The functions' settings on both clouds, beside those of the deployment."""
         strict = {"max_unreadable": {"limit": 0.0, "severity": "fail"}}
         quality = {"tenants": dict.fromkeys(self.strict, strict)}
         return {"MAKOTO_LARGE_MESSAGES": str(LARGE), "MAKOTO_QUALITY": json.dumps(quality)}
 
     @property
     def begins(self) -> datetime:
-        """The first day's noon."""
+        """Noon of the first day."""
         return datetime.combine(min(self.days), time(12), tzinfo=ZoneInfo(self.zone))
 
 
 def write_month(*, tenants: int, days: int, seed: int, first: date = date(2025, 6, 1), surges: int = 1) -> Month:
-    """One trouble of each kind at least, each in a night of its own where there are nights enough; then more by chance.
+    """Script at least one fault of each kind, each in its own night if there are enough, and further ones at random.
 
     Args:
         surges: so many days go to Spark, which takes as long as all days of a small night.
@@ -88,27 +88,27 @@ def write_month(*, tenants: int, days: int, seed: int, first: date = date(2025, 
     return Month(days=written, strict=strict, deploys=dates[days // 2], names=names)
 
 
-def plan_deaths(folder: Path, troubles: Iterable[TenantDay]) -> None:
-    """Name whose worker is to be killed (`crash_once`)."""
+def plan_crashes(folder: Path, troubles: Iterable[TenantDay]) -> None:
+    """Name the tenants whose worker `crash_once` kills."""
     for each in troubles:
         if each.trouble == "killed":
             (folder / each.tenant).touch()
 
 
-def _volume(usual: int, trouble: Trouble | None, random: Random) -> int:
+def _volume(usual: int, trouble: ServiceError | None, random: Random) -> int:
     return round(usual * random.uniform(0.85, 1.15)) + (SURGE if trouble == "surge" else 0)
 
 
 def _draw(
     random: Random, *, names: tuple[str, ...], strict: frozenset[str], dates: list[date], surges: int
-) -> dict[tuple[str, date], Trouble]:
+) -> dict[tuple[str, date], ServiceError]:
     lenient = sorted(set(names) - strict)
-    drawn: dict[tuple[str, date], Trouble] = {}
+    drawn: dict[tuple[str, date], ServiceError] = {}
     for _ in range(surges):
         drawn[random.choice(lenient), random.choice(dates[FIRST_SURGE:])] = "surge"
-    # The last night's stays as it is.
+    # The last night's object stays.
     drawn[min(strict), dates[-1]] = "refused"
-    kinds: list[Trouble] = ["late", "poisoned", "refused", "killed", "throttled"]
+    kinds: list[ServiceError] = ["late", "poisoned", "refused", "killed", "throttled"]
     for kind in kinds * max(1, len(names) * len(dates) // 200):
         whose, when = sorted(strict) if kind == "refused" else lenient, dates[:-1]
         free = [(name, day) for name in whose for day in when if (name, day) not in drawn]

@@ -1,4 +1,4 @@
-"""The objects of a month's days, and what a run must count in them: plain messages, some twice, some broken."""
+"""Write the objects of a month's days, with plain, duplicate and broken messages, and count what a run must report."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ TWICE, NO_JSON, EMPTY = 0.03, 0.004, 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """A tenant's day. `now` are its objects by key as its night finds them, `next_day` as they are then.
+    """A tenant's day. `now` has its objects by key in its own night, `next_day` those in the following night.
 
     `records` is what a receipt must say once all of `next_day` is read.
     """
@@ -28,12 +28,12 @@ class Written:
 
     @property
     def unreadable(self) -> int:
-        """Objects that stay and cannot be read."""
+        """The number of objects that stay unreadable."""
         return sum(key.endswith(BROKEN) for key in self.next_day)
 
 
 def write_day(day: TenantDay, *, zone: str, seed: int) -> Written:
-    """The day's export, as its trouble has it."""
+    """Write the day's export with its fault."""
     random = Random(seed)
     lines, records = _write_lines(day, zone, random)
     where = export_folder(EXPORT_TEMPLATE, day.tenant, day.day)
@@ -51,7 +51,7 @@ def write_day(day: TenantDay, *, zone: str, seed: int) -> Written:
 
 
 def _write_lines(day: TenantDay, zone: str, random: Random) -> tuple[list[bytes], dict[str, int]]:
-    """Lines in any order, and how they must be counted."""
+    """Return lines in random order and their expected counts."""
     midnight = datetime.combine(day.day, time(), tzinfo=ZoneInfo(zone))
     messages = [_write_message(day, number, midnight, random) for number in range(day.messages)]
     twice = [line for line in messages if random.random() < TWICE]
@@ -71,7 +71,7 @@ def _write_message(day: TenantDay, number: int, midnight: datetime, random: Rand
         "user_id": f"user-{random.randrange(9)}",
         "timestamp": sent.isoformat(),
         "role": random.choice(("user", "assistant")),
-        # As hard to compress as what people write, by which a day's volume is guessed.
+        # As compressible as real text, because a day's volume is predicted from compressed size.
         "content": f"{number} 番目のメッセージ {random.getrandbits(512):x}",
     }
     return json.dumps(record, ensure_ascii=False).encode()

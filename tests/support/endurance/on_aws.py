@@ -1,4 +1,4 @@
-"""A month on the local AWS, by template.yaml."""
+"""Run a month on the local AWS, deployed from template.yaml."""
 
 import json
 import time
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.local_cloud.aws.job_package import VERSION, upload_package
-from tests.local_cloud.aws.lambda_functions import Answer
+from tests.local_cloud.aws.lambda_functions import InvocationResult
 from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
 from tests.local_cloud.aws.night import AwsNight
 from tests.local_cloud.aws.stack import Stack, deploy
-from tests.local_cloud.aws.tenant_data import name_tenant
+from tests.local_cloud.aws.tenant_data import register_tenant
 from tests.local_cloud.common.clock import Clock
 from tests.local_cloud.common.faults import Fault
-from tests.support.endurance.month import Month, TenantDay, plan_deaths
+from tests.support.endurance.month import Month, TenantDay, plan_crashes
 from tests.support.operations.alarm_definitions import read_aws_alarms
 from tests.support.operations.aws_functions import Sample, read_samples
 
@@ -29,10 +29,10 @@ STARTED = "no messages are given out when a worker begins"
 
 @dataclass
 class AwsMonth:
-    """See `SoakCloud`."""
+    """Implement `EnduranceCloud` on AWS."""
 
     stack: Stack
-    deaths: Path
+    crashes: Path
     samples: list[Sample] = field(default_factory=list)
     _loses_news: bool = False
     _seen: int = 0
@@ -42,7 +42,7 @@ class AwsMonth:
         self.night = AwsNight(self.stack)
         self.alarms = read_aws_alarms(self.stack.deployment)
         for name, function in self.stack.functions.items():
-            function.told = partial(self._count, self.stack.deployment.functions[name].name)
+            function.on_result = partial(self._count, self.stack.deployment.functions[name].name)
 
     @property
     def root(self) -> str:
@@ -54,7 +54,7 @@ class AwsMonth:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command needs that looks at the tables and the ledger."""
+        """The environment variables of commands that read the tables and the ledger."""
         return {**self.stack.deployment.functions["WatcherFunction"].environment, **self.aws.environment()}
 
     @property
@@ -75,24 +75,24 @@ class AwsMonth:
     def begin(self, troubles: Sequence[TenantDay]) -> None:
         kinds = {each.trouble for each in troubles}
         self.samples.clear()
-        plan_deaths(self.deaths, troubles)
+        plan_crashes(self.crashes, troubles)
         faults = [Fault(kind="throttled", pattern="dynamodb:", every=9)] if "throttled" in kinds else []
         if "surge" in kinds:
             faults.append(Fault(kind="lost", pattern="StartJobRun", times=1))
-        self.aws.trouble(*faults)
+        self.aws.inject_faults(*faults)
         self._loses_news = "surge" in kinds
 
     def ask(self) -> int:
-        return self.night.ask()
+        return self.night.fire_schedule()
 
     def working(self) -> AbstractContextManager[object]:
-        return self.stack.poller("WorkerFunction", concurrency=2)
+        return self.stack.event_source_mapping("WorkerFunction", concurrency=2)
 
     def deploy(self) -> None:
-        """New environments come with other variables; those at work end what they do."""
+        """Give new execution environments other variables; running invocations finish."""
         worker = self.stack.functions["WorkerFunction"]
         deadline = time.monotonic() + 30
-        while not worker.at_work:
+        while not worker.in_flight:
             assert time.monotonic() < deadline, STARTED
             time.sleep(0.01)
         for function in self.stack.functions.values():
@@ -110,14 +110,14 @@ class AwsMonth:
         return (
             at_rest
             and not self._messages("TaskQueue")
-            and not any(each.at_work for each in self.stack.functions.values())
+            and not any(each.in_flight for each in self.stack.functions.values())
         )
 
     def waiting(self) -> bool:
         return bool(self._messages("TaskQueue", "NotVisible"))
 
     def release(self) -> None:
-        """The queue knows our clock."""
+        """Do nothing: the queue follows the shared clock."""
 
     def reconcile(self) -> Mapping[str, Any]:
         return self.night.reconcile()
@@ -127,17 +127,17 @@ class AwsMonth:
         return {each.page for each in self.alarms if each.sounds(self.samples, now=now)}
 
     def entry(self, tenant: str, day: date) -> Mapping[str, Any]:
-        return self.night.look(tenant, day)
+        return self.night.ledger_item(tenant, day)
 
     def _messages(self, queue: str, kind: str = "") -> int:
-        """Messages that may be given out, or that may not yet."""
+        """Count the visible or the invisible messages of a queue."""
         name = f"ApproximateNumberOfMessages{kind}"
         url = self.stack.deployment.queues[queue].url
         told = self.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
         return int(told["Attributes"][name])
 
-    def _count(self, function: str, answer: Answer) -> None:
-        """What Lambda counts of a call, and what its lines of the embedded metric format hold."""
+    def _count(self, function: str, answer: InvocationResult) -> None:
+        """Record Lambda's metrics of an invocation, and those of its log lines in the embedded metric format."""
         now = datetime.now(UTC)
         for metric in ("Invocations", "Errors") if answer.error else ("Invocations",):
             dimensions = (("FunctionName", function),)
@@ -156,13 +156,13 @@ class AwsMonth:
 
 @contextmanager
 def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AwsMonth]:
-    """A deployment that plays the month's tenants."""
-    deaths = folder / "deaths"
-    deaths.mkdir(parents=True)
+    """Deploy the cloud for the month's tenants."""
+    crashes = folder / "crashes"
+    crashes.mkdir(parents=True)
     more = {
         **clock.environment,
         **month.settings,
-        "DEATHS": str(deaths),
+        "CRASHES": str(crashes),
     }
     parameters = {
         "DataBucketName": BUCKET,
@@ -173,7 +173,7 @@ def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AwsMont
     with serve_aws(folder / "aws") as aws, deploy(aws, parameters=parameters, more=more) as stack:
         upload_package(stack, folder)
         for tenant in month.names:
-            name_tenant(aws, table=stack.deployment.table.name, tenant=tenant)
+            register_tenant(aws, table=stack.deployment.table.name, tenant=tenant)
         worker = stack.functions["WorkerFunction"]
         worker.function = replace(worker.function, handler="tests.support.endurance.aws_worker.handler")
-        yield AwsMonth(stack=stack, deaths=deaths)
+        yield AwsMonth(stack=stack, crashes=crashes)

@@ -1,4 +1,4 @@
-"""A month on the local Azure, by the app's own settings and the bundle's job."""
+"""Run a month on the local Azure, with the app's own settings and the bundle's job."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,35 +13,35 @@ import pytest
 from daily_batch.metadata.keys import TENANT, TENANTS
 from tests.local_cloud.azure.application_insights import Ingestion, serve_ingestion
 from tests.local_cloud.azure.databricks.bundle import read_bundle_job
-from tests.local_cloud.azure.functions.host import APP, Called, FunctionsHost
+from tests.local_cloud.azure.functions.host import APP, CallResult, FunctionsHost
 from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
 from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_settings
 from tests.local_cloud.common.clock import Clock
 from tests.local_cloud.common.faults import Fault
-from tests.support.endurance.month import Month, TenantDay, plan_deaths
+from tests.support.endurance.month import Month, TenantDay, plan_crashes
 from tests.support.operations.alarm_definitions import find_sounding, read_azure_alarms
 from tests.support.operations.insights_tables import Row, make_row
 
 NAME = "makoto-daily-batch"
 TASKS = "makoto-tasks"
 ENDED = ("SUCCESS", "FAILED", "TIMEDOUT", "CANCELED", "INTERNAL_ERROR", "SKIPPED")
-DYING_APP = "from tests.support.endurance.azure_app import app\n"
+CRASHING_APP = "from tests.support.endurance.azure_app import app\n"
 
 
 @dataclass
 class AzureMonth:
-    """See `SoakCloud`."""
+    """Implement `EnduranceCloud` on Azure."""
 
     azure: LocalAzure
     host: FunctionsHost
     ingestion: Ingestion
-    deaths: Path
+    crashes: Path
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.night = AzureNight(self.azure, self.host)
         self.alarms = read_azure_alarms()
-        self.host.called = self._count
+        self.host.on_call = self._count
 
     @property
     def root(self) -> str:
@@ -53,7 +53,7 @@ class AzureMonth:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command needs that looks at the tables and the ledger."""
+        """The environment variables of commands that read the tables and the ledger."""
         return dict(self.host.settings)
 
     def put(self, objects: Mapping[str, bytes]) -> None:
@@ -72,14 +72,14 @@ class AzureMonth:
     def begin(self, troubles: Sequence[TenantDay]) -> None:
         kinds = {each.trouble for each in troubles}
         self.rows.clear()
-        plan_deaths(self.deaths, troubles)
+        plan_crashes(self.crashes, troubles)
         faults = [Fault(kind="throttled", pattern="jobs/", every=3)] if "throttled" in kinds else []
         if "surge" in kinds:
             faults.append(Fault(kind="lost", pattern="run-now", times=1))
-        self.azure.trouble(*faults)
+        self.azure.inject_faults(*faults)
 
     def ask(self) -> int:
-        return self.night.ask()
+        return self.night.fire_schedule()
 
     @contextmanager
     def working(self) -> Iterator[object]:
@@ -87,24 +87,24 @@ class AzureMonth:
         try:
             yield self.host
         finally:
-            self.host.rest()
+            self.host.pause()
 
     def deploy(self) -> None:
-        """New instances come with other settings; those at work end what they do."""
+        """Give new instances other settings; running calls finish."""
         self.host.settings = {**self.host.settings, "MAKOTO_TARGET_FILE_BYTES": "1000000"}
-        self.host.retire()
+        self.host.recycle()
 
     def look(self) -> bool:
         at_rest = all(run.states[-1] in ENDED for run in self.azure.runs())
-        return at_rest and not self.host.at_work and not self.host.queue(TASKS).peek_messages()
+        return at_rest and not self.host.in_flight and not self.host.queue(TASKS).peek_messages()
 
     def waiting(self) -> bool:
         count = self.host.queue(TASKS).get_queue_properties().approximate_message_count
         return bool(count)
 
     def release(self) -> None:
-        """The queue keeps the machine's time."""
-        self.host.bring_back()
+        """Make failed messages visible: the queue uses the machine's time."""
+        self.host.release_failed()
 
     def reconcile(self) -> Mapping[str, Any]:
         return self.night.reconcile()
@@ -113,10 +113,10 @@ class AzureMonth:
         return find_sounding(self.alarms, self.rows, now=now)
 
     def entry(self, tenant: str, day: date) -> Mapping[str, Any]:
-        return self.night.look(tenant, day)
+        return self.night.ledger_item(tenant, day)
 
-    def _count(self, name: str, called: Called) -> None:
-        """The rows of a call, as Azure makes them: a request, a trace for each line, what the process sent itself."""
+    def _count(self, name: str, called: CallResult) -> None:
+        """Record the rows of a call: a request, a trace for each log line, and the process's own telemetry."""
         now = datetime.now(UTC)
         self._row("requests", name=name, success=called.error is None, duration=called.seconds, operation_Name=name)
         if called.error is not None:
@@ -135,25 +135,25 @@ class AzureMonth:
 
 @contextmanager
 def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AzureMonth]:
-    """A deployment that plays the month's tenants."""
-    deaths, app = folder / "deaths", folder / "dying"
-    for each in (deaths, app):
+    """Deploy the cloud for the month's tenants."""
+    crashes, app = folder / "crashes", folder / "crashing"
+    for each in (crashes, app):
         each.mkdir(parents=True)
     (app / "host.json").write_bytes((APP / "host.json").read_bytes())
-    (app / "function_app.py").write_text(DYING_APP)
+    (app / "function_app.py").write_text(CRASHING_APP)
     with (
         pytest.MonkeyPatch.context() as environment,
         serve_azure(folder / "azure") as azure,
         serve_ingestion() as ingestion,
     ):
-        # The only way to tell delta-rs where Azurite is.
+        # delta-rs finds Azurite only by this variable.
         environment.setenv("AZURITE_BLOB_STORAGE_URL", azure.storage.blob)
         azure.create_job(read_bundle_job(JOB_KEY))
         azure.storage.blobs().create_container(CONTAINER)
         more = {
             **clock.environment,
             **month.settings,
-            "DEATHS": str(deaths),
+            "CRASHES": str(crashes),
             "MAKOTO_LOOK_BACK": "1",
             "MAKOTO_DRIFT_MINUTES": "10",
             "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
@@ -167,7 +167,7 @@ def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AzureMo
             app=app,
             concurrency=2,
         )
-        found = AzureMonth(azure=azure, host=host, ingestion=ingestion, deaths=deaths)
+        found = AzureMonth(azure=azure, host=host, ingestion=ingestion, crashes=crashes)
         for tenant in month.names:
             found.night.store.put({"PK": TENANTS, "SK": f"{TENANT}{tenant}", "tenant_id": tenant}, expected=None)
         yield found

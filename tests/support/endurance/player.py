@@ -1,4 +1,4 @@
-"""Plays a month on a deployment, night after night, by a clock that goes on as fast as the work is done."""
+"""Play a month on a deployment, night by night, with a clock that advances as fast as the work is done."""
 
 import time
 from collections import Counter
@@ -14,7 +14,7 @@ from tests.support.endurance.month import SOUNDS, Month, TenantDay
 from tests.support.endurance.objects import Written, write_day
 
 LOOK_SECONDS = 0.2
-# For a night to come to rest, however many tenants it has.
+# Time for a night to settle, however many tenants it has.
 PATIENCE_SECONDS = 600
 PATIENCE_PER_TENANT = 5
 STEP = timedelta(minutes=16)
@@ -22,49 +22,49 @@ STEP = timedelta(minutes=16)
 REJECTS_SOUND, REJECTS_WARN = 0.05, 0.1
 
 
-class SoakCloud(Protocol):
-    """A deployment, as a month needs it. What is kept of a night's metrics is forgotten when the next one begins."""
+class EnduranceCloud(Protocol):
+    """What a month needs of a deployment. A night's metrics are cleared when the next one starts."""
 
     def put(self, objects: Mapping[str, bytes]) -> None:
         """Write objects by key."""
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Take objects away."""
+        """Delete objects."""
 
     def begin(self, troubles: Sequence[TenantDay]) -> None:
-        """Prepare a night's troubles, and forget the last one's."""
+        """Install a night's faults and remove the previous ones."""
 
     def ask(self) -> int:
-        """Let the schedule call; how many messages it put on the queue."""
+        """Fire the schedule and return the number of messages that it queued."""
 
     def working(self) -> AbstractContextManager[object]:
-        """Give messages to the worker."""
+        """Deliver messages to the worker."""
 
     def deploy(self) -> None:
-        """Bring a new version out while the old one is at work."""
+        """Deploy a new version while the old one is running."""
 
     def look(self) -> bool:
-        """Do what jobs bring about; whether nothing is under way: no message to give out, no call, no job."""
+        """Deliver the events of jobs; return whether all is idle: no visible message, no call, no job."""
 
     def waiting(self) -> bool:
-        """Whether a message waits to be given out again."""
+        """Return whether a failed message waits for its redelivery."""
 
     def release(self) -> None:
-        """Let messages that failed be given out again, now that their time has come."""
+        """Make failed messages visible, for their timeout has passed."""
 
     def reconcile(self) -> Mapping[str, Any]:
-        """Let the watcher look at everything; its summary."""
+        """Call the watcher's reconciliation and return its summary."""
 
     def sounding(self, now: datetime) -> set[str]:
-        """The runbooks of the alarms that sound over what the night has told so far."""
+        """Return the runbooks of the alarms that fire on the night's metrics so far."""
 
     def entry(self, tenant: str, day: date) -> Mapping[str, Any]:
-        """The ledger's item of a day, empty where there is none."""
+        """Return the ledger's item of a day, or an empty mapping."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlayedNight:
-    """What a night sounded, and what it had to; how many seconds it took to play."""
+    """The alarms that fired and those expected, and the seconds that the night took."""
 
     day: date
     sounded: frozenset[str]
@@ -74,9 +74,9 @@ class PlayedNight:
 
 @dataclass
 class Player:
-    """`written` is what was written of each tenant-day."""
+    """Play a month; `written` has what was written of each tenant-day."""
 
-    cloud: SoakCloud
+    cloud: EnduranceCloud
     month: Month
     clock: Clock
     say: Callable[[str], None] = print
@@ -84,7 +84,7 @@ class Player:
     nights: list[PlayedNight] = field(default_factory=list)
 
     def play(self) -> None:
-        """The whole month."""
+        """Play the whole month."""
         for number, day in enumerate(self.month.days):
             began = time.monotonic()
             sounded = self._play_night(day, number)
@@ -95,7 +95,7 @@ class Player:
             self.say(f"{day}  {seconds:5.1f} s  {', '.join(sorted(sounded)) or 'no alarm'}")
 
     def describe(self) -> str:
-        """Night by night in Markdown: what was injected, and which alarms sounded."""
+        """Return a Markdown table of nights with injected faults and alarms."""
         lines = ["| day | what went wrong | alarms | seconds |", "|---|---|---|---:|"]
         for night in self.nights:
             troubles = Counter(each.trouble for each in self.month.days[night.day] if each.trouble)
@@ -106,7 +106,7 @@ class Player:
         return "\n".join(lines) + "\n"
 
     def _play_night(self, day: date, number: int) -> set[str]:
-        """The alarms that sounded."""
+        """Play a night and return the alarms that fired."""
         self.clock.set(self._at(day, "23:00"))
         self._write(day, number)
         self.clock.set(self._at(day + timedelta(days=1), "02:00"))
@@ -133,7 +133,7 @@ class Player:
         return sounded | self.cloud.sounding(datetime.now(UTC))
 
     def _write(self, day: date, number: int) -> None:
-        """The day's objects, and what became of those of the day before."""
+        """Write the day's objects, and the changes of those of the day before."""
         for tenant, each in enumerate(self.month.days[day]):
             seed = number * len(self.month.names) + tenant
             self.written[each.tenant, day] = written = write_day(each, zone=self.month.zone, seed=seed)
@@ -146,7 +146,7 @@ class Player:
                 self.cloud.remove([key for key in written.now if key not in written.next_day])
 
     def _expect(self, day: date) -> frozenset[str]:
-        """The alarms of the night's troubles, and of days of which the truth says that much was rejected."""
+        """Return the alarms of the night's faults and of days with many expected rejects."""
         expected = {alarm for each in self.month.days[day] if each.trouble for alarm in SOUNDS[each.trouble]}
         for each in self.month.days[day]:
             records = self.written[each.tenant, day].records
@@ -156,7 +156,7 @@ class Player:
         return frozenset(expected)
 
     def _wait(self) -> None:
-        """Until nothing is under way."""
+        """Wait until all is idle."""
         deadline = time.monotonic() + PATIENCE_SECONDS + PATIENCE_PER_TENANT * len(self.month.names)
         quiet = 0
         while quiet < 2:

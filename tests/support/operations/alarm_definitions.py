@@ -1,4 +1,4 @@
-"""The alarms of template.yaml and of infra/azure/alarms.bicep, read as they are, and whether they sound.
+"""Read the alarms of template.yaml and infra/azure/alarms.bicep, and evaluate them.
 
 An evaluator knows what our alarms use of CloudWatch's and of Azure Monitor's rules, as their documentation has them.
 """
@@ -28,7 +28,7 @@ _SPANS = {"PT15M": timedelta(minutes=15), "PT1H": timedelta(hours=1), "P2D": tim
 
 @dataclass(frozen=True, kw_only=True)
 class AwsAlarm:
-    """An alarm of CloudWatch; `page` is the runbook that its description names."""
+    """A CloudWatch alarm; `page` is the runbook in its description."""
 
     name: str
     page: str
@@ -43,7 +43,7 @@ class AwsAlarm:
     missing_breaches: bool
 
     def sounds(self, samples: Sequence[Sample], *, now: datetime) -> bool:
-        """Whether all of its periods, the last of which ends now, are breached."""
+        """Return whether all of its periods, the last of which ends now, breach the threshold."""
         known = (self.namespace, self.metric, self.dimensions)
         own = [each for each in samples if (each.namespace, each.metric, each.dimensions) == known]
         return all(self._is_breached(own, now - number * self.period) for number in range(self.periods))
@@ -57,7 +57,7 @@ class AwsAlarm:
 
 @dataclass(frozen=True, kw_only=True)
 class AzureAlarm:
-    """A rule over a log query of Azure Monitor; without a column its rows are counted."""
+    """An Azure Monitor rule over a log query; without a column its rows are counted."""
 
     name: str
     page: str
@@ -70,12 +70,12 @@ class AzureAlarm:
 
     @property
     def metric(self) -> str | None:
-        """Of our metrics, the one that it asks for."""
+        """The metric that the query reads, if it is one of ours."""
         found = re.search(r'^customMetrics .* name == "(\w+)"$', self.query)
         return found[1] if found else None
 
     def sounds(self, run: Callable[[str], Sequence[Row]]) -> bool:
-        """Whether what its query gives, over its window, is beyond the threshold."""
+        """Return whether its query over its window breaches the threshold."""
         found = run(self.query)
         if self.column is None:
             return _COMPARE[self.operator](len(found), self.threshold)
@@ -84,7 +84,7 @@ class AzureAlarm:
 
 
 def find_sounding(alarms: Sequence[AzureAlarm], rows: Mapping[str, Sequence[Row]], *, now: datetime) -> set[str]:
-    """The pages of the rules that sound over the rows of their windows, which end now."""
+    """Return the pages of the rules that fire over the rows of their windows, which end now."""
     sounding = set()
     for window in {each.window for each in alarms}:
         seen = {name: [row for row in table if now - window < row["timestamp"] <= now] for name, table in rows.items()}
@@ -94,7 +94,7 @@ def find_sounding(alarms: Sequence[AzureAlarm], rows: Mapping[str, Sequence[Row]
 
 
 def read_aws_alarms(deployment: Deployment) -> list[AwsAlarm]:
-    """The alarms of a deployment of template.yaml."""
+    """Return the alarms of a deployment of template.yaml."""
     found = (each["Properties"] for each in deployment.resources.values() if each["Type"] == "AWS::CloudWatch::Alarm")
     return [_read_aws(each) for each in found]
 
@@ -116,7 +116,7 @@ def _read_aws(alarm: Mapping[str, Any]) -> AwsAlarm:
 
 
 def read_azure_alarms(**given: Any) -> list[AzureAlarm]:
-    """The alarms of a deployment of infra/azure."""
+    """Return the alarms of a deployment of infra/azure."""
     file, main = read_bicep(FOLDER / "alarms.bicep"), read_bicep(FOLDER / "main.bicep")
     names = ("namePrefix", "rejectPercentLimit")
     values = Values(file, **{name: Values(main).find(name) for name in names}, nightBeginsByItself=True, **given)
@@ -138,7 +138,7 @@ def read_azure_alarms(**given: Any) -> list[AzureAlarm]:
 
 
 def find_page(description: str) -> str:
-    """The runbook's name in a description, which ends with it."""
+    """Return the runbook's name at the end of a description."""
     found = PAGE.search(description)
     assert found, description
     return found[1]

@@ -1,4 +1,4 @@
-"""The three Lambda functions in this process, with template.yaml's environment, and what CloudWatch makes of them."""
+"""Call the three Lambda functions in this process with template.yaml's environment, and derive CloudWatch metrics."""
 
 import importlib
 import io
@@ -33,7 +33,7 @@ class Sample:
 
 
 def read_samples(line: dict[str, Any], *, at: datetime) -> Iterator[Sample]:
-    """The samples that a line of the embedded metric format holds; another line holds none."""
+    """Yield the samples of a line in the embedded metric format; other lines have none."""
     for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
         for names in directive["Dimensions"]:
             dimensions = tuple(sorted((name, line[name]) for name in names))
@@ -50,7 +50,7 @@ def read_samples(line: dict[str, Any], *, at: datetime) -> Iterator[Sample]:
 
 @dataclass
 class AwsFunctions:
-    """Calls the handlers; `samples` and `lines` are what their calls came to.
+    """Call the handlers; `samples` and `lines` are the metrics and log lines of the calls.
 
     Errors and invocations are counted as Lambda does, and messages as SQS does: by the word of AWS.
     """
@@ -63,7 +63,7 @@ class AwsFunctions:
     def __post_init__(self) -> None:
         environment = self.deployment.functions["WorkerFunction"].environment
         own = {name: value for name, value in environment.items() if name.startswith("POWERTOOLS_")}
-        # A log is kept by its service's name, and by the first output that it found.
+        # Loggers are cached by service name, with the output stream of their creation.
         self._service = own["POWERTOOLS_SERVICE_NAME"]
         self.night.set(AWS_DEFAULT_REGION="ap-northeast-1", **own)
         for name in [name for name in sys.modules if name.partition(".")[0] == "lambda_trigger"]:
@@ -91,7 +91,7 @@ class AwsFunctions:
         self._call("worker", {"Records": [record]})
 
     def give_up(self, task: Task) -> None:
-        """Deliver a task's message as often as the template allows; then it is among the dead letters."""
+        """Deliver a task's message as often as the template allows, until it is in the dead-letter queue."""
         for _ in range(self.deployment.queues["TaskQueue"].max_receives):
             self.work(task)
         self._count(
@@ -123,7 +123,7 @@ class AwsFunctions:
             self._take(line)
 
     def _take(self, line: dict[str, Any]) -> None:
-        """A line of the log; one of the embedded metric format is samples, too."""
+        """Record a log line, and its samples if it is in the embedded metric format."""
         self.lines.append(line)
         self.samples += read_samples(line, at=self.night.clock())
 

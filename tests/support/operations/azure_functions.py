@@ -1,4 +1,4 @@
-"""The Azure Functions in this process, and the rows that Application Insights makes of their calls."""
+"""Call the Azure Functions in this process, and derive the rows of Application Insights."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ SEVERITIES = {logging.INFO: 1, logging.WARNING: 2, logging.ERROR: 3}
 
 @dataclass
 class AzureFunctions:
-    """Calls the functions; `rows` of each table are what their calls came to.
+    """Call the functions; `rows` has the rows of each table that the calls produced.
 
     Requests, exceptions and traces are counted as the host does, by the word of Azure.
     """
@@ -51,7 +51,7 @@ class AzureFunctions:
         self._call("worker", lambda: worker.handle(self._message(task), context, host=HOST))
 
     def give_up(self, task: Task) -> None:
-        """Deliver a task's message as often as host.json allows; then the host gives it to `poison`."""
+        """Deliver a task's message as often as host.json allows, until the host passes it to `poison`."""
         host = json.loads(HOST.read_text(encoding="utf-8"))
         for _ in range(host["extensions"]["queues"]["maxDequeueCount"]):
             self.work(task)
@@ -80,7 +80,7 @@ class AzureFunctions:
 
     @contextmanager
     def _traced(self, name: str) -> Iterator[None]:
-        """Each record of the process's log is a trace of the call."""
+        """Record each log record as a trace of the call."""
         handler = logging.Handler()
         handler.emit = lambda record: self._row(  # type: ignore[method-assign]  # a handler of one use
             "traces", message=record.getMessage(), severityLevel=SEVERITIES[record.levelno], operation_Name=name

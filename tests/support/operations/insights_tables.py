@@ -1,4 +1,4 @@
-"""Application Insights as queries see it: what a process sends becomes rows, over which a KQL engine runs.
+"""The tables of Application Insights: telemetry becomes rows, which a KQL engine queries.
 
 That Azure makes such rows of what is sent is its documentation's word (data model and schema of the tables).
 """
@@ -17,7 +17,7 @@ from tests.local_cloud.common.clock import machine_now
 
 Row = dict[str, Any]
 
-# The columns that we use, of those that the tables have.
+# The columns of the tables that our queries use.
 TABLES = {
     "traces": {
         "timestamp": "datetime",
@@ -50,7 +50,7 @@ _SQL = {"datetime": "TIMESTAMP", "string": "VARCHAR", "int": "INTEGER", "real": 
 
 
 def make_row(metric: CustomMetric, at: datetime) -> Row:
-    """A row of customMetrics, as of a moment."""
+    """Return a row of customMetrics at a moment."""
     return {
         "timestamp": at,
         "name": metric.name,
@@ -65,7 +65,7 @@ def make_row(metric: CustomMetric, at: datetime) -> Row:
 
 @contextmanager
 def ask(rows: Mapping[str, Sequence[Row]], *, now: datetime) -> Iterator[Callable[[str], list[Row]]]:
-    """Gives the rows of a query, asked at a moment: they are moved to the engine's own clock, which `ago` looks at."""
+    """Yield a function that runs a query at a moment; rows are shifted to the engine's own clock, which `ago` reads."""
     moved = machine_now() - now
     with duckdb_kql.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")

@@ -1,4 +1,4 @@
-"""A night of which only clock, jobs and queue are doubles: its functions are called as a cloud calls them.
+"""A night with real functions, called as a cloud calls them; only clock, jobs and queue are test doubles.
 
 What they tell by log and metrics is what is told when they are deployed.
 """
@@ -31,7 +31,7 @@ SERVICE_DOWN = TerminalError("the service refuses", next_step="allow it")
 
 @dataclass
 class Jobs(Service):
-    """A service that can refuse to tell."""
+    """A job service that can fail to report status."""
 
     down: bool = False
 
@@ -53,7 +53,7 @@ class DeniedRunner:
 
 @dataclass
 class Night:
-    """What there is around the functions; `queue` is what they asked for again."""
+    """The surroundings of the functions; `queue` has the tasks that they queued again."""
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
@@ -66,7 +66,7 @@ class Night:
         for name in ("in", "out", "temp"):
             (self.folder / name).mkdir()
         self.set(TENANT_ID="acme", MAKOTO_INPUT=str(self.folder / "in"), MAKOTO_OUTPUT=str(self.folder / "out"))
-        # A worker removes there what killed ones left.
+        # Workers remove the leftovers of killed ones there.
         self.monkeypatch.setattr("tempfile.tempdir", str(self.folder / "temp"))
         for name in ("worker", "watcher"):
             self.monkeypatch.setattr(f"daily_batch.orchestration.{name}.make_dispatch", self.dispatch)
@@ -74,7 +74,7 @@ class Night:
             self.monkeypatch.setattr(f"daily_batch.orchestration.{name}.open_ledger", lambda *_: self.ledger)
 
     def set(self, **variables: str) -> None:
-        """Set variables as a deployment would."""
+        """Set environment variables as a deployment does."""
         for name, value in variables.items():
             self.monkeypatch.setenv(name, value)
 
@@ -83,7 +83,7 @@ class Night:
         return Ledger(store=SqliteStore(self.folder / "ledger.sqlite"), clock=self.clock)
 
     def find(self, tenant: str) -> Entry:
-        """What the ledger knows of the tenant's day."""
+        """Return the ledger's entry of the tenant's day."""
         found = self.ledger.find(tenant, DAY)
         assert found is not None
         return found
@@ -101,7 +101,7 @@ class Night:
         )
 
     def write(self, messages: int = 40, *, tenant: str = "acme", garbage: int = 0) -> None:
-        """An export of the day, with `garbage` lines on top that are no records."""
+        """Write an export of the day with `garbage` further lines that are not records."""
         folder = self.folder / "in" / tenant / f"exports/messages/{DAY:%Y/%m/%d}"
         folder.mkdir(parents=True)
         lines = [
@@ -118,23 +118,23 @@ class Night:
             for number in range(messages)
         ]
         lines += ["{Bob"] * garbage
-        # In two objects, so that one that cannot be read is less than half of them.
+        # Two objects, so that one unreadable object is less than half of them.
         for number in range(2):
             text = "".join(f"{line}\n" for line in lines[number::2])
             (folder / f"part-0000{2 * number}.jsonl").write_text(text, encoding="utf-8")
 
     def cut(self, *, tenant: str = "acme") -> None:
-        """One more object of the export, of which the end is missing."""
+        """Add a truncated object to the export."""
         folder = self.folder / "in" / tenant / f"exports/messages/{DAY:%Y/%m/%d}"
         (folder / "part-00001.jsonl.gz").write_bytes(b"\x1f\x8b\x08\x00\x00")
 
     def remember(self, messages: int, *, days: int = 14) -> None:
-        """Completed days of acme before the night's."""
+        """Add completed days of acme before the night's."""
         for back in range(1, days + 1):
             entry = Entry(tenant="acme", day=DAY - timedelta(days=back), status="COMPLETED", message_count=messages)
             self.ledger.store.put(to_item(entry), expected=None)
 
     def end_job(self, settings: Settings, *, ago: timedelta = timedelta(0)) -> None:
-        """The last job that was asked for publishes its day, and ended some time ago."""
+        """Let the last submitted job publish its day and end some time ago."""
         self.jobs.publish_last(settings, now=self.clock())
         self.jobs.end, self.jobs.ended_at = "SUCCEEDED", self.clock() - ago

@@ -1,4 +1,4 @@
-"""What runs a block of docs/reading.md: Python as it stands, SQL by the engine's own object; answers are plain rows."""
+"""Run a block of docs/reading.md: Python as it is, SQL through the engine's own object; answers are plain rows."""
 
 import ast
 import re
@@ -11,33 +11,33 @@ import sqlglot
 from tests.support.reading.page import Block, blocks_below
 
 PLACE = "s3://my-bucket"
-# Trino makes a column of each field of the structures in a list; DuckDB, asked to, does so in a subquery.
+# UNNEST of a list of structs gives one column per field in Trino, and in DuckDB only with `recursive` in a subquery.
 _UNNEST = re.compile(r"CROSS JOIN UNNEST\((\w+)\) AS (\w+\(.+?\))")
 Rows = list[dict[str, Any]]
 
 
 class Reader:
-    """An engine that has opened the tables, as the page says."""
+    """An engine that has opened the tables as the page says."""
 
     def __init__(self, engine: str, table_format: str, tables: Path, **given: Any) -> None:
         self.engine = engine
         self._names = dict(given)
-        self._place = str(tables)
-        # Athena is not here: DuckDB stands in.
+        self._location = str(tables)
+        # Athena does not run locally: DuckDB replaces it.
         self.run(blocks_below(table_format.capitalize())["DuckDB" if engine == "Athena" else engine])
 
     def answer(self, block: Block) -> Rows:
-        """The rows that the block gives."""
-        return as_rows(self._ask(block.code) if block.kind == "sql" else self.run(block))
+        """Return the rows of the block."""
+        return as_rows(self._query(block.code) if block.kind == "sql" else self.run(block))
 
     def run(self, block: Block) -> Any:
-        """Run Python; return the value of its last line, if that is an expression."""
-        body = ast.parse(block.code.replace(PLACE, self._place)).body
+        """Run Python, and return the value of its last line if that is an expression."""
+        body = ast.parse(block.code.replace(PLACE, self._location)).body
         last = body.pop() if isinstance(body[-1], ast.Expr) else None
         exec(compile(ast.Module(body, []), "reading.md", "exec"), self._names)
         return last and eval(compile(ast.Expression(last.value), "reading.md", "eval"), self._names)
 
-    def _ask(self, sql: str) -> Any:
+    def _query(self, sql: str) -> Any:
         match self.engine:
             case "Athena":
                 return self._names["db"].sql(to_duckdb(sql))
@@ -51,13 +51,13 @@ class Reader:
 
 
 def to_duckdb(sql: str) -> str:
-    """Athena's SQL as DuckDB's."""
+    """Translate Athena's SQL to DuckDB's."""
     (translated,) = sqlglot.transpile(sql, read="athena", write="duckdb")
     return _UNNEST.sub(r"CROSS JOIN (SELECT unnest(\1, recursive := true)) AS \2", translated)
 
 
 def as_rows(answer: Any) -> Rows:
-    """Any engine's answer by way of Arrow, so that moments keep their zone."""
+    """Return any engine's answer as rows, through Arrow, so that timestamps keep their zone."""
     for convert in ("toArrow", "to_arrow_table", "to_arrow"):
         if hasattr(answer, convert):
             return _rows(getattr(answer, convert)())

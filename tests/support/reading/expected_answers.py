@@ -1,4 +1,4 @@
-"""The ten answers, counted in plain Python from what the oracle reads in the JSON."""
+"""The ten expected answers, computed in plain Python from the oracle's rows."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -95,7 +95,7 @@ def lineage(week: Week) -> list[Row]:
 
 
 def came_late(week: Week) -> list[Row]:
-    """The messages that only the second run of the day found."""
+    """Return the messages that only the second run of the day found."""
     known = {(row["room_id"], row["message_id"]) for row in week.before.rows}
     found = sorted({(row["room_id"], row["message_id"]) for row in _rows(week)} - known)
     return [{"room_id": room, "message_id": message} for room, message in found]

@@ -1,4 +1,4 @@
-"""docs/reading.md as its code blocks: a heading, the engines above the block, the code."""
+"""Parse docs/reading.md into code blocks: heading, engines and code."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _PART = re.compile(
 
 
 class Block(NamedTuple):
-    """Code below a heading, for one engine."""
+    """The code below a heading, for one engine."""
 
     heading: str
     engine: str
@@ -25,17 +25,17 @@ class Block(NamedTuple):
 
 
 def read_blocks() -> list[Block]:
-    """Every block of the page, once for each engine that it is for."""
+    """Return every block of the page, once per engine."""
     return list(_blocks(PAGE.read_text(encoding="utf-8")))
 
 
 def blocks_below(heading: str) -> dict[str, Block]:
-    """The blocks of one heading by engine."""
+    """Return the blocks of one heading by engine."""
     return {block.engine: block for block in read_blocks() if block.heading == heading}
 
 
 def questions() -> list[str]:
-    """The numbered headings."""
+    """Return the numbered headings."""
     return list(dict.fromkeys(block.heading for block in read_blocks() if block.heading[0].isdigit()))
 
 

@@ -1,4 +1,4 @@
-"""A week of tenant acme, published night by night, one of its days again when late objects had come."""
+"""A week of tenant acme, published night by night, one of its days twice because of late objects."""
 
 import shutil
 from collections.abc import Mapping
@@ -20,26 +20,26 @@ from tests.support.day_runs import DAY, SAMPLES, silent
 
 MONDAY, SUNDAY = date(2025, 8, 11), date(2025, 8, 17)
 WEEK = tuple(days_between(MONDAY, SUNDAY, max_days=7))
-# Every so manieth object of the day comes after its first run.
+# One object in so many arrives after the day's first run.
 LATE = 16
 RERUN_AT = datetime(2025, 8, 17, 18, 0, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Week:
-    """Where tables of each format are, what the oracle says of each day, and of DAY before the late objects."""
+    """The tables of each format, the oracle's expectation of each day, and that of DAY before the late objects."""
 
     tables: Mapping[str, Path]
     days: Mapping[date, Expected]
     before: Expected
 
     def rows(self, day: date = DAY) -> list[dict[str, object]]:
-        """The messages of a day."""
+        """Return the messages of a day."""
         return self.days[day].rows
 
 
 def publish_week(folder: Path) -> Week:
-    """Write the input, run each day at its night, then DAY once more."""
+    """Write the input, run each day in its night, then DAY again."""
     source, late = folder / "in", folder / "late"
     shutil.copytree(SAMPLES / "acme", source / "acme")
     for seed, day in enumerate(WEEK):
@@ -62,17 +62,17 @@ def publish_week(folder: Path) -> Week:
 
 
 def night_of(day: date) -> datetime:
-    """When the schedule runs the day: 02:00 of the next in Tokyo."""
+    """Return when the schedule runs the day: 02:00 of the next day in Tokyo."""
     return datetime.combine(day, time(17), UTC)
 
 
 def run_id_of(day: date, now: datetime) -> str:
-    """The id of the run of the day."""
+    """Return the id of the run of the day."""
     return f"{now:%Y%m%dT%H%M%SZ}-{day:%m%d}0000"
 
 
 def last_run(day: date) -> tuple[str, datetime]:
-    """Id and begin of the run whose rows are published."""
+    """Return the id and the start of the run whose rows are published."""
     now = RERUN_AT if day == DAY else night_of(day)
     return run_id_of(day, now), now
 

@@ -4,15 +4,15 @@ import io
 
 import pytest
 
-from daily_batch.cli import console
-from daily_batch.cli.console import LineProgress
+from daily_batch.cli import progress as progress_module
+from daily_batch.cli.progress import LineProgress
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that the console sees, in its only element."""
     now = [1000.0]
-    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
     return now
 
 

@@ -1,4 +1,4 @@
-"""The dictionary is the contract's, and the contract's codes are all in use."""
+"""docs/data-dictionary.md matches the contract, and a test covers each of the contract's codes."""
 
 import subprocess
 import sys
@@ -10,11 +10,11 @@ from daily_batch.domain.contract import TABLES
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_page_is_what_the_contract_gives() -> None:
-    made = subprocess.run(
+def test_the_page_is_generated_from_the_contract() -> None:
+    generated = subprocess.run(
         [sys.executable, ROOT / "tools" / "data-dictionary"], check=True, capture_output=True, text=True
     )
-    assert made.stdout == (ROOT / "docs" / "data-dictionary.md").read_text(encoding="utf-8")
+    assert generated.stdout == (ROOT / "docs" / "data-dictionary.md").read_text(encoding="utf-8")
 
 
 def test_every_code_and_column_is_explained() -> None:
@@ -22,8 +22,8 @@ def test_every_code_and_column_is_explained() -> None:
     assert all(column.doc for table in TABLES for column in table.columns)
 
 
-def test_every_code_is_expected_by_a_test_of_a_fault() -> None:
-    written = "".join(
+def test_a_fault_test_expects_every_code() -> None:
+    sources = "".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "tests/integration/faults").glob("test_*.py")
     )
-    assert [code for codes in (Reason, Flag) for code in codes if f'"{code}"' not in written] == []
+    assert [code for codes in (Reason, Flag) for code in codes if f'"{code}"' not in sources] == []

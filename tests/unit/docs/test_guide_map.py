@@ -1,4 +1,4 @@
-"""docs/guide-map.md names everything that the operations guide names, and what it points to is there."""
+"""docs/project/guide-map.md names everything that the operations guide names, and what it points to is there."""
 
 import re
 
@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.day_runs import ROOT
 
-PAGE = (ROOT / "docs/guide-map.md").read_text(encoding="utf-8")
+FILE = ROOT / "docs/project/guide-map.md"
+PAGE = FILE.read_text(encoding="utf-8")
 
 # By the guide's chapters, as it writes them.
 NAMES = {
@@ -73,4 +74,4 @@ def test_each_item_says_whether_it_is_met_and_whatever_differs_says_how() -> Non
 def test_every_file_that_the_page_points_to_exists() -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGE)
     assert len(links) > 25
-    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
+    assert [link for link in links if not (FILE.parent / link).exists()] == []

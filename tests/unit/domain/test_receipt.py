@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from daily_batch.cli.receipts import render
+from daily_batch.cli.output import render_receipt
 from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.receipt import (
     Objects,
@@ -140,7 +140,9 @@ def test_the_key_lies_under_the_tenants_analytics():
 def test_the_rendered_receipt_shows_every_count_and_escapes_markup(width):
     out = io.StringIO()
     empty = replace(RECEIPT.tables["messages"], version=None)
-    Console(file=out, width=width).print(render(replace(RECEIPT, tables={**RECEIPT.tables, "rooms_daily": empty})))
+    Console(file=out, width=width).print(
+        render_receipt(replace(RECEIPT, tables={**RECEIPT.tables, "rooms_daily": empty}))
+    )
     shown = " ".join(out.getvalue().replace("\u00a0", " ").split())
     for part in ("COMPLETED_WITH_REJECTS", "acme 2025-08-12", "duplicates 4", "invalid_json 2", "naive_timestamp 5"):
         assert part in shown

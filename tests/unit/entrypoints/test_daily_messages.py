@@ -5,7 +5,8 @@ import sys
 import pytest
 import typer
 
-from daily_batch.entrypoints.daily_messages import call_as_task, drop_empty, main
+from daily_batch.entrypoints.daily_messages import main
+from daily_batch.entrypoints.wheel_task import call_as_task, drop_empty
 
 
 def test_parameters_that_nobody_gave_are_dropped_and_all_others_kept() -> None:

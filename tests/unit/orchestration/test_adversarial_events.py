@@ -8,7 +8,7 @@ import pytest
 from daily_batch.domain.calendar import days_between
 from daily_batch.errors import UsageError
 from daily_batch.orchestration import plan_tasks, read_task
-from daily_batch.orchestration.tasks import LONGEST_WHY
+from daily_batch.orchestration.tasks import MAX_REASON
 from daily_batch.settings import load_settings
 from tests.support.adversarial_events import EVENTS, MESSAGES, SECRET
 
@@ -50,7 +50,7 @@ def test_a_field_is_named_only_as_far_as_a_line_goes() -> None:
     with pytest.raises(UsageError) as refused:
         plan({"x" * 1_000: 1})
     assert "xxx" in refused.value.what
-    assert len(refused.value.what) < 2 * LONGEST_WHY
+    assert len(refused.value.what) < 2 * MAX_REASON
 
 
 def test_a_range_has_so_many_days_as_are_set_and_no_more() -> None:

@@ -10,10 +10,10 @@ from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, MemoryStore
 
 from daily_batch.domain.url import parse_url
-from daily_batch.entrypoints.smoke_test import TENANT, lay_day, open_places
+from daily_batch.entrypoints.smoke_test import load_storage, write_input
 from daily_batch.errors import UsageError
 from daily_batch.orchestration import preflight
-from daily_batch.orchestration.preflight import FOLDER, DayFolders, find_missing
+from daily_batch.orchestration.preflight import FOLDER, SMOKE_TENANT, DayFolders, find_missing
 from daily_batch.storage.stores import Storage
 
 
@@ -112,18 +112,18 @@ def test_what_an_error_of_storage_means_is_missing_is_named_first(
 
 def test_the_day_that_is_laid_down_is_the_same_each_time_and_holds_its_own_tenant_alone(tmp_path: Path) -> None:
     storage = places(tmp_path)
-    first = lay_day(storage)
+    first = write_input(storage)
     below = LocalStore(str(tmp_path / "out" / FOLDER / "input"))
     laid = {item["path"]: item["size"] for batch in below.list() for item in batch}
-    assert lay_day(storage) == first == len(laid)
-    assert {path.partition("/")[0] for path in laid} == {TENANT}
+    assert write_input(storage) == first == len(laid)
+    assert {path.partition("/")[0] for path in laid} == {SMOKE_TENANT}
     assert {item["path"]: item["size"] for batch in below.list() for item in batch} == laid
 
 
 def test_an_output_must_be_named_and_stands_for_the_input(tmp_path: Path) -> None:
     given = {"output": str(tmp_path), "storage_options": json.dumps({"timeout": "1s"})}
-    storage = open_places(given, {})
+    storage = load_storage(given, {})
     assert storage.input == storage.output == parse_url(str(tmp_path))
     assert storage.options == {"timeout": "1s"}
     with pytest.raises(UsageError, match="no output is named"):
-        open_places({}, {})
+        load_storage({}, {})

@@ -1,4 +1,4 @@
-"""What the tests of the report share: ledger and receipts of a made-up fortnight, to read only."""
+"""Shared by the tests of the report: ledger and receipts of a synthetic fortnight, read-only."""
 
 import pytest
 
@@ -8,6 +8,6 @@ from tests.support.report_days import DATES, TENANTS, MadeUp
 
 @pytest.fixture(scope="session")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
-    """Twelve tenants' fortnight."""
+    """Return the output and the receipts of a fortnight of twelve tenants."""
     output = tmp_path_factory.mktemp("made-up")
     return output, write_range(output, TENANTS, DATES, seed=7)

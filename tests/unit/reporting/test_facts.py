@@ -1,4 +1,4 @@
-"""What the report says is what ledger and receipts say: counted again, and for days of which little is known."""
+"""The report's facts agree with the ledger and the receipts, also for days with little information."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import format_timestamp
 from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.reporting.days import state_day
+from daily_batch.reporting.facts import make_day_facts
 from tests.support.report_days import DATES, TENANTS, MadeUp, report
 
 NOW = datetime(2025, 8, 20, tzinfo=UTC)
@@ -27,55 +27,56 @@ DAY = date(2025, 8, 12)
 
 
 @pytest.fixture(scope="module")
-def told(made_up: MadeUp) -> Any:
+def facts(made_up: MadeUp) -> Any:
+    """Return the JSON report of the fortnight."""
     answer = report(made_up[0], "--json")
     assert answer.exit_code == 0, answer.stderr
     return json.loads(answer.stdout)
 
 
 def published(receipts: list[Receipt]) -> list[Receipt]:
-    """Those that the made-up ledger knows: the eighth tenant never ran the last two days."""
+    """Return the receipts in the synthetic ledger; the eighth tenant never ran on the last two days."""
     return [each for each in receipts if not (each.tenant == TENANTS[7] and each.date > DATES[-3].isoformat())]
 
 
-def test_the_sums_are_those_of_the_receipts(made_up: MadeUp, told: Any) -> None:
+def test_the_sums_are_those_of_the_receipts(made_up: MadeUp, facts: Any) -> None:
     known = published(made_up[1])
     for name in ("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"):
-        assert told["total"]["records"][name] == sum(getattr(each.records, name) for each in known)
+        assert facts["total"]["records"][name] == sum(getattr(each.records, name) for each in known)
     for name in ("listed", "read", "unreadable", "ignored", "bytes"):
-        assert told["total"]["objects"][name] == sum(getattr(each.objects, name) for each in known)
+        assert facts["total"]["objects"][name] == sum(getattr(each.objects, name) for each in known)
     reasons: Counter[str] = Counter()
     for each in known:
         reasons.update(each.rejects)
-    assert told["total"]["rejects"] == dict(reasons)
-    assert told["total"]["messages"] == told["total"]["records"]["written"]
-    assert told["total"]["seconds"]["total"] == pytest.approx(sum(each.seconds["total"] for each in known))
+    assert facts["total"]["rejects"] == dict(reasons)
+    assert facts["total"]["messages"] == facts["total"]["records"]["written"]
+    assert facts["total"]["seconds"]["total"] == pytest.approx(sum(each.seconds["total"] for each in known))
 
 
-def test_the_days_add_up_to_the_whole(told: Any) -> None:
-    days = told["by_date"].values()
-    assert len(told["days"]) == len(TENANTS) * len(DATES) == sum(day["days"] for day in days)
-    assert told["total"]["messages"] == sum(day["messages"] for day in days)
-    assert told["total"]["billed_usd"] == pytest.approx(sum(day["billed_usd"] for day in days))
-    states = Counter(day["state"] for day in told["days"])
-    assert told["total"]["states"] == dict(states)
+def test_the_days_add_up_to_the_whole(facts: Any) -> None:
+    days = facts["by_date"].values()
+    assert len(facts["days"]) == len(TENANTS) * len(DATES) == sum(day["days"] for day in days)
+    assert facts["total"]["messages"] == sum(day["messages"] for day in days)
+    assert facts["total"]["billed_usd"] == pytest.approx(sum(day["billed_usd"] for day in days))
+    states = Counter(day["state"] for day in facts["days"])
+    assert facts["total"]["states"] == dict(states)
     assert states["failed"] == 1
     assert states["missing"] == 2
 
 
-def test_each_tenant_day_is_where_it_belongs(made_up: MadeUp, told: Any) -> None:
+def test_each_tenant_day_has_its_own_receipt(made_up: MadeUp, facts: Any) -> None:
     by_place = {(each.tenant, each.date): each for each in published(made_up[1])}
-    for day in told["days"]:
+    for day in facts["days"]:
         receipt = by_place.get((day["tenant"], day["day"]))
         assert day["messages"] == (receipt and receipt.records.written)
         assert (day["predicted_usd"] or 0) > 0 or receipt is None
-    assert [(day["tenant"], day["day"]) for day in told["days"]] == [
+    assert [(day["tenant"], day["day"]) for day in facts["days"]] == [
         (tenant, str(day)) for tenant in TENANTS for day in DATES
     ]
 
 
-def test_what_needs_someone_is_told_with_its_next_step_and_days_in_a_row_once(told: Any) -> None:
-    failed, missing = sorted(told["needs_someone"], key=lambda each: each["tenant"])
+def test_issues_have_a_next_step_and_consecutive_days_are_one(facts: Any) -> None:
+    failed, missing = sorted(facts["needs_attention"], key=lambda each: each["tenant"])
     assert (failed["tenant"], failed["first"], failed["last"]) == (TENANTS[4], str(DATES[-1]), str(DATES[-1]))
     assert failed["what"].startswith("412 of 950 records are rejected")
     assert failed["next_step"] == "look at the input, or raise max_reject_ratio"
@@ -84,20 +85,20 @@ def test_what_needs_someone_is_told_with_its_next_step_and_days_in_a_row_once(to
 
 
 def make_day(entry: Entry | None, receipt: Receipt | None = None, **more: Any) -> Any:
-    return state_day("acme", DAY, entry, receipt, now=more.pop("now", NOW), due=DUE, **more)
+    return make_day_facts("acme", DAY, entry, receipt, now=more.pop("now", NOW), due=DUE, **more)
 
 
-def test_a_day_that_failed_later_still_says_what_its_tables_hold(made_up: MadeUp) -> None:
+def test_a_published_day_that_failed_later_keeps_its_published_counts(made_up: MadeUp) -> None:
     receipt = made_up[1][0]
     entry = replace(make_entry(receipt), status="FAILED", error=FAILED)
     day = make_day(entry, receipt)
     assert (day.state, day.messages, day.records) == ("failed", receipt.records.written, receipt.records)
-    assert day.needs_someone
+    assert day.needs_attention
     assert not day.is_done
 
 
 @pytest.mark.parametrize(
-    ("status", "now", "state", "needs", "odd"),
+    ("status", "now", "state", "needs_attention", "anomalous"),
     [
         ("RUNNING", DUE - timedelta(hours=1), "running", False, False),
         ("RUNNING", DUE + timedelta(minutes=1), "running", False, True),
@@ -105,20 +106,20 @@ def test_a_day_that_failed_later_still_says_what_its_tables_hold(made_up: MadeUp
         ("SUBMITTED", DUE + timedelta(days=9), "dead", True, False),
     ],
 )
-def test_a_day_at_work_needs_nobody_until_its_lease_ends(
-    status: Any, now: datetime, state: str, needs: bool, odd: bool
+def test_a_running_day_needs_no_attention_until_its_lease_expires(
+    status: Any, now: datetime, state: str, needs_attention: bool, anomalous: bool
 ) -> None:
     until = format_timestamp(DUE + timedelta(minutes=30))
     day = make_day(Entry(tenant="acme", day=DAY, status=status, lease_until=until), now=now)
-    assert (day.state, day.needs_someone, day.is_odd) == (state, needs, odd)
+    assert (day.state, day.needs_attention, day.is_anomalous) == (state, needs_attention, anomalous)
 
 
-def test_a_day_that_the_ledger_does_not_know_is_missing_once_it_is_due() -> None:
+def test_a_day_without_a_ledger_entry_is_missing_once_it_is_due() -> None:
     assert make_day(None, now=DUE - timedelta(seconds=1)).state == "not due"
-    assert make_day(None, now=DUE).needs_someone
+    assert make_day(None, now=DUE).needs_attention
 
 
-def test_an_unusual_volume_is_judged_by_days_before_the_range(tmp_path: Path) -> None:
+def test_an_anomalous_volume_is_found_by_days_before_the_range(tmp_path: Path) -> None:
     write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     store = SqliteStore(tmp_path / "makoto-ledger.sqlite")
     last = to_item(Entry(tenant=TENANTS[0], day=DATES[-1], status="COMPLETED", message_count=9_000_000))
@@ -127,25 +128,25 @@ def test_an_unusual_volume_is_judged_by_days_before_the_range(tmp_path: Path) ->
     store.put(last, expected=stored.version)
     words = ["report", "--tenant", TENANTS[0], "--from", str(DATES[-1]), "--to", str(DATES[-1])]
     answer = CliRunner().invoke(app, [*words, "--output", str(tmp_path), "--json"])
-    (odd,) = json.loads(answer.stdout)["worth_a_look"]
-    assert odd["note"].startswith("9,000,000 messages, where about ")
+    (warning,) = json.loads(answer.stdout)["warnings"]
+    assert warning["note"].startswith("9,000,000 messages, about ")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "note"),
+    ("damage", "note"),
     [
-        (lambda file: file.unlink(), "its receipt is gone"),
-        (lambda file: file.write_text("{"), "its receipt cannot be read: the receipt"),
+        (lambda file: file.unlink(), "the receipt is missing"),
+        (lambda file: file.write_text("{"), "the receipt cannot be read: the receipt"),
         (lambda file: file.write_text(file.read_text().replace('"written": ', '"written": 1')), "disagree"),
     ],
 )
-def test_a_receipt_that_cannot_be_trusted_is_a_doubt_and_no_failure(spoil: Any, note: str, tmp_path: Path) -> None:
+def test_an_unreliable_receipt_is_a_warning_and_no_error(damage: Any, note: str, tmp_path: Path) -> None:
     write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     (file,) = (tmp_path / TENANTS[0] / "analytics/_receipts" / str(DATES[3])).iterdir()
-    spoil(file)
+    damage(file)
     answer = report(tmp_path, "--json", tenants=TENANTS[:1])
     assert answer.exit_code == 0
-    notes = {each["date"]: each["note"] for each in json.loads(answer.stdout)["worth_a_look"]}
+    notes = {each["date"]: each["note"] for each in json.loads(answer.stdout)["warnings"]}
     assert note in notes[str(DATES[3])]
 
 
@@ -156,15 +157,15 @@ def test_a_lost_receipt_hides_no_rejects(tmp_path: Path) -> None:
     rejected = sum(each.records.rejected for each in receipts)
     assert rejected > 0
     page = tmp_path / "page.html"
-    said = report(tmp_path, "--markdown", "--html", str(page), tenants=TENANTS[:1]).stdout
-    missing = f"{len(DATES)} tenant-days that are published have no receipt that can be read"
-    assert missing in said and missing in page.read_text()
+    markdown = report(tmp_path, "--markdown", "--html", str(page), tenants=TENANTS[:1]).stdout
+    missing = f"{len(DATES)} published tenant-days have no readable receipt"
+    assert missing in markdown and missing in page.read_text()
     assert "No record was rejected" not in page.read_text()
-    told = json.loads(report(tmp_path, "--json", tenants=TENANTS[:1]).stdout)
-    assert (told["total"]["rejected"], told["total"]["records"]["rejected"]) == (rejected, 0)
+    facts = json.loads(report(tmp_path, "--json", tenants=TENANTS[:1]).stdout)
+    assert (facts["total"]["rejected"], facts["total"]["records"]["rejected"]) == (rejected, 0)
 
 
-def test_a_day_of_which_something_was_erased_is_no_doubt(tmp_path: Path) -> None:
+def test_a_day_with_an_erasure_has_no_warning(tmp_path: Path) -> None:
     receipts = write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     key = receipt_key(TENANTS[0], DATES[3], receipts[3].run_id)
     erased = replace(receipts[3], erased=(Erased(erasure="1", rows={"messages": 5}),))
@@ -173,50 +174,50 @@ def test_a_day_of_which_something_was_erased_is_no_doubt(tmp_path: Path) -> None
     item = to_item(Entry(tenant=TENANTS[0], day=DATES[3], status="COMPLETED"))
     stored = store.get(item["PK"], item["SK"])
     assert stored is not None
-    left = receipts[3].records.written - 5
-    store.put({**stored.item, "message_count": left}, expected=stored.version)
-    told = json.loads(report(tmp_path, "--json", tenants=TENANTS[:1]).stdout)
-    assert (told["days"][3]["doubt"], told["days"][3]["messages"]) == (None, left)
+    remaining = receipts[3].records.written - 5
+    store.put({**stored.item, "message_count": remaining}, expected=stored.version)
+    facts = json.loads(report(tmp_path, "--json", tenants=TENANTS[:1]).stdout)
+    assert (facts["days"][3]["doubt"], facts["days"][3]["messages"]) == (None, remaining)
 
 
-def test_days_beyond_the_retention_are_gone_and_no_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_days_have_no_counts_and_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     monkeypatch.setenv("MAKOTO_RETENTION_DAYS", str((datetime.now(UTC).date() - DATES[5]).days))
     for day in DATES[:3]:
         (file,) = (tmp_path / TENANTS[0] / "analytics/_receipts" / str(day)).iterdir()
         file.unlink()
-    told = json.loads(report(tmp_path, "--json", tenants=TENANTS[:1]).stdout)
-    days = [(day["messages"] is None, day["doubt"]) for day in told["days"]]
-    # What is due to go and still there counts.
+    facts = json.loads(report(tmp_path, "--json", tenants=TENANTS[:1]).stdout)
+    days = [(day["messages"] is None, day["doubt"]) for day in facts["days"]]
+    # Expired days whose receipts still exist count.
     assert days == [(True, None)] * 3 + [(False, None)] * (len(DATES) - 3)
 
 
-def test_bills_are_told_by_tenant_and_month(made_up: MadeUp, told: Any) -> None:
+def test_bills_are_summed_by_tenant_and_month(made_up: MadeUp, facts: Any) -> None:
     billed: dict[tuple[str, str], float] = {}
-    for day in told["days"]:
+    for day in facts["days"]:
         month = (day["tenant"], day["day"][:7])
         billed[month] = billed.get(month, 0.0) + (day["billed_usd"] or 0.0)
-    assert {(each["tenant"], each["month"]): each["cost_usd"] for each in told["months"]} == pytest.approx(billed)
-    dearest, cost = max(billed.items(), key=lambda item: item[1])
+    assert {(each["tenant"], each["month"]): each["cost_usd"] for each in facts["months"]} == pytest.approx(billed)
+    highest, cost = max(billed.items(), key=lambda item: item[1])
     rows = report(made_up[0], "--markdown").stdout.partition("## Billed by tenant and month")[2].splitlines()
-    assert rows[4].startswith(f"| `{dearest[0]}` | {dearest[1]} | ") and rows[4].endswith(f" | {cost:.4f} |")
+    assert rows[4].startswith(f"| `{highest[0]}` | {highest[1]} | ") and rows[4].endswith(f" | {cost:.4f} |")
 
 
 @pytest.mark.parametrize(("tenants", "words", "status"), [(12, (), 0), (12, ("--check",), 1), (3, ("--check",), 0)])
-def test_check_ends_with_1_if_a_day_needs_someone(
+def test_check_exits_with_1_if_a_day_needs_attention(
     made_up: MadeUp, tenants: int, words: tuple[str, ...], status: int
 ) -> None:
     assert report(made_up[0], "--json", *words, tenants=TENANTS[:tenants]).exit_code == status
 
 
-def test_without_a_form_it_writes_the_page_and_says_where(
+def test_without_an_output_option_it_writes_the_page_and_prints_its_path(
     made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     answer = report(made_up[0])
     assert answer.exit_code == 0
     headline, file = answer.stdout.splitlines()
-    assert headline.startswith("2 tenants need someone: example-05, example-08; 165 of 168 tenant-days are done")
+    assert headline.startswith("2 tenants need attention: example-05, example-08; 165 of 168 tenant-days are done")
     assert file == "report.html"
     assert headline in (tmp_path / "report.html").read_text()
 
@@ -233,31 +234,30 @@ def test_json_alone_writes_no_page_and_with_html_it_writes_both(
 
 def test_all_tenants_are_those_with_tables_where_the_store_names_none(made_up: MadeUp) -> None:
     words = ["--from", str(DATES[0]), "--to", str(DATES[0]), "--output", str(made_up[0]), "--all-tenants", "--json"]
-    told = json.loads(CliRunner().invoke(app, ["report", *words]).stdout)
-    assert [day["tenant"] for day in told["days"]] == TENANTS
+    facts = json.loads(CliRunner().invoke(app, ["report", *words]).stdout)
+    assert [day["tenant"] for day in facts["days"]] == TENANTS
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "error"),
     [
-        (("--json", "--markdown"), "both want standard output"),
+        (("--json", "--markdown"), "both need standard output"),
         (("--from", "2025-01-01"), "too many"),
         (("--from", "2025-08-13"), "ends before it begins"),
         (("--html", "/dev/null/x"), "cannot be written"),
     ],
 )
-def test_wrong_use_is_refused_with_a_next_step(made_up: MadeUp, words: tuple[str, ...], said: str) -> None:
+def test_a_usage_error_has_a_next_step(made_up: MadeUp, words: tuple[str, ...], error: str) -> None:
     answer = report(made_up[0], *words)
     assert answer.exit_code == 2
-    assert said in answer.stderr
+    assert error in answer.stderr
     assert "Next step: " in answer.stderr
 
 
-def test_without_the_pages_packages_it_says_what_to_install_and_the_other_forms_work(
+def test_without_the_pages_packages_it_says_what_to_install_and_the_other_outputs_work(
     made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("page", "charts"):
-        monkeypatch.delitem(sys.modules, f"daily_batch.reporting.{name}", raising=False)
+    monkeypatch.delitem(sys.modules, "daily_batch.reporting.html", raising=False)
     for name in ("pygal", "jinja2"):
         monkeypatch.setitem(sys.modules, name, None)
     answer = report(made_up[0], "--html", str(tmp_path / "page.html"))

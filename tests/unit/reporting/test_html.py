@@ -1,4 +1,4 @@
-"""The page as a browser shows it: in both languages, light and dark, without the network and without harm."""
+"""The page in a browser: both languages, light and dark, no network access, no effect of hostile data."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ ASK = """
   };
 })()
 """
-# As if a value had not been escaped.
+# What a value that is not escaped could do.
 BREAK_IN = """
 (() => {
   const script = document.createElement("script");
@@ -67,24 +67,24 @@ VIEWS = {
 
 @pytest.fixture(scope="module")
 def views(made_up: MadeUp, tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
-    """Each view of the fortnight with a day of which everything that comes from data is hostile."""
+    """Return each view of the fortnight with one day whose data is all hostile."""
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(made_up[0], folder, dirs_exist_ok=True)
     plant_hostile_day(folder, made_up[1][0])
     for lang in ("en", "ja"):
         assert report(folder, "--lang", lang, "--html", str(folder / f"{lang}.html")).exit_code == 0
-    pages = [Page(file=folder / f"{lang}.html", ask=ASK, **more) for lang, more in VIEWS.values()]  # type: ignore[arg-type]
+    pages = [Page(file=folder / f"{lang}.html", expression=ASK, **more) for lang, more in VIEWS.values()]  # type: ignore[arg-type]
     return dict(zip(VIEWS, open_pages(pages), strict=True))
 
 
 def plant_hostile_day(output: Path, first: Receipt) -> None:
-    """A failed day whose error, runner, reasons, stages and findings are markup."""
+    """Write a failed day whose error, runner, reasons, stages and quality results are markup."""
     file = output / str(make_entry(first).receipt)
-    told: dict[str, Any] = json.loads(file.read_text())
-    told["rejects"], told["records"]["rejected"] = {HOSTILE: 7_000}, 7_000
-    told["seconds"] = {HOSTILE: 100.0, "total": 100.0}
-    told["quality"] = [{"rule": HOSTILE, "limit": 1.0, "measured": 2.0, "severity": "warn", "passed": False}]
-    file.write_text(json.dumps(told))
+    receipt: dict[str, Any] = json.loads(file.read_text())
+    receipt["rejects"], receipt["records"]["rejected"] = {HOSTILE: 7_000}, 7_000
+    receipt["seconds"] = {HOSTILE: 100.0, "total": 100.0}
+    receipt["quality"] = [{"rule": HOSTILE, "limit": 1.0, "measured": 2.0, "severity": "warn", "passed": False}]
+    file.write_text(json.dumps(receipt))
     entry = replace(make_entry(first), status="FAILED", error=f"{HOSTILE}. Next step: {HOSTILE}.", runner=HOSTILE)
     store = SqliteStore(output / "makoto-ledger.sqlite")
     stored = store.get(to_item(entry)["PK"], to_item(entry)["SK"])
@@ -93,14 +93,14 @@ def plant_hostile_day(output: Path, first: Receipt) -> None:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_the_page_asks_for_nothing_and_has_nothing_to_complain(views: dict[str, View], name: str) -> None:
+def test_the_page_makes_no_request_and_logs_no_error(views: dict[str, View], name: str) -> None:
     assert list(views[name].requests) == []
-    assert list(views[name].said) == []
+    assert list(views[name].console) == []
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_hostile_data_is_shown_as_it_is_and_does_nothing(views: dict[str, View], name: str) -> None:
-    found = views[name].answer
+def test_hostile_data_is_shown_as_text_and_has_no_effect(views: dict[str, View], name: str) -> None:
+    found = views[name].value
     assert "hit" not in found["title"]
     assert found["foreign"] == 0
     assert found["handlers"] == []
@@ -110,15 +110,15 @@ def test_hostile_data_is_shown_as_it_is_and_does_nothing(views: dict[str, View],
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_map_has_one_cell_for_each_tenant_and_day(views: dict[str, View], name: str) -> None:
-    rows = dict(views[name].answer["map"])
+    rows = dict(views[name].value["map"])
     assert rows == dict.fromkeys(TENANTS, len(DATES))
-    # Those who need someone come first.
+    # Tenants that need attention come first.
     assert list(rows)[:3] == ["example-01", "example-05", "example-08"]
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_states_differ_by_sign_and_by_color_and_can_be_read(views: dict[str, View], name: str) -> None:
-    found = views[name].answer
+def test_states_differ_by_sign_and_by_color_and_are_readable(views: dict[str, View], name: str) -> None:
+    found = views[name].value
     signs = found["signs"]
     assert set(signs) == {"s-completed", "s-completed-rejects", "s-failed", "s-missing"}
     assert len(set(signs.values())) == len(signs)
@@ -129,39 +129,39 @@ def test_states_differ_by_sign_and_by_color_and_can_be_read(views: dict[str, Vie
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_figures_are_drawn(views: dict[str, View], name: str) -> None:
-    found = views[name].answer
+    found = views[name].value
     assert len(found["charts"]) == 4
     assert min(found["charts"]) > 50
     assert found["bars"] == len(DATES)
     assert found["fills"] >= 3
 
 
-def test_even_markup_that_got_in_could_neither_run_nor_fetch(made_up: MadeUp, tmp_path: Path) -> None:
+def test_the_content_policy_blocks_scripts_and_requests_of_injected_markup(made_up: MadeUp, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     report(made_up[0], "--html", str(file))
-    (view,) = open_pages([Page(file=file, ask=BREAK_IN)])
-    assert view.answer is False
-    refused = [line for line in view.said if "Content Security Policy" in line and "blocked" in line]
-    assert len(refused) == len(view.said) == 2
+    (view,) = open_pages([Page(file=file, expression=BREAK_IN)])
+    assert view.value is False
+    refused = [line for line in view.console if "Content Security Policy" in line and "blocked" in line]
+    assert len(refused) == len(view.console) == 2
 
 
-def test_dark_is_dark_and_light_is_light(views: dict[str, View]) -> None:
-    assert luminance(views["en"].answer["page"][1]) > 0.9
-    assert luminance(views["en, dark"].answer["page"][1]) < 0.1
+def test_the_background_is_light_in_light_mode_and_dark_in_dark_mode(views: dict[str, View]) -> None:
+    assert luminance(views["en"].value["page"][1]) > 0.9
+    assert luminance(views["en, dark"].value["page"][1]) < 0.1
 
 
-def test_each_language_says_so_at_the_top(views: dict[str, View]) -> None:
-    assert (views["en"].answer["lang"], views["ja"].answer["lang"]) == ("en", "ja")
-    assert views["en"].answer["headline"].startswith("3 tenants need someone: example-01, example-05, example-08; ")
-    assert views["ja"].answer["headline"].startswith("対応が必要なテナントが3件: example-01, example-05, example-08。")
+def test_each_language_has_its_headline(views: dict[str, View]) -> None:
+    assert (views["en"].value["lang"], views["ja"].value["lang"]) == ("en", "ja")
+    assert views["en"].value["headline"].startswith("3 tenants need attention: example-01, example-05, example-08; ")
+    assert views["ja"].value["headline"].startswith("要対応のテナントが3件: example-01, example-05, example-08。")
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_nothing_sticks_out_of_the_window(views: dict[str, View], name: str) -> None:
-    assert views[name].answer["overflow"] <= 0
+def test_nothing_overflows_the_window(views: dict[str, View], name: str) -> None:
+    assert views[name].value["overflow"] <= 0
 
 
-def test_a_single_night_has_its_numbers_and_no_columns_over_time(made_up: MadeUp, tmp_path: Path) -> None:
+def test_a_single_night_has_numbers_and_no_charts(made_up: MadeUp, tmp_path: Path) -> None:
     page = tmp_path / "night.html"
     assert report(made_up[0], "--from", str(DATES[-1]), "--html", str(page)).exit_code == 0
     text = page.read_text()
@@ -170,21 +170,21 @@ def test_a_single_night_has_its_numbers_and_no_columns_over_time(made_up: MadeUp
     assert "<svg" not in text
 
 
-def test_the_page_comes_with_the_package() -> None:
+def test_the_package_contains_the_pages_files() -> None:
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    files = [file.name for file in (ROOT / "jobs/daily_batch/report").iterdir() if file.suffix not in (".py", "")]
+    files = [file.name for file in (ROOT / "jobs/daily_batch/reporting").iterdir() if file.suffix not in (".py", "")]
     assert len(files) >= 4
     assert [name for name in files if not any(fnmatch(name, each) for each in patterns["daily_batch.reporting"])] == []
 
 
 def contrast(ink: str, paper: str) -> float:
-    """WCAG's ratio of two colors as a browser tells them."""
+    """Return WCAG's contrast ratio of two colors in the browser's notation."""
     dark, light = sorted((luminance(ink), luminance(paper)))
     return (light + 0.05) / (dark + 0.05)
 
 
 def luminance(color: str) -> float:
-    """WCAG's relative luminance of `rgb(r, g, b)`."""
+    """Return WCAG's relative luminance of `rgb(r, g, b)`."""
     parts = [int(part) / 255 for part in color[color.index("(") + 1 : -1].split(",")[:3]]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,4 +1,4 @@
-"""The report's words: both languages whole, the sentence at the top, and Markdown that no data can break."""
+"""The report's texts: both languages complete, the headline, and Markdown that no data can break."""
 
 import re
 from dataclasses import replace
@@ -10,10 +10,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from daily_batch.orchestration.day_status import SOUND
-from daily_batch.reporting.days import DayFacts
-from daily_batch.reporting.facts import Facts
+from daily_batch.reporting.facts import DayFacts, Facts
 from daily_batch.reporting.markdown import make_markdown, quote
-from daily_batch.reporting.texts import SIGNS, load_texts, tell_headline, tell_sign, tell_troubles
+from daily_batch.reporting.texts import SIGNS, list_issues, load_texts, make_headline, make_sign
 from tests.support.report_days import DATES, MadeUp, report
 from tests.support.spark_session import ROOT
 
@@ -24,15 +23,15 @@ HOSTILE = "<script>alert(1)</script> | `a` **b** [c](javascript:alert(1)) @all !
 
 
 def make_facts(*states: str, dates: int = 1, **more: object) -> Facts:
-    """Facts of as many tenants as there are states, by dates."""
+    """Return facts of one tenant per state."""
     days = [DAY + timedelta(days=number - dates + 1) for number in range(dates)]
     tenants = [f"t{number}" for number in range(len(states))]
-    made = [
+    every = [
         DayFacts(tenant=tenant, day=day, state=state, **more)  # type: ignore[arg-type]
         for tenant, state in zip(tenants, states, strict=True)
         for day in days
     ]
-    return Facts(tenants=tuple(tenants), dates=tuple(days), now=datetime(2025, 8, 13, tzinfo=UTC), days=tuple(made))
+    return Facts(tenants=tuple(tenants), dates=tuple(days), now=datetime(2025, 8, 13, tzinfo=UTC), days=tuple(every))
 
 
 def names_in(text: str) -> set[str]:
@@ -53,12 +52,12 @@ def test_every_japanese_text_is_japanese_and_no_english_one_is() -> None:
 
 
 @pytest.mark.parametrize("form", ["--markdown", "--html"])
-def test_nothing_of_our_own_is_left_in_english(made_up: MadeUp, form: str, tmp_path: Path) -> None:
+def test_no_text_of_ours_stays_in_english(made_up: MadeUp, form: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     answer = report(made_up[0], "--lang", "ja", form, *((str(page),) if form == "--html" else ()))
     text = page.read_text() if form == "--html" else answer.stdout
     shown = re.sub(r"<style>.*?</style>|<svg.*?>|<[^>]*>|class=\"[^\"]*\"", " ", text, flags=re.DOTALL)
-    # Texts of one word may be the data's too: a stage, a reason, an error.
+    # A text of one word may also come from data: a stage, a reason, an error.
     sentences = [part for key in EN.table for part in re.split(r"\{\w+\}", EN.table[key]) if len(part.split()) > 1]
     assert [part for part in sentences if part.strip() in shown] == []
 
@@ -71,62 +70,62 @@ def test_every_state_has_a_sign_of_its_own_and_a_name_in_both_languages() -> Non
 
 
 @pytest.mark.parametrize(
-    ("states", "dates", "sentence"),
+    ("states", "dates", "headline"),
     [
         (("completed",) * 12, 1, "12 of 12 tenants are done; nothing to do"),
         (("completed",) * 11 + ("completed, rejects",), 1, "12 of 12 tenants are done; 1 with rejects; nothing to do"),
-        (("completed", "failed"), 1, "1 tenant needs someone: t1; 1 of 2 tenants are done"),
-        (("failed", "missing"), 3, "2 tenants need someone: t0, t1; 0 of 6 tenant-days are done"),
-        (("running", "submitted"), 1, "0 of 2 tenants are done; 2 still at work; nothing to do"),
+        (("completed", "failed"), 1, "1 tenant needs attention: t1; 1 of 2 tenants are done"),
+        (("failed", "missing"), 3, "2 tenants need attention: t0, t1; 0 of 6 tenant-days are done"),
+        (("running", "submitted"), 1, "0 of 2 tenants are done; 2 still running; nothing to do"),
         (("not due",) * 2, 1, "0 of 2 tenants are done; 2 not due yet; nothing to do"),
         (
             ("dead",) * 7,
             1,
-            "7 tenants need someone: t0, t1, t2, t3, t4, and 2 more; 0 of 7 tenants are done",
+            "7 tenants need attention: t0, t1, t2, t3, t4, and 2 more; 0 of 7 tenants are done",
         ),
     ],
 )
-def test_one_sentence_says_how_the_night_stands(states: tuple[str, ...], dates: int, sentence: str) -> None:
-    assert tell_headline(make_facts(*states, dates=dates), EN) == sentence
+def test_the_headline_summarizes_the_night(states: tuple[str, ...], dates: int, headline: str) -> None:
+    assert make_headline(make_facts(*states, dates=dates), EN) == headline
 
 
-def test_the_sentence_is_japanese_too() -> None:
+def test_the_headline_is_japanese_too() -> None:
     facts = make_facts("completed", "completed, rejects")
-    assert tell_headline(facts, JA) == "2テナント中2テナントが完了。うち不合格レコードあり1件。対応は不要"
+    assert make_headline(facts, JA) == "2テナント中2テナントが完了。うち拒否あり1件。対応は不要"
 
 
-def test_every_trouble_has_a_runbook_that_exists() -> None:
+def test_every_issue_has_an_existing_runbook() -> None:
     facts = make_facts(*(state for state in SIGNS if state not in SOUND))
-    troubles = tell_troubles(facts, EN)
-    assert {each.state for each in troubles} == {"failed", "missing", "dead"}
-    assert [each.runbook for each in troubles if not (ROOT / each.runbook).is_file()] == []
+    issues = list_issues(facts, EN)
+    assert {each.state for each in issues} == {"failed", "missing", "dead"}
+    assert [each.runbook for each in issues if not (ROOT / each.runbook).is_file()] == []
 
 
-def test_what_is_worth_a_look_is_marked_and_counted() -> None:
+def test_days_with_warnings_are_marked_and_counted() -> None:
     facts = make_facts("completed", messages=5, expected=900)
-    assert tell_sign(facts.days[0]) == "•!"
-    assert tell_headline(facts, EN) == "1 of 1 tenants are done; 1 worth a look"
+    assert make_sign(facts.days[0]) == "•!"
+    assert make_headline(facts, EN) == "1 of 1 tenants are done; 1 with warnings"
 
 
-def test_days_in_a_row_are_one_trouble_only_while_it_is_the_same() -> None:
+def test_consecutive_days_are_one_issue_only_with_the_same_error() -> None:
     facts = make_facts("failed", dates=4, error="down. Next step: wait.")
     days = list(facts.days)
     days[1] = replace(days[1], error="broken. Next step: mend.")
-    troubles = tell_troubles(replace(facts, days=tuple(days)), EN)
-    assert [(each.first.day, each.last.day, each.what) for each in troubles] == [
+    issues = list_issues(replace(facts, days=tuple(days)), EN)
+    assert [(each.first.day, each.last.day, each.what) for each in issues] == [
         (11, 12, "down"),
         (10, 10, "broken"),
         (9, 9, "down"),
     ]
-    assert {each.next_step for each in troubles} == {"wait", "mend"}
+    assert {each.next_step for each in issues} == {"wait", "mend"}
 
 
-def test_an_error_without_a_next_step_sends_to_the_log() -> None:
-    (trouble,) = tell_troubles(make_facts("failed", error="unexpected KeyError at x.py:3", run_id="r7"), EN)
-    assert (trouble.what, trouble.next_step) == ("unexpected KeyError at x.py:3", "look at the log of run r7")
+def test_an_error_without_a_next_step_refers_to_the_log() -> None:
+    (issue,) = list_issues(make_facts("failed", error="unexpected KeyError at x.py:3", run_id="r7"), EN)
+    assert (issue.what, issue.next_step) == ("unexpected KeyError at x.py:3", "see the log of run r7")
 
 
-def test_markdown_shows_hostile_text_as_it_is_and_nothing_of_it_counts() -> None:
+def test_markdown_shows_hostile_text_without_effect() -> None:
     text = make_markdown(make_facts("failed", "completed", error=HOSTILE, quality=(HOSTILE,)), EN, zone="Asia/Tokyo")
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
     inline = [child for token in tokens for child in token.children or []]
@@ -134,21 +133,21 @@ def test_markdown_shows_hostile_text_as_it_is_and_nothing_of_it_counts() -> None
     assert not kinds & {"html_block", "html_inline", "link_open", "image"}
     rows = [token for token in tokens if token.type == "tr_open"]
     cells = [token for token in tokens if token.type in ("td_open", "th_open")]
-    # What needs someone, what is worth a look, the map, the dates: rows by columns.
+    # The issues, the warnings, the map, the dates: rows by columns.
     assert len(rows) == 2 + 3 + 3 + 2
     assert len(cells) == 2 * 5 + 3 * 3 + 3 * 2 + 2 * 6
     code = [child.content for child in inline if child.type == "code_inline"]
     assert any("<script>alert(1)</script>" in content for content in code)
 
 
-def test_a_quoted_text_keeps_to_its_line_and_cell() -> None:
+def test_a_quoted_text_stays_in_its_line_and_cell() -> None:
     assert quote("a\n| b `c`") == "`a \\| b 'c'`"
     assert quote("") == ""
 
 
-def test_markdown_leaves_out_tenants_that_are_all_well(made_up: MadeUp) -> None:
-    told = report(made_up[0], "--markdown").stdout
-    assert f"{DATES[0]:%m-%d}" in told
-    assert "`example-05`" in told
-    assert "`example-01` |" not in told
-    assert re.search(r"[0-9]+ tenants with all days completed", told)
+def test_markdown_omits_tenants_without_problems(made_up: MadeUp) -> None:
+    text = report(made_up[0], "--markdown").stdout
+    assert f"{DATES[0]:%m-%d}" in text
+    assert "`example-05`" in text
+    assert "`example-01` |" not in text
+    assert re.search(r"[0-9]+ tenants with all days completed", text)

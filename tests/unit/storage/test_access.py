@@ -228,26 +228,26 @@ def test_the_cause_of_a_denial_quotes_only_the_code_of_the_answer() -> None:
 # boto3's chain, in separate processes because it reads the environment and the home folder
 
 PROGRAM = """
-import sys
-from daily_batch.cli.output import guarded
+import typer
+from daily_batch.cli.output import exit_on_error
 from daily_batch.domain.url import parse_url
 from daily_batch.storage.stores import delta_location, open_store
 
-def ask():
+def ask(way: str):
     options = {"aws_endpoint_url": "http://127.0.0.1:1", "max_retries": "0"}
     place = parse_url("s3://box/x")
-    if sys.argv[1] == "delta":
-        print(sorted(item for item in delta_location(place, options)[1].items() if item[0].startswith("aws_")))
-    else:
-        from daily_batch.storage.failures import explain_failure
-        store = open_store(place, options)
-        try:
-            list(store.list("a"))
-        except Exception as error:
-            raise explain_failure(error, tenant="acme", day="2025-08-12")
-    return 0
+    with exit_on_error(debug=False):
+        if way == "delta":
+            print(sorted(item for item in delta_location(place, options)[1].items() if item[0].startswith("aws_")))
+        else:
+            from daily_batch.storage.failures import explain_failure
+            store = open_store(place, options)
+            try:
+                list(store.list("a"))
+            except Exception as error:
+                raise explain_failure(error, tenant="acme", day="2025-08-12")
 
-sys.exit(guarded(ask, debug=False))
+typer.run(ask)
 """
 BOTH = pytest.mark.parametrize("way", ["obstore", "delta"])
 
@@ -349,7 +349,7 @@ def test_credentials_are_read_again_each_time_a_table_is_opened(monkeypatch: pyt
 def test_libraries_log_nothing_themselves(tmp_path: Path) -> None:
     program = (
         "import logging, warnings\n"
-        "from daily_batch.cli.quiet import quiet_libraries\n"
+        "from daily_batch.telemetry import quiet_libraries\n"
         "quiet_libraries()\n"
         "for name in ('botocore.credentials', 'urllib3.connectionpool', 'azure.identity._internal', 'boto3'):\n"
         "    logging.getLogger(name).error('a trace of %s', name)\n"
@@ -364,7 +364,7 @@ def test_libraries_log_nothing_themselves(tmp_path: Path) -> None:
 
 def test_errors_of_the_metrics_exporter_are_still_logged() -> None:
     program = (
-        "import logging\nfrom daily_batch.cli.quiet import quiet_libraries\nquiet_libraries()\n"
+        "import logging\nfrom daily_batch.telemetry import quiet_libraries\nquiet_libraries()\n"
         "logging.getLogger('azure.monitor.opentelemetry.exporter').error('not taken')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)

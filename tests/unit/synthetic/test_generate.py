@@ -11,8 +11,8 @@ from backports import zstd
 
 from daily_batch.domain.keys import parse_message_key
 from daily_batch.errors import UsageError
-from daily_batch.synthetic import FaultRates, Tally, Truth, generate, iterate_objects
-from tests.support.reference_day import NaiveCount, count_day
+from daily_batch.synthetic import ExpectedCounts, FaultRates, Tally, generate, iterate_objects
+from tests.support.reference_day import ReferenceCounts, count_day
 
 DAY = date(2025, 8, 12)
 TOKYO = "Asia/Tokyo"
@@ -28,25 +28,25 @@ def bodies(root: Path) -> list[dict[str, object]]:
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
-def assert_agrees(truth: Truth, found: NaiveCount) -> None:
+def assert_counts(expected: ExpectedCounts, found: ReferenceCounts) -> None:
     summary = found.summary()
     outcomes = {"written": summary.pop("written"), **found.outcomes}
-    assert {name: truth.records[name] for name in outcomes} == outcomes
-    assert truth.records["seen"] == sum(outcomes.values())
-    assert truth.objects == {"listed": found.listed, "unreadable": found.unreadable}
-    assert truth.rejects == dict(sorted(found.rejects.items()))
-    assert {name: truth._asdict()[name] for name in summary} == summary
+    assert {name: expected.records[name] for name in outcomes} == outcomes
+    assert expected.records["seen"] == sum(outcomes.values())
+    assert expected.objects == {"listed": found.listed, "unreadable": found.unreadable}
+    assert expected.rejects == dict(sorted(found.rejects.items()))
+    assert {name: expected._asdict()[name] for name in summary} == summary
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_truth_of_message_objects_is_what_plain_python_counts(tmp_path: Path, seed: int) -> None:
-    truth = generate(messages=1_000, layout="messages", seed=seed, out=tmp_path, rates=FaultRates.rich())
-    assert_agrees(truth, count_day(tmp_path, "acme", DAY, TOKYO))
+def test_expected_counts_of_message_objects_are_what_plain_python_counts(tmp_path: Path, seed: int) -> None:
+    expected = generate(messages=1_000, layout="messages", seed=seed, out=tmp_path, rates=FaultRates.rich())
+    assert_counts(expected, count_day(tmp_path, "acme", DAY, TOKYO))
 
 
 @pytest.mark.parametrize("zone", [TOKYO, "America/New_York", "Asia/Kathmandu"])
-def test_truth_of_an_export_is_what_plain_python_counts(tmp_path: Path, zone: str) -> None:
-    truth = generate(
+def test_expected_counts_of_an_export_are_what_plain_python_counts(tmp_path: Path, zone: str) -> None:
+    expected = generate(
         messages=2_000,
         layout="export",
         seed=5,
@@ -57,36 +57,36 @@ def test_truth_of_an_export_is_what_plain_python_counts(tmp_path: Path, zone: st
         files=8,
         compression="mixed",
     )
-    assert truth.objects == {"listed": 8, "unreadable": 2}
-    assert_agrees(truth, count_day(tmp_path, "acme", date(2025, 11, 2), zone))
+    assert expected.objects == {"listed": 8, "unreadable": 2}
+    assert_counts(expected, count_day(tmp_path, "acme", date(2025, 11, 2), zone))
 
 
 @pytest.mark.parametrize("layout", ["messages", "export"])
-def test_truth_holds_over_many_blocks(tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expected_counts_hold_over_many_blocks(tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daily_batch.synthetic.write.BLOCK_MESSAGES", 300)
-    truth = generate(messages=3_000, layout=layout, seed=9, out=tmp_path, files=2)
-    assert_agrees(truth, count_day(tmp_path, "acme", DAY, TOKYO))
+    expected = generate(messages=3_000, layout=layout, seed=9, out=tmp_path, files=2)
+    assert_counts(expected, count_day(tmp_path, "acme", DAY, TOKYO))
 
 
-def test_the_truth_lies_beside_the_data(tmp_path: Path) -> None:
-    truth = generate(messages=50, layout="export", seed=1, out=tmp_path, tenant="globex")
-    assert json.loads((tmp_path / "globex-truth.json").read_text()) == truth._asdict()
+def test_the_expected_counts_are_written_beside_the_data(tmp_path: Path) -> None:
+    expected = generate(messages=50, layout="export", seed=1, out=tmp_path, tenant="globex")
+    assert json.loads((tmp_path / "globex-truth.json").read_text()) == expected._asdict()
 
 
 @pytest.mark.parametrize("layout", ["messages", "export"])
-def test_rich_rates_show_every_outcome_and_habit(tmp_path: Path, layout: str) -> None:
-    truth = generate(messages=600, layout=layout, seed=2, out=tmp_path, rates=FaultRates.rich(), files=4)
-    nowhere = {"other_day"} if layout == "export" else set()
-    assert {outcome for outcome, times in truth.records.items() if not times} == nowhere
-    expected = {
+def test_rich_rates_show_every_outcome_and_every_kind_of_drift(tmp_path: Path, layout: str) -> None:
+    expected = generate(messages=600, layout=layout, seed=2, out=tmp_path, rates=FaultRates.rich(), files=4)
+    absent = {"other_day"} if layout == "export" else set()
+    assert {outcome for outcome, times in expected.records.items() if not times} == absent
+    flags = {
         *("message_id_from_alias", "numeric_id", "room_id_from_alias", "naive_timestamp", "timestamp_format"),
         *("role_case", "unknown_role", "null_content", "empty_content", "aliased_field", "tenant_conflict"),
     }
     if layout == "messages":
-        expected |= {"message_id_from_path", "user_id_from_path", "user_conflict", "room_id_from_path"}
-        expected |= {"room_conflict", "timestamp_from_path"}
-    assert truth.flags.keys() == expected
-    assert truth.rejects.keys() == {
+        flags |= {"message_id_from_path", "user_id_from_path", "user_conflict", "room_id_from_path"}
+        flags |= {"room_conflict", "timestamp_from_path"}
+    assert expected.flags.keys() == flags
+    assert expected.rejects.keys() == {
         *("invalid_json", "invalid_utf8", "duplicate_key", "not_an_object"),
         *("invalid_timestamp", "invalid_id", "timestamp_outside_window"),
     }
@@ -94,11 +94,11 @@ def test_rich_rates_show_every_outcome_and_habit(tmp_path: Path, layout: str) ->
 
 @pytest.mark.parametrize("layout", ["messages", "export"])
 def test_a_day_without_faults_has_none(tmp_path: Path, layout: str) -> None:
-    truth = generate(messages=500, layout=layout, seed=3, out=tmp_path, rates=FaultRates.none())
-    assert truth.records == {**dict.fromkeys(truth.records, 0), "seen": 500, "written": 500}
-    assert not truth.flags
-    assert not truth.rejects
-    assert set(truth.by_role) == {"user", "assistant"}
+    expected = generate(messages=500, layout=layout, seed=3, out=tmp_path, rates=FaultRates.none())
+    assert expected.records == {**dict.fromkeys(expected.records, 0), "seen": 500, "written": 500}
+    assert not expected.flags
+    assert not expected.rejects
+    assert set(expected.by_role) == {"user", "assistant"}
 
 
 def test_one_process_and_two_write_the_same_bytes(tmp_path: Path) -> None:
@@ -122,17 +122,17 @@ def test_another_seed_writes_another_day(tmp_path: Path) -> None:
     assert read_all(tmp_path / "1") != read_all(tmp_path / "2")
 
 
-def test_objects_in_memory_are_those_of_the_folder(tmp_path: Path) -> None:
-    truth = generate(messages=300, layout="messages", seed=6, out=tmp_path)
+def test_iterate_objects_yields_what_generate_writes(tmp_path: Path) -> None:
+    expected = generate(messages=300, layout="messages", seed=6, out=tmp_path)
     tally = Tally()
     objects = dict(iterate_objects(messages=300, seed=6, tally=tally))
     on_disk = read_all(tmp_path)
     del on_disk["acme-truth.json"]
     assert objects == on_disk
-    assert tally.truth() == truth
+    assert tally.expected_counts() == expected
 
 
-def test_message_objects_are_pretty_printed_under_the_platforms_keys(tmp_path: Path) -> None:
+def test_message_objects_are_pretty_printed_with_the_platforms_keys(tmp_path: Path) -> None:
     generate(messages=200, layout="messages", seed=7, out=tmp_path, rates=FaultRates.none())
     texts = read_all(tmp_path / "acme")
     for name, text in texts.items():
@@ -154,7 +154,7 @@ def test_compressions_hold_the_same_lines(tmp_path: Path) -> None:
     assert zstd.decompress(packed) == plain
 
 
-def test_rooms_and_users_keep_to_the_platforms_limits(tmp_path: Path) -> None:
+def test_rooms_and_users_keep_the_platforms_limits(tmp_path: Path) -> None:
     generate(
         messages=30_000, layout="export", seed=1, out=tmp_path, rates=FaultRates.none(), compression="none", files=3
     )
@@ -197,8 +197,8 @@ def test_messages_are_of_the_platforms_size_and_mostly_different(tmp_path: Path)
 
 def test_a_day_without_messages_is_empty(tmp_path: Path) -> None:
     for layout in ("messages", "export"):
-        truth = generate(messages=0, layout=layout, seed=1, out=tmp_path / layout)
-        assert truth.records["seen"] == truth.objects["listed"] == 0
+        expected = generate(messages=0, layout=layout, seed=1, out=tmp_path / layout)
+        assert expected.records["seen"] == expected.objects["listed"] == 0
         assert list(read_all(tmp_path / layout)) == ["acme-truth.json"]
 
 
@@ -211,13 +211,13 @@ def test_a_tenants_folder_is_never_mixed_with_another_day(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("tenant", ["..", "a/b", "", "テナント"])
-def test_a_tenant_that_is_no_name_is_refused_before_anything_is_written(tmp_path: Path, tenant: str) -> None:
+def test_an_invalid_tenant_is_refused_before_anything_is_written(tmp_path: Path, tenant: str) -> None:
     with pytest.raises(UsageError):
         generate(messages=10, layout="export", seed=1, out=tmp_path / "out", tenant=tenant)
     assert not (tmp_path / "out").exists()
 
 
-def test_rates_are_read_from_a_preset_and_pairs() -> None:
+def test_rates_are_parsed_from_a_preset_and_pairs() -> None:
     assert FaultRates.parse("default") == FaultRates()
     assert FaultRates.parse("none,duplicates=0.25, id_alias=0.1") == FaultRates(
         **{**{field.name: 0.0 for field in fields(FaultRates)}, "duplicates": 0.25, "id_alias": 0.1}
@@ -229,13 +229,13 @@ def test_rates_are_read_from_a_preset_and_pairs() -> None:
 @pytest.mark.parametrize(
     "text", ["duplicate=0.1", "duplicates", "duplicates=x", "duplicates=0.9", "empty=-1", "empty=nan"]
 )
-def test_rates_that_make_no_sense_are_refused(text: str) -> None:
+def test_invalid_rates_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         FaultRates.parse(text)
 
 
-def decoded(name: str, data: bytes) -> bytes:
-    """What a reader gets out of a file: compressors may pack the same text differently on another machine."""
+def decompress(name: str, data: bytes) -> bytes:
+    """Return a file's content; another machine's compressor may pack the same text differently."""
     if name.endswith(".zst"):
         return zstd.decompress(data)
     return zlib.decompressobj(wbits=31).decompress(data) if name.endswith(".gz") else data
@@ -247,11 +247,11 @@ def test_the_committed_samples_are_what_the_documented_command_writes(tmp_path: 
     generate(
         messages=600, layout="export", seed=8, out=tmp_path, tenant="globex", rates=rates, files=4, compression="mixed"
     )
-    committed, again = read_all(SAMPLES), read_all(tmp_path)
+    committed, written = read_all(SAMPLES), read_all(tmp_path)
     del committed["README.md"]
-    assert committed.keys() == again.keys()
+    assert committed.keys() == written.keys()
     truncated = "globex/exports/messages/2025/08/12/part-00003.jsonl.gz"
-    left, right = (decoded(truncated, files.pop(truncated)) for files in (committed, again))
+    left, right = (decompress(truncated, files.pop(truncated)) for files in (committed, written))
     assert left.startswith(right) or right.startswith(left)
     for name, data in committed.items():
-        assert decoded(name, data) == decoded(name, again[name]), name
+        assert decompress(name, data) == decompress(name, written[name]), name

@@ -1,4 +1,4 @@
-"""Which runner takes a tenant-day, and why: plain functions of what there is, without I/O (docs/routing.md)."""
+"""Decide which runner takes a tenant-day: pure functions of its volume, limits and prices (docs/routing.md)."""
 
 from daily_batch.orchestration.routing.decide import Decision, Thresholds, decide
 from daily_batch.orchestration.routing.predict import (

@@ -1,6 +1,6 @@
-"""What days cost: predicted for each place where a day can run, and summed up by tenant and month of what was billed.
+"""Compute what days cost: predicted for each host on which a day can run, and summed by tenant and month.
 
-Pure: volumes, prices and what days cost are given. docs/costs.md has the tables that come of it.
+Pure functions of volumes, prices and costs. docs/project/costs.md shows the resulting tables.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from daily_batch.orchestration.routing.billing import GIB, MIB
 from daily_batch.orchestration.routing.predict import (
     HOUR,
-    LEAST_DISK_GB,
+    MIN_DISK_GB,
     FunctionLimits,
     Volume,
     count_workers,
@@ -27,11 +27,11 @@ from daily_batch.orchestration.routing.predict import (
 from daily_batch.orchestration.routing.prices import FunctionPrices, Predictions, Prices
 
 MONTH_DAYS = 30
-# As template.yaml and infra/azure/main.bicep deploy them, less the 90 s that a day's end needs. A Lambda has one core
-# for 1,769 MB; Flex Consumption gives 4,096 MB two, and 0.8 GB of temporary disk.
+# As template.yaml and infra/azure/main.bicep deploy them, minus the 90 s that the end of a day needs. A Lambda function
+# has one core per 1,769 MB; Flex Consumption gives two cores and 0.8 GB of temporary disk for 4,096 MB.
 LAMBDA = FunctionLimits(memory_bytes=3_008 * MIB, seconds=810, cores=3_008 / 1_769, temp_bytes=4_096 * MIB)
 FLEX = FunctionLimits(memory_bytes=4_096 * MIB, seconds=1_710, cores=2, temp_bytes=800_000_000)
-# What the submitter asks each service to end a job by (job_timeout_minutes, databricks.yml).
+# The time limit of a job in each service (job_timeout_minutes, databricks.yml).
 JOB_SECONDS = 360 * 60
 
 NO_DBUS = "not predicted: the DBUs and the price of a node were not found"
@@ -43,10 +43,18 @@ NO_STORAGE_PRICE = "without disk beyond 20 GB a worker, whose price was not foun
 
 @dataclass(frozen=True, kw_only=True)
 class HostCost:
-    """A day in one place, `usd_month` for 30 such days.
+    """The cost of a day on one host.
 
-    `obstacles` say why it cannot run there; it then has no price, nor where a price is not known.
-    `usd_month_after_free` is what is left of a month once its free tier is used up by this tenant alone.
+    Attributes:
+        host: The host's name.
+        runner: The runner on this host.
+        seconds: The predicted time of a day.
+        memory_bytes: The memory that a day needs.
+        usd_day: The price of a day; None if the day cannot run there, or a price is not known.
+        usd_month: The price of 30 such days.
+        usd_month_after_free: The same minus the monthly free tier, if only this tenant uses it.
+        obstacles: The reasons why the day cannot run there.
+        notes: The assumptions behind the numbers.
     """
 
     host: str
@@ -62,7 +70,7 @@ class HostCost:
 
 @dataclass(frozen=True, kw_only=True)
 class MonthCost:
-    """What is known of a tenant's days of a month, as YYYY-MM; `unknown` days have ended, at a cost that is not."""
+    """The cost of a tenant's days in a month (YYYY-MM); the costs of `unknown` of the days are not known."""
 
     tenant: str
     month: str
@@ -72,7 +80,7 @@ class MonthCost:
 
 
 def predict_costs(volume: Volume, *, predictions: Predictions, prices: Prices) -> tuple[HostCost, ...]:
-    """A day in every place: Lambda, EMR Serverless, Azure Functions, Databricks."""
+    """Predict a day's cost on every host: Lambda, EMR Serverless, Azure Functions, Databricks."""
     azure = replace(prices, store=prices.blob) if prices.blob else None
     flex = replace(azure, function=prices.flex) if azure and prices.flex else None
     return (
@@ -83,8 +91,12 @@ def predict_costs(volume: Volume, *, predictions: Predictions, prices: Prices) -
     )
 
 
-def month_of(days: Iterable[tuple[str, date, float | None]]) -> tuple[MonthCost, ...]:
-    """Days that have ended, each with its tenant and cost, by tenant and month of the business day, in that order."""
+def sum_by_month(days: Iterable[tuple[str, date, float | None]]) -> tuple[MonthCost, ...]:
+    """Sum the costs of days that have ended by tenant and month of the business day, sorted by both.
+
+    Args:
+        days: Tenant, business day and cost of each day; None: the cost is not known.
+    """
     months: dict[tuple[str, str], list[float | None]] = {}
     for tenant, day, cost in days:
         months.setdefault((tenant, f"{day:%Y-%m}"), []).append(cost)
@@ -128,7 +140,7 @@ def _predict_function(
 
 
 def _price_free(gb_seconds: float, prices: FunctionPrices) -> float:
-    """What the free tier takes off a month of one call a day."""
+    """Return what the free tier saves in a month of one call a day."""
     time = min(gb_seconds, prices.free_gb_seconds) * prices.gb_second
     return time + min(MONTH_DAYS, prices.free_requests) * prices.request
 
@@ -137,14 +149,14 @@ def _predict_emr(volume: Volume, predictions: Predictions, prices: Prices) -> Ho
     spark = predict_spark(volume, predictions=predictions, prices=prices)
     executors = min(predict_executors(volume, predictions), predictions.emr.max_executors)
     disk_gb = predict_disk_gb(volume, predictions, executors=executors)
-    notes = ("start assumed",) if disk_gb <= LEAST_DISK_GB else ("start assumed", NO_STORAGE_PRICE)
+    notes = ("start assumed",) if disk_gb <= MIN_DISK_GB else ("start assumed", NO_STORAGE_PRICE)
     return _make_cost(
         "EMR Serverless",
         "spark",
         spark.seconds,
         spark.memory_bytes,
         spark.cost_usd,
-        obstacles=_late(spark.seconds),
+        obstacles=_find_time_obstacle(spark.seconds),
         notes=notes,
     )
 
@@ -167,12 +179,12 @@ def _predict_databricks(volume: Volume, predictions: Predictions, prices: Prices
         seconds,
         (1 + workers) * cluster.node_gb * GIB,
         usd,
-        obstacles=_late(seconds),
+        obstacles=_find_time_obstacle(seconds),
         notes=(f"{(1 + workers) * seconds / HOUR:,.2f} node-hours", ASSUMED if usd is not None else NO_DBUS),
     )
 
 
-def _late(seconds: float) -> tuple[str, ...]:
+def _find_time_obstacle(seconds: float) -> tuple[str, ...]:
     return (f"takes {seconds:,.0f} s of {JOB_SECONDS:,} s",) if seconds > JOB_SECONDS else ()
 
 

@@ -1,4 +1,4 @@
-"""Which runner takes a tenant-day, and why, in words that a person can check."""
+"""Choose the runner of a tenant-day, with reasons that can be checked."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from daily_batch.orchestration.routing.predict import (
 from daily_batch.orchestration.routing.prices import Predictions, Prices
 from daily_batch.settings import Settings
 
-# The part of a time limit that a prediction may fill: a busy store or a slow neighbour takes the rest.
+# The share of a time limit that a prediction may use; a busy store or a slow neighbour may need the rest.
 TIME_SHARE = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """Where the guide draws its lines, in messages a day, and the part of a time limit that may be planned with."""
+    """The guide's sizes of days, in messages, and the share of a time limit that a prediction may use."""
 
     small_messages: int = Settings.small_messages
     large_messages: int = Settings.large_messages
@@ -31,7 +31,7 @@ class Thresholds:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The runner of a day, the reasons in plain words, and what either runner would take."""
+    """The runner of a day, the reasons, and the prediction for each runner."""
 
     runner: Literal["local", "spark"]
     reasons: tuple[str, ...]
@@ -48,26 +48,26 @@ def decide(
     prices: Prices,
     choice: Literal["auto", "local", "spark"] = "auto",
 ) -> Decision:
-    """Choose the runner of a day. A choice that was made wins; the reasons then also say what speaks against it."""
+    """Choose the runner of a day. A `choice` takes precedence; the reasons then include what speaks against it."""
     messages = predict_messages(volume, predictions)
     local = predict_local(volume, limits=limits, predictions=predictions, prices=prices)
     spark = predict_spark(volume, predictions=predictions, prices=prices)
     temp_bytes = predict_temp_bytes(volume, predictions)
-    too_much = tuple(_explain_spark(messages, local, temp_bytes, limits, thresholds))
-    fits = tuple(_explain_local(messages, local, limits, thresholds))
+    for_spark = tuple(_explain_spark(messages, local, temp_bytes, limits, thresholds))
+    for_local = tuple(_explain_local(messages, local, limits, thresholds))
     runner: Literal["local", "spark"]
     if choice == "auto":
-        runner, reasons = ("spark", too_much) if too_much else ("local", fits)
+        runner, reasons = ("spark", for_spark) if for_spark else ("local", for_local)
     else:
-        against = too_much if choice == "local" else () if too_much else fits
-        runner, reasons = choice, (f"{choice} was asked for", *(f"although {reason}" for reason in against))
+        against = for_spark if choice == "local" else () if for_spark else for_local
+        runner, reasons = choice, (f"{choice} was requested", *(f"although {reason}" for reason in against))
     return Decision(runner=runner, reasons=reasons, local=local, spark=spark)
 
 
 def _explain_spark(
     messages: int, local: Prediction, temp_bytes: int, limits: FunctionLimits, thresholds: Thresholds
 ) -> Iterator[str]:
-    """Why a day must go to Spark; nothing if it need not."""
+    """Yield the reasons why a day must run on Spark; none if it need not."""
     if messages > thresholds.large_messages:
         yield f"about {messages:,} messages, more than large_messages {thresholds.large_messages:,}"
     if limits.seconds and local.seconds > thresholds.time_share * limits.seconds:
@@ -76,21 +76,21 @@ def _explain_spark(
             " that a local run has"
         )
     if local.memory_bytes > limits.memory_bytes:
-        yield f"needs {_mib(local.memory_bytes)} of memory, a local run has {_mib(limits.memory_bytes)}"
+        yield f"needs {_format_mib(local.memory_bytes)} of memory, a local run has {_format_mib(limits.memory_bytes)}"
     if temp_bytes > limits.temp_bytes:
-        yield f"needs {_mib(temp_bytes)} of temporary disk, a local run has {_mib(limits.temp_bytes)}"
+        yield f"needs {_format_mib(temp_bytes)} of temporary disk, a local run has {_format_mib(limits.temp_bytes)}"
 
 
 def _explain_local(messages: int, local: Prediction, limits: FunctionLimits, thresholds: Thresholds) -> Iterator[str]:
-    """Why a day may stay, when nothing speaks against it."""
+    """Yield the reasons why a day may run locally, if it need not run on Spark."""
     if messages <= thresholds.small_messages:
         yield f"about {messages:,} messages, within small_messages {thresholds.small_messages:,}: the free tier serves"
     else:
         yield f"about {messages:,} messages, within large_messages {thresholds.large_messages:,}"
     limit = f"of {limits.seconds:,.0f} s" if limits.seconds else "without a time limit"
     yield f"predicted {local.seconds:,.0f} s {limit}"
-    yield f"needs {_mib(local.memory_bytes)} of memory, a local run has {_mib(limits.memory_bytes)}"
+    yield f"needs {_format_mib(local.memory_bytes)} of memory, a local run has {_format_mib(limits.memory_bytes)}"
 
 
-def _mib(amount: int) -> str:
+def _format_mib(amount: int) -> str:
     return f"{amount / 2**20:,.0f} MiB"

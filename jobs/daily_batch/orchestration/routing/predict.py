@@ -1,4 +1,4 @@
-"""What a day would take on either runner: seconds, memory, temporary disk, and list price."""
+"""Predict what a day takes on each runner: seconds, memory, temporary disk, and list price."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -7,15 +7,16 @@ from daily_batch.domain.run import Layout
 from daily_batch.orchestration.routing.prices import Predictions, Prices
 
 HOUR = 3_600
-LISTED = 1_000  # keys in one answer to LIST
-# The disk of a worker of EMR Serverless, and how much more than the local runner lays down a shuffle may take.
-LEAST_DISK_GB, MOST_DISK_GB = 20, 200
-SHUFFLE_ROOM = 3
+KEYS_PER_LIST = 1_000
+# The disk sizes that EMR Serverless offers for a worker.
+MIN_DISK_GB, MAX_DISK_GB = 20, 200
+# The disk that a shuffle may use, as a multiple of the local runner's temporary disk.
+SHUFFLE_DISK_FACTOR = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Volume:
-    """What the manifest found: objects, and their bytes as stored."""
+    """The volume of a day by its manifest: the number of objects, and their bytes as stored."""
 
     layout: Layout
     objects: int
@@ -24,7 +25,7 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionLimits:
-    """What this process may use; 0 seconds: no limit. `cores` may be a fraction, as a small function's are."""
+    """What this process may use. 0 seconds: no limit; `cores` may be a fraction, as in a small function."""
 
     memory_bytes: int
     seconds: float
@@ -34,7 +35,7 @@ class FunctionLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a runner would take for a day; memory is the least that it can do with."""
+    """What a runner takes for a day; the memory is the minimum that it needs."""
 
     seconds: float
     memory_bytes: int
@@ -42,23 +43,23 @@ class Prediction:
 
 
 def predict_messages(volume: Volume, predictions: Predictions) -> int:
-    """Messages in a day: one for each object, or by the usual stored bytes of an exported message."""
+    """Return the number of messages: one per object, or by the typical stored size of an exported message."""
     if volume.layout == "messages":
         return volume.objects
     return ceil(volume.bytes / predictions.stored.export_message_bytes)
 
 
 def predict_temp_bytes(volume: Volume, predictions: Predictions) -> int:
-    """What the local runner lays down in its temporary folder."""
-    return ceil(_usual_messages(volume, predictions) * predictions.local.temp_message_bytes)
+    """Return the temporary disk that the local runner uses."""
+    return ceil(_count_typical_messages(volume, predictions) * predictions.local.temp_message_bytes)
 
 
 def predict_local(volume: Volume, *, limits: FunctionLimits, predictions: Predictions, prices: Prices) -> Prediction:
-    """The day in this process, priced as a function of `limits`."""
+    """Predict the day in this process, priced as a function of `limits`."""
     local = predictions.local
-    messages = _usual_messages(volume, predictions)
+    messages = _count_typical_messages(volume, predictions)
     work = volume.objects * local.object_core_seconds + messages * local.message_core_seconds
-    # Beyond the cores that it was measured on the local runner gains nothing that is known.
+    # No gain is known beyond the number of cores on which the local runner was measured.
     seconds = local.start_seconds / min(limits.cores, 1) + work / min(limits.cores, local.cores)
     memory = local.memory_base_bytes + messages * local.memory_message_bytes
     gb_seconds = limits.memory_bytes / 2**30 * seconds
@@ -69,7 +70,7 @@ def predict_local(volume: Volume, *, limits: FunctionLimits, predictions: Predic
 
 
 def predict_spark(volume: Volume, *, predictions: Predictions, prices: Prices) -> Prediction:
-    """The day as a job of its own on EMR Serverless."""
+    """Predict the day as a job on EMR Serverless."""
     emr = predictions.emr
     work = predict_spark_work(volume, predictions)
     executors = min(predict_executors(volume, predictions), emr.max_executors)
@@ -83,40 +84,40 @@ def predict_spark(volume: Volume, *, predictions: Predictions, prices: Prices) -
 
 
 def predict_spark_work(volume: Volume, predictions: Predictions) -> float:
-    """Seconds of one core. The kernel is the same as in this process, so is what an object's GET costs it."""
+    """Return the seconds of one core. An object's GET costs the same as in this process: the kernel is the same."""
     work = volume.objects * predictions.local.object_core_seconds
-    return work + _usual_messages(volume, predictions) * predictions.spark.message_core_seconds
+    return work + _count_typical_messages(volume, predictions) * predictions.spark.message_core_seconds
 
 
 def predict_executors(volume: Volume, predictions: Predictions) -> int:
-    """Executors that a day keeps busy, one for each `executor_seconds` of all its cores, whatever any quota allows."""
+    """Return the executors that a day keeps busy: one per `executor_seconds` of all its cores, without any quota."""
     emr = predictions.emr
     work = predict_spark_work(volume, predictions)
     return count_workers(work, cores=emr.executor_vcpu, seconds=emr.executor_seconds)
 
 
 def count_workers(work: float, *, cores: float, seconds: float) -> int:
-    """Workers that so many seconds of one core keep busy, one for each `seconds` of all its cores."""
+    """Return the workers that `work` seconds of one core keep busy: one per `seconds` of all its cores."""
     return max(ceil(work / (cores * seconds)), 1)
 
 
 def predict_disk_gb(volume: Volume, predictions: Predictions, *, executors: int) -> int:
-    """Disk of each executor for its part of the shuffle, with room to spare, in GB that EMR Serverless takes."""
-    needed = ceil(SHUFFLE_ROOM * predict_temp_bytes(volume, predictions) / executors / 1e9)
-    return min(max(needed, LEAST_DISK_GB), MOST_DISK_GB)
+    """Return the disk of each executor for its share of the shuffle, in GB that EMR Serverless offers."""
+    needed = ceil(SHUFFLE_DISK_FACTOR * predict_temp_bytes(volume, predictions) / executors / 1e9)
+    return min(max(needed, MIN_DISK_GB), MAX_DISK_GB)
 
 
 def price_requests(volume: Volume, predictions: Predictions, prices: Prices) -> float:
-    """One GET an object; LISTs and PUTs by what a measured day needed."""
+    """Return the price of the requests: one GET per object; LISTs and PUTs as in a measured day."""
     stored = predictions.stored
-    per_list = stored.objects_per_list if volume.layout == "messages" else LISTED
+    per_list = stored.objects_per_list if volume.layout == "messages" else KEYS_PER_LIST
     lists = 1 + ceil(volume.objects / per_list)
     store = prices.store
     return volume.objects * store.get + lists * store.list + stored.files_written * store.put
 
 
-def _usual_messages(volume: Volume, predictions: Predictions) -> float:
-    """The day in messages of the usual size, for what is spent on text and not on objects."""
+def _count_typical_messages(volume: Volume, predictions: Predictions) -> float:
+    """Return the day's bytes as a number of messages of typical size, for costs that depend on the text."""
     stored = predictions.stored
-    usual = stored.object_message_bytes if volume.layout == "messages" else stored.export_message_bytes
-    return volume.bytes / usual
+    typical = stored.object_message_bytes if volume.layout == "messages" else stored.export_message_bytes
+    return volume.bytes / typical

@@ -1,4 +1,4 @@
-"""What predictions rest on: measured constants and list prices, from conf/predictions.toml and conf/prices.toml."""
+"""Load the constants of predictions and the list prices from conf/predictions.toml and conf/prices.toml."""
 
 import tomllib
 from functools import cache
@@ -9,7 +9,7 @@ import msgspec
 
 from daily_batch.errors import UsageError
 
-# Neither infinite nor NaN: both would pass for numbers, and a NaN through every bound but an upper one.
+# The upper bound excludes infinity and NaN, which would pass as numbers: NaN fails only an upper bound.
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e15)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -20,7 +20,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Stored(_Table, frozen=True, kw_only=True):
-    """How a day is stored: bytes a message, and what its objects and tables cost in requests."""
+    """How a day is stored: bytes per message, objects per LIST request, and files written."""
 
     export_message_bytes: Positive
     object_message_bytes: Positive
@@ -29,7 +29,7 @@ class Stored(_Table, frozen=True, kw_only=True):
 
 
 class Local(_Table, frozen=True, kw_only=True):
-    """The local runner: seconds of one core, memory, and bytes in the temporary folder."""
+    """The local runner: seconds of one core, memory, and temporary disk."""
 
     cores: Positive
     start_seconds: Amount
@@ -42,14 +42,14 @@ class Local(_Table, frozen=True, kw_only=True):
 
 
 class Spark(_Table, frozen=True, kw_only=True):
-    """The Spark runner, on a local master: seconds until it computes, and of one core for a message."""
+    """The Spark runner on a local master: seconds until it starts to compute, and of one core per message."""
 
     start_seconds: Amount
     message_core_seconds: Amount
 
 
 class Emr(_Table, frozen=True, kw_only=True):
-    """An EMR Serverless job as it is assumed to be; nothing here is measured."""
+    """An EMR Serverless job, as assumed: none of these values is measured."""
 
     start_seconds: Amount
     driver_vcpu: Count
@@ -61,7 +61,7 @@ class Emr(_Table, frozen=True, kw_only=True):
 
 
 class Databricks(_Table, frozen=True, kw_only=True):
-    """A run on a cluster of the bundle's nodes as it is assumed to be; nothing here is measured."""
+    """A Databricks run on a cluster of the bundle's nodes, as assumed: none of these values is measured."""
 
     start_seconds: Amount
     node_vcpu: Count
@@ -71,7 +71,7 @@ class Databricks(_Table, frozen=True, kw_only=True):
 
 
 class Predictions(_Table, frozen=True, kw_only=True):
-    """conf/predictions.toml, where each constant is explained."""
+    """The content of conf/predictions.toml, which explains each constant."""
 
     stored: Stored
     local: Local
@@ -81,7 +81,7 @@ class Predictions(_Table, frozen=True, kw_only=True):
 
 
 class FunctionPrices(_Table, frozen=True, kw_only=True):
-    """A function: USD for a GB-second and for a request, how its time is counted, and what is free in a month."""
+    """A function's prices: USD per GB-second and per request, how time is billed, and the monthly free tier."""
 
     gb_second: Amount
     request: Amount
@@ -92,7 +92,7 @@ class FunctionPrices(_Table, frozen=True, kw_only=True):
 
 
 class StorePrices(_Table, frozen=True, kw_only=True):
-    """An object store: USD for one request."""
+    """An object store's prices: USD per request."""
 
     get: Amount
     put: Amount
@@ -100,7 +100,7 @@ class StorePrices(_Table, frozen=True, kw_only=True):
 
 
 class EmrPrices(_Table, frozen=True, kw_only=True):
-    """EMR Serverless: USD for an hour of a vCPU and of a GB, and the seconds that each worker pays at least."""
+    """EMR Serverless prices: USD per hour of a vCPU and of a GB, and the minimum billed seconds of a worker."""
 
     vcpu_hour: Amount
     gb_hour: Amount
@@ -108,7 +108,7 @@ class EmrPrices(_Table, frozen=True, kw_only=True):
 
 
 class DatabricksPrices(_Table, frozen=True, kw_only=True):
-    """Databricks: USD for a DBU, and for an hour of a node its DBUs and its virtual machine's USD, where known."""
+    """Databricks prices: USD per DBU; DBUs per node-hour and USD per hour of its virtual machine, if known."""
 
     dbu: Amount
     node_dbus: Amount | None = None
@@ -116,16 +116,16 @@ class DatabricksPrices(_Table, frozen=True, kw_only=True):
 
     @property
     def whole_node_hour(self) -> float | None:
-        """USD for an hour of a node, its virtual machine included; None where a price is not known."""
+        """USD per hour of a node with its virtual machine; None if a price is not known."""
         if self.node_dbus is None or self.node_hour is None:
             return None
         return self.node_dbus * self.dbu + self.node_hour
 
 
 class Prices(_Table, frozen=True, kw_only=True):
-    """conf/prices.toml, where each price has its date and source. What is None is not predicted.
+    """The content of conf/prices.toml, which gives each price's date and source. Without a price, no cost is predicted.
 
-    `function`, `store` and `emr` are of AWS, the others of Azure.
+    `function`, `store` and `emr` are prices of AWS, the others of Azure.
     """
 
     function: FunctionPrices
@@ -141,21 +141,22 @@ _T = TypeVar("_T", Predictions, Prices)
 
 @cache
 def load_predictions() -> Predictions:
-    """The measured constants that come with the package."""
+    """Return the package's constants."""
     return parse_constants(_read("predictions.toml"), Predictions, origin="predictions.toml")
 
 
 @cache
 def load_prices() -> Prices:
-    """The prices that come with the package."""
+    """Return the package's prices."""
     return parse_constants(_read("prices.toml"), Prices, origin="prices.toml")
 
 
 def parse_constants(text: str, into: type[_T], *, origin: str) -> _T:
-    """The constants of a TOML text.
+    """Parse constants from a TOML text.
 
     Raises:
-        UsageError: it is no TOML, or a constant is missing, unknown, of another type or out of bounds; it is named.
+        UsageError: The text is not TOML, or a constant is missing, unknown, of another type or out of bounds; the
+            message names it.
     """
     try:
         return msgspec.convert(tomllib.loads(text), into)

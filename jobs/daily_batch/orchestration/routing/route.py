@@ -50,7 +50,7 @@ class Router:
             entry: The day's ledger entry before this run.
         """
         if self.runner == "spark":
-            return self._to_spark("that runner was asked for")
+            return self._to_spark("that runner was requested")
         if self.runner == "local" or entry is None:
             return None
         # A function that runs out of memory or time is killed and cannot report it.

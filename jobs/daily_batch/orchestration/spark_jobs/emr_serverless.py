@@ -44,7 +44,7 @@ _STEPS = {
     "ResourceNotFoundException": "check MAKOTO_EMR_APPLICATION_ID and the region",
     "ValidationException": "check the deployment's EMR settings (docs/deploy-aws.md)",
 }
-_DENIED = "allow this identity what docs/deploy-aws.md lists of emr-serverless, and iam:PassRole on the job's role"
+_DENIED = "grant this identity the emr-serverless actions and iam:PassRole listed in docs/project/permissions-aws.md"
 # The parts of a job's state details that are safe to repeat: the details themselves may quote message content.
 _CAPACITY = re.compile(r"MaxCapacityExceeded|ServiceQuotaExceeded|vCPU|[Cc]apacity|could not be allocated")
 _EXIT = re.compile(r"[Ee]xit ?[Cc]ode:? ?(\d{1,3})\b")

@@ -12,7 +12,7 @@ from typing import TypeVar
 import duckdb
 
 from daily_batch.domain.contract import MESSAGES, REJECTS
-from daily_batch.domain.run import RunSpec, SourceObject
+from daily_batch.domain.run import DataFile, RunSpec, SourceObject
 from daily_batch.pipeline.discover.chunks import cut_chunks, read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import Progress, RunResult
@@ -67,10 +67,29 @@ class LocalRunner:
         """
         deadline = Deadline(self.deadline)
         with hand_over_if_exhausted(deadline, spec):
+            started = time.perf_counter()
             sizes = size_workers(self.resources, spec=spec, manifest=manifest)
-            result = _LocalRun(manifest, sizes, storage, scratch, progress, deadline).run()
+            run = _LocalRun(manifest, sizes, storage, scratch, progress, deadline)
+            database_folder = make_folder(scratch / "database")
+            with (
+                connect(scratch=database_folder, spec=sizes.spec, tasks=sizes.workers) as database,
+                ThreadPoolExecutor(sizes.workers) as pool,
+            ):
+                try:
+                    mapped = run.map_chunks(pool, database)
+                    map_ended = time.perf_counter()
+                    limit_memory(database, sizes.sort_bytes * sizes.workers)
+                    reduced = run.reduce_buckets(pool, mapped, database)
+                    recovered = run.recover_originals(pool, reduced)
+                except BaseException:
+                    deadline.stop()
+                    pool.shutdown(cancel_futures=True)
+                    raise
+            files = run.write_rest(mapped, reduced, recovered)
+            counts = add_counts([*(chunk.counts for chunk in mapped), *(bucket.counts for bucket in reduced)])
+            seconds = {"intake": map_ended - started, "clean": time.perf_counter() - map_ended}
             deadline.check()
-        return result
+        return RunResult(files=files, counts=counts, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -94,33 +113,8 @@ class _LocalRun:
         """The number of concurrent tasks."""
         return self.sizes.workers
 
-    def run(self) -> RunResult:
-        started = time.perf_counter()
-        with (
-            connect(scratch=make_folder(self.scratch / "database"), spec=self.spec, tasks=self.workers) as database,
-            ThreadPoolExecutor(self.workers) as pool,
-        ):
-            try:
-                mapped = self._map_chunks(pool, database)
-                map_ended = time.perf_counter()
-                limit_memory(database, self.sizes.sort_bytes * self.workers)
-                reduced = self._reduce_buckets(pool, mapped, database)
-                recovered = self._recover_originals(pool, reduced)
-            except BaseException:
-                self.deadline.stop()
-                pool.shutdown(cancel_futures=True)
-                raise
-        output, scratch = self.storage.open_output(), self.scratch
-        rejects = [*(path for chunk in mapped for path in chunk.rejects), *recovered]
-        partials = [bucket.partials for bucket in reduced]
-        files = merge_aggregates(partials, spec=self.spec, output=output, scratch=scratch)
-        files[MESSAGES.name] = tuple(file for bucket in reduced for file in bucket.files)
-        files[REJECTS.name] = write_rejects(rejects, name="all", spec=self.spec, output=output, scratch=scratch)
-        counts = add_counts([*(chunk.counts for chunk in mapped), *(bucket.counts for bucket in reduced)])
-        seconds = {"intake": map_ended - started, "clean": time.perf_counter() - map_ended}
-        return RunResult(files=files, counts=counts, seconds=seconds)
-
-    def _map_chunks(self, pool: ThreadPoolExecutor, database: duckdb.DuckDBPyConnection) -> list[MapResult]:
+    def map_chunks(self, pool: ThreadPoolExecutor, database: duckdb.DuckDBPyConnection) -> list[MapResult]:
+        """Read and parse every chunk of the manifest."""
         source, check = self.storage.open_input(), self.deadline.check
         kept = ByteBudget(self.spec.limits.memory_bytes * self.workers // DUCKDB_MEMORY_PER_KEPT_TEXT)
 
@@ -140,7 +134,7 @@ class _LocalRun:
 
         total, chunks = self._number_chunks()
         self.deadline.start_stage("chunks", total, next_share=REDUCE_SHARE)
-        return list(self._report("intake", total, "chunks", self._run_tasks(pool, map_one, chunks)))
+        return list(self._run_tasks(pool, map_one, chunks, report=("intake", total, "chunks")))
 
     def _number_chunks(self) -> tuple[int, Iterable[tuple[int, list[SourceObject]]]]:
         """Return the number of chunks, and each with its number. An export is cut anew: its chunks suit clusters."""
@@ -157,9 +151,10 @@ class _LocalRun:
         chunk_bytes = max(self.manifest.bytes * target_text // text, MIN_CHUNK_BYTES)
         return list(cut_chunks(objects, chunk_bytes=chunk_bytes, chunk_objects=EXPORT_CHUNK_OBJECTS))
 
-    def _reduce_buckets(
+    def reduce_buckets(
         self, pool: ThreadPoolExecutor, mapped: Sequence[MapResult], database: duckdb.DuckDBPyConnection
     ) -> list[ReduceResult]:
+        """Deduplicate, sort and write every bucket."""
         output = self.storage.open_output()
         tables = tuple(table for chunk in mapped for table in chunk.tables)
         spilled: dict[int, list[Path]] = {bucket: [] for bucket in range(self.spec.buckets if tables else 0)}
@@ -179,26 +174,48 @@ class _LocalRun:
             return reduced
 
         self.deadline.start_stage("buckets", len(spilled))
-        return list(self._report("clean", len(spilled), "buckets", self._run_tasks(pool, reduce_one, sorted(spilled))))
+        return list(self._run_tasks(pool, reduce_one, sorted(spilled), report=("clean", len(spilled), "buckets")))
 
     def _run_tasks(
-        self, pool: ThreadPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task]
+        self,
+        pool: ThreadPoolExecutor,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        *,
+        report: tuple[str, int, str] | None = None,
     ) -> Iterator[Result]:
-        """Yield the results in order. Only a few tasks more than there are workers are in memory at a time."""
-        pending: deque[Future[Result]] = deque()
-        for task in tasks:
-            if len(pending) > self.workers:
-                yield pending.popleft().result()
-            pending.append(pool.submit(function, task))
-        while pending:
-            yield pending.popleft().result()
+        """Yield the results in order. Only a few tasks more than there are workers are in memory at a time.
 
-    def _report(self, stage: str, total: int, unit: str, results: Iterable[Result]) -> Iterator[Result]:
-        for result in results:
-            self.progress(stage, self.deadline.finish_task(), total, unit)
+        Args:
+            report: Stage, number of tasks and unit by which finished tasks are reported; None: they are not.
+        """
+        remaining = iter(tasks)
+        pending: deque[Future[Result]] = deque()
+        while True:
+            while len(pending) <= self.workers and (task := next(remaining, None)) is not None:
+                pending.append(pool.submit(function, task))
+            if not pending:
+                return
+            result = pending.popleft().result()
+            if report:
+                stage, total, unit = report
+                self.progress(stage, self.deadline.finish_task(), total, unit)
             yield result
 
-    def _recover_originals(self, pool: ThreadPoolExecutor, reduced: Sequence[ReduceResult]) -> list[Path]:
+    def write_rest(
+        self, mapped: Sequence[MapResult], reduced: Sequence[ReduceResult], recovered: Sequence[Path]
+    ) -> dict[str, tuple[DataFile, ...]]:
+        """Write aggregates and rejects, and return the files of all tables."""
+        output, scratch = self.storage.open_output(), self.scratch
+        rejects = [*(path for chunk in mapped for path in chunk.rejects), *recovered]
+        partials = [bucket.partials for bucket in reduced]
+        files = merge_aggregates(partials, spec=self.spec, output=output, scratch=scratch)
+        files[MESSAGES.name] = tuple(file for bucket in reduced for file in bucket.files)
+        files[REJECTS.name] = write_rejects(rejects, name="all", spec=self.spec, output=output, scratch=scratch)
+        return files
+
+    def recover_originals(self, pool: ThreadPoolExecutor, reduced: Sequence[ReduceResult]) -> list[Path]:
+        """Read the original bytes of superseded and repaired records again, into files of rejects."""
         locations = group_by_object(read_locations([bucket.originals for bucket in reduced]))
         if not locations:
             return []

@@ -8,9 +8,8 @@ from daily_batch.pipeline.transform.broken_values import (
     WHITE,
     count_indent,
 )
-from daily_batch.pipeline.transform.cancel import Pacer
+from daily_batch.pipeline.transform.cancel import CancelCheck, Pacer
 from daily_batch.pipeline.transform.decode import Buffer
-from daily_batch.pipeline.transform.fetch import CancelCheck
 from daily_batch.pipeline.transform.window import Window
 
 NEWLINE, SPACE = b"\n "

@@ -4,9 +4,9 @@ DuckDB's JSON functions are lenient: they ignore keys that the query does not na
 and return a number or an object as text where text is requested (measured on 2.0.0). So a text is verified only if
 
 - it has as many keys as fields were found in it, so that none is unlisted, duplicated or null; or its other keys are
-common schema drift (`schema_drift`);
+  common schema drift (`schema_drift`);
 - no text field looks like a value of another type; where one does, `json_type` decides, and an id may be a whole
-number;
+  number;
 - each array or object of a listed field has, in DuckDB's compact form, only its listed fields, each at most once.
 
 A text that is not verified goes to the general path (`general_path`), which parses it record by record.

@@ -177,7 +177,7 @@ def describe_broken_wrapper(raw: bytes, pace: Pacer) -> str:
         pace.spend(0)
         if symbol == ord('"'):
             if token.end() - token.start() == 1:
-                break  # a text that is never closed
+                break  # an unclosed string
             if depth == 1 and raw[token.end() : token.end() + COLON_LOOKAHEAD].lstrip(SPACE)[:1] == b":":
                 name = raw[token.start() + 1 : token.end() - 1].decode("utf-8", "replace")
                 if name in MESSAGE_FIELDS:

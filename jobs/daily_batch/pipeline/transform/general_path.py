@@ -14,10 +14,11 @@ from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.transform.cancel import CancelCheck
 from daily_batch.pipeline.transform.coerce import InvalidRecordError, coerce_record
 from daily_batch.pipeline.transform.decode import Decoded
+from daily_batch.pipeline.transform.json_value import ParsedRecord, read_record
 from daily_batch.pipeline.transform.outcomes import Outcomes
 from daily_batch.pipeline.transform.row_buffer import RowBuffer
 from daily_batch.pipeline.transform.split import Segment, TextBatch
-from daily_batch.pipeline.transform.strict_parser import ParsedRecord, Scanner, read_record
+from daily_batch.pipeline.transform.strict_parser import Scanner
 
 # Limits of the records that are normalized by one statement.
 MAX_PENDING_RECORDS = 20_000

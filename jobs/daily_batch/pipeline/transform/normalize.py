@@ -134,7 +134,7 @@ def _usual(spec: RunSpec) -> str:
 
 
 def build_query(spec: RunSpec, fields: str, *, plain: bool) -> str:
-    """Return the query that normalizes `fields`, a query, and gives each row a verdict: null if it belongs to the day.
+    """Return the query that normalizes `fields`, a query, and adds a verdict to each row: null if the row is published.
 
     If `plain` is true, only plain ISO 8601 timestamps are read, and a row with another form is not `verified`: the
     statement is planned for each batch, and every further form adds to that time.

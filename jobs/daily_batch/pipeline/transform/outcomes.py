@@ -30,7 +30,7 @@ class Outcomes:
         self._rejects.add(key, 0, error.reason, error.detail, raw, truncated=size > len(raw))
 
     def exclude(self, source: int, record: ParsedRecord, verdict: str, raw: bytes, truncated: bool) -> None:
-        """Count a record that does not belong to the day; reject it unless another day publishes it."""
+        """Count a record that is not published; reject it unless it belongs to another day."""
         if verdict == OTHER_DAY:
             self.counts.other_day += 1
             return

@@ -48,7 +48,8 @@ TOTAL_NAMES = tuple(column.name for column in TOTALS)
 class ReduceResult:
     """The outcome of a bucket: its data file, partial aggregates, and counts.
 
-    `partials` maps table names to Parquet files; `originals` is a Parquet file of record locations (`original_bytes`).
+    `partials` maps the names in PARTIALS to Parquet files; `originals` is a Parquet file of record locations (see
+    `original_bytes`).
     """
 
     files: tuple[DataFile, ...]
@@ -77,7 +78,7 @@ def reduce_bucket(
     _save(connection, ORIGINALS, originals)
     file = write_rows(
         connection,
-        # Columns are typed and derived after the sort, which so moves less data.
+        # Columns are typed and derived after the sort, so that the sort moves less data.
         f"SELECT {published_columns(spec)} FROM (FROM kept_rows ORDER BY room_id, timestamp, message_id)",
         table=MESSAGES,
         name=f"{bucket:05d}",
@@ -94,9 +95,9 @@ def reduce_bucket(
 
 
 def _deduplicate(connection: duckdb.DuckDBPyConnection, rows: str, spec: RunSpec) -> Counts:
-    """Create the views `kept_rows` and `kept` (what the aggregates need of it), and the table `losers`.
+    """Create the view `kept_rows`, the table `kept` (its columns that the aggregates need), and the table `losers`.
 
-    `losers` holds the rows that are not kept; its column `same` tells duplicates from superseded records.
+    `losers` holds the rows that are not kept; its column `same` distinguishes duplicates from superseded records.
     """
     connection.execute(f"CREATE TEMP VIEW run AS {rows}")
     # Grouping by a hash is cheaper than by two texts; a hash collision only means that more rows are compared.
@@ -185,7 +186,7 @@ def _sum(name: str) -> str:
 
 
 def _null_if_overflow(total: str) -> str:
-    """A sum that does not fit its column is null."""
+    """Return the expression of a sum, null if it does not fit its column."""
     return f"CASE WHEN {total} <= {MAX_BIGINT} THEN CAST({total} AS BIGINT) END"
 
 

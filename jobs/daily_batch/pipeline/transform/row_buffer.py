@@ -11,7 +11,7 @@ from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.transform import fast_parser, normalize
 from daily_batch.pipeline.transform.duckdb_session import quote_text
 from daily_batch.pipeline.transform.fields import FIELDS, LOCATION
-from daily_batch.pipeline.transform.strict_parser import ParsedRecord
+from daily_batch.pipeline.transform.json_value import ParsedRecord
 
 RECORDS_QUERY = f"SELECT NULL::INTEGER AS piece, {', '.join((*LOCATION, *FIELDS))}, true AS verified FROM records"
 COLUMNS = ", ".join((*normalize.ROW_COLUMNS, *normalize.LINEAGE, "bucket"))
@@ -22,7 +22,7 @@ _ARROW = {"INTEGER": DataType.int32(), "BIGINT": DataType.int64(), "VARCHAR": Da
 SPILL_COMPRESSION = "COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
 
-# A record that does not belong to the day: its source, its location with a detail, and a reject reason or `other_day`.
+# A record that is not published: its source, its location with a detail, and a reject reason or `other_day`.
 ExcludedRow = tuple[int, ParsedRecord, str]
 
 
@@ -111,13 +111,13 @@ class RowBuffer:
         self._connection.unregister("records")
 
     def filter_batch(self) -> tuple[int, Iterable[ExcludedRow]]:
-        """Remove the fast path's rows that do not belong to the day; return the row count before, and these rows."""
+        """Remove the fast path's rows that have a verdict; return the row count before, and the removed rows."""
         query = f"SELECT count(*), count(verdict) FROM {self._tables[-1]} WHERE piece IS NOT NULL"
         ((records, excluded),) = self._connection.execute(query).fetchall()
         return records, self._filter("piece IS NOT NULL") if excluded else ()
 
     def filter_records(self) -> Iterable[ExcludedRow]:
-        """Remove and return the general path's rows that do not belong to the day."""
+        """Remove and return the general path's rows that have a verdict."""
         return self._filter("piece IS NULL")
 
     def _filter(self, condition: str) -> Iterable[ExcludedRow]:

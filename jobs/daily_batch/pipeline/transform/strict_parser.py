@@ -24,8 +24,6 @@ from daily_batch.pipeline.transform.json_value import (
     read_record,
 )
 
-__all__ = ["ParsedRecord", "Scanner", "read_record"]
-
 SCALAR = re.compile(
     rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
     rb"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null"
@@ -198,11 +196,13 @@ class Scanner(Cursor):
         while True:
             first = self.offset - window.base
             match = SCALAR.match(window.buffer, first)
-            view = len(window.buffer) - first
+            available = len(window.buffer) - first
             self.pace.spend(0)
             if match and match.end() + NUMBER_LOOKAHEAD <= len(window.buffer):
                 break
-            if (match is None and (view > max_bytes or b"\n" in window.buffer[first:])) or not window.grow(self.offset):
+            if (match is None and (available > max_bytes or b"\n" in window.buffer[first:])) or not window.grow(
+                self.offset
+            ):
                 break
         if match is None or len(match[0]) > max_bytes:
             return None
@@ -213,11 +213,11 @@ class Scanner(Cursor):
     def _rest_of_line(self) -> ParsedRecord:
         """Return the rest of the line as one record: a scalar that stands alone on it, or invalid JSON."""
         window, max_bytes, start = self.window, self._limits.max_record_bytes, self.offset
-        view = 0
-        while window.buffer.find(b"\n", start - window.base + view) < 0:
-            self.pace.spend(window.end - start - view)
-            view = window.end - start
-            if view > max_bytes or not window.grow(start):
+        scanned = 0
+        while window.buffer.find(b"\n", start - window.base + scanned) < 0:
+            self.pace.spend(window.end - start - scanned)
+            scanned = window.end - start
+            if scanned > max_bytes or not window.grow(start):
                 break
         first = start - window.base
         newline = window.buffer.find(b"\n", first)

@@ -1,4 +1,4 @@
-"""Job runs of EMR Serverless: what is known of each, and how the service and EventBridge tell it."""
+"""Job runs of EMR Serverless, and how the service and EventBridge describe them."""
 
 import threading
 import uuid
@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-from tests.local_cloud.aws.emr.usage import describe_use
+from tests.local_cloud.aws.emr.usage import describe_usage
 
 ENDED = ("SUCCESS", "FAILED", "CANCELLED")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a job that is only pretended comes to; SCHEDULED and RUNNING are where it stays."""
+    """The outcome of a job run; a simulated one may also stay SCHEDULED or RUNNING."""
 
     state: Literal["SUCCESS", "FAILED", "SCHEDULED", "RUNNING"] = "SUCCESS"
     details: str = ""
@@ -23,9 +23,9 @@ class Outcome:
 
 @dataclass(kw_only=True)
 class JobRun:
-    """One job run. `request` is StartJobRun's; `cancelled` is set when somebody asks for its end.
+    """One job run. `request` is StartJobRun's; `cancelled` is set when cancellation is requested.
 
-    `worked` are the seconds that each attempt ran, and `working_since` is since when one runs.
+    `worked` has the seconds that each attempt ran; `working_since` is the start of the current one.
     """
 
     id: str
@@ -46,41 +46,41 @@ class JobRun:
 
     @property
     def tenant(self) -> str:
-        """Whose job it is, by its tags."""
+        """The tenant of the job, from its tags."""
         return str(self.request.get("tags", {}).get("tenant", ""))
 
     @property
     def session_key(self) -> str:
-        """The access key of this run and of no other."""
+        """The access key of this run."""
         return f"ASIAJOB{self.id.upper()}"
 
 
 class Program(Protocol):
-    """Runs a job's own program."""
+    """The interface that runs a job's program."""
 
     def start(self, run: JobRun) -> None:
-        """Begin an attempt.
+        """Start an attempt.
 
         Raises:
-            JobFailed: it cannot begin.
+            JobStartError: it cannot start.
         """
 
     def poll(self, run: JobRun) -> Outcome | None:
-        """How it ended; None while it is at work."""
+        """Return the outcome, or None while the program runs."""
 
-    def end(self, run: JobRun) -> None:
-        """End it at once, if it is at work."""
+    def kill(self, run: JobRun) -> None:
+        """Kill the program if it runs."""
 
-    def tidy(self, run: JobRun) -> None:
-        """Keep its log, and nothing else."""
+    def clean_up(self, run: JobRun) -> None:
+        """Upload the log and delete all other files."""
 
 
-class JobFailed(Exception):
-    """Why a job could not begin, as its stateDetails say it."""
+class JobStartError(Exception):
+    """A job could not start; the message is its stateDetails."""
 
 
 def describe(run: JobRun) -> dict[str, Any]:
-    """The run as GetJobRun tells it."""
+    """Return the run in GetJobRun's format."""
     known = {
         "jobRunId": run.id,
         "arn": run.arn,
@@ -100,14 +100,14 @@ def describe(run: JobRun) -> dict[str, Any]:
         *("applicationId", "name", "tags", "jobDriver", "configurationOverrides"),
         *("executionTimeoutMinutes", "retryPolicy", "executionIamPolicy"),
     )
-    known |= describe_use(run.conf, run.worked) if run.state in ENDED else {}
+    known |= describe_usage(run.conf, run.worked) if run.state in ENDED else {}
     return {name: value for name, value in known.items() if value is not None} | {
         name: run.request[name] for name in copied if name in run.request
     }
 
 
 def write_event(run: JobRun, state: str, *, previous: str, region: str, account: str) -> dict[str, Any]:
-    """The event of a change of state. As the service's own it has neither the job's name nor its tags."""
+    """Return the event of a state change. Like the service's own it has neither the job's name nor its tags."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -132,5 +132,5 @@ def write_event(run: JobRun, state: str, *, previous: str, region: str, account:
 
 
 def read_outcome(given: Mapping[str, Any]) -> Outcome:
-    """An outcome as the admin's path takes it; unknown names are refused."""
+    """Return the outcome of a request to the admin API; unknown names raise TypeError."""
     return Outcome(**{**asdict(Outcome()), **given})

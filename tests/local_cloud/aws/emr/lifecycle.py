@@ -1,4 +1,4 @@
-"""How a job run of EMR Serverless goes from one state to the next."""
+"""The state machine of EMR Serverless' job runs."""
 
 import threading
 from collections.abc import Callable
@@ -6,38 +6,38 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.local_cloud.aws.emr.job_runs import ENDED, JobFailed, JobRun, Outcome, Program, write_event
+from tests.local_cloud.aws.emr.job_runs import ENDED, JobRun, JobStartError, Outcome, Program, write_event
 
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 @dataclass
-class Walk:
-    """Takes job runs through their states, each in a thread of its own. Every change is an event of EventBridge.
+class Lifecycle:
+    """Move job runs through their states, each in its own thread; every change becomes an EventBridge event.
 
-    `minute` is how many seconds a minute of executionTimeoutMinutes has.
+    `minute` returns the seconds in a minute of executionTimeoutMinutes.
     """
 
     program: Program
     region: str
     account: str
     slots: threading.Semaphore
-    pretend: Callable[[JobRun], Outcome | None]
+    simulated: Callable[[JobRun], Outcome | None]
     minute: Callable[[], float]
     events: list[dict[str, Any]]
 
-    def begin(self, run: JobRun) -> None:
-        """Let the run go its way."""
+    def start(self, run: JobRun) -> None:
+        """Start a run."""
         self._tell(run, "SUBMITTED", previous="")
-        threading.Thread(target=self._walk, args=(run,), daemon=True).start()
+        threading.Thread(target=self._lifecycle, args=(run,), daemon=True).start()
 
     def cancel(self, run: JobRun) -> None:
-        """Ask for the run's end."""
+        """Request the cancellation of a run."""
         self.move(run, "CANCELLING")
         run.cancelled.set()
 
     def move(self, run: JobRun, state: str, details: str = "") -> None:
-        """Change the state, and say so."""
+        """Change the state and record the event."""
         if run.state == "CANCELLING" and state not in ENDED:
             return
         if run.working_since is not None and state not in ("RUNNING", "CANCELLING"):
@@ -47,10 +47,10 @@ class Walk:
         run.details, run.updated = details[:256], datetime.now(UTC)
         self._tell(run, state, previous=previous)
 
-    def _walk(self, run: JobRun) -> None:
+    def _lifecycle(self, run: JobRun) -> None:
         if not self.slots.acquire(blocking=False):
             self.move(run, "QUEUED")
-            while not run.cancelled.is_set() and not self.slots.acquire(timeout=LOOK_SECONDS):
+            while not run.cancelled.is_set() and not self.slots.acquire(timeout=POLL_SECONDS):
                 pass
             if run.cancelled.is_set():
                 self.move(run, "CANCELLED")
@@ -63,9 +63,9 @@ class Walk:
     def _work(self, run: JobRun) -> None:
         self.move(run, "PENDING")
         self.move(run, "SCHEDULED")
-        pretended = self.pretend(run)
-        if pretended:
-            outcome = self._pretend(run, pretended)
+        simulated = self.simulated(run)
+        if simulated:
+            outcome = self._simulate(run, simulated)
         else:
             outcome = self._attempt(run)
             while outcome.state == "FAILED" and run.attempt < run.request.get("retryPolicy", {}).get("maxAttempts", 1):
@@ -77,7 +77,7 @@ class Walk:
         else:
             self.move(run, outcome.state, outcome.details)
 
-    def _pretend(self, run: JobRun, outcome: Outcome) -> Outcome:
+    def _simulate(self, run: JobRun, outcome: Outcome) -> Outcome:
         if outcome.state == "SCHEDULED":
             run.details = outcome.details
             run.cancelled.wait()
@@ -90,24 +90,24 @@ class Walk:
         return outcome
 
     def _attempt(self, run: JobRun) -> Outcome:
-        """Run the job's program, until it or its time ends or it is cancelled."""
+        """Run the job's program until it ends, times out or is cancelled."""
         try:
             self.program.start(run)
             self._run(run)
             waited = 0.0
             while (outcome := self.program.poll(run)) is None:
-                if run.cancelled.wait(LOOK_SECONDS):
+                if run.cancelled.wait(POLL_SECONDS):
                     return Outcome(state="FAILED", details="The job run was cancelled.")
-                waited += LOOK_SECONDS
+                waited += POLL_SECONDS
                 if waited > self._seconds(run):
                     return self._out_of_time(run)
-        except (JobFailed, OSError, RuntimeError) as error:
+        except (JobStartError, OSError, RuntimeError) as error:
             return Outcome(state="FAILED", details=str(error))
         else:
             return outcome
         finally:
-            self.program.end(run)
-            self.program.tidy(run)
+            self.program.kill(run)
+            self.program.clean_up(run)
 
     def _run(self, run: JobRun) -> None:
         run.started = run.working_since = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""A job's log in CloudWatch, written with the job's own rights as EMR Serverless writes it."""
+"""Upload a job's log to CloudWatch Logs with the job's own rights, as EMR Serverless does."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,18 +8,18 @@ from botocore import exceptions as boto  # type: ignore[import-untyped]  # it ca
 
 from tests.local_cloud.aws.emr.job_runs import JobRun
 
-# Of one PutLogEvents; the end of a log says most.
-MOST_LINES, LONGEST_LINE = 5_000, 8_000
+# Limits of one PutLogEvents. Only the end of a long log is kept, for it says most.
+MAX_LINES, MAX_LINE_LENGTH = 5_000, 8_000
 
 
-def keep_log(run: JobRun, client: Any, work: Path) -> None:
-    """Put the driver's output where the request says; a denied log fails no job."""
-    asked = run.request.get("configurationOverrides", {}).get("monitoringConfiguration", {})
-    where: Mapping[str, Any] = asked.get("cloudWatchLoggingConfiguration", {})
-    if not where.get("enabled"):
+def upload_log(run: JobRun, client: Any, work: Path) -> None:
+    """Upload the driver's output to the log group of the request; a denied upload does not fail the job."""
+    monitoring = run.request.get("configurationOverrides", {}).get("monitoringConfiguration", {})
+    destination: Mapping[str, Any] = monitoring.get("cloudWatchLoggingConfiguration", {})
+    if not destination.get("enabled"):
         return
-    group = where.get("logGroupName", "/aws/emr-serverless")
-    parts = (where.get("logStreamNamePrefix"), "applications", run.request["applicationId"], "jobs", run.id)
+    group = destination.get("logGroupName", "/aws/emr-serverless")
+    parts = (destination.get("logStreamNamePrefix"), "applications", run.request["applicationId"], "jobs", run.id)
     prefix = "/".join([*filter(None, parts), "SPARK_DRIVER", f"attempt-{run.attempt}"])
     try:
         client.describe_log_groups(logGroupNamePrefix=group)
@@ -33,6 +33,6 @@ def keep_log(run: JobRun, client: Any, work: Path) -> None:
 def _put(client: Any, group: str, stream: str, file: Path, *, at: int) -> None:
     client.create_log_stream(logGroupName=group, logStreamName=stream)
     lines = file.read_text(errors="replace").splitlines() if file.exists() else []
-    events = [{"timestamp": at, "message": line[:LONGEST_LINE]} for line in lines[-MOST_LINES:] if line]
+    events = [{"timestamp": at, "message": line[:MAX_LINE_LENGTH]} for line in lines[-MAX_LINES:] if line]
     if events:
         client.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)

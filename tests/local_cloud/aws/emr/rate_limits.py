@@ -1,8 +1,8 @@
-"""How often EMR Serverless may be asked, by its quotas."""
+"""The request quotas of EMR Serverless."""
 
 from dataclasses import dataclass
 
-# Calls a second, and a burst.
+# Calls per second, and the burst.
 _SLOW, _QUICK = (1.0, 25.0), (10.0, 50.0)
 RATES = {
     **dict.fromkeys(("StartJobRun", "ListJobRuns", "CancelJobRun"), _SLOW),
@@ -11,8 +11,8 @@ RATES = {
 
 
 @dataclass
-class Rate:
-    """Tokens of one operation, refilled each second up to a burst."""
+class TokenBucket:
+    """The token bucket of one operation, refilled each second up to a burst."""
 
     each_second: float
     burst: float
@@ -20,7 +20,7 @@ class Rate:
     at: float | None = None
 
     def take(self, now: float) -> bool:
-        """Whether one is left."""
+        """Take a token and return whether one was left."""
         since = None if self.at is None else now - self.at
         self.tokens = self.burst if since is None else min(self.burst, self.tokens + since * self.each_second)
         self.at = now

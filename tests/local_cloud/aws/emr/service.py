@@ -1,6 +1,6 @@
-"""A stand-in for EMR Serverless: it judges requests as the service does, knows tokens, and really runs jobs.
+"""An emulator of EMR Serverless: it validates requests, honours client tokens and runs the jobs.
 
-What it does not know of the service it refuses. docs/standins.md says what it does not prove.
+Features that it does not know are refused. docs/project/emulators.md lists what it does not prove.
 """
 
 import json
@@ -14,12 +14,12 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from tests.local_cloud.aws.authorizer import Gate, Principal
+from tests.local_cloud.aws.authorizer import Authorizer, Principal
 from tests.local_cloud.aws.emr.job_runs import ENDED, JobRun, Outcome, Program, describe
-from tests.local_cloud.aws.emr.lifecycle import Walk
-from tests.local_cloud.aws.emr.rate_limits import RATES, Rate
-from tests.local_cloud.aws.emr.validation import InvalidRequest, read_conf, read_request
-from tests.local_cloud.aws.error_responses import Trouble, answer_trouble
+from tests.local_cloud.aws.emr.lifecycle import Lifecycle
+from tests.local_cloud.aws.emr.rate_limits import RATES, TokenBucket
+from tests.local_cloud.aws.emr.validation import InvalidRequestError, read_conf, read_request
+from tests.local_cloud.aws.error_responses import ServiceError, error_response
 from tests.local_cloud.aws.iam import trusts
 from tests.local_cloud.aws.request import AwsRequest
 
@@ -34,19 +34,19 @@ _OPERATIONS = {
 }
 
 
-class Refused(Exception):
-    """An error that the caller is told."""
+class ApiError(Exception):
+    """An error response to the caller."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
-        self.trouble = Trouble(status, code, message)
+        self.error = ServiceError(status, code, message)
 
 
 @dataclass
 class EmrServerless:
-    """One application and its job runs. `outcomes` by tenant, or for all by `*`: those jobs are only pretended."""
+    """One application and its job runs. `outcomes`, by tenant or `*` for all, simulates jobs."""
 
-    gate: Gate
+    authorizer: Authorizer
     program: Program
     account: str
     region: str
@@ -57,52 +57,54 @@ class EmrServerless:
     runs: dict[str, JobRun] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     _tokens: dict[str, str] = field(default_factory=dict)
-    _rates: dict[str, Rate] = field(default_factory=dict)
+    _rates: dict[str, TokenBucket] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
-    _walk: Walk | None = None
+    _lifecycle: Lifecycle | None = None
 
     def create(self, application: Mapping[str, Any]) -> None:
-        """Have this application, as GetApplication would tell it, and no other; its quotas begin anew."""
+        """Replace the application by one in GetApplication's format, and reset its quotas."""
         self.application = application
         self._rates.clear()
         most = application.get("schedulerConfiguration", {}).get("maxConcurrentRuns", 1000)
-        self._walk = Walk(
+        self._lifecycle = Lifecycle(
             program=self.program,
             region=self.region,
             account=self.account,
             slots=threading.Semaphore(most),
-            pretend=lambda run: self.outcomes.get(run.tenant) or self.outcomes.get("*"),
+            simulated=lambda run: self.outcomes.get(run.tenant) or self.outcomes.get("*"),
             minute=lambda: self.minute,
             events=self.events,
         )
 
     def answer(self, request: AwsRequest) -> Response:
-        """Do what the request asks for."""
+        """Handle a request."""
         try:
             return _json(self._answer(request))
-        except InvalidRequest as error:
-            return answer_trouble(SERVICE, Trouble(400, "ValidationException", str(error)))
-        except Refused as error:
-            return answer_trouble(SERVICE, error.trouble)
+        except InvalidRequestError as error:
+            return error_response(SERVICE, ServiceError(400, "ValidationException", str(error)))
+        except ApiError as error:
+            return error_response(SERVICE, error.error)
 
     def stop(self) -> None:
-        """End all jobs."""
+        """Kill all jobs."""
         for run in self.runs.values():
             run.cancelled.set()
-            self.program.end(run)
+            self.program.kill(run)
 
     def _answer(self, request: AwsRequest) -> dict[str, Any]:
         path = _PATH.fullmatch(request.path)
         operation = path and _OPERATIONS.get((request.method, bool(path["runs"]), bool(path["run"])))
         if path is None or operation is None:
-            raise Refused(404, "UnknownOperationException", f"{request.method} {request.path} is not known here")
+            raise ApiError(404, "UnknownOperationException", f"{request.method} {request.path} is not supported")
         with self._lock:
-            if not self._rates.setdefault(operation, Rate(*RATES[operation])).take(self.clock()):
-                raise Refused(429, "ThrottlingException", "Rate exceeded")
+            if not self._rates.setdefault(operation, TokenBucket(*RATES[operation])).take(self.clock()):
+                raise ApiError(429, "ThrottlingException", "Rate exceeded")
             named = {"applicationId": path["application"]} | ({"jobRunId": path["run"]} if path["run"] else {})
-            asked = read_request(operation, request, **named)
-            if asked["applicationId"] != self.application.get("applicationId"):
-                raise Refused(404, "ResourceNotFoundException", f"Application {asked['applicationId']} does not exist")
+            params = read_request(operation, request, **named)
+            if params["applicationId"] != self.application.get("applicationId"):
+                raise ApiError(
+                    404, "ResourceNotFoundException", f"Application {params['applicationId']} does not exist"
+                )
             do = {
                 "GetApplication": self._get_application,
                 "ListJobRuns": self._list,
@@ -110,71 +112,71 @@ class EmrServerless:
                 "GetJobRun": self._get,
                 "CancelJobRun": self._cancel,
             }[operation]
-            return do(asked, request)
+            return do(params, request)
 
-    def _get_application(self, asked: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
+    def _get_application(self, params: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
         return {"application": dict(self.application)}
 
-    def _list(self, asked: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
-        states = asked.get("states")
-        told = [describe(run) for run in self.runs.values() if not states or run.state in states]
-        return {"jobRuns": [{**each, "id": each["jobRunId"], "type": "SPARK"} for each in reversed(told)]}
+    def _list(self, params: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
+        states = params.get("states")
+        described = [describe(run) for run in self.runs.values() if not states or run.state in states]
+        return {"jobRuns": [{**each, "id": each["jobRunId"], "type": "SPARK"} for each in reversed(described)]}
 
-    def _start(self, asked: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
-        run = self.runs.get(self._tokens.get(asked["clientToken"], ""))
+    def _start(self, params: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
+        run = self.runs.get(self._tokens.get(params["clientToken"], ""))
         if run is None:
-            run = self._make(asked, request)
-        return {"applicationId": asked["applicationId"], "jobRunId": run.id, "arn": run.arn}
+            run = self._make(params, request)
+        return {"applicationId": params["applicationId"], "jobRunId": run.id, "arn": run.arn}
 
-    def _make(self, asked: Mapping[str, Any], request: AwsRequest) -> JobRun:
-        conf = read_conf(asked)
+    def _make(self, params: Mapping[str, Any], request: AwsRequest) -> JobRun:
+        conf = read_conf(params)
         number = f"00{uuid.uuid4().hex[:14]}"
         arn = f"{self.application['arn']}/jobruns/{number}"
-        principal = self._take_role(asked)
+        principal = self._assume_role(params)
         run = JobRun(
             id=number,
             arn=arn,
             release=str(self.application["releaseLabel"]),
-            created_by=self.gate.name(request.key) or "admin",
-            request=asked,
+            created_by=self.authorizer.name(request.key) or "admin",
+            request=params,
             conf=conf,
         )
-        self.gate.admit(run.session_key, principal)
-        self._tokens[asked["clientToken"]] = number
+        self.authorizer.register(run.session_key, principal)
+        self._tokens[params["clientToken"]] = number
         self.runs[number] = run
-        assert self._walk is not None, "there is no application"  # noqa: S101
-        self._walk.begin(run)
+        assert self._lifecycle is not None, "there is no application"  # noqa: S101
+        self._lifecycle.start(run)
         return run
 
-    def _take_role(self, asked: Mapping[str, Any]) -> Principal:
-        """The job's session of its role, bound by the policy that came with the request."""
-        role = self.gate.find_role(asked["executionRoleArn"])
-        given = {"aws:SourceAccount": self.account, "aws:SourceArn": str(self.application["arn"])}
-        if role is None or (role.trust and not trusts(role.trust, service=f"{SERVICE}.amazonaws.com", context=given)):
-            raise InvalidRequest(f"executionRoleArn: {asked['executionRoleArn']} cannot be assumed")
-        inline = asked.get("executionIamPolicy", {}).get("policy")
+    def _assume_role(self, params: Mapping[str, Any]) -> Principal:
+        """Return the job's session of its role, with the session policy of the request."""
+        role = self.authorizer.find_role(params["executionRoleArn"])
+        context = {"aws:SourceAccount": self.account, "aws:SourceArn": str(self.application["arn"])}
+        if role is None or (role.trust and not trusts(role.trust, service=f"{SERVICE}.amazonaws.com", context=context)):
+            raise InvalidRequestError(f"executionRoleArn: {params['executionRoleArn']} cannot be assumed")
+        inline = params.get("executionIamPolicy", {}).get("policy")
         try:
             session = (json.loads(inline),) if inline else None
         except ValueError as error:
-            raise InvalidRequest("executionIamPolicy.policy is no JSON") from error
-        name = f"{role.name}/{asked.get('name', 'job')}"
+            raise InvalidRequestError("executionIamPolicy.policy is not JSON") from error
+        name = f"{role.name}/{params.get('name', 'job')}"
         return Principal(name=name, arn=f"{role.arn}/session", policies=role.policies, session=session)
 
-    def _get(self, asked: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
-        return {"jobRun": describe(self._find(asked))}
+    def _get(self, params: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
+        return {"jobRun": describe(self._find(params))}
 
-    def _cancel(self, asked: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
-        run = self._find(asked)
+    def _cancel(self, params: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
+        run = self._find(params)
         if run.state in ENDED:
-            raise Refused(400, "ValidationException", f"Job run {run.id} is in the terminal state {run.state}")
-        if not run.cancelled.is_set() and self._walk is not None:
-            self._walk.cancel(run)
-        return {"applicationId": asked["applicationId"], "jobRunId": run.id}
+            raise ApiError(400, "ValidationException", f"Job run {run.id} is in the terminal state {run.state}")
+        if not run.cancelled.is_set() and self._lifecycle is not None:
+            self._lifecycle.cancel(run)
+        return {"applicationId": params["applicationId"], "jobRunId": run.id}
 
-    def _find(self, asked: Mapping[str, Any]) -> JobRun:
-        run = self.runs.get(asked["jobRunId"])
+    def _find(self, params: Mapping[str, Any]) -> JobRun:
+        run = self.runs.get(params["jobRunId"])
         if run is None:
-            raise Refused(404, "ResourceNotFoundException", f"Job run {asked['jobRunId']} does not exist")
+            raise ApiError(404, "ResourceNotFoundException", f"Job run {params['jobRunId']} does not exist")
         return run
 
 

@@ -1,4 +1,4 @@
-"""What a job finds where it runs: Spark, S3, its Python, and of workers what this machine has."""
+"""The runtime of a job: its Spark, S3 access, Python and the workers that this machine can give."""
 
 import os
 import shlex
@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from tests.local_cloud.aws.emr.validation import gigabytes
-from tests.local_cloud.common.downloads import fetch_jars, keep_once
+from tests.local_cloud.aws.emr.validation import parse_gigabytes
+from tests.local_cloud.common.downloads import cached_folder, fetch_jars
 
 HADOOP_AWS = ("org.apache.hadoop", "hadoop-aws", "3.4.2")
 DRIVER_ENV = "spark.emr-serverless.driverEnv."
 
 
 def site_conf(home: Path, *, endpoint: str, region: str) -> str:
-    """What the service's own Spark has: S3 by `s3://` and `s3a://`, and here also where the servers are."""
-    jars = keep_once(f"hadoop-aws-{HADOOP_AWS[-1]}", partial(fetch_jars, *HADOOP_AWS))
-    # Spark's own come first, for the SDK's bundle has another SLF4J, which would lose the log.
+    """Return the configuration of the service's Spark, S3 by `s3://` and `s3a://`, with the local addresses."""
+    jars = cached_folder(f"hadoop-aws-{HADOOP_AWS[-1]}", partial(fetch_jars, *HADOOP_AWS))
+    # Spark's own jars come first: the SDK's bundle has another SLF4J, which would swallow the log.
     classes = f"{home}/jars/*:{jars}/*"
     conf = {
         "spark.driver.extraClassPath": classes,
@@ -38,9 +38,9 @@ def site_conf(home: Path, *, endpoint: str, region: str) -> str:
 
 
 def local_conf(conf: Mapping[str, str], driver: Path) -> list[str]:
-    """What this machine can give of what was asked for; it wins over the parameters."""
+    """Return the options that fit the requested workers to this machine; they override the job's parameters."""
     cores = min(int(conf.get("spark.executor.cores", "4")), os.cpu_count() or 1)
-    memory = round(gigabytes(conf.get("spark.executor.memory", "14G")) * 1024)
+    memory = round(parse_gigabytes(conf.get("spark.executor.memory", "14G")) * 1024)
     ours = {
         "spark.master": f"local-cluster[1,{cores},{memory}]",
         "spark.executor.cores": cores,
@@ -50,9 +50,9 @@ def local_conf(conf: Mapping[str, str], driver: Path) -> list[str]:
 
 
 def write_driver(work: Path, conf: Mapping[str, str]) -> Path:
-    """A program that is the driver's Python, and has its environment; executors must not inherit that.
+    """Write a launcher of the driver's Python with the driver's environment, which executors must not inherit.
 
-    Where there is no such Python, Spark is left to say so.
+    If that Python does not exist, the error is left to Spark.
     """
     variables = {name.removeprefix(DRIVER_ENV): value for name, value in conf.items() if name.startswith(DRIVER_ENV)}
     python = variables.get("PYSPARK_DRIVER_PYTHON", variables.get("PYSPARK_PYTHON", "python3"))
@@ -66,7 +66,7 @@ def write_driver(work: Path, conf: Mapping[str, str]) -> Path:
 
 
 def link_spark(home: Path) -> Path:
-    """A home for this job's Spark alone, for executors work in folders below it."""
+    """Create a SPARK_HOME for one job, because executors write to folders below it."""
     import pyspark
 
     home.mkdir()
@@ -77,7 +77,7 @@ def link_spark(home: Path) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """An archive of spark.archives, where the driver looks for it."""
+    """Unpack an archive of spark.archives to where the driver expects it."""
     folder.mkdir()
     if archive.suffix in (".zip", ".jar"):
         with zipfile.ZipFile(archive) as packed:

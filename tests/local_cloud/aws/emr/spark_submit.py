@@ -1,7 +1,7 @@
-"""Runs a job's entry point, arguments and parameters with this environment's spark-submit, as EMR Serverless would.
+"""Run a job's entry point with this environment's spark-submit, as EMR Serverless would.
 
-Executors are processes of their own and get the archives by Spark. Credentials come from an address, as a container's
-do: no key is in the environment. The driver alone gets what `spark.emr-serverless.driverEnv` names.
+Executors are separate processes and get the archives from Spark. Credentials come from an endpoint, as in a container,
+so no key is in the environment. Only the driver gets the variables of `spark.emr-serverless.driverEnv`.
 """
 
 import os
@@ -17,11 +17,11 @@ import boto3  # type: ignore[import-untyped]  # it carries no types, nor does bo
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 
 from tests.local_cloud.aws.authorizer import SECRET
-from tests.local_cloud.aws.emr.job_runs import JobFailed, JobRun, Outcome
-from tests.local_cloud.aws.emr.logs import keep_log
+from tests.local_cloud.aws.emr.job_runs import JobRun, JobStartError, Outcome
+from tests.local_cloud.aws.emr.logs import upload_log
 from tests.local_cloud.aws.emr.spark_site import link_spark, local_conf, site_conf, unpack, write_driver
 from tests.local_cloud.common.downloads import find_java
-from tests.local_cloud.common.processes import end_bound, start_bound
+from tests.local_cloud.common.processes import kill_child, start_child
 
 _FAILED = (
     "Job failed, please check complete logs in configured logging destination. ExitCode: {}. Last few exceptions: {}"
@@ -31,7 +31,7 @@ _ERROR = re.compile(r"^.*\b\w+(?:Exception|Error)\b.*$", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class SparkSubmitProgram:
-    """Runs jobs in folders of their own below `folder`. `endpoint` is where all services are."""
+    """Run each job in its own folder below `folder`; `endpoint` is the address of all services."""
 
     folder: Path
     endpoint: str
@@ -40,10 +40,10 @@ class SparkSubmitProgram:
 
     def start(self, run: JobRun) -> None:
         """See `Program.start`."""
-        work = self.place(run)
+        work = self.work_folder(run)
         work.mkdir(parents=True)
-        asked = run.request["jobDriver"]["sparkSubmit"]
-        entry = self._fetch(run, asked["entryPoint"], work)
+        submit = run.request["jobDriver"]["sparkSubmit"]
+        entry = self._fetch(run, submit["entryPoint"], work)
         for archive in filter(None, run.conf.get("spark.archives", "").split(",")):
             url, _, name = archive.partition("#")
             unpack(self._fetch(run, url, work / "fetched"), work / (name or url.rpartition("/")[2]))
@@ -51,12 +51,12 @@ class SparkSubmitProgram:
         (work / "site.conf").write_text(site_conf(home, endpoint=self.endpoint, region=self.region))
         command = [
             *(str(home / "bin/spark-submit"), "--properties-file", str(work / "site.conf")),
-            *shlex.split(asked.get("sparkSubmitParameters", "")),
+            *shlex.split(submit.get("sparkSubmitParameters", "")),
             *local_conf(run.conf, write_driver(work, run.conf)),
-            *(str(entry), *asked.get("entryPointArguments", ())),
+            *(str(entry), *submit.get("entryPointArguments", ())),
         ]
         environment = self._environment(run, home, work)
-        self._processes[run.id] = start_bound(command, folder=work, env=environment, log=work)
+        self._processes[run.id] = start_child(command, folder=work, env=environment, log=work)
 
     def poll(self, run: JobRun) -> Outcome | None:
         """See `Program.poll`."""
@@ -65,26 +65,26 @@ class SparkSubmitProgram:
             return None
         if status == 0:
             return Outcome(state="SUCCESS")
-        # What a Python driver writes to standard error, spark-submit writes to standard output.
-        said = "\n".join((self.place(run) / name).read_text(errors="replace") for name in ("stderr", "stdout"))
-        exceptions = "; ".join(line.strip()[:100] for line in _ERROR.findall(said)[-2:])
+        # spark-submit writes a Python driver's standard error to standard output.
+        output = "\n".join((self.work_folder(run) / name).read_text(errors="replace") for name in ("stderr", "stdout"))
+        exceptions = "; ".join(line.strip()[:100] for line in _ERROR.findall(output)[-2:])
         return Outcome(state="FAILED", details=_FAILED.format(status if status > 0 else 128 - status, exceptions))
 
-    def end(self, run: JobRun) -> None:
-        """See `Program.end`."""
+    def kill(self, run: JobRun) -> None:
+        """See `Program.kill`."""
         process = self._processes.pop(run.id, None)
         if process is not None:
-            end_bound(process)
+            kill_child(process)
 
-    def tidy(self, run: JobRun) -> None:
-        """See `Program.tidy`."""
-        work = self.place(run)
-        keep_log(run, self._client(run, "logs"), work)
+    def clean_up(self, run: JobRun) -> None:
+        """See `Program.clean_up`."""
+        work = self.work_folder(run)
+        upload_log(run, self._client(run, "logs"), work)
         for name in ("environment", "fetched", "spark", "local"):
             shutil.rmtree(work / name, ignore_errors=True)
 
-    def place(self, run: JobRun) -> Path:
-        """The folder of the run's attempt."""
+    def work_folder(self, run: JobRun) -> Path:
+        """Return the folder of the run's attempt."""
         return self.folder / run.id / f"attempt-{run.attempt}"
 
     def _client(self, run: JobRun, service: str) -> Any:
@@ -99,7 +99,7 @@ class SparkSubmitProgram:
         try:
             body = self._client(run, "s3").get_object(Bucket=bucket, Key=key)["Body"]
         except boto.ClientError as error:
-            raise JobFailed(f"Job failed. {url} cannot be read: {error.response['Error']['Code']}") from error
+            raise JobStartError(f"Job failed. {url} cannot be read: {error.response['Error']['Code']}") from error
         with target.open("wb") as file:
             shutil.copyfileobj(body, file)
         return target

@@ -1,4 +1,4 @@
-"""What a job run used and is billed, by the workers that it asked for and the time that it ran."""
+"""The resources that a job run used and is billed for, from its workers and run time."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -7,9 +7,9 @@ from typing import Any
 from tests.local_cloud.aws.emr.validation import read_worker
 
 HOUR = 3_600
-# Of each worker: the least time, and the disk that costs nothing.
-LEAST_SECONDS, FREE_DISK_GB = 60, 20
-# What Spark takes the largest of, with the service's own defaults.
+# Per worker: the minimum billed time, and the free disk.
+MIN_SECONDS, FREE_DISK_GB = 60, 20
+# Spark starts with the largest of these; the values are the service's defaults.
 EXECUTORS = {
     "spark.executor.instances": "3",
     "spark.dynamicAllocation.initialExecutors": "3",
@@ -17,10 +17,10 @@ EXECUTORS = {
 }
 
 
-def describe_use(conf: Mapping[str, str], worked: Sequence[float]) -> dict[str, Any]:
-    """The members of GetJobRun about it; none for a run that never ran.
+def describe_usage(conf: Mapping[str, str], worked: Sequence[float]) -> dict[str, Any]:
+    """Return GetJobRun's members about usage; none for a run that never started.
 
-    Every worker is there from the start of an attempt to its end, as with executors that are asked for all at once.
+    Every worker counts from the start of an attempt to its end, as with executors that are all requested at once.
 
     Args:
         worked: seconds that each attempt ran.
@@ -32,7 +32,7 @@ def describe_use(conf: Mapping[str, str], worked: Sequence[float]) -> dict[str, 
         "totalExecutionDurationSeconds": sum(seconds),
         "totalResourceUtilization": _count(conf, sum(seconds), free_disk_gb=0),
         "billedResourceUtilization": _count(
-            conf, sum(max(each, LEAST_SECONDS) for each in seconds), free_disk_gb=FREE_DISK_GB
+            conf, sum(max(each, MIN_SECONDS) for each in seconds), free_disk_gb=FREE_DISK_GB
         ),
     }
 

@@ -1,4 +1,4 @@
-"""Requests of EMR Serverless, read and judged by botocore's own model of the service, and by what its guide adds."""
+"""Validate requests of EMR Serverless by botocore's model of the service and by the limits of its guide."""
 
 import re
 import shlex
@@ -12,40 +12,40 @@ from botocore.validate import ParamValidator  # type: ignore[import-untyped]
 
 from tests.local_cloud.aws.request import AwsRequest
 
-# Memory in GB that a worker of so many vCPUs may have, and in which steps.
+# By vCPUs of a worker: minimum and maximum memory in GB, and the step.
 WORKERS = {1: (2, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
 DISK_GB = (20, 200)
-LONGEST_MINUTES = 10_080
+MAX_MINUTES = 10_080
 _INTEGERS = ("integer", "long")
 
 
-class InvalidRequest(Exception):
-    """What a ValidationException says."""
+class InvalidRequestError(Exception):
+    """A request that the service answers with ValidationException."""
 
 
 @cache
 def model() -> ServiceModel:
-    """The service's model."""
+    """Return botocore's model of the service."""
     return botocore.session.get_session().get_service_model("emr-serverless")
 
 
 def read_request(operation: str, request: AwsRequest, **path: str) -> dict[str, Any]:
-    """The operation's parameters, as they would be given to boto3.
+    """Return the operation's parameters, as boto3 takes them.
 
     Raises:
-        InvalidRequest: the service would refuse them.
+        InvalidRequestError: the service would refuse the request.
     """
     shape = model().operation_model(operation).input_shape
-    given: dict[str, Any] = {**request.document, **path}
+    params: dict[str, Any] = {**request.document, **path}
     for name, member in shape.members.items():
         if member.serialization.get("location") == "querystring" and name in request.query:
-            given[name] = _from_text(request.query[name], member)
-    problems = ParamValidator().validate(given, shape)
+            params[name] = _from_text(request.query[name], member)
+    problems = ParamValidator().validate(params, shape)
     if problems.has_errors():
-        raise InvalidRequest(problems.generate_report())
-    for problem in _problems(given, shape, operation):
-        raise InvalidRequest(problem)
-    return given
+        raise InvalidRequestError(problems.generate_report())
+    for problem in _problems(params, shape, operation):
+        raise InvalidRequestError(problem)
+    return params
 
 
 def _from_text(text: str, shape: Shape) -> Any:
@@ -55,7 +55,7 @@ def _from_text(text: str, shape: Shape) -> Any:
 
 
 def _problems(value: Any, shape: Shape, place: str) -> Iterator[str]:
-    """What botocore does not look at: patterns, enumerations, upper bounds, unions and unknown members."""
+    """Yield violations that botocore does not check: patterns, enumerations, upper bounds, unions, unknown members."""
     kind = shape.type_name
     if kind == "structure":
         yield from _problems_of_structure(value, shape, place)
@@ -90,53 +90,53 @@ def _problems_of_text(value: str, shape: Shape, place: str) -> Iterator[str]:
     if pattern and re.fullmatch(pattern, value) is None:
         yield f"{place} does not match {pattern!a}"
     if shape.enum and value not in shape.enum:
-        yield f"{place} is none of {', '.join(shape.enum)}"
+        yield f"{place} is not one of {', '.join(shape.enum)}"
 
 
 def read_conf(request: Mapping[str, Any]) -> dict[str, str]:
-    """The settings in sparkSubmitParameters.
+    """Return the settings in sparkSubmitParameters.
 
     Raises:
-        InvalidRequest: something there is no `--conf name=value`, a worker has a size that does not exist, or the time
-            limit is none.
+        InvalidRequestError: a parameter is not `--conf name=value`, a worker size does not exist, or the time limit is
+            out of range.
     """
     words = shlex.split(request["jobDriver"]["sparkSubmit"].get("sparkSubmitParameters", ""))
     pairs = list(zip(words[::2], words[1::2], strict=False))
     if len(words) % 2 or any(flag != "--conf" or "=" not in pair for flag, pair in pairs):
-        raise InvalidRequest("sparkSubmitParameters: only --conf name=value is known here")
+        raise InvalidRequestError("sparkSubmitParameters: only --conf name=value is supported")
     conf = dict(pair.split("=", 1) for _, pair in pairs)
     for kind in ("driver", "executor"):
         _check_worker(kind, conf)
-    if not 0 < request.get("executionTimeoutMinutes", 720) <= LONGEST_MINUTES:
-        raise InvalidRequest(f"executionTimeoutMinutes must be from 1 to {LONGEST_MINUTES}")
+    if not 0 < request.get("executionTimeoutMinutes", 720) <= MAX_MINUTES:
+        raise InvalidRequestError(f"executionTimeoutMinutes must be from 1 to {MAX_MINUTES}")
     return conf
 
 
 def _check_worker(kind: str, conf: Mapping[str, str]) -> None:
     cores, total, disk = read_worker(kind, conf)
-    least, most, _ = WORKERS.get(cores, (0, 0, 0))
-    if total > most:
-        raise InvalidRequest(f"a {kind} of {cores} vCPU cannot have {total:g} GB: it has {least} to {most}")
+    lowest, highest, _ = WORKERS.get(cores, (0, 0, 0))
+    if total > highest:
+        raise InvalidRequestError(f"a {kind} of {cores} vCPU cannot have {total:g} GB: it has {lowest} to {highest}")
     if not DISK_GB[0] <= disk <= DISK_GB[1]:
-        raise InvalidRequest(f"a {kind}'s disk of {disk:g} GB is not between {DISK_GB[0]} and {DISK_GB[1]}")
+        raise InvalidRequestError(f"a {kind}'s disk of {disk:g} GB is not between {DISK_GB[0]} and {DISK_GB[1]}")
 
 
 def read_worker(kind: str, conf: Mapping[str, str]) -> tuple[int, float, float]:
-    """A driver's or an executor's vCPU, GB of memory, and GB of disk."""
-    heap = gigabytes(conf.get(f"spark.{kind}.memory", "14G"))
+    """Return the vCPUs, GB of memory and GB of disk of a driver or an executor."""
+    heap = parse_gigabytes(conf.get(f"spark.{kind}.memory", "14G"))
     spare = conf.get(f"spark.{kind}.memoryOverhead")
-    total = heap + (gigabytes(spare) if spare else max(heap * 0.1, 0.375))
-    disk = gigabytes(conf.get(f"spark.emr-serverless.{kind}.disk", "20G"))
+    total = heap + (parse_gigabytes(spare) if spare else max(heap * 0.1, 0.375))
+    disk = parse_gigabytes(conf.get(f"spark.emr-serverless.{kind}.disk", "20G"))
     return int(conf.get(f"spark.{kind}.cores", "4")), total, disk
 
 
-def gigabytes(text: str) -> float:
-    """A size as Spark writes it, such as 6g or 512m.
+def parse_gigabytes(text: str) -> float:
+    """Parse a size in Spark's notation, such as 6g or 512m.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequestError: the text is not a size.
     """
     size = re.fullmatch(r"(\d+)([mgMG])[bB]?", text)
     if size is None:
-        raise InvalidRequest(f"{text!a} is no size")
+        raise InvalidRequestError(f"{text!a} is not a size")
     return int(size[1]) / (1 if size[2] in "gG" else 1024)

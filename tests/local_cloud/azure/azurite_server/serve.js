@@ -1,5 +1,5 @@
-// Azurite of its own process, on free ports of the loopback and in memory: says on standard output where its services
-// listen, and serves until its standard input ends.
+// Run Azurite in memory on free loopback ports. It prints the addresses of its services and serves until standard input
+// ends.
 "use strict";
 
 const PORTS = ["blob", "queue", "table"].flatMap((service) => [`--${service}Port`, "0"]);

@@ -1,11 +1,10 @@
-// A Cosmos DB of its own process, on a free port of the loopback: prints its address, and serves until its standard
-// input ends.
+// Run a Cosmos DB on a free loopback port. It prints its address and serves until standard input ends.
 "use strict";
 
 const { createHttpServer } = require("@vercel/cosmosdb-server");
 const Account = require("@vercel/cosmosdb-server/lib/account").default;
 
-// It names itself https:// also where it serves plain HTTP, and the SDK goes where the account says.
+// It announces https:// endpoints although it serves plain HTTP, and the SDK connects to what the account announces.
 const read = Account.prototype.read;
 Account.prototype.read = function () {
   return JSON.parse(JSON.stringify(read.call(this)).replaceAll("https://", "http://"));

@@ -1,6 +1,6 @@
-"""databricks.yml, read as the CLI reads it: includes, a target's overrides, variables; and a job as it is deployed.
+"""Read databricks.yml as the Databricks CLI does: includes, target overrides and variables.
 
-Nothing that the bundle says is written down a second time.
+The bundle stays the only source: no value of it is repeated here.
 """
 
 import re
@@ -14,7 +14,7 @@ import yaml
 from tests.local_cloud.common.downloads import ROOT
 
 PERSON = "someone@example.com"
-# Lists whose elements a target's override finds by their key.
+# Lists whose elements a target overrides by key.
 _BY_KEY = {"tasks": "task_key", "job_clusters": "job_cluster_key", "environments": "environment_key"}
 _REFERENCE = re.compile(r"\$\{([a-z_A-Z.]+)\}")
 
@@ -22,25 +22,25 @@ Document = dict[str, Any]
 
 
 def read_bundle_job(key: str, *, target: str = "prod", variables: Mapping[str, Any] | None = None) -> Document:
-    """A job's settings, as jobs/create takes them.
+    """Return a job's settings in jobs/create's format.
 
     Args:
-        key: the job's among the bundle's resources, such as `daily_messages`.
-        target: where it would be deployed.
-        variables: values over the defaults.
+        key: the job's key in the bundle's resources, such as `daily_messages`.
+        target: the deployment target.
+        variables: values that override the defaults.
 
     Raises:
-        KeyError: there is no such job, target or variable.
+        KeyError: the job, target or variable does not exist.
     """
     document = read_bundle(ROOT)
-    given = {name: {"default": value} for name, value in (variables or {}).items()}
-    bundle = resolve_target(merge(document, {"variables": given}), target)
+    overrides = {name: {"default": value} for name, value in (variables or {}).items()}
+    bundle = resolve_target(merge(document, {"variables": overrides}), target)
     job: Document = bundle["resources"]["jobs"][key]
     return job
 
 
 def read_bundle(root: Path) -> Document:
-    """databricks.yml with what it includes."""
+    """Return databricks.yml merged with its includes."""
     document: Document = yaml.safe_load((root / "databricks.yml").read_text())
     for pattern in document["include"]:
         for path in sorted(root.glob(pattern)):
@@ -49,7 +49,7 @@ def read_bundle(root: Path) -> Document:
 
 
 def merge(base: Any, over: Any, key: str = "") -> Any:
-    """A mapping key by key, the lists of `_BY_KEY` element by element; any other list grows, any other value is new."""
+    """Merge mappings by key and the lists of `_BY_KEY` by element; append other lists and replace other values."""
     if isinstance(base, Mapping) and isinstance(over, Mapping):
         return {name: merge(base.get(name), over.get(name), name) for name in {**base, **over}}
     if isinstance(base, list) and isinstance(over, list) and key in _BY_KEY:
@@ -62,10 +62,10 @@ def merge(base: Any, over: Any, key: str = "") -> Any:
 
 
 def resolve_target(document: Document, target: str) -> Document:
-    """The document as one target deploys it, every reference replaced.
+    """Return the document of a target with all references resolved.
 
     Raises:
-        KeyError: a reference leads nowhere.
+        KeyError: a reference cannot be resolved.
     """
     chosen = document["targets"][target]
     whole = merge({name: part for name, part in document.items() if name != "targets"}, chosen)
@@ -85,11 +85,11 @@ def _resolve(value: Any, known: Document) -> Any:
     if not isinstance(value, str):
         return value
     if whole := _REFERENCE.fullmatch(value):
-        return _resolve(_look_up(whole[1], known), known)
-    return _REFERENCE.sub(lambda found: str(_resolve(_look_up(found[1], known), known)), value)
+        return _resolve(_lookup(whole[1], known), known)
+    return _REFERENCE.sub(lambda found: str(_resolve(_lookup(found[1], known), known)), value)
 
 
-def _look_up(path: str, known: Any) -> Any:
+def _lookup(path: str, known: Any) -> Any:
     for name in path.split("."):
         if not isinstance(known, Mapping) or name not in known:
             raise KeyError(path)

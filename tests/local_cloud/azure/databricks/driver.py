@@ -1,9 +1,10 @@
-"""A task's program, as Databricks calls it: an entry point of an installed wheel, or a Python file.
+"""Run a task's program as Databricks does: an entry point of an installed wheel, or a Python file.
 
-spark-submit databricks_driver.py ERROR wheel PACKAGE ENTRY_POINT [PARAMETER …]
-spark-submit databricks_driver.py ERROR file PATH [PARAMETER …]
+spark-submit driver.py ERROR wheel PACKAGE ENTRY_POINT [PARAMETER …]
+spark-submit driver.py ERROR file PATH [PARAMETER …]
 
-Writes to the file ERROR how the task ended, if not well. It is copied to where the task works, and stands by itself.
+If the task fails, its error is written to the file ERROR. This program is copied to the task's folder, so it imports
+nothing of the local cloud.
 """
 
 import importlib
@@ -14,7 +15,7 @@ from pathlib import Path
 
 
 def run_wheel(package: str, name: str) -> None:
-    """Call the entry point of a package's metadata, or the package's function of that name."""
+    """Call an entry point from a package's metadata, or else the package's function of that name."""
     try:
         found = [each for each in distribution(package).entry_points if each.name == name]
     except PackageNotFoundError:
@@ -24,7 +25,7 @@ def run_wheel(package: str, name: str) -> None:
 
 
 def main() -> None:
-    """Run the task, and let its exit status be ours."""
+    """Run the task and exit with its status."""
     error, kind, *rest = sys.argv[1:]
     sys.argv = rest[1:] if kind == "wheel" else rest
     try:

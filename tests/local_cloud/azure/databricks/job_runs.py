@@ -1,4 +1,4 @@
-"""Runs of a Databricks job: what is known of each, how it may end, and how the Jobs API tells it."""
+"""Runs of a Databricks job, their outcomes, and how the Jobs API describes them."""
 
 import secrets
 import threading
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 WORKSPACE = "http://localhost/?o=0"
-# QUEUED, PENDING and RUNNING are where a run may stay; the others are ends.
+# QUEUED, PENDING and RUNNING are active states, the others final ones.
 State = Literal[
     "QUEUED", "PENDING", "RUNNING", "SUCCESS", "FAILED", "TIMEDOUT", "CANCELED", "INTERNAL_ERROR", "SKIPPED"
 ]
 
 
 class _End(NamedTuple):
-    """An end in the words of the API: state's life cycle and result, termination_details' code and type."""
+    """An outcome in the API's terms: the state's life cycle and result, and termination_details' code and type."""
 
     life_cycle: str
     result: str
@@ -26,7 +26,7 @@ class _End(NamedTuple):
 ENDS: Mapping[str, _End] = {
     "SUCCESS": _End("TERMINATED", "SUCCESS", "SUCCESS", "SUCCESS"),
     "FAILED": _End("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
-    # The SDK's model says that CANCELED is the platform's doing, as when a run takes too long.
+    # By the SDK's model the code CANCELED means that the platform canceled the run, for example after its time limit.
     "TIMEDOUT": _End("TERMINATED", "TIMEDOUT", "CANCELED", "CLIENT_ERROR"),
     "CANCELED": _End("TERMINATED", "CANCELED", "USER_CANCELED", "CLIENT_ERROR"),
     "INTERNAL_ERROR": _End("INTERNAL_ERROR", "FAILED", "INTERNAL_ERROR", "INTERNAL_ERROR"),
@@ -35,14 +35,14 @@ ENDS: Mapping[str, _End] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
-    """What a run that is only pretended comes to, or where it stays.
+class RunOutcome:
+    """The outcome of a run; a simulated one may also stay QUEUED, PENDING or RUNNING.
 
     Attributes:
-        code: of termination_details, instead of the state's own.
-        error: what the task said at its end, as jobs/runs/get-output tells it.
-        logs: what it said before, as that tells it too.
-        seconds: how long it is RUNNING.
+        code: the code in termination_details, instead of the state's own.
+        error: the task's error in jobs/runs/get-output.
+        logs: the task's output in jobs/runs/get-output.
+        seconds: how long the run is RUNNING.
     """
 
     state: State = "SUCCESS"
@@ -55,23 +55,23 @@ class Ending:
 
 @dataclass(kw_only=True)
 class JobRun:
-    """One run. `settings` are the job's when it began; `cancelled` is set when somebody asks for its end.
+    """One run. `settings` are the job's at its start; `cancelled` is set when cancellation is requested.
 
-    `spent` are the milliseconds in each state that it has left, the last time at `moved`.
+    `spent` has the milliseconds in each state that the run has left; `moved` is the time of the last change.
     """
 
     job_id: int
     settings: Mapping[str, Any]
     parameters: Mapping[str, str]
-    given: Mapping[str, str]
+    overrides: Mapping[str, str]
     token: str
     creator: str
     queues: bool
-    # Larger than 32 bits, as the service's own.
+    # Larger than 32 bits, like the service's ids.
     id: int = field(default_factory=lambda: 10**14 + secrets.randbelow(9 * 10**14))
     task_run_id: int = field(default_factory=lambda: 10**14 + secrets.randbelow(9 * 10**14))
     state: str = "PENDING"
-    ending: Ending | None = None
+    outcome: RunOutcome | None = None
     attempt: int = 0
     started: int = field(default_factory=lambda: now_ms())
     ended: int = 0
@@ -82,51 +82,51 @@ class JobRun:
 
     @property
     def tenant(self) -> str:
-        """Whose day it is, by its parameters."""
+        """The tenant of the run, from its parameters."""
         return self.parameters.get("tenant", "")
 
     @property
     def task(self) -> Mapping[str, Any]:
-        """The job's one task."""
+        """The job's only task."""
         task: Mapping[str, Any] = self.settings["tasks"][0]
         return task
 
-    def move(self, state: str, ending: Ending | None = None) -> None:
-        """Change the state; one that ends is given how."""
-        if self.state == "TERMINATING" and ending is None:
+    def move(self, state: str, outcome: RunOutcome | None = None) -> None:
+        """Change the state; a final state comes with its outcome."""
+        if self.state == "TERMINATING" and outcome is None:
             return
         now = now_ms()
         self.spent[self.state] = self.spent.get(self.state, 0) + now - self.moved
-        self.moved, self.ending = now, ending
-        self.ended = now if ending else 0
+        self.moved, self.outcome = now, outcome
+        self.ended = now if outcome else 0
         self.state = state
-        self.states.append(ending.state if ending else state)
+        self.states.append(outcome.state if outcome else state)
 
 
 class Program(Protocol):
-    """Runs a job's own program."""
+    """The interface that runs a job's program."""
 
     def start(self, run: JobRun) -> None:
-        """Begin an attempt.
+        """Start an attempt.
 
         Raises:
-            OSError: it cannot begin.
+            OSError: it cannot start.
         """
 
-    def poll(self, run: JobRun) -> Ending | None:
-        """How it ended; None while it is at work."""
+    def poll(self, run: JobRun) -> RunOutcome | None:
+        """Return the outcome, or None while the program runs."""
 
-    def end(self, run: JobRun) -> None:
-        """End it at once, if it is at work."""
+    def kill(self, run: JobRun) -> None:
+        """Kill the program if it runs."""
 
 
 def now_ms() -> int:
-    """As the API tells times."""
+    """Return the time in the API's unit, milliseconds since the epoch."""
     return int(time.time() * 1000)
 
 
 def describe(run: JobRun, *, whole: bool) -> dict[str, Any]:
-    """The run as jobs/runs/get tells it, or, not `whole`, as jobs/runs/list does."""
+    """Return the run in jobs/runs/get's format, or without `whole` in jobs/runs/list's."""
     known = {
         "job_id": run.job_id,
         "run_id": run.id,
@@ -150,41 +150,41 @@ def describe(run: JobRun, *, whole: bool) -> dict[str, Any]:
 
 
 def describe_output(run: JobRun) -> dict[str, Any]:
-    """The run's task as jobs/runs/get-output tells it."""
-    error = run.ending.error if run.ending else ""
-    said = {"error": error, "error_trace": error} if error else {}
+    """Return the run's task in jobs/runs/get-output's format."""
+    error = run.outcome.error if run.outcome else ""
+    errors = {"error": error, "error_trace": error} if error else {}
     metadata = {**describe(run, whole=False), "run_id": run.task_run_id, "job_run_id": run.id}
-    logs = run.ending.logs if run.ending else ""
-    return {"metadata": metadata, "logs": logs, "logs_truncated": False, **said}
+    logs = run.outcome.logs if run.outcome else ""
+    return {"metadata": metadata, "logs": logs, "logs_truncated": False, **errors}
 
 
 def _parameters(run: JobRun) -> list[dict[str, str]]:
     defaults = {each["name"]: each["default"] for each in run.settings.get("parameters", ())}
-    given = {name: {"value": value} for name, value in run.given.items()}
-    return [{"name": name, "default": default, **given.get(name, {})} for name, default in defaults.items()]
+    overrides = {name: {"value": value} for name, value in run.overrides.items()}
+    return [{"name": name, "default": default, **overrides.get(name, {})} for name, default in defaults.items()]
 
 
 def _durations(run: JobRun) -> dict[str, int]:
-    """How long its cluster was set up, and worked; nothing is taken down here."""
+    """Return the durations of cluster set-up and execution; there is no clean-up here."""
     worked = run.spent.get("RUNNING", 0) + run.spent.get("TERMINATING", 0)
     return {"setup_duration": run.spent.get("PENDING", 0), "execution_duration": worked, "cleanup_duration": 0}
 
 
 def _progress(run: JobRun) -> dict[str, Any]:
-    """State, in the API's old words and in its new ones, and times."""
+    """Return the state, in the API's deprecated and current fields, and the times."""
     times = {"start_time": run.started, "end_time": run.ended, "run_duration": max(run.ended - run.started, 0)}
-    if run.ending is None:
+    if run.outcome is None:
         queued = {"code": "MAX_CONCURRENT_RUNS_REACHED", "message": "The job runs as often as it may at once."}
         details = {"queue_details": queued} if run.state == "QUEUED" else {}
         state = {"life_cycle_state": run.state, "state_message": "", "user_cancelled_or_timedout": False}
         return {**times, "state": state, "status": {"state": run.state, **details}}
-    end = ENDS[run.ending.state]
+    end = ENDS[run.outcome.state]
     state = {
         "life_cycle_state": end.life_cycle,
         "result_state": end.result,
-        "state_message": run.ending.details,
-        "user_cancelled_or_timedout": run.ending.state in ("CANCELED", "TIMEDOUT"),
+        "state_message": run.outcome.details,
+        "user_cancelled_or_timedout": run.outcome.state in ("CANCELED", "TIMEDOUT"),
     }
-    code = run.ending.code or end.code
-    told = {"code": code, "type": code if code == "CLOUD_FAILURE" else end.type, "message": run.ending.details}
-    return {**times, "state": state, "status": {"state": "TERMINATED", "termination_details": told}}
+    code = run.outcome.code or end.code
+    termination = {"code": code, "type": code if code == "CLOUD_FAILURE" else end.type, "message": run.outcome.details}
+    return {**times, "state": state, "status": {"state": "TERMINATED", "termination_details": termination}}

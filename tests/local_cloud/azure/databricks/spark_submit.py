@@ -1,6 +1,6 @@
-"""Runs a task with this environment's spark-submit and conf/spark/local.conf, as a cluster of Databricks would.
+"""Run a task with this environment's spark-submit and conf/spark/local.conf, as a Databricks cluster would.
 
-The wheel is this environment's own: nothing is built or installed.
+It uses this environment's own package: no wheel is built or installed.
 """
 
 import os
@@ -12,21 +12,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.local_cloud.azure.databricks.job_runs import Ending, JobRun
+from tests.local_cloud.azure.databricks.job_runs import JobRun, RunOutcome
 from tests.local_cloud.common.downloads import ROOT, find_java
-from tests.local_cloud.common.processes import end_bound, start_bound
+from tests.local_cloud.common.processes import kill_child, start_child
 
 DRIVER = Path(__file__).with_name("driver.py")
 CONF = ROOT / "conf/spark/local.conf"
 FAILED = "Task {} failed with message: Workload failed, see run output for details."
-# Of the end: the API tells the last 5 MB.
+# The API returns the last 5 MB.
 LOG_CHARACTERS = 5 * 2**20
 _REFERENCE = re.compile(r"\{\{\s*job\.parameters\.([\w.-]+)\s*\}\}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SparkSubmitProgram:
-    """Runs tasks in folders of their own below `folder`, with `environment` beside what every program needs."""
+    """Run each task in its own folder below `folder`, with `environment` added to its variables."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -34,7 +34,7 @@ class SparkSubmitProgram:
 
     def start(self, run: JobRun) -> None:
         """See `Program.start`."""
-        work = self.place(run)
+        work = self.work_folder(run)
         (work / "tmp").mkdir(parents=True)
         driver = str(shutil.copy(DRIVER, work))
         command = [
@@ -42,34 +42,34 @@ class SparkSubmitProgram:
             *("--conf", f"spark.pyspark.python={sys.executable}", driver, str(work / "error")),
             *read_command(run),
         ]
-        # The settings name files of the checkout.
+        # The settings contain paths of the checkout.
         environment = self._environment(work)
-        self._processes[run.id] = start_bound(command, folder=ROOT, env=environment, log=work)
+        self._processes[run.id] = start_child(command, folder=ROOT, env=environment, log=work)
 
-    def poll(self, run: JobRun) -> Ending | None:
+    def poll(self, run: JobRun) -> RunOutcome | None:
         """See `Program.poll`."""
         status = self._processes[run.id].poll()
         if status is None:
             return None
         if status == 0:
-            return Ending(state="SUCCESS")
-        error = self.place(run) / "error"
-        told = error.read_text() if error.exists() else "The Spark driver has stopped unexpectedly."
-        logs = "".join((self.place(run) / name).read_text(errors="replace") for name in ("stdout", "stderr"))
-        return Ending(
-            state="FAILED", details=FAILED.format(run.task["task_key"]), error=told, logs=logs[-LOG_CHARACTERS:]
+            return RunOutcome(state="SUCCESS")
+        error = self.work_folder(run) / "error"
+        message = error.read_text() if error.exists() else "The Spark driver has stopped unexpectedly."
+        logs = "".join((self.work_folder(run) / name).read_text(errors="replace") for name in ("stdout", "stderr"))
+        return RunOutcome(
+            state="FAILED", details=FAILED.format(run.task["task_key"]), error=message, logs=logs[-LOG_CHARACTERS:]
         )
 
-    def end(self, run: JobRun) -> None:
-        """See `Program.end`."""
+    def kill(self, run: JobRun) -> None:
+        """See `Program.kill`."""
         process = self._processes.pop(run.id, None)
         if process is not None:
-            end_bound(process)
+            kill_child(process)
             for name in ("tmp", "local"):
-                shutil.rmtree(self.place(run) / name, ignore_errors=True)
+                shutil.rmtree(self.work_folder(run) / name, ignore_errors=True)
 
-    def place(self, run: JobRun) -> Path:
-        """The folder of the run's attempt; it has `stdout`, `stderr` and the task's `error`."""
+    def work_folder(self, run: JobRun) -> Path:
+        """Return the folder of the run's attempt, with `stdout`, `stderr` and the task's `error`."""
         return self.folder / str(run.id) / f"attempt-{run.attempt}"
 
     def _environment(self, work: Path) -> dict[str, str]:
@@ -86,7 +86,7 @@ class SparkSubmitProgram:
 
 
 def read_command(run: JobRun) -> list[str]:
-    """The run's task as `driver.py` takes it."""
+    """Return the run's task as arguments of `driver.py`."""
     if "python_wheel_task" in run.task:
         task = run.task["python_wheel_task"]
         return ["wheel", task["package_name"], task["entry_point"], *read_arguments(task, run.parameters)]
@@ -95,19 +95,19 @@ def read_command(run: JobRun) -> list[str]:
 
 
 def read_arguments(task: Mapping[str, object], parameters: Mapping[str, str]) -> list[str]:
-    """The arguments of a task's program.
+    """Return the arguments of a task's program.
 
-    Named parameters become `--name=value`, and the job's own are pushed down among them; a list of parameters gets only
-    what it refers to by `{{job.parameters.name}}`.
+    Named parameters become `--name=value`, and job parameters are pushed down to them. A list of parameters only gets
+    the job parameters that it refers to by `{{job.parameters.name}}`.
     """
     named = task.get("named_parameters")
     if isinstance(named, Mapping):
         pushed = {**{name: _resolve(str(value), parameters) for name, value in named.items()}, **parameters}
         return [f"--{name}={value}" for name, value in pushed.items()]
-    given = task.get("parameters", ())
-    return [_resolve(str(each), parameters) for each in given] if isinstance(given, list) else []
+    values = task.get("parameters", ())
+    return [_resolve(str(each), parameters) for each in values] if isinstance(values, list) else []
 
 
 def _resolve(text: str, parameters: Mapping[str, str]) -> str:
-    """An unknown reference stays as it is."""
+    """Resolve references; unknown ones stay as they are."""
     return _REFERENCE.sub(lambda match: parameters.get(match[1], match[0]), text)

@@ -1,4 +1,4 @@
-"""Requests of the Jobs API, judged by the SDK's own method of each, and by what its documentation adds."""
+"""Validate requests of the Jobs API by the SDK's methods and the limits of its documentation."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from databricks.sdk.service.jobs import JobsAPI, JobSettings
 
-LONGEST_TOKEN = 64
+MAX_TOKEN_LENGTH = 64
 LEGACY = (
     "dbt_commands",
     "jar_params",
@@ -31,7 +31,7 @@ _METHODS: Mapping[str, Callable[..., Any]] = {
 
 
 class ApiError(Exception):
-    """An error that the caller is told, as the API writes it."""
+    """An error response of the API."""
 
     def __init__(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -39,56 +39,56 @@ class ApiError(Exception):
 
 
 def invalid(message: str) -> ApiError:
-    """The refusal of a request that makes no sense."""
+    """Return the error of an invalid request."""
     return ApiError(400, "INVALID_PARAMETER_VALUE", message)
 
 
-def check_request(operation: str, given: Mapping[str, Any]) -> None:
-    """Compare a request with the SDK's method.
+def check_request(operation: str, params: Mapping[str, Any]) -> None:
+    """Check a request against the SDK's method.
 
     Raises:
-        ApiError: something is missing, or nobody knows it.
+        ApiError: a member is missing or unknown.
     """
     known = dict(inspect.signature(_METHODS[operation]).parameters)
-    # The SDK's `create` has the members of JobSettings, and no more.
+    # The SDK's `create` has exactly the members of JobSettings.
     known.pop("self")
-    if unknown := sorted(set(given) - set(known)):
+    if unknown := sorted(set(params) - set(known)):
         raise invalid(f"Unknown members: {', '.join(unknown)}")
     required = [name for name, each in known.items() if each.default is inspect.Parameter.empty]
-    if missing := [name for name in required if name not in given]:
+    if missing := [name for name in required if name not in params]:
         raise invalid(f"Missing required fields: {', '.join(missing)}")
     for name in ("job_id", "run_id"):
-        if name in given and not (isinstance(given[name], int) or str(given[name]).isdigit()):
+        if name in params and not (isinstance(params[name], int) or str(params[name]).isdigit()):
             raise invalid(f"{name} must be a number")
 
 
-def check_run_now(given: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Judge what a run of a job is given.
+def check_run_now(params: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Check the parameters of jobs/run-now.
 
     Raises:
-        ApiError: the token is too long, or a parameter is no text, or not one of the job's.
+        ApiError: the token is too long, or a parameter is not text or not one of the job's.
     """
-    if legacy := [name for name in LEGACY if name in given]:
+    if legacy := [name for name in LEGACY if name in params]:
         raise invalid(f"{', '.join(legacy)}: a job with job parameters takes job_parameters alone")
-    if len(given.get("idempotency_token", "")) > LONGEST_TOKEN:
-        raise invalid(f"idempotency_token must have at most {LONGEST_TOKEN} characters")
-    parameters = given.get("job_parameters", {})
+    if len(params.get("idempotency_token", "")) > MAX_TOKEN_LENGTH:
+        raise invalid(f"idempotency_token must have at most {MAX_TOKEN_LENGTH} characters")
+    parameters = params.get("job_parameters", {})
     if not isinstance(parameters, Mapping) or not all(isinstance(value, str) for value in parameters.values()):
         raise invalid("job_parameters must be a map of text to text")
     if unknown := sorted(set(parameters) - {each["name"] for each in settings.get("parameters", ())}):
         raise invalid(f"The job has no parameters {', '.join(unknown)}")
 
 
-def read_job(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A job's settings.
+def read_job(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job's settings.
 
     Raises:
-        ApiError: the SDK knows a member of them not, or the job has not exactly one task that can be run here.
+        ApiError: the SDK does not know a member, or the job does not have exactly one task of a supported kind.
     """
-    settings = JobSettings.from_dict(dict(given)).as_dict()
-    if lost := sorted(set(given) - set(settings)):
+    settings = JobSettings.from_dict(dict(params)).as_dict()
+    if lost := sorted(set(params) - set(settings)):
         raise invalid(f"Unknown members: {', '.join(lost)}")
     tasks = settings.get("tasks", [])
     if len(tasks) != 1 or len([kind for kind in TASKS if kind in tasks[0]]) != 1:
-        raise invalid(f"only a job of one task is known here, one of {', '.join(TASKS)}")
+        raise invalid(f"only a job with a single task is supported, one of {', '.join(TASKS)}")
     return settings

@@ -1,7 +1,7 @@
-"""A Databricks workspace at an address of its own.
+"""A Databricks workspace at its own address.
 
-It takes the tokens that an identity endpoint gave for it, and those of `admit`. Every call of the Jobs API is in
-`calls`.
+It accepts the tokens that the identity endpoint issued for it, and those of `admit`. `calls` records every call of the
+Jobs API.
 """
 
 import json
@@ -19,8 +19,8 @@ from werkzeug.wrappers import Request, Response
 from tests.local_cloud.azure.databricks.jobs_api import OPERATIONS, JobsApi
 from tests.local_cloud.azure.databricks.validation import ApiError
 from tests.local_cloud.azure.managed_identity import IdentityEndpoint, read_token
-from tests.local_cloud.common.faults import Faults, Kind
-from tests.local_cloud.common.response_loss import QuietHandler, lose_answer
+from tests.local_cloud.common.faults import FaultKind, Faults
+from tests.local_cloud.common.response_loss import QuietHandler, drop_connection
 
 # Azure Databricks' own id in every Entra tenant.
 RESOURCE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"
@@ -30,28 +30,28 @@ _PATH = re.compile(r"/api/2\.[012]/(?P<operation>jobs/.+)")
 
 @dataclass
 class Workspace:
-    """The WSGI application. `tokens` are those of `admit`, by whose they are; `refused` are no longer taken."""
+    """The WSGI application. `tokens` maps the tokens of `admit` to callers; `revoked` has the revoked ones."""
 
     api: JobsApi
     faults: Faults = field(default_factory=Faults)
     tokens: dict[str, str] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
     identity: IdentityEndpoint = field(default_factory=IdentityEndpoint)
-    refused: set[str] = field(default_factory=set)
+    revoked: set[str] = field(default_factory=set)
 
     def admit(self, caller: str) -> str:
-        """A new token of this caller's."""
+        """Issue a token for a caller."""
         token = f"local-{secrets.token_hex(16)}"
         self.tokens[token] = caller
         return token
 
     def expire_tokens(self) -> None:
-        """Take no token any more that was given so far."""
+        """Revoke all tokens that were issued so far."""
         self.tokens.clear()
-        self.refused |= self.identity.given
+        self.revoked |= self.identity.issued
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer one request."""
+        """Handle one request."""
         request = Request(environ)
         try:
             answer = self._answer(request, environ)
@@ -69,30 +69,30 @@ class Workspace:
         caller = self._read_caller(request)
         call = {"caller": caller, "operation": operation}
         self.calls.append(call)
-        trouble = self.faults.find(f"{caller} {operation}")
-        if trouble and trouble != "lost":
-            call["trouble"] = trouble
-            raise _explain(trouble)
-        given = request.args.to_dict() if request.method == "GET" else json.loads(request.get_data() or b"{}")
-        told = self.api.answer(operation, given, caller=caller)
-        if trouble == "lost":
-            call["trouble"] = trouble
-            lose_answer(environ)
-        return _json(told)
+        fault = self.faults.find(f"{caller} {operation}")
+        if fault and fault != "lost":
+            call["fault"] = fault
+            raise _explain(fault)
+        params = request.args.to_dict() if request.method == "GET" else json.loads(request.get_data() or b"{}")
+        result = self.api.answer(operation, params, caller=caller)
+        if fault == "lost":
+            call["fault"] = fault
+            drop_connection(environ)
+        return _json(result)
 
     def _read_caller(self, request: Request) -> str:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind != "Bearer":
             raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
         caller = self.tokens.get(token) or read_token(self.identity.secret, token, resource=RESOURCE)
-        if caller is None or token in self.refused:
+        if caller is None or token in self.revoked:
             raise _explain("expired")
         return caller
 
 
 @contextmanager
 def serve_workspace(workspace: Workspace) -> Iterator[str]:
-    """Serve it on a free port; its address."""
+    """Serve the workspace on a free port and yield its address."""
     server = make_server("127.0.0.1", 0, workspace, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -105,15 +105,15 @@ def serve_workspace(workspace: Workspace) -> Iterator[str]:
         workspace.api.stop()
 
 
-def _explain(trouble: Kind) -> ApiError:
-    if trouble == "throttled":
+def _explain(fault: FaultKind) -> ApiError:
+    if fault == "throttled":
         what = "Current request has to be retried, for the rate limit is exceeded."
         return ApiError(429, "REQUEST_LIMIT_EXCEEDED", what, retry_after=RETRY_AFTER)
-    if trouble == "expired":
+    if fault == "expired":
         return ApiError(403, "403", "Invalid access token.")
-    if trouble == "denied":
+    if fault == "denied":
         return ApiError(403, "PERMISSION_DENIED", "User does not have permission to manage this job.")
-    if trouble == "quota":
+    if fault == "quota":
         return ApiError(429, "QUOTA_EXCEEDED", "The workspace has too many jobs.", retry_after=RETRY_AFTER)
     what = "The service is temporarily unavailable."
     return ApiError(503, "TEMPORARILY_UNAVAILABLE", what, retry_after=RETRY_AFTER)

@@ -1,6 +1,6 @@
-"""A Functions host on this machine: it calls an app's functions by timer, request and queue, and keeps their output.
+"""A Functions host: it calls an app's functions by timer, HTTP request and queue, and delivers their output.
 
-Each instance is a process with the app settings and nothing else, and one call at a time.
+Each instance is a process with exactly the app settings, and takes one call at a time.
 """
 
 import json
@@ -19,17 +19,17 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueMessage, TextBase64DecodePolicy, TextBase64EncodePolicy
 
 from tests.local_cloud.azure.azurite import Azurite
-from tests.local_cloud.common.clock import as_shared
+from tests.local_cloud.common.clock import to_shared_time
 from tests.local_cloud.common.downloads import ROOT
 from tests.local_cloud.common.runtime_process import RuntimeProcess
 
 APP = ROOT / "azure_trigger"
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Called:
-    """What came of a call: the answer to a request, an error's words, messages put out, and the lines logged."""
+class CallResult:
+    """Result of a call: the HTTP response, an error message, the number of queued messages, and the logged lines."""
 
     status: int | None = None
     answer: str = ""
@@ -41,14 +41,14 @@ class Called:
 
 @dataclass(kw_only=True)
 class FunctionsHost:
-    """Hosts the app of a folder, with its host.json.
+    """Host the app of a folder, with its host.json.
 
     Attributes:
-        settings: the app's.
-        visibility: seconds until a message that failed comes again, instead of what host.json says.
-        told: learns of each message that a function has been given.
-        called: learns of each call of a function, by its name.
-        at_work: how many calls have no answer yet.
+        settings: the app settings.
+        visibility: seconds until a failed message is visible again, instead of host.json's.
+        on_message: called after each message that was delivered to a function.
+        on_call: called after each call of a function, with its name.
+        in_flight: the number of calls in flight.
     """
 
     storage: Azurite
@@ -57,16 +57,16 @@ class FunctionsHost:
     app: Path = APP
     visibility: int | None = None
     concurrency: int = 1
-    told: Callable[[str, Called], None] = lambda body, called: None
-    called: Callable[[str, Called], None] = lambda name, called: None
-    at_work: int = 0
+    on_message: Callable[[str, CallResult], None] = lambda body, called: None
+    on_call: Callable[[str, CallResult], None] = lambda name, called: None
+    in_flight: int = 0
     _version: int = 0
     _idle: list["_Instance"] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _over: threading.Event = field(default_factory=threading.Event, repr=False)
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
-    _put_back: list[tuple[QueueClient, QueueMessage]] = field(default_factory=list, repr=False)
-    _put_out_at: dict[str, datetime] = field(default_factory=dict, repr=False)
+    _failed: list[tuple[QueueClient, QueueMessage]] = field(default_factory=list, repr=False)
+    _queued_at: dict[str, datetime] = field(default_factory=dict, repr=False)
 
     @cached_property
     def host(self) -> Mapping[str, Any]:
@@ -78,20 +78,20 @@ class FunctionsHost:
     def functions(self) -> Mapping[str, list[dict[str, Any]]]:
         """The bindings of each function."""
         instance = self._take()
-        functions: Mapping[str, list[dict[str, Any]]] = json.loads(instance.process.ask(None, 60) or b"{}")
+        functions: Mapping[str, list[dict[str, Any]]] = json.loads(instance.process.call(None, 60) or b"{}")
         self._give_back(instance)
         return functions
 
-    def call_timer(self, name: str, *, due: str = "") -> Called:
-        """Let a timer call its function, as for a moment (ISO 8601)."""
+    def call_timer(self, name: str, *, due: str = "") -> CallResult:
+        """Fire a timer for a scheduled time (ISO 8601)."""
         return self._call(name, {"kind": "timer", "next": due})
 
-    def post(self, name: str, body: str) -> Called:
-        """A request of somebody whose key is right."""
+    def post(self, name: str, body: str) -> CallResult:
+        """Send an HTTP request with a valid function key."""
         return self._call(name, {"kind": "http", "body": body})
 
     def start(self) -> "FunctionsHost":
-        """Begin to give messages to the functions of queues."""
+        """Start delivering messages to queue-triggered functions."""
         self._over.clear()
         for name, binding in self._triggers():
             for _ in range(self.concurrency):
@@ -101,35 +101,35 @@ class FunctionsHost:
         return self
 
     def stop(self) -> None:
-        """End when what is under way has ended."""
-        self.rest()
-        self.retire()
+        """Stop after the calls in flight have ended."""
+        self.pause()
+        self.recycle()
 
-    def rest(self) -> None:
-        """Give out no more messages; over when what is under way has ended."""
+    def pause(self) -> None:
+        """Stop delivering messages and wait for the calls in flight."""
         self._over.set()
         for thread in self._threads:
             thread.join()
         self._threads.clear()
 
-    def retire(self) -> None:
-        """End all instances, those at work when they have answered; new ones have the settings of then."""
+    def recycle(self) -> None:
+        """Stop all instances, those in use after their call; new ones get the current settings."""
         with self._lock:
             idle, self._idle = self._idle, []
             self._version += 1
         for instance in idle:
             instance.process.stop()
 
-    def bring_back(self) -> None:
-        """Let messages that failed come again at once, as when their time has come by a clock that the queue lacks."""
+    def release_failed(self) -> None:
+        """Make failed messages visible at once; the queue does not follow the shared clock."""
         with self._lock:
-            waiting, self._put_back = self._put_back, []
+            waiting, self._failed = self._failed, []
         for queue, message in waiting:
-            with suppress(ResourceNotFoundError):  # it has come already
+            with suppress(ResourceNotFoundError):  # it was delivered already
                 queue.update_message(message, visibility_timeout=0)
 
     def queue(self, name: str) -> QueueClient:
-        """A queue of the app's storage, which is made if it is missing."""
+        """Return a queue of the app's storage, which is created if it is missing."""
         client = self.storage.queues().get_queue_client(
             name, message_encode_policy=TextBase64EncodePolicy(), message_decode_policy=TextBase64DecodePolicy()
         )
@@ -138,7 +138,7 @@ class FunctionsHost:
         return client
 
     def deliver(self, name: str, queue: QueueClient) -> bool:
-        """Give a function the next message of its queue; whether there was one."""
+        """Deliver the next message of a queue to its function; return whether there was one."""
         message = queue.receive_message(visibility_timeout=int(self._limit) + 60)
         if message is None:
             return False
@@ -148,22 +148,22 @@ class FunctionsHost:
             queue.delete_message(message)
         else:
             self._return(queue, message)
-        self.told(message.content, called)
+        self.on_message(message.content, called)
         return True
 
     def _inserted(self, message: QueueMessage) -> datetime:
-        """When a message was put out by the time that is shared; the queue keeps the machine's."""
-        own = as_shared(message.inserted_on) if message.inserted_on else datetime.now(UTC)
-        return self._put_out_at.get(message.id, own)
+        """Return when a message was queued by the shared clock; the queue itself has the machine's time."""
+        own = to_shared_time(message.inserted_on) if message.inserted_on else datetime.now(UTC)
+        return self._queued_at.get(message.id, own)
 
     def _poll(self, name: str, queue_name: str) -> None:
         queue = self.queue(queue_name)
         while not self._over.is_set():
             if not self.deliver(name, queue):
-                self._over.wait(LOOK_SECONDS)
+                self._over.wait(POLL_SECONDS)
 
     def _return(self, queue: QueueClient, message: QueueMessage) -> None:
-        """As the host does: it comes again, or is poison."""
+        """Return a failed message to its queue or, after too many attempts, move it to the poison queue."""
         settings = self.host["extensions"]["queues"]
         if (message.dequeue_count or 0) >= settings["maxDequeueCount"]:
             self.queue(f"{queue.queue_name}-poison").send_message(message.content)
@@ -172,40 +172,40 @@ class FunctionsHost:
         seconds = _seconds(settings["visibilityTimeout"]) if self.visibility is None else self.visibility
         hidden = queue.update_message(message, visibility_timeout=seconds)
         with self._lock:
-            self._put_back.append((queue, hidden))
+            self._failed.append((queue, hidden))
 
-    def _call(self, name: str, call: Mapping[str, Any]) -> Called:
+    def _call(self, name: str, call: Mapping[str, Any]) -> CallResult:
         bindings = self.functions[name]
         with self._lock:
-            self.at_work += 1
+            self.in_flight += 1
         called = self._answer(name, call, bindings)
         with self._lock:
-            self.at_work -= 1
-        self.called(name, called)
+            self.in_flight -= 1
+        self.on_call(name, called)
         return called
 
-    def _answer(self, name: str, call: Mapping[str, Any], bindings: list[dict[str, Any]]) -> Called:
+    def _answer(self, name: str, call: Mapping[str, Any], bindings: list[dict[str, Any]]) -> CallResult:
         instance = self._take()
         began = time.monotonic()
-        told = instance.process.ask({"name": name, **call}, self._limit)
+        response = instance.process.call({"name": name, **call}, self._limit)
         seconds = time.monotonic() - began
         lines = instance.read_lines()
-        if not told:
+        if not response:
             instance.process.stop()
-            error = "the function was killed" if told is None else "the process ended"
-            return Called(error=error, lines=lines, seconds=seconds)
+            error = "the function was killed" if response is None else "the process ended"
+            return CallResult(error=error, lines=lines, seconds=seconds)
         self._give_back(instance)
-        answer = json.loads(told)
+        answer = json.loads(response)
         outputs = {each["name"]: each["queueName"] for each in bindings if each["type"] == "queue"}
-        queued = sum(self._put_out(queue, answer["outputs"].get(name)) for name, queue in outputs.items())
+        queued = sum(self._enqueue(queue, answer["outputs"].get(name)) for name, queue in outputs.items())
         known = {name: answer[name] for name in ("status", "answer", "error")}
-        return Called(**known, queued=queued, lines=lines, seconds=seconds)
+        return CallResult(**known, queued=queued, lines=lines, seconds=seconds)
 
-    def _put_out(self, queue: str, value: Any) -> int:
+    def _enqueue(self, queue: str, value: Any) -> int:
         messages = value if isinstance(value, list) else [] if value is None else [value]
         for each in messages:
             sent = self.queue(queue).send_message(each if isinstance(each, str) else json.dumps(each))
-            self._put_out_at[sent.id] = datetime.now(UTC)
+            self._queued_at[sent.id] = datetime.now(UTC)
         return len(messages)
 
     def _triggers(self) -> list[tuple[str, dict[str, Any]]]:
@@ -235,7 +235,7 @@ class FunctionsHost:
 
 
 class _Instance:
-    """A process of the app; what it logs is in a file below the host's folder."""
+    """A process of the app; its output goes to a file below the host's folder."""
 
     def __init__(self, host: FunctionsHost) -> None:
         place = host.folder / uuid.uuid4().hex
@@ -243,15 +243,15 @@ class _Instance:
         own = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
         own["WEBSITE_SKU"] = "FlexConsumption"
         settings = {**own, **host.settings, "TMPDIR": str(place / "tmp"), "HOME": str(place)}
-        self._log, self._told, self.version = place / "log", 0, host._version
+        self._log, self._offset, self.version = place / "log", 0, host._version
         self.process = RuntimeProcess(
             "tests.local_cloud.azure.functions.runtime", str(host.app), env=settings, log=self._log
         )
 
     def read_lines(self) -> tuple[dict[str, Any], ...]:
-        """The JSON lines that it has logged since the last time."""
+        """Return the JSON lines that were logged since the last call."""
         text = self._log.read_text(errors="replace")
-        new, self._told = text[self._told :], len(text)
+        new, self._offset = text[self._offset :], len(text)
         return tuple(json.loads(line) for line in new.splitlines() if line.startswith("{"))
 
 

@@ -1,7 +1,7 @@
-"""What the Python worker does in a process of a Functions app: the host's calls, by Microsoft's own library.
+"""Run a Functions app in a process of its own: pass the host's calls to Microsoft's worker library.
 
-Arguments: the app's folder, and the number of the pipe for its answers. The first answer is the app's functions; then
-calls come as lines on the standard input.
+Arguments: the app's folder, and the file descriptor of the pipe for responses. An empty call returns the app's
+functions. Calls come as lines on standard input.
 """
 
 import json
@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from tests.local_cloud.azure.functions.worker import FunctionsWorker, http_request, queue_message, take_app, timer
-from tests.local_cloud.common.clock import keep_time
+from tests.local_cloud.common.clock import sync_clock
 
 
 def main() -> None:
-    """Serve until the standard input ends."""
+    """Serve until standard input ends."""
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
     worker = take_app(Path(sys.argv[1]))
-    with os.fdopen(int(sys.argv[2]), "w", encoding="utf-8") as answers:
+    with os.fdopen(int(sys.argv[2]), "w", encoding="utf-8") as responses:
         for line in sys.stdin:
-            keep_time()
+            sync_clock()
             call = json.loads(line)
-            told = asdict(_call(worker, call)) if call else worker.functions
-            print(json.dumps(told), file=answers, flush=True)
+            result = asdict(_call(worker, call)) if call else worker.functions
+            print(json.dumps(result), file=responses, flush=True)
 
 
 def _call(worker: FunctionsWorker, call: dict[str, Any]) -> Any:

@@ -1,7 +1,7 @@
-"""Azure Functions' Python worker, Microsoft's own library, in this process: what the host says to it, without a host.
+"""Drive Microsoft's Python worker library for Azure Functions in this process, without a host.
 
-It indexes an app as on Azure, refuses bindings that do not fit, decodes what a function is given and encodes what it
-returns. The host's queues, clock, keys and its gRPC are not here, and one process has one app.
+As on Azure, it indexes an app, refuses bindings that do not fit, decodes a function's input and encodes its output. The
+host's queues, timers, keys and gRPC are absent, and a process has one app.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.local_cloud.common.downloads import keep_once, run_or_explain
+from tests.local_cloud.common.downloads import cached_folder, run_download
 
 VERSION = "1.3.0"
 
 
 class Message(SimpleNamespace):
-    """A message of the worker's protocol; of alternatives it has the one that it was made with."""
+    """A message of the worker's protocol; of a oneof it has the field that it was created with."""
 
     def WhichOneof(self, group: str) -> str | None:  # noqa: N802 - protobuf's name
-        """The alternative that is set."""
+        """Return the field that is set."""
         return "data" if group == "rpc_data" else next(iter(vars(self)), None)
 
 
@@ -36,7 +36,7 @@ class _Status(Message):
 
 
 class _Protocol:
-    """Every kind of message that the worker makes."""
+    """All message types that the worker creates."""
 
     BindingInfo = _Binding
     StatusResult = _Status
@@ -48,8 +48,8 @@ class _Protocol:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Called:
-    """What came of a call: outputs by binding, the answer to a request, or an error as the host writes it down."""
+class CallResult:
+    """Result of a call: outputs by binding, the HTTP response, or an error as the host logs it."""
 
     outputs: Mapping[str, Any] = field(default_factory=dict)
     status: int | None = None
@@ -60,21 +60,21 @@ class Called:
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionsWorker:
-    """An app that was taken: its functions, each with its bindings as the host is told them."""
+    """An indexed app: its functions, each with the bindings that the host receives."""
 
     functions: Mapping[str, list[dict[str, Any]]]
     ids: Mapping[str, str] = field(repr=False)
 
-    def call(self, name: str, *, data: Message, metadata: Mapping[str, Message] | None = None) -> Called:
+    def call(self, name: str, *, data: Message, metadata: Mapping[str, Message] | None = None) -> CallResult:
         """Call a function by its trigger.
 
         Args:
             name: the function.
-            data: what the trigger brings (`timer`, `queue_message` and `http_request` below).
-            metadata: what the host adds to a queue's message.
+            data: the trigger's data, from `timer`, `queue_message` or `http_request`.
+            metadata: the host's metadata of a queue message.
         """
         trigger = next(each["name"] for each in self.functions[name] if each["type"].endswith("Trigger"))
-        asked = Message(
+        request = Message(
             invocation_id=f"{name}-1",
             function_id=self.ids[name],
             input_data=[Message(name=trigger, data=data)],
@@ -82,18 +82,18 @@ class FunctionsWorker:
             trace_context=Message(trace_parent="", trace_state="", attributes={}),
             retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
         )
-        answer = asyncio.run(_library().invocation_request(Message(request=Message(invocation_request=asked))))
+        answer = asyncio.run(_library().invocation_request(Message(request=Message(invocation_request=request))))
         if answer.result.status != _Status.Success:
-            return Called(error=answer.result.exception.message, trace=answer.result.exception.stack_trace)
+            return CallResult(error=answer.result.exception.message, trace=answer.result.exception.stack_trace)
         outputs = {each.name: _read(each.data) for each in answer.output_data}
         if answer.return_value is None:
-            return Called(outputs=outputs)
+            return CallResult(outputs=outputs)
         http = answer.return_value.http
-        return Called(outputs=outputs, status=int(http.status_code), answer=_read(http.body))
+        return CallResult(outputs=outputs, status=int(http.status_code), answer=_read(http.body))
 
 
 def take_app(folder: Path) -> FunctionsWorker:
-    """Index the app of a folder, as the worker does when it starts.
+    """Index the app of a folder, as the worker does at its start.
 
     Raises:
         ValueError: the worker refuses it.
@@ -102,19 +102,19 @@ def take_app(folder: Path) -> FunctionsWorker:
     try:
         start = Message(capabilities={}, function_app_directory=str(folder))
         properties = {"host": "127.0.0.1", "protos": _Protocol()}
-        asked = Message(request=Message(worker_init_request=start), properties=properties)
-        taken = asyncio.run(_library().worker_init_request(asked))
-        if taken.result.status != _Status.Success:
-            raise ValueError(taken.result.exception.message)
-        told = asyncio.run(_library().functions_metadata_request(asked)).function_metadata_results
+        request = Message(request=Message(worker_init_request=start), properties=properties)
+        started = asyncio.run(_library().worker_init_request(request))
+        if started.result.status != _Status.Success:
+            raise ValueError(started.result.exception.message)
+        found = asyncio.run(_library().functions_metadata_request(request)).function_metadata_results
     finally:
         sys.path.remove(str(folder))
-    functions = {each.name: [json.loads(binding) for binding in each.raw_bindings] for each in told}
-    return FunctionsWorker(functions=functions, ids={each.name: each.function_id for each in told})
+    functions = {each.name: [json.loads(binding) for binding in each.raw_bindings] for each in found}
+    return FunctionsWorker(functions=functions, ids={each.name: each.function_id for each in found})
 
 
 def timer(*, next_: str = "", past_due: bool = False) -> Message:
-    """A timer's call. `next_` is the moment that it is for."""
+    """Return the data of a timer trigger; `next_` is the scheduled time."""
     status = {"Last": "0001-01-01T00:00:00+00:00", "Next": next_, "LastUpdated": "0001-01-01T00:00:00+00:00"}
     return Message(
         json=json.dumps({"IsPastDue": past_due, "ScheduleStatus": status, "Schedule": {"AdjustForDST": True}})
@@ -122,20 +122,20 @@ def timer(*, next_: str = "", past_due: bool = False) -> Message:
 
 
 def queue_message(body: str, *, inserted: str, dequeued: int = 1) -> tuple[Message, dict[str, Message]]:
-    """A message of a queue, and what the host says of it."""
+    """Return the data of a queue message and the host's metadata."""
     metadata = {"Id": Message(string="message-1"), "DequeueCount": Message(string=str(dequeued))}
     return Message(string=body), {**metadata, "InsertionTime": Message(string=inserted)}
 
 
 def http_request(body: bytes, *, method: str = "POST") -> Message:
-    """A request, once the host has found its key right."""
+    """Return the data of an HTTP request, after the host has checked its key."""
     url = "https://localhost/api/start"
-    asked = {"method": method, "url": url, "headers": {}, "params": {}, "query": {}, "body": Message(bytes=body)}
-    return Message(http=Message(**asked))
+    request = {"method": method, "url": url, "headers": {}, "params": {}, "query": {}, "body": Message(bytes=body)}
+    return Message(http=Message(**request))
 
 
 def _read(data: Message) -> Any:
-    """The value of typed data; JSON is read."""
+    """Return the value of typed data; JSON is parsed."""
     kind, value = next(iter(vars(data).items()))
     if kind == "json":
         return json.loads(value)
@@ -143,13 +143,13 @@ def _read(data: Message) -> Any:
 
 
 def _library() -> Any:
-    folder = str(keep_once(f"azure-functions-runtime-{VERSION}", _install))
+    folder = str(cached_folder(f"azure-functions-runtime-{VERSION}", _install))
     if folder not in sys.path:
         sys.path.append(folder)
     return import_module("azure_functions_runtime")
 
 
 def _install(folder: Path) -> None:
-    # It asks for Python 3.13, which it does not need; azure-functions, which it needs, is ours.
+    # It requires Python 3.13, which it does not need; its dependency azure-functions is already installed.
     options = ("--disable-pip-version-check", "--no-deps", "--ignore-requires-python", "--target", str(folder))
-    run_or_explain(sys.executable, "-m", "pip", "install", *options, f"azure-functions-runtime=={VERSION}")
+    run_download(sys.executable, "-m", "pip", "install", *options, f"azure-functions-runtime=={VERSION}")

@@ -1,4 +1,4 @@
-// Unpacks Chromium and the libraries that a bare machine lacks into TMPDIR, as on Amazon Linux.
+// Unpack Chromium and the libraries that a minimal Linux lacks into TMPDIR, as on Amazon Linux.
 "use strict";
 
 process.env.AWS_EXECUTION_ENV = "AWS_Lambda_nodejs24.x";

@@ -1,4 +1,4 @@
-"""Which runner takes a day: at the edges, with its reasons, never back to local as days grow, priced as by hand."""
+"""Test the choice of a runner: at the limits, with its reasons, monotonic in the volume, and priced by hand."""
 
 import subprocess
 import sys
@@ -62,9 +62,9 @@ def test_a_day_stays_up_to_large_messages_and_goes_to_spark_with_one_more(day: C
     assert above.reasons == ("about 100,001 messages, more than large_messages 100,000",)
 
 
-def test_a_small_day_says_that_the_free_tier_serves_it() -> None:
-    said = "about 1,000 messages, within small_messages 1,000: the free tier serves"
-    assert route(objects(1_000)).reasons[0] == said
+def test_a_small_day_is_within_the_free_tier() -> None:
+    reason = "about 1,000 messages, within small_messages 1,000: the free tier serves"
+    assert route(objects(1_000)).reasons[0] == reason
     assert "free tier" not in " ".join(route(objects(1_001)).reasons)
 
 
@@ -132,24 +132,24 @@ def test_large_objects_count_as_one_message_but_take_the_time_of_their_bytes() -
     assert route(large).local.seconds - route(usual).local.seconds == pytest.approx(99_000 * 0.0001 / 1.7)
 
 
-def test_a_choice_wins_and_what_speaks_against_it_is_said() -> None:
+def test_a_choice_takes_precedence_and_the_reasons_against_it_are_given() -> None:
     local = route(objects(100_001), choice="local")
     assert local.runner == "local"
     assert local.reasons == (
-        "local was asked for",
+        "local was requested",
         "although about 100,001 messages, more than large_messages 100,000",
     )
     spark = route(objects(10), choice="spark")
     assert spark.runner == "spark"
     assert spark.reasons[:2] == (
-        "spark was asked for",
+        "spark was requested",
         "although about 10 messages, within small_messages 1,000: the free tier serves",
     )
 
 
-def test_a_choice_that_nothing_speaks_against_is_the_only_reason() -> None:
-    assert route(objects(10), choice="local").reasons == ("local was asked for",)
-    assert route(objects(10**6), choice="spark").reasons == ("spark was asked for",)
+def test_a_choice_without_objections_is_the_only_reason() -> None:
+    assert route(objects(10), choice="local").reasons == ("local was requested",)
+    assert route(objects(10**6), choice="spark").reasons == ("spark was requested",)
 
 
 def test_an_empty_day_stays() -> None:
@@ -243,7 +243,7 @@ def test_the_packaged_constants_keep_the_guides_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "text"),
     [
         ("cores = 2", "cores = 2\nnodes = 3", "nodes"),
         ("cores = 2", "", "cores"),
@@ -255,24 +255,24 @@ def test_the_packaged_constants_keep_the_guides_sizes() -> None:
         ("cores = 2", "cores =", "line"),
     ],
 )
-def test_a_constant_that_is_unknown_missing_or_senseless_is_named(before: str, after: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said) as caught:
+def test_a_constant_that_is_unknown_missing_or_senseless_is_named(before: str, after: str, text: str) -> None:
+    with pytest.raises(UsageError, match=text) as caught:
         parse_constants(CONSTANTS.replace(before, after), Predictions, origin="predictions.toml")
     assert caught.value.what.startswith("predictions.toml: ")
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "text"),
     [("request =", "requests = 1\nrequest =", "requests"), ("get = 0.00000037", "", "get"), ("0.0000047", "-1", "put")],
 )
-def test_a_price_that_is_unknown_missing_or_negative_is_named(before: str, after: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_price_that_is_unknown_missing_or_negative_is_named(before: str, after: str, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
         parse_constants(PRICES.replace(before, after, 1), Prices, origin="prices.toml")
 
 
 def test_routing_loads_nothing_that_reads_or_computes() -> None:
     program = "import sys, daily_batch.orchestration.routing as r; r.load_prices(); print(*sys.modules)"
-    answer = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True, check=True
     )
-    assert not {"duckdb", "obstore", "pyspark", "deltalake", "pyarrow", "numpy"} & set(answer.stdout.split())
+    assert not {"duckdb", "obstore", "pyspark", "deltalake", "pyarrow", "numpy"} & set(completed.stdout.split())

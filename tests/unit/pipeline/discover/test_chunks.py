@@ -1,4 +1,4 @@
-"""How objects are cut into chunks and read back."""
+"""Test how objects are cut into chunks, written and read back."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -37,10 +37,10 @@ def test_chunks_hold_every_object_once_and_in_order(
 
 
 @given(sizes, st.integers(1, 150), st.integers(1, 9))
-def test_no_chunk_exceeds_its_bounds_unless_by_one_object(
-    found: list[int], chunk_bytes: int, chunk_objects: int
+def test_no_chunk_of_several_objects_exceeds_its_limits(
+    object_sizes: list[int], chunk_bytes: int, chunk_objects: int
 ) -> None:
-    chunks = list(cut_chunks([[sized(n) for n in found]], chunk_bytes=chunk_bytes, chunk_objects=chunk_objects))
+    chunks = list(cut_chunks([[sized(n) for n in object_sizes]], chunk_bytes=chunk_bytes, chunk_objects=chunk_objects))
     for chunk in chunks:
         assert 1 <= len(chunk) <= chunk_objects
         assert len(chunk) == 1 or sum(item.size for item in chunk) <= chunk_bytes
@@ -48,25 +48,25 @@ def test_no_chunk_exceeds_its_bounds_unless_by_one_object(
 
 @given(sizes, st.integers(1, 150), st.integers(1, 9))
 def test_a_chunk_is_only_closed_when_the_next_object_does_not_fit(
-    found: list[int], chunk_bytes: int, chunk_objects: int
+    object_sizes: list[int], chunk_bytes: int, chunk_objects: int
 ) -> None:
-    chunks = list(cut_chunks([[sized(n) for n in found]], chunk_bytes=chunk_bytes, chunk_objects=chunk_objects))
+    chunks = list(cut_chunks([[sized(n) for n in object_sizes]], chunk_bytes=chunk_bytes, chunk_objects=chunk_objects))
     for chunk, after in pairwise(chunks):
         assert len(chunk) == chunk_objects or sum(item.size for item in chunk) + after[0].size > chunk_bytes
 
 
-def test_a_chunk_larger_than_its_bound_does_not_take_neighbours() -> None:
+def test_an_object_larger_than_a_chunk_gets_a_chunk_of_its_own() -> None:
     chunks = cut_chunks([[sized(1), sized(99), sized(1)]], chunk_bytes=10, chunk_objects=10)
     assert [[item.size for item in chunk] for chunk in chunks] == [[1], [99], [1]]
 
 
 @given(objects.filter(bool))
-def test_what_is_written_is_read_back(tmp_path_factory: object, chunk: list[SourceObject]) -> None:
+def test_a_written_chunk_is_read_back(tmp_path_factory: object, chunk: list[SourceObject]) -> None:
     folder = tmp_path_factory.mktemp("chunks")  # type: ignore[attr-defined]
     assert list(read_manifest([write_chunk(folder, 7, chunk)])) == [(7, chunk)]
 
 
-def test_a_chunk_is_json_that_a_person_can_read(tmp_path: Path) -> None:
+def test_a_chunk_is_readable_json(tmp_path: Path) -> None:
     path = write_chunk(tmp_path, 3, [SourceObject("acme/山", 12, '"e"', 1_755_000_000_000_001)])
     expected = r'{"chunk":3,"objects":[["acme/山",12,"\"e\"",1755000000000001]]}'
     assert path.read_text(encoding="utf-8") == expected
@@ -82,7 +82,7 @@ def test_a_damaged_chunk_is_refused(content: bytes) -> None:
         read_chunk(content)
 
 
-def test_file_names_sort_as_chunks_do_and_are_not_hidden_from_spark(tmp_path: Path) -> None:
+def test_file_names_sort_by_number_and_are_not_hidden_from_spark(tmp_path: Path) -> None:
     names = [chunk_path(tmp_path, number).name for number in (0, 9, 10, 12_345_678)]
     assert names == sorted(names)
     assert all(name[0] not in "_." for name in names)

@@ -1,4 +1,4 @@
-"""What the comparison of listing and metadata tells of a day."""
+"""Test the comparison of a day's rooms by listing and by metadata."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from obstore.store import LocalStore
 
 from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.discover.compare import DiscoveryComparison, RoomObjects, compare_discovery
-from tests.support.manifest_day import HOSTILE, Recorder, day_options, message, put_all, take_day
+from tests.support.manifest_day import HOSTILE, Recorder, day_options, discover_day, message, put_all
 from tests.support.metadata_rooms import open_metadata, put_room, put_user
 
 START = "2025-08-11T14:45:00.000Z"
@@ -30,7 +30,7 @@ def put_messages(store: Any, count: int, *, user: str = "u", room: str = "r", da
     put_all(store, [message(day, f"01-00-{n:02d}.000", user=user, room=room) for n in range(count)])
 
 
-def test_rooms_that_metadata_does_not_name_are_told_with_their_objects(
+def test_rooms_that_metadata_does_not_name_are_reported_with_their_objects(
     tmp_path: Path, store: Any, metadata: Any
 ) -> None:
     put_user(metadata, "u")
@@ -52,11 +52,11 @@ def test_rooms_that_metadata_does_not_name_are_told_with_their_objects(
             RoomObjects("acme/chat/u/stale", 3),
         ),
     )
-    found = take_day(store, tmp_path / "staging", metadata=metadata)
-    assert found.objects == 5
+    manifest = discover_day(store, tmp_path / "staging", metadata=metadata)
+    assert manifest.objects == 5
 
 
-def test_objects_outside_the_day_are_no_misses(store: Any, metadata: Any) -> None:
+def test_objects_outside_the_day_are_not_missed(store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "r", LONG_AGO)
     put_messages(store, 2, day="2025/08/11")
@@ -66,7 +66,7 @@ def test_objects_outside_the_day_are_no_misses(store: Any, metadata: Any) -> Non
     assert (comparison.listed_rooms, comparison.listed_objects, comparison.missed) == (0, 0, ())
 
 
-def test_a_room_that_was_active_later_is_named_and_holds_nothing(store: Any, metadata: Any) -> None:
+def test_a_room_that_was_active_later_is_named_without_objects(store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "later", "2025-09-01T00:00:00Z")
     put_messages(store, 1, room="later", day="2025/09/01")
@@ -91,14 +91,14 @@ def test_rooms_are_matched_by_their_exact_names(store: Any, metadata: Any) -> No
     assert comparison.listed_objects == comparison.metadata_objects == 2 * len(HOSTILE)
 
 
-def test_an_object_whose_name_tells_no_time_is_a_miss_unless_its_room_was_active(store: Any, metadata: Any) -> None:
+def test_an_object_without_a_time_in_its_name_is_missed_unless_its_room_was_active(store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "r", LONG_AGO)
     put_all(store, ["acme/chat/u/r/messages/2025/08/12/notes.txt"])
     assert compare_discovery(store, metadata, **day_options()).missed == (RoomObjects("acme/chat/u/r", 1),)
 
 
-def test_more_objects_of_a_room_than_an_answer_holds_are_counted(store: Any, metadata: Any) -> None:
+def test_more_objects_of_a_room_than_a_page_holds_are_counted(store: Any, metadata: Any) -> None:
     put_all(store, [f"acme/chat/u/r/messages/2025/08/12/{n}" for n in range(1_100)])
     assert compare_discovery(store, metadata, **day_options()).missed == (RoomObjects("acme/chat/u/r", 1_100),)
 
@@ -110,7 +110,7 @@ def test_a_listing_that_fails_gives_no_comparison(store: Any, metadata: Any) -> 
         compare_discovery(recorder, metadata, **day_options())
 
 
-def test_a_missing_root_and_a_bad_name_are_told(tmp_path: Path, store: Any, metadata: Any) -> None:
+def test_a_missing_root_and_an_invalid_name_are_errors(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "..", START)
     with pytest.raises(TerminalError, match="which no key can hold"):

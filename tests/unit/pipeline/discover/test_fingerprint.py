@@ -1,4 +1,4 @@
-"""The fingerprint tells sets of objects apart, whatever their order."""
+"""Test that the fingerprint distinguishes sets of objects, whatever their order."""
 
 import random
 
@@ -16,7 +16,7 @@ distinct = st.lists(
 )
 
 
-def of(objects: list[SourceObject]) -> str:
+def fingerprint_of(objects: list[SourceObject]) -> str:
     return fingerprint(add_objects(0, objects), len(objects))
 
 
@@ -25,29 +25,29 @@ def test_order_and_batches_do_not_matter(objects: list[SourceObject], chance: ra
     shuffled = objects[:]
     chance.shuffle(shuffled)
     total = add_objects(add_objects(0, shuffled[:cut]), shuffled[cut:])
-    assert fingerprint(total, len(shuffled)) == of(objects)
+    assert fingerprint(total, len(shuffled)) == fingerprint_of(objects)
 
 
 @given(distinct, distinct)
 def test_different_sets_differ(left: list[SourceObject], right: list[SourceObject]) -> None:
-    assert (of(left) == of(right)) == (set(left) == set(right))
+    assert (fingerprint_of(left) == fingerprint_of(right)) == (set(left) == set(right))
 
 
 def test_each_of_key_size_and_etag_counts_and_the_time_does_not() -> None:
     item = SourceObject("acme/a", 12, '"e"', 5)
     changed = [item._replace(key="acme/b"), item._replace(size=13), item._replace(etag='"f"')]
-    assert len({of([other]) for other in [item, *changed]}) == 4
-    assert of([item]) == of([item._replace(modified_us=6)])
+    assert len({fingerprint_of([other]) for other in [item, *changed]}) == 4
+    assert fingerprint_of([item]) == fingerprint_of([item._replace(modified_us=6)])
 
 
 def test_fields_do_not_run_into_each_other() -> None:
     variants = [("23", 1, ""), ("3", 12, ""), ("", 1, "23"), ("3", 1, "2")]
-    assert len({of([SourceObject(key, size, etag, 0)]) for key, size, etag in variants}) == 4
+    assert len({fingerprint_of([SourceObject(key, size, etag, 0)]) for key, size, etag in variants}) == 4
 
 
-def test_it_is_hexadecimal_text_and_stays_the_same_between_releases() -> None:
-    assert of([]) == "16514d47b0f9a8dcbd2ad8983d91e81b9117e857e747f3ab06a4d8220f05f5b6"
+def test_fingerprints_are_hexadecimal_and_stable_between_releases() -> None:
+    assert fingerprint_of([]) == "16514d47b0f9a8dcbd2ad8983d91e81b9117e857e747f3ab06a4d8220f05f5b6"
     assert (
-        of([SourceObject("acme/a", 12, '"e"', 5), SourceObject("acme/b", 0, "", 6)])
+        fingerprint_of([SourceObject("acme/a", 12, '"e"', 5), SourceObject("acme/b", 0, "", 6)])
         == "30939c0c4edec57f2cd42a8b286213759a07b8dc3662cb1d8141ff073bfa4616"
     )

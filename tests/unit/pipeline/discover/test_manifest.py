@@ -1,4 +1,4 @@
-"""What a manifest holds, on a local folder and on S3 alike."""
+"""Test the content of manifests, on a local folder and on S3."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.discover.chunks import read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
-from tests.support.manifest_day import EXPORT, HOSTILE, Recorder, keys_of, message, put_all, take_day
+from tests.support.manifest_day import EXPORT, HOSTILE, Recorder, discover_day, keys_of, message, put_all
 
 BUCKETS = itertools.count()
 
@@ -31,7 +31,7 @@ def s3_options() -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def bucket(s3_options: dict[str, Any]) -> tuple[Any, str, ObjectStore]:
-    """A boto3 client, a new bucket, and an obstore store rooted at the prefix `in` of it."""
+    """Return a boto3 client, a new bucket's name, and an obstore store at the bucket's prefix `in`."""
     client = boto3.client(
         "s3",
         endpoint_url=s3_options["endpoint"],
@@ -59,11 +59,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 
 @pytest.fixture
 def list_day(tmp_path: Path) -> Callable[..., Manifest]:
-    """Take the manifest of acme's business day 2025-08-12, or of what is given instead."""
-    return partial(take_day, staging=tmp_path / "staging")
+    """Return `discover_day` with a staging folder."""
+    return partial(discover_day, staging=tmp_path / "staging")
 
 
-def test_a_business_day_is_gathered_from_both_of_its_utc_folders(store: ObjectStore, list_day: Any) -> None:
+def test_a_business_day_includes_objects_of_both_of_its_utc_folders(store: ObjectStore, list_day: Any) -> None:
     inside = [message("2025/08/11", "15-00-00.000"), message("2025/08/12", "14-59-59.999", room="r2")]
     put_all(store, [*inside, message("2025/08/10", "16-00-00.000"), message("2025/08/13", "00-00-00.000")])
     assert keys_of(list_day(store)) == set(inside)
@@ -90,7 +90,7 @@ def test_the_slack_widens_the_window_to_the_millisecond(store: ObjectStore, list
         ),
     ],
 )
-def test_a_day_on_which_clocks_change_is_as_long_as_it_is(
+def test_a_day_with_a_clock_change_has_its_real_length(
     tmp_path: Path, list_day: Any, day: str, inside: list[Any], outside: list[Any]
 ) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
@@ -104,7 +104,7 @@ def test_hostile_names_are_listed_with_exact_keys(store: ObjectStore, list_day: 
     assert keys_of(list_day(store)) == set(keys)
 
 
-def test_a_tenant_never_sees_one_whose_name_begins_alike(store: ObjectStore, list_day: Any) -> None:
+def test_a_tenant_never_lists_another_tenant_with_a_similar_name(store: ObjectStore, list_day: Any) -> None:
     own = message("2025/08/12", "01-00-00.000")
     others = [message("2025/08/12", "01-00-00.000", tenant=tenant) for tenant in ("acme-2", "acme_", "acm", "ACME")]
     put_all(store, [own, *others, "acme-2/exports/messages/2025/08/12/part.jsonl"])
@@ -127,7 +127,7 @@ def test_only_the_days_folders_of_each_room_are_listed(store: ObjectStore, list_
     assert sorted(recorder.delimited) == ["acme/chat/", "acme/chat/u1/", "acme/chat/u2/"]
 
 
-def test_an_object_whose_name_says_no_time_is_kept(store: ObjectStore, list_day: Any) -> None:
+def test_an_object_whose_name_has_no_time_is_listed(store: ObjectStore, list_day: Any) -> None:
     folder = "acme/chat/u/r/messages/2025/08/12"
     names = ["notes.txt", "25-00-00.000Z-m.json", "sub/01-00-00.000Z-m.json", "_x.json", ".x.json", "m.json.bak"]
     put_all(store, [f"{folder}/{name}" for name in names])
@@ -143,7 +143,7 @@ def test_auto_takes_the_export_if_it_holds_an_object(store: ObjectStore, list_da
     assert list_day(store, layout="export") == manifest
 
 
-def test_the_layout_can_be_named(store: ObjectStore, list_day: Any) -> None:
+def test_the_layout_can_be_chosen(store: ObjectStore, list_day: Any) -> None:
     own = message("2025/08/12", "01-00-00.000")
     put_all(store, [own, f"{EXPORT}part.jsonl"])
     assert keys_of(list_day(store, layout="messages")) == {own}
@@ -156,7 +156,7 @@ def test_a_tenant_without_objects_has_an_empty_manifest(store: ObjectStore, list
     assert list(read_manifest(manifest.files)) == []
 
 
-def test_the_manifest_tells_sizes_etags_and_times_as_the_store_does(store: ObjectStore, list_day: Any) -> None:
+def test_the_manifest_has_the_stores_sizes_etags_and_times(store: ObjectStore, list_day: Any) -> None:
     key = message("2025/08/12", "01-00-00.000")
     store.put(key, b'{"a": 1}')
     meta = store.head(key)
@@ -165,13 +165,13 @@ def test_the_manifest_tells_sizes_etags_and_times_as_the_store_does(store: Objec
     assert item.modified_us == pytest.approx(meta["last_modified"].timestamp() * 1e6, abs=1)
 
 
-def test_an_empty_object_is_kept(store: ObjectStore, list_day: Any) -> None:
+def test_an_empty_object_is_listed(store: ObjectStore, list_day: Any) -> None:
     key = message("2025/08/12", "01-00-00.000")
     store.put(key, b"")
     assert keys_of(list_day(store)) == {key}
 
 
-def test_folder_markers_of_a_console_are_no_objects(bucket: Any, list_day: Any) -> None:
+def test_folders_that_a_console_made_are_no_objects(bucket: Any, list_day: Any) -> None:
     client, name, store = bucket
     key = message("2025/08/12", "01-00-00.000")
     markers = ["acme/", "acme/chat/", "acme/chat/u/", "acme/chat/u/r/", "acme/chat/u/r/messages/2025/08/12/", EXPORT]
@@ -182,19 +182,19 @@ def test_folder_markers_of_a_console_are_no_objects(bucket: Any, list_day: Any) 
     assert keys_of(manifest) == {key}
 
 
-def test_more_objects_than_an_answer_holds_are_all_listed(bucket: Any, list_day: Any) -> None:
+def test_more_objects_than_a_page_holds_are_all_listed(bucket: Any, list_day: Any) -> None:
     _, _, store = bucket
     put_all(store, [f"{EXPORT}{n:04d}" for n in range(1_003)])
     assert list_day(store).objects == 1_003
 
 
-def test_a_missing_bucket_is_final(s3_options: dict[str, Any], list_day: Any) -> None:
+def test_a_missing_bucket_is_a_terminal_error(s3_options: dict[str, Any], list_day: Any) -> None:
     for layout in ("auto", "messages", "export"):
         with pytest.raises(TerminalError, match=r"tenant=acme day=2025-08-12: .* does not exist"):
             list_day(s3_store("no-such-bucket", s3_options), layout=layout)
 
 
-def test_a_missing_local_root_is_final_but_a_missing_tenant_is_empty(tmp_path: Path, list_day: Any) -> None:
+def test_a_missing_local_root_is_a_terminal_error_but_a_missing_tenant_is_empty(tmp_path: Path, list_day: Any) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
     assert list_day(store).objects == 0
     (tmp_path / "in").rmdir()
@@ -219,7 +219,7 @@ def test_a_listing_that_fails_midway_gives_no_manifest(
     assert "SECRET" not in str(caught.value)
 
 
-def test_chunks_of_an_earlier_attempt_do_not_stay_in_staging(tmp_path: Path, list_day: Any) -> None:
+def test_chunks_of_an_earlier_attempt_are_removed(tmp_path: Path, list_day: Any) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
     put_all(store, [message("2025/08/12", "01-00-00.000", room=f"r{n}") for n in range(10)])
     assert len(list_day(store, chunk_objects=1).files) == 10
@@ -232,9 +232,9 @@ def test_chunks_of_an_earlier_attempt_do_not_stay_in_staging(tmp_path: Path, lis
 def test_progress_counts_up_to_all_objects(tmp_path: Path, list_day: Any) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
     put_all(store, [f"{EXPORT}{n}" for n in range(25)])
-    seen: list[int] = []
-    list_day(store, chunk_objects=10, progress=seen.append)
-    assert seen == [10, 20, 25]
+    counts: list[int] = []
+    list_day(store, chunk_objects=10, progress=counts.append)
+    assert counts == [10, 20, 25]
 
 
 def test_a_late_a_changed_and_a_missing_object_change_the_fingerprint(store: ObjectStore, list_day: Any) -> None:
@@ -252,8 +252,8 @@ def test_a_late_a_changed_and_a_missing_object_change_the_fingerprint(store: Obj
 
 
 @pytest.mark.parametrize(("name", "times"), [("a.jsonl", 1), ("a.jsonl.gz", 5), ("a.jsonl.ZST", 5)])
-def test_how_much_text_there_is_goes_by_what_names_promise(tmp_path: Path, name: str, times: int) -> None:
+def test_the_size_of_the_text_is_estimated_by_the_names(tmp_path: Path, name: str, times: int) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
     put_all(store, [f"{EXPORT}{name}"], b"x" * 100)
-    manifest = take_day(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert (manifest.bytes, manifest.text_bytes) == (100, 100 * times)

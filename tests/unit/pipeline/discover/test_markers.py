@@ -1,4 +1,4 @@
-"""What tools leave beside data is no data: left out by its name alone, and counted."""
+"""Test that objects which tools leave beside data are ignored by their names, and counted."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from obstore.store import LocalStore, MemoryStore
 
 from daily_batch.pipeline.discover.markers import has_marker_folder, is_marker
-from tests.support.manifest_day import EXPORT, Recorder, keys_of, message, put_all, take_day
+from tests.support.manifest_day import EXPORT, Recorder, discover_day, keys_of, message, put_all
 from tests.support.metadata_rooms import open_metadata
 
 DAY = "acme/chat/u/r/messages/2025/08/12"
@@ -27,67 +27,67 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("name", MARKERS)
-def test_the_name_of_a_marker(name: str) -> None:
+def test_a_markers_name_is_recognized(name: str) -> None:
     assert is_marker(name)
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_a_name_that_data_may_have(name: str) -> None:
+def test_a_name_that_data_may_have_is_no_markers(name: str) -> None:
     assert not is_marker(name)
 
 
-def test_folders_that_never_hold_data() -> None:
+def test_marker_folders_are_recognized() -> None:
     folders = ["_temporary", "_delta_log", "_spark_metadata", ".spark-staging-1-2", ".hive-staging_1", "__MACOSX"]
     assert all(has_marker_folder(["a", folder]) for folder in folders)
     assert not has_marker_folder(["_tmp", ".hidden", "temporary", "_temporary2", "a"])
 
 
-def test_markers_of_an_export_are_left_out_at_any_depth(tmp_path: Path, store: Any) -> None:
+def test_markers_of_an_export_are_ignored_at_any_depth(tmp_path: Path, store: Any) -> None:
     data = [f"{EXPORT}part.jsonl", f"{EXPORT}sub/_x/part.jsonl"]
     put_all(store, data)
-    before = take_day(store, tmp_path / "staging")
+    before = discover_day(store, tmp_path / "staging")
     more = ["_SUCCESS", "sub/.part.jsonl.crc", "sub/_x/.DS_Store", "_temporary/0/a/part.jsonl", "_delta_log/0.json"]
     put_all(store, [f"{EXPORT}{name}" for name in more])
-    manifest = take_day(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert keys_of(manifest) == set(data)
     assert (manifest.layout, manifest.ignored, before.ignored) == ("export", 5, 0)
     assert (manifest.fingerprint, manifest.bytes) == (before.fingerprint, before.bytes)
 
 
-def test_of_messages_only_the_own_name_decides(tmp_path: Path, store: Any) -> None:
+def test_message_objects_are_ignored_by_their_own_names_only(tmp_path: Path, store: Any) -> None:
     users = ["_temporary", ".DS_Store", "_SUCCESS", "._u", "u"]
     data = [message("2025/08/12", "01-00-00.000", user=user, room=user) for user in users]
     data += [f"{DAY}/_temporary/x.json"]
     put_all(store, [*data, f"{DAY}/.DS_Store", f"{DAY}/sub/._x.json", "acme/chat/Thumbs.db", "acme/chat/u/desktop.ini"])
-    manifest = take_day(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert keys_of(manifest) == set(data)
     assert manifest.ignored == 2
 
 
-def test_stray_files_beside_users_and_rooms_are_nobody(tmp_path: Path, store: Any) -> None:
+def test_stray_files_beside_users_and_rooms_are_not_listed(tmp_path: Path, store: Any) -> None:
     put_all(store, ["acme/chat/.DS_Store", "acme/chat/notes.txt", "acme/chat/u/.DS_Store", "acme/chat/u/x"])
-    manifest = take_day(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert (manifest.objects, manifest.ignored, manifest.files) == (0, 0, ())
 
 
-def test_an_export_folder_with_markers_alone_is_no_export(tmp_path: Path, store: Any) -> None:
+def test_an_export_folder_with_only_markers_is_no_export(tmp_path: Path, store: Any) -> None:
     own = message("2025/08/12", "01-00-00.000")
     put_all(store, [own, f"{EXPORT}_SUCCESS", f"{EXPORT}_temporary/0/part.jsonl"])
-    manifest = take_day(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert (manifest.layout, manifest.ignored) == ("messages", 0)
     assert keys_of(manifest) == {own}
-    named = take_day(store, tmp_path / "staging", layout="export")
-    assert (named.objects, named.bytes, named.ignored, named.files) == (0, 0, 2, ())
+    export = discover_day(store, tmp_path / "staging", layout="export")
+    assert (export.objects, export.bytes, export.ignored, export.files) == (0, 0, 2, ())
 
 
 def test_markers_before_the_first_object_of_an_export_are_counted(tmp_path: Path) -> None:
     store = MemoryStore()
     put_all(store, [*(f"{EXPORT}._{n:04d}" for n in range(1_500)), f"{EXPORT}part.jsonl"])
-    manifest = take_day(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert (manifest.layout, manifest.objects, manifest.ignored) == ("export", 1, 1_500)
 
 
-def test_an_empty_marker_costs_no_call(tmp_path: Path) -> None:
+def test_an_empty_marker_needs_no_head_request(tmp_path: Path) -> None:
     class Headless(Recorder):
         def head(self, path: str) -> Any:
             raise AssertionError(path)
@@ -95,9 +95,9 @@ def test_an_empty_marker_costs_no_call(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
     put_all(store, [f"{EXPORT}_SUCCESS"], b"")
     put_all(store, [f"{EXPORT}part.jsonl"])
-    assert take_day(Headless(store), tmp_path / "staging").ignored == 1
+    assert discover_day(Headless(store), tmp_path / "staging").ignored == 1
 
 
-def test_markers_alone_do_not_ask_for_users_in_the_metadata_store(tmp_path: Path, store: Any) -> None:
+def test_only_markers_require_no_user_in_the_metadata_store(tmp_path: Path, store: Any) -> None:
     put_all(store, ["acme/chat/.DS_Store"])
-    assert take_day(store, tmp_path / "staging", metadata=open_metadata(tmp_path)).objects == 0
+    assert discover_day(store, tmp_path / "staging", metadata=open_metadata(tmp_path)).objects == 0

@@ -1,4 +1,4 @@
-"""A day's rooms by the metadata store: every active one, no other, and nothing lost by what the store holds."""
+"""Test discovery by metadata: it lists every active room and no other, and loses nothing through odd items."""
 
 import tempfile
 import threading
@@ -17,10 +17,19 @@ from obstore.store import LocalStore
 from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.discover.compare import compare_discovery
 from daily_batch.pipeline.discover.metadata_rooms import is_active
-from tests.support.manifest_day import EXPORT, HOSTILE, Recorder, day_options, keys_of, message, put_all, take_day
+from tests.support.manifest_day import (
+    EXPORT,
+    HOSTILE,
+    Recorder,
+    day_options,
+    discover_day,
+    keys_of,
+    message,
+    put_all,
+)
 from tests.support.metadata_rooms import open_metadata, put_room, put_user
 
-START = "2025-08-11T14:45:00.000Z"  # of acme's business day 2025-08-12 in Tokyo, a quarter of an hour early
+START = "2025-08-11T14:45:00.000Z"  # the start of acme's business day 2025-08-12 in Tokyo, minus the slack
 START_AT = datetime.fromisoformat(START)
 START_US = day_options()["window_us"][0]
 BAD_NAMES = ["", ".", "..", "a/b", "/", "../../acme-2/chat/u", "nul\0", "line\nend", "\x1b[31m", "del\x7f"]
@@ -41,7 +50,7 @@ def metadata(tmp_path: Path) -> Any:
 
 @pytest.fixture
 def far_from_utc() -> Iterator[None]:
-    """A machine whose own zone is that of no instant."""
+    """Set this machine's time zone to one that no instant uses."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -50,20 +59,20 @@ def far_from_utc() -> Iterator[None]:
 
 
 class Forbidden:
-    """A metadata store that must not be asked."""
+    """A metadata store that must not be queried."""
 
     def query(self, pk: str, *, first: str, last: str) -> Any:
-        raise AssertionError("the metadata store was asked")
+        raise AssertionError("the metadata store was queried")
 
 
-def test_only_rooms_updated_since_the_start_are_looked_into(tmp_path: Path, store: Any, metadata: Any) -> None:
+def test_only_rooms_updated_since_the_start_are_listed(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     updates = {"before": "2025-08-11T14:44:59.999Z", "at": START, "after": "2026-01-01T00:00:00Z"}
     for room, updated_at in updates.items():
         put_room(metadata, "u", room, updated_at)
         put_all(store, [message("2025/08/12", "01-00-00.000", room=room)])
     recorder = Recorder(store)
-    manifest = take_day(recorder, tmp_path / "staging", metadata=metadata)
+    manifest = discover_day(recorder, tmp_path / "staging", metadata=metadata)
     assert keys_of(manifest) == {message("2025/08/12", "01-00-00.000", room=room) for room in ("at", "after")}
     days = [f"acme/chat/u/{room}/messages/2025/08/{day}/" for room in ("after", "at") for day in (11, 12)]
     assert sorted(recorder.recursive) == sorted(["acme/chat/", EXPORT, *days])
@@ -83,18 +92,18 @@ def test_only_rooms_updated_since_the_start_are_looked_into(tmp_path: Path, stor
         ("2025-08-11T10:00:00-05:00", True),
     ],
 )
-def test_an_instant_is_read_to_its_microsecond_and_zone(far_from_utc: None, updated_at: str, active: bool) -> None:
+def test_updated_at_is_parsed_with_microseconds_and_zone(far_from_utc: None, updated_at: str, active: bool) -> None:
     assert is_active(updated_at, start_us=START_US) is active
 
 
 @pytest.mark.parametrize("updated_at", UNREADABLE)
-def test_a_room_whose_time_is_missing_coarse_or_unreadable_is_looked_into(
+def test_a_room_whose_time_is_missing_coarse_or_unreadable_is_listed(
     tmp_path: Path, store: Any, metadata: Any, updated_at: Any
 ) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "r", updated_at)
     put_all(store, [message("2025/08/12", "01-00-00.000")])
-    assert take_day(store, tmp_path / "staging", metadata=metadata).objects == 1
+    assert discover_day(store, tmp_path / "staging", metadata=metadata).objects == 1
 
 
 def test_names_are_exact_parts_of_the_keys(tmp_path: Path, store: Any, metadata: Any) -> None:
@@ -104,12 +113,12 @@ def test_names_are_exact_parts_of_the_keys(tmp_path: Path, store: Any, metadata:
         put_user(metadata, name)
         put_room(metadata, name, name, START)
     put_all(store, keys)
-    assert keys_of(take_day(store, tmp_path / "staging", metadata=metadata)) == set(keys)
+    assert keys_of(discover_day(store, tmp_path / "staging", metadata=metadata)) == set(keys)
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 @pytest.mark.parametrize("of", ["user", "room"])
-def test_an_active_room_whose_name_no_key_can_hold_stops_the_day(
+def test_an_active_room_whose_name_no_key_can_hold_fails_the_day(
     tmp_path: Path, store: Any, metadata: Any, name: str, of: str
 ) -> None:
     user, room = (name, "r") if of == "user" else ("u", name)
@@ -117,23 +126,23 @@ def test_an_active_room_whose_name_no_key_can_hold_stops_the_day(
     put_room(metadata, user, room, START)
     recorder = Recorder(store)
     with pytest.raises(TerminalError, match=r"tenant=acme day=2025-08-12: .* which no key can hold") as caught:
-        take_day(recorder, tmp_path / "staging", metadata=metadata)
+        discover_day(recorder, tmp_path / "staging", metadata=metadata)
     assert str(caught.value).isprintable()
     assert set(recorder.recursive) == {"acme/chat/", EXPORT}
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_an_inactive_room_with_such_a_name_stops_nothing(tmp_path: Path, store: Any, metadata: Any, name: str) -> None:
+def test_an_inactive_room_with_such_a_name_is_skipped(tmp_path: Path, store: Any, metadata: Any, name: str) -> None:
     for user, room in ((name, "r"), ("good", name)):
         put_user(metadata, user)
         put_room(metadata, user, room, "2025-08-01T00:00:00Z")
     put_room(metadata, "good", "r", START)
     key = message("2025/08/12", "01-00-00.000", user="good")
     put_all(store, [key])
-    assert keys_of(take_day(store, tmp_path / "staging", metadata=metadata)) == {key}
+    assert keys_of(discover_day(store, tmp_path / "staging", metadata=metadata)) == {key}
 
 
-def test_a_tenant_is_asked_for_its_own_users_and_rooms_alone(tmp_path: Path, store: Any, metadata: Any) -> None:
+def test_only_the_tenants_own_users_and_rooms_are_listed(tmp_path: Path, store: Any, metadata: Any) -> None:
     for tenant in ("acme", "acme-2"):
         put_user(metadata, "u", tenant=tenant)
         put_user(metadata, f"of-{tenant}", tenant=tenant)
@@ -142,7 +151,7 @@ def test_a_tenant_is_asked_for_its_own_users_and_rooms_alone(tmp_path: Path, sto
             rooms = ("r-acme", "r-acme-2")
             put_all(store, [message("2025/08/12", "01-00-00.000", tenant=tenant, user=user, room=r) for r in rooms])
     for tenant in ("acme", "acme-2"):
-        manifest = take_day(store, tmp_path / "staging", metadata=metadata, tenant=tenant)
+        manifest = discover_day(store, tmp_path / "staging", metadata=metadata, tenant=tenant)
         users = ("u", f"of-{tenant}")
         assert keys_of(manifest) == {
             message("2025/08/12", "01-00-00.000", tenant=tenant, user=user, room=f"r-{tenant}") for user in users
@@ -157,52 +166,50 @@ def test_other_items_of_a_partition_are_no_users_and_no_rooms(tmp_path: Path, st
             metadata.put({"PK": pk, "SK": sort_key}, expected=None)
     put_all(store, [message("2025/08/12", "01-00-00.000")])
     recorder = Recorder(store)
-    assert take_day(recorder, tmp_path / "staging", metadata=metadata, layout="messages").objects == 1
+    assert discover_day(recorder, tmp_path / "staging", metadata=metadata, layout="messages").objects == 1
     assert len(recorder.recursive) == 3
 
 
 def test_a_tenant_that_neither_store_knows_has_an_empty_day(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u", tenant="acme-2")
     put_all(store, [message("2025/08/12", "01-00-00.000", tenant="acme-2")])
-    assert take_day(store, tmp_path / "staging", metadata=metadata).objects == 0
+    assert discover_day(store, tmp_path / "staging", metadata=metadata).objects == 0
 
 
-def test_metadata_without_a_user_of_a_tenant_with_objects_is_no_empty_day(
-    tmp_path: Path, store: Any, metadata: Any
-) -> None:
+def test_metadata_without_users_of_a_tenant_with_objects_is_an_error(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u", tenant="acme-2")
     put_all(store, [message("2020/01/01", "01-00-00.000")])
     with pytest.raises(TerminalError, match=r"tenant=acme day=2025-08-12: the metadata store names no user"):
-        take_day(store, tmp_path / "staging", metadata=metadata)
+        discover_day(store, tmp_path / "staging", metadata=metadata)
 
 
 @pytest.mark.parametrize(
     ("error", "expected"), [(PermissionDeniedError("403"), TerminalError), (GenericError("x"), RetryableError)]
 )
-def test_a_day_without_active_rooms_still_shows_that_the_input_cannot_be_read(
+def test_a_day_without_active_rooms_still_fails_if_the_input_cannot_be_read(
     tmp_path: Path, store: Any, metadata: Any, error: Exception, expected: type[Exception]
 ) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "r", "2025-08-01T00:00:00Z")
     with pytest.raises(expected, match="tenant=acme day=2025-08-12"):
-        take_day(Recorder(store, fail=lambda _: error), tmp_path / "staging", metadata=metadata, layout="messages")
+        discover_day(Recorder(store, fail=lambda _: error), tmp_path / "staging", metadata=metadata, layout="messages")
 
 
-def test_users_are_asked_for_at_the_same_time(tmp_path: Path, store: Any, metadata: Any) -> None:
-    together = threading.Barrier(4, timeout=10)
+def test_users_are_queried_concurrently(tmp_path: Path, store: Any, metadata: Any) -> None:
+    barrier = threading.Barrier(4, timeout=10)
 
-    class Meeting:
+    class Waiting:
         def query(self, pk: str, *, first: str, last: str) -> Any:
             if "#USER#" in pk:
-                together.wait()
+                barrier.wait()
             return metadata.query(pk, first=first, last=last)
 
     for user in "abcd":
         put_user(metadata, user)
         put_room(metadata, user, "r", START)
         put_all(store, [message("2025/08/12", "01-00-00.000", user=user)])
-    assert take_day(store, tmp_path / "staging", metadata=Meeting(), concurrency=4).objects == 4
-    assert compare_discovery(store, Meeting(), **day_options()).missed == ()
+    assert discover_day(store, tmp_path / "staging", metadata=Waiting(), concurrency=4).objects == 4
+    assert compare_discovery(store, Waiting(), **day_options()).missed == ()
 
 
 def test_a_metadata_store_that_fails_gives_no_manifest(tmp_path: Path, store: Any) -> None:
@@ -211,17 +218,17 @@ def test_a_metadata_store_that_fails_gives_no_manifest(tmp_path: Path, store: An
     broken.file.write_bytes(b"no database" * 100)
     put_all(store, [message("2025/08/12", "01-00-00.000")])
     with pytest.raises(TerminalError, match="tenant=acme day=2025-08-12"):
-        take_day(store, tmp_path / "staging", metadata=broken)
+        discover_day(store, tmp_path / "staging", metadata=broken)
 
 
 @pytest.mark.parametrize("layout", ["auto", "export"])
-def test_an_export_is_taken_without_asking_the_metadata_store(tmp_path: Path, store: Any, layout: str) -> None:
+def test_an_export_is_listed_without_querying_the_metadata_store(tmp_path: Path, store: Any, layout: str) -> None:
     put_all(store, [f"{EXPORT}part.jsonl"])
-    assert take_day(store, tmp_path / "staging", metadata=Forbidden(), layout=layout).objects == 1
+    assert discover_day(store, tmp_path / "staging", metadata=Forbidden(), layout=layout).objects == 1
 
 
-def test_an_absent_export_that_was_asked_for_is_no_reason_to_ask_the_metadata_store(tmp_path: Path, store: Any) -> None:
-    assert take_day(store, tmp_path / "staging", metadata=Forbidden(), layout="export").objects == 0
+def test_a_requested_export_that_does_not_exist_queries_no_metadata(tmp_path: Path, store: Any) -> None:
+    assert discover_day(store, tmp_path / "staging", metadata=Forbidden(), layout="export").objects == 0
 
 
 def write_milliseconds(at: datetime) -> str:
@@ -253,7 +260,7 @@ rooms = st.dictionaries(st.tuples(names, names), st.tuples(st.lists(instants, ma
 
 @given(rooms)
 @settings(max_examples=60, deadline=None)
-def test_truthful_metadata_finds_what_listing_finds(day: dict[Any, Any]) -> None:
+def test_discovery_by_correct_metadata_equals_discovery_by_listing(day: dict[Any, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store, metadata = LocalStore(f"{folder}/in", mkdir=True), open_metadata(Path(folder))
         for user in {user for user, _ in day}:
@@ -263,8 +270,8 @@ def test_truthful_metadata_finds_what_listing_finds(day: dict[Any, Any]) -> None
             put_room(metadata, user, room, write(max(moments)) if moments else None)
             clocks = [(f"{at:%Y/%m/%d}", f"{at:%H-%M-%S}.{at.microsecond // 1000:03d}") for at in moments]
             put_all(store, [message(*clock, user=user, room=room) for clock in clocks])
-        listed = take_day(store, Path(folder) / "listed")
-        found = take_day(store, Path(folder) / "found", metadata=metadata)
-        assert keys_of(found) == keys_of(listed)
-        assert found.fingerprint == listed.fingerprint
+        listed = discover_day(store, Path(folder) / "listed")
+        by_metadata = discover_day(store, Path(folder) / "by-metadata", metadata=metadata)
+        assert keys_of(by_metadata) == keys_of(listed)
+        assert by_metadata.fingerprint == listed.fingerprint
         assert compare_discovery(store, metadata, **day_options()).missed == ()

@@ -1,4 +1,4 @@
-"""What cannot be read by its name, or must not be by where a link leads, is one object that is refused."""
+"""Test unreadable objects: a name that no client can read, or a link that must not be followed, is one such object."""
 
 import os
 import socket
@@ -15,20 +15,20 @@ from daily_batch.errors import TerminalError
 from daily_batch.pipeline.discover.chunks import read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.discover.s3_listing import open_s3_listing
-from tests.support.manifest_day import EXPORT, keys_of, message, put_all, take_day
+from tests.support.manifest_day import EXPORT, discover_day, keys_of, message, put_all
 
 DAY = "acme/chat/u/r/messages/2025/08/12"
 GOOD = f"{EXPORT}good.jsonl"
 
 
-def refused(manifest: Manifest) -> dict[str, tuple[str, str]]:
-    """Reason and detail by key."""
+def unreadable(manifest: Manifest) -> dict[str, tuple[str, str]]:
+    """Return reason and detail of the unreadable objects by key."""
     items = [item for _, objects in read_manifest(manifest.files) for item in objects]
     return {item.key: (item.reason, item.detail) for item in items if item.reason}
 
 
 class Input:
-    """A local input root, and links in it."""
+    """A local input root with objects and links."""
 
     def __init__(self, folder: Path) -> None:
         self.root, self.staging = folder / "in", folder / "staging"
@@ -42,8 +42,8 @@ class Input:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(target)
 
-    def take(self, **more: Any) -> Manifest:
-        return take_day(self.store, self.staging, **more)
+    def list_day(self, **more: Any) -> Manifest:
+        return discover_day(self.store, self.staging, **more)
 
 
 @pytest.fixture
@@ -51,11 +51,11 @@ def source(tmp_path: Path) -> Input:
     return Input(tmp_path)
 
 
-def test_a_local_object_is_described_as_obstore_does(source: Input) -> None:
+def test_a_local_object_has_obstores_metadata(source: Input) -> None:
     keys = [GOOD, f"{EXPORT}a/b/c.jsonl", f"{EXPORT}old"]
     source.put(*keys)
     os.utime(source.root / f"{EXPORT}old", (-5.5, -5.5))
-    for _, objects in read_manifest(source.take().files):
+    for _, objects in read_manifest(source.list_day().files):
         for item in objects:
             meta = source.store.head(item.key)
             assert (item.size, item.etag) == (meta["size"], meta["e_tag"])
@@ -74,7 +74,7 @@ def test_a_local_object_is_described_as_obstore_does(source: Input) -> None:
     ],
 )
 @pytest.mark.parametrize("folder", [EXPORT, f"{DAY}/"])
-def test_a_local_name_that_no_client_reads_is_one_refused_object(
+def test_a_local_name_that_no_client_can_read_is_one_unreadable_object(
     source: Input, name: bytes, key: str, detail: str, folder: str
 ) -> None:
     source.put(f"{folder}good.json")
@@ -82,16 +82,16 @@ def test_a_local_name_that_no_client_reads_is_one_refused_object(
     os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
     with open(path, "wb") as file:  # noqa: PTH123
         file.write(b"{}")
-    manifest = source.take()
+    manifest = source.list_day()
     assert keys_of(manifest) == {f"{folder}good.json", f"{folder}{key}"}
-    assert refused(manifest) == {f"{folder}{key}": ("invalid_name", detail)}
+    assert unreadable(manifest) == {f"{folder}{key}": ("invalid_name", detail)}
 
 
-def test_local_names_that_obstore_reads_are_no_faults(source: Input) -> None:
+def test_local_names_that_obstore_can_read_are_readable(source: Input) -> None:
     names = ["a%b", "a%2Fb", "%2e%2e", "a%00b", "b#1.json", "#1x", "d#12/x", "...", " x ", "a\x85b", "q?*|<>:"]
     source.put(*(f"{EXPORT}{name}" for name in names))
-    manifest = source.take()
-    assert (keys_of(manifest), refused(manifest)) == ({f"{EXPORT}{name}" for name in names}, {})
+    manifest = source.list_day()
+    assert (keys_of(manifest), unreadable(manifest)) == ({f"{EXPORT}{name}" for name in names}, {})
 
 
 OUT = ("invalid_link", "a link that leads out of the tenant's folder")
@@ -114,16 +114,16 @@ CIRCLE = ("invalid_link", "a link that leads back to a folder above it")
     ],
 )
 @pytest.mark.parametrize("folder", [EXPORT.rstrip("/"), DAY])
-def test_a_link_in_the_days_folder_is_one_refused_object(
+def test_a_link_in_the_days_folder_is_one_unreadable_object(
     source: Input, target: str, expected: tuple[str, str], folder: str
 ) -> None:
     source.put(f"{folder}/good.json", "globex/secret/x.json", "acme-2/x.json")
-    # A message's folder lies two levels deeper.
+    # A message's folder is two levels deeper.
     up = "../../" if folder == DAY and target.startswith("../..") else ""
     source.link(f"{folder}/link", up + target)
-    manifest = source.take()
+    manifest = source.list_day()
     assert keys_of(manifest) == {f"{folder}/good.json", f"{folder}/link"}
-    assert refused(manifest) == {f"{folder}/link": expected}
+    assert unreadable(manifest) == {f"{folder}/link": expected}
     assert manifest.bytes == 2
 
 
@@ -132,109 +132,109 @@ def test_links_inside_of_the_tenants_folder_are_followed(source: Input) -> None:
     source.link(f"{EXPORT}one.json", "../../../../../store/a.json")
     source.link(f"{EXPORT}all", "../../../../../store")
     source.link(f"{EXPORT}absolute", str(source.root / "acme/store/more"))
-    manifest = source.take()
+    manifest = source.list_day()
     names = ["good.jsonl", "one.json", "all/a.json", "all/more/b.json", "absolute/b.json"]
-    assert (keys_of(manifest), refused(manifest)) == ({f"{EXPORT}{name}" for name in names}, {})
+    assert (keys_of(manifest), unreadable(manifest)) == ({f"{EXPORT}{name}" for name in names}, {})
 
 
-def test_links_that_lead_to_each_other_end(source: Input) -> None:
+def test_circular_links_end_the_walk(source: Input) -> None:
     source.put(GOOD)
     source.link(f"{EXPORT}a/down", "../b")
     source.link(f"{EXPORT}b/down", "../a")
-    manifest = source.take()
-    assert refused(manifest) == {f"{EXPORT}a/down/down": CIRCLE, f"{EXPORT}b/down/down": CIRCLE}
+    manifest = source.list_day()
+    assert unreadable(manifest) == {f"{EXPORT}a/down/down": CIRCLE, f"{EXPORT}b/down/down": CIRCLE}
 
 
 @pytest.mark.parametrize(
-    "what", ["acme/chat/u2", "acme/chat/u/r2", "acme/chat/u/r2/messages", "acme/chat/u/r2/messages/2025"]
+    "link", ["acme/chat/u2", "acme/chat/u/r2", "acme/chat/u/r2/messages", "acme/chat/u/r2/messages/2025"]
 )
 @pytest.mark.parametrize(("target", "expected"), [("/nowhere", OUT), ("{root}/globex/chat/g", OUT), ("gone", NOWHERE)])
-def test_a_link_on_the_way_to_messages_is_one_refused_object(
-    source: Input, what: str, target: str, expected: tuple[str, str]
+def test_a_link_in_the_path_to_messages_is_one_unreadable_object(
+    source: Input, link: str, target: str, expected: tuple[str, str]
 ) -> None:
     own = message("2025/08/12", "01-00-00.000")
     source.put(own, message("2025/08/12", "01-00-00.000", tenant="globex", user="g"))
-    source.link(what, target.replace("{root}", str(source.root)))
-    manifest = source.take()
-    assert keys_of(manifest) == {own, what}
-    assert refused(manifest) == {what: expected}
+    source.link(link, target.replace("{root}", str(source.root)))
+    manifest = source.list_day()
+    assert keys_of(manifest) == {own, link}
+    assert unreadable(manifest) == {link: expected}
 
 
-def test_a_linked_user_and_room_of_the_tenants_own_are_followed(source: Input) -> None:
+def test_links_to_the_tenants_own_users_and_rooms_are_followed(source: Input) -> None:
     own = message("2025/08/12", "01-00-00.000")
     source.put(own)
     source.link("acme/chat/same", "u")
     source.link("acme/chat/u/same", "r")
-    found = {
+    expected = {
         message("2025/08/12", "01-00-00.000", user=user, room=room) for user in ("u", "same") for room in ("r", "same")
     }
-    manifest = source.take()
-    assert (keys_of(manifest), refused(manifest)) == (found, {})
+    manifest = source.list_day()
+    assert (keys_of(manifest), unreadable(manifest)) == (expected, {})
 
 
-def test_stray_links_beside_users_are_nobody(source: Input) -> None:
+def test_stray_links_beside_users_are_not_listed(source: Input) -> None:
     source.put(message("2025/08/12", "01-00-00.000"), "globex/x.json", "acme/y.json")
     source.link("acme/chat/x.json", "../../globex/x.json")
     source.link("acme/chat/y.json", "../y.json")
     source.link("acme/chat/.#lock", "someone@host:1")
-    assert source.take().objects == 1
+    assert source.list_day().objects == 1
 
 
-@pytest.mark.parametrize("what", ["acme/exports", EXPORT.rstrip("/")])
-def test_a_link_on_the_way_to_the_export_is_told_and_hides_no_messages(source: Input, what: str) -> None:
+@pytest.mark.parametrize("link", ["acme/exports", EXPORT.rstrip("/")])
+def test_a_link_in_the_path_to_the_export_is_listed_and_hides_no_messages(source: Input, link: str) -> None:
     own = message("2025/08/12", "01-00-00.000")
     source.put(own, "globex/exports/messages/2025/08/12/part.jsonl")
-    source.link(what, str(source.root / what.replace("acme", "globex")))
-    manifest = source.take()
-    assert (manifest.layout, keys_of(manifest), refused(manifest)) == ("messages", {own, what}, {what: OUT})
-    assert source.take(layout="messages").objects == 1
-    assert keys_of(source.take(layout="export")) == {what}
+    source.link(link, str(source.root / link.replace("acme", "globex")))
+    manifest = source.list_day()
+    assert (manifest.layout, keys_of(manifest), unreadable(manifest)) == ("messages", {own, link}, {link: OUT})
+    assert source.list_day(layout="messages").objects == 1
+    assert keys_of(source.list_day(layout="export")) == {link}
 
 
-def test_a_refused_object_in_the_export_folder_makes_an_export(source: Input) -> None:
+def test_an_unreadable_object_in_the_export_folder_is_an_export(source: Input) -> None:
     source.put(message("2025/08/12", "01-00-00.000"))
     source.link(f"{EXPORT}part.jsonl", "/nowhere")
-    manifest = source.take()
+    manifest = source.list_day()
     assert (manifest.layout, keys_of(manifest)) == ("export", {f"{EXPORT}part.jsonl"})
 
 
-def test_a_link_that_is_no_data_by_its_name_is_ignored(source: Input) -> None:
+def test_a_link_with_a_markers_name_is_ignored(source: Input) -> None:
     source.put(GOOD)
     source.link(f"{EXPORT}.#good.jsonl", "someone@host:1")
     source.link(f"{EXPORT}_temporary", "/nowhere")
-    manifest = source.take()
+    manifest = source.list_day()
     assert (keys_of(manifest), manifest.ignored) == ({GOOD}, 2)
 
 
-def test_a_tenants_folder_that_is_a_link_to_another_tenants_is_final(source: Input) -> None:
+def test_a_tenants_folder_that_links_to_another_tenants_is_a_terminal_error(source: Input) -> None:
     source.put("globex/exports/messages/2025/08/12/part.jsonl")
     source.link("acme", "globex")
     with pytest.raises(TerminalError, match=r"tenant=acme .* is a link to another place in the input"):
-        source.take()
+        source.list_day()
 
 
-def test_a_tenants_folder_may_lie_elsewhere(source: Input, tmp_path: Path) -> None:
+def test_a_tenants_folder_may_link_to_another_disk(source: Input, tmp_path: Path) -> None:
     elsewhere = Input(tmp_path / "disk2")
     elsewhere.put(GOOD)
     source.link("acme", str(elsewhere.root / "acme"))
     source.link(f"{EXPORT}out.jsonl", "/etc/hostname")
-    manifest = source.take()
-    assert (keys_of(manifest), refused(manifest)) == ({GOOD, f"{EXPORT}out.jsonl"}, {f"{EXPORT}out.jsonl": OUT})
+    manifest = source.list_day()
+    assert (keys_of(manifest), unreadable(manifest)) == ({GOOD, f"{EXPORT}out.jsonl"}, {f"{EXPORT}out.jsonl": OUT})
 
 
 def test_an_input_root_may_be_a_link(source: Input, tmp_path: Path) -> None:
     source.put(GOOD)
     (tmp_path / "root").symlink_to("in")
-    assert keys_of(take_day(LocalStore(str(tmp_path / "root")), source.staging)) == {GOOD}
+    assert keys_of(discover_day(LocalStore(str(tmp_path / "root")), source.staging)) == {GOOD}
 
 
-def test_a_pipe_and_a_socket_are_no_objects(source: Input, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipes_and_sockets_are_no_objects(source: Input, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source.put(GOOD)
     os.mkfifo(source.root / EXPORT / "pipe")
     monkeypatch.chdir(source.root / EXPORT)  # the path of a socket is short
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
-        assert keys_of(source.take()) == {GOOD}
+        assert keys_of(source.list_day()) == {GOOD}
 
 
 @pytest.fixture(scope="module")
@@ -272,58 +272,60 @@ CONTROL = ("invalid_name", "the name holds a control character")
     ],
 )
 @pytest.mark.parametrize("folder", [EXPORT, f"{DAY}/"])
-def test_a_stored_name_that_obstore_refuses_hides_no_other(
+def test_a_key_that_obstore_cannot_read_hides_no_other(
     bucket: tuple[Any, S3Store], tmp_path: Path, name: str, expected: tuple[str, str], folder: str
 ) -> None:
     put, store = bucket
     good = [f"{folder}good.json", f"{folder}0.json", f"{folder}zz/z.json"]
     for key in [*good, f"{folder}{name}", f"{folder}._x", f"{folder}sub/"]:
         put(key, b"" if key.endswith("sub/") else b"{}")
-    manifest = take_day(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert keys_of(manifest) == {*good, f"{folder}{name}"}
-    assert refused(manifest) == {f"{folder}{name}": expected}
+    assert unreadable(manifest) == {f"{folder}{name}": expected}
     assert (manifest.ignored, manifest.bytes) == (1, 8)
 
 
-def test_s3_itself_lists_objects_as_obstore_does(bucket: tuple[Any, S3Store], tmp_path: Path) -> None:
+def test_the_s3_listing_equals_obstores(bucket: tuple[Any, S3Store], tmp_path: Path) -> None:
     put, store = bucket
     for name in ("a", "b/c 山.json", "d%2Fe", "f#g"):
         put(f"{EXPORT}{name}")
-    before = take_day(store, tmp_path / "staging")
+    before = discover_day(store, tmp_path / "staging")
     put(f"{EXPORT}z\x01")
-    after = take_day(store, tmp_path / "staging")
+    after = discover_day(store, tmp_path / "staging")
     same = [
         {item for _, objects in read_manifest(manifest.files) for item in objects if not item.reason}
         for manifest in (before, after)
     ]
     assert [item[:3] for item in sorted(same[0])] == [item[:3] for item in sorted(same[1])]
-    raw = open_s3_listing(store)
-    assert raw is not None
-    [page] = raw.list_objects(EXPORT.rstrip("/"), after=None, cause=Exception())
+    listing = open_s3_listing(store)
+    assert listing is not None
+    [page] = listing.list_objects(EXPORT.rstrip("/"), after=None, cause=Exception())
     assert {item.key for item in page} == keys_of(after)
 
 
-def test_what_obstore_gave_before_it_stopped_is_not_listed_twice(bucket: tuple[Any, S3Store], tmp_path: Path) -> None:
+def test_objects_that_obstore_listed_before_it_stopped_are_not_listed_twice(
+    bucket: tuple[Any, S3Store], tmp_path: Path
+) -> None:
     put, store = bucket
     keys = {f"{EXPORT}{n:04d}" for n in range(1_203)}
     put_all(store, sorted(keys))
     put(f"{EXPORT}x//y")
-    assert keys_of(take_day(store, tmp_path / "staging")) == {*keys, f"{EXPORT}x//y"}
+    assert keys_of(discover_day(store, tmp_path / "staging")) == {*keys, f"{EXPORT}x//y"}
 
 
 @pytest.mark.parametrize("bad", ["", "a\x01", "."])
-def test_users_and_rooms_with_such_names_hide_no_other(bucket: tuple[Any, S3Store], tmp_path: Path, bad: str) -> None:
+def test_users_and_rooms_with_such_names_hide_no_others(bucket: tuple[Any, S3Store], tmp_path: Path, bad: str) -> None:
     put, store = bucket
     keys = [message("2025/08/12", "01-00-00.000", user=user, room=room) for user in ("u", bad) for room in ("r", bad)]
     for key in keys:
         put(key)
     put(message("2025/08/13", "23-00-00.000", user=bad))
-    manifest = take_day(store, tmp_path / "staging")
+    manifest = discover_day(store, tmp_path / "staging")
     assert keys_of(manifest) == set(keys)
-    assert refused(manifest).keys() == set(keys[1:])
+    assert unreadable(manifest).keys() == set(keys[1:])
 
 
-def test_without_boto3_such_a_name_stops_the_day_rather_than_hide_objects(
+def test_without_boto3_such_a_key_fails_the_day_rather_than_hide_objects(
     bucket: tuple[Any, S3Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put, store = bucket
@@ -331,11 +333,11 @@ def test_without_boto3_such_a_name_stops_the_day_rather_than_hide_objects(
     put(GOOD)
     monkeypatch.setitem(__import__("sys").modules, "boto3", None)
     with pytest.raises(TerminalError, match=r"the object name .*a//b.jsonl"):
-        take_day(store, tmp_path / "staging")
+        discover_day(store, tmp_path / "staging")
 
 
-def test_an_object_store_keeps_its_names(bucket: tuple[Any, S3Store]) -> None:
-    """What the fetch relies on: a name that ends in a slash is listed without it, and got from nowhere."""
+def test_obstore_lists_a_key_with_a_trailing_slash_without_it(bucket: tuple[Any, S3Store]) -> None:
+    """Check what the fetch relies on: a key that ends in a slash is listed without it, and cannot be read."""
     put, store = bucket
     put(f"{EXPORT}b.json/", b"x")
     assert [each["path"] for page in obstore.list(store, EXPORT) for each in page] == [f"{EXPORT}b.json"]

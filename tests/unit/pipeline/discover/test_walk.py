@@ -1,4 +1,4 @@
-"""The concurrent walk: complete, bounded, and quick to give up."""
+"""Test the concurrent walk: it is complete, bounded in memory, and ends at the first error."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ Node = tuple[int, ...]
 
 
 def grow(depth: int, width: int) -> Callable[[Node, Callable[[Node], None]], Iterator[Node]]:
-    """Visit a tree of `width ** depth` leaves; each node is its own result."""
+    """Return a visit of a tree with `width ** depth` leaves; each node is its own result."""
 
     def visit(node: Node, descend: Callable[[Node], None]) -> Iterator[Node]:
         yield node
@@ -28,29 +28,29 @@ def workers_alive() -> list[threading.Thread]:
 
 @pytest.mark.parametrize("workers", [1, 2, 32])
 def test_every_node_is_visited_once(workers: int) -> None:
-    found = list(walk([(0,), (1,)], grow(4, 6), workers=workers))
-    assert len(found) == len(set(found)) == 2 * (1 + 6 + 36 + 216)
+    nodes = list(walk([(0,), (1,)], grow(4, 6), workers=workers))
+    assert len(nodes) == len(set(nodes)) == 2 * (1 + 6 + 36 + 216)
 
 
 def test_no_roots_give_nothing() -> None:
     assert list(walk([], grow(2, 2), workers=4)) == []
 
 
-def test_a_slow_reader_holds_the_workers_back() -> None:
-    made: list[int] = []
+def test_a_slow_consumer_blocks_the_workers() -> None:
+    produced: list[int] = []
     full = threading.Event()
 
     def visit(node: int, descend: Callable[[int], None]) -> Iterator[int]:
         for number in range(1_000):
-            made.append(number)
-            if len(made) == 3 + 2 * 3 + 1:  # one in each hand, a full buffer, and the one that was read
+            produced.append(number)
+            if len(produced) == 3 + 2 * 3 + 1:  # one per worker, a full buffer, and the one that was consumed
                 full.set()
             yield number
 
     results = walk([0, 1, 2], visit, workers=3)
     next(results)
     assert full.wait(10)
-    assert len(made) <= 10
+    assert len(produced) <= 10
     results.close()
 
 
@@ -68,7 +68,7 @@ def test_the_first_error_is_raised_and_ends_the_walk() -> None:
     assert len(visited) < 100_000
 
 
-def test_workers_go_home_when_the_reader_stops_early() -> None:
+def test_workers_end_when_the_consumer_stops_early() -> None:
     results = walk([(0,)], grow(6, 6), workers=4)
     next(results)
     results.close()
@@ -77,11 +77,11 @@ def test_workers_go_home_when_the_reader_stops_early() -> None:
     assert workers_alive() == []
 
 
-def test_siblings_are_walked_at_the_same_time() -> None:
-    together = threading.Barrier(4, timeout=10)
+def test_siblings_are_visited_concurrently() -> None:
+    barrier = threading.Barrier(4, timeout=10)
 
     def visit(node: int, descend: Callable[[int], None]) -> Iterator[int]:
-        together.wait()
+        barrier.wait()
         yield node
 
     assert sorted(walk(range(4), visit, workers=4)) == [0, 1, 2, 3]

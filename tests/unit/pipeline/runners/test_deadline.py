@@ -45,7 +45,7 @@ def test_a_hand_over_reports_the_progress_of_the_run(clock: Clock) -> None:
     deadline.start_stage("chunks", 40)
     finish_tasks(deadline, clock, 12, seconds=10.0)
     clock.now = 1_000.0
-    with pytest.raises(HandOverError, match=r"12 of 40 chunks in 900 s.*Next finish_task: run the day on Spark"):
+    with pytest.raises(HandOverError, match=r"12 of 40 chunks in 900 s.*Next step: run the day on Spark"):
         deadline.check()
 
 

@@ -1,0 +1,179 @@
+"""`makoto-batch erase`: search every table of a tenant for a user or a room, and remove it when confirmed."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daily_batch.cli.options import (
+    DebugOption,
+    InputOption,
+    JsonOption,
+    LedgerOption,
+    OutputOption,
+    TenantOption,
+    as_flags,
+)
+from daily_batch.cli.output import console, exit_on_error, print_json, print_table
+from daily_batch.errors import UsageError
+
+if TYPE_CHECKING:
+    from daily_batch.cli.maintenance import TenantTarget
+    from daily_batch.maintenance.evidence import ErasedDay, Evidence
+    from daily_batch.maintenance.subject import Subject
+    from daily_batch.storage.scratch import RetainedFolder
+
+COLUMNS = {
+    "date": "date",
+    "format": "format",
+    "state": "state",
+    "messages": "messages",
+    "rejects": "rejects",
+    "doubtful": "of them doubtful",
+    "old_files": "old files",
+}
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: makoto-batch erase --tenant acme --user user456 --input samples --output out")
+def erase(
+    context: typer.Context,
+    tenant: TenantOption = None,
+    user: Annotated[str | None, typer.Option(help="ID of the user to erase.")] = None,
+    room: Annotated[str | None, typer.Option(help="ID of the room to erase.")] = None,
+    input: InputOption = None,  # noqa: A002 - the flag's name
+    output: OutputOption = None,
+    ledger: LedgerOption = None,
+    mentions: Annotated[
+        bool, typer.Option("--mentions", help="Also erase messages of others that contain the ID as a word.")
+    ] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm/--dry-run", help="Erase. Without it, only search and change nothing.")
+    ] = False,
+    by: Annotated[
+        str | None, typer.Option(help="Who asked for it, for the evidence. Default: this machine's user.")
+    ] = None,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Erase a user or a room from all tables of a tenant and their old versions, and leave evidence of it."""
+    from daily_batch.cli.maintenance import explained_errors, open_targets
+    from daily_batch.cli.progress import show_progress
+    from daily_batch.ledger.factory import open_ledger
+    from daily_batch.ledger.process import current_process, current_user
+    from daily_batch.maintenance.erasure import Erasure
+    from daily_batch.storage.scratch import remove_abandoned
+
+    flags = as_flags(tenant=tenant, input=input, output=output, ledger=ledger)
+    with exit_on_error(debug=debug):
+        targets = open_targets(flags, start_spark=context.obj)
+        if len(targets) != 1:
+            raise UsageError("an erasure is of one tenant", next_step="name one with --tenant")
+        target = targets[0]
+        subject = _make_subject(target.request.tenant, user, room, mentions=mentions)
+        with show_progress() as open_progress, explained_errors(subject.tenant):
+            sources = _has_sources(target, subject)
+            erasure = Erasure(
+                subject=subject,
+                request=target.request,
+                settings=target.settings,
+                tables=target.tables,
+                ledger=open_ledger(target.settings, target.request.output),
+                owner=current_process(),
+                by=by or current_user(),
+                progress=open_progress(f"tenant={subject.tenant}"),
+                choose_deleter=target.delete_on_spark,
+            )
+            evidence = erasure.run() if confirm else erasure.plan()
+        # The search has removed what dead runs left; a person must decide about folders that remain.
+        leftovers = remove_abandoned()
+        if json:
+            print_json(_as_value(evidence, leftovers, confirmed=confirm, sources=sources))
+        else:
+            _print_evidence(evidence, target, leftovers, confirmed=confirm, mentions=mentions, sources=sources)
+
+
+def _make_subject(tenant: str, user: str | None, room: str | None, *, mentions: bool) -> "Subject":
+    from daily_batch.maintenance.subject import Subject
+
+    if user is not None and room is None:
+        return Subject(tenant, "user", user, mentions=mentions)
+    if room is not None and user is None:
+        return Subject(tenant, "room", room, mentions=mentions)
+    raise UsageError("it is not clear whom to erase", next_step="give either --user or --room", tenant=tenant)
+
+
+def _has_sources(target: "TenantTarget", subject: "Subject") -> bool | None:
+    """Return whether the input still holds objects of the subject; None without an input, so nothing was listed."""
+    from daily_batch.storage.stores import open_store
+
+    if not target.settings.input:
+        return None
+    if re.search(r"[/\x00-\x1f\x7f]", subject.id) or subject.id in (".", ".."):
+        return False  # no folder can have that name
+    chat, store = f"{subject.tenant}/chat", open_store(target.request.input, target.settings.storage_options)
+    if subject.kind == "user":
+        prefixes = [f"{chat}/{subject.id}/"]
+    else:
+        users = store.list_with_delimiter(f"{chat}/")["common_prefixes"]
+        prefixes = [f"{user.rstrip('/')}/{subject.id}/" for user in users]
+    return any(next(iter(store.list(prefix, chunk_size=1)), None) for prefix in prefixes)
+
+
+def _as_value(
+    evidence: "Evidence", leftovers: "Sequence[RetainedFolder]", *, confirmed: bool, sources: bool | None
+) -> dict[str, object]:
+    import msgspec
+
+    return {
+        "confirmed": confirmed,
+        "evidence": msgspec.to_builtins(asdict(evidence)),
+        "source_objects_remain": sources,
+        "temporary_folders_remain": [{"folder": str(each.folder), "why": each.why} for each in leftovers],
+    }
+
+
+def _print_evidence(
+    evidence: "Evidence",
+    target: "TenantTarget",
+    leftovers: "Sequence[RetainedFolder]",
+    *,
+    confirmed: bool,
+    mentions: bool,
+    sources: bool | None,
+) -> None:
+    from daily_batch.maintenance.evidence import evidence_key
+
+    print_table(COLUMNS, [_as_row(day) for day in evidence.days])
+    print_line = console().print
+    if confirmed:
+        print_line(f"erased; evidence: {target.request.output}/{evidence_key(evidence.tenant, evidence.erasure)}")
+        print_line(f"no version of these tables from before {evidence.ended} can be read")
+    else:
+        print_line("a dry run: nothing was changed. To erase, give --confirm as well.")
+    if evidence.mentions and not mentions:
+        print_line(f"{evidence.mentions:,} messages of others contain the ID and stay (--mentions erases them too)")
+    if sources:
+        print_line(
+            "warning: source objects are still in the input. Delete them: a run of their day brings the rows back."
+        )
+    elif sources is None or target.request.layout != "messages":
+        print_line("exports were not searched: delete the rows there as well, or a run of the day brings them back")
+    for each in leftovers:
+        line = f"warning: the temporary folder {each.folder} may hold messages and stays: {each.why}"
+        print_line(line, markup=False)
+
+
+def _as_row(day: "ErasedDay") -> dict[str, object]:
+    return {
+        "date": day.date.isoformat(),
+        "format": day.format,
+        "state": day.state,
+        "messages": day.tables["messages"].removed if "messages" in day.tables else 0,
+        "rejects": day.tables["rejects"].removed if "rejects" in day.tables else 0,
+        "doubtful": sum(table.doubtful for table in day.tables.values()),
+        "old_files": day.old_files,
+    }

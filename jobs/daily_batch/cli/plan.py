@@ -1,0 +1,140 @@
+"""`makoto-batch plan`: what a day holds, which runner takes it and why, and whether it changed; writes no table."""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from daily_batch.cli.options import (
+    DateOption,
+    DebugOption,
+    DiscoveryOption,
+    InputOption,
+    JsonOption,
+    LayoutOption,
+    LedgerOption,
+    OutputOption,
+    RunnerOption,
+    TenantOption,
+    as_flags,
+)
+from daily_batch.cli.output import exit_on_error, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from daily_batch.orchestration.plan_day import DayPlan
+
+SHOWN_ROOMS = 20
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: makoto-batch plan --tenant acme --date 2025-08-12 --input samples --output out --strays")
+def plan(
+    tenant: TenantOption = None,
+    date: DateOption = None,
+    input: InputOption = None,  # noqa: A002 - the flag's name
+    output: OutputOption = None,
+    runner: RunnerOption = None,
+    layout: LayoutOption = None,
+    discovery: DiscoveryOption = None,
+    ledger: LedgerOption = None,
+    verify_discovery: Annotated[
+        bool, typer.Option("--verify-discovery", help="List the rooms that the metadata store does not know.")
+    ] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="Show time, memory and cost of the day in each cloud.")] = False,
+    strays: Annotated[
+        bool,
+        typer.Option("--strays", help="Count the tenant's objects that no run reads; status shows the number."),
+    ] = False,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show what a day holds, which runner would take it, why, and at what cost; write no table."""
+    from daily_batch.cli.progress import show_progress
+    from daily_batch.cli.tenants import choose_tenants
+    from daily_batch.errors import error_context
+    from daily_batch.ledger.factory import open_ledger
+    from daily_batch.orchestration.plan_day import plan_day
+    from daily_batch.orchestration.requests import build_requests
+    from daily_batch.settings import load_settings
+
+    flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout)
+    flags |= as_flags(runner=runner, discovery=discovery, ledger=ledger)
+    with exit_on_error(debug=debug):
+        settings = choose_tenants(load_settings(flags=flags, environ=os.environ))
+        requests = build_requests(settings, datetime.now(UTC))
+        store = open_ledger(settings, requests[0].output)
+        plans: list[DayPlan] = []
+        with show_progress() as open_progress:
+            for request in requests:
+                progress = open_progress(f"tenant={request.tenant} day={request.day}")
+                with error_context(request.tenant, request.day.isoformat()):
+                    plans.append(
+                        plan_day(request, settings, store, progress, verify=verify_discovery, cost=cost, strays=strays)
+                    )
+        if json:
+            print_json(plans[0] if len(plans) == 1 else plans)
+        else:
+            for each in plans:
+                _print_plan(each)
+
+
+def _print_plan(plan: "DayPlan") -> None:
+    from rich.console import Console
+
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"[bold]{plan['tenant']} {plan['date']}[/bold]  {plan['ledger']}")
+    console.print(f"{plan['layout']}: {plan['objects']:,} objects, {plan['bytes']:,} bytes")
+    console.print(f"[bold]{plan['runner']} runner[/bold]: {'; '.join(plan['reasons'])}")
+    for runner, predicted in plan["predicted"].items():
+        memory = predicted["memory_bytes"] / 2**20
+        cost = predicted["cost_usd"]
+        console.print(f"  {runner:5}  {predicted['seconds']:8,.0f} s  {memory:8,.0f} MiB  {cost:10.6f} USD")
+    if "cost" in plan:
+        _print_cost(console, plan["cost"])
+    if "strays" in plan:
+        _print_strays(console, plan["strays"])
+    if "discovery" in plan:
+        _print_discovery(console, plan["discovery"])
+
+
+def _print_discovery(console: "Console", discovery: Mapping[str, Any]) -> None:
+    for mode in ("listing", "metadata"):
+        found = discovery[mode]
+        console.print(f"by {mode}: {found['rooms']:,} rooms, {found['objects']:,} objects of the day")
+    missed = discovery["missed"]
+    for room in missed[:SHOWN_ROOMS]:
+        console.print(f"  missed by metadata: {room['room']} ({room['objects']:,} objects)", markup=False)
+    if len(missed) > SHOWN_ROOMS:
+        console.print(f"  and {len(missed) - SHOWN_ROOMS:,} more rooms; --json names all")
+
+
+def _print_strays(console: "Console", strays: Mapping[str, Any]) -> None:
+    """Print where the tenant's objects are that no run of any day reads."""
+    console.print(f"strays: {strays['objects']:,} of the tenant's {strays['listed']:,} objects lie where no run looks")
+    for folder in strays["folders"][:SHOWN_ROOMS]:
+        line = f"  {folder['folder']}: {folder['objects']:,}, {folder['why']}; {folder['example']!a}"
+        console.print(line, markup=False)
+    if len(strays["folders"]) > SHOWN_ROOMS:
+        console.print(f"  and {len(strays['folders']) - SHOWN_ROOMS:,} more folders; --json names all")
+    if strays["objects"]:
+        console.print("  Next step: move them to the folder of their day, then run that day (docs/rules.md).")
+
+
+def _print_cost(console: "Console", hosts: Sequence[Mapping[str, Any]]) -> None:
+    """Print what the day takes and costs in each place; a month is 30 such days."""
+    console.print("USD a day, in 30 such days, and of these beyond the free tier:")
+    for host in hosts:
+        sizes = f"{host['seconds']:8,.0f} s  {host['memory_bytes'] / 2**20:8,.0f} MiB"
+        prices = "".join(_format_usd(host[name]) for name in ("usd_day", "usd_month", "usd_month_after_free"))
+        reasons = [f"cannot run there: it {obstacle}" for obstacle in host["obstacles"]]
+        console.print(f"  {host['host']:15}  {sizes}{prices}  {'; '.join((*reasons, *host['notes']))}", markup=False)
+    console.print("By list price (docs/costs.md), without storage, logs and the ledger.")
+
+
+def _format_usd(amount: float | None) -> str:
+    return f"{'-':>12}" if amount is None else f"{amount:12,.4f}"
