@@ -11,7 +11,7 @@ import msgspec
 
 from daily_batch.domain.keys import EXPORT_TEMPLATE
 from daily_batch.domain.quality_rules import QualityRules, Rule
-from daily_batch.domain.run import TableFormat
+from daily_batch.domain.run import Discovery, InputLayout, RunnerChoice, TableFormat
 
 DEFAULT_RULES = QualityRules({"max_unreadable": Rule(limit=0.01), "max_rejected": Rule(limit=0.1)})
 
@@ -61,7 +61,7 @@ class InputAndOutput:
     input: Annotated[str, setting("Folder or URL that holds `{tenant}/…`.")] = ""
     output: Annotated[str, setting("Folder or URL for `{tenant}/analytics/…`.")] = ""
     layout: Annotated[
-        Literal["auto", "messages", "export"],
+        InputLayout,
         setting("How messages are stored. `auto`: as an export if the export folder holds an object."),
     ] = "auto"
     export_template: Annotated[str, setting("Export folder of a tenant-day, relative to the input.", job=True)] = (
@@ -69,7 +69,7 @@ class InputAndOutput:
     )
     table_format: Annotated[TableFormat, setting("Format of the tables.")] = "delta"
     discovery: Annotated[
-        Literal["listing", "metadata"],
+        Discovery,
         setting("How active rooms are found: by listing, or by `updated_at` in the metadata store.", job=True),
     ] = "listing"
     slack_seconds: Annotated[
@@ -126,9 +126,7 @@ class Quality:
 class Routing:
     """Choice of the runner (docs/routing.md)."""
 
-    runner: Annotated[
-        Literal["auto", "local", "spark"], setting("Runner of a day. `auto`: by the predicted size and cost.")
-    ] = "auto"
+    runner: Annotated[RunnerChoice, setting("Runner of a day. `auto`: by the predicted size and cost.")] = "auto"
     small_messages: Annotated[
         int, setting("Up to this number of messages, the reason given for a local run is the free tier.", ge=0)
     ] = 1_000
