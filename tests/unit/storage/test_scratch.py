@@ -98,19 +98,19 @@ def _work(temp: str, number: int) -> bool:
 
 
 def test_a_folder_that_is_removed_before_its_lock_is_created_again(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hold, taken = scratch._hold, list[Path]()
+    try_lock, removed = scratch._try_lock, list[Path]()
 
-    def late(lock: int, *, unknown: bool) -> bool:
+    def late(lock: int, *, unsupported: bool) -> bool:
         """Let another process remove the folder between the creation of the lock file and the lock."""
-        if not taken:
+        if not removed:
             (folder,) = temp.iterdir()
-            taken.append(folder)
+            removed.append(folder)
             shutil.rmtree(folder)
-        return hold(lock, unknown=unknown)
+        return try_lock(lock, unsupported=unsupported)
 
-    monkeypatch.setattr(scratch, "_hold", late)
+    monkeypatch.setattr(scratch, "_try_lock", late)
     with temporary_folder() as folder:
-        assert folder.parent not in taken
+        assert folder.parent not in removed
         assert folder.is_dir()
 
 
