@@ -115,7 +115,7 @@ def _print_discovery(console: "Console", discovery: Mapping[str, Any]) -> None:
 
 def _print_strays(console: "Console", strays: Mapping[str, Any]) -> None:
     """Print where the tenant's objects are that no run of any day reads."""
-    console.print(f"strays: {strays['objects']:,} of the tenant's {strays['listed']:,} objects lie where no run looks")
+    console.print(f"{strays['objects']:,} of the tenant's {strays['listed']:,} objects are strays: no run reads them")
     for folder in strays["folders"][:SHOWN_ROOMS]:
         line = f"  {folder['folder']}: {folder['objects']:,}, {folder['why']}; {folder['example']!a}"
         console.print(line, markup=False)

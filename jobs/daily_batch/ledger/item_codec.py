@@ -29,7 +29,8 @@ class StrayCount:
     @property
     def sentence(self) -> str:
         """The count as a sentence."""
-        return f"{self.objects:,} objects lay where no run looks on {self.found_at[:10]} (makoto-batch plan --strays)"
+        found = f"{self.objects:,} stray objects, which no run reads, as of {self.found_at[:10]}"
+        return f"{found} (makoto-batch plan --strays)"
 
 
 def strays_from_item(item: Mapping[str, Any], tenant: str) -> StrayCount:

@@ -150,7 +150,7 @@ def test_after_an_erasure_the_day_may_be_run_without_the_persons_objects(tmp_pat
     [
         (".", "acmee", "there are 'acme'"),
         (".", "ACME", "there is 'acme', in another case"),
-        ("acme", "acme", "give the folder above"),
+        ("acme", "acme", "use the folder above it"),
         ("..", "acme", "one level deeper: 'in'/acme"),
     ],
 )
@@ -233,10 +233,10 @@ def test_tables_of_the_other_format_are_refused_with_the_way_to_change(
     run(source, output, "--format", first)
     shown = published_state(output)
     code, _, err = run(source, output, "--format", then)
-    assert (code, f"give --format {first}" in err, "another --output" in err) == (2, True, True)
+    assert (code, f"use --format {first}" in err, "another --output" in err) == (2, True, True)
     assert published_state(output) == shown
     flags = {"tenants": "acme", "date": str(DAY), "input": str(source), "output": str(output), "table_format": then}
-    with pytest.raises(UsageError, match=f"give --format {first}"):
+    with pytest.raises(UsageError, match=f"use --format {first}"):
         run_submitted_job(flags, run_id="9", token=9, spark=LocalRunner)
     assert published_state(output) == shown
     assert run(source, tmp_path / "other", "--format", then)[0] == 0
@@ -298,14 +298,14 @@ def test_objects_where_no_run_looks_are_counted_by_folder_and_told_of(source: Pa
     assert {each["example"]: each["why"] for each in found["folders"]}.items() <= strays.items()
     assert (found["folders"][0]["folder"], found["folders"][0]["objects"]) == ("chat/*/*/messages/2025/8/2", 2)
     words = ("--tenant", "acme", "--output", str(tmp_path / "out"))
-    assert "7 objects lay where no run looks" in call("status", *words)[1]
-    assert "acme: 7 objects lay where no run looks" in call("report", *words, "--markdown")[1]
+    assert "7 stray objects, which no run reads" in call("status", *words)[1]
+    assert "acme: 7 stray objects, which no run reads" in call("report", *words, "--markdown")[1]
     page = tmp_path / "report.html"
     assert call("report", *words, "--html", str(page))[0] == 0
-    assert "acme: 7 objects lay where no run looks" in page.read_text()
+    assert "acme: 7 stray objects, which no run reads" in page.read_text()
     for command in ("status", "report"):
         assert json.loads(call(command, *words, "--json")[1])["strays"][0]["objects"] == 7
     for key in strays:
         (source / key).unlink()
     assert run(source, tmp_path / "out", "--strays", command="plan")[1]["strays"]["objects"] == 0
-    assert "no run looks" not in call("status", *words)[1]
+    assert "no run reads" not in call("status", *words)[1]
