@@ -1,4 +1,4 @@
-"""What the tests share: one Spark session for the whole run, an S3 server with buckets, and metadata stores."""
+"""Shared fixtures: one Spark session for the whole run, an S3 server with buckets, and the metadata stores."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-# In CI the same examples every time, so that a change is judged by itself; elsewhere new ones, to find more.
+# CI repeats the same examples, so a failure comes from the change; elsewhere new examples find more.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
@@ -33,9 +33,9 @@ if os.environ.get("CI"):
 
 @pytest.fixture(autouse=True)
 def own_azure_identity() -> Iterator[None]:
-    """Forget the test's tokens behind it: a process holds them for an hour, longer than a local Azure lives.
+    """Clear the token cache after each test: a process caches tokens for an hour, longer than a local Azure lives.
 
-    Not before it, so that what a module shares begins without those of another module.
+    It is cleared after a test, not before it, so that a module's fixtures start without another module's tokens.
     """
     yield
     storage_credentials.cache_clear()
@@ -43,8 +43,8 @@ def own_azure_identity() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
-    """A session on local[2] with Delta, begun by the first test that asks for it."""
-    # The default of 200 is for clusters; the job itself says how many parts it wants.
+    """Return a session on local[2] with Delta, which the first test that needs it starts."""
+    # The default of 200 is for clusters; the job itself sets its number of partitions.
     few = {"spark.sql.shuffle.partitions": "4"}
     session = start_session(warehouse=tmp_path_factory.mktemp("warehouse"), more=few)
     yield session
@@ -53,7 +53,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """The address of an S3 server on a free port of the loopback; it ends with the tests, however they end."""
+    """Run an S3 server on a free loopback port, which ends with the tests even if they are killed."""
     program = [sys.executable, "-m", "tests.support.s3_server"]
     with subprocess.Popen(
         program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -65,7 +65,7 @@ def s3_endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_endpoint: str) -> Bucket:
-    """A new, empty bucket for each test."""
+    """Return a new, empty bucket for each test."""
     made = Bucket(endpoint=s3_endpoint, name=f"bucket-{uuid.uuid4().hex[:12]}")
     made.client().create_bucket(Bucket=made.name)
     return made
@@ -73,14 +73,14 @@ def bucket(s3_endpoint: str) -> Bucket:
 
 @pytest.fixture(scope="session")
 def dynamodb_endpoint() -> Iterator[str]:
-    """The address of DynamoDB Local."""
+    """Run DynamoDB Local and return its address."""
     with serve_dynamodb() as endpoint:
         yield endpoint
 
 
 @pytest.fixture
 def dynamodb_table(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> DynamoDbTable:
-    """A new, empty table for each test, and an environment in which the product finds it."""
+    """Return a new, empty table for each test, and set the environment by which the product finds it."""
     made = DynamoDbTable(endpoint=dynamodb_endpoint, name=f"metadata-{uuid.uuid4().hex[:12]}")
     made.create()
     for name, value in made.environment.items():
@@ -90,14 +90,14 @@ def dynamodb_table(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> D
 
 @pytest.fixture(scope="session")
 def cosmos_account() -> Iterator[CosmosAccount]:
-    """A Cosmos DB account with one container for all tests: each must use keys of its own."""
+    """Return a Cosmos DB account with one container for all tests; each must use its own keys."""
     with serve_cosmos() as account:
         yield account
 
 
 @pytest.fixture(params=["sqlite", "dynamodb", "cosmos"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    """Each metadata store in turn, for what all of them must do."""
+    """Return each metadata store in turn, for tests that all of them must pass."""
     if request.param == "sqlite":
         return sqlite_backend(tmp_path / "folder/ledger.sqlite")
     if request.param == "dynamodb":
@@ -107,7 +107,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
 
 @pytest.fixture(autouse=True)
 def new_clients() -> Iterator[None]:
-    """A process keeps its clients of the clouds; each test has servers and credentials of its own."""
+    """Drop the cached clients after each test, for each test has its own servers and credentials."""
     yield
     for kept in (connect_dynamodb, connect_cosmos, emr_serverless.cached_client):
         kept.cache_clear()

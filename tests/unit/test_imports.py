@@ -23,6 +23,7 @@ import {modules}
 print(*sorted(set(sys.modules) - before))
 """
 HEAVY = ("pyspark", "pandas", "pyarrow", "numpy")
+MSGSPEC = ("msgspec", "typing_extensions")  # msgspec imports the other where it is installed
 CLOUDS = ("boto3", "botocore", "azure", "google", "databricks")
 KERNEL = ("duckdb", "deltalake", "obstore", "arro3", "isal")
 
