@@ -117,7 +117,7 @@ def test_transform_imports_no_runner_no_cloud_and_no_store() -> None:
 
 def test_the_command_line_explains_itself_without_loading_what_a_run_needs() -> None:
     packages = {name.partition(".")[0] for name in load("daily_batch.cli")}
-    assert not packages & {*HEAVY, *CLOUDS, *KERNEL, "rich", "msgspec"}
+    assert not packages & {*HEAVY, *CLOUDS, *KERNEL, "rich"}
 
 
 def test_a_whole_run_needs_neither_spark_nor_arrow_nor_pandas(tmp_path_factory: pytest.TempPathFactory) -> None:

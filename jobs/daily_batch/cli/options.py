@@ -8,32 +8,23 @@ import typer
 
 from daily_batch.domain.calendar import business_day, days_between, parse_day
 from daily_batch.domain.run import Discovery, InputLayout, RunnerChoice, TableFormat
+from daily_batch.settings import help_text
 
 if TYPE_CHECKING:
     from daily_batch.settings import Settings
 
-TenantOption = Annotated[
-    str | None, typer.Option("--tenant", help="Tenant ID, or several separated by commas. Default: TENANT_ID.")
-]
+TenantOption = Annotated[str | None, typer.Option("--tenant", help=help_text("tenants"))]
 AllTenantsOption = Annotated[bool, typer.Option("--all-tenants", help="Every known tenant; overrides --tenant.")]
-DateOption = Annotated[
-    str | None, typer.Option("--date", help="Business day, yyyy-mm-dd. Default: TARGET_DATE_OFFSET.")
-]
+DateOption = Annotated[str | None, typer.Option("--date", help=help_text("date"))]
 FromOption = Annotated[str | None, typer.Option("--from", help="First day of the range, yyyy-mm-dd.")]
 ToOption = Annotated[str | None, typer.Option("--to", help="Last day of the range, yyyy-mm-dd.")]
-InputOption = Annotated[str | None, typer.Option("--input", help="Folder or URL that holds {tenant}/… .")]
-OutputOption = Annotated[str | None, typer.Option("--output", help="Folder or URL for {tenant}/analytics/… .")]
-LayoutOption = Annotated[InputLayout | None, typer.Option("--layout", help="How messages are stored. Default: auto.")]
-FormatOption = Annotated[TableFormat | None, typer.Option("--format", help="Table format. Default: delta.")]
-RunnerOption = Annotated[
-    RunnerChoice | None, typer.Option("--runner", help="Where the day is processed. Default: auto.")
-]
-DiscoveryOption = Annotated[
-    Discovery | None, typer.Option("--discovery", help="How a day's rooms are found. Default: listing.")
-]
-LedgerOption = Annotated[
-    str | None, typer.Option("--ledger", help="dynamodb, cosmos or an SQLite file. Default: by the settings.")
-]
+InputOption = Annotated[str | None, typer.Option("--input", help=help_text("input"))]
+OutputOption = Annotated[str | None, typer.Option("--output", help=help_text("output"))]
+LayoutOption = Annotated[InputLayout | None, typer.Option("--layout", help=help_text("layout"))]
+FormatOption = Annotated[TableFormat | None, typer.Option("--format", help=help_text("table_format"))]
+RunnerOption = Annotated[RunnerChoice | None, typer.Option("--runner", help=help_text("runner"))]
+DiscoveryOption = Annotated[Discovery | None, typer.Option("--discovery", help=help_text("discovery"))]
+LedgerOption = Annotated[str | None, typer.Option("--ledger", help=help_text("ledger"))]
 AllowShrinkOption = Annotated[
     bool,
     typer.Option("--allow-shrink", help="Allow the day to lose published rows; the receipt records who allowed it."),

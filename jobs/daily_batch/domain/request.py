@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, get_args
+from typing import get_args
 
 from daily_batch.domain.calendar import parse_day
 from daily_batch.domain.keys import check_tenant
-from daily_batch.domain.run import Layout, TableFormat
+from daily_batch.domain.run import InputLayout, TableFormat
 from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import UsageError
 
@@ -25,7 +25,7 @@ class Request:
     day: date
     input: StorageUrl
     output: StorageUrl
-    layout: Layout | Literal["auto"] = "auto"
+    layout: InputLayout = "auto"
     table_format: TableFormat = "delta"
     allow_shrink: str = ""
 
@@ -35,7 +35,7 @@ class Request:
         if type(self.day) is not date:  # datetime is a subclass of date
             raise UsageError("the day is not a date", next_step="give a date without a time", tenant=self.tenant)
         parse_day(self.day.isoformat())
-        if self.layout not in ("auto", *get_args(Layout)) or self.table_format not in get_args(TableFormat):
+        if self.layout not in get_args(InputLayout) or self.table_format not in get_args(TableFormat):
             raise UsageError(
                 f"the layout {str(self.layout)[:20]!a} or the format {str(self.table_format)[:20]!a} does not exist",
                 next_step="give layout auto, messages or export and format delta or parquet",

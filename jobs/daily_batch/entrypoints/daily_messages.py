@@ -25,6 +25,7 @@ from daily_batch.cli.options import (
 )
 from daily_batch.cli.output import exit_on_error
 from daily_batch.entrypoints.wheel_task import call_as_task
+from daily_batch.settings import help_text
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -39,7 +40,7 @@ def run(
     format: FormatOption = None,  # noqa: A002 - the flag's name
     discovery: DiscoveryOption = None,
     ledger: LedgerOption = None,
-    catalog: Annotated[str | None, typer.Option(help="Unity Catalog's catalog.schema for the tables.")] = None,
+    catalog: Annotated[str | None, typer.Option(help=help_text("catalog"))] = None,
     run_id: Annotated[str | None, typer.Option(help="ID of the run that submitted this job.")] = None,
     token: Annotated[int | None, typer.Option(min=1, help="Token of the submitter's lease.")] = None,
     allow_shrink: Annotated[

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from daily_batch.domain.run import RunnerChoice
 from daily_batch.orchestration.routing.predict import (
     FunctionLimits,
     Prediction,
@@ -46,7 +47,7 @@ def decide(
     thresholds: Thresholds,
     predictions: Predictions,
     prices: Prices,
-    choice: Literal["auto", "local", "spark"] = "auto",
+    choice: RunnerChoice = "auto",
 ) -> Decision:
     """Choose the runner of a day. A `choice` takes precedence; the reasons then include what speaks against it."""
     messages = predict_messages(volume, predictions)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from daily_batch.domain.run import RunnerChoice
 from daily_batch.ledger import Entry
 from daily_batch.orchestration.spark_jobs import JobSize
 from daily_batch.pipeline.discover.manifest import Manifest
@@ -38,7 +39,7 @@ class Router:
     `has_service` says that Spark runs as a job of a service and not in this process.
     """
 
-    runner: Literal["auto", "local", "spark"] = "auto"
+    runner: RunnerChoice = "auto"
     has_service: bool = False
     reason_for_spark: Callable[[Manifest], str | None] = field(default=lambda manifest: None)
     job_size: Callable[[Manifest], JobSize] = field(default=lambda manifest: JobSize())

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 from daily_batch.domain.keys import has_compression_suffix
-from daily_batch.domain.run import Layout, SourceObject
+from daily_batch.domain.run import InputLayout, Layout, SourceObject
 from daily_batch.metadata import MetadataStore
 from daily_batch.pipeline.discover.chunks import cut_chunks, remove_chunks, write_chunk
 from daily_batch.pipeline.discover.listing import Batch, list_messages
@@ -62,7 +61,7 @@ def build_manifest(
     store: Store,
     *,
     tenant: str,
-    layout: Literal["auto", "messages", "export"],
+    layout: InputLayout,
     folders: Sequence[str],
     window_us: tuple[int, int],
     export_folder: str,
