@@ -1,17 +1,14 @@
-"""Command-line options that several commands share, and the settings that they set."""
+"""Command-line options that several commands share. Those that set a setting have its description as their help."""
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from daily_batch.domain.calendar import business_day, days_between, parse_day
 from daily_batch.domain.run import Discovery, InputLayout, RunnerChoice, TableFormat
-from daily_batch.settings import help_text
-
-if TYPE_CHECKING:
-    from daily_batch.settings import Settings
+from daily_batch.settings import Settings, help_text
 
 TenantOption = Annotated[str | None, typer.Option("--tenant", help=help_text("tenants"))]
 AllTenantsOption = Annotated[bool, typer.Option("--all-tenants", help="Every known tenant; overrides --tenant.")]
@@ -52,7 +49,7 @@ def find_approver(allow_shrink: bool) -> str:
     return f"{current_user()}, {current_process()}" if allow_shrink else ""
 
 
-def choose_days(first: str | None, last: str | None, settings: "Settings", now: datetime) -> list[date]:
+def choose_days(first: str | None, last: str | None, settings: Settings, now: datetime) -> list[date]:
     """Return the days of `--from` and `--to`; without them, the last seven that have ended.
 
     Raises:

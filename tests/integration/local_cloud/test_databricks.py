@@ -49,7 +49,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
         nothing: Any = None
         yield LocalAzure(
             storage=nothing,
-            door="",
+            gateway="",
             identity_environment={},
             cosmos=None,
             host=host,
@@ -162,7 +162,7 @@ def test_a_lost_answer_s_run_is_found_again_by_its_token(azure: LocalAzure, clie
     azure.inject_faults(Fault(kind="lost", pattern="run-now", times=1))
     found = run_now(client, job, idempotency_token=uuid.uuid4().hex)  # the SDK asks again
     assert [run.id for run in azure.runs()] == [found]
-    assert [call.get("trouble") for call in azure.calls() if call["operation"] == "jobs/run-now"] == ["lost", None]
+    assert [call.get("fault") for call in azure.calls() if call["operation"] == "jobs/run-now"] == ["lost", None]
 
 
 def test_the_token_of_a_deleted_run_is_refused_and_the_run_is_not_found(
@@ -288,7 +288,7 @@ def test_the_sdk_waits_as_it_is_told_to_and_asks_again(azure: LocalAzure, client
     job = azure.create_job(JOB)
     azure.inject_faults(Fault(kind=kind, pattern="submitter jobs/run-now", times=1))
     run_now(client, job)
-    assert [call.get("trouble") for call in azure.calls()] == [kind, None]
+    assert [call.get("fault") for call in azure.calls()] == [kind, None]
     azure.inject_faults(Fault(kind=kind))
     with pytest.raises(TimeoutError) as late:
         connect(azure, retry_timeout_seconds=1).jobs.get_run(1)

@@ -1,4 +1,4 @@
-"""Test runs that are killed (`kill -9`) at any time: readers see one whole version, and the next run repairs the day."""
+"""Test runs that are killed (`kill -9`) at any time: readers see a whole version, and the next run repairs the day."""
 
 import random
 import shutil

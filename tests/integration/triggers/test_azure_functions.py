@@ -24,7 +24,8 @@ from daily_batch.domain.url import parse_url
 from daily_batch.errors import RetryableError, TerminalError, UsageError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
-from daily_batch.orchestration.worker import RESERVE_SECONDS
+from daily_batch.orchestration.worker import RESERVE_SECONDS, handle_message
+from daily_batch.settings import Settings
 from daily_batch.synthetic import generate
 from tests.local_cloud.azure.functions.worker import (
     CallResult,
@@ -374,7 +375,7 @@ def test_trouble_of_ours_is_no_fault_of_the_person(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("azure_trigger.dispatcher.ask", fail)
+    monkeypatch.setattr("azure_trigger.dispatcher.enqueue_tasks", fail)
     called = app.ask({"tenants": ["acme"], "date": "2025-08-12"})
     assert called.status == status
     assert "secret" not in called.answer
@@ -395,7 +396,7 @@ def test_a_day_that_fails_again_and_again_is_told_by_its_name(app: App, monkeypa
     def fail(*_: object, **__: object) -> None:
         raise RetryableError("the store is down", next_step="run the day again")
 
-    monkeypatch.setattr(worker, "work", fail)
+    monkeypatch.setattr("daily_batch.orchestration.worker.make_dispatch", fail)
     app.queue.append((write_task(), 0))
     app.empty_the_queue()
     told = app.lines("the day failed as often as a message is delivered")
@@ -407,7 +408,7 @@ def test_a_message_whose_day_is_with_another_run_fails_and_comes_again(app: App)
     app.ledger.acquire("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
     called = app.deliver(write_task())
     assert called.error is not None
-    assert called.error.startswith("LeaseHeld: ")
+    assert called.error.startswith("LeaseHeldError: ")
     assert app.counts() == {}
 
 
@@ -434,8 +435,8 @@ def raise_of_a_value_error(*_: object, **__: object) -> None:
 def test_what_the_host_writes_down_of_an_error_quotes_no_message(
     app: App, fail: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "work", fail)
-    monkeypatch.setattr("azure_trigger.watcher.tend", fail)
+    monkeypatch.setattr("daily_batch.orchestration.worker.make_dispatch", fail)
+    monkeypatch.setattr("azure_trigger.watcher.reconcile_night", fail)
     for called in (app.deliver(write_task()), app.tick("watch")):
         assert called.error
         assert "secret" not in called.error + called.trace
@@ -444,13 +445,22 @@ def test_what_the_host_writes_down_of_an_error_quotes_no_message(
 
 def test_a_worker_knows_when_it_will_be_ended(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setattr(worker, "work", lambda *_, **named: given.update(named) or 1 / 0)
+
+    def handle(*arguments: Any, **named: Any) -> None:
+        given.update(named)
+        handle_message(*arguments, **named)
+
+    def stop(settings: Settings, *_: object, **__: object) -> None:
+        given["limit"] = settings.time_limit_seconds
+        raise RetryableError("the store is down", next_step="run the day again")
+
+    monkeypatch.setattr("azure_trigger.worker.handle_message", handle)
+    monkeypatch.setattr("daily_batch.orchestration.worker.make_dispatch", stop)
     app.deliver(write_task())
-    assert given["seconds"] == 1800 - RESERVE_SECONDS
-    assert given["sent"] == datetime.fromisoformat(SENT)
+    assert (given["limit"], given["sent"]) == (1800 - RESERVE_SECONDS, datetime.fromisoformat(SENT))
     monkeypatch.setenv("MAKOTO_TIME_LIMIT_SECONDS", "60")
     app.deliver(write_task())
-    assert given["seconds"] == 60
+    assert given["limit"] == 60
 
 
 def test_a_worker_removes_what_a_killed_run_left_and_nothing_of_the_others_on_its_disk(

@@ -150,7 +150,7 @@ def raise_of_a_value_error(*_: object, **__: object) -> None:
         raise TerminalError("the day is broken", next_step="look at it") from error
 
 
-@pytest.mark.parametrize("where", ["dispatcher.ask", "watcher.tend", "worker.deal"])
+@pytest.mark.parametrize("where", ["dispatcher.enqueue_tasks", "watcher.reconcile", "worker.handle_message"])
 @pytest.mark.parametrize(
     ("fail", "kind", "told"),
     [

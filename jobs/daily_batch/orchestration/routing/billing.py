@@ -43,9 +43,9 @@ def find_meter(environ: Mapping[str, str], *, memory_mb: int, prices: Prices) ->
     lines and the invoice have the exact numbers.
 
     Args:
-        environ: environment variables, which tell Lambda and Functions apart.
-        memory_mb: memory of an instance, for a cloud that does not report it.
-        prices: list prices.
+        environ: Environment variables, which tell Lambda and Functions apart.
+        memory_mb: Memory of an instance, for a cloud that does not report it.
+        prices: List prices.
     """
     lambda_mb = int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or 0)
     if lambda_mb:

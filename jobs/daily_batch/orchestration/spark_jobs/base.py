@@ -25,13 +25,13 @@ class JobStatus:
     """The status of a job.
 
     Attributes:
-        state: the job's state.
-        detail: the reason and the next step, without message content.
-        retryable: another job may succeed.
-        waiting_since: when the job started to wait for workers, which it should not do for long; None while it is in a
+        state: The job's state.
+        detail: The reason and the next step, without message content.
+        retryable: Another job may succeed.
+        waiting_since: When the job started to wait for workers, which it should not do for long; None while it is in a
             queue.
-        billed: what a job that has ended used, in the units of `bill.price_job`, if the service reports it.
-        ended_at: when the job ended, by its service.
+        billed: What a job that has ended used, in the units of `billing.price_job`, if the service reports it.
+        ended_at: When the job ended, by its service.
     """
 
     state: JobState
@@ -103,23 +103,23 @@ class Submitter(Protocol):
         """Check that the jobs' code is deployed, as far as this identity may read it.
 
         Raises:
-            RetryableError: the service is down or throttles.
-            TerminalError: the code is missing, or built for another platform.
+            RetryableError: The service is down or throttles.
+            TerminalError: The code is missing, or built for another platform.
         """
 
     def submit(self, job: SparkJob) -> str:
         """Submit the job and return its id. Idempotent: the same `job_token` returns the same job.
 
         Raises:
-            RetryableError: the service is down, throttles or lacks capacity. The response may be lost, so submit again.
-            TerminalError: the service rejects the job.
+            RetryableError: The service is down, throttles or lacks capacity. The response may be lost, so submit again.
+            TerminalError: The service rejects the job.
         """
 
     def get_status(self, job_id: str) -> JobStatus:
         """Return the job's status.
 
         Raises:
-            RetryableError: the service is down or throttles.
+            RetryableError: The service is down or throttles.
         """
 
     def read_log(self, job_id: str) -> str:
@@ -132,5 +132,5 @@ class Submitter(Protocol):
         """Request that the job ends. A job that has ended does not change.
 
         Raises:
-            RetryableError: the service is down or throttles.
+            RetryableError: The service is down or throttles.
         """

@@ -170,7 +170,7 @@ def open_databricks(settings: Settings) -> Databricks:
     """Return the submitter for the job that the settings name.
 
     Raises:
-        UsageError: a setting is missing.
+        UsageError: A setting is missing.
     """
     if not settings.databricks_host or not settings.databricks_job:
         raise UsageError(

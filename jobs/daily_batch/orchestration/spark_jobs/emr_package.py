@@ -29,12 +29,12 @@ def check_package(store: "ObjectStore", config: EmrConfig, *, architecture: str)
     """Check the package in its folder; do nothing if this identity may not read it.
 
     Args:
-        store: the store of the package's folder.
-        config: the deployment's configuration.
-        architecture: the application's architecture, as GetApplication returns it; empty if it returns none.
+        store: The store of the package's folder.
+        config: The deployment's configuration.
+        architecture: The application's architecture, as GetApplication returns it; empty if it returns none.
 
     Raises:
-        TerminalError: the package is missing or incomplete, or built for another architecture or Python version.
+        TerminalError: The package is missing or incomplete, or built for another architecture or Python version.
     """
     name = MANIFEST
     try:

@@ -52,13 +52,13 @@ def fit_size(size: JobSize, *, vcpus: int, capacity: Mapping[str, str]) -> JobSi
     """Return the size, reduced to what may run at the same time.
 
     Args:
-        size: the requested size.
-        vcpus: the vCPUs that the account's quota leaves for one job.
-        capacity: the application's maximumCapacity: `cpu` as "40 vCPU", `memory` and `disk` as "300 GB"; each may be
+        size: The requested size.
+        vcpus: The vCPUs that the account's quota leaves for one job.
+        capacity: The application's maximumCapacity: `cpu` as "40 vCPU", `memory` and `disk` as "300 GB"; each may be
             missing.
 
     Raises:
-        TerminalError: not even one executor fits; the message names the limit.
+        TerminalError: Not even one executor fits; the message names the limit.
     """
     limits = {
         f"the account's quota of concurrent vCPUs ({QUOTA}; setting emr_vcpus)": (vcpus - DRIVER.vcpu) // EXECUTOR.vcpu
@@ -86,10 +86,10 @@ def make_request(job: SparkJob, config: EmrConfig, *, size: JobSize, policy: str
     """Return the arguments of StartJobRun.
 
     Args:
-        job: the job.
-        config: the deployment's configuration.
-        size: the job's size, as `fit_size` returns it.
-        policy: the session policy, which restricts the permissions of the job's role.
+        job: The job.
+        config: The deployment's configuration.
+        size: The job's size, as `fit_size` returns it.
+        policy: The session policy, which restricts the permissions of the job's role.
     """
     tenant, day = job.request.tenant, job.request.day.isoformat()
     tags = {

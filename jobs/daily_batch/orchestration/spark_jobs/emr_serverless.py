@@ -136,7 +136,7 @@ class EmrServerless:
         """Return the tags of our job run; None if it is not ours, or the service does not know it.
 
         Raises:
-            TerminalError: the job run is ours, and some of its tags are missing.
+            TerminalError: The job run is ours, and some of its tags are missing.
         """
         tags = (self._find(job_id) or {}).get("tags", {})
         if tags.get("product") != PRODUCT:
@@ -178,7 +178,7 @@ def open_emr_serverless(settings: Settings) -> EmrServerless:
     """Return the submitter for the application that the settings name.
 
     Raises:
-        UsageError: a setting is missing.
+        UsageError: A setting is missing.
     """
     required = ("emr_application_id", "emr_job_role_arn", "emr_package")
     missing = [f"MAKOTO_{name.upper()}" for name in required if not getattr(settings, name)]

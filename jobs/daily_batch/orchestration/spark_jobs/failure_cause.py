@@ -37,7 +37,7 @@ def find_cause(log: str) -> Cause | None:
     """Return the first known cause in a log, or None.
 
     Args:
-        log: the service's message on the job, and the end of its log.
+        log: The service's message on the job, and the end of its log.
     """
     return next(filter(None, (detect(log) for detect in _DETECTORS)), None)
 

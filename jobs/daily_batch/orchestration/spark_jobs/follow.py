@@ -17,7 +17,7 @@ def wait_for_job(submitter: Submitter, job_id: str, *, seconds: float, progress:
     """Wait until the job has ended and return its status. On a timeout or an interrupt, cancel the job.
 
     Raises:
-        RetryableError: the job did not end in time, or the wait was interrupted.
+        RetryableError: The job did not end in time, or the wait was interrupted.
     """
     started = time.monotonic()
     status = JobStatus(state="WAITING")

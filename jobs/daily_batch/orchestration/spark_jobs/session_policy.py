@@ -37,7 +37,7 @@ class Account:
         """Return the ARN of all objects below a prefix of a storage URL.
 
         Raises:
-            UsageError: the URL is not in S3, or a policy would read its prefix as a pattern.
+            UsageError: The URL is not in S3, or a policy would read its prefix as a pattern.
         """
         return f"{self.bucket(url)}/{prefix_of(url, below)}"
 
@@ -65,7 +65,7 @@ def prefix_of(url: StorageUrl, below: str = "") -> str:
     """Return the pattern of all keys below a folder of a storage URL.
 
     Raises:
-        UsageError: see `Account.objects`.
+        UsageError: See `Account.objects`.
     """
     if url.kind != "s3" or _PATTERN.search(url.path):
         raise UsageError(
@@ -87,17 +87,17 @@ def session_policy(
     """Return the session policy of a request's job, as JSON.
 
     Args:
-        request: the tenant-day.
-        account: the account of the job's role.
-        export_template: the template of export folders.
-        package: the folder of the job's code.
-        log_group: the CloudWatch log group of the job's log; empty: none.
-        kms_key_arn: the key that encrypts the objects; empty: none.
-        rooms_table: the DynamoDB table from which the job reads the tenant's rooms; empty: none.
+        request: The tenant-day.
+        account: The account of the job's role.
+        export_template: The template of export folders.
+        package: The folder of the job's code.
+        log_group: The CloudWatch log group of the job's log; empty: none.
+        kms_key_arn: The key that encrypts the objects; empty: none.
+        rooms_table: The DynamoDB table from which the job reads the tenant's rooms; empty: none.
 
     Raises:
-        TerminalError: the policy exceeds the service's limit. A wider policy is never used instead.
-        UsageError: see `Account.objects`.
+        TerminalError: The policy exceeds the service's limit. A wider policy is never used instead.
+        UsageError: See `Account.objects`.
     """
     statements = [
         *_allow_objects(request, account, export_template, package),

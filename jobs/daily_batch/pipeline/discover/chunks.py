@@ -29,9 +29,9 @@ def cut_chunks(
     """Group consecutive objects into chunks.
 
     Args:
-        batches: the objects, in the order in which they are grouped.
-        chunk_bytes: the maximum size of a chunk; a single larger object gets a chunk of its own.
-        chunk_objects: the maximum number of objects in a chunk.
+        batches: The objects, in the order in which they are grouped.
+        chunk_bytes: The maximum size of a chunk; a single larger object gets a chunk of its own.
+        chunk_objects: The maximum number of objects in a chunk.
     """
     chunk: list[SourceObject] = []
     chunk_size = 0

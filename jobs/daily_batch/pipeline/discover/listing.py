@@ -40,8 +40,8 @@ class Tree(Protocol):
         """Yield every object below a folder.
 
         Args:
-            folder: the folder's key, without a trailing slash.
-            nested: also ignore objects in marker folders below it (`markers.has_marker_folder`).
+            folder: The folder's key, without a trailing slash.
+            nested: Also ignore objects in marker folders below it (`markers.has_marker_folder`).
         """
 
     def list_folders(self, folder: str) -> Folders:
@@ -108,12 +108,12 @@ def list_messages(
     when it was sent is listed, whichever of the folders it is in: the run decides by the body, so no message is lost.
 
     Args:
-        tree: the tenant's input.
-        tenant: a validated tenant id.
+        tree: The tenant's input.
+        tenant: A validated tenant id.
         folders: `yyyy/mm/dd` of the UTC days that `window_us` touches.
-        window_us: microseconds since 1970 UTC, end exclusive.
-        concurrency: the number of concurrent listing calls.
-        rooms: the rooms to list; default: the rooms that are in storage.
+        window_us: Microseconds since 1970 UTC, end exclusive.
+        concurrency: The number of concurrent listing calls.
+        rooms: The rooms to list; default: the rooms that are in storage.
 
     Raises:
         TerminalError: `rooms` names no user, but the tenant has objects.

@@ -23,9 +23,9 @@ def explain_failures(listing: Iterable[Item], *, tenant: str, day: str) -> Itera
     name that no store client can read is quoted: nothing else would identify the object.
 
     Raises:
-        TerminalError: access is denied, the root does not exist, or no store client can read an object's name.
-        BatchError: an error of the listing itself, with tenant and day added.
-        RetryableError: any other error, after the store client's own retries.
+        TerminalError: Access is denied, the root does not exist, or no store client can read an object's name.
+        BatchError: An error of the listing itself, with tenant and day added.
+        RetryableError: Any other error, after the store client's own retries.
     """
     try:
         yield from listing
@@ -40,7 +40,7 @@ def check_root(store: object, *, tenant: str, day: str) -> None:
     """Raise if a local root does not exist: unlike a missing bucket, it would list as empty.
 
     Raises:
-        TerminalError: the folder does not exist, or the tenant's folder is a link to another folder of the input.
+        TerminalError: The folder does not exist, or the tenant's folder is a link to another folder of the input.
     """
     if not isinstance(store, LocalStore):
         return

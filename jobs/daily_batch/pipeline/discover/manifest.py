@@ -25,16 +25,16 @@ class Manifest:
     """The objects of a tenant-day.
 
     Attributes:
-        layout: the layout in which the day is stored.
-        files: one JSON file per chunk, in order of chunks: its number, and each object's key, size, etag and
+        layout: The layout in which the day is stored.
+        files: One JSON file per chunk, in order of chunks: its number, and each object's key, size, etag and
             last-modified time. Which objects share a chunk differs between two listings, so nothing that is published
             may depend on it.
-        objects: the number of objects.
-        bytes: their total size as stored.
-        fingerprint: the same for the same objects (key, size and etag).
-        compressed_bytes: the part of `bytes` in objects whose names promise compression.
-        ignored: the number of objects beside these that are no data by their names. No other attribute includes them.
-        seconds: how long the listing took.
+        objects: The number of objects.
+        bytes: Their total size as stored.
+        fingerprint: The same for the same objects (key, size and etag).
+        compressed_bytes: The part of `bytes` in objects whose names promise compression.
+        ignored: The number of objects beside these that are no data by their names. No other attribute includes them.
+        seconds: How long the listing took.
     """
 
     layout: Layout
@@ -76,26 +76,26 @@ def build_manifest(
     """List a tenant-day and write its manifest to `staging`; one chunk is in memory at a time.
 
     Args:
-        store: an obstore store at the input root; keys are relative to it.
-        tenant: a validated tenant id.
+        store: An obstore store at the input root; keys are relative to it.
+        tenant: A validated tenant id.
         layout: `auto` takes the export folder if it holds an object that is not ignored, else the message objects.
         folders: `yyyy/mm/dd` of the UTC days that `window_us` touches.
-        window_us: the sending times to include, with slack: microseconds since 1970 UTC, end exclusive. Objects whose
+        window_us: The sending times to include, with slack: microseconds since 1970 UTC, end exclusive. Objects whose
             names do not say when they were sent are always included.
-        export_folder: the tenant-day's export folder, relative to the input root.
-        staging: a local folder of this run. Chunks of an earlier attempt are removed.
-        chunk_bytes: the maximum size of a chunk of more than one object.
-        chunk_objects: the maximum number of objects in a chunk.
-        concurrency: the number of concurrent listing calls.
-        metadata: the store that names the rooms to list, by their `updated_at`; default: list every room. Not used for
+        export_folder: The tenant-day's export folder, relative to the input root.
+        staging: A local folder of this run. Chunks of an earlier attempt are removed.
+        chunk_bytes: The maximum size of a chunk of more than one object.
+        chunk_objects: The maximum number of objects in a chunk.
+        concurrency: The number of concurrent listing calls.
+        metadata: The store that names the rooms to list, by their `updated_at`; default: list every room. Not used for
             exports.
-        day: the business day, for error messages.
-        progress: called with the number of objects so far, after each chunk.
+        day: The business day, for error messages.
+        progress: Called with the number of objects so far, after each chunk.
 
     Raises:
-        TerminalError: access is denied, the root does not exist, or an object's name cannot be read; or the metadata
+        TerminalError: Access is denied, the root does not exist, or an object's name cannot be read; or the metadata
             store names no user although the tenant has objects, or an active room whose name no key can hold.
-        RetryableError: the listing failed midway. No partial manifest is returned.
+        RetryableError: The listing failed midway. No partial manifest is returned.
     """
     started = time.perf_counter()
     check_root(store, tenant=tenant, day=day)

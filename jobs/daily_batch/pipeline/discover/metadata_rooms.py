@@ -29,9 +29,9 @@ class MetadataRooms:
     inactive room is skipped like any other, so that one bad item does not stop all later days.
 
     Attributes:
-        metadata: the store; many threads query it at the same time.
-        tenant: a validated tenant id.
-        start_us: the day's start minus the slack, microseconds since 1970 UTC.
+        metadata: The store; many threads query it at the same time.
+        tenant: A validated tenant id.
+        start_us: The day's start minus the slack, microseconds since 1970 UTC.
     """
 
     metadata: MetadataStore
@@ -47,7 +47,7 @@ class MetadataRooms:
         """Yield the prefixes of a user's active rooms.
 
         Raises:
-            TerminalError: an active room, or its user, has a name that cannot be part of a key.
+            TerminalError: An active room, or its user, has a name that cannot be part of a key.
         """
         for item in _query(self.metadata, rooms_of(self.tenant, user), ROOM):
             if is_active(item.get("updated_at"), start_us=self.start_us):

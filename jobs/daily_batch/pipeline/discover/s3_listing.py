@@ -30,9 +30,9 @@ class S3Listing:
         Folders that a console made (empty objects whose keys end in `/`) are skipped.
 
         Args:
-            folder: the folder's key, without a trailing slash.
-            after: start after this key; None: start at the first.
-            cause: the error of obstore that made this listing necessary.
+            folder: The folder's key, without a trailing slash.
+            after: Start after this key; None: start at the first.
+            cause: The error of obstore that made this listing necessary.
         """
         start = {} if after is None else {"StartAfter": f"{self.root}{after}"}
         for page in self._list_pages(cause, Prefix=f"{self.root}{folder}/", **start):

@@ -23,10 +23,10 @@ class StrayFolder:
     """The stray objects of one kind of folder.
 
     Attributes:
-        folder: the folder's path below the tenant, with `*` for users and rooms.
-        why: the reason why no run reads these objects.
-        objects: the number of objects.
-        example: the first of their keys.
+        folder: The folder's path below the tenant, with `*` for users and rooms.
+        why: The reason why no run reads these objects.
+        objects: The number of objects.
+        example: The first of their keys.
     """
 
     folder: str
@@ -40,9 +40,9 @@ class Strays:
     """The stray objects of a tenant.
 
     Attributes:
-        listed: the number of all objects that were listed.
-        objects: the number of stray objects.
-        folders: their folders, those with the most objects first.
+        listed: The number of all objects that were listed.
+        objects: The number of stray objects.
+        folders: Their folders, those with the most objects first.
     """
 
     listed: int
@@ -59,8 +59,8 @@ def find_strays(
     marker files are skipped.
 
     Raises:
-        TerminalError: access is denied, or the root does not exist.
-        RetryableError: the listing failed midway.
+        TerminalError: Access is denied, or the root does not exist.
+        RetryableError: The listing failed midway.
     """
     check_root(store, tenant=tenant, day="-")
     explain = _make_explainer(tenant, export_template)

@@ -24,14 +24,14 @@ def check_tenant_known(
     Called when a day has no object: a wrong input must not pass for a day without messages.
 
     Args:
-        store: the input root.
-        tenant: a validated tenant id.
-        export_root: the exports' folder, with `{tenant}` in place of the tenant.
-        list_known_tenants: returns the tenants that the metadata store names.
-        day: the business day, for error messages.
+        store: The input root.
+        tenant: A validated tenant id.
+        export_root: The exports' folder, with `{tenant}` in place of the tenant.
+        list_known_tenants: Returns the tenants that the metadata store names.
+        day: The business day, for error messages.
 
     Raises:
-        TerminalError: neither the input nor the metadata store knows the tenant, or the input is not the tenants'.
+        TerminalError: Neither the input nor the metadata store knows the tenant, or the input is not the tenants'.
     """
     if holds_tenant(store, tenant, export_root):
         return

@@ -75,22 +75,22 @@ def publish_table(
     Other days do not change. The call is idempotent: repeated by the same run, it finds the run's own commit.
 
     Args:
-        table: the table of the contract.
-        location: the table's URL.
-        storage_options: read at each attempt, so that a retry uses current credentials.
-        day: the business day.
-        files: the day's new files.
-        run_id: the run's id, in the commit's metadata.
-        metadata: added to run id and counts in the commit's userMetadata, which every engine's history shows.
-        tenant: for error messages.
-        token: the fencing token, which must be greater than the day's token in the log; None: no check.
-        fenced: the run has already written its token to the log (`fence_table`), so an equal token is its own.
-        snapshot: the day as the run found it when it started; default: the day as it is now.
+        table: The table of the contract.
+        location: The table's URL.
+        storage_options: Read at each attempt, so that a retry uses current credentials.
+        day: The business day.
+        files: The day's new files.
+        run_id: The run's id, in the commit's metadata.
+        metadata: Added to run id and counts in the commit's userMetadata, which every engine's history shows.
+        tenant: For error messages.
+        token: The fencing token, which must be greater than the day's token in the log; None: no check.
+        fenced: The run has already written its token to the log (`fence_table`), so an equal token is its own.
+        snapshot: The day as the run found it when it started; default: the day as it is now.
 
     Raises:
-        RetryableError: another run changed the day since `snapshot`, or the storage failed.
-        LeaseHeldError: the log holds this token or a later one.
-        TerminalError: the table's protocol, partitioning or types are not the contract's, or access is denied.
+        RetryableError: Another run changed the day since `snapshot`, or the storage failed.
+        LeaseHeldError: The log holds this token or a later one.
+        TerminalError: The table's protocol, partitioning or types are not the contract's, or access is denied.
     """
     context = Context(tenant=tenant, day=day, table=table)
     base = snapshot or snapshot_table(
@@ -126,8 +126,8 @@ def fence_table(
         The day after that: it includes whatever a run with a lower token has published.
 
     Raises:
-        RetryableError: the storage failed.
-        LeaseHeldError: the log holds a later token.
+        RetryableError: The storage failed.
+        LeaseHeldError: The log holds a later token.
     """
     context = Context(tenant=tenant, day=day, table=table)
     properties = CommitProperties(
@@ -179,12 +179,12 @@ def remove_orphans(
     run.
 
     Args:
-        location: the table's URL.
-        storage_options: the storage's options.
-        retention_hours: default: the table's own retention, a week.
-        allow_shorter: allow `retention_hours` below the table's own retention.
-        full: also delete files that no commit names, in any folder below the table's; False if other files are there.
-        dry_run: return the files without deleting them.
+        location: The table's URL.
+        storage_options: The storage's options.
+        retention_hours: Default: the table's own retention, a week.
+        allow_shorter: Allow `retention_hours` below the table's own retention.
+        full: Also delete files that no commit names, in any folder below the table's; False if other files are there.
+        dry_run: Return the files without deleting them.
 
     Raises:
         DeltaError: `retention_hours` is below the table's own retention, and `allow_shorter` is not set.

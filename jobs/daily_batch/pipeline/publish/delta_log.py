@@ -24,9 +24,9 @@ class DaySnapshot:
     """One table's day in one version of the table.
 
     Attributes:
-        version: the table's version; -1 if there is no table.
-        files: the URIs of the day's live files.
-        token: the fencing token in the log; 0 if there is none.
+        version: The table's version; -1 if there is no table.
+        files: The URIs of the day's live files.
+        token: The fencing token in the log; 0 if there is none.
     """
 
     version: int
@@ -76,7 +76,7 @@ def check_table(delta: DeltaTable, context: Context) -> None:
     """Raise unless every reader can read the table and it matches the contract.
 
     Raises:
-        TerminalError: the table's protocol, types or partitioning are not the contract's.
+        TerminalError: The table's protocol, types or partitioning are not the contract's.
     """
     protocol = delta.protocol()
     if protocol.min_reader_version > READER or protocol.min_writer_version > WRITER:
@@ -115,7 +115,7 @@ def check_unchanged(delta: DeltaTable, since: DaySnapshot, context: Context) -> 
     """Raise if anyone has changed the day after `since`, with files or by emptying it.
 
     Raises:
-        RetryableError: another run changed the day.
+        RetryableError: Another run changed the day.
     """
     conflicting_runs = [
         str(commit.get("run_id"))
@@ -132,13 +132,13 @@ def check_token(delta: DeltaTable, token: int, context: Context, *, fenced: bool
     """Raise if the log holds a later fencing token: delta-rs records tokens but does not compare them.
 
     Args:
-        delta: the table at its latest version.
-        token: this run's token.
-        context: the table's day.
-        fenced: this run has written its token to the log, so an equal token is its own.
+        delta: The table at its latest version.
+        token: This run's token.
+        context: The table's day.
+        fenced: This run has written its token to the log, so an equal token is its own.
 
     Raises:
-        LeaseHeldError: the log holds a later token, or an equal one that is not this run's.
+        LeaseHeldError: The log holds a later token, or an equal one that is not this run's.
     """
     current = delta.transaction_version(app_id(context.day)) or 0
     if current > token or (current == token and not fenced):

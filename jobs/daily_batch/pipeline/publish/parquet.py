@@ -31,9 +31,9 @@ def publish_day(
     """Replace the files of the day's folder by `files`, which are already written. Other days do not change.
 
     Raises:
-        RetryableError: a file is missing or its size differs from what its writer reported (no file is deleted then),
+        RetryableError: A file is missing or its size differs from what its writer reported (no file is deleted then),
             or the storage failed.
-        TerminalError: access is denied.
+        TerminalError: Access is denied.
     """
     context = {"tenant": tenant, "day": day.isoformat()}
     folder = f"{table_folder}/{day_folder(day)}"

@@ -22,12 +22,12 @@ class DayPublisher:
     """Publishes one tenant-day on top of a snapshot of its tables.
 
     Attributes:
-        request: the tenant-day.
-        storage: where the tables are.
-        snapshots: the day in each Delta table before the run, by table.
-        token: the fencing token for the Delta logs, which must not hold a later one; None: no fencing.
-        fenced_early: the token is in the logs already.
-        confirm: called before each step; raises if the lease is lost.
+        request: The tenant-day.
+        storage: Where the tables are.
+        snapshots: The day in each Delta table before the run, by table.
+        token: The fencing token for the Delta logs, which must not hold a later one; None: no fencing.
+        fenced_early: The token is in the logs already.
+        confirm: Called before each step; raises if the lease is lost.
     """
 
     request: Request
@@ -62,12 +62,12 @@ class DayPublisher:
         Plain Parquet has no log: only `confirm` keeps a run that lost its lease from publishing.
 
         Args:
-            token: this run's token.
-            write_now: write the token to the logs before any work, because an earlier run may still be running.
-            confirm: called before each step of publishing; raises if the lease is lost.
+            token: This run's token.
+            write_now: Write the token to the logs before any work, because an earlier run may still be running.
+            confirm: Called before each step of publishing; raises if the lease is lost.
 
         Raises:
-            LeaseHeldError: a log holds a later token.
+            LeaseHeldError: A log holds a later token.
         """
 
         def fence(table: Table) -> DaySnapshot:
@@ -91,15 +91,15 @@ class DayPublisher:
         """Publish the files of each table, and return the results by table.
 
         Args:
-            files: the files by table; other tables do not change.
-            run_id: the run's id, in each commit's metadata.
-            metadata: further metadata of each commit.
-            progress: called after each table.
+            files: The files by table; other tables do not change.
+            run_id: The run's id, in each commit's metadata.
+            metadata: Further metadata of each commit.
+            progress: Called after each table.
 
         Raises:
-            RetryableError: another run changed the day meanwhile, or the storage failed.
-            LeaseHeldError: the lease is lost.
-            TerminalError: access is denied, or a table is not the contract's.
+            RetryableError: Another run changed the day meanwhile, or the storage failed.
+            LeaseHeldError: The lease is lost.
+            TerminalError: Access is denied, or a table is not the contract's.
         """
 
         def publish_table(table: Table) -> PublishResult:

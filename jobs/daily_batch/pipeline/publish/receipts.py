@@ -23,7 +23,7 @@ def read_receipt(output: ObjectStore, key: str) -> Receipt | None:
     """Return a run's receipt, or None if the run has written none.
 
     Raises:
-        BatchError: the store failed or denied access, or the receipt is of another version.
+        BatchError: The store failed or denied access, or the receipt is of another version.
     """
     try:
         content = output.get(key).bytes()

@@ -22,9 +22,9 @@ class PublishedDay:
     """A day as readers see it before a run.
 
     Attributes:
-        messages: the rows of the messages table, by the table itself and not by the ledger.
-        rejects: the rows of the rejects table, likewise.
-        receipt: the receipt of the run that published last, if there is one.
+        messages: The rows of the messages table, by the table itself and not by the ledger.
+        rejects: The rows of the rejects table, likewise.
+        receipt: The receipt of the run that published last, if there is one.
     """
 
     messages: int = 0

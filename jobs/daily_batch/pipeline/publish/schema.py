@@ -24,7 +24,7 @@ def delta_type(name: str) -> DataType:
     """Return the Delta type of a DuckDB type name such as `STRUCT(a VARCHAR, b BIGINT)[]`.
 
     Raises:
-        KeyError: reader 1 and writer 2 do not support the type, or the contract does not use it.
+        KeyError: Reader 1 and writer 2 do not support the type, or the contract does not use it.
     """
     if name.endswith("[]"):
         return ArrayType(delta_type(name[:-2]), contains_null=True)
@@ -43,7 +43,7 @@ def evolve_schema(existing: Schema, target: Schema) -> Schema:
     """Return `existing` with the missing columns of `target` appended; its own further columns stay.
 
     Raises:
-        ValueError: a column's type differs from the target's; the message names the column.
+        ValueError: A column's type differs from the target's; the message names the column.
     """
     fields = {field.name: field for field in existing.fields}
     for field in target.fields:

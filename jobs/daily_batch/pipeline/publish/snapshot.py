@@ -35,7 +35,7 @@ def read_published_day(request: Request, storage: Storage, *, scratch: Path) -> 
     """Return the day as readers see it now.
 
     Raises:
-        BatchError: the store failed or denied access.
+        BatchError: The store failed or denied access.
     """
     store = storage.open_output()
     receipt = find_latest_receipt(store, tenant=request.tenant, day=request.day)
@@ -52,8 +52,8 @@ def check_format(request: Request, storage: Storage) -> None:
     """Raise if the tables are of the other format: no reader could read a mixture.
 
     Raises:
-        UsageError: the tables are of the other format.
-        BatchError: the store failed or denied access.
+        UsageError: The tables are of the other format.
+        BatchError: The store failed or denied access.
     """
     store = storage.open_output()
     root = analytics_folder(request.tenant)

@@ -153,7 +153,7 @@ def start_local() -> SparkRunner:
     """Return a runner on a new local session, which uses all cores of this machine.
 
     Raises:
-        UsageError: pyspark or Java is not installed.
+        UsageError: Pyspark or Java is not installed.
     """
     try:
         from pyspark.errors import PySparkRuntimeError

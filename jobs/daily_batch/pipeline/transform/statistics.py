@@ -56,7 +56,7 @@ def statistics_json(file: DataFile) -> str:
     """Return the `stats` of the file's add action; a column without bounds has only a null count.
 
     Raises:
-        ValueError: a bound is NaN or infinite.
+        ValueError: A bound is NaN or infinite.
     """
     columns = bounded_statistics(file.statistics)
     return json.dumps(

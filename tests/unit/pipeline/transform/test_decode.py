@@ -25,7 +25,7 @@ def decode_text(stored: bytes, scratch: Path, key: str = "acme/part", limits: Li
 def refusal(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits | None = None) -> Reason:
     with pytest.raises(UnreadableError) as refused:
         decode_text(stored, scratch, key, limits)
-    return refused.value.refusal
+    return refused.value.reason
 
 
 @pytest.mark.parametrize(
