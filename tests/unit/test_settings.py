@@ -58,7 +58,7 @@ def test_every_setting_is_defined_once_with_a_description_and_a_valid_default() 
     names = [each.name for each in DEFINITIONS]
     assert sorted(names) == sorted({each.name for each in fields(Settings)} - {"origins"})
     assert [name for name in names if names.count(name) > 1] == []
-    assert [each.name for each in DEFINITIONS if not str(each.meta.description).endswith(".")] == []
+    assert [each.name for each in DEFINITIONS if not each.meta.description.endswith(".")] == []
     texts = {name: value for name, value, _ in load().explain() if not name.startswith("quality.")}
     assert load_settings(flags=texts, environ={}) == load()
 
@@ -348,7 +348,7 @@ def test_a_job_gets_each_setting_that_its_code_reads_and_no_other() -> None:
     request = Request(tenant="acme", day=parse_day("2025-08-12"), input=place, output=place)
     arguments = SparkJob(request=request, run_id="1", token=1).parameters()
     carried = {{"tenant": "tenants", "format": "table_format"}.get(name, name) for name in arguments}
-    assert used - carried - set(NOT_PASSED) == {each.name for each in DEFINITIONS if each.job}
+    assert used - carried - set(NOT_PASSED) == {each.name for each in DEFINITIONS if each.meta.job}
     assert set(NOT_PASSED) <= used
 
 

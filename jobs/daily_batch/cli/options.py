@@ -10,9 +10,7 @@ from daily_batch.domain.calendar import business_day, days_between, parse_day
 from daily_batch.domain.run import Discovery, InputLayout, RunnerChoice, TableFormat
 from daily_batch.settings import Settings, help_text
 
-TenantOption = Annotated[
-    str | None, typer.Option("--tenant", help="Tenant ID, or several separated by commas. Default: TENANT_ID.")
-]
+TenantOption = Annotated[str | None, typer.Option("--tenant", help=help_text("tenants"))]
 AllTenantsOption = Annotated[bool, typer.Option("--all-tenants", help="Every known tenant; overrides --tenant.")]
 DateOption = Annotated[str | None, typer.Option("--date", help=help_text("date"))]
 FromOption = Annotated[str | None, typer.Option("--from", help="First day of the range, yyyy-mm-dd.")]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
-import msgspec
+from daily_batch.domain.setting import Setting
 
 Layout = Literal["messages", "export"]
 InputLayout = Literal["auto", "messages", "export"]
@@ -29,30 +29,31 @@ class SourceObject(NamedTuple):
     detail: str = ""
 
 
-def _limit(description: str, *, ge: int = 1) -> msgspec.Meta:
-    """Return the metadata of a setting (daily_batch.settings.groups); submitted jobs get each limit."""
-    return msgspec.Meta(ge=ge, description=description, extra={"job": True})
-
-
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Limits on input and memory."""
 
     max_record_bytes: Annotated[
-        int, _limit("Longest record, bytes. A longer one is rejected (`record_too_large`).")
+        int, Setting("Longest record, bytes. A longer one is rejected (`record_too_large`).", job=True, ge=1)
     ] = 16 * 2**20
     max_object_bytes: Annotated[
-        int, _limit("Largest decompressed object, bytes. A larger one is unreadable (`decompression_bomb`).")
+        int,
+        Setting(
+            "Largest decompressed object, bytes. A larger one is unreadable (`decompression_bomb`).", job=True, ge=1
+        ),
     ] = 64 * 2**30
     max_expansion_ratio: Annotated[
-        int, _limit("Largest ratio of decompressed to stored size, from 16 MiB on (`decompression_bomb`).")
+        int,
+        Setting("Largest ratio of decompressed to stored size, from 16 MiB on (`decompression_bomb`).", job=True, ge=1),
     ] = 200
-    max_depth: Annotated[int, _limit("Deepest nesting of objects and arrays; deeper is rejected (`too_deep`).")] = 512
+    max_depth: Annotated[
+        int, Setting("Deepest nesting of objects and arrays; deeper is rejected (`too_deep`).", job=True, ge=1)
+    ] = 512
     max_raw_bytes: Annotated[
-        int, _limit("Original bytes kept with a reject; `raw_truncated` says that there were more.", ge=0)
+        int, Setting("Original bytes kept with a reject; `raw_truncated` says that there were more.", job=True, ge=0)
     ] = 2**20
-    fetch_concurrency: Annotated[int, _limit("Objects fetched at once.")] = 64
-    memory_bytes: Annotated[int, _limit("Memory of one task, bytes.")] = 2**30
+    fetch_concurrency: Annotated[int, Setting("Objects fetched at once.", job=True, ge=1)] = 64
+    memory_bytes: Annotated[int, Setting("Memory of one task, bytes.", job=True, ge=1)] = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)

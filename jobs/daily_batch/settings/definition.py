@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
 from daily_batch.domain.calendar import load_zone
 from daily_batch.domain.keys import check_export_template
 from daily_batch.domain.run import Limits
+from daily_batch.domain.setting import Setting
 from daily_batch.settings.groups import (
     Databricks,
     EmrServerless,
@@ -73,7 +74,9 @@ class Settings(
 
     def for_job(self, *, tenant: str) -> dict[str, object]:
         """Return the given settings, by name, that a tenant's job needs and no argument of it carries."""
-        values = {each.name: getattr(self, each.name) for each in DEFINITIONS if each.job and each.name in self.origins}
+        values = {
+            each.name: getattr(self, each.name) for each in DEFINITIONS if each.meta.job and each.name in self.origins
+        }
         if any(name.startswith(QUALITY) for name in self.origins):
             values["quality"] = self.quality.only_for(tenant)
         options = {name: value for name, value in self.storage_options.items() if name in JOB_OPTIONS}
@@ -94,33 +97,25 @@ class Settings(
 
 
 class Definition(NamedTuple):
-    """One setting as it is defined. `type` is without metadata; `hint` is what values are converted to."""
+    """One setting as it is defined."""
 
     name: str
     group: type
     type: Any
-    hint: Any
-    meta: msgspec.Meta
+    meta: Setting
     default: object
 
     @property
-    def job(self) -> bool:
-        """Whether a submitted job gets it."""
-        return bool((self.meta.extra or {}).get("job"))
-
-    @property
-    def variable(self) -> str:
-        """The operations guide's variable; empty if there is none."""
-        return str((self.meta.extra or {}).get("variable", ""))
+    def hint(self) -> Any:
+        """The type, with its bounds, to which msgspec converts values."""
+        return Annotated[self.type, msgspec.Meta(**self.meta.bounds)] if self.meta.bounds else self.type
 
 
 def _read_definitions(group: type) -> Iterator[Definition]:
     hints = get_type_hints(group, include_extras=True)
     for each in fields(group):
-        hint = hints[each.name]
-        assert get_origin(hint) is Annotated, each.name  # noqa: S101  (a setting without metadata is a defect)
-        bare, meta = get_args(hint)
-        yield Definition(each.name, group, bare, hint, meta, each.default)
+        bare, meta = get_args(hints[each.name])
+        yield Definition(each.name, group, bare, meta, each.default)
 
 
 GROUPS = Settings.__bases__

@@ -5,27 +5,14 @@ every setting is an attribute of it.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
-
-import msgspec
+from typing import Annotated, Literal
 
 from daily_batch.domain.keys import EXPORT_TEMPLATE
 from daily_batch.domain.quality_rules import QualityRules, Rule
 from daily_batch.domain.run import Discovery, InputLayout, RunnerChoice, TableFormat
+from daily_batch.domain.setting import Setting
 
 DEFAULT_RULES = QualityRules({"max_unreadable": Rule(limit=0.01), "max_rejected": Rule(limit=0.1)})
-
-
-def setting(description: str, *, variable: str = "", job: bool = False, **bounds: Any) -> msgspec.Meta:
-    """Return the metadata of a setting.
-
-    Args:
-        description: What it does, in one line of Markdown.
-        variable: The operations guide's environment variable, read beside `MAKOTO_<NAME>`.
-        job: Whether a submitted Spark job needs it, and the job's arguments do not carry it.
-        bounds: Constraints as `msgspec.Meta` takes them: ge, le, pattern.
-    """
-    return msgspec.Meta(description=description, extra={"variable": variable, "job": job}, **bounds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +21,18 @@ class TenantsAndDays:
 
     tenants: Annotated[
         tuple[str, ...],
-        setting("Tenant ids, comma-separated in a variable. Commands require them.", variable="TENANT_ID"),
+        Setting("Tenant ids, separated by commas. Commands require them explicitly.", variable="TENANT_ID"),
     ] = ("default_tenant",)
-    date: Annotated[str, setting("Business day, `yyyy-mm-dd`. Empty: `target_date_offset` applies.")] = ""
+    date: Annotated[str, Setting("Business day, `yyyy-mm-dd`. Empty: `target_date_offset` applies.")] = ""
     target_date_offset: Annotated[
         int,
-        setting("Days from today, in `timezone`, to the business day; -1 is yesterday.", variable="TARGET_DATE_OFFSET"),
+        Setting("Days from today, in `timezone`, to the business day; -1 is yesterday.", variable="TARGET_DATE_OFFSET"),
     ] = -1
-    timezone: Annotated[str, setting("IANA time zone of the business day.", variable="BATCH_TIMEZONE", job=True)] = (
+    timezone: Annotated[str, Setting("IANA time zone of the business day.", variable="BATCH_TIMEZONE", job=True)] = (
         "Asia/Tokyo"
     )
     naive_timezone: Annotated[
-        str, setting("IANA time zone of timestamps that name none.", variable="NAIVE_TIMEZONE", job=True)
+        str, Setting("IANA time zone of timestamps that name none.", variable="NAIVE_TIMEZONE", job=True)
     ] = "UTC"
 
 
@@ -58,23 +45,23 @@ class InputAndOutput:
     `s3://` and the bucket.
     """
 
-    input: Annotated[str, setting("Folder or URL that holds `{tenant}/…`.")] = ""
-    output: Annotated[str, setting("Folder or URL for `{tenant}/analytics/…`.")] = ""
+    input: Annotated[str, Setting("Folder or URL that holds `{tenant}/…`.")] = ""
+    output: Annotated[str, Setting("Folder or URL for `{tenant}/analytics/…`.")] = ""
     layout: Annotated[
         InputLayout,
-        setting("How messages are stored. `auto`: as an export if the export folder holds an object."),
+        Setting("How messages are stored. `auto`: as an export if the export folder holds an object."),
     ] = "auto"
-    export_template: Annotated[str, setting("Export folder of a tenant-day, relative to the input.", job=True)] = (
+    export_template: Annotated[str, Setting("Export folder of a tenant-day, relative to the input.", job=True)] = (
         EXPORT_TEMPLATE
     )
-    table_format: Annotated[TableFormat, setting("Format of the tables.")] = "delta"
+    table_format: Annotated[TableFormat, Setting("Format of the tables.")] = "delta"
     discovery: Annotated[
         Discovery,
-        setting("How active rooms are found: by listing, or by `updated_at` in the metadata store.", job=True),
+        Setting("How active rooms are found: by listing, or by `updated_at` in the metadata store.", job=True),
     ] = "listing"
     slack_seconds: Annotated[
         int,
-        setting("Largest difference between the time in a file name and the message's own, seconds.", job=True, ge=0),
+        Setting("Largest difference between the time in a file name and the message's own, seconds.", job=True, ge=0),
     ] = 900
 
 
@@ -83,9 +70,9 @@ class Partitioning:
     """Partitioning of the work."""
 
     buckets: Annotated[
-        int, setting("Parts of a day, by hash of the room. 0: from the bytes of the manifest.", job=True, ge=0)
+        int, Setting("Parts of a day, by hash of the room. 0: from the bytes of the manifest.", job=True, ge=0)
     ] = 0
-    target_file_bytes: Annotated[int, setting("Target size of each Parquet file, bytes.", job=True, ge=1)] = 134_217_728
+    target_file_bytes: Annotated[int, Setting("Target size of each Parquet file, bytes.", job=True, ge=1)] = 134_217_728
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,17 +86,17 @@ class Quality:
 
     max_reject_ratio: Annotated[
         float,
-        setting("A day fails if this ratio of its records, or more, is rejected. 1.0: no limit.", job=True, ge=0, le=1),
+        Setting("A day fails if this ratio of its records, or more, is rejected. 1.0: no limit.", job=True, ge=0, le=1),
     ] = 0.5
     max_unreadable_ratio: Annotated[
         float,
-        setting(
+        Setting(
             "A day fails if this ratio of its objects, or more, cannot be read. 1.0: no limit.", job=True, ge=0, le=1
         ),
     ] = 0.5
     min_rows_ratio: Annotated[
         float,
-        setting(
+        Setting(
             "A run fails if it would leave fewer messages than this ratio of those that are published, unless"
             " `--allow-shrink` is given. 0: no limit. Without the flag, a day never loses its last object.",
             job=True,
@@ -117,7 +104,7 @@ class Quality:
             le=1,
         ),
     ] = 0.5
-    quality: Annotated[QualityRules, setting("Quality rules for all tenants and for each tenant.", job=True)] = (
+    quality: Annotated[QualityRules, Setting("Quality rules for all tenants and for each tenant.", job=True)] = (
         DEFAULT_RULES
     )
 
@@ -126,17 +113,17 @@ class Quality:
 class Routing:
     """Choice of the runner (docs/routing.md)."""
 
-    runner: Annotated[RunnerChoice, setting("Runner of a day. `auto`: by the predicted size and cost.")] = "auto"
+    runner: Annotated[RunnerChoice, Setting("Runner of a day. `auto`: by the predicted size and cost.")] = "auto"
     small_messages: Annotated[
-        int, setting("Up to this number of messages, the reason given for a local run is the free tier.", ge=0)
+        int, Setting("Up to this number of messages, the reason given for a local run is the free tier.", ge=0)
     ] = 1_000
-    large_messages: Annotated[int, setting("Above this number of messages, a day goes to Spark.", ge=0)] = 100_000
+    large_messages: Annotated[int, Setting("Above this number of messages, a day goes to Spark.", ge=0)] = 100_000
     function_memory_mb: Annotated[
-        int, setting("Memory of this process, MB. 0: the limit of the machine, container or function.", ge=0)
+        int, Setting("Memory of this process, MB. 0: the limit of the machine, container or function.", ge=0)
     ] = 0
     time_limit_seconds: Annotated[
         int,
-        setting(
+        Setting(
             "Time limit of a local run, after which the day goes to Spark; below the function's own timeout, so that"
             " running work can end. 0: none.",
             ge=0,
@@ -150,17 +137,17 @@ class SparkJobs:
 
     spark: Annotated[
         Literal["here", "spark-submit", "emr-serverless", "databricks"],
-        setting("Where Spark runs: in this process, in a process of its own, or on a service."),
+        Setting("Where Spark runs: in this process, in a process of its own, or on a service."),
     ] = "here"
     job_wait_minutes: Annotated[
-        int, setting("A job that waits longer for workers is cancelled and submitted again.", ge=1, le=10_080)
+        int, Setting("A job that waits longer for workers is cancelled and submitted again.", ge=1, le=10_080)
     ] = 60
-    job_timeout_minutes: Annotated[int, setting("The service ends a job that runs longer.", ge=1, le=10_080)] = 360
+    job_timeout_minutes: Annotated[int, Setting("The service ends a job that runs longer.", ge=1, le=10_080)] = 360
     look_first: Annotated[
-        bool, setting("A job checks its environment before its day, as `makoto-batch smoke` does.", job=True)
+        bool, Setting("A job checks its environment before its day, as `makoto-batch smoke` does.", job=True)
     ] = False
     max_attempts: Annotated[
-        int, setting("Number of submissions of a day whose jobs end without publishing it.", ge=1)
+        int, Setting("Number of submissions of a day whose jobs end without publishing it.", ge=1)
     ] = 3
 
 
@@ -168,20 +155,20 @@ class SparkJobs:
 class EmrServerless:
     """EMR Serverless (docs/deploy-aws.md)."""
 
-    emr_application_id: Annotated[str, setting("Id of the application.")] = ""
-    emr_job_role_arn: Annotated[str, setting("ARN of the role that jobs run as.")] = ""
-    emr_package: Annotated[str, setting("`s3://bucket/prefix` of what `make package-emr` built.")] = ""
+    emr_application_id: Annotated[str, Setting("Id of the application.")] = ""
+    emr_job_role_arn: Annotated[str, Setting("ARN of the role that jobs run as.")] = ""
+    emr_package: Annotated[str, Setting("`s3://bucket/prefix` of what `make package-emr` built.")] = ""
     emr_python: Annotated[
         str,
-        setting(
+        Setting(
             "Python of the release, for which the package is built (docs/upgrading.md).", pattern=r"^3\.[0-9]{1,2}$"
         ),
     ] = "3.11"
-    emr_log_group: Annotated[str, setting("CloudWatch log group of jobs. Empty: the application's own logging.")] = ""
+    emr_log_group: Annotated[str, Setting("CloudWatch log group of jobs. Empty: the application's own logging.")] = ""
     emr_vcpus: Annotated[
-        int, setting("Concurrent vCPUs that one job may use of the account's quota (L-D05C8A75).", ge=1)
+        int, Setting("Concurrent vCPUs that one job may use of the account's quota (L-D05C8A75).", ge=1)
     ] = 16
-    kms_key_arn: Annotated[str, setting("ARN of the key that encrypts the data bucket, if it is not S3's own.")] = ""
+    kms_key_arn: Annotated[str, Setting("ARN of the key that encrypts the data bucket, if it is not S3's own.")] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,20 +176,20 @@ class Databricks:
     """Databricks (docs/deploy-azure.md)."""
 
     databricks_host: Annotated[
-        str, setting("URL of the workspace, `https://adb-….azuredatabricks.net`.", variable="DATABRICKS_HOST")
+        str, Setting("URL of the workspace, `https://adb-….azuredatabricks.net`.", variable="DATABRICKS_HOST")
     ] = ""
-    databricks_job: Annotated[str, setting("Name or id of the bundle's job.")] = ""
+    databricks_job: Annotated[str, Setting("Name or id of the bundle's job.")] = ""
     databricks_auth: Annotated[
         Literal["entra", "sdk"],
-        setting("Credentials: this process's Azure identity, or those that databricks-sdk finds (OAuth, a profile)."),
+        Setting("Credentials: this process's Azure identity, or those that databricks-sdk finds (OAuth, a profile)."),
     ] = "entra"
     databricks_client_id: Annotated[
         str,
-        setting("Client id of a user-assigned managed identity. Empty: the system-assigned one, or who is signed in."),
+        Setting("Client id of a user-assigned managed identity. Empty: the system-assigned one, or who is signed in."),
     ] = ""
     catalog: Annotated[
         str,
-        setting(
+        Setting(
             "Unity Catalog's `catalog.schema`, such as `main.chat`, in which Spark registers the tables.",
             job=True,
             pattern=r"^([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)?$",
@@ -215,12 +202,12 @@ class Orchestration:
     """Orchestration."""
 
     look_back: Annotated[
-        int, setting("Days before the business day that a schedule enqueues too, if they changed.", ge=0, le=366)
+        int, Setting("Days before the business day that a schedule enqueues too, if they changed.", ge=0, le=366)
     ] = 0
     max_range_days: Annotated[
-        int, setting("Longest range of days in one request (`--from`, `--to`, or an event).", ge=1)
+        int, Setting("Longest range of days in one request (`--from`, `--to`, or an event).", ge=1)
     ] = 366
-    queue_url: Annotated[str, setting("URL of the queue of tenant-days.")] = ""
+    queue_url: Annotated[str, Setting("URL of the queue of tenant-days.")] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,23 +216,23 @@ class LedgerAndMetadata:
 
     ledger: Annotated[
         str,
-        setting(
+        Setting(
             "`dynamodb`, `cosmos` or the path of an SQLite file. Empty: the store that is configured, else a file.",
             job=True,
         ),
     ] = ""
     # Bounded so that a lease further in the future is known to come from a wrong clock (daily_batch.ledger.entry).
     lease_seconds: Annotated[
-        int, setting("Duration of a lease: how long a day stays locked after its run died elsewhere.", ge=1, le=3_600)
+        int, Setting("Duration of a lease: how long a day stays locked after its run died elsewhere.", ge=1, le=3_600)
     ] = 120
     dynamodb_table: Annotated[
-        str, setting("DynamoDB table of the metadata store.", variable="DYNAMODB_TABLE_NAME", job=True)
+        str, Setting("DynamoDB table of the metadata store.", variable="DYNAMODB_TABLE_NAME", job=True)
     ] = ""
     cosmos_endpoint: Annotated[
-        str, setting("Cosmos DB account of the metadata store.", variable="COSMOS_ENDPOINT", job=True)
+        str, Setting("Cosmos DB account of the metadata store.", variable="COSMOS_ENDPOINT", job=True)
     ] = ""
     cosmos_key: Annotated[
-        str, setting("Key of the Cosmos DB account. A secret: never write it to a file.", variable="COSMOS_KEY")
+        str, Setting("Key of the Cosmos DB account. A secret: never write it to a file.", variable="COSMOS_KEY")
     ] = field(default="", repr=False)
 
 
@@ -255,19 +242,19 @@ class Monitoring:
 
     due: Annotated[
         str,
-        setting(
+        Setting(
             "Local time of the next day by which a day must be complete.", pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$"
         ),
     ] = "06:00"
     drift_minutes: Annotated[
         int,
-        setting("Delay after which the end of a job without an event counts as drift; 10 where jobs are polled.", ge=0),
+        Setting("Delay after which the end of a job without an event counts as drift; 10 where jobs are polled.", ge=0),
     ] = 2
     unusual_factor: Annotated[
         float,
-        setting("A day is unusual if its messages differ by this factor from the same weekdays of four weeks.", ge=1),
+        Setting("A day is unusual if its messages differ by this factor from the same weekdays of four weeks.", ge=1),
     ] = 3.0
-    unusual_floor: Annotated[int, setting("A day is unusual only if it differs by this many messages, too.", ge=0)] = (
+    unusual_floor: Annotated[int, Setting("A day is unusual only if it differs by this many messages, too.", ge=0)] = (
         100
     )
 
@@ -277,11 +264,11 @@ class Maintenance:
     """Maintenance of the tables (docs/maintenance.md)."""
 
     retention_days: Annotated[
-        int, setting("A vacuum removes older days and their receipts. 0: keeps every day.", ge=0)
+        int, Setting("A vacuum removes older days and their receipts. 0: keeps every day.", ge=0)
     ] = 0
     maintain_spark_bytes: Annotated[
         int,
-        setting(
+        Setting(
             "Larger days, and for a vacuum larger tables, are maintained by Spark where there is one, bytes.", ge=1
         ),
     ] = 8_589_934_592

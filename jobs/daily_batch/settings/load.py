@@ -23,7 +23,7 @@ ENV, CONF_DIR = "MAKOTO_ENV", "MAKOTO_CONF_DIR"
 _REFERENCE = "see docs/settings.md"
 _HINTS = {each.name: each.hint for each in DEFINITIONS}
 # A later variable overrides an earlier one: MAKOTO_… comes last.
-_VARIABLES = {each.variable: each.name for each in DEFINITIONS if each.variable}
+_VARIABLES = {each.meta.variable: each.name for each in DEFINITIONS if each.meta.variable}
 _FLAGS = {"tenants": "--tenant", "table_format": "--format"}
 
 

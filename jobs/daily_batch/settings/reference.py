@@ -39,9 +39,9 @@ def render_reference() -> str:
 
 
 def help_text(name: str) -> str:
-    """Return a setting's description and default as the help of its flag."""
+    """Return the help of a setting's flag: its description, and its variable or default."""
     each = next(each for each in DEFINITIONS if each.name == name)
-    default = _render_default(each)
+    default = each.meta.variable or _render_default(each)
     return f"{each.meta.description}{f' Default: {default}.' if default else ''}".replace("`", "")
 
 
@@ -56,10 +56,10 @@ def _render_group(group: type) -> Iterator[str]:
     yield "| setting | values | default | meaning | variable | job |\n|---|---|---|---|---|---|"
     for each in DEFINITIONS:
         if each.group is group:
-            variable = f"`{each.variable}`" if each.variable else ""
-            meaning = _DOC.sub(r"[\1](\1)", str(each.meta.description))
+            variable = f"`{each.meta.variable}`" if each.meta.variable else ""
+            meaning = _DOC.sub(r"[\1](\1)", each.meta.description)
             cells = (f"`{each.name}`", _render_values(each), _render_default(each), meaning)
-            yield f"| {' | '.join(cells)} | {variable} | {'yes' if each.job else ''} |"
+            yield f"| {' | '.join(cells)} | {variable} | {'yes' if each.meta.job else ''} |"
     yield ""
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from daily_batch.domain.setting import Setting
 from daily_batch.errors import UsageError
-from daily_batch.settings.groups import setting
 
 # The only storage options that jobs get: keys and addresses belong to each runtime.
 JOB_OPTIONS = ("aws_server_side_encryption", "aws_sse_kms_key_id", "aws_sse_bucket_key_enabled", "aws_request_payer")
@@ -43,7 +43,7 @@ class StorageClients:
 
     storage_options: Annotated[
         Mapping[str, str],
-        setting(
+        Setting(
             f"Options of the storage clients. Jobs get {', '.join(f'`{each}`' for each in JOB_OPTIONS)}.", job=True
         ),
     ] = field(default_factory=dict, repr=False)
