@@ -1,11 +1,11 @@
-"""The daily messages job as a script, for spark-submit and EMR Serverless."""
+"""Run the daily messages job: the script for spark-submit and EMR Serverless."""
 
 import sys
 from pathlib import Path
 
 
 def main() -> None:
-    """Run the job; without its packages say whether they were made for another Python."""
+    """Run the job; if its packages are missing, report whether they were built for another Python."""
     try:
         from daily_batch.entrypoints.daily_messages import app
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""The upkeep of tables as a script, for spark-submit and EMR Serverless."""
+"""Maintain tables: the script for spark-submit and EMR Serverless."""
 
 from daily_batch.entrypoints.maintain_tables import app
 

@@ -1,4 +1,4 @@
-"""What the current rules make of a day's rejects, from the bytes that the rejects kept. Nothing is published."""
+"""Parse a day's rejects again by the current rules, from the bytes that they keep. Nothing is published."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,14 +20,15 @@ from daily_batch.pipeline.transform.map_chunk import map_chunk
 from daily_batch.storage.scratch import make_folder
 from daily_batch.storage.stores import Storage
 
-# These are no faults: the first lost to another record, the second is a copy of a published row.
-NO_FAULTS = (Reason.SUPERSEDED, Flag.REPLACED_SURROGATE)
+# Not errors: a superseded record lost to a newer one, and a repaired record is a copy of a published row.
+NOT_ERRORS = (Reason.SUPERSEDED, Flag.REPLACED_SURROGATE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """The rejects of one reason: how many there are, how many kept all their bytes and were tried, and what is no
-    longer rejected."""
+    """The rejects of one reason: how many exist, how many were tried because all their bytes are kept, and how many of
+    those the current rules accept.
+    """
 
     reason: str
     rejects: int
@@ -35,8 +36,13 @@ class Trial:
     accepted: int
 
 
-def try_rejects(request: Request, plan: RunSpec, *, storage: Storage, scratch: Path) -> list[Trial]:
-    """Read the day's rejects again, reason by reason; `plan` holds the current rules."""
+def try_rejects(request: Request, spec: RunSpec, *, storage: Storage, scratch: Path) -> list[Trial]:
+    """Parse the day's rejects again, reason by reason.
+
+    Args:
+        spec: The day under the current rules.
+        scratch: Local folder for temporary files.
+    """
     files = download_day(REJECTS, request=request, storage=storage, folder=make_folder(scratch / "files"))
     if not files:
         return []
@@ -48,35 +54,35 @@ def try_rejects(request: Request, plan: RunSpec, *, storage: Storage, scratch: P
     for reason, *reject in rows:
         by_reason[reason].append((reject[0], reject[1], bytes(reject[2]), reject[3]))
     return [
-        _try(reason, rejects, plan=plan, scratch=make_folder(scratch / reason))
+        _try(reason, rejects, spec=spec, scratch=make_folder(scratch / reason))
         for reason, rejects in sorted(by_reason.items())
-        if reason not in NO_FAULTS
+        if reason not in NOT_ERRORS
     ]
 
 
-def _try(reason: str, rejects: Sequence[tuple[str, int, bytes, bool]], *, plan: RunSpec, scratch: Path) -> Trial:
+def _try(reason: str, rejects: Sequence[tuple[str, int, bytes, bool]], *, spec: RunSpec, scratch: Path) -> Trial:
     whole = [reject for reject in rejects if not reject[3]]
     store = MemoryStore()
     by_key: dict[str, list[bytes]] = defaultdict(list)
     for number, (key, line, raw, _) in enumerate(whole):
-        by_key[_place(key, line, number, plan)].append(raw)
+        by_key[_storage_key(key, line, number, spec)].append(raw)
     for key, raws in by_key.items():
         store.put(key, b"\n".join(raws))
-    # What is no data by its name is left out today, so it is rejected no longer.
-    batches = StoredTree(store).list_objects(plan.tenant, nested=plan.layout == "export")
+    # An object that is ignored by its name today is no longer rejected.
+    batches = StoredTree(store).list_objects(spec.tenant, nested=spec.layout == "export")
     objects = [item for batch in batches for item in batch.objects]
-    with connect(scratch=scratch, spec=plan) as connection:
-        counts = map_chunk(objects, connection=connection, store=store, spec=plan, scratch=scratch).counts
-    # The rejects of an object of one message were laid down together, and an unreadable object refuses them all.
-    refused = counts.rejected + counts.objects_unreadable * max(map(len, by_key.values()), default=0)
-    accepted = max(0, len(whole) - refused)
+    with connect(scratch=scratch, spec=spec) as connection:
+        counts = map_chunk(objects, connection=connection, store=store, spec=spec, scratch=scratch).counts
+    # The rejects of one object are stored as one object here; if it is unreadable, all of them are rejected.
+    rejected = counts.rejected + counts.objects_unreadable * max(map(len, by_key.values()), default=0)
+    accepted = max(0, len(whole) - rejected)
     return Trial(reason=reason, rejects=len(rejects), tried=len(whole), accepted=accepted)
 
 
-def _place(key: str, line: int, number: int, plan: RunSpec) -> str:
-    """Where a reject's bytes are laid down to be read again: what the key says of user, room and time must stay."""
+def _storage_key(key: str, line: int, number: int, spec: RunSpec) -> str:
+    """Return the key under which a reject is read again; user, room and time in the key must stay."""
     if line == 0:
-        return key  # the object as it was stored
-    # What lay inside is no longer compressed, and the name must not promise that it is.
+        return key  # the whole object
+    # A record inside a compressed object is kept decompressed, and the name must not claim otherwise.
     plain = strip_compression_suffix(key)
-    return plain if plan.layout == "messages" else f"{plain}/{number}"
+    return plain if spec.layout == "messages" else f"{plain}/{number}"
