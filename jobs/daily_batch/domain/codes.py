@@ -39,7 +39,7 @@ class Reason(Code):
     )
     FOREIGN_FORMAT = (
         "foreign_format",
-        "the object is no JSON text but another format, which detail names: an archive, a Parquet file, an image, a"
+        "the object is not JSON text but another format, which detail names: an archive, a Parquet file, an image, a"
         " compression within the compression, or any other binary data",
         "a tar within part-0001.jsonl.gz",
     )
@@ -61,7 +61,7 @@ class Reason(Code):
     )
     INVALID_UTF8 = ("invalid_utf8", "the record's bytes are not UTF-8", "a byte FF, or the overlong C0 AF")
     DUPLICATE_KEY = ("duplicate_key", "an object in the record names a key twice", '{"content": "a", "content": "b"}')
-    NOT_AN_OBJECT = ("not_an_object", "JSON, but no object", '42 or "text"')
+    NOT_AN_OBJECT = ("not_an_object", "JSON, but not an object", '42 or "text"')
     WRAPPER_OBJECT = (
         "wrapper_object",
         "an object that holds a list of objects instead of being a message; export one message a line, or the list"
