@@ -1,4 +1,4 @@
-"""Round numbers for predictions and prices: those of the example in docs/routing.md."""
+"""Round numbers for predictions and prices: those of the worked examples in docs/project/costs.md."""
 
 CONSTANTS = """
 [stored]
