@@ -28,103 +28,101 @@ class Metric:
 DAYS_REFUSED = Metric(
     name="DaysRefused",
     unit="Count",
-    meaning="tenants that a schedule skips because their ids are invalid",
-    measured="dispatcher, when there are any",
+    meaning="tenants skipped because their ids are invalid",
+    measured="dispatcher",
     alarm="days-refused",
 )
 DAYS_SUBMITTED = Metric(
     name="DaysSubmitted",
     unit="Count",
-    meaning="days for which a Spark job was submitted",
-    measured="worker, when there is one",
+    meaning="days submitted to Spark",
+    measured="worker",
 )
 DAYS_COMPLETED = Metric(
     name="DaysCompleted",
     unit="Count",
-    meaning="days whose tables are published, with or without rejects",
-    measured="worker or watcher, once for each completion",
+    meaning="days published, with or without rejects",
+    measured="worker or watcher",
 )
 DAYS_FAILED = Metric(
     name="DaysFailed",
     unit="Count",
-    meaning="days that failed and are not retried automatically, and messages that are not a task",
-    measured="worker or watcher, when there is one",
+    meaning="days that failed and are not retried, and messages that are no task",
+    measured="worker or watcher",
     alarm="days-failed",
 )
 DAYS_REPEATED = Metric(
     name="DaysRepeated",
     unit="Count",
-    meaning="days that are enqueued again because their job ended without publishing",
-    measured="worker or watcher, when there is one",
+    meaning="days enqueued again because their job did not publish",
+    measured="worker or watcher",
 )
 DAYS_LATE = Metric(
     name="DaysLate",
     unit="Count",
-    meaning="tenants whose last business day is not complete although it is due (`due`, 06:00)",
-    measured="watcher, in each check, also 0",
+    meaning="tenants whose last business day is due (`due`, 06:00) but not complete",
+    measured="watcher, each check",
     alarm="days-late",
 )
 DAYS_DRIFTED = Metric(
     name="DaysDrifted",
     unit="Count",
-    meaning="days whose job ended more than `drift_minutes` before the watcher found it by polling: its event was lost",
-    measured="watcher, in each check, also 0",
+    meaning="days whose job ended more than `drift_minutes` before the watcher found it: its event was lost",
+    measured="watcher, each check",
     alarm="days-drifted",
 )
 TENANTS_IN_TROUBLE = Metric(
     name="TenantsInTrouble",
     unit="Count",
     meaning="tenants that the watcher could not check",
-    measured="watcher, in each check, also 0",
+    measured="watcher, each check",
     alarm="tenants-in-trouble",
 )
 TASKS_GIVEN_UP = Metric(
     name="TasksGivenUp",
     unit="Count",
-    meaning="messages that failed in every delivery; on AWS the length of the dead-letter queue shows them",
-    measured="Azure's function poison, for each",
+    meaning="messages that failed in every delivery; on AWS they are in the dead-letter queue",
+    measured="Azure's function poison",
     alarm="dead-letters",
 )
 
 # Measured once for each day that completes, by the worker or, if a job ran the day, by the watcher.
 
-COMPLETION = "with each completion, also 0"
+COMPLETION = "each completion"
 DAY_SECONDS = Metric(
     name="DaySeconds",
     unit="Seconds",
-    meaning="duration of the day's run from its first listing to its receipt, without the start of its job",
+    meaning="duration from first listing to receipt, without the job's start",
     measured=COMPLETION,
 )
-MESSAGES_WRITTEN = Metric(
-    name="MessagesWritten", unit="Count", meaning="rows of the day in `messages`", measured=COMPLETION
-)
+MESSAGES_WRITTEN = Metric(name="MessagesWritten", unit="Count", meaning="rows in `messages`", measured=COMPLETION)
 RECORDS_REJECTED = Metric(
     name="RecordsRejected",
     unit="Count",
-    meaning="records of the day in `rejects`, without superseded ones",
+    meaning="records in `rejects`, without superseded ones",
     measured=COMPLETION,
 )
 REJECT_PERCENT = Metric(
     name="RejectPercent",
     unit="Percent",
-    meaning="100 × rejected / seen records of the day, as `max_reject_ratio` limits it; 100 if no object could be read",
+    meaning="100 × rejected / seen records (`max_reject_ratio`); 100 if no object could be read",
     measured=COMPLETION,
     alarm="reject-percent",
 )
 OBJECTS_UNREADABLE = Metric(
-    name="ObjectsUnreadable", unit="Count", meaning="objects of the day that could not be read", measured=COMPLETION
+    name="ObjectsUnreadable", unit="Count", meaning="objects that could not be read", measured=COMPLETION
 )
 QUALITY_WARNINGS = Metric(
     name="QualityWarnings",
     unit="Count",
-    meaning="quality rules of the day that warn",
+    meaning="quality rules that warn",
     measured=COMPLETION,
     alarm="quality-warnings",
 )
 DAYS_UNUSUAL = Metric(
     name="DaysUnusual",
     unit="Count",
-    meaning="days with far more or far fewer messages than the tenant's same weekdays of the last four weeks",
+    meaning="days with far more or fewer messages than the same weekdays of four weeks",
     measured=COMPLETION,
     alarm="days-unusual",
 )
