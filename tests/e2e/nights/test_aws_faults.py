@@ -240,7 +240,7 @@ def test_8_a_throttled_ledger_is_asked_again(cloud: Cloud) -> None:
 def test_8_a_ledger_that_is_down_lets_nothing_be_published(cloud: Cloud) -> None:
     cloud.aws.inject_faults(Fault(kind="unavailable", pattern="dynamodb:"))
     failed = cloud.work()
-    assert failed.error == "Retryable"
+    assert failed.error == "RetryableError"
     assert "the DynamoDB table" in failed.message
     assert cloud.objects() == []
     cloud.aws.inject_faults()
@@ -251,7 +251,7 @@ def test_18_a_denied_output_fails_the_day_for_good_with_its_cause(cloud: Cloud) 
     cloud.aws.inject_faults(Fault(kind="denied", pattern="s3:PutObject"))
     event = cloud.event()
     failed = cloud.work(event=event)
-    assert failed.error == "Terminal"
+    assert failed.error == "TerminalError"
     assert "access is denied" in str(cloud.entry().error)
     assert cloud.work(event=event).error == ""  # delivered again, it is given up
     assert cloud.entry().attempts == 1
@@ -274,7 +274,7 @@ def test_a_quota_that_is_exceeded_is_named_and_the_message_comes_again(large: Cl
     large.aws.inject_faults(Fault(kind="quota", pattern="emr-serverless:StartJobRun"))
     event = large.event()
     failed = large.work(event=event)
-    assert failed.error == "Retryable"
+    assert failed.error == "RetryableError"
     assert "L-D05C8A75" in failed.message
     large.aws.inject_faults()
     assert large.work(event=event).error == ""
