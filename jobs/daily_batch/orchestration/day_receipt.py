@@ -24,7 +24,7 @@ def wait_for_receipt(dispatch: Dispatch, request: Request, result: DayResult, pr
     found = dispatch.reconcile(request)
     started = time.monotonic()
     while result.kind == "submitted" and found and _is_submitted(found.entry, result.run_id):
-        progress(f"job {str(result.job_id)[:16]} is at work", round(time.monotonic() - started), 0, "s")
+        progress(f"job {str(result.job_id)[:16]} is running", round(time.monotonic() - started), 0, "s")
         time.sleep(POLL_SECONDS)
         found = dispatch.reconcile(request)
     if result.kind == "unchanged":

@@ -117,7 +117,7 @@ def test_a_day_that_emr_serverless_runs_as_the_worker_asks_for_it_says_that_noth
     assert (answer["service"], answer["job_id"], answer["messages"]) == ("emr-serverless", run["jobRunId"], 2_000)
     assert run["tags"]["tenant"] == "smoke"
     assert run["executionRole"] == stack.deployment.roles["JobRole"].arn
-    assert f"job {run['jobRunId']} is at work" in told
+    assert f"job {run['jobRunId']} is running" in told
     # It was no more than a day of its tenant may do.
     policy = json.loads(run["executionIamPolicy"]["policy"])
     assert "/smoke/" in str(policy)
