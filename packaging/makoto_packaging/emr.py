@@ -3,7 +3,7 @@
 It is built on any machine for the release's processor and Python; the same sources give the same bytes.
 
 PYTHONPATH=packaging python -m makoto_packaging.emr
-PYTHONPATH=packaging python -m makoto_packaging.emr --out out/emr --arch x86_64 --python-version 3.13 \\
+PYTHONPATH=packaging python -m makoto_packaging.emr --arch x86_64 --out out/emr --python-version 3.13 \\
     --interpreter /usr/local/bin/python3.13
 """
 

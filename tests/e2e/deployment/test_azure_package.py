@@ -19,7 +19,7 @@ from makoto_packaging.project import CONSTRAINTS, ROOT, read_requirements
 from makoto_packaging.targets import Target
 from tests.support.deployment.packed_wheels import X86_64, find_closure, find_foreign_modules, find_names, read_machines
 
-MODULES = {"__init__.py", "dispatcher.py", "environment.py", "log.py", "measuring.py", "watcher.py", "worker.py"}
+MODULES = {"__init__.py", "dispatcher.py", "environment.py", "log.py", "metrics_export.py", "watcher.py", "worker.py"}
 # They would be for nothing: Spark's own, another cloud's, a person's, and a queue's SDK where bindings do.
 NOT_INSTALLED = {"pyspark", "pandas", "pyarrow", "numpy", "boto3", "typer", "rich", "azure-storage-queue", "pytest"}
 PROGRAM = """

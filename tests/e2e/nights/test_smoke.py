@@ -211,7 +211,7 @@ def test_a_person_who_stops_it_leaves_no_job_behind(
             os.environ[name] = value
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("daily_batch.orchestration.spark_jobs.emr_serverless.EmrServerless.look", stop)
+    monkeypatch.setattr("daily_batch.orchestration.spark_jobs.emr_serverless.EmrServerless.get_status", stop)
     status, _, told = on_aws()
     assert status == 1
     assert "was cancelled. Next step: run the same command again." in error_of(told)
