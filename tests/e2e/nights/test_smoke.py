@@ -27,6 +27,7 @@ from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
 from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, app_settings
 from tests.support.failing_proxy import Rule, failing_proxy
 
+pytestmark = pytest.mark.long  # each test runs a Spark job
 BUCKET, OTHER = "data", "other"
 PYTHON = f"python3.{sys.version_info.minor}"
 Smoke = Callable[..., tuple[int, str, str]]

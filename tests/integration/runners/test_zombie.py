@@ -87,7 +87,7 @@ SPARK = [
 PARQUET = [("daily_batch.pipeline.process_day:check_sums", "before", 1)]
 CASES = [
     *(("local", "delta", case) for case in DELTA),
-    *(("spark", "delta", case) for case in SPARK),
+    *(pytest.param("spark", "delta", case, marks=pytest.mark.long) for case in SPARK),
     *(("local", "parquet", case) for case in PARQUET),
 ]
 

@@ -131,6 +131,7 @@ def test_polars_and_duckdb_read_what_was_published(filled: Bucket, expected: dic
     assert (total, tokens) == (summary["messages"], summary["tokens_used"])
 
 
+@pytest.mark.long
 def test_spark_on_executors_of_its_own_runs_through_s3_and_reads_over_s3a(
     filled: Bucket, expected: dict[str, Any], tmp_path: Path
 ) -> None:
