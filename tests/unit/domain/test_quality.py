@@ -4,6 +4,7 @@ import json
 import os
 import textwrap
 from collections import Counter
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -256,8 +257,10 @@ def test_a_day_without_a_readable_object_fails_if_unreadable_objects_are_limited
 def test_the_page_names_every_rule_and_its_example_is_accepted(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
     assert [rule for rule in set(RULES) - set(OF_FLAGS) if f"`{rule}`" not in page] == []
-    example = page[page.index("    [quality]") : page.index("The same as a variable")]
-    (tmp_path / "prod.toml").write_text(textwrap.dedent(example), encoding="utf-8")
+    block = takewhile(
+        lambda line: not line or line.startswith("    "), page[page.index("    [quality]") :].splitlines()
+    )
+    (tmp_path / "prod.toml").write_text(textwrap.dedent("\n".join(block)), encoding="utf-8")
     rules = load_settings(flags={}, environ={}, conf_dir=tmp_path, env="prod").quality
     assert rules.rules_for("acme").keys() > {"max_late", "max_other_roles", "min_messages", "max_naive_timestamp"}
     assert rules.rules_for("globex").keys() == {"max_unreadable", "max_rejected", "max_null_content"}
