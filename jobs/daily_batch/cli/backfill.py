@@ -125,7 +125,7 @@ def _run_one(
     row: dict[str, object] = {"tenant": request.tenant, "date": request.day.isoformat()}
     try:
         result = dispatch.run(request, progress=progress, if_changed=not force)
-        receipt = result.receipt or wait_for_receipt(dispatch, request, result, progress)
+        receipt = wait_for_receipt(dispatch, request, result, progress)
     except Exception as error:
         empty = {"messages": None, "rejected": None, "unreadable": None, "run_id": None}
         return {

@@ -19,7 +19,7 @@ from daily_batch.maintenance.table_files import TenantTables
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings, load_settings
-from daily_batch.storage.failures import explain_access, explain_failure, is_denied, quote_cause
+from daily_batch.storage.failures import explained_failures, is_denied, quote_cause
 from daily_batch.storage.stores import Storage
 
 if TYPE_CHECKING:
@@ -100,11 +100,9 @@ def for_each_target(
 def explained_errors(tenant: str) -> Iterator[None]:
     """Turn errors of storage and delta-rs into errors that name the tenant and say whether a retry can help."""
     try:
-        with error_context(tenant, "-"):
+        with error_context(tenant, "-"), explained_failures(tenant, "-"):
             yield
     except DeltaError as error:
-        if known := explain_access(error, tenant=tenant):
-            raise known from error
         cause = quote_cause(error)
         if is_denied(error):
             step = "allow this identity to list, read, write and delete the tables"
@@ -113,8 +111,3 @@ def explained_errors(tenant: str) -> Iterator[None]:
             step = "restore the table's _delta_log, or move the table away and backfill its days"
             raise TerminalError(f"the table is broken: {cause}", next_step=step, tenant=tenant) from error
         raise RetryableError(cause, next_step="run the same command again", tenant=tenant) from error
-    except Exception as error:
-        failure = explain_failure(error, tenant=tenant, day="-")
-        if failure is None or failure is error:
-            raise
-        raise failure from error

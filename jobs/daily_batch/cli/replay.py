@@ -137,7 +137,7 @@ def _run_again(request: "Request", dispatch: "Dispatch", progress: "Progress") -
     from daily_batch.orchestration.day_receipt import wait_for_receipt
 
     result = dispatch.run(request, progress=progress)
-    return result.receipt or wait_for_receipt(dispatch, request, result, progress)
+    return wait_for_receipt(dispatch, request, result, progress)
 
 
 def _as_value(request: "Request", trials: "Sequence[Trial]", receipt: "Receipt | None") -> dict[str, object]:

@@ -146,7 +146,7 @@ def run_days(
             try:
                 progress = open_progress(f"tenant={request.tenant} day={request.day}")
                 result = dispatch.run(request, progress=progress, if_changed=only_if_changed, take_over=take_over)
-                receipt = result.receipt or wait_for_receipt(dispatch, request, result, progress)
+                receipt = wait_for_receipt(dispatch, request, result, progress)
             except (Exception, KeyboardInterrupt) as error:
                 status = max(status, report_failure(error, debug=debug))
                 if isinstance(error, KeyboardInterrupt):

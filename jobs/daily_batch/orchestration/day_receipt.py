@@ -16,11 +16,14 @@ POLL_SECONDS = 2.0
 
 
 def wait_for_receipt(dispatch: Dispatch, request: Request, result: DayResult, progress: Progress) -> Receipt:
-    """Return the receipt of a submitted job once it has ended, or of the run since which a day has not changed.
+    """Return a day's receipt: of this run, of its submitted job once that has ended, or of the run since which the day
+    has not changed.
 
     Raises:
         RetryableError: the run left no receipt.
     """
+    if result.receipt:
+        return result.receipt
     found = dispatch.reconcile(request)
     started = time.monotonic()
     while result.kind == "submitted" and found and _is_submitted(found.entry, result.run_id):

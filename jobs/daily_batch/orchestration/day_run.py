@@ -12,13 +12,14 @@ from daily_batch.domain.request import Request
 from daily_batch.errors import HandOverError
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
-from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, Route, Router
+from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, UNLISTED, Route, Router
 from daily_batch.pipeline.discover.discover import check_tenant, discover
 from daily_batch.pipeline.discover.manifest import Manifest
-from daily_batch.pipeline.process_day import explained_failures, log_manifest, process_day
+from daily_batch.pipeline.process_day import log_manifest, process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.runners.base import Progress, Runner
 from daily_batch.settings import Settings
+from daily_batch.storage.failures import explained_failures
 from daily_batch.telemetry import StepLog, Telemetry
 
 
@@ -72,8 +73,8 @@ class DayRun:
             if route.target == "local":
                 return self._process(route, manifest)
         except HandOverError as short:
-            size = self.router.job_size(manifest) if manifest else None
-            route = self.router.escalate(short.what, *filter(None, [size]))
+            size = self.router.job_size(manifest) if manifest else UNLISTED
+            route = self.router.escalate(short.what, size)
             if route is None:
                 raise
         if route.is_job:

@@ -2,8 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
@@ -32,7 +31,7 @@ from daily_batch.pipeline.publish.snapshot import read_published_day
 from daily_batch.pipeline.quality_measures import measure_day
 from daily_batch.pipeline.runners.base import Progress, Runner, RunResult
 from daily_batch.settings import Settings
-from daily_batch.storage.failures import explain_failure
+from daily_batch.storage.failures import explained_failures
 from daily_batch.storage.scratch import make_folder, temporary_folder
 from daily_batch.telemetry import NoTelemetry, StepLog, Telemetry
 
@@ -122,18 +121,6 @@ def process_day(
         with steps.timed("receipt", status=receipt.status, receipt=key, warnings=len(warnings(receipt.quality))):
             storage.open_output().put(key, to_json(receipt).encode())
     return receipt
-
-
-@contextmanager
-def explained_failures(tenant: str, day: str) -> Iterator[None]:
-    """Raise errors of storage, disk and memory as errors that name tenant, day and the next step."""
-    try:
-        yield
-    except Exception as error:
-        failure = explain_failure(error, tenant=tenant, day=day)
-        if failure is None or failure is error:
-            raise
-        raise failure from error
 
 
 def _publish(

@@ -4,6 +4,9 @@ Each SDK has one translator: `boto_errors`, `azure_errors` and `store_errors` (o
 them all.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import duckdb
 from obstore.exceptions import BaseError
 
@@ -11,7 +14,7 @@ from daily_batch.errors import BatchError, RetryableError, TerminalError, is_ret
 from daily_batch.storage import azure_errors, boto_errors, store_errors
 from daily_batch.storage.store_errors import is_missing, quote_cause
 
-__all__ = ["explain_access", "explain_failure", "is_denied", "is_missing", "quote_cause"]
+__all__ = ["explain_access", "explain_failure", "explained_failures", "is_denied", "is_missing", "quote_cause"]
 
 # Their texts name files, addresses and the system's answers, never what was being read.
 _ENVIRONMENTAL = (BaseError, OSError, duckdb.IOException, duckdb.OutOfMemoryException)
@@ -34,6 +37,18 @@ def explain_failure(error: Exception, *, tenant: str, day: str) -> BatchError | 
         return TerminalError(what, next_step=step, tenant=tenant, day=day)
     what = f"storage, disk or memory failed: {cause}"
     return RetryableError(what, next_step="correct that, then run the day again", tenant=tenant, day=day)
+
+
+@contextmanager
+def explained_failures(tenant: str, day: str) -> Iterator[None]:
+    """Raise errors of storage, disk and memory as errors that name tenant, day and the next step."""
+    try:
+        yield
+    except Exception as error:
+        failure = explain_failure(error, tenant=tenant, day=day)
+        if failure is None or failure is error:
+            raise
+        raise failure from error
 
 
 def explain_access(error: BaseException, *, tenant: str = "-", day: str = "-") -> BatchError | None:

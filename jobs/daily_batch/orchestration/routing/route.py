@@ -69,7 +69,7 @@ class Router:
         reason = self.reason_for_spark(manifest) if self.runner == "auto" else None
         return self._to_spark(reason, self.job_size(manifest)) if reason else Route(target="local")
 
-    def escalate(self, reason: str, size: JobSize = UNLISTED) -> Route | None:
+    def escalate(self, reason: str, size: JobSize) -> Route | None:
         """Return the route of a day that the local runner handed over; None if only the local runner is allowed."""
         return None if self.runner == "local" else self._to_spark(reason, size)
 
