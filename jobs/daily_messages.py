@@ -15,7 +15,7 @@ def main() -> None:
             raise
         what = f"the image lacks the Python of the package: it runs {here}, and the package is for {made_for[0]}"
         step = "make the package for the release's Python, and set emr_python (docs/upgrading.md)"
-        print(f"error: tenant=- day=-: {what}. Next step: {step}.", file=sys.stderr)
+        print(f"error: {what}. Next step: {step}.", file=sys.stderr)
         sys.exit(3)
     app()
 

@@ -24,8 +24,9 @@ class BatchError(Exception):
         return _rebuild, (type(self), self.what, self.next_step, self.tenant, self.day)
 
     def __str__(self) -> str:
-        """Return one line for logs and terminals."""
-        return f"tenant={self.tenant} day={self.day}: {self.advice}"
+        """Return one line for logs and terminals: tenant and day where they are known, what happened, the next step."""
+        known = [f"{name}={value}" for name, value in (("tenant", self.tenant), ("day", self.day)) if value != "-"]
+        return f"{' '.join(known)}: {self.advice}" if known else self.advice
 
     @property
     def advice(self) -> str:
@@ -50,6 +51,8 @@ def error_context(tenant: str, day: str) -> Iterator[None]:
 
 def describe_error(error: BaseException) -> str:
     """Return what happened and the next step; of an unexpected error only its type and place, never its text."""
+    if isinstance(error, KeyboardInterrupt):
+        error = InterruptedRunError()
     return error.advice if isinstance(error, BatchError) else f"unexpected {describe_unexpected(error)}"
 
 
@@ -71,6 +74,17 @@ def _rebuild(kind: type[BatchError], what: str, next_step: str, tenant: str, day
 
 class RetryableError(BatchError):
     """A retry can help: a service was down, or an object changed while it was read."""
+
+
+class InterruptedRunError(RetryableError):
+    """An operator interrupted the run with Ctrl-C."""
+
+    def __init__(self) -> None:
+        super().__init__("the run was interrupted", next_step="run the same command again; what is published stays")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Support pickling."""
+        return InterruptedRunError, ()
 
 
 class InputChangedError(RetryableError):

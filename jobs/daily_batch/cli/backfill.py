@@ -1,6 +1,5 @@
 """`makoto-batch backfill`: run the days of a range that changed or never ran; a stopped backfill can be resumed."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,8 +11,10 @@ import typer
 from daily_batch.cli.options import (
     AllowShrinkOption,
     AllTenantsOption,
+    ConfOption,
     DebugOption,
     DiscoveryOption,
+    EnvOption,
     FormatOption,
     InputOption,
     JsonOption,
@@ -23,7 +24,9 @@ from daily_batch.cli.options import (
     RunnerOption,
     TenantOption,
     as_flags,
+    examples,
     find_approver,
+    read_environment,
 )
 from daily_batch.cli.output import exit_on_error, print_json, print_table
 from daily_batch.cli.spark import start_spark
@@ -50,7 +53,10 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: makoto-batch backfill --tenant acme --from 2025-08-01 --to 2025-08-12 --input samples --output out"
+    rich_help_panel="Run",
+    epilog=examples(
+        "makoto-batch backfill --tenant acme --from 2025-08-11 --to 2025-08-13 --input samples --output out",
+    ),
 )
 def backfill(
     first: Annotated[str, typer.Option("--from", help="First day, yyyy-mm-dd.")],
@@ -67,6 +73,8 @@ def backfill(
     parallel: Annotated[int, typer.Option(min=1, max=64, help="How many days to run at once.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Also run days that have not changed.")] = False,
     allow_shrink: AllowShrinkOption = False,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -78,8 +86,10 @@ def backfill(
 
     flags = as_flags(tenant=tenant, date=last, input=input, output=output, layout=layout, format=format)
     flags |= as_flags(runner=runner, discovery=discovery, ledger=ledger)
-    with exit_on_error(debug=debug):
-        settings = choose_tenants(load_settings(flags=flags, environ=os.environ), all_tenants=all_tenants)
+    with exit_on_error(debug=debug, json_output=json):
+        settings = choose_tenants(
+            load_settings(flags=flags, environ=read_environment(conf, env)), all_tenants=all_tenants
+        )
         days = list(days_between(parse_day(first), parse_day(last), max_days=settings.max_range_days))
         requests = [
             replace(request, day=day)

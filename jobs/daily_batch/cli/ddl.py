@@ -1,6 +1,5 @@
 """`makoto-batch ddl`: the statements that make the tables known to a reader's engine; no engine is contacted."""
 
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,12 +7,16 @@ import typer
 
 from daily_batch.catalog import Engine
 from daily_batch.cli.options import (
+    ConfOption,
     DebugOption,
+    EnvOption,
     FormatOption,
     JsonOption,
     OutputOption,
     TenantOption,
     as_flags,
+    examples,
+    read_environment,
 )
 from daily_batch.cli.output import exit_on_error, print_json
 from daily_batch.errors import UsageError
@@ -28,7 +31,10 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: makoto-batch ddl --engine athena --format parquet --tenant acme --output s3://bucket/prefix"
+    rich_help_panel="Read",
+    epilog=examples(
+        "makoto-batch ddl --engine athena --format parquet --tenant acme --output s3://bucket/prefix",
+    ),
 )
 def ddl(
     engine: Annotated[Engine, typer.Option(help="The engine that reads the tables.")],
@@ -38,6 +44,8 @@ def ddl(
     catalog: Annotated[
         str | None, typer.Option(help=f"Catalog and prefix of the schema names. Default: {DEFAULT_CATALOG}.")
     ] = None,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -47,10 +55,13 @@ def ddl(
     from daily_batch.settings import load_settings
 
     flags = as_flags(tenant=tenant, output=output, format=format, catalog=catalog)
-    with exit_on_error(debug=debug):
-        targets = _list_targets(choose_tenants(load_settings(flags=flags, environ=os.environ)))
+    with exit_on_error(debug=debug, json_output=json):
+        targets = _list_targets(choose_tenants(load_settings(flags=flags, environ=read_environment(conf, env))))
         if json:
-            print_json([{"tenant": target.tenant, "statements": make_statements(engine, target)} for target in targets])
+            statements = [
+                {"tenant": target.tenant, "statements": make_statements(engine, target)} for target in targets
+            ]
+            print_json({"tenants": statements})
         else:
             sys.stdout.write("\n".join(make_script(engine, target) for target in targets))
 

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from daily_batch.cli.options import (
+    ConfirmOption,
+    ConfOption,
     DebugOption,
+    EnvOption,
     InputOption,
     JsonOption,
     LedgerOption,
     OutputOption,
     TenantOption,
     as_flags,
+    examples,
+    read_environment,
 )
-from daily_batch.cli.output import console, exit_on_error, print_json, print_table
+from daily_batch.cli.output import DRY_RUN, console, exit_on_error, print_json, print_table
 from daily_batch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +43,13 @@ COLUMNS = {
 app = typer.Typer()
 
 
-@app.command(epilog="Example: makoto-batch erase --tenant acme --user user456 --input samples --output out")
+@app.command(
+    rich_help_panel="Maintain",
+    epilog=examples(
+        "makoto-batch erase --tenant acme --user user456 --output out",
+        "makoto-batch erase --tenant acme --user user456 --output out --confirm",
+    ),
+)
 def erase(
     context: typer.Context,
     tenant: TenantOption = None,
@@ -50,12 +61,12 @@ def erase(
     mentions: Annotated[
         bool, typer.Option("--mentions", help="Also erase messages of others that contain the ID as a word.")
     ] = False,
-    confirm: Annotated[
-        bool, typer.Option("--confirm/--dry-run", help="Erase. Without it, only search and change nothing.")
-    ] = False,
+    confirm: ConfirmOption = False,
     by: Annotated[
         str | None, typer.Option(help="Who asked for it, for the evidence. Default: this machine's user.")
     ] = None,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -68,8 +79,8 @@ def erase(
     from daily_batch.storage.scratch import remove_abandoned
 
     flags = as_flags(tenant=tenant, input=input, output=output, ledger=ledger)
-    with exit_on_error(debug=debug):
-        targets = open_targets(flags, start_spark=context.obj)
+    with exit_on_error(debug=debug, json_output=json):
+        targets = open_targets(flags, read_environment(conf, env), start_spark=context.obj)
         if len(targets) != 1:
             raise UsageError("an erasure is of one tenant", next_step="name one with --tenant")
         target = targets[0]
@@ -153,7 +164,7 @@ def _print_evidence(
         print_line(f"erased; evidence: {target.request.output}/{evidence_key(evidence.tenant, evidence.erasure)}")
         print_line(f"no version of these tables from before {evidence.ended} can be read")
     else:
-        print_line("a dry run: nothing was changed. To erase, give --confirm as well.")
+        print_line(DRY_RUN)
     if evidence.mentions and not mentions:
         print_line(f"{evidence.mentions:,} messages of others contain the ID and stay (--mentions erases them too)")
     if sources:

@@ -1,6 +1,5 @@
 """What the maintenance commands share: the tables of each tenant, and where their work is done."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -57,14 +56,18 @@ class TenantTarget:
 
 
 def open_targets(
-    flags: Mapping[str, object], *, start_spark: "StartSpark | None" = None, all_tenants: bool = False
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    *,
+    start_spark: "StartSpark | None" = None,
+    all_tenants: bool = False,
 ) -> list[TenantTarget]:
     """Return the tables of each tenant. No objects are read: an input is needed only to find all tenants.
 
     Raises:
         UsageError: a tenant or the output is missing, not allowed or not known.
     """
-    settings = load_settings(flags=flags, environ=os.environ)
+    settings = load_settings(flags=flags, environ=environ)
     settings = choose_tenants(settings, all_tenants=all_tenants)
     requests = build_requests(replace(settings, input=settings.input or settings.output), datetime.now(UTC))
     if not all_tenants:

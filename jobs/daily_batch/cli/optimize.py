@@ -7,12 +7,16 @@ import typer
 
 from daily_batch.cli.options import (
     AllTenantsOption,
+    ConfOption,
     DebugOption,
     DryRunOption,
+    EnvOption,
     JsonOption,
     OutputOption,
     TenantOption,
     as_flags,
+    examples,
+    read_environment,
 )
 from daily_batch.cli.output import console, exit_on_error, print_json, print_table
 from daily_batch.domain.calendar import business_day
@@ -35,7 +39,12 @@ COLUMNS = {
 app = typer.Typer()
 
 
-@app.command(epilog="Example: makoto-batch optimize --tenant acme --output out --dry-run")
+@app.command(
+    rich_help_panel="Maintain",
+    epilog=examples(
+        "makoto-batch optimize --tenant acme --output out --dry-run",
+    ),
+)
 def optimize(
     context: typer.Context,
     tenant: TenantOption = None,
@@ -45,20 +54,23 @@ def optimize(
         int, typer.Option(min=1, help="Skip today and this many days before it: a run may be at work on them.")
     ] = 3,
     dry_run: DryRunOption = False,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Rewrite days that are in many small files into few sorted ones; the rows stay the same. Delta only."""
     from daily_batch.cli.maintenance import for_each_target, open_targets
 
-    with exit_on_error(debug=debug):
-        targets = open_targets(as_flags(tenant=tenant, output=output), start_spark=context.obj, all_tenants=all_tenants)
+    with exit_on_error(debug=debug, json_output=json):
+        flags, environ = as_flags(tenant=tenant, output=output), read_environment(conf, env)
+        targets = open_targets(flags, environ, start_spark=context.obj, all_tenants=all_tenants)
         rows = for_each_target(
             targets,
             lambda target, progress: _optimize(target, progress, spare_days=spare_days, dry_run=dry_run),
         )
         if json:
-            print_json(rows)
+            print_json({"dry_run": dry_run, "days": rows})
         elif rows:
             print_table(COLUMNS, rows)
         else:

@@ -1,5 +1,6 @@
 """Command-line options that several commands share. Those that set a setting have its description as their help."""
 
+import os
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 from daily_batch.domain.calendar import business_day, days_between, parse_day
 from daily_batch.domain.run import Discovery, InputLayout, RunnerChoice, TableFormat
 from daily_batch.settings import Settings, help_text
+from daily_batch.settings.load import CONF_DIR, ENV
 
 TenantOption = Annotated[str | None, typer.Option("--tenant", help=help_text("tenants"))]
 AllTenantsOption = Annotated[bool, typer.Option("--all-tenants", help="Every known tenant; overrides --tenant.")]
@@ -27,19 +29,42 @@ AllowShrinkOption = Annotated[
     typer.Option("--allow-shrink", help="Allow the day to lose published rows; the receipt records who allowed it."),
 ]
 ReceiptOption = Annotated[Path | None, typer.Option("--receipt", help="Also write the receipt to this file.")]
+ConfOption = Annotated[
+    Path | None,
+    typer.Option("--conf", help="Folder of defaults.toml and <env>.toml, instead of MAKOTO_CONF_DIR."),
+]
+EnvOption = Annotated[
+    str | None, typer.Option("--env", help="Settings of <env>.toml in the conf folder, instead of MAKOTO_ENV.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
+ConfirmOption = Annotated[
+    bool, typer.Option("--confirm/--dry-run", help="Do it. Without it, only show what would be done.")
+]
 CheckOption = Annotated[bool, typer.Option("--check", help="Exit with status 1 if a day needs attention.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print only JSON on standard output.")]
 ShowConfigOption = Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin, and exit.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Print the stack trace of an error.")]
 
+HELP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
 DEFAULT_DAYS = 7
+
+
+def examples(*commands: str) -> str:
+    """Return examples for the end of a help text, each on lines of its own."""
+    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
 
 
 def as_flags(**options: object) -> dict[str, object]:
     """Return option values by the names of their settings; an option that was not given is None."""
     names = {"tenant": "tenants", "format": "table_format"}
     return {names.get(name, name): value for name, value in options.items()}
+
+
+def read_environment(conf: Path | None, env: str | None) -> dict[str, str]:
+    """Return the environment's variables; `--conf` and `--env` take the place of MAKOTO_CONF_DIR and MAKOTO_ENV."""
+    chosen = {CONF_DIR: conf and str(conf), ENV: env}
+    return os.environ | {variable: value for variable, value in chosen.items() if value is not None}
 
 
 def find_approver(allow_shrink: bool) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from daily_batch.errors import BatchError, describe_unexpected
+from daily_batch.errors import BatchError, InterruptedRunError, RetryableError, describe_unexpected, is_retryable
 from daily_batch.telemetry import quiet_libraries
 
 if TYPE_CHECKING:
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from daily_batch.settings import Settings
 
 UNEXPECTED = 1
-INTERRUPTED = 1
+INTERRUPTED = 130
 PIPE_WIDTH = 200
+MAX_FLAGS = 5
+DRY_RUN = "dry run: nothing was changed. Next step: check the list, then add --confirm."
+# Keeps a line from breaking inside a count; printed as a space.
+NO_BREAK = "\u00a0"
 
 
 @contextmanager
-def exit_on_error(*, debug: bool) -> Iterator[None]:
+def exit_on_error(*, debug: bool, json_output: bool = False) -> Iterator[None]:
     """Report an error of the body in one line on standard error, and exit with its status.
 
     Raises:
@@ -36,26 +40,41 @@ def exit_on_error(*, debug: bool) -> Iterator[None]:
     quiet_libraries()
     try:
         yield
-    except typer.Exit:
+    except (typer.Exit, BrokenPipeError):
         raise
     except (Exception, KeyboardInterrupt) as error:
-        raise typer.Exit(report_failure(error, debug=debug)) from None
+        raise typer.Exit(report_failure(error, debug=debug, json_output=json_output)) from None
 
 
-def report_failure(error: BaseException, *, debug: bool) -> int:
-    """Print what failed on standard error, in one line, and return the exit status."""
+def report_failure(error: BaseException, *, debug: bool, json_output: bool = False) -> int:
+    """Print what failed on standard error, in one line, and return the exit status.
+
+    Args:
+        debug: print the frames too.
+        json_output: print a JSON object with `error`, `retryable` and `next_step`, and `tenant` and `date` if known.
+    """
     if debug:
         # The frames alone: the error's text may quote what was being read, and message content never reaches a log.
         print("".join(traceback.format_tb(error.__traceback__)), file=sys.stderr, end="")
+    failure, status = _as_batch_error(error)
+    if json_output:
+        context = {"tenant": failure.tenant, "date": failure.day}
+        value = {"error": failure.what, "retryable": is_retryable(failure), "next_step": failure.next_step}
+        value |= {name: text for name, text in context.items() if text != "-"}
+        print(json.dumps(value, ensure_ascii=False), file=sys.stderr)
+    else:
+        print(f"error: {failure}", file=sys.stderr)
+    return status
+
+
+def _as_batch_error(error: BaseException) -> tuple[BatchError, int]:
+    """Return an error with its next step, and the exit status."""
     if isinstance(error, BatchError):
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return error, error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        print("stopped; what was published stays. Next step: run the same command again.", file=sys.stderr)
-        return INTERRUPTED
-    what = describe_unexpected(error)
-    print(f"error: unexpected {what}. Next step: run again with --debug and report it.", file=sys.stderr)
-    return UNEXPECTED
+        return InterruptedRunError(), INTERRUPTED
+    what = f"unexpected {describe_unexpected(error)}"
+    return RetryableError(what, next_step="run again with --debug and report it"), UNEXPECTED
 
 
 def console() -> "Console":
@@ -63,6 +82,15 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def print_plain(renderable: "RenderableType") -> None:
+    """Print for people, without the blanks with which tables fill their lines."""
+    target = console()
+    with target.capture() as captured:
+        target.print(renderable)
+    lines = captured.get().replace(NO_BREAK, " ").splitlines()
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
 
 
 def print_json(value: object) -> None:
@@ -86,7 +114,7 @@ def print_table(columns: Mapping[str, str], rows: Sequence[Mapping[str, object]]
         table.add_column(heading, justify="right" if number else "left", no_wrap=name != wrapped, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_format_cell(row[name])) for name in columns))
-    console().print(table)
+    print_plain(table)
 
 
 def _format_cell(value: object) -> str:
@@ -102,18 +130,15 @@ def print_settings(settings: "Settings") -> None:
     table = Table("setting", "value", "from", box=None)
     for name, value, origin in settings.explain():
         table.add_row(name, value, origin)
-    console().print(table)
+    print_plain(table)
 
 
 def write_receipts(receipts: "Sequence[Receipt]", *, json_output: bool, receipt_file: Path | None) -> None:
-    """Write receipts to a file, to standard output as JSON, or both: one as an object, several as a list."""
+    """Write receipts as JSON, `{"receipts": [...]}`, to a file, to standard output, or both."""
     from daily_batch.domain.receipt import to_dict
 
-    if not receipts:
-        return
-    values = [to_dict(receipt) for receipt in receipts]
-    value = values[0] if len(values) == 1 else values
-    if receipt_file:
+    value = {"receipts": [to_dict(receipt) for receipt in receipts]}
+    if receipt_file and receipts:
         receipt_file.parent.mkdir(parents=True, exist_ok=True)
         receipt_file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if json_output:
@@ -142,7 +167,7 @@ def render_receipt(receipt: "Receipt") -> "RenderableType":
     ]
     parts += [
         _render_counts(name, counts)
-        for name, counts in (("rejects", receipt.rejects), ("flags", receipt.flags))
+        for name, counts in (("rejects", receipt.rejects), ("flags", _most_frequent(receipt.flags)))
         if counts
     ]
     if loss := loss_warning(receipt):
@@ -176,5 +201,12 @@ def _render_counts(name: str, counts: Mapping[str, int]) -> "Text":
     from rich.text import Text
 
     line = Text(f"{name:8} ", "bold")
-    line.append(Text("  ".join(f"{key}\u00a0{count:,}" for key, count in counts.items()), style="not bold"))
+    line.append(Text("  ".join(f"{key} {count:,}".replace(" ", NO_BREAK) for key, count in counts.items()), "not bold"))
     return line
+
+
+def _most_frequent(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the highest counts, and under one name how many others there are."""
+    highest = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_FLAGS])
+    others = len(counts) - len(highest)
+    return highest | ({"others (see --json)": others} if others else {})

@@ -1,6 +1,5 @@
 """`makoto-batch plan`: what a day holds, which runner takes it and why, and whether it changed; writes no table."""
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from daily_batch.cli.options import (
+    ConfOption,
     DateOption,
     DebugOption,
     DiscoveryOption,
+    EnvOption,
     InputOption,
     JsonOption,
     LayoutOption,
@@ -19,6 +20,8 @@ from daily_batch.cli.options import (
     RunnerOption,
     TenantOption,
     as_flags,
+    examples,
+    read_environment,
 )
 from daily_batch.cli.output import exit_on_error, print_json
 
@@ -32,7 +35,13 @@ SHOWN_ROOMS = 20
 app = typer.Typer()
 
 
-@app.command(epilog="Example: makoto-batch plan --tenant acme --date 2025-08-12 --input samples --output out --strays")
+@app.command(
+    rich_help_panel="Prepare",
+    epilog=examples(
+        "makoto-batch plan --tenant acme --date 2025-08-12 --input samples --output out",
+        "makoto-batch plan --tenant acme --date 2025-08-12 --input samples --output out --cost --strays",
+    ),
+)
 def plan(
     tenant: TenantOption = None,
     date: DateOption = None,
@@ -50,6 +59,8 @@ def plan(
         bool,
         typer.Option("--strays", help="Count the tenant's objects that no run reads; status shows the number."),
     ] = False,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -64,8 +75,8 @@ def plan(
 
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout)
     flags |= as_flags(runner=runner, discovery=discovery, ledger=ledger)
-    with exit_on_error(debug=debug):
-        settings = choose_tenants(load_settings(flags=flags, environ=os.environ))
+    with exit_on_error(debug=debug, json_output=json):
+        settings = choose_tenants(load_settings(flags=flags, environ=read_environment(conf, env)))
         requests = build_requests(settings, datetime.now(UTC))
         store = open_ledger(settings, requests[0].output)
         plans: list[DayPlan] = []
@@ -77,7 +88,7 @@ def plan(
                         plan_day(request, settings, store, progress, verify=verify_discovery, cost=cost, strays=strays)
                     )
         if json:
-            print_json(plans[0] if len(plans) == 1 else plans)
+            print_json({"days": plans})
         else:
             for each in plans:
                 _print_plan(each)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBars
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def show_progress() -> "Iterator[Callable[[str], Progress]]":
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[amount]}"),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with ProgressBars(*columns, console=Console(stderr=True), transient=True) as bars:
@@ -49,7 +50,8 @@ class BarProgress:
             self._stage, self._started = stage, now
             self._bars.reset(self._task, description=f"{self._label} {stage}", amount="")
         amount = _format_amount(done, total, unit, now - self._started)
-        self._bars.update(self._task, completed=done, total=total or None, amount=amount)
+        # Without a total a bar pulses: nothing is done yet, and something is being done.
+        self._bars.update(self._task, completed=done, total=(total or None) if done else None, amount=amount)
 
 
 class LineProgress:

@@ -4,7 +4,6 @@ Published tables are never patched. The whole day runs again from its objects, s
 are found, and only if those objects are still the ones that gave the rejects.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,8 +13,10 @@ import typer
 
 from daily_batch.cli.options import (
     AllowShrinkOption,
+    ConfOption,
     DateOption,
     DebugOption,
+    EnvOption,
     FormatOption,
     InputOption,
     JsonOption,
@@ -24,9 +25,11 @@ from daily_batch.cli.options import (
     OutputOption,
     TenantOption,
     as_flags,
+    examples,
     find_approver,
+    read_environment,
 )
-from daily_batch.cli.output import console, exit_on_error, print_json, print_table, render_receipt
+from daily_batch.cli.output import console, exit_on_error, print_json, print_plain, print_table, render_receipt
 from daily_batch.cli.spark import start_spark
 from daily_batch.errors import TerminalError, error_context
 
@@ -49,7 +52,10 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: makoto-batch replay --tenant acme --date 2025-08-12 --input samples --output out --dry-run"
+    rich_help_panel="Run",
+    epilog=examples(
+        "makoto-batch replay --tenant acme --date 2025-08-12 --input samples --output out --dry-run",
+    ),
 )
 def replay(
     tenant: TenantOption = None,
@@ -61,6 +67,8 @@ def replay(
     ledger: LedgerOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Try the rejects; run no day.")] = False,
     allow_shrink: AllowShrinkOption = False,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -72,8 +80,8 @@ def replay(
     from daily_batch.settings import load_settings
 
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format, ledger=ledger)
-    with exit_on_error(debug=debug):
-        settings = choose_tenants(load_settings(flags=flags, environ=os.environ))
+    with exit_on_error(debug=debug, json_output=json):
+        settings = choose_tenants(load_settings(flags=flags, environ=read_environment(conf, env)))
         requests = build_requests(settings, datetime.now(UTC), allow_shrink=find_approver(allow_shrink))
         dispatch = make_dispatch(settings, requests[0].output, spark=start_spark)
         replayed = []
@@ -85,8 +93,7 @@ def replay(
                 run_again = any(trial.accepted for trial in trials) and not dry_run
                 replayed.append((request, trials, _run_again(request, dispatch, progress) if run_again else None))
         if json:
-            values = [_as_value(*each) for each in replayed]
-            print_json(values[0] if len(values) == 1 else values)
+            print_json({"dry_run": dry_run, "days": [_as_value(*each) for each in replayed]})
         else:
             for each in replayed:
                 _print_trials(*each)
@@ -157,6 +164,6 @@ def _print_trials(request: "Request", trials: "Sequence[Trial]", receipt: "Recei
         return
     print_table(COLUMNS, [asdict(trial) for trial in trials])
     if receipt:
-        console().print(render_receipt(receipt))
+        print_plain(render_receipt(receipt))
     elif not any(trial.accepted for trial in trials):
         console().print("the current rules accept none of the rejects that were tried; the day was not run again")

@@ -1,6 +1,5 @@
 """`makoto-batch report`: the days of a range as a page, as Markdown or as JSON, from the ledger and the receipts."""
 
-import os
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,9 @@ import typer
 from daily_batch.cli.options import (
     AllTenantsOption,
     CheckOption,
+    ConfOption,
     DebugOption,
+    EnvOption,
     FromOption,
     InputOption,
     JsonOption,
@@ -21,6 +22,8 @@ from daily_batch.cli.options import (
     ToOption,
     as_flags,
     choose_days,
+    examples,
+    read_environment,
 )
 from daily_batch.cli.output import console, exit_on_error, print_json
 from daily_batch.errors import UsageError
@@ -38,7 +41,11 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: makoto-batch report --all-tenants --from 2025-08-01 --to 2025-08-12 --output out --lang ja"
+    rich_help_panel="Watch",
+    epilog=examples(
+        "makoto-batch report --all-tenants --from 2025-08-10 --to 2025-08-12 --output out",
+        "makoto-batch report --tenant acme --from 2025-08-12 --to 2025-08-12 --output out --lang ja --html ja.html",
+    ),
 )
 def report(
     tenant: TenantOption = None,
@@ -54,6 +61,8 @@ def report(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the report as Markdown.")] = False,
     lang: Annotated[Lang, typer.Option(help="English or Japanese.")] = "en",
     check: CheckOption = False,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -63,10 +72,10 @@ def report(
     from daily_batch.settings import load_settings
 
     flags = as_flags(tenant=tenant, input=input, output=output, ledger=ledger)
-    with exit_on_error(debug=debug):
+    with exit_on_error(debug=debug, json_output=json):
         if json and markdown:
             raise UsageError("--json and --markdown both need standard output", next_step="give one of them")
-        settings = load_settings(flags=flags, environ=os.environ)
+        settings = load_settings(flags=flags, environ=read_environment(conf, env))
         facts = _collect(settings, first, last, all_tenants=all_tenants)
         texts = load_texts(lang)
         if json:

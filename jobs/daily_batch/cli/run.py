@@ -1,6 +1,5 @@
 """`makoto-batch run`: one day of each tenant, and the days before it that have changed."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -13,9 +12,11 @@ import typer
 from daily_batch.cli.options import (
     AllowShrinkOption,
     AllTenantsOption,
+    ConfOption,
     DateOption,
     DebugOption,
     DiscoveryOption,
+    EnvOption,
     FormatOption,
     InputOption,
     JsonOption,
@@ -27,11 +28,13 @@ from daily_batch.cli.options import (
     ShowConfigOption,
     TenantOption,
     as_flags,
+    examples,
     find_approver,
+    read_environment,
 )
 from daily_batch.cli.output import (
-    console,
     exit_on_error,
+    print_plain,
     print_settings,
     render_receipt,
     report_failure,
@@ -47,8 +50,11 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: makoto-batch run --tenant acme --date 2025-08-12 --input samples --output out --json. "
-    "Add --allow-shrink if the day is meant to lose rows."
+    rich_help_panel="Run",
+    epilog=examples(
+        "makoto-batch run --tenant acme --date 2025-08-12 --input samples --output out",
+        "makoto-batch run --tenant acme,globex --date 2025-08-12 --input samples --output out --look-back 3 --json",
+    ),
 )
 def run(
     tenant: TenantOption = None,
@@ -69,6 +75,8 @@ def run(
         bool, typer.Option("--take-over", help="Take the lease of a run that is known to be dead.")
     ] = False,
     allow_shrink: AllowShrinkOption = False,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     receipt: ReceiptOption = None,
     json: JsonOption = False,
     show_config: ShowConfigOption = False,
@@ -77,9 +85,10 @@ def run(
     """Turn one business day of messages into tables, and print the receipt."""
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
     flags |= as_flags(runner=runner, discovery=discovery, ledger=ledger)
-    with exit_on_error(debug=debug):
+    with exit_on_error(debug=debug, json_output=json):
         status = run_days(
             flags,
+            read_environment(conf, env),
             spark=start_spark,
             all_tenants=all_tenants,
             if_changed=if_changed,
@@ -96,6 +105,7 @@ def run(
 
 def run_days(
     flags: Mapping[str, object],
+    environ: Mapping[str, str],
     *,
     spark: "Callable[[], Runner]",
     all_tenants: bool = False,
@@ -114,6 +124,7 @@ def run_days(
 
     Args:
         flags: settings by name, as `load_settings` takes them.
+        environ: environment variables.
         spark: makes the Spark runner of this process.
         look_back: this many days before the day are run too, if they changed or were never completed.
         allow_shrink: who allows that a day loses published rows; empty: nobody.
@@ -131,12 +142,12 @@ def run_days(
     from daily_batch.pipeline.runners.databricks_serverless import fit_compute
     from daily_batch.settings import load_settings
 
-    settings = load_settings(flags=flags, environ=os.environ)
+    settings = load_settings(flags=flags, environ=environ)
     if show_config:
         print_settings(settings)
         return 0
     settings = choose_tenants(settings, all_tenants=all_tenants)
-    settings = fit_compute(settings, os.environ)
+    settings = fit_compute(settings, environ)
     requests = build_requests(settings, datetime.now(UTC), allow_shrink=allow_shrink)
     dispatch = make_dispatch(settings, requests[0].output, spark=spark)
     receipts = []
@@ -148,7 +159,7 @@ def run_days(
                 result = dispatch.run(request, progress=progress, if_changed=only_if_changed, take_over=take_over)
                 receipt = wait_for_receipt(dispatch, request, result, progress)
             except (Exception, KeyboardInterrupt) as error:
-                status = max(status, report_failure(error, debug=debug))
+                status = max(status, report_failure(error, debug=debug, json_output=json_output))
                 if isinstance(error, KeyboardInterrupt):
                     break
                 continue
@@ -156,7 +167,7 @@ def run_days(
             if result.receipt:
                 register_published(request, settings, result.receipt)
             if not json_output:
-                console().print(render_receipt(receipt))
+                print_plain(render_receipt(receipt))
             elif loss := loss_warning(receipt):
                 print(f"WARNING: tenant={receipt.tenant} day={receipt.date}: {loss}", file=sys.stderr)
     write_receipts(receipts, json_output=json_output, receipt_file=receipt_file)

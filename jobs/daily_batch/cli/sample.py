@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from daily_batch.cli.options import DebugOption, JsonOption
+from daily_batch.cli.options import DebugOption, JsonOption, examples
 from daily_batch.cli.output import exit_on_error, print_json
 from daily_batch.domain.calendar import parse_day
 from daily_batch.domain.run import Compression, Layout
@@ -14,8 +14,11 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: makoto-batch sample --messages 100000 --layout export --seed 1 --out out/input"
-    " --rates default,duplicates=0.05"
+    rich_help_panel="Prepare",
+    epilog=examples(
+        "makoto-batch sample --out out/input",
+        "makoto-batch sample --messages 20000 --layout messages --rates default,duplicates=0.05 --out out/objects",
+    ),
 )
 def sample(
     out: Annotated[Path, typer.Option(help="Folder to write {tenant}/… and {tenant}-truth.json to.")],

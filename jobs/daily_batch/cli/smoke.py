@@ -1,6 +1,5 @@
 """`makoto-batch smoke`: a generated day through the service that runs large days, before the first night."""
 
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from daily_batch.cli.options import DebugOption, InputOption, JsonOption, OutputOption, as_flags
+from daily_batch.cli.options import (
+    ConfOption,
+    DebugOption,
+    EnvOption,
+    InputOption,
+    JsonOption,
+    OutputOption,
+    as_flags,
+    examples,
+    read_environment,
+)
 from daily_batch.cli.output import exit_on_error, print_json
 from daily_batch.errors import UsageError, error_context
 
@@ -18,8 +27,12 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: makoto-batch smoke --variables worker.json, after aws lambda get-function-configuration"
-    " --function-name makoto-daily-batch-processor --query Environment.Variables > worker.json"
+    rich_help_panel="Prepare",
+    epilog=examples(
+        "aws lambda get-function-configuration --function-name makoto-daily-batch-processor \\",
+        "    --query Environment.Variables > worker.json",
+        "makoto-batch smoke --variables worker.json",
+    ),
 )
 def smoke(
     input: InputOption = None,  # noqa: A002 - the flag's name
@@ -32,6 +45,8 @@ def smoke(
     ] = None,
     wait_minutes: Annotated[int, typer.Option(min=1, max=720, help="How long to wait for the job.")] = 30,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the generated day and its tables.")] = False,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -41,11 +56,11 @@ def smoke(
     from daily_batch.orchestration.smoke import run_smoke_test
     from daily_batch.synthetic.write import SAMPLE_DAY
 
-    with exit_on_error(debug=debug):
+    with exit_on_error(debug=debug, json_output=json):
         with error_context(SMOKE_TENANT, SAMPLE_DAY.isoformat()), show_progress() as open_progress:
             result = run_smoke_test(
                 as_flags(input=input, output=output),
-                os.environ | _read_variables(variables),
+                read_environment(conf, env) | _read_variables(variables),
                 wait_minutes=wait_minutes,
                 keep=keep,
                 progress=open_progress(f"tenant={SMOKE_TENANT} day={SAMPLE_DAY}"),

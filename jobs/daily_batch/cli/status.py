@@ -1,6 +1,5 @@
 """`makoto-batch status`: which days ran, and which are missing, late, failed or changed since, from the ledger."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
@@ -11,7 +10,9 @@ import typer
 from daily_batch.cli.options import (
     AllTenantsOption,
     CheckOption,
+    ConfOption,
     DebugOption,
+    EnvOption,
     FromOption,
     InputOption,
     JsonOption,
@@ -22,6 +23,8 @@ from daily_batch.cli.options import (
     ToOption,
     as_flags,
     choose_days,
+    examples,
+    read_environment,
 )
 from daily_batch.cli.output import console, exit_on_error, print_json, print_table
 
@@ -47,7 +50,12 @@ COLUMNS = {
 app = typer.Typer()
 
 
-@app.command(epilog="Example: makoto-batch status --tenant acme,globex --from 2025-08-01 --to 2025-08-12 --output out")
+@app.command(
+    rich_help_panel="Watch",
+    epilog=examples(
+        "makoto-batch status --tenant acme,globex --from 2025-08-10 --to 2025-08-12 --output out",
+    ),
+)
 def status(
     tenant: TenantOption = None,
     first: FromOption = None,
@@ -61,6 +69,8 @@ def status(
         bool, typer.Option("--verify", help="List completed days again to find those that changed.")
     ] = False,
     check: CheckOption = False,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -72,9 +82,11 @@ def status(
     from daily_batch.settings import load_settings
 
     flags = as_flags(tenant=tenant, input=input, output=output, layout=layout, ledger=ledger)
-    with exit_on_error(debug=debug):
+    with exit_on_error(debug=debug, json_output=json):
         now = datetime.now(UTC)
-        settings = choose_tenants(load_settings(flags=flags, environ=os.environ), all_tenants=all_tenants)
+        settings = choose_tenants(
+            load_settings(flags=flags, environ=read_environment(conf, env)), all_tenants=all_tenants
+        )
         # Only the ledger is read, unless --verify lists days again; without it the command needs no input.
         source = settings.input or ("" if verify else settings.output)
         requests = build_requests(replace(settings, input=source), now)

@@ -8,14 +8,18 @@ import typer
 
 from daily_batch.cli.options import (
     AllTenantsOption,
+    ConfirmOption,
+    ConfOption,
     DebugOption,
-    DryRunOption,
+    EnvOption,
     JsonOption,
     OutputOption,
     TenantOption,
     as_flags,
+    examples,
+    read_environment,
 )
-from daily_batch.cli.output import console, exit_on_error, print_json, print_table
+from daily_batch.cli.output import DRY_RUN, console, exit_on_error, print_json, print_table
 from daily_batch.domain.calendar import oldest_retained_day
 
 if TYPE_CHECKING:
@@ -34,7 +38,13 @@ COLUMNS = {
 app = typer.Typer()
 
 
-@app.command(epilog="Example: makoto-batch vacuum --tenant acme --output out --keep-days 730 --dry-run")
+@app.command(
+    rich_help_panel="Maintain",
+    epilog=examples(
+        "makoto-batch vacuum --tenant acme --output out --keep-days 730",
+        "makoto-batch vacuum --tenant acme --output out --keep-days 730 --confirm",
+    ),
+)
 def vacuum(
     context: typer.Context,
     tenant: TenantOption = None,
@@ -52,27 +62,30 @@ def vacuum(
         int | None,
         typer.Option(min=0, help="Remove days older than this, and their receipts; 0: none. Default: retention_days."),
     ] = None,
-    dry_run: DryRunOption = False,
+    confirm: ConfirmOption = False,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Remove files of old versions and crashed runs, days beyond the retention, and old log entries."""
     from daily_batch.cli.maintenance import for_each_target, open_targets
 
-    with exit_on_error(debug=debug):
-        targets = open_targets(as_flags(tenant=tenant, output=output), start_spark=context.obj, all_tenants=all_tenants)
+    with exit_on_error(debug=debug, json_output=json):
+        flags, environ = as_flags(tenant=tenant, output=output), read_environment(conf, env)
+        targets = open_targets(flags, environ, start_spark=context.obj, all_tenants=all_tenants)
         rows = for_each_target(
             targets,
             lambda target, progress: _vacuum(
-                target, progress, retain_hours=retain_hours, keep_days=keep_days, dry_run=dry_run
+                target, progress, retain_hours=retain_hours, keep_days=keep_days, dry_run=not confirm
             ),
         )
         if json:
-            print_json({"dry_run": dry_run, "tables": rows})
+            print_json({"dry_run": not confirm, "tables": rows})
             return
         print_table(COLUMNS, rows)
-        if dry_run:
-            console().print("a dry run: nothing was removed")
+        if not confirm:
+            console().print(DRY_RUN)
 
 
 def _vacuum(

@@ -74,9 +74,7 @@ def parse_url(text: str) -> StorageUrl:
         return _folder(path, text)
     match = _S3.fullmatch(text) or _ABFSS.fullmatch(text)
     if match is None:
-        raise _refused(
-            f"with the scheme {scheme[1][:20]!a} has none of the supported forms; never put credentials into it"
-        )
+        raise _refused(_describe_mismatch(text, scheme[1]))
     parts = match.groupdict(default="")
     prefix = parts["path"].rstrip("/")
     if _UNSAFE.search(prefix) or (prefix and not is_plain_path(prefix)):
@@ -85,6 +83,15 @@ def parse_url(text: str) -> StorageUrl:
     return StorageUrl(
         kind=kind, bucket=parts["bucket"], account=parts.get("account", ""), path=prefix, text=text.rstrip("/")
     )
+
+
+def _describe_mismatch(text: str, scheme: str) -> str:
+    """Return which part of a URL is wrong, without quoting more of it than its scheme."""
+    if text.startswith("s3://"):
+        return "has no valid bucket name after s3://: 3 to 63 lowercase letters, digits, dots and hyphens"
+    if text.startswith("abfss://"):
+        return "is not abfss://, a container, @, a storage account and .dfs.core.windows.net"
+    return f"with the scheme {scheme[:20]!a} has none of the supported forms; never put credentials into it"
 
 
 def _folder(path: str, text: str) -> StorageUrl:

@@ -8,10 +8,14 @@ from typing import Annotated
 
 import typer
 
+from daily_batch.cli.group import SingleCommand
 from daily_batch.cli.options import (
+    HELP_SETTINGS,
+    ConfOption,
     DateOption,
     DebugOption,
     DiscoveryOption,
+    EnvOption,
     FormatOption,
     InputOption,
     JsonOption,
@@ -22,6 +26,7 @@ from daily_batch.cli.options import (
     ShowConfigOption,
     TenantOption,
     as_flags,
+    read_environment,
 )
 from daily_batch.cli.output import exit_on_error
 from daily_batch.entrypoints.wheel_task import call_as_task
@@ -30,7 +35,7 @@ from daily_batch.settings import help_text
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-@app.command(help=__doc__)
+@app.command(cls=SingleCommand, context_settings=HELP_SETTINGS, help=__doc__)
 def run(
     tenant: TenantOption = None,
     date: DateOption = None,
@@ -47,6 +52,8 @@ def run(
         str, typer.Option(help="Who allows the day to lose published rows; for a job without a submitter.")
     ] = "",
     settings: Annotated[str | None, typer.Option(help="The submitter's settings, as a JSON object.")] = None,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     receipt: ReceiptOption = None,
     json: JsonOption = False,
     show_config: ShowConfigOption = False,
@@ -60,12 +67,16 @@ def run(
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
     # Whatever the settings say of where Spark jobs run: this is one, and it runs here.
     flags |= as_flags(discovery=discovery, ledger=ledger, catalog=catalog, runner="spark", spark="here")
-    with exit_on_error(debug=debug):
+    environ = read_environment(conf, env)
+    with exit_on_error(debug=debug, json_output=json):
         if run_id and token:
-            run_submitted_job(flags, run_id=run_id, token=token, submitter_settings=settings, spark=current_session)
+            run_submitted_job(
+                flags, environ, run_id=run_id, token=token, submitter_settings=settings, spark=current_session
+            )
             return
         status = run_days(
             flags,
+            environ,
             spark=current_session,
             allow_shrink=allow_shrink,
             json_output=json,

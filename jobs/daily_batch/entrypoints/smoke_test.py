@@ -3,13 +3,22 @@
 The task of the bundle's smoke job. The driver is checked first, then the workers.
 """
 
-import os
 from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from daily_batch.cli.options import DebugOption, InputOption, OutputOption, as_flags
+from daily_batch.cli.group import SingleCommand
+from daily_batch.cli.options import (
+    HELP_SETTINGS,
+    ConfOption,
+    DebugOption,
+    EnvOption,
+    InputOption,
+    OutputOption,
+    as_flags,
+    read_environment,
+)
 from daily_batch.cli.output import exit_on_error
 from daily_batch.domain.url import parse_url
 from daily_batch.entrypoints.wheel_task import call_as_task
@@ -23,18 +32,20 @@ from daily_batch.synthetic import generate
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-@app.command(help=__doc__)
+@app.command(cls=SingleCommand, context_settings=HELP_SETTINGS, help=__doc__)
 def smoke(
     output: OutputOption = None,
     input: InputOption = None,  # noqa: A002 - the flag's name
     tasks: Annotated[int, typer.Option(min=1, max=1000, help="How many Spark tasks check the workers.")] = TASKS,
+    conf: ConfOption = None,
+    env: EnvOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Check the cluster, then write a day of the tenant smoke below {output}/_smoke/input."""
     from daily_batch.pipeline.runners.spark import current_session
 
     with exit_on_error(debug=debug):
-        storage = load_storage(as_flags(input=input, output=output), os.environ)
+        storage = load_storage(as_flags(input=input, output=output), read_environment(conf, env))
         check_cluster(current_session().spark, storage, tasks=tasks)
         objects = write_input(storage)
         reached = f"the driver and {tasks} tasks reach {storage.input} and {storage.output}, and have their packages"

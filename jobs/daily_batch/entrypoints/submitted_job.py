@@ -1,6 +1,5 @@
 """The Spark job of a submitter: it publishes under the submitter's lease, and its receipt is its answer."""
 
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -9,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from daily_batch.catalog.register import register_published
-from daily_batch.cli.output import console, render_receipt
+from daily_batch.cli.output import print_plain, render_receipt
 from daily_batch.cli.progress import show_progress
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
@@ -32,6 +31,7 @@ RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 def run_submitted_job(
     flags: Mapping[str, object],
+    environ: Mapping[str, str],
     *,
     run_id: str,
     token: int,
@@ -45,6 +45,7 @@ def run_submitted_job(
 
     Args:
         flags: settings by name; None is a flag that was not given.
+        environ: environment variables.
         run_id: of the submitter's run.
         token: of the submitter's lease.
         spark: makes the Spark runner of this process.
@@ -60,8 +61,8 @@ def run_submitted_job(
     given = {name: value for name, value in flags.items() if value is not None}
     inherited = _read_settings(submitter_settings)
     allow_shrink = str(inherited.pop(ALLOW_SHRINK, ""))
-    settings = load_settings(flags=inherited | given, environ=os.environ)
-    settings = fit_compute(settings, os.environ)
+    settings = load_settings(flags=inherited | given, environ=environ)
+    settings = fit_compute(settings, environ)
     now, runner = datetime.now(UTC), spark()
     requests = build_requests(settings, now, allow_shrink=allow_shrink)
     if len(requests) != 1:
@@ -82,7 +83,7 @@ def run_submitted_job(
             list_known_tenants=lambda: [request.tenant],  # the submitter has checked it
             telemetry=JsonLines(sys.stderr),
         )
-    console().print(render_receipt(receipt))
+    print_plain(render_receipt(receipt))
     if not settings.look_first:  # a smoke test removes its day, so no catalog may name its tables
         register_published(request, settings, receipt)
     return receipt

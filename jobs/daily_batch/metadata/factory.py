@@ -19,12 +19,14 @@ def open_metadata(settings: Settings, output: StorageUrl) -> MetadataStore:
         RetryableError: Cosmos DB does not answer.
         TerminalError: Cosmos DB refuses this identity.
     """
-    chosen = settings.ledger or _configured(settings) or _local_file(output)
+    chosen = settings.ledger or _configured(settings)
     if chosen == "dynamodb":
         return _open_dynamodb(settings)
     if chosen == "cosmos":
         return _open_cosmos(settings)
-    return SqliteStore(Path(chosen))
+    if not chosen and output.kind == "file":
+        return SqliteStore(Path(_local_file(output)), folder_name="the output folder")
+    return SqliteStore(Path(chosen or _local_file(output)))
 
 
 def _configured(settings: Settings) -> str:

@@ -24,6 +24,8 @@ class SqliteStore:
     """See `MetadataStore`. Each call opens a connection: threads and processes share nothing but the file."""
 
     file: Path
+    # How errors name the folder of the file.
+    folder_name: str = "the ledger's folder"
 
     def get(self, pk: str, sk: str) -> VersionedItem | None:
         """See `MetadataStore.get`."""
@@ -75,12 +77,14 @@ class SqliteStore:
         except OSError as error:
             raise self._explain_path(error) from error
 
-    def _explain_path(self, error: OSError) -> TerminalError:
-        what = f"the ledger's folder {self.file.parent} cannot be created or read ({type(error).__name__})"
-        return TerminalError(what, next_step="set ledger to a writable path")
+    def _explain_path(self, error: Exception) -> TerminalError:
+        what = f"{self.folder_name} {self.file.parent} cannot be created or read ({type(error).__name__})"
+        return TerminalError(what, next_step="give a folder that this user may write to")
 
     def _explain(self, error: sqlite3.DatabaseError) -> RetryableError | TerminalError:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
+        if name.startswith("SQLITE_CANTOPEN") and not self.file.exists():
+            return self._explain_path(error)
         what = f"the ledger {self.file} cannot be used ({name})"
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")):
             return RetryableError(f"{what}; nothing was published", next_step="run the day again")

@@ -1,4 +1,4 @@
-"""Name the state of a tenant-day as commands, summaries and reports show it."""
+"""Name the state of a tenant-day: codes for programs, labels for people."""
 
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -7,42 +7,42 @@ from daily_batch.ledger import Entry
 from daily_batch.settings import Settings
 
 # Nothing needs attention.
-SOUND = ("completed", "completed, rejects", "running", "submitted", "not due")
+SOUND = ("COMPLETED", "COMPLETED_WITH_REJECTS", "RUNNING", "SUBMITTED", "NOT_DUE")
 # The ledger did not answer, so it is unknown whether the day is late.
-UNKNOWN = "unknown"
+UNKNOWN = "UNKNOWN"
 # Completed, and its objects have changed since.
-CHANGED = "changed"
+CHANGED = "CHANGED"
 # Final: it does not change by itself.
-ENDED = ("completed", "completed, rejects", "failed")
+ENDED = ("COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED")
 
 
 def day_status(entry: Entry | None, *, now: datetime, due: datetime) -> str:
-    """Return the state of a tenant-day; `missing` and `not due` are days without a ledger entry."""
+    """Return the state of a tenant-day: the ledger's status, or what follows from its absence or its lease."""
     if entry is None:
-        return "missing" if now >= due else "not due"
+        return "MISSING" if now >= due else "NOT_DUE"
     if entry.is_active and not entry.is_leased(now):
-        return "dead"
-    return state_label(entry.status)
+        return "DEAD"
+    return entry.status
 
 
-def state_label(status: str) -> str:
-    """Return a status of the ledger or of a receipt as it is displayed."""
-    return {"COMPLETED_WITH_REJECTS": "completed, rejects"}.get(status, status.lower())
+def state_label(state: str) -> str:
+    """Return a state as it is displayed to people."""
+    return {"COMPLETED_WITH_REJECTS": "completed, rejects"}.get(state, state.lower().replace("_", " "))
 
 
 def describe(entry: Entry | None, state: str, *, now: datetime) -> str:
     """Return what is worth knowing beside the state of a tenant-day; empty if nothing is."""
     if entry is None:
-        return "never run" if state == "missing" else ""
-    if state.startswith("completed"):
+        return "never run" if state == "MISSING" else ""
+    if state.startswith("COMPLETED"):
         unreadable = f"{entry.unreadable:,} objects could not be read" if entry.unreadable else ""
         return "; ".join(filter(None, (unreadable, entry.quality)))
     return {
-        "dead": _describe_lease(entry, now),
+        "DEAD": _describe_lease(entry, now),
         CHANGED: "its objects are not those of the last run",
-        "failed": str(entry.error),
-        "running": f"{entry.owner} until {entry.lease_until}",
-        "submitted": f"job {entry.job_id}",
+        "FAILED": str(entry.error),
+        "RUNNING": f"{entry.owner} until {entry.lease_until}",
+        "SUBMITTED": f"job {entry.job_id}",
     }.get(state, "")
 
 

@@ -53,7 +53,7 @@ class DayFacts:
     @property
     def is_done(self) -> bool:
         """Whether the last run published the day."""
-        return self.state.startswith("completed")
+        return self.state.startswith("COMPLETED")
 
     @property
     def has_ended(self) -> bool:
@@ -108,7 +108,7 @@ def make_day_facts(
         runner=entry.runner,
         attempts=entry.attempts,
         error=entry.error,
-        ended=entry.lease_until if state == "dead" else None,
+        ended=entry.lease_until if state == "DEAD" else None,
         messages=messages,
         rejected=entry.rejected,
         unreadable=entry.unreadable,

@@ -58,7 +58,7 @@ def make_page(facts: Facts, texts: Texts, *, zone: str) -> str:
         headline=make_headline(facts, texts),
         signs=SIGNS,
         sign=make_sign,
-        css_class=lambda state: state.replace(",", "").replace(" ", "-"),
+        css_class=lambda state: state.lower().replace("_", "-"),
         issues=issues[:MAX_ROWS],
         more_issues=len(issues) - MAX_ROWS,
         warnings=[(day, describe_warnings(day, texts)) for day in facts.anomalous[:MAX_ROWS]],

@@ -39,17 +39,17 @@ def _flatten(table: dict[str, Any]) -> dict[str, str]:
 
 # The sign of a state, for plain text, for print and for readers who cannot tell colors apart. Every font has them.
 SIGNS = {
-    "completed": "•",
-    "completed, rejects": "R",
-    "running": "A",
-    "submitted": "S",
-    "not due": "·",
-    "missing": "?",
-    "dead": "D",
-    "failed": "F",
+    "COMPLETED": "•",
+    "COMPLETED_WITH_REJECTS": "R",
+    "RUNNING": "A",
+    "SUBMITTED": "S",
+    "NOT_DUE": "·",
+    "MISSING": "?",
+    "DEAD": "D",
+    "FAILED": "F",
 }
 WARNING = "!"
-RUNBOOKS = {"failed": "days-failed", "missing": "days-late", "dead": "dead-lease"}
+RUNBOOKS = {"FAILED": "days-failed", "MISSING": "days-late", "DEAD": "dead-lease"}
 MAX_NAMES = 5
 STRAYS_COMMAND = "makoto-batch plan --strays"
 _STEP = ". Next step: "
@@ -98,9 +98,9 @@ def _describe_progress(facts: Facts, texts: Texts) -> Iterator[str]:
     key = "headline.done_tenants" if len(facts.dates) == 1 else "headline.done_days"
     yield texts(key, done=done, all=len(facts.days))
     counts = {
-        "rejects": states.get("completed, rejects", 0),
-        "running": states.get("running", 0) + states.get("submitted", 0),
-        "waiting": states.get("not due", 0),
+        "rejects": states.get("COMPLETED_WITH_REJECTS", 0),
+        "running": states.get("RUNNING", 0) + states.get("SUBMITTED", 0),
+        "waiting": states.get("NOT_DUE", 0),
         "warnings": len(facts.anomalous),
     }
     for name, count in counts.items():
@@ -147,11 +147,11 @@ def _is_same(one: DayFacts | None, other: DayFacts) -> bool:
 
 def _describe_issue(first: DayFacts, last: DayFacts, texts: Texts) -> tuple[str, str]:
     """Return what happened and the next step; errors are quoted from the ledger."""
-    if last.state == "failed":
+    if last.state == "FAILED":
         what, _, step = (last.error or texts("what.failed")).partition(_STEP)
         tried = f" ({texts('what.attempts', count=last.attempts)})" if last.attempts > 1 else ""
         return f"{what}{tried}", step.rstrip(".") or texts("next.log", run_id=last.run_id or "-")
-    what = texts("what.dead", ended=last.ended) if last.state == "dead" else texts("what.missing")
+    what = texts("what.dead", ended=last.ended) if last.state == "DEAD" else texts("what.missing")
     span = f"--date {last.day}" if first == last else f"--from {first.day} --to {last.day}"
     command = f"makoto-batch {'run' if first == last else 'backfill'} --tenant {last.tenant} {span}"
     return what, texts("next.run", command=command)

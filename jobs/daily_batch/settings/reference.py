@@ -19,8 +19,9 @@ The value of a setting comes from the first of these that gives one:
 
 1. a flag of the command;
 2. an environment variable: `MAKOTO_<NAME>`, or the operations guide's name, listed under *variable*;
-3. `<env>.toml` in the folder `MAKOTO_CONF_DIR`, where `MAKOTO_ENV` is the environment's name, such as `prod`;
-4. `defaults.toml` in the folder `MAKOTO_CONF_DIR`;
+3. `<env>.toml` in the conf folder. `--env` or `MAKOTO_ENV` is the environment's name, such as `prod`; `--conf` or
+   `MAKOTO_CONF_DIR` is the folder;
+4. `defaults.toml` in the conf folder;
 5. `jobs/daily_batch/defaults.toml`, which is packed with the code. The repository has none: add it to change the
    defaults of a deployment;
 6. the default below.

@@ -141,8 +141,10 @@ def _anchor(url: StorageUrl) -> StorageUrl:
 
 def _open_folder(url: StorageUrl, *, create: bool) -> LocalStore:
     folder = Path(url.path).absolute()
+    if folder.is_file():
+        raise TerminalError(f"{url} is a file", next_step="give the folder that holds the tenants' folders")
     if not create and not folder.is_dir():
-        raise TerminalError(f"the folder {url} does not exist", next_step="check the URL")
+        raise TerminalError(f"the folder {url} does not exist", next_step="check the path")
     try:
         return LocalStore(str(folder), mkdir=create)
     except (BaseError, OSError) as error:

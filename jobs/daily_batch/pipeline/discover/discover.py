@@ -14,7 +14,7 @@ from daily_batch.pipeline.discover.compare import DiscoveryComparison, compare_d
 from daily_batch.pipeline.discover.manifest import EXPANSION, Manifest, build_manifest
 from daily_batch.pipeline.discover.object_tree import list_root
 from daily_batch.pipeline.discover.strays import Strays, find_strays
-from daily_batch.pipeline.discover.unknown_tenant import check_tenant_known
+from daily_batch.pipeline.discover.unknown_tenant import check_tenant_known, holds_tenant_folders
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder
@@ -133,8 +133,16 @@ def count_strays(request: Request, settings: Settings, *, progress: Progress) ->
 
 
 def list_tenants(source: StorageUrl, settings: Settings) -> list[str]:
-    """Return the top-level folders of an input root whose names are valid tenant ids."""
-    return sorted(filter(is_tenant, list_root(open_store(source, settings.storage_options))))
+    """Return the top-level folders of a root that are tenants': they hold messages, exports or tables.
+
+    An output folder inside the input is none.
+    """
+    store = open_store(source, settings.storage_options)
+    return sorted(
+        name
+        for name in filter(is_tenant, list_root(store))
+        if holds_tenant_folders(store, name, export_root(settings.export_template))
+    )
 
 
 def _window(request: Request, settings: Settings) -> tuple[int, int]:

@@ -68,6 +68,12 @@ def holds_tenant(store: Store, tenant: str, export_root: str) -> bool:
     return any(True for folder in folders if folder != tenant for _ in tree.list_objects(folder, nested=False))
 
 
+def holds_tenant_folders(store: Store, folder: str, export_root: str) -> bool:
+    """Return whether a folder of the root holds what a tenant's folder does: messages, exports or tables."""
+    exports = export_root.replace("{tenant}", folder).removeprefix(f"{folder}/").partition("/")[0]
+    return not {"chat", exports, TABLES_FOLDER}.isdisjoint(open_tree(store, folder).list_folders(folder).names)
+
+
 def _find_misplaced(store: Store, tenant: str) -> str | None:
     """Return how the input differs from the right one, if it looks like another level of it."""
     root = list(_list_if_allowed(lambda: list_root(store)))

@@ -108,11 +108,12 @@ class DayPublisher:
         results: dict[str, PublishResult] = {}
         with ThreadPoolExecutor(len(TABLES)) as pool:
             for step in ORDER:
+                progress("publish", len(results), len(files), "tables")
                 self.confirm()
                 tables = [table for table in step if table.name in files]
                 for table, result in zip(tables, pool.map(publish_table, tables), strict=True):
                     results[table.name] = result
-                    progress(f"published {table.name}", result.rows, 0, "rows")
+                    progress("publish", len(results), len(files), "tables")
         return results
 
     def _publish(

@@ -189,6 +189,9 @@ class _LocalRun:
         Args:
             report: Stage, number of tasks and unit by which finished tasks are reported; None: they are not.
         """
+        if report:
+            stage, total, unit = report
+            self.progress(stage, 0, total, unit)
         remaining = iter(tasks)
         pending: deque[Future[Result]] = deque()
         while True:
@@ -198,7 +201,6 @@ class _LocalRun:
                 return
             result = pending.popleft().result()
             if report:
-                stage, total, unit = report
                 self.progress(stage, self.deadline.finish_task(), total, unit)
             yield result
 
@@ -206,6 +208,7 @@ class _LocalRun:
         self, mapped: Sequence[MapResult], reduced: Sequence[ReduceResult], recovered: Sequence[Path]
     ) -> dict[str, tuple[DataFile, ...]]:
         """Write aggregates and rejects, and return the files of all tables."""
+        self.progress("aggregates and rejects", 0, 0, "")
         output, scratch = self.storage.open_output(), self.scratch
         rejects = [*(path for chunk in mapped for path in chunk.rejects), *recovered]
         partials = [bucket.partials for bucket in reduced]
