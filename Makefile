@@ -28,11 +28,8 @@ help:  ## this list
 setup: $(VENV)/.made-run $(JARS)  ## the environment, Java and Delta's jars, and nothing else
 	@$(WITH_JAVA) && echo "==> Java: $$JAVA_HOME"
 
-run: setup  ## the Spark job on samples/, its receipt, and how to look at the tables
-	@echo "==> Spark job: tenants $(TENANTS), day $(DATE), from samples/ to $(OUT)/"
-	@$(WITH_JAVA) && TENANT_ID=$(TENANTS) spark-submit --properties-file conf/spark/local.conf \
-		jobs/daily_messages.py --date $(DATE) --input samples --output $(OUT)
-	@tools/look $(OUT)
+run: setup  ## the samples' day on the local runner and as the Spark job, and how to query the tables
+	@$(WITH_JAVA) && tools/run-samples $(OUT) $(TENANTS) $(DATE)
 
 test: $(VENV)/.made-all $(JARS)  ## the test suite, in two processes; PYTEST_ARGS="-n 0 -k name" for a part in one
 	@echo "==> pytest"
@@ -93,17 +90,18 @@ $(VENV)/.made-all: pyproject.toml constraints.txt $(VENV)/.made-run
 	@touch $@
 
 # In one process, before any test: two processes that fetch the same jars for the first time disturb each other.
-$(JARS): conf/spark/local.conf conf/spark/ivysettings.xml | $(VENV)/.made-run
+$(JARS): conf/spark/jars.conf conf/spark/ivysettings.xml | $(VENV)/.made-run
 	@echo "==> Delta's jars"
-	@$(WITH_JAVA) && tools/fetch-jars spark-submit conf/spark/local.conf
+	@rm -rf .cache/ivy/jars
+	@$(WITH_JAVA) && tools/fetch-jars spark-submit conf/spark/jars.conf
 	@touch $@
 
 # An environment of the older Spark alone, which sees the other one's packages behind its own; and the conf that goes with it.
-$(SPARK_40)/.made: tests/spark-4.0.txt conf/spark/local.conf tools/older-spark-conf | $(VENV)/.made-all
+$(SPARK_40)/.made: tests/spark-4.0.txt conf/spark/local.conf conf/spark/jars.conf tools/older-spark-conf | $(VENV)/.made-all
 	@echo "==> Spark 4.0 in $(SPARK_40) (400 MB: minutes the first time)"
 	@rm -rf $(SPARK_40) && $(ENV_PYTHON) -m venv $(SPARK_40)
 	@$(SPARK_40)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r tests/spark-4.0.txt
 	@$(SPARK_40)/bin/python tools/older-spark-conf $(SPARK_40) $(VENV)
 	@tools/mend-spark-home $(SPARK_40)
-	@$(WITH_JAVA) && tools/fetch-jars $(SPARK_40)/bin/spark-submit $(SPARK_40)/local.conf
+	@$(WITH_JAVA) && tools/fetch-jars $(SPARK_40)/bin/spark-submit $(SPARK_40)/jars.conf
 	@touch $@
