@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport SPARK_HOME PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYTHONPATH VIRTUAL_ENV
 
 SPARK_40 := .cache/spark-4.0
-JARS := .cache/ivy/.fetched
+JARS := .cache/delta/.fetched
 
 WITH_JAVA := JAVA_HOME="$$(tools/find-java)" && export JAVA_HOME
 DATE ?= 2025-08-12
@@ -92,7 +92,7 @@ $(VENV)/.made-all: pyproject.toml constraints.txt $(VENV)/.made-run
 # In one process, before any test: two processes that fetch the same jars for the first time disturb each other.
 $(JARS): conf/spark/jars.conf conf/spark/ivysettings.xml | $(VENV)/.made-run
 	@echo "==> Delta's jars"
-	@rm -rf .cache/ivy/jars
+	@rm -rf .cache/delta
 	@$(WITH_JAVA) && tools/fetch-jars spark-submit conf/spark/jars.conf
 	@touch $@
 

@@ -30,6 +30,7 @@ def main() -> None:
             "spark.master": "local-cluster[2,1,1024]",
             "spark.executor.memory": "1g",
             **jars,
+            "spark.jars": "",
             "spark.jars.packages": f"{jars['spark.jars.packages']},{HADOOP_AWS}",
             "spark.hadoop.fs.s3a.endpoint": os.environ["AWS_ENDPOINT_URL"],
             "spark.hadoop.fs.s3a.endpoint.region": os.environ["AWS_REGION"],

@@ -170,6 +170,8 @@ def render_receipt(receipt: "Receipt") -> "RenderableType":
         for name, counts in (("rejects", receipt.rejects), ("flags", _most_frequent(receipt.flags)))
         if counts
     ]
+    if len(receipt.flags) > MAX_FLAGS:
+        parts.append(f"{'':8} and {len(receipt.flags) - MAX_FLAGS} more flags; --json has all")
     if loss := loss_warning(receipt):
         parts.append(Text.assemble(("WARNING  ", "bold yellow"), (loss, "yellow")))
     if receipt.shrink:
@@ -206,7 +208,5 @@ def _render_counts(name: str, counts: Mapping[str, int]) -> "Text":
 
 
 def _most_frequent(counts: Mapping[str, int]) -> Mapping[str, int]:
-    """Return the highest counts, and under one name how many others there are."""
-    highest = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_FLAGS])
-    others = len(counts) - len(highest)
-    return highest | ({"others (see --json)": others} if others else {})
+    """Return the highest counts, the highest first."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_FLAGS])
