@@ -135,7 +135,7 @@ def list_issues(facts: Facts, texts: Texts) -> list[Issue]:
                 state=day.state,
                 what=what,
                 next_step=step,
-                runbook=f"docs/runbooks/{RUNBOOKS.get(day.state, 'README')}.md",
+                runbook=texts("runbook", name=RUNBOOKS.get(day.state, "README")),
             )
         )
     return issues

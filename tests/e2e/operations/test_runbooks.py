@@ -17,12 +17,21 @@ from tests.support.operations.aws_functions import GIVEN
 from tests.support.spark_session import ROOT
 
 FOLDER = ROOT / "docs/runbooks"
-PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
-INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")
-PARTS = ("**Meaning**", "**Check**", "**Fix**", "**Resolved when**")
+INDEXES = {".md": FOLDER / "README.md", ".ja.md": FOLDER / "README.ja.md"}
+PAGES = sorted(path for path in FOLDER.glob("*.md") if path not in INDEXES.values())
+PARTS = {
+    ".md": ("**Meaning**", "**Check**", "**Fix**", "**Resolved when**"),
+    ".ja.md": ("**意味**", "**確認**", "**対処**", "**解決条件**"),
+}
+each_language = pytest.mark.parametrize("suffix", PARTS)
 # Of the command line, not of a service's operation; `logs tail` is the command line's own.
 OF_THE_CLI = {"query", "output"}
 OWN_COMMANDS = {("logs", "tail"), ("lambda", "invoke")}
+
+
+def find_suffix(page: Path) -> str:
+    """Return what the names of the pages in a page's language end with."""
+    return "".join(page.suffixes)
 
 
 def find_commands(page: Path, program: str) -> Iterator[list[str]]:
@@ -35,29 +44,31 @@ def find_commands(page: Path, program: str) -> Iterator[list[str]]:
         yield shlex.split(plain, comments=True)
 
 
-def test_every_page_can_be_found_from_the_index() -> None:
-    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", INDEX))
-    assert linked == {path.name for path in PAGES}
+@each_language
+def test_every_page_can_be_found_from_the_index(suffix: str) -> None:
+    linked = set(re.findall(rf"\]\(([\w-]+{re.escape(suffix)})\)", INDEXES[suffix].read_text(encoding="utf-8")))
+    assert linked == {path.name for path in PAGES if find_suffix(path) == suffix}
 
 
-def test_every_alarm_has_a_page_and_a_row_of_the_index() -> None:
+@each_language
+def test_every_alarm_has_a_page_and_a_row_of_the_index(suffix: str) -> None:
     pages = {each.page for each in (*read_aws_alarms(read_deployment(parameters=GIVEN)), *read_azure_alarms())}
-    assert pages <= {path.stem for path in PAGES}
-    alarms, _, _ = INDEX.partition("| problem |")
-    assert set(re.findall(r"^\| \[([\w-]+)\]", alarms, re.MULTILINE)) == pages
+    assert {f"{page}{suffix}" for page in pages} <= {path.name for path in PAGES}
+    index = INDEXES[suffix].read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| \[([\w-]+)\]", index, re.MULTILINE)) == pages
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_says_what_it_means_what_to_do_and_when_it_is_over(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    places = [text.find(part) for part in PARTS]
+    places = [text.find(part) for part in PARTS[find_suffix(page)]]
     assert -1 not in places and places == sorted(places)
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         assert (FOLDER / target).resolve().exists(), target
 
 
 def test_our_own_commands_are_real() -> None:
-    commands = [each for page in (*PAGES, FOLDER / "README.md") for each in find_commands(page, "makoto-batch")]
+    commands = [each for page in (*PAGES, *INDEXES.values()) for each in find_commands(page, "makoto-batch")]
     assert {each[1] for each in commands} >= {"status", "plan", "replay", "run", "backfill"}
     group = typer.main.get_command(app)
     for _, name, *arguments in commands:

@@ -1,10 +1,8 @@
-"""The documents: links lead somewhere, what they name is there, commands are real, twins have the same parts."""
+"""The documents: links lead somewhere, what they name is there, and commands are real."""
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -13,40 +11,12 @@ import typer
 
 from daily_batch.cli import app
 from tests.support.day_runs import ROOT
+from tests.support.pages import PAGES, list_anchors, name_page, read_prose
 
 READMES = (ROOT / "README.md", ROOT / "README.ja.md")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "bench").glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-TWINS = sorted(page for page in PAGES if page.name.endswith(".ja.md"))
 LIBRARY = ROOT / "jobs/daily_batch"
 # Pages whose `module.py` is below the library.
 OF_THE_LIBRARY = ("architecture.md", "how-it-works.md")
-
-
-def name_page(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
-
-
-def english(page: Path) -> Path:
-    return page.with_name(page.name.replace(".ja.md", ".md"))
-
-
-@cache
-def read_prose(page: Path) -> str:
-    """A page without its fenced code."""
-    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-
-
-@cache
-def find_anchors(page: Path) -> set[str]:
-    """The anchors that GitHub makes of a page's headings."""
-    anchors: Counter[str] = Counter()
-    found = set()
-    for heading in re.findall(r"^#+ (.+?)\s*$", read_prose(page), re.MULTILINE):
-        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
-        slug = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
-        found.add(f"{slug}-{anchors[slug]}" if anchors[slug] else slug)
-        anchors[slug] += 1
-    return found
 
 
 def find_broken_links(text: str, page: Path) -> Iterator[str]:
@@ -57,7 +27,7 @@ def find_broken_links(text: str, page: Path) -> Iterator[str]:
         path, _, anchor = unquote(target).partition("#")
         file = (page.parent / path).resolve() if path else page
         there = file.exists() and file.is_relative_to(ROOT)
-        if not there or (anchor and (file.suffix != ".md" or anchor not in find_anchors(file))):
+        if not there or (anchor and (file.suffix != ".md" or anchor not in list_anchors(file))):
             yield target
 
 
@@ -139,15 +109,6 @@ def test_a_readme_names_every_command_and_no_other_target_of_make(page: Path) ->
     asked = re.findall(r"(?:`|^ {4}(?:\$ )?)make ([a-z-]+)", text, re.MULTILINE)
     assert len(asked) > 5
     assert set(asked) <= set(targets)
-
-
-@pytest.mark.parametrize("page", TWINS, ids=name_page)
-def test_twins_link_to_each_other_and_have_the_same_parts(page: Path) -> None:
-    twin = english(page)
-    top = {each: "\n".join(read_prose(each).splitlines()[:6]) for each in (page, twin)}
-    assert f"]({twin.name})" in top[page] and f"]({page.name})" in top[twin]
-    levels = [re.findall(r"^(#+) ", read_prose(each), re.MULTILINE) for each in (page, twin)]
-    assert levels[0] == levels[1]
 
 
 def test_the_readme_s_commands_are_the_same_in_both_languages() -> None:

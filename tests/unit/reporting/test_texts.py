@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from daily_batch.orchestration.day_status import SOUND
 from daily_batch.reporting.facts import DayFacts, Facts
 from daily_batch.reporting.markdown import make_markdown, quote
-from daily_batch.reporting.texts import SIGNS, list_issues, load_texts, make_headline, make_sign
+from daily_batch.reporting.texts import SIGNS, Texts, list_issues, load_texts, make_headline, make_sign
 from tests.support.report_days import DATES, MadeUp, report
 from tests.support.spark_session import ROOT
 
@@ -46,7 +46,7 @@ def test_both_languages_have_the_same_texts_with_the_same_values_filled_in() -> 
 
 
 def test_every_japanese_text_is_japanese_and_no_english_one_is() -> None:
-    plain = {"lang", "separator"}
+    plain = {"lang", "separator", "runbook"}
     assert [key for key, text in JA.table.items() if key not in plain and not JAPANESE.search(text)] == []
     assert [key for key, text in EN.table.items() if JAPANESE.search(text)] == []
 
@@ -91,14 +91,16 @@ def test_the_headline_summarizes_the_night(states: tuple[str, ...], dates: int, 
 
 def test_the_headline_is_japanese_too() -> None:
     facts = make_facts("completed", "completed, rejects")
-    assert make_headline(facts, JA) == "2テナント中2テナントが完了。うち拒否あり1件。対応は不要"
+    assert make_headline(facts, JA) == "2テナント中2テナントが完了。うちリジェクトあり1件。対応は不要"
 
 
-def test_every_issue_has_an_existing_runbook() -> None:
+@pytest.mark.parametrize(("texts", "suffix"), [(EN, ".md"), (JA, ".ja.md")], ids=["en", "ja"])
+def test_every_issue_has_an_existing_runbook_in_the_language_of_the_report(texts: Texts, suffix: str) -> None:
     facts = make_facts(*(state for state in SIGNS if state not in SOUND))
-    issues = list_issues(facts, EN)
+    issues = list_issues(facts, texts)
     assert {each.state for each in issues} == {"failed", "missing", "dead"}
     assert [each.runbook for each in issues if not (ROOT / each.runbook).is_file()] == []
+    assert {"".join(Path(each.runbook).suffixes) for each in issues} == {suffix}
 
 
 def test_days_with_warnings_are_marked_and_counted() -> None:
