@@ -61,7 +61,7 @@ def where_it_is_two_at_night(now: datetime) -> str:
 class NightScenario:
     """Tests of a completed night; the fixture `night` runs it."""
 
-    def test_each_tenant_s_day_ends_as_it_should(self, night: Played) -> None:
+    def test_every_tenant_day_has_its_expected_status(self, night: Played) -> None:
         ended = {tenant: (night.entry(tenant)["status"], night.entry(tenant)["runner"]) for tenant in SAMPLES}
         assert ended == {
             "small": ("COMPLETED", "local"),
@@ -72,24 +72,24 @@ class NightScenario:
         for tenant in ("small", "large"):
             assert night.receipt(tenant)["records"] == night.truths[tenant].records
 
-    def test_what_is_broken_is_rejected_and_the_rest_of_the_day_published(self, night: Played) -> None:
+    def test_broken_objects_are_rejected_and_the_rest_published(self, night: Played) -> None:
         receipt, truth = night.receipt("poisoned"), night.truths["poisoned"]
         # Noise is read line by line, and an empty object has no record.
         assert receipt["objects"]["unreadable"] == truth.objects["unreadable"] + 2
         assert receipt["objects"]["listed"] == truth.objects["listed"] + len(BROKEN)
         assert receipt["records"]["written"] == truth.records["written"]
 
-    def test_a_day_without_messages_has_tables_with_none(self, night: Played) -> None:
+    def test_day_without_messages_has_empty_tables(self, night: Played) -> None:
         tables = read_tables(night.root, tenant="empty", day=night.day, options=night.options)
         assert [row["messages"] for row in tables["summary_daily"]] == [0]
         assert tables["messages"] == []
 
-    def test_spark_publishes_what_this_process_would(self, night: Played, tmp_path: Path) -> None:
+    def test_spark_publishes_the_same_tables_as_the_local_runner(self, night: Played, tmp_path: Path) -> None:
         run_local(input=night.written, output=tmp_path, tenant="large", day=night.day, timezone=night.zone)
         published = read_tables(night.root, tenant="large", day=night.day, options=night.options)
         assert published == read_tables(tmp_path, tenant="large", day=night.day)
 
-    def test_the_night_s_summary_says_so(self, night: Played) -> None:
+    def test_summary_counts_every_tenant_day(self, night: Played) -> None:
         assert night.report.queued == len(SAMPLES)
         assert night.report.summary == {
             "date": night.day.isoformat(),
@@ -102,10 +102,10 @@ class NightScenario:
             "ended": True,
         }
 
-    def test_one_large_day_is_one_job(self, night: Played) -> None:
+    def test_large_day_is_one_job(self, night: Played) -> None:
         assert night.jobs() == [("large", night.entry("large")["job_id"])]
 
-    def test_each_step_of_each_day_has_a_line_whoever_ran_it(self, night: Played) -> None:
+    def test_every_step_of_every_day_is_logged_once(self, night: Played) -> None:
         told: dict[str, list[str]] = {tenant: [] for tenant in SAMPLES}
         for line in night.lines():
             if line.get("message") == "step" and line["day"] == night.day.isoformat():
@@ -119,7 +119,7 @@ class NightScenario:
         ended = {tenant: sorted(steps) for tenant, steps in told.items()}
         assert ended == {"small": here, "poisoned": here, "empty": here, "large": there}
 
-    def test_the_night_is_measured_each_day_once_by_metrics_of_the_registry(self, night: Played) -> None:
+    def test_metrics_count_every_day_once(self, night: Played) -> None:
         measured = night.measured()
         receipts = [night.receipt(tenant) for tenant in SAMPLES]
         wanted = {
@@ -137,7 +137,7 @@ class NightScenario:
         assert measured["RejectPercent"] > 0
         assert "DaysFailed" not in measured
 
-    def test_no_line_holds_what_a_message_says(self, night: Played) -> None:
+    def test_logs_contain_no_message_content(self, night: Played) -> None:
         lines = night.lines()
         text = json.dumps(lines, ensure_ascii=False)
         tables = read_tables(night.root, tenant="large", day=night.day, options=night.options)
@@ -146,5 +146,5 @@ class NightScenario:
         assert [content for content in contents if content in text] == []
         assert {"large", "small"} <= {str(line.get("tenant")) for line in lines}
 
-    def test_no_message_is_left(self, night: Played) -> None:
+    def test_queues_are_empty(self, night: Played) -> None:
         assert night.messages_left() == 0

@@ -176,7 +176,7 @@ LOST = ["after the submission"]
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if "submission" not in step])
-def test_1_2_a_worker_killed_at_any_step_leaves_one_set_of_tables_to_the_next(cloud: Cloud, step: str) -> None:
+def test_1_2_retry_after_a_crash_at_any_step_publishes_once(cloud: Cloud, step: str) -> None:
     event = cloud.event()
     killed = cloud.work(crash_at=step, event=event, more=SHORT)
     assert killed.error == "Runtime.ExitError"
@@ -191,7 +191,7 @@ def test_1_2_a_worker_killed_at_any_step_leaves_one_set_of_tables_to_the_next(cl
 @pytest.mark.parametrize(
     "step", ["after the lease", "after the manifest", "before the submission", "after the submission"]
 )
-def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_job(large: Cloud, step: str) -> None:
+def test_6_retry_after_a_crash_around_submission_uses_one_job(large: Cloud, step: str) -> None:
     event = large.event()
     assert large.work(crash_at=step, event=event, more=SHORT).error == "Runtime.ExitError"
     time.sleep(LEASE_SECONDS)
@@ -201,7 +201,7 @@ def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_job
     assert (large.entry().status, large.entry().job_id) == ("SUBMITTED", job["id"])
 
 
-def test_a_day_whose_worker_was_killed_at_work_on_it_goes_to_emr_serverless(cloud: Cloud) -> None:
+def test_day_whose_worker_crashed_is_submitted_to_emr_serverless(cloud: Cloud) -> None:
     cloud.aws.simulate(everyone=Outcome(state="RUNNING"))
     cloud.work(crash_at="before the commit", more=SHORT)
     time.sleep(LEASE_SECONDS)
@@ -213,7 +213,7 @@ def test_a_day_whose_worker_was_killed_at_work_on_it_goes_to_emr_serverless(clou
 # Messages twice
 
 
-def test_5_two_deliveries_at_once_give_one_run(cloud: Cloud) -> None:
+def test_5_concurrent_deliveries_run_the_day_once(cloud: Cloud) -> None:
     event = cloud.event()
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda _: cloud.work(event=event), range(2)))
@@ -222,7 +222,7 @@ def test_5_two_deliveries_at_once_give_one_run(cloud: Cloud) -> None:
     assert (cloud.entry().token, cloud.rows()) == (1, cloud.truth["records"]["written"])
 
 
-def test_5_a_delivery_after_the_job_was_asked_for_asks_for_no_other(large: Cloud) -> None:
+def test_5_second_delivery_submits_no_second_job(large: Cloud) -> None:
     for _ in range(2):
         assert large.work().result == {"batchItemFailures": []}
     assert len(large.jobs()) == 1
@@ -231,13 +231,13 @@ def test_5_a_delivery_after_the_job_was_asked_for_asks_for_no_other(large: Cloud
 # Services in trouble
 
 
-def test_8_a_throttled_ledger_is_asked_again(cloud: Cloud) -> None:
+def test_8_throttled_ledger_is_retried(cloud: Cloud) -> None:
     cloud.aws.inject_faults(Fault(kind="throttled", pattern="dynamodb:PutItem", times=2))
     assert cloud.work().error == ""
     assert cloud.entry().is_complete
 
 
-def test_8_a_ledger_that_is_down_lets_nothing_be_published(cloud: Cloud) -> None:
+def test_8_unavailable_ledger_prevents_publication(cloud: Cloud) -> None:
     cloud.aws.inject_faults(Fault(kind="unavailable", pattern="dynamodb:"))
     failed = cloud.work()
     assert failed.error == "RetryableError"
@@ -247,7 +247,7 @@ def test_8_a_ledger_that_is_down_lets_nothing_be_published(cloud: Cloud) -> None
     assert cloud.work().error == ""
 
 
-def test_18_a_denied_output_fails_the_day_for_good_with_its_cause(cloud: Cloud) -> None:
+def test_18_denied_output_fails_the_day_permanently(cloud: Cloud) -> None:
     cloud.aws.inject_faults(Fault(kind="denied", pattern="s3:PutObject"))
     event = cloud.event()
     failed = cloud.work(event=event)
@@ -257,20 +257,20 @@ def test_18_a_denied_output_fails_the_day_for_good_with_its_cause(cloud: Cloud) 
     assert cloud.entry().attempts == 1
 
 
-def test_6_an_answer_of_the_service_that_was_lost_finds_its_job_again(large: Cloud) -> None:
+def test_6_retry_after_a_lost_submission_response_reuses_the_job(large: Cloud) -> None:
     large.aws.inject_faults(Fault(kind="lost", pattern="emr-serverless:StartJobRun", times=1))
     assert large.work().error == ""
     (job,) = large.jobs()
     assert large.entry().job_id == job["id"]
 
 
-def test_a_throttled_submission_waits_its_turn(large: Cloud) -> None:
+def test_throttled_submission_is_retried(large: Cloud) -> None:
     large.aws.inject_faults(Fault(kind="throttled", pattern="emr-serverless:StartJobRun", times=2))
     assert large.work().error == ""
     assert len(large.jobs()) == 1
 
 
-def test_a_quota_that_is_exceeded_is_named_and_the_message_comes_again(large: Cloud) -> None:
+def test_exceeded_quota_is_named_and_the_message_retried(large: Cloud) -> None:
     large.aws.inject_faults(Fault(kind="quota", pattern="emr-serverless:StartJobRun"))
     event = large.event()
     failed = large.work(event=event)
@@ -303,7 +303,7 @@ def last_event(cloud: Cloud, state: str) -> dict[str, Any]:
     return next(event for event in cloud.events() if event["detail"]["state"] == state)
 
 
-def test_a_job_that_lacked_capacity_is_asked_for_again_and_the_limit_named(large: Cloud) -> None:
+def test_job_without_capacity_is_requeued_and_the_quota_named(large: Cloud) -> None:
     submit(large, Outcome(state="FAILED", details="Worker could not be allocated: the vCPU limit is reached"))
     wait_for(large, "FAILED")
     (answer,) = large.stack.deliver(last_event(large, "FAILED"))
@@ -312,7 +312,7 @@ def test_a_job_that_lacked_capacity_is_asked_for_again_and_the_limit_named(large
     assert large.queued() == [{"tenant": large.tenant, "date": DAY.isoformat(), "force": False}]
 
 
-def test_a_job_that_failed_on_spark_says_how_without_its_words_and_is_asked_for_again(large: Cloud) -> None:
+def test_failed_spark_job_is_requeued_and_its_error_quotes_no_content(large: Cloud) -> None:
     submit(large, Outcome(state="FAILED", details="ExitCode: 1. Caused by: SparkException: could not read 'Hello Bob'"))
     wait_for(large, "FAILED")
     large.stack.deliver(last_event(large, "FAILED"))
@@ -321,7 +321,7 @@ def test_a_job_that_failed_on_spark_says_how_without_its_words_and_is_asked_for_
     assert len(large.queued()) == 1
 
 
-def test_a_job_that_someone_cancelled_is_not_asked_for_again(large: Cloud) -> None:
+def test_cancelled_job_is_not_requeued(large: Cloud) -> None:
     job_id = submit(large, Outcome(state="RUNNING"))
     application = large.stack.deployment.application.id
     large.aws.client("emr-serverless").cancel_job_run(applicationId=application, jobRunId=job_id)
@@ -331,7 +331,7 @@ def test_a_job_that_someone_cancelled_is_not_asked_for_again(large: Cloud) -> No
     assert large.queued() == []
 
 
-def test_a_job_that_is_stuck_in_scheduled_past_its_deadline_is_cancelled_and_asked_for_again(large: Cloud) -> None:
+def test_job_stuck_in_scheduled_is_cancelled_and_requeued(large: Cloud) -> None:
     submit(large, Outcome(state="SCHEDULED", details="ApplicationMaxCapacityExceededException: [memory: 48 GB]"))
     wait_for(large, "SCHEDULED")
     large.watch()
@@ -347,7 +347,7 @@ def test_a_job_that_is_stuck_in_scheduled_past_its_deadline_is_cancelled_and_ask
     assert len(large.queued()) == 1
 
 
-def test_19_an_event_that_was_lost_is_made_up_for_by_the_next_quarter_of_an_hour(large: Cloud) -> None:
+def test_19_reconciliation_settles_a_job_whose_event_was_lost(large: Cloud) -> None:
     submit(large, Outcome(state="FAILED", details="ExitCode: 3"))
     wait_for(large, "FAILED")
     summary = large.watch().result
@@ -356,7 +356,7 @@ def test_19_an_event_that_was_lost_is_made_up_for_by_the_next_quarter_of_an_hour
     assert large.queued() == []  # for good
 
 
-def test_events_that_come_twice_and_out_of_order_change_nothing_more(large: Cloud) -> None:
+def test_duplicate_and_out_of_order_events_change_nothing(large: Cloud) -> None:
     submit(large, Outcome(state="FAILED", details="ExitCode: 3"))
     wait_for(large, "FAILED")
     failed = last_event(large, "FAILED")
@@ -369,7 +369,7 @@ def test_events_that_come_twice_and_out_of_order_change_nothing_more(large: Clou
     assert large.stack.deliver(last_event(large, "RUNNING")) == []  # of no interest to the rule
 
 
-def test_a_job_run_of_others_is_left_alone(large: Cloud) -> None:
+def test_event_of_an_unknown_job_run_is_ignored(large: Cloud) -> None:
     submit(large, Outcome(state="RUNNING"))
     event = json.loads(json.dumps(last_event(large, "RUNNING")).replace('"RUNNING"', '"SUCCESS"'))
     event["detail"]["jobRunId"] = "00f1unknown"

@@ -131,13 +131,13 @@ class TestNight(NightScenario):
     """The night that every cloud plays."""
 
 
-def test_the_roles_of_the_template_allow_every_call(night: PlayedOnAws) -> None:
+def test_template_roles_allow_every_call(night: PlayedOnAws) -> None:
     calls = night.aws.calls()
     assert [call for call in calls if not call["allowed"]] == []
     assert {call["principal"].partition("/")[0] for call in calls} == set(night.stack.deployment.roles)
 
 
-def test_the_roles_of_the_template_allow_nothing_that_is_not_used(night: PlayedOnAws) -> None:
+def test_template_roles_allow_no_unused_action(night: PlayedOnAws) -> None:
     used = {(call["principal"].partition("/")[0], call["sid"], call["action"]) for call in night.aws.calls()}
     allowed = {
         (name, statement["Sid"], action)
@@ -150,7 +150,7 @@ def test_the_roles_of_the_template_allow_nothing_that_is_not_used(night: PlayedO
     assert allowed - used == set(UNUSED)
 
 
-def test_a_job_touches_its_own_tenant_and_its_code_and_nothing_else(night: PlayedOnAws) -> None:
+def test_job_accesses_only_its_tenant_and_its_package(night: PlayedOnAws) -> None:
     calls = [call for call in night.aws.calls() if call["principal"] == f"JobRole/makoto-large-{night.day}"]
     objects = {call["resource"] for call in calls if call["action"] in ("s3:GetObject", "s3:PutObject")}
     own = (f"arn:aws:s3:::{BUCKET}/large/", "arn:aws:s3:::artifacts/emr/")
@@ -161,7 +161,7 @@ def test_a_job_touches_its_own_tenant_and_its_code_and_nothing_else(night: Playe
     assert all(prefix.startswith("large/") for prefix in listed)
 
 
-def test_each_function_wrote_its_log_and_the_job_too(night: PlayedOnAws) -> None:
+def test_every_function_and_the_job_write_logs(night: PlayedOnAws) -> None:
     client = night.aws.client("logs")
     for function in night.stack.functions.values():
         streams = client.describe_log_streams(logGroupName=function.log_group)["logStreams"]

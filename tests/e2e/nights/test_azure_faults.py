@@ -139,7 +139,7 @@ def deliver(app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Pat
     return to_worker
 
 
-def test_1_2_a_worker_killed_after_its_commit_leaves_one_set_of_tables_to_the_next(
+def test_1_2_retry_after_a_crash_past_the_commit_publishes_once(
     tenant: Tenant, deliver: Callable[..., CallResult]
 ) -> None:
     assert deliver("after the commit", MAKOTO_RUNNER="local").error == "the process ended"
@@ -150,7 +150,7 @@ def test_1_2_a_worker_killed_after_its_commit_leaves_one_set_of_tables_to_the_ne
 
 
 @pytest.mark.parametrize("step", ["before the submission", "after the submission"])
-def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_run(
+def test_6_retry_after_a_crash_around_submission_uses_one_run(
     tenant: Tenant, deliver: Callable[..., CallResult], step: str
 ) -> None:
     assert deliver(step).error == "the process ended"
@@ -160,7 +160,7 @@ def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_run
     assert (tenant.entry().status, tenant.entry().job_id) == ("SUBMITTED", str(run.id))
 
 
-def test_a_lost_answer_s_run_is_found_again(tenant: Tenant) -> None:
+def test_retry_after_a_lost_submission_response_reuses_the_run(tenant: Tenant) -> None:
     tenant.azure.inject_faults(Fault(kind="lost", pattern="run-now", times=1))
     assert tenant.work().error is None
     (run,) = tenant.runs()
@@ -168,30 +168,30 @@ def test_a_lost_answer_s_run_is_found_again(tenant: Tenant) -> None:
 
 
 @pytest.mark.parametrize("kind", ["throttled", "unavailable"])
-def test_a_submission_waits_as_long_as_databricks_says(tenant: Tenant, kind: Any) -> None:
+def test_failing_submission_is_retried(tenant: Tenant, kind: Any) -> None:
     tenant.azure.inject_faults(Fault(kind=kind, pattern="run-now", times=1))
     assert tenant.work().error is None
     assert len(tenant.runs()) == 1
 
 
-def test_a_day_that_was_submitted_is_not_submitted_again(tenant: Tenant) -> None:
+def test_submitted_day_is_not_submitted_again(tenant: Tenant) -> None:
     assert [tenant.work().error for _ in range(2)] == [None, None]
     assert len(tenant.runs()) == 1
 
 
-def test_a_job_that_is_missing_fails_the_day_with_what_to_do(tenant: Tenant) -> None:
+def test_missing_job_fails_the_day_with_a_next_step(tenant: Tenant) -> None:
     tenant.azure.workspace.api.jobs.clear()
     assert "deploy the bundle" in str(tenant.work().error)
     assert tenant.entry().status == "FAILED"
 
 
-def test_who_may_not_run_the_job_is_told_so(tenant: Tenant) -> None:
+def test_denied_submission_names_the_missing_permission(tenant: Tenant) -> None:
     tenant.azure.inject_faults(Fault(kind="denied", pattern="run-now"))
     assert "allow this identity to run the job" in str(tenant.work().error)
     assert tenant.runs() == []
 
 
-def test_a_poll_that_was_lost_is_made_up_for_by_the_next(tenant: Tenant) -> None:
+def test_next_poll_settles_a_run_after_a_failed_poll(tenant: Tenant) -> None:
     tenant.submit(RunOutcome(state="FAILED", error="SystemExit: 1"))
     tenant.azure.inject_faults(Fault(kind="denied", pattern="runs/get"))
     assert tenant.watch() == []
@@ -212,7 +212,7 @@ def test_a_poll_that_was_lost_is_made_up_for_by_the_next(tenant: Tenant) -> None
     ],
     ids=lambda outcome: outcome.code or outcome.state,
 )
-def test_a_run_that_may_go_better_is_asked_for_again(tenant: Tenant, outcome: RunOutcome) -> None:
+def test_retryable_failure_of_a_run_is_requeued(tenant: Tenant, outcome: RunOutcome) -> None:
     tenant.submit(outcome)
     assert tenant.watch() == tenant.again
     assert (tenant.entry().status, tenant.entry().retryable) == ("FAILED", True)
@@ -223,7 +223,7 @@ def test_a_run_that_may_go_better_is_asked_for_again(tenant: Tenant, outcome: Ru
     [RunOutcome(state="FAILED", error="SystemExit: 3"), RunOutcome(state="CANCELED")],
     ids=lambda each: each.state,
 )
-def test_a_run_that_failed_for_good_or_was_cancelled_is_not_asked_for_again(
+def test_permanent_failure_or_cancellation_is_not_requeued(
     tenant: Tenant, outcome: RunOutcome
 ) -> None:
     tenant.submit(outcome)
@@ -231,14 +231,14 @@ def test_a_run_that_failed_for_good_or_was_cancelled_is_not_asked_for_again(
     assert (tenant.entry().status, tenant.entry().retryable) == ("FAILED", False)
 
 
-def test_what_a_run_said_at_its_end_is_not_repeated(tenant: Tenant) -> None:
+def test_error_of_a_failed_run_quotes_no_content(tenant: Tenant) -> None:
     tenant.submit(RunOutcome(state="FAILED", details="could not read 'Hello Bob'", error="ValueError: 'Hello Bob'"))
     tenant.watch()
     assert "RUN_EXECUTION_ERROR" in str(tenant.entry().error)
     assert "Bob" not in str(tenant.entry().error)
 
 
-def test_a_run_that_was_deleted_is_asked_for_again(tenant: Tenant) -> None:
+def test_deleted_run_is_requeued(tenant: Tenant) -> None:
     run = tenant.submit(RunOutcome(state="SUCCESS"))
     token = tenant.azure.workspace.admit("somebody")
     WorkspaceClient(config=Config(host=tenant.azure.host, token=token, auth_type="pat")).jobs.delete_run(run.id)
@@ -246,7 +246,7 @@ def test_a_run_that_was_deleted_is_asked_for_again(tenant: Tenant) -> None:
     assert tenant.entry().status == "FAILED"
 
 
-def test_a_run_that_waits_too_long_for_its_cluster_is_cancelled_and_asked_for_again(tenant: Tenant) -> None:
+def test_run_stuck_in_pending_is_cancelled_and_requeued(tenant: Tenant) -> None:
     run = tenant.submit(RunOutcome(state="PENDING"))
     assert tenant.watch() == []
     tenant.azure.age_runs(hours=2)
@@ -256,7 +256,7 @@ def test_a_run_that_waits_too_long_for_its_cluster_is_cancelled_and_asked_for_ag
     assert "had waited 60 minutes" in str(tenant.entry().error)
 
 
-def test_a_run_in_the_job_s_queue_does_not_wait_too_long(tenant: Tenant) -> None:
+def test_run_in_the_jobs_queue_is_not_cancelled(tenant: Tenant) -> None:
     tenant.submit(RunOutcome(state="QUEUED"))
     tenant.azure.age_runs(hours=2)
     tenant.watch()
@@ -264,13 +264,13 @@ def test_a_run_in_the_job_s_queue_does_not_wait_too_long(tenant: Tenant) -> None
     assert tenant.runs()[0].states[-1] == "QUEUED"
 
 
-def test_a_token_that_expired_after_the_submission_is_followed_by_a_new_one(tenant: Tenant) -> None:
+def test_expired_token_is_renewed(tenant: Tenant) -> None:
     tenant.submit(RunOutcome(state="SKIPPED"))
     tenant.azure.expire_tokens()
     assert tenant.watch() == tenant.again
 
 
-def test_a_ledger_that_throttles_and_fails_now_and_then_delays_a_day_and_no_more(
+def test_intermittent_ledger_failures_only_delay_the_day(
     app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Path
 ) -> None:
     azure, _ = app

@@ -84,11 +84,11 @@ class TestNight(NightScenario):
     """The night that every cloud plays."""
 
 
-def test_the_app_starts_the_job_as_its_own_identity(night: PlayedOnAzure) -> None:
+def test_app_starts_the_job_with_its_own_identity(night: PlayedOnAzure) -> None:
     assert {call["caller"] for call in night.azure.calls()} == {IDENTITY}
 
 
-def test_app_and_job_reach_the_storage_by_their_identities_and_hold_no_key(night: PlayedOnAzure) -> None:
+def test_app_and_job_access_storage_by_identity_without_a_key(night: PlayedOnAzure) -> None:
     azure = night.azure
     asked = {(each["resource"].rstrip("/"), each["client_id"]) for each in azure.identity.requests}
     assert {(STORAGE, IDENTITY), (STORAGE, JOBS_IDENTITY)} <= asked
@@ -96,7 +96,7 @@ def test_app_and_job_reach_the_storage_by_their_identities_and_hold_no_key(night
     assert not any("AccountKey" in each["AZURE_STORAGE_CONNECTION_STRING"] for each in told)
 
 
-def test_a_message_that_comes_twice_does_nothing_twice(night: PlayedOnAzure) -> None:
+def test_duplicate_message_publishes_nothing(night: PlayedOnAzure) -> None:
     before = night.entry("small")
     queue = night.host.queue(TASKS)
     queue.send_message(json.dumps({"tenant": "small", "date": night.day.isoformat()}))
@@ -105,7 +105,7 @@ def test_a_message_that_comes_twice_does_nothing_twice(night: PlayedOnAzure) -> 
     assert night.entry("small")["receipt"] == before["receipt"]
 
 
-def test_a_message_that_fails_too_often_is_poison_and_said_so(night: PlayedOnAzure) -> None:
+def test_repeatedly_failing_message_moves_to_the_poison_queue(night: PlayedOnAzure) -> None:
     queue, poison = night.host.queue(TASKS), night.host.queue(f"{TASKS}-poison")
     queue.send_message(json.dumps({"tenant": "../other", "date": night.day.isoformat()}))
     assert [night.host.deliver("worker", queue) for _ in range(4)] == [True, True, True, False]
@@ -114,7 +114,7 @@ def test_a_message_that_fails_too_often_is_poison_and_said_so(night: PlayedOnAzu
     assert count_messages(night.host, f"{TASKS}-poison") == 0
 
 
-def test_a_person_asks_for_a_day_or_is_told_what_is_wrong(night: PlayedOnAzure) -> None:
+def test_http_start_queues_a_day_and_refuses_an_invalid_request(night: PlayedOnAzure) -> None:
     asked = night.host.post("start", json.dumps({"tenants": ["small"], "date": night.day.isoformat()}))
     assert (asked.status, asked.queued) == (202, 1)
     assert night.host.deliver("worker", night.host.queue(TASKS))

@@ -22,7 +22,7 @@ def night(source: Path, output: Path, environment: Mapping[str, str], *words: st
 
 
 @pytest.mark.parametrize("store", ["dynamodb", "cosmos"])
-def test_a_days_rooms_come_from_the_store_and_its_outcome_goes_there(
+def test_run_reads_rooms_from_the_metadata_store_and_records_its_result(
     store: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     server: DynamoDbTable | CosmosAccount = request.getfixturevalue(

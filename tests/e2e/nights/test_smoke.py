@@ -108,7 +108,7 @@ def put_changed(stack: Stack, folder: Path, change: Callable[[Path], None]) -> s
     return url
 
 
-def test_a_day_that_emr_serverless_runs_as_the_worker_asks_for_it_says_that_nothing_is_lacking(
+def test_smoke_reports_no_missing_permission(
     stack: Stack, on_aws: Smoke
 ) -> None:
     status, said, told = on_aws("--json")
@@ -125,7 +125,7 @@ def test_a_day_that_emr_serverless_runs_as_the_worker_asks_for_it_says_that_noth
     assert [call for call in stack.aws.calls() if call["principal"].startswith("JobRole") and not call["allowed"]] == []
 
 
-def test_an_image_without_the_packages_python_is_told_as_that(stack: Stack, on_aws: Smoke, tmp_path: Path) -> None:
+def test_smoke_reports_a_missing_python_in_the_image(stack: Stack, on_aws: Smoke, tmp_path: Path) -> None:
     def change(environment: Path) -> None:
         (environment / "bin/python").unlink()
         (environment / "bin/python").symlink_to("/usr/bin/python3.99")
@@ -136,7 +136,7 @@ def test_an_image_without_the_packages_python_is_told_as_that(stack: Stack, on_a
     assert f"failed: {lacks}. Next step: " in error_of(told)
 
 
-def test_an_image_with_another_python_than_the_packages_is_told_as_that(
+def test_smoke_reports_a_different_python_in_the_image(
     stack: Stack, on_aws: Smoke, tmp_path: Path
 ) -> None:
     def change(environment: Path) -> None:
@@ -148,7 +148,7 @@ def test_an_image_with_another_python_than_the_packages_is_told_as_that(
     assert f"failed: {lacks}. Next step: " in error_of(told)
 
 
-def test_a_package_without_its_wheel_is_told_as_that(stack: Stack, on_aws: Smoke, tmp_path: Path) -> None:
+def test_smoke_reports_a_package_without_its_wheel(stack: Stack, on_aws: Smoke, tmp_path: Path) -> None:
     def change(environment: Path) -> None:
         (environment / f"lib/{PYTHON}/site-packages/packages.pth").write_text("")
 
@@ -164,14 +164,14 @@ def test_a_package_without_its_wheel_is_told_as_that(stack: Stack, on_aws: Smoke
         ("OUTPUT", f"the driver lacks: permission to write: output s3://{OTHER}/_smoke/"),
     ],
 )
-def test_a_prefix_that_is_denied_to_the_job_is_told_as_that(on_aws: Smoke, place: str, lacks: str) -> None:
+def test_smoke_reports_a_denied_prefix(on_aws: Smoke, place: str, lacks: str) -> None:
     status, _, told = on_aws(**{f"MAKOTO_{place}": f"s3://{OTHER}/"})
     assert status == 3
     assert lacks in error_of(told)
     assert "access is denied" in error_of(told)
 
 
-def test_a_package_that_is_not_there_is_told_before_any_job_is_asked_for(stack: Stack, on_aws: Smoke) -> None:
+def test_smoke_reports_a_missing_package_before_submitting_a_job(stack: Stack, on_aws: Smoke) -> None:
     before = len(stack.aws.events())
     status, _, told = on_aws(MAKOTO_EMR_PACKAGE=f"s3://{ARTIFACTS}/emr/none")
     assert status == 3
@@ -179,13 +179,13 @@ def test_a_package_that_is_not_there_is_told_before_any_job_is_asked_for(stack: 
     assert len(stack.aws.events()) == before
 
 
-def test_a_package_for_another_python_than_jobs_are_told_is_found_before_too(on_aws: Smoke) -> None:
+def test_smoke_reports_a_package_for_another_python(on_aws: Smoke) -> None:
     status, _, told = on_aws(MAKOTO_EMR_PYTHON="3.99")
     assert status == 3
     assert "jobs are told to use 3.99 (emr_python). Next step: set EmrPython=" in error_of(told)
 
 
-def test_a_job_that_waits_for_workers_is_cancelled_when_a_persons_patience_ends(
+def test_smoke_cancels_a_job_that_waits_too_long_for_workers(
     stack: Stack, on_aws: Smoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.aws.simulate(smoke=Outcome(state="SCHEDULED", details="ServiceQuotaExceeded: vCPU"))
@@ -201,7 +201,7 @@ def test_a_job_that_waits_for_workers_is_cancelled_when_a_persons_patience_ends(
     assert run_of(stack)["state"] == "CANCELLED"
 
 
-def test_a_person_who_stops_it_leaves_no_job_behind(
+def test_interrupted_smoke_cancels_its_job(
     stack: Stack, on_aws: Smoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.aws.simulate(smoke=Outcome(state="RUNNING"))
@@ -219,7 +219,7 @@ def test_a_person_who_stops_it_leaves_no_job_behind(
     assert run_of(stack)["state"] == "CANCELLED"
 
 
-def test_a_day_that_is_to_stay_is_named_and_stays(stack: Stack, on_aws: Smoke) -> None:
+def test_keep_retains_the_day_and_names_its_location(stack: Stack, on_aws: Smoke) -> None:
     stack.aws.simulate(smoke=Outcome(state="FAILED", details="Job failed. ExitCode: 1"))
     status, _, told = on_aws("--keep")
     assert status == 1
@@ -239,13 +239,13 @@ def test_a_day_that_is_to_stay_is_named_and_stays(stack: Stack, on_aws: Smoke) -
         ({"MAKOTO_INPUT": "/Volumes/a/b/c"}, "the input is a volume, which only the workspace reaches"),
     ],
 )
-def test_a_worker_whose_settings_are_incomplete_is_misuse(on_aws: Smoke, changed: dict[str, str], told: str) -> None:
+def test_smoke_rejects_incomplete_settings(on_aws: Smoke, changed: dict[str, str], told: str) -> None:
     status, _, said = on_aws(**changed)
     assert status == 2
     assert told in error_of(said)
 
 
-def test_variables_that_nobody_understands_are_misuse(tmp_path: Path) -> None:
+def test_smoke_rejects_an_invalid_variables_file(tmp_path: Path) -> None:
     (tmp_path / "worker.json").write_text('["MAKOTO_INPUT"]')
     for name in ("worker.json", "none.json"):
         answer = CliRunner().invoke(app, ["smoke", "--variables", str(tmp_path / name)])
@@ -253,7 +253,7 @@ def test_variables_that_nobody_understands_are_misuse(tmp_path: Path) -> None:
         assert "the worker's variables cannot be read" in error_of(answer.stderr)
 
 
-def test_the_variables_of_both_clouds_are_read_and_secrets_that_stand_elsewhere_are_none(tmp_path: Path) -> None:
+def test_variables_of_both_clouds_are_read_without_secret_references(tmp_path: Path) -> None:
     azure = [{"name": "MAKOTO_OUTPUT", "value": "o", "slotSetting": False}]
     hidden = {"name": "COSMOS_KEY", "value": "@Microsoft.KeyVault(SecretUri=https://x)", "slotSetting": False}
     (tmp_path / "azure.json").write_text(json.dumps([*azure, hidden]))
@@ -293,7 +293,7 @@ def bundle_job(**wheel: str) -> Document:
     return job
 
 
-def test_a_day_that_databricks_runs_as_the_worker_asks_for_it_says_that_nothing_is_lacking(
+def test_smoke_reports_no_missing_permission(
     azure: LocalAzure, tmp_path: Path
 ) -> None:
     azure.create_job(bundle_job())
@@ -305,14 +305,14 @@ def test_a_day_that_databricks_runs_as_the_worker_asks_for_it_says_that_nothing_
     assert json.loads(run.parameters["settings"])["look_first"] is True
 
 
-def test_a_cluster_without_the_wheel_is_told_as_that(azure: LocalAzure, tmp_path: Path) -> None:
+def test_smoke_reports_a_cluster_without_the_wheel(azure: LocalAzure, tmp_path: Path) -> None:
     azure.create_job(bundle_job(package_name="makoto_absent"))
     status, _, told = smoke_on(azure, tmp_path)
     assert status == 3
     assert "failed: the package makoto_absent cannot be imported. Next step: " in error_of(told)
 
 
-def test_a_cluster_with_a_python_that_the_wheel_does_not_take_is_told_as_that(
+def test_smoke_reports_an_unsupported_python_on_the_cluster(
     azure: LocalAzure, tmp_path: Path
 ) -> None:
     azure.create_job(bundle_job())
@@ -323,7 +323,7 @@ def test_a_cluster_with_a_python_that_the_wheel_does_not_take_is_told_as_that(
     assert "failed: the image lacks the Python of the package: it has 3.10.12. Next step: " in error_of(told)
 
 
-def test_an_output_that_is_denied_to_the_cluster_is_told_as_that(azure: LocalAzure, tmp_path: Path) -> None:
+def test_smoke_reports_a_denied_output(azure: LocalAzure, tmp_path: Path) -> None:
     with failing_proxy(azure.storage.blob, Rule("denied", "^PUT .*/analytics/")) as proxy:
         own = azure.workspace.api.program
         environment = {**azure.storage.environment, "AZURITE_BLOB_STORAGE_URL": proxy}
@@ -337,7 +337,7 @@ def test_an_output_that_is_denied_to_the_cluster_is_told_as_that(azure: LocalAzu
     assert "failed: the driver lacks: permission to write: output abfss://" in error_of(told)
 
 
-def test_a_job_that_was_never_deployed_is_told_before_a_day_is_laid_down(azure: LocalAzure, tmp_path: Path) -> None:
+def test_smoke_reports_a_job_that_is_not_deployed(azure: LocalAzure, tmp_path: Path) -> None:
     status, _, told = smoke_on(azure, tmp_path)
     assert status == 3
     assert "there are 0 jobs named 'makoto-daily-messages', not one. Next step: deploy the bundle" in error_of(told)

@@ -137,7 +137,7 @@ def page_of(cause: Callable[[Night, Functions], None]) -> str:
 
 @pytest.mark.parametrize("cloud", ["aws", "azure"])
 @pytest.mark.parametrize("cause", CAUSES, ids=page_of)
-def test_a_cause_sets_off_its_alarm_and_no_other(
+def test_cause_fires_its_alarm_and_no_other(
     cause: Callable[[Night, Functions], None], cloud: str, night: Night, functions: Callable[[str], Functions]
 ) -> None:
     called = functions(cloud)
@@ -148,7 +148,7 @@ def test_a_cause_sets_off_its_alarm_and_no_other(
 
 
 @pytest.mark.parametrize("cloud", ["aws", "azure"])
-def test_a_plain_night_sets_off_none(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
+def test_normal_night_fires_no_alarm(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
     called = functions(cloud)
     night.set(TENANT_ID="acme,globex")
     night.write(2000)
@@ -169,7 +169,7 @@ def test_a_plain_night_sets_off_none(cloud: str, night: Night, functions: Callab
 
 
 @pytest.mark.parametrize("cloud", ["aws", "azure"])
-def test_a_night_that_does_not_begin_is_missed(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
+def test_night_missed_fires_after_26_hours_without_a_dispatch(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
     called = functions(cloud)
     called.ask()
     night.clock.now += timedelta(hours=25)
@@ -181,7 +181,7 @@ def test_a_night_that_does_not_begin_is_missed(cloud: str, night: Night, functio
 
 
 @pytest.mark.parametrize("cloud", ["aws", "azure"])
-def test_a_watch_that_does_not_come_is_missed(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
+def test_watch_missed_fires_after_an_hour_without_a_watch(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
     called = functions(cloud)
     called.ask()
     called.watch()
@@ -193,7 +193,7 @@ def test_a_watch_that_does_not_come_is_missed(cloud: str, night: Night, function
     assert sounding(called) == set()
 
 
-def test_a_metric_of_another_name_sets_off_nothing(night: Night, functions: Callable[[str], Functions]) -> None:
+def test_alarm_ignores_metrics_of_other_names(night: Night, functions: Callable[[str], Functions]) -> None:
     aws, azure = functions("aws"), functions("azure")
     assert isinstance(aws, AwsFunctions) and isinstance(azure, AzureFunctions)
     reject_percent(night, aws)
@@ -225,12 +225,12 @@ def test_both_clouds_have_the_same_alarms() -> None:
         assert alarm.threshold == twin.threshold, alarm.name
 
 
-def test_every_alarm_has_a_cause_in_these_tests() -> None:
+def test_every_alarm_has_a_tested_cause() -> None:
     aws, azure = read_alarms()
     assert {each.page for each in (*aws, *azure)} - OF_AWS == {*map(page_of, CAUSES), "night-missed", "watch-missed"}
 
 
-def test_an_alarm_is_named_as_its_runbook_is() -> None:
+def test_alarms_are_named_after_their_runbooks() -> None:
     aws, azure = read_alarms()
     for alarm in (*aws, *azure):
         assert (ROOT / f"docs/runbooks/{alarm.page}.md").exists(), alarm.page
@@ -238,7 +238,7 @@ def test_an_alarm_is_named_as_its_runbook_is() -> None:
         assert re.sub("^(dispatcher|processor|watcher)", "function", name) == alarm.page
 
 
-def test_the_limit_of_rejects_is_each_deployments_own() -> None:
+def test_reject_limit_is_a_deployment_parameter() -> None:
     aws = read_aws_alarms(read_deployment(parameters=GIVEN | {"RejectPercentLimit": "20"}))
     assert [each.threshold for each in aws if each.page == "reject-percent"] == [20]
     template = read_deployment(parameters=GIVEN)

@@ -27,7 +27,7 @@ def our_frames(frame: FrameType | None) -> list[str]:
     return found
 
 
-def test_few_calls_lie_between_the_handler_and_the_first_get(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_frames_lie_between_the_handler_and_the_first_get(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     stacks: list[list[str]] = []
     get = fetch._get
 

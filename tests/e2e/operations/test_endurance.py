@@ -67,7 +67,7 @@ def shared_time(file: Path, start: datetime) -> Iterator[Clock]:
         clock.restore()
 
 
-def test_every_day_has_ended_and_only_those_failed_whose_cause_is_still_there(played: Played) -> None:
+def test_every_day_completes_unless_its_fault_persists(played: Played) -> None:
     last = max(played.month.days)
     for day, tenants in played.month.days.items():
         for each in tenants:
@@ -78,7 +78,7 @@ def test_every_day_has_ended_and_only_those_failed_whose_cause_is_still_there(pl
                 assert entry["status"] in ("COMPLETED", "COMPLETED_WITH_REJECTS"), (each, entry)
 
 
-def test_every_record_is_where_an_independent_count_says(played: Played) -> None:
+def test_receipts_match_an_independent_count(played: Played) -> None:
     for (tenant, day), written in played.player.written.items():
         entry = played.cloud.entry(tenant, day)
         if entry["status"] == "FAILED":
@@ -89,7 +89,7 @@ def test_every_record_is_where_an_independent_count_says(played: Played) -> None
         assert receipt["objects"]["unreadable"] == written.unreadable, (tenant, day)
 
 
-def test_tables_hold_every_day_once_and_nothing_else(played: Played) -> None:
+def test_tables_contain_every_day_once_and_no_other_row(played: Played) -> None:
     for tenant in played.month.names:
         tables = read_tables(played.cloud.root, tenant=tenant, day=None, options=played.cloud.options)
         found: dict[str, int] = {}
@@ -103,7 +103,7 @@ def test_tables_hold_every_day_once_and_nothing_else(played: Played) -> None:
         assert found == wanted, tenant
 
 
-def test_alarms_sound_for_what_was_injected_and_for_nothing_else(played: Played) -> None:
+def test_alarms_fire_only_for_injected_faults(played: Played) -> None:
     told = {night.day: sorted(night.sounded) for night in played.player.nights}
     assert told == {night.day: sorted(night.expected) for night in played.player.nights}
     assert {alarm for night in played.player.nights for alarm in night.expected} >= {
@@ -111,7 +111,7 @@ def test_alarms_sound_for_what_was_injected_and_for_nothing_else(played: Played)
     }
 
 
-def test_the_months_report_tells_of_every_day_and_of_whom_somebody_must_look_after(
+def test_report_covers_every_day_and_names_failed_tenants(
     played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in played.cloud.environment.items():

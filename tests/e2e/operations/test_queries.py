@@ -131,7 +131,7 @@ def find_queries() -> list[str]:
     )
 
 
-def test_microsofts_own_analysis_finds_nothing_wrong_and_would() -> None:
+def test_kusto_analysis_accepts_our_queries_and_rejects_broken_ones() -> None:
     queries = find_queries()
     changes = {"severityLevel": "severity", "order by": "orderby", "ago(24h)": "24h"}
     wrong = [queries[KQL.index(FOLDER / "errors.kql")].replace(*change) for change in changes.items()]
@@ -145,7 +145,7 @@ def test_errors_name_tenant_and_reason(told: Told) -> None:
     assert [(row["day"], "denied" in row["said"]) for row in denied] == [("2025-08-12", True)]
 
 
-def test_durations_are_by_function_and_day(told: Told) -> None:
+def test_durations_are_grouped_by_function_and_day(told: Told) -> None:
     # By UTC day of the engine's own clock, which may turn while the night lasts.
     rows = told.query("durations")
     calls = {name: sum(row["count"] for row in rows if row["operation_Name"] == name) for name in FUNCTIONS}
@@ -155,14 +155,14 @@ def test_durations_are_by_function_and_day(told: Told) -> None:
     assert len({(row["operation_Name"], row["timestamp"]) for row in rows}) == len(rows)
 
 
-def test_the_night_is_the_last_summary(told: Told) -> None:
+def test_night_query_returns_the_last_summary(told: Told) -> None:
     (night,) = told.query("night")
     assert (night["day"], night["tenants"], night["late"], night["ended"]) == ("2025-08-12", 4, 2, False)
     assert json.loads(night["states"]) == {"completed, rejects": 1, "completed": 1, "failed": 1, "missing": 1}
     assert {each["tenant"] for each in json.loads(night["attention"])} == {"initech", "umbrella"}
 
 
-def test_the_slowest_days_are_those_that_completed(told: Told) -> None:
+def test_slowest_days_are_completed_days_by_duration(told: Told) -> None:
     found = told.query("slowest-days")
     assert {(row["tenant"], row["written"]) for row in found} == {("acme", 60), ("globex", 20)}
     assert found == sorted(found, key=lambda row: -row["seconds"])
@@ -175,12 +175,12 @@ def test_rejects_are_counted_by_reason(told: Told) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["kql", "cwli"])
-def test_no_reason_is_left_out(suffix: str) -> None:
+def test_rejects_query_covers_every_reason(suffix: str) -> None:
     text = (FOLDER / f"rejects-by-reason.{suffix}").read_text(encoding="utf-8")
     assert set(re.findall(r"\brejects\.(\w+)", text)) == OF_RECORDS
 
 
-def test_a_run_is_told_step_by_step(told: Told) -> None:
+def test_run_query_returns_every_step(told: Told) -> None:
     found = told.query("run", run_id=told.run_id)
     steps = [row["step"] for row in found if row["said"] == "step"]
     assert steps == ["lease", "manifest", "intake", "clean", "publish", "receipt", "ledger"]
@@ -188,17 +188,17 @@ def test_a_run_is_told_step_by_step(told: Told) -> None:
     assert all(row["operation_Name"] == "worker" for row in found)
 
 
-def test_deadline_misses_name_who_was_late_and_how_long(told: Told) -> None:
+def test_deadline_misses_name_late_tenants_and_their_delay(told: Told) -> None:
     found = {row["tenant"]: (row["state"], row["until"] - row["since"]) for row in told.query("deadline-misses")}
     assert found == {"initech": ("failed", timedelta(minutes=15)), "umbrella": ("missing", timedelta(minutes=15))}
 
 
-def test_steps_say_where_the_time_goes(told: Told) -> None:
+def test_steps_query_counts_the_runs_of_each_step(told: Told) -> None:
     found = {row["step"]: row["runs"] for row in told.query("steps")}
     assert found["publish"] == 1 and found["submit"] == 1 and found["settle"] == 1
 
 
-def test_metrics_are_added_up_by_day(told: Told) -> None:
+def test_metrics_are_summed_by_day(told: Told) -> None:
     found = {row["name"]: row["total"] for row in told.query("metrics")}
     assert {name: found[name] for name in ("DaysCompleted", "DaysFailed", "DaysRefused", "RecordsRejected")} == {
         "DaysCompleted": 2,
@@ -225,7 +225,7 @@ def find_fields(value: Any, name: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", CWLI, ids=lambda path: path.stem)
-def test_logs_insights_are_asked_for_fields_that_our_lines_have(path: Path, told: Told) -> None:
+def test_logs_insights_queries_use_logged_fields_only(path: Path, told: Told) -> None:
     known = {name for line in told.lines for name in find_fields(line)} | {f"rejects.{each}" for each in OF_RECORDS}
     text = re.sub(r'^#.*$|"[^"]*"|/(?:\\.|[^/\n])+/', " ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     commands = [each.split(maxsplit=1) for each in text.split("|")]
@@ -239,13 +239,13 @@ def test_logs_insights_are_asked_for_fields_that_our_lines_have(path: Path, told
     assert names
 
 
-def test_logs_insights_ask_for_messages_that_are_told(told: Told) -> None:
+def test_logs_insights_queries_filter_on_logged_messages(told: Told) -> None:
     messages = {line.get("message") for line in told.lines}
     asked = {found for path in CWLI for found in re.findall(r'message = "([^"]+)"', path.read_text(encoding="utf-8"))}
     assert asked <= messages and len(asked) == 3
 
 
-def test_every_question_can_be_asked_of_both_clouds_and_is_in_the_index() -> None:
+def test_both_clouds_have_the_same_queries_and_the_index_lists_them() -> None:
     assert {path.stem for path in KQL} - {path.stem for path in CWLI} == {"metrics"}
     assert {path.stem for path in CWLI} <= {path.stem for path in KQL}
     index = (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -35,12 +35,12 @@ def find_commands(page: Path, program: str) -> Iterator[list[str]]:
         yield shlex.split(plain, comments=True)
 
 
-def test_every_page_can_be_found_from_the_index() -> None:
+def test_index_links_every_page() -> None:
     linked = set(re.findall(r"\]\(([\w-]+\.md)\)", INDEX))
     assert linked == {path.name for path in PAGES}
 
 
-def test_every_alarm_has_a_page_and_a_row_of_the_index() -> None:
+def test_every_alarm_has_a_page_and_an_index_row() -> None:
     pages = {each.page for each in (*read_aws_alarms(read_deployment(parameters=GIVEN)), *read_azure_alarms())}
     assert pages <= {path.stem for path in PAGES}
     alarms, _, _ = INDEX.partition("| problem |")
@@ -48,7 +48,7 @@ def test_every_alarm_has_a_page_and_a_row_of_the_index() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_says_what_it_means_what_to_do_and_when_it_is_over(page: Path) -> None:
+def test_page_has_every_section_and_valid_links(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     places = [text.find(part) for part in PARTS]
     assert -1 not in places and places == sorted(places)
@@ -56,7 +56,7 @@ def test_a_page_says_what_it_means_what_to_do_and_when_it_is_over(page: Path) ->
         assert (FOLDER / target).resolve().exists(), target
 
 
-def test_our_own_commands_are_real() -> None:
+def test_makoto_batch_commands_parse() -> None:
     commands = [each for page in (*PAGES, FOLDER / "README.md") for each in find_commands(page, "makoto-batch")]
     assert {each[1] for each in commands} >= {"status", "plan", "replay", "run", "backfill"}
     group = typer.main.get_command(app)
@@ -67,7 +67,7 @@ def test_our_own_commands_are_real() -> None:
         command.make_context(name, list(arguments), parent=context)
 
 
-def test_awss_commands_are_its_services_operations_with_their_parameters() -> None:
+def test_aws_commands_match_the_service_models() -> None:
     session = botocore.session.get_session()
     commands = [each for page in PAGES for each in find_commands(page, "aws")]
     assert len(commands) > 15
