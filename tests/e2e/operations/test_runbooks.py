@@ -1,4 +1,4 @@
-"""docs/runbooks: every page can be found, every alarm has one, and the commands in them are real."""
+"""Check docs/runbooks: the index links every page, every alarm has a page, and their commands are valid."""
 
 import re
 import shlex
@@ -13,20 +13,20 @@ from botocore import xform_name
 from daily_batch.cli import app
 from tests.local_cloud.aws.template import read_deployment
 from tests.support.operations.alarm_definitions import read_aws_alarms, read_azure_alarms
-from tests.support.operations.aws_functions import GIVEN
+from tests.support.operations.aws_functions import PARAMETERS
 from tests.support.spark_session import ROOT
 
 FOLDER = ROOT / "docs/runbooks"
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
 INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")
-PARTS = ("**Meaning**", "**Check**", "**Fix**", "**Resolved when**")
+SECTIONS = ("**Meaning**", "**Check**", "**Fix**", "**Resolved when**")
 # Of the command line, not of a service's operation; `logs tail` is the command line's own.
-OF_THE_CLI = {"query", "output"}
-OWN_COMMANDS = {("logs", "tail"), ("lambda", "invoke")}
+CLI_OPTIONS = {"query", "output"}
+CLI_COMMANDS = {("logs", "tail"), ("lambda", "invoke")}
 
 
 def find_commands(page: Path, program: str) -> Iterator[list[str]]:
-    """The words of each command of a program, in a page's blocks and lines."""
+    """Yield the words of each command of a program in a page's code blocks and inline code."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = re.findall(rf"^    ({program} .*)$", text, re.MULTILINE)
     for command in (*blocks, *re.findall(rf"`({program} [^`]+)`", text)):
@@ -41,7 +41,7 @@ def test_index_links_every_page() -> None:
 
 
 def test_every_alarm_has_a_page_and_an_index_row() -> None:
-    pages = {each.page for each in (*read_aws_alarms(read_deployment(parameters=GIVEN)), *read_azure_alarms())}
+    pages = {each.page for each in (*read_aws_alarms(read_deployment(parameters=PARAMETERS)), *read_azure_alarms())}
     assert pages <= {path.stem for path in PAGES}
     alarms, _, _ = INDEX.partition("| problem |")
     assert set(re.findall(r"^\| \[([\w-]+)\]", alarms, re.MULTILINE)) == pages
@@ -50,8 +50,8 @@ def test_every_alarm_has_a_page_and_an_index_row() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page_has_every_section_and_valid_links(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    places = [text.find(part) for part in PARTS]
-    assert -1 not in places and places == sorted(places)
+    positions = [text.find(section) for section in SECTIONS]
+    assert -1 not in positions and positions == sorted(positions)
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         assert (FOLDER / target).resolve().exists(), target
 
@@ -62,7 +62,7 @@ def test_makoto_batch_commands_parse() -> None:
     group = typer.main.get_command(app)
     for _, name, *arguments in commands:
         context = typer.Context(group)
-        command = group.get_command(context, name)  # type: ignore[attr-defined]  # it is a group
+        command = group.get_command(context, name)  # type: ignore[attr-defined]  # a group
         assert command is not None, name
         command.make_context(name, list(arguments), parent=context)
 
@@ -72,13 +72,13 @@ def test_aws_commands_match_the_service_models() -> None:
     commands = [each for page in PAGES for each in find_commands(page, "aws")]
     assert len(commands) > 15
     for _, service, operation, *arguments in commands:
-        if (service, operation) in OWN_COMMANDS:
+        if (service, operation) in CLI_COMMANDS:
             continue
         model = session.get_service_model(service)
-        known = {xform_name(name, "-"): name for name in model.operation_names}
-        assert operation in known, f"{service} {operation}"
-        shape = model.operation_model(known[operation]).input_shape
+        operations = {xform_name(name, "-"): name for name in model.operation_names}
+        assert operation in operations, f"{service} {operation}"
+        shape = model.operation_model(operations[operation]).input_shape
         assert shape is not None
-        taken = {xform_name(name, "-") for name in shape.members} | OF_THE_CLI
+        parameters = {xform_name(name, "-") for name in shape.members} | CLI_OPTIONS
         given = {each.removeprefix("--") for each in arguments if each.startswith("--")}
-        assert given <= taken, f"{service} {operation}: {given - taken}"
+        assert given <= parameters, f"{service} {operation}: {given - parameters}"

@@ -20,7 +20,7 @@ from tests.local_cloud.common.clock import Clock
 from tests.local_cloud.common.faults import Fault
 from tests.support.endurance.month import Month, TenantDay, plan_crashes
 from tests.support.operations.alarm_definitions import read_aws_alarms
-from tests.support.operations.aws_functions import Sample, read_samples
+from tests.support.operations.aws_functions import Sample, parse_samples
 
 BUCKET = "data"
 ENDED = ("SUCCESS", "FAILED", "CANCELLED")
@@ -124,7 +124,7 @@ class AwsMonth:
 
     def sounding(self, now: datetime) -> set[str]:
         self._count_dead_letters(now)
-        return {each.page for each in self.alarms if each.sounds(self.samples, now=now)}
+        return {each.page for each in self.alarms if each.fires(self.samples, now=now)}
 
     def entry(self, tenant: str, day: date) -> Mapping[str, Any]:
         return self.night.ledger_item(tenant, day)
@@ -144,7 +144,7 @@ class AwsMonth:
             self.samples.append(Sample(namespace="AWS/Lambda", metric=metric, dimensions=dimensions, at=now, value=1))
         for line in answer.lines:
             if line.startswith("{"):
-                self.samples += read_samples(json.loads(line), at=now)
+                self.samples += parse_samples(json.loads(line), at=now)
 
     def _count_dead_letters(self, now: datetime) -> None:
         queue = self.stack.deployment.queues["DeadLetterQueue"]

@@ -19,7 +19,7 @@ from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_se
 from tests.local_cloud.common.clock import Clock
 from tests.local_cloud.common.faults import Fault
 from tests.support.endurance.month import Month, TenantDay, plan_crashes
-from tests.support.operations.alarm_definitions import find_sounding, read_azure_alarms
+from tests.support.operations.alarm_definitions import find_firing, read_azure_alarms
 from tests.support.operations.insights_tables import Row, make_row
 
 NAME = "makoto-daily-batch"
@@ -110,7 +110,7 @@ class AzureMonth:
         return self.night.reconcile()
 
     def sounding(self, now: datetime) -> set[str]:
-        return find_sounding(self.alarms, self.rows, now=now)
+        return find_firing(self.alarms, self.rows, now=now)
 
     def entry(self, tenant: str, day: date) -> Mapping[str, Any]:
         return self.night.ledger_item(tenant, day)
