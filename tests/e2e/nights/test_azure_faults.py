@@ -223,9 +223,7 @@ def test_retryable_failure_of_a_run_is_requeued(tenant: Tenant, outcome: RunOutc
     [RunOutcome(state="FAILED", error="SystemExit: 3"), RunOutcome(state="CANCELED")],
     ids=lambda each: each.state,
 )
-def test_permanent_failure_or_cancellation_is_not_requeued(
-    tenant: Tenant, outcome: RunOutcome
-) -> None:
+def test_permanent_failure_or_cancellation_is_not_requeued(tenant: Tenant, outcome: RunOutcome) -> None:
     tenant.submit(outcome)
     assert tenant.watch() == []
     assert (tenant.entry().status, tenant.entry().retryable) == ("FAILED", False)

@@ -108,9 +108,7 @@ def put_changed(stack: Stack, folder: Path, change: Callable[[Path], None]) -> s
     return url
 
 
-def test_smoke_reports_no_missing_permission(
-    stack: Stack, on_aws: Smoke
-) -> None:
+def test_smoke_reports_no_missing_permission(stack: Stack, on_aws: Smoke) -> None:
     status, said, told = on_aws("--json")
     assert status == 0, told
     answer = json.loads(said)
@@ -136,9 +134,7 @@ def test_smoke_reports_a_missing_python_in_the_image(stack: Stack, on_aws: Smoke
     assert f"failed: {lacks}. Next step: " in error_of(told)
 
 
-def test_smoke_reports_a_different_python_in_the_image(
-    stack: Stack, on_aws: Smoke, tmp_path: Path
-) -> None:
+def test_smoke_reports_a_different_python_in_the_image(stack: Stack, on_aws: Smoke, tmp_path: Path) -> None:
     def change(environment: Path) -> None:
         (environment / f"lib/{PYTHON}").rename(environment / "lib/python3.99")
 
@@ -201,9 +197,7 @@ def test_smoke_cancels_a_job_that_waits_too_long_for_workers(
     assert run_of(stack)["state"] == "CANCELLED"
 
 
-def test_interrupted_smoke_cancels_its_job(
-    stack: Stack, on_aws: Smoke, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_smoke_cancels_its_job(stack: Stack, on_aws: Smoke, monkeypatch: pytest.MonkeyPatch) -> None:
     stack.aws.simulate(smoke=Outcome(state="RUNNING"))
 
     def stop(self: Any, job_id: str) -> None:
@@ -293,9 +287,7 @@ def bundle_job(**wheel: str) -> Document:
     return job
 
 
-def test_smoke_reports_no_missing_permission(
-    azure: LocalAzure, tmp_path: Path
-) -> None:
+def test_smoke_reports_no_missing_permission(azure: LocalAzure, tmp_path: Path) -> None:
     azure.create_job(bundle_job())
     status, said, told = smoke_on(azure, tmp_path)
     assert status == 0, told
@@ -312,9 +304,7 @@ def test_smoke_reports_a_cluster_without_the_wheel(azure: LocalAzure, tmp_path: 
     assert "failed: the package makoto_absent cannot be imported. Next step: " in error_of(told)
 
 
-def test_smoke_reports_an_unsupported_python_on_the_cluster(
-    azure: LocalAzure, tmp_path: Path
-) -> None:
+def test_smoke_reports_an_unsupported_python_on_the_cluster(azure: LocalAzure, tmp_path: Path) -> None:
     azure.create_job(bundle_job())
     pip = "ERROR: Package 'makoto-daily-batch' requires a different Python: 3.10.12 not in '<3.14,>=3.11'"
     azure.simulate(smoke=RunOutcome(state="FAILED", code="LIBRARY_INSTALLATION_ERROR", details=pip))

@@ -28,7 +28,7 @@ Functions = AwsFunctions | AzureFunctions
 
 TASK = Task(tenant="acme", date="2025-08-12")
 DUE = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)  # 06:00 JST
-# What only one cloud has a name for.
+# Runbooks of alarms that exist on AWS only.
 AWS_ONLY = {"function-throttles", "undelivered-events"}
 
 
@@ -53,7 +53,7 @@ class FlakyRunner:
         raise RetryableError("the store is down", next_step="run the day again")
 
 
-# Causes, each named as the alarm that tells of it.
+# Causes, each named after its alarm's runbook
 
 
 def days_failed(night: Night, functions: Functions) -> None:
@@ -116,7 +116,7 @@ def function_errors(night: Night, functions: Functions) -> None:
     functions.dispatch()
 
 
-# The alarms that each cause sets off beside its alarm.
+# Other alarms that each cause fires.
 CAUSES: dict[Callable[[Night, Functions], None], set[str]] = {
     days_failed: {"function-errors"},
     days_late: set(),

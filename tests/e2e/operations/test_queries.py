@@ -29,12 +29,12 @@ FOLDER = ROOT / "docs/queries"
 KQL, CWLI = sorted(FOLDER.glob("*.kql")), sorted(FOLDER.glob("*.cwli"))
 SERVICE = ROOT / "tests/support/operations/kusto_service"
 DUE = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)  # 06:00 JST
-# The rest of `rejects` is whole objects and records that others have replaced.
+# Reasons that reject records; the others reject objects or replaced records.
 RECORD_REASONS = set(Reason) - {
     *(Reason.CORRUPT_COMPRESSION, Reason.DECOMPRESSION_BOMB, Reason.UNSUPPORTED_ENCODING, Reason.FOREIGN_FORMAT),
     *(Reason.INVALID_NAME, Reason.INVALID_LINK, Reason.SUPERSEDED),
 }
-# What Logs Insights itself finds in the lines of Lambda, and what we use of its language.
+# Fields that Logs Insights finds in log lines of Lambda, and the part of its language that we use.
 INSIGHTS_FIELDS = {"@timestamp", "@message", "@log", "@type", "@duration"}
 COMMANDS = {"fields", "filter", "limit", "sort", "stats"}
 CALLS = {"avg", "bin", "coalesce", "count", "earliest", "latest", "max", "min", "sum"}
@@ -148,7 +148,7 @@ def test_errors_name_tenant_and_reason(telemetry: NightTelemetry) -> None:
 
 
 def test_durations_are_grouped_by_function_and_day(telemetry: NightTelemetry) -> None:
-    # By UTC day of the engine's own clock, which may turn while the night lasts.
+    # Days are UTC days of the engine's clock; midnight can fall within the night.
     rows = telemetry.query("durations")
     calls = {name: sum(row["count"] for row in rows if row["operation_Name"] == name) for name in FUNCTIONS}
     assert calls == {"night": 1, "worker": 3, "watch": 3}

@@ -20,7 +20,7 @@ FOLDER = ROOT / "docs/runbooks"
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
 INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")
 SECTIONS = ("**Meaning**", "**Check**", "**Fix**", "**Resolved when**")
-# Of the command line, not of a service's operation; `logs tail` is the command line's own.
+# Options and commands of the AWS CLI itself, which no service model has.
 CLI_OPTIONS = {"query", "output"}
 CLI_COMMANDS = {("logs", "tail"), ("lambda", "invoke")}
 
@@ -30,7 +30,7 @@ def find_commands(page: Path, program: str) -> Iterator[list[str]]:
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = re.findall(rf"^    ({program} .*)$", text, re.MULTILINE)
     for command in (*blocks, *re.findall(rf"`({program} [^`]+)`", text)):
-        # What the shell fills in stands for a value.
+        # Replace shell substitutions by a value.
         plain = re.sub(r'"\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"', "VALUE", command)
         yield shlex.split(plain, comments=True)
 
