@@ -26,7 +26,7 @@ from daily_batch.storage import credentials
 from daily_batch.storage.failures import explain_access, explain_failure, is_denied, quote_cause
 from daily_batch.storage.stores import delta_location, open_store
 from tests.support.day_runs import ROOT, child_environment
-from tests.support.refusing_server import KEY, SIGNED, Refusing
+from tests.support.refusing_server import KEY, SIGNED, RefusingHandler
 
 KEYS = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "aws_region": "us-east-1"}
 ACCOUNT_KEY = {"azure_storage_account_key": "a2V5"}
@@ -373,7 +373,7 @@ def test_errors_of_the_metrics_exporter_are_still_logged() -> None:
 
 def test_the_server_answers_in_the_services_form() -> None:
     """Check what the tests above rely on: the answer has the services' form."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), RefusingHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
         store = open_store(parse_url("s3://box/x"), KEYS | QUICK | {"aws_endpoint_url": endpoint})
