@@ -41,7 +41,7 @@ from azure_trigger.function_app import app
 
 @dataclass(frozen=True, kw_only=True)
 class Tenant:
-    """A tenant whose days go to Databricks, where runs stay RUNNING unless a test simulates another outcome."""
+    """A tenant whose days go to Databricks, where runs stay RUNNING unless a test changes it."""
 
     azure: LocalAzure
     host: FunctionsHost
@@ -238,7 +238,7 @@ def test_error_of_a_failed_run_quotes_no_content(tenant: Tenant) -> None:
 
 def test_deleted_run_is_requeued(tenant: Tenant) -> None:
     run = tenant.submit(RunOutcome(state="SUCCESS"))
-    token = tenant.azure.workspace.admit("somebody")
+    token = tenant.azure.workspace.admit("operator")
     WorkspaceClient(config=Config(host=tenant.azure.host, token=token, auth_type="pat")).jobs.delete_run(run.id)
     assert tenant.reconcile() == tenant.retry_messages
     assert tenant.entry().status == "FAILED"
