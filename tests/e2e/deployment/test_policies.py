@@ -9,7 +9,7 @@ import botocore.session
 import pytest
 
 from tests.local_cloud.aws.deployment import Deployment
-from tests.local_cloud.aws.iam import as_list, is_allowed, may_pass_role
+from tests.local_cloud.aws.iam.policies import as_list, is_allowed, may_pass_role
 from tests.local_cloud.aws.template import read_deployment
 
 DOCS = Path(__file__).parents[3] / "docs/project/permissions-aws.md"

@@ -11,7 +11,7 @@ import pytest
 
 from daily_batch.domain.calendar import business_day
 from daily_batch.domain.metrics import METRICS
-from tests.local_cloud.aws.iam import as_list
+from tests.local_cloud.aws.iam.policies import as_list
 from tests.local_cloud.aws.job_package import VERSION, upload_package
 from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
 from tests.local_cloud.aws.night import AwsNight

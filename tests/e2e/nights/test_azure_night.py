@@ -13,8 +13,8 @@ from daily_batch.domain.calendar import business_day
 from tests.local_cloud.azure.application_insights import serve_ingestion
 from tests.local_cloud.azure.databricks.bundle import read_bundle_job
 from tests.local_cloud.azure.functions.host import FunctionsHost
+from tests.local_cloud.azure.identity.managed_identity import IDENTITY, JOBS_IDENTITY, STORAGE
 from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
-from tests.local_cloud.azure.managed_identity import IDENTITY, JOBS_IDENTITY, STORAGE
 from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_settings, upload_samples
 from tests.local_cloud.common.night import Night
 from tests.local_cloud.common.sample_tenants import SAMPLES

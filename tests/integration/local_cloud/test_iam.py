@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.local_cloud.aws.deployment import Role
-from tests.local_cloud.aws.iam import decide, is_allowed, may_pass_role, trusts
+from tests.local_cloud.aws.iam.policies import Role, decide, is_allowed, may_pass_role, trusts
 
 
 def policy(*statements: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from tests.local_cloud.aws.authorizer import SECRET, Authorizer, Principal
 from tests.local_cloud.aws.emr.job_runs import read_outcome
 from tests.local_cloud.aws.emr.service import EmrServerless
-from tests.local_cloud.aws.iam_actions import Action
+from tests.local_cloud.aws.iam.actions import Action
+from tests.local_cloud.aws.iam.authorizer import SECRET, Authorizer, Principal
 from tests.local_cloud.common.clock import machine_now
 from tests.local_cloud.common.faults import Fault, Faults
 

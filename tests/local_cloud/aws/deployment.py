@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
+from tests.local_cloud.aws.iam.policies import Document, Role
 
-Document = Mapping[str, Any]
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +36,6 @@ class Function:
     temp_mb: int
     role: str
     source: EventSource | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Role:
-    """A role with its policy documents and its trust policy."""
-
-    name: str
-    arn: str
-    policies: tuple[Document, ...]
-    trust: Document
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.local_cloud.aws.authorizer import SECRET
 from tests.local_cloud.aws.deployment import Function
+from tests.local_cloud.aws.iam.authorizer import SECRET
 from tests.local_cloud.aws.local_aws import LocalAws
 from tests.local_cloud.common.downloads import ROOT
 from tests.local_cloud.common.runtime_process import RuntimeProcess

@@ -13,9 +13,9 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # it carries no types
 
-from tests.local_cloud.aws.authorizer import ADMIN_KEY, SECRET
 from tests.local_cloud.aws.dynamodb_local import serve_dynamodb
 from tests.local_cloud.aws.emr.job_runs import Outcome
+from tests.local_cloud.aws.iam.authorizer import ADMIN_KEY, SECRET
 from tests.local_cloud.aws.server import CALLS
 from tests.local_cloud.common.downloads import ROOT
 from tests.local_cloud.common.faults import Fault

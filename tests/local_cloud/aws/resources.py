@@ -11,11 +11,11 @@ from tests.local_cloud.aws.deployment import (
     EventSource,
     Function,
     Queue,
-    Role,
     Rule,
     Schedule,
     Table,
 )
+from tests.local_cloud.aws.iam.policies import Role
 from tests.local_cloud.aws.resource_names import Names
 
 Properties = Mapping[str, Any]

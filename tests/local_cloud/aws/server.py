@@ -25,12 +25,12 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.local_cloud.aws.admin_api import PREFIX, Admin
-from tests.local_cloud.aws.authorizer import ADMIN_KEY, Authorizer
 from tests.local_cloud.aws.emr.service import EmrServerless
 from tests.local_cloud.aws.emr.spark_submit import SparkSubmitProgram
-from tests.local_cloud.aws.error_responses import ServiceError, denied, describe_fault, error_response
-from tests.local_cloud.aws.iam_actions import Action, derive_actions
-from tests.local_cloud.aws.request import AwsRequest, has_telling_body, read_signature
+from tests.local_cloud.aws.iam.actions import Action, derive_actions
+from tests.local_cloud.aws.iam.authorizer import ADMIN_KEY, Authorizer
+from tests.local_cloud.aws.protocol.error_responses import ServiceError, denied, describe_fault, error_response
+from tests.local_cloud.aws.protocol.request import AwsRequest, has_telling_body, read_signature
 from tests.local_cloud.common.clock import sync_clock
 from tests.local_cloud.common.faults import Faults
 from tests.local_cloud.common.response_loss import drop_connection

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.local_cloud.azure.azurite import Azurite, serve_azurite
-from tests.local_cloud.azure.blob_gateway import serve_blob_gateway
 from tests.local_cloud.azure.cosmos import CosmosAccount, serve_cosmos
 from tests.local_cloud.azure.databricks.job_runs import JobRun, RunOutcome
 from tests.local_cloud.azure.databricks.jobs_api import JobsApi
 from tests.local_cloud.azure.databricks.spark_submit import SparkSubmitProgram
 from tests.local_cloud.azure.databricks.workspace import Workspace, serve_workspace
-from tests.local_cloud.azure.managed_identity import IDENTITY, JOBS_IDENTITY, IdentityEndpoint, serve_identity
+from tests.local_cloud.azure.identity.managed_identity import IDENTITY, JOBS_IDENTITY, IdentityEndpoint, serve_identity
+from tests.local_cloud.azure.storage.azurite import Azurite, serve_azurite
+from tests.local_cloud.azure.storage.blob_gateway import serve_blob_gateway
 from tests.local_cloud.common.faults import Fault
 
 # The account's name for programs: delta-rs would take Azurite's own name for the emulator with its public key.

@@ -12,8 +12,8 @@ from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.keys import TENANT, TENANTS, day_key, days_of
 from daily_batch.synthetic import ExpectedCounts
 from tests.local_cloud.azure.functions.host import CallResult, FunctionsHost
+from tests.local_cloud.azure.identity.managed_identity import IDENTITY
 from tests.local_cloud.azure.local_azure import LocalAzure
-from tests.local_cloud.azure.managed_identity import IDENTITY
 from tests.local_cloud.common.night import NightFailedError
 from tests.local_cloud.common.sample_tenants import SAMPLES, Sample, write_samples
 

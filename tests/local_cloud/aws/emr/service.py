@@ -14,14 +14,14 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from tests.local_cloud.aws.authorizer import Authorizer, Principal
 from tests.local_cloud.aws.emr.job_runs import ENDED, JobRun, Outcome, Program, describe
 from tests.local_cloud.aws.emr.lifecycle import Lifecycle
 from tests.local_cloud.aws.emr.rate_limits import RATES, TokenBucket
 from tests.local_cloud.aws.emr.validation import InvalidRequestError, read_conf, read_request
-from tests.local_cloud.aws.error_responses import ServiceError, error_response
-from tests.local_cloud.aws.iam import trusts
-from tests.local_cloud.aws.request import AwsRequest
+from tests.local_cloud.aws.iam.authorizer import Authorizer, Principal
+from tests.local_cloud.aws.iam.policies import trusts
+from tests.local_cloud.aws.protocol.error_responses import ServiceError, error_response
+from tests.local_cloud.aws.protocol.request import AwsRequest
 
 SERVICE = "emr-serverless"
 _PATH = re.compile(r"/applications/(?P<application>[^/]+)(?P<runs>/jobruns(?:/(?P<run>[^/]+))?)?/?")

@@ -10,7 +10,7 @@ import botocore.session  # type: ignore[import-untyped]  # it carries no types
 from botocore.model import ServiceModel, Shape  # type: ignore[import-untyped]
 from botocore.validate import ParamValidator  # type: ignore[import-untyped]
 
-from tests.local_cloud.aws.request import AwsRequest
+from tests.local_cloud.aws.protocol.request import AwsRequest
 
 # By vCPUs of a worker: minimum and maximum memory in GB, and the step.
 WORKERS = {1: (2, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}

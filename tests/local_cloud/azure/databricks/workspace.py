@@ -18,7 +18,7 @@ from werkzeug.wrappers import Request, Response
 
 from tests.local_cloud.azure.databricks.jobs_api import OPERATIONS, JobsApi
 from tests.local_cloud.azure.databricks.validation import ApiError
-from tests.local_cloud.azure.managed_identity import IdentityEndpoint, read_token
+from tests.local_cloud.azure.identity.managed_identity import IdentityEndpoint, read_token
 from tests.local_cloud.common.faults import FaultKind, Faults
 from tests.local_cloud.common.response_loss import QuietHandler, drop_connection
 

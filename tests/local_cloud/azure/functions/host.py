@@ -18,7 +18,7 @@ from typing import Any
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueMessage, TextBase64DecodePolicy, TextBase64EncodePolicy
 
-from tests.local_cloud.azure.azurite import Azurite
+from tests.local_cloud.azure.storage.azurite import Azurite
 from tests.local_cloud.common.clock import to_shared_time
 from tests.local_cloud.common.downloads import ROOT
 from tests.local_cloud.common.runtime_process import RuntimeProcess

@@ -4,15 +4,14 @@ Only the requests that the product makes are supported. Any other becomes an act
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from tests.local_cloud.aws.request import AwsRequest
-
-Context = Mapping[str, str | Sequence[str]]
+from tests.local_cloud.aws.iam.conditions import Context
+from tests.local_cloud.aws.protocol.request import AwsRequest
 
 
 @dataclass(frozen=True, kw_only=True)

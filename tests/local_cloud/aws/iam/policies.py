@@ -9,12 +9,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tests.local_cloud.aws.deployment import Document, Role
-from tests.local_cloud.aws.iam_conditions import Context, check_conditions, check_context, holds, is_like
+from tests.local_cloud.aws.iam.conditions import Context, check_conditions, check_context, holds, is_like
 
+Document = Mapping[str, Any]
 Why = Literal["allowed", "explicit deny", "no statement allows it", "the session policy does not allow it"]
 
 _ELEMENTS = frozenset(["Sid", "Effect", "Action", "Resource", "Principal", "Condition"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """A role with its policy documents and its trust policy."""
+
+    name: str
+    arn: str
+    policies: tuple[Document, ...]
+    trust: Document
 
 
 @dataclass(frozen=True, kw_only=True)

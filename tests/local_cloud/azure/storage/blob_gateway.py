@@ -21,8 +21,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
-from tests.local_cloud.azure.azurite import ACCOUNT, KEY, Azurite
-from tests.local_cloud.azure.managed_identity import STORAGE, IdentityEndpoint, read_token
+from tests.local_cloud.azure.identity.managed_identity import STORAGE, IdentityEndpoint, read_token
+from tests.local_cloud.azure.storage.azurite import ACCOUNT, KEY, Azurite
 from tests.local_cloud.common.downloads import ROOT
 
 _HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "date", "host", "authorization")
@@ -39,7 +39,7 @@ _BLOB = re.compile(rb"<Blob><Name>([^<]*)</Name>.*?</Blob>", re.DOTALL)
 @contextmanager
 def serve_blob_gateway(storage: Azurite, identity: IdentityEndpoint) -> Iterator[str]:
     """Start the gateway and yield its address; paths there do not contain the account name."""
-    program = [sys.executable, "-m", "tests.local_cloud.azure.blob_gateway", storage.blob]
+    program = [sys.executable, "-m", "tests.local_cloud.azure.storage.blob_gateway", storage.blob]
     with subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as gateway:
         assert gateway.stdin is not None, "stdin is a pipe"  # noqa: S101
         assert gateway.stdout is not None, "stdout is a pipe"  # noqa: S101

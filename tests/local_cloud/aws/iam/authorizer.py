@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.local_cloud.aws.iam import Decision, decide
-from tests.local_cloud.aws.iam_actions import Action
+from tests.local_cloud.aws.iam.actions import Action
+from tests.local_cloud.aws.iam.policies import Decision, decide
 
 # Its holder may do everything, and its calls are not logged.
 ADMIN_KEY = "AKIALOCALADMIN"
