@@ -107,7 +107,7 @@ def end_of(run: Run) -> tuple[str, str, str, str]:
     return tuple(each.value if each is not None else "" for each in told)  # type: ignore[return-value]
 
 
-def test_a_job_is_found_by_its_name_and_by_its_id(azure: LocalAzure, client: WorkspaceClient) -> None:
+def test_job_is_found_by_name_and_by_id(azure: LocalAzure, client: WorkspaceClient) -> None:
     job = azure.create_job(JOB)
     azure.create_job(JOB | {"name": "another"})
     assert [each.job_id for each in client.jobs.list(name="makoto-daily-messages")] == [job]
@@ -117,12 +117,12 @@ def test_a_job_is_found_by_its_name_and_by_its_id(azure: LocalAzure, client: Wor
     assert settings.as_dict() == JOB
 
 
-def test_more_jobs_than_a_page_holds_are_listed(azure: LocalAzure, client: WorkspaceClient) -> None:
+def test_listing_returns_all_pages_of_jobs(azure: LocalAzure, client: WorkspaceClient) -> None:
     made = [azure.create_job(JOB) for _ in range(45)]
     assert [each.job_id for each in client.jobs.list()] == made[::-1]
 
 
-def test_a_run_that_succeeds_tells_its_states_and_parameters(azure: LocalAzure, client: WorkspaceClient) -> None:
+def test_successful_run_reports_states_and_parameters(azure: LocalAzure, client: WorkspaceClient) -> None:
     run = run_now(client, azure.create_job(JOB))
     found = wait_for(client, run)
     assert end_of(found) == ("TERMINATED", "SUCCESS", "SUCCESS", "SUCCESS")
@@ -132,7 +132,7 @@ def test_a_run_that_succeeds_tells_its_states_and_parameters(azure: LocalAzure, 
     assert found.run_page_url is not None and str(run) in found.run_page_url
 
 
-def test_a_run_tells_how_long_its_cluster_was_at_work_and_how_large_it_is(
+def test_run_reports_cluster_time_and_size(
     azure: LocalAzure, client: WorkspaceClient
 ) -> None:
     azure.simulate(everyone=RunOutcome(seconds=0.5))
@@ -147,7 +147,7 @@ def test_a_run_tells_how_long_its_cluster_was_at_work_and_how_large_it_is(
     assert used["node_hours"] == pytest.approx(3 * used["run_hours"])
 
 
-def test_the_same_token_is_the_same_run_and_another_token_another(azure: LocalAzure, client: WorkspaceClient) -> None:
+def test_idempotency_token_identifies_the_run(azure: LocalAzure, client: WorkspaceClient) -> None:
     job = azure.create_job(JOB)
     first = run_now(client, job, idempotency_token="a" * 64)
     assert run_now(client, job, idempotency_token="a" * 64) == first
@@ -157,7 +157,7 @@ def test_the_same_token_is_the_same_run_and_another_token_another(azure: LocalAz
         run_now(client, job, idempotency_token="a" * 65)
 
 
-def test_a_lost_answer_s_run_is_found_again_by_its_token(azure: LocalAzure, client: WorkspaceClient) -> None:
+def test_run_is_found_by_token_after_a_lost_response(azure: LocalAzure, client: WorkspaceClient) -> None:
     job = azure.create_job(JOB)
     azure.inject_faults(Fault(kind="lost", pattern="run-now", times=1))
     found = run_now(client, job, idempotency_token=uuid.uuid4().hex)  # the SDK asks again
@@ -165,7 +165,7 @@ def test_a_lost_answer_s_run_is_found_again_by_its_token(azure: LocalAzure, clie
     assert [call.get("fault") for call in azure.calls() if call["operation"] == "jobs/run-now"] == ["lost", None]
 
 
-def test_the_token_of_a_deleted_run_is_refused_and_the_run_is_not_found(
+def test_deleted_run_is_not_found_and_its_token_is_refused(
     azure: LocalAzure, client: WorkspaceClient
 ) -> None:
     job = azure.create_job(JOB)
@@ -178,7 +178,7 @@ def test_the_token_of_a_deleted_run_is_refused_and_the_run_is_not_found(
         run_now(client, job, idempotency_token="once")
 
 
-def test_a_run_that_is_active_cannot_be_deleted(azure: LocalAzure, client: WorkspaceClient) -> None:
+def test_active_run_cannot_be_deleted(azure: LocalAzure, client: WorkspaceClient) -> None:
     azure.simulate(acme=RunOutcome(state="RUNNING"))
     run = run_now(client, azure.create_job(JOB))
     with pytest.raises(DatabricksError, match="active"):
@@ -186,7 +186,7 @@ def test_a_run_that_is_active_cannot_be_deleted(azure: LocalAzure, client: Works
     client.jobs.cancel_run(run)
 
 
-def test_a_job_that_is_missing_is_said_so(azure: LocalAzure, client: WorkspaceClient) -> None:
+def test_missing_job_is_reported(azure: LocalAzure, client: WorkspaceClient) -> None:
     job = azure.create_job(JOB)
     client.jobs.delete(job)
     with pytest.raises(ResourceDoesNotExist):
@@ -203,7 +203,7 @@ def test_a_job_that_is_missing_is_said_so(azure: LocalAzure, client: WorkspaceCl
         ({"python_named_params": {"tenant": "acme"}}, "job_parameters alone"),
     ],
 )
-def test_what_the_service_would_refuse_is_refused(
+def test_invalid_request_is_refused(
     azure: LocalAzure, client: WorkspaceClient, asked: dict[str, Any], why: str
 ) -> None:
     job = azure.create_job(JOB)
@@ -229,14 +229,14 @@ def test_what_the_service_would_refuse_is_refused(
     ],
     ids=lambda value: value.code or value.state if isinstance(value, RunOutcome) else "",
 )
-def test_a_run_ends_as_it_is_told_to(
+def test_run_ends_with_the_simulated_outcome(
     azure: LocalAzure, client: WorkspaceClient, outcome: RunOutcome, told: tuple[str, ...]
 ) -> None:
     azure.simulate(acme=outcome)
     assert end_of(wait_for(client, run_now(client, azure.create_job(JOB)))) == told
 
 
-def test_what_a_task_said_at_its_end_is_its_output(azure: LocalAzure, client: WorkspaceClient) -> None:
+def test_failed_tasks_output_contains_its_error(azure: LocalAzure, client: WorkspaceClient) -> None:
     azure.simulate(acme=RunOutcome(state="FAILED", error="SystemExit: 3"))
     found = wait_for(client, run_now(client, azure.create_job(JOB)))
     assert found.tasks is not None and found.tasks[0].run_id is not None
@@ -244,7 +244,7 @@ def test_what_a_task_said_at_its_end_is_its_output(azure: LocalAzure, client: Wo
     assert client.jobs.get_run_output(found.tasks[0].run_id).error == "SystemExit: 3"
 
 
-def test_more_runs_than_may_be_at_once_are_queued_and_one_without_queue_is_skipped(
+def test_runs_above_the_limit_are_queued_or_skipped(
     azure: LocalAzure, client: WorkspaceClient
 ) -> None:
     azure.simulate(acme=RunOutcome(state="RUNNING"))
@@ -265,7 +265,7 @@ def test_more_runs_than_may_be_at_once_are_queued_and_one_without_queue_is_skipp
     assert azure.runs()[2].states == ["QUEUED", "PENDING", "RUNNING", "TERMINATING", "CANCELED"]
 
 
-def test_a_run_that_waits_in_the_queue_or_for_a_cluster_can_be_cancelled(
+def test_waiting_run_can_be_cancelled(
     azure: LocalAzure, client: WorkspaceClient
 ) -> None:
     azure.simulate(acme=RunOutcome(state="PENDING"))
@@ -277,14 +277,14 @@ def test_a_run_that_waits_in_the_queue_or_for_a_cluster_can_be_cancelled(
     assert end_of(client.jobs.get_run(run))[1] == "CANCELED"
 
 
-def test_a_run_that_takes_longer_than_its_job_allows_is_ended(azure: LocalAzure, client: WorkspaceClient) -> None:
+def test_run_times_out_after_its_jobs_limit(azure: LocalAzure, client: WorkspaceClient) -> None:
     azure.simulate(acme=RunOutcome(state="RUNNING"))
     found = wait_for(client, run_now(client, azure.create_job(JOB | {"timeout_seconds": 1})))
     assert end_of(found)[1:3] == ("TIMEDOUT", "CANCELED")
 
 
 @pytest.mark.parametrize("kind", ["throttled", "unavailable"])
-def test_the_sdk_waits_as_it_is_told_to_and_asks_again(azure: LocalAzure, client: WorkspaceClient, kind: Any) -> None:
+def test_sdk_retries_after_the_requested_delay(azure: LocalAzure, client: WorkspaceClient, kind: Any) -> None:
     job = azure.create_job(JOB)
     azure.inject_faults(Fault(kind=kind, pattern="submitter jobs/run-now", times=1))
     run_now(client, job)
@@ -295,7 +295,7 @@ def test_the_sdk_waits_as_it_is_told_to_and_asks_again(azure: LocalAzure, client
     assert late.value.__cause__.retry_after_secs == 1  # type: ignore[union-attr]
 
 
-def test_a_token_that_has_expired_is_refused_and_a_new_one_taken(azure: LocalAzure, client: WorkspaceClient) -> None:
+def test_expired_token_is_refused_and_a_new_one_is_accepted(azure: LocalAzure, client: WorkspaceClient) -> None:
     job = azure.create_job(JOB)
     azure.expire_tokens()
     with pytest.raises(PermissionDenied, match="Invalid access token"):
@@ -303,13 +303,13 @@ def test_a_token_that_has_expired_is_refused_and_a_new_one_taken(azure: LocalAzu
     assert run_now(connect(azure), job)
 
 
-def test_who_gives_no_token_is_refused(azure: LocalAzure) -> None:
+def test_request_without_token_is_refused(azure: LocalAzure) -> None:
     config = Config(host=azure.host, username="somebody", password="some", auth_type="basic")
     with pytest.raises(Unauthenticated):
         WorkspaceClient(config=config).jobs.get_run(1)
 
 
-def test_named_parameters_get_the_job_s_pushed_down_and_a_list_only_what_it_refers_to() -> None:
+def test_job_parameters_are_pushed_down_to_named_parameters_only() -> None:
     named = {"named_parameters": {"date": "{{job.parameters.date}}", "mode": "fast"}}
     assert read_arguments(named, EVERYTHING) == ["--date=2025-08-12", "--mode=fast", "--tenant=acme", "--token=7"]
     listed = {"parameters": ["--tenant", "{{job.parameters.tenant}}", "{{job.parameters.other}}"]}

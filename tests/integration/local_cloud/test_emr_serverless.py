@@ -108,13 +108,13 @@ def states_of(aws: LocalAws, run: str) -> list[tuple[str, str]]:
     return [(each["previousState"], each["state"]) for each in details if each["jobRunId"] == run]
 
 
-def test_the_same_token_is_the_same_job_run_and_another_token_another(aws: LocalAws) -> None:
+def test_client_token_identifies_the_job_run(aws: LocalAws) -> None:
     asked = request()
     assert start(aws, asked) == start(aws, asked)
     assert start(aws, asked) != start(aws, request())
 
 
-def test_a_lost_answer_s_job_is_found_again_by_its_token(aws: LocalAws) -> None:
+def test_job_run_is_found_by_token_after_a_lost_response(aws: LocalAws) -> None:
     asked = request(name="lost")
     aws.inject_faults(Fault(kind="lost", pattern="emr-serverless:StartJobRun", times=1))
     with pytest.raises(HTTPClientError):
@@ -145,7 +145,7 @@ def test_a_lost_answer_s_job_is_found_again_by_its_token(aws: LocalAws) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_the_service_would_refuse_is_refused(aws: LocalAws, asked: dict[str, Any], why: str) -> None:
+def test_invalid_request_is_refused(aws: LocalAws, asked: dict[str, Any], why: str) -> None:
     # boto3 would not send all of these.
     signed = "AWS4-HMAC-SHA256 Credential=ASIASUBMITTER/20250812/ap-northeast-1/emr-serverless/aws4_request"
     sent = urllib.request.Request(
@@ -164,7 +164,7 @@ def test_what_the_service_would_refuse_is_refused(aws: LocalAws, asked: dict[str
     assert why in json.load(refused.value)["message"]
 
 
-def test_a_job_run_goes_through_the_states_and_each_is_an_event(aws: LocalAws) -> None:
+def test_every_state_change_is_an_event(aws: LocalAws) -> None:
     run = start(aws)
     found = wait_until(aws, run, "SUCCESS")
     assert found["tags"]["tenant"] == "acme"
@@ -178,7 +178,7 @@ def test_a_job_run_goes_through_the_states_and_each_is_an_event(aws: LocalAws) -
     assert "tags" not in event["detail"]
 
 
-def test_a_job_is_billed_its_workers_for_a_minute_at_least_and_their_disk_beyond_20_gb(aws: LocalAws) -> None:
+def test_job_is_billed_a_minute_at_least_and_disk_above_20_gb(aws: LocalAws) -> None:
     workers = {"driver": (2, 3, 5, 20), "executor": (4, 6, 10, 40)}
     conf = [
         setting
@@ -201,18 +201,18 @@ def test_a_job_is_billed_its_workers_for_a_minute_at_least_and_their_disk_beyond
     assert "billedResourceUtilization" not in wait_until(aws, never, "CANCELLED")
 
 
-def test_a_job_that_asks_for_one_executor_by_one_name_alone_begins_with_the_services_three(aws: LocalAws) -> None:
+def test_job_starts_with_the_largest_executor_setting(aws: LocalAws) -> None:
     found = wait_until(aws, start(aws, with_conf("spark.dynamicAllocation.initialExecutors=1")), "SUCCESS")
     assert found["billedResourceUtilization"]["vCPUHour"] == round((4 + 3 * 4) / 60, 3)
 
 
-def test_a_job_that_fails_says_why(aws: LocalAws) -> None:
+def test_failed_job_reports_the_reason(aws: LocalAws) -> None:
     aws.simulate(acme=Outcome(state="FAILED", details="Job failed. ExitCode: 1"))
     found = wait_until(aws, start(aws), "FAILED")
     assert found["stateDetails"] == "Job failed. ExitCode: 1"
 
 
-def test_a_job_that_waits_for_workers_is_cancelled_and_stays_so(aws: LocalAws) -> None:
+def test_scheduled_job_can_be_cancelled_once(aws: LocalAws) -> None:
     aws.simulate(acme=Outcome(state="SCHEDULED", details="no capacity"))
     run = start(aws)
     assert wait_until(aws, run, "SCHEDULED")["stateDetails"] in ("", "no capacity")
@@ -224,7 +224,7 @@ def test_a_job_that_waits_for_workers_is_cancelled_and_stays_so(aws: LocalAws) -
     assert refused.value.response["Error"]["Code"] == "ValidationException"
 
 
-def test_more_jobs_than_may_run_at_once_are_queued(aws: LocalAws) -> None:
+def test_jobs_above_the_limit_are_queued(aws: LocalAws) -> None:
     aws.simulate(acme=Outcome(state="RUNNING"))
     first, second, third = (start(aws) for _ in range(3))
     wait_until(aws, third, "QUEUED")
@@ -235,14 +235,14 @@ def test_more_jobs_than_may_run_at_once_are_queued(aws: LocalAws) -> None:
         client(aws).cancel_job_run(applicationId=APPLICATION, jobRunId=run)
 
 
-def test_a_job_that_takes_longer_than_its_limit_is_cancelled(aws: LocalAws) -> None:
+def test_job_is_cancelled_after_its_timeout(aws: LocalAws) -> None:
     aws.simulate(acme=Outcome(state="RUNNING"))
     aws.set_minute_seconds(0.05)
     found = wait_until(aws, start(aws, request(executionTimeoutMinutes=5)), "CANCELLED")
     assert "timeout" in found["stateDetails"]
 
 
-def test_who_asks_too_often_is_throttled(aws: LocalAws) -> None:
+def test_frequent_requests_are_throttled(aws: LocalAws) -> None:
     asking = client(aws, config=ONCE)
     with pytest.raises(ClientError) as refused:
         for _ in range(60):
@@ -250,7 +250,7 @@ def test_who_asks_too_often_is_throttled(aws: LocalAws) -> None:
     assert refused.value.response["Error"]["Code"] == "ThrottlingException"
 
 
-def test_a_full_account_answers_402(aws: LocalAws) -> None:
+def test_exhausted_quota_returns_402(aws: LocalAws) -> None:
     aws.inject_faults(Fault(kind="quota", pattern="StartJobRun"))
     with pytest.raises(ClientError) as refused:
         client(aws, config=ONCE).start_job_run(**request())
@@ -258,14 +258,14 @@ def test_a_full_account_answers_402(aws: LocalAws) -> None:
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 402
 
 
-def test_what_is_not_there_is_not_found(aws: LocalAws) -> None:
+def test_missing_job_run_or_application_is_not_found(aws: LocalAws) -> None:
     for asked in ({"applicationId": APPLICATION, "jobRunId": "0000"}, {"applicationId": "00other", "jobRunId": "0000"}):
         with pytest.raises(ClientError) as refused:
             client(aws).get_job_run(**asked)
         assert refused.value.response["Error"]["Code"] == "ResourceNotFoundException"
 
 
-def test_who_lacks_the_right_is_refused_and_it_is_written_down(aws: LocalAws) -> None:
+def test_missing_permission_is_refused_and_logged(aws: LocalAws) -> None:
     nobody = {"Version": "2012-10-17", "Statement": [{**SUBMITTER["Statement"][0], "Action": ["emr-serverless:*"]}]}
     aws.register_principal("ASIANOPASS", name="no-pass", policies=[nobody])
     with pytest.raises(ClientError, match="iam:PassRole") as refused:
@@ -323,7 +323,7 @@ def read_told(aws: LocalAws, run: str, key: str) -> list[str]:
             time.sleep(0.2)
 
 
-def test_a_job_really_runs_as_its_role_within_its_policy_and_a_cancelled_one_is_ended(
+def test_job_runs_within_its_session_policy_until_cancelled(
     aws: LocalAws, program: Callable[..., dict[str, Any]]
 ) -> None:
     own = {"Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::data/acme/*", "arn:aws:s3:::data/emr/*"]}
@@ -338,7 +338,7 @@ def test_a_job_really_runs_as_its_role_within_its_policy_and_a_cancelled_one_is_
     assert not Path(f"/proc/{process}").exists() or "zombie" in Path(f"/proc/{process}/status").read_text()
 
 
-def test_a_job_that_fails_is_tried_again_as_often_as_asked_and_tells_its_exit_status(
+def test_failed_job_is_retried_and_reports_its_exit_code(
     aws: LocalAws, program: Callable[..., dict[str, Any]]
 ) -> None:
     found = wait_until(aws, start(aws, program("acme/fails", retryPolicy={"maxAttempts": 2})), "FAILED")

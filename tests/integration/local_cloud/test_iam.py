@@ -101,7 +101,7 @@ PRESENT = {"Null": {"dynamodb:LeadingKeys": "false"}}
         ),
     ],
 )
-def test_a_statement_speaks_only_when_all_its_conditions_hold(
+def test_statement_applies_only_if_all_conditions_hold(
     condition: dict[str, Any], context: dict[str, Any], holds: bool
 ) -> None:
     policies = [policy(statement(Condition=condition))]
@@ -113,13 +113,13 @@ DENY_CHAT = policy(statement("Deny", resource="arn:aws:s3:::b/*/chat/*"))
 
 
 @pytest.mark.parametrize("policies", [[ALLOW_ALL, DENY_CHAT], [DENY_CHAT, ALLOW_ALL]])
-def test_a_deny_wins_over_every_allow(policies: list[dict[str, Any]]) -> None:
+def test_explicit_deny_overrides_every_allow(policies: list[dict[str, Any]]) -> None:
     decision = decide(policies, action="s3:GetObject", resource="arn:aws:s3:::b/acme/chat/x")
     assert (decision.allowed, decision.sid, decision.why) == (False, "Deny", "explicit deny")
     assert is_allowed(policies, action="s3:GetObject", resource="arn:aws:s3:::b/acme/analytics/x")
 
 
-def test_a_deny_whose_condition_does_not_hold_is_silent() -> None:
+def test_deny_does_not_apply_if_its_condition_fails() -> None:
     no_tls = statement("Deny", "s3:*", "*", Principal="*", Condition={"Bool": {"aws:SecureTransport": "false"}})
     for secure in ("true", "false"):
         allowed = is_allowed(
@@ -131,7 +131,7 @@ def test_a_deny_whose_condition_does_not_hold_is_silent() -> None:
         assert allowed == (secure == "true")
 
 
-def test_what_nothing_speaks_of_is_refused() -> None:
+def test_call_without_matching_statement_is_denied() -> None:
     assert decide([], action="s3:GetObject", resource="arn:aws:s3:::b/x").why == "no statement allows it"
 
 
@@ -147,7 +147,7 @@ def test_what_nothing_speaks_of_is_refused() -> None:
         (ALLOW_ALL, None, "allowed"),
     ],
 )
-def test_a_session_may_do_what_role_and_session_policy_both_allow(
+def test_session_is_limited_to_role_and_session_policy(
     role: dict[str, Any], session: list[dict[str, Any]] | None, why: str
 ) -> None:
     decision = decide([role], action="s3:GetObject", resource="arn:aws:s3:::b/acme/x", session=session)
@@ -172,13 +172,13 @@ def test_a_session_may_do_what_role_and_session_policy_both_allow(
     ],
     ids=str,
 )
-def test_what_is_not_known_is_refused_and_not_guessed(unknown: dict[str, Any]) -> None:
+def test_unsupported_policy_elements_raise(unknown: dict[str, Any]) -> None:
     # Also where the statement is not about the call.
     with pytest.raises(ValueError, match=r"not supported|version|effect|fit"):
         is_allowed([unknown], action="sqs:SendMessage", resource="arn:aws:sqs:r:1:q")
 
 
-def test_a_misspelled_context_is_refused() -> None:
+def test_misspelled_context_key_raises() -> None:
     with pytest.raises(ValueError, match="s3:prefixes"):
         is_allowed([ALLOW_ALL], action="s3:ListBucket", resource="arn:aws:s3:::b", context={"s3:prefixes": "x"})
 
@@ -205,7 +205,7 @@ OURS = "arn:aws:emr-serverless:r:1:/applications/00a"
         ("lambda.amazonaws.com", {"aws:SourceArn": OURS}, False),
     ],
 )
-def test_a_role_is_taken_only_by_whom_it_trusts(service: str, context: dict[str, str], taken: bool) -> None:
+def test_role_is_assumed_only_by_a_trusted_service(service: str, context: dict[str, str], taken: bool) -> None:
     document = role(StringLike={"aws:SourceArn": OURS}).trust
     assert trusts(document, service=service, context=context) == taken
 
@@ -220,7 +220,7 @@ def test_a_role_is_taken_only_by_whom_it_trusts(service: str, context: dict[str,
         ("arn:aws:iam::1:role/job", "lambda.amazonaws.com", "lambda.amazonaws.com", False),
     ],
 )
-def test_a_role_is_passed_by_whom_may_and_to_whom_it_trusts(
+def test_pass_role_requires_permission_and_trust(
     allowed: str, passed_to: str, service: str, passes: bool
 ) -> None:
     condition = {"StringEquals": {"iam:PassedToService": passed_to}}

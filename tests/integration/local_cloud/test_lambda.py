@@ -43,7 +43,7 @@ def function(aws: LocalAws, tmp_path: Path) -> Iterator[LocalFunction]:
     made.stop()
 
 
-def test_a_function_has_its_own_environment_and_nothing_of_ours(
+def test_function_sees_only_its_own_environment(
     function: LocalFunction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAKOTO_OF_THE_TESTS", "leaks")
@@ -53,7 +53,7 @@ def test_a_function_has_its_own_environment_and_nothing_of_ours(
     assert foreign == ["LANG", "PATH", "PYTHONUNBUFFERED", "TMPDIR", "TZ"]
 
 
-def test_an_environment_is_used_again_unless_it_broke(function: LocalFunction) -> None:
+def test_execution_environment_is_reused_until_it_fails(function: LocalFunction) -> None:
     first = function.invoke("process").result
     assert function.invoke("process").result == first
     broke = function.invoke({"Records": [{"body": "exits"}]})
@@ -61,20 +61,20 @@ def test_an_environment_is_used_again_unless_it_broke(function: LocalFunction) -
     assert function.invoke("process").result != first
 
 
-def test_a_function_knows_its_time_and_is_killed_when_that_is_over(function: LocalFunction) -> None:
+def test_function_is_killed_after_its_timeout(function: LocalFunction) -> None:
     assert 0 < function.invoke("time").result <= 3000
     over = function.invoke({"Records": [{"body": "sleeps"}]}, timeout=0.5)
     assert (over.error, over.message) == ("Sandbox.Timedout", "Task timed out after 0.50 seconds")
 
 
-def test_what_a_handler_raises_is_the_answer_and_in_its_log(aws: LocalAws, function: LocalFunction) -> None:
+def test_handler_exception_is_returned_and_logged(aws: LocalAws, function: LocalFunction) -> None:
     answer = function.invoke({"Records": [{"body": "raises"}]})
     assert (answer.error, answer.message) == ("LookupError", "wrong")
     logged = aws.client("logs").filter_log_events(logGroupName=GROUP)["events"]
     assert "LookupError: wrong" in [event["message"] for event in logged]
 
 
-def test_messages_that_fail_come_again_and_end_among_the_dead_letters(aws: LocalAws, function: LocalFunction) -> None:
+def test_failed_messages_are_retried_then_dead_lettered(aws: LocalAws, function: LocalFunction) -> None:
     client = aws.client("sqs")
     dead = client.create_queue(QueueName="dead")["QueueUrl"]
     target = {"deadLetterTargetArn": "arn:aws:sqs:ap-northeast-1:123456789012:dead", "maxReceiveCount": 2}
