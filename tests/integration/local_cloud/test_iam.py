@@ -1,4 +1,4 @@
-"""The policy simulator: what IAM's own rules say, case by case."""
+"""The IAM policy simulator decides as IAM's rules say."""
 
 from typing import Any
 
@@ -155,7 +155,7 @@ def test_session_is_limited_to_role_and_session_policy(
 
 
 @pytest.mark.parametrize(
-    "unknown",
+    "unsupported",
     [
         policy({"Effect": "Allow", "NotAction": "s3:GetObject", "Resource": "*"}),
         policy({"Effect": "Allow", "Action": "s3:GetObject", "NotResource": "*"}),
@@ -172,10 +172,10 @@ def test_session_is_limited_to_role_and_session_policy(
     ],
     ids=str,
 )
-def test_unsupported_policy_elements_raise(unknown: dict[str, Any]) -> None:
-    # Also where the statement is not about the call.
+def test_unsupported_policy_elements_raise(unsupported: dict[str, Any]) -> None:
+    # Even if the statement does not apply to the call.
     with pytest.raises(ValueError, match=r"not supported|version|effect|fit"):
-        is_allowed([unknown], action="sqs:SendMessage", resource="arn:aws:sqs:r:1:q")
+        is_allowed([unsupported], action="sqs:SendMessage", resource="arn:aws:sqs:r:1:q")
 
 
 def test_misspelled_context_key_raises() -> None:
@@ -183,31 +183,31 @@ def test_misspelled_context_key_raises() -> None:
         is_allowed([ALLOW_ALL], action="s3:ListBucket", resource="arn:aws:s3:::b", context={"s3:prefixes": "x"})
 
 
-def role(**condition: Any) -> Role:
-    taken = {
+def make_role(**condition: Any) -> Role:
+    trust_statement = {
         "Effect": "Allow",
         "Principal": {"Service": "emr-serverless.amazonaws.com"},
         "Action": "sts:AssumeRole",
         **({"Condition": condition} if condition else {}),
     }
-    return Role(name="job", arn="arn:aws:iam::1:role/job", policies=(), trust=policy(taken))
+    return Role(name="job", arn="arn:aws:iam::1:role/job", policies=(), trust=policy(trust_statement))
 
 
-OURS = "arn:aws:emr-serverless:r:1:/applications/00a"
+APPLICATION = "arn:aws:emr-serverless:r:1:/applications/00a"
 
 
 @pytest.mark.parametrize(
-    ("service", "context", "taken"),
+    ("service", "context", "trusted"),
     [
-        ("emr-serverless.amazonaws.com", {"aws:SourceArn": OURS}, True),
-        ("emr-serverless.amazonaws.com", {"aws:SourceArn": f"{OURS}b"}, False),
+        ("emr-serverless.amazonaws.com", {"aws:SourceArn": APPLICATION}, True),
+        ("emr-serverless.amazonaws.com", {"aws:SourceArn": f"{APPLICATION}b"}, False),
         ("emr-serverless.amazonaws.com", {}, False),
-        ("lambda.amazonaws.com", {"aws:SourceArn": OURS}, False),
+        ("lambda.amazonaws.com", {"aws:SourceArn": APPLICATION}, False),
     ],
 )
-def test_role_is_assumed_only_by_a_trusted_service(service: str, context: dict[str, str], taken: bool) -> None:
-    document = role(StringLike={"aws:SourceArn": OURS}).trust
-    assert trusts(document, service=service, context=context) == taken
+def test_role_is_assumed_only_by_a_trusted_service(service: str, context: dict[str, str], trusted: bool) -> None:
+    document = make_role(StringLike={"aws:SourceArn": APPLICATION}).trust
+    assert trusts(document, service=service, context=context) == trusted
 
 
 @pytest.mark.parametrize(
@@ -216,13 +216,11 @@ def test_role_is_assumed_only_by_a_trusted_service(service: str, context: dict[s
         ("arn:aws:iam::1:role/job", "emr-serverless.amazonaws.com", "emr-serverless.amazonaws.com", True),
         ("arn:aws:iam::1:role/other", "emr-serverless.amazonaws.com", "emr-serverless.amazonaws.com", False),
         ("arn:aws:iam::1:role/job", "emr-serverless.amazonaws.com", "lambda.amazonaws.com", False),
-        # The service may be named, and still not be trusted.
+        # The role may be passed to the service, but does not trust it.
         ("arn:aws:iam::1:role/job", "lambda.amazonaws.com", "lambda.amazonaws.com", False),
     ],
 )
-def test_pass_role_requires_permission_and_trust(
-    allowed: str, passed_to: str, service: str, passes: bool
-) -> None:
+def test_pass_role_requires_permission_and_trust(allowed: str, passed_to: str, service: str, passes: bool) -> None:
     condition = {"StringEquals": {"iam:PassedToService": passed_to}}
     policies = [policy(statement(action="iam:PassRole", resource=allowed, Condition=condition))]
-    assert may_pass_role(policies, role=role(), service=service) == passes
+    assert may_pass_role(policies, role=make_role(), service=service) == passes

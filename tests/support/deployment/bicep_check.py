@@ -1,7 +1,7 @@
 """Check a Bicep file without the compiler: names, types and module parameters.
 
-Types are Bicep's own (azure_types.json, made by tools/azure-types). Not checked: the types of expressions, the arguments
-of functions, and everything that only Azure knows.
+Types are Bicep's own (azure_types.json, made by tools/azure-types). Not checked: the types of expressions, the
+arguments of functions, and everything that only Azure knows.
 """
 
 import json

@@ -8,7 +8,7 @@ from databricks.bundles.jobs import Job
 
 from tests.local_cloud.azure.databricks.bundle import Document, resolve_target
 
-# The keys of `bundle/schema/jsonschema.json` in github.com/databricks/cli (August 2026) by path, without deprecated ones.
+# The keys of `bundle/schema/jsonschema.json` in github.com/databricks/cli (August 2026) by path; no deprecated ones.
 # The CLI warns of unknown keys, and fails with --strict.
 TOP = {
     *("artifacts", "bundle", "experimental", "include", "permissions", "presets", "python", "resources", "run_as"),
