@@ -24,7 +24,7 @@ from daily_batch.orchestration.spark_jobs.base import SparkJob
 from daily_batch.settings import load_settings
 from daily_batch.synthetic.write import SAMPLE_DAY
 from makoto_packaging.project import ROOT, copy_sources
-from tests.local_cloud.azure.databricks.bundle import PERSON, Document, merge, read_bundle, resolve_target
+from tests.local_cloud.azure.databricks.bundle import CURRENT_USER, Document, merge, read_bundle, resolve_target
 from tests.support.deployment.bundle_check import find_faults, find_references, iterate_texts
 
 TARGETS = ("dev", "dev-serverless", "staging", "prod")
@@ -55,7 +55,7 @@ def test_bundle_has_no_fault_that_the_check_finds() -> None:
 @pytest.mark.parametrize("name", JOBS)
 def test_databricks_sdk_classes_preserve_each_job(target: str, name: str) -> None:
     # The classes omit empty values, so variables that are empty by default get one.
-    variables = {"notify": {"default": [PERSON]}, "environment_variables": {"default": {"MAKOTO_DUE": "05:00"}}}
+    variables = {"notify": {"default": [CURRENT_USER]}, "environment_variables": {"default": {"MAKOTO_DUE": "05:00"}}}
     job = resolve_target(merge(BUNDLE, {"variables": variables}), target)["resources"]["jobs"][name]
     assert Job.from_dict(job).as_dict() == job
 
@@ -85,7 +85,7 @@ def test_staging_and_prod_run_as_a_service_principal() -> None:
             each.get("service_principal_name") or each["group_name"]: each["level"] for each in resolved["permissions"]
         }
         assert levels == {"app-id": "CAN_MANAGE", "caller-id": "CAN_RUN", "users": "CAN_VIEW"}
-    assert resolve_target(BUNDLE, "prod")["run_as"] == {"service_principal_name": PERSON}
+    assert resolve_target(BUNDLE, "prod")["run_as"] == {"service_principal_name": CURRENT_USER}
 
 
 def test_job_passes_the_submitted_parameters_to_its_task() -> None:

@@ -60,7 +60,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAws]:
         truths = upload_samples(
             aws, bucket=BUCKET, table=stack.deployment.table.name, day=day, zone=zone, folder=written
         )
-        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), say=print).run()
+        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), on_progress=print).run()
         yield PlayedOnAws(
             cloud=cloud,
             day=day,

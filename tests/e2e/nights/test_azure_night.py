@@ -48,7 +48,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAzure]:
         host = FunctionsHost(storage=azure.storage, settings=settings, folder=folder / "app", visibility=0)
         cloud, day = AzureNight(azure, host), business_day(datetime.now(UTC), offset=-1, zone=zone)
         truths = upload_samples(azure, day=day, zone=zone, folder=folder / "in")
-        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), say=print).run()
+        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), on_progress=print).run()
         yield PlayedOnAzure(
             cloud=cloud,
             day=day,

@@ -63,7 +63,7 @@ class Schedule:
     enabled: bool
 
     def event(self, scheduled_time: str) -> dict[str, Any]:
-        """Return the event that the function gets."""
+        """Return the event that the function receives."""
         event: dict[str, Any] = json.loads(self.input.replace(SCHEDULED_TIME, scheduled_time))
         return event
 
@@ -125,11 +125,11 @@ class Deployment:
 
 
 def _matches(pattern: Document, event: Document) -> bool:
-    for name, wanted in pattern.items():
+    for name, expected in pattern.items():
         found = event.get(name)
-        if isinstance(wanted, Mapping):
-            if not isinstance(found, Mapping) or not _matches(wanted, found):
+        if isinstance(expected, Mapping):
+            if not isinstance(found, Mapping) or not _matches(expected, found):
                 return False
-        elif found not in wanted:
+        elif found not in expected:
             return False
     return True

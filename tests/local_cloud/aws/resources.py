@@ -36,7 +36,7 @@ class ResourceReader:
         }
 
     def deployment(self, table: Properties, outputs: Mapping[str, Properties]) -> Deployment:
-        """Return the whole deployment; `table` is separate because the stack may not create it."""
+        """Return the deployment; `table` is separate because the stack may not create it."""
         (application,) = self._all("AWS::EMRServerless::Application", self._application).values()
         return Deployment(
             functions=self._all("AWS::Serverless::Function", self._function),

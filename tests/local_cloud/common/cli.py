@@ -74,7 +74,7 @@ def _run_night(deployment: NightDeployment, folder: Path, print_line: PrintLine)
     day = business_day(datetime.now(UTC), offset=-1, zone=ZONE)
     expected = deployment.upload_samples(day, folder / "input")
     print_line(f"{len(SAMPLES)} tenants have written on {day}: {_describe_volumes(expected)}")
-    report = Night(cloud=deployment.cloud, day=day, tenants=list(SAMPLES), say=print_line).run()
+    report = Night(cloud=deployment.cloud, day=day, tenants=list(SAMPLES), on_progress=print_line).run()
     _print_summary(report, root=deployment.root)
     print(f"\n{deployment.describe_calls()}")
     return day

@@ -68,16 +68,16 @@ def decide(
         ValueError: a policy or the context has an unsupported element, operator, key or variable.
     """
     keys = check_context(context or {})
-    own = [each for each in _statements(policies) if _applies(each, action, resource, keys)]
+    role_statements = [each for each in _statements(policies) if _applies(each, action, resource, keys)]
     session_statements = [each for each in _statements(session or ()) if _applies(each, action, resource, keys)]
-    for statement in (*own, *session_statements):
+    for statement in (*role_statements, *session_statements):
         if statement["Effect"] == "Deny":
             return Decision(allowed=False, sid=statement.get("Sid", ""), why="explicit deny")
-    if not own:
+    if not role_statements:
         return Decision(allowed=False, sid="", why="no statement allows it")
     if session is not None and not session_statements:
         return Decision(allowed=False, sid="", why="the session policy does not allow it")
-    return Decision(allowed=True, sid=own[0].get("Sid", ""), why="allowed")
+    return Decision(allowed=True, sid=role_statements[0].get("Sid", ""), why="allowed")
 
 
 def trusts(trust: Document, *, service: str, context: Context | None = None) -> bool:
