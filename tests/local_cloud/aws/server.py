@@ -114,7 +114,7 @@ class Cloud:
         return error_response("dynamodb", describe_fault("unavailable", "dynamodb"))
 
     def _hide_missing(self, request: AwsRequest, action: Action, response: Response) -> Response:
-        """Deny access to a missing object whose key the caller may not list as s3:prefix, as S3 does (ceph/ceph#68577)."""
+        """Deny access to a missing object that the caller may not list as s3:prefix, as S3 does (ceph/ceph#68577)."""
         bucket, _, key = action.resource.partition("/")
         listing = Action(name="s3:ListBucket", resource=bucket, context={"s3:prefix": key})
         if self.authorizer.would_allow(request.key, listing):
