@@ -59,7 +59,7 @@ def decide(
     """Return IAM's decision on a call.
 
     Args:
-        policies: the role's policies, and resource policies whose principal is everybody.
+        policies: the role's policies, and resource policies whose principal is everyone.
         resource: an ARN.
         context: the request's condition keys, such as s3:prefix.
         session: the session policies, which must also allow the call. None: the session has none.
@@ -111,7 +111,7 @@ def may_pass_role(policies: Iterable[Document], *, role: Role, service: str, con
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return an element of a policy as a list, for it may be a single value."""
+    """Return an element of a policy as a list, because it may be a single value."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
