@@ -28,14 +28,14 @@ PACKAGES = Path(".python_packages/lib/site-packages")
 PYTHON = "3.12"
 # The host expects these files in the root of the folder.
 _AT_ROOT = ("function_app.py", "host.json")
-# Core Tools read the language from it. It is not published; the app has its own settings.
+# Core Tools reads the language from it. It is not published: a deployed app has its own settings.
 _LOCAL_SETTINGS = '{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}\n'
 
 
 def build_folder(out: Path, *, target: Target) -> Path:
     """Build the folder, replacing an earlier one; the same sources give the same bytes.
 
-    The folder has no requirements.txt, so Core Tools refuse a remote build.
+    The folder has no requirements.txt, so Core Tools refuses a remote build.
 
     Raises:
         FileExistsError: `out` holds other files.

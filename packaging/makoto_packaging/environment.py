@@ -1,7 +1,7 @@
 """Build a Python environment for any target machine, in one archive that `spark.archives` unpacks.
 
-It has packages but no Python: `bin/python` links to the target machine's. It omits Spark's own packages, which Spark
-puts on the path of its processes.
+It contains packages and no Python: `bin/python` links to the target machine's. Spark's own packages are not in it:
+Spark puts them on the path of its processes.
 """
 
 import json

@@ -15,7 +15,7 @@ ENTRY_POINTS = tuple(ROOT / "jobs" / name for name in ("daily_messages.py", "mai
 # The modification time of every packed file. ZIP files cannot hold times before 1980, in any time zone.
 PACKED_AT = 631_152_000
 _BUILD_FILES = ("pyproject.toml", "README.md")
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "Makefile")
+_NOT_CODE = shutil.ignore_patterns("__pycache__", "*.egg-info", "Makefile")
 
 
 def read_version() -> str:
@@ -45,8 +45,8 @@ def copy_sources(folder: Path) -> None:
 
 
 def copy_code(source: Path, target: Path) -> None:
-    """Copy a package's sources with fixed modes, whatever the umask of the checkout was."""
-    shutil.copytree(source, target, ignore=_IGNORED, copy_function=shutil.copyfile)
+    """Copy a package's sources, with the same modes for any umask of the checkout."""
+    shutil.copytree(source, target, ignore=_NOT_CODE, copy_function=shutil.copyfile)
     for path in [target, *target.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 

@@ -72,7 +72,7 @@ def parse_pins(text: str) -> dict[str, str]:
 def test_folder_contains_only_app_files_and_packages(folder: Path) -> None:
     files = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     app_files = {path.as_posix() for path in files if not path.is_relative_to(PACKAGES)}
-    # Without a requirements.txt, Core Tools refuse to build, locally or in Azure.
+    # Without a requirements.txt, Core Tools refuses to build, locally or in Azure.
     assert app_files == {
         "function_app.py",
         "host.json",
