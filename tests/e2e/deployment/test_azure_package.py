@@ -47,7 +47,7 @@ def published() -> Iterator[Path]:
         yield Path(scratch, "app")
 
 
-def run_there(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
+def run_in_folder(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
     """Run a program in the folder with only its packages, as the worker does."""
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONPATH": str(folder / PACKAGES)}
     python = Path(sys.base_prefix, "bin/python3")
@@ -125,7 +125,7 @@ def test_packages_include_the_library_with_its_data(folder: Path) -> None:
 
 
 def test_folder_works_without_the_checkout(folder: Path) -> None:
-    run = run_there(folder, PROGRAM)
+    run = run_in_folder(folder, PROGRAM)
     assert run.returncode == 0, run.stderr
     loaded = json.loads(run.stdout)
     assert loaded["functions"] == {
@@ -141,7 +141,7 @@ def test_folder_works_without_the_checkout(folder: Path) -> None:
 
 def test_app_start_loads_no_optional_library(folder: Path) -> None:
     program = "import sys, function_app; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    run = run_there(folder, program)
+    run = run_in_folder(folder, program)
     assert "function_app" in run.stdout
     assert not {"databricks", "msal", "cryptography", "opentelemetry"} & set(run.stdout.split())
 
