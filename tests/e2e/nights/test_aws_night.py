@@ -11,7 +11,7 @@ import pytest
 
 from daily_batch.domain.calendar import business_day
 from daily_batch.domain.metrics import METRICS
-from tests.local_cloud.aws.iam import as_list
+from tests.local_cloud.aws.iam.policies import as_list
 from tests.local_cloud.aws.job_package import VERSION, upload_package
 from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
 from tests.local_cloud.aws.night import AwsNight
@@ -60,7 +60,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CompletedAwsNigh
         expected_counts = upload_samples(
             aws, bucket=BUCKET, table=stack.deployment.table.name, day=day, zone=zone, folder=source
         )
-        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), say=print).run()
+        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), on_progress=print).run()
         yield CompletedAwsNight(
             cloud=cloud,
             day=day,

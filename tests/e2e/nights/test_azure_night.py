@@ -13,8 +13,8 @@ from daily_batch.domain.calendar import business_day
 from tests.local_cloud.azure.application_insights import serve_ingestion
 from tests.local_cloud.azure.databricks.bundle import read_bundle_job
 from tests.local_cloud.azure.functions.host import FunctionsHost
+from tests.local_cloud.azure.identity.managed_identity import IDENTITY, JOBS_IDENTITY, STORAGE
 from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
-from tests.local_cloud.azure.managed_identity import IDENTITY, JOBS_IDENTITY, STORAGE
 from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_settings, upload_samples
 from tests.local_cloud.common.night import Night
 from tests.local_cloud.common.sample_tenants import SAMPLES
@@ -48,7 +48,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CompletedAzureNi
         host = FunctionsHost(storage=azure.storage, settings=settings, folder=folder / "app", visibility=0)
         cloud, day = AzureNight(azure, host), business_day(datetime.now(UTC), offset=-1, zone=zone)
         expected_counts = upload_samples(azure, day=day, zone=zone, folder=folder / "in")
-        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), say=print).run()
+        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), on_progress=print).run()
         yield CompletedAzureNight(
             cloud=cloud,
             day=day,

@@ -10,10 +10,16 @@ from dataclasses import dataclass
 import pytest
 from deltalake import DeltaTable
 
-from tests.local_cloud.azure.azurite import Azurite, serve_azurite
-from tests.local_cloud.azure.blob_gateway import drop_before, serve_blob_gateway
+from tests.local_cloud.azure.identity.managed_identity import (
+    IDENTITY,
+    STORAGE,
+    VERSION,
+    IdentityEndpoint,
+    serve_identity,
+)
 from tests.local_cloud.azure.local_azure import LAKE, lake_environment, lake_url
-from tests.local_cloud.azure.managed_identity import IDENTITY, STORAGE, VERSION, IdentityEndpoint, serve_identity
+from tests.local_cloud.azure.storage.azurite import Azurite, serve_azurite
+from tests.local_cloud.azure.storage.blob_gateway import drop_before, serve_blob_gateway
 from tests.support.day_runs import ROOT, child_environment
 from tests.support.metadata_guard import MetadataGuard, guard_metadata
 

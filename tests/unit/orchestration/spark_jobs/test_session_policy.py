@@ -13,7 +13,7 @@ from daily_batch.domain.request import Request
 from daily_batch.domain.url import parse_url
 from daily_batch.errors import TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs.session_policy import MAX_POLICY_LENGTH, parse_account, session_policy
-from tests.local_cloud.aws.iam import is_allowed
+from tests.local_cloud.aws.iam.policies import is_allowed
 
 ROLE = "arn:aws:iam::123456789012:role/makoto-daily-batch-job"
 ACCOUNT = parse_account(ROLE, "ap-northeast-1")
