@@ -63,7 +63,7 @@ def outcomes(told: Any, name: str = "outcome") -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize("parallel", ["1", "3"])
-def test_every_day_of_the_range_is_what_a_run_of_it_gives(source: Path, tmp_path: Path, parallel: str) -> None:
+def test_backfill_publishes_what_single_runs_publish(source: Path, tmp_path: Path, parallel: str) -> None:
     code, told = backfill(source, tmp_path / "out", "--parallel", parallel)
     assert code == 0
     assert len(outcomes(told)) == 6
@@ -77,7 +77,7 @@ def test_every_day_of_the_range_is_what_a_run_of_it_gives(source: Path, tmp_path
 
 
 @pytest.mark.parametrize("command", ["run", "backfill"])
-def test_all_tenants_are_those_that_have_a_folder(source: Path, tmp_path: Path, command: str) -> None:
+def test_all_tenants_selects_the_tenants_with_a_folder(source: Path, tmp_path: Path, command: str) -> None:
     span = ("--date", DAY.isoformat()) if command == "run" else ("--from", DAY.isoformat(), "--to", DAY.isoformat())
     (source / "makoto-ledger.sqlite").touch()
     (source / "no tenant").mkdir()
@@ -87,7 +87,7 @@ def test_all_tenants_are_those_that_have_a_folder(source: Path, tmp_path: Path, 
     assert [row["tenant"] for row in (told if command == "run" else told["days"])] == list(TENANTS)
 
 
-def test_a_second_backfill_runs_only_what_changed(source: Path, tmp_path: Path) -> None:
+def test_a_second_backfill_runs_only_changed_days(source: Path, tmp_path: Path) -> None:
     backfill(source, tmp_path / "out")
     state = published_state(tmp_path / "out")
     assert set(outcomes(backfill(source, tmp_path / "out")[1]).values()) == {"unchanged"}
@@ -99,7 +99,7 @@ def test_a_second_backfill_runs_only_what_changed(source: Path, tmp_path: Path) 
     assert "unchanged" not in outcomes(backfill(source, tmp_path / "out", "--force")[1]).values()
 
 
-def test_a_day_that_fails_is_told_and_the_others_are_run(source: Path, tmp_path: Path) -> None:
+def test_backfill_reports_a_failed_day_and_runs_the_others(source: Path, tmp_path: Path) -> None:
     (broken,) = (source / f"acme/exports/messages/{DAYS[1]:%Y/%m/%d}").iterdir()
     broken.with_suffix("").write_bytes(b"{broken\n" * 9)
     broken.unlink()
@@ -124,7 +124,7 @@ def backfilling(source: Path, output: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(program, env=child_environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_backfill_that_is_killed_goes_on_where_it_was(source: Path, tmp_path: Path) -> None:
+def test_a_killed_backfill_resumes_where_it_stopped(source: Path, tmp_path: Path) -> None:
     with backfilling(source, tmp_path / "out") as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -140,7 +140,7 @@ def test_a_backfill_that_is_killed_goes_on_where_it_was(source: Path, tmp_path: 
     assert len(outcomes(told)) == 6
 
 
-def test_a_backfill_that_is_stopped_says_how_it_goes_on(source: Path, tmp_path: Path) -> None:
+def test_an_interrupted_backfill_resumes_without_a_traceback(source: Path, tmp_path: Path) -> None:
     with backfilling(source, tmp_path / "out") as process:
         assert process.stderr is not None
         process.stderr.readline()
@@ -160,7 +160,7 @@ def test_a_range_that_ends_before_it_begins_is_refused(source: Path, tmp_path: P
     assert "ends before it begins" in told
 
 
-def test_status_knows_every_day_and_every_tenant_that_has_a_folder(source: Path, tmp_path: Path) -> None:
+def test_status_covers_every_day_of_every_tenant_with_a_folder(source: Path, tmp_path: Path) -> None:
     run = ("--date", DAYS[1].isoformat(), "--input", str(source), "--output", str(tmp_path / "out"))
     assert call("run", "--tenant", "globex", *run)[0] == 0
     code, told = status(source, tmp_path / "out", "--all-tenants")
@@ -173,7 +173,7 @@ def test_status_knows_every_day_and_every_tenant_that_has_a_folder(source: Path,
     assert status(source, tmp_path / "out", "--all-tenants", "--check")[0] == 1
 
 
-def test_a_name_that_is_no_tenants_keeps_nobody_else_from_being_told_of(source: Path, tmp_path: Path) -> None:
+def test_status_skips_an_invalid_tenant_id_and_reports_the_others(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     store = SqliteStore(tmp_path / "out/makoto-ledger.sqlite")
     for tenant in ("acme", "../globex"):
@@ -185,7 +185,7 @@ def test_a_name_that_is_no_tenants_keeps_nobody_else_from_being_told_of(source: 
     assert "skipped: the tenant id '../globex' is not allowed" in answer.stderr
 
 
-def test_status_finds_a_completed_day_whose_objects_changed_since(source: Path, tmp_path: Path) -> None:
+def test_status_verify_detects_changes_after_completion(source: Path, tmp_path: Path) -> None:
     backfill(source, tmp_path / "out", tenants="acme")
     (source / f"acme/exports/messages/{DAYS[0]:%Y/%m/%d}/late.jsonl").write_bytes(b"{}\n")
     seen = status(source, tmp_path / "out", "--tenant", "acme")[1]
@@ -199,7 +199,7 @@ def test_status_writes_nothing(source: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_table_for_a_person_keeps_each_day_on_one_line(source: Path, tmp_path: Path) -> None:
+def test_the_text_table_has_one_line_per_day(source: Path, tmp_path: Path) -> None:
     backfill(source, tmp_path / "out", tenants="acme")
     words = ["status", "--tenant", "acme", "--from", DAYS[0].isoformat(), "--to", DAYS[-1].isoformat()]
     answer = CliRunner().invoke(app, [*words, "--input", str(source), "--output", str(tmp_path / "out")])
@@ -208,7 +208,7 @@ def test_a_table_for_a_person_keeps_each_day_on_one_line(source: Path, tmp_path:
     assert [line.split()[1] for line in lines[1:]] == [day.isoformat() for day in DAYS]
 
 
-def test_look_back_runs_the_days_before_that_changed_or_never_ran(source: Path, tmp_path: Path) -> None:
+def test_look_back_runs_earlier_days_that_changed_or_never_ran(source: Path, tmp_path: Path) -> None:
     words = ("run", "--tenant", "acme", "--date", DAYS[2].isoformat(), "--input", str(source))
     words += ("--output", str(tmp_path / "out"), "--look-back", "2")
     code, first = call(*words)
@@ -222,7 +222,7 @@ def test_look_back_runs_the_days_before_that_changed_or_never_ran(source: Path, 
     assert second[2]["objects"]["listed"] == first[2]["objects"]["listed"] + 1
 
 
-def test_a_day_is_due_on_the_next_days_clock() -> None:
+def test_a_day_is_due_at_six_the_next_morning() -> None:
     due = due_time(date(2025, 8, 12), load_settings(flags={}, environ={}))
     assert due == datetime(2025, 8, 12, 21, 0, tzinfo=UTC)
     assert day_status(None, now=due, due=due) == "missing"

@@ -64,7 +64,7 @@ def empty(root: Path) -> Path:
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
 @pytest.mark.parametrize("forgotten", ["nothing", "the ledger", "the ledger and the receipts"])
-def test_a_wrong_input_never_empties_a_day_whatever_is_still_known_of_it(
+def test_a_wrong_input_never_empties_a_published_day(
     source: Path, tmp_path: Path, forgotten: str, table_format: str
 ) -> None:
     output, more = tmp_path / "out", ("--format", table_format)
@@ -83,7 +83,7 @@ def test_a_wrong_input_never_empties_a_day_whatever_is_still_known_of_it(
     assert published_state(output) == shown
 
 
-def test_fewer_objects_than_the_last_receipt_counted_are_refused_and_more_are_not(source: Path, tmp_path: Path) -> None:
+def test_fewer_objects_than_in_the_last_receipt_are_refused(source: Path, tmp_path: Path) -> None:
     run(source, tmp_path / "out")
     (gone, *_) = sorted((source / EXPORT).iterdir())
     kept = gone.rename(tmp_path / gone.name)
@@ -95,7 +95,7 @@ def test_fewer_objects_than_the_last_receipt_counted_are_refused_and_more_are_no
 
 
 @pytest.mark.parametrize("command", ["run", "backfill"])
-def test_whoever_allows_a_loss_is_in_the_receipt(source: Path, tmp_path: Path, command: str) -> None:
+def test_the_receipt_names_who_allowed_a_loss(source: Path, tmp_path: Path, command: str) -> None:
     run(source, tmp_path / "out")
     assert run(empty(tmp_path), tmp_path / "out", "--allow-shrink", command=command)[0] == 0
     assert read_tables(tmp_path / "out")["messages"] == []
@@ -106,7 +106,7 @@ def test_whoever_allows_a_loss_is_in_the_receipt(source: Path, tmp_path: Path, c
     assert (shrink["messages"] > 0, shrink["objects"]) == (True, 3)
 
 
-def test_a_submitted_job_hears_who_allows_a_loss(source: Path, tmp_path: Path) -> None:
+def test_a_submitted_job_receives_who_allowed_a_loss(source: Path, tmp_path: Path) -> None:
     assert run(source, tmp_path / "out")[0] == 0
     flags: dict[str, object] = {"tenants": "acme", "date": str(DAY), "output": str(tmp_path / "out")}
     flags["input"] = str(empty(tmp_path))
@@ -126,7 +126,7 @@ def test_a_submitted_job_hears_who_allows_a_loss(source: Path, tmp_path: Path) -
     assert json.loads(stored.read_text())["shrink"]["by"] == "alice, a function"
 
 
-def test_after_an_erasure_the_day_may_be_run_without_the_persons_objects(tmp_path: Path) -> None:
+def test_a_day_runs_without_the_objects_of_an_erased_user(tmp_path: Path) -> None:
     room = "chat/{user}/r/messages/2025/08/12"
     for user in ("u1", "u2"):
         for number in range(3):
@@ -154,7 +154,7 @@ def test_after_an_erasure_the_day_may_be_run_without_the_persons_objects(tmp_pat
         ("..", "acme", "one level deeper: 'in'/acme"),
     ],
 )
-def test_an_input_without_the_tenant_is_an_error_that_says_what_is_there(
+def test_an_input_without_the_tenant_is_an_error_with_a_hint(
     source: Path, tmp_path: Path, below: str, tenant: str, told: str
 ) -> None:
     for command in ("run", "plan", "replay"):
@@ -163,9 +163,7 @@ def test_an_input_without_the_tenant_is_an_error_that_says_what_is_there(
     assert not list((tmp_path / "out").glob("*/analytics"))
 
 
-def test_a_tenant_that_is_new_has_a_day_of_nothing_where_the_metadata_store_names_it(
-    source: Path, tmp_path: Path
-) -> None:
+def test_a_new_tenant_of_the_metadata_store_gets_an_empty_day(source: Path, tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "ledger.sqlite")
 
     def name(tenant: str) -> None:
@@ -182,7 +180,7 @@ def test_a_tenant_that_is_new_has_a_day_of_nothing_where_the_metadata_store_name
 
 
 @pytest.mark.parametrize("command", ["status", "report", "vacuum", "optimize", "erase"])
-def test_an_unknown_tenant_is_an_error_of_every_command(source: Path, tmp_path: Path, command: str) -> None:
+def test_every_command_rejects_an_unknown_tenant(source: Path, tmp_path: Path, command: str) -> None:
     run(source, tmp_path / "out")
     more = {"erase": ["--user", "u"], "report": ["--json"]}.get(command, [])
     words = (command, "--output", str(tmp_path / "out"), *more)
@@ -203,7 +201,7 @@ def test_an_unknown_tenant_is_an_error_of_every_command(source: Path, tmp_path: 
     ids=lambda words: str(words[0]),
 )
 @pytest.mark.parametrize("conf", [False, True])
-def test_a_person_must_name_the_tenant(
+def test_the_tenant_must_be_named_explicitly(
     source: Path, tmp_path: Path, words: tuple[str, ...], conf: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if conf:  # a deployment's defaults name nobody
@@ -217,7 +215,7 @@ def test_a_person_must_name_the_tenant(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_environment_may_name_the_tenant(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_can_name_the_tenant(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENANT_ID", "acme")
     assert call("run", "--date", str(DAY), "--input", str(source), "--output", str(tmp_path / "out"))[0] == 0
 
@@ -226,7 +224,7 @@ def test_the_environment_may_name_the_tenant(source: Path, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(("first", "then"), [("delta", "parquet"), ("parquet", "delta")])
-def test_tables_of_the_other_format_are_refused_with_the_way_to_change(
+def test_tables_of_the_other_format_are_refused_with_a_next_step(
     source: Path, tmp_path: Path, first: str, then: str
 ) -> None:
     output = tmp_path / "out"
@@ -245,7 +243,7 @@ def test_tables_of_the_other_format_are_refused_with_the_way_to_change(
 # What is lost is told.
 
 
-def test_a_day_that_lost_something_is_a_warning_in_every_answer(source: Path, tmp_path: Path) -> None:
+def test_unreadable_objects_are_a_warning_of_every_command(source: Path, tmp_path: Path) -> None:
     (broken, *_) = sorted((source / EXPORT).iterdir())
     broken.write_bytes(broken.read_bytes()[:-50])
     code, receipt, err = run(source, tmp_path / "out")
@@ -264,7 +262,9 @@ def test_a_day_that_lost_something_is_a_warning_in_every_answer(source: Path, tm
     assert "1 objects could not be read" in line
 
 
-def test_a_day_of_which_half_is_lost_ends_with_3(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_unreadable_objects_fail_the_day(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for broken in sorted((source / EXPORT).iterdir())[:2]:
         broken.write_bytes(b"no gzip")
     code, _, err = run(source, tmp_path / "out")
@@ -277,7 +277,7 @@ def test_a_day_of_which_half_is_lost_ends_with_3(source: Path, tmp_path: Path, m
 # What no run reads.
 
 
-def test_objects_where_no_run_looks_are_counted_by_folder_and_told_of(source: Path, tmp_path: Path) -> None:
+def test_stray_objects_are_counted_by_folder_and_reported(source: Path, tmp_path: Path) -> None:
     strays = {
         "acme/chat/u1/r1/messages/2025/8/2/a.json": "its day is not written yyyy/mm/dd",
         "acme/chat/u2/r2/messages/2025/8/2/b.json": "its day is not written yyyy/mm/dd",

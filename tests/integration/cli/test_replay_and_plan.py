@@ -46,7 +46,7 @@ def rejecting(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_replay_runs_a_day_again_whose_rejects_are_accepted_now(rejecting: Path) -> None:
+def test_replay_reruns_a_day_whose_rejects_are_accepted_now(rejecting: Path) -> None:
     code, told = call(*replay_flags(rejecting))
     assert code == 0
     found = {trial["reason"]: (trial["rejects"], trial["tried"], trial["accepted"]) for trial in told["rejects"]}
@@ -57,7 +57,7 @@ def test_replay_runs_a_day_again_whose_rejects_are_accepted_now(rejecting: Path)
     assert [row["reason"] for row in tables["rejects"]] == ["invalid_json"]
 
 
-def test_replay_can_only_look(rejecting: Path) -> None:
+def test_a_dry_replay_publishes_nothing(rejecting: Path) -> None:
     state = published_state(rejecting / "out")
     code, told = call(*replay_flags(rejecting), "--dry-run")
     assert (code, told["receipt"]) == (0, None)
@@ -65,7 +65,7 @@ def test_replay_can_only_look(rejecting: Path) -> None:
     assert published_state(rejecting / "out") == state
 
 
-def test_replay_of_what_is_still_rejected_runs_nothing(rejecting: Path) -> None:
+def test_replay_runs_nothing_if_all_records_are_rejected_again(rejecting: Path) -> None:
     state = published_state(rejecting / "out")
     code, told = call(*replay_flags(rejecting), MAKOTO_MAX_RECORD_BYTES="1000")
     assert (code, told["receipt"]) == (0, None)
@@ -73,7 +73,7 @@ def test_replay_of_what_is_still_rejected_runs_nothing(rejecting: Path) -> None:
     assert published_state(rejecting / "out") == state
 
 
-def test_replay_refuses_a_day_whose_objects_are_no_longer_there(rejecting: Path) -> None:
+def test_replay_refuses_a_day_whose_objects_are_gone(rejecting: Path) -> None:
     place(rejecting, f"{EXPORT}/part-1.jsonl", line(message_id="m2"))
     (rejecting / "in" / f"{EXPORT}/part-0.jsonl.gz").unlink()
     state = published_state(rejecting / "out")
@@ -83,7 +83,7 @@ def test_replay_refuses_a_day_whose_objects_are_no_longer_there(rejecting: Path)
     assert published_state(rejecting / "out") == state
 
 
-def test_replay_of_a_day_that_never_ran_says_so(tmp_path: Path) -> None:
+def test_replay_of_a_day_that_never_ran_is_an_error(tmp_path: Path) -> None:
     place(tmp_path, f"{EXPORT}/part-0.jsonl", line())
     code, told = call(*replay_flags(tmp_path))
     assert code == 3
@@ -92,7 +92,7 @@ def test_replay_of_a_day_that_never_ran_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-def test_replay_of_objects_of_one_message_keeps_what_their_names_say(tmp_path: Path, table_format: str) -> None:
+def test_replay_of_message_objects_keeps_the_ids_of_their_keys(tmp_path: Path, table_format: str) -> None:
     place(
         tmp_path,
         f"{ROOM}/2025/08/12/01-02-03.500Z-m1.json.gz",
@@ -108,7 +108,7 @@ def test_replay_of_objects_of_one_message_keeps_what_their_names_say(tmp_path: P
     assert (row["user_id"], row["message_id"]) == ("u1", "m1")
 
 
-def test_an_object_that_was_cut_in_rejects_is_not_tried(tmp_path: Path) -> None:
+def test_replay_skips_a_truncated_record(tmp_path: Path) -> None:
     place(tmp_path, f"{EXPORT}/part-0.jsonl", line() + b"\n" + LONG)
     call("run", *flags(tmp_path), MAKOTO_MAX_RECORD_BYTES="1000", MAKOTO_MAX_RAW_BYTES="100")
     _, told = call(*replay_flags(tmp_path), "--dry-run")
@@ -125,7 +125,7 @@ def plan(root: Path, *more: str, **environment: str) -> Any:
     return told
 
 
-def test_a_plan_tells_what_there_is_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_plan_describes_the_input_and_writes_nothing(tmp_path: Path) -> None:
     place(tmp_path, f"{EXPORT}/part-0.jsonl", line())
     told = plan(tmp_path)
     assert (told["layout"], told["objects"], told["bytes"]) == ("export", 1, len(line()))
@@ -134,7 +134,7 @@ def test_a_plan_tells_what_there_is_and_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_plan_tells_whether_the_day_changed_since_it_was_completed(tmp_path: Path) -> None:
+def test_a_plan_reports_whether_the_day_changed_since_its_run(tmp_path: Path) -> None:
     place(tmp_path, f"{EXPORT}/part-0.jsonl", line())
     _, receipt = call("run", *flags(tmp_path))
     assert plan(tmp_path)["ledger"].startswith(f"unchanged since run {receipt['run_id']}")
@@ -143,7 +143,7 @@ def test_a_plan_tells_whether_the_day_changed_since_it_was_completed(tmp_path: P
     assert plan(tmp_path)["ledger"].startswith(f"changed since run {receipt['run_id']}")
 
 
-def test_thresholds_and_a_choice_move_the_day(tmp_path: Path) -> None:
+def test_thresholds_and_the_runner_flag_change_the_route(tmp_path: Path) -> None:
     for number in range(3):
         place(tmp_path, f"{ROOM}/2025/08/12/01-02-03.500Z-m{number}.json", line(message_id=f"m{number}"))
     assert plan(tmp_path)["runner"] == "local"
@@ -154,7 +154,7 @@ def test_thresholds_and_a_choice_move_the_day(tmp_path: Path) -> None:
     assert plan(tmp_path, "--runner", "local", MAKOTO_LARGE_MESSAGES="2")["runner"] == "local"
 
 
-def test_a_plan_tells_what_the_day_costs_in_each_place_when_asked(tmp_path: Path) -> None:
+def test_a_plan_predicts_the_cost_per_host_if_requested(tmp_path: Path) -> None:
     place(tmp_path, f"{EXPORT}/part-0.jsonl", line())
     assert "cost" not in plan(tmp_path)
     told = {each["host"]: each for each in plan(tmp_path, "--cost")["cost"]}
@@ -164,7 +164,7 @@ def test_a_plan_tells_what_the_day_costs_in_each_place_when_asked(tmp_path: Path
     assert "not predicted" in " ".join(told["Databricks"]["notes"])
 
 
-def test_a_plan_names_the_rooms_that_the_metadata_store_does_not_know(tmp_path: Path) -> None:
+def test_a_plan_names_rooms_missing_from_the_metadata_store(tmp_path: Path) -> None:
     place(tmp_path, f"{ROOM}/2025/08/12/01-02-03.500Z-m1.json", line())
     told = plan(tmp_path, "--verify-discovery")["discovery"]
     assert told["missed"] == [{"room": "acme/chat/u1/r1", "objects": 1}]

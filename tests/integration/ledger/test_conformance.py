@@ -251,7 +251,7 @@ def test_tenants_are_those_of_the_metadata_store(backend: Backend, ledger: Ledge
     assert ledger.tenants().count(tenant) == 1
 
 
-def test_another_programs_day_is_read_and_acquired_in_its_item(backend: Backend, ledger: Ledger, tenant: str) -> None:
+def test_the_item_of_another_program_is_read_and_acquired(backend: Backend, ledger: Ledger, tenant: str) -> None:
     backend.plant(
         {
             "PK": f"TENANT#{tenant}#BATCH",

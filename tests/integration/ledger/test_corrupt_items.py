@@ -72,16 +72,14 @@ def check(ledger: Ledger, tenant: str, named: str) -> None:
 
 
 @pytest.mark.parametrize("name", CORRUPT)
-def test_an_attribute_of_another_type_is_named_with_tenant_and_day(
+def test_an_attribute_of_another_type_is_reported_with_tenant_and_day(
     ledger: Ledger, backend: Backend, tenant: str, name: str
 ) -> None:
     backend.plant(item_of(tenant, **{name: CORRUPT[name]}))
     check(ledger, tenant, name)
 
 
-def test_missing_attributes_and_those_of_other_programs_are_valid(
-    ledger: Ledger, backend: Backend, tenant: str
-) -> None:
+def test_missing_and_foreign_attributes_are_valid(ledger: Ledger, backend: Backend, tenant: str) -> None:
     whole = item_of(tenant, ttl=7, nested={"a": [1]}, note=SECRET)
     for missing in ("token", "attempts", "owner", "lease_until", "run_id", "updated_at", "status", "batch_type"):
         whole.pop(missing)
@@ -109,7 +107,7 @@ def test_a_corrupt_stray_count_is_named_and_the_next_check_replaces_it(
 
 
 @pytest.mark.parametrize("key", ["2025-02-30", "20250812", "2025-08-12 ", "٢٠٢٥-٠٨-١٢", "2025-08-12#x", "1969-12-31"])
-def test_an_item_without_a_day_is_not_a_tenant_day(key: str) -> None:
+def test_an_item_without_a_valid_day_is_not_a_tenant_day(key: str) -> None:
     assert not is_day({"SK": f"DAILY#{key}"})
     assert is_day({"SK": "DAILY#2025-08-12"})
 
@@ -155,7 +153,7 @@ def test_an_item_whose_version_is_not_a_number_is_reported_and_not_written(
 
 
 @pytest.mark.parametrize("value", [Binary(b"\0"), {"a", "b"}, {1, 2}])
-def test_a_table_s_own_types_are_reported_if_invalid_and_kept_otherwise(
+def test_dynamodb_types_are_reported_if_invalid_and_otherwise_kept(
     dynamodb_table: DynamoDbTable, value: Any, tenant: str
 ) -> None:
     backend = dynamodb_backend(dynamodb_table)

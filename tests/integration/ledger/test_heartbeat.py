@@ -87,7 +87,7 @@ def test_a_lost_lease_is_noticed(heartbeat: Heartbeat, fast_ledger: Ledger, tena
     assert entry.run_id == "run2"
 
 
-def test_a_lost_lease_is_never_confirmed_even_before_its_loss_is_noticed(ledger: Ledger, tenant: str) -> None:
+def test_a_lost_lease_is_not_confirmed_before_its_loss_is_noticed(ledger: Ledger, tenant: str) -> None:
     with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as heartbeat:
         heartbeat.confirm()
         ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)

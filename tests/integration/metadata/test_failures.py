@@ -133,7 +133,7 @@ def test_a_dynamodb_that_denies_access_is_final(
     assert "hush" not in full_text(raised.value)
 
 
-def test_a_process_without_credentials_or_region_gets_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_and_a_missing_region_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):

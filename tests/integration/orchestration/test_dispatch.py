@@ -107,7 +107,7 @@ def find(dispatch: Dispatch) -> Entry:
     return found
 
 
-def test_a_published_day_is_in_the_ledger_as_the_platform_reads_it(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_a_published_day_has_the_ledger_item_of_the_platform(source: Path, tmp_path: Path, clock: Clock) -> None:
     dispatch = make(tmp_path, clock)
     receipt = run(dispatch, source, tmp_path).receipt
     assert receipt is not None
@@ -125,9 +125,7 @@ def test_a_published_day_is_in_the_ledger_as_the_platform_reads_it(source: Path,
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "COMPLETED_WITH_REJECTS"])
-def test_8_a_ledger_that_is_down_when_a_run_begins_or_publishes_lets_nothing_be_published(
-    source: Path, tmp_path: Path, clock: Clock, status: str
-) -> None:
+def test_8_a_ledger_that_is_down_prevents_publication(source: Path, tmp_path: Path, clock: Clock, status: str) -> None:
     run_local(input=source, output=tmp_path / "out")
     before = published_state(tmp_path / "out")
     down = Failing(SqliteStore(tmp_path / "ledger.sqlite"), lambda item: True)
@@ -136,9 +134,7 @@ def test_8_a_ledger_that_is_down_when_a_run_begins_or_publishes_lets_nothing_be_
     assert published_state(tmp_path / "out") == before
 
 
-def test_8_a_ledger_that_goes_down_under_a_run_lets_nothing_be_published(
-    source: Path, tmp_path: Path, clock: Clock
-) -> None:
+def test_8_a_ledger_that_fails_during_a_run_prevents_publication(source: Path, tmp_path: Path, clock: Clock) -> None:
     run_local(input=source, output=tmp_path / "out")
     before = read_tables(tmp_path / "out", day=None), published_state(tmp_path / "out")
     down = [False]
@@ -164,9 +160,7 @@ def test_8_a_ledger_that_goes_down_under_a_run_lets_nothing_be_published(
     assert run(make(tmp_path, clock, store=store), source, tmp_path).kind == "published"
 
 
-def test_2_a_run_that_published_and_could_not_say_so_is_run_again_without_doubling(
-    source: Path, tmp_path: Path, clock: Clock
-) -> None:
+def test_2_an_unrecorded_publication_is_repeated_without_duplicates(source: Path, tmp_path: Path, clock: Clock) -> None:
     store = Failing(SqliteStore(tmp_path / "ledger.sqlite"), lambda item: item["message_count"] is not None)
     with pytest.raises(RetryableError, match="the ledger is down"):
         run(make(tmp_path, clock, store=store), source, tmp_path)
@@ -177,7 +171,7 @@ def test_2_a_run_that_published_and_could_not_say_so_is_run_again_without_doubli
     assert read_tables(tmp_path / "out") == published
 
 
-def test_8_a_lost_answer_of_the_ledger_is_no_other_run(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_8_a_lost_ledger_response_does_not_block_the_next_run(source: Path, tmp_path: Path, clock: Clock) -> None:
     answers = iter([True])
     store = Failing(SqliteStore(tmp_path / "ledger.sqlite"), lambda item: next(answers, False), written=True)
     with pytest.raises(RetryableError):
@@ -186,7 +180,7 @@ def test_8_a_lost_answer_of_the_ledger_is_no_other_run(source: Path, tmp_path: P
     assert run(make(tmp_path, clock), source, tmp_path).kind == "published"
 
 
-def test_tokens_go_on_where_the_tables_are_when_the_ledger_is_lost(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_tokens_continue_from_the_tables_if_the_ledger_is_lost(source: Path, tmp_path: Path, clock: Clock) -> None:
     for _ in range(3):
         run(make(tmp_path, clock), source, tmp_path)
     (tmp_path / "ledger.sqlite").unlink()
@@ -206,9 +200,7 @@ def test_a_submitted_job_gets_a_token_above_that_of_the_tables(source: Path, tmp
     assert run_as_job(job, source, tmp_path).status == "COMPLETED_WITH_REJECTS"
 
 
-def test_a_published_day_stays_published_when_the_ledgers_answer_is_lost(
-    source: Path, tmp_path: Path, clock: Clock
-) -> None:
+def test_a_day_stays_published_if_the_ledger_response_is_lost(source: Path, tmp_path: Path, clock: Clock) -> None:
     completing = iter([True])
     store = Failing(
         SqliteStore(tmp_path / "ledger.sqlite"),
@@ -224,9 +216,7 @@ def test_a_published_day_stays_published_when_the_ledgers_answer_is_lost(
 # 11: late and corrected data
 
 
-def test_11_an_object_that_came_after_completion_is_found_and_an_unchanged_day_is_not_run(
-    source: Path, tmp_path: Path, clock: Clock
-) -> None:
+def test_11_a_completed_day_reruns_only_for_late_objects(source: Path, tmp_path: Path, clock: Clock) -> None:
     dispatch = make(tmp_path, clock)
     first = run(dispatch, source, tmp_path)
     state = published_state(tmp_path / "out")
@@ -241,7 +231,7 @@ def test_11_an_object_that_came_after_completion_is_found_and_an_unchanged_day_i
     assert changed.receipt.objects.listed == 3
 
 
-def test_11_an_object_that_was_overwritten_or_removed_is_found(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_11_overwritten_and_removed_objects_are_detected(source: Path, tmp_path: Path, clock: Clock) -> None:
     dispatch = make(tmp_path, clock)
     run(dispatch, source, tmp_path)
     one, two = sorted((source / "acme/exports/messages/2025/08/12").iterdir())
@@ -255,7 +245,7 @@ def test_11_an_object_that_was_overwritten_or_removed_is_found(source: Path, tmp
     assert run(dispatch, source, tmp_path, if_changed=True).kind == "unchanged"
 
 
-def test_a_day_that_failed_or_went_elsewhere_is_run_though_nothing_changed(
+def test_an_unchanged_day_reruns_for_another_output_or_after_a_failure(
     source: Path, tmp_path: Path, clock: Clock
 ) -> None:
     dispatch = make(tmp_path, clock)
@@ -271,7 +261,7 @@ def test_a_day_that_failed_or_went_elsewhere_is_run_though_nothing_changed(
 # 17: one tenant poisoned
 
 
-def test_17_a_poisoned_tenant_fails_alone_and_the_ledger_says_why(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_17_a_poisoned_tenant_fails_alone_with_a_recorded_reason(source: Path, tmp_path: Path, clock: Clock) -> None:
     generate(messages=50, layout="export", seed=2, out=source, tenant="globex", files=1)
     for path in (source / "acme").rglob("*.gz"):
         path.write_bytes(b"{broken\n" * 50)
@@ -288,7 +278,7 @@ def test_17_a_poisoned_tenant_fails_alone_and_the_ledger_says_why(source: Path, 
 # Escalation
 
 
-def test_a_day_that_is_too_long_for_this_process_is_published_by_spark_through_the_same_item(
+def test_spark_publishes_a_day_that_is_too_long_for_this_process(
     source: Path, tmp_path: Path, clock: Clock, spark: Any
 ) -> None:
     dispatch = make(tmp_path, clock, local=TooLong, spark=lambda: SparkRunner(spark))
@@ -301,7 +291,7 @@ def test_a_day_that_is_too_long_for_this_process_is_published_by_spark_through_t
     assert read_tables(tmp_path / "out") == read_tables(tmp_path / "wanted")
 
 
-def test_a_day_that_routing_sends_to_spark_is_not_begun_here(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_a_day_routed_to_spark_does_not_start_locally(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service()
     dispatch = make(
         tmp_path, clock, local=no_spark, submitter=service, reason_for_spark=lambda manifest: "too many messages"
@@ -313,9 +303,7 @@ def test_a_day_that_routing_sends_to_spark_is_not_begun_here(source: Path, tmp_p
     assert not (tmp_path / "out/acme").exists()
 
 
-def test_a_day_that_was_handed_over_and_failed_goes_to_spark_at_once(
-    source: Path, tmp_path: Path, clock: Clock
-) -> None:
+def test_a_day_whose_hand_over_failed_goes_to_spark_directly(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service(end="FAILED")
     dispatch = make(tmp_path, clock, local=TooLong, submitter=service)
     run(dispatch, source, tmp_path)
@@ -324,7 +312,7 @@ def test_a_day_that_was_handed_over_and_failed_goes_to_spark_at_once(
     assert len(service.jobs) == 2  # another attempt, another job
 
 
-def test_a_day_that_must_be_run_here_and_cannot_says_so(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_a_day_that_must_run_locally_fails_if_it_cannot(source: Path, tmp_path: Path, clock: Clock) -> None:
     dispatch = make(tmp_path, clock, local=TooLong, settings={"runner": "local"})
     with pytest.raises(HandOverError, match="0 of 1 chunks"):
         run(dispatch, source, tmp_path)
@@ -344,7 +332,7 @@ def test_5_a_submitted_day_is_not_submitted_again(source: Path, tmp_path: Path, 
     assert service.asked == 1
 
 
-def test_6_a_submission_whose_answer_was_lost_finds_its_job_again(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_6_a_submission_with_a_lost_response_finds_its_job(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service(lost_answers=2)
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"})
     for _ in range(2):
@@ -356,9 +344,7 @@ def test_6_a_submission_whose_answer_was_lost_finds_its_job_again(source: Path, 
     assert (find(dispatch).job_id, find(dispatch).attempts, find(dispatch).token) == (answer.job_id, 3, 1)
 
 
-def test_6_a_submitter_that_dies_before_it_has_the_answer_is_followed_by_one_that_gets_it(
-    source: Path, tmp_path: Path, clock: Clock
-) -> None:
+def test_6_the_next_submitter_finds_the_job_of_a_dead_one(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service()
     dying = Failing(SqliteStore(tmp_path / "ledger.sqlite"), lambda item: item["job_id"] is not None)
     with pytest.raises(RetryableError, match="the ledger is down"):
@@ -369,7 +355,7 @@ def test_6_a_submitter_that_dies_before_it_has_the_answer_is_followed_by_one_tha
     assert len(service.jobs) == 1
 
 
-def test_a_submission_that_is_refused_ends_the_day_with_its_reason(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_a_refused_submission_fails_the_day_with_its_reason(source: Path, tmp_path: Path, clock: Clock) -> None:
     dispatch = make(tmp_path, clock, submitter=Service(refuses=True), settings={"runner": "spark"})
     with pytest.raises(TerminalError, match="refuses"):
         run(dispatch, source, tmp_path)
@@ -377,7 +363,7 @@ def test_a_submission_that_is_refused_ends_the_day_with_its_reason(source: Path,
 
 
 @pytest.mark.parametrize("end", ["FAILED", "LOST", "SUCCEEDED"])
-def test_19_a_job_that_ended_without_a_receipt_has_failed_whatever_its_service_says(
+def test_19_a_job_that_ended_without_a_receipt_has_failed(
     source: Path, tmp_path: Path, clock: Clock, end: JobState
 ) -> None:
     service = Service()
@@ -392,7 +378,7 @@ def test_19_a_job_that_ended_without_a_receipt_has_failed_whatever_its_service_s
 
 
 @pytest.mark.parametrize("end", ["FAILED", "LOST", "SUCCEEDED"])
-def test_19_a_job_that_left_its_receipt_has_published_whatever_its_service_says(
+def test_19_a_job_that_ended_with_a_receipt_has_published(
     source: Path, tmp_path: Path, clock: Clock, end: JobState, monkeypatch: MonkeyPatch
 ) -> None:
     service = Service()
@@ -437,7 +423,7 @@ def test_7_a_job_whose_day_was_taken_over_publishes_nothing(source: Path, tmp_pa
     assert find(dispatch).run_id == later.run_id
 
 
-def test_a_job_that_its_service_starts_twice_publishes_once(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_a_job_started_twice_publishes_once(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service()
     run(make(tmp_path, clock, submitter=service, settings={"runner": "spark"}), source, tmp_path)
     (job,) = service.jobs.values()
@@ -466,7 +452,7 @@ def wait_for(condition: Callable[[], bool], *, seconds: float = 180) -> None:
         time.sleep(0.2)
 
 
-def test_a_day_submitted_to_spark_ends_with_the_tables_of_a_local_run(
+def test_a_day_submitted_to_spark_has_the_tables_of_a_local_run(
     source: Path, tmp_path: Path, clock: Clock, service: SparkSubmit, monkeypatch: MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -487,7 +473,7 @@ def next_job(dispatch: Dispatch, source: Path, tmp_path: Path) -> SparkJob:
     return SparkJob(request=ask(source, tmp_path / "out"), run_id=str(entry.run_id), token=entry.token)
 
 
-def test_19_a_job_that_was_killed_is_found_lost_and_the_next_run_goes_on(
+def test_19_a_killed_job_is_lost_and_the_next_run_publishes(
     source: Path, tmp_path: Path, clock: Clock, service: SparkSubmit, monkeypatch: MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -509,9 +495,7 @@ def test_19_a_job_that_was_killed_is_found_lost_and_the_next_run_goes_on(
 # How large a job is, what it is told, and when it is given up
 
 
-def test_a_job_is_as_large_as_its_manifest_and_asked_for_again_in_the_same_size(
-    source: Path, tmp_path: Path, clock: Clock
-) -> None:
+def test_a_job_is_sized_once_and_resubmitted_in_the_same_size(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service(lost_answers=1)
     sizes = iter([JobSize(executors=7, disk_gb=60), JobSize(executors=1)])
     dispatch = make(
@@ -525,7 +509,7 @@ def test_a_job_is_as_large_as_its_manifest_and_asked_for_again_in_the_same_size(
     assert service.last.size == job.size == JobSize(executors=7, disk_gb=60)
 
 
-def test_a_job_is_told_the_settings_that_its_submitter_was_given(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_a_job_receives_the_settings_of_its_submitter(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service()
     given = {"runner": "spark", "slack_seconds": 60, "timezone": "Europe/Paris", "cosmos_key": "secret"}
     run(make(tmp_path, clock, submitter=service, settings=given), source, tmp_path)
@@ -534,7 +518,7 @@ def test_a_job_is_told_the_settings_that_its_submitter_was_given(source: Path, t
     assert json.loads(job.arguments()[-1]) == job.settings
 
 
-def test_a_day_whose_local_run_was_killed_goes_to_the_service(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_a_day_goes_to_the_service_after_a_killed_local_run(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service()
 
     @dataclass
@@ -555,9 +539,7 @@ def test_a_day_whose_local_run_was_killed_goes_to_the_service(source: Path, tmp_
     )
 
 
-def test_a_day_that_a_function_cannot_even_list_goes_to_the_service_in_the_end(
-    source: Path, tmp_path: Path, clock: Clock
-) -> None:
+def test_a_day_that_cannot_be_listed_goes_to_the_service(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service()
     for number in range(2):
         clock.now += timedelta(minutes=3)
@@ -571,9 +553,7 @@ def test_a_day_that_a_function_cannot_even_list_goes_to_the_service_in_the_end(
     assert job.size == UNLISTED
 
 
-def test_a_job_that_waits_too_long_is_cancelled_and_its_day_may_be_tried_again(
-    source: Path, tmp_path: Path, clock: Clock
-) -> None:
+def test_a_job_that_waits_too_long_is_cancelled_and_retryable(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service(end="WAITING", waiting_since=clock.now)
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark", "job_wait_minutes": 30})
     answer = run(dispatch, source, tmp_path)
@@ -592,7 +572,7 @@ def test_a_job_that_waits_too_long_is_cancelled_and_its_day_may_be_tried_again(
     assert "waited 30 minutes for workers" in str(entry.error)
 
 
-def test_the_job_of_a_day_that_is_taken_over_is_cancelled(source: Path, tmp_path: Path, clock: Clock) -> None:
+def test_taking_over_a_day_cancels_its_job(source: Path, tmp_path: Path, clock: Clock) -> None:
     service = Service()
     dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"})
     first = run(dispatch, source, tmp_path)

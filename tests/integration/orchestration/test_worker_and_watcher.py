@@ -131,20 +131,20 @@ def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
 # Messages
 
 
-def test_5_a_message_that_comes_twice_publishes_once(night: Night) -> None:
+def test_5_a_duplicate_message_publishes_once(night: Night) -> None:
     assert night.work() == "published"
     tables = read_tables(night.folder / "out")
     assert night.work() == "unchanged"
     assert (night.entry().token, read_tables(night.folder / "out")) == (1, tables)
 
 
-def test_10_a_message_by_force_runs_the_day_again(night: Night) -> None:
+def test_10_a_forced_message_reruns_the_day(night: Night) -> None:
     night.work()
     assert night.work(replace_task(force=True)) == "published"
     assert night.entry().token == 2
 
 
-def test_16_a_day_that_would_lose_its_rows_waits_for_a_message_that_allows_it(night: Night) -> None:
+def test_16_a_day_that_would_lose_rows_needs_a_message_that_allows_it(night: Night) -> None:
     night.work()
     shutil.rmtree(night.folder / "in/acme/exports")
     with pytest.raises(TerminalError, match="would lose rows"):
@@ -156,20 +156,20 @@ def test_16_a_day_that_would_lose_its_rows_waits_for_a_message_that_allows_it(ni
     assert receipt["shrink"]["by"] == "yamada"
 
 
-def test_5_a_message_whose_day_is_at_work_elsewhere_is_kept_until_that_run_has_ended(night: Night) -> None:
+def test_5_a_message_fails_while_another_run_holds_its_day(night: Night) -> None:
     night.ledger.acquire("acme", DAY, owner="another-host:1:1", run_id="other")
     with pytest.raises(LeaseHeldError):
         night.work()
 
 
-def test_5_a_message_whose_day_is_with_a_job_is_done(night: Night) -> None:
+def test_5_a_message_is_done_if_a_job_holds_its_day(night: Night) -> None:
     night.settings["runner"] = "spark"
     assert night.work() == "submitted"
     assert night.work() == "elsewhere"
     assert night.service.asked == 1
 
 
-def test_a_day_that_failed_for_good_is_not_tried_again_by_the_same_message(night: Night) -> None:
+def test_a_terminal_failure_is_not_retried_by_the_same_message(night: Night) -> None:
     tries: list[int] = []
 
     @dataclass
@@ -190,7 +190,7 @@ def test_a_day_that_failed_for_good_is_not_tried_again_by_the_same_message(night
     assert night.work(sent=night.clock() + timedelta(minutes=1)) == "published"  # another message asks anew
 
 
-def test_a_day_that_may_succeed_is_tried_again_by_the_same_message(night: Night) -> None:
+def test_a_retryable_failure_is_retried_by_the_same_message(night: Night) -> None:
     failing = iter([True])
 
     @dataclass
@@ -217,7 +217,7 @@ def submit(night: Night) -> None:
     assert night.work() == "submitted"
 
 
-def test_19_a_job_whose_event_was_lost_is_settled_by_the_reconciliation(night: Night) -> None:
+def test_19_reconciliation_settles_a_job_whose_event_was_lost(night: Night) -> None:
     submit(night)
     assert not night.reconcile().ended
     receipt = night.publish_job()
@@ -230,7 +230,7 @@ def test_19_a_job_whose_event_was_lost_is_settled_by_the_reconciliation(night: N
     assert len(night.ended) == 1  # told once
 
 
-def test_an_event_that_comes_twice_or_late_ends_a_day_once(night: Night) -> None:
+def test_duplicate_events_settle_a_day_once(night: Night) -> None:
     submit(night)
     night.publish_job()
     night.service.end = "SUCCEEDED"
@@ -240,7 +240,7 @@ def test_an_event_that_comes_twice_or_late_ends_a_day_once(night: Night) -> None
 
 
 @pytest.mark.parametrize(("minutes", "drifted"), [(1, 0), (14, 1)])
-def test_19_a_job_that_had_ended_for_long_when_only_a_reconciliation_found_out_is_drift(
+def test_19_a_job_end_found_late_by_reconciliation_is_drift(
     night: Night, monkeypatch: pytest.MonkeyPatch, minutes: int, drifted: int
 ) -> None:
     submit(night)
@@ -252,9 +252,7 @@ def test_19_a_job_that_had_ended_for_long_when_only_a_reconciliation_found_out_i
     assert night.tend(monkeypatch).sums()["DaysDrifted"] == 0  # told once
 
 
-def test_a_job_whose_event_came_late_or_that_is_still_at_work_is_no_drift(
-    night: Night, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_late_event_and_a_running_job_are_no_drift(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(night)
     night.clock.now += timedelta(hours=2)
     assert night.tend(monkeypatch).sums()["DaysDrifted"] == 0
@@ -264,9 +262,7 @@ def test_a_job_whose_event_came_late_or_that_is_still_at_work_is_no_drift(
     assert night.tend(monkeypatch).sums()["DaysDrifted"] == 0
 
 
-def test_a_jobs_day_is_measured_once_by_the_watcher_as_a_workers_is_by_the_worker(
-    night: Night, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_watcher_measures_the_day_of_a_job_once(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(night)
     assert night.tend(monkeypatch).sums() == {"DaysLate": 0, "DaysDrifted": 0, "TenantsInTrouble": 0}
     receipt = night.publish_job()
@@ -290,7 +286,7 @@ def test_a_jobs_day_is_measured_once_by_the_watcher_as_a_workers_is_by_the_worke
 
 
 @pytest.mark.parametrize(("end", "metric"), [("SUCCEEDED", "DaysCompleted"), ("FAILED", "DaysRepeated")])
-def test_a_jobs_end_that_the_next_message_finds_is_measured_by_its_worker_and_by_no_one_again(
+def test_a_job_end_found_by_a_message_is_measured_once(
     night: Night, monkeypatch: pytest.MonkeyPatch, end: JobState, metric: str
 ) -> None:
     submit(night)
@@ -327,7 +323,7 @@ def test_an_event_out_of_order_changes_nothing(night: Night) -> None:
     assert (night.entry().status, night.queue) == ("SUBMITTED", [])
 
 
-def test_a_job_that_failed_for_want_of_luck_is_asked_for_again_so_often_as_is_set(night: Night) -> None:
+def test_a_retryable_job_failure_is_requeued_up_to_max_attempts(night: Night) -> None:
     night.settings["max_attempts"] = 2
     submit(night)
     night.service.end = "FAILED"
@@ -343,14 +339,14 @@ def test_a_job_that_failed_for_want_of_luck_is_asked_for_again_so_often_as_is_se
     assert [each.tenant for each in summary.attention] == ["acme"]
 
 
-def test_a_job_that_failed_for_good_is_not_asked_for_again(night: Night) -> None:
+def test_a_terminal_job_failure_is_not_requeued(night: Night) -> None:
     submit(night)
     night.service.end, night.service.retryable = "FAILED", False
     assert night.reconcile().queued == 0
     assert night.ended == [("failed", False)]
 
 
-def test_19_a_failure_whose_repetition_was_not_queued_is_queued_by_the_next_reconciliation(night: Night) -> None:
+def test_19_reconciliation_queues_a_retry_that_was_not_sent(night: Night) -> None:
     submit(night)
     night.service.end = "FAILED"
 
@@ -363,7 +359,7 @@ def test_19_a_failure_whose_repetition_was_not_queued_is_queued_by_the_next_reco
     assert night.reconcile().queued == 1
 
 
-def test_a_worker_that_died_with_its_message_is_followed_by_another(night: Night) -> None:
+def test_the_day_of_a_dead_worker_is_requeued_after_its_lease(night: Night) -> None:
     night.ledger.acquire("acme", DAY, owner="another-host:1:1", run_id="dead")
     assert night.reconcile().queued == 0  # it may still live
     night.clock.now += timedelta(minutes=3)
@@ -372,7 +368,7 @@ def test_a_worker_that_died_with_its_message_is_followed_by_another(night: Night
     assert night.work() == "published"
 
 
-def test_19_a_job_of_a_day_long_past_is_settled_once_a_day(night: Night) -> None:
+def test_19_jobs_of_past_days_are_settled_once_a_day(night: Night) -> None:
     submit(night)
     night.service.end = "FAILED"
     night.clock.now += timedelta(days=90)  # 02:00 JST
@@ -383,7 +379,7 @@ def test_19_a_job_of_a_day_long_past_is_settled_once_a_day(night: Night) -> None
     assert night.entry().status == "FAILED"
 
 
-def test_a_job_that_is_refused_again_and_again_is_asked_for_so_often_as_is_set(night: Night) -> None:
+def test_a_refused_submission_is_requeued_up_to_max_attempts(night: Night) -> None:
     night.settings |= {"runner": "spark", "max_attempts": 3}
 
     @dataclass
@@ -403,7 +399,7 @@ def test_a_job_that_is_refused_again_and_again_is_asked_for_so_often_as_is_set(n
     assert night.entry().attempts >= 3
 
 
-def test_a_day_that_waits_on_the_queue_is_not_put_there_every_quarter_of_an_hour(night: Night) -> None:
+def test_a_queued_day_is_not_queued_by_every_reconciliation(night: Night) -> None:
     submit(night)
     night.service.end = "FAILED"
     night.watcher().settle(night.request())
@@ -415,7 +411,7 @@ def test_a_day_that_waits_on_the_queue_is_not_put_there_every_quarter_of_an_hour
     assert night.queue == [TASK, TASK]
 
 
-def test_who_cancelled_a_job_is_known_though_the_watcher_died_right_after(night: Night) -> None:
+def test_the_reason_of_a_cancellation_survives_a_dead_watcher(night: Night) -> None:
     submit(night)
 
     @dataclass
@@ -431,9 +427,7 @@ def test_who_cancelled_a_job_is_known_though_the_watcher_died_right_after(night:
     assert "for workers" in str(night.entry().error)
 
 
-def test_11_a_completed_day_that_cannot_be_listed_in_time_goes_to_a_job(
-    night: Night, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_11_a_day_that_cannot_be_listed_in_time_goes_to_a_job(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     night.work()
     late = count(0, 10_000)  # each look at the clock is hours later
     monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: next(late)))
@@ -446,7 +440,7 @@ def test_11_a_completed_day_that_cannot_be_listed_in_time_goes_to_a_job(
 # The summary
 
 
-def test_17_the_summary_names_who_needs_someone_and_one_tenants_trouble_holds_no_other_up(night: Night) -> None:
+def test_17_the_summary_names_each_tenant_that_needs_attention(night: Night) -> None:
     night.tenants = "acme,globex,initech"
     generate(messages=30, layout="export", seed=2, out=night.folder / "in", tenant="globex", files=1)
     night.work()
@@ -473,7 +467,7 @@ def test_17_the_summary_names_who_needs_someone_and_one_tenants_trouble_holds_no
     }
 
 
-def test_17_a_tenant_of_whom_the_ledger_does_not_tell_is_in_trouble_and_not_late(
+def test_17_a_tenant_whose_ledger_is_down_is_unknown_and_not_late(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night.work()
@@ -489,7 +483,7 @@ def test_17_a_tenant_of_whom_the_ledger_does_not_tell_is_in_trouble_and_not_late
     assert night.troubles == ["tenant=acme day=2025-08-12"]
 
 
-def test_17_a_receipt_of_another_version_is_one_tenants_trouble(night: Night) -> None:
+def test_17_a_receipt_of_another_version_affects_one_tenant(night: Night) -> None:
     night.tenants = "acme,globex"
     (night.folder / "in/globex").mkdir()
     night.settings["runner"] = "spark"
@@ -504,7 +498,7 @@ def test_17_a_receipt_of_another_version_is_one_tenants_trouble(night: Night) ->
     assert night.entry("globex").status == "FAILED"
 
 
-def test_17_trouble_that_nobody_expected_is_one_tenants_too_and_quotes_nothing(night: Night) -> None:
+def test_17_an_unexpected_error_affects_one_tenant_and_quotes_nothing(night: Night) -> None:
     night.settings["runner"] = "spark"
     night.work()
 
@@ -521,7 +515,7 @@ def test_17_trouble_that_nobody_expected_is_one_tenants_too_and_quotes_nothing(n
     assert "Bob" not in message
 
 
-def test_17_one_days_trouble_hides_no_other_day_of_the_tenant(night: Night) -> None:
+def test_17_the_failure_of_one_day_hides_no_other_day(night: Night) -> None:
     night.work()
     night.settings["runner"] = "spark"
     night.work(replace_task(date="2025-08-10"))
@@ -539,14 +533,14 @@ def test_17_one_days_trouble_hides_no_other_day_of_the_tenant(night: Night) -> N
 
 
 @pytest.mark.parametrize("offset", [-1, -2, -7])
-def test_a_night_is_due_in_the_morning_after_it_began_whatever_day_it_is_about(offset: int) -> None:
+def test_a_night_is_due_the_next_morning_for_any_date_offset(offset: int) -> None:
     given = {"tenants": "acme", "input": "in", "output": "out", "target_date_offset": offset}
     settings = load_settings(flags=given, environ={})
     (request,) = night_requests(settings, now=SENT, list_tenants=list)  # 02:00 JST of the 13th
     assert due_time(request.day, settings) == datetime(2025, 8, 12, 21, 0, tzinfo=UTC)
 
 
-def test_17_a_receipt_that_cannot_be_read_is_one_tenants_trouble(night: Night) -> None:
+def test_17_an_unreadable_receipt_affects_one_tenant(night: Night) -> None:
     night.tenants = "acme,globex"
     (night.folder / "in/globex").mkdir()
     night.settings["runner"] = "spark"
@@ -562,12 +556,12 @@ def test_17_a_receipt_that_cannot_be_read_is_one_tenants_trouble(night: Night) -
     assert (night.entry().status, night.entry("globex").status) == ("SUBMITTED", "FAILED")
 
 
-def test_a_platform_without_tenants_has_nothing_to_watch(night: Night) -> None:
+def test_a_platform_without_tenants_has_no_night_requests(night: Night) -> None:
     settings = load_settings(flags={"tenants": "*", "input": "in", "output": "out"}, environ={})
     assert night_requests(settings, now=SENT, list_tenants=list) == []
 
 
-def test_a_name_that_is_no_tenants_is_left_out_of_the_watch(night: Night) -> None:
+def test_night_requests_skip_invalid_tenant_ids(night: Night) -> None:
     requests = night_requests(
         load_settings(flags={"tenants": "*", "input": "in", "output": "out"}, environ={}),
         now=SENT,

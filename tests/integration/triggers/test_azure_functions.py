@@ -133,7 +133,7 @@ def write_task(tenant: str = "acme", day: date = date(2025, 8, 12)) -> str:
 # Bindings
 
 
-def test_each_function_has_its_trigger_and_its_queue(worker: FunctionsWorker) -> None:
+def test_each_function_has_its_trigger_and_queue(worker: FunctionsWorker) -> None:
     told = {
         (name, each["type"], each["direction"]): {
             key: value for key, value in each.items() if key not in ("name", "type", "direction")
@@ -154,7 +154,7 @@ def test_each_function_has_its_trigger_and_its_queue(worker: FunctionsWorker) ->
     }
 
 
-def test_the_library_s_own_index_says_the_same(worker: FunctionsWorker) -> None:
+def test_the_library_and_the_worker_index_the_same_functions(worker: FunctionsWorker) -> None:
     program = (
         "import function_app, json; print(json.dumps({each.get_function_name(): [json.loads(binding) for binding in"
         " each.get_raw_bindings()] for each in function_app.app.get_functions()}))"
@@ -167,7 +167,7 @@ def test_the_library_s_own_index_says_the_same(worker: FunctionsWorker) -> None:
 @pytest.mark.parametrize(
     "line", ["def broken(messages: func.QueueMessage) -> None:", "def broken(message: func.TimerRequest) -> None:"]
 )
-def test_a_binding_that_does_not_fit_its_function_would_be_refused(line: str, tmp_path: Path) -> None:
+def test_a_binding_that_does_not_fit_its_function_is_refused(line: str, tmp_path: Path) -> None:
     app = (
         "import azure.functions as func\napp = func.FunctionApp()\n"
         f"@app.queue_trigger(arg_name='message', queue_name='q', connection='C')\n{line}\n    pass\n"
@@ -183,14 +183,14 @@ def test_a_binding_that_does_not_fit_its_function_would_be_refused(line: str, tm
     assert "ValueError: FunctionLoadError: cannot load the broken function" in taken.stderr
 
 
-def test_queue_and_schedule_have_the_names_of_app_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_and_schedule_come_from_app_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (find_name("MAKOTO_TASK_QUEUE"), find_name("MAKOTO_SCHEDULE")) == ("makoto-tasks", "0 0 17 * * *")
     monkeypatch.setenv("MAKOTO_TASK_QUEUE", "others")
     assert find_name("MAKOTO_TASK_QUEUE") == "others"
     assert read_settings().tenants  # which knows nothing of that name
 
 
-def test_a_functions_packages_are_enough() -> None:
+def test_the_app_imports_with_its_own_packages_only() -> None:
     absent = ("pyspark", "pandas", "pyarrow", "numpy", "typer", "rich", "boto3", "botocore", "aws_lambda_powertools")
     program = f"import sys; sys.modules.update(dict.fromkeys({absent!r})); import function_app"
     environment = {**child_environment(), "PYTHONPATH": f"{APP}:{ROOT}"}
@@ -201,7 +201,7 @@ def test_a_functions_packages_are_enough() -> None:
 # host.json
 
 
-def test_the_host_is_told_what_the_guide_says_and_today_s_extensions() -> None:
+def test_host_json_has_the_guide_s_logging_and_a_current_bundle() -> None:
     assert HOST["version"] == "2.0"
     sampling = {"isEnabled": True, "excludedTypes": "Request"}
     assert HOST["logging"] == {"applicationInsights": {"samplingSettings": sampling}}
@@ -209,24 +209,24 @@ def test_the_host_is_told_what_the_guide_says_and_today_s_extensions() -> None:
     assert HOST["extensionBundle"] == bundle
 
 
-def test_an_instance_takes_one_message_at_a_time_and_each_three_times() -> None:
+def test_an_instance_gets_one_message_at_a_time_up_to_three_times() -> None:
     assert (QUEUES["batchSize"], QUEUES["newBatchThreshold"], QUEUES["maxDequeueCount"]) == (1, 0, 3)
 
 
-def test_a_message_outlasts_another_worker_of_its_day() -> None:
+def test_redeliveries_outlast_another_worker_of_the_day() -> None:
     hours, minutes, seconds = map(int, QUEUES["visibilityTimeout"].split(":"))
     waits = (QUEUES["maxDequeueCount"] - 1) * timedelta(hours=hours, minutes=minutes, seconds=seconds)
     assert waits > timedelta(seconds=read_timeout(APP / "host.json"))
 
 
-def test_an_app_setting_wins_over_host_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_app_setting_overrides_host_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_timeout(APP / "host.json") == 1800
     monkeypatch.setenv("AzureFunctionsJobHost__functionTimeout", "01:10:05")
     assert read_timeout(APP / "host.json") == 4205
 
 
 @pytest.mark.parametrize("text", ["-1", "soon", "1.00:00:00"])
-def test_a_host_without_a_limit_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_without_a_timeout_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AzureFunctionsJobHost__functionTimeout", text)
     with pytest.raises(UsageError, match="functionTimeout is no time"):
         read_timeout(APP / "host.json")
@@ -235,7 +235,7 @@ def test_a_host_without_a_limit_is_refused(text: str, monkeypatch: pytest.Monkey
 # A night
 
 
-def test_a_night_goes_from_the_timer_to_tables_and_a_summary(app: App) -> None:
+def test_a_night_runs_from_the_timer_to_tables_and_a_summary(app: App) -> None:
     truth = generate(messages=60, layout="export", seed=1, out=app.folder / "in", files=1, day=YESTERDAY)
     (app.folder / "in/globex").mkdir()
     app.tick("night")
@@ -266,7 +266,7 @@ def test_a_night_goes_from_the_timer_to_tables_and_a_summary(app: App) -> None:
     assert app.queue == []
 
 
-def test_a_message_that_comes_twice_publishes_once(app: App) -> None:
+def test_a_duplicate_message_publishes_once(app: App) -> None:
     generate(messages=20, layout="export", seed=1, out=app.folder / "in", files=1)
     for _ in range(2):
         assert app.deliver(write_task()).error is None
@@ -274,7 +274,7 @@ def test_a_message_that_comes_twice_publishes_once(app: App) -> None:
     assert [message for message in told if message not in ("metric", "step", "the day")] == ["published", "unchanged"]
 
 
-def test_nights_that_the_timer_missed_are_asked_for_the_last_one_first(app: App) -> None:
+def test_missed_nights_are_queued_latest_first(app: App) -> None:
     missed = datetime.now(UTC) - timedelta(days=2, minutes=5)
     app.tick("night", missed.isoformat())
     asked = [json.loads(body)["date"] for body, _ in app.queue]
@@ -295,7 +295,7 @@ def test_nights_that_the_timer_missed_are_asked_for_the_last_one_first(app: App)
         ("", [{}]),
     ],
 )
-def test_the_night_is_that_of_the_timer_s_moment(next_: str, events: list[dict[str, str]]) -> None:
+def test_the_timer_s_schedule_determines_the_night(next_: str, events: list[dict[str, str]]) -> None:
     asked: func.TimerRequest = TimerRequest(schedule_status={"Next": next_})
     assert find_nights(asked, datetime(2025, 8, 12, 17, 0, 1, tzinfo=UTC)) == events
 
@@ -303,7 +303,7 @@ def test_the_night_is_that_of_the_timer_s_moment(next_: str, events: list[dict[s
 # People
 
 
-def test_a_person_s_days_are_queued(app: App) -> None:
+def test_requested_days_are_queued(app: App) -> None:
     called = app.ask({"tenants": ["acme", "../x"], "from": "2025-08-11", "to": "2025-08-12", "force": True})
     assert (called.status, json.loads(called.answer)) == (202, {"queued": 2, "refused": ["'../x'"]})
     assert [json.loads(body) for body, _ in app.queue] == [
@@ -323,7 +323,7 @@ def test_a_person_s_days_are_queued(app: App) -> None:
         ({"time": "soon"}, "the event's time is none"),
     ],
 )
-def test_what_is_not_understood_is_answered_with_advice_and_nothing_is_queued(app: App, body: object, why: str) -> None:
+def test_an_invalid_request_gets_400_with_advice_and_queues_nothing(app: App, body: object, why: str) -> None:
     called = app.ask(body)
     assert called.status == 400
     assert why in json.loads(called.answer)["error"]
@@ -338,7 +338,7 @@ def test_what_is_not_understood_is_answered_with_advice_and_nothing_is_queued(ap
     ],
     ids=[*"abcdefghi", *EVENTS],
 )
-def test_a_hostile_body_is_answered_with_400_and_nothing_is_queued(app: App, body: bytes) -> None:
+def test_a_hostile_body_gets_400_and_queues_nothing(app: App, body: bytes) -> None:
     called = app.post(body)
     assert called.status == 400
     assert "Next step" in json.loads(called.answer)["error"]
@@ -347,7 +347,7 @@ def test_a_hostile_body_is_answered_with_400_and_nothing_is_queued(app: App, bod
 
 
 @pytest.mark.parametrize("text", MESSAGES.values(), ids=MESSAGES)
-def test_a_hostile_message_is_refused_and_told_without_its_content(app: App, text: str) -> None:
+def test_a_hostile_message_is_refused_and_logged_without_content(app: App, text: str) -> None:
     called = app.deliver(text)
     assert called.error
     assert called.error.startswith("UsageError")
@@ -356,7 +356,7 @@ def test_a_hostile_message_is_refused_and_told_without_its_content(app: App, tex
 
 
 @pytest.mark.parametrize("status", [None, [], "x", {}, {"Next": None}, {"Next": 7}, {"Next": {"a": 1}}])
-def test_a_timer_that_tells_nothing_is_of_now(status: Any) -> None:
+def test_a_timer_without_a_schedule_means_the_current_night(status: Any) -> None:
     asked = SimpleNamespace(schedule_status=status)
     assert find_nights(asked, datetime(2025, 8, 12, 17, tzinfo=UTC)) == [{}]  # type: ignore[arg-type]
 
@@ -369,7 +369,7 @@ def test_a_timer_that_tells_nothing_is_of_now(status: Any) -> None:
         (ValueError("a secret"), 503),
     ],
 )
-def test_trouble_of_ours_is_no_fault_of_the_person(
+def test_an_internal_error_gets_5xx_and_queues_nothing(
     app: App, error: Exception, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -385,14 +385,14 @@ def test_trouble_of_ours_is_no_fault_of_the_person(
 # Messages that fail
 
 
-def test_what_is_no_task_is_tried_three_times_then_told_and_counted(app: App) -> None:
+def test_an_invalid_message_is_given_up_after_three_deliveries(app: App) -> None:
     app.queue.append(("a secret", 0))
     app.empty_the_queue()
     assert app.counts() == {"DaysFailed": 3, "TasksGivenUp": 1}
     assert "secret" not in json.dumps(app.lines())
 
 
-def test_a_day_that_fails_again_and_again_is_told_by_its_name(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_day_that_fails_every_delivery_is_logged_by_name(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RetryableError("the store is down", next_step="run the day again")
 
@@ -404,7 +404,7 @@ def test_a_day_that_fails_again_and_again_is_told_by_its_name(app: App, monkeypa
     assert app.counts() == {"TasksGivenUp": 1}
 
 
-def test_a_message_whose_day_is_with_another_run_fails_and_comes_again(app: App) -> None:
+def test_a_message_fails_while_another_run_holds_its_day(app: App) -> None:
     app.ledger.acquire("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
     called = app.deliver(write_task())
     assert called.error is not None
@@ -412,7 +412,7 @@ def test_a_message_whose_day_is_with_another_run_fails_and_comes_again(app: App)
     assert app.counts() == {}
 
 
-def test_a_message_whose_day_is_with_a_job_is_done(app: App) -> None:
+def test_a_message_is_done_if_a_job_holds_its_day(app: App) -> None:
     ledger = app.ledger
     lease = ledger.acquire("acme", date(2025, 8, 12), owner="another-host:1:1", run_id="other")
     ledger.hand_over(lease, reason="too large", job_token="t", job_id="7", duration=timedelta(hours=1))
@@ -432,7 +432,7 @@ def raise_of_a_value_error(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("fail", [raise_value_error, raise_of_a_value_error])
-def test_what_the_host_writes_down_of_an_error_quotes_no_message(
+def test_errors_in_the_host_s_log_quote_no_content(
     app: App, fail: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daily_batch.orchestration.worker.make_dispatch", fail)
@@ -443,7 +443,7 @@ def test_what_the_host_writes_down_of_an_error_quotes_no_message(
     assert "secret" not in json.dumps(app.lines())
 
 
-def test_a_worker_knows_when_it_will_be_ended(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_stops_before_the_host_s_timeout(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
 
     def handle(*arguments: Any, **named: Any) -> None:
@@ -463,7 +463,7 @@ def test_a_worker_knows_when_it_will_be_ended(app: App, monkeypatch: pytest.Monk
     assert given["limit"] == 60
 
 
-def test_a_worker_removes_what_a_killed_run_left_and_nothing_of_the_others_on_its_disk(
+def test_a_worker_removes_temporary_files_of_killed_runs_only(
     app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temp = tmp_path / "temp"
@@ -478,7 +478,7 @@ def test_a_worker_removes_what_a_killed_run_left_and_nothing_of_the_others_on_it
 # The log
 
 
-def test_a_line_is_json_whatever_it_holds(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_log_line_is_one_json_object(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="makoto-daily-batch")
     telemetry = JsonLog()
     telemetry.bind(tenant="acme")

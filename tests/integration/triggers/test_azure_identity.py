@@ -69,14 +69,14 @@ DeltaTable("abfss://data@lake.dfs.core.windows.net/t", storage_options=options)
 """
 
 
-def test_delta_rs_left_to_itself_asks_the_metadata_service_and_the_guard_sees_it(app: App) -> None:
+def test_delta_rs_by_itself_calls_the_metadata_service(app: App) -> None:
     # The reason for all this; when it fails, delta-rs has learned of IDENTITY_ENDPOINT.
     assert app.run(TOKENLESS).returncode == 1
     assert {each.partition("/metadata")[0] for each in app.guard.asked} == {"http://169.254.169.254"}
     assert not app.identity.requests
 
 
-def test_a_day_is_run_by_tokens_that_end_several_times_within_the_run(app: App) -> None:
+def test_a_run_outlives_several_tokens(app: App) -> None:
     # Shorter than the run by far, and each is refused when it is over.
     app.identity.seconds = 2
     begun = time.monotonic()
@@ -112,21 +112,21 @@ print(seen.token)
 """
 
 
-def test_a_store_and_a_table_that_were_opened_before_a_token_ended_go_on_with_the_next(app: App) -> None:
+def test_an_open_store_and_table_continue_with_the_next_token(app: App) -> None:
     app.identity.seconds = 2
     done = app.run(LONG_LIVED, ROOT_URL=app.url)
     assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr
     assert app.guard.asked == []
 
 
-def test_a_token_that_lasts_is_asked_for_once_by_all_that_need_one(app: App) -> None:
+def test_a_valid_token_is_requested_once_per_process(app: App) -> None:
     done = app.batch()
     assert done.returncode == 0, done.stderr
     # The processes that read and write beside the run's own have one each.
     assert 1 <= len(app.identity.requests) <= 6
 
 
-def test_a_client_id_of_nobody_is_said_at_once_and_nothing_else_is_tried(app: App) -> None:
+def test_an_unknown_client_id_fails_at_once_without_a_fallback(app: App) -> None:
     done = app.batch(AZURE_CLIENT_ID=ANOTHER)
     assert done.returncode == 2
     assert "the managed identity of AZURE_CLIENT_ID is not one of this app or machine" in done.stderr
@@ -137,20 +137,20 @@ def test_a_client_id_of_nobody_is_said_at_once_and_nothing_else_is_tried(app: Ap
     assert app.guard.asked == []
 
 
-def test_no_identity_at_all_is_said_in_one_line(app: App) -> None:
+def test_a_missing_identity_is_a_one_line_error(app: App) -> None:
     done = app.batch(IDENTITY_ENDPOINT="", IDENTITY_HEADER="", AZURE_TOKEN_CREDENTIALS="EnvironmentCredential")
     assert done.returncode == 2
     assert "no Azure identity is found. Next step: give the app or cluster one" in done.stderr
     assert "EnvironmentCredential" not in done.stderr
 
 
-def test_an_endpoint_that_is_down_can_be_tried_again(app: App) -> None:
+def test_a_token_endpoint_that_is_down_is_retryable(app: App) -> None:
     done = app.batch(IDENTITY_ENDPOINT="http://127.0.0.1:9/msi/token")
     assert done.returncode == 1
     assert "the endpoint of Azure tokens does not answer" in done.stderr
 
 
-def test_an_account_without_keys_takes_no_key_of_ours(app: App, azurite: Azurite) -> None:
+def test_an_account_without_keys_refuses_account_keys(app: App, azurite: Azurite) -> None:
     door = app.environment["AZURE_STORAGE_CONNECTION_STRING"].rpartition("=")[2]
     key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
     connection = f"AccountName={LAKE};AccountKey={key};BlobEndpoint={door}"
@@ -160,12 +160,12 @@ def test_an_account_without_keys_takes_no_key_of_ours(app: App, azurite: Azurite
     assert not app.identity.requests
 
 
-def test_the_door_leaves_out_what_comes_before_a_name() -> None:
+def test_the_gateway_drops_names_before_the_start() -> None:
     listing = b"<Blobs><Blob><Name>a&amp;b</Name><P/></Blob><Blob><Name>b</Name></Blob></Blobs>"
     assert drop_before(listing, "b") == b"<Blobs><Blob><Name>b</Name></Blob></Blobs>"
 
 
-def test_tables_written_by_identity_are_what_the_key_reads(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_written_by_identity_are_readable_with_the_key(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     assert app.batch().returncode == 0
     monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", app.storage.blob)
     table = DeltaTable(

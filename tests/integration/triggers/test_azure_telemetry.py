@@ -31,7 +31,7 @@ def row(name: str, total: float, count: int = 1, least: float | None = None, mos
     return CustomMetric(name=name, role="makoto-daily-batch", sum=total, count=count, min=least, max=most)
 
 
-def test_what_a_call_measures_is_in_custom_metrics_under_its_own_name_when_the_call_ends(insights: Ingestion) -> None:
+def test_a_call_exports_its_metrics_by_name_when_it_ends(insights: Ingestion) -> None:
     with open_log() as log:
         log.measure(metrics.DAYS_COMPLETED)
         log.measure(metrics.DAYS_COMPLETED)
@@ -48,7 +48,7 @@ def test_what_a_call_measures_is_in_custom_metrics_under_its_own_name_when_the_c
     assert [path for path, _ in insights.requests] == ["/v2.1/track"]
 
 
-def test_each_call_sends_its_own_and_one_that_measures_nothing_sends_nothing(insights: Ingestion) -> None:
+def test_each_call_exports_only_its_own_metrics(insights: Ingestion) -> None:
     for times in (1, 0, 2):
         with open_log() as log:
             for _ in range(times):
@@ -63,21 +63,21 @@ def test_every_metric_keeps_the_case_of_its_name(insights: Ingestion) -> None:
     assert insights.sums() == {metric.name: 2 for metric in metrics.METRICS}
 
 
-def test_a_call_that_fails_sends_what_it_measured(insights: Ingestion) -> None:
+def test_a_failed_call_exports_its_metrics(insights: Ingestion) -> None:
     with pytest.raises(ValueError, match="broken"), open_log() as log:
         log.measure(metrics.DAYS_FAILED)
         raise ValueError("broken")
     assert insights.sums() == {"DaysFailed": 1}
 
 
-def test_the_role_is_that_of_the_host(insights: Ingestion, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_role_name_is_the_host_s(insights: Ingestion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBSITE_CLOUD_ROLENAME", "makoto-staging")
     with open_log() as log:
         log.measure(metrics.DAYS_FAILED)
     assert {each.role for each in insights.rows()} == {"makoto-staging"}
 
 
-def test_nothing_is_said_of_the_exporter_itself_and_no_thread_is_left(insights: Ingestion) -> None:
+def test_the_exporter_starts_no_threads_for_its_own_telemetry(insights: Ingestion) -> None:
     before = {thread.name for thread in threading.enumerate()}
     with open_log() as log:
         log.measure(metrics.DAYS_FAILED)
@@ -86,7 +86,7 @@ def test_nothing_is_said_of_the_exporter_itself_and_no_thread_is_left(insights: 
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
-def test_a_service_that_refuses_fails_no_call(insights: Ingestion, status: int) -> None:
+def test_a_refusing_service_fails_no_call(insights: Ingestion, status: int) -> None:
     insights.refuse = status
     with open_log() as log:
         log.measure(metrics.DAYS_COMPLETED)
@@ -96,7 +96,7 @@ def test_a_service_that_refuses_fails_no_call(insights: Ingestion, status: int) 
     assert insights.sums() == {"DaysLate": 3}
 
 
-def test_a_service_that_is_not_there_fails_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service_fails_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     with serve_ingestion() as gone:
         monkeypatch.setenv(CONNECTION, gone.connection_string)
     find_meter.cache_clear()
@@ -106,7 +106,7 @@ def test_a_service_that_is_not_there_fails_no_call(monkeypatch: pytest.MonkeyPat
     find_meter.cache_clear()
 
 
-def test_a_connection_string_that_is_none_fails_no_call_and_is_told(
+def test_an_invalid_connection_string_is_logged_and_fails_no_call(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(CONNECTION, "InstrumentationKey=secret")
@@ -119,9 +119,7 @@ def test_a_connection_string_that_is_none_fails_no_call_and_is_told(
     assert told == ["there are no metrics: the exporter is not made (ValueError)"]
 
 
-def test_with_an_identity_nothing_is_sent_without_its_token(
-    insights: Ingestion, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_sent_without_the_identity_s_token(insights: Ingestion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "Authorization=AAD;ClientId=1")
     with open_log() as log:
         log.measure(metrics.DAYS_COMPLETED)
@@ -129,7 +127,7 @@ def test_with_an_identity_nothing_is_sent_without_its_token(
     assert insights.requests == []
 
 
-def test_without_a_connection_string_no_library_is_loaded_for_it() -> None:
+def test_no_telemetry_library_loads_without_a_connection_string() -> None:
     program = (
         "import json, sys\nfrom azure_trigger.log import open_log\nfrom daily_batch.domain.metrics import DAYS_LATE\n"
         "with open_log() as log:\n    log.measure(DAYS_LATE, 2)\n"

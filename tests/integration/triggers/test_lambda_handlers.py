@@ -86,13 +86,13 @@ def test_the_dispatcher_refuses_a_hostile_event_and_queues_nothing(aws: Lambda, 
 
 
 @pytest.mark.parametrize("body", MESSAGES.values(), ids=MESSAGES)
-def test_the_worker_refuses_a_hostile_message_so_that_it_becomes_a_dead_letter(aws: Lambda, body: str) -> None:
+def test_the_worker_refuses_a_hostile_message(aws: Lambda, body: str) -> None:
     with pytest.raises(UsageError):
         aws.call("worker", record(body))
 
 
 @pytest.mark.parametrize("body", [None, 7, [], {}, True])
-def test_the_worker_refuses_a_body_that_is_no_text(aws: Lambda, body: Any) -> None:
+def test_the_worker_refuses_a_body_that_is_not_text(aws: Lambda, body: Any) -> None:
     with pytest.raises(UsageError, match="a message of the queue is no task"):
         aws.call("worker", record(body))
 
@@ -105,7 +105,7 @@ def test_the_worker_refuses_a_body_that_is_no_text(aws: Lambda, body: Any) -> No
         {"Records": [*record("{}")["Records"], {"body": SECRET}]},
     ],
 )
-def test_the_worker_refuses_an_event_that_is_none_of_the_queue(aws: Lambda, event: Any) -> None:
+def test_the_worker_refuses_an_event_from_outside_the_queue(aws: Lambda, event: Any) -> None:
     with pytest.raises(UsageError, match=NO_QUEUE):
         aws.call("worker", event)
 
@@ -113,14 +113,14 @@ def test_the_worker_refuses_an_event_that_is_none_of_the_queue(aws: Lambda, even
 @pytest.mark.parametrize(
     "attributes", [None, [], {}, {"SentTimestamp": SECRET}, {"SentTimestamp": None}, {"SentTimestamp": str(10**30)}]
 )
-def test_a_message_whose_time_is_not_told_is_dealt_with_as_one_of_now(aws: Lambda, attributes: Any) -> None:
+def test_a_message_without_a_valid_time_counts_as_sent_now(aws: Lambda, attributes: Any) -> None:
     with pytest.raises(BatchError, match="in does not exist") as failed:
         aws.call("worker", record('{"tenant": "acme", "date": "2025-08-12"}', attributes=attributes))
     assert (failed.value.tenant, failed.value.day) == ("acme", "2025-08-12")
 
 
 @pytest.mark.parametrize("event", [None, [], "x", 7, True, float("nan")])
-def test_the_watcher_refuses_what_is_no_object(aws: Lambda, event: Any) -> None:
+def test_the_watcher_refuses_an_event_that_is_not_an_object(aws: Lambda, event: Any) -> None:
     with pytest.raises(UsageError, match="the watcher's event is no JSON object"):
         aws.call("watcher", event)
 
@@ -132,7 +132,7 @@ def test_the_watcher_refuses_what_is_no_object(aws: Lambda, event: Any) -> None:
         *({"jobRunId": "../" + SECRET}, {"jobRunId": "a\0"}, {"jobRunId": "x" * 65}, {"jobRunId": "ｊｏｂ"}),
     ],
 )
-def test_the_watcher_refuses_a_jobs_event_that_names_no_job(aws: Lambda, detail: Any) -> None:
+def test_the_watcher_refuses_a_job_event_without_a_job_id(aws: Lambda, detail: Any) -> None:
     with pytest.raises(UsageError, match="a job's event names no job run"):
         aws.call("watcher", {**JOB_ENDED, "detail": detail})
     with pytest.raises(UsageError, match="a job's event names no job run"):
@@ -158,7 +158,7 @@ def raise_of_a_value_error(*_: object, **__: object) -> None:
         (raise_of_a_value_error, TerminalError, "the day is broken"),
     ],
 )
-def test_what_lambda_writes_down_of_an_error_quotes_no_content(
+def test_errors_in_lambda_s_log_quote_no_content(
     aws: Lambda, where: str, fail: Any, kind: type[BatchError], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, _, function = where.partition(".")
