@@ -1,4 +1,4 @@
-"""What the Azure Functions measure, as Application Insights is told it: by the real exporter, on this machine."""
+"""The metrics of the Azure Functions, exported by the real exporter to a local Application Insights."""
 
 import json
 import logging
@@ -27,8 +27,10 @@ def insights(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ingestion]:
         find_meter.cache_clear()
 
 
-def row(name: str, total: float, count: int = 1, least: float | None = None, most: float | None = None) -> CustomMetric:
-    return CustomMetric(name=name, role="makoto-daily-batch", sum=total, count=count, min=least, max=most)
+def row(
+    name: str, total: float, count: int = 1, minimum: float | None = None, maximum: float | None = None
+) -> CustomMetric:
+    return CustomMetric(name=name, role="makoto-daily-batch", sum=total, count=count, min=minimum, max=maximum)
 
 
 def test_a_call_exports_its_metrics_by_name_when_it_ends(insights: Ingestion) -> None:
@@ -81,8 +83,8 @@ def test_the_exporter_starts_no_threads_for_its_own_telemetry(insights: Ingestio
     before = {thread.name for thread in threading.enumerate()}
     with open_log() as log:
         log.measure(metrics.DAYS_FAILED)
-    begun = {thread.name for thread in threading.enumerate()} - before
-    assert not [name for name in begun if "Otel" in name or "Storage" in name or "Configuration" in name]
+    started = {thread.name for thread in threading.enumerate()} - before
+    assert not [name for name in started if "Otel" in name or "Storage" in name or "Configuration" in name]
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
@@ -97,8 +99,8 @@ def test_a_refusing_service_fails_no_call(insights: Ingestion, status: int) -> N
 
 
 def test_an_unreachable_service_fails_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve_ingestion() as gone:
-        monkeypatch.setenv(CONNECTION, gone.connection_string)
+    with serve_ingestion() as stopped:
+        monkeypatch.setenv(CONNECTION, stopped.connection_string)
     find_meter.cache_clear()
     with open_log() as log:
         log.measure(metrics.DAYS_COMPLETED)
@@ -115,15 +117,15 @@ def test_an_invalid_connection_string_is_logged_and_fails_no_call(
     with open_log() as log:
         log.measure(metrics.DAYS_COMPLETED)
     find_meter.cache_clear()
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert told == ["there are no metrics: the exporter is not made (ValueError)"]
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors == ["there are no metrics: the exporter is not made (ValueError)"]
 
 
 def test_nothing_is_sent_without_the_identity_s_token(insights: Ingestion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "Authorization=AAD;ClientId=1")
     with open_log() as log:
         log.measure(metrics.DAYS_COMPLETED)
-    # A token is not given to a connection without TLS.
+    # The identity library gives no token to a connection without TLS.
     assert insights.requests == []
 
 
@@ -135,5 +137,7 @@ def test_no_telemetry_library_loads_without_a_connection_string() -> None:
     )
     environment = {**child_environment(), "PYTHONPATH": str(ROOT)}
     environment.pop(CONNECTION, None)
-    told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert "opentelemetry" not in json.loads(told.stdout)
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "opentelemetry" not in json.loads(result.stdout)

@@ -1,4 +1,4 @@
-"""The Lambda handlers under hostile events and unexpected errors: a named error, and no content in any log."""
+"""The Lambda handlers with hostile events and unexpected errors: a named error, and no content in any log."""
 
 import importlib
 import io
@@ -26,12 +26,12 @@ CONTEXT = SimpleNamespace(
     get_remaining_time_in_millis=lambda: 900_000,
 )
 JOB_ENDED = {"detail-type": "EMR Serverless Job Run State Change"}
-NO_QUEUE = "the event is none of the queue"
+NOT_QUEUED = "the event is none of the queue"
 
 
 @dataclass
 class Lambda:
-    """Calls handlers as Lambda does, which writes down what they raise; `queue` is what they sent."""
+    """Call handlers as Lambda does, which logs what they raise; `queue` has the tasks that they sent."""
 
     queue: list[Any] = field(default_factory=list)
     log: io.StringIO = field(default_factory=io.StringIO)
@@ -67,10 +67,10 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lambda]:
         monkeypatch.setenv(name, value)
     for name in [name for name in sys.modules if name.partition(".")[0] == "lambda_trigger"]:
         monkeypatch.delitem(sys.modules, name)
-    made = Lambda()
-    monkeypatch.setattr(made.load("dispatcher"), "send_tasks", lambda settings, tasks: made.queue.extend(tasks))
-    yield made
-    assert SECRET not in made.log.getvalue()
+    client = Lambda()
+    monkeypatch.setattr(client.load("dispatcher"), "send_tasks", lambda settings, tasks: client.queue.extend(tasks))
+    yield client
+    assert SECRET not in client.log.getvalue()
 
 
 def record(body: Any, **more: Any) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def test_the_worker_refuses_a_body_that_is_not_text(aws: Lambda, body: Any) -> N
     ],
 )
 def test_the_worker_refuses_an_event_from_outside_the_queue(aws: Lambda, event: Any) -> None:
-    with pytest.raises(UsageError, match=NO_QUEUE):
+    with pytest.raises(UsageError, match=NOT_QUEUED):
         aws.call("worker", event)
 
 
@@ -143,26 +143,26 @@ def raise_value_error(*_: object, **__: object) -> None:
     raise ValueError(f"invalid literal: {SECRET!r}")
 
 
-def raise_of_a_value_error(*_: object, **__: object) -> None:
+def raise_from_value_error(*_: object, **__: object) -> None:
     try:
         raise_value_error()
     except ValueError as error:
         raise TerminalError("the day is broken", next_step="look at it") from error
 
 
-@pytest.mark.parametrize("where", ["dispatcher.enqueue_tasks", "watcher.reconcile", "worker.handle_message"])
+@pytest.mark.parametrize("target", ["dispatcher.enqueue_tasks", "watcher.reconcile", "worker.handle_message"])
 @pytest.mark.parametrize(
-    ("fail", "kind", "told"),
+    ("fail", "kind", "expected"),
     [
         (raise_value_error, RetryableError, "unexpected ValueError at test_lambda_handlers.py"),
-        (raise_of_a_value_error, TerminalError, "the day is broken"),
+        (raise_from_value_error, TerminalError, "the day is broken"),
     ],
 )
 def test_errors_in_lambda_s_log_quote_no_content(
-    aws: Lambda, where: str, fail: Any, kind: type[BatchError], told: str, monkeypatch: pytest.MonkeyPatch
+    aws: Lambda, target: str, fail: Any, kind: type[BatchError], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, _, function = where.partition(".")
+    name, _, function = target.partition(".")
     monkeypatch.setattr(aws.load(name), function, fail)
-    with pytest.raises(kind, match=told):
+    with pytest.raises(kind, match=expected):
         aws.call(name, record("{}") if name == "worker" else {"time": "2025-08-12T17:00:00Z"})
-    assert told in aws.log.getvalue()
+    assert expected in aws.log.getvalue()
