@@ -10,10 +10,16 @@ from daily_batch.cli import app
 from tests.support.day_runs import DAY
 
 
-def invoke(*arguments: str) -> tuple[int, str, str]:
+def invoke(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Return the exit code, stdout and stderr of a command."""
-    result = CliRunner().invoke(app, list(arguments))
+    result = CliRunner(env=environment).invoke(app, list(arguments))
     return result.exit_code, result.stdout, result.stderr
+
+
+def invoke_json(*arguments: str, **environment: str) -> tuple[int, Any]:
+    """Return the exit code of a command with --json, and its parsed output or stderr."""
+    code, stdout, stderr = invoke(*arguments, "--json", **environment)
+    return code, json.loads(stdout) if stdout else stderr
 
 
 def run_command(

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from daily_batch.cli import app
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration.day_status import day_status, due_time
 from daily_batch.settings import load_settings
 from daily_batch.synthetic import generate
+from tests.support.command_runs import invoke, invoke_json
 from tests.support.day_runs import DAY, ROOT, child_environment, published_state, read_tables, run_local
 
 DAYS = [DAY - timedelta(days=2), DAY - timedelta(days=1), DAY]
@@ -41,21 +40,15 @@ def source(generated: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(generated, tmp_path / "in"))
 
 
-def invoke(*arguments: str) -> tuple[int, Any]:
-    """Return the exit code of a command with --json, and its parsed output or stderr."""
-    result = CliRunner().invoke(app, [*arguments, "--json"])
-    return result.exit_code, json.loads(result.stdout) if result.stdout else result.stderr
-
-
 def backfill(source: Path, output: Path, *more: str, tenants: str = "acme,globex") -> tuple[int, Any]:
     first, last = DAYS[0].isoformat(), DAYS[-1].isoformat()
     days = ("--from", first, "--to", last)
-    return invoke("backfill", "--tenant", tenants, *days, "--input", str(source), "--output", str(output), *more)
+    return invoke_json("backfill", "--tenant", tenants, *days, "--input", str(source), "--output", str(output), *more)
 
 
 def status(source: Path, output: Path, *more: str) -> tuple[int, Any]:
     first, last = DAYS[0].isoformat(), DAYS[-1].isoformat()
-    return invoke("status", "--from", first, "--to", last, "--input", str(source), "--output", str(output), *more)
+    return invoke_json("status", "--from", first, "--to", last, "--input", str(source), "--output", str(output), *more)
 
 
 def by_day(output: Any, name: str = "outcome") -> dict[tuple[str, str], str]:
@@ -82,7 +75,9 @@ def test_all_tenants_selects_the_tenants_with_a_folder(source: Path, tmp_path: P
     days = ("--date", DAY.isoformat()) if command == "run" else ("--from", DAY.isoformat(), "--to", DAY.isoformat())
     (source / "makoto-ledger.sqlite").touch()
     (source / "no tenant").mkdir()
-    code, output = invoke(command, *days, "--all-tenants", "--input", str(source), "--output", str(tmp_path / "out"))
+    code, output = invoke_json(
+        command, *days, "--all-tenants", "--input", str(source), "--output", str(tmp_path / "out")
+    )
     assert code == 0
     assert [row["tenant"] for row in (output if command == "run" else output["days"])] == list(TENANTS)
 
@@ -157,14 +152,14 @@ def test_an_interrupted_backfill_resumes_without_a_traceback(source: Path, tmp_p
 def test_a_range_that_ends_before_it_begins_is_refused(source: Path, tmp_path: Path) -> None:
     days = ("--from", "2025-08-13", "--to", "2025-08-12")
     locations = ("--input", str(source), "--output", str(tmp_path / "out"))
-    code, stderr = invoke("backfill", "--tenant", "acme", *days, *locations)
+    code, stderr = invoke_json("backfill", "--tenant", "acme", *days, *locations)
     assert code == 2
     assert "ends before it begins" in stderr
 
 
 def test_status_covers_every_day_of_every_tenant_with_a_folder(source: Path, tmp_path: Path) -> None:
     run = ("--date", DAYS[1].isoformat(), "--input", str(source), "--output", str(tmp_path / "out"))
-    assert invoke("run", "--tenant", "globex", *run)[0] == 0
+    assert invoke_json("run", "--tenant", "globex", *run)[0] == 0
     code, output = status(source, tmp_path / "out", "--all-tenants")
     assert code == 0
     states = by_day(output, "state")
@@ -181,10 +176,10 @@ def test_status_skips_an_invalid_tenant_id_and_reports_the_others(source: Path, 
     for tenant in ("acme", "../globex"):
         store.put({"PK": keys.TENANTS, "SK": f"{keys.TENANT}{tenant}"}, expected=None)
     options = ["--all-tenants", "--from", DAYS[0].isoformat(), "--to", DAYS[-1].isoformat(), "--json"]
-    result = CliRunner().invoke(app, ["status", *options, "--input", str(source), "--output", str(tmp_path / "out")])
-    assert result.exit_code == 0
-    assert {row["tenant"] for row in json.loads(result.stdout)["days"]} == {"acme"}
-    assert "skipped: the tenant id '../globex' is not allowed" in result.stderr
+    code, stdout, stderr = invoke("status", *options, "--input", str(source), "--output", str(tmp_path / "out"))
+    assert code == 0
+    assert {row["tenant"] for row in json.loads(stdout)["days"]} == {"acme"}
+    assert "skipped: the tenant id '../globex' is not allowed" in stderr
 
 
 def test_status_verify_detects_changes_after_completion(source: Path, tmp_path: Path) -> None:
@@ -205,7 +200,7 @@ def test_the_text_table_has_one_line_per_day(source: Path, tmp_path: Path) -> No
     backfill(source, tmp_path / "out", tenants="acme")
     days = ["--from", DAYS[0].isoformat(), "--to", DAYS[-1].isoformat()]
     locations = ["--input", str(source), "--output", str(tmp_path / "out")]
-    lines = CliRunner().invoke(app, ["status", "--tenant", "acme", *days, *locations]).stdout.splitlines()
+    lines = invoke("status", "--tenant", "acme", *days, *locations)[1].splitlines()
     assert len(lines) == 4
     assert [line.split()[1] for line in lines[1:]] == [day.isoformat() for day in DAYS]
 
@@ -213,11 +208,11 @@ def test_the_text_table_has_one_line_per_day(source: Path, tmp_path: Path) -> No
 def test_look_back_runs_earlier_days_that_changed_or_never_ran(source: Path, tmp_path: Path) -> None:
     arguments = ("run", "--tenant", "acme", "--date", DAYS[2].isoformat(), "--look-back", "2")
     arguments += ("--input", str(source), "--output", str(tmp_path / "out"))
-    code, first = invoke(*arguments)
+    code, first = invoke_json(*arguments)
     assert code == 0
     assert [receipt["date"] for receipt in first] == [str(day) for day in (DAYS[2], DAYS[1], DAYS[0])]
     (source / f"acme/exports/messages/{DAYS[0]:%Y/%m/%d}/late.jsonl").write_bytes(b"{}\n")
-    code, second = invoke(*arguments)
+    code, second = invoke_json(*arguments)
     same = [one["run_id"] == two["run_id"] for one, two in zip(first, second, strict=True)]
     # The requested day always runs; earlier days run only if they changed.
     assert same == [False, True, False]

@@ -1,14 +1,12 @@
 """The commands plan and replay: what a run would do, and rejects that are accepted now."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from daily_batch.cli import app
 from tests.support.adversarial_day import EXPORT, ROOM, line, packed, raw_line
+from tests.support.command_runs import invoke_json
 from tests.support.day_runs import DAY, published_state, read_tables, run_arguments
 
 # Ratios mean nothing for a day of two records.
@@ -16,9 +14,7 @@ NO_LIMITS = {"MAKOTO_MAX_REJECT_RATIO": "1", "MAKOTO_MAX_UNREADABLE_RATIO": "1"}
 
 
 def invoke(*arguments: str, **environment: str) -> tuple[int, Any]:
-    """Return the exit code of a command with --json, and its parsed output or stderr."""
-    result = CliRunner(env={**NO_LIMITS, **environment}).invoke(app, [*arguments, "--json"])
-    return result.exit_code, json.loads(result.stdout) if result.stdout else result.stderr
+    return invoke_json(*arguments, **{**NO_LIMITS, **environment})
 
 
 def write_object(root: Path, key: str, body: bytes) -> None:
