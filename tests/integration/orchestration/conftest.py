@@ -23,8 +23,8 @@ def clock() -> Clock:
 @pytest.fixture
 def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalNight:
     generate(messages=60, layout="export", seed=1, out=tmp_path / "in", files=1)
-    made = LocalNight(tmp_path)
+    local_night = LocalNight(tmp_path)
     monkeypatch.setattr(
-        "daily_batch.orchestration.worker.make_dispatch", lambda settings, output, **_: made.dispatch(settings)
+        "daily_batch.orchestration.worker.make_dispatch", lambda settings, output, **_: local_night.dispatch(settings)
     )
-    return made
+    return local_night
