@@ -72,7 +72,7 @@ def test_a_failed_day_is_acquired_by_one(arena: Arena, backend: Backend, tenant:
 
 
 @pytest.mark.parametrize("change", [complete, renew, hand_over])
-def test_a_holders_change_succeeds_before_its_lease_is_replaced_or_never(
+def test_a_holder_s_change_succeeds_before_its_lease_is_replaced_or_never(
     arena: Arena, backend: Backend, tenant: str, change: object
 ) -> None:
     rounds = arena.race(backend.connect, [tenant] * ROUNDS, partial(seize, change=change))
