@@ -76,7 +76,7 @@ def test_35_timestamps_are_parsed_or_repaired(
         (10**20, "a number out of range"),
     ],
 )
-def test_35_other_timestamps_are_rejected_with_their_form_in_the_detail(
+def test_35_unparsable_timestamp_is_rejected_with_its_form(
     tmp_path: Path, sent: object, form: str
 ) -> None:
     body = line(timestamp=sent)
@@ -88,18 +88,18 @@ def test_35_other_timestamps_are_rejected_with_their_form_in_the_detail(
 @pytest.mark.parametrize(
     "sent", ["9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z", 0, "2024-08-12T01:02:03Z", "1e9", 10**15]
 )
-def test_35_far_days_are_outside_the_window(tmp_path: Path, sent: object) -> None:
+def test_35_timestamp_far_from_the_day_is_outside_the_window(tmp_path: Path, sent: object) -> None:
     assert run_export(tmp_path, line(timestamp=sent)).reasons == ["timestamp_outside_window"]
 
 
-def test_35_a_missing_timestamp_comes_from_the_file_name(tmp_path: Path) -> None:
+def test_35_missing_timestamp_comes_from_the_file_name(tmp_path: Path) -> None:
     for sent in (..., None):
         row = run_object(tmp_path / str(sent), line(timestamp=sent)).row
         assert (row["timestamp"], row["flags"]) == (at(2025, 8, 12, 1, 2, 3, 500000), ["timestamp_from_path"])
     assert run_export(tmp_path / "e", line(timestamp=...)).reasons == ["invalid_timestamp"]
 
 
-def test_35_a_naive_timestamp_is_read_in_its_zone_with_daylight_saving(tmp_path: Path) -> None:
+def test_35_naive_timestamp_observes_daylight_saving_of_its_zone(tmp_path: Path) -> None:
     # New York's clocks go back at 06:00Z on 2025-11-02: 01:30 occurs twice, and the first one is meant.
     body = line(timestamp="2025-11-02T01:30:00")
     key = "acme/exports/messages/2025/11/02/a.jsonl"
@@ -111,7 +111,7 @@ def test_35_a_naive_timestamp_is_read_in_its_zone_with_daylight_saving(tmp_path:
     assert (found["timestamp"], found["hour"]) == (at(2025, 11, 2, 5, 30), 1)
 
 
-def test_36_a_record_at_midnight_is_kept_once_in_its_own_day(tmp_path: Path) -> None:
+def test_36_record_around_midnight_is_published_once_in_its_own_day(tmp_path: Path) -> None:
     """Objects and records around both ends of the day, over three runs: each record is published exactly once."""
     moments = ["2025-08-11T14:59:59.999Z", DAY_START, "2025-08-12T14:59:59.999Z", DAY_END]
     names = ["14-50-00.000Z", "14-59-59.999Z", "15-00-00.000Z", "15-10-00.000Z"]
@@ -168,14 +168,14 @@ def test_37_missing_ids_come_from_the_path(tmp_path: Path) -> None:
     assert row["flags"] == ["message_id_from_path", "room_id_from_path", "user_id_from_path"]
 
 
-def test_37_a_room_may_come_as_chat_id(tmp_path: Path) -> None:
+def test_37_chat_id_is_an_alias_of_room_id(tmp_path: Path) -> None:
     row = run_export(tmp_path / "alias", raw_line('"chat_id": "c1"', room_id=...)).row
     assert (row["room_id"], row["flags"], row["extras"]) == ("c1", ["room_id_from_alias"], None)
     row = run_export(tmp_path / "both", raw_line('"chat_id": "c1"')).row
     assert (row["room_id"], row["flags"], row["extras"]) == ("r1", ["room_conflict"], '{"chat_id":"c1"}')
 
 
-def test_38_one_bad_field_loses_nothing_else(tmp_path: Path) -> None:
+def test_38_invalid_field_leaves_the_other_fields_intact(tmp_path: Path) -> None:
     body = line(role=7, content={"a": 1}, attachments="x", agent_info=[1], context=3)
     row = run_export(tmp_path, body).row
     assert (row["role"], row["content"], row["attachments"], row["message_id"]) == (None, None, None, "m1")
@@ -185,7 +185,7 @@ def test_38_one_bad_field_loses_nothing_else(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_38_one_bad_element_leaves_the_good_ones(tmp_path: Path) -> None:
+def test_38_invalid_element_leaves_the_other_elements_intact(tmp_path: Path) -> None:
     sent = [3, {"url": "a", "size": 5}, {"url": 1, "name": "n"}, {"url": "b", "new": True}]
     row = run_export(tmp_path, line(attachments=sent)).row
     none = {"type": None, "url": None, "thumbnail": None, "name": None, "size": None}
@@ -202,14 +202,14 @@ def test_38_aliased_arrays_are_read(tmp_path: Path) -> None:
     assert (row["flags"], row["extras"]) == (["aliased_field"], None)
 
 
-def test_39_same_key_same_body_is_one_row(tmp_path: Path) -> None:
+def test_39_identical_records_are_one_row(tmp_path: Path) -> None:
     reordered = json.dumps(dict(reversed(message().items())), indent=1).encode()
     outcome = run_export(tmp_path, line(), line() + b"\n" + reordered)
     assert (outcome.receipt.records.duplicates, outcome.rejects) == (2, [])
     assert outcome.row["source_key"] == f"{EXPORT}/part-1.jsonl"
 
 
-def test_39_of_different_bodies_the_latest_wins_whatever_the_order(tmp_path: Path) -> None:
+def test_39_latest_version_of_a_message_wins_in_any_order(tmp_path: Path) -> None:
     versions = [line(content=f"v{n}", timestamp=f"2025-08-12T01:00:0{n}Z") for n in range(3)]
     for number, order in enumerate(itertools.permutations(versions)):
         outcome = run_export(tmp_path / str(number), *order, buckets=1 + number % 3)
@@ -226,14 +226,14 @@ def test_39_duplicates_of_a_superseded_record_are_rejected_once(tmp_path: Path) 
     assert (records.written, records.superseded, records.duplicates) == (1, 1, 1)
 
 
-def test_40_unknown_fields_go_to_extras_whatever_their_type_is_today(tmp_path: Path) -> None:
+def test_40_unknown_field_of_any_type_goes_to_extras(tmp_path: Path) -> None:
     for number, value in enumerate([1, "1", None, [1, {"a": None}], {"b": 1.50}]):
         row = run_export(tmp_path / str(number), line(new_field=value)).row
         assert json.loads(row["extras"]) == {"new_field": value}
         assert row["flags"] == []
 
 
-def test_40_the_same_output_takes_a_field_that_changes_its_type(tmp_path: Path) -> None:
+def test_40_unknown_field_may_change_its_type_between_runs(tmp_path: Path) -> None:
     for value in (1, "text", {"a": 1}):
         assert run_export(tmp_path, line(new_field=value)).receipt.status == "COMPLETED"
 
@@ -249,7 +249,7 @@ def test_40_the_same_output_takes_a_field_that_changes_its_type(tmp_path: Path) 
         ({"role": ...}, None, "hi", ["unknown_role"]),
     ],
 )
-def test_41_unusual_contents_and_roles_are_kept(
+def test_41_unusual_content_and_roles_are_published_with_flags(
     tmp_path: Path, fields: dict[str, Any], role: str | None, content: str | None, flags: list[str]
 ) -> None:
     row = run_export(tmp_path, line(**fields)).row
@@ -260,14 +260,14 @@ def test_41_unusual_contents_and_roles_are_kept(
 @pytest.mark.parametrize(
     "tenant", ["..", "a/b", "%2e%2e", "a\\b", "a\0", "", "a" * 300, "*", "{a,b}", "[a]", "\u0430cme", "acme\n", "-a"]
 )
-def test_42_a_tenant_that_is_no_plain_name_is_refused_before_any_io(tmp_path: Path, tenant: str) -> None:
+def test_42_invalid_tenant_name_is_rejected_before_any_io(tmp_path: Path, tenant: str) -> None:
     output = tmp_path / "out"
     with pytest.raises(UsageError, match="is not allowed"):
         run_objects(tmp_path, {}, tenant=tenant)
     assert not output.exists()
 
 
-def test_43_acme_never_sees_acme_2(tmp_path: Path) -> None:
+def test_43_run_reads_nothing_of_a_tenant_with_the_same_prefix(tmp_path: Path) -> None:
     outcome = run_objects(
         tmp_path,
         {
@@ -279,7 +279,7 @@ def test_43_acme_never_sees_acme_2(tmp_path: Path) -> None:
     assert outcome.row["message_id"] == "m1"
 
 
-def test_43_a_link_reaches_nothing_of_another_tenant(tmp_path: Path) -> None:
+def test_43_symlink_out_of_the_tenant_folder_is_rejected(tmp_path: Path) -> None:
     day = f"{ROOM}/2025/08/12"
     theirs = line(message_id="theirs")
     outcome = run_objects(
@@ -307,7 +307,7 @@ def test_43_a_link_reaches_nothing_of_another_tenant(tmp_path: Path) -> None:
     assert (outcome.receipt.objects.listed, outcome.receipt.objects.unreadable) == (9, 8)
 
 
-def test_43_a_link_in_the_tenants_own_folder_is_read(tmp_path: Path) -> None:
+def test_43_symlink_within_the_tenant_folder_is_read(tmp_path: Path) -> None:
     objects: dict[str, bytes | Link] = {
         "acme/kept/a.jsonl": line(message_id="m1"),
         "acme/kept/b.jsonl": line(message_id="m2"),
@@ -322,7 +322,7 @@ def test_43_a_link_in_the_tenants_own_folder_is_read(tmp_path: Path) -> None:
     assert outcome.receipt.status == "COMPLETED"
 
 
-def test_44_a_body_that_names_another_tenant_user_or_room_does_not_win(tmp_path: Path) -> None:
+def test_44_path_wins_over_a_body_with_another_tenant_user_or_room(tmp_path: Path) -> None:
     row = run_object(tmp_path, line(tenant_id="globex", user_id="eve", room_id="other")).row
     assert (row["user_id"], row["room_id"]) == ("u1", "r1")
     assert row["flags"] == ["room_conflict", "tenant_conflict", "user_conflict"]
@@ -344,7 +344,7 @@ def test_45_unusual_names_in_a_path_are_read_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", [EXPORT, f"{ROOM}/2025/08/12"], ids=["export", "messages"])
-def test_45_a_name_that_cannot_be_read_is_one_reject(tmp_path: Path, folder: str) -> None:
+def test_45_object_with_an_unreadable_name_is_one_reject(tmp_path: Path, folder: str) -> None:
     names = ["a\x01.json", "a\n.json", "\x7f/a.json", "a.json#1", "_SUCCESS#1"]
     objects = {f"{folder}/{name}": line(message_id=f"m{number}") for number, name in enumerate(names)}
     outcome = run_objects(tmp_path, {**objects, f"{folder}/01-02-03Z-m.json": line(message_id="m")})
@@ -354,7 +354,7 @@ def test_45_a_name_that_cannot_be_read_is_one_reject(tmp_path: Path, folder: str
     assert {reject["raw"] for reject in outcome.rejects} == {b""}
 
 
-def test_46_a_quote_is_data_wherever_it_is(tmp_path: Path) -> None:
+def test_46_quotes_are_data_in_every_field(tmp_path: Path) -> None:
     nasty = "'; DROP TABLE rows; --\" \\ %s $1"
     for fmt in ("delta", "parquet"):
         body = line(message_id=nasty, room_id=nasty, user_id=nasty, role=nasty, content=nasty)
@@ -363,7 +363,7 @@ def test_46_a_quote_is_data_wherever_it_is(tmp_path: Path) -> None:
         assert [row[name] for name in ("message_id", "room_id", "user_id", "content")] == [nasty] * 4
 
 
-def test_37_a_message_without_a_user_is_published_and_counts_for_none(tmp_path: Path) -> None:
+def test_37_message_without_a_user_is_published_and_counts_for_no_user(tmp_path: Path) -> None:
     bodies = [line(message_id=f"m{number}", user_id=sent) for number, sent in enumerate(("", None, ..., "u1"))]
     outcome = run_export(tmp_path, b"\n".join(bodies))
     assert [(row["user_id"], row["flags"]) for row in outcome.rows] == [(None, ["no_user"])] * 3 + [("u1", [])]
@@ -373,7 +373,7 @@ def test_37_a_message_without_a_user_is_published_and_counts_for_none(tmp_path: 
     assert [(row["messages"], row["unique_users"]) for row in tables["summary_daily"]] == [(4, 1)]
 
 
-def test_37_in_the_messages_layout_an_empty_user_comes_from_the_path(tmp_path: Path) -> None:
+def test_37_empty_user_in_the_messages_layout_comes_from_the_path(tmp_path: Path) -> None:
     row = run_object(tmp_path, line(user_id="")).row
     assert (row["user_id"], row["flags"], row["extras"]) == ("u1", ["user_id_from_path"], None)
 
@@ -391,7 +391,7 @@ def test_37_in_the_messages_layout_an_empty_user_comes_from_the_path(tmp_path: P
         ),
     ],
 )
-def test_38_a_score_that_a_double_cannot_represent_keeps_its_digits(tmp_path: Path, sent: str, exact: bool) -> None:
+def test_38_score_beyond_double_precision_keeps_its_digits_in_extras(tmp_path: Path, sent: str, exact: bool) -> None:
     context = f'"context": {{"rag_sources": [{{"score": {sent}}}]}}'
     row = run_export(tmp_path, raw_line(context)).row
     assert row["rag_sources"] == [{"title": None, "source": None, "text": None, "score": float(sent)}]
@@ -399,7 +399,7 @@ def test_38_a_score_that_a_double_cannot_represent_keeps_its_digits(tmp_path: Pa
     assert row["extras"] == (None if exact else f'{{"context":{{"rag_sources":[{{"score":{sent}}}]}}}}')
 
 
-def test_34_a_sum_that_overflows_is_null_only_at_its_own_level(tmp_path: Path) -> None:
+def test_34_overflowing_sum_is_null_only_at_its_own_level(tmp_path: Path) -> None:
     huge = 2**63 - 1
     bodies = [
         line(message_id="a", room_id="r1", user_id="u1", agent_info={"tokens_used": huge}),

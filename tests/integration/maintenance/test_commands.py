@@ -38,14 +38,14 @@ def ledger_of(tenant: Tenant) -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["optimize", "vacuum", "erase"])
-def test_each_command_explains_itself_with_an_example(command: str) -> None:
+def test_help_of_each_command_shows_an_example(command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0
     assert f"Example: makoto-batch {command} --tenant acme" in " ".join(result.output.split())
     assert call(command, "--help", app=maintain_tables.app).exit_code == 0
 
 
-def test_optimize_says_what_it_would_do_does_it_and_then_finds_nothing(small_source: Path, publish: Publish) -> None:
+def test_optimize_previews_compacts_and_then_finds_nothing_to_do(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     preview = json.loads(call("optimize", *of(tenant, "--dry-run", "--json")).stdout)
     (row,) = preview
@@ -61,7 +61,7 @@ def test_optimize_says_what_it_would_do_does_it_and_then_finds_nothing(small_sou
     assert "nothing to do" in call("optimize", *of(tenant)).stdout
 
 
-def test_vacuum_prints_counts_and_bytes_of_each_table(small_source: Path, publish: Publish) -> None:
+def test_vacuum_reports_the_expired_days_of_each_table(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
     dry_run = json.loads(call("vacuum", *of(tenant, "--keep-days", "30", "--dry-run", "--json")).stdout)
     assert dry_run["dry_run"] is True
@@ -74,7 +74,7 @@ def test_vacuum_prints_counts_and_bytes_of_each_table(small_source: Path, publis
     assert call("vacuum", *of(tenant, "--retain-hours", "1")).exit_code == 2
 
 
-def test_erase_removes_leftovers_of_killed_runs_on_this_machine_and_names_those_that_remain(
+def test_erase_deletes_leftovers_of_killed_runs_and_names_folders_in_use(
     tmp_path: Path, small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant, temp = publish(small_source), tmp_path / "temp"
@@ -90,7 +90,7 @@ def test_erase_removes_leftovers_of_killed_runs_on_this_machine_and_names_those_
     assert json.loads(call("erase", *arguments, "--json").stdout)["temporary_folders_remain"] == []
 
 
-def test_erase_is_a_dry_run_until_confirmed_and_warns_of_remaining_source_objects(
+def test_erase_is_a_dry_run_until_confirmed_and_reports_source_objects(
     tmp_path: Path, small_source: Path, publish: Publish
 ) -> None:
     tenant = publish(small_source)
@@ -127,7 +127,7 @@ def test_each_failure_has_its_exit_status(tmp_path: Path, small_source: Path, pu
 
 
 @pytest.mark.parametrize("broken", ["cut", "gone", "log"])
-def test_a_broken_table_is_an_error_with_a_next_step(small_source: Path, publish: Publish, broken: str) -> None:
+def test_damaged_table_is_an_error_with_a_next_step(small_source: Path, publish: Publish, broken: str) -> None:
     tenant = publish(small_source, buckets=(3,))
     file = sorted((tenant.root / f"messages/date={DAY}").iterdir())[0]
     if broken == "cut":
@@ -142,7 +142,7 @@ def test_a_broken_table_is_an_error_with_a_next_step(small_source: Path, publish
 
 
 @pytest.mark.parametrize("user", ["a\tb", "user_1"])
-def test_an_erasure_without_tables_is_refused_and_an_unusual_id_is_accepted(
+def test_erase_accepts_any_valid_id_and_rejects_an_output_without_tables(
     tmp_path: Path, small_source: Path, publish: Publish, user: str
 ) -> None:
     tenant = publish(small_source)
@@ -154,13 +154,13 @@ def test_an_erasure_without_tables_is_refused_and_an_unusual_id_is_accepted(
     assert "this tenant has no table in" in refused.stderr
 
 
-def test_the_spark_script_has_the_same_commands() -> None:
+def test_spark_script_has_the_same_commands() -> None:
     program = [sys.executable, str(ROOT / "jobs/maintain_tables.py"), "vacuum", "--help"]
     result = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout
     assert "--keep-days" in result
 
 
-def test_a_large_table_is_compacted_on_spark_if_available(
+def test_large_table_is_compacted_on_spark_if_available(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch, spark: Any
 ) -> None:
     tenant = publish(small_source, buckets=(3,))
@@ -170,7 +170,7 @@ def test_a_large_table_is_compacted_on_spark_if_available(
     assert (here["done"], there["done"]) == ("no, a dry run", "on Spark")
 
 
-def test_maintenance_works_on_a_bucket_as_on_a_folder(
+def test_maintenance_works_on_s3(
     tmp_path: Path, small_source: Path, publish: Publish, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in bucket.environment.items():

@@ -57,7 +57,7 @@ def whole_rows(tenant: Tenant) -> list[str]:
     return sorted(map(repr, messages(tenant).to_pyarrow_table().to_pylist()))
 
 
-def test_many_files_become_one_sorted_file_with_the_same_rows_and_a_second_compaction_does_nothing(
+def test_compaction_writes_one_sorted_file_and_is_idempotent(
     hostile_source: Path, publish: Publish
 ) -> None:
     tenant = publish(hostile_source, buckets=(3,))
@@ -75,7 +75,7 @@ def test_many_files_become_one_sorted_file_with_the_same_rows_and_a_second_compa
     assert candidates(tenant) == []
 
 
-def test_the_commit_says_that_no_data_changed(small_source: Path, publish: Publish) -> None:
+def test_compaction_commit_marks_no_data_change(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     compact(tenant, *candidates(tenant))
     version = messages(tenant).version()
@@ -89,14 +89,14 @@ def test_the_commit_says_that_no_data_changed(small_source: Path, publish: Publi
     assert messages(tenant).history(1)[0]["operation"] == "OPTIMIZE"
 
 
-def test_recent_days_and_large_files_are_no_candidates(small_source: Path, publish: Publish) -> None:
+def test_recent_days_and_large_files_are_not_candidates(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     assert candidates(tenant, before=DAY) == []
     sizes = messages(tenant).get_add_actions(flatten=True)["size_bytes"].to_pylist()
     assert candidates(tenant, target_bytes=min(sizes)) == []
 
 
-def test_a_run_that_meets_a_compaction_fails_retryably_and_succeeds_on_retry(
+def test_run_in_conflict_with_a_compaction_succeeds_on_retry(
     small_source: Path, publish: Publish
 ) -> None:
     tenant = publish(small_source, buckets=(3,))
@@ -111,7 +111,7 @@ def test_a_run_that_meets_a_compaction_fails_retryably_and_succeeds_on_retry(
     assert read_tables(tenant.output) == before
 
 
-def test_a_compaction_that_a_run_overtakes_gives_up(small_source: Path, publish: Publish) -> None:
+def test_compaction_gives_up_if_a_run_commits_first(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     before = read_tables(tenant.output)
     (one,) = candidates(tenant)
@@ -125,7 +125,7 @@ def test_a_compaction_that_a_run_overtakes_gives_up(small_source: Path, publish:
     assert set(tenant.root.rglob("date=*/*")) == files
 
 
-def test_a_concurrent_commit_for_another_day_succeeds_too(small_source: Path, publish: Publish) -> None:
+def test_compaction_succeeds_beside_a_commit_of_another_day(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     (one,) = candidates(tenant)
     other = replace(tenant.request(small_source), day=LATER)
@@ -137,7 +137,7 @@ def test_a_concurrent_commit_for_another_day_succeeds_too(small_source: Path, pu
     assert operations == ["OPTIMIZE", "WRITE"]
 
 
-def test_a_commit_whose_response_was_lost_is_found_in_the_log(
+def test_commit_with_a_lost_response_is_found_in_the_log(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from obstore.exceptions import AlreadyExistsError
@@ -159,7 +159,7 @@ def test_a_commit_whose_response_was_lost_is_found_in_the_log(
 
 
 @pytest.mark.each_spark
-def test_spark_compacts_and_erases_as_this_process_does(
+def test_spark_and_local_compaction_and_erasure_are_equal(
     tmp_path: Path, hostile_source: Path, publish: Publish, spark: Any
 ) -> None:
     here = publish(hostile_source, buckets=(3,), name="here")
@@ -186,7 +186,7 @@ def test_spark_compacts_and_erases_as_this_process_does(
 
 
 @pytest.mark.each_spark
-def test_any_text_is_quoted_for_sparks_sql(spark: Any) -> None:
+def test_any_text_is_quoted_for_spark_sql(spark: Any) -> None:
     texts = ["it's", "back\\slash", 'a "quote"', ":id", "佐藤 花子 🐟", "%_${x}", "line\nend", "' OR true --"]
     row = spark.sql("SELECT " + ", ".join(_quote(text) for text in texts)).collect()[0]
     assert list(row) == texts
@@ -196,7 +196,7 @@ def test_any_text_is_quoted_for_sparks_sql(spark: Any) -> None:
 @pytest.mark.parametrize(
     "subject", [Subject("acme", "room", "shared"), Subject("acme", "user", "user_1", mentions=True)]
 )
-def test_spark_and_this_process_match_the_same_rows(
+def test_spark_and_local_erasure_match_the_same_rows(
     hostile_source: Path, publish: Publish, spark: Any, subject: Subject
 ) -> None:
     here = publish(hostile_source, buckets=(3,), name="here")

@@ -46,7 +46,7 @@ ERASED = ('o\'brien "x"', "50%_off", "佐藤 花子", "a\\u0062\\d.*", "user_1")
 
 
 @FORMATS
-def test_no_file_names_the_user_and_other_rows_equal_those_of_a_run_without_the_user(
+def test_erased_user_is_in_no_file_and_other_rows_are_unchanged(
     tmp_path: Path, hostile_source: Path, publish: Publish, table_format: str
 ) -> None:
     tenant = publish(hostile_source, table_format=table_format, buckets=TWICE)
@@ -72,7 +72,7 @@ def _placeless(rows: list[dict[str, Any]]) -> list[str]:
 
 
 @FORMATS
-def test_a_room_is_erased_with_the_messages_of_all_its_users(
+def test_room_is_erased_with_the_messages_of_all_users(
     small_source: Path, publish: Publish, table_format: str
 ) -> None:
     tenant = publish(small_source, table_format=table_format)
@@ -85,7 +85,7 @@ def test_a_room_is_erased_with_the_messages_of_all_its_users(
     assert found["summary_daily"][0]["messages"] == len(found["messages"])
 
 
-def test_message_objects_are_matched_by_their_key_and_by_a_conflicting_body(tmp_path: Path) -> None:
+def test_message_objects_match_by_key_and_by_conflicting_body(tmp_path: Path) -> None:
     users = ("carol", "dave", "佐藤 花子")
     tenant = Tenant(tmp_path / "out")
     tenant.run(write_objects(tmp_path / "in", users))
@@ -120,7 +120,7 @@ def _count_by_duckdb(files: list[str]) -> int:
     return int(count)
 
 
-def test_old_versions_cannot_be_read_and_the_evidence_names_the_first_readable_one(
+def test_old_versions_are_unreadable_and_evidence_names_the_oldest_readable(
     small_source: Path, publish: Publish
 ) -> None:
     tenant = publish(small_source, buckets=TWICE)
@@ -143,7 +143,7 @@ def test_old_versions_cannot_be_read_and_the_evidence_names_the_first_readable_o
     assert (day["state"], len(day["runs"])) == ("done", 1)
 
 
-def test_the_ledger_entry_changes_its_message_count_only_and_the_receipt_has_a_note(
+def test_erasure_updates_the_message_count_and_annotates_the_receipt(
     small_source: Path, publish: Publish
 ) -> None:
     tenant = publish(small_source)
@@ -169,7 +169,7 @@ def test_the_ledger_entry_changes_its_message_count_only_and_the_receipt_has_a_n
     assert tenant.ledger.find("acme", DAY).token == before.token + 2  # type: ignore[union-attr]
 
 
-def test_a_plan_changes_nothing_and_counts_what_an_erasure_removes(small_source: Path, publish: Publish) -> None:
+def test_plan_changes_nothing_and_counts_the_rows_to_remove(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=TWICE)
     before = dict(everything_in(tenant.output))
     planned = tenant.erasure("user", "user_1").plan()
@@ -182,7 +182,7 @@ def test_a_plan_changes_nothing_and_counts_what_an_erasure_removes(small_source:
     assert (again.days, again.state) == ((), "in progress")
 
 
-def test_another_tenant_is_not_changed(tmp_path: Path, small_source: Path, publish: Publish) -> None:
+def test_other_tenants_are_unchanged(tmp_path: Path, small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=TWICE)
     other = Tenant(tenant.output, name="acme-2")
     other.run(write_export(tmp_path / "other", hostile_records(("user_1",)), tenant="acme-2"))
@@ -191,7 +191,7 @@ def test_another_tenant_is_not_changed(tmp_path: Path, small_source: Path, publi
     assert list(everything_in(other.root)) == before
 
 
-def test_mentions_stay_unless_they_are_requested(tmp_path: Path) -> None:
+def test_mentions_are_erased_only_if_requested(tmp_path: Path) -> None:
     records = [
         *hostile_records(("user_1", "user_10")),
         json.dumps({**_of("user_10", 1), "content": "ask user_1, not user_10"}),
@@ -213,7 +213,7 @@ def _of(user: str, number: int) -> dict[str, Any]:
 # Races and crashes
 
 
-def test_a_run_that_holds_a_day_blocks_the_erasure_before_any_change(small_source: Path, publish: Publish) -> None:
+def test_run_holding_the_day_blocks_the_erasure_before_any_change(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=TWICE)
     tenant.ledger.acquire("acme", DAY, owner="elsewhere:1:1", run_id="run9")
     before = list(everything_in(tenant.output))
@@ -222,7 +222,7 @@ def test_a_run_that_holds_a_day_blocks_the_erasure_before_any_change(small_sourc
     assert list(everything_in(tenant.output)) == before
 
 
-def test_an_erasure_blocks_a_run_and_a_run_that_was_suspended_before_it_publishes_nothing(
+def test_erasure_blocks_new_runs_and_fences_suspended_runs(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = publish(small_source, buckets=TWICE)
@@ -246,7 +246,7 @@ def test_an_erasure_blocks_a_run_and_a_run_that_was_suspended_before_it_publishe
         suspended.publish(dict.fromkeys(("rejects",), ()), run_id="late", metadata={}, progress=silent)
 
 
-def test_an_active_run_of_any_day_of_the_tenant_blocks_the_erasure(small_source: Path, publish: Publish) -> None:
+def test_active_run_of_any_day_blocks_the_erasure(small_source: Path, publish: Publish) -> None:
     """It may have read the user's objects before they were deleted, and not have written yet."""
     tenant = publish(small_source)
     tenant.ledger.acquire("acme", DAY + timedelta(days=1), owner="elsewhere:1:1", run_id="run9")
@@ -257,7 +257,7 @@ def test_an_active_run_of_any_day_of_the_tenant_blocks_the_erasure(small_source:
     assert len(tenant.erase("user", "user_1").days) == 1
 
 
-def test_a_suspended_erasure_deletes_no_file_of_the_run_that_took_its_day(
+def test_suspended_erasure_deletes_no_file_of_a_later_run(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = publish(small_source, buckets=TWICE)
@@ -277,7 +277,7 @@ def test_a_suspended_erasure_deletes_no_file_of_the_run_that_took_its_day(
     assert written.exists()
 
 
-def test_a_missing_file_does_not_count_as_erased_rows(small_source: Path, publish: Publish) -> None:
+def test_missing_data_file_fails_the_erasure_before_any_change(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     lost = sorted((tenant.root / f"messages/date={DAY}").iterdir())[0]
     lost.unlink()
@@ -287,7 +287,7 @@ def test_a_missing_file_does_not_count_as_erased_rows(small_source: Path, publis
     assert list(everything_in(tenant.output)) == before
 
 
-def test_a_file_that_is_removed_during_the_search_is_an_error(
+def test_file_removed_during_the_search_is_a_retryable_error(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = publish(small_source, table_format="parquet")
@@ -313,21 +313,21 @@ STEPS = [
 
 
 @pytest.mark.parametrize(("step", "call"), STEPS, ids=[f"{step}-{call}" for step, call in STEPS])
-def test_after_a_kill_at_any_step_the_same_command_resumes(
+def test_erasure_resumes_after_a_kill_at_any_step(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch, step: str, call: int
 ) -> None:
     _assert_resumes(_killed_at(publish(small_source), monkeypatch, erase_module, step, call))
 
 
 @pytest.mark.parametrize("call", [1, 2, 3, 4, 5])
-def test_after_a_kill_between_two_tables_the_same_command_resumes(
+def test_erasure_resumes_after_a_kill_between_two_tables(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
     _assert_resumes(_killed_at(publish(small_source), monkeypatch, delta, "publish_table", call))
 
 
 @pytest.mark.parametrize("step", ["create_checkpoint", "delete_keys"])
-def test_after_a_kill_while_the_history_is_truncated_the_same_command_resumes(
+def test_erasure_resumes_after_a_kill_during_history_truncation(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     target = truncate_history if step == "delete_keys" else deltalake.DeltaTable
@@ -373,7 +373,7 @@ def _assert_resumes(tenant: Tenant) -> None:
     assert entry and (entry.status, entry.message_count, entry.upkeep) == ("COMPLETED_WITH_REJECTS", 6, None)
 
 
-def test_an_erasure_started_with_mentions_is_not_finished_without_them(
+def test_erasure_started_with_mentions_cannot_finish_without_them(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = publish(small_source)
@@ -408,7 +408,7 @@ def test_leftovers_in_the_other_format_are_deleted_and_not_counted(small_source:
 
 
 @pytest.mark.parametrize("user", ["josé", "\N{FOX FACE}", "o'bri\"en", "bob"])
-def test_an_error_that_names_the_user_is_redacted_even_of_a_day_without_rows(
+def test_ledger_error_naming_the_user_is_redacted(
     small_source: Path, publish: Publish, user: str
 ) -> None:
     tenant = publish(small_source)
@@ -429,7 +429,7 @@ def test_an_error_that_names_the_user_is_redacted_even_of_a_day_without_rows(
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(min_size=1, max_size=12).filter(lambda text: "\x00" not in text))
-def test_any_id_is_found_in_every_spelling_and_never_within_a_longer_word(text: str) -> None:
+def test_id_matches_in_every_spelling_but_not_inside_a_longer_word(text: str) -> None:
     subject = Subject("acme", "user", text)
     for ascii_only in (True, False):
         body = json.dumps({"user_id": text, "n": 1}, ensure_ascii=ascii_only)
@@ -443,7 +443,7 @@ def test_any_id_is_found_in_every_spelling_and_never_within_a_longer_word(text: 
             assert subject.match_reject(key="acme/exports/x", line=1, detail="", raw=raw, truncated=False) is None
 
 
-def test_a_reject_with_inconclusive_bytes_is_doubtful() -> None:
+def test_reject_with_inconclusive_bytes_is_doubtful() -> None:
     subject = Subject("acme", "user", "user_1")
     packed = gzip.compress(b'{"user_id": "other"}' * 2000)
     reject: dict[str, Any] = {"key": "acme/exports/x.gz", "detail": "", "truncated": True}
@@ -460,18 +460,18 @@ def test_a_reject_with_inconclusive_bytes_is_doubtful() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x" * 513, "a\x00b"])
-def test_an_id_that_no_row_can_have_is_refused(text: str) -> None:
+def test_invalid_id_is_rejected(text: str) -> None:
     with pytest.raises(UsageError, match="no user can have this id"):
         Subject("acme", "user", text)
 
 
-def test_the_evidence_identifies_the_id_without_storing_it() -> None:
+def test_digest_depends_on_tenant_kind_and_id_only() -> None:
     digest = Subject("acme", "user", "user_1").digest
     assert digest == Subject("acme", "user", "user_1", mentions=True).digest
     assert len({digest, Subject("acme", "room", "user_1").digest, Subject("globex", "user", "user_1").digest}) == 3
 
 
-def test_neither_the_id_nor_content_is_printed(
+def test_erase_prints_neither_the_id_nor_content(
     tmp_path: Path, small_source: Path, publish: Publish, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tenant = publish(small_source)
@@ -487,7 +487,7 @@ def test_neither_the_id_nor_content_is_printed(
     assert SECRET not in shown
 
 
-def test_a_truncated_file_of_a_crashed_run_is_removed_too(small_source: Path, publish: Publish) -> None:
+def test_truncated_file_of_a_crashed_run_is_deleted(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
     (whole,) = (tenant.root / f"messages/date={DAY}").iterdir()
     torn = whole.with_name("crashed.parquet")
@@ -497,7 +497,7 @@ def test_a_truncated_file_of_a_crashed_run_is_removed_too(small_source: Path, pu
     assert evidence.days[0].tables["messages"].doubtful == 0
 
 
-def test_a_recent_manifest_that_names_the_user_blocks_the_erasure(small_source: Path, publish: Publish) -> None:
+def test_recent_manifest_naming_the_user_blocks_the_erasure(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
     manifest = tenant.root / "_staging/run1-abc/chunk-0.json"
     manifest.parent.mkdir(parents=True)

@@ -51,7 +51,7 @@ def write_leftovers(tenant: Tenant, table: str = "messages") -> tuple[Path, Path
     return old, young
 
 
-def test_old_leftovers_are_removed_and_recent_files_stay(small_source: Path, publish: Publish) -> None:
+def test_vacuum_deletes_old_leftovers_and_retains_recent_files(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(2, 1))
     old, young = write_leftovers(tenant)
     preview = vacuum_table(tenant.tables, MESSAGES, retention(), dry_run=True)
@@ -64,7 +64,7 @@ def test_old_leftovers_are_removed_and_recent_files_stay(small_source: Path, pub
     assert len(names(tenant.root / "messages")) == 4
 
 
-def test_a_longer_retention_of_the_table_wins_unless_hours_are_given(small_source: Path, publish: Publish) -> None:
+def test_longer_retention_of_the_table_wins(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
     usual = retention()
     assert with_table_retention(tenant.tables, MESSAGES, usual) == usual
@@ -75,18 +75,18 @@ def test_a_longer_retention_of_the_table_wins_unless_hours_are_given(small_sourc
     assert vacuum_table(tenant.tables, MESSAGES, usual, dry_run=False).files == 0
 
 
-def test_a_retention_shorter_than_a_run_is_refused() -> None:
+def test_retention_shorter_than_a_run_is_rejected() -> None:
     with pytest.raises(UsageError, match="23 hours are less than a run may take"):
         retention(retain_hours=23)
 
 
-def test_a_missing_table_is_no_error(tmp_path: Path) -> None:
+def test_missing_table_is_not_an_error(tmp_path: Path) -> None:
     tenant = Tenant(tmp_path / "out")
     assert vacuum_table(tenant.tables, MESSAGES, retention(), dry_run=False) == VacuumResult(table="messages")
     assert not tenant.root.exists()
 
 
-def test_days_in_plain_parquet_beside_a_delta_table_are_no_orphans(small_source: Path, publish: Publish) -> None:
+def test_parquet_days_beside_a_delta_table_are_retained(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
     plain = tenant.root / "messages/year=2024/month=08/day=12/run1.parquet"
     plain.parent.mkdir(parents=True)
@@ -96,7 +96,7 @@ def test_days_in_plain_parquet_beside_a_delta_table_are_no_orphans(small_source:
     assert plain.exists()
 
 
-def test_old_staged_files_are_removed(small_source: Path, publish: Publish) -> None:
+def test_old_staged_files_are_deleted(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, table_format="parquet")
     staged = tenant.root / "messages/_staging/2025-08-11/crashed.parquet"
     manifest = tenant.root / "_staging/run1-abc/chunk-0.json"
@@ -113,7 +113,7 @@ def test_old_staged_files_are_removed(small_source: Path, publish: Publish) -> N
     assert read_tables(tenant.output, table_format="parquet") == before
 
 
-def test_old_log_entries_are_removed_and_days_and_tokens_stay(small_source: Path, publish: Publish) -> None:
+def test_old_log_entries_are_deleted_and_tokens_are_retained(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(2, 1))
     before = read_tables(tenant.output)
     log = tenant.root / "messages/_delta_log"
@@ -134,7 +134,7 @@ def test_old_log_entries_are_removed_and_days_and_tokens_stay(small_source: Path
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-def test_expired_days_are_removed_from_every_table_and_their_receipts_last(
+def test_expired_days_are_deleted_from_tables_before_their_receipts(
     tmp_path: Path, small_source: Path, publish: Publish, table_format: str
 ) -> None:
     tenant = publish(small_source, table_format=table_format)
@@ -159,7 +159,7 @@ def test_expired_days_are_removed_from_every_table_and_their_receipts_last(
 
 
 @pytest.mark.each_spark
-def test_spark_vacuums_what_this_process_vacuums(
+def test_spark_and_local_vacuum_delete_the_same_files(
     tmp_path: Path, small_source: Path, publish: Publish, spark: Any
 ) -> None:
     here, there = (publish(small_source, name=name) for name in ("here", "there"))

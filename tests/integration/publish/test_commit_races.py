@@ -109,7 +109,7 @@ def test_concurrent_runs_of_different_days_all_succeed(pool, table, tmp_path):
 
 
 @pytest.mark.parametrize("found", ["no table", "an empty day", "a published day"])
-def test_of_concurrent_runs_of_one_day_one_wins_and_the_others_say_so(pool, table, tmp_path, found):
+def test_one_of_the_concurrent_runs_of_a_day_wins_and_the_others_fail(pool, table, tmp_path, found):
     scratch = tmp_path / "scratch"
     if found != "no table":
         before = DAY if found == "a published day" else DAY + timedelta(days=1)
@@ -126,7 +126,7 @@ def test_of_concurrent_runs_of_one_day_one_wins_and_the_others_say_so(pool, tabl
     assert rows.height == 3
 
 
-def test_plain_parquet_is_published_on_s3(tmp_path, s3_options):
+def test_parquet_day_is_replaced_on_s3(tmp_path, s3_options):
     store = S3Store("tables", prefix="plain", config=s3_options, client_options={"allow_http": True})
     for run in ("run1", "run2"):
         path = f"{parquet.day_folder(DAY)}/{run}-0.parquet"

@@ -54,12 +54,12 @@ def statement_of(table: Table, engine: Engine, table_format: TableFormat) -> str
 
 
 @pytest.mark.parametrize(("engine", "table_format"), FILES)
-def test_the_script_is_generated_from_the_contract(engine: Engine, table_format: TableFormat) -> None:
+def test_script_is_generated_from_the_contract(engine: Engine, table_format: TableFormat) -> None:
     file = ROOT / f"docs/ddl/{engine}-{table_format}.sql"
     assert file.read_text(encoding="utf-8") == make_script(engine, target(OUTPUTS[engine], table_format))
 
 
-def test_the_command_prints_the_script() -> None:
+def test_ddl_command_prints_the_script() -> None:
     flags = ("--tenant", "acme", "--output", OUTPUTS["athena"])
     answer = makoto_batch("ddl", "--engine", "athena", "--format", "parquet", *flags)
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -78,7 +78,7 @@ def test_every_statement_parses_in_the_engines_dialect(engine: Engine, table_for
 
 @EACH_TABLE
 @pytest.mark.parametrize("engine", ["athena", "databricks"])
-def test_every_column_has_its_type(engine: Engine, table: Table) -> None:
+def test_every_column_has_the_contracts_type(engine: Engine, table: Table) -> None:
     parsed = sqlglot.parse_one(statement_of(table, engine, "parquet"), dialect=engine)
     # A field of a struct is a column definition too, below a type.
     columns = [column for column in parsed.find_all(exp.ColumnDef) if isinstance(column.parent, exp.Schema)]
@@ -96,7 +96,7 @@ def plain(kind: exp.DataType) -> str:
 
 
 @EACH_TABLE
-def test_synapse_columns_are_types_of_transact_sql(table: Table) -> None:
+def test_synapse_columns_have_transact_sql_types(table: Table) -> None:
     """sqlglot does not parse OPENROWSET, so its columns are parsed as those of a table."""
     for table_format in FORMATS:
         statement = statement_of(table, "synapse", table_format)
@@ -111,7 +111,7 @@ def test_synapse_columns_are_types_of_transact_sql(table: Table) -> None:
 
 @EACH_TABLE
 @pytest.mark.parametrize("day", [date(2025, 8, 12), date(2020, 1, 1), date(2039, 12, 31)])
-def test_athenas_projection_finds_a_day_where_it_is_published(table: Table, day: date) -> None:
+def test_athena_projection_locates_a_published_day(table: Table, day: date) -> None:
     read = sqlglot.parse_one(statement_of(table, "athena", "parquet"), dialect="athena")
     properties = {each.name: each.text("value") for each in read.find_all(exp.Property) if each.text("value")}
     place = properties["storage.location.template"]
@@ -123,7 +123,7 @@ def test_athenas_projection_finds_a_day_where_it_is_published(table: Table, day:
     assert place == f"s3://example-tables/acme/analytics/{table.name}/{day_folder(day)}/"
 
 
-def test_the_projected_folders_are_those_that_a_run_writes(tmp_path: Path) -> None:
+def test_projected_folders_match_the_folders_of_a_run(tmp_path: Path) -> None:
     run_local(input=SAMPLES, output=tmp_path, table_format="parquet")
     for table in TABLES:
         statement = make_statements("athena", target("s3://example-tables", "parquet"))[TABLES.index(table) + 1]
@@ -150,7 +150,7 @@ def catalog(spark: "SparkSession") -> Iterator[str]:
         spark.sql(f"DROP SCHEMA `{row[0]}` CASCADE")
 
 
-def test_spark_runs_the_statements_of_parquet(spark: "SparkSession", catalog: str, tmp_path: Path) -> None:
+def test_spark_runs_the_parquet_statements(spark: "SparkSession", catalog: str, tmp_path: Path) -> None:
     """The statements of Delta are the job's own (tests/integration/catalog/test_catalog.py)."""
     receipt = run_local(input=SAMPLES, output=tmp_path, table_format="parquet")
     about, *tables = make_statements("databricks", target(str(tmp_path), "parquet", catalog=catalog))
@@ -175,12 +175,12 @@ def test_spark_runs_the_statements_of_parquet(spark: "SparkSession", catalog: st
         ("databricks", "/Volumes/main/chat/tables"),
     ],
 )
-def test_an_engine_that_cannot_read_the_output_is_refused(engine: Engine, output: str) -> None:
+def test_engine_that_cannot_read_the_output_is_rejected(engine: Engine, output: str) -> None:
     with pytest.raises(UsageError, match=r"cannot read .+ Next step: give an "):
         make_statements(engine, target(output))
 
 
-def test_a_tenants_schema_is_named_as_the_job_names_it() -> None:
+def test_tenant_schema_has_the_same_name_as_in_the_job() -> None:
     for tenant in ("acme", "Acme", "acme-eu"):
         (first, *_) = make_statements("databricks", target(OUTPUTS["databricks"], tenant=tenant))
         assert first == f"CREATE SCHEMA IF NOT EXISTS {name_schema('main.chat', tenant)}"

@@ -39,7 +39,7 @@ def open_reader(week: Week, request: pytest.FixtureRequest) -> Iterator[Callable
     open_once.cache_clear()
 
 
-def test_each_question_is_answered_in_each_engine() -> None:
+def test_page_answers_every_question_in_every_engine() -> None:
     found = {heading: set(blocks_below(heading)) for heading in questions()}
     assert [heading.partition(".")[0] for heading in found] == list(ANSWERS)
     assert set(map(frozenset, found.values())) == {frozenset(ENGINES)}
@@ -47,7 +47,7 @@ def test_each_question_is_answered_in_each_engine() -> None:
 
 
 @pytest.mark.parametrize(("table_format", "engine"), READERS)
-def test_each_engine_gives_the_expected_answers(
+def test_engine_returns_the_expected_answers(
     table_format: str, engine: str, week: Week, open_reader: Callable[..., Reader]
 ) -> None:
     """One test per reader; a failure shows the questions with wrong answers."""
@@ -63,7 +63,7 @@ def test_each_engine_gives_the_expected_answers(
 
 
 @pytest.mark.parametrize("engine", ["DuckDB", "polars", "Spark", "delta-rs"])
-def test_an_older_version_shows_which_messages_came_late(
+def test_older_version_shows_the_late_messages(
     engine: str, week: Week, open_reader: Callable[..., Reader]
 ) -> None:
     expected = came_late(week)
@@ -72,7 +72,7 @@ def test_an_older_version_shows_which_messages_came_late(
 
 
 @pytest.mark.parametrize("engine", ["Athena", "DuckDB", "polars", "Spark"])
-def test_the_local_time_agrees_with_the_column_hour(
+def test_local_time_matches_the_hour_column(
     engine: str, week: Week, open_reader: Callable[..., Reader]
 ) -> None:
     (line,) = re.findall(r"^- As local time: .+?\n(?=\n|- )", PAGE.read_text(encoding="utf-8"), re.M | re.S)
@@ -87,7 +87,7 @@ def test_the_local_time_agrees_with_the_column_hour(
     assert all(row["local"] == row["hour"] for row in found)
 
 
-def test_every_table_is_opened() -> None:
+def test_page_opens_every_table() -> None:
     names = [table.name for table in TABLES]
     opened = [block.code for block in read_blocks() if block.heading in ("Delta", "Parquet")]
     assert opened

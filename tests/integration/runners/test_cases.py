@@ -63,7 +63,7 @@ def runs(
     return runs
 
 
-def test_every_run_of_a_scenario_gives_the_expected_rows(case: Path, runs: dict[tuple[str, str], CompletedRun]) -> None:
+def test_every_run_publishes_the_expected_rows(case: Path, runs: dict[tuple[str, str], CompletedRun]) -> None:
     expected = json.loads((case / "expected.json").read_text(encoding="utf-8"))
     for (runner, table_format), (tables, receipt) in runs.items():
         assert (receipt.runner, receipt.format) == (runner, table_format)
@@ -75,7 +75,7 @@ def test_every_run_of_a_scenario_gives_the_expected_rows(case: Path, runs: dict[
                 assert_rows(tables[table], expected[table])
 
 
-def test_every_run_of_a_scenario_gives_the_oracles_tables(
+def test_every_run_agrees_with_the_oracle(
     case: Path, runs: dict[tuple[str, str], CompletedRun]
 ) -> None:
     source = case / "input"
@@ -89,7 +89,7 @@ def test_every_run_of_a_scenario_gives_the_oracles_tables(
         assert_equal_receipts(other.receipt, first.receipt)
 
 
-def test_rules_measure_the_published_day(runs: dict[tuple[str, str], CompletedRun]) -> None:
+def test_quality_rules_measure_the_published_day(runs: dict[tuple[str, str], CompletedRun]) -> None:
     for tables, receipt in runs.values():
         measured = {result.rule: result.measured for result in receipt.quality}
         rows, objects, records = tables["messages"], receipt.objects, receipt.records

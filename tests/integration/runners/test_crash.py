@@ -86,7 +86,7 @@ def expect_recovery(scenario: CrashScenario, output: Path, table_format: str) ->
 
 @pytest.mark.parametrize("table_format", FORMATS)
 @pytest.mark.parametrize("seed", range(10))
-def test_a_run_killed_at_a_random_moment_is_repaired_by_the_next(
+def test_next_run_repairs_a_run_killed_at_a_random_moment(
     scenario: CrashScenario, table_format: str, seed: int, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
@@ -147,7 +147,7 @@ def run_until_killed(
 
 
 @pytest.mark.parametrize(("function", "moment", "nth"), DELTA_KILLS)
-def test_a_run_killed_around_a_commit_leaves_whole_tables(
+def test_run_killed_around_a_commit_leaves_consistent_tables(
     scenario: CrashScenario, function: str, moment: str, nth: int, tmp_path: Path
 ) -> None:
     shutil.copytree(scenario.published / "delta", tmp_path / "out")
@@ -159,7 +159,7 @@ def test_a_run_killed_around_a_commit_leaves_whole_tables(
     expect_recovery(scenario, tmp_path / "out", "delta")
 
 
-def test_a_first_run_killed_between_table_and_commit_is_repaired_by_the_next(
+def test_next_run_repairs_a_first_run_killed_after_table_creation(
     scenario: CrashScenario, tmp_path: Path
 ) -> None:
     run_until_killed(scenario, "daily_batch.pipeline.publish.delta:_create_table", "after", 2, tmp_path, "delta")
@@ -168,7 +168,7 @@ def test_a_first_run_killed_between_table_and_commit_is_repaired_by_the_next(
 
 
 @pytest.mark.parametrize(("function", "moment", "nth"), PARQUET_KILLS)
-def test_a_run_killed_while_it_replaces_files_is_repaired_by_the_next(
+def test_next_run_repairs_a_run_killed_while_replacing_files(
     scenario: CrashScenario, function: str, moment: str, nth: int, tmp_path: Path
 ) -> None:
     shutil.copytree(scenario.published / "parquet", tmp_path / "out")

@@ -66,7 +66,7 @@ def test_every_run_publishes_the_same_rows(runs: dict[str, CompletedRun], other:
     assert differing_columns(first, second, table.names) == []
 
 
-def test_a_difference_in_a_list_of_structs_is_detected() -> None:
+def test_difference_in_a_list_of_structs_is_detected() -> None:
     rows = "SELECT unnest([1, 1, 2]) AS a, [{'name': 'x'}] AS b"
     assert differing_columns(rows, f"FROM ({rows}) ORDER BY a DESC", ["a", "b"]) == []
     other = f"SELECT a, CASE a WHEN 2 THEN [{{'name': 'y'}}] ELSE b END AS b FROM ({rows})"

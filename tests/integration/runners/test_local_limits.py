@@ -100,7 +100,7 @@ def scan(output: Path, table: str) -> str:
     return f"(SELECT * EXCLUDE ({', '.join(OF_THE_RUN)}) FROM read_parquet({files}))"
 
 
-def test_a_day_larger_than_the_memory_stays_within_it_and_gives_equal_tables(tmp_path: Path) -> None:
+def test_day_larger_than_memory_spills_and_gives_equal_tables(tmp_path: Path) -> None:
     source = tmp_path / "in"
     generate(messages=LARGE, layout="export", seed=1, out=source, files=8)
     assert run_limited(source, tmp_path / "small", SMALL_MIB) <= SMALL_MIB * MIB
@@ -112,7 +112,7 @@ def test_a_day_larger_than_the_memory_stays_within_it_and_gives_equal_tables(tmp
         assert duckdb.sql(f"SELECT count(*) FROM {small}").fetchall() != [(0,)]
 
 
-def test_the_sizes_of_workers_change_no_row(inputs: tuple[Path, Path], many_chunks: None, tmp_path: Path) -> None:
+def test_worker_size_does_not_change_the_tables(inputs: tuple[Path, Path], many_chunks: None, tmp_path: Path) -> None:
     run_day_with(LocalRunner(make_resources(256)), input=inputs[0], output=tmp_path / "a", buckets=9)
     run_day_with(LocalRunner(make_resources(10_240)), input=inputs[0], output=tmp_path / "b", buckets=1)
     assert read_tables(tmp_path / "a") == read_tables(tmp_path / "b")
@@ -161,7 +161,7 @@ class Clock:
         ("clean", 6, r"the time is over: 6 of 6 buckets in 1 s"),
     ],
 )
-def test_a_deadline_ends_the_run_in_every_stage(
+def test_deadline_hands_the_day_over_in_every_stage(
     inputs: tuple[Path, Path],
     published: Path,
     temp: Path,
@@ -177,13 +177,13 @@ def test_a_deadline_ends_the_run_in_every_stage(
     assert_handed_over(runner, inputs[1], published, temp, message=message, progress=clock.progress, buckets=6)
 
 
-def test_a_run_within_its_deadline_is_published(inputs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_run_within_its_deadline_is_published(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     run_day_with(LocalRunner(deadline=time.monotonic() + 600), input=inputs[0], output=tmp_path / "in-time")
     run_local(input=inputs[0], output=tmp_path / "without-deadline")
     assert read_tables(tmp_path / "in-time") == read_tables(tmp_path / "without-deadline")
 
 
-def test_a_store_that_does_not_respond_delays_no_run_beyond_its_deadline(
+def test_unresponsive_store_does_not_delay_a_run_beyond_its_deadline(
     inputs: tuple[Path, Path], published: Path, temp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = threading.Event()
@@ -251,13 +251,13 @@ def raising(error: Exception) -> Callable[..., Any]:
     return fail
 
 
-def test_too_little_memory_for_a_single_task_hands_the_day_over(
+def test_insufficient_memory_for_one_task_hands_the_day_over(
     inputs: tuple[Path, Path], published: Path, temp: Path
 ) -> None:
     assert_handed_over(LocalRunner(make_resources(128)), inputs[1], published, temp, message="128 MiB of memory")
 
 
-def test_a_full_disk_of_the_output_is_a_retryable_error(
+def test_full_output_disk_is_a_retryable_error(
     inputs: tuple[Path, Path], published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "reduce_bucket", raising(NO_SPACE))
@@ -266,7 +266,7 @@ def test_a_full_disk_of_the_output_is_a_retryable_error(
 
 
 @pytest.mark.parametrize(("spill_bytes", "suffices"), [(MIB, False), (512 * MIB, True)])
-def test_a_task_spills_no_more_than_its_share_of_the_temporary_disk(
+def test_task_spills_at_most_its_share_of_the_temporary_disk(
     tmp_path: Path, spill_bytes: int, suffices: bool
 ) -> None:
     spec = replace(sample_spec(), spill_bytes=spill_bytes, limits=Limits(memory_bytes=32 * MIB))
@@ -277,7 +277,7 @@ def test_a_task_spills_no_more_than_its_share_of_the_temporary_disk(
             assert connection.execute("SELECT count(*) FROM t").fetchall() == [(1_500_000,)]
 
 
-def test_without_a_spill_limit_duckdbs_own_applies(tmp_path: Path) -> None:
+def test_duckdb_default_applies_without_a_spill_limit(tmp_path: Path) -> None:
     with connect(scratch=tmp_path, spec=sample_spec()) as connection:
         limit = connection.execute("SELECT current_setting('max_temp_directory_size')").fetchall()
     assert limit == [("90% of available disk space",)]

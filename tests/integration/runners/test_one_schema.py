@@ -86,7 +86,7 @@ def assert_one_schema(roots: list[Path], *, but: frozenset[str] = frozenset()) -
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-def test_days_with_and_without_nulls_have_one_schema_by_either_runner(
+def test_both_runners_write_one_schema_with_and_without_nulls(
     source: Path, spark: Any, tmp_path: Path, table_format: str
 ) -> None:
     for runner in (LocalRunner(), SparkRunner(spark)):
@@ -98,7 +98,7 @@ def test_days_with_and_without_nulls_have_one_schema_by_either_runner(
     assert_one_schema([tmp_path / name / "acme/analytics" for name in ("local", "spark")], but=but)
 
 
-def test_everything_is_nullable_in_delta(source: Path, tmp_path: Path) -> None:
+def test_every_delta_field_is_nullable(source: Path, tmp_path: Path) -> None:
     run_day_with(LocalRunner(), input=source, output=tmp_path)
     for table in TABLES:
         nullable = list(_nullability(json.loads(_delta(tmp_path, table).schema().to_json())))
@@ -107,7 +107,7 @@ def test_everything_is_nullable_in_delta(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-def test_what_compaction_and_erasure_write_has_the_same_schema(source: Path, tmp_path: Path, table_format: str) -> None:
+def test_compaction_and_erasure_write_the_same_schema(source: Path, tmp_path: Path, table_format: str) -> None:
     tenant = Tenant(tmp_path / "out", table_format=table_format)
     for day in (FULL, SPARSE, EMPTY):
         tenant.run(source, day, buckets=3)
@@ -127,7 +127,7 @@ def test_what_compaction_and_erasure_write_has_the_same_schema(source: Path, tmp
 
 
 @pytest.mark.each_spark
-def test_what_spark_compacts_and_deletes_has_the_same_columns(source: Path, tmp_path: Path, spark: Any) -> None:
+def test_spark_compaction_and_deletion_write_the_same_columns(source: Path, tmp_path: Path, spark: Any) -> None:
     tenant = Tenant(tmp_path / "out")
     for day in (FULL, SPARSE):
         tenant.run(source, day, buckets=3)
@@ -142,7 +142,7 @@ def test_what_spark_compacts_and_deletes_has_the_same_columns(source: Path, tmp_
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-def test_the_days_are_read_as_one_dataset_by_every_reader(
+def test_every_reader_reads_the_days_as_one_dataset(
     source: Path, tmp_path: Path, spark: Any, table_format: str
 ) -> None:
     for day in (FULL, SPARSE, EMPTY):

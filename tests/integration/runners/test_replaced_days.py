@@ -42,7 +42,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
 @pytest.mark.parametrize("first", ["local", "spark"])
-def test_a_day_that_the_other_runner_published_is_replaced_whole_and_no_other_day(
+def test_rerun_on_the_other_runner_replaces_only_the_complete_day(
     first: str, table_format: str, inputs: dict[str, Path], spark: Any, tmp_path: Path
 ) -> None:
     runners = {"local": LocalRunner(), "spark": SparkRunner(spark)}

@@ -88,7 +88,7 @@ def delete(folder: Path, _source: Path) -> None:
 
 @pytest.mark.parametrize("runner", ["local", "spark"])
 @pytest.mark.parametrize("meddle", [overwrite, delete])
-def test_12_a_day_whose_object_changes_under_the_run_is_listed_again(
+def test_12_run_lists_again_if_an_object_changes_meanwhile(
     request: pytest.FixtureRequest,
     inputs: tuple[Path, Path],
     tmp_path: Path,
@@ -106,7 +106,7 @@ def test_12_a_day_whose_object_changes_under_the_run_is_listed_again(
     assert receipt.objects.listed == len(list((source / FOLDER).iterdir()))
 
 
-def test_12_a_day_that_never_holds_still_is_given_up_and_left_as_it_was(
+def test_12_input_that_keeps_changing_fails_the_run_and_publishes_nothing(
     inputs: tuple[Path, Path], published: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "in"
@@ -167,7 +167,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ("open_output", "put", "/_receipts/", GenericError("503 Slow Down"), RetryableError),
     ],
 )
-def test_13_15_18_storage_that_fails_for_good_fails_the_run_with_its_cause(
+def test_13_15_18_permanent_storage_failure_fails_the_run_with_its_cause(
     inputs: tuple[Path, Path],
     published: Path,
     breaking: Callable[..., None],
@@ -201,7 +201,7 @@ class CutShort:
         raise GenericError("503 Slow Down")
 
 
-def test_13_a_listing_that_is_cut_short_publishes_nothing(
+def test_13_truncated_listing_publishes_nothing(
     inputs: tuple[Path, Path], published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = published_state(published)
@@ -212,7 +212,7 @@ def test_13_a_listing_that_is_cut_short_publishes_nothing(
     assert published_state(published) == shown
 
 
-def test_14_a_reader_sees_all_of_one_version_while_others_are_published(
+def test_14_reader_sees_one_complete_version_during_publication(
     inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     expected = []
@@ -245,7 +245,7 @@ def test_14_a_reader_sees_all_of_one_version_while_others_are_published(
         assert rows == expected[(version + 1) % 2]
 
 
-def test_16_a_day_without_messages_completes_with_zeros(tmp_path: Path) -> None:
+def test_16_day_without_messages_completes_with_zeros(tmp_path: Path) -> None:
     (tmp_path / "in/acme").mkdir(parents=True)
     for table_format in ("delta", "parquet"):
         receipt = run_local(input=tmp_path / "in", output=tmp_path / table_format, table_format=table_format)
@@ -261,7 +261,7 @@ def test_16_a_day_without_messages_completes_with_zeros(tmp_path: Path) -> None:
         assert summary["messages_by_hour"] == [0] * 24
 
 
-def test_16_a_day_without_messages_completes_with_zeros_on_spark(spark: Any, tmp_path: Path) -> None:
+def test_16_day_without_messages_completes_with_zeros_on_spark(spark: Any, tmp_path: Path) -> None:
     (tmp_path / "in/acme").mkdir(parents=True)
     receipt = run_day_with(SparkRunner(spark), input=tmp_path / "in", output=tmp_path / "spark")
     run_local(input=tmp_path / "in", output=tmp_path / "local")
@@ -269,7 +269,7 @@ def test_16_a_day_without_messages_completes_with_zeros_on_spark(spark: Any, tmp
     assert read_tables(tmp_path / "spark") == read_tables(tmp_path / "local")
 
 
-def test_16_a_day_that_lost_its_messages_is_emptied_only_where_somebody_allows_it(
+def test_16_published_day_is_emptied_only_if_an_operator_allows_it(
     published: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty/acme").mkdir(parents=True)
@@ -283,14 +283,14 @@ def test_16_a_day_that_lost_its_messages_is_emptied_only_where_somebody_allows_i
     assert [len(rows) for rows in read_tables(published).values()] == [0, 0, 0, 0, 1]
 
 
-def test_16_a_missing_input_is_a_failure_and_no_empty_day(published: Path, tmp_path: Path) -> None:
+def test_16_missing_input_is_an_error_not_an_empty_day(published: Path, tmp_path: Path) -> None:
     shown = published_state(published)
     with pytest.raises(TerminalError, match="does not exist"):
         run_local(input=tmp_path / "nowhere", output=published)
     assert published_state(published) == shown
 
 
-def test_an_object_whose_name_no_client_reads_is_one_reject(tmp_path: Path) -> None:
+def test_45_local_object_with_an_unreadable_name_is_one_reject(tmp_path: Path) -> None:
     folder = tmp_path / "in/acme/exports/messages/2025/08/12"
     folder.mkdir(parents=True)
     (folder / "a\x01b.jsonl").write_text("{}")
@@ -302,7 +302,7 @@ def test_an_object_whose_name_no_client_reads_is_one_reject(tmp_path: Path) -> N
     assert reject["source_key"].endswith("2025/08/12/a\x01b.jsonl")
 
 
-def test_18_an_output_that_is_a_file_is_named(inputs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_18_error_names_an_output_that_is_a_file(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TerminalError, match=str(tmp_path / "file")):
         run_local(input=inputs[0], output=tmp_path / "file")
@@ -312,13 +312,13 @@ def test_18_an_output_that_is_a_file_is_named(inputs: tuple[Path, Path], tmp_pat
         run_local(input=inputs[0], output=tmp_path / "out")
 
 
-def test_18_a_worker_of_spark_names_the_cause_as_well(spark: Any, inputs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_18_error_on_a_spark_worker_names_the_cause(spark: Any, inputs: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "acme").write_text("")
     with pytest.raises(RetryableError, match="Not a directory"):
         run_day_with(SparkRunner(spark), input=inputs[0], output=tmp_path)
 
 
-def test_18_a_disk_that_takes_no_more_fails_the_run_with_its_cause(inputs: tuple[Path, Path], published: Path) -> None:
+def test_18_full_disk_fails_the_run_with_its_cause(inputs: tuple[Path, Path], published: Path) -> None:
     shown = published_state(published)
     answer = subprocess.run(
         [*(sys.executable, "-m", "daily_batch", "run"), *run_arguments(input=inputs[1], output=published)],
@@ -336,7 +336,7 @@ def test_18_a_disk_that_takes_no_more_fails_the_run_with_its_cause(inputs: tuple
     assert makoto_batch("run", *run_arguments(input=inputs[1], output=published)).returncode == 0
 
 
-def test_10_a_day_with_corrected_input_is_replaced_and_run_again_it_stays(
+def test_10_corrected_input_replaces_the_day_and_a_rerun_is_idempotent(
     inputs: tuple[Path, Path], published: Path, tmp_path: Path
 ) -> None:
     run_local(input=inputs[1], output=tmp_path / "expected")
@@ -346,7 +346,7 @@ def test_10_a_day_with_corrected_input_is_replaced_and_run_again_it_stays(
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-def test_9_two_days_of_one_tenant_at_once_both_land(tmp_path: Path, table_format: str) -> None:
+def test_9_concurrent_days_of_one_tenant_are_all_published(tmp_path: Path, table_format: str) -> None:
     days = [DAY - timedelta(days=number) for number in range(3)]
     for number, day in enumerate(days):
         out = tmp_path / f"in-{day}"
@@ -371,7 +371,7 @@ def test_9_two_days_of_one_tenant_at_once_both_land(tmp_path: Path, table_format
     assert found == written
 
 
-def test_3_a_commit_whose_answer_is_lost_is_applied_once(
+def test_3_commit_with_a_lost_response_is_applied_once(
     inputs: tuple[Path, Path], published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = delta._commit
@@ -390,7 +390,7 @@ def test_3_a_commit_whose_answer_is_lost_is_applied_once(
     assert read_tables(published) == read_tables(tmp_path / "expected")
 
 
-def test_samples_are_untouched_by_a_run(tmp_path: Path) -> None:
+def test_run_leaves_its_input_unchanged(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in SAMPLES.rglob("*")}
     run_local(input=SAMPLES, output=tmp_path)
     assert {path: path.stat().st_mtime_ns for path in SAMPLES.rglob("*")} == before

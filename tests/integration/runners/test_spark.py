@@ -77,7 +77,7 @@ def by_spark(spark: Any, day: Day, tmp_path_factory: pytest.TempPathFactory) -> 
     return output, run_day_with(SparkRunner(spark), input=day.source, output=output, tenant=day.tenant, buckets=5)
 
 
-def test_spark_publishes_the_delta_tables_of_the_local_runner(day: Day, by_spark: tuple[Path, Receipt]) -> None:
+def test_spark_and_local_delta_tables_are_equal(day: Day, by_spark: tuple[Path, Receipt]) -> None:
     output, receipt = by_spark
     tables = read_tables(output, tenant=day.tenant)
     for table in TABLES:
@@ -85,7 +85,7 @@ def test_spark_publishes_the_delta_tables_of_the_local_runner(day: Day, by_spark
     assert what_it_counts(receipt) == what_it_counts(day.receipt)
 
 
-def test_spark_publishes_the_parquet_tables_of_the_local_runner(spark: Any, day: Day, tmp_path: Path) -> None:
+def test_spark_and_local_parquet_tables_are_equal(spark: Any, day: Day, tmp_path: Path) -> None:
     arguments = {"tenant": day.tenant, "table_format": "parquet"}
     receipt = run_day_with(SparkRunner(spark), input=day.source, output=tmp_path, **arguments)
     tables = read_tables(tmp_path, **arguments)
@@ -95,12 +95,12 @@ def test_spark_publishes_the_parquet_tables_of_the_local_runner(spark: Any, day:
 
 
 @pytest.mark.parametrize("buckets", [3, 17])
-def test_the_number_of_buckets_changes_nothing(day: Day, buckets: int, tmp_path: Path) -> None:
+def test_number_of_buckets_does_not_change_the_tables(day: Day, buckets: int, tmp_path: Path) -> None:
     run_local(input=day.source, output=tmp_path, tenant=day.tenant, buckets=buckets)
     assert read_tables(tmp_path, tenant=day.tenant) == day.tables
 
 
-def test_counts_are_those_that_the_generator_expects(day: Day) -> None:
+def test_counts_match_the_generated_truth(day: Day) -> None:
     records = asdict(day.receipt.records)
     assert records == day.truth["records"]
     assert {name: getattr(day.receipt.objects, name) for name in day.truth["objects"]} == day.truth["objects"]
@@ -129,7 +129,7 @@ def test_each_runner_replaces_a_day_that_the_other_published(
 
 
 @pytest.mark.parametrize("day", ["acme", "initech"], indirect=True)
-def test_spark_reads_what_either_runner_published(spark: Any, day: Day, by_spark: tuple[Path, Receipt]) -> None:
+def test_spark_reads_the_tables_of_either_runner(spark: Any, day: Day, by_spark: tuple[Path, Receipt]) -> None:
     for table in TABLES:
         local, other = (
             spark.read.format("delta").load(f"{output}/{day.tenant}/analytics/{table.name}")
@@ -139,7 +139,7 @@ def test_spark_reads_what_either_runner_published(spark: Any, day: Day, by_spark
         assert_df_equality(without_run(local, table.names), without_run(other, table.names), ignore_row_order=True)
 
 
-def test_the_text_of_an_unexpected_error_on_a_worker_is_not_logged(
+def test_unexpected_worker_error_is_logged_without_its_text(
     spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "what-a-message-says"

@@ -28,7 +28,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_task_whose_worker_is_killed_is_retried_and_counts_once(source: Path, tmp_path: Path) -> None:
+def test_task_of_a_killed_worker_is_retried_and_counts_once(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "spark"
     program = [sys.executable, "-m", "tests.support.lost_worker_run", str(source), str(out)]
     completed = subprocess.run(program, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
@@ -44,7 +44,7 @@ def test_a_task_whose_worker_is_killed_is_retried_and_counts_once(source: Path, 
 
 
 @pytest.mark.parametrize(("moment", "table_format"), [("mapping", "delta"), ("writing", "parquet")])
-def test_a_killed_driver_is_repaired_by_the_next_run(
+def test_next_run_repairs_the_day_of_a_killed_driver(
     spark: Any, source: Path, table_format: str, moment: str, tmp_path: Path
 ) -> None:
     arguments: dict[str, Any] = {"input": source, "output": tmp_path / "out", "table_format": table_format}

@@ -35,7 +35,7 @@ def submit(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_a_submitted_day_completes_with_a_receipt_and_the_local_runners_tables(tmp_path: Path) -> None:
+def test_submitted_day_equals_the_local_day_and_writes_a_receipt(tmp_path: Path) -> None:
     file = tmp_path / "receipts/receipt.json"
     rules = json.dumps({"max_naive_timestamp": 0, "tenants": {"acme": {"max_rejected": False}}})
     arguments = (*run_arguments(input="samples", output=tmp_path / "spark"), "--receipt", str(file))
@@ -119,7 +119,7 @@ def marked(tmp_path: Path) -> Path:
     return tmp_path / "marked"
 
 
-def test_no_message_content_is_in_the_jobs_output(marked: Path, tmp_path: Path) -> None:
+def test_job_output_contains_no_message_content(marked: Path, tmp_path: Path) -> None:
     completed = submit(*run_arguments(input=marked, output=tmp_path / "out"), "--debug", **NO_LIMITS)
     assert completed.returncode == 0, completed.stderr[-3000:]
     assert "rejects" in completed.stdout
@@ -128,7 +128,7 @@ def test_no_message_content_is_in_the_jobs_output(marked: Path, tmp_path: Path) 
     assert MARKER not in receipt.read_text()
 
 
-def test_no_message_content_is_in_a_failed_jobs_output(marked: Path, tmp_path: Path) -> None:
+def test_failed_job_output_contains_no_message_content(marked: Path, tmp_path: Path) -> None:
     before = published_state(tmp_path / "out")
     completed = submit(
         *run_arguments(input=marked, output=tmp_path / "out"),
@@ -150,7 +150,7 @@ def test_no_message_content_is_in_a_failed_jobs_output(marked: Path, tmp_path: P
         ({"--input": "missing-folder"}, 3, "does not exist"),
     ],
 )
-def test_the_exit_status_says_what_went_wrong(tmp_path: Path, changed: dict[str, str], status: int, text: str) -> None:
+def test_exit_status_reports_the_kind_of_failure(tmp_path: Path, changed: dict[str, str], status: int, text: str) -> None:
     flags = run_arguments(input="samples", output=tmp_path)
     given = {**dict(zip(flags[::2], flags[1::2], strict=True)), **changed}
     completed = submit(*(word for pair in given.items() for word in pair))

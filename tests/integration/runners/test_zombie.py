@@ -93,7 +93,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("runner", "table_format", "case"), CASES)
-def test_7_a_run_that_was_stopped_past_its_lease_publishes_nothing_more(
+def test_7_run_resumed_after_its_lease_expired_publishes_nothing_more(
     inputs: tuple[Path, Path], tmp_path: Path, runner: str, table_format: str, case: tuple[str, str, int]
 ) -> None:
     first, second = inputs
@@ -116,7 +116,7 @@ def test_7_a_run_that_was_stopped_past_its_lease_publishes_nothing_more(
 
 
 @pytest.mark.parametrize("case", [DELTA[0], DELTA[2]])
-def test_7_a_zombie_is_kept_out_before_the_later_run_has_published(
+def test_7_zombie_is_fenced_before_the_later_run_publishes(
     inputs: tuple[Path, Path], tmp_path: Path, case: tuple[str, str, int]
 ) -> None:
     first, second = inputs
@@ -134,7 +134,7 @@ def test_7_a_zombie_is_kept_out_before_the_later_run_has_published(
     assert read_tables(output) == read_tables(tmp_path / "expected")
 
 
-def test_5_while_a_run_is_at_work_another_says_who_it_is_and_does_nothing(
+def test_5_second_run_names_the_active_run_and_changes_nothing(
     inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     first, second = inputs
@@ -152,7 +152,7 @@ def test_5_while_a_run_is_at_work_another_says_who_it_is_and_does_nothing(
     assert read_tables(output) == read_tables(tmp_path / "expected")
 
 
-def test_7_an_operator_who_knows_that_a_run_is_dead_need_not_wait(inputs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_7_operator_takes_over_a_dead_run_without_waiting(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = inputs
     output = tmp_path / "out"
     with paused_at(*DELTA[2], run_arguments(input=first, output=output)) as zombie:
@@ -164,7 +164,7 @@ def test_7_an_operator_who_knows_that_a_run_is_dead_need_not_wait(inputs: tuple[
 
 
 @pytest.mark.parametrize("seconds", ["3600"])
-def test_1_a_killed_run_of_this_machine_is_not_waited_for(
+def test_1_next_run_does_not_wait_for_a_run_killed_on_this_machine(
     inputs: tuple[Path, Path], tmp_path: Path, seconds: str
 ) -> None:
     first, _ = inputs

@@ -58,7 +58,7 @@ def on(bucket: Bucket, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("runner", ["local", "spark"])
-def test_a_day_on_s3_gives_the_tables_of_the_same_day_in_folders(
+def test_day_on_s3_equals_the_same_day_in_local_folders(
     request: pytest.FixtureRequest, filled: Bucket, expected: dict[str, Any], runner: str
 ) -> None:
     if runner == "spark":
@@ -72,7 +72,7 @@ def test_a_day_on_s3_gives_the_tables_of_the_same_day_in_folders(
 
 
 @pytest.mark.parametrize("runner", ["local", "spark"])
-def test_keys_that_no_client_can_ask_for_are_a_reject_each_and_markers_none(
+def test_unreadable_keys_are_one_reject_each_and_markers_are_ignored(
     request: pytest.FixtureRequest, bucket: Bucket, runner: str
 ) -> None:
     folder, good = "acme/exports/messages/2025/08/12", adversarial_day.line()
@@ -91,7 +91,7 @@ def test_keys_that_no_client_can_ask_for_are_a_reject_each_and_markers_none(
     assert {(row["reason"], row["source_line"], row["raw"]) for row in rejects} == {("invalid_name", 0, b"")}
 
 
-def test_a_key_that_ends_in_a_slash_over_bytes_is_one_reject(bucket: Bucket) -> None:
+def test_key_with_a_trailing_slash_and_content_is_one_reject(bucket: Bucket) -> None:
     key = "in/acme/chat/u1/r1/messages/2025/08/12/01-02-03.500Z-m1.json"
     for name, body in ((key, adversarial_day.line()), (f"{key}/", b"other"), (f"{key[:-6]}2.json/", b"x")):
         bucket.client().put_object(Bucket=bucket.name, Key=name, Body=body)
@@ -99,7 +99,7 @@ def test_a_key_that_ends_in_a_slash_over_bytes_is_one_reject(bucket: Bucket) -> 
     assert (receipt.records.written, receipt.objects.unreadable, receipt.objects.listed) == (1, 2, 3)
 
 
-def test_a_day_as_parquet_on_s3(filled: Bucket, expected: dict[str, Any], tmp_path: Path) -> None:
+def test_parquet_day_on_s3_equals_the_local_day(filled: Bucket, expected: dict[str, Any], tmp_path: Path) -> None:
     for _ in range(2):
         run_local(**on(filled, table_format="parquet"))
     for table in TABLES:
@@ -110,7 +110,7 @@ def test_a_day_as_parquet_on_s3(filled: Bucket, expected: dict[str, Any], tmp_pa
         assert comparable(rows, table.names) == expected[table.name]
 
 
-def test_polars_and_duckdb_read_what_was_published(filled: Bucket, expected: dict[str, Any], tmp_path: Path) -> None:
+def test_polars_and_duckdb_read_the_published_tables(filled: Bucket, expected: dict[str, Any], tmp_path: Path) -> None:
     run_local(**on(filled))
     run_local(**on(filled))
     location = f"{filled.url}/out/acme/analytics/messages"
@@ -132,7 +132,7 @@ def test_polars_and_duckdb_read_what_was_published(filled: Bucket, expected: dic
 
 
 @pytest.mark.long
-def test_spark_on_executors_of_its_own_runs_through_s3_and_reads_over_s3a(
+def test_spark_cluster_publishes_to_s3_and_reads_over_s3a(
     filled: Bucket, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     run_local(**on(filled))
@@ -153,7 +153,7 @@ def test_spark_on_executors_of_its_own_runs_through_s3_and_reads_over_s3a(
 
 
 @pytest.mark.parametrize("published_before", [False, True])
-def test_of_two_drivers_at_one_day_one_wins_and_the_other_says_so(
+def test_one_of_two_concurrent_drivers_publishes_and_the_other_fails(
     filled: Bucket, expected: dict[str, Any], tmp_path: Path, published_before: bool
 ) -> None:
     if published_before:
@@ -205,7 +205,7 @@ def test_of_two_drivers_at_one_day_one_wins_and_the_other_says_so(
         assert len(written) == 1 + published_before, told
 
 
-def test_a_tenant_never_sees_one_whose_name_begins_alike(
+def test_tenants_with_a_common_prefix_are_isolated(
     filled: Bucket, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     generate(messages=40, layout="messages", seed=9, out=tmp_path, tenant="acme-2")
@@ -220,7 +220,7 @@ def test_a_tenant_never_sees_one_whose_name_begins_alike(
     assert {key.split("/")[1] for key in filled.keys("out/")} == {"acme", "acme-2"}
 
 
-def test_a_server_that_is_slow_and_cuts_answers_short_changes_nothing(filled: Bucket, expected: dict[str, Any]) -> None:
+def test_throttling_and_truncated_responses_do_not_change_the_tables(filled: Bucket, expected: dict[str, Any]) -> None:
     rules = [Rule("slow down", "^(GET|PUT|HEAD) ", every=5), Rule("cut short", "^GET .*[.]json$", every=7)]
     with failing_proxy(filled.endpoint, *rules) as endpoint:
         run_local(**on(filled._replace(endpoint=endpoint)))
@@ -241,7 +241,7 @@ def test_a_server_that_is_slow_and_cuts_answers_short_changes_nothing(filled: Bu
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, Rule) else None,
 )
-def test_trouble_that_lasts_fails_the_run_and_publishes_nothing(
+def test_permanent_fault_fails_the_run_and_publishes_nothing(
     filled: Bucket, rule: Rule, error: type[Exception]
 ) -> None:
     with failing_proxy(filled.endpoint, rule) as endpoint:
@@ -254,7 +254,7 @@ def test_trouble_that_lasts_fails_the_run_and_publishes_nothing(
 
 
 @pytest.mark.parametrize("side", ["input", "output"])
-def test_a_missing_bucket_is_a_failure_and_no_empty_day(filled: Bucket, side: str) -> None:
+def test_missing_bucket_is_an_error_not_an_empty_day(filled: Bucket, side: str) -> None:
     asked = {**on(filled), side: "s3://no-such-bucket-here/x"}
     with pytest.raises(TerminalError, match="tenant=acme day=2025-08-12"):
         run_local(**asked)
