@@ -13,18 +13,18 @@ from tests.support.adversarial_day import EXPORT, line, message, packed, raw_lin
 GOOD = line(message_id="good")
 
 
-def ids(outcome: Any) -> list[str]:
+def message_ids(outcome: Any) -> list[str]:
     return sorted(row["message_id"] for row in outcome.rows)
 
 
 @pytest.mark.parametrize(
     "broken",
     [packed(line() * 50)[:-20], packed(line())[:-8] + b"\0" * 8, packed(line()) + b"tail"],
-    ids=["cut", "wrong checksum", "garbage behind"],
+    ids=["truncated", "wrong checksum", "trailing garbage"],
 )
 def test_20_corrupt_part_is_rejected_and_the_rest_is_published(tmp_path: Path, broken: bytes) -> None:
     outcome = run_export(tmp_path, GOOD, broken)
-    assert ids(outcome) == ["good"]
+    assert message_ids(outcome) == ["good"]
     (reject,) = outcome.rejects
     assert (reject["reason"], reject["source_line"], reject["raw"]) == ("corrupt_compression", 0, broken)
     assert outcome.receipt.status == "COMPLETED_WITH_REJECTS"
@@ -34,7 +34,7 @@ def test_20_corrupt_part_is_rejected_and_the_rest_is_published(tmp_path: Path, b
 
 def test_20_gz_object_without_gzip_content_is_rejected(tmp_path: Path) -> None:
     outcome = run_objects(tmp_path, {f"{EXPORT}/a.jsonl.gz": line(), f"{EXPORT}/b.jsonl": GOOD})
-    assert ids(outcome) == ["good"]
+    assert message_ids(outcome) == ["good"]
     assert outcome.reasons == ["corrupt_compression"]
 
 
@@ -46,7 +46,7 @@ def test_21_compression_is_detected_by_magic_bytes(tmp_path: Path) -> None:
         "plain.txt": line(message_id="f"),
     }
     outcome = run_objects(tmp_path, {f"{EXPORT}/{name}": body for name, body in bodies.items()})
-    assert ids(outcome) == ["a", "b", "c", "d", "e", "f"]
+    assert message_ids(outcome) == ["a", "b", "c", "d", "e", "f"]
     assert outcome.receipt.status == "COMPLETED"
 
 
@@ -65,18 +65,18 @@ def test_21_object_in_another_format_is_one_reject_naming_it(tmp_path: Path, bod
     outcome = run_export(tmp_path, GOOD, body)
     (reject,) = outcome.rejects
     assert (reject["reason"], reject["source_line"], reject["detail"]) == ("foreign_format", 0, detail)
-    assert (reject["raw"], ids(outcome)) == (body, ["good"])
+    assert (reject["raw"], message_ids(outcome)) == (body, ["good"])
     assert (outcome.receipt.objects.unreadable, outcome.receipt.records.seen) == (1, 1)
 
 
 def test_21_records_after_nul_bytes_are_read(tmp_path: Path) -> None:
     outcome = run_export(tmp_path, b"\0" * 5000 + b"\n" + GOOD)
-    assert (ids(outcome), outcome.reasons) == (["good"], ["invalid_json"])
+    assert (message_ids(outcome), outcome.reasons) == (["good"], ["invalid_json"])
 
 
 def test_22_decompression_bomb_is_rejected(tmp_path: Path) -> None:
     outcome = run_export(tmp_path, GOOD, packed(b"0" * 50_000_000))
-    assert (ids(outcome), outcome.reasons) == (["good"], ["decompression_bomb"])
+    assert (message_ids(outcome), outcome.reasons) == (["good"], ["decompression_bomb"])
 
 
 @pytest.mark.parametrize("body", [b"", b" \n\r\n", b"\xef\xbb\xbf", b"{}", b"null", b"[]"])
@@ -96,7 +96,7 @@ def test_23_wrapper_object_is_named_in_the_reject_even_if_truncated(tmp_path: Pa
     for number, indent in enumerate((None, 2)):
         wrapper = json.dumps({"channel": "c", "messages": [message(), message()]}, indent=indent).encode()
         outcome = run_export(tmp_path / str(number), GOOD, wrapper, wrapper[:-12], b"\n".join([wrapper, wrapper]))
-        assert (ids(outcome), outcome.reasons) == (["good"], ["invalid_json", *["wrapper_object"] * 3])
+        assert (message_ids(outcome), outcome.reasons) == (["good"], ["invalid_json", *["wrapper_object"] * 3])
         for reject in outcome.rejects:
             assert "an object that holds a list of " in reject["detail"]
             assert reject["detail"].endswith("export one message a line, or the list alone")
@@ -122,7 +122,7 @@ def test_24_broken_value_rejects_only_itself(tmp_path: Path, text: bytes, raws: 
     for name in (b"a", b"b", b"c"):
         text = text.replace(b"<" + name + b">", line(message_id=name.decode()))
     for outcome in (run_export(tmp_path / "e", text), run_object(tmp_path / "m", text)):
-        assert ids(outcome) == ["a", "c"]
+        assert message_ids(outcome) == ["a", "c"]
         rejected = sorted(reject["raw"] for reject in outcome.rejects if reject["reason"] != "superseded")
         assert [raw[: len(start)] for raw, start in zip(rejected, sorted(raws), strict=True)] == sorted(raws)
 
@@ -130,10 +130,10 @@ def test_24_broken_value_rejects_only_itself(tmp_path: Path, text: bytes, raws: 
 def test_24_every_complete_message_is_published_in_any_layout(tmp_path: Path) -> None:
     pretty = json.dumps(message(message_id="c", attachments=[{"url": "x"}]), indent=2).encode()
     array = json.dumps([message(message_id="d"), message(message_id="e")], indent=1).encode()
-    lined = b"[\n" + line(message_id="f") + b",\n" + line(message_id="g") + b"\n]"
-    together = line(message_id="a") + line(message_id="b") + b" trailing garbage\n"
-    outcome = run_export(tmp_path, together + pretty + pretty.replace(b'"c"', b'"c2"'), array, lined)
-    assert ids(outcome) == ["a", "b", "c", "c2", "d", "e", "f", "g"]
+    array_of_lines = b"[\n" + line(message_id="f") + b",\n" + line(message_id="g") + b"\n]"
+    concatenated = line(message_id="a") + line(message_id="b") + b" trailing garbage\n"
+    outcome = run_export(tmp_path, concatenated + pretty + pretty.replace(b'"c"', b'"c2"'), array, array_of_lines)
+    assert message_ids(outcome) == ["a", "b", "c", "c2", "d", "e", "f", "g"]
     assert [(reject["reason"], reject["raw"]) for reject in outcome.rejects] == [("invalid_json", b"trailing garbage")]
     lines = {row["message_id"]: row["source_line"] for row in outcome.rows}
     assert (lines["a"], lines["b"], lines["c"], lines["f"], lines["g"]) == (1, 1, 2, 2, 3)
@@ -157,7 +157,7 @@ def test_24_every_complete_message_is_published_in_any_layout(tmp_path: Path) ->
 )
 def test_25_only_strict_json_is_accepted(tmp_path: Path, bad: bytes) -> None:
     outcome = run_export(tmp_path, GOOD + b"\n" + bad + b"\n" + line(message_id="good2"))
-    assert ids(outcome) == ["good", "good2"]
+    assert message_ids(outcome) == ["good", "good2"]
     assert set(outcome.reasons) <= {"invalid_json"}
     assert b"".join(reject["raw"] for reject in outcome.rejects).startswith(bad[:8])
 
@@ -201,14 +201,14 @@ def test_28_byte_order_mark_determines_the_encoding(tmp_path: Path, encoding: st
 
 def test_28_undecodable_wide_text_is_rejected(tmp_path: Path) -> None:
     outcome = run_export(tmp_path, GOOD, ("\ufeff" + line().decode()).encode("utf-16-le")[:-1])
-    assert (ids(outcome), outcome.reasons) == (["good"], ["unsupported_encoding"])
+    assert (message_ids(outcome), outcome.reasons) == (["good"], ["unsupported_encoding"])
 
 
 def test_28_raw_of_wide_text_is_truncated_between_characters(tmp_path: Path) -> None:
     body = "\ufeff" + raw_line('"content": "' + "日" * 400_000 + '"').decode()
     outcome = run_export(tmp_path, body.encode("utf-16-le"), GOOD)
     (reject,) = outcome.rejects
-    assert (reject["reason"], reject["raw_truncated"], ids(outcome)) == ("duplicate_key", True, ["good"])
+    assert (reject["reason"], reject["raw_truncated"], message_ids(outcome)) == ("duplicate_key", True, ["good"])
     assert reject["raw"].decode("utf-16-le").endswith("日日")
 
 
@@ -216,7 +216,7 @@ def test_28_raw_of_wide_text_is_truncated_between_characters(tmp_path: Path) -> 
 def test_29_record_with_invalid_utf8_is_rejected_alone(tmp_path: Path, bad: bytes) -> None:
     body = line(content="<>").replace(b"<>", bad)
     outcome = run_export(tmp_path, GOOD + b"\n" + body + b"\n" + line(message_id="good2"))
-    assert ids(outcome) == ["good", "good2"]
+    assert message_ids(outcome) == ["good", "good2"]
     assert [(reject["reason"], reject["raw"]) for reject in outcome.rejects] == [("invalid_utf8", body)]
 
 
@@ -255,7 +255,7 @@ def test_32_long_content_is_stored_exactly(tmp_path: Path, size: int) -> None:
 def test_32_oversized_record_is_rejected_with_truncated_raw(tmp_path: Path) -> None:
     body = line(content="x" * (21 * 2**20))
     outcome = run_export(tmp_path, body + b"\n" + GOOD)
-    assert ids(outcome) == ["good"]
+    assert message_ids(outcome) == ["good"]
     (reject,) = outcome.rejects
     assert (reject["reason"], reject["raw_truncated"]) == ("record_too_large", True)
     assert reject["raw"] == body[: 2**20]
@@ -265,9 +265,9 @@ def test_33_nesting_within_the_limit_is_stored_and_deeper_is_rejected(tmp_path: 
     deep = raw_line('"x": ' + "[" * 500 + "]" * 500, message_id="deep")
     deeper = raw_line('"x": ' + "[" * 100_000 + "]" * 100_000, message_id="deeper")
     outcome = run_export(tmp_path, deep + b"\n" + deeper + b"\n" + GOOD)
-    assert ids(outcome) == ["deep", "good"]
-    kept = next(row["extras"] for row in outcome.rows if row["message_id"] == "deep")
-    assert kept == '{"x":' + "[" * 500 + "]" * 500 + "}"
+    assert message_ids(outcome) == ["deep", "good"]
+    extras = next(row["extras"] for row in outcome.rows if row["message_id"] == "deep")
+    assert extras == '{"x":' + "[" * 500 + "]" * 500 + "}"
     assert outcome.reasons == ["too_deep"]
 
 

@@ -120,7 +120,7 @@ def _count_by_duckdb(files: list[str]) -> int:
     return int(count)
 
 
-def test_old_versions_are_unreadable_and_evidence_names_the_oldest_readable(
+def test_versions_older_than_the_evidence_names_are_unreadable(
     small_source: Path, publish: Publish
 ) -> None:
     tenant = publish(small_source, buckets=TWICE)
