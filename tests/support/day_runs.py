@@ -32,7 +32,7 @@ DAY = date(2025, 8, 12)
 NOW = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)  # 02:00 JST of the 13th, when the schedule runs
 SAMPLES = ROOT / "samples"
 # Columns that differ between two runs of the same day.
-OF_THE_RUN = ("run_id", "processed_at")
+RUN_COLUMNS = ("run_id", "processed_at")
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
@@ -107,7 +107,7 @@ def read_tables(
 
 def comparable(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
     """Return rows in a fixed order; every column of the contract must be present."""
-    kept = [{name: row[name] for name in columns if name not in OF_THE_RUN} for row in rows]
+    kept = [{name: row[name] for name in columns if name not in RUN_COLUMNS} for row in rows]
     return sorted(kept, key=repr)
 
 

@@ -1,4 +1,4 @@
-"""Test the Spark runner over Spark Connect, which Databricks serverless uses: its tables equal the local runner's."""
+"""Test that the Spark runner over Spark Connect, which Databricks serverless uses, publishes the local tables."""
 
 import json
 import subprocess

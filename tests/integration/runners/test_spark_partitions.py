@@ -1,4 +1,4 @@
-"""Test the keys that spread buckets over Spark's partitions against Spark itself."""
+"""Test the keys that distribute buckets over Spark partitions against Spark itself."""
 
 from typing import Any
 
