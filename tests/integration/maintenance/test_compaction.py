@@ -57,9 +57,7 @@ def whole_rows(tenant: Tenant) -> list[str]:
     return sorted(map(repr, messages(tenant).to_pyarrow_table().to_pylist()))
 
 
-def test_compaction_writes_one_sorted_file_and_is_idempotent(
-    hostile_source: Path, publish: Publish
-) -> None:
+def test_compaction_writes_one_sorted_file_and_is_idempotent(hostile_source: Path, publish: Publish) -> None:
     tenant = publish(hostile_source, buckets=(3,))
     before, token = whole_rows(tenant), messages(tenant).transaction_version(f"makoto-daily-batch/{DAY}")
     (one,) = candidates(tenant)
@@ -96,9 +94,7 @@ def test_recent_days_and_large_files_are_not_candidates(small_source: Path, publ
     assert candidates(tenant, target_bytes=min(sizes)) == []
 
 
-def test_run_in_conflict_with_a_compaction_succeeds_on_retry(
-    small_source: Path, publish: Publish
-) -> None:
+def test_run_in_conflict_with_a_compaction_succeeds_on_retry(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     before = read_tables(tenant.output)
     snapshot = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)

@@ -72,9 +72,7 @@ def _placeless(rows: list[dict[str, Any]]) -> list[str]:
 
 
 @FORMATS
-def test_room_is_erased_with_the_messages_of_all_users(
-    small_source: Path, publish: Publish, table_format: str
-) -> None:
+def test_room_is_erased_with_the_messages_of_all_users(small_source: Path, publish: Publish, table_format: str) -> None:
     tenant = publish(small_source, table_format=table_format)
     before = read_tables(tenant.output, table_format=table_format)
     tenant.erase("room", "shared")
@@ -120,9 +118,7 @@ def _count_by_duckdb(files: list[str]) -> int:
     return int(count)
 
 
-def test_versions_older_than_the_evidence_names_are_unreadable(
-    small_source: Path, publish: Publish
-) -> None:
+def test_versions_older_than_the_evidence_names_are_unreadable(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=TWICE)
     evidence = tenant.erase("user", "user_1")
     place = str(tenant.root / "messages")
@@ -143,9 +139,7 @@ def test_versions_older_than_the_evidence_names_are_unreadable(
     assert (day["state"], len(day["runs"])) == ("done", 1)
 
 
-def test_erasure_updates_the_message_count_and_annotates_the_receipt(
-    small_source: Path, publish: Publish
-) -> None:
+def test_erasure_updates_the_message_count_and_annotates_the_receipt(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source)
     tenant.run(small_source)  # where it is now
     before = tenant.ledger.find("acme", DAY)
@@ -408,9 +402,7 @@ def test_leftovers_in_the_other_format_are_deleted_and_not_counted(small_source:
 
 
 @pytest.mark.parametrize("user", ["josé", "\N{FOX FACE}", "o'bri\"en", "bob"])
-def test_ledger_error_naming_the_user_is_redacted(
-    small_source: Path, publish: Publish, user: str
-) -> None:
+def test_ledger_error_naming_the_user_is_redacted(small_source: Path, publish: Publish, user: str) -> None:
     tenant = publish(small_source)
     other = DAY + timedelta(days=1)
     lease = tenant.ledger.acquire("acme", other, owner="elsewhere:1:1", run_id="run9")

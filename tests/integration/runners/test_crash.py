@@ -174,7 +174,7 @@ def test_next_run_repairs_a_run_killed_while_replacing_files(
 ) -> None:
     shutil.copytree(scenario.published / "parquet", tmp_path / "out")
     run_until_killed(scenario, function, moment, nth, tmp_path / "out", "parquet")
-    # Between copy and delete, readers of Parquet find both versions, but never a missing one.
+    # Between copy and delete, readers of Parquet may find both versions, but never none.
     rows = [repr(row) for row in read_tables(tmp_path / "out", table_format="parquet")[MESSAGES.name]]
     old, new = ([repr(row) for row in side["parquet"][MESSAGES.name]] for side in (scenario.old, scenario.new))
     assert sorted(rows) in (sorted(old), sorted(new), sorted(old + new))

@@ -69,8 +69,8 @@ def wait_for_lease_expiry(output: Path) -> None:
 def resume(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Resume the run and wait for its end; return its exit status and standard error."""
     process.send_signal(signal.SIGCONT)
-    _, output = process.communicate(timeout=120)
-    return process.returncode, output
+    _, stderr = process.communicate(timeout=120)
+    return process.returncode, stderr
 
 
 DELTA = [
