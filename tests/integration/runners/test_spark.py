@@ -142,7 +142,7 @@ def test_spark_reads_the_tables_of_either_runner(spark: Any, day: Day, by_spark:
 def test_unexpected_worker_error_is_logged_without_its_text(
     spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret = "what-a-message-says"
+    secret = "message-content"
 
     def failing(batches: Any, *, spec: Any, storage: Any) -> Iterator[Any]:
         yield from ()
