@@ -7,7 +7,7 @@ from tests.support import adversarial_day
 
 
 @pytest.fixture(autouse=True, params=["local", pytest.param("local and spark", marks=pytest.mark.long)])
-def runners(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def extra_runners(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run each day on Spark as well; `run_objects` asserts that tables and receipts are equal."""
     if request.param != "local":
         monkeypatch.setattr(adversarial_day, "EXTRA_RUNNERS", (SparkRunner(request.getfixturevalue("spark")),))

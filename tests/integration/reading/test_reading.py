@@ -99,7 +99,7 @@ def _new_session(spark: "SparkSession") -> "SparkSession":
 
 
 def is_equal(actual: Rows, expected: Rows) -> bool:
-    """Return whether rows and their order are equal; columns may be in any order, and floats may differ by a millionth."""
+    """Return whether the rows are equal and in order; columns may be in any order, floats may differ by a millionth."""
     return len(actual) == len(expected) and all(map(_is_equal_row, actual, expected))
 
 
