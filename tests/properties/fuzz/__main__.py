@@ -80,7 +80,7 @@ def _spark() -> Sequence[Runner]:
     from tests.support.spark_session import start_session
 
     few = {"spark.sql.shuffle.partitions": "4"}
-    return [SparkRunner(start_session(warehouse=Path(tempfile.mkdtemp()), more=few))]
+    return [SparkRunner(start_session(warehouse=Path(tempfile.mkdtemp()), extra_conf=few))]
 
 
 if __name__ == "__main__":
