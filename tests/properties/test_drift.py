@@ -68,7 +68,7 @@ def in_order(fields: Fields | None) -> Fields | None:
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(drifted(), min_size=1, max_size=30))
-def test_the_general_path_reads_verified_records_alike(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+def test_general_path_reads_verified_records_identically(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     lines = [text.encode() for text in texts]
     for line, verified in zip(lines, fast(database, lines), strict=True):
         if verified:

@@ -90,7 +90,7 @@ STORED = st.builds(Stored, damaged(12), st.integers(1, 3))
 
 @settings(PATIENT, max_examples=25)
 @given(st.lists(STORED, min_size=1, max_size=4), st.sampled_from([64, 700, 32 * 2**20]))
-def test_an_export_is_read_by_the_rules_in_batches_of_any_size(files: list[Stored], batch_bytes: int) -> None:
+def test_export_matches_the_oracle_in_batches_of_any_size(files: list[Stored], batch_bytes: int) -> None:
     assert_the_rules_hold(as_parts(files), "export", batch_bytes=batch_bytes)
 
 
@@ -116,17 +116,17 @@ PLACES = st.builds(lambda user, room, name: f"acme/chat/{user}/{room}/messages/{
 
 @settings(PATIENT, max_examples=25)
 @given(st.dictionaries(PLACES, st.builds(Stored, damaged(2), st.integers(1, 3)), min_size=1, max_size=12))
-def test_objects_of_messages_are_read_by_the_rules(objects: dict[str, Stored]) -> None:
+def test_message_objects_match_the_oracle(objects: dict[str, Stored]) -> None:
     assert_the_rules_hold(objects, "messages")
 
 
 @settings(PATIENT, max_examples=8)
 @given(st.lists(STORED, min_size=2, max_size=4))
-def test_spark_reads_an_export_alike(spark: Any, files: list[Stored]) -> None:
+def test_spark_reads_an_export_like_the_local_runner(spark: Any, files: list[Stored]) -> None:
     assert_the_rules_hold(as_parts(files), "export", other_runner=SparkRunner(spark))
 
 
 @settings(PATIENT, max_examples=8)
 @given(st.dictionaries(PLACES, st.builds(Stored, damaged(2), st.integers(1, 3)), min_size=10, max_size=24))
-def test_spark_reads_objects_of_messages_alike(spark: Any, objects: dict[str, Stored]) -> None:
+def test_spark_reads_message_objects_like_the_local_runner(spark: Any, objects: dict[str, Stored]) -> None:
     assert_the_rules_hold(objects, "messages", other_runner=SparkRunner(spark))

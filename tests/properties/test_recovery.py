@@ -80,7 +80,7 @@ def scan_by_lines(text: bytes, limits: Limits) -> list[Shown]:
 
 @settings(PATIENT, max_examples=600)
 @given(st.lists(PIECES, max_size=16), st.sampled_from([LIMITS, TIGHT]), st.sampled_from([(1, 4), (3, 64), (64, 2**16)]))
-def test_any_text_is_read_by_the_rules_whatever_the_buffer_size(
+def test_any_text_matches_the_oracle_at_any_buffer_size(
     pieces: list[str], limits: Limits, steps: tuple[int, int]
 ) -> None:
     text = "".join(pieces).encode("utf-8", "surrogateescape")
@@ -103,7 +103,7 @@ def ids(found: list[ParsedRecord]) -> list[object]:
     return [each.value["message_id"] for each in found if isinstance(each.value, dict)]
 
 
-def test_a_truncated_json_line_costs_itself_and_at_most_the_next() -> None:
+def test_truncated_json_line_loses_at_most_itself_and_the_next() -> None:
     lines = [json.dumps(message(number)).encode() for number in range(4)]
     for cut in range(1, len(lines[1])):
         found = scan(b"\n".join([lines[0], lines[1][:cut], *lines[2:]]))
@@ -115,9 +115,7 @@ def test_a_truncated_json_line_costs_itself_and_at_most_the_next() -> None:
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 @pytest.mark.parametrize("lines", [True, False])
 @pytest.mark.parametrize("indent", [None, 1, 2])
-def test_an_object_that_wraps_a_list_and_is_truncated_anywhere_is_one_reject(
-    indent: int | None, lines: bool, separators: tuple[str, str]
-) -> None:
+def test_truncated_wrapper_object_is_one_reject(indent: int | None, lines: bool, separators: tuple[str, str]) -> None:
     wrapper = {"channel": "c", "messages": [message(number) for number in range(5)], "more": {"a": [1, 2]}}
     text = json.dumps(wrapper, indent=indent, separators=separators)
     if lines and indent is None:
@@ -127,7 +125,7 @@ def test_an_object_that_wraps_a_list_and_is_truncated_anywhere_is_one_reject(
         assert found.reason is Reason.INVALID_JSON
 
 
-def test_a_pretty_printed_record_with_a_bad_token_is_one_reject_and_later_records_are_read() -> None:
+def test_bad_token_in_a_pretty_printed_record_is_one_reject() -> None:
     first, second = (json.dumps(message(number), indent=2) for number in (1, 2))
     places = [at for at, letter in enumerate(first) if letter in ",:" and at > 1]
     for at in places:
@@ -177,7 +175,7 @@ def test_an_object_that_wraps_a_list_is_named_in_the_detail(record: dict[str, ob
     assert detail in refused.value.detail
 
 
-def test_the_reason_is_what_stopped_the_strict_parse_and_brackets_find_the_end() -> None:
+def test_reject_reason_is_what_stopped_the_strict_parser() -> None:
     limits = Limits(max_depth=3, max_record_bytes=40)
     texts = [
         b'{"a":[[[1]]]}',

@@ -35,9 +35,7 @@ def split_lines(text: bytes, start: int) -> list[tuple[int, int, int, bool]]:
 @given(
     st.lists(PARTS, max_size=20), st.sampled_from([1, 8, 2**17]), st.sampled_from([1, 2**16]), st.sampled_from([1, 9])
 )
-def test_lines_are_split_and_checked_as_if_one_by_one(
-    parts: list[bytes], block: int, zero_copy: int, full: int
-) -> None:
+def test_lines_are_split_and_checked_one_by_one(parts: list[bytes], block: int, zero_copy: int, full: int) -> None:
     text = b"".join(parts)
     segments = [Segment(source, Decoded(text), 0, len(text), 1, text.count(b"\n")) for source in (3, 4)]
     with (

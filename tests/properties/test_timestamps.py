@@ -145,19 +145,19 @@ def assert_read_by_the_rules(database: duckdb.DuckDBPyConnection, texts: list[st
             assert flags == expected_flags, text
 
 
-def test_every_written_form_is_read_by_the_rules(database: duckdb.DuckDBPyConnection) -> None:
+def test_known_timestamp_forms_match_the_oracle(database: duckdb.DuckDBPyConnection) -> None:
     assert_read_by_the_rules(database, WRITTEN)
 
 
 @PATIENT
 @given(st.lists(st.one_of(changed(), composed()), min_size=1, max_size=TEXTS_AT_ONCE))
-def test_any_text_is_read_by_the_rules(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+def test_any_timestamp_text_matches_the_oracle(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     assert_read_by_the_rules(database, texts)
 
 
 @PATIENT
 @given(st.integers(0, 2**63), st.integers(-25, 25), st.sampled_from(["", "-", "0"]))
-def test_any_number_is_read_by_the_rules(
+def test_any_timestamp_number_matches_the_oracle(
     database: duckdb.DuckDBPyConnection, digits: int, power: int, sign: str
 ) -> None:
     whole = f"{sign}{digits}"

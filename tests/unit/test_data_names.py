@@ -93,7 +93,7 @@ def test_steps_keep_their_names() -> None:
     assert list(STEPS) == STEP_NAMES.split()
 
 
-def test_exit_statuses_stay() -> None:
+def test_errors_keep_their_exit_codes() -> None:
     found = {
         name: kind.exit_code
         for name, kind in vars(errors).items()
@@ -102,17 +102,17 @@ def test_exit_statuses_stay() -> None:
     assert found == EXIT_CODES
 
 
-def test_deltas_transactions_keep_their_application_id() -> None:
+def test_delta_transactions_keep_their_application_id() -> None:
     assert app_id(date(2025, 8, 12)) == "makoto-daily-batch/2025-08-12"
 
 
 @pytest.mark.parametrize("message", LOG_MESSAGES)
-def test_log_messages_stay(message: str) -> None:
+def test_log_messages_keep_their_words(message: str) -> None:
     sources = "".join(path.read_text() for path in Path(ROOT, "jobs/daily_batch").rglob("*.py"))
     assert f'"{message}"' in sources
 
 
-def test_queries_ask_for_log_messages_that_are_written() -> None:
+def test_queries_use_existing_log_messages() -> None:
     queries = "".join(path.read_text() for path in Path(ROOT, "docs/queries").glob("*.*"))
     asked = set(re.findall(r'message == "([^"]+)"', queries)) | set(re.findall(r"message = '([^']+)'", queries))
     assert asked

@@ -60,24 +60,24 @@ STORES = {"metadata.dynamodb": "boto3", "metadata.cosmos": "azure"}
 
 
 @pytest.mark.parametrize("module", FUNCTIONS)
-def test_what_a_function_runs_imports_where_spark_arrow_pandas_and_the_command_line_are_absent(module: str) -> None:
+def test_function_modules_import_without_spark_arrow_pandas_and_cli(module: str) -> None:
     loaded = load(f"daily_batch.{module}", blocked=(*HEAVY, *CLOUDS, *COMMAND_LINE))
     assert f"daily_batch.{module}" in loaded
 
 
 @pytest.mark.parametrize("module", COMMAND_LINE_MODULES)
-def test_the_command_line_imports_where_spark_arrow_and_pandas_are_absent(module: str) -> None:
+def test_cli_imports_without_spark_arrow_and_pandas(module: str) -> None:
     assert f"daily_batch.{module}" in load(f"daily_batch.{module}", blocked=(*HEAVY, *CLOUDS))
 
 
-def test_without_the_command_lines_packages_it_says_what_to_install() -> None:
+def test_cli_without_its_packages_names_what_to_install() -> None:
     program = PROGRAM.format(blocked=COMMAND_LINE, modules="daily_batch.__main__ as entry") + "entry.main()"
     answer = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
     assert answer.returncode == 2
     assert "the package typer is missing. Next step: pip install 'makoto-daily-batch[cli]'" in answer.stderr
 
 
-def test_a_days_dispatch_loads_no_spark_and_no_cloud() -> None:
+def test_dispatch_loads_neither_spark_nor_cloud_libraries() -> None:
     packages = {
         name.partition(".")[0]
         for name in load("daily_batch.orchestration.dispatch", "daily_batch.orchestration.bootstrap")
@@ -86,12 +86,12 @@ def test_a_days_dispatch_loads_no_spark_and_no_cloud() -> None:
 
 
 @pytest.mark.parametrize("module", STORES)
-def test_a_clouds_metadata_store_needs_its_library_and_no_other(module: str) -> None:
+def test_cloud_metadata_store_loads_only_its_own_cloud_library(module: str) -> None:
     packages = {name.partition(".")[0] for name in load(f"daily_batch.{module}", blocked=HEAVY)}
     assert packages & {*CLOUDS} - {"botocore"} == {STORES[module]}
 
 
-def test_routing_and_the_ledgers_rules_load_neither_an_engine_nor_a_store() -> None:
+def test_routing_and_ledger_rules_load_no_engine_and_no_store() -> None:
     loaded = set(
         load(
             "daily_batch.orchestration.routing", "daily_batch.ledger.entry", "daily_batch.orchestration.spark_jobs.base"
@@ -118,12 +118,12 @@ def test_transform_imports_no_runner_no_cloud_and_no_store() -> None:
     assert not {name.partition(".")[0] for name in loaded} & {*HEAVY, *CLOUDS, "obstore", "deltalake"}
 
 
-def test_the_command_line_explains_itself_without_loading_what_a_run_needs() -> None:
+def test_cli_import_loads_nothing_that_a_run_needs() -> None:
     packages = {name.partition(".")[0] for name in load("daily_batch.cli")}
     assert not packages & {*HEAVY, *CLOUDS, *KERNEL, "rich"}
 
 
-def test_a_whole_run_needs_neither_spark_nor_arrow_nor_pandas(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_complete_run_needs_neither_spark_nor_arrow_nor_pandas(tmp_path_factory: pytest.TempPathFactory) -> None:
     out = tmp_path_factory.mktemp("lambda")
     program = PROGRAM.format(blocked=(*HEAVY, *CLOUDS), modules="daily_batch.__main__ as entry") + (
         "sys.argv = ['makoto-batch', 'run', '--tenant', 'acme', '--date', '2025-08-12', '--input', 'samples',"
@@ -136,11 +136,11 @@ def test_a_whole_run_needs_neither_spark_nor_arrow_nor_pandas(tmp_path_factory: 
     assert (out / "acme/analytics/messages/_delta_log").is_dir()
 
 
-def test_the_dispatcher_starts_without_what_reads_and_writes_messages() -> None:
+def test_dispatcher_starts_without_the_transform_libraries() -> None:
     loaded = load("lambda_trigger.dispatcher", blocked=(*HEAVY, *COMMAND_LINE, "azure"))
     assert not {name.partition(".")[0] for name in loaded} & set(KERNEL)
 
 
 @pytest.mark.parametrize("module", ["worker", "watcher"])
-def test_functions_start_without_spark_arrow_pandas_and_the_command_line(module: str) -> None:
+def test_functions_start_without_spark_arrow_pandas_and_cli(module: str) -> None:
     assert f"lambda_trigger.{module}" in load(f"lambda_trigger.{module}", blocked=(*HEAVY, *COMMAND_LINE, "azure"))

@@ -54,7 +54,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert (settings.layout, settings.table_format) == ("auto", "delta")
 
 
-def test_every_setting_is_defined_once_with_a_description_and_a_valid_default() -> None:
+def test_each_setting_has_one_definition_a_description_and_a_default() -> None:
     names = [each.name for each in DEFINITIONS]
     assert sorted(names) == sorted({each.name for each in fields(Settings)} - {"origins"})
     assert [name for name in names if names.count(name) > 1] == []
@@ -88,9 +88,7 @@ def test_flags_win_over_environment_over_env_file_over_defaults(conf: Path) -> N
     assert origin(settings, "fetch_concurrency") == "default"
 
 
-def test_a_file_that_is_packed_with_the_code_changes_the_defaults(
-    conf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_packaged_file_overrides_the_defaults(conf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "defaults.toml").write_text("buckets = 7\nlook_back = 7\ntenants = ['default_tenant']\n")
     monkeypatch.setattr(loading.resources, "files", lambda package: tmp_path)
     settings = load(conf_dir=conf)
@@ -213,7 +211,7 @@ def test_secrets_are_never_shown() -> None:
     }
 
 
-def test_settings_survive_the_transfer_between_processes() -> None:
+def test_settings_survive_pickling() -> None:
     settings = load({"TENANT_ID": "acme"})
     assert pickle.loads(pickle.dumps(settings)) == settings
 
@@ -309,7 +307,7 @@ def test_connection_strings_become_options(text: str, expected: dict[str, str]) 
 # Settings on a job
 
 
-def test_a_job_gets_what_its_submitter_was_given_and_no_default() -> None:
+def test_job_receives_explicit_settings_but_no_defaults() -> None:
     assert load({"MAKOTO_CATALOG": "main.chat"}).for_job(tenant="acme") == {"catalog": "main.chat"}
     assert load({"MAKOTO_QUEUE_URL": "q", "COSMOS_KEY": "k"}).for_job(tenant="acme") == {}
     assert load().for_job(tenant="acme") == {}
@@ -341,7 +339,7 @@ def read_settings(path: Path) -> set[str]:
     return found
 
 
-def test_a_job_gets_each_setting_that_its_code_reads_and_no_other() -> None:
+def test_job_receives_exactly_the_settings_that_its_code_reads() -> None:
     used = {name for path in JOB_CODE for name in read_settings(path)} - {"limits"}
     used |= {each.name for kind in (Limits, AuditLimits) for each in fields(kind)}  # read by name
     place = parse_url("out")
@@ -352,6 +350,6 @@ def test_a_job_gets_each_setting_that_its_code_reads_and_no_other() -> None:
     assert set(NOT_PASSED) <= used
 
 
-def test_the_scan_finds_where_settings_are_read(tmp_path: Path) -> None:
+def test_read_settings_finds_attribute_accesses(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def f(settings, self): return settings.due, self.settings.look_back, self.runner\n")
     assert read_settings(tmp_path / "a.py") == {"due", "look_back"}

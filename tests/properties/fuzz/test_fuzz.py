@@ -17,17 +17,17 @@ def assert_no_fault(day: FuzzDay, *other_runners: SparkRunner) -> None:
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_an_export_of_mutated_records_is_read_by_the_rules(number: int) -> None:
+def test_export_of_mutated_records_matches_the_oracle(number: int) -> None:
     assert_no_fault(make_day(2025, number, "export", 500))
 
 
 @pytest.mark.parametrize("number", range(2))
-def test_mutated_objects_of_messages_are_read_by_the_rules(number: int) -> None:
+def test_mutated_message_objects_match_the_oracle(number: int) -> None:
     assert_no_fault(make_day(2025, number, "messages", 250))
 
 
 @pytest.mark.parametrize("layout", ["export", "messages"])
-def test_spark_reads_mutated_records_alike(spark: Any, layout: str) -> None:
+def test_spark_reads_mutated_records_like_the_local_runner(spark: Any, layout: str) -> None:
     assert_no_fault(make_day(2025, 9, layout, 200), SparkRunner(spark))
 
 

@@ -22,20 +22,20 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_explains_itself_with_an_example_and_json(name: str) -> None:
+def test_each_command_has_help_with_an_example_and_json(name: str) -> None:
     answer = CliRunner().invoke(app, [name, "--help"])
     assert answer.exit_code == 0
     assert f"Example: makoto-batch {name} " in answer.output
     assert "--json" in answer.output
 
 
-def test_every_command_is_named_here() -> None:
+def test_command_list_is_complete() -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     assert set(group.commands) == set(COMMANDS)
 
 
-def test_a_run_by_json_and_receipt(tmp_path: Path) -> None:
+def test_run_writes_the_same_receipt_to_stdout_and_file(tmp_path: Path) -> None:
     file = tmp_path / "receipt.json"
     answer = makoto_batch(
         "run", *run_arguments(input=SAMPLES, output=tmp_path / "out"), "--json", "--receipt", str(file)
@@ -59,7 +59,7 @@ def test_a_run_by_json_and_receipt(tmp_path: Path) -> None:
         ({"--unknown": "x"}, 2),
     ],
 )
-def test_the_exit_status_says_what_went_wrong(tmp_path: Path, changed: dict[str, str], status: int) -> None:
+def test_exit_status_reflects_the_kind_of_error(tmp_path: Path, changed: dict[str, str], status: int) -> None:
     flags = run_arguments(input=SAMPLES, output=tmp_path / "out")
     given = {**dict(zip(flags[::2], flags[1::2], strict=True)), **changed}
     answer = CliRunner().invoke(app, ["run", *(word for pair in given.items() for word in pair), "--json"])
@@ -84,7 +84,7 @@ def test_a_flag_wins_over_the_environment(tmp_path: Path) -> None:
     assert json.loads(answer.stdout)["tenant"] == "acme"
 
 
-def test_more_rejects_than_the_environment_allows_end_with_3(tmp_path: Path) -> None:
+def test_too_many_rejects_exit_with_status_3(tmp_path: Path) -> None:
     answer = makoto_batch(
         "run", *run_arguments(input=SAMPLES, output=tmp_path), "--json", MAKOTO_MAX_REJECT_RATIO="0.001"
     )
@@ -93,7 +93,7 @@ def test_more_rejects_than_the_environment_allows_end_with_3(tmp_path: Path) -> 
     assert "Next step: " in answer.stderr
 
 
-def test_a_sample_is_what_a_run_of_it_reports(tmp_path: Path) -> None:
+def test_run_of_a_sample_reports_its_expected_counts(tmp_path: Path) -> None:
     out = str(tmp_path / "in")
     answer = makoto_batch("sample", "--messages", "300", "--rates", "rich", "--seed", "4", "--out", out, "--json")
     assert answer.returncode == 0, answer.stderr
@@ -108,7 +108,7 @@ def test_a_sample_is_what_a_run_of_it_reports(tmp_path: Path) -> None:
     )
 
 
-def test_on_a_terminal_progress_is_a_bar_and_the_answer_stays_alone(tmp_path: Path) -> None:
+def test_terminal_shows_a_progress_bar_and_stdout_only_the_receipt(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "daily_batch", "run", *run_arguments(input=SAMPLES, output=tmp_path), "--json"]
     environment = child_environment(TERM="xterm-256color", COLUMNS="120")
@@ -127,7 +127,7 @@ def test_on_a_terminal_progress_is_a_bar_and_the_answer_stays_alone(tmp_path: Pa
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_get_a_completion_that_knows_the_commands(shell: str) -> None:
+def test_completion_script_exists_for_each_shell(shell: str) -> None:
     # What --show-completion prints, but for the shell that is named and not the one that the tests run in.
     shown = makoto_batch(_MAKOTO_BATCH_COMPLETE=f"source_{shell}")
     assert shown.returncode == 0

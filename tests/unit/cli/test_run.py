@@ -40,21 +40,21 @@ def run(output: Path, *words: str, tenants: str = "acme", runner: str = "local")
     return CliRunner().invoke(app, ["run", *where, "--runner", runner, *words])
 
 
-def test_json_is_alone_on_standard_output(tmp_path: Path) -> None:
+def test_standard_output_holds_only_json(tmp_path: Path) -> None:
     answer = run(tmp_path, "--json")
     assert answer.exit_code == 0
     assert json.loads(answer.stdout)["tenant"] == "acme"
     assert "published messages: 282 rows" in answer.stderr
 
 
-def test_a_person_gets_a_table(tmp_path: Path) -> None:
+def test_output_without_json_is_a_table(tmp_path: Path) -> None:
     answer = run(tmp_path)
     assert answer.exit_code == 0
     assert "COMPLETED_WITH_REJECTS  acme 2025-08-12" in answer.stdout
     assert "{" not in answer.stdout
 
 
-def test_several_tenants_give_a_list_and_each_its_own_tables(tmp_path: Path) -> None:
+def test_several_tenants_return_a_list_and_have_separate_tables(tmp_path: Path) -> None:
     file = tmp_path / "deep/receipts.json"
     answer = run(tmp_path, "--json", "--receipt", str(file), tenants="acme,globex")
     assert answer.exit_code == 0
@@ -89,7 +89,7 @@ class FailingFor:
         (MemoryError(), 1),
     ],
 )
-def test_a_failed_tenant_does_not_keep_the_next_from_its_day(
+def test_failed_tenant_does_not_stop_the_next_tenant(
     tmp_path: Path, spark: Callable[[StartSpark], None], error: Exception, status: int
 ) -> None:
     spark(lambda: FailingFor("acme", error))
@@ -100,7 +100,7 @@ def test_a_failed_tenant_does_not_keep_the_next_from_its_day(
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_an_unexpected_error_names_its_place_and_never_its_text(
+def test_unexpected_error_names_its_location_and_never_its_text(
     tmp_path: Path, spark: Callable[[StartSpark], None], debug: bool
 ) -> None:
     spark(lambda: FailingFor("acme", ValueError(SECRET)))
@@ -112,7 +112,7 @@ def test_an_unexpected_error_names_its_place_and_never_its_text(
 
 
 @pytest.mark.parametrize("runner_error", [UsageError("no pyspark", next_step="install it"), RuntimeError(SECRET)])
-def test_a_runner_that_cannot_be_made_reads_nothing(
+def test_runner_that_fails_to_start_reads_nothing(
     tmp_path: Path, spark: Callable[[StartSpark], None], runner_error: Exception
 ) -> None:
     def fail() -> Any:
@@ -128,7 +128,7 @@ def test_a_runner_that_cannot_be_made_reads_nothing(
 @pytest.mark.parametrize(
     "tenant", ["..", "a/b", "%2e%2e", "a\\b", "a\0b", "", "a" * 300, "*", "{a,b}", "[a]", "аcme", "-a", "acme,.."]
 )
-def test_a_hostile_tenant_is_refused_before_anything_is_made(
+def test_hostile_tenant_is_refused_before_anything_is_created(
     tmp_path: Path, spark: Callable[[StartSpark], None], tenant: str
 ) -> None:
     started: list[object] = []
@@ -140,7 +140,7 @@ def test_a_hostile_tenant_is_refused_before_anything_is_made(
     assert "\0" not in answer.output
 
 
-def test_show_config_tells_origins_and_no_secret_and_runs_nothing(
+def test_show_config_prints_origins_without_secrets_and_runs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COSMOS_KEY", SECRET)

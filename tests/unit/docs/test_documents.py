@@ -62,11 +62,11 @@ def find_broken_links(text: str, page: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)
-def test_every_link_and_anchor_leads_to_something(page: Path) -> None:
+def test_every_link_and_anchor_resolves(page: Path) -> None:
     assert list(find_broken_links(read_prose(page), page)) == []
 
 
-def test_links_that_lead_nowhere_are_found() -> None:
+def test_broken_links_are_found() -> None:
     good = "[a](metrics.md) [b](#where-it-is) [c](../conf/prices.toml) [d](https://example.org/x)"
     bad = ("none.md", "#none", "../../elsewhere", "metrics.md#none", "../conf/prices.toml#none")
     text = good + "".join(f"[e]({target})" for target in bad)
@@ -79,7 +79,7 @@ def find_linked_pages(page: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("readme", READMES, ids=name_page)
-def test_every_page_can_be_reached_from_the_readme(readme: Path) -> None:
+def test_every_page_is_reachable_from_the_readme(readme: Path) -> None:
     found, new = {readme}, {readme}
     while new:
         new = {linked for page in new for linked in find_linked_pages(page)} - found
@@ -88,7 +88,7 @@ def test_every_page_can_be_reached_from_the_readme(readme: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OF_THE_LIBRARY)
-def test_a_page_names_modules_that_are_there(name: str) -> None:
+def test_pages_name_existing_modules(name: str) -> None:
     below = [ROOT, LIBRARY, *LIBRARY.glob("*/")]
     named = set(re.findall(r"`([\w-][\w/-]+(?:\.py|\.toml|\.yaml|\.yml|/))`", read_prose(ROOT / "docs" / name)))
     ours = {each for each in named if not each.startswith("_")}  # those with `_` are folders of tables
@@ -102,7 +102,7 @@ def test_every_package_of_the_library_is_in_the_architecture() -> None:
     assert {name for name in packages if f"`{name}/" not in text} == set()
 
 
-def test_the_tests_that_pages_point_to_are_there() -> None:
+def test_pages_name_existing_tests() -> None:
     files = list((ROOT / "tests").rglob("*.py"))
     functions = re.findall(r"def (test_\w+)\(", "\n".join(file.read_text(encoding="utf-8") for file in files))
     there = {*functions, *(file.stem for file in files)}
@@ -121,7 +121,7 @@ def read_commands(page: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)
-def test_our_commands_are_real(page: Path) -> None:
+def test_documented_commands_are_valid(page: Path) -> None:
     group = typer.main.get_command(app)
     for name, *arguments in read_commands(page):
         context = typer.Context(group)
@@ -142,7 +142,7 @@ def test_a_readme_names_every_command_and_no_other_target_of_make(page: Path) ->
 
 
 @pytest.mark.parametrize("page", TWINS, ids=name_page)
-def test_twins_link_to_each_other_and_have_the_same_parts(page: Path) -> None:
+def test_translations_link_to_each_other_and_have_the_same_headings(page: Path) -> None:
     twin = english(page)
     top = {each: "\n".join(read_prose(each).splitlines()[:6]) for each in (page, twin)}
     assert f"]({twin.name})" in top[page] and f"]({page.name})" in top[twin]
@@ -150,6 +150,6 @@ def test_twins_link_to_each_other_and_have_the_same_parts(page: Path) -> None:
     assert levels[0] == levels[1]
 
 
-def test_the_readme_s_commands_are_the_same_in_both_languages() -> None:
+def test_readme_commands_are_the_same_in_both_languages() -> None:
     first, second = map(read_commands, READMES)
     assert first == second

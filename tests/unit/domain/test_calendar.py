@@ -29,7 +29,7 @@ def utc_us(text: str) -> int:
         ("2026-01-01T00:00", "Asia/Kathmandu", "2025-12-31"),
     ],
 )
-def test_yesterday_is_the_zones_yesterday(now: str, zone: str, expected: str) -> None:
+def test_yesterday_is_computed_in_the_zone(now: str, zone: str, expected: str) -> None:
     clock = datetime.fromisoformat(now).replace(tzinfo=UTC)
     assert business_day(clock, offset=-1, zone=zone) == date.fromisoformat(expected)
 
@@ -70,7 +70,7 @@ def test_a_day_lasts_as_long_as_the_zone_says(day: str, zone: str, start: str, e
 
 
 @given(st.dates(date(1970, 1, 2), date(2037, 1, 1)), st.sampled_from(ZONES))
-def test_every_moment_of_the_window_has_that_date_and_windows_meet(day: date, zone: str) -> None:
+def test_window_holds_exactly_its_date_and_windows_are_adjacent(day: date, zone: str) -> None:
     start, end = day_window(day, zone)
     assert day_window(day + timedelta(days=1), zone)[0] == end
     for moment, local in ((start, day), (end - 1, day), (end, day + timedelta(days=1))):
@@ -104,7 +104,7 @@ def test_a_zone_without_changes_has_one_offset() -> None:
     assert offset_spans("Asia/Kathmandu", start, end) == ((start, 5 * 3600 + 45 * 60),)
 
 
-def test_changes_are_found_to_the_microsecond() -> None:
+def test_offset_changes_are_found_to_the_microsecond() -> None:
     start, end = day_window(date(2026, 3, 8), "America/New_York")
     assert offset_spans("America/New_York", start, end) == ((start, -5 * 3600), (utc_us("2026-03-08T07:00"), -4 * 3600))
     start, end = day_window(date(2026, 4, 5), "Australia/Lord_Howe")
@@ -129,7 +129,7 @@ def test_an_unknown_zone_is_a_usage_error(name: str) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_a_day_is_written_in_one_way() -> None:
+def test_parse_day_accepts_one_notation() -> None:
     assert parse_day("2025-08-12") == date(2025, 8, 12)
     for text in (
         "20250812",

@@ -42,7 +42,7 @@ HOSTILE_TENANTS = [
 
 
 @pytest.mark.parametrize("tenant", ["acme", "acme-2", "tenant123", "A_b-9", "0", "a" * 63])
-def test_a_plain_tenant_passes_as_it_is(tenant: str) -> None:
+def test_plain_tenant_is_accepted_unchanged(tenant: str) -> None:
     assert check_tenant(tenant) == tenant
 
 
@@ -147,7 +147,7 @@ def test_a_leap_second_is_read_as_the_second_before() -> None:
         "acme/exports/messages/2025/08/05/12-34-56.789Z-m.json",
     ],
 )
-def test_any_other_key_is_not_a_message(key: str) -> None:
+def test_other_keys_are_not_messages(key: str) -> None:
     assert parse_message_key(key) is None
 
 
@@ -189,7 +189,7 @@ def test_a_template_that_could_mix_tenants_or_days_is_refused(template: str) -> 
         check_export_template(template)
 
 
-def test_the_five_forms_are_parsed() -> None:
+def test_the_five_url_forms_are_parsed() -> None:
     def parts(text: str) -> tuple[str, str, str, str]:
         url = parse_url(text)
         return url.kind, url.bucket, url.account, url.path
@@ -255,7 +255,7 @@ def test_a_url_keeps_the_form_that_the_user_wrote(text: str) -> None:
     ],
     ids=ascii,
 )
-def test_any_other_form_is_refused(text: str) -> None:
+def test_other_url_forms_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_url(text)
 
@@ -282,7 +282,7 @@ def test_no_child_leads_elsewhere(root: str, relative: str) -> None:
         parse_url(root).child(relative)
 
 
-def test_children_are_below_and_equal_whatever_the_form() -> None:
+def test_children_are_below_their_root_in_every_url_form() -> None:
     assert parse_url("s3://bucket").child("a/b").path == "a/b"
     assert parse_url("/").child("a").path == "/a"
     assert parse_url("file:///a%20b").child("c d").path == "/a b/c d"

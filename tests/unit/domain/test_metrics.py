@@ -96,7 +96,7 @@ def measure_completed(receipt: Receipt, ledger: Ledger) -> tuple[dict[str, float
     return heard.sums(), heard
 
 
-def test_a_completed_day_measures_what_its_receipt_says(receipt: Receipt, ledger: Ledger) -> None:
+def test_completed_day_records_the_metrics_of_its_receipt(receipt: Receipt, ledger: Ledger) -> None:
     warned = CheckResult(rule="max_rejected", limit=0.01, measured=0.5, severity="warn", passed=False)
     kept = replace(warned, rule="max_unreadable", passed=True)
     measured, _ = measure_completed(replace(receipt, quality=(warned, kept)), ledger)
@@ -124,7 +124,7 @@ def test_the_reject_percent_of_a_day_without_records_is_0_or_100(
     assert measured[metrics.REJECT_PERCENT] == percent
 
 
-def test_a_day_far_from_its_tenants_same_weekdays_is_unusual_and_logged_once(receipt: Receipt, ledger: Ledger) -> None:
+def test_day_unlike_its_same_weekdays_is_unusual_and_logged_once(receipt: Receipt, ledger: Ledger) -> None:
     day = date.fromisoformat(receipt.date)
     for weeks in (1, 2, 3):
         complete(ledger, receipt, day - weeks * WEEK, 10 * receipt.records.written)
@@ -145,7 +145,7 @@ def test_a_day_like_the_others_is_not_unusual(receipt: Receipt, ledger: Ledger) 
     assert (measured["DaysUnusual"], heard.errors) == (0, [])
 
 
-def test_without_the_ledger_only_the_comparison_is_missing(
+def test_ledger_failure_skips_only_the_volume_comparison(
     receipt: Receipt, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:

@@ -106,7 +106,7 @@ def test_layers_and_tenants_override_rule_by_rule(tmp_path: Path) -> None:
     assert shown["quality.tenants.acme.max_rejected"] == ("off", f"{folder}/prod.toml")
 
 
-def test_a_job_gets_its_submitters_rules_and_no_other_tenants() -> None:
+def test_job_receives_only_its_tenants_rules() -> None:
     late, roles = {"limit": 0.1, "minutes": 5}, {"limit": 0, "severity": "fail", "allowed": ["user"]}
     acme = {"max_late": late, "max_other_roles": roles, "max_rejected": False}
     known = load({"max_null_content": 0.2, "tenants": {"acme": acme, "globex": {"min_messages": 1}}})
@@ -130,7 +130,7 @@ def test_the_default_rules_only_warn() -> None:
 
 @settings(max_examples=60)
 @given(part=PARTS, more=st.integers(1, 10**9))
-def test_a_ratio_equal_to_its_limit_passes_and_a_greater_one_does_not(part: int, more: int) -> None:
+def test_ratio_passes_up_to_its_limit(part: int, more: int) -> None:
     whole = part + more
     rules = {"max_null_content": Rule(limit=part / whole)}
 
@@ -152,7 +152,7 @@ def test_decimal_limits_are_exact(percent: int) -> None:
 
 @settings(max_examples=30)
 @given(messages=PARTS)
-def test_a_volume_equal_to_its_limit_passes_and_one_beyond_does_not(messages: int) -> None:
+def test_volume_passes_up_to_its_limit(messages: int) -> None:
     rules = {"min_messages": Rule(limit=messages), "max_messages": Rule(limit=messages)}
 
     def passed(written: int) -> list[bool]:
@@ -165,7 +165,7 @@ def test_a_volume_equal_to_its_limit_passes_and_one_beyond_does_not(messages: in
     )
 
 
-def test_a_day_without_messages_has_no_ratios_and_only_its_volume_is_evaluated() -> None:
+def test_day_without_messages_is_evaluated_by_volume_only() -> None:
     rules = {name: Rule(limit=0) for name in RULES} | {"min_messages": Rule(limit=1)}
     measured = {"max_late": None, "max_other_roles": None, **measure_counts(Counts())}
     findings = evaluate(rules, measured)
@@ -180,7 +180,7 @@ def test_a_day_without_a_readable_object_counts_as_rejected() -> None:
     assert (some["max_rejected"], some["max_unreadable"]) == (0.25, 0.5)
 
 
-def test_only_a_failed_rule_stops_a_day_and_its_message_has_the_next_step() -> None:
+def test_only_a_rule_of_severity_fail_raises_an_error() -> None:
     measured = measure_counts(Counts(written=1200, flags=Counter(null_content=30)))
     fail = evaluate({"max_null_content": Rule(limit=0.02, severity="fail"), "max_messages": Rule(limit=5)}, measured)
     assert [finding.rule for finding in warnings(fail)] == ["max_messages"]
@@ -197,7 +197,7 @@ def test_only_a_failed_rule_stops_a_day_and_its_message_has_the_next_step() -> N
 # In a run
 
 
-def test_a_failed_rule_ends_with_3_and_changes_nothing_and_a_warning_is_reported(tmp_path: Path) -> None:
+def test_failed_rule_publishes_nothing_and_a_warning_is_reported(tmp_path: Path) -> None:
     first = run_local(input=SAMPLES, output=tmp_path)
     shown = published_state(tmp_path)
     bound = {"limit": first.records.written - 1, "severity": "fail"}
@@ -219,7 +219,7 @@ def test_a_failed_rule_ends_with_3_and_changes_nothing_and_a_warning_is_reported
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-def test_arrival_and_roles_are_measured_where_they_can_be(tmp_path: Path, table_format: str) -> None:
+def test_late_messages_and_roles_are_measured_if_the_layout_allows(tmp_path: Path, table_format: str) -> None:
     folder = tmp_path / "in/acme/chat/u/r/messages/2025/08/12"
     folder.mkdir(parents=True)
     for minute, (role, after) in enumerate([("user", 0), ("tool", 60), ("user", 60.5), (None, -90)]):
@@ -240,7 +240,7 @@ def test_arrival_and_roles_are_measured_where_they_can_be(tmp_path: Path, table_
     assert (export["max_late"].measured, export["max_late"].passed) == (None, True)
 
 
-def test_a_day_without_a_readable_object_fails_if_unreadable_objects_are_limited(tmp_path: Path) -> None:
+def test_day_without_readable_objects_fails_at_the_unreadable_limit(tmp_path: Path) -> None:
     folder = tmp_path / f"in/acme/exports/messages/{DAY:%Y/%m/%d}"
     folder.mkdir(parents=True)
     (folder / "a.jsonl.gz").write_bytes(b"no gzip")

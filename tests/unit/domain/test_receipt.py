@@ -79,7 +79,7 @@ def test_a_receipt_that_adds_up_passes():
         ({"flags": {}}, "tables.rejects.rows is 7"),
     ],
 )
-def test_a_sum_that_does_not_hold_is_named(change, named):
+def test_failed_sum_is_named(change, named):
     with pytest.raises(TerminalError) as caught:
         check_sums(replace(RECEIPT, **change))
     assert named in str(caught.value)
@@ -88,7 +88,7 @@ def test_a_sum_that_does_not_hold_is_named(change, named):
 
 
 @pytest.mark.parametrize("counter", ["written", "duplicates", "superseded", "rejected", "other_day", "empty"])
-def test_one_lost_record_is_found_in_any_counter(counter):
+def test_check_sums_finds_one_lost_record_in_any_counter(counter):
     with pytest.raises(TerminalError, match=r"records\."):
         check_sums(replace(RECEIPT, records=replace(RECORDS, **{counter: getattr(RECORDS, counter) - 1})))
 
@@ -103,7 +103,7 @@ def test_one_lost_record_is_found_in_any_counter(counter):
         ({}, {"duplicates": 5, "other_day": 5, "empty": 5}, "COMPLETED"),
     ],
 )
-def test_the_status_says_whether_anything_was_rejected(objects, records, expected):
+def test_status_reflects_rejects(objects, records, expected):
     clean_objects = Objects(listed=0, read=0, unreadable=0, bytes=0)
     clean_records = Records(seen=0, written=0, duplicates=0, superseded=0, rejected=0, other_day=0, empty=0)
     status = decide_status(objects=replace(clean_objects, **objects), records=replace(clean_records, **records))
@@ -130,7 +130,7 @@ def test_the_json_has_the_fixed_keys_in_the_fixed_order():
     assert "/データ/in" in text
 
 
-def test_the_key_lies_under_the_tenants_analytics():
+def test_receipt_key_is_below_the_tenants_analytics_folder():
     assert receipt_key("acme", date(2025, 8, 12), "run1") == "acme/analytics/_receipts/2025-08-12/run1.json"
     with pytest.raises(UsageError):
         receipt_key("../acme", date(2025, 8, 12), "run1")

@@ -58,7 +58,7 @@ def test_an_offset_into_the_future_is_a_usage_error() -> None:
 @pytest.mark.parametrize(
     "tenants", ["", "acme,", ",acme", "acme,..", "acme,a/b", "acme,*", "acme\n", "{a,b}", "acme,%2e%2e"]
 )
-def test_one_invalid_tenant_stops_all(tenants: str) -> None:
+def test_one_invalid_tenant_fails_all_requests(tenants: str) -> None:
     with pytest.raises(UsageError):
         build(tenants=tenants)
     with pytest.raises(UsageError):

@@ -9,14 +9,14 @@ from daily_batch.entrypoints.daily_messages import main
 from daily_batch.entrypoints.wheel_task import call_as_task, drop_empty
 
 
-def test_parameters_that_nobody_gave_are_dropped_and_all_others_kept() -> None:
+def test_empty_parameters_are_dropped() -> None:
     given = ["--tenant=acme", "--date=", "--settings={}", "--input=abfss://c@a.dfs.core.windows.net/x=", "--json", "="]
     kept = ["--tenant=acme", "--settings={}", "--input=abfss://c@a.dfs.core.windows.net/x=", "--json", "="]
     assert drop_empty(given) == kept
 
 
 @pytest.mark.parametrize(("status", "left"), [(0, None), (3, 3)])
-def test_a_task_returns_after_success_and_says_its_status_after_a_failure(
+def test_task_returns_on_success_and_exits_with_its_status_on_failure(
     status: int, left: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, seen = typer.Typer(), []
@@ -35,7 +35,7 @@ def test_a_task_returns_after_success_and_says_its_status_after_a_failure(
     assert (seen, ended) == (["none"], left)
 
 
-def test_the_entry_point_runs_the_job_with_what_was_given(
+def test_entry_point_passes_its_parameters_to_the_job(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     empty = [f"--{name}=" for name in ("date", "run-id", "token", "settings", "catalog")]
@@ -47,7 +47,9 @@ def test_the_entry_point_runs_the_job_with_what_was_given(
     assert shown["date"][-1] == "default"
 
 
-def test_a_wrong_parameter_is_misuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_parameter_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["task", "--tenant=../x", "--output=out", "--input=in"])
     with pytest.raises(SystemExit) as ended:
         main()

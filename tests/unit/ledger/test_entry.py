@@ -230,7 +230,7 @@ def test_an_item_has_the_platforms_keys(before):
     assert {type(value) for value in item.values()} <= {str, int, bool, type(None)}
 
 
-def test_a_completed_day_s_item_has_every_field_of_the_platform():
+def test_completed_item_has_every_platform_field():
     assert {name: to_item(PUBLISHED)[name] for name in PLATFORM} == PLATFORM
 
 

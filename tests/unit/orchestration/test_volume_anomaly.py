@@ -42,14 +42,14 @@ def test_a_day_is_compared_with_its_own_weekday() -> None:
 
 @pytest.mark.parametrize("weeks", [1, 2, 3, 4])
 @pytest.mark.parametrize("trouble", [0, 300_000])
-def test_one_day_of_trouble_changes_nothing_that_is_expected_later(weeks: int, trouble: int) -> None:
+def test_one_outlier_does_not_change_later_expectations(weeks: int, trouble: int) -> None:
     history = dict.fromkeys(BEFORE[: 7 * weeks], 10_000) | {DAY - timedelta(weeks=1): trouble}
     assert not judge(10_000, history).is_unusual
     assert judge(60_000, history).is_unusual
     assert judge(0, dict.fromkeys(BEFORE[: 7 * weeks], 10_000)).is_unusual
 
 
-def test_with_too_few_same_weekdays_all_days_are_compared_and_a_second_weekend_is_like_the_first() -> None:
+def test_all_recent_days_are_compared_if_same_weekdays_are_too_few() -> None:
     sunday = date(2025, 8, 17)
     first_week = [(sunday - timedelta(days=back), office(sunday - timedelta(days=back))) for back in range(1, 8)]
     assert first_week[-1][0].weekday() == sunday.weekday()
@@ -58,13 +58,13 @@ def test_with_too_few_same_weekdays_all_days_are_compared_and_a_second_weekend_i
     assert loud is not None and loud.is_unusual
 
 
-def test_a_tiny_tenant_sounds_for_no_lively_day_but_for_nothing_where_there_was_always_something() -> None:
+def test_small_tenant_is_unusual_only_without_any_messages() -> None:
     always, often = dict.fromkeys(BEFORE, 5), dict.fromkeys(BEFORE, 5) | {BEFORE[0]: 0}
     assert [judge(messages, always).is_unusual for messages in (60, 1, 0)] == [False, False, True]
     assert not judge(0, often).is_unusual
 
 
-def test_too_little_history_is_judged_by_nobody() -> None:
+def test_too_little_history_gives_no_result() -> None:
     assert find_anomaly(10**9, [(then, 1) for then in BEFORE[:2]], DAY) is None
     long_ago = [(DAY - timedelta(days=back), 1) for back in range(29, 60)]
     later = [(DAY + timedelta(days=ahead), 1) for ahead in range(10)]
@@ -82,9 +82,7 @@ def test_the_order_of_the_history_changes_nothing(
 
 @settings(max_examples=50, deadline=None)
 @given(messages=st.integers(0, 10**6), history=HISTORIES, scale=st.integers(1, 1000))
-def test_a_tenant_that_is_larger_in_all_is_judged_alike(
-    messages: int, history: list[tuple[date, int]], scale: int
-) -> None:
+def test_scaling_all_volumes_changes_nothing(messages: int, history: list[tuple[date, int]], scale: int) -> None:
     judged = find_anomaly(messages, history, DAY, floor=100)
     larger = find_anomaly(messages * scale, [(then, n * scale) for then, n in history], DAY, floor=100 * scale)
     assert (judged and judged.is_unusual) == (larger and larger.is_unusual)
@@ -92,6 +90,6 @@ def test_a_tenant_that_is_larger_in_all_is_judged_alike(
 
 @settings(max_examples=30, deadline=None)
 @given(messages=st.integers(0, 10**9), days=st.sets(st.sampled_from(BEFORE)), floor=st.integers(0, 1000))
-def test_what_never_changes_never_sounds(messages: int, days: set[date], floor: int) -> None:
+def test_constant_volume_is_never_unusual(messages: int, days: set[date], floor: int) -> None:
     judged = find_anomaly(messages, [(then, messages) for then in days], DAY, floor=floor)
     assert judged is None or not judged.is_unusual

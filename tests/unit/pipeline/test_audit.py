@@ -105,7 +105,7 @@ SHRINKING = {
 
 
 @pytest.mark.parametrize("case", SHRINKING.values(), ids=SHRINKING)
-def test_losing_published_rows_is_refused_unless_allowed_and_the_receipt_names_who_allowed_it(
+def test_loss_of_published_rows_needs_a_named_permission(
     case: tuple[Any, Any, str],
 ) -> None:
     receipt, standing, text = case
@@ -144,7 +144,7 @@ def test_a_day_that_loses_nothing_needs_no_permission(case: tuple[Receipt, Publi
     assert judge(*case, by="alice").shrink is None
 
 
-def test_the_ratio_is_a_setting_but_the_loss_of_the_last_object_is_always_refused() -> None:
+def test_loss_of_the_last_object_is_refused_at_any_ratio() -> None:
     assert find_shrink(receipt_of(written=1, read=10), STANDING, min_rows_ratio=0) is None
     assert find_shrink(receipt_of(written=99, read=10), STANDING, min_rows_ratio=1)
     assert find_shrink(receipt_of(read=0), STANDING, min_rows_ratio=0)

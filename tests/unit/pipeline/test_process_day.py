@@ -59,7 +59,7 @@ DEFECTS = {
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
 @pytest.mark.parametrize("defect", DEFECTS.values(), ids=DEFECTS)
-def test_sums_that_do_not_hold_end_with_3_and_change_nothing(
+def test_failed_sums_exit_with_3_and_publish_nothing(
     tmp_path: Path, defect: Callable[[RunResult], RunResult], table_format: str
 ) -> None:
     run_local(input=SAMPLES, output=tmp_path, tenant="globex", table_format=table_format)
@@ -70,7 +70,7 @@ def test_sums_that_do_not_hold_end_with_3_and_change_nothing(
     assert published_state(tmp_path, tenant="globex") == shown
 
 
-def test_more_rejects_than_allowed_end_with_3_and_change_nothing(tmp_path: Path) -> None:
+def test_too_many_rejects_exit_with_3_and_publish_nothing(tmp_path: Path) -> None:
     first = run_local(input=SAMPLES, output=tmp_path)
     shown = published_state(tmp_path)
     share = first.records.rejected / first.records.seen
@@ -81,7 +81,7 @@ def test_more_rejects_than_allowed_end_with_3_and_change_nothing(tmp_path: Path)
     assert run_local(input=SAMPLES, output=tmp_path, max_reject_ratio=share + 0.001).records == first.records
 
 
-def test_the_receipt_lies_beside_the_tables(tmp_path: Path) -> None:
+def test_receipt_is_stored_beside_the_tables(tmp_path: Path) -> None:
     receipt = run_local(input=SAMPLES, output=tmp_path)
     stored = tmp_path / f"acme/analytics/_receipts/{DAY}/{receipt.run_id}.json"
     assert json.loads(stored.read_text()) == json.loads(to_json(receipt))
@@ -89,16 +89,16 @@ def test_the_receipt_lies_beside_the_tables(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("tenant", "layout"), [("acme", "messages"), ("globex", "export")])
-def test_the_layout_is_told_by_what_is_there(tmp_path: Path, tenant: str, layout: str) -> None:
+def test_layout_is_detected_from_the_objects(tmp_path: Path, tenant: str, layout: str) -> None:
     assert run_local(input=SAMPLES, output=tmp_path, tenant=tenant).layout == layout
 
 
-def test_an_empty_layout_that_was_asked_for_is_an_empty_day(tmp_path: Path) -> None:
+def test_requested_layout_without_objects_is_an_empty_day(tmp_path: Path) -> None:
     receipt = run_local(input=SAMPLES, output=tmp_path, tenant="globex", layout="messages")
     assert (receipt.status, receipt.records.seen) == ("COMPLETED", 0)
 
 
-def test_the_fingerprint_is_the_inputs(tmp_path: Path) -> None:
+def test_fingerprint_depends_only_on_the_input(tmp_path: Path) -> None:
     def run(tenant: str, **more: Any) -> Receipt:
         return run_local(input=SAMPLES, output=tmp_path, tenant=tenant, **more)
 
@@ -119,5 +119,5 @@ def test_a_day_of_another_zone_holds_other_messages(tmp_path: Path) -> None:
     assert {(jst[each]["hour"] - utc[each]["hour"]) % 24 for each in both} == {9}
 
 
-def test_counts_travel_as_json() -> None:
+def test_counts_survive_json() -> None:
     assert Counts.from_dict(json.loads(json.dumps(Counts(seen=3).to_dict()))) == Counts(seen=3)

@@ -39,7 +39,7 @@ def published(receipts: list[Receipt]) -> list[Receipt]:
     return [each for each in receipts if not (each.tenant == TENANTS[7] and each.date > DATES[-3].isoformat())]
 
 
-def test_the_sums_are_those_of_the_receipts(made_up: MadeUp, facts: Any) -> None:
+def test_totals_equal_the_sums_of_the_receipts(made_up: MadeUp, facts: Any) -> None:
     known = published(made_up[1])
     for name in ("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"):
         assert facts["total"]["records"][name] == sum(getattr(each.records, name) for each in known)
@@ -53,7 +53,7 @@ def test_the_sums_are_those_of_the_receipts(made_up: MadeUp, facts: Any) -> None
     assert facts["total"]["seconds"]["total"] == pytest.approx(sum(each.seconds["total"] for each in known))
 
 
-def test_the_days_add_up_to_the_whole(facts: Any) -> None:
+def test_days_add_up_to_the_totals(facts: Any) -> None:
     days = facts["by_date"].values()
     assert len(facts["days"]) == len(TENANTS) * len(DATES) == sum(day["days"] for day in days)
     assert facts["total"]["messages"] == sum(day["messages"] for day in days)
@@ -75,7 +75,7 @@ def test_each_tenant_day_has_its_own_receipt(made_up: MadeUp, facts: Any) -> Non
     ]
 
 
-def test_issues_have_a_next_step_and_consecutive_days_are_one(facts: Any) -> None:
+def test_consecutive_days_form_one_issue_with_a_next_step(facts: Any) -> None:
     failed, missing = sorted(facts["needs_attention"], key=lambda each: each["tenant"])
     assert (failed["tenant"], failed["first"], failed["last"]) == (TENANTS[4], str(DATES[-1]), str(DATES[-1]))
     assert failed["what"].startswith("412 of 950 records are rejected")
@@ -119,7 +119,7 @@ def test_a_day_without_a_ledger_entry_is_missing_once_it_is_due() -> None:
     assert make_day(None, now=DUE).needs_attention
 
 
-def test_an_anomalous_volume_is_found_by_days_before_the_range(tmp_path: Path) -> None:
+def test_volume_anomaly_uses_days_before_the_range(tmp_path: Path) -> None:
     write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     store = SqliteStore(tmp_path / "makoto-ledger.sqlite")
     last = to_item(Entry(tenant=TENANTS[0], day=DATES[-1], status="COMPLETED", message_count=9_000_000))
@@ -140,7 +140,7 @@ def test_an_anomalous_volume_is_found_by_days_before_the_range(tmp_path: Path) -
         (lambda file: file.write_text(file.read_text().replace('"written": ', '"written": 1')), "disagree"),
     ],
 )
-def test_an_unreliable_receipt_is_a_warning_and_no_error(damage: Any, note: str, tmp_path: Path) -> None:
+def test_unreliable_receipt_is_a_warning_not_an_error(damage: Any, note: str, tmp_path: Path) -> None:
     write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     (file,) = (tmp_path / TENANTS[0] / "analytics/_receipts" / str(DATES[3])).iterdir()
     damage(file)
@@ -210,7 +210,7 @@ def test_check_exits_with_1_if_a_day_needs_attention(
     assert report(made_up[0], "--json", *words, tenants=TENANTS[:tenants]).exit_code == status
 
 
-def test_without_an_output_option_it_writes_the_page_and_prints_its_path(
+def test_report_without_output_option_writes_the_page_and_prints_its_path(
     made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -222,7 +222,7 @@ def test_without_an_output_option_it_writes_the_page_and_prints_its_path(
     assert headline in (tmp_path / "report.html").read_text()
 
 
-def test_json_alone_writes_no_page_and_with_html_it_writes_both(
+def test_json_writes_a_page_only_with_the_html_option(
     made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -232,7 +232,7 @@ def test_json_alone_writes_no_page_and_with_html_it_writes_both(
     assert json.loads(answer.stdout)["headline"] in Path("deep/page.html").read_text()
 
 
-def test_all_tenants_are_those_with_tables_where_the_store_names_none(made_up: MadeUp) -> None:
+def test_all_tenants_falls_back_to_tenants_with_tables(made_up: MadeUp) -> None:
     words = ["--from", str(DATES[0]), "--to", str(DATES[0]), "--output", str(made_up[0]), "--all-tenants", "--json"]
     facts = json.loads(CliRunner().invoke(app, ["report", *words]).stdout)
     assert [day["tenant"] for day in facts["days"]] == TENANTS
@@ -254,7 +254,7 @@ def test_a_usage_error_has_a_next_step(made_up: MadeUp, words: tuple[str, ...], 
     assert "Next step: " in answer.stderr
 
 
-def test_without_the_pages_packages_it_says_what_to_install_and_the_other_outputs_work(
+def test_html_without_its_packages_names_what_to_install(
     made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "daily_batch.reporting.html", raising=False)

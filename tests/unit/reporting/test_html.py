@@ -128,7 +128,7 @@ def test_states_differ_by_sign_and_by_color_and_are_readable(views: dict[str, Vi
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_the_figures_are_drawn(views: dict[str, View], name: str) -> None:
+def test_page_draws_every_chart(views: dict[str, View], name: str) -> None:
     found = views[name].value
     assert len(found["charts"]) == 4
     assert min(found["charts"]) > 50
@@ -157,7 +157,7 @@ def test_each_language_has_its_headline(views: dict[str, View]) -> None:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_nothing_overflows_the_window(views: dict[str, View], name: str) -> None:
+def test_page_does_not_overflow_the_window(views: dict[str, View], name: str) -> None:
     assert views[name].value["overflow"] <= 0
 
 

@@ -38,21 +38,21 @@ def names_in(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name}
 
 
-def test_both_languages_have_the_same_texts_with_the_same_values_filled_in() -> None:
+def test_languages_have_the_same_texts_and_placeholders() -> None:
     assert EN.table.keys() == JA.table.keys()
     assert {key: names_in(text) for key, text in EN.table.items()} == {
         key: names_in(text) for key, text in JA.table.items()
     }
 
 
-def test_every_japanese_text_is_japanese_and_no_english_one_is() -> None:
+def test_texts_are_in_their_own_language() -> None:
     plain = {"lang", "separator"}
     assert [key for key, text in JA.table.items() if key not in plain and not JAPANESE.search(text)] == []
     assert [key for key, text in EN.table.items() if JAPANESE.search(text)] == []
 
 
 @pytest.mark.parametrize("form", ["--markdown", "--html"])
-def test_no_text_of_ours_stays_in_english(made_up: MadeUp, form: str, tmp_path: Path) -> None:
+def test_japanese_report_contains_no_english_text(made_up: MadeUp, form: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     answer = report(made_up[0], "--lang", "ja", form, *((str(page),) if form == "--html" else ()))
     text = page.read_text() if form == "--html" else answer.stdout
@@ -62,7 +62,7 @@ def test_no_text_of_ours_stays_in_english(made_up: MadeUp, form: str, tmp_path: 
     assert [part for part in sentences if part.strip() in shown] == []
 
 
-def test_every_state_has_a_sign_of_its_own_and_a_name_in_both_languages() -> None:
+def test_states_have_unique_signs_and_names_in_both_languages() -> None:
     assert set(SOUND) < set(SIGNS)
     assert len(set(SIGNS.values())) == len(SIGNS)
     for state in SIGNS:
@@ -89,7 +89,7 @@ def test_the_headline_summarizes_the_night(states: tuple[str, ...], dates: int, 
     assert make_headline(make_facts(*states, dates=dates), EN) == headline
 
 
-def test_the_headline_is_japanese_too() -> None:
+def test_headline_is_translated_to_japanese() -> None:
     facts = make_facts("completed", "completed, rejects")
     assert make_headline(facts, JA) == "2テナント中2テナントが完了。うち拒否あり1件。対応は不要"
 
@@ -125,7 +125,7 @@ def test_an_error_without_a_next_step_refers_to_the_log() -> None:
     assert (issue.what, issue.next_step) == ("unexpected KeyError at x.py:3", "see the log of run r7")
 
 
-def test_markdown_shows_hostile_text_without_effect() -> None:
+def test_markdown_escapes_hostile_text() -> None:
     text = make_markdown(make_facts("failed", "completed", error=HOSTILE, quality=(HOSTILE,)), EN, zone="Asia/Tokyo")
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
     inline = [child for token in tokens for child in token.children or []]
@@ -140,7 +140,7 @@ def test_markdown_shows_hostile_text_without_effect() -> None:
     assert any("<script>alert(1)</script>" in content for content in code)
 
 
-def test_a_quoted_text_stays_in_its_line_and_cell() -> None:
+def test_quoted_text_stays_in_one_line_and_cell() -> None:
     assert quote("a\n| b `c`") == "`a \\| b 'c'`"
     assert quote("") == ""
 

@@ -205,7 +205,7 @@ def test_errors_of_credential_libraries_are_translated(error: Exception, kind: t
         ("UnrecognizedClientException", "GetItem", UsageError, "wrong"),
     ],
 )
-def test_answers_of_aws_services_are_translated_by_code(
+def test_aws_service_errors_are_translated_by_code(
     code: str, operation: str, kind: type[BatchError], what: str
 ) -> None:
     answer: Any = {"Error": {"Code": code, "Message": KEY}}
@@ -312,7 +312,7 @@ def test_a_failing_credential_process_is_reported_without_its_output(tmp_path: P
     assert done.stderr.count("\n") == 1
 
 
-def test_delta_rs_is_given_the_credentials_and_the_region_of_the_profile(tmp_path: Path) -> None:
+def test_delta_rs_receives_credentials_and_region_of_the_profile(tmp_path: Path) -> None:
     until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     given = {"Version": 1, "AccessKeyId": "AKIAP", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": until}
     config = write_process(tmp_path, script=f"print({json.dumps(json.dumps(given))})")
@@ -346,7 +346,7 @@ def test_credentials_are_read_again_each_time_a_table_is_opened(monkeypatch: pyt
     assert [each["aws_access_key_id"] for each in found] == ["AKIA1", "AKIA2"]
 
 
-def test_libraries_log_nothing_themselves(tmp_path: Path) -> None:
+def test_library_loggers_are_silent(tmp_path: Path) -> None:
     program = (
         "import logging, warnings\n"
         "from daily_batch.telemetry import quiet_libraries\n"
@@ -371,7 +371,7 @@ def test_errors_of_the_metrics_exporter_are_still_logged() -> None:
     assert done.stderr == "not taken\n"
 
 
-def test_the_server_answers_in_the_services_form() -> None:
+def test_refusing_server_responds_like_the_service() -> None:
     """Check what the tests above rely on: the answer has the services' form."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -180,7 +180,7 @@ def test_an_azure_key_of_the_environment_is_used_and_never_shown(identity: Ident
     assert settings.for_job(tenant="acme") == {}
 
 
-def test_a_valid_token_outlives_a_silent_token_endpoint(identity: Identity) -> None:
+def test_valid_token_is_used_while_the_token_endpoint_is_down(identity: Identity) -> None:
     identity.seconds = 60
     _, given = delta_location(LAKE, {})
     held = given["azure_storage_token"]

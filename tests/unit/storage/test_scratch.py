@@ -200,9 +200,7 @@ def test_without_file_locks_runs_work_and_nothing_is_removed(temp: Path, monkeyp
     assert list(temp.iterdir()) == [left]
 
 
-def test_files_that_a_thread_writes_after_its_run_are_removed_by_the_next_run(
-    temp: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_next_run_removes_files_written_after_a_run_ended(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remove = shutil.rmtree
 
     def overtaken(path: Path, **more: bool) -> None:

@@ -39,13 +39,13 @@ def assert_counts(expected: ExpectedCounts, found: ReferenceCounts) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_expected_counts_of_message_objects_are_what_plain_python_counts(tmp_path: Path, seed: int) -> None:
+def test_expected_counts_of_message_objects_match_the_reference(tmp_path: Path, seed: int) -> None:
     expected = generate(messages=1_000, layout="messages", seed=seed, out=tmp_path, rates=FaultRates.rich())
     assert_counts(expected, count_day(tmp_path, "acme", DAY, TOKYO))
 
 
 @pytest.mark.parametrize("zone", [TOKYO, "America/New_York", "Asia/Kathmandu"])
-def test_expected_counts_of_an_export_are_what_plain_python_counts(tmp_path: Path, zone: str) -> None:
+def test_expected_counts_of_an_export_match_the_reference(tmp_path: Path, zone: str) -> None:
     expected = generate(
         messages=2_000,
         layout="export",
@@ -74,7 +74,7 @@ def test_the_expected_counts_are_written_beside_the_data(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("layout", ["messages", "export"])
-def test_rich_rates_show_every_outcome_and_every_kind_of_drift(tmp_path: Path, layout: str) -> None:
+def test_rich_rates_produce_every_outcome_and_kind_of_drift(tmp_path: Path, layout: str) -> None:
     expected = generate(messages=600, layout=layout, seed=2, out=tmp_path, rates=FaultRates.rich(), files=4)
     absent = {"other_day"} if layout == "export" else set()
     assert {outcome for outcome, times in expected.records.items() if not times} == absent
@@ -132,7 +132,7 @@ def test_iterate_objects_yields_what_generate_writes(tmp_path: Path) -> None:
     assert tally.expected_counts() == expected
 
 
-def test_message_objects_are_pretty_printed_with_the_platforms_keys(tmp_path: Path) -> None:
+def test_message_objects_are_pretty_printed_with_platform_keys(tmp_path: Path) -> None:
     generate(messages=200, layout="messages", seed=7, out=tmp_path, rates=FaultRates.none())
     texts = read_all(tmp_path / "acme")
     for name, text in texts.items():
@@ -154,7 +154,7 @@ def test_compressions_hold_the_same_lines(tmp_path: Path) -> None:
     assert zstd.decompress(packed) == plain
 
 
-def test_rooms_and_users_keep_the_platforms_limits(tmp_path: Path) -> None:
+def test_rooms_and_users_stay_within_the_platform_limits(tmp_path: Path) -> None:
     generate(
         messages=30_000, layout="export", seed=1, out=tmp_path, rates=FaultRates.none(), compression="none", files=3
     )
@@ -185,7 +185,7 @@ def test_a_room_is_a_conversation_in_turns(tmp_path: Path) -> None:
         assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"] * (len(roles) % 2)
 
 
-def test_messages_are_of_the_platforms_size_and_mostly_different(tmp_path: Path) -> None:
+def test_messages_have_platform_sizes_and_mostly_distinct_content(tmp_path: Path) -> None:
     generate(messages=5_000, layout="export", seed=1, out=tmp_path, rates=FaultRates.none(), compression="none")
     sizes = [len(json.dumps(body, ensure_ascii=False).encode()) for body in bodies(tmp_path)]
     assert 700 < sum(sizes) / len(sizes) < 900
@@ -241,7 +241,7 @@ def decompress(name: str, data: bytes) -> bytes:
     return zlib.decompressobj(wbits=31).decompress(data) if name.endswith(".gz") else data
 
 
-def test_the_committed_samples_are_what_the_documented_command_writes(tmp_path: Path) -> None:
+def test_committed_samples_equal_the_output_of_the_documented_command(tmp_path: Path) -> None:
     rates = FaultRates.parse("rich")
     generate(messages=300, layout="messages", seed=8, out=tmp_path, rates=rates)
     generate(

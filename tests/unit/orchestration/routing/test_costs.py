@@ -75,7 +75,7 @@ def costs(volume: Volume, with_prices: Prices | None = None) -> dict[str, HostCo
     return {cost.host: cost for cost in hosts}
 
 
-def test_lambda_costs_its_memory_for_its_time_and_the_requests_to_s3() -> None:
+def test_lambda_cost_is_memory_time_plus_s3_requests() -> None:
     cost = costs(OBJECTS)["Lambda"]
     seconds = 6 + 50_000 * (0.0005 + 0.0001) / (3008 / 1769)
     requests = 50_000 * 0.00000037 + 2_501 * 0.0000047 + 12 * 0.0000047
@@ -84,7 +84,7 @@ def test_lambda_costs_its_memory_for_its_time_and_the_requests_to_s3() -> None:
     assert cost.usd_month == pytest.approx(30 * cost.usd_day)
 
 
-def test_functions_on_azure_cost_the_whole_instance_and_the_requests_to_blobs_beyond_the_free_tier() -> None:
+def test_azure_functions_cost_is_instance_time_plus_blob_requests() -> None:
     cost = costs(OBJECTS)["Azure Functions"]
     seconds = 6 + 50_000 * (0.0005 + 0.0001) / 2  # 21 s of 4 GB, 2,520 GB-seconds a month
     requests = 50_000 * 0.0000004 + 2_513 * 0.000005
@@ -93,7 +93,7 @@ def test_functions_on_azure_cost_the_whole_instance_and_the_requests_to_blobs_be
     assert cost.usd_month_after_free == pytest.approx(30 * requests + 20 * 0.0000004)
 
 
-def test_a_free_tier_takes_off_no_more_than_it_has() -> None:
+def test_free_tier_reduces_cost_by_at_most_its_allowance() -> None:
     cost = costs(Volume(layout="export", objects=10, bytes=750_000 * 200))["Azure Functions"]
     assert cost.usd_month is not None and cost.usd_month_after_free is not None
     # A month takes 5,220 GB-seconds of 10,000 that are free, and 30 calls, of which ten are.
@@ -104,7 +104,7 @@ def test_a_free_tier_takes_off_no_more_than_it_has() -> None:
     assert rest.usd_month_after_free == pytest.approx(cost.usd_month - 100 * 0.00004 - 10 * 0.0000004)
 
 
-def test_emr_costs_its_workers_for_the_whole_time() -> None:
+def test_emr_cost_is_worker_time_plus_s3_requests() -> None:
     cost = costs(Volume(layout="export", objects=300, bytes=30_000_000 * 200))["EMR Serverless"]
     seconds = 135 + (30_000_000 * 0.0001 + 300 * 0.0005) / 12
     compute = seconds / 3600 * (14 * 0.052585 + 56 * 0.005746)
@@ -112,7 +112,7 @@ def test_emr_costs_its_workers_for_the_whole_time() -> None:
     assert any("20 GB" in note for note in cost.notes)  # 92 GB of shuffle for three executors
 
 
-def test_databricks_costs_its_nodes_from_the_request_on_where_their_price_is_known() -> None:
+def test_databricks_cost_is_node_time_if_node_prices_are_known() -> None:
     volume = Volume(layout="export", objects=300, bytes=30_000_000 * 200)
     seconds = 315 + (30_000_000 * 0.0001 + 300 * 0.0005) / 12  # 3,000 core seconds keep three workers of 4 cores busy
     requests = 300 * 0.0000004 + 14 * 0.000005
@@ -124,14 +124,14 @@ def test_databricks_costs_its_nodes_from_the_request_on_where_their_price_is_kno
     assert "not predicted" in unknown.notes[1]
 
 
-def test_without_azure_s_prices_no_cost_is_predicted() -> None:
+def test_azure_costs_need_azure_prices() -> None:
     alone = costs(OBJECTS, prices(PRICES))
     assert alone["Lambda"] == costs(OBJECTS)["Lambda"]
     assert (alone["Azure Functions"].usd_day, alone["Databricks"].usd_day) == (None, None)
     assert "no price of Azure" in alone["Azure Functions"].notes[0]
 
 
-def test_a_day_that_cannot_run_there_says_why_and_has_no_price() -> None:
+def test_host_that_cannot_run_a_day_has_obstacles_and_no_price() -> None:
     cost = costs(Volume(layout="messages", objects=10**7, bytes=10**7 * 800))["Lambda"]
     assert [why.split()[0] for why in cost.obstacles] == ["takes", "needs"]
     assert (cost.usd_day, cost.usd_month_after_free) == (None, None)
@@ -143,7 +143,7 @@ def test_a_day_that_cannot_run_there_says_why_and_has_no_price() -> None:
     day=st.tuples(st.integers(0, 10**6), st.integers(0, 10**9)),
     more=st.tuples(st.integers(0, 10**6), st.integers(0, 10**9)),
 )
-def test_a_larger_day_costs_more_in_a_function_and_what_stops_a_day_stops_a_larger_one(
+def test_larger_day_costs_more_and_has_at_least_the_same_obstacles(
     layout: Any, day: tuple[int, int], more: tuple[int, int]
 ) -> None:
     small = costs(Volume(layout=layout, objects=day[0], bytes=day[1]))
@@ -171,13 +171,13 @@ def test_hosts_have_the_sizes_that_are_deployed() -> None:
     assert (variables["node_type"]["default"], variables["max_workers"]["default"]) == ("Standard_E4ds_v5", 8)
 
 
-def test_the_page_s_tables_are_what_the_code_computes_now() -> None:
+def test_cost_page_tables_are_up_to_date() -> None:
     page = PAGE.read_text(encoding="utf-8")
     tables = page[page.index(MARK) + len(MARK) : page.index(END)]
     assert tables == write_tables()
 
 
-def test_the_page_s_figures_of_the_guide_s_example_are_arithmetic() -> None:
+def test_cost_page_example_of_the_guide_is_correct() -> None:
     usd = 3 * 900 * 30 * load_prices().function.gb_second + 30 * load_prices().function.request
     assert f"{usd:.2f} USD" == "1.35 USD"
     assert "**not right**: 1.35 USD" in (ROOT / "docs/costs.md").read_text(encoding="utf-8")
@@ -191,14 +191,14 @@ def test_the_page_s_figures_of_the_guide_s_example_are_arithmetic() -> None:
 @pytest.mark.parametrize(
     ("seconds", "billed"), [(0.0, 1.0), (0.4, 1.0), (1.0, 1.0), (1.01, 1.1), (1.1, 1.1), (2.3, 2.3), (12.3456, 12.4)]
 )
-def test_flex_is_billed_a_second_at_least_and_then_in_tenths(seconds: float, billed: float) -> None:
+def test_flex_bills_at_least_one_second_in_steps_of_a_tenth(seconds: float, billed: float) -> None:
     flex = FunctionPrices(gb_second=0.00004, request=0.0000004, minimum_seconds=1, step_seconds=0.1)
     bill = price_function(seconds, memory_bytes=4 * 2**30, prices=flex)
     assert bill.units == {"gb_seconds": pytest.approx(4 * billed), "requests": 1}
     assert bill.usd == pytest.approx(4 * billed * 0.00004 + 0.0000004)
 
 
-def test_a_lambda_is_billed_in_milliseconds_by_the_memory_that_it_has() -> None:
+def test_lambda_is_billed_in_milliseconds_of_its_memory() -> None:
     meter = find_meter({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008"}, memory_mb=0, prices=prices())
     bill = meter(1.23401)
     assert bill is not None
@@ -214,7 +214,7 @@ def test_only_a_function_of_a_known_size_has_a_meter() -> None:
     assert priced == Bill(units={"gb_seconds": 20, "requests": 1}, usd=pytest.approx(20 * 0.00004 + 0.0000004))
 
 
-def test_a_job_is_priced_by_what_its_service_bills() -> None:
+def test_job_price_is_computed_from_billed_units() -> None:
     emr = price_job({"vcpu_hours": 2, "memory_gb_hours": 8, "storage_gb_hours": 100}, prices())
     assert emr.usd == pytest.approx(2 * 0.052585 + 8 * 0.005746)
     assert price_job({"run_hours": 1, "node_hours": 4}, prices()).usd == pytest.approx(4 * 0.7)
@@ -227,7 +227,7 @@ RUNNING = Entry(tenant="acme", day=DAY, status="RUNNING", token=1, run_id="run1"
 BILL = Bill(units={"gb_seconds": 12.5, "requests": 1}, usd=0.25)
 
 
-def test_the_runs_of_a_day_are_summed_each_once_and_survive_the_store() -> None:
+def test_bills_of_a_days_runs_are_summed_once_and_stored() -> None:
     failed = fail(RUNNING, error="the store was down", now=BEGIN, bill=BILL)
     assert (failed.billed, failed.cost_usd) == ({"gb_seconds": 12.5, "requests": 1}, 0.25)
     again = replace(failed, status="SUBMITTED")
@@ -240,14 +240,14 @@ def test_the_runs_of_a_day_are_summed_each_once_and_survive_the_store() -> None:
     assert from_item(to_item(done)) == done
 
 
-def test_a_run_of_which_nothing_is_known_adds_nothing() -> None:
+def test_unknown_bill_adds_nothing() -> None:
     unknown = fail(RUNNING, error="lost", now=BEGIN, bill=Bill(units={}))
     assert (unknown.billed, unknown.cost_usd) == (None, None)
     assert fail(replace(RUNNING, cost_usd=0.5), error="lost", now=BEGIN, bill=Bill(units={})).cost_usd == 0.5
 
 
 @pytest.mark.parametrize("published", [True, False])
-def test_a_settled_job_leaves_its_bill_in_the_ledger(published: bool) -> None:
+def test_reconciled_job_records_its_bill_in_the_ledger(published: bool) -> None:
     ledger, output = Ledger(store=MemoryStore(), clock=Clock(), lease=LEASE), ObjectStore()
     lease = ledger.acquire("acme", DAY, owner="a:1:1", run_id="run1")
     ledger.hand_over(lease, reason="large", job_token="t", job_id="job-1", duration=LEASE)
@@ -264,7 +264,7 @@ def test_a_settled_job_leaves_its_bill_in_the_ledger(published: bool) -> None:
     assert settled.entry.cost_usd == pytest.approx(emr.vcpu_hour + 2 * emr.gb_hour)
 
 
-def test_a_day_in_a_function_is_billed_for_the_time_that_it_took_even_if_it_fails(tmp_path: Path) -> None:
+def test_function_day_is_billed_for_its_duration_even_if_it_fails(tmp_path: Path) -> None:
     generate(messages=10, layout="export", seed=1, out=tmp_path / "in", files=1)
     seconds: list[float] = []
 
@@ -298,7 +298,7 @@ def test_a_day_in_a_function_is_billed_for_the_time_that_it_took_even_if_it_fail
     assert (failed.status, failed.cost_usd, len(seconds)) == ("FAILED", 1.0, 2)
 
 
-def test_months_are_summed_by_tenant_and_what_is_not_known_is_counted() -> None:
+def test_months_sum_costs_by_tenant_and_count_unknown_days() -> None:
     months = sum_by_month(
         [
             ("b", date(2025, 8, 31), 1.0),

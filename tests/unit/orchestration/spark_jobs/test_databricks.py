@@ -73,7 +73,7 @@ def run(state: str, kind: str = "", code: str = "") -> Run:
     )
 
 
-def test_a_submission_is_a_run_of_the_bundles_job_under_the_attempts_token() -> None:
+def test_submission_runs_the_bundle_job_with_the_attempts_token() -> None:
     jobs = Jobs()
     assert service(jobs).submit(JOB) == service(jobs).submit(JOB) == "100"
     request = jobs.requests[0]
@@ -115,9 +115,7 @@ def test_a_missing_or_ambiguous_job_name_is_an_error(names: dict[int, str]) -> N
         (PermissionDenied("secret"), TerminalError),
     ],
 )
-def test_an_error_says_whether_a_retry_can_help_and_nothing_of_its_text(
-    error: Exception, kind: type[BatchError]
-) -> None:
+def test_error_is_classified_as_retryable_without_quoting_it(error: Exception, kind: type[BatchError]) -> None:
     with pytest.raises(kind) as raised:
         service(Jobs(raises=error)).submit(JOB)
     assert "secret" not in str(raised.value)
@@ -152,13 +150,13 @@ def test_a_run_that_is_ending_still_runs(state: str) -> None:
         ("CLIENT_ERROR", "UNAUTHORIZED_ERROR", "FAILED", False),
     ],
 )
-def test_the_termination_code_says_how_a_run_ended(kind: str, code: str, state: str, retryable: bool) -> None:
+def test_termination_code_determines_the_final_state(kind: str, code: str, state: str, retryable: bool) -> None:
     status = parse_status(run("TERMINATED", kind, code))
     assert (status.state, status.retryable) == (state, retryable)
 
 
 @pytest.mark.parametrize(("exit_code", "retryable"), [(1, True), (2, False), (3, False), (4, False)])
-def test_only_the_exit_status_of_a_tasks_error_is_repeated(exit_code: int, retryable: bool) -> None:
+def test_only_the_exit_status_of_a_tasks_error_is_reported(exit_code: int, retryable: bool) -> None:
     status = service(Jobs(output=f"SystemExit: {exit_code}\nwhile reading 'Hello Bob'")).get_status("100")
     assert (status.state, status.retryable) == ("FAILED", retryable)
     assert f"exit status {exit_code}" in status.detail
@@ -173,9 +171,7 @@ def test_only_the_exit_status_of_a_tasks_error_is_repeated(exit_code: int, retry
         (None, {}),
     ],
 )
-def test_a_run_that_has_ended_reports_the_hours_of_its_nodes(
-    cluster: dict[str, Any] | None, units: dict[str, float]
-) -> None:
+def test_ended_run_reports_its_node_hours(cluster: dict[str, Any] | None, units: dict[str, float]) -> None:
     ended = run("TERMINATED", "SUCCESS", "SUCCESS").as_dict()
     ended["tasks"][0] |= {"setup_duration": 300_000, "execution_duration": 540_000, "cleanup_duration": 60_000}
     if cluster:
@@ -185,7 +181,7 @@ def test_a_run_that_has_ended_reports_the_hours_of_its_nodes(
     assert parse_status(run("RUNNING")).billed == {}
 
 
-def test_a_run_that_has_ended_reports_when() -> None:
+def test_ended_run_reports_its_end_time() -> None:
     ended = run("TERMINATED", "SUCCESS", "SUCCESS").as_dict() | {"end_time": round(STARTED.timestamp() * 1000) + 60_000}
     assert parse_status(Run.from_dict(ended)).ended_at == STARTED + timedelta(minutes=1)
     assert parse_status(run("TERMINATED", "SUCCESS", "SUCCESS")).ended_at is None
@@ -224,9 +220,7 @@ class SignedOut:
         raise CredentialUnavailableError("secret")
 
 
-def test_the_azure_identitys_token_is_requested_only_when_it_is_needed(
-    workspace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_azure_token_is_requested_only_when_needed(workspace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("azure.identity.DefaultAzureCredential", SignedOut)
     settings = load_settings(
         flags={"spark": "databricks", "databricks_job": "7"}, environ={"DATABRICKS_HOST": workspace}

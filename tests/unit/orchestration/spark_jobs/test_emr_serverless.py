@@ -95,7 +95,7 @@ def test_workers_have_a_size_that_the_service_offers() -> None:
         assert rest > heap  # Python and DuckDB do the work
 
 
-def test_the_same_attempt_has_the_same_token_and_another_attempt_another() -> None:
+def test_job_token_identifies_the_attempt() -> None:
     changed = {"token": 4, "run_id": "other"}
     tokens = {JOB.job_token} | {SparkJob(**{**vars(JOB), name: value}).job_token for name, value in changed.items()}
     assert len(tokens) == 3
@@ -113,7 +113,7 @@ def test_the_same_attempt_has_the_same_token_and_another_attempt_another() -> No
         (400, {}, 9),
     ],
 )
-def test_a_job_is_reduced_to_what_application_and_account_allow(
+def test_job_size_is_reduced_to_application_and_account_limits(
     vcpus: int, capacity: dict[str, str], executors: int
 ) -> None:
     assert fit_size(JobSize(executors=9, disk_gb=40), vcpus=vcpus, capacity=capacity).executors == executors
@@ -157,7 +157,7 @@ def stub_application(stubber: Stubber, *, state: str = "STOPPED") -> None:
     stubber.add_response("get_application", {"application": application}, {"applicationId": "00f1r1uukb925"})
 
 
-def test_a_submission_is_one_job_run_under_the_attempts_token(stubbed: Any) -> None:
+def test_submission_starts_one_job_run_with_the_attempts_token(stubbed: Any) -> None:
     service, stubber = stubbed
     stub_application(stubber)
     expected = make_request(JOB, CONFIG, size=JobSize(executors=2, disk_gb=40), policy="") | {"executionIamPolicy": ANY}
@@ -178,7 +178,7 @@ def test_a_submission_is_one_job_run_under_the_attempts_token(stubbed: Any) -> N
         ("AccessDeniedException", 403, TerminalError, "iam:PassRole"),
     ],
 )
-def test_an_error_says_whether_a_retry_can_help_and_what_to_do(
+def test_error_is_classified_as_retryable_with_a_next_step(
     stubbed: Any, code: str, status: int, kind: type[BatchError], advice: str
 ) -> None:
     service, stubber = stubbed
@@ -212,7 +212,7 @@ def test_an_application_that_is_stopping_is_a_retryable_error(stubbed: Any) -> N
         service.submit(JOB)
 
 
-def test_a_job_that_lacks_capacity_says_which_limits_to_raise() -> None:
+def test_job_without_capacity_names_the_limits_to_raise() -> None:
     waiting = parse_status(run("SCHEDULED", "ApplicationMaxCapacityExceededException: [memory: 48 GB]"))
     assert "L-D05C8A75" in waiting.detail
     failed = parse_status(run("FAILED", "Worker could not be allocated: the vCPU limit is reached"))
@@ -240,7 +240,7 @@ def test_a_job_that_was_cancelled_is_not_retryable() -> None:
     assert parse_status(run("CANCELLING")).state == "RUNNING"
 
 
-def test_a_job_reports_what_it_is_billed_once_it_has_ended() -> None:
+def test_ended_job_reports_its_billed_units() -> None:
     billed = {"billedResourceUtilization": {"vCPUHour": 1.5, "memoryGBHour": 6.0, "storageGBHour": 0.0}}
     units = {"vcpu_hours": 1.5, "memory_gb_hours": 6.0, "storage_gb_hours": 0.0}
     for state in ("SUCCESS", "FAILED", "CANCELLED"):
@@ -249,14 +249,14 @@ def test_a_job_reports_what_it_is_billed_once_it_has_ended() -> None:
     assert parse_status(run("SUCCESS")).billed == {}  # the service has not reported it
 
 
-def test_a_job_that_has_ended_reports_when() -> None:
+def test_ended_job_reports_its_end_time() -> None:
     later = MOMENT + timedelta(minutes=1)
     assert parse_status(run("SUCCESS") | {"endedAt": later}).ended_at == later
     assert parse_status(run("FAILED")).ended_at == MOMENT  # the time of the last update
     assert parse_status(run("RUNNING")).ended_at is None
 
 
-def test_a_job_that_the_service_does_not_know_is_lost(stubbed: Any) -> None:
+def test_unknown_job_is_lost(stubbed: Any) -> None:
     service, stubber = stubbed
     stubber.add_client_error("get_job_run", "ResourceNotFoundException", http_status_code=404)
     assert service.get_status("00job1").state == "LOST"

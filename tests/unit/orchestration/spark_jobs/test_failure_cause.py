@@ -54,7 +54,7 @@ def test_known_messages_of_services_and_spark_have_a_cause(log: str, what: str) 
     assert cause.next_step
 
 
-def test_our_own_errors_take_precedence_and_the_last_one_counts() -> None:
+def test_last_error_of_the_job_takes_precedence() -> None:
     log = (
         "AccessDenied\n"
         "error: tenant=smoke day=2025-08-12: the first. Next step: none.\n"
@@ -91,7 +91,7 @@ def test_a_complete_package_for_the_application_passes() -> None:
 
 
 @pytest.mark.parametrize("name", ["package.json", ENTRY_POINT, ENVIRONMENT])
-def test_a_file_that_is_missing_is_named(name: str) -> None:
+def test_missing_package_file_is_named(name: str) -> None:
     store = make_package()
     store.delete(name)
     with pytest.raises(TerminalError, match=rf"the package lacks {name}: s3://artifacts/emr/1f/{name} is not there"):
@@ -105,7 +105,7 @@ def test_a_file_that_is_missing_is_named(name: str) -> None:
         ({"python": "3.13"}, r"is for Python 3\.13, and jobs are told to use 3\.11 \(emr_python\)\. .*EmrPython=3\.13"),
     ],
 )
-def test_a_package_for_another_platform_says_how_to_make_the_right_one(changed: dict[str, str], error: str) -> None:
+def test_package_for_another_platform_has_a_next_step(changed: dict[str, str], error: str) -> None:
     with pytest.raises(TerminalError, match=error):
         check_package(make_package(**changed), CONFIG, architecture="ARM64")
 

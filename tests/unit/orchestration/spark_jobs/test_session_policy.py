@@ -39,7 +39,7 @@ def lists(policy: dict[str, Any], bucket: str, prefix: str) -> bool:
     return may(policy, "s3:ListBucket", f"arn:aws:s3:::{bucket}", **{"s3:prefix": prefix})
 
 
-def test_a_job_may_do_what_a_day_needs() -> None:
+def test_policy_permits_what_a_day_needs() -> None:
     policy = policy_of("acme")
     for key in ("chat/u/r/messages/2025/08/12/x.json", "exports/messages/2025/08/12/a/b.gz"):
         assert may(policy, "s3:GetObject", f"arn:aws:s3:::data/raw/acme/{key}")
@@ -51,7 +51,7 @@ def test_a_job_may_do_what_a_day_needs() -> None:
     assert lists(policy, "tables", "made/acme/analytics/messages/_delta_log/")
 
 
-def test_a_job_may_change_no_message_and_read_nothing_else_of_its_tenant() -> None:
+def test_policy_permits_no_change_of_messages_and_no_other_data() -> None:
     policy = policy_of("acme")
     for action in ("s3:PutObject", "s3:DeleteObject"):
         assert not may(policy, action, "arn:aws:s3:::data/raw/acme/chat/u/r/messages/2025/08/12/x.json")
@@ -81,7 +81,7 @@ def test_43_a_job_of_one_tenant_reaches_no_other_whatever_their_names(own: str, 
 
 
 @pytest.mark.parametrize("other", ["acme-2", "acme2", "acm", "Acme", "acme_", "xacme"])
-def test_43_a_name_that_looks_alike_is_another_tenant(other: str) -> None:
+def test_43_similar_name_is_another_tenant(other: str) -> None:
     assert not may(policy_of("acme"), "s3:GetObject", f"arn:aws:s3:::data/raw/{other}/chat/x.json")
 
 
@@ -93,7 +93,7 @@ def test_one_bucket_without_a_prefix_is_restricted_too() -> None:
     assert not lists(policy, "data", "")
 
 
-def test_exports_of_another_template_are_read_and_nothing_beside_them() -> None:
+def test_policy_covers_only_the_folder_of_the_export_template() -> None:
     policy = policy_of("acme", export_template="{tenant}/dump/v2/{yyyy}-{mm}-{dd}/")
     assert may(policy, "s3:GetObject", "arn:aws:s3:::data/raw/acme/dump/v2/2025-08-12/a.gz")
     assert not may(policy, "s3:GetObject", "arn:aws:s3:::data/raw/acme/dump/v1/2025-08-12/a.gz")
@@ -110,7 +110,7 @@ def test_a_job_may_query_only_its_own_tenants_rooms() -> None:
     assert not may(policy_of("acme"), "dynamodb:Query", table, **{"dynamodb:LeadingKeys": ["TENANT#acme"]})
 
 
-def test_the_log_and_the_key_are_named() -> None:
+def test_policy_names_the_log_group_and_the_key() -> None:
     key = "arn:aws:kms:ap-northeast-1:123456789012:key/1"
     policy = policy_of("acme", log_group="/aws/emr-serverless/makoto", kms_key_arn=key)
     group = "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/emr-serverless/"
@@ -120,7 +120,7 @@ def test_the_log_and_the_key_are_named() -> None:
     assert not may(policy, "kms:Decrypt", key + "2")
 
 
-def test_47_the_largest_usual_policy_fits_and_a_longer_one_is_refused_not_widened() -> None:
+def test_47_policy_beyond_the_limit_is_refused_not_widened() -> None:
     usual = {
         "log_group": "/aws/emr-serverless/makoto-daily-batch",
         "kms_key_arn": "arn:aws:kms:ap-northeast-1:123456789012:key/" + "k" * 36,
@@ -132,7 +132,7 @@ def test_47_the_largest_usual_policy_fits_and_a_longer_one_is_refused_not_widene
 
 
 @pytest.mark.parametrize("argument", ["source", "target", "package"])
-def test_a_prefix_that_a_policy_would_read_as_a_variable_is_refused(argument: str) -> None:
+def test_prefix_with_a_policy_variable_is_refused(argument: str) -> None:
     url = "s3://data/${aws:username}".replace("{", "").replace("}", "")
     changed: dict[str, Any] = {argument: parse_url(url) if argument == "package" else url}
     with pytest.raises(UsageError, match="cannot be named in a job's policy"):

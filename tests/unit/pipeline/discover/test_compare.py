@@ -30,9 +30,7 @@ def put_messages(store: Any, count: int, *, user: str = "u", room: str = "r", da
     put_all(store, [message(day, f"01-00-{n:02d}.000", user=user, room=room) for n in range(count)])
 
 
-def test_rooms_that_metadata_does_not_name_are_reported_with_their_objects(
-    tmp_path: Path, store: Any, metadata: Any
-) -> None:
+def test_rooms_missing_in_metadata_are_reported_with_their_objects(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "known", START)
     put_messages(store, 5, room="known")
@@ -91,7 +89,7 @@ def test_rooms_are_matched_by_their_exact_names(store: Any, metadata: Any) -> No
     assert comparison.listed_objects == comparison.metadata_objects == 2 * len(HOSTILE)
 
 
-def test_an_object_without_a_time_in_its_name_is_missed_unless_its_room_was_active(store: Any, metadata: Any) -> None:
+def test_untimed_object_is_missed_unless_its_room_was_active(store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "r", LONG_AGO)
     put_all(store, ["acme/chat/u/r/messages/2025/08/12/notes.txt"])

@@ -134,7 +134,7 @@ def test_an_object_whose_name_has_no_time_is_listed(store: ObjectStore, list_day
     assert keys_of(list_day(store)) == {f"{folder}/{name}" for name in names}
 
 
-def test_auto_takes_the_export_if_it_holds_an_object(store: ObjectStore, list_day: Any) -> None:
+def test_auto_layout_prefers_a_non_empty_export(store: ObjectStore, list_day: Any) -> None:
     exports = [f"{EXPORT}{name}" for name in ("part-0.jsonl.gz", "_x.json", ".hidden", "a/b/c=d/part 1", "山.zst")]
     put_all(store, [*exports, message("2025/08/12", "01-00-00.000"), "acme/exports/messages/2025/08/13/part.jsonl"])
     manifest = list_day(store)
@@ -171,7 +171,7 @@ def test_an_empty_object_is_listed(store: ObjectStore, list_day: Any) -> None:
     assert keys_of(list_day(store)) == {key}
 
 
-def test_folders_that_a_console_made_are_no_objects(bucket: Any, list_day: Any) -> None:
+def test_console_folder_markers_are_not_objects(bucket: Any, list_day: Any) -> None:
     client, name, store = bucket
     key = message("2025/08/12", "01-00-00.000")
     markers = ["acme/", "acme/chat/", "acme/chat/u/", "acme/chat/u/r/", "acme/chat/u/r/messages/2025/08/12/", EXPORT]
@@ -194,7 +194,7 @@ def test_a_missing_bucket_is_a_terminal_error(s3_options: dict[str, Any], list_d
             list_day(s3_store("no-such-bucket", s3_options), layout=layout)
 
 
-def test_a_missing_local_root_is_a_terminal_error_but_a_missing_tenant_is_empty(tmp_path: Path, list_day: Any) -> None:
+def test_missing_root_is_a_terminal_error_and_missing_tenant_is_empty(tmp_path: Path, list_day: Any) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
     assert list_day(store).objects == 0
     (tmp_path / "in").rmdir()

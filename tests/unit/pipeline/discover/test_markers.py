@@ -32,7 +32,7 @@ def test_a_markers_name_is_recognized(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_a_name_that_data_may_have_is_no_markers(name: str) -> None:
+def test_data_names_are_not_markers(name: str) -> None:
     assert not is_marker(name)
 
 

@@ -132,7 +132,7 @@ def test_an_active_room_whose_name_no_key_can_hold_fails_the_day(
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_an_inactive_room_with_such_a_name_is_skipped(tmp_path: Path, store: Any, metadata: Any, name: str) -> None:
+def test_inactive_room_with_an_invalid_name_is_skipped(tmp_path: Path, store: Any, metadata: Any, name: str) -> None:
     for user, room in ((name, "r"), ("good", name)):
         put_user(metadata, user)
         put_room(metadata, user, room, "2025-08-01T00:00:00Z")
@@ -186,7 +186,7 @@ def test_metadata_without_users_of_a_tenant_with_objects_is_an_error(tmp_path: P
 @pytest.mark.parametrize(
     ("error", "expected"), [(PermissionDeniedError("403"), TerminalError), (GenericError("x"), RetryableError)]
 )
-def test_a_day_without_active_rooms_still_fails_if_the_input_cannot_be_read(
+def test_day_without_active_rooms_fails_if_input_is_unreadable(
     tmp_path: Path, store: Any, metadata: Any, error: Exception, expected: type[Exception]
 ) -> None:
     put_user(metadata, "u")

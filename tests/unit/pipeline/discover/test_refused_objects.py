@@ -181,7 +181,7 @@ def test_stray_links_beside_users_are_not_listed(source: Input) -> None:
 
 
 @pytest.mark.parametrize("link", ["acme/exports", EXPORT.rstrip("/")])
-def test_a_link_in_the_path_to_the_export_is_listed_and_hides_no_messages(source: Input, link: str) -> None:
+def test_link_above_the_export_is_listed_and_hides_no_messages(source: Input, link: str) -> None:
     own = message("2025/08/12", "01-00-00.000")
     source.put(own, "globex/exports/messages/2025/08/12/part.jsonl")
     source.link(link, str(source.root / link.replace("acme", "globex")))
@@ -206,7 +206,7 @@ def test_a_link_with_a_markers_name_is_ignored(source: Input) -> None:
     assert (keys_of(manifest), manifest.ignored) == ({GOOD}, 2)
 
 
-def test_a_tenants_folder_that_links_to_another_tenants_is_a_terminal_error(source: Input) -> None:
+def test_tenant_folder_linked_to_another_tenant_is_a_terminal_error(source: Input) -> None:
     source.put("globex/exports/messages/2025/08/12/part.jsonl")
     source.link("acme", "globex")
     with pytest.raises(TerminalError, match=r"tenant=acme .* is a link to another place in the input"):
@@ -303,9 +303,7 @@ def test_the_s3_listing_equals_obstores(bucket: tuple[Any, S3Store], tmp_path: P
     assert {item.key for item in page} == keys_of(after)
 
 
-def test_objects_that_obstore_listed_before_it_stopped_are_not_listed_twice(
-    bucket: tuple[Any, S3Store], tmp_path: Path
-) -> None:
+def test_objects_listed_before_an_invalid_key_are_not_repeated(bucket: tuple[Any, S3Store], tmp_path: Path) -> None:
     put, store = bucket
     keys = {f"{EXPORT}{n:04d}" for n in range(1_203)}
     put_all(store, sorted(keys))
@@ -314,7 +312,9 @@ def test_objects_that_obstore_listed_before_it_stopped_are_not_listed_twice(
 
 
 @pytest.mark.parametrize("bad", ["", "a\x01", "."])
-def test_users_and_rooms_with_such_names_hide_no_others(bucket: tuple[Any, S3Store], tmp_path: Path, bad: str) -> None:
+def test_users_and_rooms_with_invalid_names_hide_no_others(
+    bucket: tuple[Any, S3Store], tmp_path: Path, bad: str
+) -> None:
     put, store = bucket
     keys = [message("2025/08/12", "01-00-00.000", user=user, room=room) for user in ("u", bad) for room in ("r", bad)]
     for key in keys:
@@ -325,7 +325,7 @@ def test_users_and_rooms_with_such_names_hide_no_others(bucket: tuple[Any, S3Sto
     assert unreadable(manifest).keys() == set(keys[1:])
 
 
-def test_without_boto3_such_a_key_fails_the_day_rather_than_hide_objects(
+def test_invalid_key_without_boto3_fails_the_day(
     bucket: tuple[Any, S3Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put, store = bucket

@@ -123,7 +123,7 @@ def test_each_publication_is_one_commit(tmp_path):
 # Another run of the same day
 
 
-def test_a_run_that_started_before_another_published_is_refused(tmp_path):
+def test_run_older_than_the_last_publication_is_refused(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
     snapshot = take_snapshot(tmp_path)
     publish(tmp_path, write_file(tmp_path, "b.parquet", rows=1), run="winner")
@@ -226,7 +226,7 @@ def fence(folder: Path, token: int) -> DaySnapshot:
     )
 
 
-def test_a_fence_keeps_a_lower_token_out_before_anything_is_published(tmp_path):
+def test_fence_refuses_a_lower_token_before_any_publication(tmp_path):
     snapshot = take_snapshot(tmp_path)
     fence(tmp_path, 6)
     with pytest.raises(LeaseHeldError, match="token 6"):
@@ -234,7 +234,7 @@ def test_a_fence_keeps_a_lower_token_out_before_anything_is_published(tmp_path):
     assert rooms(tmp_path) == []
 
 
-def test_the_fence_returns_what_was_published_before_it_and_the_run_replaces_it(tmp_path):
+def test_fence_returns_the_snapshot_that_its_run_replaces(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"), run="zombie", token=5)
     snapshot = fence(tmp_path, 6)
     assert len(snapshot.files) == 1
@@ -249,7 +249,7 @@ def test_a_fence_is_written_once_and_never_lowered(tmp_path):
         fence(tmp_path, 5)
 
 
-def test_days_have_tokens_of_their_own(tmp_path):
+def test_each_day_has_its_own_token(tmp_path):
     publish(tmp_path, token=5)
     publish(tmp_path, day=NEXT_DAY, token=1)
 
@@ -381,7 +381,7 @@ def test_polars_skips_by_the_same_statistics(tmp_path):
 # Orphans of crashed runs, and the log
 
 
-def test_only_files_that_no_commit_names_and_that_are_old_are_removed(tmp_path):
+def test_only_old_unreferenced_files_are_removed(tmp_path):
     live = publish(tmp_path, write_file(tmp_path, "old.parquet"))
     assert live.files == 1
     publish(tmp_path, write_file(tmp_path, "live.parquet"), run="run2")

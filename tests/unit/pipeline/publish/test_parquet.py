@@ -36,7 +36,7 @@ def names(root: Path, day: date = DAY) -> set[str]:
     return {path.name for path in (root / TABLE / parquet.day_folder(day)).glob("*")}
 
 
-def test_hive_readers_see_what_was_published(tmp_path):
+def test_hive_readers_read_the_published_rows(tmp_path):
     published = publish(tmp_path, [stage(tmp_path, "a.parquet"), stage(tmp_path, "b.parquet", rows=2)])
     assert (published.rows, published.files, published.version) == (5, 2, None)
     glob = f"{tmp_path}/{TABLE}/year=*/month=*/day=*/*.parquet"

@@ -56,12 +56,12 @@ def test_nested_types_are_read_from_their_duckdb_names():
         ("VARCHAR", "string"),
     ],
 )
-def test_plain_types(name: str, expected: str):
+def test_plain_types_are_converted(name: str, expected: str):
     assert delta_type(name) == PrimitiveType(expected)
 
 
 @pytest.mark.parametrize("name", ["TIMESTAMP", "UBIGINT", "HUGEINT", ""])
-def test_a_type_that_old_readers_lack_is_refused(name: str):
+def test_type_unknown_to_old_readers_is_refused(name: str):
     with pytest.raises(KeyError):
         delta_type(name)
 

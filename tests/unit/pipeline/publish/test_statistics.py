@@ -33,7 +33,7 @@ def test_a_long_maximum_is_cut_to_33_characters(text: str):
     assert len(bounded_maximum(text)) == 33
 
 
-def test_a_text_of_32_characters_is_kept():
+def test_text_of_32_characters_is_not_cut():
     text = "あ" * 32
     assert bounded_statistics({"c": ColumnStatistics(minimum=text, maximum=text, nulls=1)}) == {
         "c": ColumnStatistics(minimum=text, maximum=text, nulls=1)
@@ -63,7 +63,7 @@ def test_timestamps_are_rounded_outwards_to_a_millisecond(moment: datetime):
     assert (high - low).microseconds in (0, 1000)
 
 
-def test_timestamp_texts():
+def test_timestamp_bounds_are_formatted_with_milliseconds():
     assert timestamp_minimum(1_754_966_165_123_456) == "2025-08-12T02:36:05.123Z"
     assert timestamp_maximum(1_754_966_165_123_456) == "2025-08-12T02:36:05.124Z"
     assert timestamp_maximum(1_754_966_165_123_000) == "2025-08-12T02:36:05.123Z"

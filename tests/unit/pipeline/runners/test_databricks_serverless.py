@@ -24,7 +24,7 @@ VOLUME = "/Volumes/main/chat/data"
 
 
 @pytest.mark.parametrize("environ", SERVERLESS)
-def test_serverless_is_known_by_its_environment(environ: dict[str, str]) -> None:
+def test_serverless_is_detected_by_its_environment(environ: dict[str, str]) -> None:
     assert is_serverless(environ)
     assert not is_serverless(CLUSTER)
     assert not is_serverless({})
@@ -53,9 +53,7 @@ def test_memory_is_limited_to_a_workers_and_a_smaller_setting_stays(environ: dic
 
 
 @pytest.mark.parametrize("lease", [[], ["--run-id", "r", "--token", "1"]])
-def test_the_job_exits_with_status_2_before_it_starts_spark_or_opens_storage(
-    monkeypatch: pytest.MonkeyPatch, lease: list[str]
-) -> None:
+def test_job_exits_with_status_2_before_spark_and_storage(monkeypatch: pytest.MonkeyPatch, lease: list[str]) -> None:
     def no_session() -> None:
         raise AssertionError("Spark was started")
 
@@ -68,7 +66,7 @@ def test_the_job_exits_with_status_2_before_it_starts_spark_or_opens_storage(
     assert "Next step: run the job on a cluster" in done.stderr
 
 
-def test_the_smoke_job_checks_this_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smoke_job_reports_an_unreachable_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "IS_SERVERLESS", "true")
     lack = find_missing(Storage(input=parse_url(str(tmp_path)), output=parse_url(LAKE)))
     assert lack == f"output {LAKE}: on Databricks serverless no worker has a network or an identity"

@@ -165,7 +165,7 @@ def test_every_worker_sorts_the_same_number_of_buckets() -> None:
         assert sizes.spec.buckets % sizes.workers == 0 or sizes.spec.buckets == sample_spec().buckets
 
 
-def test_settings_are_respected() -> None:
+def test_explicit_settings_are_respected() -> None:
     spec = replace(sample_spec(), buckets=40, limits=Limits(memory_bytes=100 * MIB, fetch_concurrency=3))
     sized = size_workers(make_resources(3_008), spec=spec, manifest=make_manifest(MIB)).spec
     assert sized.buckets == 40

@@ -46,7 +46,7 @@ def test_compression_is_detected_by_magic_bytes(tmp_path: Path, stored: bytes) -
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
-def test_a_stream_cut_anywhere_is_refused_whole(tmp_path: Path, pack: object) -> None:
+def test_truncated_stream_is_refused_entirely(tmp_path: Path, pack: object) -> None:
     stored = pack(TEXT)  # type: ignore[operator]
     cuts = random.Random(1).sample(range(4, len(stored)), 40)
     assert {refusal(stored[:cut], tmp_path) for cut in cuts} == {Reason.CORRUPT_COMPRESSION}
@@ -145,7 +145,7 @@ WIDE = b"\xff\xfe" + TEXT.decode().encode("utf-16-le")
     ],
     ids=["plain", "gzip", "members", "wide", "mark in two members", "zstd", "plain and wide"],
 )
-def test_originals_are_those_of_the_whole_text(stored: bytes, tmp_path: Path) -> None:
+def test_originals_equal_those_of_the_complete_text(stored: bytes, tmp_path: Path) -> None:
     limits = Limits(max_raw_bytes=200_000)
     random_places = random.Random(1)
     starts = [0, *sorted(random_places.sample(range(1, len(TEXT) - 1), 40)), len(TEXT)]
@@ -157,7 +157,7 @@ def test_originals_are_those_of_the_whole_text(stored: bytes, tmp_path: Path) ->
         assert result == [whole.original(start, length, limits.max_raw_bytes) for start, length in places]
 
 
-def test_nothing_is_decompressed_behind_the_last_range(tmp_path: Path) -> None:
+def test_nothing_is_decompressed_after_the_last_range(tmp_path: Path) -> None:
     stored = gzip.compress(TEXT)
     cut = stored[: len(stored) // 2]
     (result,) = decode_originals(cut, [(30, 40)], key="acme/part", limits=Limits(), scratch=tmp_path)

@@ -217,7 +217,7 @@ def test_text_is_never_taken_for_another_format(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize("key", ["acme/a.gz", "acme/a.jsonl.ZST"])
-def test_an_object_named_as_compressed_is_foreign_only_if_its_format_is_known(tmp_path: Path, key: str) -> None:
+def test_object_named_as_compressed_is_foreign_only_if_recognized(tmp_path: Path, key: str) -> None:
     assert refused(tarred(), tmp_path, key).detail == "tar"
     for body in (TEXT, NOISE, b"\0" * 100):
         assert refused(body, tmp_path, key).reason is Reason.CORRUPT_COMPRESSION
