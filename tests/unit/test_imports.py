@@ -1,4 +1,4 @@
-"""What each part of the library needs to be imported: nothing that its runtime lacks, and dependencies point inward."""
+"""What each part of the library imports: nothing that is missing in its runtime."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.day_runs import ROOT, child_environment
 
-# Refuses some packages by name, whatever is installed, then imports; prints what was loaded.
+# Blocks packages by name, even if they are installed, imports the modules and prints all that were loaded.
 PROGRAM = """
 import sys
 from importlib.abc import MetaPathFinder
@@ -23,17 +23,17 @@ import {modules}
 print(*sorted(set(sys.modules) - before))
 """
 HEAVY = ("pyspark", "pandas", "pyarrow", "numpy")
-MSGSPEC = ("msgspec", "typing_extensions")  # msgspec imports the other where it is installed
+MSGSPEC = ("msgspec", "typing_extensions")  # msgspec imports typing_extensions if it is installed
 CLOUDS = ("boto3", "botocore", "azure", "google", "databricks")
 KERNEL = ("duckdb", "deltalake", "obstore", "arro3", "isal")
 
 
 def load(*modules: str, blocked: tuple[str, ...] = ()) -> list[str]:
-    """Import in a fresh interpreter without some packages; what was loaded."""
+    """Return the modules that a fresh interpreter loads to import `modules` without some packages."""
     program = PROGRAM.format(blocked=blocked, modules=", ".join(modules))
-    answer = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout.split()
+    process = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return process.stdout.split()
 
 
 COMMAND_LINE = ("typer", "rich")
@@ -55,7 +55,7 @@ COMMAND_LINE_MODULES = [
     *("cli", "cli.output", "cli.progress", "cli.tenants", "cli.maintenance"),
     *(f"entrypoints.{name}" for name in ENTRY_POINTS),
 ]
-# Each is asked for by its own setting, and brings its cloud's library with it.
+# Each store is selected by its own setting and imports the library of its cloud.
 STORES = {"metadata.dynamodb": "boto3", "metadata.cosmos": "azure"}
 
 
@@ -72,9 +72,9 @@ def test_cli_imports_without_spark_arrow_and_pandas(module: str) -> None:
 
 def test_cli_without_its_packages_names_what_to_install() -> None:
     program = PROGRAM.format(blocked=COMMAND_LINE, modules="daily_batch.__main__ as entry") + "entry.main()"
-    answer = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
-    assert answer.returncode == 2
-    assert "the package typer is missing. Next step: pip install 'makoto-daily-batch[cli]'" in answer.stderr
+    process = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
+    assert process.returncode == 2
+    assert "the package typer is missing. Next step: pip install 'makoto-daily-batch[cli]'" in process.stderr
 
 
 def test_dispatch_loads_neither_spark_nor_cloud_libraries() -> None:
@@ -105,16 +105,16 @@ def test_the_domain_imports_only_the_standard_library_and_msgspec() -> None:
     assert "daily_batch.domain.contract" in modules
     packages = {name.partition(".")[0] for name in load("daily_batch.errors", *modules)}
     others = packages - sys.stdlib_module_names - {"daily_batch", "msgspec", "typing_extensions"}
-    # The build's own constants are named after the platform, so the list of the library's modules lacks them.
+    # The module of the build's constants is named after the platform, so it is not in `stdlib_module_names`.
     assert {name for name in others if not name.startswith("_sysconfigdata")} == set()
 
 
 def test_transform_imports_no_runner_no_cloud_and_no_store() -> None:
     loaded = load(*(f"daily_batch.{module}" for module in TRANSFORM))
-    ours = {name for name in loaded if name.startswith("daily_batch.")}
-    assert {name.split(".")[1] for name in ours} == {"domain", "errors", "pipeline", "storage"}
-    assert {name for name in ours if name.startswith("daily_batch.storage.")} == {"daily_batch.storage.scratch"}
-    assert {name.split(".")[2] for name in ours if name.startswith("daily_batch.pipeline.")} == {"transform"}
+    own = {name for name in loaded if name.startswith("daily_batch.")}
+    assert {name.split(".")[1] for name in own} == {"domain", "errors", "pipeline", "storage"}
+    assert {name for name in own if name.startswith("daily_batch.storage.")} == {"daily_batch.storage.scratch"}
+    assert {name.split(".")[2] for name in own if name.startswith("daily_batch.pipeline.")} == {"transform"}
     assert not {name.partition(".")[0] for name in loaded} & {*HEAVY, *CLOUDS, "obstore", "deltalake"}
 
 
@@ -129,10 +129,10 @@ def test_complete_run_needs_neither_spark_nor_arrow_nor_pandas(tmp_path_factory:
         "sys.argv = ['makoto-batch', 'run', '--tenant', 'acme', '--date', '2025-08-12', '--input', 'samples',"
         f" '--output', {str(out)!r}]\nentry.main()"
     )
-    answer = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=child_environment(), capture_output=True, text=True
     )
-    assert answer.returncode == 0, answer.stderr
+    assert process.returncode == 0, process.stderr
     assert (out / "acme/analytics/messages/_delta_log").is_dir()
 
 

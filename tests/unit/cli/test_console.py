@@ -1,4 +1,4 @@
-"""Progress as lines: few, complete at the end, and without anything that was not given."""
+"""Progress as lines: few of them, complete at the end, and without unknown totals."""
 
 import io
 
@@ -10,7 +10,7 @@ from daily_batch.cli.progress import LineProgress
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that the console sees, in its only element."""
+    """Return a list whose only element is the time that the console reads."""
     now = [1000.0]
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
     return now
@@ -60,5 +60,5 @@ def test_repeated_progress_is_printed_once(clock: list[float]) -> None:
 
 def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     LineProgress("job")("manifest", 3, 0, "objects")
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "job manifest: 3 objects\n")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "job manifest: 3 objects\n")

@@ -1,4 +1,4 @@
-"""docs/project/guide-map.md names everything that the operations guide names, and what it points to is there."""
+"""docs/project/guide-map.md covers every name of the operations guide, and its links are valid."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.support.day_runs import ROOT
 FILE = ROOT / "docs/project/guide-map.md"
 PAGE = FILE.read_text(encoding="utf-8")
 
-# By the guide's chapters, as it writes them.
+# By the guide's chapters, in its own spelling.
 NAMES = {
     "deployment on AWS": (
         *("pip install aws-sam-cli", "layers/python", "sam build", "sam deploy", "sam deploy --guided", "Python 3.11"),

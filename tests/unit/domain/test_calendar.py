@@ -14,7 +14,7 @@ ZONES = ("Asia/Tokyo", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/K
 HOUR_US = 3_600_000_000
 
 
-def utc_us(text: str) -> int:
+def to_utc_us(text: str) -> int:
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
@@ -66,7 +66,7 @@ def test_an_offset_beyond_the_calendar_is_a_usage_error() -> None:
     ],
 )
 def test_a_day_lasts_as_long_as_the_zone_says(day: str, zone: str, start: str, end: str) -> None:
-    assert day_window(date.fromisoformat(day), zone) == (utc_us(start), utc_us(end))
+    assert day_window(date.fromisoformat(day), zone) == (to_utc_us(start), to_utc_us(end))
 
 
 @given(st.dates(date(1970, 1, 2), date(2037, 1, 1)), st.sampled_from(ZONES))
@@ -90,8 +90,8 @@ def test_the_end_is_exclusive_in_folders() -> None:
 
 
 def test_folders_cross_a_year_and_a_leap_day() -> None:
-    assert utc_folders(utc_us("2023-12-31T23:00"), utc_us("2024-01-01T01:00")) == ("2023/12/31", "2024/01/01")
-    assert utc_folders(utc_us("2024-02-28T23:00"), utc_us("2024-03-01T01:00")) == (
+    assert utc_folders(to_utc_us("2023-12-31T23:00"), to_utc_us("2024-01-01T01:00")) == ("2023/12/31", "2024/01/01")
+    assert utc_folders(to_utc_us("2024-02-28T23:00"), to_utc_us("2024-03-01T01:00")) == (
         "2024/02/28",
         "2024/02/29",
         "2024/03/01",
@@ -106,14 +106,17 @@ def test_a_zone_without_changes_has_one_offset() -> None:
 
 def test_offset_changes_are_found_to_the_microsecond() -> None:
     start, end = day_window(date(2026, 3, 8), "America/New_York")
-    assert offset_spans("America/New_York", start, end) == ((start, -5 * 3600), (utc_us("2026-03-08T07:00"), -4 * 3600))
+    assert offset_spans("America/New_York", start, end) == (
+        (start, -5 * 3600),
+        (to_utc_us("2026-03-08T07:00"), -4 * 3600),
+    )
     start, end = day_window(date(2026, 4, 5), "Australia/Lord_Howe")
-    assert offset_spans("Australia/Lord_Howe", start, end) == ((start, 39600), (utc_us("2026-04-04T15:00"), 37800))
+    assert offset_spans("Australia/Lord_Howe", start, end) == ((start, 39600), (to_utc_us("2026-04-04T15:00"), 37800))
 
 
 def test_spans_agree_with_the_zone_at_every_half_hour_of_two_years() -> None:
     zone = "Australia/Lord_Howe"
-    start, end = utc_us("2025-01-01T00:00"), utc_us("2027-01-01T00:00")
+    start, end = to_utc_us("2025-01-01T00:00"), to_utc_us("2027-01-01T00:00")
     spans = offset_spans(zone, start, end)
     assert len(spans) == 5
     for moment in range(start, end, HOUR_US // 2):

@@ -70,13 +70,13 @@ def test_an_unsafe_tenant_has_no_folder(tenant: str) -> None:
         export_folder(EXPORT_TEMPLATE, tenant, date(2025, 8, 12))
 
 
-def moment(text: str) -> int:
+def to_utc_us(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def test_the_platforms_example_is_parsed() -> None:
     key = "tenant123/chat/user456/roomA/messages/2025/08/05/12-34-56.789Z-msg_abc123.json"
-    expected = MessageKey("tenant123", "user456", "roomA", moment("2025-08-05T12:34:56") + 789_000, "msg_abc123")
+    expected = MessageKey("tenant123", "user456", "roomA", to_utc_us("2025-08-05T12:34:56") + 789_000, "msg_abc123")
     assert parse_message_key(key) == expected
 
 
@@ -86,7 +86,7 @@ def test_the_platforms_example_is_parsed() -> None:
 @pytest.mark.parametrize("room", ["roomA", "messages", "_r", "部屋", "uploads"])
 def test_any_user_and_room_is_parsed_exactly(user: str, room: str) -> None:
     found = parse_message_key(f"acme/chat/{user}/{room}/messages/2025/08/05/00-00-00.000Z-m1.json")
-    assert found == MessageKey("acme", user, room, moment("2025-08-05T00:00:00"), "m1")
+    assert found == MessageKey("acme", user, room, to_utc_us("2025-08-05T00:00:00"), "m1")
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_any_user_and_room_is_parsed_exactly(user: str, room: str) -> None:
 )
 def test_file_names_give_time_and_id(name: str, micros: int, message_id: str) -> None:
     found = parse_message_key(f"acme/chat/u/r/messages/2025/08/05/{name}")
-    assert found == MessageKey("acme", "u", "r", moment("2025-08-05T12:34:56") + micros, message_id)
+    assert found == MessageKey("acme", "u", "r", to_utc_us("2025-08-05T12:34:56") + micros, message_id)
 
 
 def test_a_leap_second_is_read_as_the_second_before() -> None:
     found = parse_message_key("acme/chat/u/r/messages/2016/12/31/23-59-60.500Z-m.json")
     assert found is not None
-    assert found.sent_us == moment("2016-12-31T23:59:59") + 500_000
+    assert found.sent_us == to_utc_us("2016-12-31T23:59:59") + 500_000
 
 
 @pytest.mark.parametrize(

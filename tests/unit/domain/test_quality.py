@@ -84,38 +84,38 @@ def test_layers_and_tenants_override_rule_by_rule(tmp_path: Path) -> None:
         "[quality.tenants.acme]\nmax_rejected = false\n[quality.tenants.globex]\nmin_messages = 5\n"
     )
     given = json.dumps({"max_null_content": 0.4, "tenants": {"globex": {"max_unreadable": 0.5}}})
-    known = load_settings(flags={}, environ={"MAKOTO_QUALITY": given}, conf_dir=tmp_path, env="prod")
+    loaded = load_settings(flags={}, environ={"MAKOTO_QUALITY": given}, conf_dir=tmp_path, env="prod")
     empty = Rule(limit=0.1, severity="fail")
-    assert known.quality.rules_for("acme") == {
+    assert loaded.quality.rules_for("acme") == {
         "max_unreadable": Rule(limit=0.01),
         "max_null_content": Rule(limit=0.3),
         "max_empty_content": empty,
     }
-    assert known.quality.rules_for("globex") == {
+    assert loaded.quality.rules_for("globex") == {
         "max_unreadable": Rule(limit=0.5),
         "max_rejected": Rule(limit=0.1),
         "max_null_content": Rule(limit=0.4),
         "max_empty_content": empty,
         "min_messages": Rule(limit=5),
     }
-    shown = {name: (value, origin) for name, value, origin in known.explain()}
+    explained = {name: (value, origin) for name, value, origin in loaded.explain()}
     folder = tmp_path.name
-    assert shown["quality.max_null_content"] == ("0.4 warn", "MAKOTO_QUALITY")
-    assert shown["quality.max_unreadable"] == ("0.01 warn", "default")
-    assert shown["quality.tenants.acme.max_null_content"] == ("0.3 warn", f"{folder}/defaults.toml")
-    assert shown["quality.tenants.acme.max_rejected"] == ("off", f"{folder}/prod.toml")
+    assert explained["quality.max_null_content"] == ("0.4 warn", "MAKOTO_QUALITY")
+    assert explained["quality.max_unreadable"] == ("0.01 warn", "default")
+    assert explained["quality.tenants.acme.max_null_content"] == ("0.3 warn", f"{folder}/defaults.toml")
+    assert explained["quality.tenants.acme.max_rejected"] == ("off", f"{folder}/prod.toml")
 
 
 def test_job_receives_only_its_tenants_rules() -> None:
     late, roles = {"limit": 0.1, "minutes": 5}, {"limit": 0, "severity": "fail", "allowed": ["user"]}
     acme = {"max_late": late, "max_other_roles": roles, "max_rejected": False}
-    known = load({"max_null_content": 0.2, "tenants": {"acme": acme, "globex": {"min_messages": 1}}})
-    text = json.dumps(known.for_job(tenant="acme"))
+    loaded = load({"max_null_content": 0.2, "tenants": {"acme": acme, "globex": {"min_messages": 1}}})
+    text = json.dumps(loaded.for_job(tenant="acme"))
     assert "globex" not in text
-    elsewhere = {"MAKOTO_QUALITY": json.dumps({"tenants": {"acme": {"max_null_content": 0.9}}})}
-    there = load_settings(flags=json.loads(text), environ=elsewhere)
-    assert there.quality.rules_for("acme") == known.quality.rules_for("acme")
-    assert known.quality.rules_for("acme").keys() == {
+    other_environ = {"MAKOTO_QUALITY": json.dumps({"tenants": {"acme": {"max_null_content": 0.9}}})}
+    job_settings = load_settings(flags=json.loads(text), environ=other_environ)
+    assert job_settings.quality.rules_for("acme") == loaded.quality.rules_for("acme")
+    assert loaded.quality.rules_for("acme").keys() == {
         *("max_late", "max_other_roles", "max_null_content", "max_unreadable")
     }
     assert load().for_job(tenant="acme") == {}
@@ -144,10 +144,10 @@ def test_ratio_passes_up_to_its_limit(part: int, more: int) -> None:
 @pytest.mark.parametrize("percent", range(101))
 def test_decimal_limits_are_exact(percent: int) -> None:
     counts = Counts(seen=300, rejected=3 * percent)
-    (finding,) = evaluate(
+    (check,) = evaluate(
         {"max_rejected": Rule(limit=float(f"0.{percent:02}") if percent < 100 else 1)}, measure_counts(counts)
     )
-    assert finding.passed
+    assert check.passed
 
 
 @settings(max_examples=30)
@@ -156,7 +156,7 @@ def test_volume_passes_up_to_its_limit(messages: int) -> None:
     rules = {"min_messages": Rule(limit=messages), "max_messages": Rule(limit=messages)}
 
     def passed(written: int) -> list[bool]:
-        return [finding.passed for finding in evaluate(rules, measure_counts(Counts(written=written)))]
+        return [check.passed for check in evaluate(rules, measure_counts(Counts(written=written)))]
 
     assert (passed(messages), passed(messages + 1), passed(messages - 1)) == (
         [True, True],
@@ -168,10 +168,10 @@ def test_volume_passes_up_to_its_limit(messages: int) -> None:
 def test_day_without_messages_is_evaluated_by_volume_only() -> None:
     rules = {name: Rule(limit=0) for name in RULES} | {"min_messages": Rule(limit=1)}
     measured = {"max_late": None, "max_other_roles": None, **measure_counts(Counts())}
-    findings = evaluate(rules, measured)
-    assert [finding.rule for finding in warnings(findings)] == ["min_messages"]
-    assert {finding.measured for finding in findings} == {0, None}
-    assert describe_warnings(findings) == "min_messages 0, at least 1"
+    checks = evaluate(rules, measured)
+    assert [check.rule for check in warnings(checks)] == ["min_messages"]
+    assert {check.measured for check in checks} == {0, None}
+    assert describe_warnings(checks) == "min_messages 0, at least 1"
 
 
 def test_a_day_without_a_readable_object_counts_as_rejected() -> None:
@@ -183,7 +183,7 @@ def test_a_day_without_a_readable_object_counts_as_rejected() -> None:
 def test_only_a_rule_of_severity_fail_raises_an_error() -> None:
     measured = measure_counts(Counts(written=1200, flags=Counter(null_content=30)))
     fail = evaluate({"max_null_content": Rule(limit=0.02, severity="fail"), "max_messages": Rule(limit=5)}, measured)
-    assert [finding.rule for finding in warnings(fail)] == ["max_messages"]
+    assert [check.rule for check in warnings(fail)] == ["max_messages"]
     with pytest.raises(TerminalError) as caught:
         raise_for_failures(fail, tenant="acme", day="2025-08-12")
     text = str(caught.value)
@@ -199,22 +199,22 @@ def test_only_a_rule_of_severity_fail_raises_an_error() -> None:
 
 def test_failed_rule_publishes_nothing_and_a_warning_is_reported(tmp_path: Path) -> None:
     first = run_local(input=SAMPLES, output=tmp_path)
-    shown = published_state(tmp_path)
-    bound = {"limit": first.records.written - 1, "severity": "fail"}
-    with pytest.raises(TerminalError, match="max_messages") as failure:
-        run_local(input=SAMPLES, output=tmp_path, quality={"max_messages": bound})
-    assert failure.value.exit_code == 3
-    assert published_state(tmp_path) == shown
+    before = published_state(tmp_path)
+    rule = {"limit": first.records.written - 1, "severity": "fail"}
+    with pytest.raises(TerminalError, match="max_messages") as caught:
+        run_local(input=SAMPLES, output=tmp_path, quality={"max_messages": rule})
+    assert caught.value.exit_code == 3
+    assert published_state(tmp_path) == before
     receipt = run_local(
-        input=SAMPLES, output=tmp_path, quality={"max_messages": bound, "tenants": {"acme": {"max_messages": 5}}}
+        input=SAMPLES, output=tmp_path, quality={"max_messages": rule, "tenants": {"acme": {"max_messages": 5}}}
     )
     assert receipt.records == first.records
-    (warned,) = warnings(receipt.quality)
-    assert (warned.rule, warned.limit, warned.measured) == ("max_messages", 5, first.records.written)
-    begun = acquire(None, tenant="acme", day=DAY, owner="o", run_id=receipt.run_id, now=BEGIN, lease=LEASE)
-    entry = complete(begun, receipt=receipt, receipt_key="k", output_path="o", now=BEGIN)
+    (warning,) = warnings(receipt.quality)
+    assert (warning.rule, warning.limit, warning.measured) == ("max_messages", 5, first.records.written)
+    running = acquire(None, tenant="acme", day=DAY, owner="o", run_id=receipt.run_id, now=BEGIN, lease=LEASE)
+    entry = complete(running, receipt=receipt, receipt_key="k", output_path="o", now=BEGIN)
     assert (
-        describe(entry, "completed, rejects", now=NOW) == entry.quality == f"max_messages {warned.measured}, at most 5"
+        describe(entry, "completed, rejects", now=NOW) == entry.quality == f"max_messages {warning.measured}, at most 5"
     )
 
 
@@ -232,11 +232,11 @@ def test_late_messages_and_roles_are_measured_if_the_layout_allows(tmp_path: Pat
         "max_late": {"limit": 0.25, "minutes": 60},
         "max_other_roles": {"limit": 0.3, "allowed": ["user"]},
     }
-    asked = {"output": tmp_path / "out", "table_format": table_format, "quality": rules}
-    found = {each.rule: each for each in run_local(input=tmp_path / "in", **asked).quality}
+    arguments = {"output": tmp_path / "out", "table_format": table_format, "quality": rules}
+    found = {each.rule: each for each in run_local(input=tmp_path / "in", **arguments).quality}
     assert (found["max_late"].measured, found["max_late"].passed) == (0.25, True)
     assert (found["max_other_roles"].measured, found["max_other_roles"].passed) == (0.4, False)
-    export = {each.rule: each for each in run_local(input=SAMPLES, tenant="globex", **asked).quality}
+    export = {each.rule: each for each in run_local(input=SAMPLES, tenant="globex", **arguments).quality}
     assert (export["max_late"].measured, export["max_late"].passed) == (None, True)
 
 

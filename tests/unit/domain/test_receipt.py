@@ -1,3 +1,5 @@
+"""Receipts: sums that must hold, the status, the JSON and the table for operators."""
+
 import io
 import json
 from dataclasses import replace
@@ -67,7 +69,7 @@ def test_a_receipt_that_adds_up_passes():
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("changes", "expected"),
     [
         ({"objects": replace(OBJECTS, read=9)}, "objects.listed is 9, but read 9"),
         ({"records": replace(RECORDS, seen=101)}, "records.seen is 101, but written 90"),
@@ -79,10 +81,10 @@ def test_a_receipt_that_adds_up_passes():
         ({"flags": {}}, "tables.rejects.rows is 7"),
     ],
 )
-def test_failed_sum_is_named(change, named):
+def test_failed_sum_is_named(changes, expected):
     with pytest.raises(TerminalError) as caught:
-        check_sums(replace(RECEIPT, **change))
-    assert named in str(caught.value)
+        check_sums(replace(RECEIPT, **changes))
+    assert expected in str(caught.value)
     assert "tenant=acme day=2025-08-12" in str(caught.value)
     assert caught.value.exit_code == 3
 
@@ -143,10 +145,10 @@ def test_the_rendered_receipt_shows_every_count_and_escapes_markup(width):
     Console(file=out, width=width).print(
         render_receipt(replace(RECEIPT, tables={**RECEIPT.tables, "rooms_daily": empty}))
     )
-    shown = " ".join(out.getvalue().replace("\u00a0", " ").split())
+    text = " ".join(out.getvalue().replace("\u00a0", " ").split())
     for part in ("COMPLETED_WITH_REJECTS", "acme 2025-08-12", "duplicates 4", "invalid_json 2", "naive_timestamp 5"):
-        assert part in shown
-    assert "[red]out" in shown
-    assert "messages 90 1 456 3" in shown
-    assert "rooms_daily 90 1 456 -" in shown
-    assert "quality max_unreadable 0.1111, at most 0.01" in shown
+        assert part in text
+    assert "[red]out" in text
+    assert "messages 90 1 456 3" in text
+    assert "rooms_daily 90 1 456 -" in text
+    assert "quality max_unreadable 0.1111, at most 0.01" in text

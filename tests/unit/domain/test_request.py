@@ -12,7 +12,7 @@ from daily_batch.orchestration.requests import build_requests
 from daily_batch.settings import load_settings
 
 NOW = datetime(2026, 11, 22, 17, tzinfo=UTC)  # 02:00 JST on the 23rd
-HERE = parse_url("data")
+LOCATION = parse_url("data")
 
 
 def build(environ: dict[str, str] | None = None, **flags: object) -> tuple[Request, ...]:
@@ -78,7 +78,7 @@ def test_no_tenant_is_a_usage_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "invalid",
     [
         {"tenant": "../acme"},
         {"day": datetime(2025, 8, 12)},
@@ -88,7 +88,7 @@ def test_no_tenant_is_a_usage_error() -> None:
         {"table_format": "iceberg"},
     ],
 )
-def test_an_invalid_request_cannot_be_constructed(wrong: dict[str, object]) -> None:
-    right: dict[str, object] = {"tenant": "acme", "day": date(2025, 8, 12), "input": HERE, "output": HERE}
+def test_an_invalid_request_cannot_be_constructed(invalid: dict[str, object]) -> None:
+    valid: dict[str, object] = {"tenant": "acme", "day": date(2025, 8, 12), "input": LOCATION, "output": LOCATION}
     with pytest.raises(UsageError):
-        Request(**(right | wrong))  # type: ignore[arg-type]
+        Request(**(valid | invalid))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Tables and messages must not overlap, however their folders are written."""
+"""Folders of tables and of messages must not overlap, in any notation."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What nobody should send is refused by name, and the refusal repeats no content."""
+"""Hostile events and messages are refused in a short error that repeats no content."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from daily_batch.settings import load_settings
 from tests.support.adversarial_events import EVENTS, MESSAGES, SECRET
 
 NOW = datetime(2025, 8, 13, 3, tzinfo=UTC)
-LONGEST = 600
+MAX_LENGTH = 600
 
 
 def plan(event: Any, **settings: object) -> Any:
@@ -25,11 +25,11 @@ def plan(event: Any, **settings: object) -> Any:
 def test_hostile_event_is_refused_without_repeating_its_content(event: Any) -> None:
     with pytest.raises(UsageError) as refused:
         plan(event)
-    told = str(refused.value)
-    assert SECRET not in told
-    assert len(told) < LONGEST
-    assert told.isprintable()
-    assert told.isascii()
+    message = str(refused.value)
+    assert SECRET not in message
+    assert len(message) < MAX_LENGTH
+    assert message.isprintable()
+    assert message.isascii()
 
 
 @pytest.mark.parametrize("text", MESSAGES.values(), ids=MESSAGES)
@@ -37,7 +37,7 @@ def test_hostile_message_is_refused_without_repeating_its_content(text: str) -> 
     with pytest.raises(UsageError) as refused:
         read_task(text)
     assert SECRET not in str(refused.value)
-    assert len(str(refused.value)) < LONGEST
+    assert len(str(refused.value)) < MAX_LENGTH
 
 
 @pytest.mark.parametrize("message", [None, 7, [], {"tenant": "acme", "date": "2025-08-12"}, b"\xff", float("nan")])
@@ -54,10 +54,10 @@ def test_long_field_name_is_truncated_in_the_error() -> None:
 
 
 def test_range_is_limited_to_max_range_days() -> None:
-    asked = {"from": "2025-08-01", "to": "2025-08-10"}
-    assert len(plan(asked, max_range_days="10").tasks) == 10
+    event = {"from": "2025-08-01", "to": "2025-08-10"}
+    assert len(plan(event, max_range_days="10").tasks) == 10
     with pytest.raises(UsageError, match=r"has 10 days, more than max_range_days 9 allows\. Next step: give a shorter"):
-        plan(asked, max_range_days="9")
+        plan(event, max_range_days="9")
     with pytest.raises(UsageError, match="max_range_days"):
         days_between(date(2024, 1, 1), date(2025, 1, 1), max_days=366)
     assert len(list(days_between(date(2024, 1, 1), date(2024, 12, 31), max_days=366))) == 366
