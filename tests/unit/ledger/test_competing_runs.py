@@ -10,7 +10,7 @@ from daily_batch.ledger import Lease, Ledger
 from tests.support.ledger_doubles import DAY, ELSEWHERE, LEASE, Clock, MemoryStore, make_receipt
 
 RIVALS = ("a", "b", "c")
-ACTIONS = ("take", "force", "renew", "raise", "hand_over", "complete", "fail")
+ACTIONS = ("acquire", "force", "renew", "raise", "hand_over", "complete", "fail")
 STEPS = st.lists(
     # Seconds may be negative: clocks are adjusted, and those of two machines differ.
     st.tuples(st.sampled_from(RIVALS), st.sampled_from(ACTIONS), st.integers(-90, 300)),
@@ -18,7 +18,7 @@ STEPS = st.lists(
 )
 
 
-class Story:
+class CompetingRuns:
     """Competing runs of one day, and a model of them: the last holder and the end of its lease."""
 
     def __init__(self) -> None:
@@ -45,13 +45,13 @@ class Story:
             assert allowed
 
     def _is_allowed(self, rival: str, action: str) -> bool:
-        if action in ("take", "force"):
+        if action in ("acquire", "force"):
             return action == "force" or self.holder is None or self.clock.now >= self.until
         return rival == self.holder
 
     def _act(self, rival: str, action: str) -> None:
-        if action in ("take", "force"):
-            self._take(rival, force=action == "force")
+        if action in ("acquire", "force"):
+            self._acquire(rival, force=action == "force")
             return
         lease, now = self.leases[rival], self.clock.now
         if action == "renew":
@@ -66,7 +66,7 @@ class Story:
         else:
             self._end(rival, lease, action)
 
-    def _take(self, rival: str, *, force: bool) -> None:
+    def _acquire(self, rival: str, *, force: bool) -> None:
         self.runs += 1
         run_id = f"{rival}{self.runs}"
         self.leases[rival] = self.ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id=run_id, force=force)
@@ -86,11 +86,11 @@ class Story:
 
 @given(STEPS)
 def test_tokens_grow_and_only_the_last_run_changes_the_day(steps):
-    story = Story()
+    runs = CompetingRuns()
     for rival, action, seconds in steps:
-        if action in ("take", "force") or rival in story.leases:
-            story.step(rival, action, seconds)
-    assert story.tokens == sorted(set(story.tokens))
-    assert len(story.completed) == len(set(story.completed))
-    entry = story.ledger.find("acme", DAY)
-    assert (entry.token if entry else None) == (story.tokens[-1] if story.tokens else None)
+        if action in ("acquire", "force") or rival in runs.leases:
+            runs.step(rival, action, seconds)
+    assert runs.tokens == sorted(set(runs.tokens))
+    assert len(runs.completed) == len(set(runs.completed))
+    entry = runs.ledger.find("acme", DAY)
+    assert (entry.token if entry else None) == (runs.tokens[-1] if runs.tokens else None)

@@ -1,3 +1,5 @@
+"""Ledger entries: transitions of a day, and the conversion to items of the metadata store."""
+
 from dataclasses import fields, replace
 from datetime import datetime, timedelta, timezone
 
@@ -40,7 +42,7 @@ STATES = {
     "completed_with_rejects": WITH_REJECTS,
     "failed": FAILED,
 }
-AT_WORK = pytest.mark.parametrize("before", [RUNNING, SUBMITTED], ids=["running", "submitted"])
+WITH_LEASE = pytest.mark.parametrize("before", [RUNNING, SUBMITTED], ids=["running", "submitted"])
 EVERY_STATE = pytest.mark.parametrize("before", STATES.values(), ids=STATES)
 PLATFORM = {
     "PK": "TENANT#acme#BATCH",
@@ -53,18 +55,18 @@ PLATFORM = {
 }
 
 
-def begin(before: Entry | None, *, now: datetime, force: bool = False) -> Entry:
+def acquire_day(before: Entry | None, *, now: datetime, force: bool = False) -> Entry:
     return acquire(before, tenant="acme", day=DAY, owner="me:2:2", run_id="run2", now=now, lease=LEASE, force=force)
 
 
-def changed(before: Entry, after: Entry) -> dict[str, object]:
+def changed_fields(before: Entry, after: Entry) -> dict[str, object]:
     """Return the fields that a transition changed."""
     names = [each.name for each in fields(Entry)]
     return {name: getattr(after, name) for name in names if getattr(before, name) != getattr(after, name)}
 
 
 def test_an_unknown_day_is_acquired():
-    assert begin(None, now=BEGIN) == Entry(
+    assert acquire_day(None, now=BEGIN) == Entry(
         tenant="acme",
         day=DAY,
         status="RUNNING",
@@ -78,18 +80,18 @@ def test_an_unknown_day_is_acquired():
     )
 
 
-@AT_WORK
+@WITH_LEASE
 @pytest.mark.parametrize("now", [BEGIN, AFTER - timedelta(microseconds=1)])
 def test_a_valid_lease_is_not_replaced(before, now):
     assert before.is_leased(now)
     with pytest.raises(LeaseHeldError):
-        begin(before, now=now)
+        acquire_day(before, now=now)
 
 
-@AT_WORK
+@WITH_LEASE
 def test_an_expired_lease_is_replaced(before):
     assert not before.is_leased(AFTER)
-    after = begin(before, now=AFTER)
+    after = acquire_day(before, now=AFTER)
     assert (after.status, after.run_id, after.owner, after.token) == ("RUNNING", "run2", "me:2:2", 8)
     assert after.lease_until == format_timestamp(AFTER + LEASE)
 
@@ -97,25 +99,25 @@ def test_an_expired_lease_is_replaced(before):
 @pytest.mark.parametrize("before", [PUBLISHED, WITH_REJECTS, FAILED])
 def test_a_day_without_a_holder_is_acquired_at_once(before):
     assert not before.is_leased(BEGIN)
-    assert begin(before, now=BEGIN).status == "RUNNING"
+    assert acquire_day(before, now=BEGIN).status == "RUNNING"
 
 
 @EVERY_STATE
 def test_force_acquires_every_state_and_raises_the_token_by_one(before):
-    after = begin(before, now=BEGIN, force=True)
+    after = acquire_day(before, now=BEGIN, force=True)
     assert (after.status, after.run_id, after.token) == ("RUNNING", "run2", before.token + 1)
 
 
 @EVERY_STATE
 def test_a_new_run_starts_without_job_runner_and_error(before):
-    after = begin(before, now=AFTER)
+    after = acquire_day(before, now=AFTER)
     assert (after.job_id, after.job_token, after.runner, after.error) == (None, None, None, None)
     assert (after.started_at, after.updated_at) == (format_timestamp(AFTER), format_timestamp(AFTER))
 
 
 @EVERY_STATE
 def test_a_new_run_keeps_what_describes_the_tables(before):
-    after = begin(before, now=AFTER)
+    after = acquire_day(before, now=AFTER)
     for name in ("message_count", "output_path", "processed_at", "fingerprint", "receipt", "seconds"):
         assert getattr(after, name) == getattr(before, name)
 
@@ -124,44 +126,54 @@ def test_a_new_run_keeps_what_describes_the_tables(before):
     ("before", "attempts"), [(RUNNING, 3), (SUBMITTED, 3), (FAILED, 3), (PUBLISHED, 1), (WITH_REJECTS, 1)]
 )
 def test_attempts_count_since_the_last_completion(before, attempts):
-    assert begin(before, now=AFTER).attempts == attempts
+    assert acquire_day(before, now=AFTER).attempts == attempts
 
 
 def test_the_reason_of_a_hand_over_stays_until_the_day_completes():
     failed = fail(SUBMITTED, error="lost", now=LATER)
-    assert begin(SUBMITTED, now=AFTER).handed_over == "too large"
-    assert begin(failed, now=AFTER).handed_over == "too large"
+    assert acquire_day(SUBMITTED, now=AFTER).handed_over == "too large"
+    assert acquire_day(failed, now=AFTER).handed_over == "too large"
     published = complete(SUBMITTED, receipt=make_receipt(), receipt_key="k", output_path="o", now=LATER)
     assert published.handed_over is None
-    assert begin(replace(published, handed_over="too large"), now=AFTER).handed_over is None
+    assert acquire_day(replace(published, handed_over="too large"), now=AFTER).handed_over is None
 
 
-@AT_WORK
+@WITH_LEASE
 def test_a_renewal_moves_the_end_of_the_lease_and_nothing_else(before):
     after = renew(before, now=LATER, lease=LEASE)
-    assert changed(before, after) == {
+    assert changed_fields(before, after) == {
         "lease_until": format_timestamp(LATER + LEASE),
         "updated_at": format_timestamp(LATER),
     }
 
 
 def test_a_renewal_never_shortens_a_lease():
-    long = hand_over(RUNNING, reason="r", job_token="t", job_id="j", now=BEGIN, lease=timedelta(hours=12))
-    assert renew(long, now=LATER, lease=LEASE).lease_until == long.lease_until
+    extended = hand_over(RUNNING, reason="r", job_token="t", job_id="j", now=BEGIN, lease=timedelta(hours=12))
+    assert renew(extended, now=LATER, lease=LEASE).lease_until == extended.lease_until
 
 
-@AT_WORK
+@WITH_LEASE
 def test_a_day_is_handed_over_first_without_a_job_then_with_it(before):
-    asked = hand_over(before, reason="too slow", job_token="t1", job_id=None, now=LATER, lease=LEASE)
-    assert (asked.status, asked.runner, asked.handed_over, asked.job_token) == ("SUBMITTED", "spark", "too slow", "t1")
-    assert asked.job_id is None
-    assert asked.awaits_job_id
-    answered = hand_over(asked, reason="too slow", job_token="t1", job_id="job-9", now=LATER, lease=timedelta(hours=12))
-    assert changed(asked, answered) == {"job_id": "job-9", "lease_until": format_timestamp(LATER + timedelta(hours=12))}
-    assert not answered.awaits_job_id
+    requested = hand_over(before, reason="too slow", job_token="t1", job_id=None, now=LATER, lease=LEASE)
+    assert (requested.status, requested.runner, requested.handed_over, requested.job_token) == (
+        "SUBMITTED",
+        "spark",
+        "too slow",
+        "t1",
+    )
+    assert requested.job_id is None
+    assert requested.awaits_job_id
+    submitted = hand_over(
+        requested, reason="too slow", job_token="t1", job_id="job-9", now=LATER, lease=timedelta(hours=12)
+    )
+    assert changed_fields(requested, submitted) == {
+        "job_id": "job-9",
+        "lease_until": format_timestamp(LATER + timedelta(hours=12)),
+    }
+    assert not submitted.awaits_job_id
 
 
-@AT_WORK
+@WITH_LEASE
 def test_a_hand_over_keeps_run_and_token(before):
     after = hand_over(before, reason="r", job_token="t", job_id="j", now=LATER, lease=LEASE)
     assert after.lease == before.lease == Lease(tenant="acme", day=DAY, run_id="run1", token=7)
@@ -174,7 +186,7 @@ def test_only_a_submitted_day_awaits_a_job_id():
     assert not fail(replace(SUBMITTED, job_id=None), error="e", now=LATER).awaits_job_id
 
 
-@AT_WORK
+@WITH_LEASE
 @pytest.mark.parametrize(("rejected", "status"), [(0, "COMPLETED"), (3, "COMPLETED_WITH_REJECTS")])
 def test_a_completed_day_has_its_receipts_values_and_no_lease(before, rejected, status):
     receipt = make_receipt(written=41, rejected=rejected)
@@ -188,19 +200,19 @@ def test_a_completed_day_has_its_receipts_values_and_no_lease(before, rejected, 
     assert after.token == before.token
 
 
-@AT_WORK
+@WITH_LEASE
 def test_a_failed_day_has_its_error_and_no_lease(before):
     after = fail(before, error="denied", now=LATER)
     expected = {"status": "FAILED", "error": "denied", "lease_until": None, "updated_at": format_timestamp(LATER)}
-    assert changed(before, after) == expected | {"retryable": True}
+    assert changed_fields(before, after) == expected | {"retryable": True}
     assert not after.is_complete
     assert not after.is_leased(LATER)
 
 
 def test_a_failed_day_still_describes_its_tables():
-    again = fail(begin(PUBLISHED, now=AFTER), error="denied", now=AFTER)
-    assert (again.status, again.message_count, again.fingerprint) == ("FAILED", 90, "print-of-run1")
-    assert (again.processed_at, again.receipt) == (PUBLISHED.processed_at, "key1")
+    failed = fail(acquire_day(PUBLISHED, now=AFTER), error="denied", now=AFTER)
+    assert (failed.status, failed.message_count, failed.fingerprint) == ("FAILED", 90, "print-of-run1")
+    assert (failed.processed_at, failed.receipt) == (PUBLISHED.processed_at, "key1")
 
 
 def test_the_error_names_the_holders_run_job_and_lease_end():
@@ -242,14 +254,14 @@ def test_another_programs_item_is_readable_and_can_be_acquired():
         output_path="out/acme",
         processed_at="2025-08-12T17:00:00.000000Z",
     )
-    assert begin(entry, now=BEGIN).token == 1
+    assert acquire_day(entry, now=BEGIN).token == 1
 
 
 @pytest.mark.parametrize("status", ["processing", "completed", "", None, 3])
 def test_a_status_of_another_program_counts_as_failed(status):
     entry = from_item({**PLATFORM, "status": status})
     assert entry.status == "FAILED"
-    assert begin(entry, now=BEGIN).status == "RUNNING"
+    assert acquire_day(entry, now=BEGIN).status == "RUNNING"
 
 
 def test_a_missing_status_counts_as_failed():
@@ -260,19 +272,19 @@ def test_a_missing_status_counts_as_failed():
 def test_a_day_that_another_program_marks_running_has_no_lease():
     entry = from_item({**PLATFORM, "status": "RUNNING"})
     assert not entry.is_leased(BEGIN)
-    assert begin(entry, now=BEGIN).token == 1
+    assert acquire_day(entry, now=BEGIN).token == 1
 
 
 def test_unknown_attributes_are_not_in_the_entry_and_stay_in_the_item():
     store = MemoryStore()
-    more = {"title": "会議", "cost": 3, "nested": {"list": [1]}}
-    store.put({**PLATFORM, **more}, expected=None)
+    extra_attributes = {"title": "会議", "cost": 3, "nested": {"list": [1]}}
+    store.put({**PLATFORM, **extra_attributes}, expected=None)
     ledger = Ledger(store=store, clock=Clock(), lease=LEASE)
     lease = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
     ledger.fail(lease, "denied")
     stored = store.get(PLATFORM["PK"], PLATFORM["SK"])
     assert stored is not None
-    assert {name: stored.item[name] for name in more} == more
+    assert {name: stored.item[name] for name in extra_attributes} == extra_attributes
     assert stored.item["status"] == "FAILED"
     assert stored.item["message_count"] == 90
 

@@ -1,3 +1,5 @@
+"""Names of processes: unique, stable, and dead only if the process provably is."""
+
 import os
 import signal
 import subprocess
@@ -33,7 +35,7 @@ def child() -> Iterator[tuple[subprocess.Popen[str], str]]:
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)
 
 

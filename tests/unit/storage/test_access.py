@@ -37,8 +37,8 @@ Serve = Callable[[int, str, str], str]
 def serve() -> Iterator[Serve]:
     started: list[subprocess.Popen[str]] = []
 
-    def start(status: int, code: str, words: str = "") -> str:
-        program = [sys.executable, "-m", "tests.support.refusing_server", str(status), code, words]
+    def start(status: int, code: str, message: str = "") -> str:
+        program = [sys.executable, "-m", "tests.support.refusing_server", str(status), code, message]
         process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout is not None
@@ -50,34 +50,34 @@ def serve() -> Iterator[Serve]:
         process.communicate()
 
 
-def ask(url: str, options: dict[str, str]) -> Iterator[Exception]:
+def collect_errors(url: str, options: dict[str, str]) -> Iterator[Exception]:
     """Yield the error of each operation: obstore's list, get and put, and opening a table with delta-rs."""
-    place = parse_url(url)
-    store = open_store(place, options | QUICK)
-    location, given = delta_location(place, options | QUICK)
-    ways: tuple[Callable[[], object], ...] = (
+    location = parse_url(url)
+    store = open_store(location, options | QUICK)
+    table_location, table_options = delta_location(location, options | QUICK)
+    operations: tuple[Callable[[], object], ...] = (
         lambda: list(store.list("a")),
         lambda: store.get("a"),
         lambda: obstore.put(store, "a", b"1"),
-        lambda: open_table(location, given),
+        lambda: open_table(table_location, table_options),
     )
-    for way in ways:
+    for operation in operations:
         with pytest.raises((BaseError, OSError, DeltaError)) as failed:
-            way()
+            operation()
         yield failed.value
 
 
 def check_explained(error: BaseException, kind: type[BatchError], what: str, step: str) -> None:
     """Check that the error becomes one line that names the day and quotes neither keys nor signed text."""
     assert isinstance(error, Exception)
-    known = explain_failure(error, tenant="acme", day="2025-08-12")
-    assert type(known) is kind, known
-    assert str(known).startswith("tenant=acme day=2025-08-12: ")
-    assert what in known.what
-    assert step in known.next_step
-    assert KEY not in str(known)
-    assert SIGNED not in str(known)
-    assert "\n" not in str(known)
+    explained = explain_failure(error, tenant="acme", day="2025-08-12")
+    assert type(explained) is kind, explained
+    assert str(explained).startswith("tenant=acme day=2025-08-12: ")
+    assert what in explained.what
+    assert step in explained.next_step
+    assert KEY not in str(explained)
+    assert SIGNED not in str(explained)
+    assert "\n" not in str(explained)
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_refusals_of_s3_are_distinguished_for_obstore_and_delta_rs(
     serve: Serve, status: int, code: str, kind: type[BatchError], what: str, step: str
 ) -> None:
     options = KEYS | {"aws_endpoint_url": serve(status, code, "")}
-    for error in ask("s3://box/x", options):
+    for error in collect_errors("s3://box/x", options):
         check_explained(error, kind, what, step)
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "words", "kind", "what", "step"),
+    ("status", "code", "message", "kind", "what", "step"),
     [
         (
             403,
@@ -131,10 +131,10 @@ def test_refusals_of_s3_are_distinguished_for_obstore_and_delta_rs(
     ],
 )
 def test_refusals_of_azure_are_distinguished_for_obstore_and_delta_rs(
-    serve: Serve, status: int, code: str, words: str, kind: type[BatchError], what: str, step: str
+    serve: Serve, status: int, code: str, message: str, kind: type[BatchError], what: str, step: str
 ) -> None:
-    options = ACCOUNT_KEY | {"azure_storage_endpoint": serve(status, code, words)}
-    for error in ask(LAKE, options):
+    options = ACCOUNT_KEY | {"azure_storage_endpoint": serve(status, code, message)}
+    for error in collect_errors(LAKE, options):
         check_explained(error, kind, what, step)
 
 
@@ -147,7 +147,7 @@ def test_refusals_of_azure_are_distinguished_for_obstore_and_delta_rs(
     ],
 )
 def test_a_cloud_that_does_not_answer_is_unreachable_and_retryable(url: str, options: dict[str, str]) -> None:
-    for error in ask(url, options):
+    for error in collect_errors(url, options):
         check_explained(error, RetryableError, "cannot be reached (no answer)", "check the network")
 
 
@@ -204,8 +204,8 @@ def test_errors_of_credential_libraries_are_translated(error: Exception, kind: t
 def test_aws_service_errors_are_translated_by_code(
     code: str, operation: str, kind: type[BatchError], what: str
 ) -> None:
-    answer: Any = {"Error": {"Code": code, "Message": KEY}}
-    check_explained(boto.ClientError(answer, operation), kind, what, "")
+    response: Any = {"Error": {"Code": code, "Message": KEY}}
+    check_explained(boto.ClientError(response, operation), kind, what, "")
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("AccessDenied"), RuntimeError("x"), OSError("disk full")])
@@ -231,10 +231,10 @@ def test_library_loggers_are_silent(tmp_path: Path) -> None:
         "    warnings.warn_explicit('old', DeprecationWarning, 'x.py', 1, module=name)\n"
         "logging.getLogger('makoto-daily-batch').error('ours')\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "default", "-c", program], env=child_environment(), capture_output=True, text=True
     )
-    assert done.stderr == "ours\n"
+    assert process.stderr == "ours\n"
 
 
 def test_errors_of_the_metrics_exporter_are_still_logged() -> None:
@@ -242,8 +242,8 @@ def test_errors_of_the_metrics_exporter_are_still_logged() -> None:
         "import logging\nfrom daily_batch.telemetry import quiet_libraries\nquiet_libraries()\n"
         "logging.getLogger('azure.monitor.opentelemetry.exporter').error('not taken')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
-    assert done.stderr == "not taken\n"
+    process = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
+    assert process.stderr == "not taken\n"
 
 
 def test_refusing_server_responds_like_the_service() -> None:

@@ -42,7 +42,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     server.stop()
 
 
-def small_table() -> Table:
+def make_table() -> Table:
     return Table.from_pydict({"a": Array([1, 2], type=DataType.int64())})
 
 
@@ -76,7 +76,7 @@ def test_s3_accepts_the_usual_endpoint_options(s3: dict[str, str]) -> None:
 def test_delta_and_obstore_use_the_same_location_on_s3(s3: dict[str, str]) -> None:
     url = parse_url("s3://makoto/out").child("acme/analytics/messages")
     location, options = delta_location(url, s3 | {"azure_storage_account_name": "other"})
-    write_deltalake(location, small_table(), storage_options=options)
+    write_deltalake(location, make_table(), storage_options=options)
     listed = [meta["path"] for page in obstore.list(open_store(url, s3), "_delta_log") for meta in page]
     assert listed == ["_delta_log/00000000000000000000.json"]
     assert DeltaTable(location, storage_options=options).version() == 0
@@ -86,7 +86,7 @@ def test_delta_and_obstore_use_the_same_location_on_s3(s3: dict[str, str]) -> No
 def test_delta_and_obstore_use_the_same_location_on_disk(tmp_path: Path, name: str) -> None:
     url = parse_url(str(tmp_path)).child(name)
     location, options = delta_location(url, {"aws_region": "x"})
-    write_deltalake(location, small_table(), storage_options=options)
+    write_deltalake(location, make_table(), storage_options=options)
     listed = [meta["path"] for page in obstore.list(open_store(url, {}), "_delta_log") for meta in page]
     assert listed == ["_delta_log/00000000000000000000.json"]
 

@@ -74,14 +74,17 @@ BILL = Bill(units={"gb_seconds": 12.5, "requests": 1}, usd=0.25)
 def test_bills_of_a_days_runs_are_summed_once_and_stored() -> None:
     failed = fail(RUNNING, error="the store was down", now=BEGIN, bill=BILL)
     assert (failed.billed, failed.cost_usd) == ({"gb_seconds": 12.5, "requests": 1}, 0.25)
-    again = replace(failed, status="SUBMITTED")
+    resubmitted = replace(failed, status="SUBMITTED")
     job = Bill(units={"vcpu_hours": 1.5}, usd=1.0)
-    done = complete(again, receipt=make_receipt(), receipt_key="key", output_path="out", now=BEGIN, bill=job)
-    assert done.billed == {"gb_seconds": 12.5, "requests": 1, "vcpu_hours": 1.5}
-    assert done.cost_usd == 1.25
+    completed = complete(resubmitted, receipt=make_receipt(), receipt_key="key", output_path="out", now=BEGIN, bill=job)
+    assert completed.billed == {"gb_seconds": 12.5, "requests": 1, "vcpu_hours": 1.5}
+    assert completed.cost_usd == 1.25
     # A write whose response was lost is repeated.
-    assert complete(done, receipt=make_receipt(), receipt_key="key", output_path="out", now=BEGIN, bill=job) == done
-    assert from_item(to_item(done)) == done
+    assert (
+        complete(completed, receipt=make_receipt(), receipt_key="key", output_path="out", now=BEGIN, bill=job)
+        == completed
+    )
+    assert from_item(to_item(completed)) == completed
 
 
 def test_unknown_bill_adds_nothing() -> None:
@@ -101,11 +104,11 @@ def test_reconciled_job_records_its_bill_in_the_ledger(published: bool) -> None:
     assert entry is not None
     billed = {"vcpu_hours": 1.0, "memory_gb_hours": 2.0, "storage_gb_hours": 0.0}
     service = Service(end="SUCCEEDED" if published else "FAILED", billed=billed)
-    settled = reconcile(entry, ledger=ledger, submitter=service, output=output, output_path="out")
-    assert settled.entry.status == ("COMPLETED" if published else "FAILED")
+    result = reconcile(entry, ledger=ledger, submitter=service, output=output, output_path="out")
+    assert result.entry.status == ("COMPLETED" if published else "FAILED")
     emr = load_prices().emr
-    assert settled.entry.billed == billed
-    assert settled.entry.cost_usd == pytest.approx(emr.vcpu_hour + 2 * emr.gb_hour)
+    assert result.entry.billed == billed
+    assert result.entry.cost_usd == pytest.approx(emr.vcpu_hour + 2 * emr.gb_hour)
 
 
 def test_function_day_is_billed_for_its_duration_even_if_it_fails(tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ def test_function_day_is_billed_for_its_duration_even_if_it_fails(tmp_path: Path
         seconds.append(spent)
         return Bill(units={"gb_seconds": spent}, usd=0.5)
 
-    def never() -> Any:
+    def fail_to_start() -> Any:
         raise AssertionError("Spark was started")
 
     ledger = Ledger(store=MemoryStore(), clock=Clock())
@@ -125,14 +128,14 @@ def test_function_day_is_billed_for_its_duration_even_if_it_fails(tmp_path: Path
 
     def run(**changed: Any) -> Entry | None:
         options = load_settings(flags=changed, environ={})
-        Dispatch(settings=options, ledger=ledger, local=LocalRunner, spark=never, meter=meter).run(
+        Dispatch(settings=options, ledger=ledger, local=LocalRunner, spark=fail_to_start, meter=meter).run(
             request, progress=silent
         )
         return ledger.find("acme", DAY)
 
-    first = run()
-    assert first is not None and first.billed is not None
-    assert first.billed["gb_seconds"] == pytest.approx(seconds[0], abs=1e-6)
+    entry = run()
+    assert entry is not None and entry.billed is not None
+    assert entry.billed["gb_seconds"] == pytest.approx(seconds[0], abs=1e-6)
     assert seconds[0] > 0
     (tmp_path / "in").rename(tmp_path / "gone")
     with pytest.raises(TerminalError):

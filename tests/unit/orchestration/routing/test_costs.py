@@ -1,4 +1,4 @@
-"""Test what a day costs: each host's formula computed by hand, monotonicity, obstacles, and bills of runs."""
+"""Predicted costs of a day: each host's formula computed by hand, monotonicity and obstacles."""
 
 import json
 from typing import Any
@@ -30,13 +30,13 @@ PREDICTIONS = parse_constants(CONSTANTS + CLUSTER, Predictions, origin="predicti
 OBJECTS = Volume(layout="messages", objects=50_000, bytes=50_000 * 800)
 
 
-def costs(volume: Volume, with_prices: Prices | None = None) -> dict[str, HostCost]:
+def predict(volume: Volume, with_prices: Prices | None = None) -> dict[str, HostCost]:
     hosts = predict_costs(volume, predictions=PREDICTIONS, prices=with_prices or make_prices())
     return {cost.host: cost for cost in hosts}
 
 
 def test_lambda_cost_is_memory_time_plus_s3_requests() -> None:
-    cost = costs(OBJECTS)["Lambda"]
+    cost = predict(OBJECTS)["Lambda"]
     seconds = 6 + 50_000 * (0.0005 + 0.0001) / (3008 / 1769)
     requests = 50_000 * 0.00000037 + 2_501 * 0.0000047 + 12 * 0.0000047
     assert cost.seconds == pytest.approx(seconds)
@@ -45,7 +45,7 @@ def test_lambda_cost_is_memory_time_plus_s3_requests() -> None:
 
 
 def test_azure_functions_cost_is_instance_time_plus_blob_requests() -> None:
-    cost = costs(OBJECTS)["Azure Functions"]
+    cost = predict(OBJECTS)["Azure Functions"]
     seconds = 6 + 50_000 * (0.0005 + 0.0001) / 2  # 21 s of 4 GB, 2,520 GB-seconds a month
     requests = 50_000 * 0.0000004 + 2_513 * 0.000005
     assert cost.usd_day == pytest.approx(4 * seconds * 0.00004 + 0.0000004 + requests)
@@ -54,18 +54,18 @@ def test_azure_functions_cost_is_instance_time_plus_blob_requests() -> None:
 
 
 def test_free_tier_reduces_cost_by_at_most_its_allowance() -> None:
-    cost = costs(Volume(layout="export", objects=10, bytes=750_000 * 200))["Azure Functions"]
+    cost = predict(Volume(layout="export", objects=10, bytes=750_000 * 200))["Azure Functions"]
     assert cost.usd_month is not None and cost.usd_month_after_free is not None
     # A month takes 5,220 GB-seconds of 10,000 that are free, and 30 calls, of which ten are.
     gb_seconds = 30 * 4 * (6 + (10 * 0.0005 + 750_000 * 0.0001) / 2)
     assert cost.usd_month - cost.usd_month_after_free == pytest.approx(gb_seconds * 0.00004 + 10 * 0.0000004)
-    less = make_prices((PRICES + AZURE_PRICES).replace("free_gb_seconds = 10_000", "free_gb_seconds = 100"))
-    rest = costs(Volume(layout="export", objects=10, bytes=750_000 * 200), less)["Azure Functions"]
-    assert rest.usd_month_after_free == pytest.approx(cost.usd_month - 100 * 0.00004 - 10 * 0.0000004)
+    smaller_tier = make_prices((PRICES + AZURE_PRICES).replace("free_gb_seconds = 10_000", "free_gb_seconds = 100"))
+    reduced = predict(Volume(layout="export", objects=10, bytes=750_000 * 200), smaller_tier)["Azure Functions"]
+    assert reduced.usd_month_after_free == pytest.approx(cost.usd_month - 100 * 0.00004 - 10 * 0.0000004)
 
 
 def test_emr_cost_is_worker_time_plus_s3_requests() -> None:
-    cost = costs(Volume(layout="export", objects=300, bytes=30_000_000 * 200))["EMR Serverless"]
+    cost = predict(Volume(layout="export", objects=300, bytes=30_000_000 * 200))["EMR Serverless"]
     seconds = 135 + (30_000_000 * 0.0001 + 300 * 0.0005) / 12
     compute = seconds / 3600 * (14 * 0.052585 + 56 * 0.005746)
     assert cost.usd_day == pytest.approx(compute + 300 * 0.00000037 + 14 * 0.0000047)
@@ -76,23 +76,23 @@ def test_databricks_cost_is_node_time_if_node_prices_are_known() -> None:
     volume = Volume(layout="export", objects=300, bytes=30_000_000 * 200)
     seconds = 315 + (30_000_000 * 0.0001 + 300 * 0.0005) / 12  # 3,000 core seconds keep three workers of 4 cores busy
     requests = 300 * 0.0000004 + 14 * 0.000005
-    cost = costs(volume)["Databricks"]
+    cost = predict(volume)["Databricks"]
     assert cost.usd_day == pytest.approx(4 * seconds / 3600 * (1.5 * 0.30 + 0.25) + requests)
-    unknown = costs(volume, make_prices(PRICES + AZURE_PRICES))["Databricks"]
+    unknown = predict(volume, make_prices(PRICES + AZURE_PRICES))["Databricks"]
     assert (unknown.usd_day, unknown.usd_month) == (None, None)
     assert unknown.notes[0] == f"{4 * seconds / 3600:.2f} node-hours"
     assert "not predicted" in unknown.notes[1]
 
 
 def test_azure_costs_need_azure_prices() -> None:
-    alone = costs(OBJECTS, make_prices(PRICES))
-    assert alone["Lambda"] == costs(OBJECTS)["Lambda"]
-    assert (alone["Azure Functions"].usd_day, alone["Databricks"].usd_day) == (None, None)
-    assert "no price of Azure" in alone["Azure Functions"].notes[0]
+    predicted = predict(OBJECTS, make_prices(PRICES))
+    assert predicted["Lambda"] == predict(OBJECTS)["Lambda"]
+    assert (predicted["Azure Functions"].usd_day, predicted["Databricks"].usd_day) == (None, None)
+    assert "no price of Azure" in predicted["Azure Functions"].notes[0]
 
 
 def test_host_that_cannot_run_a_day_has_obstacles_and_no_price() -> None:
-    cost = costs(Volume(layout="messages", objects=10**7, bytes=10**7 * 800))["Lambda"]
+    cost = predict(Volume(layout="messages", objects=10**7, bytes=10**7 * 800))["Lambda"]
     assert [why.split()[0] for why in cost.obstacles] == ["takes", "needs"]
     assert (cost.usd_day, cost.usd_month_after_free) == (None, None)
 
@@ -106,11 +106,11 @@ def test_host_that_cannot_run_a_day_has_obstacles_and_no_price() -> None:
 def test_larger_day_costs_more_and_has_at_least_the_same_obstacles(
     layout: Any, day: tuple[int, int], more: tuple[int, int]
 ) -> None:
-    small = costs(Volume(layout=layout, objects=day[0], bytes=day[1]))
-    large = costs(Volume(layout=layout, objects=day[0] + more[0] + 1, bytes=day[1] + more[1]))
+    small = predict(Volume(layout=layout, objects=day[0], bytes=day[1]))
+    large = predict(Volume(layout=layout, objects=day[0] + more[0] + 1, bytes=day[1] + more[1]))
     for host in ("Lambda", "Azure Functions"):
-        stopped = [{why.split()[0] for why in cost[host].obstacles} for cost in (small, large)]
-        assert stopped[0] <= stopped[1]
+        obstacles = [{why.split()[0] for why in cost[host].obstacles} for cost in (small, large)]
+        assert obstacles[0] <= obstacles[1]
         if not large[host].obstacles:
             assert large[host].usd_day > small[host].usd_day  # type: ignore[operator]
             assert large[host].usd_month_after_free >= small[host].usd_month_after_free  # type: ignore[operator]
@@ -138,8 +138,8 @@ def test_cost_page_tables_are_up_to_date() -> None:
 
 
 def test_cost_page_example_of_the_guide_is_correct() -> None:
-    usd = 3 * 900 * 30 * load_prices().function.gb_second + 30 * load_prices().function.request
-    assert f"{usd:.2f} USD" == "1.35 USD"
+    computed = 3 * 900 * 30 * load_prices().function.gb_second + 30 * load_prices().function.request
+    assert f"{computed:.2f} USD" == "1.35 USD"
     assert "**not right**: 1.35 USD" in (ROOT / "docs/costs.md").read_text(encoding="utf-8")
     assert load_prices().function.free_gb_seconds > 3 * 900 * 30
     assert volume_of("export", 250_000).objects == 3

@@ -1,4 +1,4 @@
-"""Test the choice of a runner: at the limits, with its reasons, monotonic in the volume, and priced by hand."""
+"""The choice of a runner: limits, reasons, monotonicity in the volume, and costs computed by hand."""
 
 import subprocess
 import sys
@@ -185,11 +185,11 @@ def test_a_larger_day_never_goes_back_to_local(
     thresholds: Thresholds,
 ) -> None:
     day = Volume(layout=layout, objects=first[0], bytes=first[1])
-    larger = Volume(layout=layout, objects=first[0] + more[0], bytes=first[1] + more[1])
-    smaller, greater = (route(each, limits=limits, thresholds=thresholds) for each in (day, larger))
-    assert (smaller.runner, greater.runner) != ("spark", "local")
-    assert smaller.local.seconds <= greater.local.seconds
-    assert smaller.local.cost_usd <= greater.local.cost_usd
+    larger_volume = Volume(layout=layout, objects=first[0] + more[0], bytes=first[1] + more[1])
+    decision, larger_decision = (route(each, limits=limits, thresholds=thresholds) for each in (day, larger_volume))
+    assert (decision.runner, larger_decision.runner) != ("spark", "local")
+    assert decision.local.seconds <= larger_decision.local.seconds
+    assert decision.local.cost_usd <= larger_decision.local.cost_usd
 
 
 def test_predicted_function_cost_matches_hand_computation() -> None:
@@ -214,12 +214,12 @@ def test_predicted_emr_cost_matches_hand_computation() -> None:
 
 
 def test_emr_worker_is_billed_for_at_least_a_minute() -> None:
-    quick = parse_constants(
+    short_start = parse_constants(
         CONSTANTS.replace("start_seconds = 120", "start_seconds = 1").replace("= 15\n", "= 1\n"),
         Predictions,
         origin="predictions.toml",
     )
-    spark = route(Volume(layout="export", objects=0, bytes=0), predictions=quick).spark
+    spark = route(Volume(layout="export", objects=0, bytes=0), predictions=short_start).spark
     assert spark.seconds == 2
     assert spark.cost_usd == pytest.approx((6 * 0.052585 + 24 * 0.005746) / 60 + 13 * 0.0000047)
 
@@ -270,7 +270,7 @@ def test_invalid_price_is_named(before: str, after: str, text: str) -> None:
 
 def test_routing_loads_no_engine_and_no_store() -> None:
     program = "import sys, daily_batch.orchestration.routing as r; r.load_prices(); print(*sys.modules)"
-    completed = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True, check=True
     )
-    assert not {"duckdb", "obstore", "pyspark", "deltalake", "pyarrow", "numpy"} & set(completed.stdout.split())
+    assert not {"duckdb", "obstore", "pyspark", "deltalake", "pyarrow", "numpy"} & set(process.stdout.split())

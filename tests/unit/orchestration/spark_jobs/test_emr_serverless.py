@@ -1,4 +1,4 @@
-"""Test the EMR Serverless submitter (FAULTS 6, 19): requests by botocore's model, responses by its Stubber, sizes."""
+"""The EMR Serverless submitter (faults 6, 19): requests by botocore's model, responses by its Stubber, sizes."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -41,7 +41,7 @@ MOMENT = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 WIDE = {"cpu": "400 vCPU", "memory": "3000 GB", "disk": "20000 GB"}
 
 
-def conf_of(request: dict[str, Any]) -> dict[str, str]:
+def parse_conf(request: dict[str, Any]) -> dict[str, str]:
     text = request["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"]
     assert not set(text) & set("'\"\\")
     words = text.split(" ")
@@ -71,7 +71,7 @@ def test_the_request_names_the_jobs_day_and_its_code() -> None:
         "run_id": JOB.run_id,
         "token": "3",
     }
-    conf = conf_of(request)
+    conf = parse_conf(request)
     assert conf["spark.archives"] == "s3://artifacts/emr/1f/environment.tar.gz#environment"
     assert conf["spark.executorEnv.PYSPARK_PYTHON"] == "./environment/bin/python3.11"
     assert conf["spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON"] == "./environment/bin/python3.11"
@@ -80,14 +80,14 @@ def test_the_request_names_the_jobs_day_and_its_code() -> None:
 
 @pytest.mark.parametrize("executors", [1, 2, 9])
 def test_a_job_starts_with_the_requested_executors_and_gets_no_more(executors: int) -> None:
-    conf = conf_of(make_request(JOB, CONFIG, size=JobSize(executors=executors), policy="{}"))
+    conf = parse_conf(make_request(JOB, CONFIG, size=JobSize(executors=executors), policy="{}"))
     # The service sets spark.executor.instances to 3 by default, and Spark starts with the largest of the settings.
     named = ("spark.executor.instances", "spark.dynamicAllocation.initialExecutors")
     assert [conf[name] for name in (*named, "spark.dynamicAllocation.maxExecutors")] == [str(executors)] * 3
 
 
 def test_workers_have_a_size_that_the_service_offers() -> None:
-    conf = conf_of(make_request(JOB, CONFIG, size=JOB.size, policy="{}"))
+    conf = parse_conf(make_request(JOB, CONFIG, size=JOB.size, policy="{}"))
     for kind in ("driver", "executor"):
         heap, rest = (int(conf[f"spark.{kind}.{part}"].rstrip("g")) for part in ("memory", "memoryOverhead"))
         min_gb, max_gb = {"2": (4, 16), "4": (8, 30)}[conf[f"spark.{kind}.cores"]]
@@ -189,19 +189,19 @@ def test_error_is_classified_as_retryable_with_a_next_step(
     assert "secret" not in str(raised.value)
 
 
-def run(state: str, details: str = "") -> dict[str, Any]:
+def make_run(state: str, details: str = "") -> dict[str, Any]:
     return {"state": state, "stateDetails": details, "updatedAt": MOMENT}
 
 
 @pytest.mark.parametrize("state", ["SUBMITTED", "PENDING", "SCHEDULED"])
 def test_a_job_without_workers_waits_since_it_entered_its_state(state: str) -> None:
-    assert (parse_status(run(state)).state, parse_status(run(state)).waiting_since) == ("WAITING", MOMENT)
+    assert (parse_status(make_run(state)).state, parse_status(make_run(state)).waiting_since) == ("WAITING", MOMENT)
 
 
 def test_time_in_the_applications_queue_is_not_waiting_for_workers() -> None:
-    assert (parse_status(run("QUEUED")).state, parse_status(run("QUEUED")).waiting_since) == ("WAITING", None)
-    started = parse_status(run("CANCELLED", "The job run timed out in the queue") | {"startedAt": MOMENT})
-    never_started = parse_status(run("CANCELLED", "The job run timed out in the queue"))
+    assert (parse_status(make_run("QUEUED")).state, parse_status(make_run("QUEUED")).waiting_since) == ("WAITING", None)
+    started = parse_status(make_run("CANCELLED", "The job run timed out in the queue") | {"startedAt": MOMENT})
+    never_started = parse_status(make_run("CANCELLED", "The job run timed out in the queue"))
     assert (started.retryable, never_started.retryable) == (False, True)
 
 
@@ -213,47 +213,52 @@ def test_an_application_that_is_stopping_is_a_retryable_error(stubbed: Any) -> N
 
 
 def test_job_without_capacity_names_the_limits_to_raise() -> None:
-    waiting = parse_status(run("SCHEDULED", "ApplicationMaxCapacityExceededException: [memory: 48 GB]"))
+    waiting = parse_status(make_run("SCHEDULED", "ApplicationMaxCapacityExceededException: [memory: 48 GB]"))
     assert "L-D05C8A75" in waiting.detail
-    failed = parse_status(run("FAILED", "Worker could not be allocated: the vCPU limit is reached"))
+    failed = parse_status(make_run("FAILED", "Worker could not be allocated: the vCPU limit is reached"))
     assert (failed.state, failed.retryable) == ("FAILED", True)
     assert "L-D05C8A75" in failed.detail
 
 
 def test_a_failure_is_described_by_exit_status_and_error_class_only() -> None:
-    status = parse_status(run("FAILED", "Job failed. ExitCode: 1. Caused by: SparkException: bad row 'Hello Bob'"))
+    status = parse_status(make_run("FAILED", "Job failed. ExitCode: 1. Caused by: SparkException: bad row 'Hello Bob'"))
     assert (status.state, status.retryable) == ("FAILED", True)
     assert "Exit status 1, SparkException" in status.detail
     assert "Bob" not in status.detail
-    assert "memory" in parse_status(run("FAILED", "ExitCode: 137")).detail
+    assert "memory" in parse_status(make_run("FAILED", "ExitCode: 137")).detail
 
 
 @pytest.mark.parametrize("exit_code", [2, 3, 4])
 def test_a_job_with_a_final_exit_status_is_not_retryable(exit_code: int) -> None:
-    assert not parse_status(run("FAILED", f"Job failed. ExitCode: {exit_code}. Last few exceptions: none")).retryable
+    assert not parse_status(
+        make_run("FAILED", f"Job failed. ExitCode: {exit_code}. Last few exceptions: none")
+    ).retryable
 
 
 def test_a_job_that_was_cancelled_is_not_retryable() -> None:
-    assert (parse_status(run("CANCELLED")).state, parse_status(run("CANCELLED")).retryable) == ("FAILED", False)
-    timed_out = run("CANCELLED", "Job timed out after 360 minutes") | {"startedAt": MOMENT}
+    assert (parse_status(make_run("CANCELLED")).state, parse_status(make_run("CANCELLED")).retryable) == (
+        "FAILED",
+        False,
+    )
+    timed_out = make_run("CANCELLED", "Job timed out after 360 minutes") | {"startedAt": MOMENT}
     assert "job_timeout_minutes" in parse_status(timed_out).detail
-    assert parse_status(run("CANCELLING")).state == "RUNNING"
+    assert parse_status(make_run("CANCELLING")).state == "RUNNING"
 
 
 def test_ended_job_reports_its_billed_units() -> None:
     billed = {"billedResourceUtilization": {"vCPUHour": 1.5, "memoryGBHour": 6.0, "storageGBHour": 0.0}}
     units = {"vcpu_hours": 1.5, "memory_gb_hours": 6.0, "storage_gb_hours": 0.0}
     for state in ("SUCCESS", "FAILED", "CANCELLED"):
-        assert parse_status(run(state) | billed).billed == units
-    assert parse_status(run("RUNNING") | billed).billed == {}
-    assert parse_status(run("SUCCESS")).billed == {}  # the service has not reported it
+        assert parse_status(make_run(state) | billed).billed == units
+    assert parse_status(make_run("RUNNING") | billed).billed == {}
+    assert parse_status(make_run("SUCCESS")).billed == {}  # the service has not reported it
 
 
 def test_ended_job_reports_its_end_time() -> None:
     later = MOMENT + timedelta(minutes=1)
-    assert parse_status(run("SUCCESS") | {"endedAt": later}).ended_at == later
-    assert parse_status(run("FAILED")).ended_at == MOMENT  # the time of the last update
-    assert parse_status(run("RUNNING")).ended_at is None
+    assert parse_status(make_run("SUCCESS") | {"endedAt": later}).ended_at == later
+    assert parse_status(make_run("FAILED")).ended_at == MOMENT  # the time of the last update
+    assert parse_status(make_run("RUNNING")).ended_at is None
 
 
 def test_unknown_job_is_lost(stubbed: Any) -> None:

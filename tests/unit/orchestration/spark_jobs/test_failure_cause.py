@@ -1,4 +1,4 @@
-"""Test the causes that are found in the logs of failed jobs, and the check of the jobs' package."""
+"""Causes found in the logs of failed jobs, and the check of the job package."""
 
 import json
 from pathlib import Path
