@@ -1,4 +1,4 @@
-"""Test the comparison of a day's rooms by listing and by metadata."""
+"""Comparison of a day's rooms by listing and by metadata."""
 
 from pathlib import Path
 from typing import Any

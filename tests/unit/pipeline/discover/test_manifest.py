@@ -1,4 +1,4 @@
-"""Test the content of manifests, on a local folder and on S3."""
+"""Content of manifests, from a local folder and from S3."""
 
 import itertools
 from collections.abc import Callable, Iterator

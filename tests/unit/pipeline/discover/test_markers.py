@@ -1,4 +1,4 @@
-"""Test that objects which tools leave beside data are ignored by their names, and counted."""
+"""Marker objects that tools write beside data are ignored by name, and counted."""
 
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,8 @@ def test_markers_of_an_export_are_ignored_at_any_depth(tmp_path: Path, store: An
     data = [f"{EXPORT}part.jsonl", f"{EXPORT}sub/_x/part.jsonl"]
     put_all(store, data)
     before = discover_day(store, tmp_path / "staging")
-    more = ["_SUCCESS", "sub/.part.jsonl.crc", "sub/_x/.DS_Store", "_temporary/0/a/part.jsonl", "_delta_log/0.json"]
-    put_all(store, [f"{EXPORT}{name}" for name in more])
+    markers = ["_SUCCESS", "sub/.part.jsonl.crc", "sub/_x/.DS_Store", "_temporary/0/a/part.jsonl", "_delta_log/0.json"]
+    put_all(store, [f"{EXPORT}{name}" for name in markers])
     manifest = discover_day(store, tmp_path / "staging")
     assert keys_of(manifest) == set(data)
     assert (manifest.layout, manifest.ignored, before.ignored) == ("export", 5, 0)

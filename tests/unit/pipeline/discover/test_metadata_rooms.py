@@ -1,4 +1,4 @@
-"""Test discovery by metadata: it lists every active room and no other, and loses nothing through odd items."""
+"""Discovery by metadata lists every active room and no other, also with malformed items."""
 
 import tempfile
 import threading

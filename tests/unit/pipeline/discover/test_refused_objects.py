@@ -1,4 +1,4 @@
-"""Test unreadable objects: a name that no client can read, or a link that must not be followed, is one such object."""
+"""Unreadable objects in a local folder: a name that no client can read, or a link that must not be followed."""
 
 import os
 import socket
@@ -84,23 +84,23 @@ def test_local_names_that_obstore_can_read_are_readable(source: Input) -> None:
     assert (keys_of(manifest), unreadable_objects(manifest)) == ({f"{EXPORT}{name}" for name in names}, {})
 
 
-OUT = ("invalid_link", "a link that leads out of the tenant's folder")
-NOWHERE = ("invalid_link", "a link that leads nowhere")
-CIRCLE = ("invalid_link", "a link that leads back to a folder above it")
+OUTSIDE = ("invalid_link", "a link that leads out of the tenant's folder")
+BROKEN = ("invalid_link", "a link that leads nowhere")
+CIRCULAR = ("invalid_link", "a link that leads back to a folder above it")
 
 
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("../../../../../../globex/secret/x.json", OUT),
-        ("../../../../../../globex/secret", OUT),
-        ("../../../../../../acme-2", OUT),
-        ("/etc/hostname", OUT),
-        ("/nowhere", OUT),
-        ("missing.json", NOWHERE),
-        ("link", NOWHERE),
-        ("..", CIRCLE),
-        (".", CIRCLE),
+        ("../../../../../../globex/secret/x.json", OUTSIDE),
+        ("../../../../../../globex/secret", OUTSIDE),
+        ("../../../../../../acme-2", OUTSIDE),
+        ("/etc/hostname", OUTSIDE),
+        ("/nowhere", OUTSIDE),
+        ("missing.json", BROKEN),
+        ("link", BROKEN),
+        ("..", CIRCULAR),
+        (".", CIRCULAR),
     ],
 )
 @pytest.mark.parametrize("folder", [EXPORT.rstrip("/"), DAY])
@@ -132,13 +132,15 @@ def test_circular_links_end_the_walk(source: Input) -> None:
     source.link(f"{EXPORT}a/down", "../b")
     source.link(f"{EXPORT}b/down", "../a")
     manifest = source.list_day()
-    assert unreadable_objects(manifest) == {f"{EXPORT}a/down/down": CIRCLE, f"{EXPORT}b/down/down": CIRCLE}
+    assert unreadable_objects(manifest) == {f"{EXPORT}a/down/down": CIRCULAR, f"{EXPORT}b/down/down": CIRCULAR}
 
 
 @pytest.mark.parametrize(
     "link", ["acme/chat/u2", "acme/chat/u/r2", "acme/chat/u/r2/messages", "acme/chat/u/r2/messages/2025"]
 )
-@pytest.mark.parametrize(("target", "expected"), [("/nowhere", OUT), ("{root}/globex/chat/g", OUT), ("gone", NOWHERE)])
+@pytest.mark.parametrize(
+    ("target", "expected"), [("/nowhere", OUTSIDE), ("{root}/globex/chat/g", OUTSIDE), ("gone", BROKEN)]
+)
 def test_a_link_in_the_path_to_messages_is_one_unreadable_object(
     source: Input, link: str, target: str, expected: tuple[str, str]
 ) -> None:
@@ -176,7 +178,11 @@ def test_link_above_the_export_is_listed_and_hides_no_messages(source: Input, li
     source.put(own, "globex/exports/messages/2025/08/12/part.jsonl")
     source.link(link, str(source.root / link.replace("acme", "globex")))
     manifest = source.list_day()
-    assert (manifest.layout, keys_of(manifest), unreadable_objects(manifest)) == ("messages", {own, link}, {link: OUT})
+    assert (manifest.layout, keys_of(manifest), unreadable_objects(manifest)) == (
+        "messages",
+        {own, link},
+        {link: OUTSIDE},
+    )
     assert source.list_day(layout="messages").objects == 1
     assert keys_of(source.list_day(layout="export")) == {link}
 
@@ -204,14 +210,14 @@ def test_tenant_folder_linked_to_another_tenant_is_a_terminal_error(source: Inpu
 
 
 def test_a_tenants_folder_may_link_to_another_disk(source: Input, tmp_path: Path) -> None:
-    elsewhere = Input(tmp_path / "disk2")
-    elsewhere.put(GOOD)
-    source.link("acme", str(elsewhere.root / "acme"))
+    other_disk = Input(tmp_path / "disk2")
+    other_disk.put(GOOD)
+    source.link("acme", str(other_disk.root / "acme"))
     source.link(f"{EXPORT}out.jsonl", "/etc/hostname")
     manifest = source.list_day()
     assert (keys_of(manifest), unreadable_objects(manifest)) == (
         {GOOD, f"{EXPORT}out.jsonl"},
-        {f"{EXPORT}out.jsonl": OUT},
+        {f"{EXPORT}out.jsonl": OUTSIDE},
     )
 
 

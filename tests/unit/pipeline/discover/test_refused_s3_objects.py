@@ -27,8 +27,8 @@ def s3() -> Any:
 @pytest.fixture
 def bucket(s3: str, request: pytest.FixtureRequest) -> tuple[Any, S3Store]:
     name = f"b-{abs(hash(request.node.name))}"
-    known = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
-    client = boto3.client("s3", endpoint_url=s3, **known)
+    credentials = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    client = boto3.client("s3", endpoint_url=s3, **credentials)
     client.create_bucket(Bucket=name)
     config = {"endpoint": s3, "region": "us-east-1", "access_key_id": "a", "secret_access_key": "b"}
     store = S3Store(name, prefix="in", config=config, client_options={"allow_http": True})  # type: ignore[arg-type]
@@ -72,11 +72,11 @@ def test_the_s3_listing_equals_obstores(bucket: tuple[Any, S3Store], tmp_path: P
     before = discover_day(store, tmp_path / "staging")
     put(f"{EXPORT}z\x01")
     after = discover_day(store, tmp_path / "staging")
-    same = [
+    readable = [
         {item for _, objects in read_manifest(manifest.files) for item in objects if not item.reason}
         for manifest in (before, after)
     ]
-    assert [item[:3] for item in sorted(same[0])] == [item[:3] for item in sorted(same[1])]
+    assert [item[:3] for item in sorted(readable[0])] == [item[:3] for item in sorted(readable[1])]
     listing = open_s3_listing(store)
     assert listing is not None
     [page] = listing.list_objects(EXPORT.rstrip("/"), after=None, cause=Exception())

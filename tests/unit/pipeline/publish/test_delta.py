@@ -1,3 +1,5 @@
+"""Publication of a day to a Delta table: commits, foreign tables, orphans and checkpoints."""
+
 import json
 import os
 import time

@@ -13,9 +13,9 @@ from daily_batch.pipeline.transform.statistics import timestamp_maximum, timesta
 from tests.support.data_files import write_file
 from tests.support.delta_tables import publish
 
-LONG = "部屋" * 20
-SKIPPING = {
-    "room_id": f"'{LONG}' || chr((97 + i)::INTEGER)",
+LONG_ROOM = "部屋" * 20
+VALUES = {
+    "room_id": f"'{LONG_ROOM}' || chr((97 + i)::INTEGER)",
     "timestamp": "TIMESTAMPTZ '2025-08-12 00:00:00.000001+00' + to_microseconds(i * 1000001)",
     "message_length": "100 + i",
     "tokens_used": "NULL",
@@ -24,7 +24,7 @@ SKIPPING = {
 
 def publish_skippable(folder: Path) -> str:
     """Publish 10 rows with the bounds that DuckDB finds in the file; return the file's path."""
-    written = write_file(folder, "a.parquet", rows=10, table=MESSAGES, values=SKIPPING)
+    written = write_file(folder, "a.parquet", rows=10, table=MESSAGES, values=VALUES)
     path = folder / written.path
     [row] = duckdb.sql(
         "SELECT min(room_id), max(room_id), epoch_us(min(timestamp)), epoch_us(max(timestamp)),"
@@ -41,12 +41,12 @@ def publish_skippable(folder: Path) -> str:
     return written.path
 
 
-FIRST, LAST = "2025-08-12T00:00:00.000001Z", "2025-08-12T00:00:09.000010Z"
-FOUND = [
-    f"timestamp >= '{LAST}'",
-    f"timestamp <= '{FIRST}'",
-    f"room_id >= '{LONG}j'",
-    f"room_id <= '{LONG}a'",
+FIRST_AT, LAST_AT = "2025-08-12T00:00:00.000001Z", "2025-08-12T00:00:09.000010Z"
+MATCHING = [
+    f"timestamp >= '{LAST_AT}'",
+    f"timestamp <= '{FIRST_AT}'",
+    f"room_id >= '{LONG_ROOM}j'",
+    f"room_id <= '{LONG_ROOM}a'",
     "message_length >= 109",
     "message_length <= 100",
     "tokens_used IS NULL",
@@ -61,7 +61,7 @@ SKIPPED = [
 ]
 
 
-@pytest.mark.parametrize("predicate", FOUND, ids=lambda text: text[:17])
+@pytest.mark.parametrize("predicate", MATCHING, ids=lambda text: text[:17])
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_a_reader_does_not_skip_a_file_that_it_needs(tmp_path, predicate, checkpointed):
     publish_skippable(tmp_path)

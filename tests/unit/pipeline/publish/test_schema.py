@@ -1,3 +1,5 @@
+"""Delta schemas: types from DuckDB names, and evolution of older tables."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""Statistics of data files: bounds enclose every value and are valid JSON."""
+
 import json
 from datetime import UTC, datetime
 

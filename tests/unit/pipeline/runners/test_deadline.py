@@ -1,4 +1,4 @@
-"""Test the deadline of a local run: it is kept, and a run that would miss it is handed over early."""
+"""The deadline of a local run: a run that would miss it is handed over early."""
 
 import pytest
 

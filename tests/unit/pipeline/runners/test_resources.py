@@ -1,4 +1,4 @@
-"""Test what a process may use, by its function, its cgroups and its machine, and how a local run sizes its workers."""
+"""Resources of a process by function, cgroups and machine, and the size of a local run's workers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ def make_system(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def in_cgroup(text: str, **limits: str) -> dict[str, str]:
+def cgroup_files(text: str, **limits: str) -> dict[str, str]:
     return {"proc/self/cgroup": text} | {f"sys/fs/cgroup/{path}": limit for path, limit in limits.items()}
 
 
@@ -34,32 +34,36 @@ def in_cgroup(text: str, **limits: str) -> dict[str, str]:
     [
         pytest.param({}, 8 * GIB, id="the available memory without limits"),
         pytest.param({"proc/meminfo": f"MemTotal: {16 * MIB} kB\n"}, 16 * GIB, id="all memory with an old kernel"),
-        pytest.param(in_cgroup("0::/\n"), 8 * GIB, id="the root of version 2 has no file"),
+        pytest.param(cgroup_files("0::/\n"), 8 * GIB, id="the root of version 2 has no file"),
         pytest.param(
-            in_cgroup("0::/a/b\n", **{"a/b/memory.max": "max\n", "a/memory.max": f"{GIB}\n"}), GIB, id="a parent cgroup"
+            cgroup_files("0::/a/b\n", **{"a/b/memory.max": "max\n", "a/memory.max": f"{GIB}\n"}),
+            GIB,
+            id="a parent cgroup",
         ),
         pytest.param(
-            in_cgroup("0::/a/b\n", **{"a/b/memory.max": f"{GIB}\n", "a/memory.max": f"{2 * GIB}\n"}),
+            cgroup_files("0::/a/b\n", **{"a/b/memory.max": f"{GIB}\n", "a/memory.max": f"{2 * GIB}\n"}),
             GIB,
             id="its own cgroup",
         ),
         pytest.param(
-            in_cgroup("0::/\n", **{"memory.max": f"{99 * GIB}\n"}), 8 * GIB, id="a limit above the available memory"
+            cgroup_files("0::/\n", **{"memory.max": f"{99 * GIB}\n"}), 8 * GIB, id="a limit above the available memory"
         ),
         pytest.param(
-            in_cgroup("4:memory:/a\n0::/\n", **{"memory/a/memory.limit_in_bytes": f"{GIB}\n"}), GIB, id="version 1"
+            cgroup_files("4:memory:/a\n0::/\n", **{"memory/a/memory.limit_in_bytes": f"{GIB}\n"}), GIB, id="version 1"
         ),
         pytest.param(
-            in_cgroup("4:memory:/a\n", **{"memory/a/memory.limit_in_bytes": "9223372036854771712\n"}),
+            cgroup_files("4:memory:/a\n", **{"memory/a/memory.limit_in_bytes": "9223372036854771712\n"}),
             8 * GIB,
             id="version 1 without a limit",
         ),
         pytest.param(
-            in_cgroup("4:memory:/docker/f00\n", **{"memory/memory.limit_in_bytes": f"{GIB}\n"}),
+            cgroup_files("4:memory:/docker/f00\n", **{"memory/memory.limit_in_bytes": f"{GIB}\n"}),
             GIB,
             id="a container that sees the host's path",
         ),
-        pytest.param(in_cgroup("1:name=x:/\n0::/a\n", **{"unified/a/memory.max": f"{GIB}\n"}), GIB, id="both versions"),
+        pytest.param(
+            cgroup_files("1:name=x:/\n0::/a\n", **{"unified/a/memory.max": f"{GIB}\n"}), GIB, id="both versions"
+        ),
     ],
 )
 def test_memory_is_the_minimum_of_the_machine_and_all_cgroups(
@@ -71,8 +75,8 @@ def test_memory_is_the_minimum_of_the_machine_and_all_cgroups(
 @pytest.mark.parametrize(
     "files",
     [
-        in_cgroup("0::/a/b\n", **{"a/b/cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n"}),
-        in_cgroup(
+        cgroup_files("0::/a/b\n", **{"a/b/cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n"}),
+        cgroup_files(
             "2:cpu,cpuacct:/a\n",
             **{"cpu,cpuacct/a/cpu.cfs_quota_us": "70000\n", "cpu,cpuacct/a/cpu.cfs_period_us": "100000\n"},
         ),
@@ -90,7 +94,7 @@ def test_cores_without_a_limit_are_those_that_the_process_may_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {1, 5, 6}, raising=False)
-    files = in_cgroup("2:cpu:/a\n", **{"cpu/a/cpu.cfs_quota_us": "-1\n", "cpu/a/cpu.cfs_period_us": "100000\n"})
+    files = cgroup_files("2:cpu:/a\n", **{"cpu/a/cpu.cfs_quota_us": "-1\n", "cpu/a/cpu.cfs_period_us": "100000\n"})
     assert measure_resources({}, root=make_system(tmp_path, files)).cores == 3
 
 
