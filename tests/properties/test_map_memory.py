@@ -1,4 +1,4 @@
-"""The map accounts for every byte of any object, in the memory that its settings allow."""
+"""The map accounts for every byte of any object within the memory that its settings allow."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from tests.support.day_runs import ROOT
 from tests.support.recovery_shapes import BUILD, MANY
 
-# Each record or reject of these has only a few bytes; their number is bounded to keep the suite affordable.
+# Objects of MANY shapes are small, because each of their records or rejects has only a few bytes.
 SMALL, LARGE = 2**19, 16 * 2**20
 MAX_MIB = 1_024
 # The commas and brackets of an array belong to no record.

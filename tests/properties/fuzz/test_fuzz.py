@@ -7,8 +7,8 @@ import pytest
 
 from daily_batch.pipeline.runners.spark import SparkRunner
 from tests.oracle.day import Stored
+from tests.properties.fuzz.check import describe, fault_kind, find_fault, shrink
 from tests.properties.fuzz.days import FuzzDay, make_day
-from tests.properties.fuzz.judge import describe, fault_kind, find_fault, shrink
 
 
 def assert_no_fault(day: FuzzDay, *other_runners: SparkRunner) -> None:

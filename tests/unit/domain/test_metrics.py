@@ -45,7 +45,7 @@ def test_the_page_lists_each_metric_as_registered() -> None:
 
 
 def test_the_page_lists_each_step_as_registered() -> None:
-    assert read_table("Steps") == [[f"`{step}`", says] for step, says in STEPS.items()]
+    assert read_table("Steps") == [[f"`{step}`", meaning] for step, meaning in STEPS.items()]
 
 
 def test_each_metric_is_registered_once() -> None:
