@@ -163,12 +163,12 @@ def test_drift_that_cannot_be_verified_takes_the_general_path(database: duckdb.D
     assert parse_fast(database, [raw_line(insert)]) == [None]
 
 
-def test_an_object_that_may_wrap_a_list_takes_the_general_path(
+def test_object_that_may_wrap_a_list_takes_the_general_path(
     database: duckdb.DuckDBPyConnection,
 ) -> None:
     assert parse_fast(database, [b'{"user_id":"u1","room_id":"r1","x":[1]}']) == [None]
 
 
-def test_a_record_with_very_many_fields_takes_the_general_path(database: duckdb.DuckDBPyConnection) -> None:
+def test_record_with_very_many_fields_takes_the_general_path(database: duckdb.DuckDBPyConnection) -> None:
     many = ",".join(f'"k{number}":1' for number in range(1_000))
     assert parse_fast(database, [raw_line(many)]) == [None]

@@ -57,7 +57,7 @@ def test_there_are_enough_tokens_and_none_is_json() -> None:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_an_invalid_token_is_never_published(field: str) -> None:
+def test_invalid_token_is_never_published(field: str) -> None:
     lines = make_lines(field)
     rows, rejects, counts = map_objects({"acme/a": b"\n".join(lines)})
     assert len(lines) > 2_500

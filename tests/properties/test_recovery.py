@@ -142,13 +142,13 @@ def test_nothing_inside_a_broken_multi_line_list_is_a_record() -> None:
     assert 'a list of objects under "messages", 3 of them whole' in found.detail
 
 
-def test_an_array_continues_after_a_broken_element() -> None:
+def test_array_continues_after_a_broken_element() -> None:
     found = scan(b'[{"message_id":"a"}, {"b":x, "c":[1]}, {"message_id":"d"}]\n{"message_id":"e"}')
     assert message_ids(found) == ["a", "d", "e"]
     assert [(each.start, each.length) for each in found if each.reason] == [(21, 16)]
 
 
-def test_a_detail_never_quotes_a_field_name_that_is_not_plain() -> None:
+def test_detail_never_quotes_a_field_name_that_is_not_plain() -> None:
     detail = "an object that holds a list of objects under one of its fields, 1 of them whole; "
     for name in ("a b", "x" * 41, "a\\nb", "日本"):
         (found,) = scan(f'{{"{name}":[{{"a":1}},{{"b":'.encode())
@@ -165,7 +165,7 @@ def test_a_detail_never_quotes_a_field_name_that_is_not_plain() -> None:
         ({"messages": []}, ""),
     ],
 )
-def test_an_object_that_wraps_a_list_is_named_in_the_detail(record: dict[str, object], detail: str) -> None:
+def test_object_that_wraps_a_list_is_named_in_the_detail(record: dict[str, object], detail: str) -> None:
     if not detail:
         coerce_record(record, tenant="acme")
         return

@@ -66,14 +66,14 @@ def test_lines_are_split_and_checked_one_by_one(
         assert read is None or read.removesuffix("\n").encode() == text[at : at + size]
 
 
-def test_a_batch_begins_where_the_previous_one_ended() -> None:
+def test_batch_begins_where_the_previous_one_ended() -> None:
     text = b'{"a":1}\n{"a":2}\n\n{"a":3}'
     batch = TextBatch([Segment(0, Decoded(text), 8, len(text), 2, 2)], whole=False, max_length=1_000)
     assert (list(batch.starts), list(batch.lines), batch.lines_of) == ([8, 17], [2, 4], {0: 3})
 
 
 @pytest.mark.parametrize("max_length", [6, 7])
-def test_a_line_that_is_too_long_takes_the_general_path(max_length: int) -> None:
+def test_line_that_is_too_long_takes_the_general_path(max_length: int) -> None:
     text = b'{"a":1}\n{}\n'
     batch = TextBatch([Segment(0, Decoded(text), 0, len(text), 1, 2)], whole=False, max_length=max_length)
     assert list(batch.runs(())) == ([(0, 0)] if max_length == 6 else [])

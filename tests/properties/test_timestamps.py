@@ -193,13 +193,13 @@ def test_any_timestamp_number_matches_the_oracle(
         ("\0a secret", "a text of another form (9 characters)"),
     ],
 )
-def test_the_detail_of_a_rejected_timestamp_names_its_form(
+def test_detail_of_a_rejected_timestamp_names_its_form(
     database: duckdb.DuckDBPyConnection, text: str, form: str
 ) -> None:
     ((at_us, _, detail),) = read_all(database, [text])
     assert (at_us, detail) == (None, f"the timestamp cannot be read: {form}")
 
 
-def test_a_timestamp_of_megabytes_is_rejected_at_once(database: duckdb.DuckDBPyConnection) -> None:
+def test_timestamp_of_megabytes_is_rejected_at_once(database: duckdb.DuckDBPyConnection) -> None:
     texts = ["2025-08-12T03:00:00 " * 50_000, "Aug " * 250_000, "[" * 1_000_000, "9" * 1_000_000]
     assert [at_us for at_us, _, _ in read_all(database, texts)] == [None] * 4

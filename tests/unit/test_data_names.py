@@ -75,7 +75,7 @@ def test_settings_keep_their_names() -> None:
     assert sorted(set(field_names(Settings)) - {"origins"}) == sorted(SETTINGS.split())
 
 
-def test_the_ledgers_item_keeps_its_attributes() -> None:
+def test_ledgers_item_keeps_its_attributes() -> None:
     assert sorted(field_names(Entry)) == sorted(LEDGER_ATTRIBUTES.split())
 
 

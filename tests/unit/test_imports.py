@@ -100,7 +100,7 @@ def test_routing_and_ledger_rules_load_no_engine_and_no_store() -> None:
     assert not loaded & {"duckdb", "obstore", "deltalake", "pyspark"}
 
 
-def test_the_domain_imports_only_the_standard_library_and_msgspec() -> None:
+def test_domain_imports_only_the_standard_library_and_msgspec() -> None:
     modules = sorted(f"daily_batch.domain.{path.stem}" for path in (ROOT / "jobs/daily_batch/domain").glob("[a-z]*.py"))
     assert "daily_batch.domain.contract" in modules
     packages = {name.partition(".")[0] for name in load("daily_batch.errors", *modules)}

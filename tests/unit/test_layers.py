@@ -98,7 +98,7 @@ def test_there_are_no_import_cycles() -> None:
         visit(name, ())
 
 
-def test_the_package_root_holds_two_modules() -> None:
+def test_package_root_holds_two_modules() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"} == AT_ROOT
 
 

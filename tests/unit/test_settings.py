@@ -38,7 +38,7 @@ def conf(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_defaults_are_the_documented_ones() -> None:
+def test_defaults_are_the_documented_ones() -> None:
     settings = load()
     assert settings.tenants == ("default_tenant",)
     assert (settings.timezone, settings.naive_timezone, settings.target_date_offset) == ("Asia/Tokyo", "UTC", -1)
@@ -56,7 +56,7 @@ def test_each_setting_has_one_definition_a_description_and_a_default() -> None:
     assert load_settings(flags=texts, environ={}) == load()
 
 
-def test_the_page_is_generated_from_the_definitions() -> None:
+def test_page_is_generated_from_the_definitions() -> None:
     page = subprocess.run([sys.executable, ROOT / "tools" / "settings"], check=True, capture_output=True, text=True)
     assert page.stdout == (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert len(GROUPS) > 10
@@ -90,16 +90,16 @@ def test_packaged_file_overrides_the_defaults(conf: Path, monkeypatch: pytest.Mo
     assert not settings.names_tenants
 
 
-def test_the_environment_can_name_the_conf_folder_and_file(conf: Path) -> None:
+def test_environment_can_name_the_conf_folder_and_file(conf: Path) -> None:
     assert load({"MAKOTO_CONF_DIR": str(conf), "MAKOTO_ENV": "prod"}).buckets == 2
     assert load({"MAKOTO_CONF_DIR": str(conf)}).buckets == 1
 
 
-def test_a_flag_that_was_not_given_changes_nothing() -> None:
+def test_flag_that_was_not_given_changes_nothing() -> None:
     assert load({"MAKOTO_BUCKETS": "3"}, buckets=None).buckets == 3
 
 
-def test_the_guides_variables_are_read() -> None:
+def test_guides_variables_are_read() -> None:
     settings = load(
         {
             "TENANT_ID": "acme, globex,acme",
@@ -134,7 +134,7 @@ def test_prefixed_variables_and_flags_override_the_bucket_name() -> None:
     assert (settings.input, settings.output) == ("in", "out")
 
 
-def test_the_more_specific_aws_variable_wins() -> None:
+def test_more_specific_aws_variable_wins() -> None:
     settings = load(
         {
             "AWS_REGION": "eu-west-1",
@@ -166,7 +166,7 @@ def test_storage_options_merge_key_by_key(conf: Path) -> None:
     assert origin_of(settings, "storage_options.timeout") == "conf/prod.toml"
 
 
-def test_an_empty_variable_counts_as_unset_except_for_tenants() -> None:
+def test_empty_variable_counts_as_unset_except_for_tenants() -> None:
     assert load({"BATCH_TIMEZONE": "", "AWS_ENDPOINT_URL": "", "S3_BUCKET_NAME": ""}) == load()
     assert load({"TENANT_ID": ""}).tenants == ("",)
 
@@ -224,7 +224,7 @@ def test_secrets_are_never_shown() -> None:
         ("MAKOTO_QUALITY", '{"max_reject": 0.1}'),
     ],
 )
-def test_an_invalid_variable_is_a_usage_error_that_names_it(variable: str, value: str) -> None:
+def test_invalid_variable_is_a_usage_error_that_names_it(variable: str, value: str) -> None:
     with pytest.raises(UsageError) as caught:
         load({variable: value})
     assert variable in str(caught.value)
@@ -235,13 +235,13 @@ def test_an_invalid_variable_is_a_usage_error_that_names_it(variable: str, value
     "text",
     ["no_such = 1", 'buckets = "1"', "tenants = 'acme'", "[storage_options]\na = 1", "buckets =", "discovery = 'x'"],
 )
-def test_an_invalid_file_is_a_usage_error_that_names_it(conf: Path, text: str) -> None:
+def test_invalid_file_is_a_usage_error_that_names_it(conf: Path, text: str) -> None:
     (conf / "prod.toml").write_text(text)
     with pytest.raises(UsageError, match=r"conf/prod\.toml"):
         load(conf_dir=conf, env="prod")
 
 
-def test_an_invalid_flag_is_a_usage_error_that_names_it() -> None:
+def test_invalid_flag_is_a_usage_error_that_names_it() -> None:
     with pytest.raises(UsageError, match="flag --format"):
         load(table_format="iceberg")
 
@@ -249,18 +249,18 @@ def test_an_invalid_flag_is_a_usage_error_that_names_it() -> None:
 @pytest.mark.parametrize(
     "environ", [{"BATCH_TIMEZONE": "Asia/Tokio"}, {"MAKOTO_EXPORT_TEMPLATE": "exports/{yyyy}/{mm}/{dd}"}]
 )
-def test_an_invalid_zone_or_template_is_a_usage_error(environ: dict[str, str]) -> None:
+def test_invalid_zone_or_template_is_a_usage_error(environ: dict[str, str]) -> None:
     with pytest.raises(UsageError):
         load(environ)
 
 
 @pytest.mark.parametrize("env", ["staging", "../prod", "prod.toml", "/etc/passwd"])
-def test_an_environment_without_a_file_is_a_usage_error(conf: Path, env: str) -> None:
+def test_environment_without_a_file_is_a_usage_error(conf: Path, env: str) -> None:
     with pytest.raises(UsageError):
         load(conf_dir=conf, env=env)
 
 
-def test_an_environment_without_a_conf_folder_is_a_usage_error() -> None:
+def test_environment_without_a_conf_folder_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         load(env="prod")
 

@@ -31,12 +31,12 @@ def test_spark_reads_mutated_records_like_the_local_runner(spark: Any, layout: s
     assert_no_fault(make_day(2025, 9, layout, 200), SparkRunner(spark))
 
 
-def test_a_day_is_reproducible_from_its_seed_and_number() -> None:
+def test_day_is_reproducible_from_its_seed_and_number() -> None:
     assert make_day(1, 2, "export", 300) == make_day(1, 2, "export", 300)
     assert make_day(1, 2, "export", 300) != make_day(1, 3, "export", 300)
 
 
-def test_a_failing_day_is_shrunk() -> None:
+def test_failing_day_is_shrunk() -> None:
     day = make_day(3, 0, "export", 200)
     key = sorted(day.objects)[-1]
     bad = replace(day, objects={**day.objects, key: Stored(b'{"a":1}\nsecret fault here\n{"b":2}\n', 1)})

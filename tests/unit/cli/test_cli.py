@@ -79,7 +79,7 @@ def test_tenants_and_day_come_from_the_environment(tmp_path: Path) -> None:
     assert [receipt["tenant"] for receipt in json.loads(result.stdout)] == ["acme", "globex"]
 
 
-def test_a_flag_wins_over_the_environment(tmp_path: Path) -> None:
+def test_flag_wins_over_the_environment(tmp_path: Path) -> None:
     result = makoto_batch("run", *run_arguments(input=SAMPLES, output=tmp_path), "--json", TENANT_ID="globex")
     assert json.loads(result.stdout)["tenant"] == "acme"
 
@@ -134,7 +134,7 @@ def test_completion_script_exists_for_each_shell(shell: str) -> None:
     assert f"complete_{shell}" in result.stdout
 
 
-def test_a_shell_completes_commands_and_values() -> None:
+def test_shell_completes_commands_and_values() -> None:
     lines = {"bash": ("makoto-batch ba", "1"), "runner": ("makoto-batch run --runner s", "3")}
     found = {
         name: makoto_batch(_MAKOTO_BATCH_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=position).stdout.split()

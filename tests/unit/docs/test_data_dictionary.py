@@ -10,7 +10,7 @@ from daily_batch.domain.contract import TABLES
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_page_is_generated_from_the_contract() -> None:
+def test_page_is_generated_from_the_contract() -> None:
     generated = subprocess.run(
         [sys.executable, ROOT / "tools" / "data-dictionary"], check=True, capture_output=True, text=True
     )

@@ -131,7 +131,7 @@ def test_documented_commands_are_valid(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", READMES, ids=page_name)
-def test_a_readme_names_every_command_and_no_other_target_of_make(page: Path) -> None:
+def test_readme_names_every_command_and_no_other_target_of_make(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     names = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
     assert [name for name in names if f"`{name}`" not in text] == []

@@ -34,7 +34,7 @@ def test_yesterday_is_computed_in_the_zone(now: str, zone: str, expected: str) -
     assert business_day(clock, offset=-1, zone=zone) == date.fromisoformat(expected)
 
 
-def test_the_zone_of_the_clock_does_not_matter() -> None:
+def test_zone_of_the_clock_does_not_matter() -> None:
     clock = datetime(2026, 11, 23, 2, tzinfo=ZoneInfo("Asia/Tokyo"))
     assert business_day(clock, offset=-1, zone="Asia/Tokyo") == date(2026, 11, 22)
     assert business_day(clock.astimezone(ZoneInfo("America/New_York")), offset=-1, zone="Asia/Tokyo") == date(
@@ -42,12 +42,12 @@ def test_the_zone_of_the_clock_does_not_matter() -> None:
     )
 
 
-def test_a_clock_without_a_zone_is_refused() -> None:
+def test_clock_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
         business_day(datetime(2026, 11, 23, 2), offset=-1, zone="Asia/Tokyo")
 
 
-def test_an_offset_beyond_the_calendar_is_a_usage_error() -> None:
+def test_offset_beyond_the_calendar_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         business_day(datetime(2026, 11, 23, tzinfo=UTC), offset=-10_000_000, zone="UTC")
 
@@ -65,7 +65,7 @@ def test_an_offset_beyond_the_calendar_is_a_usage_error() -> None:
         ("2018-11-04", "America/Sao_Paulo", "2018-11-04T03:00", "2018-11-05T02:00"),  # there was no midnight
     ],
 )
-def test_a_day_lasts_as_long_as_the_zone_says(day: str, zone: str, start: str, end: str) -> None:
+def test_day_has_the_length_given_by_its_zone(day: str, zone: str, start: str, end: str) -> None:
     assert day_window(date.fromisoformat(day), zone) == (to_utc_us(start), to_utc_us(end))
 
 
@@ -78,11 +78,11 @@ def test_window_holds_exactly_its_date_and_windows_are_adjacent(day: date, zone:
         assert clock.astimezone(ZoneInfo(zone)).date() == local
 
 
-def test_a_day_in_tokyo_lies_in_two_utc_folders() -> None:
+def test_day_in_tokyo_lies_in_two_utc_folders() -> None:
     assert utc_folders(*day_window(date(2026, 11, 22), "Asia/Tokyo")) == ("2026/11/21", "2026/11/22")
 
 
-def test_the_end_is_exclusive_in_folders() -> None:
+def test_folders_exclude_the_end_of_the_window() -> None:
     start, end = day_window(date(2026, 11, 22), "UTC")
     assert utc_folders(start, end) == ("2026/11/22",)
     assert utc_folders(start - 1, end + 1) == ("2026/11/21", "2026/11/22", "2026/11/23")
@@ -98,7 +98,7 @@ def test_folders_cross_a_year_and_a_leap_day() -> None:
     )
 
 
-def test_a_zone_without_changes_has_one_offset() -> None:
+def test_zone_without_changes_has_one_offset() -> None:
     start, end = day_window(date(2026, 11, 22), "Asia/Tokyo")
     assert offset_spans("Asia/Tokyo", start, end) == ((start, 9 * 3600),)
     assert offset_spans("Asia/Kathmandu", start, end) == ((start, 5 * 3600 + 45 * 60),)
@@ -126,7 +126,7 @@ def test_spans_agree_with_the_zone_at_every_half_hour_of_two_years() -> None:
 
 
 @pytest.mark.parametrize("name", ["Asia/Tokio", "", "../etc/passwd", "/etc/passwd", "Asia", "a\x00b", "+09:00", "Ä"])
-def test_an_unknown_zone_is_a_usage_error(name: str) -> None:
+def test_unknown_zone_is_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         day_window(date(2026, 11, 22), name)
     assert caught.value.exit_code == 2

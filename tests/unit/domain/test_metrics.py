@@ -36,7 +36,7 @@ def read_table(heading: str) -> list[list[str]]:
 # The registry
 
 
-def test_the_page_lists_each_metric_as_registered() -> None:
+def test_page_lists_each_metric_as_registered() -> None:
     expected = [
         [f"`{each.name}`", each.unit, each.meaning, each.measured, f"`{each.alarm}`" if each.alarm else ""]
         for each in METRICS
@@ -44,7 +44,7 @@ def test_the_page_lists_each_metric_as_registered() -> None:
     assert read_table("Metrics") == expected
 
 
-def test_the_page_lists_each_step_as_registered() -> None:
+def test_page_lists_each_step_as_registered() -> None:
     assert read_table("Steps") == [[f"`{step}`", meaning] for step, meaning in STEPS.items()]
 
 
@@ -115,7 +115,7 @@ def test_completed_day_records_the_metrics_of_its_receipt(receipt: Receipt, ledg
 @pytest.mark.parametrize(
     ("listed", "read", "percent"), [(0, 0, 0.0), (3, 0, 100.0)], ids=["no object", "none can be read"]
 )
-def test_the_reject_percent_of_a_day_without_records_is_0_or_100(
+def test_reject_percent_of_a_day_without_records_is_0_or_100(
     receipt: Receipt, listed: int, read: int, percent: float
 ) -> None:
     records = replace(receipt.records, **dict.fromkeys(vars(receipt.records), 0))
@@ -137,7 +137,7 @@ def test_day_unlike_its_same_weekdays_is_unusual_and_logged_once(receipt: Receip
     assert (facts["tenant"], facts["day"], facts["expected"]) == ("acme", receipt.date, 10 * receipt.records.written)
 
 
-def test_a_day_like_the_others_is_not_unusual(receipt: Receipt, ledger: Ledger) -> None:
+def test_day_like_the_others_is_not_unusual(receipt: Receipt, ledger: Ledger) -> None:
     day = date.fromisoformat(receipt.date)
     for weeks in (1, 2, 3):
         complete(ledger, receipt, day - weeks * WEEK, receipt.records.written + weeks)
@@ -163,7 +163,7 @@ def test_ledger_failure_skips_only_the_volume_comparison(
 # Steps
 
 
-def test_a_run_logs_each_of_its_steps_with_its_counts(tmp_path: Path) -> None:
+def test_run_logs_each_of_its_steps_with_its_counts(tmp_path: Path) -> None:
     telemetry = RecordingTelemetry()
     receipt = run_local(input=SAMPLES, output=tmp_path, telemetry=telemetry)
     lines = [facts for _, message, facts in telemetry.lines if message == "step"]
@@ -181,7 +181,7 @@ def test_a_run_logs_each_of_its_steps_with_its_counts(tmp_path: Path) -> None:
     assert by_step["receipt"]["receipt"] == receipt_key("acme", date.fromisoformat(receipt.date), receipt.run_id)
 
 
-def test_a_step_that_fails_is_not_logged() -> None:
+def test_step_that_fails_is_not_logged() -> None:
     telemetry = RecordingTelemetry()
     steps = StepLog(telemetry=telemetry, tenant="acme", day="2025-08-12", run_id="run1", token=1)
     with pytest.raises(ValueError, match="broken"), steps.timed("ledger"):
@@ -189,7 +189,7 @@ def test_a_step_that_fails_is_not_logged() -> None:
     assert telemetry.steps == []
 
 
-def test_a_process_without_a_cloud_log_writes_json_lines() -> None:
+def test_process_without_a_cloud_log_writes_json_lines() -> None:
     stream = io.StringIO()
     log = JsonLines(stream)
     log.info("step", step="manifest", tenant="acme", objects=3, seconds=0.5)

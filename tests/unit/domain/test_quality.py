@@ -64,7 +64,7 @@ def load(quality: object = None, **environ: str) -> Settings:
         ("[]", "quality from flag"),
     ],
 )
-def test_an_invalid_rule_is_a_usage_error_that_names_it(quality: object, message: str) -> None:
+def test_invalid_rule_is_a_usage_error_that_names_it(quality: object, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         load(quality)
     assert message in str(caught.value)
@@ -121,7 +121,7 @@ def test_job_receives_only_its_tenants_rules() -> None:
     assert load().for_job(tenant="acme") == {}
 
 
-def test_the_default_rules_only_warn() -> None:
+def test_default_rules_only_warn() -> None:
     assert {rule.severity for rule in load().quality.rules_for("acme").values()} == {"warn"}
 
 
@@ -174,7 +174,7 @@ def test_day_without_messages_is_evaluated_by_volume_only() -> None:
     assert describe_warnings(checks) == "min_messages 0, at least 1"
 
 
-def test_a_day_without_a_readable_object_counts_as_rejected() -> None:
+def test_day_without_a_readable_object_counts_as_rejected() -> None:
     assert measure_counts(Counts(objects_unreadable=2))["max_rejected"] == 1
     some = measure_counts(Counts(objects_unreadable=2, objects_read=2, seen=4, rejected=1))
     assert (some["max_rejected"], some["max_unreadable"]) == (0.25, 0.5)
@@ -254,7 +254,7 @@ def test_day_without_readable_objects_fails_at_the_unreadable_limit(tmp_path: Pa
 # Documentation
 
 
-def test_the_page_names_every_rule_and_its_example_is_accepted(tmp_path: Path) -> None:
+def test_page_names_every_rule_and_its_example_is_accepted(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
     assert [rule for rule in set(RULES) - set(OF_FLAGS) if f"`{rule}`" not in page] == []
     block = takewhile(

@@ -49,7 +49,7 @@ RECEIPT = Receipt(
 )
 
 
-def test_a_receipt_without_the_count_of_ignored_objects_is_read():
+def test_receipt_without_the_count_of_ignored_objects_is_read():
     values = json.loads(to_json(RECEIPT))
     del values["objects"]["ignored"]
     assert msgspec.json.decode(json.dumps(values), type=Receipt) == RECEIPT
@@ -63,7 +63,7 @@ def test_ignored_objects_are_part_of_the_sum():
         check_sums(replace(RECEIPT, objects=replace(OBJECTS, ignored=3)))
 
 
-def test_a_receipt_that_adds_up_passes():
+def test_receipt_that_adds_up_passes():
     check_sums(RECEIPT)
     check_sums(replace(RECEIPT, tables={}))
 
@@ -112,7 +112,7 @@ def test_status_reflects_rejects(objects, records, expected):
     assert status == expected
 
 
-def test_the_json_has_the_fixed_keys_in_the_fixed_order():
+def test_json_has_the_fixed_keys_in_the_fixed_order():
     text = to_json(RECEIPT)
     values = json.loads(text)
     assert list(values) == [
@@ -139,7 +139,7 @@ def test_receipt_key_is_below_the_tenants_analytics_folder():
 
 
 @pytest.mark.parametrize("width", [60, 120])
-def test_the_rendered_receipt_shows_every_count_and_escapes_markup(width):
+def test_rendered_receipt_shows_every_count_and_escapes_markup(width):
     out = io.StringIO()
     empty = replace(RECEIPT.tables["messages"], version=None)
     Console(file=out, width=width).print(

@@ -65,7 +65,7 @@ def changed_fields(before: Entry, after: Entry) -> dict[str, object]:
     return {name: getattr(after, name) for name in names if getattr(before, name) != getattr(after, name)}
 
 
-def test_an_unknown_day_is_acquired():
+def test_unknown_day_is_acquired():
     assert acquire_day(None, now=BEGIN) == Entry(
         tenant="acme",
         day=DAY,
@@ -82,14 +82,14 @@ def test_an_unknown_day_is_acquired():
 
 @WITH_LEASE
 @pytest.mark.parametrize("now", [BEGIN, AFTER - timedelta(microseconds=1)])
-def test_a_valid_lease_is_not_replaced(before, now):
+def test_valid_lease_is_not_replaced(before, now):
     assert before.is_leased(now)
     with pytest.raises(LeaseHeldError):
         acquire_day(before, now=now)
 
 
 @WITH_LEASE
-def test_an_expired_lease_is_replaced(before):
+def test_expired_lease_is_replaced(before):
     assert not before.is_leased(AFTER)
     after = acquire_day(before, now=AFTER)
     assert (after.status, after.run_id, after.owner, after.token) == ("RUNNING", "run2", "me:2:2", 8)
@@ -97,7 +97,7 @@ def test_an_expired_lease_is_replaced(before):
 
 
 @pytest.mark.parametrize("before", [PUBLISHED, WITH_REJECTS, FAILED])
-def test_a_day_without_a_holder_is_acquired_at_once(before):
+def test_day_without_a_holder_is_acquired_at_once(before):
     assert not before.is_leased(BEGIN)
     assert acquire_day(before, now=BEGIN).status == "RUNNING"
 
@@ -109,14 +109,14 @@ def test_force_acquires_every_state_and_raises_the_token_by_one(before):
 
 
 @EVERY_STATE
-def test_a_new_run_starts_without_job_runner_and_error(before):
+def test_new_run_starts_without_job_runner_and_error(before):
     after = acquire_day(before, now=AFTER)
     assert (after.job_id, after.job_token, after.runner, after.error) == (None, None, None, None)
     assert (after.started_at, after.updated_at) == (format_timestamp(AFTER), format_timestamp(AFTER))
 
 
 @EVERY_STATE
-def test_a_new_run_keeps_what_describes_the_tables(before):
+def test_new_run_keeps_what_describes_the_tables(before):
     after = acquire_day(before, now=AFTER)
     for name in ("message_count", "output_path", "processed_at", "fingerprint", "receipt", "seconds"):
         assert getattr(after, name) == getattr(before, name)
@@ -129,7 +129,7 @@ def test_attempts_count_since_the_last_completion(before, attempts):
     assert acquire_day(before, now=AFTER).attempts == attempts
 
 
-def test_the_reason_of_a_hand_over_stays_until_the_day_completes():
+def test_reason_of_a_hand_over_stays_until_the_day_completes():
     failed = fail(SUBMITTED, error="lost", now=LATER)
     assert acquire_day(SUBMITTED, now=AFTER).handed_over == "too large"
     assert acquire_day(failed, now=AFTER).handed_over == "too large"
@@ -139,7 +139,7 @@ def test_the_reason_of_a_hand_over_stays_until_the_day_completes():
 
 
 @WITH_LEASE
-def test_a_renewal_moves_the_end_of_the_lease_and_nothing_else(before):
+def test_renewal_moves_the_end_of_the_lease_and_nothing_else(before):
     after = renew(before, now=LATER, lease=LEASE)
     assert changed_fields(before, after) == {
         "lease_until": format_timestamp(LATER + LEASE),
@@ -147,13 +147,13 @@ def test_a_renewal_moves_the_end_of_the_lease_and_nothing_else(before):
     }
 
 
-def test_a_renewal_never_shortens_a_lease():
+def test_renewal_never_shortens_a_lease():
     extended = hand_over(RUNNING, reason="r", job_token="t", job_id="j", now=BEGIN, lease=timedelta(hours=12))
     assert renew(extended, now=LATER, lease=LEASE).lease_until == extended.lease_until
 
 
 @WITH_LEASE
-def test_a_day_is_handed_over_first_without_a_job_then_with_it(before):
+def test_day_is_handed_over_first_without_a_job_then_with_it(before):
     requested = hand_over(before, reason="too slow", job_token="t1", job_id=None, now=LATER, lease=LEASE)
     assert (requested.status, requested.runner, requested.handed_over, requested.job_token) == (
         "SUBMITTED",
@@ -174,7 +174,7 @@ def test_a_day_is_handed_over_first_without_a_job_then_with_it(before):
 
 
 @WITH_LEASE
-def test_a_hand_over_keeps_run_and_token(before):
+def test_hand_over_keeps_run_and_token(before):
     after = hand_over(before, reason="r", job_token="t", job_id="j", now=LATER, lease=LEASE)
     assert after.lease == before.lease == Lease(tenant="acme", day=DAY, run_id="run1", token=7)
 
@@ -188,7 +188,7 @@ def test_only_a_submitted_day_awaits_a_job_id():
 
 @WITH_LEASE
 @pytest.mark.parametrize(("rejected", "status"), [(0, "COMPLETED"), (3, "COMPLETED_WITH_REJECTS")])
-def test_a_completed_day_has_its_receipts_values_and_no_lease(before, rejected, status):
+def test_completed_day_has_its_receipts_values_and_no_lease(before, rejected, status):
     receipt = make_receipt(written=41, rejected=rejected)
     after = complete(before, receipt=receipt, receipt_key="key9", output_path="out/acme", now=LATER)
     assert (after.status, after.message_count, after.output_path) == (status, 41, "out/acme")
@@ -201,7 +201,7 @@ def test_a_completed_day_has_its_receipts_values_and_no_lease(before, rejected, 
 
 
 @WITH_LEASE
-def test_a_failed_day_has_its_error_and_no_lease(before):
+def test_failed_day_has_its_error_and_no_lease(before):
     after = fail(before, error="denied", now=LATER)
     expected = {"status": "FAILED", "error": "denied", "lease_until": None, "updated_at": format_timestamp(LATER)}
     assert changed_fields(before, after) == expected | {"retryable": True}
@@ -209,30 +209,30 @@ def test_a_failed_day_has_its_error_and_no_lease(before):
     assert not after.is_leased(LATER)
 
 
-def test_a_failed_day_still_describes_its_tables():
+def test_failed_day_still_describes_its_tables():
     failed = fail(acquire_day(PUBLISHED, now=AFTER), error="denied", now=AFTER)
     assert (failed.status, failed.message_count, failed.fingerprint) == ("FAILED", 90, "print-of-run1")
     assert (failed.processed_at, failed.receipt) == (PUBLISHED.processed_at, "key1")
 
 
-def test_the_error_names_the_holders_run_job_and_lease_end():
+def test_lease_held_error_names_run_job_and_lease_end():
     error = lease_held(SUBMITTED)
     assert error.what == f"run run1 of {ELSEWHERE}, job job-1 holds the lease until {format_timestamp(AFTER)}"
     assert (error.tenant, error.day) == ("acme", "2025-08-12")
     assert error.exit_code == 4
 
 
-def test_the_error_names_no_job_if_there_is_none():
+def test_lease_held_error_names_no_job_without_one():
     assert "job" not in lease_held(RUNNING).what
 
 
 @EVERY_STATE
-def test_an_entry_survives_the_conversion_to_an_item(before):
+def test_entry_survives_the_conversion_to_an_item(before):
     assert from_item(to_item(before)) == before
 
 
 @EVERY_STATE
-def test_an_item_has_the_platforms_keys(before):
+def test_item_has_the_platforms_keys(before):
     item = to_item(before)
     assert (item["PK"], item["SK"]) == ("TENANT#acme#BATCH", "DAILY#2025-08-12")
     assert item["batch_type"] == "daily_message_parquet"
@@ -258,18 +258,18 @@ def test_another_programs_item_is_readable_and_can_be_acquired():
 
 
 @pytest.mark.parametrize("status", ["processing", "completed", "", None, 3])
-def test_a_status_of_another_program_counts_as_failed(status):
+def test_status_of_another_program_counts_as_failed(status):
     entry = from_item({**PLATFORM, "status": status})
     assert entry.status == "FAILED"
     assert acquire_day(entry, now=BEGIN).status == "RUNNING"
 
 
-def test_a_missing_status_counts_as_failed():
+def test_missing_status_counts_as_failed():
     item = {name: value for name, value in PLATFORM.items() if name != "status"}
     assert from_item(item).status == "FAILED"
 
 
-def test_a_day_that_another_program_marks_running_has_no_lease():
+def test_day_that_another_program_marks_running_has_no_lease():
     entry = from_item({**PLATFORM, "status": "RUNNING"})
     assert not entry.is_leased(BEGIN)
     assert acquire_day(entry, now=BEGIN).token == 1
@@ -289,7 +289,7 @@ def test_unknown_attributes_are_not_in_the_entry_and_stay_in_the_item():
     assert stored.item["message_count"] == 90
 
 
-def test_a_tenant_may_be_named_like_the_parts_of_a_key():
+def test_tenant_may_be_named_like_the_parts_of_a_key():
     entry = replace(RUNNING, tenant="BATCH")
     assert from_item(to_item(entry)) == entry
 
@@ -301,7 +301,7 @@ def test_timestamps_survive_formatting_and_sort_by_time(micros):
     assert format_timestamp(moment) < format_timestamp(moment + timedelta(microseconds=1))
 
 
-def test_a_timestamp_of_another_zone_is_formatted_in_utc():
+def test_timestamp_of_another_zone_is_formatted_in_utc():
     in_tokyo = BEGIN.astimezone(timezone(timedelta(hours=9)))
     assert format_timestamp(in_tokyo) == format_timestamp(BEGIN)
     assert parse_timestamp(format_timestamp(in_tokyo)) == BEGIN

@@ -26,11 +26,11 @@ def office_volume(day: date) -> int:
 @pytest.mark.parametrize(
     ("messages", "unusual"), [(10_000, False), (3_334, False), (3_333, True), (30_000, False), (30_001, True)]
 )
-def test_a_day_is_unusual_beyond_the_factor_either_way(messages: int, unusual: bool) -> None:
+def test_day_is_unusual_beyond_the_factor_either_way(messages: int, unusual: bool) -> None:
     assert compare(messages, dict.fromkeys(BEFORE, 10_000)).is_unusual == unusual
 
 
-def test_a_day_is_compared_with_its_own_weekday() -> None:
+def test_day_is_compared_with_its_own_weekday() -> None:
     saturday = DAY + timedelta(days=4)
     history = [(day, office_volume(day)) for day in (saturday - timedelta(days=back) for back in range(1, 29))]
     quiet, busy = find_anomaly(12, history, saturday), find_anomaly(10_000, history, saturday)
@@ -73,7 +73,7 @@ def test_too_little_history_gives_no_result() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(messages=st.integers(0, 10**6), history=HISTORIES, data=st.data())
-def test_the_order_of_the_history_changes_nothing(
+def test_order_of_the_history_changes_nothing(
     messages: int, history: list[tuple[date, int]], data: st.DataObject
 ) -> None:
     shuffled = data.draw(st.permutations(history))

@@ -73,7 +73,7 @@ def test_losing_half_of_a_day_is_refused_unless_its_limit_allows_it(loss: dict[s
     assert run_audit(receipt, **{setting: 0.99 if loss.get("written") else 1.0}).records == receipt.records
 
 
-def test_a_smaller_loss_is_published_with_a_warning_and_the_next_step() -> None:
+def test_smaller_loss_is_published_with_a_warning_and_the_next_step() -> None:
     receipt = run_audit(make_receipt(read=2, unreadable=1, written=3, rejected=1))
     text = str(loss_warning(receipt))
     for part in ("1 of 3 objects (33.3%)", "1 of 4 records (25.0%)", "invalid_json 1", "Next step: "):
@@ -81,7 +81,7 @@ def test_a_smaller_loss_is_published_with_a_warning_and_the_next_step() -> None:
     assert loss_warning(run_audit(make_receipt(written=3))) is None
 
 
-def test_a_limit_of_0_passes_only_a_day_without_loss() -> None:
+def test_limit_of_0_passes_only_a_day_without_loss() -> None:
     assert run_audit(make_receipt(written=1), max_reject_ratio=0, max_unreadable_ratio=0).records.written == 1
     with pytest.raises(TerminalError, match="max_reject_ratio is 0"):
         run_audit(make_receipt(written=99, rejected=1), max_reject_ratio=0)
@@ -139,7 +139,7 @@ NO_LOSS = {
 
 
 @pytest.mark.parametrize("case", NO_LOSS.values(), ids=NO_LOSS)
-def test_a_day_that_loses_nothing_needs_no_permission(case: tuple[Receipt, PublishedDay]) -> None:
+def test_day_that_loses_nothing_needs_no_permission(case: tuple[Receipt, PublishedDay]) -> None:
     assert run_audit(*case).shrink is None
     assert run_audit(*case, by="alice").shrink is None
 
@@ -150,7 +150,7 @@ def test_loss_of_the_last_object_is_refused_at_any_ratio() -> None:
     assert find_shrink(make_receipt(read=0), PUBLISHED, min_rows_ratio=0)
 
 
-def test_a_wrong_sum_is_reported_first() -> None:
+def test_wrong_sum_is_reported_first() -> None:
     receipt = make_receipt(read=0)
     with pytest.raises(TerminalError, match=r"records\.seen"):
         run_audit(replace(receipt, records=replace(receipt.records, seen=1)), PUBLISHED, by="alice")

@@ -108,7 +108,7 @@ def test_fingerprint_depends_only_on_the_input(tmp_path: Path) -> None:
     assert run("acme").fingerprint != run("globex").fingerprint
 
 
-def test_a_day_of_another_zone_holds_other_messages(tmp_path: Path) -> None:
+def test_day_of_another_zone_holds_other_messages(tmp_path: Path) -> None:
     run_local(input=SAMPLES, output=tmp_path / "jst")
     run_local(input=SAMPLES, output=tmp_path / "utc", timezone="UTC")
     jst, utc = (

@@ -88,7 +88,7 @@ def make_day(entry: Entry | None, receipt: Receipt | None = None, **more: Any) -
     return make_day_facts("acme", DAY, entry, receipt, now=more.pop("now", NOW), due=DUE, **more)
 
 
-def test_a_published_day_that_failed_later_keeps_its_published_counts(fortnight: Fortnight) -> None:
+def test_published_day_that_failed_later_keeps_its_published_counts(fortnight: Fortnight) -> None:
     receipt = fortnight[1][0]
     entry = replace(make_entry(receipt), status="FAILED", error=FAILED)
     day = make_day(entry, receipt)
@@ -106,7 +106,7 @@ def test_a_published_day_that_failed_later_keeps_its_published_counts(fortnight:
         ("SUBMITTED", DUE + timedelta(days=9), "dead", True, False),
     ],
 )
-def test_a_running_day_needs_no_attention_until_its_lease_expires(
+def test_running_day_needs_no_attention_until_its_lease_expires(
     status: Any, now: datetime, state: str, needs_attention: bool, anomalous: bool
 ) -> None:
     until = format_timestamp(DUE + timedelta(minutes=30))
@@ -114,7 +114,7 @@ def test_a_running_day_needs_no_attention_until_its_lease_expires(
     assert (day.state, day.needs_attention, day.is_anomalous) == (state, needs_attention, anomalous)
 
 
-def test_a_day_without_a_ledger_entry_is_missing_once_it_is_due() -> None:
+def test_day_without_a_ledger_entry_is_missing_once_it_is_due() -> None:
     assert make_day(None, now=DUE - timedelta(seconds=1)).state == "not due"
     assert make_day(None, now=DUE).needs_attention
 
@@ -150,7 +150,7 @@ def test_unreliable_receipt_is_a_warning_not_an_error(damage: Any, note: str, tm
     assert note in notes[str(DATES[3])]
 
 
-def test_a_lost_receipt_hides_no_rejects(tmp_path: Path) -> None:
+def test_lost_receipt_hides_no_rejects(tmp_path: Path) -> None:
     receipts = write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     for file in (tmp_path / TENANTS[0] / "analytics/_receipts").rglob("*.json"):
         file.unlink()
@@ -165,7 +165,7 @@ def test_a_lost_receipt_hides_no_rejects(tmp_path: Path) -> None:
     assert (facts["total"]["rejected"], facts["total"]["records"]["rejected"]) == (rejected, 0)
 
 
-def test_a_day_with_an_erasure_has_no_warning(tmp_path: Path) -> None:
+def test_day_with_an_erasure_has_no_warning(tmp_path: Path) -> None:
     receipts = write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     key = receipt_key(TENANTS[0], DATES[3], receipts[3].run_id)
     erased = replace(receipts[3], erased=(Erased(erasure="1", rows={"messages": 5}),))
@@ -247,7 +247,7 @@ def test_all_tenants_falls_back_to_tenants_with_tables(fortnight: Fortnight) -> 
         (("--html", "/dev/null/x"), "cannot be written"),
     ],
 )
-def test_a_usage_error_has_a_next_step(fortnight: Fortnight, options: tuple[str, ...], error: str) -> None:
+def test_usage_error_has_a_next_step(fortnight: Fortnight, options: tuple[str, ...], error: str) -> None:
     result = report(fortnight[0], *options)
     assert result.exit_code == 2
     assert error in result.stderr

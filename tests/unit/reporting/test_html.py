@@ -93,7 +93,7 @@ def plant_hostile_day(output: Path, first: Receipt) -> None:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_the_page_makes_no_request_and_logs_no_error(views: dict[str, View], name: str) -> None:
+def test_page_makes_no_request_and_logs_no_error(views: dict[str, View], name: str) -> None:
     assert list(views[name].requests) == []
     assert list(views[name].console) == []
 
@@ -109,7 +109,7 @@ def test_hostile_data_is_shown_as_text_and_has_no_effect(views: dict[str, View],
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_the_map_has_one_cell_for_each_tenant_and_day(views: dict[str, View], name: str) -> None:
+def test_map_has_one_cell_for_each_tenant_and_day(views: dict[str, View], name: str) -> None:
     rows = dict(views[name].value["map"])
     assert rows == dict.fromkeys(TENANTS, len(DATES))
     # Tenants that need attention come first.
@@ -136,9 +136,7 @@ def test_page_draws_every_chart(views: dict[str, View], name: str) -> None:
     assert found["fills"] >= 3
 
 
-def test_the_content_policy_blocks_scripts_and_requests_of_injected_markup(
-    fortnight: Fortnight, tmp_path: Path
-) -> None:
+def test_content_policy_blocks_scripts_and_requests_of_injected_markup(fortnight: Fortnight, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     report(fortnight[0], "--html", str(file))
     (view,) = open_pages([Page(file=file, expression=INJECT_MARKUP)])
@@ -147,7 +145,7 @@ def test_the_content_policy_blocks_scripts_and_requests_of_injected_markup(
     assert len(refused) == len(view.console) == 2
 
 
-def test_the_background_is_light_in_light_mode_and_dark_in_dark_mode(views: dict[str, View]) -> None:
+def test_background_is_light_in_light_mode_and_dark_in_dark_mode(views: dict[str, View]) -> None:
     assert luminance(views["en"].value["page"][1]) > 0.9
     assert luminance(views["en, dark"].value["page"][1]) < 0.1
 
@@ -163,7 +161,7 @@ def test_page_does_not_overflow_the_window(views: dict[str, View], name: str) ->
     assert views[name].value["overflow"] <= 0
 
 
-def test_a_single_night_has_numbers_and_no_charts(fortnight: Fortnight, tmp_path: Path) -> None:
+def test_single_night_has_numbers_and_no_charts(fortnight: Fortnight, tmp_path: Path) -> None:
     page = tmp_path / "night.html"
     assert report(fortnight[0], "--from", str(DATES[-1]), "--html", str(page)).exit_code == 0
     text = page.read_text()
@@ -172,7 +170,7 @@ def test_a_single_night_has_numbers_and_no_charts(fortnight: Fortnight, tmp_path
     assert "<svg" not in text
 
 
-def test_the_package_contains_the_pages_files() -> None:
+def test_package_contains_the_pages_files() -> None:
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     files = [file.name for file in (ROOT / "jobs/daily_batch/reporting").iterdir() if file.suffix not in (".py", "")]
     assert len(files) >= 4

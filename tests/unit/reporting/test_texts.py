@@ -85,7 +85,7 @@ def test_states_have_unique_signs_and_names_in_both_languages() -> None:
         ),
     ],
 )
-def test_the_headline_summarizes_the_night(states: tuple[str, ...], dates: int, headline: str) -> None:
+def test_headline_summarizes_the_night(states: tuple[str, ...], dates: int, headline: str) -> None:
     assert make_headline(make_facts(*states, dates=dates), EN) == headline
 
 
@@ -120,7 +120,7 @@ def test_consecutive_days_are_one_issue_only_with_the_same_error() -> None:
     assert {each.next_step for each in issues} == {"wait", "repair"}
 
 
-def test_an_error_without_a_next_step_refers_to_the_log() -> None:
+def test_error_without_a_next_step_refers_to_the_log() -> None:
     (issue,) = list_issues(make_facts("failed", error="unexpected KeyError at x.py:3", run_id="r7"), EN)
     assert (issue.what, issue.next_step) == ("unexpected KeyError at x.py:3", "see the log of run r7")
 

@@ -146,7 +146,7 @@ def test_refusals_of_azure_are_distinguished_for_obstore_and_delta_rs(
         (LAKE, ACCOUNT_KEY | {"azure_storage_endpoint": "http://127.0.0.1:1"}),
     ],
 )
-def test_a_cloud_that_does_not_answer_is_unreachable_and_retryable(url: str, options: dict[str, str]) -> None:
+def test_cloud_that_does_not_answer_is_unreachable_and_retryable(url: str, options: dict[str, str]) -> None:
     for error in collect_errors(url, options):
         check_explained(error, RetryableError, "cannot be reached (no answer)", "check the network")
 
@@ -213,7 +213,7 @@ def test_other_errors_are_not_refusals(error: Exception) -> None:
     assert explain_access(error) is None
 
 
-def test_the_cause_of_a_denial_quotes_only_the_code_of_the_answer() -> None:
+def test_cause_of_a_denial_quotes_only_the_response_code() -> None:
     text = (
         f'Server returned 403 Forbidden: <?xml version="1.0"?><Error><Code>AccessDenied</Code><Key>{KEY}</Key></Error>'
     )

@@ -71,7 +71,7 @@ def test_missing_credentials_are_reported_in_one_line_at_once(tmp_path: Path, cl
 
 
 @BOTH_CLIENTS
-def test_an_unknown_profile_is_a_usage_error(tmp_path: Path, client: str) -> None:
+def test_unknown_profile_is_a_usage_error(tmp_path: Path, client: str) -> None:
     process = run_program(tmp_path, client, "", AWS_PROFILE="nobody")
     assert process.returncode == 2
     assert "the AWS credentials are wrong (ProfileNotFound)" in process.stderr
@@ -79,7 +79,7 @@ def test_an_unknown_profile_is_a_usage_error(tmp_path: Path, client: str) -> Non
 
 
 @BOTH_CLIENTS
-def test_a_missing_single_sign_on_has_its_next_step(tmp_path: Path, client: str) -> None:
+def test_missing_single_sign_on_has_its_next_step(tmp_path: Path, client: str) -> None:
     config = (
         "[profile p]\nregion = eu-west-3\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n"
         "[sso-session s]\nsso_region = eu-west-3\nsso_start_url = https://example.awsapps.com/start\n"
@@ -92,7 +92,7 @@ def test_a_missing_single_sign_on_has_its_next_step(tmp_path: Path, client: str)
 
 
 @BOTH_CLIENTS
-def test_a_failing_credential_process_is_reported_without_its_output(tmp_path: Path, client: str) -> None:
+def test_failing_credential_process_is_reported_without_its_output(tmp_path: Path, client: str) -> None:
     config = write_credential_process(tmp_path, script=f"import sys; sys.exit({KEY!r})")
     process = run_program(tmp_path, client, config, AWS_PROFILE="p")
     assert process.returncode == 2

@@ -69,7 +69,7 @@ def find_in_child_process(**more: str) -> str:
     return process.stdout.strip()
 
 
-def test_a_containers_credentials_are_found_with_their_session(container: str) -> None:
+def test_containers_credentials_are_found_with_their_session(container: str) -> None:
     given = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": container, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "let-me-in"}
     assert find_in_child_process(**given) == "('AKIAROLE', 'of-the-session')"
 
@@ -172,7 +172,7 @@ def test_azure_keys_in_the_options_suffice(identity: Identity, options: dict[str
 
 
 @pytest.mark.parametrize("name", ["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"])
-def test_an_azure_key_of_the_environment_is_used_and_never_shown(identity: Identity, name: str) -> None:
+def test_azure_key_of_the_environment_is_used_and_never_shown(identity: Identity, name: str) -> None:
     settings = load_settings(flags={}, environ={name: "c2VjcmV0"})
     _, given = delta_location(LAKE, settings.storage_options)
     assert (identity.requested_scopes, given[name.lower()]) == ([], "c2VjcmV0")
@@ -250,7 +250,7 @@ def test_each_reason_for_a_missing_token_has_its_next_step(
     assert "hidden" not in str(raised.value)
 
 
-def test_a_failed_token_renewal_in_a_store_keeps_its_error(identity: Identity, blobs: tuple[str, list[str]]) -> None:
+def test_failed_token_renewal_in_a_store_keeps_its_error(identity: Identity, blobs: tuple[str, list[str]]) -> None:
     endpoint, _ = blobs
     identity.seconds = -1
     store = open_store(LAKE, {"azure_storage_endpoint": endpoint})
@@ -265,7 +265,7 @@ def test_a_failed_token_renewal_in_a_store_keeps_its_error(identity: Identity, b
     assert not is_denied(raised.value)
 
 
-def test_an_azure_identity_without_its_package_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_azure_identity_without_its_package_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "azure.identity", None)
     with pytest.raises(UsageError, match=r"makoto-daily-batch\[azure\]"):
         azure_identity.AzureIdentity()

@@ -46,7 +46,7 @@ def make_leftover(temp: Path, name: str = "x") -> Path:
     return folder
 
 
-def test_a_folder_is_empty_and_removed_when_its_run_ends_or_fails(temp: Path) -> None:
+def test_folder_is_empty_and_removed_when_its_run_ends_or_fails(temp: Path) -> None:
     with pytest.raises(KeyError), temporary_folder() as folder:
         assert list(folder.iterdir()) == []
         (folder / "messages").touch()
@@ -54,7 +54,7 @@ def test_a_folder_is_empty_and_removed_when_its_run_ends_or_fails(temp: Path) ->
     assert list(temp.iterdir()) == []
 
 
-def test_a_folder_of_another_run_stays_until_that_run_is_killed(temp: Path) -> None:
+def test_folder_of_another_run_stays_until_that_run_is_killed(temp: Path) -> None:
     with other_run(temp) as run, other_run(temp) as second:
         assert remove_abandoned() == [
             RetainedFolder(each, "a run is using it") for each in sorted([run.folder, second.folder])
@@ -67,7 +67,7 @@ def test_a_folder_of_another_run_stays_until_that_run_is_killed(temp: Path) -> N
     assert list(temp.iterdir()) == []
 
 
-def test_a_folder_of_the_same_process_stays_while_it_is_in_use(temp: Path) -> None:
+def test_folder_of_the_same_process_stays_while_it_is_in_use(temp: Path) -> None:
     with temporary_folder() as first:
         (first / "manifest").touch()
         with temporary_folder() as second:
@@ -97,7 +97,7 @@ def _work(temp: str, number: int) -> bool:
     return True
 
 
-def test_a_folder_that_is_removed_before_its_lock_is_created_again(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_that_is_removed_before_its_lock_is_created_again(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try_lock, removed = scratch._try_lock, list[Path]()
 
     def remove_then_lock(lock: int, *, unsupported: bool) -> bool:
@@ -124,7 +124,7 @@ def test_another_users_folder_stays(temp: Path) -> None:
 
 @pytest.mark.parametrize("unreadable", [f"{PREFIX}x", "."])
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_an_unreadable_folder_does_not_fail_a_run(unreadable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folder_does_not_fail_a_run(unreadable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run as another user than root, to whom permissions apply; below /tmp, because pytest's folders belong to root."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         temp = Path(name)
@@ -184,7 +184,7 @@ def name_is_another(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [lock_is_missing, lock_is_a_folder, lock_is_a_pipe, name_is_another])
-def test_what_is_not_provably_a_runs_folder_stays(temp: Path, damage: Callable[[Path], None]) -> None:
+def test_folder_not_provably_of_a_run_is_retained(temp: Path, damage: Callable[[Path], None]) -> None:
     damage(make_leftover(temp))
     before = sorted(temp.rglob("*"))
     remove_abandoned()
@@ -220,14 +220,14 @@ def test_next_run_removes_files_written_after_a_run_ended(temp: Path, monkeypatc
     assert not leftover.exists()
 
 
-def test_a_subfolder_is_removed_before_the_runs_folder(temp: Path) -> None:
+def test_subfolder_is_removed_before_the_runs_folder(temp: Path) -> None:
     with temporary_folder() as outer:
         with folder_within(outer) as inner:
             assert inner.parent == outer
         assert not inner.exists()
 
 
-def test_threads_have_folders_of_their_own(temp: Path) -> None:
+def test_each_thread_has_its_own_folder(temp: Path) -> None:
     folders, barrier = set[Path](), threading.Barrier(4)
 
     def work() -> None:
@@ -247,7 +247,7 @@ def test_threads_have_folders_of_their_own(temp: Path) -> None:
 @pytest.mark.parametrize(
     "command", [["run"], ["plan"], ["backfill", "--from", DAY.isoformat(), "--to", DAY.isoformat()]]
 )
-def test_a_command_removes_the_folders_of_killed_runs_only(command: list[str], tmp_path: Path) -> None:
+def test_command_removes_the_folders_of_killed_runs_only(command: list[str], tmp_path: Path) -> None:
     temp = tmp_path / "temp"
     leftover = leave_behind(temp)
     with other_run(temp) as active:

@@ -70,7 +70,7 @@ def test_expected_counts_hold_over_many_blocks(tmp_path: Path, layout: str, monk
     assert_counts(expected, count_day(tmp_path, "acme", DAY, TOKYO))
 
 
-def test_the_expected_counts_are_written_beside_the_data(tmp_path: Path) -> None:
+def test_expected_counts_are_written_beside_the_data(tmp_path: Path) -> None:
     expected = generate(messages=50, layout="export", seed=1, out=tmp_path, tenant="globex")
     assert json.loads((tmp_path / "globex-truth.json").read_text()) == expected._asdict()
 
@@ -95,7 +95,7 @@ def test_rich_rates_produce_every_outcome_and_kind_of_drift(tmp_path: Path, layo
 
 
 @pytest.mark.parametrize("layout", ["messages", "export"])
-def test_a_day_without_faults_has_none(tmp_path: Path, layout: str) -> None:
+def test_day_without_faults_has_no_rejects_and_no_flags(tmp_path: Path, layout: str) -> None:
     expected = generate(messages=500, layout=layout, seed=3, out=tmp_path, rates=FaultRates.none())
     assert expected.records == {**dict.fromkeys(expected.records, 0), "seen": 500, "written": 500}
     assert not expected.flags
@@ -178,7 +178,7 @@ def test_rooms_and_users_stay_within_the_platform_limits(tmp_path: Path) -> None
         assert all(later - first >= timedelta(hours=1) for first, later in zip(times, times[100:], strict=False))
 
 
-def test_a_room_is_a_conversation_in_turns(tmp_path: Path) -> None:
+def test_room_is_a_conversation_in_turns(tmp_path: Path) -> None:
     generate(messages=5_000, layout="export", seed=1, out=tmp_path, rates=FaultRates.none(), compression="none")
     turns = defaultdict(list)
     for record in read_records(tmp_path):
@@ -197,14 +197,14 @@ def test_messages_have_platform_sizes_and_mostly_distinct_content(tmp_path: Path
     assert all(any(mark in str(content) for content in contents) for mark in ("です", "the ", "\n", '"', "😊", "```"))
 
 
-def test_a_day_without_messages_is_empty(tmp_path: Path) -> None:
+def test_day_without_messages_is_empty(tmp_path: Path) -> None:
     for layout in ("messages", "export"):
         expected = generate(messages=0, layout=layout, seed=1, out=tmp_path / layout)
         assert expected.records["seen"] == expected.objects["listed"] == 0
         assert list(read_files(tmp_path / layout)) == ["acme-truth.json"]
 
 
-def test_a_tenants_folder_is_never_mixed_with_another_day(tmp_path: Path) -> None:
+def test_tenants_folder_is_never_mixed_with_another_day(tmp_path: Path) -> None:
     generate(messages=10, layout="export", seed=1, out=tmp_path)
     before = read_files(tmp_path)
     with pytest.raises(UsageError, match="exists"):
@@ -213,7 +213,7 @@ def test_a_tenants_folder_is_never_mixed_with_another_day(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("tenant", ["..", "a/b", "", "テナント"])
-def test_an_invalid_tenant_is_refused_before_anything_is_written(tmp_path: Path, tenant: str) -> None:
+def test_invalid_tenant_is_refused_before_anything_is_written(tmp_path: Path, tenant: str) -> None:
     with pytest.raises(UsageError):
         generate(messages=10, layout="export", seed=1, out=tmp_path / "out", tenant=tenant)
     assert not (tmp_path / "out").exists()

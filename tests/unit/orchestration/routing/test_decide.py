@@ -62,13 +62,13 @@ def test_day_above_large_messages_runs_on_spark(day: Callable[[int], Volume]) ->
     assert above.reasons == ("about 100,001 messages, more than large_messages 100,000",)
 
 
-def test_a_small_day_is_within_the_free_tier() -> None:
+def test_small_day_is_within_the_free_tier() -> None:
     reason = "about 1,000 messages, within small_messages 1,000: the free tier serves"
     assert route(objects(1_000)).reasons[0] == reason
     assert "free tier" not in " ".join(route(objects(1_001)).reasons)
 
 
-def test_the_thresholds_can_be_set() -> None:
+def test_thresholds_can_be_set() -> None:
     thresholds = Thresholds(small_messages=10, large_messages=20)
     assert route(objects(20), thresholds=thresholds).runner == "local"
     assert route(objects(21), thresholds=thresholds).runner == "spark"
@@ -177,7 +177,7 @@ some_thresholds = st.builds(Thresholds, small_messages=amounts, large_messages=a
     limits=some_limits,
     thresholds=some_thresholds,
 )
-def test_a_larger_day_never_goes_back_to_local(
+def test_larger_day_never_goes_back_to_local(
     layout: Literal["messages", "export"],
     first: tuple[int, int],
     more: tuple[int, int],
@@ -233,7 +233,7 @@ def test_packaged_constants_equal_those_of_conf(name: str, load: Callable[[], Pr
     assert name in project["tool"]["setuptools"]["package-data"]["daily_batch"]
 
 
-def test_the_packaged_constants_keep_the_guides_sizes() -> None:
+def test_packaged_constants_keep_the_guides_sizes() -> None:
     per_message = load_predictions().stored.export_message_bytes
     for messages, runner in ((1_000, "local"), (99_000, "local"), (101_000, "spark")):
         for day in (objects(messages), Volume(layout="export", objects=9, bytes=int(messages * per_message))):

@@ -92,14 +92,14 @@ def test_submission_runs_the_bundle_job_with_the_attempts_token() -> None:
     }
 
 
-def test_a_job_may_be_named_by_its_id() -> None:
+def test_job_may_be_named_by_its_id() -> None:
     jobs = Jobs(names={})
     make_submitter(jobs, "42").submit(JOB)
     assert jobs.requests[0]["job_id"] == 42
 
 
 @pytest.mark.parametrize("names", [{}, {1: "makoto-daily-messages", 2: "makoto-daily-messages"}])
-def test_a_missing_or_ambiguous_job_name_is_an_error(names: dict[int, str]) -> None:
+def test_missing_or_ambiguous_job_name_is_an_error(names: dict[int, str]) -> None:
     with pytest.raises(TerminalError, match=f"there are {len(names)} jobs named 'makoto-daily-messages', not one"):
         make_submitter(Jobs(names=names)).submit(JOB)
 
@@ -121,7 +121,7 @@ def test_error_is_classified_as_retryable_without_quoting_it(error: Exception, k
     assert "secret" not in str(raised.value)
 
 
-def test_a_run_that_was_deleted_is_lost() -> None:
+def test_run_that_was_deleted_is_lost() -> None:
     assert make_submitter(Jobs(raises=NotFound("no such run"))).get_status("100").state == "LOST"
 
 
@@ -134,7 +134,7 @@ def test_waiting_for_machines_differs_from_waiting_in_a_queue(state: str, counts
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "TERMINATING"])
-def test_a_run_that_is_ending_still_runs(state: str) -> None:
+def test_run_that_is_ending_still_runs(state: str) -> None:
     assert parse_status(make_run(state)).state == "RUNNING"
 
 

@@ -49,7 +49,7 @@ def parse_conf(request: dict[str, Any]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in words[1::2])
 
 
-def test_the_request_is_valid_by_the_services_own_model() -> None:
+def test_request_is_valid_by_the_services_own_model() -> None:
     request = make_request(JOB, CONFIG, size=JOB.size, policy="{}")
     model = ServiceModel(Loader().load_service_model("emr-serverless", "service-2"))
     shape = model.operation_model("StartJobRun").input_shape
@@ -59,7 +59,7 @@ def test_the_request_is_valid_by_the_services_own_model() -> None:
     assert request["name"] == "makoto-acme-2025-08-12"
 
 
-def test_the_request_names_the_jobs_day_and_its_code() -> None:
+def test_request_names_the_jobs_day_and_its_code() -> None:
     request = make_request(JOB, CONFIG, size=JOB.size, policy="{}")
     driver = request["jobDriver"]["sparkSubmit"]
     assert driver["entryPoint"] == "s3://artifacts/emr/1f/daily_messages.py"
@@ -79,7 +79,7 @@ def test_the_request_names_the_jobs_day_and_its_code() -> None:
 
 
 @pytest.mark.parametrize("executors", [1, 2, 9])
-def test_a_job_starts_with_the_requested_executors_and_gets_no_more(executors: int) -> None:
+def test_job_starts_with_the_requested_executors_and_gets_no_more(executors: int) -> None:
     conf = parse_conf(make_request(JOB, CONFIG, size=JobSize(executors=executors), policy="{}"))
     # The service sets spark.executor.instances to 3 by default, and Spark starts with the largest of the settings.
     named = ("spark.executor.instances", "spark.dynamicAllocation.initialExecutors")
@@ -127,7 +127,7 @@ def test_job_size_is_reduced_to_application_and_account_limits(
         (400, {**WIDE, "memory": "16 GB"}, r"the application's maximum capacity \(memory 16 GB\)"),
     ],
 )
-def test_a_job_that_does_not_fit_at_all_names_the_limit(vcpus: int, capacity: dict[str, str], limit: str) -> None:
+def test_job_that_does_not_fit_at_all_names_the_limit(vcpus: int, capacity: dict[str, str], limit: str) -> None:
     with pytest.raises(TerminalError, match=limit):
         fit_size(JobSize(), vcpus=vcpus, capacity=capacity)
 
@@ -194,7 +194,7 @@ def make_run(state: str, details: str = "") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("state", ["SUBMITTED", "PENDING", "SCHEDULED"])
-def test_a_job_without_workers_waits_since_it_entered_its_state(state: str) -> None:
+def test_job_without_workers_waits_since_it_entered_its_state(state: str) -> None:
     assert (parse_status(make_run(state)).state, parse_status(make_run(state)).waiting_since) == ("WAITING", MOMENT)
 
 
@@ -205,7 +205,7 @@ def test_time_in_the_applications_queue_is_not_waiting_for_workers() -> None:
     assert (started.retryable, never_started.retryable) == (False, True)
 
 
-def test_an_application_that_is_stopping_is_a_retryable_error(stubbed: Any) -> None:
+def test_application_that_is_stopping_is_a_retryable_error(stubbed: Any) -> None:
     service, stubber = stubbed
     stub_application(stubber, state="STOPPING")
     with pytest.raises(RetryableError, match="is stopping"):
@@ -220,7 +220,7 @@ def test_job_without_capacity_names_the_limits_to_raise() -> None:
     assert "L-D05C8A75" in failed.detail
 
 
-def test_a_failure_is_described_by_exit_status_and_error_class_only() -> None:
+def test_failure_is_described_by_exit_status_and_error_class_only() -> None:
     status = parse_status(make_run("FAILED", "Job failed. ExitCode: 1. Caused by: SparkException: bad row 'Hello Bob'"))
     assert (status.state, status.retryable) == ("FAILED", True)
     assert "Exit status 1, SparkException" in status.detail
@@ -229,13 +229,13 @@ def test_a_failure_is_described_by_exit_status_and_error_class_only() -> None:
 
 
 @pytest.mark.parametrize("exit_code", [2, 3, 4])
-def test_a_job_with_a_final_exit_status_is_not_retryable(exit_code: int) -> None:
+def test_job_with_a_final_exit_status_is_not_retryable(exit_code: int) -> None:
     assert not parse_status(
         make_run("FAILED", f"Job failed. ExitCode: {exit_code}. Last few exceptions: none")
     ).retryable
 
 
-def test_a_job_that_was_cancelled_is_not_retryable() -> None:
+def test_job_that_was_cancelled_is_not_retryable() -> None:
     assert (parse_status(make_run("CANCELLED")).state, parse_status(make_run("CANCELLED")).retryable) == (
         "FAILED",
         False,
@@ -270,7 +270,7 @@ def test_unknown_job_is_lost(stubbed: Any) -> None:
         service.get_status("00job1")
 
 
-def test_cancelling_a_job_that_has_ended_is_no_error(stubbed: Any) -> None:
+def test_cancelling_an_ended_job_is_not_an_error(stubbed: Any) -> None:
     service, stubber = stubbed
     stubber.add_client_error("cancel_job_run", "ValidationException", http_status_code=400)
     service.cancel("00job1")
@@ -285,6 +285,6 @@ def test_missing_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         open_emr_serverless(settings)
 
 
-def test_the_arguments_carry_the_settings_as_json() -> None:
+def test_arguments_carry_the_settings_as_json() -> None:
     words = JOB.arguments()
     assert json.loads(words[words.index("--settings") + 1]) == {"timezone": "Asia/Tokyo"}

@@ -85,7 +85,7 @@ def make_package(**changed: str) -> MemoryStore:
     return store
 
 
-def test_a_complete_package_for_the_application_passes() -> None:
+def test_complete_package_for_the_application_passes() -> None:
     check_package(make_package(), CONFIG, architecture="ARM64")
     check_package(make_package(arch="x86_64"), CONFIG, architecture="")
 
@@ -110,13 +110,13 @@ def test_package_for_another_platform_has_a_next_step(changed: dict[str, str], e
         check_package(make_package(**changed), CONFIG, architecture="ARM64")
 
 
-def test_an_invalid_manifest_is_an_error(tmp_path: Path) -> None:
+def test_invalid_manifest_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text("{}")
     with pytest.raises(TerminalError, match="is not understood"):
         check_package(LocalStore(str(tmp_path)), CONFIG, architecture="ARM64")
 
 
-def test_the_check_is_skipped_without_permission_to_read_the_package(tmp_path: Path) -> None:
+def test_check_is_skipped_without_permission_to_read_the_package(tmp_path: Path) -> None:
     class Denying:
         def get(self, name: str) -> None:
             raise PermissionError("AccessDenied")

@@ -65,7 +65,7 @@ def test_policy_permits_no_change_of_messages_and_no_other_data() -> None:
 
 
 @given(own=TENANTS, other=TENANTS)
-def test_43_a_job_of_one_tenant_reaches_no_other_whatever_their_names(own: str, other: str) -> None:
+def test_43_job_of_one_tenant_reaches_no_other_whatever_their_names(own: str, other: str) -> None:
     assume(own != other)
     policy = make_policy(own)
     for folder in ("chat/u/r/messages/2025/08/12/x.json", "exports/messages/2025/08/12/a.gz", "analytics/messages/p"):
@@ -102,7 +102,7 @@ def test_policy_covers_only_the_folder_of_the_export_template() -> None:
     assert not is_permitted(policy, "s3:GetObject", "arn:aws:s3:::data/raw/acme/exports/messages/2025/08/12/a.gz")
 
 
-def test_a_job_may_query_only_its_own_tenants_rooms() -> None:
+def test_job_may_query_only_its_own_tenants_rooms() -> None:
     policy = make_policy("acme", rooms_table="makoto-metadata")
     table = "arn:aws:dynamodb:ap-northeast-1:123456789012:table/makoto-metadata"
     for key in ("TENANT#acme", "TENANT#acme#USER#bob"):
@@ -141,7 +141,7 @@ def test_prefix_with_a_policy_variable_is_refused(argument: str) -> None:
         make_policy("acme", **changed)
 
 
-def test_other_partitions_of_aws_have_their_own_arns() -> None:
+def test_other_aws_partitions_have_their_own_arns() -> None:
     account = parse_account("arn:aws-cn:iam::123456789012:role/x", "cn-north-1")
     assert account.bucket(parse_url(IN)) == "arn:aws-cn:s3:::data"
     with pytest.raises(UsageError, match="not a role's ARN"):

@@ -49,7 +49,7 @@ def test_no_chunk_of_several_objects_exceeds_its_limits(
 
 
 @given(sizes, st.integers(1, 150), st.integers(1, 9))
-def test_a_chunk_is_only_closed_when_the_next_object_does_not_fit(
+def test_chunk_is_only_closed_when_the_next_object_does_not_fit(
     object_sizes: list[int], chunk_bytes: int, chunk_objects: int
 ) -> None:
     chunks = list(
@@ -59,18 +59,18 @@ def test_a_chunk_is_only_closed_when_the_next_object_does_not_fit(
         assert len(chunk) == chunk_objects or sum(item.size for item in chunk) + following[0].size > chunk_bytes
 
 
-def test_an_object_larger_than_a_chunk_gets_a_chunk_of_its_own() -> None:
+def test_object_larger_than_a_chunk_gets_its_own_chunk() -> None:
     chunks = cut_chunks([[make_object(1), make_object(99), make_object(1)]], chunk_bytes=10, chunk_objects=10)
     assert [[item.size for item in chunk] for chunk in chunks] == [[1], [99], [1]]
 
 
 @given(objects.filter(bool))
-def test_a_written_chunk_is_read_back(tmp_path_factory: object, chunk: list[SourceObject]) -> None:
+def test_written_chunk_is_read_back(tmp_path_factory: object, chunk: list[SourceObject]) -> None:
     folder = tmp_path_factory.mktemp("chunks")  # type: ignore[attr-defined]
     assert list(read_manifest([write_chunk(folder, 7, chunk)])) == [(7, chunk)]
 
 
-def test_a_chunk_is_readable_json(tmp_path: Path) -> None:
+def test_chunk_is_readable_json(tmp_path: Path) -> None:
     path = write_chunk(tmp_path, 3, [SourceObject("acme/山", 12, '"e"', 1_755_000_000_000_001)])
     expected = r'{"chunk":3,"objects":[["acme/山",12,"\"e\"",1755000000000001]]}'
     assert path.read_text(encoding="utf-8") == expected
@@ -81,7 +81,7 @@ def test_a_chunk_is_readable_json(tmp_path: Path) -> None:
     [b"", b'{"chunk":1,"objects":[["a",1,"e",1]', b'{"chunk":1}', b'{"chunk":1,"objects":[["a","1","e",1]]}'],
     ids=["empty", "cut", "without objects", "a size in quotes"],
 )
-def test_a_damaged_chunk_is_refused(content: bytes) -> None:
+def test_damaged_chunk_is_refused(content: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         read_chunk(content)
 

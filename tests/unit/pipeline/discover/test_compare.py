@@ -64,7 +64,7 @@ def test_objects_outside_the_day_are_not_missed(store: Any, metadata: Any) -> No
     assert (comparison.listed_rooms, comparison.listed_objects, comparison.missed) == (0, 0, ())
 
 
-def test_a_room_that_was_active_later_is_named_without_objects(store: Any, metadata: Any) -> None:
+def test_room_that_was_active_later_is_named_without_objects(store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "later", "2025-09-01T00:00:00Z")
     put_messages(store, 1, room="later", day="2025/09/01")
@@ -72,7 +72,7 @@ def test_a_room_that_was_active_later_is_named_without_objects(store: Any, metad
     assert (comparison.metadata_rooms, comparison.metadata_objects, comparison.listed_rooms) == (1, 0, 0)
 
 
-def test_a_metadata_store_without_users_misses_everything(store: Any, metadata: Any) -> None:
+def test_metadata_store_without_users_misses_everything(store: Any, metadata: Any) -> None:
     put_messages(store, 4)
     comparison = compare_discovery(store, metadata, **day_options())
     assert comparison.missed == (RoomObjects("acme/chat/u/r", 4),)
@@ -101,14 +101,14 @@ def test_more_objects_of_a_room_than_a_page_holds_are_counted(store: Any, metada
     assert compare_discovery(store, metadata, **day_options()).missed == (RoomObjects("acme/chat/u/r", 1_100),)
 
 
-def test_a_listing_that_fails_gives_no_comparison(store: Any, metadata: Any) -> None:
+def test_listing_that_fails_gives_no_comparison(store: Any, metadata: Any) -> None:
     put_messages(store, 1)
     recorder = Recorder(store, fail=lambda _: GenericError("503"))
     with pytest.raises(RetryableError, match="tenant=acme day=2025-08-12"):
         compare_discovery(recorder, metadata, **day_options())
 
 
-def test_a_missing_root_and_an_invalid_name_are_errors(tmp_path: Path, store: Any, metadata: Any) -> None:
+def test_missing_root_and_an_invalid_name_are_errors(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "..", START)
     with pytest.raises(TerminalError, match="which no key can hold"):

@@ -27,7 +27,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("name", MARKERS)
-def test_a_markers_name_is_recognized(name: str) -> None:
+def test_markers_name_is_recognized(name: str) -> None:
     assert is_marker(name)
 
 
@@ -70,7 +70,7 @@ def test_stray_files_beside_users_and_rooms_are_not_listed(tmp_path: Path, store
     assert (manifest.objects, manifest.ignored, manifest.files) == (0, 0, ())
 
 
-def test_an_export_folder_with_only_markers_is_no_export(tmp_path: Path, store: Any) -> None:
+def test_export_folder_with_only_markers_is_not_an_export(tmp_path: Path, store: Any) -> None:
     own = message("2025/08/12", "01-00-00.000")
     put_all(store, [own, f"{EXPORT}_SUCCESS", f"{EXPORT}_temporary/0/part.jsonl"])
     manifest = discover_day(store, tmp_path / "staging")
@@ -87,7 +87,7 @@ def test_markers_before_the_first_object_of_an_export_are_counted(tmp_path: Path
     assert (manifest.layout, manifest.objects, manifest.ignored) == ("export", 1, 1_500)
 
 
-def test_an_empty_marker_needs_no_head_request(tmp_path: Path) -> None:
+def test_empty_marker_needs_no_head_request(tmp_path: Path) -> None:
     class Headless(Recorder):
         def head(self, path: str) -> Any:
             raise AssertionError(path)

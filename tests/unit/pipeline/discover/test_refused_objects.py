@@ -41,7 +41,7 @@ def source(tmp_path: Path) -> Input:
     return Input(tmp_path)
 
 
-def test_a_local_object_has_obstores_metadata(source: Input) -> None:
+def test_local_object_has_obstores_metadata(source: Input) -> None:
     keys = [GOOD, f"{EXPORT}a/b/c.jsonl", f"{EXPORT}old"]
     source.put(*keys)
     os.utime(source.root / f"{EXPORT}old", (-5.5, -5.5))
@@ -64,7 +64,7 @@ def test_a_local_object_has_obstores_metadata(source: Input) -> None:
     ],
 )
 @pytest.mark.parametrize("folder", [EXPORT, f"{DAY}/"])
-def test_a_local_name_that_no_client_can_read_is_one_unreadable_object(
+def test_local_name_that_no_client_can_read_is_one_unreadable_object(
     source: Input, name: bytes, key: str, detail: str, folder: str
 ) -> None:
     source.put(f"{folder}good.json")
@@ -104,7 +104,7 @@ CIRCULAR = ("invalid_link", "a link that leads back to a folder above it")
     ],
 )
 @pytest.mark.parametrize("folder", [EXPORT.rstrip("/"), DAY])
-def test_a_link_in_the_days_folder_is_one_unreadable_object(
+def test_link_in_the_days_folder_is_one_unreadable_object(
     source: Input, target: str, expected: tuple[str, str], folder: str
 ) -> None:
     source.put(f"{folder}/good.json", "globex/secret/x.json", "acme-2/x.json")
@@ -141,7 +141,7 @@ def test_circular_links_end_the_walk(source: Input) -> None:
 @pytest.mark.parametrize(
     ("target", "expected"), [("/nowhere", OUTSIDE), ("{root}/globex/chat/g", OUTSIDE), ("gone", BROKEN)]
 )
-def test_a_link_in_the_path_to_messages_is_one_unreadable_object(
+def test_link_in_the_path_to_messages_is_one_unreadable_object(
     source: Input, link: str, target: str, expected: tuple[str, str]
 ) -> None:
     own = message("2025/08/12", "01-00-00.000")
@@ -187,14 +187,14 @@ def test_link_above_the_export_is_listed_and_hides_no_messages(source: Input, li
     assert keys_of(source.list_day(layout="export")) == {link}
 
 
-def test_an_unreadable_object_in_the_export_folder_is_an_export(source: Input) -> None:
+def test_unreadable_object_in_the_export_folder_is_an_export(source: Input) -> None:
     source.put(message("2025/08/12", "01-00-00.000"))
     source.link(f"{EXPORT}part.jsonl", "/nowhere")
     manifest = source.list_day()
     assert (manifest.layout, keys_of(manifest)) == ("export", {f"{EXPORT}part.jsonl"})
 
 
-def test_a_link_with_a_markers_name_is_ignored(source: Input) -> None:
+def test_link_with_a_markers_name_is_ignored(source: Input) -> None:
     source.put(GOOD)
     source.link(f"{EXPORT}.#good.jsonl", "someone@host:1")
     source.link(f"{EXPORT}_temporary", "/nowhere")
@@ -209,7 +209,7 @@ def test_tenant_folder_linked_to_another_tenant_is_a_terminal_error(source: Inpu
         source.list_day()
 
 
-def test_a_tenants_folder_may_link_to_another_disk(source: Input, tmp_path: Path) -> None:
+def test_tenants_folder_may_link_to_another_disk(source: Input, tmp_path: Path) -> None:
     other_disk = Input(tmp_path / "disk2")
     other_disk.put(GOOD)
     source.link("acme", str(other_disk.root / "acme"))
@@ -221,13 +221,13 @@ def test_a_tenants_folder_may_link_to_another_disk(source: Input, tmp_path: Path
     )
 
 
-def test_an_input_root_may_be_a_link(source: Input, tmp_path: Path) -> None:
+def test_input_root_may_be_a_link(source: Input, tmp_path: Path) -> None:
     source.put(GOOD)
     (tmp_path / "root").symlink_to("in")
     assert keys_of(discover_day(LocalStore(str(tmp_path / "root")), source.staging)) == {GOOD}
 
 
-def test_pipes_and_sockets_are_no_objects(source: Input, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipes_and_sockets_are_not_objects(source: Input, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source.put(GOOD)
     os.mkfifo(source.root / EXPORT / "pipe")
     monkeypatch.chdir(source.root / EXPORT)  # the path of a socket is short

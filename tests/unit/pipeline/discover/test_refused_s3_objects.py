@@ -52,7 +52,7 @@ CONTROL = ("invalid_name", "the name holds a control character")
     ],
 )
 @pytest.mark.parametrize("folder", [EXPORT, f"{DAY}/"])
-def test_a_key_that_obstore_cannot_read_hides_no_other(
+def test_key_that_obstore_cannot_read_hides_no_other(
     bucket: tuple[Any, S3Store], tmp_path: Path, name: str, expected: tuple[str, str], folder: str
 ) -> None:
     put, store = bucket
@@ -65,7 +65,7 @@ def test_a_key_that_obstore_cannot_read_hides_no_other(
     assert (manifest.ignored, manifest.bytes) == (1, 8)
 
 
-def test_the_s3_listing_equals_obstores(bucket: tuple[Any, S3Store], tmp_path: Path) -> None:
+def test_s3_listing_equals_that_of_obstore(bucket: tuple[Any, S3Store], tmp_path: Path) -> None:
     put, store = bucket
     for name in ("a", "b/c 山.json", "d%2Fe", "f#g"):
         put(f"{EXPORT}{name}")

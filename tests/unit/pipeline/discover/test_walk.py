@@ -36,7 +36,7 @@ def test_no_roots_give_nothing() -> None:
     assert list(walk([], make_tree_visit(2, 2), workers=4)) == []
 
 
-def test_a_slow_consumer_blocks_the_workers() -> None:
+def test_slow_consumer_blocks_the_workers() -> None:
     produced: list[int] = []
     full = threading.Event()
 
@@ -54,7 +54,7 @@ def test_a_slow_consumer_blocks_the_workers() -> None:
     results.close()
 
 
-def test_the_first_error_is_raised_and_ends_the_walk() -> None:
+def test_first_error_is_raised_and_ends_the_walk() -> None:
     visited: list[int] = []
 
     def visit(node: int, descend: Callable[[int], None]) -> Iterator[int]:

@@ -47,26 +47,26 @@ def test_every_table_stays_at_reader_1_and_writer_2_and_keeps_its_types(tmp_path
     assert all(kind.time_zone == "UTC" for kind in frame.dtypes if isinstance(kind, polars.Datetime))
 
 
-def test_a_day_is_replaced_and_other_days_stay(tmp_path):
+def test_day_is_replaced_and_other_days_stay(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
     publish(tmp_path, write_file(tmp_path, "a.parquet", day=NEXT_DAY), day=NEXT_DAY)
     publish(tmp_path, write_file(tmp_path, "b.parquet", rows=1), run="run2")
     assert read_rooms(tmp_path) == [(str(DAY), "room0"), *((str(NEXT_DAY), f"room{i}") for i in range(3))]
 
 
-def test_an_empty_day_replaces_what_was_there(tmp_path):
+def test_empty_day_replaces_what_was_there(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
     publish(tmp_path, write_file(tmp_path, "a.parquet", day=NEXT_DAY), day=NEXT_DAY)
     assert publish(tmp_path, run="run2") == PublishResult(version=3, rows=0, files=0, bytes=0)
     assert {day for day, _ in read_rooms(tmp_path)} == {str(NEXT_DAY)}
 
 
-def test_an_empty_first_day_makes_an_empty_table(tmp_path):
+def test_empty_first_day_makes_an_empty_table(tmp_path):
     publish(tmp_path)
     assert read_rooms(tmp_path) == []
 
 
-def test_the_commit_records_run_and_counts(tmp_path):
+def test_commit_records_run_and_counts(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
     info = DeltaTable(str(tmp_path)).history(1)[0]
     metadata = json.loads(info["userMetadata"])
@@ -86,7 +86,7 @@ def test_each_publication_is_one_commit(tmp_path):
 # Foreign tables
 
 
-def test_a_table_that_was_upgraded_is_refused_before_anything_is_written(tmp_path):
+def test_table_that_was_upgraded_is_refused_before_anything_is_written(tmp_path):
     publish(tmp_path)
     log = tmp_path / "_delta_log" / f"{2:020}.json"
     upgrade = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": [], "writerFeatures": []}
@@ -96,7 +96,7 @@ def test_a_table_that_was_upgraded_is_refused_before_anything_is_written(tmp_pat
     assert max((tmp_path / "_delta_log").glob("*.json")) == log
 
 
-def test_a_table_with_another_type_is_refused(tmp_path):
+def test_table_with_another_type_is_refused(tmp_path):
     DeltaTable.create(
         str(tmp_path),
         Schema([Field("date", PrimitiveType("date")), Field("room_id", PrimitiveType("long"))]),
@@ -106,13 +106,13 @@ def test_a_table_with_another_type_is_refused(tmp_path):
         publish(tmp_path)
 
 
-def test_a_table_that_is_not_partitioned_by_date_is_refused(tmp_path):
+def test_table_that_is_not_partitioned_by_date_is_refused(tmp_path):
     DeltaTable.create(str(tmp_path), Schema([Field("date", PrimitiveType("date"))]))
     with pytest.raises(TerminalError, match="partitioned by"):
         publish(tmp_path)
 
 
-def test_a_table_of_an_older_contract_gets_the_new_columns(tmp_path):
+def test_table_of_an_older_contract_gets_the_new_columns(tmp_path):
     older = Table(ROOMS_DAILY.name, "", ROOMS_DAILY.columns[:3], ("room_id",))
     values = {"room_id": "'old'"}
     publish(tmp_path, write_file(tmp_path, "a.parquet", table=older, values=values, rows=1), table=older)
@@ -122,7 +122,7 @@ def test_a_table_of_an_older_contract_gets_the_new_columns(tmp_path):
     assert frame.select("room_id", "messages").rows() == [("old", None), ("room0", 0)]
 
 
-def test_a_file_of_another_day_is_refused(tmp_path):
+def test_file_of_another_day_is_refused(tmp_path):
     with pytest.raises(TerminalError, match="not of this day"):
         publish(tmp_path, write_file(tmp_path, "a.parquet", day=NEXT_DAY))
 
@@ -154,7 +154,7 @@ def test_removing_nothing_leaves_the_log_alone(tmp_path):
     assert DeltaTable(str(tmp_path)).version() == 1
 
 
-def test_the_log_gets_classic_checkpoints_that_keep_days_and_tokens(tmp_path):
+def test_log_gets_classic_checkpoints_that_keep_days_and_tokens(tmp_path):
     for n in range(12):
         publish(tmp_path, write_file(tmp_path, f"r{n}.parquet", rows=1), run=f"run{n}", token=n + 1)
     assert [path.name for path in (tmp_path / "_delta_log").glob("*.checkpoint.parquet")]

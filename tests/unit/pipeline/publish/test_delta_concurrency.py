@@ -33,7 +33,7 @@ def test_two_runs_that_both_found_no_table_do_not_double_the_rows(tmp_path):
     assert len(read_rooms(tmp_path)) == 3
 
 
-def test_a_run_that_emptied_an_empty_day_is_detected(tmp_path):
+def test_run_that_emptied_an_empty_day_is_detected(tmp_path):
     publish(tmp_path, day=NEXT_DAY)
     snapshot = take_snapshot(tmp_path)
     publish(tmp_path, run="winner")
@@ -41,7 +41,7 @@ def test_a_run_that_emptied_an_empty_day_is_detected(tmp_path):
         publish(tmp_path, write_file(tmp_path, "b.parquet"), run="loser", snapshot=snapshot)
 
 
-def test_a_day_changed_by_another_engine_is_detected(tmp_path):
+def test_day_changed_by_another_engine_is_detected(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
     snapshot = take_snapshot(tmp_path)
     DeltaTable(str(tmp_path)).delete("room_id = 'room0'")
@@ -49,7 +49,7 @@ def test_a_day_changed_by_another_engine_is_detected(tmp_path):
         publish(tmp_path, write_file(tmp_path, "b.parquet"), run="loser", snapshot=snapshot)
 
 
-def test_a_commit_of_another_day_in_between_does_not_matter(tmp_path):
+def test_commit_of_another_day_in_between_does_not_matter(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"))
     snapshot = take_snapshot(tmp_path)
     publish(tmp_path, write_file(tmp_path, "a.parquet", day=NEXT_DAY), day=NEXT_DAY)
@@ -61,7 +61,7 @@ def test_a_commit_of_another_day_in_between_does_not_matter(tmp_path):
 
 
 @pytest.mark.parametrize("error", [CommitFailedError("version exists"), OSError("connection reset")], ids=repr)
-def test_a_commit_whose_response_was_lost_is_applied_once(tmp_path, monkeypatch, error):
+def test_commit_whose_response_was_lost_is_applied_once(tmp_path, monkeypatch, error):
     commit, errors = delta._commit, iter([error])
 
     def lose_response(*args):
@@ -75,13 +75,13 @@ def test_a_commit_whose_response_was_lost_is_applied_once(tmp_path, monkeypatch,
     assert DeltaTable(str(tmp_path)).version() == 1
 
 
-def test_the_same_files_are_never_added_and_removed_in_one_commit(tmp_path):
+def test_same_files_are_never_added_and_removed_in_one_commit(tmp_path):
     file = write_file(tmp_path, "a.parquet")
     assert publish(tmp_path, file) == publish(tmp_path, file)
     assert DeltaTable(str(tmp_path)).version() == 1
 
 
-def test_a_commit_that_always_conflicts_raises_a_retryable_error(tmp_path, monkeypatch):
+def test_commit_that_always_conflicts_raises_a_retryable_error(tmp_path, monkeypatch):
     def conflict(*_):
         raise CommitFailedError("version exists")
 
@@ -103,7 +103,7 @@ def test_denied_access_is_a_terminal_error(tmp_path, monkeypatch):
 # Fencing tokens
 
 
-def test_a_token_that_is_not_greater_is_refused(tmp_path):
+def test_token_that_is_not_greater_is_refused(tmp_path):
     publish(tmp_path, write_file(tmp_path, "a.parquet"), token=5)
     for token in (4, 5):
         with pytest.raises(LeaseHeldError, match="token 5"):
@@ -135,7 +135,7 @@ def test_fence_returns_the_snapshot_that_its_run_replaces(tmp_path):
     assert len(read_rooms(tmp_path)) == 1
 
 
-def test_a_fence_is_written_once_and_never_lowered(tmp_path):
+def test_fence_is_written_once_and_never_lowered(tmp_path):
     version = fence(tmp_path, 6).version
     assert fence(tmp_path, 6).version == version
     with pytest.raises(LeaseHeldError, match="token 6"):

@@ -63,7 +63,7 @@ SKIPPED = [
 
 @pytest.mark.parametrize("predicate", MATCHING, ids=lambda text: text[:17])
 @pytest.mark.parametrize("checkpointed", [False, True])
-def test_a_reader_does_not_skip_a_file_that_it_needs(tmp_path, predicate, checkpointed):
+def test_reader_does_not_skip_a_file_that_it_needs(tmp_path, predicate, checkpointed):
     publish_skippable(tmp_path)
     if checkpointed:
         DeltaTable(str(tmp_path)).create_checkpoint()
@@ -74,7 +74,7 @@ def test_a_reader_does_not_skip_a_file_that_it_needs(tmp_path, predicate, checkp
 
 @pytest.mark.parametrize("predicate", SKIPPED, ids=lambda text: text[:17])
 @pytest.mark.parametrize("checkpointed", [False, True])
-def test_a_reader_skips_a_file_without_opening_it(tmp_path, predicate, checkpointed):
+def test_reader_skips_a_file_without_opening_it(tmp_path, predicate, checkpointed):
     path = publish_skippable(tmp_path)
     if checkpointed:
         DeltaTable(str(tmp_path)).create_checkpoint()

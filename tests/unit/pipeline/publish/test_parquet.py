@@ -46,7 +46,7 @@ def test_hive_readers_read_the_published_rows(tmp_path):
     assert rows == [(DAY, 2025, "08", 12, 5)]
 
 
-def test_a_day_is_replaced_and_other_days_stay(tmp_path):
+def test_day_is_replaced_and_other_days_stay(tmp_path):
     publish(tmp_path, [stage(tmp_path, "a.parquet")])
     publish(tmp_path, [stage(tmp_path, "other.parquet", day=NEXT_DAY)], day=NEXT_DAY)
     publish(tmp_path, [stage(tmp_path, "b.parquet")], run="run2")
@@ -66,13 +66,13 @@ def test_files_of_a_crashed_run_are_deleted(tmp_path):
     assert staged == [other_day.path.rpartition("/")[2]]
 
 
-def test_an_empty_day_leaves_no_file(tmp_path):
+def test_empty_day_leaves_no_file(tmp_path):
     publish(tmp_path, [stage(tmp_path, "a.parquet")])
     assert publish(tmp_path, [], run="run2").rows == 0
     assert file_names(tmp_path) == set()
 
 
-def test_an_empty_first_day_needs_no_folder(tmp_path):
+def test_empty_first_day_needs_no_folder(tmp_path):
     assert publish(tmp_path, []).files == 0
 
 

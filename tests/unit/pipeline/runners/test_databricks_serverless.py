@@ -32,7 +32,7 @@ def test_serverless_is_detected_by_its_environment(environ: dict[str, str]) -> N
 
 @pytest.mark.parametrize("environ", SERVERLESS)
 @pytest.mark.parametrize("url", [LAKE, "s3://bucket/x"])
-def test_a_url_beyond_the_network_is_refused_with_a_next_step(environ: dict[str, str], url: str) -> None:
+def test_url_without_network_access_is_refused_with_a_next_step(environ: dict[str, str], url: str) -> None:
     for flags in ({"input": url, "output": VOLUME}, {"input": VOLUME, "output": url}):
         settings = load_settings(flags=flags, environ={})
         assert fit_compute(settings, CLUSTER) == settings
@@ -72,7 +72,7 @@ def test_smoke_job_reports_an_unreachable_output(tmp_path: Path, monkeypatch: py
     assert missing == f"output {LAKE}: on Databricks serverless no worker has a network or an identity"
 
 
-def test_a_spark_without_configurable_settings_is_a_terminal_error() -> None:
+def test_spark_without_configurable_settings_is_a_terminal_error() -> None:
     def refuse(name: str, *_: str) -> str:
         raise RuntimeError(f"[CONFIG_NOT_AVAILABLE] Configuration {name} is not available. SQLSTATE: 42K0I")
 

@@ -83,7 +83,7 @@ def test_memory_is_the_minimum_of_the_machine_and_all_cgroups(
     ],
     ids=["version 2", "version 1"],
 )
-def test_a_fraction_of_a_core_counts_as_one(
+def test_fraction_of_a_core_counts_as_one(
     tmp_path: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
@@ -99,7 +99,7 @@ def test_cores_without_a_limit_are_those_that_the_process_may_use(
 
 
 @pytest.mark.parametrize(("size", "cores"), [(512, 1), (1_769, 1), (3_008, 2), (10_240, 6)])
-def test_a_lambda_has_the_memory_and_the_cores_of_its_size(
+def test_lambda_has_the_memory_and_the_cores_of_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, cores: int
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
@@ -107,7 +107,7 @@ def test_a_lambda_has_the_memory_and_the_cores_of_its_size(
     assert (found.memory_bytes, found.cores) == (size * MIB, cores)
 
 
-def test_a_given_size_takes_precedence_over_the_measured_one(tmp_path: Path) -> None:
+def test_given_size_takes_precedence_over_the_measured_one(tmp_path: Path) -> None:
     assert measure_resources({}, memory_bytes=2 * GIB, root=make_system(tmp_path, {})).memory_bytes == 2 * GIB
 
 
@@ -149,14 +149,14 @@ def test_small_functions_run_one_task_at_a_time() -> None:
     assert size_workers(make_resources(3_008), spec=spec, manifest=manifest).workers == 2
 
 
-def test_a_bucket_fits_into_the_memory_that_sorts_it() -> None:
+def test_bucket_fits_into_the_memory_that_sorts_it() -> None:
     spec, manifest = sample_spec(), make_manifest(40 * MIB)
     for memory_mib in (256, 512, 3_008):
         sized = size_workers(make_resources(memory_mib), spec=spec, manifest=manifest).spec
         assert EXPANSION * manifest.bytes / sized.buckets <= sized.limits.memory_bytes / 2
 
 
-def test_the_reduce_may_use_more_memory_than_the_map_but_not_all() -> None:
+def test_reduce_may_use_more_memory_than_the_map_but_not_all() -> None:
     for memory_mib in (256, 320, 1_500, 3_008):
         sizes = size_workers(make_resources(memory_mib), spec=sample_spec(), manifest=make_manifest(MIB))
         assert (sizes.spec.limits.memory_bytes < sizes.sort_bytes) == (memory_mib > 320)
@@ -177,11 +177,11 @@ def test_explicit_settings_are_respected() -> None:
     assert sized.limits.fetch_concurrency == 3
 
 
-def test_the_number_of_buckets_is_limited() -> None:
+def test_number_of_buckets_is_limited() -> None:
     sized = size_workers(make_resources(256), spec=sample_spec(), manifest=make_manifest(10**12)).spec
     assert sized.buckets == MAX_BUCKETS
 
 
-def test_a_process_without_memory_for_one_task_hands_over() -> None:
+def test_process_without_memory_for_one_task_hands_over() -> None:
     with pytest.raises(HandOverError, match=r"128 MiB .* Next step: run the day on Spark"):
         size_workers(make_resources(128), spec=sample_spec(), manifest=make_manifest(MIB))

@@ -57,7 +57,7 @@ def test_trailing_garbage_after_a_stream_is_refused(tmp_path: Path, compress: ob
     assert refusal_reason(compress(TEXT) + b"garbage!", tmp_path) is Reason.CORRUPT_COMPRESSION  # type: ignore[operator]
 
 
-def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+def test_wrong_checksum_is_refused(tmp_path: Path) -> None:
     stored = bytearray(gzip.compress(TEXT))
     stored[-8] ^= 1
     assert refusal_reason(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
@@ -67,7 +67,7 @@ def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("window_log", "is_accepted"), [(27, True), (28, False)])
-def test_a_zstd_window_may_have_128_mib_and_no_more(tmp_path: Path, window_log: int, is_accepted: bool) -> None:
+def test_zstd_window_may_have_128_mib_and_no_more(tmp_path: Path, window_log: int, is_accepted: bool) -> None:
     compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window_log})
     stored = compressor.compress(TEXT) + compressor.flush()
     if is_accepted:
@@ -77,13 +77,13 @@ def test_a_zstd_window_may_have_128_mib_and_no_more(tmp_path: Path, window_log: 
 
 
 @pytest.mark.parametrize("key", ["acme/a.gz", "acme/a.jsonl.GZ", "acme/a.zst", "acme/a.zstd"])
-def test_an_object_named_as_compressed_must_be_compressed(tmp_path: Path, key: str) -> None:
+def test_object_named_as_compressed_must_be_compressed(tmp_path: Path, key: str) -> None:
     assert refusal_reason(TEXT, tmp_path, key) is Reason.CORRUPT_COMPRESSION
     assert decode_text(b"", tmp_path, key).text == b""
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
-def test_a_bomb_stops_at_the_ratio_and_at_the_size(tmp_path: Path, compress: object) -> None:
+def test_bomb_stops_at_the_ratio_and_at_the_size(tmp_path: Path, compress: object) -> None:
     bomb = compress(b"0" * 40_000_000)  # type: ignore[operator]
     assert refusal_reason(bomb, tmp_path) is Reason.DECOMPRESSION_BOMB
     limits = Limits(max_expansion_ratio=10**9, max_object_bytes=30_000_000)
@@ -91,7 +91,7 @@ def test_a_bomb_stops_at_the_ratio_and_at_the_size(tmp_path: Path, compress: obj
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
-def test_a_bomb_is_detected_in_little_memory(tmp_path: Path, compress: object) -> None:
+def test_bomb_is_detected_in_little_memory(tmp_path: Path, compress: object) -> None:
     bomb = compress(b"0" * 400_000_000)  # type: ignore[operator]
     limits = Limits(max_object_bytes=1_000_000)
     tracemalloc.start()
@@ -110,7 +110,7 @@ def test_decompression_in_many_steps_gives_the_same_text(
     assert decode_text(compress(TEXT), tmp_path).text == TEXT  # type: ignore[operator]
 
 
-def test_a_large_object_goes_through_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_object_goes_through_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SPOOL_BYTES", 1000)
     result = decode_text(gzip.compress(TEXT), tmp_path).text
     assert not isinstance(result, bytes)

@@ -76,7 +76,7 @@ def test_objects_come_in_the_order_of_the_manifest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("in_listing", "in_response"), [('"0x8D"', '"0x8D"'), ("0x8D", '"0x8D"'), ('"a"', 'W/"a"'), ("", None)]
 )
-def test_an_etag_matches_in_all_its_notations(tmp_path: Path, in_listing: str, in_response: str | None) -> None:
+def test_etag_matches_in_all_its_notations(tmp_path: Path, in_listing: str, in_response: str | None) -> None:
     # Azure returns ETags without quotes in listings and with quotes in responses (measured on Azurite 3).
     store = FakeStore({"acme/a": (b"x", in_response)})
     assert fetch_all(store, [SourceObject("acme/a", 1, in_listing, 0)], tmp_path) == [b"x"]
@@ -91,14 +91,14 @@ def test_an_etag_matches_in_all_its_notations(tmp_path: Path, in_listing: str, i
     ],
     ids=["another tag", "another size", "gone"],
 )
-def test_an_object_that_changed_after_the_listing_is_detected(tmp_path: Path, item: SourceObject) -> None:
+def test_object_that_changed_after_the_listing_is_detected(tmp_path: Path, item: SourceObject) -> None:
     store = FakeStore({"acme/a": (b"x", '"new"')})
     with pytest.raises(InputChangedError, match="tenant=acme day=2025-08-12"):
         fetch_all(store, [item], tmp_path)
 
 
 @pytest.mark.parametrize("others", [{}, {"acme/a": (b"other", '"o"')}], ids=["alone", "beside one without the slash"])
-def test_an_object_whose_name_ends_in_a_slash_is_unreadable(tmp_path: Path, others: dict[str, Any]) -> None:
+def test_object_whose_name_ends_in_a_slash_is_unreadable(tmp_path: Path, others: dict[str, Any]) -> None:
     # object_store lists it without the slash, and gets the object of that name.
     store = FakeStore({"acme/a/": (b"x", '"t"'), **others})
     [(_, _, found)] = fetch(store, [SourceObject("acme/a", 1, '"t"', 0)], spec=SPEC, scratch=tmp_path)
@@ -106,7 +106,7 @@ def test_an_object_whose_name_ends_in_a_slash_is_unreadable(tmp_path: Path, othe
     assert (found.reason, found.detail) == ("invalid_name", "the name ends in /")
 
 
-def test_an_object_that_was_refused_at_listing_is_not_requested(tmp_path: Path) -> None:
+def test_object_that_was_refused_at_listing_is_not_requested(tmp_path: Path) -> None:
     store = FakeStore({})
     item = SourceObject("acme/a", 1, '"t"', 0, "invalid_link", "a link that leads nowhere")
     [(number, listed, found)] = fetch(store, [item], spec=SPEC, scratch=tmp_path)

@@ -205,12 +205,12 @@ def test_another_format_is_named_uncompressed_and_compressed(tmp_path: Path, kin
 
 @pytest.mark.parametrize("inner", ["gzip", "zstd"])
 @pytest.mark.parametrize("outer", ["gzip", "zstd"])
-def test_a_compression_within_a_compression_is_named(tmp_path: Path, inner: str, outer: str) -> None:
+def test_nested_compression_is_named(tmp_path: Path, inner: str, outer: str) -> None:
     found = decode_refused(COMPRESSORS[outer](COMPRESSORS[inner](TEXT)), tmp_path)
     assert (found.reason, found.detail) == (Reason.FOREIGN_FORMAT, f"{inner} within {outer}")
 
 
-def test_a_skippable_frame_within_a_compression_is_zstd(tmp_path: Path) -> None:
+def test_skippable_frame_within_a_compression_is_zstd(tmp_path: Path) -> None:
     assert decode_refused(gzip.compress(b"\x5a\x2a\x4d\x18\x05\0\0\0notes"), tmp_path).detail == "zstd within gzip"
 
 
@@ -228,7 +228,7 @@ def test_object_named_as_compressed_is_foreign_only_if_recognized(tmp_path: Path
         assert decode_refused(body, tmp_path, key).reason is Reason.CORRUPT_COMPRESSION
 
 
-def test_a_format_is_detected_before_the_object_is_fully_decompressed(tmp_path: Path) -> None:
+def test_format_is_detected_before_the_object_is_fully_decompressed(tmp_path: Path) -> None:
     bomb = gzip.compress(make_tar() + b"\0" * 200_000_000, 1)
     started = time.process_time()
     assert decode_refused(bomb, tmp_path, limits=Limits(max_object_bytes=10**6)).detail == "tar within gzip"
@@ -237,7 +237,7 @@ def test_a_format_is_detected_before_the_object_is_fully_decompressed(tmp_path: 
     assert cut.reason is Reason.CORRUPT_COMPRESSION
 
 
-def test_a_bomb_of_nuls_is_a_bomb(tmp_path: Path) -> None:
+def test_bomb_of_nuls_is_a_bomb(tmp_path: Path) -> None:
     assert decode_refused(gzip.compress(b"\0" * 40_000_000), tmp_path).reason is Reason.DECOMPRESSION_BOMB
 
 
