@@ -20,7 +20,7 @@ StartSpark = Callable[[], Any]
 
 
 @pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TENANT_ID", "TARGET_DATE_OFFSET", "S3_BUCKET_NAME", "COSMOS_KEY"):
         monkeypatch.delenv(name, raising=False)
 

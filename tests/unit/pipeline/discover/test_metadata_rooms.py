@@ -49,8 +49,8 @@ def metadata(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def far_from_utc() -> Iterator[None]:
-    """Set this machine's time zone to one that no instant uses."""
+def non_utc_machine() -> Iterator[None]:
+    """Set the time zone of this machine to one that differs from UTC."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -92,7 +92,7 @@ def test_only_rooms_updated_since_the_start_are_listed(tmp_path: Path, store: An
         ("2025-08-11T10:00:00-05:00", True),
     ],
 )
-def test_updated_at_is_parsed_with_microseconds_and_zone(far_from_utc: None, updated_at: str, active: bool) -> None:
+def test_updated_at_is_parsed_with_microseconds_and_zone(non_utc_machine: None, updated_at: str, active: bool) -> None:
     assert is_active(updated_at, start_us=START_US) is active
 
 
