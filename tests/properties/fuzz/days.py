@@ -79,15 +79,15 @@ def _constants(rng: Random) -> dict[str, Any]:
 
 
 def _export(rng: Random, records: int) -> dict[str, Stored]:
-    maker, objects, left = RecordMaker(rng), {}, records
-    while left > 0 or not objects:
-        count = min(left, rng.choice(SMALL_OBJECTS))
+    maker, objects, remaining = RecordMaker(rng), {}, records
+    while remaining > 0 or not objects:
+        count = min(remaining, rng.choice(SMALL_OBJECTS))
         body, ending = encode_object(rng, make_document(rng, maker, count))
         name = f"part-{len(objects):04}" + rng.choice((".jsonl", ".json", "")) + ending
         if rng.random() < 0.05:
             name = rng.choice(("sub/", "sub/_x/", ".hidden/")) + name
         objects[f"{EXPORT}/{name}"] = Stored(body, rng.randrange(1, 4))
-        left -= count
+        remaining -= count
         if rng.random() < 0.03:
             objects[f"{EXPORT}/{rng.choice(MARKERS)}"] = Stored(body[:99], 1)
     return objects

@@ -100,9 +100,9 @@ def number(rng: Random) -> str:
         return rng.choice(NUMBERS)
     digits = "".join(rng.choice("0123456789") for _ in range(rng.choice((1, 3, 15, 16, 17, 18, 19, 20, 40))))
     point = rng.randrange(len(digits) + 1)
-    whole, fraction = digits[:point].lstrip("0") or "0", digits[point:]
+    integer, fraction = digits[:point].lstrip("0") or "0", digits[point:]
     exponent = rng.choice(("", "", "", f"e{rng.randrange(-330, 330)}", "E+2", "e-0"))
-    return rng.choice(("", "", "-")) + whole + ("." + fraction if fraction else "") + exponent
+    return rng.choice(("", "", "-")) + integer + ("." + fraction if fraction else "") + exponent
 
 
 def text(rng: Random) -> str:

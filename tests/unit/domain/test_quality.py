@@ -83,8 +83,8 @@ def test_layers_and_tenants_override_rule_by_rule(tmp_path: Path) -> None:
         '[quality]\nmax_empty_content = {limit = 0.1, severity = "fail"}\n'
         "[quality.tenants.acme]\nmax_rejected = false\n[quality.tenants.globex]\nmin_messages = 5\n"
     )
-    given = json.dumps({"max_null_content": 0.4, "tenants": {"globex": {"max_unreadable": 0.5}}})
-    loaded = load_settings(flags={}, environ={"MAKOTO_QUALITY": given}, conf_dir=tmp_path, env="prod")
+    overrides = json.dumps({"max_null_content": 0.4, "tenants": {"globex": {"max_unreadable": 0.5}}})
+    loaded = load_settings(flags={}, environ={"MAKOTO_QUALITY": overrides}, conf_dir=tmp_path, env="prod")
     empty = Rule(limit=0.1, severity="fail")
     assert loaded.quality.rules_for("acme") == {
         "max_unreadable": Rule(limit=0.01),
@@ -131,11 +131,11 @@ def test_default_rules_only_warn() -> None:
 @settings(max_examples=60)
 @given(part=PARTS, more=st.integers(1, 10**9))
 def test_ratio_passes_up_to_its_limit(part: int, more: int) -> None:
-    whole = part + more
-    rules = {"max_null_content": Rule(limit=part / whole)}
+    total = part + more
+    rules = {"max_null_content": Rule(limit=part / total)}
 
     def passes(found: int) -> bool:
-        counts = Counts(written=whole, flags=Counter(null_content=found))
+        counts = Counts(written=total, flags=Counter(null_content=found))
         return evaluate(rules, measure_counts(counts))[0].passed
 
     assert (passes(part), passes(part + 1)) == (True, False)

@@ -16,8 +16,8 @@ LOCATION = parse_url("data")
 
 
 def build(environ: dict[str, str] | None = None, **flags: object) -> tuple[Request, ...]:
-    given = {"tenants": "acme", "input": "in", "output": "out"} | flags
-    return build_requests(load_settings(flags=given, environ=environ or {}), NOW)
+    options = {"tenants": "acme", "input": "in", "output": "out"} | flags
+    return build_requests(load_settings(flags=options, environ=environ or {}), NOW)
 
 
 def test_each_tenant_gets_a_request_for_yesterday_in_the_batchs_zone() -> None:

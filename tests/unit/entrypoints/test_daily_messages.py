@@ -10,9 +10,16 @@ from daily_batch.entrypoints.wheel_task import call_as_task, drop_empty
 
 
 def test_empty_parameters_are_dropped() -> None:
-    given = ["--tenant=acme", "--date=", "--settings={}", "--input=abfss://c@a.dfs.core.windows.net/x=", "--json", "="]
+    parameters = [
+        "--tenant=acme",
+        "--date=",
+        "--settings={}",
+        "--input=abfss://c@a.dfs.core.windows.net/x=",
+        "--json",
+        "=",
+    ]
     expected = ["--tenant=acme", "--settings={}", "--input=abfss://c@a.dfs.core.windows.net/x=", "--json", "="]
-    assert drop_empty(given) == expected
+    assert drop_empty(parameters) == expected
 
 
 @pytest.mark.parametrize(("status", "exit_code"), [(0, None), (3, 3)])

@@ -17,8 +17,8 @@ MAX_LENGTH = 600
 
 
 def plan(event: Any, **settings: object) -> Any:
-    given = load_settings(flags={"tenants": "acme", **settings}, environ={})
-    return plan_tasks(event, given, now=NOW, list_tenants=list)
+    loaded = load_settings(flags={"tenants": "acme", **settings}, environ={})
+    return plan_tasks(event, loaded, now=NOW, list_tenants=list)
 
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)

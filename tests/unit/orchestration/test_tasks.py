@@ -14,8 +14,8 @@ SCHEDULED = {"time": "2025-08-12T17:00:00Z"}
 
 
 def plan(event: dict[str, Any], *, now: datetime = NOW, known: tuple[str, ...] = (), **settings: object) -> Any:
-    given = load_settings(flags={"tenants": "acme,globex", **settings}, environ={})
-    return plan_tasks(event, given, now=now, list_tenants=lambda: known)
+    loaded = load_settings(flags={"tenants": "acme,globex", **settings}, environ={})
+    return plan_tasks(event, loaded, now=now, list_tenants=lambda: known)
 
 
 def tenant_days(planned: Any) -> list[tuple[str, str]]:

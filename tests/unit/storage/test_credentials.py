@@ -70,8 +70,8 @@ def find_in_child_process(**more: str) -> str:
 
 
 def test_containers_credentials_are_found_with_their_session(container: str) -> None:
-    given = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": container, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "let-me-in"}
-    assert find_in_child_process(**given) == "('AKIAROLE', 'of-the-session')"
+    environment = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": container, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "let-me-in"}
+    assert find_in_child_process(**environment) == "('AKIAROLE', 'of-the-session')"
 
 
 def test_credentials_of_the_environment_are_left_to_the_libraries(container: str) -> None:
@@ -135,9 +135,9 @@ def test_abfss_without_a_key_uses_the_process_identity(identity: Identity, blobs
     endpoint, authorizations = blobs
     options = {"azure_storage_endpoint": endpoint}
     open_store(LAKE, options).list_with_delimiter()
-    _, given = delta_location(LAKE, options)
+    _, table_options = delta_location(LAKE, options)
     # Both libraries share one token.
-    assert (authorizations, given["azure_storage_token"]) == (["Bearer number 1"], "number 1")
+    assert (authorizations, table_options["azure_storage_token"]) == (["Bearer number 1"], "number 1")
     assert identity.requested_scopes == ["https://storage.azure.com/.default"]
 
 
@@ -147,8 +147,8 @@ def test_each_table_opening_and_each_store_request_uses_a_current_token(
     endpoint, authorizations = blobs
     identity.seconds = -1
     store = open_store(LAKE, {"azure_storage_endpoint": endpoint})
-    _, given = delta_location(LAKE, {"azure_storage_endpoint": endpoint})
-    first, second = dict(given)["azure_storage_token"], dict(given)["azure_storage_token"]
+    _, table_options = delta_location(LAKE, {"azure_storage_endpoint": endpoint})
+    first, second = dict(table_options)["azure_storage_token"], dict(table_options)["azure_storage_token"]
     assert first != second
     store.list_with_delimiter()
     store.list_with_delimiter()
@@ -167,30 +167,30 @@ def test_each_table_opening_and_each_store_request_uses_a_current_token(
     ],
 )
 def test_azure_keys_in_the_options_suffice(identity: Identity, options: dict[str, str]) -> None:
-    _, given = delta_location(LAKE, options)
-    assert (identity.requested_scopes, set(options) <= set(given)) == ([], True)
+    _, table_options = delta_location(LAKE, options)
+    assert (identity.requested_scopes, set(options) <= set(table_options)) == ([], True)
 
 
 @pytest.mark.parametrize("name", ["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"])
 def test_azure_key_of_the_environment_is_used_and_never_shown(identity: Identity, name: str) -> None:
     settings = load_settings(flags={}, environ={name: "c2VjcmV0"})
-    _, given = delta_location(LAKE, settings.storage_options)
-    assert (identity.requested_scopes, given[name.lower()]) == ([], "c2VjcmV0")
+    _, table_options = delta_location(LAKE, settings.storage_options)
+    assert (identity.requested_scopes, table_options[name.lower()]) == ([], "c2VjcmV0")
     assert "c2VjcmV0" not in str(settings.explain())
     assert settings.for_job(tenant="acme") == {}
 
 
 def test_valid_token_is_used_while_the_token_endpoint_is_down(identity: Identity) -> None:
     identity.seconds = 60
-    _, given = delta_location(LAKE, {})
-    token = given["azure_storage_token"]
+    _, table_options = delta_location(LAKE, {})
+    token = table_options["azure_storage_token"]
     identity.error = ClientAuthenticationError("Failed to establish a new connection: [Errno 111] Connection refused")
-    assert given["azure_storage_token"] == token
+    assert table_options["azure_storage_token"] == token
     identity.seconds, identity.error = -1, None
-    given["azure_storage_token"]
+    table_options["azure_storage_token"]
     identity.error = ClientAuthenticationError("Failed to establish a new connection: [Errno 111] Connection refused")
     with pytest.raises(RetryableError, match="does not answer"):
-        given["azure_storage_token"]
+        table_options["azure_storage_token"]
 
 
 # Messages of azure-identity 1.27.0, reduced to the parts that decide.

@@ -137,11 +137,11 @@ def test_callers_options_are_not_changed() -> None:
 
 
 def test_azure_gets_its_own_options_only() -> None:
-    given = {"aws_region": "x", "azure_storage_account_key": "a2V5", "azure_storage_account_name": "acct"}
-    location, options = delta_location(parse_url(ACCOUNT_URL), given)
+    account_options = {"aws_region": "x", "azure_storage_account_key": "a2V5", "azure_storage_account_name": "acct"}
+    location, options = delta_location(parse_url(ACCOUNT_URL), account_options)
     assert location == ACCOUNT_URL
-    assert {name for name in options if name.startswith(("aws_", "azure_"))} == set(given) - {"aws_region"}
-    assert open_store(parse_url(ACCOUNT_URL), given).prefix == "in"
+    assert {name for name in options if name.startswith(("aws_", "azure_"))} == set(account_options) - {"aws_region"}
+    assert open_store(parse_url(ACCOUNT_URL), account_options).prefix == "in"
 
 
 def test_account_comes_from_the_url() -> None:
@@ -150,19 +150,19 @@ def test_account_comes_from_the_url() -> None:
 
 
 def test_key_for_another_account_is_refused() -> None:
-    given = {"azure_storage_account_name": "other", "azure_storage_account_key": "hunter2"}
+    account_options = {"azure_storage_account_name": "other", "azure_storage_account_key": "hunter2"}
     with pytest.raises(UsageError) as caught:
-        open_store(parse_url(ACCOUNT_URL), given)
+        open_store(parse_url(ACCOUNT_URL), account_options)
     assert "hunter2" not in str(caught.value)
 
 
 def test_emulator_gets_no_account_or_endpoint() -> None:
-    given = {
+    account_options = {
         "azure_storage_use_emulator": "true",
         "azure_storage_account_name": "x",
         "azure_storage_endpoint": "http://h",
     }
-    _, options = delta_location(parse_url(ACCOUNT_URL), given)
+    _, options = delta_location(parse_url(ACCOUNT_URL), account_options)
     assert [name for name in options if name.startswith("azure_")] == ["azure_storage_use_emulator"]
 
 
