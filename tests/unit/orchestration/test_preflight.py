@@ -126,8 +126,8 @@ def test_smoke_day_is_reproducible_and_holds_only_its_tenant(tmp_path: Path) -> 
 
 
 def test_output_is_required_and_is_the_default_input(tmp_path: Path) -> None:
-    environment = {"output": str(tmp_path), "storage_options": json.dumps({"timeout": "1s"})}
-    storage = load_storage(environment, {})
+    settings = {"output": str(tmp_path), "storage_options": json.dumps({"timeout": "1s"})}
+    storage = load_storage(settings, {})
     assert storage.input == storage.output == parse_url(str(tmp_path))
     assert storage.options == {"timeout": "1s"}
     with pytest.raises(UsageError, match="no output is named"):
