@@ -1,4 +1,4 @@
-"""Test the causes that are found in the logs of failed jobs, and the check of the jobs' package."""
+"""Causes found in the logs of failed jobs, and the check of the job package."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_known_messages_of_services_and_spark_have_a_cause(log: str, what: str) 
     assert cause.next_step
 
 
-def test_our_own_errors_take_precedence_and_the_last_one_counts() -> None:
+def test_last_error_of_the_job_takes_precedence() -> None:
     log = (
         "AccessDenied\n"
         "error: tenant=smoke day=2025-08-12: the first. Next step: none.\n"
@@ -85,13 +85,13 @@ def make_package(**changed: str) -> MemoryStore:
     return store
 
 
-def test_a_complete_package_for_the_application_passes() -> None:
+def test_complete_package_for_the_application_passes() -> None:
     check_package(make_package(), CONFIG, architecture="ARM64")
     check_package(make_package(arch="x86_64"), CONFIG, architecture="")
 
 
 @pytest.mark.parametrize("name", ["package.json", ENTRY_POINT, ENVIRONMENT])
-def test_a_file_that_is_missing_is_named(name: str) -> None:
+def test_missing_package_file_is_named(name: str) -> None:
     store = make_package()
     store.delete(name)
     with pytest.raises(TerminalError, match=rf"the package lacks {name}: s3://artifacts/emr/1f/{name} is not there"):
@@ -105,18 +105,18 @@ def test_a_file_that_is_missing_is_named(name: str) -> None:
         ({"python": "3.13"}, r"is for Python 3\.13, and jobs are told to use 3\.11 \(emr_python\)\. .*EmrPython=3\.13"),
     ],
 )
-def test_a_package_for_another_platform_says_how_to_make_the_right_one(changed: dict[str, str], error: str) -> None:
+def test_package_for_another_platform_has_a_next_step(changed: dict[str, str], error: str) -> None:
     with pytest.raises(TerminalError, match=error):
         check_package(make_package(**changed), CONFIG, architecture="ARM64")
 
 
-def test_an_invalid_manifest_is_an_error(tmp_path: Path) -> None:
+def test_invalid_manifest_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text("{}")
     with pytest.raises(TerminalError, match="is not understood"):
         check_package(LocalStore(str(tmp_path)), CONFIG, architecture="ARM64")
 
 
-def test_the_check_is_skipped_without_permission_to_read_the_package(tmp_path: Path) -> None:
+def test_check_is_skipped_without_permission_to_read_the_package(tmp_path: Path) -> None:
     class Denying:
         def get(self, name: str) -> None:
             raise PermissionError("AccessDenied")
