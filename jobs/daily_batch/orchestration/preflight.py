@@ -82,7 +82,7 @@ def find_missing(storage: Storage, folders: DayFolders = EVERYWHERE) -> str:
 
 def _describe_missing(error: Exception, place: str, where: str) -> str:
     """Return what an error means is missing: an identity, a permission, or the network."""
-    known = explain_failure(error, tenant="-", day="-")
+    known = explain_failure(error)
     if known is None:
         return f"{where}: unexpected {type(error).__name__}"
     if isinstance(error, UnauthenticatedError):

@@ -10,7 +10,6 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]  # neither boto3 nor botocore ships types
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
-from obstore.exceptions import BaseError
 
 from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
@@ -27,7 +26,7 @@ from daily_batch.orchestration.spark_jobs.emr_request import PRODUCT, QUOTA, Emr
 from daily_batch.orchestration.spark_jobs.session_policy import parse_account, session_policy
 from daily_batch.settings import Settings
 from daily_batch.storage import boto_errors
-from daily_batch.storage.failures import explain_failure
+from daily_batch.storage.failures import explained_failures
 from daily_batch.storage.stores import open_store
 
 # StartJobRun allows one request per second, with bursts of 25: the adaptive client slows down when it is throttled.
@@ -81,10 +80,8 @@ class EmrServerless:
         with self._translate_errors():
             application = self.client.get_application(applicationId=self.config.application_id)["application"]
         store = open_store(self.config.package, self.options)
-        try:
+        with explained_failures():
             check_package(store, self.config, architecture=application.get("architecture", ""))
-        except (BaseError, OSError) as error:
-            raise explain_failure(error, tenant="-", day="-") or error from error
 
     def submit(self, job: SparkJob) -> str:
         """See `Submitter.submit`."""
