@@ -48,7 +48,7 @@ def _check_event(event: object) -> dict[str, Any]:
     records = event.get("Records") if isinstance(event, dict) else None
     if isinstance(event, dict) and isinstance(records, list) and records and all(map(_is_message, records)):
         return event
-    raise UsageError("the event is none of the queue", next_step="put the task on the queue, which calls the worker")
+    raise UsageError("the event is not from the queue", next_step="put the task on the queue, which calls the worker")
 
 
 def _is_message(record: object) -> bool:

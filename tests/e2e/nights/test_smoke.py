@@ -132,7 +132,7 @@ def test_an_image_without_the_packages_python_is_told_as_that(stack: Stack, on_a
 
     status, _, told = on_aws(MAKOTO_EMR_PACKAGE=put_changed(stack, tmp_path, change))
     assert status == 3
-    lacks = f"the image lacks the Python of the package: its {PYTHON} leads to none"
+    lacks = f"the image does not have the package's Python: {PYTHON} is not found"
     assert f"failed: {lacks}. Next step: " in error_of(told)
 
 
@@ -144,7 +144,7 @@ def test_an_image_with_another_python_than_the_packages_is_told_as_that(
 
     status, _, told = on_aws(MAKOTO_EMR_PACKAGE=put_changed(stack, tmp_path, change))
     assert status == 3
-    lacks = f"the image lacks the Python of the package: it runs {PYTHON}, and the package is for python3.99"
+    lacks = f"the image does not have the package's Python: it has {PYTHON}, and the package is for python3.99"
     assert f"failed: {lacks}. Next step: " in error_of(told)
 
 
@@ -160,8 +160,8 @@ def test_a_package_without_its_wheel_is_told_as_that(stack: Stack, on_aws: Smoke
 @pytest.mark.parametrize(
     ("place", "lacks"),
     [
-        ("INPUT", f"the driver lacks: permission to read: input s3://{OTHER}/_smoke/"),
-        ("OUTPUT", f"the driver lacks: permission to write: output s3://{OTHER}/_smoke/"),
+        ("INPUT", f"driver check failed: missing permission: read from s3://{OTHER}/_smoke/"),
+        ("OUTPUT", f"driver check failed: missing permission: write to s3://{OTHER}/_smoke/"),
     ],
 )
 def test_a_prefix_that_is_denied_to_the_job_is_told_as_that(on_aws: Smoke, place: str, lacks: str) -> None:
@@ -175,14 +175,14 @@ def test_a_package_that_is_not_there_is_told_before_any_job_is_asked_for(stack: 
     before = len(stack.aws.events())
     status, _, told = on_aws(MAKOTO_EMR_PACKAGE=f"s3://{ARTIFACTS}/emr/none")
     assert status == 3
-    assert f"the package lacks package.json: s3://{ARTIFACTS}/emr/none/package.json is not there" in error_of(told)
+    assert f"the package is incomplete: s3://{ARTIFACTS}/emr/none/package.json does not exist" in error_of(told)
     assert len(stack.aws.events()) == before
 
 
 def test_a_package_for_another_python_than_jobs_are_told_is_found_before_too(on_aws: Smoke) -> None:
     status, _, told = on_aws(MAKOTO_EMR_PYTHON="3.99")
     assert status == 3
-    assert "jobs are told to use 3.99 (emr_python). Next step: set EmrPython=" in error_of(told)
+    assert "jobs run on Python 3.99 (emr_python). Next step: set EmrPython=" in error_of(told)
 
 
 def test_a_job_that_waits_for_workers_is_cancelled_when_a_persons_patience_ends(
@@ -300,7 +300,7 @@ def test_a_day_that_databricks_runs_as_the_worker_asks_for_it_says_that_nothing_
     status, said, told = smoke_on(azure, tmp_path)
     assert status == 0, told
     run = azure.runs()[-1]
-    assert said.startswith(f"nothing is lacking: job {run.id} of databricks ran a day of 2,000 messages in ")
+    assert said.startswith(f"smoke test passed: job {run.id} of databricks ran a day of 2,000 messages in ")
     assert run.tenant == "smoke"
     assert json.loads(run.parameters["settings"])["look_first"] is True
 
@@ -320,7 +320,7 @@ def test_a_cluster_with_a_python_that_the_wheel_does_not_take_is_told_as_that(
     azure.simulate(smoke=RunOutcome(state="FAILED", code="LIBRARY_INSTALLATION_ERROR", details=pip))
     status, _, told = smoke_on(azure, tmp_path)
     assert status == 3
-    assert "failed: the image lacks the Python of the package: it has 3.10.12. Next step: " in error_of(told)
+    assert "failed: the image does not have the package's Python: it has 3.10.12. Next step: " in error_of(told)
 
 
 def test_an_output_that_is_denied_to_the_cluster_is_told_as_that(azure: LocalAzure, tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_an_output_that_is_denied_to_the_cluster_is_told_as_that(azure: LocalAzu
         finally:
             azure.workspace.api.program = own
     assert status == 3
-    assert "failed: the driver lacks: permission to write: output abfss://" in error_of(told)
+    assert "failed: driver check failed: missing permission: write to abfss://" in error_of(told)
 
 
 def test_a_job_that_was_never_deployed_is_told_before_a_day_is_laid_down(azure: LocalAzure, tmp_path: Path) -> None:

@@ -355,7 +355,7 @@ def test_19_a_failure_whose_repetition_was_not_queued_is_queued_by_the_next_reco
     night.service.end = "FAILED"
 
     def refuse(tasks: Any) -> None:
-        raise RetryableError("the queue does not take tasks", next_step="try again")
+        raise RetryableError("the queue does not accept tasks", next_step="try again")
 
     with pytest.raises(RetryableError):
         replace(night.watcher(), send=refuse).settle(night.request())

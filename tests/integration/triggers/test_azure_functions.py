@@ -228,7 +228,7 @@ def test_an_app_setting_wins_over_host_json(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("text", ["-1", "soon", "1.00:00:00"])
 def test_a_host_without_a_limit_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AzureFunctionsJobHost__functionTimeout", text)
-    with pytest.raises(UsageError, match="functionTimeout is no time"):
+    with pytest.raises(UsageError, match="functionTimeout is not a duration"):
         read_timeout(APP / "host.json")
 
 
@@ -315,12 +315,12 @@ def test_a_person_s_days_are_queued(app: App) -> None:
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (["acme"], "the body is no JSON object"),
+        (["acme"], "the body is not a JSON object"),
         ({"tenant": "acme"}, "unknown field"),
         ({"tenants": ["acme"], "date": "2025-02-30"}, "Next step"),
         ({"tenants": ["acme"], "date": "2999-01-01"}, "the day has not begun"),
         ({"tenants": ["acme"], "date": "2025-08-12", "from": "2025-08-12"}, "a day and a range"),
-        ({"time": "soon"}, "the event's time is none"),
+        ({"time": "soon"}, "the event's time is invalid"),
     ],
 )
 def test_what_is_not_understood_is_answered_with_advice_and_nothing_is_queued(app: App, body: object, why: str) -> None:

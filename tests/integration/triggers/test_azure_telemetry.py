@@ -116,7 +116,7 @@ def test_a_connection_string_that_is_none_fails_no_call_and_is_told(
         log.measure(metrics.DAYS_COMPLETED)
     find_meter.cache_clear()
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert told == ["there are no metrics: the exporter is not made (ValueError)"]
+    assert told == ["no metrics are exported: the exporter cannot be created (ValueError)"]
 
 
 def test_with_an_identity_nothing_is_sent_without_its_token(

@@ -26,7 +26,7 @@ CONTEXT = SimpleNamespace(
     get_remaining_time_in_millis=lambda: 900_000,
 )
 JOB_ENDED = {"detail-type": "EMR Serverless Job Run State Change"}
-NO_QUEUE = "the event is none of the queue"
+NO_QUEUE = "the event is not from the queue"
 
 
 @dataclass
@@ -93,7 +93,7 @@ def test_the_worker_refuses_a_hostile_message_so_that_it_becomes_a_dead_letter(a
 
 @pytest.mark.parametrize("body", [None, 7, [], {}, True])
 def test_the_worker_refuses_a_body_that_is_no_text(aws: Lambda, body: Any) -> None:
-    with pytest.raises(UsageError, match="a message of the queue is no task"):
+    with pytest.raises(UsageError, match="a queue message is not a task"):
         aws.call("worker", record(body))
 
 
@@ -121,7 +121,7 @@ def test_a_message_whose_time_is_not_told_is_dealt_with_as_one_of_now(aws: Lambd
 
 @pytest.mark.parametrize("event", [None, [], "x", 7, True, float("nan")])
 def test_the_watcher_refuses_what_is_no_object(aws: Lambda, event: Any) -> None:
-    with pytest.raises(UsageError, match="the watcher's event is no JSON object"):
+    with pytest.raises(UsageError, match="the watcher's event is not a JSON object"):
         aws.call("watcher", event)
 
 

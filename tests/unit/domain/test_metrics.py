@@ -156,7 +156,7 @@ def test_without_the_ledger_only_the_comparison_is_missing(
     assert "DaysUnusual" not in measured
     assert measured["MessagesWritten"] == receipt.records.written
     assert [message for message, _ in heard.errors] == [
-        "the day's volume is not judged: the metadata store is down. Next step: try again."
+        "the day's volume was not compared: the metadata store is down. Next step: try again."
     ]
 
 

@@ -42,7 +42,7 @@ def test_a_hostile_message_is_refused_in_a_short_line_without_its_content(text: 
 
 @pytest.mark.parametrize("message", [None, 7, [], {"tenant": "acme", "date": "2025-08-12"}, b"\xff", float("nan")])
 def test_a_message_that_is_no_text_is_no_task(message: object) -> None:
-    with pytest.raises(UsageError, match="a message of the queue is no task"):
+    with pytest.raises(UsageError, match="a queue message is not a task"):
         read_task(message)
 
 

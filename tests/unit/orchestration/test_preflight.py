@@ -55,7 +55,7 @@ def test_a_storage_that_nobody_answers_for_is_named_soon(tmp_path: Path) -> None
     known = {"aws_endpoint_url": free, "aws_access_key_id": "x", "aws_secret_access_key": "x", "aws_region": "x"}
     storage = Storage(input=parse_url("s3://bucket/in"), output=parse_url(str(tmp_path)), options=known)
     lack = find_missing(storage)
-    assert lack.startswith("the network: input s3://bucket/in: AWS cannot be reached")
+    assert lack.startswith("no connection: input s3://bucket/in: AWS cannot be reached")
     assert "\n" not in lack
 
 
@@ -82,7 +82,7 @@ def test_an_output_without_writes_that_happen_once_is_told(tmp_path: Path, monke
 def test_a_tenants_job_looks_at_its_own_day_and_below_its_own_tables_alone(tmp_path: Path) -> None:
     folders = DayFolders(read="smoke/exports/", write="smoke/analytics/_smoke")
     storage = places(tmp_path)
-    assert find_missing(storage, folders).endswith("/in: there is no object in smoke/exports/")
+    assert find_missing(storage, folders).endswith("/in: no object exists in smoke/exports/")
     (tmp_path / "in/smoke/exports").mkdir(parents=True)
     (tmp_path / "in/smoke/exports/day.jsonl").write_text("{}")
     assert find_missing(storage, folders) == ""
@@ -94,10 +94,10 @@ def test_a_tenants_job_looks_at_its_own_day_and_below_its_own_tables_alone(tmp_p
 @pytest.mark.parametrize(
     ("broken", "error", "lack"),
     [
-        ("open_input", PermissionDeniedError("403"), "permission to read: input"),
-        ("open_output", PermissionDeniedError("403"), "permission to write: output"),
-        ("open_input", UnauthenticatedError("401"), "an identity: input"),
-        ("open_output", TimeoutError("nobody answered"), "the network: output"),
+        ("open_input", PermissionDeniedError("403"), "missing permission: read from "),
+        ("open_output", PermissionDeniedError("403"), "missing permission: write to "),
+        ("open_input", UnauthenticatedError("401"), "missing identity: input"),
+        ("open_output", TimeoutError("nobody answered"), "no connection: output"),
     ],
 )
 def test_what_an_error_of_storage_means_is_missing_is_named_first(

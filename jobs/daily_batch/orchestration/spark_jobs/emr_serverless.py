@@ -106,7 +106,7 @@ class EmrServerless:
     def get_status(self, job_id: str) -> JobStatus:
         """See `Submitter.get_status`."""
         run = self._find(job_id)
-        return parse_status(run) if run else JobStatus(state="LOST", detail="EMR Serverless knows no such job run.")
+        return parse_status(run) if run else JobStatus(state="LOST", detail="EMR Serverless does not know the job.")
 
     def read_log(self, job_id: str) -> str:
         """See `Submitter.read_log`. The log is in CloudWatch, if the job's request enabled it."""
@@ -140,7 +140,7 @@ class EmrServerless:
             return None
         values = {name: str(tags.get(name, "")) for name in ("tenant", "date", "run_id")}
         if not all(values.values()):
-            raise TerminalError("a job run of ours lacks its tags", next_step="do not change the tags of job runs")
+            raise TerminalError("tags of the job run are missing", next_step="do not change the tags of job runs")
         return JobTags(**values)
 
     def _find(self, job_id: str) -> dict[str, Any] | None:
@@ -247,7 +247,7 @@ def _parse_state(run: dict[str, Any]) -> JobStatus:
     if run["state"] == "CANCELLED" and _TIMEOUT.search(details) and "startedAt" not in run:
         return JobStatus(state=state, detail=f"It timed out in its application's queue. Next step: {_WAIT}.")
     if run["state"] == "CANCELLED":
-        cause = "by its time limit, job_timeout_minutes" if _TIMEOUT.search(details) else "by someone"
+        cause = "by its time limit, job_timeout_minutes" if _TIMEOUT.search(details) else "by a user"
         return JobStatus(state=state, detail=f"It was cancelled {cause}.", retryable=False)
     return _explain_failure(details)
 
@@ -260,7 +260,7 @@ def _explain_failure(details: str) -> JobStatus:
     reasons = [f"Exit status {exit_code}"] if match else []
     reasons += list(dict.fromkeys(_ERROR.findall(details)))[:3]
     if exit_code == KILLED:
-        reasons.append("killed, probably for lack of memory")
+        reasons.append("killed, probably because it ran out of memory")
     detail = f"{', '.join(reasons)}. " if reasons else ""
     step = "look at the job's log, then run the day again"
     return JobStatus(state="FAILED", detail=f"{detail}Next step: {step}.", retryable=exit_code not in FINAL_EXIT_CODES)
