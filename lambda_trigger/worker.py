@@ -62,7 +62,7 @@ def _handle(record: SQSRecord, context: LambdaContext) -> None:
         read_settings=read_settings,
         now=moment,
         sent=_read_sent(record.get("attributes"), moment),
-        # Sandboxes may be clones of one machine, so a process cannot tell whether another is alive.
+        # Sandboxes may be clones of one machine, so no process can find out whether another is alive.
         owner=f"{context.function_name} {context.log_stream_name}",
         seconds=context.get_remaining_time_in_millis() // 1000,
         telemetry=telemetry,

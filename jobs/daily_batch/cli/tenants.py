@@ -1,4 +1,4 @@
-"""Which tenants a command works on: each must be named by someone, and known somewhere."""
+"""Resolve the tenants that a command works on: each must be named, and known to a store, input or output."""
 
 import sys
 from collections.abc import Iterable

@@ -48,7 +48,7 @@ def run_submitted_job(
         token: of the submitter's lease.
         spark: makes the Spark runner of this process.
         submitter_settings: a JSON object of settings that no flag of the job carries, which may also name who allows
-            that the day loses rows (`SparkJob.parameters`).
+            the day to lose rows (`SparkJob.parameters`).
 
     Raises:
         UsageError: a setting is wrong; nothing was read or written.

@@ -7,7 +7,7 @@
     any of those but SUBMITTED ---hold---> the same state, held ---release---> the same state
 
 `acquire` and `hold` raise the fencing token, which each commit writes to the Delta log: the holder of a lower token can
-publish nothing more, whatever the clocks say.
+publish nothing more, regardless of clocks.
 """
 
 from dataclasses import replace

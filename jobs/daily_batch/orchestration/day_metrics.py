@@ -1,4 +1,4 @@
-"""Log and measure a tenant-day once, when it ends: by the worker that published it, or whoever settled its job."""
+"""Log and measure a tenant-day once, when it ends: where it was published, or where its job was settled."""
 
 from collections.abc import Iterator
 from datetime import date

@@ -29,7 +29,7 @@ TASK_FORM = '{"tenant": "acme", "date": "2025-08-12"}, with "force" and "allow_s
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A tenant-day to process. A completed day whose objects did not change is skipped unless `force` is set.
 
-    `allow_shrink` names who allows that published rows are lost; unset: nobody.
+    `allow_shrink` names who allows the loss of published rows; unset if nobody does.
     """
 
     tenant: str

@@ -1,7 +1,7 @@
 """How a cloud refuses access: no credentials, expired, wrong, another region, unreachable; each with its next step.
 
 The translator of each SDK maps its errors to these kinds by code and class name: the errors' texts may quote keys and
-signatures. A valid identity that lacks a permission is not refused but denied (`failures.is_denied`).
+signatures. A valid identity without a permission is not refused but denied (`failures.is_denied`).
 """
 
 from dataclasses import dataclass

@@ -44,13 +44,13 @@ def receipt_of(
     return Receipt(**{**values, **more})
 
 
-def judge(receipt: Receipt, standing: PublishedDay | None = None, *, by: str = "", **limits: float) -> Receipt:
+def judge(receipt: Receipt, published: PublishedDay | None = None, *, by: str = "", **limits: float) -> Receipt:
     return audit(
         receipt,
         rules={},
         measured={},
         limits=replace(LIMITS, **limits),
-        standing=standing or PublishedDay(),
+        published=published or PublishedDay(),
         allow_shrink=by,
     )
 
@@ -108,14 +108,14 @@ SHRINKING = {
 def test_losing_published_rows_is_refused_unless_allowed_and_the_receipt_names_who_allowed_it(
     case: tuple[Any, Any, str],
 ) -> None:
-    receipt, standing, text = case
+    receipt, published, text = case
     with pytest.raises(TerminalError, match="would lose rows that are published") as refused:
-        judge(receipt, standing)
+        judge(receipt, published)
     assert text in refused.value.what
     assert "--allow-shrink" in refused.value.next_step
-    allowed = judge(receipt, standing, by="alice")
-    objects = standing.receipt.objects.listed if standing.receipt else None
-    assert allowed.shrink == Shrink(by="alice", messages=standing.messages, objects=objects)
+    allowed = judge(receipt, published, by="alice")
+    objects = published.receipt.objects.listed if published.receipt else None
+    assert allowed.shrink == Shrink(by="alice", messages=published.messages, objects=objects)
     assert to_dict(allowed)["shrink"]["by"] == "alice"
 
 

@@ -105,7 +105,7 @@ def list_messages(
     """Yield the message objects in the given UTC day folders of every room, in any order. Each batch is of one room.
 
     An object is skipped only if its name says that it was sent outside the window. An object whose name does not say
-    when it was sent is listed, whichever of the folders it is in: the run decides by the body, so no message is lost.
+    when it was sent is listed, in any of the folders: the run decides by the body, so no message is lost.
 
     Args:
         tree: The tenant's input.

@@ -47,7 +47,7 @@ class Context:
         return RetryableError(what, next_step="run the day again", tenant=self.tenant, day=self.day.isoformat())
 
     def terminal(self, what: str, *, next_step: str) -> TerminalError:
-        """Return an error that someone must resolve before the day can be run again."""
+        """Return an error that an operator must resolve before the day can run again."""
         return TerminalError(what, next_step=next_step, tenant=self.tenant, day=self.day.isoformat())
 
 

@@ -96,8 +96,8 @@ def _count_delta(table: Table, request: Request, storage: Storage) -> int:
 def _count_parquet(table: Table, request: Request, store: ObjectStore, receipt: Receipt | None, scratch: Path) -> int:
     """Count rows by the latest receipt, minus the rows erased since; without a receipt, by the files' footers.
 
-    A run that was killed while it published left the files of two runs in the folder; only the receipt can tell them
-    apart.
+    A run that was killed while it published left the files of two runs in the folder; only the receipt
+    distinguishes them.
     """
     folder = f"{analytics_folder(request.tenant)}/{table.name}/{day_folder(request.day)}/"
     files = [(item["path"], item["size"]) for batch in store.list(folder) for item in batch]

@@ -58,7 +58,8 @@ def test_our_own_errors_take_precedence_and_the_last_one_counts() -> None:
     log = (
         "AccessDenied\n"
         "error: tenant=smoke day=2025-08-12: the first. Next step: none.\n"
-        "error: tenant=smoke day=2025-08-12: driver check failed: missing permission: read x. Next step: see the page.\n"
+        "error: tenant=smoke day=2025-08-12: driver check failed: missing permission: read x."
+        " Next step: see the page.\n"
     )
     assert find_cause(log) == ("driver check failed: missing permission: read x", "see the page")
 
