@@ -134,16 +134,16 @@ def _publish(
     started: float,
 ) -> Receipt:
     """Commit the files of an audited day, and return its receipt with what readers see now."""
-    publish_started = time.perf_counter()
+    begin = time.perf_counter()
     counts = {name: str(count) for name, count in asdict(receipt.records).items()}
     published = publisher.publish(result.files, run_id=receipt.run_id, metadata=counts, progress=progress)
-    ended = time.perf_counter()
-    steps.log("publish", **_sum_up(published), seconds=round(ended - publish_started, 3))
+    end = time.perf_counter()
+    steps.log("publish", **_sum_up(published), seconds=round(end - begin, 3))
     seconds = {
         "manifest": listing_seconds,
         **result.seconds,
-        "publish": ended - publish_started,
-        "total": ended - started,
+        "publish": end - begin,
+        "total": end - started,
     }
     receipt = replace(
         receipt,
