@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore as ObjectStore
 
 from bench.costs import BEGIN as MARK
-from bench.costs import END, PAGE, volume_of, write_tables
+from bench.costs import END, PAGE, render_tables, volume_of
 from daily_batch.domain.bill import Bill
 from daily_batch.domain.receipt import receipt_key, to_json
 from daily_batch.domain.request import Request
@@ -174,7 +174,7 @@ def test_hosts_have_the_sizes_that_are_deployed() -> None:
 def test_the_page_s_tables_are_what_the_code_computes_now() -> None:
     page = PAGE.read_text(encoding="utf-8")
     tables = page[page.index(MARK) + len(MARK) : page.index(END)]
-    assert tables == write_tables()
+    assert tables == render_tables()
 
 
 def test_the_page_s_figures_of_the_guide_s_example_are_arithmetic() -> None:
