@@ -27,7 +27,7 @@ def handler(event: object, context: LambdaContext) -> Any:
         BatchError: A day failed, or the event is not the queue's. A day that another run holds is only delivered again.
     """
     with sanitized_errors(telemetry):
-        answer = process_partial_response(
+        response = process_partial_response(
             event=_check_event(event),
             record_handler=partial(_handle, context=context),
             processor=processor,
@@ -36,7 +36,7 @@ def handler(event: object, context: LambdaContext) -> Any:
     for _, error, _ in processor.exceptions:
         if isinstance(error, Exception) and not isinstance(error, LeaseHeldError):
             raise sanitize(error) from None
-    return answer
+    return response
 
 
 def _check_event(event: object) -> dict[str, Any]:

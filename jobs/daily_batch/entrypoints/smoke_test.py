@@ -42,7 +42,7 @@ def smoke(
 
 
 def load_storage(flags: Mapping[str, object], environ: Mapping[str, str]) -> Storage:
-    """Return the storage of the settings; without an input, the output stands for it.
+    """Return the storage of the settings; without an input, the output is also the input.
 
     Raises:
         UsageError: there is no output.

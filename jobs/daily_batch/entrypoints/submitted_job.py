@@ -1,4 +1,4 @@
-"""The Spark job of a submitter: it publishes under the submitter's lease, and its receipt is its answer."""
+"""The Spark job of a submitter: it publishes under the submitter's lease, and its receipt reports the result."""
 
 import os
 import re

@@ -146,7 +146,7 @@ def hand_over(
     disk_gb: int | None = None,
     refused: bool = False,
 ) -> Entry:
-    """Hand the day over to a Spark job: first without `job_id`, then with the service's answer.
+    """Hand the day over to a Spark job: first without `job_id`, then with the service's response.
 
     Args:
         entry: The entry of the run that hands over.

@@ -16,7 +16,7 @@ from daily_batch.storage.store_errors import is_missing, quote_cause
 
 __all__ = ["explain_access", "explain_failure", "explained_failures", "is_denied", "is_missing", "quote_cause"]
 
-# Their texts name files, addresses and the system's answers, never what was being read.
+# Their texts name files, addresses and system errors, never what was being read.
 _ENVIRONMENTAL = (BaseError, OSError, duckdb.IOException, duckdb.OutOfMemoryException)
 
 

@@ -67,7 +67,7 @@ UNREACHABLE = Refusal(
     "check the network, the region and AWS_ENDPOINT_URL, then run the day again",
     "check the network, the account's name and its firewall, then run the day again",
 )
-# Error codes of AWS' services, in the answers that boto3, obstore and delta-rs report alike.
+# Error codes of AWS' services, in the responses that boto3, obstore and delta-rs report alike.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html and the common errors of STS.
 AWS_CODES = {
     **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"), EXPIRED),

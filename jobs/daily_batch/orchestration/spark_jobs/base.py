@@ -14,7 +14,7 @@ JobState = Literal["WAITING", "RUNNING", "SUCCEEDED", "FAILED", "LOST"]
 ENDED_STATES = ("SUCCEEDED", "FAILED", "LOST")
 # Exit statuses of a job (README) after which a retry cannot help: usage error, terminal error, lease lost.
 FINAL_EXIT_CODES = (2, 3, 4)
-# The length of the log's end that is read: a job reports what it is missing at its end.
+# The length of the log's end that is read: a job reports its error at its end.
 MAX_LOG_CHARACTERS = 200_000
 # Not a setting, but passed with the settings: who allows the day to lose rows.
 ALLOW_SHRINK = "allow_shrink"

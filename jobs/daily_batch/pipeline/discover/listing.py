@@ -45,7 +45,7 @@ class Tree(Protocol):
         """
 
     def list_folders(self, folder: str) -> Folders:
-        """Return the folders directly below a folder, in one answer: memory grows by some 100 bytes for each."""
+        """Return the folders directly below a folder, in one response: memory grows by some 100 bytes for each."""
 
 
 def drop_markers(items: Iterable[SourceObject], *, folder: str, nested: bool) -> Batch:
