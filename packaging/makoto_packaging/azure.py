@@ -28,7 +28,7 @@ PACKAGES = Path(".python_packages/lib/site-packages")
 PYTHON = "3.12"
 # The host expects these in the folder's root.
 _AT_ROOT = ("function_app.py", "host.json")
-# Tells Core Tools the language. It is not published; app settings are those of the app.
+# Core Tools reads the language from it. It is not published: a deployed app has its own settings.
 _LOCAL_SETTINGS = '{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}\n'
 
 

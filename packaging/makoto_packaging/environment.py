@@ -1,7 +1,7 @@
 """Build a Python environment in one archive, as `spark.archives` unpacks it, for any target machine.
 
-It brings packages and no Python: `bin/python` links to one that the other machine has. It lacks Spark's own packages,
-which Spark puts on the path of its processes.
+It contains packages and no Python: `bin/python` links to the target machine's. Spark's own packages are not in it:
+Spark puts them on the path of its processes.
 """
 
 import json

@@ -45,7 +45,7 @@ def copy_sources(folder: Path) -> None:
 
 
 def copy_code(source: Path, target: Path) -> None:
-    """Copy a package's sources, with the same modes whatever the umask of the checkout was."""
+    """Copy a package's sources, with the same modes for any umask of the checkout."""
     shutil.copytree(source, target, ignore=_NOT_CODE, copy_function=shutil.copyfile)
     for path in [target, *target.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
