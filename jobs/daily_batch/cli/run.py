@@ -116,7 +116,7 @@ def run_days(
         flags: settings by name, as `load_settings` takes them.
         spark: makes the Spark runner of this process.
         look_back: this many days before the day are run too, if they changed or were never completed.
-        allow_shrink: who allows that a day loses published rows; empty: nobody.
+        allow_shrink: who allows a day to lose published rows; empty if nobody does.
 
     Raises:
         UsageError: a setting is wrong; nothing was read or written.

@@ -97,7 +97,7 @@ def test_smoke_reports_a_missing_python_in_the_image(stack: Stack, smoke: RunSmo
 
     result = smoke(MAKOTO_EMR_PACKAGE=upload_changed_package(stack, tmp_path, change))
     assert result.status == 3
-    error = f"the image lacks the Python of the package: its {PYTHON} leads to none"
+    error = f"the image does not have the package's Python: {PYTHON} is not found"
     assert f"failed: {error}. Next step: " in result.error
 
 
@@ -107,7 +107,7 @@ def test_smoke_reports_a_different_python_in_the_image(stack: Stack, smoke: RunS
 
     result = smoke(MAKOTO_EMR_PACKAGE=upload_changed_package(stack, tmp_path, change))
     assert result.status == 3
-    error = f"the image lacks the Python of the package: it runs {PYTHON}, and the package is for python3.99"
+    error = f"the image does not have the package's Python: it has {PYTHON}, and the package is for python3.99"
     assert f"failed: {error}. Next step: " in result.error
 
 
@@ -123,8 +123,8 @@ def test_smoke_reports_a_package_without_its_wheel(stack: Stack, smoke: RunSmoke
 @pytest.mark.parametrize(
     ("setting", "error"),
     [
-        ("INPUT", f"the driver lacks: permission to read: input s3://{OTHER}/_smoke/"),
-        ("OUTPUT", f"the driver lacks: permission to write: output s3://{OTHER}/_smoke/"),
+        ("INPUT", f"driver check failed: missing permission: read from s3://{OTHER}/_smoke/"),
+        ("OUTPUT", f"driver check failed: missing permission: write to s3://{OTHER}/_smoke/"),
     ],
 )
 def test_smoke_reports_a_denied_prefix(smoke: RunSmoke, setting: str, error: str) -> None:
@@ -138,14 +138,14 @@ def test_smoke_reports_a_missing_package_before_submitting_a_job(stack: Stack, s
     events = len(stack.aws.events())
     result = smoke(MAKOTO_EMR_PACKAGE=f"s3://{ARTIFACTS}/emr/none")
     assert result.status == 3
-    assert f"the package lacks package.json: s3://{ARTIFACTS}/emr/none/package.json is not there" in result.error
+    assert f"the package is incomplete: s3://{ARTIFACTS}/emr/none/package.json does not exist" in result.error
     assert len(stack.aws.events()) == events
 
 
 def test_smoke_reports_a_package_for_another_python(smoke: RunSmoke) -> None:
     result = smoke(MAKOTO_EMR_PYTHON="3.99")
     assert result.status == 3
-    assert "jobs are told to use 3.99 (emr_python). Next step: set EmrPython=" in result.error
+    assert "jobs run on Python 3.99 (emr_python). Next step: set EmrPython=" in result.error
 
 
 def test_smoke_cancels_a_job_that_waits_too_long_for_workers(

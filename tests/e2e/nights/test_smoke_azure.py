@@ -50,7 +50,7 @@ def test_smoke_reports_no_missing_permission(azure: LocalAzure, tmp_path: Path) 
     result = run_on(azure, tmp_path)
     assert result.status == 0, result.stderr
     run = azure.runs()[-1]
-    assert result.stdout.startswith(f"nothing is lacking: job {run.id} of databricks ran a day of 2,000 messages in ")
+    assert result.stdout.startswith(f"smoke test passed: job {run.id} of databricks ran a day of 2,000 messages in ")
     assert run.tenant == "smoke"
     assert json.loads(run.parameters["settings"])["look_first"] is True
 
@@ -68,7 +68,7 @@ def test_smoke_reports_an_unsupported_python_on_the_cluster(azure: LocalAzure, t
     azure.simulate(smoke=RunOutcome(state="FAILED", code="LIBRARY_INSTALLATION_ERROR", details=pip))
     result = run_on(azure, tmp_path)
     assert result.status == 3
-    assert "failed: the image lacks the Python of the package: it has 3.10.12. Next step: " in result.error
+    assert "failed: the image does not have the package's Python: it has 3.10.12. Next step: " in result.error
 
 
 def test_smoke_reports_a_denied_output(azure: LocalAzure, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_smoke_reports_a_denied_output(azure: LocalAzure, tmp_path: Path) -> Non
         finally:
             azure.workspace.api.program = program
     assert result.status == 3
-    assert "failed: the driver lacks: permission to write: output abfss://" in result.error
+    assert "failed: driver check failed: missing permission: write to abfss://" in result.error
 
 
 def test_smoke_reports_a_job_that_is_not_deployed(azure: LocalAzure, tmp_path: Path) -> None:

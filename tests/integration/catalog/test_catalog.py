@@ -128,7 +128,7 @@ def test_a_complete_cluster_passes_the_check(spark: "SparkSession", tmp_path: Pa
 def test_a_missing_folder_of_the_driver_fails_before_any_task(tmp_path: Path) -> None:
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
     with pytest.raises(
-        TerminalError, match=r"^tenant=- day=-: the driver lacks: input .*/none: the folder .* does not exist"
+        TerminalError, match=r"^tenant=- day=-: driver check failed: input .*/none: the folder .* does not exist"
     ):
         check_cluster(None, storage, tasks=2)  # type: ignore[arg-type]  # it is not called
 
@@ -138,5 +138,5 @@ def test_a_missing_folder_of_the_workers_is_one_line(
 ) -> None:
     monkeypatch.setattr("daily_batch.orchestration.preflight.find_missing", lambda storage, folders: "")
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
-    with pytest.raises(TerminalError, match=r"the workers lack: input .*/none: the folder .* does not exist"):
+    with pytest.raises(TerminalError, match=r"worker check failed: input .*/none: the folder .* does not exist"):
         check_cluster(spark, storage, tasks=2)

@@ -154,7 +154,7 @@ def test_19_reconciliation_queues_a_retry_that_was_not_sent(night: LocalNight) -
     night.service.end = "FAILED"
 
     def refuse(tasks: Any) -> None:
-        raise RetryableError("the queue does not take tasks", next_step="try again")
+        raise RetryableError("the queue does not accept tasks", next_step="try again")
 
     with pytest.raises(RetryableError):
         replace(night.watcher(), send=refuse).settle(night.request())

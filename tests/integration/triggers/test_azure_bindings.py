@@ -115,5 +115,5 @@ def test_an_app_setting_overrides_host_json(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("text", ["-1", "soon", "1.00:00:00"])
 def test_a_host_without_a_timeout_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AzureFunctionsJobHost__functionTimeout", text)
-    with pytest.raises(UsageError, match="functionTimeout is no time"):
+    with pytest.raises(UsageError, match="functionTimeout is not a duration"):
         read_timeout(APP / "host.json")

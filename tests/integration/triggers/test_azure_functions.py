@@ -120,12 +120,12 @@ def test_requested_days_are_queued(app: FunctionsApp) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (["acme"], "the body is no JSON object"),
+        (["acme"], "the body is not a JSON object"),
         ({"tenant": "acme"}, "unknown field"),
         ({"tenants": ["acme"], "date": "2025-02-30"}, "Next step"),
         ({"tenants": ["acme"], "date": "2999-01-01"}, "the day has not begun"),
         ({"tenants": ["acme"], "date": "2025-08-12", "from": "2025-08-12"}, "a day and a range"),
-        ({"time": "soon"}, "the event's time is none"),
+        ({"time": "soon"}, "the event's time is invalid"),
     ],
 )
 def test_an_invalid_request_gets_400_with_advice_and_queues_nothing(

@@ -118,7 +118,7 @@ def test_an_invalid_connection_string_is_logged_and_fails_no_call(
         log.measure(metrics.DAYS_COMPLETED)
     find_meter.cache_clear()
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert errors == ["there are no metrics: the exporter is not made (ValueError)"]
+    assert errors == ["no metrics are exported: the exporter cannot be created (ValueError)"]
 
 
 def test_nothing_is_sent_without_the_identity_s_token(insights: Ingestion, monkeypatch: pytest.MonkeyPatch) -> None:

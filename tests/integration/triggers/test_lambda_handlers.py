@@ -26,7 +26,7 @@ CONTEXT = SimpleNamespace(
     get_remaining_time_in_millis=lambda: 900_000,
 )
 JOB_ENDED = {"detail-type": "EMR Serverless Job Run State Change"}
-NOT_QUEUED = "the event is none of the queue"
+NOT_QUEUED = "the event is not from the queue"
 
 
 @dataclass
@@ -93,7 +93,7 @@ def test_the_worker_refuses_a_hostile_message(aws: Lambda, body: str) -> None:
 
 @pytest.mark.parametrize("body", [None, 7, [], {}, True])
 def test_the_worker_refuses_a_body_that_is_not_text(aws: Lambda, body: Any) -> None:
-    with pytest.raises(UsageError, match="a message of the queue is no task"):
+    with pytest.raises(UsageError, match="a queue message is not a task"):
         aws.call("worker", record(body))
 
 
@@ -121,7 +121,7 @@ def test_a_message_without_a_valid_time_counts_as_sent_now(aws: Lambda, attribut
 
 @pytest.mark.parametrize("event", [None, [], "x", 7, True, float("nan")])
 def test_the_watcher_refuses_an_event_that_is_not_an_object(aws: Lambda, event: Any) -> None:
-    with pytest.raises(UsageError, match="the watcher's event is no JSON object"):
+    with pytest.raises(UsageError, match="the watcher's event is not a JSON object"):
         aws.call("watcher", event)
 
 

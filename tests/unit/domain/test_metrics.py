@@ -156,7 +156,7 @@ def test_ledger_failure_skips_only_the_volume_comparison(
     assert "DaysUnusual" not in measured
     assert measured["MessagesWritten"] == receipt.records.written
     assert [message for message, _ in telemetry.errors] == [
-        "the day's volume is not judged: the metadata store is down. Next step: try again."
+        "the day's volume was not compared: the metadata store is down. Next step: try again."
     ]
 
 

@@ -42,7 +42,7 @@ def test_hostile_message_is_refused_without_repeating_its_content(text: str) -> 
 
 @pytest.mark.parametrize("message", [None, 7, [], {"tenant": "acme", "date": "2025-08-12"}, b"\xff", float("nan")])
 def test_message_that_is_not_text_is_refused(message: object) -> None:
-    with pytest.raises(UsageError, match="a message of the queue is no task"):
+    with pytest.raises(UsageError, match="a queue message is not a task"):
         read_task(message)
 
 

@@ -60,7 +60,7 @@ def test_unreachable_storage_is_named_in_one_line(tmp_path: Path) -> None:
     }
     storage = Storage(input=parse_url("s3://bucket/in"), output=parse_url(str(tmp_path)), options=options)
     missing = find_missing(storage)
-    assert missing.startswith("the network: input s3://bucket/in: AWS cannot be reached")
+    assert missing.startswith("no connection: input s3://bucket/in: AWS cannot be reached")
     assert "\n" not in missing
 
 
@@ -87,7 +87,7 @@ def test_output_without_conditional_writes_is_reported(tmp_path: Path, monkeypat
 def test_tenant_job_checks_only_its_own_day_and_tables(tmp_path: Path) -> None:
     folders = DayFolders(read="smoke/exports/", write="smoke/analytics/_smoke")
     storage = make_storage(tmp_path)
-    assert find_missing(storage, folders).endswith("/in: there is no object in smoke/exports/")
+    assert find_missing(storage, folders).endswith("/in: no object exists in smoke/exports/")
     (tmp_path / "in/smoke/exports").mkdir(parents=True)
     (tmp_path / "in/smoke/exports/day.jsonl").write_text("{}")
     assert find_missing(storage, folders) == ""
@@ -99,10 +99,10 @@ def test_tenant_job_checks_only_its_own_day_and_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "error", "missing"),
     [
-        ("open_input", PermissionDeniedError("403"), "permission to read: input"),
-        ("open_output", PermissionDeniedError("403"), "permission to write: output"),
-        ("open_input", UnauthenticatedError("401"), "an identity: input"),
-        ("open_output", TimeoutError("nobody answered"), "the network: output"),
+        ("open_input", PermissionDeniedError("403"), "missing permission: read from "),
+        ("open_output", PermissionDeniedError("403"), "missing permission: write to "),
+        ("open_input", UnauthenticatedError("401"), "missing identity: input"),
+        ("open_output", TimeoutError("nobody answered"), "no connection: output"),
     ],
 )
 def test_storage_error_names_the_missing_dependency_first(

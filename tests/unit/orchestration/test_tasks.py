@@ -85,7 +85,7 @@ def test_42_invalid_tenant_is_refused_and_delays_no_other(name: str) -> None:
         ({"from": "2025-08-02", "to": "2025-08-01"}, "ends before it begins"),
         ({"from": "2025-08-02"}, "date|day"),
         ({"date": "2025-08-14"}, "the day has not begun"),
-        ({"time": "tonight"}, "the event's time is none"),
+        ({"time": "tonight"}, "the event's time is invalid"),
         ({"time": "2025-08-12T17:00:00Z", "tenants": ["acme"]}, "unknown field `time`"),
         ({"date": ""}, "date|day"),
         ({"tenants": []}, "there is no tenant"),

@@ -50,7 +50,7 @@ def run_audit(receipt: Receipt, published: PublishedDay | None = None, *, by: st
         rules={},
         measured={},
         limits=replace(LIMITS, **limits),
-        standing=published or PublishedDay(),
+        published=published or PublishedDay(),
         allow_shrink=by,
     )
 

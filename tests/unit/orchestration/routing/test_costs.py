@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.costs import BEGIN as MARK
-from bench.costs import END, PAGE, volume_of, write_tables
+from bench.costs import END, PAGE, volume_of, render_tables
 from daily_batch.orchestration.routing import Predictions, Prices, Volume
 from daily_batch.orchestration.routing.costs import FLEX, LAMBDA, HostCost, predict_costs
 from daily_batch.orchestration.routing.prices import load_prices, parse_constants
@@ -134,7 +134,7 @@ def test_hosts_have_the_sizes_that_are_deployed() -> None:
 def test_cost_page_tables_are_up_to_date() -> None:
     page = PAGE.read_text(encoding="utf-8")
     tables = page[page.index(MARK) + len(MARK) : page.index(END)]
-    assert tables == write_tables()
+    assert tables == render_tables()
 
 
 def test_cost_page_example_of_the_guide_is_correct() -> None:

@@ -78,7 +78,7 @@ def test_spark_without_configurable_settings_is_a_terminal_error() -> None:
 
     spark = SimpleNamespace(conf=SimpleNamespace(get=refuse, set=refuse))
     with (
-        pytest.raises(TerminalError, match="this Spark takes no settings of the job") as raised,
+        pytest.raises(TerminalError, match="this Spark does not accept the job's settings") as raised,
         SparkRunner(cast("Any", spark))._configured(),
     ):
         pass
