@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.costs import BEGIN as MARK
-from bench.costs import END, PAGE, volume_of, render_tables
+from bench.costs import END, PAGE, render_tables, volume_of
 from daily_batch.orchestration.routing import Predictions, Prices, Volume
 from daily_batch.orchestration.routing.costs import FLEX, LAMBDA, HostCost, predict_costs
 from daily_batch.orchestration.routing.prices import load_prices, parse_constants
