@@ -148,7 +148,7 @@ def test_missing_job_is_reported(azure: LocalAzure, client: WorkspaceClient) -> 
     [
         ({"job_parameters": {"tenant": 1}}, "text"),
         ({"job_parameters": {"unknown": "value"}}, "no parameters unknown"),
-        ({"python_named_params": {"tenant": "acme"}}, "job_parameters alone"),
+        ({"python_named_params": {"tenant": "acme"}}, "takes only job_parameters"),
     ],
 )
 def test_invalid_request_is_refused(
