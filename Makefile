@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport SPARK_HOME PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYTHONPATH VIRTUAL_ENV
 
 SPARK_40 := .cache/spark-4.0
-JARS := .cache/ivy/.fetched
+JARS := .cache/delta/.fetched
 
 WITH_JAVA := JAVA_HOME="$$(tools/find-java)" && export JAVA_HOME
 DATE ?= 2025-08-12
@@ -34,9 +34,9 @@ run: setup  ## the Spark job on samples/, its receipt, and how to look at the ta
 		jobs/daily_messages.py --date $(DATE) --input samples --output $(OUT)
 	@tools/look $(OUT)
 
-test: $(VENV)/.made-all $(JARS)  ## the test suite, in two processes; PYTEST_ARGS="-n 0 -k name" for a part in one
+test: $(VENV)/.made-all $(JARS)  ## the test suite, in four processes; PYTEST_ARGS="-n 0 -k name" for a part in one
 	@echo "==> pytest"
-	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 2 --dist loadfile -m "not long" --durations=20 $(PYTEST_ARGS)
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 4 --dist loadfile -m "not long" --durations=20 $(PYTEST_ARGS)
 
 test-long: $(VENV)/.made-all $(JARS) test-older-spark  ## tests that take minutes: the older Spark, kill points on Spark, an endurance test; PYTEST_ARGS as above
 	@echo "==> pytest, long tests"
@@ -93,17 +93,18 @@ $(VENV)/.made-all: pyproject.toml constraints.txt $(VENV)/.made-run
 	@touch $@
 
 # In one process, before any test: two processes that fetch the same jars for the first time disturb each other.
-$(JARS): conf/spark/local.conf conf/spark/ivysettings.xml | $(VENV)/.made-run
+$(JARS): conf/spark/jars.conf conf/spark/ivysettings.xml | $(VENV)/.made-run
 	@echo "==> Delta's jars"
-	@$(WITH_JAVA) && tools/fetch-jars spark-submit conf/spark/local.conf
+	@rm -rf .cache/delta
+	@$(WITH_JAVA) && tools/fetch-jars spark-submit conf/spark/jars.conf
 	@touch $@
 
 # An environment of the older Spark alone, which sees the other one's packages behind its own; and the conf that goes with it.
-$(SPARK_40)/.made: tests/spark-4.0.txt conf/spark/local.conf tools/older-spark-conf | $(VENV)/.made-all
+$(SPARK_40)/.made: tests/spark-4.0.txt conf/spark/local.conf conf/spark/jars.conf tools/older-spark-conf | $(VENV)/.made-all
 	@echo "==> Spark 4.0 in $(SPARK_40) (400 MB: minutes the first time)"
 	@rm -rf $(SPARK_40) && $(ENV_PYTHON) -m venv $(SPARK_40)
 	@$(SPARK_40)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r tests/spark-4.0.txt
 	@$(SPARK_40)/bin/python tools/older-spark-conf $(SPARK_40) $(VENV)
 	@tools/repair-spark-home $(SPARK_40)
-	@$(WITH_JAVA) && tools/fetch-jars $(SPARK_40)/bin/spark-submit $(SPARK_40)/local.conf
+	@$(WITH_JAVA) && tools/fetch-jars $(SPARK_40)/bin/spark-submit $(SPARK_40)/jars.conf
 	@touch $@

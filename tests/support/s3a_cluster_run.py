@@ -13,7 +13,7 @@ import pyarrow.parquet
 from daily_batch.domain.contract import MESSAGES, REJECTS, SUMMARY_DAILY
 from daily_batch.pipeline.runners.spark import SparkRunner
 from tests.support.day_runs import run_day_with
-from tests.support.spark_session import read_conf, start_session
+from tests.support.spark_session import JARS_CONF, ROOT, read_conf, start_session
 
 # These cover all types, nested values and the files that map tasks write.
 TABLES_READ = (REJECTS.name, MESSAGES.name, SUMMARY_DAILY.name)
@@ -22,13 +22,18 @@ HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
 
 def main() -> None:
     bucket, folder, own_prefix, other_prefix = sys.argv[1:]
+    jars = read_conf(JARS_CONF)
     session = start_session(
         warehouse=Path(folder) / "warehouse",
         extra_conf={
             # Executors share no disk with the driver, so the manifest must reach them through the bucket.
             "spark.master": "local-cluster[2,1,1024]",
             "spark.executor.memory": "1g",
-            "spark.jars.packages": f"{read_conf()['spark.jars.packages']},{HADOOP_AWS}",
+            # Delta and hadoop-aws come together, from a folder of their own.
+            **jars,
+            "spark.jars": "",
+            "spark.jars.ivy": str(ROOT / ".cache/ivy"),
+            "spark.jars.packages": f"{jars['spark.jars.packages']},{HADOOP_AWS}",
             "spark.hadoop.fs.s3a.endpoint": os.environ["AWS_ENDPOINT_URL"],
             "spark.hadoop.fs.s3a.endpoint.region": os.environ["AWS_REGION"],
             "spark.hadoop.fs.s3a.path.style.access": "true",

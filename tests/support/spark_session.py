@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 # `make test-older-spark` sets the variable for the older supported release.
 LOCAL_CONF = Path(os.environ.get("TESTED_SPARK_CONF", ROOT / "conf/spark/local.conf"))
+JARS_CONF = LOCAL_CONF.with_name("jars.conf")
+_RELATIVE = ("conf/spark/", ".cache/", ".venv/")
 
 
 def read_conf(path: Path = LOCAL_CONF) -> dict[str, str]:
     """Return the settings of a spark-submit properties file, with absolute paths."""
     lines = (line.strip() for line in path.read_text().splitlines())
     pairs = dict(line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
-    return {name: value.replace("conf/spark/", f"{ROOT}/conf/spark/") for name, value in pairs.items()} | {
-        "spark.jars.ivy": str(ROOT / pairs["spark.jars.ivy"]),
-        "spark.pyspark.python": sys.executable,
-    }
+    pairs |= {name: f"{ROOT}/{value}" for name, value in pairs.items() if value.startswith(_RELATIVE)}
+    # The JVM's options name their file in the middle.
+    pairs = {name: value.replace("=conf/spark/", f"={ROOT}/conf/spark/") for name, value in pairs.items()}
+    return pairs | {"spark.pyspark.python": sys.executable}
 
 
 def start_session(*, warehouse: Path, extra_conf: Mapping[str, str] | None = None) -> "SparkSession":

@@ -16,7 +16,7 @@ from makoto_packaging.targets import EMR_PYTHON
 from tests.local_cloud.aws.cloudformation import load_template
 from tests.local_cloud.aws.emr.spark_site import HADOOP_AWS
 from tests.local_cloud.azure.databricks.bundle import read_bundle
-from tests.support.spark_session import read_conf
+from tests.support.spark_session import JARS_CONF, read_conf
 
 PAGE = (ROOT / "docs/upgrading.md").read_text()
 TEMPLATE = load_template(ROOT / "template.yaml")
@@ -44,7 +44,7 @@ def test_deployments_run_the_tested_spark_version() -> None:
 def test_delta_version_matches_spark_everywhere() -> None:
     spark = PINS["pyspark"].rpartition(".")[0]
     package = f"io.delta:delta-spark_{spark}_2.13:{PINS['delta-spark']}"
-    assert read_conf()["spark.jars.packages"] == DELTA_PACKAGE == package
+    assert read_conf(JARS_CONF)["spark.jars.packages"] == DELTA_PACKAGE == package
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["spark"]
     assert {f"pyspark=={PINS['pyspark']}", f"delta-spark=={PINS['delta-spark']}"} <= set(extra)
 

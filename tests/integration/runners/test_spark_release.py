@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.day_runs import ROOT
-from tests.support.spark_session import LOCAL_CONF, read_conf
+from tests.support.spark_session import JARS_CONF, read_conf
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -23,7 +23,7 @@ def test_session_and_delta_have_the_pinned_release(spark: "SparkSession") -> Non
     older = "TESTED_SPARK_CONF" in os.environ
     pins = read_pins(ROOT / ("tests/spark-4.0.txt" if older else "constraints.txt"))
     assert spark.version == pins["pyspark"]
-    (jars,) = read_conf(LOCAL_CONF)["spark.jars.packages"].split(",")
+    (jars,) = read_conf(JARS_CONF)["spark.jars.packages"].split(",")
     group, artifact, version = jars.split(":")
     assert (group, version) == ("io.delta", pins["delta-spark"])
     # Since 4.1 the artifact name includes the Spark release.
