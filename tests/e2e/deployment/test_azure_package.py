@@ -26,6 +26,8 @@ NOT_INSTALLED = {"pyspark", "pandas", "pyarrow", "numpy", "boto3", "typer", "ric
 PROGRAM = """
 import json, sys
 import function_app
+
+pytestmark = pytest.mark.long  # it installs or builds packages
 functions = {each.get_function_name(): each.get_trigger().type for each in function_app.app.get_functions()}
 files = [each.__file__ for each in list(sys.modules.values()) if getattr(each, "__file__", None)]
 print(json.dumps({"functions": functions, "files": files}))

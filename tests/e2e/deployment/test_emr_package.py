@@ -35,6 +35,8 @@ IMPORTS = "import boto3, daily_batch.cli, deltalake, duckdb, msgspec, obstore, p
 INSPECT = f"""
 {IMPORTS}
 import importlib.util, json, sys
+
+pytestmark = pytest.mark.long  # it installs or builds packages
 spark = [name for name in ("pyspark", "delta") if importlib.util.find_spec(name)]
 print(json.dumps([sys.prefix, [boto3.__file__, daily_batch.__file__, duckdb.__file__, pandas.__file__], spark]))
 """
