@@ -15,10 +15,11 @@ from pytest import MonkeyPatch
 
 from daily_batch.domain.request import Request
 from daily_batch.domain.url import parse_url
-from daily_batch.errors import HandOverError, LeaseHeldError, RetryableError, TerminalError
+from daily_batch.errors import BatchError, HandOverError, LeaseHeldError, RetryableError, TerminalError
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata import Item, MetadataStore
 from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.orchestration.day_receipt import run_and_wait
 from daily_batch.orchestration.day_run import DayResult
 from daily_batch.orchestration.dispatch import Dispatch
 from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, UNLISTED
@@ -332,6 +333,17 @@ def test_a_day_that_must_be_run_here_and_cannot_says_so(source: Path, tmp_path: 
 
 
 # 5, 6 and 19: submitted jobs
+
+
+@pytest.mark.parametrize(("retryable", "error"), [(True, RetryableError), (False, TerminalError)])
+def test_who_waits_for_a_job_that_fails_learns_whether_a_retry_can_help(
+    source: Path, tmp_path: Path, clock: Clock, retryable: bool, error: type[BatchError]
+) -> None:
+    service = Service(end="FAILED", retryable=retryable)
+    dispatch = make(tmp_path, clock, submitter=service, settings={"runner": "spark"})
+    with pytest.raises(error, match="ended as FAILED and left no receipt") as raised:
+        run_and_wait(dispatch, ask(source, tmp_path / "out"), progress=silent)
+    assert type(raised.value) is error
 
 
 def test_5_a_submitted_day_is_not_submitted_again(source: Path, tmp_path: Path, clock: Clock) -> None:

@@ -1,0 +1,61 @@
+"""Materialize partitions of docs/examples/dagster_assets.py, in the orchestrators' environment.
+
+Arguments: the folder of the example, a moment of the schedule, and tenants. A day that another run holds is released
+when Dagster waits for its next try. Prints JSON: the schedule's partitions, and each tenant's outcome.
+"""
+
+import json
+import os
+import sys
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from daily_batch.ledger import Ledger
+from daily_batch.metadata.sqlite import SqliteStore
+
+folder, moment, *tenants = sys.argv[1:]
+sys.path.insert(0, folder)
+import dagster_assets  # noqa: E402
+
+ledger = Ledger(
+    store=SqliteStore(Path(os.environ["MAKOTO_OUTPUT"]) / "makoto-ledger.sqlite"),
+    clock=lambda: datetime.now(UTC),
+    lease=timedelta(hours=1),
+)
+lease = ledger.acquire("globex", date(2025, 8, 12), owner="another host", run_id="held")
+delays: list[float] = []
+sleep = time.sleep
+
+
+def release_instead(seconds: float) -> None:
+    """Sleep, but end the other run instead of waiting for the next try."""
+    if seconds < 60:
+        sleep(seconds)
+        return
+    delays.append(seconds)
+    ledger.fail(lease, "stopped", retryable=True)
+
+
+def materialize(tenant: str) -> dict[str, Any]:
+    """Return whether a tenant's day is materialized, after how many failed tries, and with which metadata."""
+    key = dg.MultiPartitionKey({"day": "2025-08-12", "tenant": tenant})
+    result = dg.materialize([dagster_assets.messages], partition_key=key, raise_on_error=False)
+    events = [event.event_type_value for event in result.all_events]
+    found = result.asset_materializations_for_node("messages")
+    return {
+        "success": result.success,
+        "retries": events.count("STEP_UP_FOR_RETRY"),
+        "metadata": {name: value.value for each in found for name, value in each.metadata.items()},
+    }
+
+
+schedule = dagster_assets.defs.get_schedule_def("nightly_schedule")
+context = dg.build_schedule_context(scheduled_execution_time=datetime.fromisoformat(moment))
+requested = [request.partition_key for request in schedule.evaluate_tick(context).run_requests]
+time.sleep = release_instead
+outcomes = {tenant: materialize(tenant) for tenant in tenants}
+print(json.dumps({"schedule": schedule.cron_schedule, "requested": requested, "outcomes": outcomes, "delays": delays}))
