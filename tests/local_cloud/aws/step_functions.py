@@ -53,7 +53,7 @@ class StateMachine:
         while execution.exec_status in (None, "RUNNING"):
             time.sleep(_POLL_SECONDS)
         return Execution(
-            status=str(execution.exec_status),
+            status=execution.exec_status.value,
             output=execution.output,
             error=execution.error or "",
             cause=execution.cause or "",
