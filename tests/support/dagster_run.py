@@ -1,7 +1,7 @@
 """Materialize partitions of docs/examples/dagster_assets.py, in the orchestrators' environment.
 
-Arguments: the folder of the example, a moment of the schedule, and tenants. A day that another run holds is released
-when Dagster waits for its next try. Prints JSON: the schedule's partitions, and each tenant's outcome.
+Arguments: the folder of the example, and a moment of the schedule. Another run holds the day of globex until Dagster
+waits for the next try. Prints JSON: the partitions that the schedule requests, the delays, and each outcome.
 """
 
 import json
@@ -17,7 +17,7 @@ import dagster as dg
 from daily_batch.ledger import Ledger
 from daily_batch.metadata.sqlite import SqliteStore
 
-folder, moment, *tenants = sys.argv[1:]
+folder, moment = sys.argv[1:]
 sys.path.insert(0, folder)
 import dagster_assets  # noqa: E402
 
@@ -28,11 +28,11 @@ ledger = Ledger(
 )
 lease = ledger.acquire("globex", date(2025, 8, 12), owner="another host", run_id="held")
 delays: list[float] = []
-sleep = time.sleep
+sleep, clock = time.sleep, time.time
 
 
-def release_instead(seconds: float) -> None:
-    """Sleep, but end the other run instead of waiting for the next try."""
+def skip_delay(seconds: float) -> None:
+    """Sleep; but instead of a delay between tries, end the other run and move the clock."""
     if seconds < 60:
         sleep(seconds)
         return
@@ -45,7 +45,7 @@ def materialize(tenant: str) -> dict[str, Any]:
     key = dg.MultiPartitionKey({"day": "2025-08-12", "tenant": tenant})
     result = dg.materialize([dagster_assets.messages], partition_key=key, raise_on_error=False)
     events = [event.event_type_value for event in result.all_events]
-    found = result.asset_materializations_for_node("messages")
+    found = [event.materialization for event in result.get_asset_materialization_events()]
     return {
         "success": result.success,
         "retries": events.count("STEP_UP_FOR_RETRY"),
@@ -53,9 +53,11 @@ def materialize(tenant: str) -> dict[str, Any]:
     }
 
 
-schedule = dagster_assets.defs.get_schedule_def("nightly_schedule")
+schedule = dagster_assets.defs.resolve_schedule_def("nightly_schedule")
 context = dg.build_schedule_context(scheduled_execution_time=datetime.fromisoformat(moment))
 requested = [request.partition_key for request in schedule.evaluate_tick(context).run_requests]
-time.sleep = release_instead
-outcomes = {tenant: materialize(tenant) for tenant in tenants}
+time.sleep, time.time = skip_delay, lambda: clock() + sum(delays)
+outcomes = {tenant: materialize(tenant) for tenant in ("acme", "globex")}
+os.environ["MAKOTO_TABLE_FORMAT"] = "csv"
+outcomes["acme, wrong setting"] = materialize("acme")
 print(json.dumps({"schedule": schedule.cron_schedule, "requested": requested, "outcomes": outcomes, "delays": delays}))

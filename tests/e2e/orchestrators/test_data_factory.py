@@ -23,11 +23,12 @@ PIPELINE: dict[str, Any] = json.loads((ROOT / "docs/examples/data_factory.json")
 TENANT, DAY = "data-factory", date(2025, 8, 12)
 
 
-def find_mistakes(model: type, value: Any, path: str) -> Iterator[str]:
+def find_mistakes(model: Any, value: Any, path: str) -> Iterator[str]:
     """The members of a JSON value that the model's class does not know, requires or allows."""
     model = find_class(model, value)
-    hints = typing.get_type_hints(model)
-    fields = {field._rest_name: hints[name] for name, field in model._attr_to_rest_field.items()}  # type: ignore[attr-defined]
+    hints = typing.get_type_hints(model, localns={"_models": models})
+    # A class reads its fields when its first instance is made.
+    fields = {field._rest_name: hints[name] for name, field in model({})._attr_to_rest_field.items()}
     yield from (f"{path}.{name} is unknown" for name in value.keys() - fields)
     yield from (
         f"{path}.{name} is missing" for name, kind in fields.items() if not is_optional(kind) and name not in value
@@ -37,11 +38,12 @@ def find_mistakes(model: type, value: Any, path: str) -> Iterator[str]:
             yield from find_wrong(kind, value[name], f"{path}.{name}")
 
 
-def find_class(model: type, value: Any) -> type:
-    """The class of a value by its discriminator `type`."""
-    known = getattr(model, "__mapping__", {})
-    found = known.get(value.get("type"))
-    return model if found in (None, model) else find_class(found, value)
+def find_class(model: Any, value: Any) -> Any:
+    """The class of a value by its discriminator `type`, at any depth below the model's class."""
+    for each in (model, *model.__subclasses__()):
+        if found := getattr(each, "__mapping__", {}).get(value.get("type")):
+            return found
+    return model
 
 
 def find_wrong(kind: Any, value: Any, path: str) -> Iterator[str]:
@@ -63,7 +65,7 @@ def find_wrong(kind: Any, value: Any, path: str) -> Iterator[str]:
 
 
 def is_optional(kind: Any) -> bool:
-    return kind is Any or type(None) in typing.get_args(kind)
+    return type(None) in typing.get_args(kind)
 
 
 def find_activities(value: Any) -> Iterator[dict[str, Any]]:
