@@ -10,14 +10,15 @@ from tests.support.spark_session import ROOT
 
 
 def create_environment(name: str, constraints: Path, packages: Sequence[str]) -> Path:
-    """Return the folder of an environment's programs; it is created once for each content of the constraints.
+    """Return the folder of an environment's programs; it is created once for each place and each content of the constraints.
 
     Args:
         name: The environment's folder in `.cache/`.
         constraints: A file that pins every package.
     """
     folder = ROOT / ".cache" / name
-    made, wanted = folder / "made-by.txt", constraints.read_text(encoding="utf-8")
+    # An environment's programs name its folder, so one that was copied or moved does not run.
+    made, wanted = folder / "made-by.txt", f"# {folder}\n{constraints.read_text(encoding='utf-8')}"
     if not made.exists() or made.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
