@@ -10,7 +10,7 @@ from tests.support.spark_session import ROOT
 
 
 def create_environment(name: str, constraints: Path, packages: Sequence[str]) -> Path:
-    """Return the folder of an environment's programs; it is created once for each place and each content of the constraints.
+    """Return the folder of an environment's programs; it is created once for each place and its pins.
 
     Args:
         name: The environment's folder in `.cache/`.
