@@ -16,10 +16,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
-from tests.local_cloud.aws.error_responses import denied, error_response
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from tests.local_cloud.aws.protocol.error_responses import denied, error_response
 from tests.local_cloud.aws.stack import Stack
 
 # The access key with which the interpreter signs its calls.
