@@ -19,6 +19,8 @@ from makoto_packaging.project import CONSTRAINTS, ROOT, read_requirements
 from makoto_packaging.targets import Target
 from tests.support.deployment.packed_wheels import X86_64, find_closure, find_foreign_modules, find_names, read_machines
 
+pytestmark = pytest.mark.long  # it installs and builds packages
+
 MODULES = {"__init__.py", "dispatcher.py", "environment.py", "log.py", "metrics_export.py", "watcher.py", "worker.py"}
 # Not needed by a function: Spark's packages, other clouds', the command line's, tests', and the queue SDK, which
 # bindings replace.
@@ -26,8 +28,6 @@ NOT_INSTALLED = {"pyspark", "pandas", "pyarrow", "numpy", "boto3", "typer", "ric
 PROGRAM = """
 import json, sys
 import function_app
-
-pytestmark = pytest.mark.long  # it installs or builds packages
 functions = {each.get_function_name(): each.get_trigger().type for each in function_app.app.get_functions()}
 files = [each.__file__ for each in list(sys.modules.values()) if getattr(each, "__file__", None)]
 print(json.dumps({"functions": functions, "files": files}))

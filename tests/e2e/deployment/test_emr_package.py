@@ -29,14 +29,14 @@ from tests.support.deployment.packed_wheels import (
     read_machines,
 )
 
+pytestmark = pytest.mark.long  # it installs and builds packages
+
 SPARK_PACKAGES = {"pyspark", "delta-spark", "py4j"}
 RELEASE_PYTHON = Path(f"/usr/bin/python{EMR_PYTHON}")
 IMPORTS = "import boto3, daily_batch.cli, deltalake, duckdb, msgspec, obstore, pandas, pyarrow, typer"
 INSPECT = f"""
 {IMPORTS}
 import importlib.util, json, sys
-
-pytestmark = pytest.mark.long  # it installs or builds packages
 spark = [name for name in ("pyspark", "delta") if importlib.util.find_spec(name)]
 print(json.dumps([sys.prefix, [boto3.__file__, daily_batch.__file__, duckdb.__file__, pandas.__file__], spark]))
 """
