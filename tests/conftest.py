@@ -39,7 +39,11 @@ TAKES_SPARK = re.compile(r'\bspark: (?:Any|"SparkSession")|getfixturevalue\("spa
 
 
 class OneSparkSession(LoadFileScheduling):
-    """Runs each file in one process, and all files that use the Spark session in the same one: it starts once."""
+    """Runs each file in one process, and all files that use the Spark session in the same one: it starts once.
+
+    Files keep their order (`--no-loadscope-reorder`): the slow ones of e2e and integration start first, and many short
+    ones of unit fill the end.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
