@@ -1,4 +1,4 @@
-"""The examples of docs/howto that change the code: on a copy of it, their tests pass with the change and fail without."""
+"""The examples of docs/howto that change the code: their tests pass on a changed copy, and fail on an unchanged one."""
 
 import re
 import shutil
@@ -41,9 +41,9 @@ def run_examples(copy: Path, changes: Sequence[Change]) -> "subprocess.Completed
     for change in changes:
         change.apply(copy)
     names = re.findall(r"def (test_\w+)", "".join(change.after for change in changes if change.path == TESTS))
+    options = ("-n", "0", "-p", "no:cacheprovider", "-m", "not long", "-k", " or ".join(names))
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-m", "not long", TESTS]
-        + ["-k", " or ".join(names)],
+        [sys.executable, "-m", "pytest", *options, TESTS],
         cwd=copy,
         env=child_environment(PYTHONPATH=str(copy / "jobs")),
         capture_output=True,
