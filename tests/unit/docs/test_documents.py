@@ -77,7 +77,7 @@ def test_the_tests_that_pages_point_to_are_there() -> None:
     functions = re.findall(r"def (test_\w+)\(", "\n".join(file.read_text(encoding="utf-8") for file in files))
     there = {*functions, *(file.stem for file in files)}
     # A row's number stands for all tests that have it in their names.
-    pointed = {name for page in PAGES for name in re.findall(r"\btest_\w+[a-z]\b", page.read_text(encoding="utf-8"))}
+    pointed = {name for page in PAGES for name in re.findall(r"\btest_\w+[a-z]\b", read_prose(page))}
     assert len(pointed) > 50
     assert sorted(pointed - there) == []
 

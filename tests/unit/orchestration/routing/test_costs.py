@@ -180,7 +180,7 @@ def test_the_page_s_tables_are_what_the_code_computes_now() -> None:
 def test_the_page_s_figures_of_the_guide_s_example_are_arithmetic() -> None:
     usd = 3 * 900 * 30 * load_prices().function.gb_second + 30 * load_prices().function.request
     assert f"{usd:.2f} USD" == "1.35 USD"
-    assert "**not right**: 1.35 USD" in (ROOT / "docs/costs.md").read_text(encoding="utf-8")
+    assert "約$10/月 | not so | 1.35 USD" in (ROOT / "docs/project/guide-map.md").read_text(encoding="utf-8")
     assert load_prices().function.free_gb_seconds > 3 * 900 * 30
     assert volume_of("export", 250_000).objects == 3
 
