@@ -1,6 +1,8 @@
 """The how-to pages and CONTRIBUTING.md: what they name is there, and their commands are those of the project."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,9 @@ def test_a_command_that_no_page_explains_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("    sam build && \\\n        sam  deploy      # twice\n")
     assert [split_commands(line) for line in read_lines(page)] == [["sam build", "sam deploy"]]
+
+
+def test_the_tool_writes_the_ddl_that_is_committed(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "tools/ddl", tmp_path], check=True)
+    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert written == {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs/ddl").iterdir()}
