@@ -77,7 +77,7 @@ def test_pages_name_existing_tests() -> None:
     functions = re.findall(r"def (test_\w+)\(", "\n".join(file.read_text(encoding="utf-8") for file in files))
     exists = {*functions, *(file.stem for file in files)}
     # A row's number stands for all tests that have it in their names.
-    referenced = {name for page in PAGES for name in re.findall(r"\btest_\w+[a-z]\b", page.read_text(encoding="utf-8"))}
+    referenced = {name for page in PAGES for name in re.findall(r"\btest_\w+[a-z]\b", read_prose(page))}
     assert len(referenced) > 50
     assert sorted(referenced - exists) == []
 

@@ -140,6 +140,6 @@ def test_cost_page_tables_are_up_to_date() -> None:
 def test_cost_page_example_of_the_guide_is_correct() -> None:
     computed = 3 * 900 * 30 * load_prices().function.gb_second + 30 * load_prices().function.request
     assert f"{computed:.2f} USD" == "1.35 USD"
-    assert "**not right**: 1.35 USD" in (ROOT / "docs/costs.md").read_text(encoding="utf-8")
+    assert "約$10/月 | not so | 1.35 USD" in (ROOT / "docs/project/guide-map.md").read_text(encoding="utf-8")
     assert load_prices().function.free_gb_seconds > 3 * 900 * 30
     assert volume_of("export", 250_000).objects == 3
