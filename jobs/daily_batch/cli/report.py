@@ -1,8 +1,8 @@
 """`makoto-batch report`: the days of a range as a page, as Markdown or as JSON, from the ledger and the receipts."""
 
 import re
-from dataclasses import asdict, replace
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
