@@ -173,7 +173,7 @@ class Watcher:
         if found.ended_at is None or now - found.ended_at <= timedelta(minutes=self.settings.drift_minutes):
             return False
         late = round((now - found.ended_at).total_seconds())
-        self.telemetry.error("no event told of the job's end", late_seconds=late, **day_context(found.entry))
+        self.telemetry.error("no event reported the job's end", late_seconds=late, **day_context(found.entry))
         return True
 
     def _record_end(self, found: Reconciled) -> None:
@@ -238,7 +238,7 @@ def summarize(
     attention: list[Attention] = []
     late = unreadable = 0
     for request, entries in zip(requests, known, strict=True):
-        state, note, is_late = UNKNOWN, "the ledger did not tell", False
+        state, note, is_late = UNKNOWN, "the ledger did not answer", False
         if entries is not None:
             entry = entries.get(request.day)
             state = day_status(entry, now=now, due=due)
