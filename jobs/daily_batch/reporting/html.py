@@ -207,6 +207,8 @@ def _clean(svg: ElementTree.Element, title: str) -> str:
             parent.remove(child)
     for shape in svg.iter("g"):
         _add_tooltip(shape)
+    for label in svg.findall(".//g[@class='axis x']/g/text[@class='major']")[-2::-2]:
+        label.set("class", "major spare")  # hidden on a phone, where all would overlap
     svg.set("role", "img")
     svg.set("aria-label", title)
     del svg.attrib["id"]
