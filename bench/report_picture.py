@@ -1,11 +1,14 @@
-"""Write docs/img/report-en.png and report-ja.png from generated days, or a picture of an existing report.
+"""Write the pictures of the report in docs/img from generated days, or a picture of an existing report.
 
 python -m bench.report_picture
+python -m bench.report_picture --keep .makoto/pictures    # every language, mode and width
 python -m bench.report_picture --page .makoto/endurance/AwsMonth.html --picture docs/img/endurance-test-aws.png
 """
 
 import argparse
+import shutil
 import tempfile
+from contextlib import chdir
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -22,6 +25,10 @@ PICTURES = ROOT / "docs/img"
 FONT = "@embedpdf/fonts-jp/fonts"
 DATES = [date(2025, 7, 30) + timedelta(days=number) for number in range(14)]
 TENANTS = [f"example-{number:02}" for number in range(1, 13)]
+DESKTOP, PHONE = 1280, 390
+HEIGHT = 1470
+# One picture has the phone's views and the dark mode beside each other.
+PHONES = (("en", False), ("ja", False), ("en", True))
 
 
 def main() -> None:
@@ -29,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--page", type=Path, help="an existing report (default: generated days)")
     parser.add_argument("--picture", type=Path, help="output file for the picture of --page")
+    parser.add_argument("--keep", type=Path, help="output folder for the pictures of every language, mode and width")
     options = parser.parse_args()
     fonts = install_packages("japanese-font-1.0.0", ROOT / "tests/local_cloud/common/japanese_font") / FONT
     PICTURES.mkdir(parents=True, exist_ok=True)
@@ -36,19 +44,45 @@ def main() -> None:
         open_pages([Page(file=options.page, width=1400, height=1570, screenshot=options.picture)], fonts=[fonts])
         return
     with tempfile.TemporaryDirectory(prefix="makoto-") as scratch:
-        write_range(Path(scratch) / "out", TENANTS, DATES, seed=7)
-        pages = [_render_page(Path(scratch), "en", dark=False), _render_page(Path(scratch), "ja", dark=True)]
-        open_pages(pages, fonts=[fonts])
+        folder = options.keep.resolve() if options.keep else Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_range(Path(scratch) / "tables", TENANTS, DATES, seed=7)
+        _take_pictures(Path(scratch), folder, fonts)
+        for lang in ("en", "ja"):
+            shutil.copy(_name_picture(folder, lang, DESKTOP, dark=False), PICTURES / f"report-{lang}.png")
 
 
-def _render_page(folder: Path, lang: str, *, dark: bool) -> Page:
+def _take_pictures(scratch: Path, folder: Path, fonts: Path) -> None:
+    """Write a picture for each language, mode and width, and one of the phone's."""
+    pages = [
+        Page(file=file, dark=dark, width=width, height=HEIGHT, screenshot=_name_picture(folder, lang, width, dark=dark))
+        for lang, file in {lang: _render_report(scratch, lang) for lang in ("en", "ja")}.items()
+        for dark in (False, True)
+        for width in (DESKTOP, PHONE)
+    ]
+    open_pages(pages, fonts=[fonts])
+    images = [f'<img src="{_name_picture(folder, lang, PHONE, dark=dark).as_uri()}">' for lang, dark in PHONES]
+    sheet = scratch / "phones.html"
+    sheet.write_text(
+        f'<body style="margin:0;display:flex;gap:20px;background:#888">{"".join(images)}', encoding="utf-8"
+    )
+    width = len(PHONES) * PHONE + 20 * (len(PHONES) - 1)
+    open_pages([Page(file=sheet, width=width, height=HEIGHT, screenshot=PICTURES / "report-phone.png")])
+
+
+def _name_picture(folder: Path, lang: str, width: int, *, dark: bool) -> Path:
+    return folder / f"report-{lang}-{width}-{'dark' if dark else 'light'}.png"
+
+
+def _render_report(folder: Path, lang: str) -> Path:
     file = folder / f"{lang}.html"
     arguments = ["report", "--tenant", ",".join(TENANTS), "--from", str(DATES[0]), "--to", str(DATES[-1])]
-    arguments += ["--output", str(folder / "out"), "--lang", lang, "--html", str(file)]
-    result = CliRunner().invoke(app, arguments)
+    arguments += ["--input", "exports", "--output", "tables", "--lang", lang, "--html", str(file)]
+    with chdir(folder):  # the report's commands have short paths
+        result = CliRunner().invoke(app, arguments)
     if result.exit_code:
         raise SystemExit(result.stderr)
-    return Page(file=file, dark=dark, width=1180, height=1570, screenshot=PICTURES / f"report-{lang}.png")
+    return file
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """`makoto-batch report`: the days of a range as a page, as Markdown or as JSON, from the ledger and the receipts."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +62,9 @@ def report(
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the report as Markdown.")] = False,
     lang: Annotated[Lang, typer.Option(help="English or Japanese.")] = "en",
+    docs_url: Annotated[
+        str, typer.Option("--docs-url", help="URL or folder of the documentation, for the links to runbooks.")
+    ] = "docs",
     check: CheckOption = False,
     conf: ConfOption = None,
     env: EnvOption = None,
@@ -76,7 +81,8 @@ def report(
         if json and markdown:
             raise UsageError("--json and --markdown both need standard output", next_step="give one of them")
         settings = load_settings(flags=flags, environ=read_environment(conf, env))
-        facts = _collect(settings, first, last, all_tenants=all_tenants)
+        given = as_flags(input=settings.input or None, output=settings.output, ledger=ledger, conf=conf, env=env)
+        facts = _collect(settings, first, last, all_tenants=all_tenants, flags=given, docs=_check_docs(docs_url))
         texts = load_texts(lang)
         if json:
             print_json(_as_value(facts, texts))
@@ -90,7 +96,22 @@ def report(
         raise typer.Exit(1 if check and facts.needing_attention else 0)
 
 
-def _collect(settings: "Settings", first: str | None, last: str | None, *, all_tenants: bool) -> "Facts":
+def _check_docs(url: str) -> str:
+    """Return the documentation's place without a slash at its end; it becomes part of links in HTML and Markdown."""
+    if not re.fullmatch(r"https?://[\w.-]+(:\d+)?(/[\w./~%@+-]*)?|(file:///)?[\w./~%@+-]+", url):
+        raise UsageError("--docs-url is neither a URL nor a folder", next_step="give https://… or a relative path")
+    return url.rstrip("/")
+
+
+def _collect(
+    settings: "Settings",
+    first: str | None,
+    last: str | None,
+    *,
+    all_tenants: bool,
+    flags: Mapping[str, object],
+    docs: str,
+) -> "Facts":
     from daily_batch.cli.progress import show_progress
     from daily_batch.cli.tenants import check_known, choose_tenants
     from daily_batch.domain.calendar import load_zone
@@ -121,6 +142,8 @@ def _collect(settings: "Settings", first: str | None, last: str | None, *, all_t
             settings=settings,
             now=now.astimezone(load_zone(settings.timezone)),
             progress=open_progress("report"),
+            flags={f"--{name}": str(value) for name, value in flags.items() if value is not None},
+            docs=docs,
         )
 
 
@@ -145,7 +168,8 @@ def _write_page(file: Path, facts: "Facts", texts: "Texts", *, zone: str) -> Non
 def _as_value(facts: "Facts", texts: "Texts") -> dict[str, object]:
     """Return the report as JSON values: what the page shows, and every tenant-day in full."""
     from daily_batch.reporting.facts import add_up
-    from daily_batch.reporting.texts import describe_warnings, list_issues, make_headline
+    from daily_batch.reporting.issues import list_issues
+    from daily_batch.reporting.texts import describe_warnings, make_headline
 
     return {
         "now": facts.now.isoformat(timespec="seconds"),

@@ -6,8 +6,10 @@ from zoneinfo import ZoneInfo
 from daily_batch.ledger import Entry
 from daily_batch.settings import Settings
 
+# Only in reports: the day has no entry and is before the tenant's first day in the ledger.
+NOT_STARTED = "NOT_STARTED"
 # Nothing needs attention.
-SOUND = ("COMPLETED", "COMPLETED_WITH_REJECTS", "RUNNING", "SUBMITTED", "NOT_DUE")
+SOUND = ("COMPLETED", "COMPLETED_WITH_REJECTS", "RUNNING", "SUBMITTED", "NOT_DUE", NOT_STARTED)
 # The ledger did not answer, so it is unknown whether the day is late.
 UNKNOWN = "UNKNOWN"
 # Completed, and its objects have changed since.
@@ -56,7 +58,11 @@ def _describe_lease(entry: Entry, now: datetime) -> str:
 
 
 def due_time(day: date, settings: Settings) -> datetime:
-    """Return when a day is due: the setting `due`, on the day on which the schedule requests it."""
+    """Return when a day is due: the setting `due`, after the night that processes it."""
     hour, minute = map(int, settings.due.split(":"))
-    requested = day + timedelta(days=max(1, -settings.target_date_offset))
-    return datetime.combine(requested, time(hour, minute), tzinfo=ZoneInfo(settings.timezone))
+    return datetime.combine(find_night(day, settings), time(hour, minute), tzinfo=ZoneInfo(settings.timezone))
+
+
+def find_night(day: date, settings: Settings) -> date:
+    """Return the date of the night in which the schedule requests a day."""
+    return day + timedelta(days=max(1, -settings.target_date_offset))

@@ -1,17 +1,17 @@
 """Collect the facts of a report from the ledger and the receipts that it names, many in parallel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from daily_batch.domain.calendar import oldest_retained_day
+from daily_batch.domain.calendar import FIRST_DAY, oldest_retained_day
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.orchestration.day_status import due_time
+from daily_batch.orchestration.day_status import due_time, find_night
 from daily_batch.orchestration.routing import Volume, load_predictions, load_prices
 from daily_batch.orchestration.routing.costs import LAMBDA
 from daily_batch.orchestration.routing.predict import predict_local, predict_spark
@@ -29,6 +29,11 @@ CONCURRENCY = 32
 GONE = "gone"
 
 
+class _TenantDays(NamedTuple):
+    entries: dict[date, Entry]
+    first: date | None = None
+
+
 class _ReceiptState(NamedTuple):
     receipt: Receipt | None = None
     doubt: str | None = None
@@ -43,10 +48,16 @@ def collect_facts(
     settings: Settings,
     now: datetime,
     progress: Progress,
+    flags: Mapping[str, str],
+    docs: str,
 ) -> Facts:
     """Return the facts of every tenant and date.
 
     A missing or unreadable receipt is a warning about its day and no error.
+
+    Args:
+        flags: the command-line flags that lead a command to the same tables.
+        docs: the URL or folder of the documentation.
 
     Raises:
         RetryableError: the ledger or the store does not respond.
@@ -54,14 +65,17 @@ def collect_facts(
     """
     store = open_store(output, settings.storage_options)
     with ThreadPoolExecutor(CONCURRENCY) as pool:
-        entries: dict[str, dict[date, Entry]] = {}
+        ledgers: dict[str, _TenantDays] = {}
         read_tenant = pool.map(lambda tenant: _read_ledger(ledger, tenant, dates), tenants)
         for tenant, days in zip(tenants, read_tenant, strict=True):
-            entries[tenant] = days
-            progress("ledger", len(entries), len(tenants), "tenants")
+            ledgers[tenant] = days
+            progress("ledger", len(ledgers), len(tenants), "tenants")
         strays = tuple(found for found in pool.map(ledger.stray_count, tenants) if found and found.objects)
         published = [
-            entry for days in entries.values() for entry in days.values() if entry.day >= dates[0] and entry.receipt
+            entry
+            for days in ledgers.values()
+            for entry in days.entries.values()
+            if entry.day >= dates[0] and entry.receipt
         ]
         receipts: dict[tuple[str, date], _ReceiptState] = {}
         results = pool.map(lambda entry: _read_receipt(store, entry), published)
@@ -70,18 +84,33 @@ def collect_facts(
             progress("receipts", len(receipts), len(published), "receipts")
     facts = [
         _make_facts(
-            tenant, day, entries[tenant], receipts.get((tenant, day), _ReceiptState()), settings=settings, now=now
+            tenant, day, ledgers[tenant], receipts.get((tenant, day), _ReceiptState()), settings=settings, now=now
         )
         for tenant in tenants
         for day in dates
     ]
-    return Facts(tenants=tuple(tenants), dates=tuple(dates), now=now, days=tuple(facts), strays=strays)
+    return Facts(
+        tenants=tuple(tenants),
+        dates=tuple(dates),
+        now=now,
+        days=tuple(facts),
+        nights=(find_night(dates[0], settings), find_night(dates[-1], settings)),
+        strays=strays,
+        flags=flags,
+        docs=docs,
+    )
 
 
-def _read_ledger(ledger: Ledger, tenant: str, dates: Sequence[date]) -> dict[date, Entry]:
-    """Return the tenant's days of the range, and the days before that its volumes are compared with."""
-    first = date.fromordinal(max(dates[0].toordinal() - REMEMBERED.days, 1))
-    return {entry.day: entry for entry in ledger.days(tenant, first, dates[-1])}
+def _read_ledger(ledger: Ledger, tenant: str, dates: Sequence[date]) -> _TenantDays:
+    """Return the tenant's days of the range and those that its volumes are compared with, and its first day of all."""
+    oldest = date.fromordinal(max(dates[0].toordinal() - REMEMBERED.days, 1))
+    entries = {entry.day: entry for entry in ledger.days(tenant, oldest, dates[-1])}
+    first = min(entries, default=None)
+    if first is not None and first > dates[0]:
+        # Few tenants start within the range, so their first day is not read with the others.
+        earlier = next(iter(ledger.days(tenant, FIRST_DAY, first - timedelta(days=1))), None)
+        first = earlier.day if earlier else first
+    return _TenantDays(entries, first)
 
 
 def _read_receipt(store: "ObjectStore", entry: Entry) -> _ReceiptState:
@@ -99,8 +128,9 @@ def _read_receipt(store: "ObjectStore", entry: Entry) -> _ReceiptState:
 
 
 def _make_facts(
-    tenant: str, day: date, entries: dict[date, Entry], found: _ReceiptState, *, settings: Settings, now: datetime
+    tenant: str, day: date, days: _TenantDays, found: _ReceiptState, *, settings: Settings, now: datetime
 ) -> DayFacts:
+    entries = days.entries
     history = [(then, entry.message_count) for then, entry in entries.items() if entry.message_count is not None]
     entry = entries.get(day)
     if entry and found.doubt == GONE and _is_expired(day, settings, now):
@@ -117,6 +147,7 @@ def _make_facts(
         floor=settings.unusual_floor,
         predicted_usd=_predict(found.receipt) if found.receipt else None,
         doubt=found.doubt,
+        is_before_first=days.first is not None and day < days.first,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from daily_batch.domain.quality import describe, warnings
 from daily_batch.domain.receipt import Objects, Receipt, Records
 from daily_batch.ledger import Entry, StrayCount
-from daily_batch.orchestration.day_status import ENDED, SOUND, day_status
+from daily_batch.orchestration.day_status import ENDED, NOT_STARTED, SOUND, day_status
 from daily_batch.orchestration.routing.costs import MonthCost, sum_by_month
 from daily_batch.orchestration.volume_anomaly import find_anomaly
 
@@ -25,7 +25,7 @@ class DayFacts:
 
     The counts (`messages`, `records`, `rejects`, `seconds` by stage, …) are those of the last run that published,
     whatever came after. `expected` is the expected volume of a day whose volume is anomalous, `quality` describes the
-    rules that warned, and `doubt` says why the receipt cannot be relied on.
+    rules that warned, and `doubt` says why the receipt cannot be relied on. `input` is the URL that the run read.
     """
 
     tenant: str
@@ -49,6 +49,7 @@ class DayFacts:
     expected: int | None = None
     quality: tuple[str, ...] = ()
     doubt: str | None = None
+    input: str | None = None
 
     @property
     def is_done(self) -> bool:
@@ -85,6 +86,7 @@ def make_day_facts(
     floor: int = 100,
     predicted_usd: float | None = None,
     doubt: str | None = None,
+    is_before_first: bool = False,
 ) -> DayFacts:
     """Return the facts of one tenant-day.
 
@@ -93,8 +95,11 @@ def make_day_facts(
         due: when the day must be completed.
         history: messages of the tenant's other days, with which `factor` and `floor` define an anomaly.
         doubt: why the receipt is missing or cannot be relied on.
+        is_before_first: the day is before the tenant's first day in the ledger, so it is not missing.
     """
     state = day_status(entry, now=now, due=due)
+    if entry is None and is_before_first:
+        return DayFacts(tenant=tenant, day=day, state=NOT_STARTED)
     if entry is None:
         return DayFacts(tenant=tenant, day=day, state=state, late=now >= due)
     messages = entry.message_count
@@ -121,6 +126,7 @@ def make_day_facts(
         expected=volume.expected if volume and volume.is_unusual else None,
         quality=tuple(describe(result) for result in warnings(receipt.quality)) if receipt else (),
         doubt=doubt,
+        input=receipt.input if receipt else None,
     )
 
 
@@ -150,14 +156,19 @@ class Totals:
 class Facts:
     """The facts of a report: `days` has one entry per tenant and date, ordered by tenant, then by date.
 
-    `strays` are the last findings of tenants with objects outside every folder that a run reads.
+    `strays` are the last findings of tenants with objects outside every folder that a run reads. `nights` are the
+    first and the last night, in which the first and the last date were processed. `flags` are the command-line flags
+    that lead a command to the same tables, and `docs` is the URL or folder of the documentation.
     """
 
     tenants: tuple[str, ...]
     dates: tuple[date, ...]
     now: datetime
     days: tuple[DayFacts, ...]
+    nights: tuple[date, date]
     strays: tuple[StrayCount, ...] = ()
+    flags: Mapping[str, str] = field(default_factory=dict)
+    docs: str = "docs"
 
     @property
     def needing_attention(self) -> tuple[DayFacts, ...]:
@@ -187,9 +198,10 @@ class Facts:
 
     @property
     def by_tenant(self) -> dict[str, tuple[DayFacts, ...]]:
-        """The days of each tenant."""
+        """The days of each tenant, the worst tenants first."""
         width = len(self.dates)
-        return {tenant: self.days[place * width :][:width] for place, tenant in enumerate(self.tenants)}
+        rows = [(tenant, self.days[place * width :][:width]) for place, tenant in enumerate(self.tenants)]
+        return dict(sorted(rows, key=lambda row: (_severity(row[1]), row[0])))
 
     @property
     def by_date(self) -> dict[date, Totals]:
@@ -200,6 +212,15 @@ class Facts:
 
 def _newest(day: DayFacts) -> tuple[int, str]:
     return -day.day.toordinal(), day.tenant
+
+
+def _severity(days: Sequence[DayFacts]) -> tuple[int, int, int, float]:
+    """Return a sort key of a tenant: the newest and the most days that need attention, warnings, share of rejects."""
+    failed = [day.day.toordinal() for day in days if day.needs_attention]
+    rejected = sum(day.rejected or 0 for day in days)
+    records = rejected + sum(day.messages or 0 for day in days)
+    warned = sum(day.is_anomalous for day in days)
+    return -max(failed, default=0), -len(failed), -warned, -rejected / records if records else 0.0
 
 
 def add_up(days: Iterable[DayFacts]) -> Totals:

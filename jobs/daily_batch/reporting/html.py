@@ -13,14 +13,15 @@ from markupsafe import Markup
 from pygal import Bar, StackedBar  # type: ignore[import-untyped]  # pygal ships no types
 
 from daily_batch.reporting.facts import DayFacts, Facts, Totals, add_up
+from daily_batch.reporting.issues import describe_strays, list_issues
 from daily_batch.reporting.texts import (
     SIGNS,
     Texts,
-    describe_strays,
     describe_warnings,
-    list_issues,
+    format_share,
     make_headline,
     make_sign,
+    make_title,
 )
 
 # Rows of a list on the page; `--json` has all.
@@ -55,6 +56,7 @@ def make_page(facts: Facts, texts: Texts, *, zone: str) -> str:
         zone=zone,
         facts=facts,
         total=total,
+        title=make_title(facts, texts),
         headline=make_headline(facts, texts),
         signs=SIGNS,
         sign=make_sign,
@@ -62,9 +64,9 @@ def make_page(facts: Facts, texts: Texts, *, zone: str) -> str:
         issues=issues[:MAX_ROWS],
         more_issues=len(issues) - MAX_ROWS,
         warnings=[(day, describe_warnings(day, texts)) for day in facts.anomalous[:MAX_ROWS]],
-        strays=describe_strays(facts, texts),
+        strays=list(describe_strays(facts, texts)),
         more_warnings=len(facts.anomalous) - MAX_ROWS,
-        tenants=_order(facts),
+        tenants=facts.by_tenant,
         describe=lambda day: _describe(day, texts),
         outcomes={name: count for name, count in asdict(total.records).items() if name != "seen"},
         slowest=sorted(facts.days, key=lambda day: -day.seconds.get("total", 0.0))[:SLOWEST_DAYS],
@@ -72,6 +74,7 @@ def make_page(facts: Facts, texts: Texts, *, zone: str) -> str:
         more_months=len(months) - MAX_MONTHS,
         figures=_make_figures(facts, texts),
         add_up=add_up,
+        share=format_share,
     )
 
 
@@ -98,12 +101,6 @@ def format_usd(amount: float) -> str:
 def _format_count(number: float) -> str:
     """Format a count; an axis of small counts has fractions."""
     return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
-
-
-def _order(facts: Facts) -> dict[str, tuple[DayFacts, ...]]:
-    """Return the days by tenant, tenants that need attention first."""
-    rows = facts.by_tenant
-    return dict(sorted(rows.items(), key=lambda row: (not any(day.needs_attention for day in row[1]), row[0])))
 
 
 def _describe(day: DayFacts, texts: Texts) -> str:
@@ -210,6 +207,8 @@ def _clean(svg: ElementTree.Element, title: str) -> str:
             parent.remove(child)
     for shape in svg.iter("g"):
         _add_tooltip(shape)
+    for label in svg.findall(".//g[@class='axis x']/g/text[@class='major']")[-2::-2]:
+        label.set("class", "major spare")  # hidden on a phone, where all would overlap
     svg.set("role", "img")
     svg.set("aria-label", title)
     del svg.attrib["id"]

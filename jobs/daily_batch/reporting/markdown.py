@@ -4,15 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from daily_batch.orchestration.routing.costs import MonthCost
 from daily_batch.reporting.facts import DayFacts, Facts, add_up
-from daily_batch.reporting.texts import (
-    SIGNS,
-    Texts,
-    describe_strays,
-    describe_warnings,
-    list_issues,
-    make_headline,
-    make_sign,
-)
+from daily_batch.reporting.issues import Issue, describe_strays, list_issues
+from daily_batch.reporting.texts import SIGNS, Texts, describe_warnings, make_headline, make_sign, make_title
 
 MAX_ROWS = 50
 
@@ -29,26 +22,22 @@ def quote(text: str) -> str:
 
 
 def _write(facts: Facts, texts: Texts, zone: str) -> Iterator[str]:
-    night = len(facts.dates) == 1
-    yield f"# {texts('title_night' if night else 'title', first=facts.dates[0], last=facts.dates[-1])}"
+    yield f"# {make_title(facts, texts)}"
     yield ""
     yield f"**{make_headline(facts, texts)}**"
     yield ""
     yield texts("made", now=f"{facts.now:%Y-%m-%d %H:%M %Z}", zone=zone)
     if issues := list_issues(facts, texts):
         yield from _section("attention", texts)
-        rows = (
-            (quote(issue.tenant), issue.dates, texts(f"state.{issue.state}"), quote(issue.what), quote(issue.next_step))
-            for issue in issues[:MAX_ROWS]
-        )
+        rows = (_list_issue(issue, texts) for issue in issues[:MAX_ROWS])
         yield from _table(_name(("tenant", "date", "state", "what", "next"), texts), rows)
         yield from _count_more(len(issues), texts)
     if facts.anomalous:
         yield from _section("warnings", texts)
         yield from _table(_name(("tenant", "date", "note"), texts), _list_warnings(facts, texts))
         yield from _count_more(len(facts.anomalous), texts)
-    for sentence in describe_strays(facts, texts):
-        yield from ("", quote(sentence))
+    for sentence, command in describe_strays(facts, texts):
+        yield from ("", f"{quote(sentence)} {quote(command)}")
     yield from _section("map", texts)
     yield from _draw_map(facts, texts)
     yield from _section("volumes", texts)
@@ -84,6 +73,14 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: in
     yield f"|{'|'.join(['---'] * (len(columns) - numbers) + ['---:'] * numbers)}|"
     for row in rows:
         yield f"| {' | '.join(row)} |"
+
+
+def _list_issue(issue: Issue, texts: Texts) -> Sequence[str]:
+    dates = f"{issue.dates} ({texts('note.days', count=issue.days)})" if issue.days > 1 else issue.dates
+    link = f"[{issue.runbook_name}]({issue.runbook})"
+    again = f"{texts('next.again')} " if issue.state == "FAILED" else ""
+    step = f"{quote(issue.next_step)} {again}{quote(issue.command)} {link}"
+    return quote(issue.tenant), dates, texts(f"state.{issue.state}"), quote(issue.what), step
 
 
 def _list_warnings(facts: Facts, texts: Texts) -> Iterator[Sequence[str]]:

@@ -3,11 +3,11 @@
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from daily_batch.orchestration.day_status import NOT_STARTED
 from daily_batch.reporting import Lang
 from daily_batch.reporting.facts import DayFacts, Facts, add_up
 
@@ -44,38 +44,27 @@ SIGNS = {
     "RUNNING": "A",
     "SUBMITTED": "S",
     "NOT_DUE": "·",
+    NOT_STARTED: "–",
     "MISSING": "?",
     "DEAD": "D",
     "FAILED": "F",
 }
 WARNING = "!"
-RUNBOOKS = {"FAILED": "days-failed", "MISSING": "days-late", "DEAD": "dead-lease"}
 MAX_NAMES = 5
-STRAYS_COMMAND = "makoto-batch plan --strays"
-_STEP = ". Next step: "
-
-
-@dataclass(frozen=True, kw_only=True)
-class Issue:
-    """Consecutive days of one tenant, `first` to `last`, that need attention for the same reason."""
-
-    tenant: str
-    first: date
-    last: date
-    state: str
-    what: str
-    next_step: str
-    runbook: str
-
-    @property
-    def dates(self) -> str:
-        """The day, or the first and the last day."""
-        return f"{self.first}" if self.first == self.last else f"{self.first} – {self.last}"
+MIN_PERCENT = 0.1
 
 
 def make_sign(day: DayFacts) -> str:
     """Return the sign of a tenant-day, with a mark if it has warnings."""
     return SIGNS.get(day.state, "?") + (WARNING if day.is_anomalous else "")
+
+
+def make_title(facts: Facts, texts: Texts) -> str:
+    """Return the title: the business days, and the nights that processed them."""
+    (first, last), (first_night, last_night) = (facts.dates[0], facts.dates[-1]), facts.nights
+    if first == last:
+        return texts("title_day", day=first, night=first_night)
+    return texts("title", first=first, last=last, first_night=first_night, last_night=last_night)
 
 
 def make_headline(facts: Facts, texts: Texts) -> str:
@@ -85,7 +74,7 @@ def make_headline(facts: Facts, texts: Texts) -> str:
 
 
 def _describe_attention(facts: Facts, texts: Texts) -> str:
-    tenants = sorted({day.tenant for day in facts.needing_attention})
+    tenants = [tenant for tenant, days in facts.by_tenant.items() if any(day.needs_attention for day in days)]
     if not tenants:
         return ""
     key = "headline.attention_one" if len(tenants) == 1 else "headline.attention_many"
@@ -96,7 +85,7 @@ def _describe_progress(facts: Facts, texts: Texts) -> Iterator[str]:
     states = add_up(facts.days).states
     done = sum(day.is_done for day in facts.days)
     key = "headline.done_tenants" if len(facts.dates) == 1 else "headline.done_days"
-    yield texts(key, done=done, all=len(facts.days))
+    yield texts(key, done=done, all=len(facts.days) - states.get(NOT_STARTED, 0))
     counts = {
         "rejects": states.get("COMPLETED_WITH_REJECTS", 0),
         "running": states.get("RUNNING", 0) + states.get("SUBMITTED", 0),
@@ -116,60 +105,15 @@ def _join_names(names: Sequence[str], texts: Texts) -> str:
     return f"{shown}, {texts('and_more', count=more)}" if more > 0 else shown
 
 
-def list_issues(facts: Facts, texts: Texts) -> list[Issue]:
-    """Return what needs attention, the newest first; consecutive days with the same error are one issue."""
-    by_key = {(day.tenant, day.day): day for day in facts.needing_attention}
-    issues = []
-    for day in facts.needing_attention:
-        if _is_same(by_key.get((day.tenant, day.day + timedelta(days=1))), day):
-            continue  # part of the next day's issue
-        first = day
-        while _is_same(before := by_key.get((day.tenant, first.day - timedelta(days=1))), first):
-            first = before or first
-        what, step = _describe_issue(first, day, texts)
-        issues.append(
-            Issue(
-                tenant=day.tenant,
-                first=first.day,
-                last=day.day,
-                state=day.state,
-                what=what,
-                next_step=step,
-                runbook=texts("runbook", name=RUNBOOKS.get(day.state, "README")),
-            )
-        )
-    return issues
-
-
-def _is_same(one: DayFacts | None, other: DayFacts) -> bool:
-    return one is not None and (one.state, one.error) == (other.state, other.error)
-
-
-def _describe_issue(first: DayFacts, last: DayFacts, texts: Texts) -> tuple[str, str]:
-    """Return what happened and the next step; errors are quoted from the ledger."""
-    if last.state == "FAILED":
-        what, _, step = (last.error or texts("what.failed")).partition(_STEP)
-        tried = f" ({texts('what.attempts', count=last.attempts)})" if last.attempts > 1 else ""
-        return f"{what}{tried}", step.rstrip(".") or texts("next.log", run_id=last.run_id or "-")
-    what = texts("what.dead", ended=last.ended) if last.state == "DEAD" else texts("what.missing")
-    span = f"--date {last.day}" if first == last else f"--from {first.day} --to {last.day}"
-    command = f"makoto-batch {'run' if first == last else 'backfill'} --tenant {last.tenant} {span}"
-    return what, texts("next.run", command=command)
-
-
 def describe_warnings(day: DayFacts, texts: Texts) -> str:
     """Return the day's warnings as one line; empty without any."""
     return texts("separator").join(_list_warnings(day, texts))
 
 
-def describe_strays(facts: Facts, texts: Texts) -> list[str]:
-    """Return one sentence per tenant with objects outside every folder that a run reads."""
-    return [
-        texts(
-            "note.strays", tenant=found.tenant, count=found.objects, found=found.found_at[:10], command=STRAYS_COMMAND
-        )
-        for found in facts.strays
-    ]
+def format_share(count: int, whole: int) -> str:
+    """Return a count as a percentage; only zero is shown as zero."""
+    percent = 100 * count / whole if whole else 0.0
+    return f"{percent:.1f}%" if percent >= MIN_PERCENT or not count else f"<{MIN_PERCENT}%"
 
 
 def _list_warnings(day: DayFacts, texts: Texts) -> Iterator[str]:
@@ -179,7 +123,10 @@ def _list_warnings(day: DayFacts, texts: Texts) -> Iterator[str]:
         yield texts("note.volume", messages=day.messages, expected=day.expected)
     if day.quality:
         yield texts("note.quality", rules=", ".join(day.quality))
-    if day.unreadable:
+    if day.unreadable and day.objects:
+        share = format_share(day.unreadable, day.objects.listed)
+        yield texts("note.unreadable_share", count=day.unreadable, listed=day.objects.listed, share=share)
+    elif day.unreadable:
         yield texts("note.unreadable", count=day.unreadable)
     if day.doubt in ("gone", "differs"):
         yield texts(f"note.{day.doubt}")

@@ -17,9 +17,10 @@ from daily_batch.domain.receipt import Erased, Receipt, receipt_key, to_json
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import format_timestamp
 from daily_batch.ledger.item_codec import to_item
+from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
-from daily_batch.reporting.facts import make_day_facts
-from tests.support.report_days import DATES, TENANTS, Fortnight, report
+from daily_batch.reporting.facts import DayFacts, make_day_facts
+from tests.support.report_days import DATES, TENANTS, Fortnight, make_facts, report
 
 NOW = datetime(2025, 8, 20, tzinfo=UTC)
 DUE = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)
@@ -81,7 +82,9 @@ def test_consecutive_days_form_one_issue_with_a_next_step(facts: Any) -> None:
     assert failed["what"].startswith("412 of 950 records are rejected")
     assert failed["next_step"] == "look at the input, or raise max_reject_ratio"
     assert (missing["first"], missing["last"]) == (str(DATES[-2]), str(DATES[-1]))
-    assert f"backfill --tenant {TENANTS[7]} --from {DATES[-2]} --to {DATES[-1]}" in missing["next_step"]
+    assert failed["command"].startswith(f"makoto-batch run --tenant {TENANTS[4]} --date {DATES[-1]} --input ")
+    span = f"--tenant {TENANTS[7]} --from {DATES[-2]} --to {DATES[-1]}"
+    assert missing["command"].startswith(f"makoto-batch backfill {span} --input ")
 
 
 def make_day(entry: Entry | None, receipt: Receipt | None = None, **more: Any) -> Any:
@@ -217,7 +220,7 @@ def test_report_without_output_option_writes_the_page_and_prints_its_path(
     result = report(fortnight[0])
     assert result.exit_code == 0
     headline, file = result.stdout.splitlines()
-    assert headline.startswith("2 tenants need attention: example-05, example-08; 165 of 168 tenant-days are done")
+    assert headline.startswith("2 tenants need attention: example-08, example-05; 165 of 168 tenant-days are done")
     assert file == "report.html"
     assert headline in (tmp_path / "report.html").read_text()
 
@@ -264,3 +267,64 @@ def test_html_without_its_packages_names_what_to_install(
     assert result.exit_code == 2
     assert "pip install 'makoto-daily-batch[report]'" in result.stderr
     assert report(fortnight[0], "--markdown").exit_code == 0
+
+
+def test_days_before_a_tenants_first_are_not_missing(tmp_path: Path) -> None:
+    write_range(tmp_path, TENANTS[:2], DATES[3:], seed=7)
+    store = SqliteStore(tmp_path / "makoto-ledger.sqlite")
+    # The second tenant has run long before, so its days without an entry are missing.
+    store.put(to_item(Entry(tenant=TENANTS[1], day=date(2025, 1, 1), status="COMPLETED")), expected=None)
+    facts = json.loads(report(tmp_path, "--json", tenants=TENANTS[:2]).stdout)
+    states = [(day["tenant"], day["state"]) for day in facts["days"] if day["day"] < str(DATES[3])]
+    assert states == [(TENANTS[0], "NOT_STARTED")] * 3 + [(TENANTS[1], "MISSING")] * 3
+    assert {each["tenant"] for each in facts["needs_attention"]} == {TENANTS[1]}
+
+
+def test_tenant_without_any_day_is_missing(tmp_path: Path) -> None:
+    write_range(tmp_path, TENANTS[:1], DATES, seed=7)
+    store = SqliteStore(tmp_path / "makoto-ledger.sqlite")
+    store.put({"PK": keys.TENANTS, "SK": f"{keys.TENANT}{TENANTS[1]}"}, expected=None)
+    facts = json.loads(report(tmp_path, "--json", "--all-tenants", tenants=TENANTS[1:2]).stdout)
+    assert {day["state"] for day in facts["days"]} == {"MISSING"}
+
+
+def test_superseded_records_are_no_rejects(tmp_path: Path) -> None:
+    receipts = write_range(tmp_path, TENANTS, DATES, seed=7)
+    edited = {
+        (each.tenant, each.date)
+        for each in receipts
+        if each.records.superseded and not each.records.rejected and not each.objects.unreadable
+    }
+    facts = json.loads(report(tmp_path, "--json").stdout)
+    states = {(day["tenant"], day["day"]): day["state"] for day in facts["days"]}
+    assert len(edited) > 50
+    assert {states[each] for each in edited} <= {"COMPLETED", "FAILED", "MISSING"}
+
+
+def test_tenants_are_ordered_by_severity() -> None:
+    well = {"messages": 90, "rejected": 0}
+    states = {
+        "old-failure": ("FAILED", "COMPLETED"),
+        "newest-failure": ("COMPLETED", "FAILED"),
+        "two-failures": ("DEAD", "MISSING"),
+        "rejects": ("COMPLETED", "COMPLETED_WITH_REJECTS"),
+        "warning": ("COMPLETED", "COMPLETED"),
+        "sound": ("COMPLETED", "COMPLETED"),
+    }
+    facts = make_facts("COMPLETED", dates=2)
+    days = [
+        DayFacts(tenant=tenant, day=day, state=state, **well)  # type: ignore[arg-type]
+        for tenant, each in states.items()
+        for day, state in zip(facts.dates, each, strict=True)
+    ]
+    days[7] = replace(days[7], rejected=10)
+    days[9] = replace(days[9], expected=900)
+    facts = replace(facts, tenants=tuple(states), days=tuple(days))
+    assert list(facts.by_tenant) == ["two-failures", "newest-failure", "old-failure", "warning", "rejects", "sound"]
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "javascript:1", "a b", "https://x/?q", "x)(y", ""])
+def test_documentation_is_a_url_or_a_folder(fortnight: Fortnight, url: str) -> None:
+    result = report(fortnight[0], "--json", "--docs-url", url)
+    assert result.exit_code == 2
+    assert "--docs-url" in result.stderr

@@ -1,16 +1,18 @@
 """The page in a browser: languages, light and dark mode, no network access, hostile data."""
 
 import json
+import re
 import shutil
 import tomllib
 from dataclasses import replace
+from datetime import timedelta
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.report_range import make_entry
+from bench.report_range import make_entry, write_range
 from daily_batch.domain.receipt import Receipt
 from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
@@ -40,7 +42,14 @@ INSPECT_PAGE = """
     charts: all("figure svg").map((one) => one.getBoundingClientRect().height),
     bars: all("#volumes .bar").length,
     fills: new Set(all("#rejects .bar rect").map((one) => style(one).fill)).size,
-    foreign: all("script, img, iframe, object, embed, link, a, form, base").length,
+    foreign: all("script, img, iframe, object, embed, link, form, base").length,
+    links: all("a").map((one) => one.getAttribute("href")),
+    commands: all("#attention .command").map((one) => one.textContent),
+    fits: all("#attention .command").every((one) => one.scrollWidth <= one.clientWidth),
+    first: rows[0].querySelector("th").getBoundingClientRect().left,
+    newest: rows[0].querySelector("td[title]:last-child").getBoundingClientRect().right,
+    blank: all("#map tbody td").filter((one) => !one.textContent.trim()).length,
+    width: window.innerWidth,
     handlers: all("*").flatMap((one) => one.getAttributeNames()).filter((name) => name.startsWith("on")),
     overflow: document.documentElement.scrollWidth - window.innerWidth,
   };
@@ -61,7 +70,8 @@ VIEWS = {
     "en": ("en", {}),
     "en, dark": ("en", {"dark": True}),
     "ja": ("ja", {}),
-    "ja, narrow": ("ja", {"width": 420}),
+    "en, phone": ("en", {"width": 390}),
+    "ja, phone": ("ja", {"width": 390}),
 }
 
 
@@ -112,8 +122,8 @@ def test_hostile_data_is_shown_as_text_and_has_no_effect(views: dict[str, View],
 def test_map_has_one_cell_for_each_tenant_and_day(views: dict[str, View], name: str) -> None:
     rows = dict(views[name].value["map"])
     assert rows == dict.fromkeys(TENANTS, len(DATES))
-    # Tenants that need attention come first.
-    assert list(rows)[:3] == ["example-01", "example-05", "example-08"]
+    # The worst tenants come first.
+    assert list(rows)[:3] == ["example-08", "example-05", "example-01"]
 
 
 @pytest.mark.parametrize("name", VIEWS)
@@ -152,8 +162,8 @@ def test_background_is_light_in_light_mode_and_dark_in_dark_mode(views: dict[str
 
 def test_each_language_has_its_headline(views: dict[str, View]) -> None:
     assert (views["en"].value["lang"], views["ja"].value["lang"]) == ("en", "ja")
-    assert views["en"].value["headline"].startswith("3 tenants need attention: example-01, example-05, example-08; ")
-    assert views["ja"].value["headline"].startswith("要対応のテナントが3件: example-01, example-05, example-08。")
+    assert views["en"].value["headline"].startswith("3 tenants need attention: example-08, example-05, example-01; ")
+    assert views["ja"].value["headline"].startswith("要対応のテナントが3件: example-08, example-05, example-01。")
 
 
 @pytest.mark.parametrize("name", VIEWS)
@@ -161,12 +171,42 @@ def test_page_does_not_overflow_the_window(views: dict[str, View], name: str) ->
     assert views[name].value["overflow"] <= 0
 
 
+@pytest.mark.parametrize("name", VIEWS)
+def test_tenant_and_newest_day_are_visible_without_scrolling(views: dict[str, View], name: str) -> None:
+    found = views[name].value
+    assert 0 <= found["first"] < found["newest"] <= found["width"]
+    assert found["blank"] == 0
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_issues_link_to_runbooks_and_show_whole_commands(views: dict[str, View], name: str) -> None:
+    found = views[name].value
+    suffix = "ja.md" if found["lang"] == "ja" else "md"
+    pages = ("days-failed", "days-late", "days-failed")
+    assert sorted(found["links"]) == sorted(f"docs/runbooks/{page}.{suffix}" for page in pages)
+    assert [command.split()[:2] for command in found["commands"]] == [
+        ["makoto-batch", "backfill"],
+        ["makoto-batch", "run"],
+        ["makoto-batch", "run"],
+    ]
+    assert found["fits"]
+
+
+def test_days_before_a_tenants_first_have_a_sign_and_an_explanation(tmp_path: Path) -> None:
+    write_range(tmp_path, TENANTS[:1], DATES[3:], seed=7)
+    page = tmp_path / "page.html"
+    assert report(tmp_path, "--html", str(page), tenants=TENANTS[:1]).exit_code == 0
+    text = page.read_text()
+    assert re.findall(r'<td class="s-not-started[^>]*>([^<]*)</td>', text) == ["–"] * 3
+    assert "before the tenant&#39;s first day 3" in text
+
+
 def test_single_night_has_numbers_and_no_charts(fortnight: Fortnight, tmp_path: Path) -> None:
     page = tmp_path / "night.html"
     assert report(fortnight[0], "--from", str(DATES[-1]), "--html", str(page)).exit_code == 0
     text = page.read_text()
     assert f"<h2>{load_texts('en')('section.seconds')}" in text
-    assert f"The night of {DATES[-1]}" in text
+    assert f"Business day {DATES[-1]} (night of {DATES[-1] + timedelta(days=1)})" in text
     assert "<svg" not in text
 
 

@@ -2,36 +2,30 @@
 
 import re
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from string import Formatter
 
 import pytest
 from markdown_it import MarkdownIt
 
+from daily_batch.domain.receipt import Objects
 from daily_batch.orchestration.day_status import SOUND
-from daily_batch.reporting.facts import DayFacts, Facts
 from daily_batch.reporting.markdown import make_markdown, quote
-from daily_batch.reporting.texts import SIGNS, Texts, list_issues, load_texts, make_headline, make_sign
-from tests.support.report_days import DATES, Fortnight, report
-from tests.support.spark_session import ROOT
+from daily_batch.reporting.texts import (
+    SIGNS,
+    Texts,
+    describe_warnings,
+    format_share,
+    load_texts,
+    make_headline,
+    make_sign,
+    make_title,
+)
+from tests.support.report_days import DATES, DAY, Fortnight, make_facts, report
 
 EN, JA = load_texts("en"), load_texts("ja")
-DAY = date(2025, 8, 12)
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 HOSTILE = "<script>alert(1)</script> | `a` **b** [c](javascript:alert(1)) @all ![d](//e)\n| --- |\n# f"
-
-
-def make_facts(*states: str, dates: int = 1, **more: object) -> Facts:
-    """Return facts of one tenant per state."""
-    days = [DAY + timedelta(days=number - dates + 1) for number in range(dates)]
-    tenants = [f"t{number}" for number in range(len(states))]
-    all_days = [
-        DayFacts(tenant=tenant, day=day, state=state, **more)  # type: ignore[arg-type]
-        for tenant, state in zip(tenants, states, strict=True)
-        for day in days
-    ]
-    return Facts(tenants=tuple(tenants), dates=tuple(days), now=datetime(2025, 8, 13, tzinfo=UTC), days=tuple(all_days))
 
 
 def find_placeholders(text: str) -> set[str]:
@@ -98,37 +92,10 @@ def test_headline_is_translated_to_japanese() -> None:
     assert make_headline(facts, JA) == "2テナント中2テナントが完了。うちリジェクトあり1件。対応は不要"
 
 
-@pytest.mark.parametrize(("texts", "suffix"), [(EN, ".md"), (JA, ".ja.md")], ids=["en", "ja"])
-def test_every_issue_has_an_existing_runbook_in_the_language_of_the_report(texts: Texts, suffix: str) -> None:
-    facts = make_facts(*(state for state in SIGNS if state not in SOUND))
-    issues = list_issues(facts, texts)
-    assert {each.state for each in issues} == {"FAILED", "MISSING", "DEAD"}
-    assert [each.runbook for each in issues if not (ROOT / each.runbook).is_file()] == []
-    assert {"".join(Path(each.runbook).suffixes) for each in issues} == {suffix}
-
-
 def test_days_with_warnings_are_marked_and_counted() -> None:
     facts = make_facts("COMPLETED", messages=5, expected=900)
     assert make_sign(facts.days[0]) == "•!"
     assert make_headline(facts, EN) == "1 of 1 tenants are done; 1 with warnings"
-
-
-def test_consecutive_days_are_one_issue_only_with_the_same_error() -> None:
-    facts = make_facts("FAILED", dates=4, error="down. Next step: wait.")
-    days = list(facts.days)
-    days[1] = replace(days[1], error="broken. Next step: repair.")
-    issues = list_issues(replace(facts, days=tuple(days)), EN)
-    assert [(each.first.day, each.last.day, each.what) for each in issues] == [
-        (11, 12, "down"),
-        (10, 10, "broken"),
-        (9, 9, "down"),
-    ]
-    assert {each.next_step for each in issues} == {"wait", "repair"}
-
-
-def test_error_without_a_next_step_refers_to_the_log() -> None:
-    (issue,) = list_issues(make_facts("FAILED", error="unexpected KeyError at x.py:3", run_id="r7"), EN)
-    assert (issue.what, issue.next_step) == ("unexpected KeyError at x.py:3", "see the log of run r7")
 
 
 def test_markdown_escapes_hostile_text() -> None:
@@ -136,7 +103,9 @@ def test_markdown_escapes_hostile_text() -> None:
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
     inline = [child for token in tokens for child in token.children or []]
     kinds = {token.type for token in [*tokens, *inline]}
-    assert not kinds & {"html_block", "html_inline", "link_open", "image"}
+    assert not kinds & {"html_block", "html_inline", "image"}
+    links = [child.attrGet("href") for child in inline if child.type == "link_open"]
+    assert links == ["docs/runbooks/days-failed.md"]
     rows = [token for token in tokens if token.type == "tr_open"]
     cells = [token for token in tokens if token.type in ("td_open", "th_open")]
     # The issues, the warnings, the map, the dates: rows by columns.
@@ -144,6 +113,48 @@ def test_markdown_escapes_hostile_text() -> None:
     assert len(cells) == 2 * 5 + 3 * 3 + 3 * 2 + 2 * 6
     code = [child.content for child in inline if child.type == "code_inline"]
     assert any("<script>alert(1)</script>" in content for content in code)
+
+
+@pytest.mark.parametrize(
+    ("texts", "dates", "title"),
+    [
+        (EN, 1, "Business day 2025-08-12 (night of 2025-08-13)"),
+        (JA, 1, "業務日 2025-08-12（夜間処理は 2025-08-13）"),
+        (EN, 3, "Business days 2025-08-10 to 2025-08-12 (nights of 2025-08-11 to 2025-08-13)"),
+        (JA, 3, "業務日 2025-08-10 〜 2025-08-12（夜間処理は 2025-08-11 〜 2025-08-13）"),
+    ],
+)
+def test_title_names_business_days_and_nights(texts: Texts, dates: int, title: str) -> None:
+    assert make_title(make_facts("COMPLETED", dates=dates), texts) == title
+
+
+def test_unreadable_objects_have_their_share_of_the_listed_ones() -> None:
+    listed = Objects(listed=4_000, read=3_998, unreadable=2, bytes=1)
+    (day,) = make_facts("COMPLETED_WITH_REJECTS", unreadable=2, objects=listed).days
+    assert describe_warnings(day, EN) == "unreadable objects: 2 of 4,000 (<0.1%)"
+    assert describe_warnings(day, JA) == "読み取り不能なオブジェクト4,000件中2件（<0.1%）"
+    assert describe_warnings(replace(day, objects=None), EN) == "unreadable objects: 2"
+
+
+@pytest.mark.parametrize(
+    ("count", "whole", "share"), [(0, 0, "0.0%"), (0, 9, "0.0%"), (1, 8, "12.5%"), (1, 99_999, "<0.1%")]
+)
+def test_share_is_zero_only_for_nothing(count: int, whole: int, share: str) -> None:
+    assert format_share(count, whole) == share
+
+
+def test_headline_does_not_count_days_before_a_tenants_first() -> None:
+    facts = make_facts("COMPLETED", "NOT_STARTED", dates=2)
+    assert make_headline(facts, EN) == "2 of 2 tenant-days are done; nothing to do"
+
+
+def test_headline_names_the_worst_tenants_first() -> None:
+    facts = make_facts(*["FAILED"] * 7, dates=2)
+    recovered = [
+        replace(day, state="COMPLETED") if day.tenant == "t0" and day.day == DAY else day for day in facts.days
+    ]
+    headline = make_headline(replace(facts, days=tuple(recovered)), EN)
+    assert headline.startswith("7 tenants need attention: t1, t2, t3, t4, t5, and 2 more; ")
 
 
 def test_quoted_text_stays_in_one_line_and_cell() -> None:
