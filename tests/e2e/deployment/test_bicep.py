@@ -134,10 +134,16 @@ def test_large_days_go_to_the_bundles_job_which_is_given_as_long_as_it_takes() -
 
 def test_secrets_come_from_a_vault_or_not_at_all() -> None:
     plain = app_settings()
-    entries = {"keyVaultName": "makoto-vault", "connectionStringEntry": "storage", "cosmosKeyEntry": "cosmos"}
+    entries = {
+        "keyVaultName": "makoto-vault",
+        "connectionStringEntry": "storage",
+        "cosmosKeyEntry": "cosmos",
+        "notifyUrlEntry": "webhook",
+    }
     assert {name: value for name, value in app_settings(**entries).items() if name not in plain} == {
         "AZURE_STORAGE_CONNECTION_STRING": "@Microsoft.KeyVault(VaultName=makoto-vault;SecretName=storage)",
         "COSMOS_KEY": "@Microsoft.KeyVault(VaultName=makoto-vault;SecretName=cosmos)",
+        "MAKOTO_NOTIFY_URL": "@Microsoft.KeyVault(VaultName=makoto-vault;SecretName=webhook)",
     }
     for path in FILES:
         assert not SECRET.search(path.read_text(encoding="utf-8")), path.name

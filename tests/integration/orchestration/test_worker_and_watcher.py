@@ -22,9 +22,10 @@ from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration import Task, watcher, worker, write_task
 from daily_batch.orchestration.day_status import due_time
 from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.night_summary import Summary
 from daily_batch.orchestration.routing.route import UNLISTED
 from daily_batch.orchestration.spark_jobs import JobState, JobStatus, SparkJob
-from daily_batch.orchestration.watcher import Summary, Watcher, night_requests
+from daily_batch.orchestration.watcher import Watcher, night_requests
 from daily_batch.orchestration.worker import handle_message
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.runners.local import LocalRunner
