@@ -1,4 +1,4 @@
-# Everything a fresh machine needs, then the job, its tests or its benchmarks. `make help` says what there is.
+# Everything a fresh machine needs, then the job, its tests or its benchmarks. `make help` lists the targets.
 
 VENV := .venv
 ENV_PYTHON := $(VENV)/bin/python
@@ -31,9 +31,9 @@ setup: $(VENV)/.made-run $(JARS)  ## the environment, Java and Delta's jars, and
 run: setup  ## the samples' day on the local runner and as the Spark job, and how to query the tables
 	@$(WITH_JAVA) && tools/run-samples $(OUT) $(TENANTS) $(DATE)
 
-test: $(VENV)/.made-all $(JARS)  ## the test suite, in two processes; PYTEST_ARGS="-n 0 -k name" for a part in one
+test: $(VENV)/.made-all $(JARS)  ## the test suite, in four processes; PYTEST_ARGS="-n 0 -k name" for a part in one
 	@echo "==> pytest"
-	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 2 --dist loadfile -m "not long" --durations=20 $(PYTEST_ARGS)
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 4 --dist loadfile -m "not long" --durations=20 $(PYTEST_ARGS)
 
 test-long: $(VENV)/.made-all $(JARS) test-older-spark  ## tests that take minutes: the older Spark, kill points on Spark, an endurance test; PYTEST_ARGS as above
 	@echo "==> pytest, long tests"
@@ -49,10 +49,10 @@ lint: $(VENV)/.made-all  ## format, lint and types
 	@echo "==> mypy --strict"
 	@mypy
 
-format: $(VENV)/.made-all  ## let ruff format, and mend what it can
+format: $(VENV)/.made-all  ## format with ruff, and fix what it can
 	@ruff format . && ruff check --fix .
 
-bench: $(VENV)/.made-all $(JARS)  ## the benchmarks beside their baselines, about an hour on two cores; BENCH_ARGS="--quick" for a tenth
+bench: $(VENV)/.made-all $(JARS)  ## the benchmarks and their baselines, about two hours on two cores; BENCH_ARGS="--quick" for a tenth
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m bench $(BENCH_ARGS)
 
 endurance-test: $(VENV)/.made-all $(JARS)  ## a month of 200 tenants with faults on each local cloud, many hours; ENDURANCE_TENANTS=24 ENDURANCE_DAYS=30 for 45 minutes
@@ -81,7 +81,7 @@ $(ENV_PYTHON):
 $(VENV)/.made-run: pyproject.toml constraints.txt | $(ENV_PYTHON)
 	@echo "==> packages for running (pyspark is 400 MB: minutes the first time)"
 	@$(PIP_INSTALL) -e '.[cli,report,spark]'
-	@tools/mend-spark-home $(VENV)
+	@tools/repair-spark-home $(VENV)
 	@touch $@
 
 $(VENV)/.made-all: pyproject.toml constraints.txt $(VENV)/.made-run
@@ -102,6 +102,6 @@ $(SPARK_40)/.made: tests/spark-4.0.txt conf/spark/local.conf conf/spark/jars.con
 	@rm -rf $(SPARK_40) && $(ENV_PYTHON) -m venv $(SPARK_40)
 	@$(SPARK_40)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r tests/spark-4.0.txt
 	@$(SPARK_40)/bin/python tools/older-spark-conf $(SPARK_40) $(VENV)
-	@tools/mend-spark-home $(SPARK_40)
+	@tools/repair-spark-home $(SPARK_40)
 	@$(WITH_JAVA) && tools/fetch-jars $(SPARK_40)/bin/spark-submit $(SPARK_40)/jars.conf
 	@touch $@

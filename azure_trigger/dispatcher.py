@@ -75,7 +75,7 @@ def _read_event(body: bytes) -> Mapping[str, Any]:
     try:
         return msgspec.json.decode(body or b"{}", type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise UsageError("the body is no JSON object", next_step=f"give {FORM}") from error
+        raise UsageError("the body is not a JSON object", next_step=f"give {FORM}") from error
 
 
 def _answer(status: int, body: Mapping[str, Any]) -> func.HttpResponse:

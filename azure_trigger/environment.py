@@ -43,7 +43,7 @@ def read_timeout(host: Path) -> int:
     try:
         hours, minutes, seconds = map(int, text.split(":"))
     except ValueError as error:
-        raise UsageError("functionTimeout is no time", next_step="give it as 00:30:00, in host.json") from error
+        raise UsageError("functionTimeout is not a duration", next_step="give it as 00:30:00, in host.json") from error
     return hours * 3600 + minutes * 60 + seconds
 
 

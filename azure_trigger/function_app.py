@@ -36,9 +36,9 @@ def night(timer: func.TimerRequest, tasks: Messages) -> None:
 @app.queue_output(arg_name="tasks", queue_name=TASKS, connection=STORAGE)
 def start(request: func.HttpRequest, tasks: Messages) -> func.HttpResponse:
     """Queue one message for each tenant-day that an operator requests."""
-    answer, messages = dispatch_request(request)
+    response, messages = dispatch_request(request)
     _put(messages, tasks)
-    return answer
+    return response
 
 
 @app.function_name("worker")

@@ -90,5 +90,5 @@ def find_meter() -> Meter | None:
     try:
         return Meter(connection, os.environ.get(ROLE) or DEFAULT_ROLE)
     except Exception as error:  # a run never fails for its metrics
-        _logger.error("there are no metrics: the exporter is not made (%s)", type(error).__name__)  # noqa: TRY400
+        _logger.error("no metrics are exported: the exporter cannot be created (%s)", type(error).__name__)  # noqa: TRY400
         return None

@@ -12,7 +12,7 @@ def main() -> None:
     """Run P1 to P5."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the size, one run: a check that all of it works"
+        "--quick", action="store_true", help="a tenth of the size, one run each: checks that everything works"
     )
     options = parser.parse_args()
     print("Benchmarks and their baselines:", ", ".join(f"{name} {value}" for name, value in machine().items()))

@@ -15,13 +15,13 @@ import pandas
 source, prefix, output, *objects = sys.argv[1:]
 
 
-def read_objects(most: int) -> Iterator[bytes]:
+def read_objects(limit: int) -> Iterator[bytes]:
     import boto3
 
     client = boto3.client("s3")
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=source, Prefix=prefix)
     keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-    for key in keys[:most]:
+    for key in keys[:limit]:
         yield client.get_object(Bucket=source, Key=key)["Body"].read()
 
 

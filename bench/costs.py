@@ -1,4 +1,4 @@
-"""Print the tables of docs/project/costs.md: `python -m bench.costs`; --write puts them into the page."""
+"""Print the tables of docs/project/costs.md: `python -m bench.costs`; --write replaces them in the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daily_batch.orchestration.routing.costs import MONTH_DAYS, HostCost, predic
 PAGE = ROOT / "docs" / "project" / "costs.md"
 BEGIN, END = "<!-- tables: begin, python -m bench.costs --write -->\n", "<!-- tables: end -->\n"
 SIZES = (1_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
-MESSAGES_A_FILE = 100_000
+MESSAGES_PER_FILE = 100_000
 TITLES: dict[Layout, str] = {
     "export": "### Exports: files of 100,000 messages, gzip",
     "messages": "### One object a message",
@@ -26,22 +26,22 @@ GUIDE_GB, GUIDE_SECONDS = 3, 900
 def main(arguments: list[str] | None = None) -> None:
     """Print the tables, or write them into the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.costs", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="into docs/project/costs.md, between its two marks")
+    parser.add_argument("--write", action="store_true", help="into docs/project/costs.md, between its markers")
     if parser.parse_args(arguments).write:
-        PAGE.write_text(put_tables(PAGE.read_text(encoding="utf-8"), write_tables()), encoding="utf-8")
+        PAGE.write_text(replace_tables(PAGE.read_text(encoding="utf-8"), render_tables()), encoding="utf-8")
     else:
-        print(write_tables(), end="")
+        print(render_tables(), end="")
 
 
-def put_tables(page: str, tables: str) -> str:
+def replace_tables(page: str, tables: str) -> str:
     """Return the page with its tables replaced."""
     before, rest = page.split(BEGIN)
     return f"{before}{BEGIN}{tables}{rest[rest.index(END) :]}"
 
 
-def write_tables() -> str:
+def render_tables() -> str:
     """Return all tables as Markdown."""
-    return "".join(f"{line}\n" for line in _write_tables())
+    return "".join(f"{line}\n" for line in _render_rows())
 
 
 def volume_of(layout: Layout, messages: int) -> Volume:
@@ -49,11 +49,11 @@ def volume_of(layout: Layout, messages: int) -> Volume:
     stored = load_predictions().stored
     if layout == "messages":
         return Volume(layout=layout, objects=messages, bytes=round(messages * stored.object_message_bytes))
-    files = ceil(messages / MESSAGES_A_FILE)
+    files = ceil(messages / MESSAGES_PER_FILE)
     return Volume(layout=layout, objects=files, bytes=round(messages * stored.export_message_bytes))
 
 
-def _write_tables() -> Iterator[str]:
+def _render_rows() -> Iterator[str]:
     for layout, title in TITLES.items():
         yield from (
             f"\n{title}\n",
@@ -61,7 +61,7 @@ def _write_tables() -> Iterator[str]:
         )
         yield "|---|---|---|---|---|---|---|"
         for messages in SIZES:
-            yield from _write_day(layout, messages)
+            yield from _render_day(layout, messages)
     yield from ("\n### The guide's example\n", "| | |", "|---|---|")
     prices = load_prices()
     gb_seconds = GUIDE_GB * GUIDE_SECONDS * MONTH_DAYS
@@ -74,24 +74,24 @@ def _write_tables() -> Iterator[str]:
     yield f"| 10 USD are | {functions:.1f} such functions every night |"
 
 
-def _write_day(layout: Layout, messages: int) -> Iterator[str]:
-    places = predict_costs(volume_of(layout, messages), predictions=load_predictions(), prices=load_prices())
-    for place in places:
-        usd = (place.usd_day, place.usd_month, place.usd_month_after_free)
-        cells = (f"{messages:,}", place.host, f"{place.seconds:,.0f}", *map(_write_usd, usd), _write_notes(place))
+def _render_day(layout: Layout, messages: int) -> Iterator[str]:
+    costs = predict_costs(volume_of(layout, messages), predictions=load_predictions(), prices=load_prices())
+    for cost in costs:
+        usd = (cost.usd_day, cost.usd_month, cost.usd_month_after_free)
+        cells = (f"{messages:,}", cost.host, f"{cost.seconds:,.0f}", *map(_format_usd, usd), _format_notes(cost))
         yield f"| {' | '.join(cells)} |"
 
 
-def _write_usd(amount: float | None) -> str:
+def _format_usd(amount: float | None) -> str:
     if amount is None:
         return "-"
     return f"{amount:,.2f}" if amount >= 1 else f"{amount:.4f}"
 
 
-def _write_notes(place: HostCost) -> str:
-    if place.obstacles:
-        return f"**cannot run there**: it {', '.join(place.obstacles)}"
-    return "; ".join(place.notes)
+def _format_notes(cost: HostCost) -> str:
+    if cost.obstacles:
+        return f"**cannot run there**: it {', '.join(cost.obstacles)}"
+    return "; ".join(cost.notes)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def measure(keys: int) -> dict[str, float]:
     generated_us = (time.perf_counter() - started) / (len(rooms) * ROOM) * 1e6
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder:
-        started, cpu_began = time.perf_counter(), time.process_time()
+        started, cpu_started = time.perf_counter(), time.process_time()
         manifest = build_manifest(
             store,
             tenant="acme",
@@ -101,7 +101,7 @@ def measure(keys: int) -> dict[str, float]:
             chunk_objects=5_000,
             concurrency=64,
         )
-        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_began
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
         peak = peak_mib()
         started = time.perf_counter()
         read = sum(len(objects) for _, objects in read_manifest(manifest.files))

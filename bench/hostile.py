@@ -1,4 +1,4 @@
-"""Map adversarial text: seconds and memory for each shape, each in a process of its own."""
+"""Measure the map on adversarial text: seconds and memory of each shape, each in its own process."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ TARGET_SECONDS, TARGET_MIB = 60, 1_024
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run each shape once and print its figures; a star marks those that miss the target."""
+    """Run each shape once and print its figures, with a star if it misses the target."""
     parser = argparse.ArgumentParser(prog="python -m bench.hostile", description=__doc__)
-    parser.add_argument("--mib", type=float, default=MEBIBYTES, help="of text in each shape (default: %(default)s)")
+    parser.add_argument(
+        "--mib", type=float, default=MEBIBYTES, help="size of each shape's text, MiB (default: %(default)s)"
+    )
     parser.add_argument(
         "--shapes", nargs="+", choices=list(BUILD), metavar="SHAPE", help=f"some of: {', '.join(BUILD)}"
     )
@@ -33,9 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
     for shape in options.shapes or BUILD:
         report = figures[shape] = _run(shape, int(options.mib * 2**20))
         seconds, cpu, mib, rejects = (report[name] for name in FIGURES)
-        each = f"{cpu / rejects * 1e6:19.1f}" if rejects > 1 else ""
+        per_reject = f"{cpu / rejects * 1e6:19.1f}" if rejects > 1 else ""
         missed = " *" if seconds > TARGET_SECONDS or mib > TARGET_MIB else ""
-        print(f"{shape:36} {seconds:7.1f} {cpu:8.1f} {mib:7.0f} {rejects:10,}{each}{missed}", flush=True)
+        print(f"{shape:36} {seconds:7.1f} {cpu:8.1f} {mib:7.0f} {rejects:10,}{per_reject}{missed}", flush=True)
     print(f"target: at most {TARGET_SECONDS} s and {TARGET_MIB:,} MiB")
     save_figures("hostile", {"machine": machine(), "mib": options.mib, "shapes": figures})
 

@@ -1,4 +1,4 @@
-"""The job command as a user runs it, and the days on which it is measured."""
+"""Build the contenders' commands, as a user runs them, and the days that they process."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ DELTA = (
 
 
 def export_day(messages: int, *, clean: bool = False, files: int = 32, seed: int = 1) -> Path:
-    """Return the folder of a generated export, which is generated once: the generator is deterministic.
+    """Return the folder of a generated export, which is written once and reused: the generator is deterministic.
 
-    The day has the generator's usual rates of drift and faults, unless `clean`. Only records with a duplicate key are
-    left out, because one of them ends baseline A with COLUMN_ALREADY_EXISTS.
+    The day has the generator's default rates of drift and faults, unless `clean`. Only records with a duplicate key are
+    omitted, because one of them makes baseline A fail with COLUMN_ALREADY_EXISTS.
     """
     from daily_batch.synthetic import FaultRates, generate
 
     folder = CACHE / f"export-{messages}-{files}-{seed}{'-clean' if clean else ''}"
-    made = folder / "made"
-    if not made.exists():
+    finished = folder / "made"
+    if not finished.exists():
         print(f"  generating {messages:,} messages in {files} gzip files …", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -47,12 +47,12 @@ def export_day(messages: int, *, clean: bool = False, files: int = 32, seed: int
             files=files,
             workers=os.cpu_count() or 1,
         )
-        made.touch()
+        finished.touch()
     return folder / "data"
 
 
-def ours(*, source: str, output: str, layout: str, name: str = "ours") -> Contender:
-    """Return the project's Spark job, run through its public interface."""
+def spark_job(*, source: str, output: str, layout: str, name: str = "ours") -> Contender:
+    """Return the project's Spark job as a contender, run through its public interface."""
     command = (
         *(SUBMIT, "--properties-file", "conf/spark/local.conf", "--master", CORES, "--driver-memory", DRIVER_MEMORY),
         *("jobs/daily_messages.py", "--tenant", "acme", "--date", DAY, "--layout", layout),
@@ -61,8 +61,8 @@ def ours(*, source: str, output: str, layout: str, name: str = "ours") -> Conten
     return Contender(name, command, partial(remove_output, output))
 
 
-def plain_spark(name: str, script: str, *arguments: str, output: str, more: tuple[str, ...] = ()) -> Contender:
-    """Return a baseline under spark-submit: the same cores and memory, otherwise Spark's and Delta's defaults."""
+def spark_baseline(name: str, script: str, *arguments: str, output: str, options: tuple[str, ...] = ()) -> Contender:
+    """Return a baseline run by spark-submit: the same cores and memory, otherwise Spark's and Delta's defaults."""
     command = (
         SUBMIT,
         "--master",
@@ -70,14 +70,14 @@ def plain_spark(name: str, script: str, *arguments: str, output: str, more: tupl
         "--driver-memory",
         DRIVER_MEMORY,
         *DELTA,
-        *more,
+        *options,
         f"bench/{script}",
         *arguments,
     )
     return Contender(name, command, partial(remove_output, output))
 
 
-def plain_python(name: str, script: str, *arguments: str, output: str) -> Contender:
+def python_baseline(name: str, script: str, *arguments: str, output: str) -> Contender:
     """Return a baseline that runs as one Python process."""
     return Contender(name, (PYTHON, f"bench/{script}", *arguments), partial(remove_output, output))
 

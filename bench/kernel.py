@@ -47,14 +47,14 @@ STEPS: tuple[tuple[str, str, object, str], ...] = (
 
 
 class Clock:
-    """CPU time by step, without the time of nested steps."""
+    """Measures the CPU time of each step, without its nested steps."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)
         self._running: list[str] = []
         self._since = time.process_time()
 
-    def _turn(self) -> None:
+    def _charge_current_step(self) -> None:
         now = time.process_time()
         if self._running:
             self.spent[self._running[-1]] += now - self._since
@@ -65,12 +65,12 @@ class Clock:
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            self._turn()
+            self._charge_current_step()
             self._running.append(name)
             try:
                 return function(*args, **kwargs)
             finally:
-                self._turn()
+                self._charge_current_step()
                 self._running.pop()
 
         return wrapped
@@ -79,29 +79,29 @@ class Clock:
 @contextmanager
 def instrumented(clock: Clock) -> Iterator[None]:
     """Wrap every step with the clock for the duration of the context."""
-    before = [(owner, name, getattr(owner, name)) for _, _, owner, name in STEPS]
+    originals = [(owner, name, getattr(owner, name)) for _, _, owner, name in STEPS]
     for _, step, owner, name in STEPS:
         setattr(owner, name, clock.timed(step, getattr(owner, name)))
     try:
         yield
     finally:
-        for owner, name, function in before:
+        for owner, name, function in originals:
             setattr(owner, name, function)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Map and reduce some files of a generated export, and print microseconds by step."""
+    """Map and reduce files of a generated export, and print the microseconds of each step."""
     parser = argparse.ArgumentParser(prog="python -m bench.kernel", description=__doc__)
     parser.add_argument("--messages", type=int, default=MESSAGES, help="messages of the generated day")
     parser.add_argument("--files", type=int, default=FILES, help="number of its 32 files to read")
     parser.add_argument("--buckets", type=int, default=1)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--tables", action="store_true", help="rows stay in memory, as on the local runner")
+    parser.add_argument("--tables", action="store_true", help="keep rows in memory, as the local runner does")
     options = parser.parse_args(arguments)
     folder = export_day(options.messages)
     results = [_measure(folder, options) for _ in range(options.runs)]
-    seen = results[0][1]
-    print(f"kernel: {seen:,} records, {options.runs} runs, medians, CPU microseconds per record")
+    records = results[0][1]
+    print(f"kernel: {records:,} records, {options.runs} runs, medians, CPU microseconds per record")
     figures: dict[str, float] = {}
     for part in ("map", "reduce"):
         steps = [step for kind, step, *_ in STEPS if kind == part]
@@ -110,14 +110,15 @@ def main(arguments: list[str] | None = None) -> None:
         for step in steps:
             figures[step] = _median(results, [step])
             print(f"    {step:<42} {figures[step]:7.2f}")
-    whole = _median(results, [step for _, step, *_ in STEPS])
-    figures["whole"] = whole
-    print(f"  {'map and reduce':<44} {whole:7.2f}   (target: at most {TARGET})")
-    save_figures("kernel", {"machine": machine(), "records": seen, "tables": options.tables, "microseconds": figures})
+    figures["whole"] = _median(results, [step for _, step, *_ in STEPS])
+    print(f"  {'map and reduce':<44} {figures['whole']:7.2f}   (target: at most {TARGET})")
+    save_figures(
+        "kernel", {"machine": machine(), "records": records, "tables": options.tables, "microseconds": figures}
+    )
 
 
 def _median(results: Sequence[tuple[dict[str, float], int]], steps: Sequence[str]) -> float:
-    return statistics.median(sum(spent.get(step, 0.0) for step in steps) / seen * 1e6 for spent, seen in results)
+    return statistics.median(sum(spent.get(step, 0.0) for step in steps) / records * 1e6 for spent, records in results)
 
 
 def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float], int]:
@@ -160,14 +161,14 @@ def _measure(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float
                     row_buffer.RowSet(result.tables, files),
                     connection=connection,
                     spec=spec,
-                    output=_Nowhere(),
+                    output=_DiscardingStore(),
                     scratch=scratch,
                 )
     return dict(clock.spent), result.counts.seen
 
 
-class _Nowhere:
-    """An output store that discards everything."""
+class _DiscardingStore:
+    """An output store that discards every file."""
 
     def put(self, path: str, file: Path) -> None:
         """Discard a file."""

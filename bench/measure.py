@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache" / "bench"
-SAMPLED_EVERY = 0.25
+SAMPLE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Contender:
 
 
 def measure(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Run:
-    """Run a command to its end with standard error in `log`; if it fails, exit with the last lines of its output."""
+    """Run a command with its standard error in `log`; if it fails, exit with the last lines of its output."""
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     with log.open("w") as errors:
@@ -59,12 +59,12 @@ def measure(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Run
     peak_mib = peak.stop()
     if process.returncode:
         tail = "\n".join((log.read_text() + output).splitlines()[-20:])
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}; {log} ends:\n{tail}")
+        sys.exit(f"{' '.join(command)} exited with status {process.returncode}; the end of {log}:\n{tail}")
     return Run(seconds, peak_mib, _last_json(output))
 
 
 def alternate(contenders: Sequence[Contender], *, runs: int, env: Mapping[str, str], logs: str) -> dict[str, list[Run]]:
-    """Run all contenders in turn, `runs` times, so that a slow minute of the machine affects all alike."""
+    """Run all contenders in turn, `runs` times, so that a slow phase of the machine affects all of them alike."""
     results: dict[str, list[Run]] = {contender.name: [] for contender in contenders}
     for number in range(1, runs + 1):
         for contender in contenders:
@@ -91,8 +91,8 @@ def save_figures(name: str, figures: Mapping[str, object]) -> None:
 
 def save(name: str, *, results: Mapping[str, list[Run]], figures: Mapping[str, object]) -> None:
     """Write all runs and the figures derived from them to .cache/bench/results/{name}.json."""
-    runs = {contender: [asdict(run) for run in done] for contender, done in results.items()}
-    save_figures(name, {"machine": machine(), "figures": figures, "runs": runs})
+    runs_by_name = {name: [asdict(run) for run in runs] for name, runs in results.items()}
+    save_figures(name, {"machine": machine(), "figures": figures, "runs": runs_by_name})
 
 
 def machine() -> dict[str, object]:
@@ -128,7 +128,7 @@ class _Peak:
         return self.peak
 
     def _sample(self) -> None:
-        while not self.done.wait(SAMPLED_EVERY):
+        while not self.done.wait(SAMPLE_SECONDS):
             self.peak = max(self.peak, sum(_pss_mib(pid) for pid in _session_processes(self.session)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench.job import export_day, ours, plain_python, plain_spark
+from bench.job import export_day, python_baseline, spark_baseline, spark_job
 from bench.measure import CACHE, alternate, median, save
 
 # Messages -> targets: times the speed of plain Spark, and of DuckDB alone.
@@ -23,9 +23,9 @@ def main(arguments: list[str] | None = None) -> None:
     data, out = export_day(options.messages, clean=options.clean), CACHE / "out"
     exports = str(data / "acme" / "exports" / "messages" / "2025" / "08" / "12")
     contenders = (
-        ours(source=str(data), output=str(out / "ours"), layout="export"),
-        plain_spark("spark", "baseline_spark.py", exports, str(out / "spark"), output=str(out / "spark")),
-        plain_python("duckdb", "baseline_duckdb.py", exports, str(out / "duckdb"), "2", output=str(out / "duckdb")),
+        spark_job(source=str(data), output=str(out / "ours"), layout="export"),
+        spark_baseline("spark", "baseline_spark.py", exports, str(out / "spark"), output=str(out / "spark")),
+        python_baseline("duckdb", "baseline_duckdb.py", exports, str(out / "duckdb"), "2", output=str(out / "duckdb")),
     )
     chosen = [contender for contender in contenders if contender.name in options.only]
     results = alternate(chosen, runs=options.runs, env={}, logs="p1")

@@ -1,4 +1,4 @@
-"""P2: process one object per message, 20 ms latency, the whole job; compare with Spark over S3A and GETs alone."""
+"""P2: run the complete job on one object per message with 20 ms latency; compare with Spark on S3A and GETs alone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import obstore
 from obstore.store import S3Store
 
-from bench.job import DELTA_PACKAGE, ours, plain_python, plain_spark
+from bench.job import DELTA_PACKAGE, python_baseline, spark_baseline, spark_job
 from bench.measure import CACHE, Contender, alternate, median, save
-from bench.s3_server import BUCKET, running, sample_objects
+from bench.s3_server import BUCKET, generate_objects, running_server
 
 TARGET_S3A, TARGET_RAW = 70, 0.6
 THREADS = 128
@@ -30,19 +30,19 @@ def main(arguments: list[str] | None = None) -> None:
     print(
         f"P2: {options.messages:,} objects, {options.latency_ms:g} ms per request, {options.runs} runs each", flush=True
     )
-    with running("--messages", str(options.messages), "--latency-ms", str(options.latency_ms)) as env:
-        put_flat(options.s3a_messages, env)
+    with running_server("--messages", str(options.messages), "--latency-ms", str(options.latency_ms)) as env:
+        upload_flat_folder(options.s3a_messages, env)
         chosen = [contender for contender in contenders(env, options.s3a_messages) if contender.name in options.only]
         results = alternate(chosen, runs=options.runs, env=env, logs="p2")
     rates: dict[str, float] = {}
     for name, runs in results.items():
         middle = median(runs)
-        if name == "ours":  # ours is the whole job with Spark's start; the others time only their reads
+        if name == "ours":  # ours is the complete job with Spark's start; the others time only their reads
             rates[name] = options.messages / middle.seconds
         else:
             rates[name] = float(str(middle.report["objects"])) / float(str(middle.report["read_seconds"]))
-        whole = f"{middle.seconds:.1f} s in all, {middle.peak_mib:.0f} MiB"
-        print(f"  median {name:<5} {rates[name]:8,.0f} objects/s  ({whole})")
+        details = f"{middle.seconds:.1f} s in total, {middle.peak_mib:.0f} MiB"
+        print(f"  median {name:<5} {rates[name]:8,.0f} objects/s  ({details})")
     figures: dict[str, object] = {"messages": options.messages, "objects_per_second": rates}
     for name, target in (("s3a", TARGET_S3A), ("raw", TARGET_RAW)):
         if {"ours", name} <= rates.keys():
@@ -62,20 +62,20 @@ def contenders(env: dict[str, str], s3a_messages: int) -> tuple[Contender, ...]:
     out = str(CACHE / "out" / "s3a")
     flat = (f"s3a://{BUCKET}/flat/", str(s3a_messages))
     return (
-        ours(source=f"s3://{BUCKET}", output=f"s3://{BUCKET}/lake", layout="messages"),
-        plain_spark("s3a", "baseline_s3a.py", *flat, output=out, more=s3a),
-        plain_python(
+        spark_job(source=f"s3://{BUCKET}", output=f"s3://{BUCKET}/lake", layout="messages"),
+        spark_baseline("s3a", "baseline_s3a.py", *flat, output=out, options=s3a),
+        python_baseline(
             "raw", "baseline_obstore.py", BUCKET, "acme/chat/", str(THREADS), output=str(CACHE / "out" / "raw")
         ),
     )
 
 
-def put_flat(messages: int, env: dict[str, str]) -> None:
-    """Put the objects for S3A into one flat folder, so that its reads are measured and not its listing."""
+def upload_flat_folder(messages: int, env: dict[str, str]) -> None:
+    """Upload the objects for S3A to one flat folder, so that its reads are measured and not its listing."""
     os.environ.update(env)
     store = S3Store(BUCKET, client_options={"allow_http": True})
     with ThreadPoolExecutor(THREADS) as pool:
-        bodies = [body for _, body in sample_objects(messages, seed=2)]
+        bodies = [body for _, body in generate_objects(messages, seed=2)]
         list(pool.map(lambda item: obstore.put(store, f"flat/{item[0]}.json", item[1]), enumerate(bodies)))
 
 

@@ -9,9 +9,9 @@ import argparse
 from collections.abc import Mapping
 from functools import partial
 
-from bench.job import DAY, PYTHON, export_day, plain_python, remove_output
+from bench.job import DAY, PYTHON, export_day, python_baseline, remove_output
 from bench.measure import CACHE, Contender, Run, alternate, median, save
-from bench.s3_server import BUCKET, running
+from bench.s3_server import BUCKET, running_server
 
 EXPORTS = (100_000, 1_000_000)
 OBJECTS = 100_000
@@ -21,7 +21,7 @@ TARGET_SPEED, TARGET_MEMORY = 10, 0.25
 # Targets for a million exported messages: times the speed of DuckDB alone and of the guide's method.
 TARGET_DUCKDB, TARGET_EXPORT_SPEED = 0.7, 5
 EXPORT_PREFIX = "acme/exports/messages/2025/08/12"
-# The variable in which Lambda gives its memory size; the runner sizes its workers by it.
+# Lambda sets this variable to the function's memory size; the runner sizes its workers by it.
 MEMORY = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 AS_FUNCTION = {MEMORY: str(FUNCTION_MIB)}
 
@@ -30,12 +30,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Run exports of each size, then objects behind the local S3 server, each with the guide's method."""
     parser = argparse.ArgumentParser(prog="python -m bench.p3_local", description=__doc__)
     parser.add_argument("--exports", type=int, nargs="*", default=EXPORTS, help="messages of each exported day")
-    parser.add_argument("--objects", type=int, default=OBJECTS, help="0: none")
-    parser.add_argument("--guide-objects", type=int, default=GUIDE_OBJECTS, help="of these; the rest is extrapolated")
-    parser.add_argument("--function-mib", type=int, default=FUNCTION_MIB, help="memory that the function says it has")
+    parser.add_argument("--objects", type=int, default=OBJECTS, help="number of objects; 0: none")
+    parser.add_argument(
+        "--guide-objects",
+        type=int,
+        default=GUIDE_OBJECTS,
+        help="objects that the guide's method reads; the rest is extrapolated",
+    )
+    parser.add_argument("--function-mib", type=int, default=FUNCTION_MIB, help="reported memory of the function, MiB")
     parser.add_argument("--latency-ms", type=float, default=20.0)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the size, once")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the size, one run")
     options = parser.parse_args(arguments)
     if options.quick:
         options.exports, options.runs = [size // 10 for size in options.exports], 1
@@ -51,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         results |= {f"export-{size}-{name}": runs for name, runs in found.items()}
     if options.objects:
         print(
-            f"P3: {options.objects:,} objects, {options.latency_ms:g} ms a request, {options.runs} runs each",
+            f"P3: {options.objects:,} objects, {options.latency_ms:g} ms per request, {options.runs} runs each",
             flush=True,
         )
         found = run_objects(options)
@@ -71,9 +76,9 @@ def run_export(size: int, *, runs: int, memory_mib: int) -> dict[str, list[Run]]
     data, out = export_day(size), CACHE / "out" / "p3"
     exports = str(data / EXPORT_PREFIX)
     contenders = (
-        local(source=str(data), output=str(out / "ours"), layout="export"),
-        plain_python("duckdb", "baseline_duckdb.py", exports, str(out / "duckdb"), "2", output=str(out / "duckdb")),
-        plain_python(
+        local_job(source=str(data), output=str(out / "ours"), layout="export"),
+        python_baseline("duckdb", "baseline_duckdb.py", exports, str(out / "duckdb"), "2", output=str(out / "duckdb")),
+        python_baseline(
             "guide", "baseline_guide.py", str(data), EXPORT_PREFIX, str(out / "guide"), output=str(out / "guide")
         ),
     )
@@ -83,10 +88,10 @@ def run_export(size: int, *, runs: int, memory_mib: int) -> dict[str, list[Run]]
 def run_objects(options: argparse.Namespace) -> dict[str, list[Run]]:
     """Run ours on all objects with output to the server, and the guide's method on some with output to the disk."""
     guide_out = str(CACHE / "out" / "p3" / "guide")
-    with running("--messages", str(options.objects), "--latency-ms", str(options.latency_ms)) as env:
+    with running_server("--messages", str(options.objects), "--latency-ms", str(options.latency_ms)) as env:
         contenders = (
-            local(source=f"s3://{BUCKET}", output=f"s3://{BUCKET}/lake", layout="messages"),
-            plain_python(
+            local_job(source=f"s3://{BUCKET}", output=f"s3://{BUCKET}/lake", layout="messages"),
+            python_baseline(
                 *("guide", "baseline_guide.py", BUCKET, "acme/chat/", guide_out, str(options.guide_objects)),
                 output=guide_out,
             ),
@@ -99,8 +104,8 @@ def run_objects(options: argparse.Namespace) -> dict[str, list[Run]]:
         )
 
 
-def local(*, source: str, output: str, layout: str, name: str = "ours") -> Contender:
-    """Return the local runner, run through its public interface."""
+def local_job(*, source: str, output: str, layout: str, name: str = "ours") -> Contender:
+    """Return the project's local runner as a contender, run through its public interface."""
     command = (
         *(PYTHON, "-m", "daily_batch", "run", "--runner", "local", "--tenant", "acme", "--date", DAY),
         *("--layout", layout, "--input", source, "--output", output, "--json"),
@@ -117,8 +122,8 @@ def compare(
         guide_peak_mib: Memory that the guide's method needed for as many messages, if it was measured.
     """
     ours, guide = median(results["ours"]), median(results["guide"])
-    growing = float(str(guide.report["seconds"]))
-    guide_seconds = guide.seconds - growing + growing / guide_messages * messages
+    variable = float(str(guide.report["seconds"]))  # without the start-up
+    guide_seconds = guide.seconds - variable + variable / guide_messages * messages
     note = "" if messages == guide_messages else f" (extrapolated from {guide.seconds:.1f} s for {guide_messages:,})"
     rate = f"{messages / ours.seconds:10,.0f} messages/s"
     print(f"  median ours   {ours.seconds:8.1f} s  {rate}  {ours.peak_mib:6.0f} MiB")
@@ -128,9 +133,9 @@ def compare(
     print(f"  {speed:.2f} times the guide's speed (target with {max(EXPORTS):,} or with objects: at least {target})")
     against_duckdb = None
     if "duckdb" in results:
-        alone = median(results["duckdb"])
-        against_duckdb = alone.seconds / ours.seconds
-        print(f"  median duckdb {alone.seconds:8.1f} s  {alone.peak_mib:6.0f} MiB, unbounded")
+        duckdb = median(results["duckdb"])
+        against_duckdb = duckdb.seconds / ours.seconds
+        print(f"  median duckdb {duckdb.seconds:8.1f} s  {duckdb.peak_mib:6.0f} MiB, unbounded")
         print(f"  {against_duckdb:.2f} times the speed of DuckDB alone (target with {max(EXPORTS):,}: {TARGET_DUCKDB})")
     memory = ours.peak_mib / guide_peak_mib if guide_peak_mib else None
     if memory:

@@ -6,7 +6,7 @@ import argparse
 import json
 import subprocess
 
-from bench.job import PYTHON, export_day, ours
+from bench.job import PYTHON, export_day, spark_job
 from bench.measure import CACHE, ROOT, alternate, median, save
 
 SIZES = (1_000_000, 3_000_000, 10_000_000)
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     sizes = (NEAR_EMPTY, *options.messages)
     days = [
-        ours(source=str(export_day(size)), output=str(CACHE / "out" / "p4"), layout="export", name=str(size))
+        spark_job(source=str(export_day(size)), output=str(CACHE / "out" / "p4"), layout="export", name=str(size))
         for size in sizes
     ]
     results = alternate(days, runs=options.runs, env={}, logs="p4")
@@ -41,9 +41,9 @@ def main(arguments: list[str] | None = None) -> None:
         rows.append(
             {"messages": size, "seconds": middle.seconds, "us_raw": raw, "us_net": net, "peak_mib": middle.peak_mib}
         )
-        line = f"{middle.seconds:7.1f} s  {raw:6.1f} us a message, {net:6.1f} without the start"
+        line = f"{middle.seconds:7.1f} s  {raw:6.1f} us per message, {net:6.1f} without the start-up"
         print(f"  {size:>10,} messages  {line}  {middle.peak_mib:6.0f} MiB")
-    print(f"  (target: a message costs at most {TARGET_PER_TENFOLD} times as much in a day ten times as large)")
+    print(f"  (target: a message costs at most {TARGET_PER_TENFOLD} times as much in a day ten times larger)")
     manifest = manifest_growth(options.keys, options.runs)
     save("p4", results=results, figures={"start_seconds": start, "messages": rows, "manifest": manifest})
 

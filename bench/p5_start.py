@@ -1,4 +1,4 @@
-"""P5: measure a function's start-up: each handler's import in a fresh interpreter.
+"""P5: measure a function's start-up: the imports of each handler in a fresh interpreter.
 
 python -m bench.p5_start --runs 5
 """
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args(arguments)
     print("P5, the start of a function:", ", ".join(f"{name} {value}" for name, value in machine().items()))
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in IMPORTS}
+    results: dict[str, list[tuple[float, float]]] = {name: [] for name in IMPORTS}
     for number in range(options.runs + 1):
         for name, program in IMPORTS.items():
             run = measure(
@@ -39,10 +39,10 @@ def main(arguments: list[str] | None = None) -> None:
                 log=Path(ROOT / ".cache/bench/logs") / f"p5-{name.replace(' ', '-')}.log",
             )
             if number:  # the first run fills the file cache and compiles the modules
-                found[name].append((run.seconds, float(str(run.report["kib"])) / 1024))
-    base = statistics.median(seconds for seconds, _ in found["interpreter alone"])
+                results[name].append((run.seconds, float(str(run.report["kib"])) / 1024))
+    base = statistics.median(seconds for seconds, _ in results["interpreter alone"])
     print(f"{'':22} seconds  of imports     MiB")
-    for name, runs in found.items():
+    for name, runs in results.items():
         seconds, mib = (statistics.median(values) for values in zip(*runs, strict=True))
         print(f"{name:22} {seconds:7.2f} {seconds - base:11.2f} {mib:7.0f}")
 

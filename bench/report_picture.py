@@ -1,4 +1,4 @@
-"""Make docs/img/report-en.png and report-ja.png from generated days, or a picture of an existing report.
+"""Write docs/img/report-en.png and report-ja.png from generated days, or a picture of an existing report.
 
 python -m bench.report_picture
 python -m bench.report_picture --page .makoto/endurance/AwsMonth.html --picture docs/img/endurance-test-aws.png
@@ -25,7 +25,7 @@ TENANTS = [f"example-{number:02}" for number in range(1, 13)]
 
 
 def main() -> None:
-    """Make the pictures."""
+    """Write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--page", type=Path, help="an existing report (default: generated days)")
     parser.add_argument("--picture", type=Path, help="output file for the picture of --page")
@@ -37,11 +37,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="makoto-") as scratch:
         write_range(Path(scratch) / "out", TENANTS, DATES, seed=7)
-        pages = [_make_page(Path(scratch), "en", dark=False), _make_page(Path(scratch), "ja", dark=True)]
+        pages = [_render_page(Path(scratch), "en", dark=False), _render_page(Path(scratch), "ja", dark=True)]
         open_pages(pages, fonts=[fonts])
 
 
-def _make_page(folder: Path, lang: str, *, dark: bool) -> Page:
+def _render_page(folder: Path, lang: str, *, dark: bool) -> Page:
     file = folder / f"{lang}.html"
     arguments = ["report", "--tenant", ",".join(TENANTS), "--from", str(DATES[0]), "--to", str(DATES[-1])]
     arguments += ["--output", str(folder / "out"), "--lang", lang, "--html", str(file)]

@@ -56,14 +56,20 @@ def make_receipt(tenant: str, day: date, rng: random.Random, *, typical: int, ru
     """Return a receipt whose sums hold: fewer messages at the weekend, a few rejects, and rarely an anomaly."""
     seen = round(typical * (0.4 if day.weekday() > 4 else 1.0) * rng.uniform(0.85, 1.15))
     seen *= 8 if rng.random() < 0.01 else 1
-    many = rng.choices([0, 2, 25], [60, 35, 5])[0]
-    rejects = {name: rng.randrange(many * weight + 1) for name, weight in REASONS.items()} if many else {}
+    factor = rng.choices([0, 2, 25], [60, 35, 5])[0]
+    rejects = {name: rng.randrange(factor * weight + 1) for name, weight in REASONS.items()} if factor else {}
     rejects = {name: count for name, count in rejects.items() if count}
     rejected, duplicates, superseded = sum(rejects.values()), seen // 200, seen // 900
     written = seen - rejected - duplicates - superseded
     unreadable = int(rng.random() < 0.01)
-    work = 3e-5 * seen + (18 if runner == "spark" else 0.4)
-    seconds = {"manifest": 0.1 * work, "intake": 0.5 * work, "clean": 0.3 * work, "publish": 0.1 * work, "total": work}
+    total = 3e-5 * seen + (18 if runner == "spark" else 0.4)
+    seconds = {
+        "manifest": 0.1 * total,
+        "intake": 0.5 * total,
+        "clean": 0.3 * total,
+        "publish": 0.1 * total,
+        "total": total,
+    }
     objects = Objects(listed=9, read=9 - unreadable, unreadable=unreadable, bytes=171 * seen)
     records = Records(
         seen=seen,
@@ -89,9 +95,9 @@ def make_receipt(tenant: str, day: date, rng: random.Random, *, typical: int, ru
         flags={},
         tables={},
         seconds={name: round(spent, 3) for name, spent in seconds.items()},
-        input="made up",
-        output="made up",
-        fingerprint="made up",
+        input="generated",
+        output="generated",
+        fingerprint="generated",
         quality=(CheckResult(rule="max_late", limit=0.01, measured=late, severity="warn", passed=late <= 0.01),)
         if tenant_number(tenant) == 3
         else (),
@@ -108,14 +114,14 @@ def tenant_number(tenant: str) -> int:
 def make_entry(receipt: Receipt) -> Entry:
     """Return the ledger entry of the day that a receipt reports as published."""
     day = date.fromisoformat(receipt.date)
-    at = datetime.combine(day + timedelta(days=1), time(2, 10), tzinfo=JST)
+    processed_at = datetime.combine(day + timedelta(days=1), time(2, 10), tzinfo=JST)
     return Entry(
         tenant=receipt.tenant,
         day=day,
         status=receipt.status,
         message_count=receipt.records.written,
-        output_path="made up",
-        processed_at=format_timestamp(at),
+        output_path="generated",
+        processed_at=format_timestamp(processed_at),
         token=1,
         attempts=1,
         run_id=receipt.run_id,
@@ -125,12 +131,12 @@ def make_entry(receipt: Receipt) -> Entry:
         receipt=receipt_key(receipt.tenant, day, receipt.run_id),
         seconds=round(receipt.seconds["total"]),
         cost_usd=0.031 if receipt.runner == "spark" else None,
-        updated_at=format_timestamp(at),
+        updated_at=format_timestamp(processed_at),
     )
 
 
 def _apply_problems(entry: Entry, index: int, days_ago: int) -> Iterator[Entry]:
-    """Change the outcome of some days: the fifth tenant's newest day failed, the eighth tenant's last two never ran."""
+    """Add problems: the fifth tenant's last day failed, and the eighth tenant's last two days never ran."""
     if index == 4 and days_ago == 0:
         yield replace(entry, status="FAILED", attempts=3, error=FAILED, retryable=False)
     elif not (index == 7 and days_ago < 2):

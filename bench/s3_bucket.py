@@ -1,4 +1,4 @@
-"""Keep objects in memory with the guarantees of S3: order, delimiters, conditional requests, multipart uploads."""
+"""Store objects in memory with the guarantees of S3: order, delimiters, conditional requests, multipart uploads."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from email.utils import formatdate
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """One object; `head` holds the header lines common to all responses about it."""
+class StoredObject:
+    """One object; `head` holds the header lines that all responses about it have."""
 
     body: bytes
     etag: str
@@ -32,7 +32,7 @@ class Page:
 class Bucket:
     """Keys in the order of their code points, which is the order of their UTF-8 bytes, as S3 lists them."""
 
-    objects: dict[str, Stored] = field(default_factory=dict)
+    objects: dict[str, StoredObject] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
@@ -40,14 +40,14 @@ class Bucket:
     def fill(self, items: list[tuple[str, bytes]], *, now: float) -> None:
         """Add many objects and sort the keys once."""
         for key, body in items:
-            self.objects[key] = stored(body, now=now)
+            self.objects[key] = make_object(body, now=now)
         self.keys = sorted(self.objects)
 
-    def put(self, key: str, body: bytes, *, now: float) -> Stored:
+    def put(self, key: str, body: bytes, *, now: float) -> StoredObject:
         """Store or replace an object."""
         if key not in self.objects:
             insort(self.keys, key)
-        self.objects[key] = stored(body, now=now)
+        self.objects[key] = make_object(body, now=now)
         return self.objects[key]
 
     def delete(self, key: str) -> None:
@@ -61,7 +61,7 @@ class Bucket:
         self.uploads[upload] = {}
         return upload
 
-    def finish_upload(self, key: str, upload: str, *, now: float) -> Stored:
+    def finish_upload(self, key: str, upload: str, *, now: float) -> StoredObject:
         """Join the parts of an upload in order into the object."""
         parts = self.uploads.pop(upload)
         return self.put(key, b"".join(parts[number] for number in sorted(parts)), now=now)
@@ -70,7 +70,7 @@ class Bucket:
         """List keys under `prefix` from `token` on; keys below a common prefix are skipped, not traversed."""
         keys: list[str] = []
         prefixes: list[str] = []
-        at = self._begin(prefix, token, start_after)
+        at = self._first_index(prefix, token, start_after)
         while at < len(self.keys) and (key := self.keys[at]).startswith(prefix):
             cut = key.find(delimiter, len(prefix)) if delimiter else -1
             if len(keys) + len(prefixes) == limit:
@@ -86,7 +86,7 @@ class Bucket:
                 at = self._index_after(prefixes[-1])
         return Page(keys, prefixes, None)
 
-    def _begin(self, prefix: str, token: str, start_after: str) -> int:
+    def _first_index(self, prefix: str, token: str, start_after: str) -> int:
         if token.startswith("p"):
             return self._index_after(token[1:])
         return max(bisect_left(self.keys, prefix), bisect_right(self.keys, token[1:] or start_after))
@@ -95,8 +95,8 @@ class Bucket:
         return bisect_left(self.keys, prefix[:-1] + chr(ord(prefix[-1]) + 1))
 
 
-def stored(body: bytes, *, now: float) -> Stored:
-    """Return a body with its ETag and its prepared header lines."""
+def make_object(body: bytes, *, now: float) -> StoredObject:
+    """Return the object of a body, with its ETag and its header lines."""
     etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
     head = f"ETag: {etag}\r\nLast-Modified: {formatdate(now, usegmt=True)}\r\nAccept-Ranges: bytes\r\n"
-    return Stored(body, etag, now, head.encode())
+    return StoredObject(body, etag, now, head.encode())

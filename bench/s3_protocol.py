@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, unquote
 from xml.sax.saxutils import escape
 
-from bench.s3_bucket import Bucket, Stored
+from bench.s3_bucket import Bucket, StoredObject
 
 XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 REASONS = {200: "OK", 204: "No Content", 206: "Partial Content", 304: "Not Modified", 404: "Not Found"}
@@ -32,7 +32,7 @@ class Service:
     def __init__(self) -> None:
         self.buckets: dict[str, Bucket] = {}
 
-    def answer(self, request: Request) -> bytes:
+    def handle(self, request: Request) -> bytes:
         """Execute a request and return its response."""
         path, _, query = request.target.partition("?")
         name, _, key = unquote(path)[1:].partition("/")
@@ -41,23 +41,23 @@ class Service:
             return _get(bucket, key, request.headers, with_body=True)
         parameters = dict(parse_qsl(query, keep_blank_values=True))
         if not key:
-            return _on_bucket(bucket, name, request, parameters)
-        return _on_object(bucket, name, key, request, parameters)
+            return _handle_bucket(bucket, name, request, parameters)
+        return _handle_object(bucket, name, key, request, parameters)
 
 
-def _on_bucket(bucket: Bucket, name: str, request: Request, parameters: dict[str, str]) -> bytes:
+def _handle_bucket(bucket: Bucket, name: str, request: Request, parameters: dict[str, str]) -> bytes:
     if request.method == "POST" and "delete" in parameters:
         keys = [_unescape(key) for key in re.findall(r"<Key>(.*?)</Key>", request.body.decode(), re.DOTALL)]
         for key in keys:
             bucket.delete(key)
-        gone = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
-        return _xml(f"<DeleteResult {XMLNS}>{gone}</DeleteResult>")
+        deleted = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
+        return _xml(f"<DeleteResult {XMLNS}>{deleted}</DeleteResult>")
     if request.method == "GET" and "location" not in parameters:
         return _list(bucket, name, parameters)
     return _xml(f"<LocationConstraint {XMLNS}/>") if request.method == "GET" else _respond(200)
 
 
-def _on_object(bucket: Bucket, name: str, key: str, request: Request, parameters: dict[str, str]) -> bytes:
+def _handle_object(bucket: Bucket, name: str, key: str, request: Request, parameters: dict[str, str]) -> bytes:
     headers, now = request.headers, time.time()
     match request.method:
         case "GET" | "HEAD":
@@ -66,13 +66,13 @@ def _on_object(bucket: Bucket, name: str, key: str, request: Request, parameters
             bucket.uploads[parameters["uploadId"]][int(parameters["partNumber"])] = request.body
             return _respond(200, f'ETag: "{parameters["partNumber"]}"\r\n')
         case "PUT":
-            if _refused(bucket.objects.get(key), headers):
+            if _precondition_fails(bucket.objects.get(key), headers):
                 return _error(412, "PreconditionFailed")
             if source := headers.get("x-amz-copy-source"):
-                origin = bucket.objects.get(unquote(source).lstrip("/").partition("/")[2])
-                if origin is None:
+                source_object = bucket.objects.get(unquote(source).lstrip("/").partition("/")[2])
+                if source_object is None:
                     return _error(404, "NoSuchKey")
-                copied = bucket.put(key, origin.body, now=now)
+                copied = bucket.put(key, source_object.body, now=now)
                 return _xml(f"<CopyObjectResult><ETag>{copied.etag}</ETag>{_modified(copied)}</CopyObjectResult>")
             return _respond(200, bucket.put(key, request.body, now=now).head.decode())
         case "POST" if "uploads" in parameters:
@@ -80,7 +80,7 @@ def _on_object(bucket: Bucket, name: str, key: str, request: Request, parameters
             upload = f"<UploadId>{bucket.begin_upload()}</UploadId>"
             return _xml(f"<InitiateMultipartUploadResult {XMLNS}>{names}{upload}</InitiateMultipartUploadResult>")
         case "POST" if "uploadId" in parameters:
-            if _refused(bucket.objects.get(key), headers):
+            if _precondition_fails(bucket.objects.get(key), headers):
                 return _error(412, "PreconditionFailed")
             etag = bucket.finish_upload(key, parameters["uploadId"], now=now).etag
             body = f"<Key>{escape(key)}</Key><ETag>{etag}</ETag>"
@@ -94,7 +94,7 @@ def _on_object(bucket: Bucket, name: str, key: str, request: Request, parameters
     return _error(501, "NotImplemented")
 
 
-def _refused(current: Stored | None, headers: dict[str, str]) -> bool:
+def _precondition_fails(current: StoredObject | None, headers: dict[str, str]) -> bool:
     if headers.get("if-none-match") == "*":
         return current is not None
     return "if-match" in headers and (current is None or headers["if-match"] != current.etag)
@@ -140,14 +140,16 @@ def _list(bucket: Bucket, name: str, parameters: dict[str, str]) -> bytes:
     prefixes = "".join(
         f"<CommonPrefixes><Prefix>{encode(prefix)}</Prefix></CommonPrefixes>" for prefix in page.prefixes
     )
-    more = f"<NextContinuationToken>{quote(page.token)}</NextContinuationToken>" if page.token else ""
+    next_token = f"<NextContinuationToken>{quote(page.token)}</NextContinuationToken>" if page.token else ""
     head = f"<Name>{name}</Name><KeyCount>{len(page.keys) + len(page.prefixes)}</KeyCount>"
-    cut = f"<IsTruncated>{'true' if page.token else 'false'}</IsTruncated>"
-    coded = "<EncodingType>url</EncodingType>" if encode is quote else ""
-    return _xml(f"<ListBucketResult {XMLNS}>{head}{cut}{coded}{more}{contents}{prefixes}</ListBucketResult>")
+    truncated = f"<IsTruncated>{'true' if page.token else 'false'}</IsTruncated>"
+    encoding = "<EncodingType>url</EncodingType>" if encode is quote else ""
+    return _xml(
+        f"<ListBucketResult {XMLNS}>{head}{truncated}{encoding}{next_token}{contents}{prefixes}</ListBucketResult>"
+    )
 
 
-def _modified(stored: Stored) -> str:
+def _modified(stored: StoredObject) -> str:
     return f"<LastModified>{datetime.fromtimestamp(stored.modified, UTC):%Y-%m-%dT%H:%M:%S.000Z}</LastModified>"
 
 

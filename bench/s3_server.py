@@ -22,35 +22,35 @@ BUCKET = "bench"
 
 
 class Delay:
-    """Delays responses in one queue: all wait equally long, so the first in is due first and one timer is enough."""
+    """Delays responses in one queue: all wait equally long, so they leave in order and one timer is enough."""
 
     def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         self.seconds, self.loop = seconds, loop
         self.queue: deque[tuple[float, asyncio.Transport, bytes]] = deque()
 
-    def send(self, transport: asyncio.Transport, answer: bytes) -> None:
+    def send(self, transport: asyncio.Transport, response: bytes) -> None:
         if not self.seconds:
-            transport.write(answer)
+            transport.write(response)
             return
-        self.queue.append((self.loop.time() + self.seconds, transport, answer))
+        self.queue.append((self.loop.time() + self.seconds, transport, response))
         if len(self.queue) == 1:
             self.loop.call_at(self.queue[0][0], self._flush)
 
     def _flush(self) -> None:
         now = self.loop.time()
         while self.queue and self.queue[0][0] <= now:
-            _, transport, answer = self.queue.popleft()
+            _, transport, response = self.queue.popleft()
             if not transport.is_closing():
-                transport.write(answer)
+                transport.write(response)
         if self.queue:
             self.loop.call_at(self.queue[0][0], self._flush)
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection: passes whole requests to `answer`, and sends the responses after the delay."""
+    """One keep-alive connection: passes complete requests to `handle`, and sends the responses after the delay."""
 
-    def __init__(self, answer: Callable[[Request], bytes], delay: Delay) -> None:
-        self.answer, self.delay = answer, delay
+    def __init__(self, handle: Callable[[Request], bytes], delay: Delay) -> None:
+        self.handle, self.delay = handle, delay
         self.buffer = bytearray()
         self.continued = False
 
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
                 body = unchunk(body)
             del self.buffer[:stop]
             self.continued = False
-            self.delay.send(self.transport, self.answer(Request(method, target, headers, body)))
+            self.delay.send(self.transport, self.handle(Request(method, target, headers, body)))
 
 
 def unchunk(body: bytes) -> bytes:
@@ -90,12 +90,12 @@ def unchunk(body: bytes) -> bytes:
     return b"".join(parts)
 
 
-def folder_objects(folder: Path) -> list[tuple[str, bytes]]:
+def read_folder(folder: Path) -> list[tuple[str, bytes]]:
     """Return every file under a folder with its relative path."""
     return [(str(path.relative_to(folder)), path.read_bytes()) for path in folder.rglob("*") if path.is_file()]
 
 
-def sample_objects(messages: int, seed: int) -> list[tuple[str, bytes]]:
+def generate_objects(messages: int, seed: int) -> list[tuple[str, bytes]]:
     """Return a generated day with one object per message."""
     from daily_batch.synthetic import Tally, iterate_objects
 
@@ -106,14 +106,14 @@ async def serve(service: Service, *, port: int, latency: float) -> None:
     """Print the port and serve until cancelled."""
     loop = asyncio.get_running_loop()
     delay = Delay(latency, loop)
-    server = await loop.create_server(lambda: Connection(service.answer, delay), "127.0.0.1", port, backlog=1024)
+    server = await loop.create_server(lambda: Connection(service.handle, delay), "127.0.0.1", port, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[dict[str, str]]:
-    """Run a server in a process of its own; yield the environment that directs S3 clients to it."""
+def running_server(*arguments: str) -> Iterator[dict[str, str]]:
+    """Run a server in its own process; yield the environment that directs S3 clients to it."""
     with Popen([sys.executable, "-m", "bench.s3_server", *arguments], stdout=PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -132,15 +132,15 @@ def running(*arguments: str) -> Iterator[dict[str, str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--port", type=int, default=0, help="0 for a free one")
-    parser.add_argument("--latency-ms", type=float, default=20.0, help="latency of each response")
+    parser.add_argument("--port", type=int, default=0, help="port; 0: any free one")
+    parser.add_argument("--latency-ms", type=float, default=20.0, help="latency of each response, milliseconds")
     parser.add_argument("--folder", type=Path, help="serve the files of this folder")
     parser.add_argument("--messages", type=int, default=0, help="serve a generated day of this many objects")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     service = Service()
-    objects = folder_objects(options.folder) if options.folder else []
-    objects += sample_objects(options.messages, options.seed) if options.messages else []
+    objects = read_folder(options.folder) if options.folder else []
+    objects += generate_objects(options.messages, options.seed) if options.messages else []
     service.buckets[BUCKET] = Bucket()
     service.buckets[BUCKET].fill(objects, now=time.time())
     with suppress(KeyboardInterrupt):

@@ -16,27 +16,37 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from bench.job import DAY, export_day, ours
+from bench.job import DAY, export_day, spark_job
 from bench.measure import CACHE, ROOT, Contender, Run, alternate, machine, median
-from bench.s3_server import BUCKET, running, sample_objects
+from bench.s3_server import BUCKET, generate_objects, running_server
 from bench.speeds_fit import Measured, fit_local, fit_spark, fit_stored, render
 
 # Seconds are measured in the guide's function size; the smallest size shows the least memory that a day needs.
 FUNCTION_MB, SMALLEST_MB = "3008", "256"
 LATENCY_MS = 20
-SAMPLED_EVERY = 0.1
+SAMPLE_SECONDS = 0.1
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, fit, and write the file; an implausible fit leaves the old file in place."""
     parser = argparse.ArgumentParser(prog="python -m bench.speeds", description=__doc__)
-    parser.add_argument("--exports", type=int, nargs="+", default=[1_000, 50_000, 200_000], help="messages, local")
-    parser.add_argument("--objects", type=int, nargs="+", default=[5_000, 20_000], help="objects, local")
-    parser.add_argument("--spark", type=int, nargs="+", default=[50_000, 200_000, 500_000], help="messages, Spark")
+    parser.add_argument(
+        "--exports",
+        type=int,
+        nargs="+",
+        default=[1_000, 50_000, 200_000],
+        help="messages of each export on the local runner",
+    )
+    parser.add_argument(
+        "--objects", type=int, nargs="+", default=[5_000, 20_000], help="objects of each day on the local runner"
+    )
+    parser.add_argument(
+        "--spark", type=int, nargs="+", default=[50_000, 200_000, 500_000], help="messages of each export on Spark"
+    )
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args(arguments)
     if len(options.exports) < 2 or len(options.spark) < 2:
-        parser.error("--exports and --spark need two sizes or more")
+        parser.error("--exports and --spark need at least two sizes")
     exports = [measure_local("export", size, runs=options.runs) for size in options.exports]
     objects = [measure_local("messages", size, runs=options.runs) for size in options.objects]
     # Fit now: an implausible fit ends the program before the minutes that Spark takes.
@@ -59,27 +69,27 @@ def main(arguments: list[str] | None = None) -> None:
 def measure_local(layout: str, size: int, *, runs: int) -> Measured:
     """Run a day through `makoto-batch run`, from the local S3 server and back to it."""
     name = f"local-{layout}-{size}"
-    held = ("--folder", str(export_day(size))) if layout == "export" else ("--messages", str(size))
+    served = ("--folder", str(export_day(size))) if layout == "export" else ("--messages", str(size))
     command = (
         *(str(ROOT / ".venv" / "bin" / "makoto-batch"), "run", "--runner", "local", "--tenant", "acme", "--date", DAY),
         *("--layout", layout, "--input", f"s3://{BUCKET}", "--output", f"s3://{BUCKET}/lake", "--json"),
     )
-    with empty_folder(name) as folder, running(*held, "--latency-ms", str(LATENCY_MS)) as server:
+    with empty_folder(name) as folder, running_server(*served, "--latency-ms", str(LATENCY_MS)) as server:
         temp = folder / "temp"
         temp.mkdir()
         env = {**server, **ledger_settings(folder), "TMPDIR": str(temp), "MAKOTO_FUNCTION_MEMORY_MB": FUNCTION_MB}
-        with sample_bytes(temp) as sampled:
-            done = alternate([Contender(name, command)], runs=runs, env=env, logs="speeds")[name]
+        with sample_bytes(temp) as samples:
+            results = alternate([Contender(name, command)], runs=runs, env=env, logs="speeds")[name]
         env["MAKOTO_FUNCTION_MEMORY_MB"] = SMALLEST_MB
         (small,) = alternate([Contender(f"{name}-small", command)], runs=1, env=env, logs="speeds")[f"{name}-small"]
-    return read_measured(replace(median(done), peak_mib=small.peak_mib), temp_bytes=max(sampled))
+    return read_measured(replace(median(results), peak_mib=small.peak_mib), temp_bytes=max(samples))
 
 
 def measure_spark(size: int, *, runs: int) -> Measured:
     """Run a day of exports through spark-submit, from a folder to a folder."""
     name = f"spark-export-{size}"
     with empty_folder(name) as folder:
-        job = ours(source=str(export_day(size)), output=str(folder / "lake"), layout="export", name=name)
+        job = spark_job(source=str(export_day(size)), output=str(folder / "lake"), layout="export", name=name)
         # Spark's launcher prints more than the receipt to standard output.
         job = replace(job, command=(*job.command, "--receipt", str(folder / "receipt.json")))
         run = median(alternate([job], runs=runs, env=ledger_settings(folder), logs="speeds")[name])
@@ -103,7 +113,7 @@ def read_measured(run: Run, *, temp_bytes: int = 0) -> Measured:
 
 def count_objects_per_list(objects: int) -> float:
     """Return the objects per LIST: one LIST for the tenant, one per user, two per room (a day has two UTC folders)."""
-    keys = [key.split("/") for key, _ in sample_objects(objects, seed=1)]
+    keys = [key.split("/") for key, _ in generate_objects(objects, seed=1)]
     users = {tuple(key[:3]) for key in keys}
     rooms = {tuple(key[:4]) for key in keys}
     return len(keys) / (1 + len(users) + 2 * len(rooms))
@@ -132,7 +142,7 @@ def sample_bytes(folder: Path) -> Iterator[list[int]]:
     samples, done = [0], threading.Event()
 
     def sample() -> None:
-        while not done.wait(SAMPLED_EVERY):
+        while not done.wait(SAMPLE_SECONDS):
             samples.append(count_bytes(folder))
 
     thread = threading.Thread(target=sample, daemon=True)
@@ -145,7 +155,7 @@ def sample_bytes(folder: Path) -> Iterator[list[int]]:
 
 
 def count_bytes(folder: Path) -> int:
-    """Return the bytes of the files below a folder; one that disappears meanwhile counts as zero."""
+    """Return the bytes of the files below a folder; a file that disappears meanwhile counts as zero."""
     total = 0
     for parent, _, names in os.walk(folder):  # unlike rglob, it treats a missing folder as empty
         for name in names:

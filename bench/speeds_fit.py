@@ -45,13 +45,13 @@ def fit_local(days: Sequence[Measured]) -> dict[str, float]:
 
     Memory is the lowest line above all days, up to their maximum.
     """
-    start, an_object, a_message = fit_seconds("local", days, lambda day: (1, day.objects, day.messages))
+    start, per_object, per_message = fit_seconds("local", days, lambda day: (1, day.objects, day.messages))
     base = min(day.memory_bytes for day in days)
     return {
         "cores": CORES,
         "start_seconds": round(start, 2),
-        "object_core_seconds": _shorten(an_object * CORES),
-        "message_core_seconds": _shorten(a_message * CORES),
+        "object_core_seconds": _round(per_object * CORES),
+        "message_core_seconds": _round(per_message * CORES),
         "memory_base_bytes": base,
         "memory_message_bytes": round(max((day.memory_bytes - base) / day.messages for day in days), 1),
         "memory_most_bytes": max(day.memory_bytes for day in days),
@@ -61,8 +61,8 @@ def fit_local(days: Sequence[Measured]) -> dict[str, float]:
 
 def fit_spark(days: Sequence[Measured]) -> dict[str, float]:
     """Fit seconds = start + messages x b."""
-    start, a_message = fit_seconds("spark", days, lambda day: (1, day.messages))
-    return {"start_seconds": round(start, 2), "message_core_seconds": _shorten(a_message * CORES)}
+    start, per_message = fit_seconds("spark", days, lambda day: (1, day.messages))
+    return {"start_seconds": round(start, 2), "message_core_seconds": _round(per_message * CORES)}
 
 
 def fit_seconds(name: str, days: Sequence[Measured], terms: Callable[[Measured], tuple[int, ...]]) -> tuple[float, ...]:
@@ -74,14 +74,12 @@ def fit_seconds(name: str, days: Sequence[Measured], terms: Callable[[Measured],
             f"  {name} {day.objects:,} objects, {day.messages:,} messages: {day.seconds:.2f} s, fitted {fitted:.2f} s"
         )
     if min(found) <= 0:
-        sys.exit(
-            f"{name}: the runs fit no line with costs above 0 ({found}); run it on a quiet machine, or larger days"
-        )
+        sys.exit(f"{name}: no fit has all costs above 0 ({found}); use a quiet machine or larger days")
     return tuple(map(float, found))
 
 
 HEAD = """\
-# What the routing predicts with (docs/routing.md). Written by bench/speeds.py and replaced whole when it runs again:
+# The constants of routing's predictions (docs/routing.md). bench/speeds.py writes this file and overwrites it:
 # change the assumptions of [emr] and [databricks] in bench/speeds_fit.py, not here.
 # Measured {date}, {machine}
 #   {command}
@@ -89,32 +87,32 @@ HEAD = """\
 # Table -> its comment, in the order of the file.
 TABLES = {
     "stored": "how a day is stored",
-    "local": "makoto-batch run --runner local, on an S3 server with {latency_ms} ms before each answer",
+    "local": "makoto-batch run --runner local, against an S3 server with {latency_ms} ms before each answer",
     "spark": "spark-submit on local[2], from a folder to a folder",
-    "emr": "assumptions, none of them measured: no account was at hand",
-    "databricks": "assumptions too; nodes and workers are databricks.yml's",
+    "emr": "assumptions, not measured: no account was available",
+    "databricks": "also assumptions; nodes and workers as in databricks.yml",
 }
-MEANINGS = {
+DESCRIPTIONS = {
     "export_message_bytes": "of gzip files, for each message",
     "object_message_bytes": "of an object that holds one message",
-    "objects_per_list": "in a generated day, whose rooms all had messages",
+    "objects_per_list": "in a generated day in which each room has messages",
     "files_written": "data files, commits and the receipt of a day",
-    "cores": "at work; more bring nothing that was measured",
-    "object_core_seconds": "of one core, for each object, on top of its messages",
+    "cores": "in use; more cores gave no measured gain",
+    "object_core_seconds": "of one core, for each object, in addition to its messages",
     "message_core_seconds": "of one core, for each message",
     "memory_base_bytes": "of the smallest day",
-    "memory_message_bytes": "more for each message, …",
+    "memory_message_bytes": "additional for each message, …",
     "memory_most_bytes": "… up to this, in a function of 256 MB",
     "temp_message_bytes": "in the temporary folder, for each message",
-    "executor_seconds": "of work for all its cores, before there is another executor",
-    "max_executors": "2 + 3 x 4 vCPU: within an account's first quota of 16",
-    "worker_seconds": "of work for all its cores, before there is another worker; the driver is a node more",
+    "executor_seconds": "of work for all its cores before another executor is added",
+    "max_executors": "2 + 3 x 4 vCPU: within a new account's quota of 16",
+    "worker_seconds": "of work for all its cores before another worker is added; the driver is one more node",
 }
 STARTS = {
-    "local": "until it computes, with the listing and the commits",
-    "spark": "until tasks compute, with the commits",
-    "emr": "from the request until the driver runs, by an application at rest",
-    "databricks": "from the request until the cluster is up, of which the nodes are paid for",
+    "local": "until it computes, including listing and commits",
+    "spark": "until tasks compute, including commits",
+    "emr": "from the request until the driver runs, in a stopped application",
+    "databricks": "from the request until the cluster is up; the nodes are paid for meanwhile",
 }
 EMR = {
     "start_seconds": 120.0,
@@ -148,17 +146,17 @@ def render(
     text = HEAD.format(date=date, machine=machine, command=command)
     tables = {"stored": stored, "local": local, "spark": spark, "emr": EMR, "databricks": DATABRICKS}
     for table, values in tables.items():
-        text += "\n" + _line(f"[{table}]", TABLES[table].format(latency_ms=latency_ms))
+        text += "\n" + _format_line(f"[{table}]", TABLES[table].format(latency_ms=latency_ms))
         for name, value in values.items():
-            meaning = STARTS[table] if name == "start_seconds" else MEANINGS.get(name, "")
-            text += _line(f"{name} = {value}", meaning)
+            description = STARTS[table] if name == "start_seconds" else DESCRIPTIONS.get(name, "")
+            text += _format_line(f"{name} = {value}", description)
     parse_constants(text, Predictions, origin="predictions.toml")
     return text
 
 
-def _line(text: str, comment: str) -> str:
+def _format_line(text: str, comment: str) -> str:
     return f"{text:<40} # {comment}\n" if comment else f"{text}\n"
 
 
-def _shorten(value: float) -> float:
+def _round(value: float) -> float:
     return float(f"{value:.3g}")

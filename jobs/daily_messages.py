@@ -13,7 +13,7 @@ def main() -> None:
         made_for = sorted(each.parent.name for each in Path(sys.prefix, "lib").glob("python3.*/site-packages"))
         if not made_for or here in made_for:
             raise
-        what = f"the image lacks the Python of the package: it runs {here}, and the package is for {made_for[0]}"
+        what = f"the image does not have the package's Python: it has {here}, and the package is for {made_for[0]}"
         step = "make the package for the release's Python, and set emr_python (docs/upgrading.md)"
         print(f"error: {what}. Next step: {step}.", file=sys.stderr)
         sys.exit(3)

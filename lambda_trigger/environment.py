@@ -80,10 +80,10 @@ def send_tasks(settings: Settings, tasks: Sequence[Task]) -> None:
 
 def _send(client: Any, queue_url: str, entries: list[dict[str, str]]) -> None:
     try:
-        answer = client.send_message_batch(QueueUrl=queue_url, Entries=entries)
+        response = client.send_message_batch(QueueUrl=queue_url, Entries=entries)
     except (boto.BotoCoreError, boto.ClientError) as error:
         known = boto_errors.explain(error)
         why, step = (known.what, known.next_step) if known else (type(error).__name__, "try again")
-        raise RetryableError(f"the queue does not take tasks ({why})", next_step=step) from error
-    if failed := answer.get("Failed"):
+        raise RetryableError(f"the queue does not accept tasks ({why})", next_step=step) from error
+    if failed := response.get("Failed"):
         raise RetryableError(f"the queue refused {len(failed)} of {len(entries)} tasks", next_step="try again")

@@ -72,14 +72,14 @@ def _read_job(event: object) -> str | None:
         UsageError: It is neither.
     """
     if not isinstance(event, Mapping):
-        raise UsageError("the watcher's event is no JSON object", next_step="call it by its schedule and its rule")
+        raise UsageError("the watcher's event is not a JSON object", next_step="invoke it by its schedule or rule")
     if event.get("detail-type") != JOB_ENDED:
         return None
     detail = event.get("detail")
     job_id = detail.get("jobRunId") if isinstance(detail, Mapping) else None
     if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):
         raise UsageError(
-            "a job's event names no job run", next_step="wait for the next reconciliation, which needs none"
+            "a job's event names no job run", next_step="wait for the next reconciliation, which needs no event"
         )
     return job_id
 
@@ -87,7 +87,7 @@ def _read_job(event: object) -> str | None:
 def _settle(settings: Settings, job_id: str) -> dict[str, Any]:
     tags = open_emr_serverless(settings).identify(job_id)
     if tags is None:
-        telemetry.info("a job run of others", job_id=job_id)
+        telemetry.info("the job run is not of this product", job_id=job_id)
         return {"settled": 0}
     telemetry.bind(tenant=tags.tenant, day=tags.date, run_id=tags.run_id)
     (request,) = build_requests(replace(settings, tenants=(tags.tenant,), date=tags.date), now())

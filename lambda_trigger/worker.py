@@ -27,7 +27,7 @@ def handler(event: object, context: LambdaContext) -> Any:
         BatchError: A day failed, or the event is not the queue's. A day that another run holds is only delivered again.
     """
     with sanitized_errors(telemetry):
-        answer = process_partial_response(
+        response = process_partial_response(
             event=_check_event(event),
             record_handler=partial(_handle, context=context),
             processor=processor,
@@ -36,7 +36,7 @@ def handler(event: object, context: LambdaContext) -> Any:
     for _, error, _ in processor.exceptions:
         if isinstance(error, Exception) and not isinstance(error, LeaseHeldError):
             raise sanitize(error) from None
-    return answer
+    return response
 
 
 def _check_event(event: object) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _check_event(event: object) -> dict[str, Any]:
     records = event.get("Records") if isinstance(event, dict) else None
     if isinstance(event, dict) and isinstance(records, list) and records and all(map(_is_message, records)):
         return event
-    raise UsageError("the event is none of the queue", next_step="put the task on the queue, which calls the worker")
+    raise UsageError("the event is not from the queue", next_step="put the task on the queue, which calls the worker")
 
 
 def _is_message(record: object) -> bool:
@@ -62,7 +62,7 @@ def _handle(record: SQSRecord, context: LambdaContext) -> None:
         read_settings=read_settings,
         now=moment,
         sent=_read_sent(record.get("attributes"), moment),
-        # Sandboxes may be clones of one machine, so a process cannot tell whether another is alive.
+        # Sandboxes may be clones of one machine, so no process can find out whether another is alive.
         owner=f"{context.function_name} {context.log_stream_name}",
         seconds=context.get_remaining_time_in_millis() // 1000,
         telemetry=telemetry,

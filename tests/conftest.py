@@ -32,10 +32,10 @@ if os.environ.get("CI"):
 
 
 @pytest.fixture(autouse=True)
-def own_azure_identity() -> Iterator[None]:
-    """Clear the token cache after each test: a process caches tokens for an hour, longer than a local Azure lives.
+def clear_azure_tokens() -> Iterator[None]:
+    """Clear the token cache after each test, because tokens are cached for an hour and outlive a local Azure.
 
-    It is cleared after a test, not before it, so that a module's fixtures start without another module's tokens.
+    It is cleared after a test, not before it, so that the fixtures of a module start without another module's tokens.
     """
     yield
     storage_credentials.cache_clear()
@@ -43,17 +43,17 @@ def own_azure_identity() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
-    """Return a session on local[2] with Delta, which the first test that needs it starts."""
+    """Start a session on local[2] with Delta when the first test needs it."""
     # The default of 200 is for clusters; the job itself sets its number of partitions.
-    few = {"spark.sql.shuffle.partitions": "4"}
-    session = start_session(warehouse=tmp_path_factory.mktemp("warehouse"), more=few)
+    extra_conf = {"spark.sql.shuffle.partitions": "4"}
+    session = start_session(warehouse=tmp_path_factory.mktemp("warehouse"), extra_conf=extra_conf)
     yield session
     session.stop()
 
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """Run an S3 server on a free loopback port, which ends with the tests even if they are killed."""
+    """Start an S3 server on a free loopback port; it ends with the tests even if they are killed."""
     program = [sys.executable, "-m", "tests.support.s3_server"]
     with subprocess.Popen(
         program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -65,32 +65,32 @@ def s3_endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_endpoint: str) -> Bucket:
-    """Return a new, empty bucket for each test."""
-    made = Bucket(endpoint=s3_endpoint, name=f"bucket-{uuid.uuid4().hex[:12]}")
-    made.client().create_bucket(Bucket=made.name)
-    return made
+    """Create an empty bucket."""
+    new = Bucket(endpoint=s3_endpoint, name=f"bucket-{uuid.uuid4().hex[:12]}")
+    new.client().create_bucket(Bucket=new.name)
+    return new
 
 
 @pytest.fixture(scope="session")
 def dynamodb_endpoint() -> Iterator[str]:
-    """Run DynamoDB Local and return its address."""
+    """Start DynamoDB Local; return its address."""
     with serve_dynamodb() as endpoint:
         yield endpoint
 
 
 @pytest.fixture
 def dynamodb_table(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> DynamoDbTable:
-    """Return a new, empty table for each test, and set the environment by which the product finds it."""
-    made = DynamoDbTable(endpoint=dynamodb_endpoint, name=f"metadata-{uuid.uuid4().hex[:12]}")
-    made.create()
-    for name, value in made.environment.items():
+    """Create an empty table, and set the environment variables through which the product finds it."""
+    table = DynamoDbTable(endpoint=dynamodb_endpoint, name=f"metadata-{uuid.uuid4().hex[:12]}")
+    table.create()
+    for name, value in table.environment.items():
         monkeypatch.setenv(name, value)
-    return made
+    return table
 
 
 @pytest.fixture(scope="session")
 def cosmos_account() -> Iterator[CosmosAccount]:
-    """Return a Cosmos DB account with one container for all tests; each must use its own keys."""
+    """Start a Cosmos DB account with one container for all tests; each test must use its own keys."""
     with serve_cosmos() as account:
         yield account
 
@@ -106,8 +106,8 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
 
 
 @pytest.fixture(autouse=True)
-def new_clients() -> Iterator[None]:
-    """Drop the cached clients after each test, for each test has its own servers and credentials."""
+def clear_cached_clients() -> Iterator[None]:
+    """Drop the cached clients after each test, because each test has its own servers and credentials."""
     yield
-    for kept in (connect_dynamodb, connect_cosmos, emr_serverless.cached_client):
-        kept.cache_clear()
+    for cached in (connect_dynamodb, connect_cosmos, emr_serverless.cached_client):
+        cached.cache_clear()

@@ -6,7 +6,7 @@ USAGE_ERROR = 2
 
 
 def main() -> None:
-    """Run the command line, or name the package that it lacks: functions and jobs do not carry its packages."""
+    """Run the command line, or name the missing package: functions and jobs do not carry its packages."""
     try:
         from daily_batch.cli import app
     except ModuleNotFoundError as error:

@@ -41,7 +41,7 @@ class BatchError(Exception):
 
 @contextmanager
 def error_context(tenant: str, day: str) -> Iterator[None]:
-    """Add tenant and day to each `BatchError` raised in the block that lacks them."""
+    """Add tenant and day to each `BatchError` raised in the block without them."""
     try:
         yield
     except BatchError as error:
@@ -92,7 +92,7 @@ class InputChangedError(RetryableError):
 
 
 class HandOverError(BatchError):
-    """This process lacks the time, memory or disk for the day: Spark must take it over. Nothing was published."""
+    """This process has too little time, memory or disk for the day: Spark must take it over. Nothing was published."""
 
 
 class UsageError(BatchError):

@@ -1,7 +1,7 @@
 """Build the folder that `func azure functionapp publish --no-build` publishes: functions, host.json, packages, library.
 
-The packages are wheels for the app's Linux and Python, installed here and not by Azure: its remote build has used
-another Python than the app's, and then no function is found. Any machine can build the folder, without Docker.
+The packages are wheels for the app's Linux and Python, installed here and not by Azure: its remote build has used a
+different Python from the app's, and then no function is found. Any machine can build the folder, without Docker.
 
 PYTHONPATH=packaging python -m makoto_packaging.azure
 PYTHONPATH=packaging python -m makoto_packaging.azure --out out/azure
@@ -26,16 +26,16 @@ EXTRAS = ("azure", "functions")
 PACKAGES = Path(".python_packages/lib/site-packages")
 # The `runtime` of infra/azure/main.bicep. Flex Consumption has no ARM.
 PYTHON = "3.12"
-# The host expects these in the folder's root.
+# The host expects these files in the root of the folder.
 _AT_ROOT = ("function_app.py", "host.json")
-# Tells Core Tools the language. It is not published; app settings are those of the app.
+# Core Tools reads the language from it. It is not published: a deployed app has its own settings.
 _LOCAL_SETTINGS = '{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}\n'
 
 
 def build_folder(out: Path, *, target: Target) -> Path:
     """Build the folder, replacing an earlier one; the same sources give the same bytes.
 
-    It has no requirements.txt, so that Core Tools refuse a remote build.
+    The folder has no requirements.txt, so Core Tools refuses a remote build.
 
     Raises:
         FileExistsError: `out` holds other files.
@@ -64,9 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{error}; name another folder with --out", file=sys.stderr)
         return 2
     except subprocess.CalledProcessError:
-        print("pip failed, for the reason above", file=sys.stderr)
+        print("pip failed; its error is above", file=sys.stderr)
         return 1
-    print(f"{folder}: {measure(folder):,} bytes, for Python {target.python}. Publish it, then see its five functions:")
+    print(f"{folder}: {measure(folder):,} bytes, for Python {target.python}")
+    print("Publish it, then check that Azure lists five functions:")
     print(f"    cd {folder} && func azure functionapp publish FUNCTION_APP --python --no-build")
     print("    func azure functionapp list-functions FUNCTION_APP")
     return 0
@@ -76,7 +77,7 @@ def _clear(out: Path) -> None:
     """Create the folder, or empty it if it holds an earlier build and nothing else."""
     if out.exists() and any(out.iterdir()):
         if not (out / TRIGGERS.name).is_dir() or not (out / PACKAGES / "daily_batch").is_dir():
-            raise FileExistsError(f"{out} holds what is no function app of ours")
+            raise FileExistsError(f"{out} contains other files than an earlier build")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
 
@@ -87,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, default=Path("dist/azure"), help="the folder; default %(default)s")
-    parser.add_argument("--python-version", default=PYTHON, help="of the app; default %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("dist/azure"), help="output folder; default %(default)s")
+    parser.add_argument("--python-version", default=PYTHON, help="Python version of the app; default %(default)s")
     return parser
 
 

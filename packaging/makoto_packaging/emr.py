@@ -1,6 +1,6 @@
-"""Build what EMR Serverless runs: the entry scripts, the packed environment, the wheel, and a list of them.
+"""Build the EMR Serverless package: the entry scripts, the packed environment, the wheel, and a list of the files.
 
-It is built on any machine for the release's processor and Python; the same sources give the same bytes.
+Any machine can build it for the release's processor and Python; the same sources give the same bytes.
 
 PYTHONPATH=packaging python -m makoto_packaging.emr
 PYTHONPATH=packaging python -m makoto_packaging.emr --arch x86_64 --out out/emr --python-version 3.13 \\
@@ -27,8 +27,8 @@ from makoto_packaging.project import ENTRY_POINTS, read_version
 from makoto_packaging.targets import ARCHS, EMR_PYTHON, Target
 
 ENVIRONMENT = "environment.tar.gz"
-LIST = "package.json"
-_OURS = (*(script.name for script in ENTRY_POINTS), ENVIRONMENT, LIST, "*.whl")
+PACKAGE_LIST = "package.json"
+_PACKAGE_FILES = (*(script.name for script in ENTRY_POINTS), ENVIRONMENT, PACKAGE_LIST, "*.whl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,33 +42,33 @@ class EmrPackage:
 
 
 def build_package(out: Path, *, target: Target, interpreter: Path, level: int = 6) -> EmrPackage:
-    """Build the package into `out`; an earlier one there is removed first, and the list comes last.
+    """Build the package in `out`, replacing an earlier one; the list of files is written last.
 
     Args:
-        out: The folder.
-        target: The application's processor and the job's Python.
-        interpreter: The path of that Python in the release.
-        level: The compression level of gzip.
+        out: The output folder.
+        target: The application's processor and the job's Python version.
+        interpreter: The path of that Python in the EMR release.
+        level: The gzip compression level.
 
     Raises:
-        FileExistsError: `out` holds other files.
+        FileExistsError: `out` contains other files.
     """
     _clear(out)
     with tempfile.TemporaryDirectory() as scratch:
         environment, work = Path(scratch, "environment"), Path(scratch)
-        _say("the wheel")
+        _log("the wheel")
         wheel = build_wheel(out, scratch=work)
-        _say(f"packages for EMR Serverless, {target.arch}, Python {target.python}")
+        _log(f"packages for EMR Serverless, {target.arch}, Python {target.python}")
         make_environment(environment, target=target, interpreter=interpreter, wheel=wheel, scratch=work)
         unpacked = measure(environment)
-        _say(f"packing {unpacked:,} bytes")
+        _log(f"packing {unpacked:,} bytes")
         pack_folder(environment, out / ENVIRONMENT, level=level)
         packages = _read_packages(environment)
     for script in ENTRY_POINTS:
         shutil.copyfile(script, out / script.name)
     files = _read_files(out)
     version = f"{read_version()}-{_digest(files)}"
-    described = {
+    package_list = {
         "version": version,
         "arch": target.arch,
         "python": target.python,
@@ -77,13 +77,13 @@ def build_package(out: Path, *, target: Target, interpreter: Path, level: int = 
         "files": files,
         "packages": packages,
     }
-    (out / LIST).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    (out / PACKAGE_LIST).write_text(json.dumps(package_list, indent=2) + "\n", encoding="utf-8")
     packed = sum(file["bytes"] for file in files.values())
     return EmrPackage(folder=out, version=version, packed_bytes=packed, unpacked_bytes=unpacked)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build the package, and say how it gets to S3."""
+    """Build the package, and print how to upload it to S3."""
     options = _parser().parse_args(argv)
     interpreter = options.interpreter or Path(f"/usr/bin/python{options.python_version}")
     target = Target.linux(options.arch, options.python_version)
@@ -93,20 +93,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{error}; name another folder with --out", file=sys.stderr)
         return 2
     except subprocess.CalledProcessError:
-        print("pip failed, for the reason above; nothing was packed", file=sys.stderr)
+        print("pip failed; its error is above, and nothing was packed", file=sys.stderr)
         return 1
     print(f"{package.folder}: {package.packed_bytes:,} bytes packed, {package.unpacked_bytes:,} unpacked")
-    print(f"version {package.version}, the template's PackageVersion. Bring it to the stack's ArtifactBucketName:")
+    print(f"version {package.version}, for the template's PackageVersion. Upload it to the stack's ArtifactBucketName:")
     print(f"    aws s3 cp --recursive {package.folder} s3://ARTIFACT_BUCKET/emr/{package.version}/")
     return 0
 
 
 def _clear(out: Path) -> None:
-    """Make the folder, or empty it of an earlier package and of nothing else."""
+    """Create the folder, or remove an earlier package from it."""
     out.mkdir(parents=True, exist_ok=True)
-    earlier = {path for pattern in _OURS for path in out.glob(pattern)}
-    if others := sorted(path.name for path in out.iterdir() if path not in earlier):
-        raise FileExistsError(f"{out} holds what is no part of a package: {', '.join(others[:3])}")
+    earlier = {path for pattern in _PACKAGE_FILES for path in out.glob(pattern)}
+    if other_files := sorted(path.name for path in out.iterdir() if path not in earlier):
+        raise FileExistsError(f"{out} contains files of no package: {', '.join(other_files[:3])}")
     for path in earlier:
         path.unlink()
 
@@ -124,23 +124,30 @@ def _digest(files: dict[str, dict[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]
 
 
-def _say(what: str) -> None:
-    print(f"==> {what}", file=sys.stderr)
+def _log(step: str) -> None:
+    print(f"==> {step}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m makoto_packaging.emr", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--arch", choices=ARCHS, default="aarch64", help="of the application; default %(default)s")
+    parser.add_argument(
+        "--arch", choices=ARCHS, default="aarch64", help="the application's processor; default %(default)s"
+    )
     parser.add_argument(
         "--python-version",
         default=EMR_PYTHON,
         metavar="3.N",
-        help="of the job, as the template's EmrPython; default %(default)s",
+        help="Python version of the job, as the template's EmrPython; default %(default)s",
     )
-    parser.add_argument("--interpreter", type=Path, metavar="PATH", help="where the release has it; /usr/bin/python3.N")
-    parser.add_argument("--out", type=Path, default=Path("dist/emr"), help="the folder; default %(default)s")
+    parser.add_argument(
+        "--interpreter",
+        type=Path,
+        metavar="PATH",
+        help="path of that Python in the release; default /usr/bin/python3.N",
+    )
+    parser.add_argument("--out", type=Path, default=Path("dist/emr"), help="output folder; default %(default)s")
     return parser
 
 

@@ -1,7 +1,7 @@
-"""Build a Python environment in one archive, as `spark.archives` unpacks it, for any target machine.
+"""Build a Python environment for any target machine, in one archive that `spark.archives` unpacks.
 
-It brings packages and no Python: `bin/python` links to one that the other machine has. It lacks Spark's own packages,
-which Spark puts on the path of its processes.
+It contains packages and no Python: `bin/python` links to the target machine's. Spark's own packages are not in it:
+Spark puts them on the path of its processes.
 """
 
 import json
@@ -15,9 +15,9 @@ from makoto_packaging.packing import pack_folder
 from makoto_packaging.project import choose_requirements, read_requirements
 from makoto_packaging.targets import Target
 
-# Spark needs these two on its workers; a release ships them for its default Python only.
-_FOR_SPARK = ("pandas", "pyarrow")
-_LOOK = (
+# Spark needs these two on its workers; a release has them only for its default Python.
+_SPARK_WORKER_PACKAGES = ("pandas", "pyarrow")
+_INSPECT = (
     "import json, site, sys; print(json.dumps([sys._base_executable,"
     " '%d.%d' % sys.version_info[:2], site.getsitepackages()]))"
 )
@@ -25,33 +25,33 @@ _LOOK = (
 
 def make_environment(folder: Path, *, target: Target, interpreter: Path, wheel: Path, scratch: Path) -> None:
     """Build the Spark job's environment below `folder`; `interpreter` is the path of Python on the target machine."""
-    packages = _frame(folder, interpreter=interpreter, python=target.python)
-    requirements = [*read_requirements("cli", "aws"), *choose_requirements("spark", names=_FOR_SPARK)]
+    packages = _create_venv(folder, interpreter=interpreter, python=target.python)
+    requirements = [*read_requirements("cli", "aws"), *choose_requirements("spark", names=_SPARK_WORKER_PACKAGES)]
     install_packages(requirements, packages, target=target, scratch=scratch)
     # pip would record the local path of a wheel that is a file.
-    with zipfile.ZipFile(wheel) as ours:
-        ours.extractall(packages)
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(packages)
 
 
 def pack_thin(*, interpreter: Path, out: Path) -> Path:
-    """Write a minimal environment, for this machine only.
+    """Write an environment that links to the packages of another one, for this machine only.
 
     Args:
-        interpreter: whose packages it sees, as `.venv/bin/python`; it brings none.
-        out: the archive.
+        interpreter: The Python of the other environment, such as `.venv/bin/python`.
+        out: The archive.
     """
-    looked = subprocess.run([str(interpreter), "-c", _LOOK], check=True, capture_output=True, text=True)  # noqa: S603 - the caller's Python
-    base, python, folders = json.loads(looked.stdout)
+    done = subprocess.run([str(interpreter), "-c", _INSPECT], check=True, capture_output=True, text=True)  # noqa: S603 - the caller's Python
+    base, python, folders = json.loads(done.stdout)
     with tempfile.TemporaryDirectory() as scratch:
-        packages = _frame(Path(scratch), interpreter=Path(base), python=python)
+        packages = _create_venv(Path(scratch), interpreter=Path(base), python=python)
         # Unlike a plain path entry, this also follows the links of editable installs.
         lines = [f"import site; site.addsitedir({each!r})\n" for each in folders]
         (packages / "packages.pth").write_text("".join(lines), encoding="utf-8")
         return pack_folder(Path(scratch), out)
 
 
-def _frame(folder: Path, *, interpreter: Path, python: str) -> Path:
-    """Make a folder a virtual environment, and return its site-packages folder."""
+def _create_venv(folder: Path, *, interpreter: Path, python: str) -> Path:
+    """Create a virtual environment without packages, and return its site-packages folder."""
     packages = folder / f"lib/python{python}/site-packages"
     packages.mkdir(parents=True)
     (folder / "bin").mkdir()

@@ -1,6 +1,6 @@
-"""Build what Lambda runs: the functions' code, and one layer with the packages that all functions share.
+"""Build the Lambda package: the functions' code, and one layer of packages that all functions share.
 
-`sam build` calls this (lambda_trigger/Makefile). It needs no Docker and runs on any machine.
+`sam build` runs it (lambda_trigger/Makefile). Any machine can build it, without Docker.
 
 PYTHONPATH=packaging python -m makoto_packaging.functions layer --out out/layer
 """
@@ -16,38 +16,41 @@ from makoto_packaging.installing import install_packages, measure
 from makoto_packaging.project import LIBRARY, TRIGGERS, copy_code, read_requirements
 from makoto_packaging.targets import ARCHS, Target
 
-# Lambda's own limit of a function with its layers, unpacked. Zipped, 50 MB may be uploaded directly; the layer is
-# more, but `sam deploy` takes everything by way of S3, where that limit does not hold.
+# Lambda's limit for a function with its layers, unpacked. A direct upload is limited to 50 MB zipped, which the layer
+# exceeds, but `sam deploy` uploads through S3, which has no such limit.
 UNPACKED_LIMIT = 262_144_000
 
 
-def make_code(out: Path) -> None:
-    """The library and the handlers, which is all that differs from one version to the next."""
+def build_code(out: Path) -> None:
+    """Copy the library and the handlers, which are all that changes between versions."""
     for source in (LIBRARY, TRIGGERS):
         copy_code(source, out / source.name)
 
 
-def make_layer(out: Path, *, target: Target) -> None:
-    """Other people's packages below `python/`, where Lambda looks for them. It brings boto3 itself."""
+def build_layer(out: Path, *, target: Target) -> None:
+    """Install third-party packages below `python/`, where Lambda looks for them; the runtime includes boto3."""
     with tempfile.TemporaryDirectory() as scratch:
         install_packages(read_requirements("lambda"), out / "python", target=target, scratch=Path(scratch))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make one of the two, and say how large it is."""
+    """Build the code or the layer, and print its size."""
     options = _parser().parse_args(argv)
     target = Target.linux(options.arch, options.python_version)
     try:
         if options.part == "code":
-            make_code(options.out)
+            build_code(options.out)
         else:
             print(f"==> packages for Lambda, {target.arch}, Python {target.python}", file=sys.stderr)
-            make_layer(options.out, target=target)
+            build_layer(options.out, target=target)
     except subprocess.CalledProcessError:
-        print("pip failed, for the reason above", file=sys.stderr)
+        print("pip failed; its error is above", file=sys.stderr)
         return 1
     size = measure(options.out)
-    print(f"{options.part}: {size:,} bytes unpacked; Lambda takes {UNPACKED_LIMIT:,} in all", file=sys.stderr)
+    print(
+        f"{options.part}: {size:,} bytes unpacked; Lambda's limit for both parts is {UNPACKED_LIMIT:,}",
+        file=sys.stderr,
+    )
     return 0
 
 
@@ -58,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("part", choices=("code", "layer"))
-    parser.add_argument("--out", type=Path, required=True, help="the folder; made if it is not there")
-    parser.add_argument("--arch", choices=ARCHS, default="x86_64", help="of the functions; default %(default)s")
-    parser.add_argument("--python-version", default="3.12", help="of the functions' runtime; default %(default)s")
+    parser.add_argument("--out", type=Path, required=True, help="output folder; created if it is missing")
+    parser.add_argument("--arch", choices=ARCHS, default="x86_64", help="the functions' processor; default %(default)s")
+    parser.add_argument("--python-version", default="3.12", help="the runtime's Python; default %(default)s")
     return parser
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from makoto_packaging.project import CONSTRAINTS, PACKED_AT, copy_sources
 from makoto_packaging.targets import Target
 
-# pip reports progress, and standard output is for the result.
+# pip reports progress there, because standard output is for the result.
 _STDERR = 2
 
 
@@ -26,7 +26,7 @@ def install_packages(requirements: Sequence[str], folder: Path, *, target: Targe
 def build_wheel(out: Path, *, scratch: Path) -> Path:
     """Build the project's wheel into `out`; the same sources give the same bytes.
 
-    It is built from a copy: setuptools would also pack what an earlier build left in `build/`.
+    It is built from a copy, because setuptools would also pack what an earlier build left in `build/`.
     """
     copy_sources(scratch / "source")
     _run_pip(["wheel", "--no-deps", "--wheel-dir", str(out), str(scratch / "source")], scratch)
@@ -47,7 +47,7 @@ def _run_pip(arguments: Sequence[str], scratch: Path) -> None:
 
 
 def _find_python(scratch: Path) -> Path:
-    """Return a Python with pip: this one, or if it has none (Debian's), that of a new virtual environment."""
+    """Return a Python with pip: this one or, if it has none (Debian's), that of a new virtual environment."""
     if find_spec("pip") is not None:
         return Path(sys.executable)
     python = scratch / "pip/bin/python"

@@ -1,4 +1,4 @@
-"""Read what is packed: the project's requirements and its code."""
+"""Read the project's requirements and code, which are packed."""
 
 import re
 import shutil
@@ -26,8 +26,8 @@ def read_version() -> str:
 def read_requirements(*extras: str) -> list[str]:
     """Return the project's pinned requirements with these extras, without their dependencies."""
     project = _read_project()
-    further = [line for extra in extras for line in project["optional-dependencies"][extra]]
-    return [*project["dependencies"], *further]
+    optional = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    return [*project["dependencies"], *optional]
 
 
 def choose_requirements(extra: str, *, names: Sequence[str]) -> list[str]:
@@ -37,7 +37,7 @@ def choose_requirements(extra: str, *, names: Sequence[str]) -> list[str]:
 
 
 def copy_sources(folder: Path) -> None:
-    """Copy the sources of the wheel."""
+    """Copy the sources from which the wheel is built."""
     copy_code(LIBRARY, folder / "jobs/daily_batch")
     for name in _BUILD_FILES:
         shutil.copyfile(ROOT / name, folder / name)
@@ -45,7 +45,7 @@ def copy_sources(folder: Path) -> None:
 
 
 def copy_code(source: Path, target: Path) -> None:
-    """Copy a package's sources, with the same modes whatever the umask of the checkout was."""
+    """Copy a package's sources, with the same modes for any umask of the checkout."""
     shutil.copytree(source, target, ignore=_NOT_CODE, copy_function=shutil.copyfile)
     for path in [target, *target.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -1,4 +1,4 @@
-"""Describe the machine that a package is built for: its processor and its Python."""
+"""Describe the machine for which a package is built: its processor and its Python."""
 
 import platform
 import sys
@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 Arch = Literal["aarch64", "x86_64"]
 ARCHS: tuple[Arch, ...] = ("aarch64", "x86_64")
-# Every AWS page lists it for the releases with Spark 4 (docs/upgrading.md); they disagree about 3.12.
+# Every AWS page lists it for the releases with Spark 4 (docs/upgrading.md); the pages disagree about 3.12.
 EMR_PYTHON = "3.11"
 # Amazon Linux 2023 (Lambda from Python 3.12, EMR from 7.0) has glibc 2.34, but every package here has wheels for 2.28.
 # Each platform tag is listed, because older versions of pip do not include the tags below one.
@@ -16,7 +16,7 @@ _GLIBC_MINORS = range(28, 16, -1)
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A target machine. Empty `platforms` mean this machine with this Python."""
+    """A target machine; without `platforms`, this machine with this Python."""
 
     arch: str
     python: str
@@ -37,5 +37,5 @@ class Target:
         """Return the arguments that make pip choose wheels for this target."""
         if not self.platforms:
             return []
-        chosen = ["--implementation", "cp", "--python-version", self.python]
-        return [*chosen, *(word for name in self.platforms for word in ("--platform", name))]
+        options = ["--implementation", "cp", "--python-version", self.python]
+        return [*options, *(word for name in self.platforms for word in ("--platform", name))]

@@ -6,8 +6,8 @@ from typing import Any
 
 from daily_batch.domain.receipt import Receipt
 from tests.oracle.day import Expected
-from tests.oracle.json_text import DEEPEST, deep_values, read_value
-from tests.oracle.totals import add_up
+from tests.oracle.json_text import MAX_DEPTH, deep_values, read_value
+from tests.oracle.totals import aggregate
 
 Tables = dict[str, list[dict[str, Any]]]
 
@@ -26,10 +26,10 @@ def assert_agrees(expected: Expected, tables: Tables, receipt: Receipt, *, day: 
     assert receipt.rejects == dict(expected.reasons)
     assert receipt.flags == dict(expected.flags)
     assert Counter(map(reject_of, tables["rejects"])) == expected.rejects
-    assert _placed(map(_with_read_extras, tables["messages"])) == _placed(expected.rows)
-    for name, rows in add_up(expected.rows).items():
+    assert _by_location(map(_with_read_extras, tables["messages"])) == _by_location(expected.rows)
+    for name, rows in aggregate(expected.rows).items():
         expected_rows = [{"date": day, **row} for row in rows]
-        assert _texts(tables[name]) == _texts(expected_rows), name
+        assert _sorted_texts(tables[name]) == _sorted_texts(expected_rows), name
 
 
 def reject_of(row: dict[str, Any]) -> tuple[str, int, str, bytes, bool]:
@@ -39,16 +39,16 @@ def reject_of(row: dict[str, Any]) -> tuple[str, int, str, bytes, bool]:
 def _with_read_extras(row: dict[str, Any]) -> dict[str, Any]:
     if row["extras"] is None:
         return row
-    found = read_value(row["extras"], 0, DEEPEST)
+    found = read_value(row["extras"], 0, MAX_DEPTH)
     assert found.end == len(row["extras"])
     return {**row, "extras": found.value}
 
 
-def _placed(rows: Any) -> dict[tuple[Any, ...], str]:
+def _by_location(rows: Any) -> dict[tuple[Any, ...], str]:
     return {(row["source_key"], row["source_line"], row["room_id"], row["message_id"]): as_text(row) for row in rows}
 
 
-def _texts(rows: list[dict[str, Any]]) -> list[str]:
+def _sorted_texts(rows: list[dict[str, Any]]) -> list[str]:
     return sorted(map(as_text, rows))
 
 

@@ -1,4 +1,4 @@
-"""A whole day: which objects are read, which rows and rejects they give, and the totals."""
+"""A complete day: which objects are read, which rows and rejects they give, and the counts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from daily_batch.domain.run import Limits
 from tests.oracle.fields import RejectedError, read_fields
 from tests.oracle.json_text import deep_values
-from tests.oracle.listed import Link, cannot_be_named, follow_links, is_ignored
-from tests.oracle.paths import Calendar, Place, place_of
+from tests.oracle.listed import Link, follow_links, has_invalid_name, is_ignored
+from tests.oracle.paths import Calendar, KeyFields, parse_key
 from tests.oracle.records import Record, split
 from tests.oracle.stored import UnreadableError, read_object
 
@@ -67,27 +67,27 @@ class Oracle:
     @deep_values()
     def expect(self, objects: Mapping[str, Stored | Link], layout: str = "auto") -> Expected:
         """Return what must become of the objects below the input root."""
-        there = dict(follow_links(self.tenant, {k: v for k, v in objects.items() if k.startswith(f"{self.tenant}/")}))
-        export = {key: item for key, item in there.items() if key.startswith(self.export_folder)}
-        messages = {key: item for key, item in there.items() if self._is_read(key)}
+        present = dict(follow_links(self.tenant, {k: v for k, v in objects.items() if k.startswith(f"{self.tenant}/")}))
+        export = {key: item for key, item in present.items() if key.startswith(self.export_folder)}
+        messages = {key: item for key, item in present.items() if self._is_read(key)}
         data = [key for key in export if not is_ignored(key, self.export_folder)]
-        alone = layout == "messages" or (layout == "auto" and not data)
-        links = [key for key, item in there.items() if isinstance(item, Link)]
-        refused = [key for key in links if alone and self._leads_to_messages(key)]
+        is_messages = layout == "messages" or (layout == "auto" and not data)
+        links = [key for key, item in present.items() if isinstance(item, Link)]
+        refused = [key for key in links if is_messages and self._leads_to_messages(key)]
         refused += [key for key in links if layout != "messages" and self.export_folder.startswith(f"{key}/")]
         expected = Expected()
         candidates = []
-        for key, item in (messages if alone else export).items():
-            if is_ignored(key, None if alone else self.export_folder):
+        for key, item in (messages if is_messages else export).items():
+            if is_ignored(key, None if is_messages else self.export_folder):
                 expected.objects["ignored"] += 1
             elif isinstance(item, Link):
                 refused.append(key)
             else:
-                candidates += self._read(key, item, alone, expected)
+                candidates += self._read(key, item, is_messages, expected)
         for key in refused:
             expected.objects["unreadable"] += 1
             expected.rejects[key, 0, "invalid_link", b"", True] += 1
-        self._settle(candidates, expected)
+        self._deduplicate(candidates, expected)
         expected.records["seen"] = sum(expected.records.values())
         expected.objects["listed"] = sum(expected.objects.values())
         return expected
@@ -100,32 +100,32 @@ class Oracle:
         parts = key.split("/")
         if len(parts) < MESSAGE_KEY_PARTS or parts[:2] != [self.tenant, "chat"] or parts[4] != "messages":
             return False
-        return self.calendar.reads(self.day, place_of(key))
+        return self.calendar.reads(self.day, parse_key(key))
 
     def _leads_to_messages(self, key: str) -> bool:
         """Return whether the link's key is that of a user, a room, or a folder above a day's objects."""
         parts = key.split("/")
         if parts[1] != "chat" or len(parts) >= MESSAGE_KEY_PARTS or (len(parts) > 4 and parts[4] != "messages"):
             return False
-        near = [self.day + timedelta(days=days) for days in (-2, -1, 0, 1, 2)]
-        read = [f"{day:%Y/%m/%d}" for day in near if self.calendar.reads(self.day, Place(folder=day))]
+        near_days = [self.day + timedelta(days=days) for days in (-2, -1, 0, 1, 2)]
+        read = [f"{day:%Y/%m/%d}" for day in near_days if self.calendar.reads(self.day, KeyFields(folder=day))]
         return any(f"{day}/".startswith("".join(f"{part}/" for part in parts[5:])) for day in read)
 
-    def _read(self, key: str, item: Stored, alone: bool, expected: Expected) -> list[_Candidate]:
-        if cannot_be_named(key):
+    def _read(self, key: str, item: Stored, is_messages: bool, expected: Expected) -> list[_Candidate]:
+        if has_invalid_name(key):
             expected.objects["unreadable"] += 1
             expected.rejects[key, 0, "invalid_name", b"", True] += 1
             return []
         try:
             text = read_object(key, item.body, self.limits)
-        except UnreadableError as unreadable:
+        except UnreadableError as error:
             expected.objects["unreadable"] += 1
             max_bytes = self.limits.max_raw_bytes
-            expected.rejects[key, 0, str(unreadable), item.body[:max_bytes], len(item.body) > max_bytes] += 1
+            expected.rejects[key, 0, str(error), item.body[:max_bytes], len(item.body) > max_bytes] += 1
             return []
         expected.objects["read"] += 1
-        place = place_of(key) if alone else Place()
-        is_owner = not alone or self.calendar.owner(place) == self.day
+        key_fields = parse_key(key) if is_messages else KeyFields()
+        is_owner = not is_messages or self.calendar.owner(key_fields) == self.day
         found = []
         records = split(text.text, limits=self.limits)
         for record in records or [Record(0, 0)]:
@@ -133,12 +133,12 @@ class Oracle:
             extent = record.start, record.end, self.limits.max_raw_bytes
             raw = text.raw(*extent), text.is_cut(*extent)
             try:
-                row = self._row(record, place, alone)
-            except RejectedError as rejected:
+                row = self._row(record, key_fields, is_messages)
+            except RejectedError as error:
                 if is_owner:
                     expected.records["rejected"] += 1
-                    expected.reasons[str(rejected)] += 1
-                    expected.rejects[key, line, str(rejected), *raw] += 1
+                    expected.reasons[str(error)] += 1
+                    expected.rejects[key, line, str(error), *raw] += 1
                 else:
                     expected.records["other_day"] += 1
                 continue
@@ -150,7 +150,7 @@ class Oracle:
             found.append(_Candidate(row, raw, order))
         return found
 
-    def _row(self, record: Record, place: Place, alone: bool) -> Row | str:
+    def _row(self, record: Record, key_fields: KeyFields, is_messages: bool) -> Row | str:
         """Return the record's row, or `empty` or `other_day`."""
         if record.reason:
             raise RejectedError(record.reason)
@@ -158,10 +158,10 @@ class Oracle:
             return "empty"
         if not isinstance(record.value, dict):
             raise RejectedError("not_an_object")
-        row, moment = read_fields(record.value, place, tenant=self.tenant, naive_zone=self.naive_zone)
-        belongs = self._near_day(moment)
-        if belongs != self.day:
-            if alone and belongs and self.calendar.reads(belongs, place):
+        row, moment = read_fields(record.value, key_fields, tenant=self.tenant, naive_zone=self.naive_zone)
+        business_day = self._near_day(moment)
+        if business_day != self.day:
+            if is_messages and business_day and self.calendar.reads(business_day, key_fields):
                 return "other_day"
             raise RejectedError("timestamp_outside_window")
         if record.replaced:
@@ -173,14 +173,14 @@ class Oracle:
     def _near_day(self, moment: datetime) -> date | None:
         """Return the day of an instant if it is this day or an adjacent one; no other day reads the same objects."""
         for days in (-1, 0, 1):
-            near = self.day + timedelta(days=days)
-            start, end = self.calendar.window(near)
+            day = self.day + timedelta(days=days)
+            start, end = self.calendar.window(day)
             if start <= moment < end:
-                return near
+                return day
         return None
 
-    def _settle(self, candidates: Sequence[_Candidate], expected: Expected) -> None:
-        """Deduplicate: publish one of the records with the same key."""
+    def _deduplicate(self, candidates: Sequence[_Candidate], expected: Expected) -> None:
+        """Publish one of the records with the same key."""
         by_key: dict[tuple[str, str], list[_Candidate]] = {}
         for candidate in sorted(candidates, key=lambda each: each.order, reverse=True):
             by_key.setdefault((candidate.row["room_id"], candidate.row["message_id"]), []).append(candidate)
@@ -196,5 +196,5 @@ class Oracle:
                 if outcome == "superseded":
                     expected.rejects[loser.row["source_key"], loser.row["source_line"], outcome, *loser.raw] += 1
             if "replaced_surrogate" in winner.row["flags"]:
-                place = winner.row["source_key"], winner.row["source_line"]
-                expected.rejects[*place, "replaced_surrogate", *winner.raw] += 1
+                location = winner.row["source_key"], winner.row["source_line"]
+                expected.rejects[*location, "replaced_surrogate", *winner.raw] += 1

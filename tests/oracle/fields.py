@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.oracle.json_text import Number
 from tests.oracle.nested import ATTACHMENT, IMAGE, SOURCE, read_agent, read_elements
-from tests.oracle.paths import Place
+from tests.oracle.paths import KeyFields
 from tests.oracle.timestamps import read_timestamp
 
 LISTED = {"message_id", "user_id", "room_id", "timestamp", "role", "content"}
@@ -33,9 +33,9 @@ class _Body:
         value = self.sent.get(name)
         if value is None or isinstance(value, str):
             return value
-        if isinstance(value, Number) and (whole := WHOLE_ID.fullmatch(value.text)):
+        if isinstance(value, Number) and (complete := WHOLE_ID.fullmatch(value.text)):
             self.flags.add("numeric_id")
-            return whole[1]
+            return complete[1]
         if must_fit:
             raise RejectedError("invalid_id")
         self.keep(name)
@@ -46,17 +46,19 @@ class _Body:
 
     def in_order(self, known: set[str]) -> dict[str, Any] | None:
         """Return extras in the order of the body, followed by the ids that lost against another."""
-        chosen = {}
+        extras = {}
         for name, value in self.sent.items():
             if name in self.extras:
-                chosen[name] = self.extras[name]
+                extras[name] = self.extras[name]
             elif name not in known:
-                chosen[name] = value
+                extras[name] = value
         lost = {name: self.sent[name] for name in ("id", "user_id", "room_id", "chat_id") if name in self.lost}
-        return {**chosen, **lost} or None
+        return {**extras, **lost} or None
 
 
-def read_fields(sent: dict[str, Any], place: Place, *, tenant: str, naive_zone: str) -> tuple[dict[str, Any], datetime]:
+def read_fields(
+    sent: dict[str, Any], key: KeyFields, *, tenant: str, naive_zone: str
+) -> tuple[dict[str, Any], datetime]:
     """Return the columns of a row, except those that depend on the day, and its instant.
 
     Raises:
@@ -65,18 +67,18 @@ def read_fields(sent: dict[str, Any], place: Place, *, tenant: str, naive_zone: 
     if _is_wrapper(sent):
         raise RejectedError("wrapper_object")
     body = _Body(sent)
-    ids = _message(body, place), _user(body, place), _room(body, place)
+    ids = _message(body, key), _user(body, key), _room(body, key)
     for name, outcome in zip(("message", "user", "room"), ids, strict=True):
         if name == "user" and outcome is None:
             body.flags.add("no_user")
         elif not outcome or len(outcome) > 512 or "\0" in outcome:
             raise RejectedError("invalid_id")
-    moment = _moment(body, place, naive_zone)
+    moment = _moment(body, key, naive_zone)
     row: dict[str, Any] = dict(zip(("message_id", "user_id", "room_id"), ids, strict=True))
     row |= {"timestamp": moment, **_texts(body), **_arrays(body)}
-    agent, left = read_agent(sent.get("agent_info"), body.flags)
-    if left is not None:
-        body.keep("agent_info", left)
+    agent, remaining = read_agent(sent.get("agent_info"), body.flags)
+    if remaining is not None:
+        body.keep("agent_info", remaining)
     if "tenant_id" in sent and sent["tenant_id"] != tenant:
         body.flags.add("tenant_conflict")
     row |= agent
@@ -99,52 +101,52 @@ def _is_wrapper(sent: dict[str, Any]) -> bool:
     return any(isinstance(element, dict) for value in lists for element in value)
 
 
-def _message(body: _Body, place: Place) -> str | None:
-    named, alias = body.get_id("message_id"), body.get_id("id", must_fit=False)
-    if named is None and alias is not None:
+def _message(body: _Body, key: KeyFields) -> str | None:
+    value, alias = body.get_id("message_id"), body.get_id("id", must_fit=False)
+    if value is None and alias is not None:
         body.flags.add("message_id_from_alias")
-    elif named is None and place.message_id is not None:
+    elif value is None and key.message_id is not None:
         body.flags.add("message_id_from_path")
-    outcome = next((each for each in (named, alias, place.message_id) if each is not None), None)
+    outcome = next((each for each in (value, alias, key.message_id) if each is not None), None)
     if alias is not None and alias != outcome:
         body.flags.add("message_id_conflict")
         body.lost.add("id")
-    if place.message_id is not None and place.message_id != outcome:
+    if key.message_id is not None and key.message_id != outcome:
         body.flags.add("message_id_conflict")
     return outcome
 
 
-def _user(body: _Body, place: Place) -> str | None:
+def _user(body: _Body, key: KeyFields) -> str | None:
     sent = body.get_id("user_id") or None
-    if place.user is None:
+    if key.user is None:
         return sent
     if sent is None:
         body.flags.add("user_id_from_path")
-    elif sent != place.user:
+    elif sent != key.user:
         body.flags.add("user_conflict")
         body.lost.add("user_id")
-    return place.user
+    return key.user
 
 
-def _room(body: _Body, place: Place) -> str | None:
-    named, alias = body.get_id("room_id"), body.get_id("chat_id", must_fit=False)
-    outcome = next((each for each in (place.room, named, alias) if each is not None), None)
-    if named is None and alias is not None:
+def _room(body: _Body, key: KeyFields) -> str | None:
+    value, alias = body.get_id("room_id"), body.get_id("chat_id", must_fit=False)
+    outcome = next((each for each in (key.room, value, alias) if each is not None), None)
+    if value is None and alias is not None:
         body.flags.add("room_id_from_alias")
-    elif named is None and outcome is not None:
+    elif value is None and outcome is not None:
         body.flags.add("room_id_from_path")
-    for name, sent in (("room_id", named), ("chat_id", alias)):
+    for name, sent in (("room_id", value), ("chat_id", alias)):
         if sent is not None and sent != outcome:
             body.flags.add("room_conflict")
             body.lost.add(name)
     return outcome
 
 
-def _moment(body: _Body, place: Place, naive_zone: str) -> datetime:
+def _moment(body: _Body, key: KeyFields, naive_zone: str) -> datetime:
     sent = body.sent.get("timestamp")
-    if sent is None and place.sent is not None:
+    if sent is None and key.sent is not None:
         body.flags.add("timestamp_from_path")
-        return place.sent
+        return key.sent
     moment = read_timestamp(sent, naive_zone, body.flags)
     if moment is None:
         raise RejectedError("invalid_timestamp")
@@ -189,35 +191,35 @@ def _arrays(body: _Body) -> dict[str, Any]:
 def _array(body: _Body, name: str, fields: dict[str, str], *, alias: bool = False) -> Any:
     if alias and isinstance(body.sent[name], list):
         body.flags.add("aliased_field")
-    column, whole = read_elements(body.sent[name], fields, body.flags)
-    if not whole:
+    column, complete = read_elements(body.sent[name], fields, body.flags)
+    if not complete:
         body.keep(name)
     return column
 
 
 def _sources(body: _Body) -> Any:
     context = body.sent.get("context")
-    inside: dict[str, Any] = context if isinstance(context, dict) else {}
+    context_fields: dict[str, Any] = context if isinstance(context, dict) else {}
     if context is not None and not isinstance(context, dict):
         body.flags.add("wrong_type")
         body.keep("context")
-    left = {name: part for name, part in inside.items() if name not in ("rag_sources", "crawl_sources")}
+    remaining = {name: part for name, part in context_fields.items() if name not in ("rag_sources", "crawl_sources")}
     column = None
-    taken = False
+    has_sources = False
     for name in ("rag_sources", "crawl_sources"):
-        if inside.get(name) is not None and not taken:
-            taken = True
-            column, whole = read_elements(inside[name], SOURCE, body.flags)
+        if context_fields.get(name) is not None and not has_sources:
+            has_sources = True
+            column, complete = read_elements(context_fields[name], SOURCE, body.flags)
             if name == "crawl_sources" and column is not None:
                 body.flags.add("aliased_field")
-            if not whole:
-                left[name] = inside[name]
-        elif inside.get(name) is not None:
-            left[name] = inside[name]
-    if left:
-        body.keep("context", {name: left[name] for name in inside if name in left})
+            if not complete:
+                remaining[name] = context_fields[name]
+        elif context_fields.get(name) is not None:
+            remaining[name] = context_fields[name]
+    if remaining:
+        body.keep("context", {name: remaining[name] for name in context_fields if name in remaining})
     if body.sent.get("crawl_sources") is not None:
-        if taken:
+        if has_sources:
             body.keep("crawl_sources")
         else:
             column = _array(body, "crawl_sources", SOURCE, alias=True)

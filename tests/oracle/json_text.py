@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-# How much of a broken number is read: it may be truncated anywhere.
-NUMBER_BEGUN = re.compile(r"-?(?:0|[1-9][0-9]*)?(?:(?<=[0-9])\.[0-9]*)?(?:(?<=[0-9])[eE][+-]?[0-9]*)?")
+# The part of a broken number that is read: it may be truncated anywhere.
+PARTIAL_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)?(?:(?<=[0-9])\.[0-9]*)?(?:(?<=[0-9])[eE][+-]?[0-9]*)?")
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 SPACE = re.compile(r"[ \t\r\n]*")
-PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
-HEX_BEGUN = re.compile(r"[0-9a-fA-F]*")
+UNESCAPED = re.compile(r'[^"\\\x00-\x1f]*')
+PARTIAL_HEX = re.compile(r"[0-9a-fA-F]*")
 HEX = re.compile(r"[0-9a-fA-F]{4}")
 ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-WORDS = {"true": True, "false": False, "null": None}
-# The deepest value in any test.
-DEEPEST = 600
+LITERALS = {"true": True, "false": False, "null": None}
+# The depth of the deepest value in any test.
+MAX_DEPTH = 600
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Value:
 def deep_values() -> Iterator[None]:
     """Raise the recursion limit for deep values, only here: the kernel must work with Python's default."""
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + 6 * DEEPEST)
+    sys.setrecursionlimit(limit + 6 * MAX_DEPTH)
     try:
         yield
     finally:
@@ -93,15 +93,15 @@ class _Reader:
             if depth > self.max_depth:
                 raise DeepError(at)
             return self.object(at, depth) if mark == "{" else self.array(at, depth)
-        for word, value in WORDS.items():
-            if self.text.startswith(word, at):
-                return value, at + len(word)
+        for literal, value in LITERALS.items():
+            if self.text.startswith(literal, at):
+                return value, at + len(literal)
         if mark and mark in "tfn":
             raise NotJsonError(at + 1)  # an invalid literal is reported after its first letter
-        number, begun = NUMBER.match(self.text, at), NUMBER_BEGUN.match(self.text, at)
-        assert begun
-        if number is None or begun.end() > number.end():
-            raise NotJsonError(begun.end())
+        number, partial = NUMBER.match(self.text, at), PARTIAL_NUMBER.match(self.text, at)
+        assert partial
+        if number is None or partial.end() > number.end():
+            raise NotJsonError(partial.end())
         return Number(number[0]), number.end()
 
     def object(self, at: int, depth: int) -> tuple[Any, int]:
@@ -146,7 +146,7 @@ class _Reader:
         parts: list[str] = []
         at += 1
         while True:
-            plain = PLAIN.match(self.text, at)
+            plain = UNESCAPED.match(self.text, at)
             assert plain
             parts.append(plain[0])
             at = plain.end()
@@ -161,9 +161,9 @@ class _Reader:
             if escape == "u":
                 digits = HEX.match(self.text, at + 2)
                 if digits is None:  # reported after the first character that is not a digit
-                    begun = HEX_BEGUN.match(self.text, at + 2)
-                    assert begun
-                    raise NotJsonError(min(begun.end() + 1, len(self.text)))
+                    partial = PARTIAL_HEX.match(self.text, at + 2)
+                    assert partial
+                    raise NotJsonError(min(partial.end() + 1, len(self.text)))
                 parts.append(chr(int(digits[0], 16)))
                 at = digits.end()
             elif escape in ESCAPES:
@@ -173,9 +173,9 @@ class _Reader:
                 raise NotJsonError(at + 1)
 
     def space(self, at: int) -> int:
-        blank = SPACE.match(self.text, at)
-        assert blank
-        return blank.end()
+        space = SPACE.match(self.text, at)
+        assert space
+        return space.end()
 
 
 def replace_surrogates(value: Any) -> Any:

@@ -1,19 +1,19 @@
-"""What keys and links decide before an object is read: the first three rules of section "Objects"."""
+"""Decisions by keys and links before an object is read: the first three rules of section "Objects"."""
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from posixpath import dirname, join, normpath
 from typing import NamedTuple, TypeVar
 
-NEVER_DATA = ["_SUCCESS", "_started_*", "_committed_*", "_metadata", "_common_metadata", ".?*.crc", "?*_$folder$"]
-NEVER_DATA += ["?*._COPYING_", ".distcp.tmp.?*", "._*", ".DS_Store", ".localized", "Icon\r", ".directory", ".#*"]
-NEVER_DATA += [f".?*.sw{letter}" for letter in "abcdefghijklmnop"] + [".gitkeep", ".keep"]
-IN_ANY_CASE = ["thumbs.db", "ehthumbs.db", "desktop.ini"]
-NEVER_DATA_BELOW = ["_temporary", ".spark-staging-?*", ".hive-staging*", "_delta_log", "_spark_metadata", "__MACOSX"]
-NEVER_DATA_BELOW += [".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", ".AppleDouble", "$RECYCLE.BIN"]
-NEVER_DATA_BELOW += ["System Volume Information"]
-NUMBERED = {".nfs": "0123456789abcdef", ".fuse_hidden": "0123456789abcdef", ".Trash-": "0123456789"}
-FEWEST_DIGITS = {".nfs": 16, ".fuse_hidden": 16, ".Trash-": 1}
+MARKERS = ["_SUCCESS", "_started_*", "_committed_*", "_metadata", "_common_metadata", ".?*.crc", "?*_$folder$"]
+MARKERS += ["?*._COPYING_", ".distcp.tmp.?*", "._*", ".DS_Store", ".localized", "Icon\r", ".directory", ".#*"]
+MARKERS += [f".?*.sw{letter}" for letter in "abcdefghijklmnop"] + [".gitkeep", ".keep"]
+CASE_INSENSITIVE_MARKERS = ["thumbs.db", "ehthumbs.db", "desktop.ini"]
+MARKER_FOLDERS = ["_temporary", ".spark-staging-?*", ".hive-staging*", "_delta_log", "_spark_metadata", "__MACOSX"]
+MARKER_FOLDERS += [".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", ".AppleDouble", "$RECYCLE.BIN"]
+MARKER_FOLDERS += ["System Volume Information"]
+NUMBERED_MARKERS = {".nfs": "0123456789abcdef", ".fuse_hidden": "0123456789abcdef", ".Trash-": "0123456789"}
+MIN_DIGITS = {".nfs": 16, ".fuse_hidden": 16, ".Trash-": 1}
 
 
 Item = TypeVar("Item")
@@ -25,33 +25,40 @@ class Link(NamedTuple):
     target: str
 
 
-def is_never_data(name: str) -> bool:
-    alike = any(fnmatchcase(name, pattern) for pattern in NEVER_DATA)
-    return alike or name.lower() in IN_ANY_CASE or _is_numbered(name, ".nfs") or _is_numbered(name, ".fuse_hidden")
+def is_marker(name: str) -> bool:
+    matches = any(fnmatchcase(name, pattern) for pattern in MARKERS)
+    return (
+        matches
+        or name.lower() in CASE_INSENSITIVE_MARKERS
+        or _is_numbered(name, ".nfs")
+        or _is_numbered(name, ".fuse_hidden")
+    )
 
 
-def is_never_data_below(folder: str) -> bool:
-    return any(fnmatchcase(folder, pattern) for pattern in NEVER_DATA_BELOW) or _is_numbered(folder, ".Trash-")
+def is_marker_folder(folder: str) -> bool:
+    return any(fnmatchcase(folder, pattern) for pattern in MARKER_FOLDERS) or _is_numbered(folder, ".Trash-")
 
 
-def _is_numbered(name: str, begin: str) -> bool:
-    digits = name.removeprefix(begin)
-    return name.startswith(begin) and len(digits) >= FEWEST_DIGITS[begin] and set(digits) <= set(NUMBERED[begin])
+def _is_numbered(name: str, prefix: str) -> bool:
+    digits = name.removeprefix(prefix)
+    return (
+        name.startswith(prefix) and len(digits) >= MIN_DIGITS[prefix] and set(digits) <= set(NUMBERED_MARKERS[prefix])
+    )
 
 
 def is_ignored(key: str, folder: str | None) -> bool:
     """Return whether an object is ignored; `folder` is the export's, or None for a message."""
     above, _, name = key.rpartition("/")
     below = above[len(folder) :].split("/") if folder else []
-    return is_never_data(name) or any(map(is_never_data_below, below))
+    return is_marker(name) or any(map(is_marker_folder, below))
 
 
-def cannot_be_named(key: str) -> bool:
-    """Return whether a file on a local file system has a key that cannot be read."""
+def has_invalid_name(key: str) -> bool:
+    """Return whether a local file has a key that cannot be read."""
     stem = key.rstrip("0123456789")
     reserved = stem != key and stem.endswith("#")
-    odd = any(part in ("", ".", "..") for part in key.split("/")) or any(ord(c) < 32 or ord(c) == 127 for c in key)
-    return reserved or odd
+    invalid = any(part in ("", ".", "..") for part in key.split("/")) or any(ord(c) < 32 or ord(c) == 127 for c in key)
+    return reserved or invalid
 
 
 def follow_links(tenant: str, objects: Mapping[str, Item | Link]) -> Iterator[tuple[str, Item | Link]]:

@@ -8,7 +8,7 @@ from typing import Any
 from tests.oracle.json_text import Number
 
 WHOLE = re.compile(r"(-?0|[1-9][0-9]*)(\.0+)?")
-LARGEST = 9_223_372_036_854_775_807
+MAX_BIGINT = 9_223_372_036_854_775_807
 
 ATTACHMENT = {"type": "text", "url": "text", "thumbnail": "text", "name": "text", "size": "whole"}
 IMAGE = dict.fromkeys(("url", "thumbnail", "prompt", "size", "style"), "text")
@@ -27,10 +27,10 @@ def fit(value: Any, kind: str) -> Any:
         number = 0.0 if value.text == "-0" else float(value.text)
         return number if math.isfinite(number) else MISFIT
     found = WHOLE.fullmatch(value.text)
-    return int(found[1]) if found and int(found[1]) <= LARGEST else MISFIT
+    return int(found[1]) if found and int(found[1]) <= MAX_BIGINT else MISFIT
 
 
-def is_held(text: str) -> bool:
+def is_exact(text: str) -> bool:
     """Return whether the nearest DOUBLE, written with as many digits as were sent, equals the number."""
     mantissa, _, exponent = text.lower().partition("e")
     digits = mantissa.lstrip("-").replace(".", "").lstrip("0")
@@ -47,26 +47,26 @@ def read_elements(value: Any, fields: dict[str, str], flags: set[str]) -> tuple[
     if not isinstance(value, list):
         flags.add("wrong_type")
         return None, False
-    elements, whole, inexact = [], True, False
+    elements, complete, inexact = [], True, False
     for sent in value:
         if not isinstance(sent, dict):
-            whole = False
+            complete = False
             continue
         element = dict.fromkeys(fields)
         for name, part in _by_specified_names(sent, fields, flags).items():
             if name not in fields:
-                whole = False
+                complete = False
             elif part is not None:
                 fitted = fit(part, fields[name])
-                whole &= fitted is not MISFIT
-                inexact |= fields[name] == "finite" and fitted is not MISFIT and not is_held(part.text)
+                complete &= fitted is not MISFIT
+                inexact |= fields[name] == "finite" and fitted is not MISFIT and not is_exact(part.text)
                 element[name] = None if fitted is MISFIT else fitted
         elements.append(element)
-    if not whole:
+    if not complete:
         flags.add("bad_element")
     if inexact:
         flags.add("inexact_number")
-    return elements, whole and not inexact
+    return elements, complete and not inexact
 
 
 def _by_specified_names(sent: dict[str, Any], fields: dict[str, str], flags: set[str]) -> dict[str, Any]:
@@ -89,16 +89,16 @@ def read_agent(value: Any, flags: set[str]) -> tuple[dict[str, Any], Any]:
     if not isinstance(value, dict):
         flags.add("wrong_type")
         return columns, value
-    left = {}
+    remaining = {}
     for name, part in value.items():
         column = "agent_mode" if name == "mode" else name
         if name not in ("mode", "execution_time_ms", "tokens_used"):
-            left[name] = part
+            remaining[name] = part
         elif part is not None:
             fitted = fit(part, "text" if name == "mode" else "whole")
             if fitted is MISFIT:
-                left[name] = part
+                remaining[name] = part
                 flags.add("out_of_range" if isinstance(part, Number) and name != "mode" else "wrong_type")
             else:
                 columns[column] = fitted
-    return columns, left or None
+    return columns, remaining or None

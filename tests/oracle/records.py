@@ -10,7 +10,7 @@ from tests.oracle.json_text import DeepError, NotJsonError, Value, read_scalar, 
 
 BLANKS = re.compile("[ \t\r\x1e\ufeff]*")
 BLANK_LINES = re.compile("[ \t\r\n\x1e\ufeff]*")
-WHITE = " \t\r"
+WHITE_SPACE = " \t\r"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class _Splitter:
         found = read_scalar(self.text, self.at)
         if found is None or self.bytes_to(self.at, found.end) > self.limits.max_record_bytes:
             return None
-        return self.whole(found)
+        return self.make_record(found)
 
     def rest_of_line(self) -> Record:
         """Return the rest of the line, where no record begins."""
@@ -98,7 +98,7 @@ class _Splitter:
         if found is None or found.end != end:
             return Record(start, end, reason="invalid_json")
         self.at = start
-        return self.whole(found)
+        return self.make_record(found)
 
     def value(self, *, element: bool) -> Record:
         """Return the record that begins with a bracket."""
@@ -110,11 +110,11 @@ class _Splitter:
             stop, reason = error.at, "invalid_json"
         except DeepError as error:
             stop, reason = error.at, "too_deep"
-        taken = self.bytes_to(start, stop)
-        if taken > max_bytes or (reason and taken == max_bytes and stop < len(self.text)):
+        size = self.bytes_to(start, stop)
+        if size > max_bytes or (reason and size == max_bytes and stop < len(self.text)):
             stop, reason = self.too_large_at(start), "record_too_large"
         if not reason:
-            return self.whole(found)
+            return self.make_record(found)
         ending = self.end_of_broken(start, stop, misplaced=reason == "invalid_json")
         if reason == "too_deep" and ending.closed:
             if self.bytes_to(start, ending.at) > max_bytes:
@@ -126,7 +126,7 @@ class _Splitter:
             self.at = self.end_of_line(ending.at)
         return Record(start, self.at, reason=reason)
 
-    def whole(self, found: Value) -> Record:
+    def make_record(self, found: Value) -> Record:
         """Return the record of a value that was read to its end."""
         start, self.at = self.at, found.end
         if not _is_utf8(self.text[start : found.end]):
@@ -140,7 +140,7 @@ class _Splitter:
         line_start = self.text.rfind("\n", 0, start) + 1
         allowed = self.indent(line_start)
         depth, end, at = 0, start, start
-        last, text_was_open = "", False
+        last, ends_in_string = "", False
         element_depth, is_list = -1, False
         while at < len(self.text):
             newline = self.text.find("\n", at)
@@ -150,29 +150,29 @@ class _Splitter:
                 if first < stop:
                     is_list = is_list or (element_depth == depth and last == ",")
                     element_depth = depth
-                elif not is_list and ((misplaced and at <= stop) or text_was_open or last not in ",[{:"):
+                elif not is_list and ((misplaced and at <= stop) or ends_in_string or last not in ",[{:"):
                     return Ending(end, closed=False)
             if first < line_end:
-                inside = False
-                place = first
-                while place < line_end:
-                    mark = self.text[place]
-                    if inside:
-                        place += mark == "\\"
-                        inside = mark != '"'
+                in_string = False
+                position = first
+                while position < line_end:
+                    mark = self.text[position]
+                    if in_string:
+                        position += mark == "\\"
+                        in_string = mark != '"'
                     elif mark == '"':
-                        inside = True
+                        in_string = True
                     elif mark in "{[":
                         depth += 1
                     elif mark in "}]":
                         depth -= 1
                         if depth == 0:
-                            return Ending(place + 1, closed=True)
-                    place += 1
-                text_was_open = inside
-                shown = self.text[first:line_end].rstrip(WHITE)
-                if shown:
-                    last, end = shown[-1], first + len(shown)
+                            return Ending(position + 1, closed=True)
+                    position += 1
+                ends_in_string = in_string
+                visible = self.text[first:line_end].rstrip(WHITE_SPACE)
+                if visible:
+                    last, end = visible[-1], first + len(visible)
             at = line_end + 1
         return Ending(end, closed=False)
 
@@ -183,14 +183,14 @@ class _Splitter:
     def end_of_line(self, start: int) -> int:
         newline = self.text.find("\n", start)
         line = self.text[start:] if newline < 0 else self.text[start:newline]
-        return start + len(line.rstrip(WHITE))
+        return start + len(line.rstrip(WHITE_SPACE))
 
     def bytes_to(self, start: int, end: int) -> int:
         return len(self.text[start:end].encode("utf-8", "surrogateescape"))
 
     def too_large_at(self, start: int) -> int:
-        most = self.text[start : start + self.limits.max_record_bytes].encode("utf-8", "surrogateescape")
-        return start + len(most[: self.limits.max_record_bytes].decode("utf-8", "surrogateescape"))
+        prefix = self.text[start : start + self.limits.max_record_bytes].encode("utf-8", "surrogateescape")
+        return start + len(prefix[: self.limits.max_record_bytes].decode("utf-8", "surrogateescape"))
 
 
 def _skip(blanks: re.Pattern[str], text: str, at: int) -> int:

@@ -18,7 +18,7 @@ WIDE = {
 }
 
 
-LOOKED_AT = 65536
+SNIFFED_BYTES = 65536
 # Magic bytes of other formats, in hexadecimal.
 PACKED = ["1f8b", "28b52ffd", *(f"{n:x}2a4d18" for n in range(0x50, 0x60)), "fd377a585a00", "4c5a495000", "4c5a495001"]
 PACKED += ["04224d18", "02214c18", "ff060000734e61507059", "894c5a4f000d0a1a0a", "1f9d", "1fa0"]
@@ -29,8 +29,8 @@ DATA += ["894844460d0a1a0a", "934e554d5059", "8002", "8003", "8004", "8005", "ac
 MEDIA = ["255044462d", "89504e470d0a1a0a", "ffd8ff", "49492a00", "4d4d002a", "1a45dfa3"]
 PROGRAMS = ["7f454c46", "cafebabe", "feedface", "feedfacf", "cefaedfe", "cffaedfe", "0061736d", "0000000142756431"]
 MAGIC = tuple(map(bytes.fromhex, [*PACKED, *ARCHIVES, *DATA, *MEDIA, *PROGRAMS]))
-LETTERS = (b"PAR1", b"PARE", b"ORC", b"FEA1", b"GIF87a", b"GIF89a", b"OggS", b"ID3", b"fLaC", b"bplist0", b"MZ")
-IN_TEXT = frozenset(b"\a\b\t\n\v\f\r\x0e\x0f\x1b\x1e")
+TEXT_MAGIC = (b"PAR1", b"PARE", b"ORC", b"FEA1", b"GIF87a", b"GIF89a", b"OggS", b"ID3", b"fLaC", b"bplist0", b"MZ")
+TEXT_CONTROLS = frozenset(b"\a\b\t\n\v\f\r\x0e\x0f\x1b\x1e")
 MEMBER = re.compile(r'\{[ \t\r\n]*"[^"\x00-\x1f]{0,128}"[ \t\r\n]*:')
 
 
@@ -51,10 +51,10 @@ class Text:
 
     def is_cut(self, start: int, end: int, max_bytes: int) -> bool:
         """Return whether `raw` is truncated."""
-        whole = self._utf8(start, end)
+        complete = self._utf8(start, end)
         return (
-            len(whole if self.encoding == "utf-8" else whole.decode().encode(self.encoding)) > max_bytes
-            or len(whole) > max_bytes
+            len(complete if self.encoding == "utf-8" else complete.decode().encode(self.encoding)) > max_bytes
+            or len(complete) > max_bytes
         )
 
     def _utf8(self, start: int, end: int) -> bytes:
@@ -62,8 +62,8 @@ class Text:
 
 
 def read_object(key: str, body: bytes, limits: Limits) -> Text:
-    begins = _begins(body)
-    if len(begins) == LOOKED_AT and begins[0] and _is_foreign(begins):
+    prefix = _first_bytes(body)
+    if len(prefix) == SNIFFED_BYTES and prefix[0] and _is_foreign(prefix):
         raise UnreadableError("foreign_format")
     plain = _expand(key, body)
     limit = limits.max_object_bytes
@@ -90,19 +90,19 @@ def _is_zstd(body: bytes) -> bool:
     return body[:4] == b"\x28\xb5\x2f\xfd" or (body[1:4] == b"\x2a\x4d\x18" and 0x50 <= body[0] <= 0x5F)
 
 
-def _begins(body: bytes) -> bytes:
-    """Return the first bytes that a stream expands to, however it ends."""
+def _first_bytes(body: bytes) -> bytes:
+    """Return the first bytes that a stream expands to, even if it is truncated."""
     found = b""
     try:
-        while body and len(found) < LOOKED_AT:
-            left = LOOKED_AT - len(found)
+        while body and len(found) < SNIFFED_BYTES:
+            remaining = SNIFFED_BYTES - len(found)
             if _is_gzip(body):
                 member = zlib.decompressobj(31)
-                found += member.decompress(body, left)
+                found += member.decompress(body, remaining)
                 body = member.unused_data
             elif _is_zstd(body):
                 frame = zstd.ZstdDecompressor()
-                found += frame.decompress(body, left)
+                found += frame.decompress(body, remaining)
                 body = frame.unused_data if frame.eof else b""
             else:
                 break
@@ -141,26 +141,26 @@ def _frames(body: bytes) -> bytes:
 def _is_foreign(plain: bytes) -> bool:
     if plain.startswith(tuple(WIDE)):
         return False
-    begins = plain[:LOOKED_AT].lstrip(b" \t\r\n\x1e\xef\xbb\xbf")
-    inside = begins[1:].lstrip(b" \t\r\n")[:1]
-    if begins[:1] in (b"{", b"[") and inside and inside in b'"{}[]':
+    prefix = plain[:SNIFFED_BYTES].lstrip(b" \t\r\n\x1e\xef\xbb\xbf")
+    first_inside = prefix[1:].lstrip(b" \t\r\n")[:1]
+    if prefix[:1] in (b"{", b"[") and first_inside and first_inside in b'"{}[]':
         return False
     if _has_magic(plain):
         return True
     rest = plain.lstrip(b"\0")
     if not rest:
         return bool(plain)
-    looked_at = rest[:4096]
-    control = sum(_is_control(byte) for byte in looked_at)
-    return control >= 8 and control * 32 >= len(looked_at) and not MEMBER.search(rest[:LOOKED_AT].decode("latin-1"))
+    sample = rest[:4096]
+    control = sum(_is_control(byte) for byte in sample)
+    return control >= 8 and control * 32 >= len(sample) and not MEMBER.search(rest[:SNIFFED_BYTES].decode("latin-1"))
 
 
 def _is_control(byte: int) -> bool:
-    return byte < 0x20 and byte not in IN_TEXT
+    return byte < 0x20 and byte not in TEXT_CONTROLS
 
 
 def _has_magic(plain: bytes) -> bool:
-    for letters in LETTERS:
+    for letters in TEXT_MAGIC:
         if plain.startswith(letters):
             return any(map(_is_control, plain[len(letters) : len(letters) + 61]))
     if plain.startswith(MAGIC):

@@ -13,7 +13,7 @@ NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 NET = re.compile(r"/Date\((-?[0-9]{1,14})(?:[+-][0-9]{4})?\)/")
 # Exclusive upper bounds, each with the number of units per second.
 UNITS = ((10**11, 1), (10**14, 10**3), (10**17, 10**6), (10**20, 10**9))
-LONGEST_FORM = 100
+MAX_FORM_BYTES = 100
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 NAME = "(?P<month>" + "|".join(MONTHS) + ")"
@@ -56,15 +56,15 @@ def read_timestamp(value: Any, naive_zone: str, flags: set[str]) -> datetime | N
     if not plain:
         flags.add("timestamp_format")
     if number := NUMBER.fullmatch(text):
-        return _since_1970(number)
-    if not plain and len(text.encode("utf-8", "surrogatepass")) > LONGEST_FORM:
+        return _from_epoch(number)
+    if not plain and len(text.encode("utf-8", "surrogatepass")) > MAX_FORM_BYTES:
         return None
     if net := NET.fullmatch(text):
         return _shift(EPOCH, timedelta(milliseconds=int(net[1])))
     return next((_instant(found, naive_zone, flags) for form in FORMS if (found := form.fullmatch(text))), None)
 
 
-def _since_1970(number: re.Match[str]) -> datetime | None:
+def _from_epoch(number: re.Match[str]) -> datetime | None:
     digits = (number[2] + (number[3] or "")).lstrip("0")
     if not digits:
         return EPOCH

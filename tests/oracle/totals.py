@@ -7,16 +7,16 @@ from typing import Any
 Row = dict[str, Any]
 
 
-def add_up(rows: list[Row]) -> dict[str, list[Row]]:
+def aggregate(rows: list[Row]) -> dict[str, list[Row]]:
     """Return rooms_daily, users_daily and summary_daily without the date."""
     return {
-        "rooms_daily": _grouped(rows, "room_id", "unique_users", "user_id"),
-        "users_daily": _grouped(rows, "user_id", "unique_rooms", "room_id"),
+        "rooms_daily": _group(rows, "room_id", "unique_users", "user_id"),
+        "users_daily": _group(rows, "user_id", "unique_rooms", "room_id"),
         "summary_daily": [_summary(rows)],
     }
 
 
-def _grouped(rows: list[Row], by: str, name: str, of: str) -> list[Row]:
+def _group(rows: list[Row], by: str, name: str, of: str) -> list[Row]:
     keys = sorted({row[by] for row in rows if row[by] is not None})
     groups = {key: [row for row in rows if row[by] == key] for key in keys}
     return [{by: key, name: _distinct(group, of), **_totals(group)} for key, group in groups.items()]

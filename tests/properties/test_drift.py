@@ -1,4 +1,4 @@
-"""The fast path verifies common schema drift, and the general path reads every verified record alike."""
+"""The fast path verifies common schema drift, and the general path reads verified records identically."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from tests.support.drifted_json import drifted
 from tests.support.run_specs import sample_spec
 
 SPEC = sample_spec()
-TYPED = ", ".join(f"{typed_array(name)} AS {name}" if name in ARRAYS else name for name in FIELDS)
+TYPED_COLUMNS = ", ".join(f"{typed_array(name)} AS {name}" if name in ARRAYS else name for name in FIELDS)
 Fields = dict[str, Any]
 
 
@@ -35,20 +35,20 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDB
         yield connection
 
 
-def fast(database: duckdb.DuckDBPyConnection, texts: Sequence[bytes]) -> list[Fields | None]:
+def parse_fast(database: duckdb.DuckDBPyConnection, texts: Sequence[bytes]) -> list[Fields | None]:
     """Return the fields of each text on the fast path, or None where it cannot verify them."""
     body = b"\n".join(texts)
     decoded = decode(body, key="a", limits=Limits(), scratch=Path("unused"))
-    pieces = TextBatch([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, max_length=len(body))
-    database.register("batch", pieces.to_table())
+    batch = TextBatch([Segment(0, decoded, 0, len(body), 1, body.count(b"\n"))], whole=False, max_length=len(body))
+    database.register("batch", batch.to_table())
     database.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {fast_parser.QUERY}")
     database.unregister("batch")
-    found = database.execute(f"SELECT piece, {TYPED} FROM parsed WHERE verified").fetchall()
+    found = database.execute(f"SELECT piece, {TYPED_COLUMNS} FROM parsed WHERE verified").fetchall()
     verified = {piece: dict(zip(FIELDS, values, strict=True)) for piece, *values in found}
     return [verified.get(piece) for piece in range(len(texts))]
 
 
-def general(database: duckdb.DuckDBPyConnection, text: bytes) -> Fields | None:
+def parse_general(database: duckdb.DuckDBPyConnection, text: bytes) -> Fields | None:
     """Return the fields of a text on the general path, or None where it rejects the record."""
     found = read_record(text, start=0, line=1, limits=Limits())
     if not found or not isinstance(found.value, dict) or not found.value:
@@ -58,22 +58,24 @@ def general(database: duckdb.DuckDBPyConnection, text: bytes) -> Fields | None:
     except InvalidRecordError:
         return None
     columns = ", ".join(f"?::{kind} AS {name}" for name, kind in FIELDS.items())
-    ((*values,),) = database.execute(f"SELECT {TYPED} FROM (SELECT {columns})", list(fields.values())).fetchall()
+    ((*values,),) = database.execute(
+        f"SELECT {TYPED_COLUMNS} FROM (SELECT {columns})", list(fields.values())
+    ).fetchall()
     return dict(zip(fields, values, strict=True))
 
 
-def in_order(fields: Fields | None) -> Fields | None:
+def in_field_order(fields: Fields | None) -> Fields | None:
     return fields and {name: fields[name] for name in FIELDS}
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(drifted(), min_size=1, max_size=30))
-def test_the_general_path_reads_verified_records_alike(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+def test_general_path_reads_verified_records_identically(database: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     lines = [text.encode() for text in texts]
-    for line, verified in zip(lines, fast(database, lines), strict=True):
+    for line, verified in zip(lines, parse_fast(database, lines), strict=True):
         if verified:
             # Compare representations: -0.0 equals 0.0.
-            assert repr(verified) == repr(in_order(general(database, line))), line
+            assert repr(verified) == repr(in_field_order(parse_general(database, line))), line
 
 
 SOURCE = {"title": 'a,"content":', "source": "s", "text": 'x "content": {"content":1}', "score": 0.75}
@@ -115,10 +117,10 @@ def test_common_drift_stays_on_the_fast_path(
 ) -> None:
     sent, flags = VERIFIED[name]
     text = json.dumps(message(**sent), ensure_ascii=False, separators=separators).encode()
-    (verified,) = fast(database, [text])
+    (verified,) = parse_fast(database, [text])
     assert verified
     assert verified["parse_flags"] == ",".join(flags)
-    assert repr(verified) == repr(in_order(general(database, text)))
+    assert repr(verified) == repr(in_field_order(parse_general(database, text)))
 
 
 @pytest.mark.parametrize(
@@ -158,15 +160,15 @@ def test_common_drift_stays_on_the_fast_path(
     ],
 )
 def test_drift_that_cannot_be_verified_takes_the_general_path(database: duckdb.DuckDBPyConnection, insert: str) -> None:
-    assert fast(database, [raw_line(insert)]) == [None]
+    assert parse_fast(database, [raw_line(insert)]) == [None]
 
 
-def test_an_object_that_may_wrap_a_list_takes_the_general_path(
+def test_object_that_may_wrap_a_list_takes_the_general_path(
     database: duckdb.DuckDBPyConnection,
 ) -> None:
-    assert fast(database, [b'{"user_id":"u1","room_id":"r1","x":[1]}']) == [None]
+    assert parse_fast(database, [b'{"user_id":"u1","room_id":"r1","x":[1]}']) == [None]
 
 
-def test_a_record_with_very_many_fields_takes_the_general_path(database: duckdb.DuckDBPyConnection) -> None:
+def test_record_with_very_many_fields_takes_the_general_path(database: duckdb.DuckDBPyConnection) -> None:
     many = ",".join(f'"k{number}":1' for number in range(1_000))
-    assert fast(database, [raw_line(many)]) == [None]
+    assert parse_fast(database, [raw_line(many)]) == [None]

@@ -1,4 +1,4 @@
-"""The map accounts for every byte of any object, in the memory that its settings allow."""
+"""The map accounts for every byte of any object within the memory that its settings allow."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from tests.support.day_runs import ROOT
 from tests.support.recovery_shapes import BUILD, MANY
 
-# Each record or reject of these has only a few bytes; their number is bounded to keep the suite affordable.
+# Objects of MANY shapes are small, because each of their records or rejects has only a few bytes.
 SMALL, LARGE = 2**19, 16 * 2**20
 MAX_MIB = 1_024
 # The commas and brackets of an array belong to no record.
@@ -17,7 +17,7 @@ WITH_COMMAS = ("pieces of arrays", "numbers in an array", "blank lines in an arr
 
 
 @pytest.mark.parametrize("shape", list(BUILD))
-def test_an_adversarial_object_is_mapped_in_bounded_memory_and_accounted_for(shape: str) -> None:
+def test_adversarial_object_is_mapped_in_bounded_memory(shape: str) -> None:
     size = SMALL if shape in MANY else LARGE
     command = [sys.executable, "-m", "tests.support.adversarial_map", str(size), shape]
     paths = {"PYTHONPATH": str(ROOT / "jobs")}

@@ -19,7 +19,7 @@ FIELDS = (
     *("attachments", "generated_images", "images", "context", "crawl_sources", "agent_info", "tenant_id", "unlisted"),
 )
 # Where a value may occur: alone, or inside a listed field.
-PLACES = (
+POSITIONS = (
     "{}",
     '[{{"url": {}}}]',
     '{{"mode": {}}}',
@@ -39,14 +39,14 @@ TOKENS = (
 FOLLOWERS = ("}", ', "more": 12345}', ' , "more": [1, {"a": "b"}]}', ', "more": 1, "more": 2}', ",}", "}}")
 
 
-def lines_of(field: str) -> list[bytes]:
+def make_lines(field: str) -> list[bytes]:
     """Return records that would be valid except for one token in one field."""
     before = json.dumps(message(**{field: ...}), ensure_ascii=False)[:-1]
     lines = (
-        f'{before}, "{field}": {place.format(token)}{after}'
-        for token, place, after in itertools.product(TOKENS, PLACES, FOLLOWERS)
+        f'{before}, "{field}": {position.format(token)}{after}'
+        for token, position, after in itertools.product(TOKENS, POSITIONS, FOLLOWERS)
     )
-    return [line.encode() for line in lines if not is_json_by_the_oracle(line)]  # `{"a":1` plus `}` is JSON
+    return [line.encode() for line in lines if not is_json_for_oracle(line)]  # `{"a":1` plus `}` is JSON
 
 
 def test_there_are_enough_tokens_and_none_is_json() -> None:
@@ -57,8 +57,8 @@ def test_there_are_enough_tokens_and_none_is_json() -> None:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_an_invalid_token_is_never_published(field: str) -> None:
-    lines = lines_of(field)
+def test_invalid_token_is_never_published(field: str) -> None:
+    lines = make_lines(field)
     rows, rejects, counts = map_objects({"acme/a": b"\n".join(lines)})
     assert len(lines) > 2_500
     assert rows == []
@@ -69,7 +69,7 @@ def test_an_invalid_token_is_never_published(field: str) -> None:
 
 
 @deep_values()
-def is_json_by_the_oracle(text: str) -> bool:
+def is_json_for_oracle(text: str) -> bool:
     try:
         end = read_value(text.strip(" \t\r\n"), 0, 10_000).end
     except (NotJsonError, DeepError):
@@ -86,10 +86,10 @@ PARTS = st.one_of(
 
 @settings(deadline=None, max_examples=1_000)
 @given(st.lists(PARTS, min_size=1, max_size=6).map("".join), st.data())
-def test_the_strict_parser_accepts_what_an_independent_one_accepts(text: str, data: st.DataObject) -> None:
+def test_strict_parser_accepts_the_same_texts_as_the_oracle(text: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(text)))
     cut = data.draw(st.sampled_from([text, text[:at], text[at:], text[:at] + text[at + 1 :]]))
     raw = cut.encode("utf-8", "surrogatepass")
     if b"\\ud" in raw.lower():  # a lone surrogate is valid JSON, but only for the general path
         return
-    assert is_json(raw) == is_json_by_the_oracle(cut)
+    assert is_json(raw) == is_json_for_oracle(cut)

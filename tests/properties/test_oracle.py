@@ -1,4 +1,4 @@
-"""Random days give what the oracle, an independent implementation of the rules, gives, row by row, on both runners."""
+"""Random days match the oracle, an independent implementation of the rules, row by row on both runners."""
 
 import os
 import tempfile
@@ -26,11 +26,11 @@ ARRAYS = st.sampled_from(["", "", "", "", "[", "[\n"])
 
 
 @st.composite
-def texts(draw: st.DrawFn, most: int) -> bytes:
+def texts(draw: st.DrawFn, max_records: int) -> bytes:
     """Return a sequence of records, sometimes in an array that may not be closed."""
     opening = draw(ARRAYS)
     between = st.just(",\n") if opening else ENDS
-    found = draw(st.lists(records(), max_size=most))
+    found = draw(st.lists(records(), max_size=max_records))
     text = opening + "".join(record + draw(between) for record in found)
     if opening:
         text = text.removesuffix(",\n") + draw(st.sampled_from(["]", "\n]", "", "}"]))
@@ -38,23 +38,23 @@ def texts(draw: st.DrawFn, most: int) -> bytes:
 
 
 @st.composite
-def damaged(draw: st.DrawFn, most: int) -> bytes:
+def damaged(draw: st.DrawFn, max_records: int) -> bytes:
     """Return a text that sometimes has a changed byte, a byte order mark, or compression."""
-    body = draw(texts(most))
-    roll = draw(st.integers(0, 19))
-    if roll == 0 and body:
+    body = draw(texts(max_records))
+    choice = draw(st.integers(0, 19))
+    if choice == 0 and body:
         at = draw(st.integers(0, len(body) - 1))
         body = body[:at] + draw(st.binary(max_size=2)) + body[at + 1 :]
-    if roll == 1:
+    if choice == 1:
         body = b"\xef\xbb\xbf" + body
-    if roll == 2:
+    if choice == 2:
         body = body.decode("utf-8", "replace").encode("utf-16")
-    if roll in (3, 4):
-        return packed(body)[: None if roll == 3 else -3]
+    if choice in (3, 4):
+        return packed(body)[: None if choice == 3 else -3]
     return body
 
 
-def assert_the_rules_hold(
+def assert_matches_oracle(
     objects: dict[str, Stored],
     layout: str,
     *,
@@ -90,8 +90,8 @@ STORED = st.builds(Stored, damaged(12), st.integers(1, 3))
 
 @settings(PATIENT, max_examples=25)
 @given(st.lists(STORED, min_size=1, max_size=4), st.sampled_from([64, 700, 32 * 2**20]))
-def test_an_export_is_read_by_the_rules_in_batches_of_any_size(files: list[Stored], batch_bytes: int) -> None:
-    assert_the_rules_hold(as_parts(files), "export", batch_bytes=batch_bytes)
+def test_export_matches_the_oracle_in_batches_of_any_size(files: list[Stored], batch_bytes: int) -> None:
+    assert_matches_oracle(as_parts(files), "export", batch_bytes=batch_bytes)
 
 
 def as_parts(files: list[Stored]) -> dict[str, Stored]:
@@ -110,23 +110,23 @@ NAMES = st.builds(
     st.sampled_from(["m1", "m2", "m3", "x"]),
     st.sampled_from([".json", ".json", ".json", ".txt"]),
 )
-PLACES = st.builds(lambda user, room, name: f"acme/chat/{user}/{room}/messages/{name}",
+KEYS = st.builds(lambda user, room, name: f"acme/chat/{user}/{room}/messages/{name}",
                    st.sampled_from(["u1", "u2"]), st.sampled_from(["r1", "r2"]), NAMES)  # fmt: skip
 
 
 @settings(PATIENT, max_examples=25)
-@given(st.dictionaries(PLACES, st.builds(Stored, damaged(2), st.integers(1, 3)), min_size=1, max_size=12))
-def test_objects_of_messages_are_read_by_the_rules(objects: dict[str, Stored]) -> None:
-    assert_the_rules_hold(objects, "messages")
+@given(st.dictionaries(KEYS, st.builds(Stored, damaged(2), st.integers(1, 3)), min_size=1, max_size=12))
+def test_message_objects_match_the_oracle(objects: dict[str, Stored]) -> None:
+    assert_matches_oracle(objects, "messages")
 
 
 @settings(PATIENT, max_examples=8)
 @given(st.lists(STORED, min_size=2, max_size=4))
-def test_spark_reads_an_export_alike(spark: Any, files: list[Stored]) -> None:
-    assert_the_rules_hold(as_parts(files), "export", other_runner=SparkRunner(spark))
+def test_spark_reads_an_export_like_the_local_runner(spark: Any, files: list[Stored]) -> None:
+    assert_matches_oracle(as_parts(files), "export", other_runner=SparkRunner(spark))
 
 
 @settings(PATIENT, max_examples=8)
-@given(st.dictionaries(PLACES, st.builds(Stored, damaged(2), st.integers(1, 3)), min_size=10, max_size=24))
-def test_spark_reads_objects_of_messages_alike(spark: Any, objects: dict[str, Stored]) -> None:
-    assert_the_rules_hold(objects, "messages", other_runner=SparkRunner(spark))
+@given(st.dictionaries(KEYS, st.builds(Stored, damaged(2), st.integers(1, 3)), min_size=10, max_size=24))
+def test_spark_reads_message_objects_like_the_local_runner(spark: Any, objects: dict[str, Stored]) -> None:
+    assert_matches_oracle(objects, "messages", other_runner=SparkRunner(spark))

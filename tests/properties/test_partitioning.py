@@ -18,7 +18,7 @@ from tests.support.day_runs import read_tables, run_local
 ROOMS = [f"r{number}" for number in range(5)]
 
 
-def _bodies(rng: random.Random) -> list[bytes]:
+def _make_bodies(rng: random.Random) -> list[bytes]:
     """Return a messy day: edits, duplicates, broken lines; timestamps are unique, so that one order is right."""
     bodies = []
     for number in range(rng.randint(5, 60)):
@@ -38,7 +38,7 @@ def _bodies(rng: random.Random) -> list[bytes]:
     return bodies
 
 
-def _run(bodies: list[bytes], rng: random.Random, folder: Path) -> tuple[dict[str, list[dict[str, Any]]], Any]:
+def _run_split(bodies: list[bytes], rng: random.Random, folder: Path) -> tuple[dict[str, list[dict[str, Any]]], Any]:
     source = folder / "in" / EXPORT
     source.mkdir(parents=True)
     shuffled = rng.sample(bodies, len(bodies))
@@ -59,18 +59,18 @@ def _run(bodies: list[bytes], rng: random.Random, folder: Path) -> tuple[dict[st
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32))
 def test_any_split_gives_the_same_tables(seed: int) -> None:
-    bodies = _bodies(random.Random(seed))
+    bodies = _make_bodies(random.Random(seed))
     outcomes = []
-    for way in range(3):
+    for attempt in range(3):
         with tempfile.TemporaryDirectory() as folder:
-            outcomes.append(_run(bodies, random.Random(f"{seed}-{way}"), Path(folder)))
+            outcomes.append(_run_split(bodies, random.Random(f"{seed}-{attempt}"), Path(folder)))
     first, receipt = outcomes[0]
     for tables, other in outcomes[1:]:
         assert other.records == receipt.records
         assert other.flags == receipt.flags
         for table in TABLES:
-            assert _bag(tables[table.name]) == _bag(first[table.name]), table.name
+            assert _count_rows(tables[table.name]) == _count_rows(first[table.name]), table.name
 
 
-def _bag(rows: list[dict[str, Any]]) -> Counter[str]:
+def _count_rows(rows: list[dict[str, Any]]) -> Counter[str]:
     return Counter(map(repr, rows))

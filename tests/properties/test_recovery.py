@@ -1,4 +1,4 @@
-"""Broken text: read as the oracle reads it, whatever the buffer size; bounds on what a fault and any text may cost."""
+"""Broken text is read as by the oracle at any buffer size, and its cost is bounded."""
 
 import json
 import subprocess
@@ -44,19 +44,19 @@ PIECES = st.sampled_from(
         '{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}',
     ]
 )
-Shown = tuple[int, int, str, bool]
+Summary = tuple[int, int, str, bool]
 
 
 def scan(text: bytes, limits: Limits = LIMITS) -> list[ParsedRecord]:
     return list(Scanner(text, offset=0, line=1, limits=limits).records(len(text)))
 
 
-def show(found: ParsedRecord) -> Shown:
+def summarize(found: ParsedRecord) -> Summary:
     return found.start, found.start + found.length, str(found.reason or ""), found.replaced_surrogate
 
 
 @deep_values()
-def expect(text: bytes, limits: Limits) -> list[Shown]:
+def expected_records(text: bytes, limits: Limits) -> list[Summary]:
     """Return the oracle's records, in bytes."""
     decoded = text.decode("utf-8", "surrogateescape")
 
@@ -67,31 +67,31 @@ def expect(text: bytes, limits: Limits) -> list[Shown]:
     return [(to_bytes(each.start), to_bytes(each.end), each.reason, each.replaced) for each in records]
 
 
-def scan_by_lines(text: bytes, limits: Limits) -> list[Shown]:
-    """Scan line by line, as where the fast path has read some of the lines."""
-    seen, at, line = [], 0, 1
+def scan_by_lines(text: bytes, limits: Limits) -> list[Summary]:
+    """Scan line by line, as if the fast path had read some of the lines."""
+    found_records, at, line = [], 0, 1
     while at < len(text):
         until = text.find(b"\n", at) + 1 or len(text)
         scanner = Scanner(text, offset=at, line=line, limits=limits)
-        seen += [show(found) for found in scanner.records(until)]
+        found_records += [summarize(found) for found in scanner.records(until)]
         at, line = (scanner.offset, scanner.line) if scanner.offset >= until else (until, line + 1)
-    return seen
+    return found_records
 
 
 @settings(PATIENT, max_examples=600)
 @given(st.lists(PIECES, max_size=16), st.sampled_from([LIMITS, TIGHT]), st.sampled_from([(1, 4), (3, 64), (64, 2**16)]))
-def test_any_text_is_read_by_the_rules_whatever_the_buffer_size(
+def test_any_text_matches_the_oracle_at_any_buffer_size(
     pieces: list[str], limits: Limits, steps: tuple[int, int]
 ) -> None:
     text = "".join(pieces).encode("utf-8", "surrogateescape")
-    expected = expect(text, limits)
+    expected = expected_records(text, limits)
     with patch.object(window, "MIN_READ_BYTES", steps[0]), patch.object(window, "MAX_READ_BYTES", steps[1]):
         found = scan(text, limits)
-        assert [show(each) for each in found] == expected
+        assert [summarize(each) for each in found] == expected
         assert scan_by_lines(text, limits) == expected
     assert [each.line for each in found] == [text.count(b"\n", 0, each.start) + 1 for each in found]
-    whole = read_record(text, start=0, line=1, limits=limits)
-    assert whole is None or [show(whole)] == expected
+    single = read_record(text, start=0, line=1, limits=limits)
+    assert single is None or [summarize(single)] == expected
 
 
 def message(number: int) -> dict[str, Any]:
@@ -99,25 +99,23 @@ def message(number: int) -> dict[str, Any]:
     return {"message_id": f"m{number}", "content": "a [b] {c", **parts}
 
 
-def ids(found: list[ParsedRecord]) -> list[object]:
+def message_ids(found: list[ParsedRecord]) -> list[object]:
     return [each.value["message_id"] for each in found if isinstance(each.value, dict)]
 
 
-def test_a_truncated_json_line_costs_itself_and_at_most_the_next() -> None:
+def test_truncated_json_line_loses_at_most_itself_and_the_next() -> None:
     lines = [json.dumps(message(number)).encode() for number in range(4)]
     for cut in range(1, len(lines[1])):
         found = scan(b"\n".join([lines[0], lines[1][:cut], *lines[2:]]))
         lost = {"m1", "m2"} if lines[1][:cut].rstrip()[-1:] in (b":", b"[", b",") else {"m1"}
-        assert {"m0", "m3"} <= set(ids(found)) <= {"m0", "m2", "m3"}
-        assert {"m0", "m1", "m2", "m3"} - set(ids(found)) <= lost, lines[1][:cut]
+        assert {"m0", "m3"} <= set(message_ids(found)) <= {"m0", "m2", "m3"}
+        assert {"m0", "m1", "m2", "m3"} - set(message_ids(found)) <= lost, lines[1][:cut]
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 @pytest.mark.parametrize("lines", [True, False])
 @pytest.mark.parametrize("indent", [None, 1, 2])
-def test_an_object_that_wraps_a_list_and_is_truncated_anywhere_is_one_reject(
-    indent: int | None, lines: bool, separators: tuple[str, str]
-) -> None:
+def test_truncated_wrapper_object_is_one_reject(indent: int | None, lines: bool, separators: tuple[str, str]) -> None:
     wrapper = {"channel": "c", "messages": [message(number) for number in range(5)], "more": {"a": [1, 2]}}
     text = json.dumps(wrapper, indent=indent, separators=separators)
     if lines and indent is None:
@@ -127,13 +125,13 @@ def test_an_object_that_wraps_a_list_and_is_truncated_anywhere_is_one_reject(
         assert found.reason is Reason.INVALID_JSON
 
 
-def test_a_pretty_printed_record_with_a_bad_token_is_one_reject_and_later_records_are_read() -> None:
+def test_bad_token_in_a_pretty_printed_record_is_one_reject() -> None:
     first, second = (json.dumps(message(number), indent=2) for number in (1, 2))
-    places = [at for at, letter in enumerate(first) if letter in ",:" and at > 1]
-    for at in places:
+    positions = [at for at, letter in enumerate(first) if letter in ",:" and at > 1]
+    for at in positions:
         found = scan(f"{first[:at]} bad {first[at:]}\n{second}".encode())
-        assert ids(found)[-1:] == ["m2"]
-        assert len(ids(found)) + sum(each.reason is not None for each in found) == 2
+        assert message_ids(found)[-1:] == ["m2"]
+        assert len(message_ids(found)) + sum(each.reason is not None for each in found) == 2
 
 
 def test_nothing_inside_a_broken_multi_line_list_is_a_record() -> None:
@@ -144,13 +142,13 @@ def test_nothing_inside_a_broken_multi_line_list_is_a_record() -> None:
     assert 'a list of objects under "messages", 3 of them whole' in found.detail
 
 
-def test_an_array_continues_after_a_broken_element() -> None:
+def test_array_continues_after_a_broken_element() -> None:
     found = scan(b'[{"message_id":"a"}, {"b":x, "c":[1]}, {"message_id":"d"}]\n{"message_id":"e"}')
-    assert ids(found) == ["a", "d", "e"]
+    assert message_ids(found) == ["a", "d", "e"]
     assert [(each.start, each.length) for each in found if each.reason] == [(21, 16)]
 
 
-def test_a_detail_never_quotes_a_field_name_that_is_not_plain() -> None:
+def test_detail_never_quotes_a_field_name_that_is_not_plain() -> None:
     detail = "an object that holds a list of objects under one of its fields, 1 of them whole; "
     for name in ("a b", "x" * 41, "a\\nb", "日本"):
         (found,) = scan(f'{{"{name}":[{{"a":1}},{{"b":'.encode())
@@ -167,7 +165,7 @@ def test_a_detail_never_quotes_a_field_name_that_is_not_plain() -> None:
         ({"messages": []}, ""),
     ],
 )
-def test_an_object_that_wraps_a_list_is_named_in_the_detail(record: dict[str, object], detail: str) -> None:
+def test_object_that_wraps_a_list_is_named_in_the_detail(record: dict[str, object], detail: str) -> None:
     if not detail:
         coerce_record(record, tenant="acme")
         return
@@ -177,7 +175,7 @@ def test_an_object_that_wraps_a_list_is_named_in_the_detail(record: dict[str, ob
     assert detail in refused.value.detail
 
 
-def test_the_reason_is_what_stopped_the_strict_parse_and_brackets_find_the_end() -> None:
+def test_reject_reason_is_what_stopped_the_strict_parser() -> None:
     limits = Limits(max_depth=3, max_record_bytes=40)
     texts = [
         b'{"a":[[[1]]]}',
@@ -192,10 +190,10 @@ def test_the_reason_is_what_stopped_the_strict_parse_and_brackets_find_the_end()
 
 
 def measure(size: int, *names: str) -> list[dict[str, Any]]:
-    asked = [sys.executable, "-m", "tests.support.recovery_shapes", str(size), *names]
-    answer = subprocess.run(asked, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    return [json.loads(line) for line in answer.stdout.splitlines()]
+    command = [sys.executable, "-m", "tests.support.recovery_shapes", str(size), *names]
+    process = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return [json.loads(line) for line in process.stdout.splitlines()]
 
 
 # Python takes several steps for each byte of these.

@@ -1,4 +1,4 @@
-"""Run a day of objects given as bytes through the real runners, and check the result against the oracle."""
+"""Run a day of objects given as bytes on the real runners, and compare the result with the oracle."""
 
 import gzip
 import json
@@ -18,13 +18,13 @@ from tests.support.day_runs import DAY, read_tables, run_day_with, run_local
 EXPORT = "acme/exports/messages/2025/08/12"
 ROOM = "acme/chat/u1/r1/messages"
 AT = "2025-08-12T01:02:03.500Z"
-# Further runners of each day, beside the local one; the tests in integration/faults add Spark.
-BESIDE: tuple[Runner, ...] = ()
+# Runners that run each day in addition to the local one; the tests in integration/faults set Spark.
+EXTRA_RUNNERS: tuple[Runner, ...] = ()
 OTHER_FORMAT = {"delta": "parquet", "parquet": "delta"}
 
 
 class Outcome(NamedTuple):
-    """Published rows, rejects and the receipt."""
+    """The published rows, the rejects and the receipt of a run."""
 
     rows: list[dict[str, Any]]
     rejects: list[dict[str, Any]]
@@ -41,9 +41,9 @@ class Outcome(NamedTuple):
 
 
 def message(**fields: object) -> dict[str, object]:
-    """Return a valid record with some fields replaced; `...` omits a field."""
-    whole = {"message_id": "m1", "user_id": "u1", "room_id": "r1", "timestamp": AT, "role": "user", "content": "hi"}
-    return {name: value for name, value in {**whole, **fields}.items() if value is not ...}
+    """Return a valid record with these fields replaced; `...` omits a field."""
+    defaults = {"message_id": "m1", "user_id": "u1", "room_id": "r1", "timestamp": AT, "role": "user", "content": "hi"}
+    return {name: value for name, value in {**defaults, **fields}.items() if value is not ...}
 
 
 def line(**fields: object) -> bytes:
@@ -51,52 +51,55 @@ def line(**fields: object) -> bytes:
 
 
 def raw_line(insert: str, **fields: object) -> bytes:
-    """Return a record with extra JSON text at its end."""
+    """Return a record with further JSON text before its closing brace."""
     return line(**fields)[:-1] + b", " + insert.encode() + b"}"
 
 
 def run_objects(folder: Path, objects: Mapping[str, bytes | Link], *, output: str = "out", **settings: Any) -> Outcome:
-    """Write the objects, run the day and read its tables, which must match the oracle and the runners in BESIDE."""
-    laid = _lay_down(folder / "in", objects)
+    """Write the objects, run the day and return its tables, which must equal those of the oracle and EXTRA_RUNNERS."""
+    stored = _write_objects(folder / "in", objects)
     day, table_format = settings.get("day", DAY), settings.pop("table_format", "delta")
     receipt = run_local(input=folder / "in", output=folder / output, table_format=table_format, **settings)
     tables = read_tables(folder / output, table_format=table_format, day=day)
     zones = {"zone": settings.get("timezone", "Asia/Tokyo"), "naive_zone": settings.get("naive_timezone", "UTC")}
     limits = Limits(**{name: settings[name] for name in vars(Limits()) if name in settings})
-    assert_agrees(Oracle(day=day, limits=limits, **zones).expect(laid), tables, receipt, day=day)
-    # In the other table format, so that one run compares both runners and formats.
-    other = OTHER_FORMAT[table_format]
-    for runner in BESIDE:
-        beside = folder / f"{output} {runner.name}"
-        counted = run_day_with(runner, input=folder / "in", output=beside, table_format=other, **settings)
-        assert_equal_tables(read_tables(beside, table_format=other, day=day), tables)
-        assert_equal_receipts(counted, receipt)
+    assert_agrees(Oracle(day=day, limits=limits, **zones).expect(stored), tables, receipt, day=day)
+    # In the other table format, so that one run compares both runners and both formats.
+    other_format = OTHER_FORMAT[table_format]
+    for runner in EXTRA_RUNNERS:
+        other_output = folder / f"{output} {runner.name}"
+        other_receipt = run_day_with(
+            runner, input=folder / "in", output=other_output, table_format=other_format, **settings
+        )
+        assert_equal_tables(read_tables(other_output, table_format=other_format, day=day), tables)
+        assert_equal_receipts(other_receipt, receipt)
     return Outcome(tables["messages"], tables["rejects"], receipt)
 
 
-def _lay_down(source: Path, objects: Mapping[str, bytes | Link]) -> dict[str, Stored | Link]:
-    laid: dict[str, Stored | Link] = {}
+def _write_objects(source: Path, objects: Mapping[str, bytes | Link]) -> dict[str, Stored | Link]:
+    stored: dict[str, Stored | Link] = {}
     for key, body in objects.items():
         path = source / key
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(body, Link):
             path.symlink_to(body.target)
-            laid[key] = body
+            stored[key] = body
             continue
         path.write_bytes(body)
-        laid[key] = Stored(body, path.stat().st_mtime)
-    return laid
+        stored[key] = Stored(body, path.stat().st_mtime)
+    return stored
 
 
 def run_export(folder: Path, *bodies: bytes, **settings: Any) -> Outcome:
-    """Run an export with one file per body, and one more file with a valid record, since a day must not be empty."""
+    """Run an export with one file per body."""
     return run_objects(folder, {f"{EXPORT}/part-{n}.jsonl": body for n, body in enumerate(bodies)}, **settings)
 
 
 def run_object(folder: Path, body: bytes, *, name: str = "01-02-03.500Z-m1", **settings: Any) -> Outcome:
-    """Run a single message object."""
+    """Run a day of one message object."""
     return run_objects(folder, {f"{ROOM}/2025/08/12/{name}.json": body}, **settings)
 
 
 def packed(text: bytes) -> bytes:
+    """Compress with gzip; equal input gives equal bytes."""
     return gzip.compress(text, mtime=0)

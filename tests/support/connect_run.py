@@ -1,6 +1,6 @@
-"""Run the samples through Spark Connect, in a process of its own: a process cannot have a classic session as well.
+"""Run the samples on Spark Connect in a separate process, because a process cannot have a classic session as well.
 
-Arguments: the input and the output. Prints the receipts, as a list.
+Arguments: the input, the output. It prints the list of receipts as JSON.
 """
 
 import json
@@ -8,7 +8,7 @@ import os
 import sys
 
 os.environ["PYSPARK_PYTHON"] = sys.executable
-# Makes pyspark choose a free port; the default, 15002, may be in use by another run of the tests.
+# PySpark then chooses a free port; the default, 15002, may be in use by another run of the tests.
 os.environ["SPARK_TESTING"] = "1"
 os.environ["PYSPARK_SUBMIT_ARGS"] = (
     "--conf spark.driver.host=localhost --conf spark.driver.bindAddress=127.0.0.1 --conf spark.ui.enabled=false"
@@ -25,7 +25,7 @@ from tests.support.day_runs import run_day_with
 def main() -> None:
     source, target = sys.argv[1:]
     spark = SparkSession.builder.remote("local[2]").getOrCreate()
-    assert type(spark).__module__.startswith("pyspark.sql.connect"), "a classic session proves nothing here"
+    assert type(spark).__module__.startswith("pyspark.sql.connect"), "the session is not a Spark Connect session"
     runner = SparkRunner(spark)
     receipts = [
         run_day_with(runner, input=source, output=target, tenant=tenant, table_format=table_format)

@@ -1,4 +1,7 @@
-"""Kill a worker's process at a step, like a function that exceeds its memory or time. CRASH_AT names the step."""
+"""Kill a worker's process at a step, as the platform kills a function that exceeds its memory or time.
+
+The environment variable CRASH_AT names the step.
+"""
 
 import os
 import signal
@@ -14,7 +17,7 @@ from daily_batch.pipeline.publish.publisher import DayPublisher
 
 SERVICES = (EmrServerless, Databricks)
 STEPS: dict[str, tuple[tuple[Any, ...], str, bool]] = {
-    # step: classes or modules, the call, and whether the process is killed before it or after it
+    # Step: classes or modules, the function, and whether the process is killed before the call or after it.
     "after the lease": ((Ledger,), "acquire", False),
     "after the manifest": ((daily_batch.orchestration.day_run, daily_batch.pipeline.process_day), "discover", False),
     "before the commit": ((DayPublisher,), "publish", True),
@@ -34,15 +37,15 @@ def crash_if_requested() -> None:
 
 def crash_at(step: str) -> None:
     """Install a crash at a step."""
-    places, name, before = STEPS[step]
-    for place in places:
-        setattr(place, name, _dying(getattr(place, name), before=before))
+    owners, name, before = STEPS[step]
+    for owner in owners:
+        setattr(owner, name, _kill_at_call(getattr(owner, name), before=before))
 
 
-def _dying(real: Callable[..., Any], *, before: bool) -> Callable[..., None]:
-    def dying(*arguments: Any, **named: Any) -> None:
+def _kill_at_call(function: Callable[..., Any], *, before: bool) -> Callable[..., None]:
+    def call_and_die(*arguments: Any, **named: Any) -> None:
         if not before:
-            real(*arguments, **named)
+            function(*arguments, **named)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    return dying
+    return call_and_die

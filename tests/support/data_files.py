@@ -1,4 +1,4 @@
-"""Write data files for the publishers' tests with DuckDB, as the kernel does: without a `date` column for Delta."""
+"""Write data files for the tests of publishers with DuckDB, like the product: without Delta's `date` column."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -26,7 +26,7 @@ def write_file(
     values: Mapping[str, str] | None = None,
     statistics: dict[str, ColumnStatistics] | None = None,
 ) -> DataFile:
-    """Write `rows` rows; `values` maps columns to SQL over `i` (0, 1, …), every other column is null."""
+    """Write a file of `rows` rows; `values` maps columns to SQL over `i` (0, 1, …), every other column is null."""
     expressions = {"room_id": "'room' || i", "messages": "i"} if values is None else values
     columns = ", ".join(
         f"CAST({expressions.get(column.name, 'NULL')} AS {column.type}) AS {column.name}"

@@ -1,4 +1,4 @@
-"""Run a tenant-day in this process or another, and read its tables as plain rows to compare."""
+"""Run a tenant-day in this or another process, and read its tables as rows that can be compared."""
 
 import json
 import os
@@ -32,7 +32,7 @@ DAY = date(2025, 8, 12)
 NOW = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)  # 02:00 JST of the 13th, when the schedule runs
 SAMPLES = ROOT / "samples"
 # Columns that differ between two runs of the same day.
-OF_THE_RUN = ("run_id", "processed_at")
+RUN_COLUMNS = ("run_id", "processed_at")
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
@@ -62,9 +62,12 @@ def run_day_with(
     allow_shrink: str = "",
     **settings: object,
 ) -> Receipt:
-    """Run one tenant-day with a runner; `options` are storage options, `settings` are by name (docs/settings.md).
+    """Run one tenant-day on a runner.
 
-    Ratios mean nothing for days of a few records, so only limits in `settings` apply.
+    Args:
+        options: Storage options.
+        settings: Settings by name (docs/settings.md). The limits on rejects and unreadable objects are off by default,
+            because ratios mean nothing for a few records.
     """
     request = Request(
         tenant=tenant,
@@ -75,16 +78,16 @@ def run_day_with(
         table_format=table_format,  # type: ignore[arg-type]
         allow_shrink=allow_shrink,
     )
-    known = load_settings(flags={**NO_LIMITS, **settings, "storage_options": dict(options or {})}, environ={})
+    loaded = load_settings(flags={**NO_LIMITS, **settings, "storage_options": dict(options or {})}, environ={})
     run_id = f"run-{next(_runs):04d}"
-    publisher = DayPublisher.snapshot(request, open_storage(request, known))
+    publisher = DayPublisher.snapshot(request, open_storage(request, loaded))
     return process_day(
-        request, known, runner, publisher, run_id=run_id, now=NOW, progress=progress, telemetry=telemetry
+        request, loaded, runner, publisher, run_id=run_id, now=NOW, progress=progress, telemetry=telemetry
     )
 
 
 def run_local(**arguments: Any) -> Receipt:
-    """Run one tenant-day with the local runner; see `run_day_with`."""
+    """Run one tenant-day on the local runner; see `run_day_with`."""
     return run_day_with(LocalRunner(), **arguments)
 
 
@@ -106,63 +109,63 @@ def read_tables(
 
 
 def comparable(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
-    """Return rows in a fixed order; every column of the contract must be present."""
-    kept = [{name: row[name] for name in columns if name not in OF_THE_RUN} for row in rows]
-    return sorted(kept, key=repr)
+    """Return rows in a fixed order without RUN_COLUMNS; every other column must be present."""
+    selected = [{name: row[name] for name in columns if name not in RUN_COLUMNS} for row in rows]
+    return sorted(selected, key=repr)
 
 
 def _read(location: str, table_format: str, day: date | None, options: Mapping[str, str]) -> list[Row]:
     if table_format == "delta":
-        where, known = delta_location(parse_url(location), options)
-        if not deltalake.DeltaTable.is_deltatable(where, known):
+        url, delta_options = delta_location(parse_url(location), options)
+        if not deltalake.DeltaTable.is_deltatable(url, delta_options):
             return []
         filters = [("date", "=", day)] if day else None
-        found = deltalake.DeltaTable(where, storage_options=known).to_pyarrow_table(filters=filters)
+        table = deltalake.DeltaTable(url, storage_options=delta_options).to_pyarrow_table(filters=filters)
     else:
         folder = Path(location) / (f"year={day:%Y}/month={day:%m}/day={day:%d}" if day else "")
         if not folder.is_dir():
             return []
-        found = pyarrow.dataset.dataset(folder, format="parquet").to_table()
-    return _rows(found)
+        table = pyarrow.dataset.dataset(folder, format="parquet").to_table()
+    return _to_rows(table)
 
 
-def _rows(found: pa.Table) -> list[Row]:
-    rows: list[Row] = found.to_pylist()
+def _to_rows(table: pa.Table) -> list[Row]:
+    rows: list[Row] = table.to_pylist()
     return rows
 
 
 def published_state(output: Path | str, *, tenant: str = "acme") -> dict[str, bytes]:
-    """Return every file that a reader of the tables may open or list, by path.
+    """Return the content by path of every file that a reader of the tables may open or list.
 
-    Folders that begin with `_` are skipped, except for Delta logs, and so are Delta's data files that no log names.
+    Folders that begin with `_`, except for Delta logs, and Delta data files that no log names are left out.
     """
     root = Path(output) / tenant / "analytics"
-    named = {
+    committed = {
         file
         for table in TABLES
         if deltalake.DeltaTable.is_deltatable(str(root / table.name))
         for file in map(_local_path, deltalake.DeltaTable(str(root / table.name)).file_uris())
     }
-    found = {}
+    contents = {}
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts
-        log = "_delta_log" in parts
-        if not path.is_file() or (not log and any(part.startswith("_") for part in parts)):
+        is_log = "_delta_log" in parts
+        if not path.is_file() or (not is_log and any(part.startswith("_") for part in parts)):
             continue
-        if log or path in named or not any(part.startswith("date=") for part in parts):
-            found[str(path.relative_to(root))] = path.read_bytes()
-    return found
+        if is_log or path in committed or not any(part.startswith("date=") for part in parts):
+            contents[str(path.relative_to(root))] = path.read_bytes()
+    return contents
 
 
 def _local_path(uri: str) -> Path:
     return Path(uri.removeprefix("file://"))
 
 
-def child_environment(**more: str) -> dict[str, str]:
-    """Return the environment of a child process without the settings of the tests, of Spark and of the clouds."""
+def child_environment(**extra: str) -> dict[str, str]:
+    """Return this environment without settings of the product, Spark and the clouds, and with `extra`."""
     dropped = ("MAKOTO_", "AWS_", "AZURE_", "PYSPARK_", "SPARK_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped) and name != "TENANT_ID"}
-    return {**kept, "PYTHONUNBUFFERED": "1", **more}
+    base = {name: value for name, value in os.environ.items() if not name.startswith(dropped) and name != "TENANT_ID"}
+    return {**base, "PYTHONUNBUFFERED": "1", **extra}
 
 
 def run_arguments(
@@ -181,7 +184,7 @@ def run_arguments(
 
 
 def makoto_batch(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the installed command."""
+    """Run the command line in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "daily_batch", *arguments],
         cwd=ROOT,
@@ -193,6 +196,6 @@ def makoto_batch(*arguments: str, timeout: float = 120, **environment: str) -> s
 
 
 def read_truth(folder: Path, tenant: str) -> dict[str, Any]:
-    """Return what a run of the generated day must report."""
+    """Return the counts that a run of the generated day must report."""
     truth: dict[str, Any] = json.loads((folder / f"{tenant}-truth.json").read_text())
     return truth

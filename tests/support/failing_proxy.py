@@ -1,6 +1,6 @@
-"""A proxy before S3 or Cosmos DB that breaks chosen responses, like a failing service.
+"""Run a proxy in front of a storage service or Cosmos DB that breaks selected responses.
 
-A process of its own, for delta-rs keeps Python's lock while it waits. Arguments: the address of the server, the rules.
+It is a process of its own, because delta-rs holds Python's lock while it waits. Arguments: the server's URL, the rules.
 """
 
 import http.client
@@ -20,7 +20,7 @@ from tests.support.spark_session import ROOT
 
 HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "date")
 XML, JSON = "application/xml", "application/json"
-ANSWERS: dict[str, tuple[int, dict[str, str], str]] = {
+FAULT_RESPONSES: dict[str, tuple[int, dict[str, str], str]] = {
     "slow down": (503, {"Content-Type": XML}, "<Error><Code>SlowDown</Code><Message>SlowDown</Message></Error>"),
     "denied": (403, {"Content-Type": XML}, "<Error><Code>AccessDenied</Code><Message>AccessDenied</Message></Error>"),
     "throttled": (429, {"Content-Type": JSON, "x-ms-retry-after-ms": "20"}, '{"code": "429"}'),
@@ -31,16 +31,16 @@ ANSWERS: dict[str, tuple[int, dict[str, str], str]] = {
 class Rule(NamedTuple):
     """Break every `every`-th request whose method, path and query match a pattern."""
 
-    trouble: Literal["slow down", "denied", "cut short", "throttled", "unavailable"]
+    fault: Literal["slow down", "denied", "cut short", "throttled", "unavailable"]
     pattern: str
     every: int = 1
 
 
 @contextmanager
 def failing_proxy(target: str, *rules: Rule) -> Iterator[str]:
-    """Run a proxy before the server at `target` and yield its address."""
-    program = [sys.executable, "-m", "tests.support.failing_proxy", target, json.dumps(rules)]
-    with subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as proxy:
+    """Run a proxy in front of the server at `target` and yield its URL."""
+    command = [sys.executable, "-m", "tests.support.failing_proxy", target, json.dumps(rules)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as proxy:
         assert proxy.stdout is not None
         yield proxy.stdout.readline().strip()
         proxy.terminate()
@@ -59,40 +59,40 @@ def _handler(target: str, rules: Sequence[Rule]) -> type[BaseHTTPRequestHandler]
     address = urlsplit(target).netloc
     hits = [count(1) for _ in rules]
 
-    def choose(request: str) -> str | None:
+    def find_fault(request: str) -> str | None:
         for rule, numbers in zip(rules, hits, strict=True):
             if re.search(rule.pattern, request) and next(numbers) % rule.every == 0:
-                return rule.trouble
+                return rule.fault
         return None
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def _pass_on(self) -> None:
+        def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            trouble = choose(f"{self.command} {self.path}")
-            if trouble in ANSWERS:
-                status, headers, told = ANSWERS[trouble]
-                self._answer(status, headers, told.encode(), len(told))
+            fault = find_fault(f"{self.command} {self.path}")
+            if fault in FAULT_RESPONSES:
+                status, headers, text = FAULT_RESPONSES[fault]
+                self._respond(status, headers, text.encode(), len(text))
                 return
             upstream = http.client.HTTPConnection(address)
             upstream.request(self.command, self.path, body=body, headers=dict(self.headers))
-            answer = upstream.getresponse()
-            content = answer.read()
-            if self.path == "/":  # an account of Cosmos DB names the address of its regions here
+            response = upstream.getresponse()
+            content = response.read()
+            if self.path == "/":  # an account of Cosmos DB returns the URLs of its regions
                 content = content.replace(address.encode(), self.headers["Host"].encode())
-            size = len(content) if self.path == "/" else int(answer.headers.get("Content-Length") or len(content))
-            kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
-            if trouble == "cut short":
-                self._answer(answer.status, kept, content[: len(content) // 2], size)
+            size = len(content) if self.path == "/" else int(response.headers.get("Content-Length") or len(content))
+            forwarded = {name: value for name, value in response.headers.items() if name.lower() not in HOP_BY_HOP}
+            if fault == "cut short":
+                self._respond(response.status, forwarded, content[: len(content) // 2], size)
                 self.close_connection = True
                 return
-            self._answer(answer.status, kept, content, size)
+            self._respond(response.status, forwarded, content, size)
 
         # The base class dispatches to a method by the request's name.
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass_on  # noqa: N815
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _forward  # noqa: N815
 
-        def _answer(self, status: int, headers: dict[str, str], content: bytes, size: int) -> None:
+        def _respond(self, status: int, headers: dict[str, str], content: bytes, size: int) -> None:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

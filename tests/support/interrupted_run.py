@@ -1,9 +1,9 @@
-"""Run a day and kill or stop the process at a chosen call.
+"""Run a day, and kill or stop the process at a chosen call.
 
 Arguments: SIGKILL or SIGSTOP, MODULE:FUNCTION, `before` or `after`, the number of the call, and the flags of the run.
 
-Nothing is unwound or flushed: the process signals itself as an outside `kill` would. Only writes of the SQLite ledger
-are never interrupted, because a process that is stopped within one locks out all others.
+The process signals itself, so nothing is unwound or flushed. Only writes of the SQLite ledger are never interrupted,
+because a process that is stopped within one locks out all others.
 """
 
 import os
@@ -19,16 +19,16 @@ from daily_batch.metadata.sqlite import SqliteStore
 
 
 def main() -> None:
-    signal_name, place, moment, nth, *arguments = sys.argv[1:]
+    signal_name, target, moment, nth, *arguments = sys.argv[1:]
     interruption = signal.Signals[signal_name]
-    module_name, name = place.split(":")
+    module_name, name = target.split(":")
     module = import_module(module_name)
     original = getattr(module, name)
     calls = count(1)
     writing = Lock()
     put = SqliteStore.put
 
-    def put_alone(self: SqliteStore, *args: Any, **kwargs: Any) -> str:
+    def put_uninterrupted(self: SqliteStore, *args: Any, **kwargs: Any) -> str:
         with writing:
             return put(self, *args, **kwargs)
 
@@ -37,16 +37,16 @@ def main() -> None:
             os.kill(os.getpid(), interruption)
 
     def interrupted(*args: Any, **kwargs: Any) -> Any:
-        last = next(calls) == int(nth)
-        if last and moment == "before":
+        chosen = next(calls) == int(nth)
+        if chosen and moment == "before":
             interrupt()
-        answer = original(*args, **kwargs)
-        if last and moment == "after":
+        result = original(*args, **kwargs)
+        if chosen and moment == "after":
             interrupt()
-        return answer
+        return result
 
     setattr(module, name, interrupted)
-    SqliteStore.put = put_alone  # type: ignore[method-assign]
+    SqliteStore.put = put_uninterrupted  # type: ignore[method-assign]
     sys.argv = ["makoto-batch", "run", *arguments]
     command()
 

@@ -40,11 +40,11 @@ class Service:
     jobs: dict[str, SparkJob] = field(default_factory=dict)
     last: SparkJob | None = None
     cancelled: list[str] = field(default_factory=list)
-    asked: int = 0
+    submissions: int = 0
     name: str = "service"
 
     def submit(self, job: SparkJob) -> str:
-        self.asked += 1
+        self.submissions += 1
         self.last = job
         if self.refuses:
             raise TerminalError("the service refuses the job", next_step="ask for a larger quota")
@@ -68,14 +68,18 @@ class Service:
 
     def publish_last(self, settings: Settings, *, now: datetime) -> Receipt:
         """Run the last submitted job with the local runner."""
-        job = self.last
-        assert job is not None
-        return process_day(
-            job.request,
-            settings,
-            LocalRunner(),
-            fence(job.request, settings, job.token),
-            run_id=job.run_id,
-            now=now,
-            progress=silent,
-        )
+        assert self.last is not None
+        return run_job(self.last, settings, now=now)
+
+
+def run_job(job: SparkJob, settings: Settings, *, now: datetime) -> Receipt:
+    """Run a submitted job with the local runner."""
+    return process_day(
+        job.request,
+        settings,
+        LocalRunner(),
+        fence(job.request, settings, job.token),
+        run_id=job.run_id,
+        now=now,
+        progress=silent,
+    )

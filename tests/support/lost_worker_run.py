@@ -1,8 +1,7 @@
-"""Run two days on Spark whose Python worker kills itself once, as `kill -9` would: in the map and in the reduce.
+"""Run a day twice on Spark; a Python worker is killed by SIGKILL once in a map task and once in a reduce task.
 
-Arguments: the input, the output. The first attempt of the task leaves a file in the output: `died-in-map` or
-`died-in-reduce`. A separate program, because the tests' session gives a task one attempt, and a second master needs a
-second process.
+Arguments: the input, the output. The killed attempt leaves a file in the output: `died-in-map` or `died-in-reduce`. It
+is a separate program, because the tests' session allows one attempt per task, and another master needs another process.
 """
 
 import os
@@ -18,9 +17,9 @@ from tests.support.spark_session import start_session
 
 
 def die_once(task: Callable[..., Iterator[Any]], marker: Path) -> Callable[..., Iterator[Any]]:
-    """Return the task, whose first attempt is killed when it has yielded half of its output."""
+    """Return the task; its first attempt is killed after half of its output."""
 
-    def dying(batches: Iterator[Any], *, spec: Any, storage: Any) -> Iterator[Any]:
+    def killed_once(batches: Iterator[Any], *, spec: Any, storage: Any) -> Iterator[Any]:
         output = list(task(batches, spec=spec, storage=storage))
         yield from output[: len(output) // 2]
         try:
@@ -30,19 +29,19 @@ def die_once(task: Callable[..., Iterator[Any]], marker: Path) -> Callable[..., 
         else:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return dying
+    return killed_once
 
 
 def main() -> None:
     source, target = sys.argv[1], Path(sys.argv[2])
     target.mkdir(parents=True)
-    session = start_session(warehouse=target / "warehouse", more={"spark.master": "local[2,4]"})
+    session = start_session(warehouse=target / "warehouse", extra_conf={"spark.master": "local[2,4]"})
     runner = spark_runner.SparkRunner(session)
-    whole_map, whole_reduce = spark_runner.map_chunks, spark_runner.reduce_buckets
-    spark_runner.map_chunks = die_once(whole_map, target / "died-in-map")
+    map_chunks, reduce_buckets = spark_runner.map_chunks, spark_runner.reduce_buckets
+    spark_runner.map_chunks = die_once(map_chunks, target / "died-in-map")
     run_day_with(runner, input=source, output=target / "map", buckets=3)
-    spark_runner.map_chunks = whole_map
-    spark_runner.reduce_buckets = die_once(whole_reduce, target / "died-in-reduce")
+    spark_runner.map_chunks = map_chunks
+    spark_runner.reduce_buckets = die_once(reduce_buckets, target / "died-in-reduce")
     run_day_with(runner, input=source, output=target / "reduce", buckets=3)
     session.stop()
 

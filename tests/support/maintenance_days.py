@@ -1,4 +1,4 @@
-"""Published days of a tenant whose ids try to escape from quotes, paths and patterns."""
+"""Published days of a tenant whose user ids try to escape from quotes, paths and patterns."""
 
 import gzip
 import json
@@ -24,14 +24,14 @@ from daily_batch.settings import Settings, load_settings
 from daily_batch.storage.stores import Storage
 from tests.support.day_runs import DAY, silent
 
-# Ids of users; some test erases each of them, which must not change any other.
+# User ids; erasing one of them must not change any other.
 HOSTILE = ('o\'brien "x"', "50%_off", "50xoff", "佐藤 花子", "a\\u0062\\d.*", "user_1", "user_10", "user-1")
 SECRET = "secret of "
 
 
 @dataclass
 class Clock:
-    """A clock that tests move."""
+    """A clock that tests set."""
 
     now: datetime = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 
@@ -40,9 +40,9 @@ class Clock:
 
 
 def message(user: str, number: int, **fields: Any) -> dict[str, Any]:
-    """Return a message of an export; its content names its user."""
+    """Return an export's message, whose content names its user."""
     return {
-        "message_id": f"m-{abs(hash_of(user))}-{number}",
+        "message_id": f"m-{abs(stable_hash(user))}-{number}",
         "room_id": f"room {number % 3} of {user}" if number % 2 else "shared",
         "user_id": user,
         "timestamp": f"2025-08-12T0{number}:00:00Z",
@@ -53,13 +53,13 @@ def message(user: str, number: int, **fields: Any) -> dict[str, Any]:
     }
 
 
-def hash_of(user: str) -> int:
-    """Return a hash that is the same in every process."""
-    return sum(ord(character) * 31**place for place, character in enumerate(user)) % 10**9
+def stable_hash(user: str) -> int:
+    """Return a hash that is equal in every process."""
+    return sum(ord(character) * 31**position for position, character in enumerate(user)) % 10**9
 
 
 def write_export(folder: Path, records: list[str | bytes], *, tenant: str = "acme", day: date = DAY) -> Path:
-    """Write an export of one file with these lines."""
+    """Write an export of one file with one record per line; return the input folder."""
     path = folder / f"{tenant}/exports/messages/{day:%Y/%m/%d}/part-0.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (line.encode() if isinstance(line, str) else line for line in records)
@@ -69,28 +69,29 @@ def write_export(folder: Path, records: list[str | bytes], *, tenant: str = "acm
 
 def hostile_records(users: tuple[str, ...] = HOSTILE) -> list[str | bytes]:
     """Return four messages of each user, and rejects and repaired records in every spelling."""
-    found: list[str | bytes] = []
+    records: list[str | bytes] = []
     for user in users:
-        found += [json.dumps(message(user, n), ensure_ascii=n % 2 == 0) for n in range(4)]
-        broken = json.dumps(message(user, 5))[:-1]  # truncated
+        records += [json.dumps(message(user, n), ensure_ascii=n % 2 == 0) for n in range(4)]
+        truncated = json.dumps(message(user, 5))[:-1]
         early = json.dumps(message(user, 6, timestamp="2024-01-01T00:00:00Z"), ensure_ascii=False)
-        lone = json.dumps(message(user, 7, content=f"{SECRET}{user} \ud800"))
+        surrogate = json.dumps(message(user, 7, content=f"{SECRET}{user} \ud800"))
         edited = [json.dumps(message(user, 8, content=f"{SECRET}{user} {n}")) for n in range(2)]
-        found += [broken, early, lone, *edited, b'{"user_id": ' + json.dumps(user).encode() + b', "role": "\xff"}']
-    return found
+        invalid = b'{"user_id": ' + json.dumps(user).encode() + b', "role": "\xff"}'
+        records += [truncated, early, surrogate, *edited, invalid]
+    return records
 
 
 def write_objects(folder: Path, users: tuple[str, ...], *, tenant: str = "acme") -> Path:
-    """Write message objects as the chat does; some name another user in the body, some are not JSON."""
+    """Write message objects; some name another user in their body, some are truncated JSON."""
     for number, user in enumerate(users):
         for n in range(3):
             room = f"room{n}"
-            place = folder / f"{tenant}/chat/{user}/{room}/messages/2025/08/12"
-            place.mkdir(parents=True, exist_ok=True)
+            day_folder = folder / f"{tenant}/chat/{user}/{room}/messages/2025/08/12"
+            day_folder.mkdir(parents=True, exist_ok=True)
             body = {"message_id": f"m{number}-{n}", "role": "user", "content": f"{SECRET}{user}"}
             body |= {"user_id": users[number - 1]} if n == 2 else {}
             text = json.dumps(body) if n else '{"content": "' + SECRET + user
-            (place / f"0{n}-00-00.000Z-m{number}-{n}.json").write_text(text)
+            (day_folder / f"0{n}-00-00.000Z-m{number}-{n}.json").write_text(text)
     return folder
 
 
@@ -134,11 +135,11 @@ class Tenant:
 
     @property
     def tables(self) -> TenantTables:
-        place = parse_url(str(self.output))
-        return TenantTables(tenant=self.name, storage=Storage(input=place, output=place))
+        url = parse_url(str(self.output))
+        return TenantTables(tenant=self.name, storage=Storage(input=url, output=url))
 
     def erasure(self, kind: str, id_: str, *, mentions: bool = False, **parts: Any) -> Erasure:
-        given: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "subject": Subject(self.name, kind, id_, mentions=mentions),  # type: ignore[arg-type]
             "request": self.request(self.output),
             "settings": self.settings(),
@@ -148,7 +149,7 @@ class Tenant:
             "by": "tests",
             "progress": silent,
         }
-        return Erasure(**(given | parts))
+        return Erasure(**(arguments | parts))
 
     def erase(self, kind: str, id_: str, **parts: Any) -> Any:
         return self.erasure(kind, id_, **parts).run()
@@ -157,30 +158,31 @@ class Tenant:
 Publish = Callable[..., Tenant]
 
 
-def everything_in(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield each file's path and its whole content as text: raw bytes, decompressed and decoded."""
+def file_contents(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield each file's path and complete content as text: raw, decompressed, decoded and unescaped."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         raw = path.read_bytes()
         texts = [str(path.relative_to(folder)), raw.decode("utf-8", "replace")]
         if path.suffix == ".parquet":
             file = pyarrow.parquet.ParquetFile(path)
             rows = [row for group in range(file.num_row_groups) for row in file.read_row_group(group).to_pylist()]
-            texts.append("\n".join(_flat(rows)))
+            texts.append("\n".join(_flatten(rows)))
             texts.append(str(file.metadata.to_dict()))
         if raw[:2] == b"\x1f\x8b":
             texts.append(gzip.decompress(raw).decode("utf-8", "replace"))
-        once = "\n".join(texts)
-        yield str(path.relative_to(folder)), once + "\n" + _unescaped(once) + "\n" + _unescaped(_unescaped(once))
+        text = "\n".join(texts)
+        unescaped = _unescape(text)
+        yield str(path.relative_to(folder)), "\n".join((text, unescaped, _unescape(unescaped)))
 
 
-def _flat(value: Any) -> Iterator[str]:
+def _flatten(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, inner in value.items():
             yield str(name)
-            yield from _flat(inner)
+            yield from _flatten(inner)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _flat(inner)
+            yield from _flatten(inner)
     elif isinstance(value, bytes):
         yield value.decode("utf-8", "replace")
         yield value.decode("utf-16-le", "replace")
@@ -188,15 +190,15 @@ def _flat(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def _unescaped(text: str) -> str:
-    def plain(match: re.Match[str]) -> str:
+def _unescape(text: str) -> str:
+    def replacement(match: re.Match[str]) -> str:
         return chr(int(match[1], 16)) if match[1] else match[2]
 
-    found = re.sub(r'\\(?:u([0-9a-fA-F]{4})|(["\\/]))', plain, text)
-    return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    unescaped = re.sub(r'\\(?:u([0-9a-fA-F]{4})|(["\\/]))', replacement, text)
+    return unescaped.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def files_naming(folder: Path, user: str) -> list[str]:
-    """Return the files that hold an id as a whole word."""
+def files_containing(folder: Path, user: str) -> list[str]:
+    """Return the files that contain the id as a whole word."""
     word = re.compile(rf"(?<![0-9A-Za-z_-]){re.escape(user)}(?![0-9A-Za-z_-])")
-    return [path for path, text in everything_in(folder) if word.search(text)]
+    return [path for path, text in file_contents(folder) if word.search(text)]

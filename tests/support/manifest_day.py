@@ -48,6 +48,12 @@ def keys_of(manifest: Manifest) -> set[str]:
     return set(keys)
 
 
+def unreadable_objects(manifest: Manifest) -> dict[str, tuple[str, str]]:
+    """Return reason and detail of the unreadable objects by key."""
+    items = [item for _, objects in read_manifest(manifest.files) for item in objects]
+    return {item.key: (item.reason, item.detail) for item in items if item.reason}
+
+
 def put_all(store: ObjectStore, keys: list[str], body: bytes = b"{}") -> None:
     for key in keys:
         store.put(key, body)

@@ -1,4 +1,4 @@
-"""Run the command line, and print the peak memory in bytes as the last line on standard error."""
+"""Run the command line, and print the peak memory in bytes as the last line of standard error."""
 
 import re
 import resource
@@ -10,7 +10,7 @@ from daily_batch.__main__ import main
 
 def peak_bytes() -> int:
     status = Path("/proc/self/status")
-    if status.exists():  # elsewhere, and in getrusage on Linux, the parent's memory before the fork may count
+    if status.exists():  # getrusage may include the parent's memory before the fork
         return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

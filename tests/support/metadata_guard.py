@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class MetadataGuard:
     """The recorded requests beyond the loopback."""
 
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -22,7 +22,7 @@ def guard_metadata() -> Iterator[MetadataGuard]:
 
     class Refusal(BaseHTTPRequestHandler):
         def _refuse(self) -> None:
-            guard.asked.append(self.path)
+            guard.requests.append(self.path)
             self.send_error(403)
 
         def log_message(self, *_: object) -> None:

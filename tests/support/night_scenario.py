@@ -1,4 +1,4 @@
-"""The tests of a night that both clouds must pass, with a small, a large, a poisoned and an empty tenant."""
+"""Tests of a night that both clouds must pass, with a small, a large, a poisoned and an empty tenant."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,34 +13,35 @@ from tests.local_cloud.common.night import NightCloud, NightReport
 from tests.local_cloud.common.sample_tenants import BROKEN, SAMPLES
 from tests.support.day_runs import read_tables, run_local
 
-# The deployment's own settings, except that the large tenant's day goes to Spark.
-MORE = {"MAKOTO_LARGE_MESSAGES": "2000"}
+# The deployment's settings, except that the large tenant's day goes to Spark.
+SETTINGS = {"MAKOTO_LARGE_MESSAGES": "2000"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Played:
+class CompletedNight:
     """A completed night. Keys are relative to `root`, which has the input and the tables.
 
     Attributes:
-        jobs: gives the tenant and the id of each job, all of which have ended well.
-        messages_left: gives how many messages there are on all queues.
-        lines: gives the lines of JSON of all logs, those of jobs too.
-        measured: gives what the cloud was told of each metric, added up.
+        source: local folder of the input.
+        list_jobs: returns the tenant and the id of each successful job.
+        count_messages: returns the number of messages on all queues.
+        read_lines: returns the JSON lines of all logs, including those of jobs.
+        sum_metrics: returns the sum of the exported values of each metric.
     """
 
     cloud: NightCloud
     day: date
     zone: str
     report: NightReport
-    truths: Mapping[str, ExpectedCounts]
-    written: Path
+    expected_counts: Mapping[str, ExpectedCounts]
+    source: Path
     root: str
     options: Mapping[str, str]
     read: Callable[[str], bytes]
-    jobs: Callable[[], list[tuple[str, str]]]
-    messages_left: Callable[[], int]
-    lines: Callable[[], list[dict[str, Any]]]
-    measured: Callable[[], Mapping[str, float]]
+    list_jobs: Callable[[], list[tuple[str, str]]]
+    count_messages: Callable[[], int]
+    read_lines: Callable[[], list[dict[str, Any]]]
+    sum_metrics: Callable[[], Mapping[str, float]]
 
     def entry(self, tenant: str) -> Mapping[str, Any]:
         """Return the ledger's item of the tenant's day."""
@@ -51,45 +52,45 @@ class Played:
         return receipt
 
 
-def where_it_is_two_at_night(now: datetime) -> str:
-    """Return a time zone where it is about 02:00: the business day stays the same during the test, and none is late."""
-    ahead = (2 - now.hour) % 24
-    ahead -= 24 if ahead > 12 else 0
-    return f"Etc/GMT{-ahead:+d}"
+def find_zone_at_2_am(now: datetime) -> str:
+    """Return a time zone where it is about 02:00, so that the business day does not change and no day is late."""
+    offset = (2 - now.hour) % 24
+    offset -= 24 if offset > 12 else 0
+    return f"Etc/GMT{-offset:+d}"
 
 
 class NightScenario:
-    """Tests of a completed night; the fixture `night` runs it."""
+    """Tests of a completed night, which the fixture `night` runs."""
 
-    def test_each_tenant_s_day_ends_as_it_should(self, night: Played) -> None:
-        ended = {tenant: (night.entry(tenant)["status"], night.entry(tenant)["runner"]) for tenant in SAMPLES}
-        assert ended == {
+    def test_every_tenant_day_has_its_expected_status(self, night: CompletedNight) -> None:
+        results = {tenant: (night.entry(tenant)["status"], night.entry(tenant)["runner"]) for tenant in SAMPLES}
+        assert results == {
             "small": ("COMPLETED", "local"),
             "large": ("COMPLETED_WITH_REJECTS", "spark"),
             "poisoned": ("COMPLETED_WITH_REJECTS", "local"),
             "empty": ("COMPLETED", "local"),
         }
         for tenant in ("small", "large"):
-            assert night.receipt(tenant)["records"] == night.truths[tenant].records
+            assert night.receipt(tenant)["records"] == night.expected_counts[tenant].records
 
-    def test_what_is_broken_is_rejected_and_the_rest_of_the_day_published(self, night: Played) -> None:
-        receipt, truth = night.receipt("poisoned"), night.truths["poisoned"]
-        # Noise is read line by line, and an empty object has no record.
-        assert receipt["objects"]["unreadable"] == truth.objects["unreadable"] + 2
-        assert receipt["objects"]["listed"] == truth.objects["listed"] + len(BROKEN)
-        assert receipt["records"]["written"] == truth.records["written"]
+    def test_broken_objects_are_rejected_and_the_rest_published(self, night: CompletedNight) -> None:
+        receipt, expected = night.receipt("poisoned"), night.expected_counts["poisoned"]
+        # Noise is read line by line, and an empty object has no records.
+        assert receipt["objects"]["unreadable"] == expected.objects["unreadable"] + 2
+        assert receipt["objects"]["listed"] == expected.objects["listed"] + len(BROKEN)
+        assert receipt["records"]["written"] == expected.records["written"]
 
-    def test_a_day_without_messages_has_tables_with_none(self, night: Played) -> None:
+    def test_day_without_messages_has_empty_tables(self, night: CompletedNight) -> None:
         tables = read_tables(night.root, tenant="empty", day=night.day, options=night.options)
         assert [row["messages"] for row in tables["summary_daily"]] == [0]
         assert tables["messages"] == []
 
-    def test_spark_publishes_what_this_process_would(self, night: Played, tmp_path: Path) -> None:
-        run_local(input=night.written, output=tmp_path, tenant="large", day=night.day, timezone=night.zone)
+    def test_spark_publishes_the_same_tables_as_the_local_runner(self, night: CompletedNight, tmp_path: Path) -> None:
+        run_local(input=night.source, output=tmp_path, tenant="large", day=night.day, timezone=night.zone)
         published = read_tables(night.root, tenant="large", day=night.day, options=night.options)
         assert published == read_tables(tmp_path, tenant="large", day=night.day)
 
-    def test_the_night_s_summary_says_so(self, night: Played) -> None:
+    def test_summary_counts_every_tenant_day(self, night: CompletedNight) -> None:
         assert night.report.queued == len(SAMPLES)
         assert night.report.summary == {
             "date": night.day.isoformat(),
@@ -102,27 +103,27 @@ class NightScenario:
             "ended": True,
         }
 
-    def test_one_large_day_is_one_job(self, night: Played) -> None:
-        assert night.jobs() == [("large", night.entry("large")["job_id"])]
+    def test_large_day_is_one_job(self, night: CompletedNight) -> None:
+        assert night.list_jobs() == [("large", night.entry("large")["job_id"])]
 
-    def test_each_step_of_each_day_has_a_line_whoever_ran_it(self, night: Played) -> None:
-        told: dict[str, list[str]] = {tenant: [] for tenant in SAMPLES}
-        for line in night.lines():
+    def test_every_step_of_every_day_is_logged_once(self, night: CompletedNight) -> None:
+        steps: dict[str, list[str]] = {tenant: [] for tenant in SAMPLES}
+        for line in night.read_lines():
             if line.get("message") == "step" and line["day"] == night.day.isoformat():
                 assert line["run_id"] == night.entry(line["tenant"])["run_id"]
                 assert line["token"] == int(night.entry(line["tenant"])["token"])
                 assert line["seconds"] >= 0
-                told[line["tenant"]].append(line["step"])
+                steps[line["tenant"]].append(line["step"])
         run = ["manifest", "intake", "clean", "publish", "receipt"]
-        here = sorted(["lease", *run, "ledger"])
-        there = sorted(["lease", "manifest", "submit", *run, "settle"])
-        ended = {tenant: sorted(steps) for tenant, steps in told.items()}
-        assert ended == {"small": here, "poisoned": here, "empty": here, "large": there}
+        local = sorted(["lease", *run, "ledger"])
+        submitted = sorted(["lease", "manifest", "submit", *run, "settle"])
+        found = {tenant: sorted(names) for tenant, names in steps.items()}
+        assert found == {"small": local, "poisoned": local, "empty": local, "large": submitted}
 
-    def test_the_night_is_measured_each_day_once_by_metrics_of_the_registry(self, night: Played) -> None:
-        measured = night.measured()
+    def test_metrics_count_every_day_once(self, night: CompletedNight) -> None:
+        metrics = night.sum_metrics()
         receipts = [night.receipt(tenant) for tenant in SAMPLES]
-        wanted = {
+        expected = {
             "DaysCompleted": len(SAMPLES),
             "DaysSubmitted": 1,
             "MessagesWritten": sum(receipt["records"]["written"] for receipt in receipts),
@@ -132,13 +133,13 @@ class NightScenario:
             "DaysLate": 0,
             "TenantsInTrouble": 0,
         }
-        assert {name: measured[name] for name in wanted} == wanted
-        assert set(measured) <= {metric.name for metric in METRICS}
-        assert measured["RejectPercent"] > 0
-        assert "DaysFailed" not in measured
+        assert {name: metrics[name] for name in expected} == expected
+        assert set(metrics) <= {metric.name for metric in METRICS}
+        assert metrics["RejectPercent"] > 0
+        assert "DaysFailed" not in metrics
 
-    def test_no_line_holds_what_a_message_says(self, night: Played) -> None:
-        lines = night.lines()
+    def test_logs_contain_no_message_content(self, night: CompletedNight) -> None:
+        lines = night.read_lines()
         text = json.dumps(lines, ensure_ascii=False)
         tables = read_tables(night.root, tenant="large", day=night.day, options=night.options)
         contents = {row["content"] for row in tables["messages"] if row["content"] and len(row["content"]) > 12}
@@ -146,5 +147,5 @@ class NightScenario:
         assert [content for content in contents if content in text] == []
         assert {"large", "small"} <= {str(line.get("tenant")) for line in lines}
 
-    def test_no_message_is_left(self, night: Played) -> None:
-        assert night.messages_left() == 0
+    def test_queues_are_empty(self, night: CompletedNight) -> None:
+        assert night.count_messages() == 0

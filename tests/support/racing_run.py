@@ -1,6 +1,6 @@
-"""Run a day that waits before its first commit until another run has reached the same point.
+"""Run a day that waits before its first commit until the other runs have reached the same point.
 
-Arguments: a folder to meet in, a name of its own, how many meet; then the flags of `makoto-batch run`.
+Arguments: a shared folder, the run's name, the number of runs; then the flags of `makoto-batch run`.
 """
 
 import sys
@@ -16,16 +16,16 @@ def main() -> None:
     folder, name, runs, *arguments = sys.argv[1:]
     publish = DayPublisher.publish
 
-    def meet(*args: Any, **kwargs: Any) -> Any:
+    def wait_and_publish(*args: Any, **kwargs: Any) -> Any:
         (Path(folder) / name).touch()
         deadline = time.monotonic() + 60
         while len(list(Path(folder).iterdir())) < int(runs):
             if time.monotonic() > deadline:
-                raise TimeoutError("the other run never came")
+                raise TimeoutError("the other runs did not reach their first commit")
             time.sleep(0.001)
         return publish(*args, **kwargs)
 
-    DayPublisher.publish = meet
+    DayPublisher.publish = wait_and_publish
     sys.argv = ["makoto-batch", "run", *arguments]
     command()
 

@@ -1,4 +1,4 @@
-"""Processes that race repeatedly for one transition of the ledger."""
+"""Race processes repeatedly for one transition of the ledger."""
 
 import multiprocessing
 import os
@@ -17,20 +17,23 @@ from tests.support.ledger_doubles import DAY, LEASE, Clock, make_receipt
 
 RIVALS = 6
 WAIT_SECONDS = 120
-_together: Barrier
+_barrier: Barrier
 
 
 class RoundResult(NamedTuple):
-    """The result of one rival in one round.
+    """Result of one rival in one round.
 
-    `tokens` are of the takes that succeeded; `landed` says whether the holder's change did, `keeps` whether the lease
-    could still be renewed when all were done, and `evidence` is the mark of the last change that the ledger shows then.
+    Attributes:
+        tokens: tokens of the leases that the rival acquired.
+        changed: whether the rival made its change.
+        still_held: whether the rival can renew its lease after all rivals have finished.
+        last_mark: mark of the last change in the ledger at that time.
     """
 
     tokens: list[int]
-    landed: bool
-    keeps: bool
-    evidence: str | None
+    changed: bool
+    still_held: bool
+    last_mark: str | None
 
 
 @dataclass
@@ -43,16 +46,16 @@ class Run:
     rival: int
     lease: Lease | None = None
     tokens: list[int] = field(default_factory=list)
-    landed: bool = False
+    changed: bool = False
 
     @property
     def mark(self) -> str:
-        """The value that a change of this round leaves in the ledger."""
+        """Value that a change of this round writes to the ledger."""
         return f"round-{self.number}"
 
     def acquire(self, *, force: bool = False) -> None:
         run_id = f"round-{self.number}-of-{self.rival}-{len(self.tokens)}"
-        # Processes of other machines, of which nothing is known.
+        # A process of another machine, whose state cannot be checked.
         owner = f"machine-{self.rival}:1:1"
         try:
             self.lease = self.ledger.acquire(self.tenant, DAY, owner=owner, run_id=run_id, force=force)
@@ -69,14 +72,14 @@ class Run:
         return self.lease is not None
 
     def result(self) -> RoundResult:
-        keeps = self.try_change(renew)
+        still_held = self.try_change(renew)
         entry = self.ledger.find(self.tenant, DAY)
-        evidence = (entry.receipt or entry.handed_over) if entry else None
-        return RoundResult(self.tokens, self.landed, keeps, evidence)
+        last_mark = (entry.receipt or entry.handed_over) if entry else None
+        return RoundResult(self.tokens, self.changed, still_held, last_mark)
 
 
-# At each `yield` a play waits for all rivals.
-Play = Callable[[Run], Iterator[None]]
+# A scenario waits for all rivals at each `yield`.
+Scenario = Callable[[Run], Iterator[None]]
 
 
 def renew(run: Run, lease: Lease) -> None:
@@ -97,7 +100,7 @@ def fail(run: Run, lease: Lease) -> None:
 
 
 def acquire(run: Run) -> Iterator[None]:
-    """All acquire a day that nobody holds: first it is absent, later its lease has ended."""
+    """All acquire a day that nobody holds: it is absent in the first round, and its lease has expired in later ones."""
     run.ledger.clock.now += run.number * LEASE * 2  # type: ignore[attr-defined]
     yield
     run.acquire()
@@ -105,7 +108,7 @@ def acquire(run: Run) -> Iterator[None]:
 
 
 def acquire_failed(run: Run) -> Iterator[None]:
-    """All acquire a day that failed in the round before, without any time passing."""
+    """All acquire a day that failed in the previous round; the clock does not advance."""
     yield
     run.acquire()
     yield
@@ -117,7 +120,7 @@ def seize(run: Run, *, change: Callable[[Run, Lease], None]) -> Iterator[None]:
         run.acquire(force=True)
     yield
     if run.rival == 0:
-        run.landed = run.try_change(change)
+        run.changed = run.try_change(change)
     else:
         run.acquire(force=True)
     yield
@@ -127,52 +130,58 @@ class Arena(NamedTuple):
     pool: ProcessPoolExecutor
 
     def race(
-        self, connect: Callable[[], MetadataStore], tenants: list[str], play: Play, *, end: bool = False
+        self, connect: Callable[[], MetadataStore], tenants: list[str], scenario: Scenario, *, end: bool = False
     ) -> list[list[RoundResult]]:
-        """Return each rival's result in each round, one round for each tenant; `end`: the holder then fails its run."""
+        """Run a round for each tenant and return the results of each round's rivals.
+
+        Args:
+            end: whether the holder fails its run after each round.
+        """
         credentials = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        work = partial(_join, credentials, connect, tenants, play, end)
-        by_rival = list(self.pool.map(work, range(RIVALS)))
-        return [list(told) for told in zip(*by_rival, strict=True)]
+        run = partial(_run_rival, credentials, connect, tenants, scenario, end)
+        results_by_rival = list(self.pool.map(run, range(RIVALS)))
+        return [list(results) for results in zip(*results_by_rival, strict=True)]
 
 
 @contextmanager
 def open_arena() -> Iterator[Arena]:
-    """Start processes that wait for one another."""
+    """Start the rivals' processes, which share a barrier."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(RIVALS, spawn, initializer=_share, initargs=(spawn.Barrier(RIVALS),)) as pool:
+    with ProcessPoolExecutor(RIVALS, spawn, initializer=_set_barrier, initargs=(spawn.Barrier(RIVALS),)) as pool:
         yield Arena(pool)
 
 
-def _share(together: Any) -> None:
-    global _together  # a pool hands a barrier to its processes only when they start
-    _together = together
+def _set_barrier(barrier: Any) -> None:
+    global _barrier  # a pool passes a barrier to its processes only at their start
+    _barrier = barrier
 
 
-def _join(
+def _run_rival(
     credentials: dict[str, str],
     connect: Callable[[], MetadataStore],
     tenants: list[str],
-    play: Play,
+    scenario: Scenario,
     end: bool,
     rival: int,
 ) -> list[RoundResult]:
-    # The processes started before the test, so they lack its environment.
+    # The processes started before the test and lack its environment.
     os.environ.update(credentials)
     try:
-        return list(_play(connect(), tenants, play, end, rival))
+        return list(_run_rounds(connect(), tenants, scenario, end, rival))
     except Exception as error:
-        _together.abort()  # or the others would wait for this one
+        _barrier.abort()  # else the other rivals wait for this one
         raise RuntimeError(f"rival {rival}: {error!r}") from None
 
 
-def _play(store: MetadataStore, tenants: list[str], play: Play, end: bool, rival: int) -> Iterator[RoundResult]:
+def _run_rounds(
+    store: MetadataStore, tenants: list[str], scenario: Scenario, end: bool, rival: int
+) -> Iterator[RoundResult]:
     for number, tenant in enumerate(tenants):
         run = Run(Ledger(store=store, clock=Clock(), lease=LEASE), tenant, number, rival)
-        for _ in play(run):
-            _together.wait(WAIT_SECONDS)
+        for _ in scenario(run):
+            _barrier.wait(WAIT_SECONDS)
         yield run.result()
-        _together.wait(WAIT_SECONDS)
+        _barrier.wait(WAIT_SECONDS)
         if end:
             run.try_change(fail)
-            _together.wait(WAIT_SECONDS)
+            _barrier.wait(WAIT_SECONDS)

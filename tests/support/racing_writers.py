@@ -1,4 +1,4 @@
-"""Processes that repeatedly write one item at the same moment."""
+"""Race processes that repeatedly write one item at the same time."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -10,27 +10,27 @@ from typing import Any
 from daily_batch.metadata import MetadataStore, VersionConflictError
 
 WAIT_SECONDS = 120
-_together: Barrier
+_barrier: Barrier
 
 
 def race(connect: Callable[[], MetadataStore], pk: str, sk: str, *, writers: int, rounds: int) -> list[list[int]]:
     """Return the rounds that each writer won. Before each round, all read the same state of the item."""
     spawn = multiprocessing.get_context("spawn")
-    work = partial(_write, connect, pk, sk, rounds)
-    with ProcessPoolExecutor(writers, spawn, initializer=_share, initargs=(spawn.Barrier(writers),)) as pool:
-        return list(pool.map(work, range(writers)))
+    run_writer = partial(_write, connect, pk, sk, rounds)
+    with ProcessPoolExecutor(writers, spawn, initializer=_set_barrier, initargs=(spawn.Barrier(writers),)) as pool:
+        return list(pool.map(run_writer, range(writers)))
 
 
-def _share(together: Any) -> None:
-    global _together  # a pool hands a barrier to its processes only when they start
-    _together = together
+def _set_barrier(barrier: Any) -> None:
+    global _barrier  # a pool passes a barrier to its processes only at their start
+    _barrier = barrier
 
 
 def _write(connect: Callable[[], MetadataStore], pk: str, sk: str, rounds: int, writer: int) -> list[int]:
     store, won = connect(), []
     for number in range(rounds):
         stored = store.get(pk, sk)
-        _together.wait(WAIT_SECONDS)
+        _barrier.wait(WAIT_SECONDS)
         item = {"PK": pk, "SK": sk, "round": number, "writer": writer}
         try:
             store.put(item, expected=stored.version if stored else None)
@@ -38,5 +38,5 @@ def _write(connect: Callable[[], MetadataStore], pk: str, sk: str, rounds: int, 
             pass
         else:
             won.append(number)
-        _together.wait(WAIT_SECONDS)
+        _barrier.wait(WAIT_SECONDS)
     return won

@@ -1,7 +1,7 @@
-"""A storage server that refuses every request with one error.
+"""Run a storage server that refuses every request with one error.
 
-python -m tests.support.refusing_server STATUS CODE WORDS prints the port and serves until it is killed. delta-rs holds
-Python's lock while it reads a log, so its server must run in another process.
+python -m tests.support.refusing_server STATUS CODE MESSAGE prints the port and serves until it is killed. It is a
+process of its own, because delta-rs holds Python's lock while it reads a log.
 """
 
 import sys
@@ -10,14 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 KEY, SIGNED = "AKIAEXAMPLEKEY", "string-to-sign-of-the-request"
 
 
-class Refusing(BaseHTTPRequestHandler):
-    """Answer every request with one error in both clouds' form, which quotes what must never be logged."""
+class RefusingHandler(BaseHTTPRequestHandler):
+    """Respond with one error in the format of both clouds, which quotes secrets that must never be logged."""
 
-    status, code, words = 403, "AccessDenied", ""
+    status, code, message = 403, "AccessDenied", ""
 
     def do_GET(self) -> None:
-        told = f"<Code>{self.code}</Code><Message>{self.words}</Message><AWSAccessKeyId>{KEY}</AWSAccessKeyId>"
-        body = f'<?xml version="1.0"?><Error>{told}<StringToSign>{SIGNED}</StringToSign></Error>'.encode()
+        details = f"<Code>{self.code}</Code><Message>{self.message}</Message><AWSAccessKeyId>{KEY}</AWSAccessKeyId>"
+        body = f'<?xml version="1.0"?><Error>{details}<StringToSign>{SIGNED}</StringToSign></Error>'.encode()
         self.send_response(self.status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -31,9 +31,9 @@ class Refusing(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    status, Refusing.code, Refusing.words = sys.argv[1:]
-    Refusing.status = int(status)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+    status, RefusingHandler.code, RefusingHandler.message = sys.argv[1:]
+    RefusingHandler.status = int(status)
+    with ThreadingHTTPServer(("127.0.0.1", 0), RefusingHandler) as server:
         print(server.server_port, flush=True)
         server.serve_forever()
 

@@ -14,10 +14,10 @@ DATES = [date(2025, 7, 30) + timedelta(days=number) for number in range(14)]
 TENANTS = [f"example-{number:02}" for number in range(1, 13)]
 
 # The output root, and the receipts below it.
-MadeUp = tuple[Path, list[Receipt]]
+Fortnight = tuple[Path, list[Receipt]]
 
 
-def report(output: Path, *words: str, tenants: Sequence[str] = TENANTS) -> Result:
+def report(output: Path, *options: str, tenants: Sequence[str] = TENANTS) -> Result:
     """Run `makoto-batch report` for the fortnight."""
     span = ("--from", str(DATES[0]), "--to", str(DATES[-1]))
-    return CliRunner().invoke(app, ["report", "--tenant", ",".join(tenants), *span, "--output", str(output), *words])
+    return CliRunner().invoke(app, ["report", "--tenant", ",".join(tenants), *span, "--output", str(output), *options])

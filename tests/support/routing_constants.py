@@ -1,5 +1,8 @@
 """Round numbers for predictions and prices: those of the worked examples in docs/project/costs.md."""
 
+from daily_batch.orchestration.routing import Prices
+from daily_batch.orchestration.routing.prices import parse_constants
+
 CONSTANTS = """
 [stored]
 export_message_bytes = 200
@@ -40,3 +43,23 @@ vcpu_hour = 0.052585
 gb_hour = 0.005746
 minimum_seconds = 60
 """
+AZURE_PRICES = """
+[flex]
+gb_second = 0.00004
+request = 0.0000004
+minimum_seconds = 1
+step_seconds = 0.1
+free_gb_seconds = 10_000
+free_requests = 10
+[blob]
+get = 0.0000004
+put = 0.000005
+list = 0.000005
+[databricks]
+dbu = 0.30
+"""
+NODE_PRICES = "node_dbus = 1.5\nnode_hour = 0.25\n"
+
+
+def make_prices(text: str = PRICES + AZURE_PRICES + NODE_PRICES) -> Prices:
+    return parse_constants(text, Prices, origin="prices.toml")

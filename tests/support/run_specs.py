@@ -1,4 +1,4 @@
-"""The spec of the sample day, for tests of single transform modules."""
+"""The run spec of the sample day, for tests of single transform modules."""
 
 from datetime import date
 

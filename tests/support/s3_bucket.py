@@ -10,7 +10,7 @@ KEY = "test"
 
 
 class Bucket(NamedTuple):
-    """A bucket, with the options by which each library finds it."""
+    """A bucket, with the connection options of each library."""
 
     endpoint: str
     name: str
@@ -26,12 +26,12 @@ class Bucket(NamedTuple):
 
     @property
     def reader_options(self) -> dict[str, str]:
-        """The storage options for delta-rs and polars, which unlike a run need plain HTTP to be allowed explicitly."""
+        """The storage options of delta-rs and polars, which allow plain HTTP only on request."""
         return {**self.options, "aws_allow_http": "true"}
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables by which a process finds the server."""
+        """The environment variables through which a process finds the server."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": REGION,

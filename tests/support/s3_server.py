@@ -1,6 +1,6 @@
-"""Run moto's S3 server in a process of its own: delta-rs holds the GIL while it reads a log, so a thread would block.
+"""Run moto's S3 server as a process, because delta-rs holds the GIL while it reads a log and would block a thread.
 
-It prints its address and serves until standard input ends.
+The server prints its address and runs until standard input ends.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Run a day on Spark with separate executors and S3A, then read tables with delta-spark.
 
-Arguments: the bucket, the folder for what was read, the output to run to, another output to read. A program of its own,
-for a JVM's packages are fixed when it starts. The AWS_* variables say where the server is.
+Arguments: the bucket, the folder for the rows read, the prefix to publish to, the prefix of another output to read.
+It is a separate program, because the packages of a JVM are fixed at its start. The AWS_* variables locate the server.
 """
 
 import os
@@ -13,24 +13,26 @@ import pyarrow.parquet
 from daily_batch.domain.contract import MESSAGES, REJECTS, SUMMARY_DAILY
 from daily_batch.pipeline.runners.spark import SparkRunner
 from tests.support.day_runs import run_day_with
-from tests.support.spark_session import JARS_CONF, read_conf, start_session
+from tests.support.spark_session import JARS_CONF, ROOT, read_conf, start_session
 
-# These cover all types, nested values and the files that map tasks write; other tables add nothing.
+# These cover all types, nested values and the files that map tasks write.
 TABLES_READ = (REJECTS.name, MESSAGES.name, SUMMARY_DAILY.name)
 HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
 
 
 def main() -> None:
-    bucket, folder, ran, published = sys.argv[1:]
+    bucket, folder, own_prefix, other_prefix = sys.argv[1:]
     jars = read_conf(JARS_CONF)
     session = start_session(
         warehouse=Path(folder) / "warehouse",
-        more={
-            # The executors share no disk with the driver, so the manifest must reach them through the bucket.
+        extra_conf={
+            # Executors share no disk with the driver, so the manifest must reach them through the bucket.
             "spark.master": "local-cluster[2,1,1024]",
             "spark.executor.memory": "1g",
+            # Delta and hadoop-aws come together, from a folder of their own.
             **jars,
             "spark.jars": "",
+            "spark.jars.ivy": str(ROOT / ".cache/ivy"),
             "spark.jars.packages": f"{jars['spark.jars.packages']},{HADOOP_AWS}",
             "spark.hadoop.fs.s3a.endpoint": os.environ["AWS_ENDPOINT_URL"],
             "spark.hadoop.fs.s3a.endpoint.region": os.environ["AWS_REGION"],
@@ -43,13 +45,13 @@ def main() -> None:
     url = f"s3://{bucket}"
     options = {name.lower(): value for name, value in os.environ.items() if name.startswith("AWS_")}
     runner = SparkRunner(session)
-    run_day_with(runner, input=f"{url}/in", output=f"{url}/{ran}", options=options, buckets=3)
-    for prefix in (ran, published):
+    run_day_with(runner, input=f"{url}/in", output=f"{url}/{own_prefix}", options=options, buckets=3)
+    for prefix in (own_prefix, other_prefix):
         for name in TABLES_READ:
-            found = session.read.format("delta").load(f"s3a://{bucket}/{prefix}/acme/analytics/{name}")
+            frame = session.read.format("delta").load(f"s3a://{bucket}/{prefix}/acme/analytics/{name}")
             target = Path(folder) / prefix
             target.mkdir(parents=True, exist_ok=True)
-            pyarrow.parquet.write_table(found.toArrow(), target / f"{name}.parquet")
+            pyarrow.parquet.write_table(frame.toArrow(), target / f"{name}.parquet")
     session.stop()
 
 

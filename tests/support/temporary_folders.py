@@ -1,4 +1,4 @@
-"""Other runs with temporary folders: processes that live until they are ended or killed."""
+"""Processes with temporary folders, which run until a test ends or kills them."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ with temporary_folder() as folder:
 
 
 class OtherRun:
-    """A process with its own temporary folder."""
+    """Another process with a temporary folder of its own."""
 
     def __init__(self, process: "subprocess.Popen[str]", files: Path) -> None:
         self._process = process
@@ -29,19 +29,19 @@ class OtherRun:
         self.folder = files.parent
 
     def kill(self) -> None:
-        """Kill the process, so that its folder stays."""
+        """Kill the process, which leaves its folder behind."""
         self._process.kill()
         self._process.wait()
 
     def end(self) -> None:
-        """End the process normally."""
+        """End the process normally, which deletes its folder."""
         self._process.communicate("\n")
         assert self._process.returncode == 0
 
 
 @contextmanager
 def other_run(temp: Path) -> Iterator[OtherRun]:
-    """Start a run in another process with its temporary files in `temp`."""
+    """Start a process that has its temporary files in `temp`; kill it at the end."""
     temp.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],

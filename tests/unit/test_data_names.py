@@ -1,4 +1,4 @@
-"""Names that are data: deployments, stored items, queries and alarms rely on them, whatever the code is called."""
+"""Names that are data: deployments, stored items, queries and alarms depend on them, so they never change."""
 
 import re
 from dataclasses import fields
@@ -54,7 +54,7 @@ EXIT_CODES = {
     "TerminalError": 3,
     "LeaseHeldError": 4,
 }
-# The words by which queries and people find a line.
+# Queries and operators find log lines by these words.
 LOG_MESSAGES = (
     "step",
     "queued",
@@ -68,22 +68,22 @@ LOG_MESSAGES = (
 )
 
 
-def names_of(kind: type) -> list[str]:
+def field_names(kind: type) -> list[str]:
     return [each.name for each in fields(kind)]  # type: ignore[arg-type]
 
 
 def test_settings_keep_their_names() -> None:
-    assert sorted(set(names_of(Settings)) - {"origins"}) == sorted(SETTINGS.split())
+    assert sorted(set(field_names(Settings)) - {"origins"}) == sorted(SETTINGS.split())
 
 
-def test_the_ledgers_item_keeps_its_attributes() -> None:
-    assert sorted(names_of(Entry)) == sorted(LEDGER_ATTRIBUTES.split())
+def test_ledgers_item_keeps_its_attributes() -> None:
+    assert sorted(field_names(Entry)) == sorted(LEDGER_ATTRIBUTES.split())
 
 
 def test_receipts_keep_their_fields() -> None:
-    assert sorted(names_of(Receipt)) == sorted(RECEIPT.split())
+    assert sorted(field_names(Receipt)) == sorted(RECEIPT.split())
     for kind, expected in COUNTS.items():
-        assert sorted(names_of(kind)) == sorted(expected.split())
+        assert sorted(field_names(kind)) == sorted(expected.split())
 
 
 def test_metrics_keep_their_names() -> None:
@@ -94,7 +94,7 @@ def test_steps_keep_their_names() -> None:
     assert list(STEPS) == STEP_NAMES.split()
 
 
-def test_exit_statuses_stay() -> None:
+def test_errors_keep_their_exit_codes() -> None:
     found = {
         name: kind.exit_code
         for name, kind in vars(errors).items()
@@ -103,18 +103,18 @@ def test_exit_statuses_stay() -> None:
     assert found == EXIT_CODES
 
 
-def test_deltas_transactions_keep_their_application_id() -> None:
+def test_delta_transactions_keep_their_application_id() -> None:
     assert app_id(date(2025, 8, 12)) == "makoto-daily-batch/2025-08-12"
 
 
 @pytest.mark.parametrize("message", LOG_MESSAGES)
-def test_log_messages_stay(message: str) -> None:
+def test_log_messages_keep_their_words(message: str) -> None:
     sources = "".join(path.read_text() for path in Path(ROOT, "jobs/daily_batch").rglob("*.py"))
     assert f'"{message}"' in sources
 
 
-def test_queries_ask_for_log_messages_that_are_written() -> None:
+def test_queries_use_existing_log_messages() -> None:
     queries = "".join(path.read_text() for path in Path(ROOT, "docs/queries").glob("*.*"))
-    asked = set(re.findall(r'message == "([^"]+)"', queries)) | set(re.findall(r"message = '([^']+)'", queries))
-    assert asked
-    assert asked <= {*LOG_MESSAGES, "metric"}
+    used = set(re.findall(r'message == "([^"]+)"', queries)) | set(re.findall(r"message = '([^']+)'", queries))
+    assert used
+    assert used <= {*LOG_MESSAGES, "metric"}

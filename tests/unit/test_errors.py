@@ -19,7 +19,7 @@ from daily_batch.errors import (
 @pytest.mark.parametrize(
     "kind", [RetryableError, InputChangedError, HandOverError, UsageError, TerminalError, LeaseHeldError]
 )
-def test_an_error_survives_the_transfer_between_processes(kind: type[BatchError]) -> None:
+def test_errors_survive_pickling(kind: type[BatchError]) -> None:
     error = kind("it was down", next_step="try again", tenant="acme", day="2025-08-12")
     copied = pickle.loads(pickle.dumps(error))
     assert (type(copied), str(copied)) == (kind, str(error))

@@ -1,4 +1,4 @@
-"""The library's layers: which folder may import which, and what keeps the tree easy to read. Computed from the code."""
+"""The library's layers, computed from the code: which folder may import which, no cycles, short modules."""
 
 import ast
 from pathlib import Path
@@ -10,7 +10,7 @@ PACKAGE = Path(ROOT, "jobs/daily_batch")
 DOMAIN = {"domain", "errors"}
 BASE = DOMAIN | {"settings", "telemetry", "storage"}
 STORES = BASE | {"metadata", "ledger"}
-# What each folder, or module at the root, may import beside itself: dependencies point inward.
+# What each folder, or module at the root, may import besides itself: dependencies point inward.
 MAY_IMPORT = {
     "errors": set[str](),
     "domain": DOMAIN,
@@ -29,12 +29,12 @@ MAY_IMPORT = {
     "entrypoints": STORES | {"pipeline", "catalog", "maintenance", "orchestration", "cli", "synthetic"},
     "": {"cli", "errors", "settings", "domain", "orchestration", "pipeline"},
 }
-# Modules at the root of the package beside __init__ and __main__.
+# Modules at the root of the package besides __init__ and __main__.
 AT_ROOT = {"errors", "telemetry"}
 MAX_LINES = 300
 
 
-def modules() -> dict[str, Path]:
+def find_modules() -> dict[str, Path]:
     found = {}
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -42,9 +42,9 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports() -> dict[str, set[str]]:
-    """Each module and the modules that it imports, also inside functions; not those for type checking alone."""
-    known = modules()
+def find_imports() -> dict[str, set[str]]:
+    """Return the modules that each module imports, also inside functions, except for type checking only."""
+    known = find_modules()
     graph: dict[str, set[str]] = {}
     for name, path in known.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -62,29 +62,29 @@ def imports() -> dict[str, set[str]]:
             if package != "daily_batch":
                 continue
             for alias in node.names:
-                whole = f"{inner}.{alias.name}" if inner else alias.name
-                target = whole if whole in known else inner
+                qualified = f"{inner}.{alias.name}" if inner else alias.name
+                target = qualified if qualified in known else inner
                 if target != name:
                     graph[name].add(target)
     return graph
 
 
-def folder(module: str) -> str:
+def folder_of(module: str) -> str:
     return "" if module in ("", "__main__") else module.partition(".")[0]
 
 
 def test_dependencies_point_inward() -> None:
-    wrong = {
+    violations = {
         f"{name} -> {other}"
-        for name, others in imports().items()
+        for name, others in find_imports().items()
         for other in others
-        if folder(other) != folder(name) and folder(other) not in MAY_IMPORT[folder(name)]
+        if folder_of(other) != folder_of(name) and folder_of(other) not in MAY_IMPORT[folder_of(name)]
     }
-    assert wrong == set()
+    assert violations == set()
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
-    graph = imports()
+def test_there_are_no_import_cycles() -> None:
+    graph = find_imports()
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
@@ -98,11 +98,11 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         visit(name, ())
 
 
-def test_the_package_root_holds_two_modules() -> None:
+def test_package_root_holds_two_modules() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"} == AT_ROOT
 
 
 def test_modules_are_short() -> None:
-    sizes = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules().items()}
+    sizes = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in find_modules().items()}
     assert {name: size for name, size in sizes.items() if size > MAX_LINES} == {}
-    assert 80 <= median(size for name, size in sizes.items() if modules()[name].name != "__init__.py") <= 140
+    assert 80 <= median(size for name, size in sizes.items() if find_modules()[name].name != "__init__.py") <= 140

@@ -99,7 +99,7 @@ def erase(
                 choose_deleter=target.delete_on_spark,
             )
             evidence = erasure.run() if confirm else erasure.plan()
-        # The search has removed what dead runs left; a person must decide about folders that remain.
+        # The search has removed the folders of dead runs; an operator must decide about those that remain.
         leftovers = remove_abandoned()
         if json:
             print_json(_as_value(evidence, leftovers, confirmed=confirm, sources=sources))

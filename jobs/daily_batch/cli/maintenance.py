@@ -103,7 +103,7 @@ def for_each_target(
 def explained_errors(tenant: str) -> Iterator[None]:
     """Turn errors of storage and delta-rs into errors that name the tenant and say whether a retry can help."""
     try:
-        with error_context(tenant, "-"), explained_failures(tenant, "-"):
+        with error_context(tenant, "-"), explained_failures(tenant):
             yield
     except DeltaError as error:
         cause = quote_cause(error)

@@ -1,6 +1,6 @@
 """`makoto-batch replay`: try a day's rejects by the current rules, and run the day again if some are accepted.
 
-Published tables are never patched. The whole day runs again from its objects, so that every sum holds and duplicates
+Published tables are never patched. The complete day runs again from its objects, so that every sum holds and duplicates
 are found, and only if those objects are still the ones that gave the rejects.
 """
 

@@ -127,7 +127,7 @@ def run_days(
         environ: environment variables.
         spark: makes the Spark runner of this process.
         look_back: this many days before the day are run too, if they changed or were never completed.
-        allow_shrink: who allows that a day loses published rows; empty: nobody.
+        allow_shrink: who allows a day to lose published rows; empty if nobody does.
 
     Raises:
         UsageError: a setting is wrong; nothing was read or written.

@@ -1,11 +1,9 @@
-"""Which tenants a command works on: each must be named by someone, and known somewhere."""
+"""Resolve the tenants that a command works on: each must be named, and known to a store, input or output."""
 
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-
-from obstore.exceptions import BaseError
 
 from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY
 from daily_batch.domain.keys import analytics_folder, export_root, is_tenant
@@ -16,7 +14,7 @@ from daily_batch.ledger.factory import open_ledger
 from daily_batch.pipeline.discover.discover import list_tenants
 from daily_batch.pipeline.discover.unknown_tenant import holds_tenant
 from daily_batch.settings import Settings
-from daily_batch.storage.failures import explain_failure
+from daily_batch.storage.failures import explained_failures
 from daily_batch.storage.stores import open_store
 
 
@@ -61,15 +59,13 @@ def check_known(tenants: Iterable[str], settings: Settings, output: StorageUrl, 
         UsageError: the tenant is unknown.
     """
     for tenant in tenants:
-        try:
+        with explained_failures(tenant):
             known = (
                 (by_days and _has_days(tenant, open_ledger(settings, output)))
                 or _holds_tables(tenant, settings, output)
                 or tenant in open_ledger(settings, output).tenants()
                 or _is_in_input(tenant, settings)
             )
-        except (BaseError, OSError) as error:
-            raise explain_failure(error, tenant=tenant, day="-") or error from error
         if not known:
             raise UsageError(
                 "the tenant is in no ledger, metadata store, input or output that the command knows",

@@ -57,7 +57,7 @@ class MessageKey(NamedTuple):
 def parse_message_key(key: str) -> MessageKey | None:
     """Parse a key relative to the input root; return None if it is not the key of a message object.
 
-    User, room and message ids are whatever stands between the slashes. Digits below a microsecond are dropped.
+    User, room and message ids are the text between the slashes. Digits below a microsecond are dropped.
     """
     match = _MESSAGE_KEY.fullmatch(key)
     if match is None:
@@ -97,7 +97,7 @@ def check_export_template(template: str) -> str:
     """Return the template of the export folder, with a trailing `/`.
 
     Raises:
-        UsageError: It does not begin with `{tenant}/`, lacks part of the date, or could leave the tenant's folder.
+        UsageError: It does not begin with `{tenant}/`, has no complete date, or could leave the tenant's folder.
     """
     text = template if template.endswith("/") else f"{template}/"
     literal = re.sub(r"\{(?:tenant|yyyy|mm|dd)\}", "x", text)

@@ -20,7 +20,7 @@ Status = Literal["COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 class Objects:
     """Counts of the objects that were listed; `bytes` is the stored size of those in the manifest.
 
-    `ignored` objects are not data by their names; older receipts lack this count.
+    `ignored` objects are not data by their names; older receipts do not have this count.
     """
 
     listed: int
@@ -84,7 +84,7 @@ class Receipt:
         quality: The result of each rule that applies to the tenant.
         erased: Later erasures. Absent from the JSON if empty, as are the next two.
         overflows: By table, the number of rows whose sum of `tokens_used` is null because it does not fit its column.
-        shrink: The loss of published rows that someone allowed.
+        shrink: The allowed loss of published rows.
     """
 
     tenant: str

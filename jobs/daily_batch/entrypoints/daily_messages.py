@@ -65,7 +65,7 @@ def run(
     from daily_batch.pipeline.runners.spark import current_session
 
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
-    # Whatever the settings say of where Spark jobs run: this is one, and it runs here.
+    # This process is the Spark job, regardless of the setting for where Spark jobs run.
     flags |= as_flags(discovery=discovery, ledger=ledger, catalog=catalog, runner="spark", spark="here")
     environ = read_environment(conf, env)
     with exit_on_error(debug=debug, json_output=json):

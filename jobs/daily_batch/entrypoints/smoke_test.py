@@ -1,4 +1,4 @@
-"""Check in one line what a cluster lacks before any day runs on it, and write a day for it to run.
+"""Check a cluster before any day runs on it, report in one line what is missing, and write a day for it to run.
 
 The task of the bundle's smoke job. The driver is checked first, then the workers.
 """
@@ -49,11 +49,11 @@ def smoke(
         check_cluster(current_session().spark, storage, tasks=tasks)
         objects = write_input(storage)
         reached = f"the driver and {tasks} tasks reach {storage.input} and {storage.output}, and have their packages"
-        print(f"nothing is lacking: {reached}; {objects} objects of a day are in {storage.output}/{FOLDER}/input")
+        print(f"cluster check passed: {reached}; {objects} objects of a day are in {storage.output}/{FOLDER}/input")
 
 
 def load_storage(flags: Mapping[str, object], environ: Mapping[str, str]) -> Storage:
-    """Return the storage of the settings; without an input, the output stands for it.
+    """Return the storage of the settings; without an input, the output is also the input.
 
     Raises:
         UsageError: there is no output.

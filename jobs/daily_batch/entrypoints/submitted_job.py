@@ -1,4 +1,4 @@
-"""The Spark job of a submitter: it publishes under the submitter's lease, and its receipt is its answer."""
+"""The Spark job of a submitter: it publishes under the submitter's lease, and its receipt reports the result."""
 
 import re
 import sys
@@ -14,13 +14,12 @@ from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
 from daily_batch.errors import UsageError
 from daily_batch.ledger.factory import open_ledger
+from daily_batch.orchestration.day_run import snapshot_tables
 from daily_batch.orchestration.preflight import check_job
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.spark_jobs.base import ALLOW_SHRINK
-from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.process_day import process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
-from daily_batch.pipeline.publish.snapshot import check_format
 from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.databricks_serverless import fit_compute
 from daily_batch.settings import Settings, load_settings
@@ -50,7 +49,7 @@ def run_submitted_job(
         token: of the submitter's lease.
         spark: makes the Spark runner of this process.
         submitter_settings: a JSON object of settings that no flag of the job carries, which may also name who allows
-            that the day loses rows (`SparkJob.parameters`).
+            the day to lose rows (`SparkJob.parameters`).
 
     Raises:
         UsageError: a setting is wrong; nothing was read or written.
@@ -108,7 +107,4 @@ def fence(request: Request, settings: Settings, token: int) -> DayPublisher:
         LeaseHeldError: the tables are under a later token.
         UsageError: they are of the other format.
     """
-    storage = open_storage(request, settings)
-    check_format(request, storage)
-    snapshot = DayPublisher.snapshot(request, storage)
-    return snapshot.fenced(token, write_now=True, confirm=lambda: None)
+    return snapshot_tables(request, settings).fenced(token, write_now=True, confirm=lambda: None)

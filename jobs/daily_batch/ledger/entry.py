@@ -43,7 +43,7 @@ class Entry:
         attempts: Runs since the last completion.
         owner: The process that holds the day, as `daily_batch.ledger.process` names it.
         job_token: The idempotency token of a job's submission.
-        job_id: The job; while it is unknown, a submission may have succeeded without an answer.
+        job_id: The job; while it is unknown, a submission may have succeeded without a response.
         executors: The job's workers; `disk_gb` is the disk of each.
         quality: The rules that warned, as text.
         billed: Usage of all ended runs by unit, as far as their services reported it; `cost_usd` by list price

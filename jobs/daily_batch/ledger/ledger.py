@@ -69,7 +69,7 @@ class Ledger:
 
         def start(before: Entry | None) -> Entry:
             if before is not None and before.holder == run_id:
-                return before  # written by this call already; the answer was lost
+                return before  # written by this call already; the response was lost
             return transitions.acquire(
                 before,
                 tenant=tenant,
@@ -92,7 +92,7 @@ class Ledger:
 
         def start(before: Entry | None) -> Entry:
             if before is not None and before.upkeep == upkeep:
-                return before  # written by this call already; the answer was lost
+                return before  # written by this call already; the response was lost
             return self._hold(before, tenant, day, owner=owner, upkeep=upkeep)
 
         return self._update(tenant, day, start).lease
@@ -159,7 +159,7 @@ class Ledger:
         refused: bool = False,
         duration: timedelta | None = None,
     ) -> None:
-        """Record the hand-over to Spark: before the submission, and again with the service's answer."""
+        """Record the hand-over to Spark: before the submission, and again with the service's response."""
         self._update_held(
             lease,
             lambda entry: transitions.hand_over(

@@ -1,4 +1,4 @@
-"""Identify the process that holds a lease, and whether it is dead: nobody needs to wait for a run that was killed."""
+"""Identify the process that holds a lease, and whether it is dead, so that no run waits for one that was killed."""
 
 import getpass
 import os

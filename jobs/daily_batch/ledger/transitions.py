@@ -7,7 +7,7 @@
     any of those but SUBMITTED ---hold---> the same state, held ---release---> the same state
 
 `acquire` and `hold` raise the fencing token, which each commit writes to the Delta log: the holder of a lower token can
-publish nothing more, whatever the clocks say.
+publish nothing more, regardless of clocks.
 """
 
 from dataclasses import replace
@@ -146,7 +146,7 @@ def hand_over(
     disk_gb: int | None = None,
     refused: bool = False,
 ) -> Entry:
-    """Hand the day over to a Spark job: first without `job_id`, then with the service's answer.
+    """Hand the day over to a Spark job: first without `job_id`, then with the service's response.
 
     Args:
         entry: The entry of the run that hands over.

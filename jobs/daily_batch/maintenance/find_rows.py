@@ -104,7 +104,7 @@ def _search(file: TableFile, visible: bool, subject: Subject, *, store: "ObjectS
         try:
             return search_file(path, file.table, subject, spec=spec)
         except duckdb.InvalidInputException as error:
-            if not visible:  # a run crashed while it wrote: nobody can tell whose rows these are
+            if not visible:  # a run crashed while it wrote, so the owner of these rows is unknown
                 return Hits(rows=1, doubtful=1)
             raise TerminalError(
                 f"{file.key!a} is not a complete Parquet file",

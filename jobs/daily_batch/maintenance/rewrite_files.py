@@ -135,7 +135,7 @@ def _mark(
     """Create a view of a file with every column of the table and `is_match`; return how many matches are doubtful."""
     source = f"read_parquet({quote_text(str(path))}, file_row_number = true, hive_partitioning = false)"
     present = {name for name, *_ in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
-    # A file that is older than a column of the contract lacks it.
+    # A file that is older than a column of the contract does not have it.
     columns = ", ".join(c.name if c.name in present else f"NULL::{c.type} AS {c.name}" for c in table.columns)
     doubtful, condition = 0, "false"
     if subject is not None and table is REJECTS:

@@ -63,7 +63,7 @@ class SparkMaintenance:
         """
         table = f"delta.`{self._path(MESSAGES)}`"
         with _translate_errors(MESSAGES, day), self._configured(PARQUET_CONF):
-            # By SQL and not Delta's Python package, which a cluster may lack.
+            # By SQL and not Delta's Python package, which a cluster may not have.
             self.spark.sql(f"DELETE FROM {table} WHERE {delta_log.PARTITION} = '{day}' AND {_condition(subject)}")
             return int(self.spark.sql(f"DESCRIBE HISTORY {table} LIMIT 1").collect()[0]["version"])
 

@@ -134,7 +134,7 @@ def vacuum_beside_tables(tables: TenantTables, retention: Retention, *, dry_run:
 def clean_log(tables: TenantTables, table: Table, *, dry_run: bool) -> int:
     """Checkpoint the latest version, and remove log entries older than the table's `delta.logRetentionDuration`.
 
-    The days' tokens are in the checkpoint. Return how many entries were removed; a dry run cannot tell and returns 0.
+    The days' tokens are in the checkpoint. Return how many entries were removed, 0 for a dry run.
     """
     delta = delta_log.open_table(*tables.location(table))
     if delta is None or dry_run:

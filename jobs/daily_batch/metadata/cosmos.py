@@ -32,7 +32,7 @@ from daily_batch.storage.azure_identity import AzureIdentity
 DATABASE = "makoto-db"
 CONTAINER = "metadata"
 # The SDK's defaults for the rest: it repeats a throttled request 9 times within 30 s, after the pauses that the service
-# asks for. All writes are conditional, so a write whose answer was lost may be repeated, too.
+# asks for. All writes are conditional, so a write whose response was lost may be repeated, too.
 CLIENT: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 10, "retry_write": 3}
 # With the service's default of 100, a tenant's 100,000 users would take a thousand requests.
 PAGE_ITEMS = 1000

@@ -52,10 +52,10 @@ class DynamoDbStore:
     def get(self, pk: str, sk: str) -> VersionedItem | None:
         """See `MetadataStore.get`."""
         with self._explained():
-            answer = self._client.get_item(TableName=self._table, Key=_attributes(PK=pk, SK=sk), ConsistentRead=True)
-        if "Item" not in answer:
+            response = self._client.get_item(TableName=self._table, Key=_attributes(PK=pk, SK=sk), ConsistentRead=True)
+        if "Item" not in response:
             return None
-        return VersionedItem(_read(answer["Item"]), _read_version(answer["Item"], pk, sk))
+        return VersionedItem(_read(response["Item"]), _read_version(response["Item"], pk, sk))
 
     def query(self, pk: str, *, first: str, last: str) -> Iterator[Item]:
         """See `MetadataStore.query`."""

@@ -48,8 +48,8 @@ class MetadataStore(Protocol):
     def put(self, item: Item, *, expected: str | None) -> str:
         """Replace an item if its stored version is `expected` (None: if it does not exist); return the new version.
 
-        If the answer to a write is lost, its repetition may conflict with the write itself: read the item again, it may
-        already contain what was to be written.
+        If the response to a write is lost, its repetition may conflict with the write itself: read the item again;
+        it may already contain what was to be written.
 
         Raises:
             VersionConflictError: Another writer was faster.

@@ -44,7 +44,7 @@ def refuse_spark() -> Runner:
     Raises:
         UsageError: Always.
     """
-    raise UsageError("the day must go to Spark, and there is none here", next_step="set MAKOTO_SPARK")
+    raise UsageError("the day needs Spark, which is not available here", next_step="set MAKOTO_SPARK")
 
 
 def make_dispatch(

@@ -1,4 +1,4 @@
-"""Log and measure a tenant-day once, when it ends: by the worker that published it, or whoever settled its job."""
+"""Log and measure a tenant-day once, when it ends: where it was published, or where its job was settled."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -50,7 +50,7 @@ def record_completion(receipt: Receipt, *, ledger: Ledger, settings: Settings, t
     try:
         history = list(_read_history(ledger, receipt.tenant, day))
     except BatchError as error:
-        telemetry.error(f"the day's volume is not judged: {error.advice}", tenant=receipt.tenant, day=receipt.date)
+        telemetry.error(f"the day's volume was not compared: {error.advice}", tenant=receipt.tenant, day=receipt.date)
         return
     factor, floor = settings.unusual_factor, settings.unusual_floor
     volume = find_anomaly(receipt.records.written, history, day, factor=factor, floor=floor)

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,44 +21,24 @@ from daily_batch.errors import (
     error_context,
     is_retryable,
 )
-from daily_batch.ledger import Entry, Lease, Ledger
+from daily_batch.ledger import Entry, Lease
 from daily_batch.ledger.heartbeat import Heartbeat
-from daily_batch.ledger.process import current_process
-from daily_batch.orchestration.day_run import DayResult, DayRun, steps_of, tables_of
+from daily_batch.orchestration.day_run import DayResult, DayRun, Runtime, snapshot_tables, steps_of, tables_of
 from daily_batch.orchestration.routing.billing import Meter
-from daily_batch.orchestration.routing.route import Route, Router
-from daily_batch.orchestration.spark_jobs import JobSize, Submitter
+from daily_batch.orchestration.routing.route import Route
 from daily_batch.orchestration.spark_jobs.reconcile import Reconciled, reconcile
 from daily_batch.orchestration.submission import route_again, submit_job
 from daily_batch.pipeline.discover.discover import list_day, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.publish.publisher import DayPublisher
-from daily_batch.pipeline.publish.snapshot import check_format
-from daily_batch.pipeline.runners.base import Progress, Runner
-from daily_batch.settings import Settings
+from daily_batch.pipeline.runners.base import Progress
 from daily_batch.storage.scratch import temporary_folder
-from daily_batch.telemetry import NoTelemetry, Telemetry, seconds_since
+from daily_batch.telemetry import seconds_since
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dispatch:
-    """Runs or submits tenant-days.
-
-    `local` and `spark` make the runners of this process; with a `submitter`, Spark runs there instead.
-    `reason_for_spark` and `job_size` are the router's (`Router`). `owner` names the process in leases. `meter` prices
-    the seconds of a run in this process.
-    """
-
-    settings: Settings
-    ledger: Ledger
-    local: Callable[[], Runner]
-    spark: Callable[[], Runner]
-    submitter: Submitter | None = None
-    reason_for_spark: Callable[[Manifest], str | None] = lambda manifest: None
-    job_size: Callable[[Manifest], JobSize] = lambda manifest: JobSize()
-    owner: str = field(default_factory=current_process)
-    telemetry: Telemetry = field(default_factory=NoTelemetry)
-    meter: Meter = lambda seconds: None
+class Dispatch(Runtime):
+    """Runs or submits tenant-days."""
 
     def run(
         self,
@@ -101,18 +81,13 @@ class Dispatch:
             with Heartbeat(self.ledger, lease) as heartbeat, self._record_failure(heartbeat, bill):
                 publisher = self._fence(request, heartbeat, started)
                 run = DayRun(
+                    runtime=self,
                     request=request,
-                    settings=self.settings,
-                    ledger=self.ledger,
-                    router=self.router,
-                    local=self.local,
-                    spark=self.spark,
                     heartbeat=heartbeat,
                     publisher=publisher,
                     progress=_watch(heartbeat, progress),
                     bill=bill,
                     folder=folder,
-                    telemetry=self.telemetry,
                 )
                 result = run.run_or_route(entry, manifest)
         return self._submit(request, heartbeat.lease, result) if isinstance(result, Route) else result
@@ -146,16 +121,6 @@ class Dispatch:
             steps_of(found.entry.lease, self.telemetry).log("settle", **facts, seconds=seconds_since(started))
         return found
 
-    @property
-    def router(self) -> Router:
-        """What decides where a day runs."""
-        return Router(
-            runner=self.settings.runner,
-            has_service=self.submitter is not None,
-            reason_for_spark=self.reason_for_spark,
-            job_size=self.job_size,
-        )
-
     def _list_completed(
         self, request: Request, entry: Entry | None, staging: Path, progress: Progress
     ) -> Manifest | None:
@@ -179,9 +144,7 @@ class Dispatch:
 
     def _fence(self, request: Request, heartbeat: Heartbeat, started: float) -> DayPublisher:
         """Snapshot the tables, and return their publisher under a token above every one that they hold."""
-        storage = open_storage(request, self.settings)
-        check_format(request, storage)
-        snapshot = DayPublisher.snapshot(request, storage)
+        snapshot = snapshot_tables(request, self.settings)
         lease = heartbeat.raise_token(above=snapshot.held_token)
         steps_of(lease, self.telemetry).log(
             "lease", owner=self.owner, taken_over=lease.taken_over, seconds=seconds_since(started)

@@ -1,4 +1,4 @@
-"""Dispatcher: put one message on the queue for each tenant-day of an event, whichever cloud's queue it is."""
+"""Dispatcher: put one message on the queue for each tenant-day of an event, on either cloud."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime

@@ -52,7 +52,7 @@ def summarize(
     attention: list[Attention] = []
     late = unreadable = 0
     for request, entries in zip(requests, known, strict=True):
-        state, note, is_late = UNKNOWN, "the ledger did not tell", False
+        state, note, is_late = UNKNOWN, "the ledger did not answer", False
         if entries is not None:
             entry = entries.get(request.day)
             state = day_status(entry, now=now, due=due)

@@ -13,6 +13,7 @@ from obstore.exceptions import AlreadyExistsError, UnauthenticatedError
 
 from daily_batch.domain.keys import analytics_folder, export_folder
 from daily_batch.domain.request import Request
+from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import RetryableError, TerminalError
 from daily_batch.pipeline.discover.discover import open_storage
 from daily_batch.pipeline.runners.databricks_serverless import find_obstacle
@@ -55,7 +56,7 @@ class DayFolders:
     write: str
 
 
-# What a whole deployment may access.
+# What a deployment may access.
 EVERYWHERE = DayFolders(read="", write=FOLDER)
 
 
@@ -76,21 +77,22 @@ def find_missing(storage: Storage, folders: DayFolders = EVERYWHERE) -> str:
             if missing := check(quick, folders):
                 return f"{where}: {missing}"
         except Exception as error:
-            return _describe_missing(error, place, where)
+            return _describe_missing(error, place, getattr(storage, place))
     return ""
 
 
-def _describe_missing(error: Exception, place: str, where: str) -> str:
-    """Return what an error means is missing: an identity, a permission, or the network."""
-    known = explain_failure(error, tenant="-", day="-")
+def _describe_missing(error: Exception, place: str, url: StorageUrl) -> str:
+    """Return what is missing, by an error: an identity, a permission, or a connection."""
+    where = f"{place} {url}"
+    known = explain_failure(error)
     if known is None:
         return f"{where}: unexpected {type(error).__name__}"
     if isinstance(error, UnauthenticatedError):
-        return f"an identity: {where}: {known.what}"
+        return f"missing identity: {where}: {known.what}"
     if is_denied(error):
-        return f"permission to {'read' if place == 'input' else 'write'}: {where}: {known.what}"
+        return f"missing permission: {'read from' if place == 'input' else 'write to'} {url}: {known.what}"
     if isinstance(known, RetryableError):
-        return f"the network: {where}: {known.what}"
+        return f"no connection: {where}: {known.what}"
     return f"{where}: {known.what}"
 
 
@@ -98,7 +100,7 @@ def _read_input(storage: Storage, folders: DayFolders) -> str:
     store = storage.open_input()
     found = next(iter(store.list(folders.read or None, chunk_size=1)), ())
     if folders.read and not found:
-        return f"there is no object in {folders.read}"
+        return f"no object exists in {folders.read}"
     if folders.read:
         store.get_range(found[0]["path"], start=0, length=1)
     return ""
@@ -109,13 +111,13 @@ def _write_output(storage: Storage, folders: DayFolders) -> str:
     store.put(key, b"1", mode="create")
     try:
         if bytes(store.get(key).bytes()) != b"1":
-            return "an object is not read as it was written"
+            return "an object was read back with other content"
         store.put(key, b"2", mode="create")
     except AlreadyExistsError:
         return ""
     finally:
         store.delete(key)
-    return "safe commits: an object was written twice that may be written once: Delta's commits would not be safe there"
+    return "a create-only write replaced an existing object, so Delta's commits would not be safe there"
 
 
 def check_job(request: Request, settings: Settings) -> None:
@@ -143,18 +145,18 @@ def check_cluster(
     """
     page = "docs/deploy-aws.md" if storage.output.kind == "s3" else "docs/deploy-azure.md"
     step = f"see {page} on what a job needs"
-    if lack := find_missing(storage, folders):
-        raise TerminalError(f"the driver lacks: {lack}", next_step=step)
+    if missing := find_missing(storage, folders):
+        raise TerminalError(f"driver check failed: {missing}", next_step=step)
     numbers = spark.range(0, tasks, 1, tasks)
     check = partial(_check_worker, storage=storage.anchored(), folders=folders)
     try:
-        rows = numbers.mapInArrow(check, "lack string").collect()
+        rows = numbers.mapInArrow(check, "missing string").collect()
     except Exception as error:
-        missing = _MISSING_MODULE.search(str(error))
-        lack = f"the package {missing[1]} cannot be imported" if missing else f"no task ran ({type(error).__name__})"
-        raise TerminalError(f"the workers lack: {lack}", next_step=step) from error
-    if lacks := sorted({row["lack"] for row in rows} - {""}):
-        raise TerminalError(f"the workers lack: {lacks[0]}", next_step=step)
+        module = _MISSING_MODULE.search(str(error))
+        cause = f"the package {module[1]} cannot be imported" if module else f"no task ran ({type(error).__name__})"
+        raise TerminalError(f"worker check failed: {cause}", next_step=step) from error
+    if found := sorted({row["missing"] for row in rows} - {""}):
+        raise TerminalError(f"worker check failed: {found[0]}", next_step=step)
 
 
 def _check_worker(
@@ -164,4 +166,4 @@ def _check_worker(
 
     for _ in batches:
         pass
-    yield pa.RecordBatch.from_pydict({"lack": [find_missing(storage, folders)]})
+    yield pa.RecordBatch.from_pydict({"missing": [find_missing(storage, folders)]})

@@ -59,7 +59,7 @@ class SmokeResult:
     def __str__(self) -> str:
         """One line for the terminal."""
         ran = f"job {self.job_id} of {self.service} ran a day of {self.messages:,} messages in {self.seconds:,} s"
-        return f"nothing is lacking: {ran}, from {self.input} to {self.output}"
+        return f"smoke test passed: {ran}, from {self.input} to {self.output}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +90,8 @@ def run_smoke_test(
     Args:
         flags: settings by name, which override `environ`.
         environ: the worker's environment variables.
-        keep: leave the day and its tables where they are.
-        on_remaining: called with each folder that is left, and why it could not be removed.
+        keep: do not remove the day and its tables.
+        on_remaining: called with each folder that remains, and why it could not be removed.
 
     Raises:
         UsageError: a setting is wrong, or names no service.
@@ -212,7 +212,7 @@ def check_receipt(day: SmokeDay, truth: ExpectedCounts, job_id: str) -> int:
 
 @contextmanager
 def _removed_afterwards(day: SmokeDay, *, keep: bool, on_remaining: Callable[[str], None]) -> Iterator[None]:
-    """Remove the day's folders, however the body ends; name each that is to be kept or cannot be removed."""
+    """Remove the day's folders when the block ends or fails; report each that is kept or cannot be removed."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Submit a tenant-day as a Spark job under its lease, so that a lost answer never leads to a second job."""
+"""Submit a tenant-day as a Spark job under its lease, so that a lost response never leads to a second job."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -29,7 +29,7 @@ def submit_job(
     """Submit the day and return the job's id. The ledger records the request first, so that it can be repeated.
 
     Raises:
-        RetryableError: The service is down or throttles; the lease is released, so the next run may ask at once.
+        RetryableError: The service is down or throttles; the lease is released, so the next run may submit at once.
         TerminalError: The service refuses the job; the ledger records the failure.
     """
     if submitter is None:

@@ -29,7 +29,7 @@ TASK_FORM = '{"tenant": "acme", "date": "2025-08-12"}, with "force" and "allow_s
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A tenant-day to process. A completed day whose objects did not change is skipped unless `force` is set.
 
-    `allow_shrink` names who allows that published rows are lost; unset: nobody.
+    `allow_shrink` names who allows the loss of published rows; unset if nobody does.
     """
 
     tenant: str
@@ -74,7 +74,7 @@ def read_task(text: object) -> Task:
     try:
         task = msgspec.json.decode(text if isinstance(text, str) else "", type=Task)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise UsageError("a message of the queue is no task", next_step=f"give {TASK_FORM}") from error
+        raise UsageError("a queue message is not a task", next_step=f"give {TASK_FORM}") from error
     check_tenant(task.tenant)
     parse_day(task.date)
     return task
@@ -95,7 +95,7 @@ def plan_tasks(
             is no tenant.
     """
     if not isinstance(event, Mapping):
-        raise UsageError("the event is no JSON object", next_step=f"give {FORM}")
+        raise UsageError("the event is not a JSON object", next_step=f"give {FORM}")
     scheduled = not event or ("time" in event and not set(event) & _REQUEST_FIELDS)
     wanted = DayRequest() if scheduled else _read_event(event)
     moment = _read_time(event["time"]) if scheduled and event else now
@@ -136,7 +136,7 @@ def _read_time(text: Any) -> datetime:
         moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
         parse_day(moment.date().isoformat())
     except (ValueError, TypeError, OverflowError, UsageError) as error:
-        raise UsageError("the event's time is none", next_step="give it as 2025-08-12T17:00:00Z") from error
+        raise UsageError("the event's time is invalid", next_step="give it as 2025-08-12T17:00:00Z") from error
     return moment
 
 

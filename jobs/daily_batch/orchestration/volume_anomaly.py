@@ -38,7 +38,7 @@ def find_anomaly(
         history: Days with their messages, in any order; only the four weeks before the day count.
         factor: A count is unusual from this many times more, or this many times fewer, messages.
         floor: And from a difference of at least this many messages, so that small tenants raise no alarm. A day
-            without messages is unusual whatever the floor if every earlier day had some.
+            without messages is unusual regardless of the floor if every earlier day had some.
 
     Returns:
         None if there is too little history.

@@ -167,7 +167,7 @@ class Watcher:
         if found.ended_at is None or now - found.ended_at <= timedelta(minutes=self.settings.drift_minutes):
             return False
         late = round((now - found.ended_at).total_seconds())
-        self.telemetry.error("no event told of the job's end", late_seconds=late, **day_context(found.entry))
+        self.telemetry.error("no event reported the job's end", late_seconds=late, **day_context(found.entry))
         return True
 
     def _record_end(self, found: Reconciled) -> None:

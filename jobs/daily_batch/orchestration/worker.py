@@ -73,7 +73,7 @@ def handle_message(
             telemetry.measure(DAYS_FAILED)
         raise sanitize(error) from None  # the cause may quote what was read
     if result is None:
-        telemetry.info("elsewhere")  # a job of the day is at work
+        telemetry.info("elsewhere")  # a job of the day is running
         return
     _record(result, telemetry)
     if result.receipt:
@@ -100,7 +100,7 @@ def _settle_earlier_job(
 
 
 def _run(dispatch: Dispatch, request: Request, task: Task, known: Entry | None, progress: Progress) -> DayResult | None:
-    """Run or submit the day; return None if a job of it is already at work."""
+    """Run or submit the day; return None if a job of it is already running."""
     try:
         return dispatch.run(request, progress=progress, known=known, if_changed=not task.force)
     except LeaseHeldError:

@@ -30,24 +30,24 @@ def audit(
     rules: Mapping[str, Rule],
     measured: Mapping[str, float | None],
     limits: AuditLimits,
-    standing: PublishedDay,
+    published: PublishedDay,
     allow_shrink: str,
 ) -> Receipt:
     """Return the receipt of a day that may be published, with the results of its quality rules.
 
     Args:
-        standing: The day as readers see it now.
-        allow_shrink: Who allows that the day loses rows; empty: nobody.
+        published: The day as readers see it now.
+        allow_shrink: Who allows the day to lose rows; empty if nobody does.
 
     Raises:
         TerminalError: A sum does not hold, too much of the day is lost, a rule of severity `fail` is broken, or
-            published rows would be lost and nobody has allowed it.
+            published rows would be lost without permission.
     """
     check_sums(receipt)
     audited = replace(receipt, quality=evaluate(rules, measured))
     _refuse_loss(audited, limits)
     raise_for_failures(audited.quality, tenant=receipt.tenant, day=receipt.date)
-    reason = find_shrink(audited, standing, min_rows_ratio=limits.min_rows_ratio)
+    reason = find_shrink(audited, published, min_rows_ratio=limits.min_rows_ratio)
     if reason is None:
         return audited
     if not allow_shrink:
@@ -56,26 +56,26 @@ def audit(
             f"the day would lose rows that are published: {reason}",
             f"check the input and bring back what is gone; if the loss is meant, run it with --allow-shrink ({GUIDE})",
         )
-    last = standing.receipt
-    shrink = Shrink(by=allow_shrink, messages=standing.messages, objects=last.objects.listed if last else None)
+    last = published.receipt
+    shrink = Shrink(by=allow_shrink, messages=published.messages, objects=last.objects.listed if last else None)
     return replace(audited, shrink=shrink)
 
 
-def find_shrink(receipt: Receipt, standing: PublishedDay, *, min_rows_ratio: float) -> str | None:
+def find_shrink(receipt: Receipt, published: PublishedDay, *, min_rows_ratio: float) -> str | None:
     """Return what a published day would lose by this run; None if it would lose nothing that matters."""
-    if not (standing.messages or standing.rejects):
+    if not (published.messages or published.rejects):
         return None
     objects, written = receipt.objects, receipt.records.written
     if not objects.in_manifest:
-        return f"the input holds no object of it, and {standing.messages:,} messages are published"
-    if written < min_rows_ratio * standing.messages:
-        return f"{written:,} messages instead of {standing.messages:,}, less than min_rows_ratio {min_rows_ratio:g}"
-    last = standing.receipt
+        return f"the input holds no object of it, and {published.messages:,} messages are published"
+    if written < min_rows_ratio * published.messages:
+        return f"{written:,} messages instead of {published.messages:,}, less than min_rows_ratio {min_rows_ratio:g}"
+    last = published.receipt
     # After an erasure, fewer objects are expected. After a change of layout the counts do not compare: an export holds
     # in a few objects what were many.
     if last is None or last.erased or last.layout != receipt.layout:
         return None
-    fewer_rows = written < standing.messages or receipt.records.seen < last.records.seen
+    fewer_rows = written < published.messages or receipt.records.seen < last.records.seen
     if objects.listed < last.objects.listed and fewer_rows:
         gone = last.objects.listed - objects.listed
         return f"{gone:,} of the {last.objects.listed:,} objects of run {last.run_id} are gone"

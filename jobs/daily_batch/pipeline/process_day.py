@@ -111,7 +111,7 @@ def process_day(
             rules=rules,
             measured=measures,
             limits=AuditLimits(**{each.name: getattr(settings, each.name) for each in fields(AuditLimits)}),
-            standing=read_published_day(request, storage, scratch=scratch),
+            published=read_published_day(request, storage, scratch=scratch),
             allow_shrink=request.allow_shrink,
         )
         receipt = _publish(
@@ -134,12 +134,17 @@ def _publish(
     started: float,
 ) -> Receipt:
     """Commit the files of an audited day, and return its receipt with what readers see now."""
-    begun = time.perf_counter()
+    begin = time.perf_counter()
     counts = {name: str(count) for name, count in asdict(receipt.records).items()}
     published = publisher.publish(result.files, run_id=receipt.run_id, metadata=counts, progress=progress)
-    ended = time.perf_counter()
-    steps.log("publish", **_sum_up(published), seconds=round(ended - begun, 3))
-    seconds = {"manifest": listing_seconds, **result.seconds, "publish": ended - begun, "total": ended - started}
+    end = time.perf_counter()
+    steps.log("publish", **_sum_up(published), seconds=round(end - begin, 3))
+    seconds = {
+        "manifest": listing_seconds,
+        **result.seconds,
+        "publish": end - begin,
+        "total": end - started,
+    }
     receipt = replace(
         receipt,
         tables={name: TableCounts(**asdict(table)) for name, table in published.items()},

@@ -28,7 +28,7 @@ from daily_batch.settings.groups import (
 )
 from daily_batch.settings.storage_options import JOB_OPTIONS, StorageClients
 
-# The origin of values that were not given, and the file whose values stand in for them (daily_batch.settings.load).
+# The origin of values that were not given, and the file that supplies them (daily_batch.settings.load).
 DEFAULT, DEFAULTS_FILE = "default", "defaults.toml"
 QUALITY = "quality."
 _MASK = "********"

@@ -1,7 +1,7 @@
 """The translator of the Azure SDK's errors: of azure-identity, and by status of the services' clients.
 
 Errors are identified by class name, so that nothing here loads the SDK. Of their texts only a code of Entra ID, or the
-answer of a token endpoint, is ever quoted.
+response of a token endpoint, is ever quoted.
 """
 
 import re
@@ -29,7 +29,7 @@ _TEMPORARY = (408, 410, 429, 449)
 
 
 def error_code(error: BaseException) -> str:
-    """Return the HTTP status of the service's answer, or the error's class name if it has none."""
+    """Return the HTTP status of the service's response, or the error's class name if it has none."""
     return str(_status(error) or type(error).__name__)
 
 

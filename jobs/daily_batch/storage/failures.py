@@ -16,11 +16,11 @@ from daily_batch.storage.store_errors import is_missing, quote_cause
 
 __all__ = ["explain_access", "explain_failure", "explained_failures", "is_denied", "is_missing", "quote_cause"]
 
-# Their texts name files, addresses and the system's answers, never what was being read.
+# Their texts name files, addresses and system errors, never what was being read.
 _ENVIRONMENTAL = (BaseError, OSError, duckdb.IOException, duckdb.OutOfMemoryException)
 
 
-def explain_failure(error: Exception, *, tenant: str, day: str) -> BatchError | None:
+def explain_failure(error: Exception, *, tenant: str = "-", day: str = "-") -> BatchError | None:
     """Return the error to raise instead, or None if it is not of storage, disk or memory but a defect."""
     if isinstance(error, BatchError):
         return error
@@ -40,7 +40,7 @@ def explain_failure(error: Exception, *, tenant: str, day: str) -> BatchError | 
 
 
 @contextmanager
-def explained_failures(tenant: str, day: str) -> Iterator[None]:
+def explained_failures(tenant: str = "-", day: str = "-") -> Iterator[None]:
     """Raise errors of storage, disk and memory as errors that name tenant, day and the next step."""
     try:
         yield

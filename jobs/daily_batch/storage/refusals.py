@@ -1,7 +1,7 @@
 """How a cloud refuses access: no credentials, expired, wrong, another region, unreachable; each with its next step.
 
 The translator of each SDK maps its errors to these kinds by code and class name: the errors' texts may quote keys and
-signatures. A valid identity that lacks a permission is not refused but denied (`failures.is_denied`).
+signatures. A valid identity without a permission is not refused but denied (`failures.is_denied`).
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ UNREACHABLE = Refusal(
     "check the network, the region and AWS_ENDPOINT_URL, then run the day again",
     "check the network, the account's name and its firewall, then run the day again",
 )
-# Error codes of AWS' services, in the answers that boto3, obstore and delta-rs report alike.
+# Error codes of AWS' services, in the responses that boto3, obstore and delta-rs report alike.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html and the common errors of STS.
 AWS_CODES = {
     **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"), EXPIRED),

@@ -1,6 +1,6 @@
 """Temporary folders, each owned by a living process: it holds a lock on a file in the folder.
 
-A run removes its folder when it ends. The system releases the lock however the process ends, so the folder of a killed
+A run removes its folder when it ends. The system releases the lock even of a killed process, so the folder of such a
 run is recognized with certainty, and the next run of any kind removes it. A folder without the lock file belongs to no
 run and stays.
 """

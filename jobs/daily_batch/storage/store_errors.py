@@ -1,4 +1,4 @@
-"""The translator of obstore's and delta-rs' errors, identified by the code in a store's answer or by their text."""
+"""The translator of obstore's and delta-rs' errors, identified by the code in a store's response or by their text."""
 
 import re
 
@@ -90,8 +90,8 @@ def plain_text(error: BaseException) -> str:
 def quote_cause(error: BaseException) -> str:
     """Return the error's text for one line of a log.
 
-    Query strings, which may contain a signature, and a service's answer except for its code, which may quote keys, are
-    removed.
+    Two parts are removed: query strings, which may contain a signature, and a service's response except for its code,
+    which may quote keys.
     """
     text = re.sub(r"<(?:\?xml|Error).*?<Code>\s*(\w+)\s*</Code>.*", r"\1", plain_text(error))
     text = re.sub(r"\?[^\s\"')]+", "", text)

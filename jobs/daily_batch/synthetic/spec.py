@@ -105,7 +105,7 @@ def _parse_pair(text: str) -> tuple[str, float]:
     name, _, value = text.strip().partition("=")
     known = [field.name for field in fields(FaultRates)]
     if name not in known:
-        raise UsageError(f"{name[:40]!a} is no rate", next_step=f"give one of {', '.join((*PRESETS, *known))}")
+        raise UsageError(f"{name[:40]!a} is not a rate", next_step=f"give one of {', '.join((*PRESETS, *known))}")
     try:
         return name, float(value)
     except ValueError:

@@ -49,7 +49,7 @@ def generate(
 ) -> ExpectedCounts:
     """Write a day below `out`, and its expected counts to `{out}/{tenant}-truth.json`.
 
-    The same arguments write the same bytes, whatever the number of processes (`workers`). With several workers, a
+    The same arguments write the same bytes, for any number of processes (`workers`). With several workers, a
     script must guard its entry point (`if __name__ == "__main__"`).
 
     Args:

@@ -1,4 +1,4 @@
-"""infra/azure: what shows without Bicep's compiler (bicep_check.py), and what the files promise."""
+"""infra/azure: the files pass the checks that need no compiler (bicep_check.py) and define what the guide describes."""
 
 import re
 from fnmatch import fnmatchcase
@@ -24,9 +24,9 @@ FORBIDDEN = re.compile(
     r"|SCM_DO_BUILD_DURING_DEPLOYMENT|ENABLE_ORYX_BUILD|TZ|AzureWebJobsStorage|AzureWebJobsDashboard"
 )
 SECRET = re.compile(r"AccountKey=|SharedAccess|listKeys|listSecrets|listAccountSas|MasterKey|[A-Za-z0-9+/]{42,}={1,2}")
-# Azure's own rights for everything: Owner, Contributor, User Access Administrator.
-TOO_MUCH = ("8e3afed0-", "b24988ac-", "18d7d88d-")
-# What must not pass: the file, what is replaced, and by what.
+# Azure's roles for everything: Owner, Contributor, User Access Administrator.
+BROAD_ROLES = ("8e3afed0-", "b24988ac-", "18d7d88d-")
+# Mistakes that the check must find: the file, the original text, and the wrong one.
 MISTAKES = {
     "bracket": ("main.bicep", "properties: { reserved: true }", "properties: { reserved: true "),
     "name": ("main.bicep", "scope: hostAccount\n", "scope: hostAcount\n"),
@@ -55,50 +55,52 @@ MISTAKES = {
 }
 
 
-def of_type(kind: str) -> list[Declaration]:
+def find_resources(kind: str) -> list[Declaration]:
     return [each for path in FILES if path.suffix == ".bicep" for each in read_bicep(path).of_type(kind)]
 
 
-def data(path: str, name: str) -> Any:
+def read_resource(path: str, name: str) -> Any:
     return read_bicep(FOLDER / path).of_kind("resource")[name].data
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_nothing_is_wrong_that_shows_without_the_compiler(path: Path) -> None:
+def test_files_have_no_problem_that_the_check_finds(path: Path) -> None:
     assert find_problems(read_bicep(path)) == []
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_found(mistake: str) -> None:
-    file, right, wrong = MISTAKES[mistake]
+def test_check_finds_each_mistake(mistake: str) -> None:
+    file, original, wrong = MISTAKES[mistake]
     text = (FOLDER / file).read_text(encoding="utf-8")
-    assert right in text
-    assert find_problems(read_bicep(FOLDER / file, text.replace(right, wrong, 1)))
+    assert original in text
+    assert find_problems(read_bicep(FOLDER / file, text.replace(original, wrong, 1)))
 
 
 @pytest.mark.parametrize("name", ["alarms", "data-access", "metadata", "vault-access"])
-def test_no_property_and_no_reference_can_be_misspelt(name: str) -> None:
+def test_check_finds_any_misspelled_identifier(name: str) -> None:
     file = read_bicep(FOLDER / f"{name}.bicep")
     text = file.path.read_bytes()
-    own = {each.node.named_children[0].start_byte for each in file.declarations if each.kind in ("resource", "output")}
-    spelt = [each for each in walk(file.root) if each.type == "identifier" and each.start_byte not in own]
-    wrong = (text[: each.end_byte] + b"x" + text[each.end_byte :] for each in spelt)
-    assert len(spelt) > 20
+    declared = {
+        each.node.named_children[0].start_byte for each in file.declarations if each.kind in ("resource", "output")
+    }
+    used = [each for each in walk(file.root) if each.type == "identifier" and each.start_byte not in declared]
+    misspelled = (text[: each.end_byte] + b"x" + text[each.end_byte :] for each in used)
+    assert len(used) > 20
     assert [
         show(each)
-        for each, bad in zip(spelt, wrong, strict=True)
-        if not find_problems(read_bicep(file.path, bad.decode()))
+        for each, wrong in zip(used, misspelled, strict=True)
+        if not find_problems(read_bicep(file.path, wrong.decode()))
     ] == []
 
 
-def test_every_app_setting_is_read_by_the_library_or_the_triggers_or_is_explained() -> None:
+def test_every_app_setting_has_a_known_reader() -> None:
     environ = app_settings()
     read = set(load(environ).origins.values())
     assert set(environ) - read == set(OTHERS) | set(NAMES)
     assert not [name for name in environ if FORBIDDEN.fullmatch(name)]
 
 
-def test_the_apps_settings_are_what_the_parameters_say() -> None:
+def test_app_settings_follow_the_parameters() -> None:
     given = {"outputContainer": "tables", "dataPrefix": "raw/", "discovery": "metadata", "targetDateOffset": -2}
     settings = load(app_settings(**given))
     host = "makotodata.dfs.<environment().suffixes.storage>"
@@ -107,40 +109,40 @@ def test_the_apps_settings_are_what_the_parameters_say() -> None:
     assert (settings.target_date_offset, settings.timezone, settings.function_memory_mb) == (-2, "Asia/Tokyo", 4096)
     assert settings.cosmos_endpoint == "https://makoto-cosmos.documents.azure.com:443/"
     assert (settings.databricks_host, settings.databricks_job) == (GIVEN["databricksHost"], "makoto-daily-messages")
-    # What nobody gave is the library's own default.
+    # Settings without a parameter keep the library's default.
     assert (settings.cosmos_key, dict(settings.storage_options)) == ("", {})
 
 
-def test_the_triggers_own_names_and_defaults_are_the_files() -> None:
+def test_app_settings_match_the_triggers_names() -> None:
     assert {name: app_settings()[name] for name in NAMES} == NAMES
     assert MAIN.of_kind("resource")["tasks"].data["name"] == {"<expression>": "taskQueue"}
 
 
-def test_the_app_looks_for_its_own_identity_and_for_no_other_kind() -> None:
-    environ, mine = app_settings(), "identity.properties.clientId"
-    assert mine in str(environ["AZURE_CLIENT_ID"])
+def test_app_uses_only_its_managed_identity() -> None:
+    environ, client_id = app_settings(), "identity.properties.clientId"
+    assert client_id in str(environ["AZURE_CLIENT_ID"])
     assert environ["AZURE_CLIENT_ID"] == environ["MAKOTO_DATABRICKS_CLIENT_ID"]
     assert environ["AZURE_TOKEN_CREDENTIALS"] == "ManagedIdentityCredential"
-    # The local cloud's app is told the same.
-    assert lake_environment("http://door")["AZURE_TOKEN_CREDENTIALS"] == environ["AZURE_TOKEN_CREDENTIALS"]
+    # The local cloud's app has the same setting.
+    assert lake_environment("http://gateway")["AZURE_TOKEN_CREDENTIALS"] == environ["AZURE_TOKEN_CREDENTIALS"]
 
 
-def test_large_days_go_to_the_bundles_job_which_is_given_as_long_as_it_takes() -> None:
+def test_app_submits_the_bundles_job_with_the_same_timeout() -> None:
     bundle = yaml.safe_load((FOLDER.parents[1] / "resources/daily_messages.job.yml").read_text(encoding="utf-8"))
     (job,) = bundle["resources"]["jobs"].values()
     settings = load(app_settings())
     assert (settings.databricks_job, settings.job_timeout_minutes * 60) == (job["name"], job["timeout_seconds"])
 
 
-def test_secrets_come_from_a_vault_or_not_at_all() -> None:
-    plain = app_settings()
+def test_secrets_come_only_from_a_key_vault() -> None:
+    default = app_settings()
     entries = {
         "keyVaultName": "makoto-vault",
         "connectionStringEntry": "storage",
         "cosmosKeyEntry": "cosmos",
         "notifyUrlEntry": "webhook",
     }
-    assert {name: value for name, value in app_settings(**entries).items() if name not in plain} == {
+    assert {name: value for name, value in app_settings(**entries).items() if name not in default} == {
         "AZURE_STORAGE_CONNECTION_STRING": "@Microsoft.KeyVault(VaultName=makoto-vault;SecretName=storage)",
         "COSMOS_KEY": "@Microsoft.KeyVault(VaultName=makoto-vault;SecretName=cosmos)",
         "MAKOTO_NOTIFY_URL": "@Microsoft.KeyVault(VaultName=makoto-vault;SecretName=webhook)",
@@ -150,45 +152,45 @@ def test_secrets_come_from_a_vault_or_not_at_all() -> None:
     assert SECRET.search("x: hostAccount.listKeys().keys[0].value")
 
 
-def test_the_app_is_as_large_as_flex_consumption_gets() -> None:
-    config = data("main.bicep", "app")["properties"]["functionAppConfig"]
+def test_app_uses_the_largest_flex_consumption_instance() -> None:
+    config = read_resource("main.bicep", "app")["properties"]["functionAppConfig"]
     values = Values(MAIN, **GIVEN)
-    assert data("main.bicep", "plan")["sku"] == {"name": "FC1", "tier": "FlexConsumption"}
+    assert read_resource("main.bicep", "plan")["sku"] == {"name": "FC1", "tier": "FlexConsumption"}
     assert config["runtime"] == {"name": "python", "version": "3.12"}
     assert config["deployment"]["storage"]["authentication"]["type"] == "UserAssignedIdentity"
     assert (values.find("instanceMemoryMB"), values.find("maximumInstanceCount")) == (4096, 40)
 
 
-def test_nothing_is_public_and_no_key_opens_what_an_identity_does() -> None:
-    account = data("main.bicep", "hostAccount")["properties"]
+def test_public_access_and_key_access_are_disabled() -> None:
+    account = read_resource("main.bicep", "hostAccount")["properties"]
     assert (account["minimumTlsVersion"], account["supportsHttpsTrafficOnly"]) == ("TLS1_2", True)
     assert (account["allowBlobPublicAccess"], account["allowSharedKeyAccess"]) == (False, False)
-    assert data("main.bicep", "packages")["properties"] == {"publicAccess": "None"}
-    assert data("main.bicep", "insights")["properties"]["DisableLocalAuth"] is True
-    assert data("main.bicep", "workspace")["properties"]["features"] == {"disableLocalAuth": True}
-    site = data("main.bicep", "app")["properties"]
+    assert read_resource("main.bicep", "packages")["properties"] == {"publicAccess": "None"}
+    assert read_resource("main.bicep", "insights")["properties"]["DisableLocalAuth"] is True
+    assert read_resource("main.bicep", "workspace")["properties"]["features"] == {"disableLocalAuth": True}
+    site = read_resource("main.bicep", "app")["properties"]
     assert (site["httpsOnly"], site["siteConfig"]["minTlsVersion"]) == (True, "1.2")
-    ways = of_type("Microsoft.Web/sites/basicPublishingCredentialsPolicies")
-    assert {each.data["name"]: each.data["properties"]["allow"] for each in ways} == {"ftp": False, "scm": False}
-    metadata = data("metadata.bicep", "account")["properties"]
+    policies = find_resources("Microsoft.Web/sites/basicPublishingCredentialsPolicies")
+    assert {each.data["name"]: each.data["properties"]["allow"] for each in policies} == {"ftp": False, "scm": False}
+    metadata = read_resource("metadata.bicep", "account")["properties"]
     assert (metadata["minimalTlsVersion"], metadata["disableLocalAuth"]) == ("Tls12", {"<expression>": "!allowKeys"})
     allowed = MAIN.of_kind("module")["metadataAccess"].property("params", "allowKeys")
     assert [Values(MAIN, cosmosKeyEntry=entry).resolve(allowed) for entry in ("", "cosmos")] == [False, True]
 
 
-def test_the_metadata_is_made_as_the_ledger_asks_for_it() -> None:
+def test_cosmos_container_matches_the_ledgers_keys() -> None:
     file = read_bicep(FOLDER / "metadata.bicep")
     values = Values(file)
     assert (values.find("databaseName"), values.find("containerName")) == (cosmos.DATABASE, cosmos.CONTAINER)
-    container = data("metadata.bicep", "container")["properties"]["resource"]
+    container = read_resource("metadata.bicep", "container")["properties"]["resource"]
     assert container["partitionKey"]["paths"] == ["/PK"]
     assert container["uniqueKeyPolicy"]["uniqueKeys"] == [{"paths": ["/SK"]}]
-    made = [name for name, each in file.of_kind("resource").items() if b"if (create)" in (each.node.text or b"")]
-    assert made == ["account", "database", "container"]
+    conditional = [name for name, each in file.of_kind("resource").items() if b"if (create)" in (each.node.text or b"")]
+    assert conditional == ["account", "database", "container"]
 
 
-def test_each_permission_is_narrow_and_says_why_it_is_there() -> None:
-    assignments = of_type("Microsoft.Authorization/roleAssignments")
+def test_role_assignments_are_scoped_and_explained() -> None:
+    assignments = find_resources("Microsoft.Authorization/roleAssignments")
     assert {each.name for each in assignments} == {
         *("hostAccess", "telemetryAccess", "readMessages", "writeTables", "readEntry"),
     }
@@ -201,14 +203,14 @@ def test_each_permission_is_narrow_and_says_why_it_is_there() -> None:
     assert len(reasons) == 3
     scopes = {each.name: each.data["scope"]["<expression>"] for each in assignments}
     assert (scopes["readMessages"], scopes["writeTables"]) == ("messages", "tables")
-    (ledger,) = of_type("Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments")
+    (ledger,) = find_resources("Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments")
     assert "/colls/${containerName}" in ledger.data["properties"]["scope"]["<expression>"]
     for path in FILES:
-        assert not [role for role in TOO_MUCH if role in path.read_text(encoding="utf-8")]
+        assert not [role for role in BROAD_ROLES if role in path.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("document", ["deploy-azure.md", "deploy-azure.ja.md"])
-def test_the_documents_name_every_permission_with_its_role_and_a_reason(document: str) -> None:
+def test_deployment_guide_lists_every_role_assignment(document: str) -> None:
     text = (FOLDER.parents[1] / "docs" / document).read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([\w-]+\.bicep)` `(\w+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)
     assert sorted((file, name, role) for file, name, role, _, _ in rows) == sorted(find_permissions())
@@ -216,7 +218,7 @@ def test_the_documents_name_every_permission_with_its_role_and_a_reason(document
 
 
 def find_permissions() -> set[tuple[str, str, str]]:
-    """File, resource and role of each assignment; the role by the comment behind its id."""
+    """Return file, resource and role of each assignment; the comment behind a role's id is its name."""
     found = set()
     for path in (each for each in FILES if each.suffix == ".bicep"):
         file, text = read_bicep(path), path.read_text(encoding="utf-8")
@@ -226,9 +228,9 @@ def find_permissions() -> set[tuple[str, str, str]]:
         for each in file.of_kind("resource").values():
             if "RoleAssignments@" not in each.type and "roleAssignments@" not in each.type:
                 continue
-            said = {show(node) for node in walk(each.node) if node.type == "identifier"}
-            near = show(each.node) + "".join(variables[name] for name in said & set(variables))
-            found |= {(path.name, each.name, role) for id_, role in names.items() if id_ in near}
+            identifiers = {show(node) for node in walk(each.node) if node.type == "identifier"}
+            text_of_node = show(each.node) + "".join(variables[name] for name in identifiers & set(variables))
+            found |= {(path.name, each.name, role) for id_, role in names.items() if id_ in text_of_node}
     return found
 
 
@@ -243,7 +245,7 @@ def find_permissions() -> set[tuple[str, str, str]]:
         ("acme/analytics/messages/1.parquet", False),
     ],
 )
-def test_only_tables_are_written_below_analytics(path: str, allowed: bool) -> None:
+def test_write_condition_allows_only_tables_below_analytics(path: str, allowed: bool) -> None:
     file = read_bicep(FOLDER / "data-access.bicep")
     condition = file.of_kind("resource")["writeTables"].property("properties", "condition")
     text = Values(file, narrowWrites=True, tablePrefix="lake/").resolve(condition)
@@ -254,11 +256,11 @@ def test_only_tables_are_written_below_analytics(path: str, allowed: bool) -> No
     assert all(fnmatchcase(path, pattern) is (operator == "StringLike") for operator, pattern in rules) is allowed
 
 
-def test_alarms_ask_for_functions_that_there_are() -> None:
+def test_alarm_queries_name_existing_functions() -> None:
     alarms = {each["name"]: each for each in Values(read_bicep(FOLDER / "alarms.bicep")).find("alarms")}
     functions = {each.get_function_name() for each in app.get_functions()}
-    asked = {name for each in alarms.values() for name in re.findall(r'operation_Name == "(\w+)"', each["query"])}
-    assert asked == {"night", "watch"} and asked < functions
+    queried = {name for each in alarms.values() for name in re.findall(r'operation_Name == "(\w+)"', each["query"])}
+    assert queried == {"night", "watch"} and queried < functions
     (disabled,) = (name.split(".")[1] for name in OTHERS if name.endswith(".Disabled"))
     assert disabled in functions
     assert all('cloud_RoleName == "<namePrefix>"' in each["query"] for each in alarms.values())
@@ -266,15 +268,15 @@ def test_alarms_ask_for_functions_that_there_are() -> None:
     assert all(re.match(r"(requests|customMetrics) ", each["query"]) for each in alarms.values())
 
 
-def test_alarms_go_to_the_group_that_is_given_else_to_one_of_our_own() -> None:
+def test_alarms_notify_the_given_action_group_or_the_default() -> None:
     file = read_bicep(FOLDER / "alarms.bicep")
     assert Values(file, actionGroupId="/x/on-call").find("groupId") == "/x/on-call"
     assert Values(file, actionGroupId="").find("groupId") == "<group.id>"
-    told = file.of_kind("resource")["rules"].property("properties", "actions")
-    assert Values(file, actionGroupId="/x/on-call").resolve(told) == {"actionGroups": ["/x/on-call"]}
+    actions = file.of_kind("resource")["rules"].property("properties", "actions")
+    assert Values(file, actionGroupId="/x/on-call").resolve(actions) == {"actionGroups": ["/x/on-call"]}
 
 
-def test_dev_and_prod_are_apart_and_neither_is_deployed_as_it_is() -> None:
+def test_dev_and_prod_share_nothing_and_need_values_to_deploy() -> None:
     dev, prod = (
         {name: each.data for name, each in read_bicep(FOLDER / f"{stage}.bicepparam").of_kind("variable").items()}
         for stage in ("dev", "prod")

@@ -1,4 +1,4 @@
-"""What EMR Serverless gets: it runs where it is unpacked, is for the machine it names, and is the same twice."""
+"""The EMR Serverless package runs where it is unpacked, matches its target machine, and is reproducible."""
 
 import json
 import os
@@ -29,10 +29,10 @@ from tests.support.deployment.packed_wheels import (
     read_machines,
 )
 
-OF_SPARK = {"pyspark", "delta-spark", "py4j"}
+SPARK_PACKAGES = {"pyspark", "delta-spark", "py4j"}
 RELEASE_PYTHON = Path(f"/usr/bin/python{EMR_PYTHON}")
 IMPORTS = "import boto3, daily_batch.cli, deltalake, duckdb, msgspec, obstore, pandas, pyarrow, typer"
-LOOK = f"""
+INSPECT = f"""
 {IMPORTS}
 import importlib.util, json, sys
 spark = [name for name in ("pyspark", "delta") if importlib.util.find_spec(name)]
@@ -42,27 +42,27 @@ print(json.dumps([sys.prefix, [boto3.__file__, daily_batch.__file__, duckdb.__fi
 
 @pytest.fixture(scope="module")
 def large_folder() -> Iterator[Path]:
-    """Removed at the end, unlike pytest's own, for a gigabyte comes together."""
+    """Return a folder that is removed at the end, because it grows to a gigabyte."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder).resolve()
 
 
 @pytest.fixture(scope="module")
 def package(large_folder: Path) -> EmrPackage:
-    """One for this machine, which is all that can run here."""
+    """Return a package for this machine, which can run it."""
     base = Path(sys._base_executable)  # type: ignore[attr-defined]  # as in `venv`
     return build_package(large_folder / "emr", target=Target.here(), interpreter=base, level=1)
 
 
 @pytest.fixture(scope="module")
 def job(package: EmrPackage, large_folder: Path) -> Path:
-    """The working folder of a job, with `environment` unpacked as `spark.archives` does it."""
+    """Return the working folder of a job with `environment` unpacked, as `spark.archives` does."""
     return unpack(package.folder / "environment.tar.gz", large_folder / "job")
 
 
 @pytest.fixture(scope="module")
-def released(package: EmrPackage, large_folder: Path) -> Path:
-    """The environment for the release: ARM, and a Python that need not be here."""
+def release_environment(package: EmrPackage, large_folder: Path) -> Path:
+    """Return the environment for the EMR release: ARM, and a Python that this machine may lack."""
     folder = large_folder / "released"
     (wheel,) = package.folder.glob("*.whl")
     make_environment(
@@ -82,40 +82,40 @@ def unpack(archive: Path, folder: Path) -> Path:
 
 
 def run_python(job: Path, code: str) -> subprocess.CompletedProcess[str]:
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return subprocess.run(
-        ["./environment/bin/python", "-c", code], cwd=job, env=surroundings, capture_output=True, text=True
+        ["./environment/bin/python", "-c", code], cwd=job, env=environment, capture_output=True, text=True
     )
 
 
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
-    earlier = os.umask(mask)
+    previous = os.umask(mask)
     try:
         yield
     finally:
-        os.umask(earlier)
+        os.umask(previous)
 
 
-def test_the_environment_runs_where_it_is_unpacked_and_has_everything_but_spark(job: Path) -> None:
-    looked = run_python(job, LOOK)
-    assert looked.returncode == 0, looked.stderr
-    prefix, files, spark = json.loads(looked.stdout)
+def test_unpacked_environment_has_all_packages_except_spark(job: Path) -> None:
+    done = run_python(job, INSPECT)
+    assert done.returncode == 0, done.stderr
+    prefix, files, spark = json.loads(done.stdout)
     assert Path(prefix) == job / "environment"
     assert [file for file in files if not file.startswith(str(job / "environment/lib"))] == []
     assert spark == []
 
 
-@pytest.mark.parametrize(("script", "told"), [("daily_messages.py", "--run-id"), ("maintain_tables.py", "vacuum")])
-def test_its_entry_scripts_start_in_it(package: EmrPackage, job: Path, script: str, told: str) -> None:
+@pytest.mark.parametrize(("script", "expected"), [("daily_messages.py", "--run-id"), ("maintain_tables.py", "vacuum")])
+def test_entry_scripts_start_in_the_environment(package: EmrPackage, job: Path, script: str, expected: str) -> None:
     shutil.copy(package.folder / script, job)
     code = f"import runpy, sys; sys.argv[1:] = ['--help']; runpy.run_path({script!r}, None, '__main__')"
-    said = run_python(job, code)
-    assert said.returncode == 0, said.stderr
-    assert told in said.stdout
+    done = run_python(job, code)
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout
 
 
-def test_the_list_says_what_is_in_the_package(package: EmrPackage, job: Path) -> None:
+def test_package_list_matches_the_package(package: EmrPackage, job: Path) -> None:
     listed = json.loads((package.folder / "package.json").read_text())
     assert {path.name for path in package.folder.iterdir()} == {*listed["files"], "package.json"}
     for name, file in listed["files"].items():
@@ -128,37 +128,37 @@ def test_the_list_says_what_is_in_the_package(package: EmrPackage, job: Path) ->
     assert package.unpacked_bytes == listed["unpacked_bytes"] > 400_000_000
 
 
-def test_the_released_environment_is_for_arm_and_its_python(released: Path) -> None:
-    machines = read_machines(released)
+def test_release_environment_matches_arm_and_its_python(release_environment: Path) -> None:
+    machines = read_machines(release_environment)
     assert len(machines) > 50
     assert set(machines.values()) == {AARCH64}
-    assert find_foreign_modules(released, python=EMR_PYTHON) == []
-    assert (released / "bin/python").readlink() == RELEASE_PYTHON
-    assert "home = /usr/bin\n" in (released / "pyvenv.cfg").read_text()
+    assert find_foreign_modules(release_environment, python=EMR_PYTHON) == []
+    assert (release_environment / "bin/python").readlink() == RELEASE_PYTHON
+    assert "home = /usr/bin\n" in (release_environment / "pyvenv.cfg").read_text()
 
 
-def test_the_released_environment_holds_all_that_the_job_needs_there(released: Path) -> None:
-    packages = released / f"lib/python{EMR_PYTHON}/site-packages"
-    wanted = [*read_requirements("cli", "aws"), *choose_requirements("spark", names=["pandas", "pyarrow"])]
-    closure = find_closure(wanted, packages, python=EMR_PYTHON, machine="aarch64")
+def test_release_environment_includes_all_dependencies(release_environment: Path) -> None:
+    packages = release_environment / f"lib/python{EMR_PYTHON}/site-packages"
+    requirements = [*read_requirements("cli", "aws"), *choose_requirements("spark", names=["pandas", "pyarrow"])]
+    closure = find_closure(requirements, packages, python=EMR_PYTHON, machine="aarch64")
     assert {"numpy", "botocore", "rich", "deltalake"} <= closure
     assert closure | {"makoto-daily-batch"} <= find_names(packages)
-    assert not find_names(packages) & OF_SPARK
+    assert not find_names(packages) & SPARK_PACKAGES
 
 
-def test_the_environment_names_nothing_of_the_machine_that_built_it(released: Path) -> None:
-    packages = released / f"lib/python{EMR_PYTHON}/site-packages"
-    told = [
+def test_environment_contains_no_path_of_the_build_machine(release_environment: Path) -> None:
+    packages = release_environment / f"lib/python{EMR_PYTHON}/site-packages"
+    leaks = [
         str(path.relative_to(packages))
         for path in packages.glob("*.dist-info/*")
         if path.is_file() and any(word in path.read_bytes() for word in (b"../bin/", b"file://", str(ROOT).encode()))
     ]
-    assert told == []
+    assert leaks == []
     assert not (packages / "bin").exists()
-    assert not list(released.rglob("*.pyc"))
+    assert not list(release_environment.rglob("*.pyc"))
 
 
-def test_the_wheel_is_the_same_from_another_checkout(tmp_path: Path) -> None:
+def test_wheel_is_identical_from_another_checkout(tmp_path: Path) -> None:
     wheels = []
     for mask in (0o022, 0o077):
         with umask(mask):
@@ -167,7 +167,7 @@ def test_the_wheel_is_the_same_from_another_checkout(tmp_path: Path) -> None:
     assert wheels[0].read_bytes() == wheels[1].read_bytes()
 
 
-def test_the_same_content_packs_to_the_same_bytes(tmp_path: Path) -> None:
+def test_same_content_packs_to_the_same_bytes(tmp_path: Path) -> None:
     names = ["b.py", "a/z.py", "a/é.py", "a-b.py", f"a/{'long' * 40}.py"]
     archives = []
     for number, order in enumerate([names, names[::-1]]):
@@ -185,23 +185,23 @@ def test_the_same_content_packs_to_the_same_bytes(tmp_path: Path) -> None:
         assert {(each.uid, each.gid, each.uname) for each in packed} == {(0, 0, "")}
 
 
-def test_other_content_has_another_version(tmp_path: Path) -> None:
+def test_different_content_has_a_different_version(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("one")
     first = emr._digest(emr._read_files(tmp_path))
     (tmp_path / "file").write_text("two")
     assert emr._digest(emr._read_files(tmp_path)) != first
 
 
-def test_a_thin_environment_sees_this_ones_packages_and_is_an_environment_of_its_own(tmp_path: Path) -> None:
+def test_thin_environment_is_separate_and_links_these_packages(tmp_path: Path) -> None:
     archive = pack_thin(interpreter=Path(sys.executable), out=tmp_path / "environment.tar.gz")
     assert archive.stat().st_size < 2_000
     job = unpack(archive, tmp_path / "job")
-    looked = run_python(job, "import sys, daily_batch, pyspark, pytest; print(sys.prefix, daily_batch.__file__)")
-    assert looked.returncode == 0, looked.stderr
-    assert looked.stdout.split() == [str(job / "environment"), str(ROOT / "jobs/daily_batch/__init__.py")]
+    done = run_python(job, "import sys, daily_batch, pyspark, pytest; print(sys.prefix, daily_batch.__file__)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(job / "environment"), str(ROOT / "jobs/daily_batch/__init__.py")]
 
 
-def test_an_earlier_package_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
+def test_build_replaces_only_an_earlier_package(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text("{}")
     (tmp_path / "makoto_daily_batch-0.0.1-py3-none-any.whl").write_text("")
     emr._clear(tmp_path)
@@ -211,21 +211,21 @@ def test_an_earlier_package_is_replaced_and_nothing_else_is(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
 
 
-def test_the_command_prints_sizes_version_and_the_way_to_s3(
+def test_main_prints_sizes_version_and_upload_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = {}
+    arguments = {}
 
     def build(out: Path, *, target: Target, interpreter: Path) -> EmrPackage:
-        asked.update(target=target, interpreter=interpreter)
+        arguments.update(target=target, interpreter=interpreter)
         return EmrPackage(folder=out, version="0.1.0-abc", packed_bytes=1_234, unpacked_bytes=56_789)
 
     monkeypatch.setattr(emr, "build_package", build)
     assert emr.main(["--out", str(tmp_path)]) == 0
-    assert asked == {"target": Target.linux("aarch64", EMR_PYTHON), "interpreter": RELEASE_PYTHON}
-    said = capsys.readouterr().out
-    assert "1,234 bytes packed, 56,789 unpacked" in said
-    assert f"aws s3 cp --recursive {tmp_path} s3://ARTIFACT_BUCKET/emr/0.1.0-abc/" in said
+    assert arguments == {"target": Target.linux("aarch64", EMR_PYTHON), "interpreter": RELEASE_PYTHON}
+    stdout = capsys.readouterr().out
+    assert "1,234 bytes packed, 56,789 unpacked" in stdout
+    assert f"aws s3 cp --recursive {tmp_path} s3://ARTIFACT_BUCKET/emr/0.1.0-abc/" in stdout
 
 
 def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:

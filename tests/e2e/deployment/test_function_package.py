@@ -1,4 +1,4 @@
-"""What Lambda gets: built as `sam build` does it, for Lambda's machine, and small enough for it."""
+"""The Lambda package, built as by `sam build`, matches Lambda's machine and fits its size limit."""
 
 import os
 import subprocess
@@ -16,22 +16,22 @@ from tests.support.deployment.packed_wheels import X86_64, find_closure, find_fo
 
 PYTHON = "3.12"
 MARGIN = 15_000_000
-# The runtime has boto3; the rest is Spark's, and would not fit.
+# The runtime includes boto3; the others are Spark's, and would not fit.
 NOT_PACKED = {"boto3", "botocore", "pyspark", "delta-spark", "pandas", "pyarrow", "numpy"}
 
 
 def build(target: str, out: Path) -> Path:
-    """Run the Makefile as SAM does: in the project's folder, with the artifacts' folder in the environment."""
+    """Run the Makefile as SAM does: in the project's folder, with the artifacts folder in the environment."""
     command = ["make", "--makefile", str(ROOT / "lambda_trigger/Makefile"), f"build-{target}"]
-    surroundings = {**os.environ, "ARTIFACTS_DIR": str(out), "PYTHON": sys.executable}
-    built = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
+    environment = {**os.environ, "ARTIFACTS_DIR": str(out), "PYTHON": sys.executable}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return out
 
 
 @pytest.fixture(scope="module")
 def layer() -> Iterator[Path]:
-    """Removed at the end, unlike pytest's own folders, for it is large."""
+    """Return the layer's folder, which is large, so it is removed at the end."""
     with tempfile.TemporaryDirectory() as folder:
         yield build("DependenciesLayer", Path(folder))
 
@@ -41,14 +41,14 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("WorkerFunction", tmp_path_factory.mktemp("worker"))
 
 
-def test_the_worker_and_its_layer_fit_into_a_function(layer: Path, worker: Path) -> None:
+def test_worker_and_layer_fit_lambdas_size_limit(layer: Path, worker: Path) -> None:
     largest = sorted((measure(path), path.name) for path in (layer / "python").iterdir() if path.is_dir())[-6:]
     total = measure(layer) + measure(worker)
     assert total > 200_000_000, "the packages were not found"
     assert total <= UNPACKED_LIMIT - MARGIN, f"{total:,} bytes; largest folders: {largest}"
 
 
-def test_the_layer_holds_all_that_a_run_needs_on_lambda_and_nothing_of_the_runtime_or_spark(layer: Path) -> None:
+def test_layer_includes_all_dependencies_except_runtime_and_spark(layer: Path) -> None:
     packages = layer / "python"
     closure = find_closure(read_requirements("lambda"), packages, python=PYTHON, machine="x86_64")
     assert {"duckdb", "deltalake", "obstore", "aws-lambda-powertools"} <= closure
@@ -56,7 +56,7 @@ def test_the_layer_holds_all_that_a_run_needs_on_lambda_and_nothing_of_the_runti
     assert not find_names(packages) & NOT_PACKED
 
 
-def test_the_layer_is_for_lambdas_machine_and_python(layer: Path) -> None:
+def test_layer_matches_lambdas_machine_and_python(layer: Path) -> None:
     machines = read_machines(layer)
     assert len(machines) > 5
     assert set(machines.values()) == {X86_64}
@@ -64,7 +64,7 @@ def test_the_layer_is_for_lambdas_machine_and_python(layer: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Dispatcher", "Worker", "Watcher"])
-def test_a_functions_code_is_the_library_and_the_handlers_alone(name: str, tmp_path: Path) -> None:
+def test_function_code_contains_only_library_and_handlers(name: str, tmp_path: Path) -> None:
     code = build(f"{name}Function", tmp_path / "code")
     assert {path.name for path in code.iterdir()} == {"daily_batch", "lambda_trigger"}
     kinds = {path.suffix for path in code.rglob("*") if path.is_file() and path.name != "py.typed"}
@@ -75,10 +75,10 @@ def test_a_functions_code_is_the_library_and_the_handlers_alone(name: str, tmp_p
     assert (code / "daily_batch/prices.toml").exists()
 
 
-def test_code_and_layer_hold_nothing_of_the_machine_that_built_them(layer: Path, worker: Path) -> None:
+def test_code_and_layer_contain_no_path_of_the_build_machine(layer: Path, worker: Path) -> None:
     texts = [path for path in layer.rglob("*.dist-info/*") if path.is_file()] + list(worker.rglob("*.*"))
-    told = [path.name for path in texts if path.is_file() and str(ROOT).encode() in path.read_bytes()]
-    assert told == []
+    leaks = [path.name for path in texts if path.is_file() and str(ROOT).encode() in path.read_bytes()]
+    assert leaks == []
     assert not (layer / "python/bin").exists()
     assert not [path for root in (layer, worker) for path in root.rglob("__pycache__")]
 

@@ -1,4 +1,4 @@
-"""What roles may do and may not; and that docs/project/permissions-aws.md gives the reason for each statement."""
+"""What each role may and may not do; docs/project/permissions-aws.md explains every statement."""
 
 import re
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ import botocore.session
 import pytest
 
 from tests.local_cloud.aws.deployment import Deployment
-from tests.local_cloud.aws.iam import as_list, is_allowed, may_pass_role
+from tests.local_cloud.aws.iam.policies import as_list, is_allowed, may_pass_role
 from tests.local_cloud.aws.template import read_deployment
 
 DOCS = Path(__file__).parents[3] / "docs/project/permissions-aws.md"
-# With everything that a parameter can switch on.
-WHOLE = {
+# Enables everything that a parameter can enable.
+PARAMETERS = {
     "DataBucketName": "makoto-data",
     "PackageVersion": "0.1.0-0123456789ab",
     "Discovery": "metadata",
@@ -29,19 +29,19 @@ ROLES = {
     "job": "JobRole",
 }
 RESOURCE_POLICIES = {"undelivered events": "EventDeadLetterQueuePolicy", "artifact bucket": "ArtifactBucketPolicy"}
-# Statements that allow something on a resource with a wildcard, and what that stands for.
+# Statements that allow a resource with a wildcard, and what the wildcard stands for.
 WILDCARDS = {
-    **{(who, "WriteLog"): "streams of its own log group" for who in ("dispatcher", "worker", "watcher", "job")},
-    **{(who, "ReadMessages"): "tenants, users, rooms, days" for who in ("worker", "job")},
-    **{(who, "WriteTables"): "tenants and tables" for who in ("worker", "job")},
-    **{(who, "FollowJobs"): "job runs of this application, whose ids AWS makes" for who in ("worker", "watcher")},
-    ("worker", "TagJobs"): "job runs of this application, whose ids AWS makes",
+    **{(role, "WriteLog"): "streams of its own log group" for role in ("dispatcher", "worker", "watcher", "job")},
+    **{(role, "ReadMessages"): "tenants, users, rooms, days" for role in ("worker", "job")},
+    **{(role, "WriteTables"): "tenants and tables" for role in ("worker", "job")},
+    **{(role, "FollowJobs"): "job runs of this application, whose ids AWS generates" for role in ("worker", "watcher")},
+    ("worker", "TagJobs"): "job runs of this application, whose ids AWS generates",
     ("watcher", "ReadReceipts"): "tenants and days",
     ("job", "ReadPackage"): "versions and files of the package",
-    ("job", "FindLog"): "logs:DescribeLogGroups knows no narrower resource",
+    ("job", "FindLog"): "logs:DescribeLogGroups supports no narrower resource",
 }
 TABLE = "arn:aws:dynamodb:ap-northeast-1:123456789012:table/makoto-metadata"
-# Operations of the API by action, where the two have different names.
+# The API operation of an action, if it has another name.
 OPERATIONS = {
     "lambda:InvokeFunction": "Invoke",
     "s3:ListBucket": "ListObjectsV2",
@@ -51,7 +51,7 @@ OPERATIONS = {
 
 
 class Statement(NamedTuple):
-    who: str
+    role: str
     sid: str
     effect: str
     actions: tuple[str, ...]
@@ -60,7 +60,7 @@ class Statement(NamedTuple):
 
 @pytest.fixture(scope="module")
 def deployment() -> Deployment:
-    return read_deployment(parameters=WHOLE)
+    return read_deployment(parameters=PARAMETERS)
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +70,14 @@ def statements(deployment: Deployment) -> list[Statement]:
 
 def read_statements(deployment: Deployment) -> Iterator[Statement]:
     documents = [
-        *((who, policy) for who, name in ROLES.items() for policy in deployment.roles[name].policies),
-        *((f"{who} (trust)", deployment.roles[name].trust) for who, name in ROLES.items()),
-        *((who, deployment.resources[name]["Properties"]["PolicyDocument"]) for who, name in RESOURCE_POLICIES.items()),
+        *((role, policy) for role, name in ROLES.items() for policy in deployment.roles[name].policies),
+        *((f"{role} (trust)", deployment.roles[name].trust) for role, name in ROLES.items()),
+        *((role, deployment.resources[key]["Properties"]["PolicyDocument"]) for role, key in RESOURCE_POLICIES.items()),
     ]
-    for who, document in documents:
+    for role, document in documents:
         for each in document["Statement"]:
             yield Statement(
-                who,
+                role,
                 each["Sid"],
                 each["Effect"],
                 tuple(as_list(each["Action"])),
@@ -85,32 +85,32 @@ def read_statements(deployment: Deployment) -> Iterator[Statement]:
             )
 
 
-def test_every_policy_of_the_template_is_looked_at(deployment: Deployment) -> None:
-    held = {logical_id for logical_id, each in deployment.resources.items() if "PolicyDocument" in str(each)}
-    assert held == {*ROLES.values(), *RESOURCE_POLICIES.values()}
+def test_tests_cover_every_policy_of_the_template(deployment: Deployment) -> None:
+    with_policy = {logical_id for logical_id, each in deployment.resources.items() if "PolicyDocument" in str(each)}
+    assert with_policy == {*ROLES.values(), *RESOURCE_POLICIES.values()}
     assert set(deployment.roles) == set(ROLES.values())
     assert not any("ManagedPolicyArns" in str(deployment.resources[role]) for role in deployment.roles)
 
 
-def test_no_statement_allows_a_wildcard_of_actions(statements: list[Statement]) -> None:
+def test_no_statement_allows_wildcard_actions(statements: list[Statement]) -> None:
     assert [each for each in statements if each.effect == "Allow" and "*" in "".join(each.actions)] == []
 
 
-def test_each_wildcard_in_a_resource_has_its_reason(statements: list[Statement]) -> None:
-    found = {(each.who, each.sid) for each in statements if each.effect == "Allow" and "*" in "".join(each.resources)}
+def test_every_wildcard_resource_is_explained(statements: list[Statement]) -> None:
+    found = {(each.role, each.sid) for each in statements if each.effect == "Allow" and "*" in "".join(each.resources)}
     assert found == set(WILDCARDS)
 
 
-def test_no_statement_is_about_every_resource(statements: list[Statement]) -> None:
+def test_no_statement_applies_to_all_resources(statements: list[Statement]) -> None:
     assert [each for each in statements if "*" in each.resources] == []
 
 
-def test_each_sid_is_used_once_by_each_who(statements: list[Statement]) -> None:
-    named = [(each.who, each.sid) for each in statements]
-    assert len(named) == len(set(named))
+def test_sids_are_unique_within_a_role(statements: list[Statement]) -> None:
+    sids = [(each.role, each.sid) for each in statements]
+    assert len(sids) == len(set(sids))
 
 
-def test_each_action_is_one_that_aws_has(statements: list[Statement]) -> None:
+def test_every_action_exists_in_aws(statements: list[Statement]) -> None:
     session = botocore.session.Session()
     for action in sorted({action for each in statements for action in each.actions}):
         service, name = action.split(":")
@@ -125,17 +125,17 @@ def allowed(deployment: Deployment, role: str, action: str, resource: str, **con
 
 MESSAGE = "arn:aws:s3:::makoto-data/acme/chat/u1/r1/messages/2025/08/12/00-00-00.000Z-m1.json"
 EXPORT = "arn:aws:s3:::makoto-data/acme/exports/messages/2025/08/12/part-0.jsonl.gz"
-# A room with the name of the tables' folder.
-ODD_ROOM = "arn:aws:s3:::makoto-data/acme/chat/u1/analytics/messages/2025/08/12/00-00-00.000Z-m1.json"
-ODD_RECEIPT = "arn:aws:s3:::makoto-data/acme/chat/analytics/_receipts/messages/2025/08/12/00-00-00.000Z-m1.json"
+# Users and rooms that are named like the folders of tables and receipts.
+ANALYTICS_ROOM = "arn:aws:s3:::makoto-data/acme/chat/u1/analytics/messages/2025/08/12/00-00-00.000Z-m1.json"
+RECEIPTS_ROOM = "arn:aws:s3:::makoto-data/acme/chat/analytics/_receipts/messages/2025/08/12/00-00-00.000Z-m1.json"
 TABLES = "arn:aws:s3:::makoto-data/acme/analytics/messages/_delta_log/00000000000000000000.json"
 RECEIPT = "arn:aws:s3:::makoto-data/acme/analytics/_receipts/2025-08-12/r.json"
-INPUTS = [MESSAGE, EXPORT, ODD_ROOM, ODD_RECEIPT]
+INPUTS = [MESSAGE, EXPORT, ANALYTICS_ROOM, RECEIPTS_ROOM]
 
 
 @pytest.mark.parametrize("resource", INPUTS)
 @pytest.mark.parametrize("role", ROLES.values())
-def test_nobody_can_change_or_delete_messages(deployment: Deployment, role: str, resource: str) -> None:
+def test_no_role_can_change_or_delete_messages(deployment: Deployment, role: str, resource: str) -> None:
     for action in ("s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObjectAcl"):
         assert not allowed(deployment, role, action, resource)
 
@@ -148,8 +148,8 @@ def test_dispatcher_and_watcher_cannot_read_messages(deployment: Deployment, rol
 
 
 @pytest.mark.parametrize("role", ["WorkerRole", "JobRole"])
-def test_worker_and_job_read_messages_and_nothing_beside_them(deployment: Deployment, role: str) -> None:
-    for resource in (MESSAGE, EXPORT, ODD_ROOM):
+def test_worker_and_job_read_only_messages(deployment: Deployment, role: str) -> None:
+    for resource in (MESSAGE, EXPORT, ANALYTICS_ROOM):
         assert allowed(deployment, role, "s3:GetObject", resource)
     for resource in (MESSAGE.replace("makoto-data", "others"), MESSAGE.replace("/messages/", "/uploads/")):
         assert not allowed(deployment, role, "s3:GetObject", resource)
@@ -160,14 +160,14 @@ def test_worker_and_job_read_messages_and_nothing_beside_them(deployment: Deploy
 
 
 @pytest.mark.parametrize("role", ["WorkerRole", "JobRole"])
-def test_worker_and_job_write_tables(deployment: Deployment, role: str) -> None:
+def test_worker_and_job_write_only_tables(deployment: Deployment, role: str) -> None:
     for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"):
         assert allowed(deployment, role, action, TABLES)
     assert not allowed(deployment, role, "s3:PutObject", "arn:aws:s3:::makoto-data/acme/other/x")
 
 
-def test_where_tables_go_elsewhere_the_bucket_of_messages_is_only_read() -> None:
-    deployment = read_deployment(parameters=WHOLE | {"OutputBucketName": "makoto-tables", "DataPrefix": "raw/"})
+def test_message_bucket_is_read_only_with_a_separate_output_bucket() -> None:
+    deployment = read_deployment(parameters=PARAMETERS | {"OutputBucketName": "makoto-tables", "DataPrefix": "raw/"})
     for role in ("WorkerRole", "JobRole"):
         assert not allowed(deployment, role, "s3:PutObject", TABLES)
         assert allowed(deployment, role, "s3:PutObject", TABLES.replace("makoto-data", "makoto-tables"))
@@ -175,7 +175,7 @@ def test_where_tables_go_elsewhere_the_bucket_of_messages_is_only_read() -> None
         assert allowed(deployment, role, "s3:GetObject", MESSAGE.replace("makoto-data/", "makoto-data/raw/"))
 
 
-def test_the_dispatcher_reads_the_list_of_tenants_and_writes_nothing_but_the_queue(deployment: Deployment) -> None:
+def test_dispatcher_only_reads_tenants_and_sends_to_the_queue(deployment: Deployment) -> None:
     role = "DispatcherRole"
     assert allowed(deployment, role, "dynamodb:Query", TABLE, dynamodb_LeadingKeys=["SYSTEM#TENANTS"])
     for partition in ("TENANT#acme", "TENANT#acme#USER#u1", "TENANT#acme#BATCH"):
@@ -195,7 +195,7 @@ def test_the_dispatcher_reads_the_list_of_tenants_and_writes_nothing_but_the_que
 
 
 @pytest.mark.parametrize("role", ["WorkerRole", "WatcherRole"])
-def test_the_ledger_is_all_that_is_written_of_the_table(deployment: Deployment, role: str) -> None:
+def test_worker_and_watcher_write_only_ledger_items(deployment: Deployment, role: str) -> None:
     for action in ("dynamodb:GetItem", "dynamodb:PutItem"):
         assert allowed(deployment, role, action, TABLE, dynamodb_LeadingKeys=["TENANT#acme#BATCH"])
     for partition in ("SYSTEM#TENANTS", "TENANT#acme", "TENANT#acme#USER#u1"):
@@ -204,15 +204,15 @@ def test_the_ledger_is_all_that_is_written_of_the_table(deployment: Deployment, 
     assert not allowed(deployment, role, "dynamodb:PutItem", TABLE)
 
 
-@pytest.mark.parametrize(("discovery", "asks"), [("listing", False), ("metadata", True)])
-def test_rooms_are_asked_for_only_where_they_are_found_so(discovery: str, asks: bool) -> None:
-    deployment = read_deployment(parameters=WHOLE | {"Discovery": discovery})
+@pytest.mark.parametrize(("discovery", "readable"), [("listing", False), ("metadata", True)])
+def test_rooms_are_readable_only_with_metadata_discovery(discovery: str, readable: bool) -> None:
+    deployment = read_deployment(parameters=PARAMETERS | {"Discovery": discovery})
     for role in ("WorkerRole", "JobRole"):
         rooms = ["TENANT#acme#USER#u1"]
-        assert allowed(deployment, role, "dynamodb:Query", TABLE, dynamodb_LeadingKeys=rooms) == asks
+        assert allowed(deployment, role, "dynamodb:Query", TABLE, dynamodb_LeadingKeys=rooms) == readable
 
 
-def test_the_watcher_reads_receipts_and_no_tables(deployment: Deployment) -> None:
+def test_watcher_reads_receipts_but_no_tables(deployment: Deployment) -> None:
     assert allowed(deployment, "WatcherRole", "s3:GetObject", RECEIPT)
     assert not allowed(deployment, "WatcherRole", "s3:GetObject", TABLES)
     assert not allowed(deployment, "WatcherRole", "s3:PutObject", RECEIPT)
@@ -222,44 +222,44 @@ def test_the_watcher_reads_receipts_and_no_tables(deployment: Deployment) -> Non
         )
 
 
-@pytest.mark.parametrize(("posts", "allows"), [(True, True), (False, False)])
-def test_only_a_watcher_that_posts_reads_the_webhook_and_claims_the_night(posts: bool, allows: bool) -> None:
+@pytest.mark.parametrize("posts", [True, False])
+def test_only_a_watcher_that_posts_reads_the_webhook_url_and_claims_the_night(posts: bool) -> None:
     secret = WHOLE["NotifySecretArn"]
     deployment = read_deployment(parameters=WHOLE | {"NotifySecretArn": secret if posts else ""})
-    assert allowed(deployment, "WatcherRole", "secretsmanager:GetSecretValue", secret) == allows
+    assert allowed(deployment, "WatcherRole", "secretsmanager:GetSecretValue", secret) == posts
     assert not allowed(deployment, "WatcherRole", "secretsmanager:GetSecretValue", f"{secret}x")
     assert not allowed(deployment, "WatcherRole", "secretsmanager:PutSecretValue", secret)
     for action in ("dynamodb:GetItem", "dynamodb:PutItem"):
-        assert allowed(deployment, "WatcherRole", action, TABLE, dynamodb_LeadingKeys=["BATCH"]) == allows
+        assert allowed(deployment, "WatcherRole", action, TABLE, dynamodb_LeadingKeys=["BATCH"]) == posts
     for role in ("DispatcherRole", "WorkerRole", "JobRole"):
         assert not allowed(deployment, role, "secretsmanager:GetSecretValue", secret)
         assert not allowed(deployment, role, "dynamodb:PutItem", TABLE, dynamodb_LeadingKeys=["BATCH"])
 
 
-def test_the_worker_passes_the_job_role_and_no_other(deployment: Deployment) -> None:
-    ours = {"aws:SourceAccount": "123456789012", "aws:SourceArn": deployment.application.arn}
+def test_only_the_worker_passes_only_the_job_role(deployment: Deployment) -> None:
+    context = {"aws:SourceAccount": "123456789012", "aws:SourceArn": deployment.application.arn}
     worker = deployment.roles["WorkerRole"].policies
-    passed = {
+    passable = {
         (name, service)
         for name, role in deployment.roles.items()
         for service in ("emr-serverless.amazonaws.com", "lambda.amazonaws.com", "scheduler.amazonaws.com")
-        if may_pass_role(worker, role=role, service=service, context=ours)
+        if may_pass_role(worker, role=role, service=service, context=context)
     }
-    assert passed == {("JobRole", "emr-serverless.amazonaws.com")}
+    assert passable == {("JobRole", "emr-serverless.amazonaws.com")}
     others = [role.policies for name, role in deployment.roles.items() if name != "WorkerRole"]
     job = deployment.roles["JobRole"]
     assert not any(
-        may_pass_role(each, role=job, service="emr-serverless.amazonaws.com", context=ours) for each in others
+        may_pass_role(each, role=job, service="emr-serverless.amazonaws.com", context=context) for each in others
     )
 
 
-def test_another_application_cannot_take_the_job_role(deployment: Deployment) -> None:
+def test_other_application_cannot_assume_the_job_role(deployment: Deployment) -> None:
     worker, job = deployment.roles["WorkerRole"].policies, deployment.roles["JobRole"]
     other = {"aws:SourceAccount": "123456789012", "aws:SourceArn": f"{deployment.application.arn}x"}
     assert not may_pass_role(worker, role=job, service="emr-serverless.amazonaws.com", context=other)
 
 
-def test_jobs_are_started_in_this_application_only(deployment: Deployment) -> None:
+def test_jobs_start_only_in_this_application(deployment: Deployment) -> None:
     arn = deployment.application.arn
     assert allowed(deployment, "WorkerRole", "emr-serverless:StartJobRun", arn)
     assert not allowed(deployment, "WorkerRole", "emr-serverless:StartJobRun", f"{arn}x")
@@ -273,8 +273,8 @@ def test_jobs_are_started_in_this_application_only(deployment: Deployment) -> No
         assert not allowed(deployment, "WorkerRole", "emr-serverless:TagResource", resource, aws_TagKeys=["team"])
 
 
-def test_the_key_is_used_through_s3_only(deployment: Deployment) -> None:
-    key = WHOLE["KmsKeyArn"]
+def test_kms_key_is_usable_only_through_s3(deployment: Deployment) -> None:
+    key = PARAMETERS["KmsKeyArn"]
     for role in ("WorkerRole", "WatcherRole", "JobRole"):
         assert allowed(deployment, role, "kms:Decrypt", key, kms_ViaService="s3.ap-northeast-1.amazonaws.com")
         assert not allowed(deployment, role, "kms:Decrypt", key, kms_ViaService="sqs.ap-northeast-1.amazonaws.com")
@@ -286,16 +286,16 @@ def test_the_key_is_used_through_s3_only(deployment: Deployment) -> None:
     ("role", "function"),
     [("DispatcherRole", "dispatcher"), ("WorkerRole", "processor"), ("WatcherRole", "watcher")],
 )
-def test_a_function_writes_its_own_log_only(deployment: Deployment, role: str, function: str) -> None:
+def test_function_writes_only_its_own_log(deployment: Deployment, role: str, function: str) -> None:
     for name in ("dispatcher", "processor", "watcher"):
         group = f"arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/lambda/makoto-daily-batch-{name}"
         assert allowed(deployment, role, "logs:PutLogEvents", f"{group}:log-stream:x") == (name == function)
         assert not allowed(deployment, role, "logs:DeleteLogGroup", group)
 
 
-def test_the_documents_name_every_statement_with_its_actions_and_a_reason(statements: list[Statement]) -> None:
+def test_documentation_lists_every_statement(statements: list[Statement]) -> None:
     assert read_table(DOCS.read_text(encoding="utf-8")) == {
-        (each.who, each.sid): tuple(sorted(each.actions)) for each in statements
+        (each.role, each.sid): tuple(sorted(each.actions)) for each in statements
     }
 
 
@@ -307,8 +307,8 @@ def read_table(text: str) -> dict[tuple[str, str], tuple[str, ...]]:
     for line in table.splitlines()[1:]:
         if not line.startswith("|"):
             break
-        who, sid, actions, why = (cell.strip() for cell in line.strip("|").split("|"))
-        assert why, f"{who} {sid} has no reason"
-        for each in who.split(", "):
-            rows[each, sid.strip("`")] = tuple(sorted(re.findall(r"`([^`]+)`", actions)))
+        roles, sid, actions, reason = (cell.strip() for cell in line.strip("|").split("|"))
+        assert reason, f"{roles} {sid} has no reason"
+        for role in roles.split(", "):
+            rows[role, sid.strip("`")] = tuple(sorted(re.findall(r"`([^`]+)`", actions)))
     return rows

@@ -1,4 +1,4 @@
-"""What runs where: pins, template, bundle and the page of releases say the same."""
+"""Pins, template, bundle and the upgrade guide name the same versions."""
 
 import re
 import tomllib
@@ -24,85 +24,84 @@ BUNDLE = read_bundle(ROOT)
 PINS = dict(re.findall(r"^([\w.-]+)==([\w.]+)$", CONSTRAINTS.read_text(), re.MULTILINE))
 
 
-def default(parameter: str) -> str:
+def read_default(parameter: str) -> str:
     return str(TEMPLATE["Parameters"][parameter]["Default"])
 
 
-def row_of(name: str) -> list[str]:
-    """The cells of a release's row in the page."""
+def read_row(name: str) -> list[str]:
+    """Return the cells of a release's row in the page."""
     (line,) = [line for line in PAGE.splitlines() if line.startswith("|") and name in line.split("|")[1]]
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_the_deployments_run_the_spark_that_the_suite_runs() -> None:
+def test_deployments_run_the_tested_spark_version() -> None:
     spark = PINS["pyspark"].rpartition(".")[0]
     assert spark == "4.1"
-    for release in (default("EmrRelease"), BUNDLE["variables"]["spark_version"]["default"]):
-        assert f"Spark {spark}" in row_of(f"`{release}`")[1], release
+    for release in (read_default("EmrRelease"), BUNDLE["variables"]["spark_version"]["default"]):
+        assert f"Spark {spark}" in read_row(f"`{release}`")[1], release
 
 
-def test_delta_is_the_one_for_that_spark_wherever_it_is_named() -> None:
+def test_delta_version_matches_spark_everywhere() -> None:
     spark = PINS["pyspark"].rpartition(".")[0]
-    wanted = f"io.delta:delta-spark_{spark}_2.13:{PINS['delta-spark']}"
-    assert read_conf(JARS_CONF)["spark.jars.packages"] == DELTA_PACKAGE == wanted
+    package = f"io.delta:delta-spark_{spark}_2.13:{PINS['delta-spark']}"
+    assert read_conf(JARS_CONF)["spark.jars.packages"] == DELTA_PACKAGE == package
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["spark"]
     assert {f"pyspark=={PINS['pyspark']}", f"delta-spark=={PINS['delta-spark']}"} <= set(extra)
 
 
-def test_the_older_release_that_the_suite_runs_too_is_named_with_its_end() -> None:
+def test_older_tested_spark_release_is_documented() -> None:
     older = (ROOT / "tests/spark-4.0.txt").read_text()
     assert re.search(r"^pyspark==4\.0\.", older, re.MULTILINE)
     for release in ("`emr-spark-8.0.0`", "`17.3.x-scala2.13`"):
-        assert "Spark 4.0" in row_of(release)[1]
+        assert "Spark 4.0" in read_row(release)[1]
 
 
 @pytest.mark.parametrize(
     "release", ["`emr-spark-8.1.0`", "`emr-spark-8.0.0`", "`18.x-scala2.13`", "`17.3.x-scala2.13`"]
 )
-def test_each_release_has_its_end_its_source_and_the_day_when_that_was_read(release: str) -> None:
-    cells = row_of(release)
+def test_every_release_has_an_end_date_and_a_dated_source(release: str) -> None:
+    cells = read_row(release)
     assert date.fromisoformat(re.findall(r"\d{4}-\d\d-\d\d", cells[2])[0]) > date(2026, 11, 28)
     assert re.search(r"https://\S+", cells[-1])
     assert re.search(r"read 2026-\d\d-\d\d", cells[-1])
 
 
-def test_the_jobs_python_is_one_in_package_template_and_settings() -> None:
-    assert default("EmrPython") == load_settings(flags={}, environ={}).emr_python == EMR_PYTHON
+def test_package_template_and_settings_use_the_same_python() -> None:
+    assert read_default("EmrPython") == load_settings(flags={}, environ={}).emr_python == EMR_PYTHON
     assert EMR_PYTHON in TEMPLATE["Parameters"]["EmrPython"]["AllowedValues"]
     assert emr._parser().parse_args([]).python_version == EMR_PYTHON
 
 
-def test_the_page_names_each_python_of_emr_with_the_pages_that_list_it() -> None:
+def test_upgrade_guide_cites_sources_for_emrs_python() -> None:
     assert "EMR, Databricks, Lambda and Flex all had Python 3.12" not in PAGE
-    about = PAGE.partition("### The Python of a job on EMR")[2].partition("\n## ")[0]
-    assert EMR_PYTHON in about
-    assert len(re.findall(r"https://docs\.(?:aws\.amazon\.com|amazonaws\.cn)\S+", about)) >= 2
+    section = PAGE.partition("### The Python of a job on EMR")[2].partition("\n## ")[0]
+    assert EMR_PYTHON in section
+    assert len(re.findall(r"https://docs\.(?:aws\.amazon\.com|amazonaws\.cn)\S+", section)) >= 2
 
 
-def test_serverless_compute_has_an_environment_that_is_supported() -> None:
+def test_serverless_environment_version_is_documented() -> None:
     targets = yaml.safe_load((ROOT / "databricks.yml").read_text())["targets"]
     job = targets["dev-serverless"]["resources"]["jobs"]["daily_messages"]
     version = job["environments"][0]["spec"]["environment_version"]
-    assert "environment version" in row_of(f"environment version {version}")[0]
+    assert "environment version" in read_row(f"environment version {version}")[0]
 
 
-# What CloudFormation changes in place whatever the application does; the name and the type make a new one.
-ANYTIME: set[str] = set()
-REPLACED = {"Name", "Type"}
+# Properties whose change creates a new application; CloudFormation changes all others only in a stopped one.
+REPLACING = {"Name", "Type"}
 
 
 @pytest.mark.parametrize("page", ["deploy-aws.md", "deploy-aws.ja.md"])
-def test_every_change_that_needs_a_stopped_application_is_listed(page: str) -> None:
+def test_guide_lists_every_change_that_needs_a_stopped_application(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
     begin, end = text.index("<!-- stopped application -->"), text.index("<!-- end -->")
     listed = set(re.findall(r"`([A-Za-z]+)`", text[begin:end]))
-    properties = set(TEMPLATE["Resources"]["EmrApplication"]["Properties"]) - REPLACED - ANYTIME
+    properties = set(TEMPLATE["Resources"]["EmrApplication"]["Properties"]) - REPLACING
     assert properties | {"Tags"} <= listed
     parameters = set(re.findall(r"Emr[A-Za-z]+", str(TEMPLATE["Resources"]["EmrApplication"]["Properties"])))
     assert parameters <= listed
 
 
-def test_s3a_is_of_the_hadoop_that_spark_brings() -> None:
+def test_hadoop_aws_matches_sparks_hadoop_version() -> None:
     import pyspark
 
     (client,) = (Path(pyspark.__file__).parent / "jars").glob("hadoop-client-api-*.jar")

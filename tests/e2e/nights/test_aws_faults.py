@@ -1,378 +1,240 @@
-"""The worker killed between every two steps, messages twice, events lost, services down: on the local AWS.
+"""Inject faults on the local AWS: killed workers, duplicate messages, lost events, unavailable services.
 
-Jobs are only simulated here: what they do is tested in the nights and by the Spark runner's tests.
+Jobs are simulated; the nights and the Spark runner's tests check what they do.
 """
 
 import json
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import deltalake
 import pytest
 
-from daily_batch.ledger import Entry, Ledger
-from daily_batch.metadata.dynamodb import DynamoDbStore
-from daily_batch.synthetic import generate
 from tests.local_cloud.aws.emr.job_runs import Outcome
 from tests.local_cloud.aws.job_package import VERSION
-from tests.local_cloud.aws.lambda_functions import InvocationResult, LocalFunction
-from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
+from tests.local_cloud.aws.local_aws import serve_aws
 from tests.local_cloud.aws.stack import Stack, deploy
 from tests.local_cloud.common.faults import Fault
+from tests.support.aws_tenant import BUCKET, DAY, SETTINGS, AwsTenant, create_tenant
 from tests.support.crash_points import STEPS
 
-# Of late, for the watcher looks at the last days; over in every time zone.
-DAY = (datetime.now(UTC) - timedelta(days=2)).date()
-BUCKET = "makoto-data"
 MESSAGES = 60
-# Nobody knows of a function that it is dead, so its lease must end.
+# The ledger cannot detect that a function's process was killed, so its lease must expire.
 LEASE_SECONDS = 1.2
-SHORT = {"MAKOTO_LEASE_SECONDS": "1"}
-MORE = {"MAKOTO_LEASE_SECONDS": "30", "MAKOTO_LARGE_MESSAGES": "500"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cloud:
-    """A deployment, as a test of one tenant sees it."""
-
-    stack: Stack
-    tenant: str
-    truth: dict[str, Any]
-
-    @property
-    def aws(self) -> LocalAws:
-        return self.stack.aws
-
-    def work(
-        self, *, crash_at: str = "", event: dict[str, Any] | None = None, more: dict[str, str] | None = None
-    ) -> InvocationResult:
-        """One delivery of the tenant-day's message to the worker, in a process of its own."""
-        worker = self.stack.functions["WorkerFunction"]
-        variables = {**MORE, **(more or {}), "CRASH_AT": crash_at}
-        dying = replace(worker.function, handler="tests.support.crashing_worker.handler")
-        function = LocalFunction(
-            aws=self.aws,
-            function=dying,
-            key=worker.key,
-            folder=worker.folder / uuid.uuid4().hex,
-            more=variables,
-            log_group=worker.log_group,
-        )
-        try:
-            return function.invoke(event or self.event())
-        finally:
-            function.stop()
-
-    def event(self, *, sent: datetime | None = None, **changes: Any) -> dict[str, Any]:
-        body = {"tenant": self.tenant, "date": DAY.isoformat(), **changes}
-        moment = str(int((sent or datetime.now(UTC)).timestamp() * 1000))
-        attributes = {"ApproximateReceiveCount": "1", "SentTimestamp": moment, "SenderId": "x"}
-        record = {"messageId": "m-1", "receiptHandle": "r", "body": json.dumps(body), "attributes": attributes}
-        return {"Records": [{**record, "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs"}]}
-
-    def entry(self) -> Entry:
-        found = self.ledger.find(self.tenant, DAY)
-        assert found is not None
-        return found
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        table = self.stack.deployment.table.name
-        store = DynamoDbStore(table, region=self.aws.region, endpoint_url=self.aws.endpoint)
-        return Ledger(store=store, clock=lambda: datetime.now(UTC))
-
-    def rows(self) -> int:
-        """Messages in the table, by a reader of its own."""
-        options = {**self.aws.environment(), "AWS_ALLOW_HTTP": "true"}
-        table = deltalake.DeltaTable(f"s3://{BUCKET}/{self.tenant}/analytics/messages", storage_options=options)
-        return int(table.to_pyarrow_dataset().count_rows())
-
-    def objects(self) -> list[str]:
-        """What lies below the tenant's tables."""
-        prefix = f"{self.tenant}/analytics/"
-        listed = self.aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
-        return [each["Key"] for each in listed.get("Contents", [])]
-
-    def jobs(self) -> list[dict[str, Any]]:
-        """The tenant's job runs."""
-        client = self.aws.client("emr-serverless")
-        application = self.stack.deployment.application.id
-        listed = client.list_job_runs(applicationId=application)["jobRuns"]
-        name = f"makoto-{self.tenant}-{DAY}"
-        return [each for each in listed if each["name"] == name]
-
-    def events(self) -> list[dict[str, Any]]:
-        """EventBridge's events of the tenant's last job."""
-        job_id = self.entry().job_id
-        return [event for event in self.aws.events() if event["detail"]["jobRunId"] == job_id]
-
-    def watch(self) -> InvocationResult:
-        """The quarter of an hour is over."""
-        answer = self.stack.schedule("ReconcileSchedule", time=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-        assert answer.error == "", answer
-        return answer
-
-    def queued(self) -> list[dict[str, Any]]:
-        """The tenant's messages on the queue, which are taken from it."""
-        client, url = self.aws.client("sqs"), self.stack.deployment.queues["TaskQueue"].url
-        found = []
-        while messages := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-            for message in messages:
-                client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                found.append(json.loads(message["Body"]))
-        return [message for message in found if message["tenant"] == self.tenant]
+SHORT_LEASE = {"MAKOTO_LEASE_SECONDS": "1"}
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One deployment for all tests of this module; each has a tenant of its own."""
+    """Return one deployment for all tests of this module; each test has its own tenant."""
     parameters = {"DataBucketName": BUCKET, "PackageVersion": VERSION, "TenantId": "*", "EmrConcurrentRuns": "100"}
-    with serve_aws(tmp_path_factory.mktemp("aws")) as aws, deploy(aws, parameters=parameters, more=MORE) as made:
-        yield made
+    with serve_aws(tmp_path_factory.mktemp("aws")) as aws, deploy(aws, parameters=parameters, more=SETTINGS) as stack:
+        yield stack
 
 
 @pytest.fixture
-def cloud(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """A small tenant with a day of messages."""
+def small_tenant(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsTenant]:
+    """Return a tenant whose day is small enough for the function."""
     yield create_tenant(stack, tmp_path, messages=MESSAGES, monkeypatch=monkeypatch)
     stack.aws.inject_faults()
 
 
 @pytest.fixture
-def large(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """A tenant whose day goes to EMR Serverless, where its job is at work until a test says otherwise."""
-    made = create_tenant(stack, tmp_path, messages=700, monkeypatch=monkeypatch)
+def large_tenant(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsTenant]:
+    """Return a tenant whose day goes to EMR Serverless, where jobs stay RUNNING unless a test changes it."""
+    tenant = create_tenant(stack, tmp_path, messages=700, monkeypatch=monkeypatch)
     stack.aws.simulate(everyone=Outcome(state="RUNNING"))
-    yield made
+    yield tenant
     stack.aws.inject_faults()
 
 
-def create_tenant(stack: Stack, folder: Path, *, messages: int, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    for name, value in stack.aws.environment().items():
-        monkeypatch.setenv(name, value)
-    tenant = f"t-{uuid.uuid4().hex[:8]}"
-    generate(messages=messages, layout="export", seed=1, out=folder, tenant=tenant, day=DAY, files=1)
-    client = stack.aws.client("s3")
-    for path in (folder / tenant).rglob("*"):
-        if path.is_file():
-            client.upload_file(str(path), BUCKET, str(path.relative_to(folder)))
-    known = {"PK": {"S": "SYSTEM#TENANTS"}, "SK": {"S": f"TENANT#{tenant}"}}
-    stack.aws.client("dynamodb").put_item(TableName=stack.deployment.table.name, Item=known)
-    return Cloud(stack=stack, tenant=tenant, truth=json.loads((folder / f"{tenant}-truth.json").read_text()))
-
-
-# The answer to StartJobRun came, and nobody wrote it down.
-LOST = ["after the submission"]
-
-
-# Killed between every two steps
+# Workers killed between steps
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if "submission" not in step])
-def test_1_2_a_worker_killed_at_any_step_leaves_one_set_of_tables_to_the_next(cloud: Cloud, step: str) -> None:
-    event = cloud.event()
-    killed = cloud.work(crash_at=step, event=event, more=SHORT)
-    assert killed.error == "Runtime.ExitError"
+def test_1_2_retry_after_a_crash_at_any_step_publishes_once(small_tenant: AwsTenant, step: str) -> None:
+    event = small_tenant.make_event()
+    crashed = small_tenant.deliver(crash_at=step, event=event, more=SHORT_LEASE)
+    assert crashed.error == "Runtime.ExitError"
     time.sleep(LEASE_SECONDS)
-    again = cloud.work(event=event, more={"MAKOTO_RUNNER": "local"})
-    assert (again.error, again.result) == ("", {"batchItemFailures": []})
-    assert cloud.entry().is_complete
-    assert cloud.rows() == cloud.entry().message_count == cloud.truth["records"]["written"]
-    assert cloud.jobs() == []
+    retried = small_tenant.deliver(event=event, more={"MAKOTO_RUNNER": "local"})
+    assert (retried.error, retried.result) == ("", {"batchItemFailures": []})
+    assert small_tenant.entry().is_complete
+    assert (
+        small_tenant.count_rows() == small_tenant.entry().message_count == small_tenant.expected["records"]["written"]
+    )
+    assert small_tenant.list_jobs() == []
 
 
 @pytest.mark.parametrize(
     "step", ["after the lease", "after the manifest", "before the submission", "after the submission"]
 )
-def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_job(large: Cloud, step: str) -> None:
-    event = large.event()
-    assert large.work(crash_at=step, event=event, more=SHORT).error == "Runtime.ExitError"
+def test_6_retry_after_a_crash_around_submission_uses_one_job(large_tenant: AwsTenant, step: str) -> None:
+    event = large_tenant.make_event()
+    assert large_tenant.deliver(crash_at=step, event=event, more=SHORT_LEASE).error == "Runtime.ExitError"
     time.sleep(LEASE_SECONDS)
-    again = large.work(event=event)
-    assert (again.error, again.result) == ("", {"batchItemFailures": []})
-    (job,) = large.jobs()
-    assert (large.entry().status, large.entry().job_id) == ("SUBMITTED", job["id"])
+    retried = large_tenant.deliver(event=event)
+    assert (retried.error, retried.result) == ("", {"batchItemFailures": []})
+    (job,) = large_tenant.list_jobs()
+    assert (large_tenant.entry().status, large_tenant.entry().job_id) == ("SUBMITTED", job["id"])
 
 
-def test_a_day_whose_worker_was_killed_at_work_on_it_goes_to_emr_serverless(cloud: Cloud) -> None:
-    cloud.aws.simulate(everyone=Outcome(state="RUNNING"))
-    cloud.work(crash_at="before the commit", more=SHORT)
+def test_day_whose_worker_crashed_is_submitted_to_emr_serverless(small_tenant: AwsTenant) -> None:
+    small_tenant.aws.simulate(everyone=Outcome(state="RUNNING"))
+    small_tenant.deliver(crash_at="before the commit", more=SHORT_LEASE)
     time.sleep(LEASE_SECONDS)
-    assert cloud.work().error == ""
-    assert cloud.entry().handed_over == "an earlier run in a function's own process was killed before it ended"
-    assert len(cloud.jobs()) == 1
+    assert small_tenant.deliver().error == ""
+    assert small_tenant.entry().handed_over == "an earlier run in a function's own process was killed before it ended"
+    assert len(small_tenant.list_jobs()) == 1
 
 
-# Messages twice
+# Duplicate messages
 
 
-def test_5_two_deliveries_at_once_give_one_run(cloud: Cloud) -> None:
-    event = cloud.event()
+def test_5_concurrent_deliveries_run_the_day_once(small_tenant: AwsTenant) -> None:
+    event = small_tenant.make_event()
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda _: cloud.work(event=event), range(2)))
-    assert [answer.error for answer in answers] == ["", ""]
-    assert cloud.entry().is_complete
-    assert (cloud.entry().token, cloud.rows()) == (1, cloud.truth["records"]["written"])
+        results = list(pool.map(lambda _: small_tenant.deliver(event=event), range(2)))
+    assert [result.error for result in results] == ["", ""]
+    assert small_tenant.entry().is_complete
+    assert (small_tenant.entry().token, small_tenant.count_rows()) == (1, small_tenant.expected["records"]["written"])
 
 
-def test_5_a_delivery_after_the_job_was_asked_for_asks_for_no_other(large: Cloud) -> None:
+def test_5_second_delivery_submits_no_second_job(large_tenant: AwsTenant) -> None:
     for _ in range(2):
-        assert large.work().result == {"batchItemFailures": []}
-    assert len(large.jobs()) == 1
+        assert large_tenant.deliver().result == {"batchItemFailures": []}
+    assert len(large_tenant.list_jobs()) == 1
 
 
-# Services in trouble
+# Failing services
 
 
-def test_8_a_throttled_ledger_is_asked_again(cloud: Cloud) -> None:
-    cloud.aws.inject_faults(Fault(kind="throttled", pattern="dynamodb:PutItem", times=2))
-    assert cloud.work().error == ""
-    assert cloud.entry().is_complete
+def test_8_throttled_ledger_is_retried(small_tenant: AwsTenant) -> None:
+    small_tenant.aws.inject_faults(Fault(kind="throttled", pattern="dynamodb:PutItem", times=2))
+    assert small_tenant.deliver().error == ""
+    assert small_tenant.entry().is_complete
 
 
-def test_8_a_ledger_that_is_down_lets_nothing_be_published(cloud: Cloud) -> None:
-    cloud.aws.inject_faults(Fault(kind="unavailable", pattern="dynamodb:"))
-    failed = cloud.work()
+def test_8_unavailable_ledger_prevents_publication(small_tenant: AwsTenant) -> None:
+    small_tenant.aws.inject_faults(Fault(kind="unavailable", pattern="dynamodb:"))
+    failed = small_tenant.deliver()
     assert failed.error == "RetryableError"
     assert "the DynamoDB table" in failed.message
-    assert cloud.objects() == []
-    cloud.aws.inject_faults()
-    assert cloud.work().error == ""
+    assert small_tenant.list_published_objects() == []
+    small_tenant.aws.inject_faults()
+    assert small_tenant.deliver().error == ""
 
 
-def test_18_a_denied_output_fails_the_day_for_good_with_its_cause(cloud: Cloud) -> None:
-    cloud.aws.inject_faults(Fault(kind="denied", pattern="s3:PutObject"))
-    event = cloud.event()
-    failed = cloud.work(event=event)
+def test_18_denied_output_fails_the_day_permanently(small_tenant: AwsTenant) -> None:
+    small_tenant.aws.inject_faults(Fault(kind="denied", pattern="s3:PutObject"))
+    event = small_tenant.make_event()
+    failed = small_tenant.deliver(event=event)
     assert failed.error == "TerminalError"
-    assert "access is denied" in str(cloud.entry().error)
-    assert cloud.work(event=event).error == ""  # delivered again, it is given up
-    assert cloud.entry().attempts == 1
+    assert "access is denied" in str(small_tenant.entry().error)
+    assert small_tenant.deliver(event=event).error == ""  # the second delivery gives the day up
+    assert small_tenant.entry().attempts == 1
 
 
-def test_6_an_answer_of_the_service_that_was_lost_finds_its_job_again(large: Cloud) -> None:
-    large.aws.inject_faults(Fault(kind="lost", pattern="emr-serverless:StartJobRun", times=1))
-    assert large.work().error == ""
-    (job,) = large.jobs()
-    assert large.entry().job_id == job["id"]
+def test_6_retry_after_a_lost_submission_response_reuses_the_job(large_tenant: AwsTenant) -> None:
+    large_tenant.aws.inject_faults(Fault(kind="lost", pattern="emr-serverless:StartJobRun", times=1))
+    assert large_tenant.deliver().error == ""
+    (job,) = large_tenant.list_jobs()
+    assert large_tenant.entry().job_id == job["id"]
 
 
-def test_a_throttled_submission_waits_its_turn(large: Cloud) -> None:
-    large.aws.inject_faults(Fault(kind="throttled", pattern="emr-serverless:StartJobRun", times=2))
-    assert large.work().error == ""
-    assert len(large.jobs()) == 1
+def test_throttled_submission_is_retried(large_tenant: AwsTenant) -> None:
+    large_tenant.aws.inject_faults(Fault(kind="throttled", pattern="emr-serverless:StartJobRun", times=2))
+    assert large_tenant.deliver().error == ""
+    assert len(large_tenant.list_jobs()) == 1
 
 
-def test_a_quota_that_is_exceeded_is_named_and_the_message_comes_again(large: Cloud) -> None:
-    large.aws.inject_faults(Fault(kind="quota", pattern="emr-serverless:StartJobRun"))
-    event = large.event()
-    failed = large.work(event=event)
+def test_exceeded_quota_is_named_and_the_message_retried(large_tenant: AwsTenant) -> None:
+    large_tenant.aws.inject_faults(Fault(kind="quota", pattern="emr-serverless:StartJobRun"))
+    event = large_tenant.make_event()
+    failed = large_tenant.deliver(event=event)
     assert failed.error == "RetryableError"
     assert "L-D05C8A75" in failed.message
-    large.aws.inject_faults()
-    assert large.work(event=event).error == ""
-    assert len(large.jobs()) == 1
+    large_tenant.aws.inject_faults()
+    assert large_tenant.deliver(event=event).error == ""
+    assert len(large_tenant.list_jobs()) == 1
 
 
-# Jobs that fail, and events that do not come
+# Failing jobs, and lost, duplicate and unordered events
 
 
-def submit(cloud: Cloud, outcome: Outcome) -> str:
-    cloud.aws.simulate(everyone=outcome)
-    assert cloud.work().error == ""
-    return str(cloud.entry().job_id)
+def test_job_without_capacity_is_requeued_and_the_quota_named(large_tenant: AwsTenant) -> None:
+    large_tenant.submit(Outcome(state="FAILED", details="Worker could not be allocated: the vCPU limit is reached"))
+    large_tenant.wait_for("FAILED")
+    (result,) = large_tenant.stack.deliver(large_tenant.find_event("FAILED"))
+    assert (result.error, result.result) == ("", {"settled": 1})
+    assert "L-D05C8A75" in str(large_tenant.entry().error)
+    assert large_tenant.receive_messages() == [{"tenant": large_tenant.name, "date": DAY.isoformat(), "force": False}]
 
 
-def wait_for(cloud: Cloud, state: str) -> None:
-    client, application = cloud.aws.client("emr-serverless"), cloud.stack.deployment.application.id
-    job_id = str(cloud.entry().job_id)
-    deadline = time.monotonic() + 10
-    while (run := client.get_job_run(applicationId=application, jobRunId=job_id)["jobRun"])["state"] != state:
-        assert time.monotonic() < deadline, run
-        time.sleep(0.2)
+def test_failed_spark_job_is_requeued_and_its_error_quotes_no_content(large_tenant: AwsTenant) -> None:
+    large_tenant.submit(
+        Outcome(state="FAILED", details="ExitCode: 1. Caused by: SparkException: could not read 'Hello Bob'")
+    )
+    large_tenant.wait_for("FAILED")
+    large_tenant.stack.deliver(large_tenant.find_event("FAILED"))
+    assert "Exit status 1, SparkException" in str(large_tenant.entry().error)
+    assert "Bob" not in str(large_tenant.entry().error)
+    assert len(large_tenant.receive_messages()) == 1
 
 
-def last_event(cloud: Cloud, state: str) -> dict[str, Any]:
-    return next(event for event in cloud.events() if event["detail"]["state"] == state)
+def test_cancelled_job_is_not_requeued(large_tenant: AwsTenant) -> None:
+    job_id = large_tenant.submit(Outcome(state="RUNNING"))
+    application = large_tenant.stack.deployment.application.id
+    large_tenant.aws.client("emr-serverless").cancel_job_run(applicationId=application, jobRunId=job_id)
+    large_tenant.wait_for("CANCELLED")
+    large_tenant.stack.deliver(large_tenant.find_event("CANCELLED"))
+    assert (large_tenant.entry().status, large_tenant.entry().retryable) == ("FAILED", False)
+    assert large_tenant.receive_messages() == []
 
 
-def test_a_job_that_lacked_capacity_is_asked_for_again_and_the_limit_named(large: Cloud) -> None:
-    submit(large, Outcome(state="FAILED", details="Worker could not be allocated: the vCPU limit is reached"))
-    wait_for(large, "FAILED")
-    (answer,) = large.stack.deliver(last_event(large, "FAILED"))
-    assert (answer.error, answer.result) == ("", {"settled": 1})
-    assert "L-D05C8A75" in str(large.entry().error)
-    assert large.queued() == [{"tenant": large.tenant, "date": DAY.isoformat(), "force": False}]
-
-
-def test_a_job_that_failed_on_spark_says_how_without_its_words_and_is_asked_for_again(large: Cloud) -> None:
-    submit(large, Outcome(state="FAILED", details="ExitCode: 1. Caused by: SparkException: could not read 'Hello Bob'"))
-    wait_for(large, "FAILED")
-    large.stack.deliver(last_event(large, "FAILED"))
-    assert "Exit status 1, SparkException" in str(large.entry().error)
-    assert "Bob" not in str(large.entry().error)
-    assert len(large.queued()) == 1
-
-
-def test_a_job_that_someone_cancelled_is_not_asked_for_again(large: Cloud) -> None:
-    job_id = submit(large, Outcome(state="RUNNING"))
-    application = large.stack.deployment.application.id
-    large.aws.client("emr-serverless").cancel_job_run(applicationId=application, jobRunId=job_id)
-    wait_for(large, "CANCELLED")
-    large.stack.deliver(last_event(large, "CANCELLED"))
-    assert (large.entry().status, large.entry().retryable) == ("FAILED", False)
-    assert large.queued() == []
-
-
-def test_a_job_that_is_stuck_in_scheduled_past_its_deadline_is_cancelled_and_asked_for_again(large: Cloud) -> None:
-    submit(large, Outcome(state="SCHEDULED", details="ApplicationMaxCapacityExceededException: [memory: 48 GB]"))
-    wait_for(large, "SCHEDULED")
-    large.watch()
-    assert large.entry().status == "SUBMITTED"
-    large.aws.age_jobs(hours=2)
-    large.watch()
-    wait_for(large, "CANCELLED")
-    large.watch()
-    entry = large.entry()
+def test_job_stuck_in_scheduled_is_cancelled_and_requeued(large_tenant: AwsTenant) -> None:
+    large_tenant.submit(Outcome(state="SCHEDULED", details="ApplicationMaxCapacityExceededException: [memory: 48 GB]"))
+    large_tenant.wait_for("SCHEDULED")
+    large_tenant.reconcile()
+    assert large_tenant.entry().status == "SUBMITTED"
+    large_tenant.aws.age_jobs(hours=2)
+    large_tenant.reconcile()
+    large_tenant.wait_for("CANCELLED")
+    large_tenant.reconcile()
+    entry = large_tenant.entry()
     assert (entry.status, entry.retryable) == ("FAILED", True)
     assert "had waited 60 minutes for workers" in str(entry.error)
     assert "L-D05C8A75" in str(entry.error)
-    assert len(large.queued()) == 1
+    assert len(large_tenant.receive_messages()) == 1
 
 
-def test_19_an_event_that_was_lost_is_made_up_for_by_the_next_quarter_of_an_hour(large: Cloud) -> None:
-    submit(large, Outcome(state="FAILED", details="ExitCode: 3"))
-    wait_for(large, "FAILED")
-    summary = large.watch().result
-    assert large.entry().status == "FAILED"
+def test_19_reconciliation_settles_a_job_whose_event_was_lost(large_tenant: AwsTenant) -> None:
+    large_tenant.submit(Outcome(state="FAILED", details="ExitCode: 3"))
+    large_tenant.wait_for("FAILED")
+    summary = large_tenant.reconcile().result
+    assert large_tenant.entry().status == "FAILED"
     assert summary["tenants"] >= 1
-    assert large.queued() == []  # for good
+    assert large_tenant.receive_messages() == []  # a permanent failure
 
 
-def test_events_that_come_twice_and_out_of_order_change_nothing_more(large: Cloud) -> None:
-    submit(large, Outcome(state="FAILED", details="ExitCode: 3"))
-    wait_for(large, "FAILED")
-    failed = last_event(large, "FAILED")
-    assert [answer.result for answer in large.stack.deliver(failed)] == [{"settled": 1}]
-    before = large.entry()
-    assert [answer.result for answer in large.stack.deliver(failed)] == [{"settled": 0}]
+def test_duplicate_and_out_of_order_events_change_nothing(large_tenant: AwsTenant) -> None:
+    large_tenant.submit(Outcome(state="FAILED", details="ExitCode: 3"))
+    large_tenant.wait_for("FAILED")
+    failed = large_tenant.find_event("FAILED")
+    assert [result.result for result in large_tenant.stack.deliver(failed)] == [{"settled": 1}]
+    before = large_tenant.entry()
+    assert [result.result for result in large_tenant.stack.deliver(failed)] == [{"settled": 0}]
     late = json.loads(json.dumps(failed).replace('"FAILED"', '"SUCCESS"'))
-    assert [answer.result for answer in large.stack.deliver(late)] == [{"settled": 0}]
-    assert large.entry() == before
-    assert large.stack.deliver(last_event(large, "RUNNING")) == []  # of no interest to the rule
+    assert [result.result for result in large_tenant.stack.deliver(late)] == [{"settled": 0}]
+    assert large_tenant.entry() == before
+    assert large_tenant.stack.deliver(large_tenant.find_event("RUNNING")) == []  # the rule matches only final states
 
 
-def test_a_job_run_of_others_is_left_alone(large: Cloud) -> None:
-    submit(large, Outcome(state="RUNNING"))
-    event = json.loads(json.dumps(last_event(large, "RUNNING")).replace('"RUNNING"', '"SUCCESS"'))
+def test_event_of_an_unknown_job_run_is_ignored(large_tenant: AwsTenant) -> None:
+    large_tenant.submit(Outcome(state="RUNNING"))
+    event = json.loads(json.dumps(large_tenant.find_event("RUNNING")).replace('"RUNNING"', '"SUCCESS"'))
     event["detail"]["jobRunId"] = "00f1unknown"
-    (answer,) = large.stack.deliver(event)
-    assert (answer.error, answer.result) == ("", {"settled": 0})
-    assert large.entry().status == "SUBMITTED"
+    (result,) = large_tenant.stack.deliver(event)
+    assert (result.error, result.result) == ("", {"settled": 0})
+    assert large_tenant.entry().status == "SUBMITTED"

@@ -1,6 +1,6 @@
-"""Databricks in trouble, and runs that end badly: the Functions app on the local Azure.
+"""Inject faults of Databricks and the ledger, and let runs fail: the Functions app on the local Azure.
 
-Runs are only simulated here: what they do is tested in the nights and by the Spark runner's tests.
+Runs are simulated; the nights and the Spark runner's tests check what they do.
 """
 
 import json
@@ -26,12 +26,12 @@ from tests.local_cloud.common.faults import Fault
 from tests.local_cloud.common.sample_tenants import Sample
 from tests.support.failing_proxy import Rule, failing_proxy
 
-# Of late, for the watcher looks at the last days; over in every time zone.
+# Recent, because the watcher checks the last days, and past in every time zone.
 DAY = (datetime.now(UTC) - timedelta(days=2)).date()
-MORE = {"MAKOTO_RUNNER": "spark", "MAKOTO_LOOK_BACK": "0", "MAKOTO_LEASE_SECONDS": "30"}
+SETTINGS = {"MAKOTO_RUNNER": "spark", "MAKOTO_LOOK_BACK": "0", "MAKOTO_LEASE_SECONDS": "30"}
 TASKS = "makoto-tasks"
 LEASE_SECONDS = 1.2
-# The app in processes that may be told to die.
+# The app in processes that CRASH_AT can kill.
 CRASHING_APP = """
 from tests.support.crash_points import crash_if_requested
 crash_if_requested()
@@ -41,57 +41,57 @@ from azure_trigger.function_app import app
 
 @dataclass(frozen=True, kw_only=True)
 class Tenant:
-    """A tenant whose days go to Databricks, where a run is at work until a test says otherwise."""
+    """A tenant whose days go to Databricks, where runs stay RUNNING unless a test changes it."""
 
     azure: LocalAzure
     host: FunctionsHost
     name: str
 
-    def work(self) -> CallResult:
-        """One delivery of the day's message."""
-        found: list[CallResult] = []
-        self.host.on_message = lambda body, called: found.append(called)
+    def deliver(self) -> CallResult:
+        """Deliver the day's message once to the worker."""
+        results: list[CallResult] = []
+        self.host.on_message = lambda _, result: results.append(result)
         queue = self.host.queue(TASKS)
         queue.clear_messages()
         queue.send_message(json.dumps({"tenant": self.name, "date": DAY.isoformat()}))
         assert self.host.deliver("worker", queue)
         queue.clear_messages()
-        return found[0]
+        return results[0]
 
     def submit(self, outcome: RunOutcome) -> JobRun:
-        """The day's run, which has come to what it is to come to."""
+        """Deliver the message and return the day's run in the simulated state."""
         self.azure.simulate(**{self.name: outcome})
-        assert self.work().error is None
+        assert self.deliver().error is None
         (run,) = self.runs()
         wait_until(lambda: run.states[-1] == outcome.state)
         return run
 
-    def watch(self) -> list[dict[str, Any]]:
-        """The next five minutes are over; messages that this put on the queue."""
+    def reconcile(self) -> list[dict[str, Any]]:
+        """Fire the watcher's timer and return the tenant's messages that it queued."""
         queue = self.host.queue(TASKS)
         queue.clear_messages()
         assert self.host.call_timer("watch").error is None
-        found = [json.loads(message.content) for message in queue.receive_messages(max_messages=32)]
-        return [message for message in found if message["tenant"] == self.name]
+        bodies = [json.loads(message.content) for message in queue.receive_messages(max_messages=32)]
+        return [body for body in bodies if body["tenant"] == self.name]
 
     def entry(self) -> Entry:
         ledger = Ledger(store=open_store(self.azure), clock=lambda: datetime.now(UTC))
-        found = ledger.find(self.name, DAY)
-        assert found is not None
-        return found
+        entry = ledger.find(self.name, DAY)
+        assert entry is not None
+        return entry
 
     def runs(self) -> list[JobRun]:
         return [run for run in self.azure.runs() if run.tenant == self.name]
 
     @property
-    def again(self) -> list[dict[str, Any]]:
-        """The message with which the day is asked for again."""
+    def retry_messages(self) -> list[dict[str, Any]]:
+        """The messages that request the day again: one."""
         return [{"tenant": self.name, "date": DAY.isoformat(), "force": False}]
 
 
-def wait_until(done: Any) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
-    while not done():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -100,7 +100,7 @@ def wait_until(done: Any) -> None:
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAzure, FunctionsHost]]:
     folder = tmp_path_factory.mktemp("azure")
     with serve_azure(folder) as azure:
-        settings = app_settings(azure, zone="Asia/Tokyo", more=MORE)
+        settings = app_settings(azure, zone="Asia/Tokyo", more=SETTINGS)
         host = FunctionsHost(storage=azure.storage, settings=settings, folder=folder / "app", visibility=0)
         yield azure, host
         host.stop()
@@ -119,86 +119,86 @@ def tenant(app: tuple[LocalAzure, FunctionsHost], tmp_path: Path) -> Tenant:
 
 
 @pytest.fixture
-def deliver(app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Path) -> Callable[..., CallResult]:
-    """Give the day's message to a worker of its own, which is killed at a step if one is named."""
+def new_worker(app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Path) -> Callable[..., CallResult]:
+    """Return a function that delivers the day's message to a new worker, which is killed at a named step."""
     azure, _ = app
-    folder = tmp_path / "dying"
-    folder.mkdir()
-    (folder / "host.json").write_bytes((APP / "host.json").read_bytes())
-    (folder / "function_app.py").write_text(CRASHING_APP)
+    crashing_app = tmp_path / "crashing-app"
+    crashing_app.mkdir()
+    (crashing_app / "host.json").write_bytes((APP / "host.json").read_bytes())
+    (crashing_app / "function_app.py").write_text(CRASHING_APP)
 
-    def to_worker(crash_at: str, **more: str) -> CallResult:
-        given = MORE | {"MAKOTO_LEASE_SECONDS": "1", "CRASH_AT": crash_at} | more
-        settings = app_settings(azure, zone="Asia/Tokyo", more=given)
-        host = FunctionsHost(storage=azure.storage, settings=settings, folder=tmp_path / "app", app=folder)
+    def deliver(crash_at: str, **more: str) -> CallResult:
+        variables = SETTINGS | {"MAKOTO_LEASE_SECONDS": "1", "CRASH_AT": crash_at} | more
+        settings = app_settings(azure, zone="Asia/Tokyo", more=variables)
+        host = FunctionsHost(storage=azure.storage, settings=settings, folder=tmp_path / "app", app=crashing_app)
         try:
-            return replace(tenant, host=host).work()
+            return replace(tenant, host=host).deliver()
         finally:
             host.stop()
 
-    return to_worker
+    return deliver
 
 
-def test_1_2_a_worker_killed_after_its_commit_leaves_one_set_of_tables_to_the_next(
-    tenant: Tenant, deliver: Callable[..., CallResult]
+def test_1_2_retry_after_a_crash_past_the_commit_publishes_once(
+    tenant: Tenant, new_worker: Callable[..., CallResult]
 ) -> None:
-    assert deliver("after the commit", MAKOTO_RUNNER="local").error == "the process ended"
+    assert new_worker("after the commit", MAKOTO_RUNNER="local").error == "the process ended"
     assert tenant.entry().status == "RUNNING"
     time.sleep(LEASE_SECONDS)
-    assert deliver("", MAKOTO_RUNNER="local").error is None
+    assert new_worker("", MAKOTO_RUNNER="local").error is None
     assert (tenant.entry().is_complete, tenant.entry().message_count, tenant.runs()) == (True, 3, [])
 
 
 @pytest.mark.parametrize("step", ["before the submission", "after the submission"])
-def test_6_a_worker_killed_around_its_submission_is_followed_by_one_with_one_run(
-    tenant: Tenant, deliver: Callable[..., CallResult], step: str
+def test_6_retry_after_a_crash_around_submission_uses_one_run(
+    tenant: Tenant, new_worker: Callable[..., CallResult], step: str
 ) -> None:
-    assert deliver(step).error == "the process ended"
+    assert new_worker(step).error == "the process ended"
     time.sleep(LEASE_SECONDS)
-    assert tenant.work().error is None
+    assert tenant.deliver().error is None
     (run,) = tenant.runs()
     assert (tenant.entry().status, tenant.entry().job_id) == ("SUBMITTED", str(run.id))
 
 
-def test_a_lost_answer_s_run_is_found_again(tenant: Tenant) -> None:
+def test_retry_after_a_lost_submission_response_reuses_the_run(tenant: Tenant) -> None:
     tenant.azure.inject_faults(Fault(kind="lost", pattern="run-now", times=1))
-    assert tenant.work().error is None
+    assert tenant.deliver().error is None
     (run,) = tenant.runs()
     assert (tenant.entry().status, tenant.entry().job_id) == ("SUBMITTED", str(run.id))
 
 
 @pytest.mark.parametrize("kind", ["throttled", "unavailable"])
-def test_a_submission_waits_as_long_as_databricks_says(tenant: Tenant, kind: Any) -> None:
+def test_failing_submission_is_retried(tenant: Tenant, kind: Any) -> None:
     tenant.azure.inject_faults(Fault(kind=kind, pattern="run-now", times=1))
-    assert tenant.work().error is None
+    assert tenant.deliver().error is None
     assert len(tenant.runs()) == 1
 
 
-def test_a_day_that_was_submitted_is_not_submitted_again(tenant: Tenant) -> None:
-    assert [tenant.work().error for _ in range(2)] == [None, None]
+def test_submitted_day_is_not_submitted_again(tenant: Tenant) -> None:
+    assert [tenant.deliver().error for _ in range(2)] == [None, None]
     assert len(tenant.runs()) == 1
 
 
-def test_a_job_that_is_missing_fails_the_day_with_what_to_do(tenant: Tenant) -> None:
+def test_missing_job_fails_the_day_with_a_next_step(tenant: Tenant) -> None:
     tenant.azure.workspace.api.jobs.clear()
-    assert "deploy the bundle" in str(tenant.work().error)
+    assert "deploy the bundle" in str(tenant.deliver().error)
     assert tenant.entry().status == "FAILED"
 
 
-def test_who_may_not_run_the_job_is_told_so(tenant: Tenant) -> None:
+def test_denied_submission_names_the_missing_permission(tenant: Tenant) -> None:
     tenant.azure.inject_faults(Fault(kind="denied", pattern="run-now"))
-    assert "allow this identity to run the job" in str(tenant.work().error)
+    assert "allow this identity to run the job" in str(tenant.deliver().error)
     assert tenant.runs() == []
 
 
-def test_a_poll_that_was_lost_is_made_up_for_by_the_next(tenant: Tenant) -> None:
+def test_next_poll_settles_a_run_after_a_failed_poll(tenant: Tenant) -> None:
     tenant.submit(RunOutcome(state="FAILED", error="SystemExit: 1"))
     tenant.azure.inject_faults(Fault(kind="denied", pattern="runs/get"))
-    assert tenant.watch() == []
+    assert tenant.reconcile() == []
     assert tenant.entry().status == "SUBMITTED"
     tenant.azure.inject_faults()
-    assert tenant.watch() == tenant.again
-    assert tenant.watch() == []
+    assert tenant.reconcile() == tenant.retry_messages
+    assert tenant.reconcile() == []
 
 
 @pytest.mark.parametrize(
@@ -212,9 +212,9 @@ def test_a_poll_that_was_lost_is_made_up_for_by_the_next(tenant: Tenant) -> None
     ],
     ids=lambda outcome: outcome.code or outcome.state,
 )
-def test_a_run_that_may_go_better_is_asked_for_again(tenant: Tenant, outcome: RunOutcome) -> None:
+def test_retryable_failure_of_a_run_is_requeued(tenant: Tenant, outcome: RunOutcome) -> None:
     tenant.submit(outcome)
-    assert tenant.watch() == tenant.again
+    assert tenant.reconcile() == tenant.retry_messages
     assert (tenant.entry().status, tenant.entry().retryable) == ("FAILED", True)
 
 
@@ -223,66 +223,64 @@ def test_a_run_that_may_go_better_is_asked_for_again(tenant: Tenant, outcome: Ru
     [RunOutcome(state="FAILED", error="SystemExit: 3"), RunOutcome(state="CANCELED")],
     ids=lambda each: each.state,
 )
-def test_a_run_that_failed_for_good_or_was_cancelled_is_not_asked_for_again(
-    tenant: Tenant, outcome: RunOutcome
-) -> None:
+def test_permanent_failure_or_cancellation_is_not_requeued(tenant: Tenant, outcome: RunOutcome) -> None:
     tenant.submit(outcome)
-    assert tenant.watch() == []
+    assert tenant.reconcile() == []
     assert (tenant.entry().status, tenant.entry().retryable) == ("FAILED", False)
 
 
-def test_what_a_run_said_at_its_end_is_not_repeated(tenant: Tenant) -> None:
+def test_error_of_a_failed_run_quotes_no_content(tenant: Tenant) -> None:
     tenant.submit(RunOutcome(state="FAILED", details="could not read 'Hello Bob'", error="ValueError: 'Hello Bob'"))
-    tenant.watch()
+    tenant.reconcile()
     assert "RUN_EXECUTION_ERROR" in str(tenant.entry().error)
     assert "Bob" not in str(tenant.entry().error)
 
 
-def test_a_run_that_was_deleted_is_asked_for_again(tenant: Tenant) -> None:
+def test_deleted_run_is_requeued(tenant: Tenant) -> None:
     run = tenant.submit(RunOutcome(state="SUCCESS"))
-    token = tenant.azure.workspace.admit("somebody")
+    token = tenant.azure.workspace.admit("operator")
     WorkspaceClient(config=Config(host=tenant.azure.host, token=token, auth_type="pat")).jobs.delete_run(run.id)
-    assert tenant.watch() == tenant.again
+    assert tenant.reconcile() == tenant.retry_messages
     assert tenant.entry().status == "FAILED"
 
 
-def test_a_run_that_waits_too_long_for_its_cluster_is_cancelled_and_asked_for_again(tenant: Tenant) -> None:
+def test_run_stuck_in_pending_is_cancelled_and_requeued(tenant: Tenant) -> None:
     run = tenant.submit(RunOutcome(state="PENDING"))
-    assert tenant.watch() == []
+    assert tenant.reconcile() == []
     tenant.azure.age_runs(hours=2)
-    assert tenant.watch() == []
+    assert tenant.reconcile() == []
     wait_until(lambda: run.states[-1] == "CANCELED")
-    assert tenant.watch() == tenant.again
+    assert tenant.reconcile() == tenant.retry_messages
     assert "had waited 60 minutes" in str(tenant.entry().error)
 
 
-def test_a_run_in_the_job_s_queue_does_not_wait_too_long(tenant: Tenant) -> None:
+def test_run_in_the_jobs_queue_is_not_cancelled(tenant: Tenant) -> None:
     tenant.submit(RunOutcome(state="QUEUED"))
     tenant.azure.age_runs(hours=2)
-    tenant.watch()
+    tenant.reconcile()
     assert tenant.entry().status == "SUBMITTED"
     assert tenant.runs()[0].states[-1] == "QUEUED"
 
 
-def test_a_token_that_expired_after_the_submission_is_followed_by_a_new_one(tenant: Tenant) -> None:
+def test_expired_token_is_renewed(tenant: Tenant) -> None:
     tenant.submit(RunOutcome(state="SKIPPED"))
     tenant.azure.expire_tokens()
-    assert tenant.watch() == tenant.again
+    assert tenant.reconcile() == tenant.retry_messages
 
 
-def test_a_ledger_that_throttles_and_fails_now_and_then_delays_a_day_and_no_more(
+def test_intermittent_ledger_failures_only_delay_the_day(
     app: tuple[LocalAzure, FunctionsHost], tenant: Tenant, tmp_path: Path
 ) -> None:
     azure, _ = app
     assert azure.cosmos is not None
     rules = (Rule("throttled", "/docs", every=3), Rule("unavailable", "/docs", every=4))
     with failing_proxy(azure.cosmos.endpoint, *rules) as endpoint:
-        settings = app_settings(azure, zone="Asia/Tokyo", more=MORE | {"COSMOS_ENDPOINT": endpoint})
+        settings = app_settings(azure, zone="Asia/Tokyo", more=SETTINGS | {"COSMOS_ENDPOINT": endpoint})
         host = FunctionsHost(storage=azure.storage, settings=settings, folder=tmp_path / "app", visibility=0)
-        troubled = replace(tenant, host=host)
+        behind_proxy = replace(tenant, host=host)
         try:
-            troubled.submit(RunOutcome(state="INTERNAL_ERROR"))
-            assert troubled.watch() == tenant.again
+            behind_proxy.submit(RunOutcome(state="INTERNAL_ERROR"))
+            assert behind_proxy.reconcile() == tenant.retry_messages
         finally:
             host.stop()
     assert (tenant.entry().status, tenant.entry().retryable, len(tenant.runs())) == ("FAILED", True, 1)

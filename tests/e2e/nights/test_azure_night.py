@@ -1,4 +1,4 @@
-"""A whole night on the local Azure: the Functions app, the bundle's job on Spark, the ledger; and poison."""
+"""Run a complete night on the local Azure: the Functions app, the bundle's Spark job, the ledger, the poison queue."""
 
 import json
 from collections.abc import Iterator
@@ -13,56 +13,56 @@ from daily_batch.domain.calendar import business_day
 from tests.local_cloud.azure.application_insights import serve_ingestion
 from tests.local_cloud.azure.databricks.bundle import read_bundle_job
 from tests.local_cloud.azure.functions.host import FunctionsHost
+from tests.local_cloud.azure.identity.managed_identity import IDENTITY, JOBS_IDENTITY, STORAGE
 from tests.local_cloud.azure.local_azure import LocalAzure, serve_azure
-from tests.local_cloud.azure.managed_identity import IDENTITY, JOBS_IDENTITY, STORAGE
 from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_settings, upload_samples
 from tests.local_cloud.common.night import Night
 from tests.local_cloud.common.sample_tenants import SAMPLES
-from tests.support.night_scenario import MORE, NightScenario, Played, where_it_is_two_at_night
+from tests.support.night_scenario import SETTINGS, CompletedNight, NightScenario, find_zone_at_2_am
 
 TASKS = "makoto-tasks"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlayedOnAzure(Played):
-    """A night that is over, and where it was."""
+class CompletedAzureNight(CompletedNight):
+    """A completed night and its deployment."""
 
     azure: LocalAzure
     host: FunctionsHost
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedOnAzure]:
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CompletedAzureNight]:
     folder = tmp_path_factory.mktemp("night")
-    zone = where_it_is_two_at_night(datetime.now(UTC))
+    zone = find_zone_at_2_am(datetime.now(UTC))
     with (
         serve_azure(folder / "azure") as azure,
         serve_ingestion() as insights,
         pytest.MonkeyPatch.context() as environment,
     ):
-        # The only way to tell this process's delta-rs and obstore where Azurite is: it looks by the emulator's key.
+        # delta-rs and obstore find Azurite only by this variable.
         environment.setenv("AZURITE_BLOB_STORAGE_URL", azure.storage.blob)
         azure.create_job(read_bundle_job(JOB_KEY))
         telemetry = {"APPLICATIONINSIGHTS_CONNECTION_STRING": insights.connection_string}
-        settings = app_settings(azure, zone=zone, more={**MORE, **telemetry})
+        settings = app_settings(azure, zone=zone, more={**SETTINGS, **telemetry})
         host = FunctionsHost(storage=azure.storage, settings=settings, folder=folder / "app", visibility=0)
         cloud, day = AzureNight(azure, host), business_day(datetime.now(UTC), offset=-1, zone=zone)
-        truths = upload_samples(azure, day=day, zone=zone, folder=folder / "in")
-        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), say=print).run()
-        yield PlayedOnAzure(
+        expected_counts = upload_samples(azure, day=day, zone=zone, folder=folder / "in")
+        report = Night(cloud=cloud, day=day, tenants=list(SAMPLES), on_progress=print).run()
+        yield CompletedAzureNight(
             cloud=cloud,
             day=day,
             zone=zone,
             report=report,
-            truths=truths,
-            written=folder / "in",
+            expected_counts=expected_counts,
+            source=folder / "in",
             root=azure.storage.url(CONTAINER),
             options={"azure_storage_use_emulator": "true"},
             read=lambda key: azure.storage.blobs().get_blob_client(CONTAINER, key).download_blob().readall(),
-            jobs=lambda: [(run.tenant, str(run.id)) for run in azure.runs() if run.states[-1] == "SUCCESS"],
-            lines=lambda: read_lines(folder),
-            measured=insights.sums,
-            messages_left=lambda: sum(count_messages(host, queue) for queue in (TASKS, f"{TASKS}-poison")),
+            list_jobs=lambda: [(run.tenant, str(run.id)) for run in azure.runs() if run.states[-1] == "SUCCESS"],
+            read_lines=lambda: read_lines(folder),
+            sum_metrics=insights.sums,
+            count_messages=lambda: sum(count_messages(host, queue) for queue in (TASKS, f"{TASKS}-poison")),
             azure=azure,
             host=host,
         )
@@ -74,29 +74,29 @@ def count_messages(host: FunctionsHost, queue: str) -> int:
 
 
 def read_lines(folder: Path) -> list[dict[str, Any]]:
-    """The lines of JSON of the app's log, and of the jobs' output: spark-submit makes one of a driver's two."""
+    """Return the JSON lines of the app's log and of the jobs' output; spark-submit merges a driver's two streams."""
     files = [*folder.glob("app/*/log"), *folder.rglob("stdout")]
     lines = [line for file in files for line in file.read_text(errors="replace").splitlines()]
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 class TestNight(NightScenario):
-    """The night that every cloud plays."""
+    """The scenario of both clouds, on Azure."""
 
 
-def test_the_app_starts_the_job_as_its_own_identity(night: PlayedOnAzure) -> None:
+def test_app_starts_the_job_with_its_own_identity(night: CompletedAzureNight) -> None:
     assert {call["caller"] for call in night.azure.calls()} == {IDENTITY}
 
 
-def test_app_and_job_reach_the_storage_by_their_identities_and_hold_no_key(night: PlayedOnAzure) -> None:
+def test_app_and_job_access_storage_by_identity_without_a_key(night: CompletedAzureNight) -> None:
     azure = night.azure
-    asked = {(each["resource"].rstrip("/"), each["client_id"]) for each in azure.identity.requests}
-    assert {(STORAGE, IDENTITY), (STORAGE, JOBS_IDENTITY)} <= asked
-    told = [azure.environment(), azure.workspace.api.program.environment]
-    assert not any("AccountKey" in each["AZURE_STORAGE_CONNECTION_STRING"] for each in told)
+    requested = {(each["resource"].rstrip("/"), each["client_id"]) for each in azure.identity.requests}
+    assert {(STORAGE, IDENTITY), (STORAGE, JOBS_IDENTITY)} <= requested
+    environments = [azure.environment(), azure.workspace.api.program.environment]
+    assert not any("AccountKey" in each["AZURE_STORAGE_CONNECTION_STRING"] for each in environments)
 
 
-def test_a_message_that_comes_twice_does_nothing_twice(night: PlayedOnAzure) -> None:
+def test_duplicate_message_publishes_nothing(night: CompletedAzureNight) -> None:
     before = night.entry("small")
     queue = night.host.queue(TASKS)
     queue.send_message(json.dumps({"tenant": "small", "date": night.day.isoformat()}))
@@ -105,7 +105,7 @@ def test_a_message_that_comes_twice_does_nothing_twice(night: PlayedOnAzure) -> 
     assert night.entry("small")["receipt"] == before["receipt"]
 
 
-def test_a_message_that_fails_too_often_is_poison_and_said_so(night: PlayedOnAzure) -> None:
+def test_repeatedly_failing_message_moves_to_the_poison_queue(night: CompletedAzureNight) -> None:
     queue, poison = night.host.queue(TASKS), night.host.queue(f"{TASKS}-poison")
     queue.send_message(json.dumps({"tenant": "../other", "date": night.day.isoformat()}))
     assert [night.host.deliver("worker", queue) for _ in range(4)] == [True, True, True, False]
@@ -114,9 +114,9 @@ def test_a_message_that_fails_too_often_is_poison_and_said_so(night: PlayedOnAzu
     assert count_messages(night.host, f"{TASKS}-poison") == 0
 
 
-def test_a_person_asks_for_a_day_or_is_told_what_is_wrong(night: PlayedOnAzure) -> None:
-    asked = night.host.post("start", json.dumps({"tenants": ["small"], "date": night.day.isoformat()}))
-    assert (asked.status, asked.queued) == (202, 1)
+def test_http_start_queues_a_day_and_refuses_an_invalid_request(night: CompletedAzureNight) -> None:
+    accepted = night.host.post("start", json.dumps({"tenants": ["small"], "date": night.day.isoformat()}))
+    assert (accepted.status, accepted.queued) == (202, 1)
     assert night.host.deliver("worker", night.host.queue(TASKS))
     refused = night.host.post("start", "[]")
     assert (refused.status, refused.queued) == (400, 0)

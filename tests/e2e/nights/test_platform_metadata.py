@@ -1,4 +1,4 @@
-"""A night with the platform's own metadata store: its rooms say what to read, its item says what came of it."""
+"""Run a night with the platform's metadata store: read its rooms, and record the result in its item."""
 
 import json
 import shutil
@@ -13,16 +13,16 @@ from tests.support.day_runs import DAY, SAMPLES, makoto_batch, read_tables, run_
 from tests.support.metadata_servers import DynamoDbTable
 
 
-def night(source: Path, output: Path, environment: Mapping[str, str], *words: str, tenant: str = "acme") -> Any:
-    """A command on the day; its status and its JSON."""
-    named = ("--tenant", tenant, "--input", str(source), "--output", str(output), "--json")
-    answer = makoto_batch(*words, *named, **environment)
-    assert answer.stdout, answer.stderr
-    return answer.returncode, json.loads(answer.stdout)
+def run_command(source: Path, output: Path, environment: Mapping[str, str], *words: str, tenant: str = "acme") -> Any:
+    """Run a command on the day; return its exit status and JSON."""
+    options = ("--tenant", tenant, "--input", str(source), "--output", str(output), "--json")
+    completed = makoto_batch(*words, *options, **environment)
+    assert completed.stdout, completed.stderr
+    return completed.returncode, json.loads(completed.stdout)
 
 
 @pytest.mark.parametrize("store", ["dynamodb", "cosmos"])
-def test_a_days_rooms_come_from_the_store_and_its_outcome_goes_there(
+def test_run_reads_rooms_from_the_metadata_store_and_records_its_result(
     store: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     server: DynamoDbTable | CosmosAccount = request.getfixturevalue(
@@ -32,40 +32,42 @@ def test_a_days_rooms_come_from_the_store_and_its_outcome_goes_there(
     source = tmp_path / "in"
     shutil.copytree(SAMPLES / "acme", source / tenant)
     rooms = sorted(path.relative_to(SAMPLES / "acme/chat") for path in (SAMPLES / "acme/chat").glob("*/*"))
-    silent, *active = rooms
+    inactive, *active = rooms
     put_metadata(
-        server, tenant, {str(room): "2025-08-12T14:00:00Z" for room in active} | {str(silent): "2025-08-10T00:00:00Z"}
+        server, tenant, {str(room): "2025-08-12T14:00:00Z" for room in active} | {str(inactive): "2025-08-10T00:00:00Z"}
     )
     environment = dict(server.environment)
     date = ("--date", DAY.isoformat())
 
-    status, planned = night(source, tmp_path / "out", environment, "plan", *date, "--verify-discovery", tenant=tenant)
+    status, planned = run_command(
+        source, tmp_path / "out", environment, "plan", *date, "--verify-discovery", tenant=tenant
+    )
     assert status == 0
-    assert [missed["room"] for missed in planned["discovery"]["missed"]] == [f"{tenant}/chat/{silent}"]
+    assert [missed["room"] for missed in planned["discovery"]["missed"]] == [f"{tenant}/chat/{inactive}"]
 
     words = ("run", *date, "--discovery", "metadata")
-    status, receipt = night(source, tmp_path / "out", environment, *words, tenant=tenant)
+    status, receipt = run_command(source, tmp_path / "out", environment, *words, tenant=tenant)
     assert status == 0
     run_local(input=source, output=tmp_path / "all", tenant=tenant)
     everything = read_tables(tmp_path / "all", tenant=tenant)["messages"]
-    wanted = [row for row in everything if row["room_id"] != silent.name]
-    assert read_tables(tmp_path / "out", tenant=tenant)["messages"] == wanted
-    assert 0 < len(wanted) < len(everything)
+    expected = [row for row in everything if row["room_id"] != inactive.name]
+    assert read_tables(tmp_path / "out", tenant=tenant)["messages"] == expected
+    assert 0 < len(expected) < len(everything)
 
     span = ("--from", DAY.isoformat(), "--to", DAY.isoformat())
-    status, told = night(source, tmp_path / "out", environment, "status", *span, tenant=tenant)
-    (row,) = told["days"]
-    assert (row["state"], row["messages"], row["run_id"]) == ("completed, rejects", len(wanted), receipt["run_id"])
+    status, report = run_command(source, tmp_path / "out", environment, "status", *span, tenant=tenant)
+    (row,) = report["days"]
+    assert (row["state"], row["messages"], row["run_id"]) == ("completed, rejects", len(expected), receipt["run_id"])
     assert not list(tmp_path.rglob("*.sqlite"))
 
 
 def put_metadata(server: DynamoDbTable | CosmosAccount, tenant: str, rooms: Mapping[str, str]) -> None:
-    """The tenant, its users and rooms as the platform writes them; a room is `user/room`, with its `updated_at`."""
+    """Write a tenant, its users and rooms as the platform does; `rooms` has the `updated_at` of each `user/room`."""
     items: list[dict[str, str]] = [{"PK": "SYSTEM#TENANTS", "SK": f"TENANT#{tenant}", "tenant_id": tenant}]
     users = {room.split("/")[0] for room in rooms}
     items += [{"PK": f"TENANT#{tenant}", "SK": f"USER#{user}"} for user in users]
-    for place, updated_at in rooms.items():
-        user, room = place.split("/")
+    for path, updated_at in rooms.items():
+        user, room = path.split("/")
         items.append({"PK": f"TENANT#{tenant}#USER#{user}", "SK": f"CHAT#{room}", "updated_at": updated_at})
     for number, item in enumerate(items):
         if isinstance(server, DynamoDbTable):

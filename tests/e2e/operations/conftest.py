@@ -1,4 +1,4 @@
-"""The functions of both clouds, called in this process."""
+"""Fixtures that call the functions of both clouds in this process."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.support.operations.synthetic_night import Night
 
 @pytest.fixture(scope="module")
 def insights() -> Iterator[Ingestion]:
-    """Return the endpoint to which the Azure functions send their metrics."""
+    """Serve the ingestion endpoint to which the Azure functions send their metrics."""
     find_meter.cache_clear()
     with serve_ingestion() as ingestion:
         yield ingestion
@@ -28,5 +28,5 @@ def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
 
 @pytest.fixture
 def functions(night: Night, insights: Ingestion) -> Callable[[str], AwsFunctions | AzureFunctions]:
-    """Return a function that creates the functions of a cloud by its name."""
+    """Return a factory of the functions of a cloud, by the cloud's name."""
     return lambda cloud: AwsFunctions(night) if cloud == "aws" else AzureFunctions(night, insights)

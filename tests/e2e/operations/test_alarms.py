@@ -1,4 +1,4 @@
-"""Each alarm sounds for its cause, by the metrics that our functions emit then, and no other alarm does."""
+"""Every alarm fires for its cause, on the metrics that our functions emit, and no other alarm does."""
 
 import re
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from tests.local_cloud.aws.template import read_deployment
 from tests.support.operations.alarm_definitions import (
     AwsAlarm,
     AzureAlarm,
-    find_sounding,
+    find_firing,
     read_aws_alarms,
     read_azure_alarms,
 )
-from tests.support.operations.aws_functions import GIVEN, AwsFunctions
+from tests.support.operations.aws_functions import PARAMETERS, AwsFunctions
 from tests.support.operations.azure_functions import AzureFunctions
 from tests.support.operations.synthetic_night import DeniedRunner, Night
 from tests.support.spark_session import ROOT
@@ -28,21 +28,21 @@ Functions = AwsFunctions | AzureFunctions
 
 TASK = Task(tenant="acme", date="2025-08-12")
 DUE = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)  # 06:00 JST
-# What only one cloud has a name for.
-OF_AWS = {"function-throttles", "undelivered-events"}
+# Runbooks of alarms that exist on AWS only.
+AWS_ONLY = {"function-throttles", "undelivered-events"}
 
 
 def read_alarms() -> tuple[list[AwsAlarm], list[AzureAlarm]]:
-    return read_aws_alarms(read_deployment(parameters=GIVEN)), read_azure_alarms()
+    return read_aws_alarms(read_deployment(parameters=PARAMETERS)), read_azure_alarms()
 
 
-def sounding(functions: Functions) -> set[str]:
-    """The runbooks of the alarms that sound now."""
+def find_firing_runbooks(functions: Functions) -> set[str]:
+    """Return the runbooks of the alarms that fire now."""
     now = functions.night.clock()
     if isinstance(functions, AzureFunctions):
-        return find_sounding(read_azure_alarms(), functions.rows, now=now)
+        return find_firing(read_azure_alarms(), functions.rows, now=now)
     alarms = read_aws_alarms(functions.deployment)
-    return {each.page for each in alarms if each.sounds(functions.samples, now=now)}
+    return {each.page for each in alarms if each.fires(functions.samples, now=now)}
 
 
 @dataclass
@@ -53,13 +53,13 @@ class FlakyRunner:
         raise RetryableError("the store is down", next_step="run the day again")
 
 
-# Causes, each named as the alarm that tells of it.
+# Causes, each named after its alarm's runbook
 
 
 def days_failed(night: Night, functions: Functions) -> None:
-    night.write()
-    night.local = DeniedRunner
-    functions.work(TASK)
+    night.write_export()
+    night.local_runner = DeniedRunner
+    functions.deliver(TASK)
 
 
 def days_late(night: Night, functions: Functions) -> None:
@@ -68,55 +68,55 @@ def days_late(night: Night, functions: Functions) -> None:
 
 
 def tenants_in_trouble(night: Night, functions: Functions) -> None:
-    night.write()
-    night.set(MAKOTO_RUNNER="spark")
-    functions.work(TASK)
-    night.jobs.down = True
+    night.write_export()
+    night.set_env(MAKOTO_RUNNER="spark")
+    functions.deliver(TASK)
+    night.jobs.denies_status = True
     functions.watch()
 
 
 def days_refused(night: Night, functions: Functions) -> None:
-    night.set(TENANT_ID="acme,../globex")
-    functions.ask()
+    night.set_env(TENANT_ID="acme,../globex")
+    functions.dispatch()
 
 
 def reject_percent(night: Night, functions: Functions) -> None:
-    night.write(93, garbage=7)
-    functions.work(TASK)
+    night.write_export(93, invalid=7)
+    functions.deliver(TASK)
 
 
 def days_unusual(night: Night, functions: Functions) -> None:
-    night.write()
-    night.remember(2000)
-    functions.work(TASK)
+    night.write_export()
+    night.add_completed_days(2000)
+    functions.deliver(TASK)
 
 
 def days_drifted(night: Night, functions: Functions) -> None:
-    night.write()
-    night.set(MAKOTO_RUNNER="spark")
-    functions.work(TASK)
+    night.write_export()
+    night.set_env(MAKOTO_RUNNER="spark")
+    functions.deliver(TASK)
     night.end_job(functions.settings(), ago=timedelta(hours=1))
     functions.watch()
 
 
 def quality_warnings(night: Night, functions: Functions) -> None:
-    night.write()
-    night.cut()
-    functions.work(TASK)
+    night.write_export()
+    night.write_truncated_object()
+    functions.deliver(TASK)
 
 
 def dead_letters(night: Night, functions: Functions) -> None:
-    night.write()
-    night.local = FlakyRunner
-    functions.give_up(TASK)
+    night.write_export()
+    night.local_runner = FlakyRunner
+    functions.exhaust_deliveries(TASK)
 
 
 def function_errors(night: Night, functions: Functions) -> None:
-    night.set(MAKOTO_LOOK_BACK="three")
-    functions.ask()
+    night.set_env(MAKOTO_LOOK_BACK="three")
+    functions.dispatch()
 
 
-# The alarms that each cause sets off beside its own.
+# Other alarms that each cause fires.
 CAUSES: dict[Callable[[Night, Functions], None], set[str]] = {
     days_failed: {"function-errors"},
     days_late: set(),
@@ -131,82 +131,86 @@ CAUSES: dict[Callable[[Night, Functions], None], set[str]] = {
 }
 
 
-def page_of(cause: Callable[[Night, Functions], None]) -> str:
+def runbook_of(cause: Callable[[Night, Functions], None]) -> str:
     return cause.__name__.replace("_", "-")
 
 
 @pytest.mark.parametrize("cloud", ["aws", "azure"])
-@pytest.mark.parametrize("cause", CAUSES, ids=page_of)
-def test_a_cause_sets_off_its_alarm_and_no_other(
+@pytest.mark.parametrize("cause", CAUSES, ids=runbook_of)
+def test_cause_fires_its_alarm_and_no_other(
     cause: Callable[[Night, Functions], None], cloud: str, night: Night, functions: Callable[[str], Functions]
 ) -> None:
-    called = functions(cloud)
-    called.ask()
-    called.watch()
-    cause(night, called)
-    assert sounding(called) == {page_of(cause), *CAUSES[cause]}
+    deployed = functions(cloud)
+    deployed.dispatch()
+    deployed.watch()
+    cause(night, deployed)
+    assert find_firing_runbooks(deployed) == {runbook_of(cause), *CAUSES[cause]}
 
 
 @pytest.mark.parametrize("cloud", ["aws", "azure"])
-def test_a_plain_night_sets_off_none(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
-    called = functions(cloud)
-    night.set(TENANT_ID="acme,globex")
-    night.write(2000)
-    night.write(30, tenant="globex")
-    night.remember(1900)
-    called.ask()
-    called.work(replace_task(tenant="globex"))
-    night.set(MAKOTO_RUNNER="spark")
-    called.work(TASK)
+def test_normal_night_fires_no_alarm(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
+    deployed = functions(cloud)
+    night.set_env(TENANT_ID="acme,globex")
+    night.write_export(2000)
+    night.write_export(30, tenant="globex")
+    night.add_completed_days(1900)
+    deployed.dispatch()
+    deployed.deliver(make_task(tenant="globex"))
+    night.set_env(MAKOTO_RUNNER="spark")
+    deployed.deliver(TASK)
     night.clock.now += timedelta(minutes=30)
-    night.end_job(called.settings(), ago=timedelta(minutes=1))
-    called.watch()
-    assert {entry.status for entry in map(night.find, ("acme", "globex"))} == {"COMPLETED"}
-    assert sounding(called) == set()
+    night.end_job(deployed.settings(), ago=timedelta(minutes=1))
+    deployed.watch()
+    assert {entry.status for entry in map(night.find_entry, ("acme", "globex"))} == {"COMPLETED"}
+    assert find_firing_runbooks(deployed) == set()
     night.clock.now = DUE
-    called.watch()
-    assert sounding(called) == set()
+    deployed.watch()
+    assert find_firing_runbooks(deployed) == set()
 
 
 @pytest.mark.parametrize("cloud", ["aws", "azure"])
-def test_a_night_that_does_not_begin_is_missed(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
-    called = functions(cloud)
-    called.ask()
+def test_night_missed_fires_after_26_hours_without_a_dispatch(
+    cloud: str, night: Night, functions: Callable[[str], Functions]
+) -> None:
+    deployed = functions(cloud)
+    deployed.dispatch()
     night.clock.now += timedelta(hours=25)
-    called.watch()
-    assert "night-missed" not in sounding(called)
+    deployed.watch()
+    assert "night-missed" not in find_firing_runbooks(deployed)
     night.clock.now += timedelta(hours=1, minutes=1)
-    called.watch()
-    assert "night-missed" in sounding(called)
+    deployed.watch()
+    assert "night-missed" in find_firing_runbooks(deployed)
 
 
 @pytest.mark.parametrize("cloud", ["aws", "azure"])
-def test_a_watch_that_does_not_come_is_missed(cloud: str, night: Night, functions: Callable[[str], Functions]) -> None:
-    called = functions(cloud)
-    called.ask()
-    called.watch()
+def test_watch_missed_fires_after_an_hour_without_a_watch(
+    cloud: str, night: Night, functions: Callable[[str], Functions]
+) -> None:
+    deployed = functions(cloud)
+    deployed.dispatch()
+    deployed.watch()
     night.clock.now += timedelta(minutes=59)
-    assert sounding(called) == set()
+    assert find_firing_runbooks(deployed) == set()
     night.clock.now += timedelta(minutes=1)
-    assert sounding(called) == {"watch-missed"}
-    called.watch()
-    assert sounding(called) == set()
+    assert find_firing_runbooks(deployed) == {"watch-missed"}
+    deployed.watch()
+    assert find_firing_runbooks(deployed) == set()
 
 
-def test_a_metric_of_another_name_sets_off_nothing(night: Night, functions: Callable[[str], Functions]) -> None:
+def test_alarm_ignores_metrics_of_other_names(night: Night, functions: Callable[[str], Functions]) -> None:
     aws, azure = functions("aws"), functions("azure")
     assert isinstance(aws, AwsFunctions) and isinstance(azure, AzureFunctions)
     reject_percent(night, aws)
-    azure.work(replace_task(force=True))
+    azure.deliver(make_task(force=True))
     now = night.clock()
-    (own,) = [each for each in read_aws_alarms(aws.deployment) if each.metric == "RejectPercent"]
-    assert own.sounds(aws.samples, now=now)
-    assert not replace(own, metric="RejectRatio").sounds(aws.samples, now=now)
-    assert not replace(own, dimensions=(("service", "another"),)).sounds(aws.samples, now=now)
+    (alarm,) = [each for each in read_aws_alarms(aws.deployment) if each.metric == "RejectPercent"]
+    assert alarm.fires(aws.samples, now=now)
+    assert not replace(alarm, metric="RejectRatio").fires(aws.samples, now=now)
+    assert not replace(alarm, dimensions=(("service", "another"),)).fires(aws.samples, now=now)
     (twin,) = [each for each in read_azure_alarms() if each.metric == "RejectPercent"]
-    assert find_sounding([twin], azure.rows, now=now) == {"reject-percent"}
+    assert find_firing([twin], azure.rows, now=now) == {"reject-percent"}
     renamed = replace(twin, query=twin.query.replace("RejectPercent", "RejectRatio"))
-    assert find_sounding([renamed], azure.rows, now=now) == set()
+    assert find_firing([renamed], azure.rows, now=now) == set()
 
 
 # Definitions
@@ -214,9 +218,9 @@ def test_a_metric_of_another_name_sets_off_nothing(night: Night, functions: Call
 
 def test_both_clouds_have_the_same_alarms() -> None:
     aws, azure = read_alarms()
-    assert {each.page for each in aws} - OF_AWS == {each.page for each in azure}
-    ours = {metric.name: metric.alarm for metric in METRICS if metric.alarm}
-    assert {each.metric: each.page for each in azure if each.metric} == ours
+    assert {each.page for each in aws} - AWS_ONLY == {each.page for each in azure}
+    expected = {metric.name: metric.alarm for metric in METRICS if metric.alarm}
+    assert {each.metric: each.page for each in azure if each.metric} == expected
     for alarm in azure:
         (twin,) = [each for each in aws if each.page == alarm.page][:1]
         if alarm.metric and alarm.metric != TASKS_GIVEN_UP.name:
@@ -225,12 +229,16 @@ def test_both_clouds_have_the_same_alarms() -> None:
         assert alarm.threshold == twin.threshold, alarm.name
 
 
-def test_every_alarm_has_a_cause_in_these_tests() -> None:
+def test_every_alarm_has_a_tested_cause() -> None:
     aws, azure = read_alarms()
-    assert {each.page for each in (*aws, *azure)} - OF_AWS == {*map(page_of, CAUSES), "night-missed", "watch-missed"}
+    assert {each.page for each in (*aws, *azure)} - AWS_ONLY == {
+        *map(runbook_of, CAUSES),
+        "night-missed",
+        "watch-missed",
+    }
 
 
-def test_an_alarm_is_named_as_its_runbook_is() -> None:
+def test_alarms_are_named_after_their_runbooks() -> None:
     aws, azure = read_alarms()
     for alarm in (*aws, *azure):
         assert (ROOT / f"docs/runbooks/{alarm.page}.md").exists(), alarm.page
@@ -238,13 +246,13 @@ def test_an_alarm_is_named_as_its_runbook_is() -> None:
         assert re.sub("^(dispatcher|processor|watcher)", "function", name) == alarm.page
 
 
-def test_the_limit_of_rejects_is_each_deployments_own() -> None:
-    aws = read_aws_alarms(read_deployment(parameters=GIVEN | {"RejectPercentLimit": "20"}))
+def test_reject_limit_is_a_deployment_parameter() -> None:
+    aws = read_aws_alarms(read_deployment(parameters=PARAMETERS | {"RejectPercentLimit": "20"}))
     assert [each.threshold for each in aws if each.page == "reject-percent"] == [20]
-    template = read_deployment(parameters=GIVEN)
+    template = read_deployment(parameters=PARAMETERS)
     assert [each.threshold for each in read_aws_alarms(template) if each.page == "reject-percent"] == [5]
     assert [each.threshold for each in read_azure_alarms() if each.page == "reject-percent"] == [5]
 
 
-def replace_task(**changes: Any) -> Task:
+def make_task(**changes: Any) -> Task:
     return Task(**{"tenant": "acme", "date": "2025-08-12", **changes})

@@ -1,4 +1,4 @@
-"""How deep the code nests: our frames between the Lambda handler and the first GET of a message object."""
+"""Limit the call depth: our frames between the Lambda handler and the first GET of a message object."""
 
 import sys
 import threading
@@ -14,32 +14,32 @@ from tests.support.operations.aws_functions import AwsFunctions
 from tests.support.operations.synthetic_night import Night
 
 MAX_FRAMES = 10
-OURS = (str(ROOT / "jobs/daily_batch"), str(ROOT / "lambda_trigger"))
+OUR_FOLDERS = (str(ROOT / "jobs/daily_batch"), str(ROOT / "lambda_trigger"))
 
 
-def our_frames(frame: FrameType | None) -> list[str]:
-    """The functions of ours on a stack, innermost first."""
-    found = []
+def list_our_frames(frame: FrameType | None) -> list[str]:
+    """Return our functions on a stack, innermost first."""
+    names = []
     while frame is not None:
-        if frame.f_code.co_filename.startswith(OURS):
-            found.append(f"{frame.f_globals['__name__']}.{frame.f_code.co_qualname}")
+        if frame.f_code.co_filename.startswith(OUR_FOLDERS):
+            names.append(f"{frame.f_globals['__name__']}.{frame.f_code.co_qualname}")
         frame = frame.f_back
-    return found
+    return names
 
 
-def test_few_calls_lie_between_the_handler_and_the_first_get(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_frames_lie_between_the_handler_and_the_first_get(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     stacks: list[list[str]] = []
     get = fetch._get
 
-    def recorded(*arguments: Any) -> Any:
-        # Tasks and requests run in threads: the handler's thread waits for them.
-        stacks.append(our_frames(sys._current_frames()[threading.main_thread().ident or 0]))
+    def get_and_record(*arguments: Any) -> Any:
+        # Requests run in threads while the handler's thread waits for them.
+        stacks.append(list_our_frames(sys._current_frames()[threading.main_thread().ident or 0]))
         return get(*arguments)
 
-    monkeypatch.setattr(fetch, "_get", recorded)
-    night.write()
-    AwsFunctions(night).work(Task(tenant="acme", date=DAY.isoformat()))
-    *between, handler = stacks[0]
+    monkeypatch.setattr(fetch, "_get", get_and_record)
+    night.write_export()
+    AwsFunctions(night).deliver(Task(tenant="acme", date=DAY.isoformat()))
+    *inner, handler = stacks[0]
     assert handler == "lambda_trigger.worker.handler"
-    assert len(between) <= MAX_FRAMES, "\n".join(between)
-    assert sum(frame.startswith("daily_batch.orchestration.dispatch.") for frame in between) <= 3
+    assert len(inner) <= MAX_FRAMES, "\n".join(inner)
+    assert sum(frame.startswith("daily_batch.orchestration.dispatch.") for frame in inner) <= 3

@@ -50,7 +50,7 @@ def versions(output: Path) -> dict[str, int]:
 
 
 @pytest.mark.each_spark
-def test_registration_names_the_tables_in_the_tenants_schema_and_is_idempotent(
+def test_registration_is_idempotent_and_uses_the_tenant_s_schema(
     spark: "SparkSession", catalog: str, published: tuple[Path, Receipt]
 ) -> None:
     output, receipt = published
@@ -91,13 +91,13 @@ def test_missing_catalogs_and_volumes_are_refused(spark: "SparkSession", publish
         register(spark, "spark_catalog.chat", Path("/Volumes/main/chat/tables"))
 
 
-def test_tenants_that_differ_only_by_case_have_different_schemas_and_names_are_quoted() -> None:
+def test_tenants_that_differ_by_case_have_different_quoted_schemas() -> None:
     assert name_schema("main.chat", "acme-eu") == "`main`.`chat_acme-eu`"
     names = {name_schema("main.chat", tenant).lower() for tenant in ("acme", "Acme", "ACME")}
     assert len(names) == 3
 
 
-def test_a_published_day_is_registered_if_a_catalog_is_set_and_a_failure_is_a_warning(
+def test_a_published_day_is_registered_and_a_failure_is_a_warning(
     spark: "SparkSession", catalog: str, published: tuple[Path, Receipt], capsys: pytest.CaptureFixture[str]
 ) -> None:
     output, receipt = published
@@ -125,18 +125,18 @@ def test_a_complete_cluster_passes_the_check(spark: "SparkSession", tmp_path: Pa
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_lack_of_the_driver_is_one_line_and_no_task_starts(tmp_path: Path) -> None:
+def test_a_missing_folder_of_the_driver_fails_before_any_task(tmp_path: Path) -> None:
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
     with pytest.raises(
-        TerminalError, match=r"^tenant=- day=-: the driver lacks: input .*/none: the folder .* does not exist"
+        TerminalError, match=r"^tenant=- day=-: driver check failed: input .*/none: the folder .* does not exist"
     ):
         check_cluster(None, storage, tasks=2)  # type: ignore[arg-type]  # it is not called
 
 
-def test_a_lack_of_the_workers_is_one_line(
+def test_a_missing_folder_of_the_workers_is_one_line(
     spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daily_batch.orchestration.preflight.find_missing", lambda storage, folders: "")
     storage = Storage(input=parse_url(str(tmp_path / "none")), output=parse_url(str(tmp_path)))
-    with pytest.raises(TerminalError, match=r"the workers lack: input .*/none: the folder .* does not exist"):
+    with pytest.raises(TerminalError, match=r"worker check failed: input .*/none: the folder .* does not exist"):
         check_cluster(spark, storage, tasks=2)

@@ -2,72 +2,27 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import date, timedelta
 
 import pytest
 
-from daily_batch.errors import BatchError, LeaseHeldError, RetryableError
+from daily_batch.errors import BatchError, LeaseHeldError
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.entry import format_timestamp
-from daily_batch.metadata import VersionConflictError
-from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock, FaultyStore, make_receipt
-from tests.support.metadata_backends import Backend
-
-Change = Callable[[Ledger, Lease], object]
-HOURS = timedelta(hours=12)
-
-
-def renew(ledger: Ledger, lease: Lease) -> None:
-    ledger.renew(lease)
-
-
-def record(ledger: Ledger, lease: Lease) -> None:
-    ledger.record(lease, runner="spark", handed_over="too large")
-
-
-def hand_over(ledger: Ledger, lease: Lease) -> None:
-    ledger.hand_over(lease, reason="too large", job_token="t1", job_id="job-1", duration=HOURS)
-
-
-def complete(ledger: Ledger, lease: Lease) -> None:
-    receipt = make_receipt(tenant=lease.tenant, run_id=lease.run_id)
-    ledger.complete(lease, receipt, receipt_key="key1", output_path="out/tables")
-
-
-def fail(ledger: Ledger, lease: Lease) -> None:
-    ledger.fail(lease, "denied")
-
-
-def raise_token(ledger: Ledger, lease: Lease) -> Lease:
-    return ledger.raise_token(lease, above=lease.token + 4)
-
-
-EVERY_CHANGE = pytest.mark.parametrize("change", [renew, record, hand_over, complete, fail, raise_token])
-LOST_ANSWERS = pytest.mark.parametrize(
-    "answer",
-    [VersionConflictError(), RetryableError("the answer is lost", next_step="try again")],
-    ids=["overtaken", "retryable"],
+from tests.support.ledger_changes import (
+    EVERY_CHANGE,
+    HOURS,
+    Change,
+    acquire,
+    complete,
+    fail,
+    find,
+    hand_over,
+    record,
 )
-
-
-def acquire(ledger: Ledger, tenant: str, run_id: str, *, owner: str = ELSEWHERE, force: bool = False) -> Lease:
-    return ledger.acquire(tenant, DAY, owner=owner, run_id=run_id, force=force)
-
-
-def find(ledger: Ledger, tenant: str) -> Entry:
-    entry = ledger.find(tenant, DAY)
-    assert entry is not None
-    return entry
-
-
-def repeat_after(answer: Exception, act: Callable[[], object]) -> object:
-    """Run a call whose answer is lost; the caller sees the error unless it is the store's own conflict."""
-    if isinstance(answer, RetryableError):
-        with pytest.raises(RetryableError):
-            act()
-    return act()
+from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock
+from tests.support.metadata_backends import Backend
 
 
 def test_a_day_without_a_run_has_no_entry(ledger: Ledger, tenant: str) -> None:
@@ -174,9 +129,7 @@ def test_a_failed_day_has_its_error_and_describes_its_tables(ledger: Ledger, ten
 
 
 @pytest.mark.parametrize("late", [fail, hand_over])
-def test_a_completed_day_stays_completed_whatever_its_run_reports_later(
-    ledger: Ledger, tenant: str, late: Change
-) -> None:
+def test_a_completed_day_ignores_later_reports_of_its_run(ledger: Ledger, tenant: str, late: Change) -> None:
     lease = acquire(ledger, tenant, "run1")
     complete(ledger, lease)
     with suppress(BatchError):  # an error is acceptable, too
@@ -251,7 +204,7 @@ def test_tenants_are_those_of_the_metadata_store(backend: Backend, ledger: Ledge
     assert ledger.tenants().count(tenant) == 1
 
 
-def test_another_programs_day_is_read_and_acquired_in_its_item(backend: Backend, ledger: Ledger, tenant: str) -> None:
+def test_the_item_of_another_program_is_read_and_acquired(backend: Backend, ledger: Ledger, tenant: str) -> None:
     backend.plant(
         {
             "PK": f"TENANT#{tenant}#BATCH",
@@ -287,81 +240,3 @@ def test_the_job_of_a_dead_process_continues(ledger: Ledger, tenant: str, dead_o
     hand_over(ledger, acquire(ledger, tenant, "run1", owner=dead_owner))
     with pytest.raises(LeaseHeldError):
         acquire(ledger, tenant, "run2")
-
-
-@LOST_ANSWERS
-def test_a_lost_answer_to_acquire_returns_the_same_lease(
-    ledger: Ledger, store: FaultyStore, tenant: str, answer: Exception
-) -> None:
-    store.lost = [answer]
-    lease = repeat_after(answer, lambda: acquire(ledger, tenant, "run1"))
-    assert lease == Lease(tenant=tenant, day=DAY, run_id="run1", token=1)
-    assert (find(ledger, tenant).token, find(ledger, tenant).attempts) == (1, 1)
-
-
-@LOST_ANSWERS
-def test_a_lost_answer_to_a_take_over_keeps_its_mark(
-    ledger: Ledger, store: FaultyStore, tenant: str, answer: Exception
-) -> None:
-    acquire(ledger, tenant, "run1")
-    store.lost = [answer]
-    lease = repeat_after(answer, lambda: acquire(ledger, tenant, "run2", force=True))
-    assert lease == Lease(tenant=tenant, day=DAY, run_id="run2", token=2, taken_over=True)
-
-
-def test_a_lost_run_stays_marked_when_the_next_one_fails(ledger: Ledger, tenant: str) -> None:
-    acquire(ledger, tenant, "run1")  # and never reports back
-    fail(ledger, acquire(ledger, tenant, "run2", force=True))
-    assert acquire(ledger, tenant, "run3").taken_over
-
-
-@LOST_ANSWERS
-@EVERY_CHANGE
-def test_a_lost_answer_to_a_change_leads_to_the_same_entry(
-    ledger: Ledger, store: FaultyStore, tenant: str, change: Change, answer: Exception
-) -> None:
-    change(ledger, acquire(ledger, f"{tenant}-2", "run1"))
-    lease = acquire(ledger, tenant, "run1")
-    store.lost = [answer]
-    repeat_after(answer, lambda: change(ledger, lease))
-    assert store.lost == []
-    once, twice = to_compare(find(ledger, f"{tenant}-2")), to_compare(find(ledger, tenant))
-    assert once == twice
-
-
-def to_compare(entry: Entry) -> dict[str, object]:
-    return {name: value for name, value in vars(entry).items() if name != "tenant"}
-
-
-@pytest.mark.parametrize("fault", ["read_fault", "write_fault"])
-@EVERY_CHANGE
-def test_a_store_that_is_down_changes_nothing(
-    ledger: Ledger, store: FaultyStore, tenant: str, change: Change, fault: str
-) -> None:
-    lease = acquire(ledger, tenant, "run1")
-    before = find(ledger, tenant)
-    setattr(store, fault, RetryableError("the store is down", next_step="run the day again"))
-    with pytest.raises(RetryableError):
-        change(ledger, lease)
-    with pytest.raises(RetryableError):
-        acquire(ledger, tenant, "run2", force=True)
-    setattr(store, fault, None)
-    assert find(ledger, tenant) == before
-
-
-def test_a_store_that_is_down_is_not_mistaken_for_an_unknown_day(ledger: Ledger, store: FaultyStore) -> None:
-    store.read_fault = RetryableError("the store is down", next_step="run the day again")
-    with pytest.raises(RetryableError):
-        ledger.find("acme", DAY)
-    with pytest.raises(RetryableError):
-        list(ledger.days("acme", DAY, DAY))
-    with pytest.raises(RetryableError):
-        ledger.tenants()
-
-
-def test_endless_conflicts_end_with_an_error(ledger: Ledger, store: FaultyStore, tenant: str) -> None:
-    lease = acquire(ledger, tenant, "run1")
-    store.write_fault = VersionConflictError()
-    with pytest.raises(RetryableError, match="faster") as given_up:
-        ledger.renew(lease)
-    assert (given_up.value.tenant, given_up.value.day) == (tenant, "2025-08-12")

@@ -51,13 +51,13 @@ NEXT_STEP = "correct that attribute, or delete the item and run the day again (d
 runner = typer.testing.CliRunner()
 
 
-def item_of(tenant: str, **more: Any) -> dict[str, Any]:
+def make_item(tenant: str, **more: Any) -> dict[str, Any]:
     entry = acquire(None, tenant=tenant, day=DAY, owner=ELSEWHERE, run_id="run1", now=BEGIN, lease=LEASE)
     return {name: value for name, value in to_item(entry).items() if value is not None} | more
 
 
-def check(ledger: Ledger, tenant: str, named: str) -> None:
-    """Check that reading, listing and acquiring report the problem and change nothing."""
+def assert_reported(ledger: Ledger, tenant: str, named: str) -> None:
+    """Assert that reading, listing and acquiring raise an error with the name and change nothing."""
     for use in (
         lambda: ledger.find(tenant, DAY),
         lambda: list(ledger.days(tenant, DAY, DAY)),
@@ -72,20 +72,18 @@ def check(ledger: Ledger, tenant: str, named: str) -> None:
 
 
 @pytest.mark.parametrize("name", CORRUPT)
-def test_an_attribute_of_another_type_is_named_with_tenant_and_day(
+def test_an_attribute_of_another_type_is_reported_with_tenant_and_day(
     ledger: Ledger, backend: Backend, tenant: str, name: str
 ) -> None:
-    backend.plant(item_of(tenant, **{name: CORRUPT[name]}))
-    check(ledger, tenant, name)
+    backend.plant(make_item(tenant, **{name: CORRUPT[name]}))
+    assert_reported(ledger, tenant, name)
 
 
-def test_missing_attributes_and_those_of_other_programs_are_valid(
-    ledger: Ledger, backend: Backend, tenant: str
-) -> None:
-    whole = item_of(tenant, ttl=7, nested={"a": [1]}, note=SECRET)
+def test_missing_and_foreign_attributes_are_valid(ledger: Ledger, backend: Backend, tenant: str) -> None:
+    item = make_item(tenant, ttl=7, nested={"a": [1]}, note=SECRET)
     for missing in ("token", "attempts", "owner", "lease_until", "run_id", "updated_at", "status", "batch_type"):
-        whole.pop(missing)
-    backend.plant(whole)
+        item.pop(missing)
+    backend.plant(item)
     entry = ledger.find(tenant, DAY)
     assert entry is not None
     assert (entry.status, entry.token, entry.lease_until) == ("FAILED", 0, None)
@@ -93,12 +91,12 @@ def test_missing_attributes_and_those_of_other_programs_are_valid(
     assert lease.token == 1
 
 
-@pytest.mark.parametrize("spoiled", [{"objects": "many"}, {"objects": None}, {"found_at": 7}])
+@pytest.mark.parametrize("corrupt", [{"objects": "many"}, {"objects": None}, {"found_at": 7}])
 def test_a_corrupt_stray_count_is_named_and_the_next_check_replaces_it(
-    ledger: Ledger, backend: Backend, tenant: str, spoiled: dict[str, Any]
+    ledger: Ledger, backend: Backend, tenant: str, corrupt: dict[str, Any]
 ) -> None:
     item = {"PK": keys.days_of(tenant), "SK": keys.STRAYS, "objects": 3, "found_at": "2025-08-12T00:00:00Z"}
-    backend.plant({**item, **spoiled})
+    backend.plant({**item, **corrupt})
     with pytest.raises(TerminalError, match=r"STRAYS of .* is invalid") as refused:
         ledger.stray_count(tenant)
     assert refused.value.tenant == tenant
@@ -109,7 +107,7 @@ def test_a_corrupt_stray_count_is_named_and_the_next_check_replaces_it(
 
 
 @pytest.mark.parametrize("key", ["2025-02-30", "20250812", "2025-08-12 ", "٢٠٢٥-٠٨-١٢", "2025-08-12#x", "1969-12-31"])
-def test_an_item_without_a_day_is_not_a_tenant_day(key: str) -> None:
+def test_an_item_without_a_valid_day_is_not_a_tenant_day(key: str) -> None:
     assert not is_day({"SK": f"DAILY#{key}"})
     assert is_day({"SK": "DAILY#2025-08-12"})
 
@@ -119,11 +117,11 @@ def test_an_item_without_a_day_is_not_a_tenant_day(key: str) -> None:
 def test_a_bill_is_a_finite_number(name: str, number: float) -> None:
     value = {"vcpu_hours": number} if name == "billed" else number
     with pytest.raises(TerminalError, match="its bill is not a finite number"):
-        from_item(item_of("acme", **{name: value}))
+        from_item(make_item("acme", **{name: value}))
 
 
 def test_a_timestamp_without_a_zone_is_utc() -> None:
-    entry = from_item(item_of("acme", lease_until="2025-08-12T17:01:00"))
+    entry = from_item(make_item("acme", lease_until="2025-08-12T17:01:00"))
     assert entry.is_leased(BEGIN)
     assert not entry.is_leased(BEGIN + timedelta(minutes=2))
 
@@ -143,27 +141,27 @@ def test_an_item_in_a_file_that_is_not_an_object_is_reported(tmp_path: Path, tex
 
 
 @pytest.mark.parametrize("value", ["one", "1", True, [1], {"a": 1}])
-def test_an_item_whose_version_is_not_a_number_is_reported_and_not_written(
+def test_an_item_with_an_invalid_version_is_reported_and_not_written(
     dynamodb_table: DynamoDbTable, value: Any, tenant: str
 ) -> None:
     backend = dynamodb_backend(dynamodb_table)
     ledger = Ledger(store=backend.connect(), clock=Clock(), lease=LEASE)
-    backend.plant(item_of(tenant, version=value))
+    backend.plant(make_item(tenant, version=value))
     with pytest.raises(TerminalError, match="its attribute version is not a whole number") as raised:
         ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
     assert (raised.value.tenant, raised.value.day) == (tenant, DAY.isoformat())
 
 
 @pytest.mark.parametrize("value", [Binary(b"\0"), {"a", "b"}, {1, 2}])
-def test_a_table_s_own_types_are_reported_if_invalid_and_kept_otherwise(
+def test_dynamodb_types_are_reported_if_invalid_and_otherwise_kept(
     dynamodb_table: DynamoDbTable, value: Any, tenant: str
 ) -> None:
     backend = dynamodb_backend(dynamodb_table)
     ledger = Ledger(store=backend.connect(), clock=Clock(), lease=LEASE)
-    backend.plant(item_of(tenant, error=value))
-    check(ledger, tenant, "error")
+    backend.plant(make_item(tenant, error=value))
+    assert_reported(ledger, tenant, "error")
     other = f"{tenant}-b"
-    backend.plant(item_of(other, theirs=value))
+    backend.plant(make_item(other, theirs=value))
     ledger.acquire(other, DAY, owner=ELSEWHERE, run_id="run2", force=True)
     stored = ledger.store.get(keys.days_of(other), keys.day_key(DAY))
     assert stored is not None
@@ -176,50 +174,48 @@ def test_a_command_ends_with_3_and_names_the_corrupt_item(
 ) -> None:
     monkeypatch.delenv("TENANT_ID", raising=False)
     ledger = tmp_path / "ledger.sqlite"
-    SqliteStore(ledger).put(item_of("acme", token="seven"), expected=None)
+    SqliteStore(ledger).put(make_item("acme", token="seven"), expected=None)
     days = {"run": ["--date", "2025-08-12"]}.get(command, ["--from", "2025-08-12", "--to", "2025-08-12"])
-    where = ["--input", str(ROOT / "samples"), "--output", str(tmp_path / "out"), "--ledger", str(ledger)]
+    locations = ["--input", str(ROOT / "samples"), "--output", str(tmp_path / "out"), "--ledger", str(ledger)]
     (tmp_path / "out").mkdir()
-    done = runner.invoke(cli.app, [command, "--tenant", "acme", *days, *where])
-    assert done.exit_code == 3
-    assert "tenant=acme day=2025-08-12: the ledger's item DAILY#2025-08-12 of TENANT#acme#BATCH" in done.stderr
+    result = runner.invoke(cli.app, [command, "--tenant", "acme", *days, *locations])
+    assert result.exit_code == 3
+    assert "tenant=acme day=2025-08-12: the ledger's item DAILY#2025-08-12 of TENANT#acme#BATCH" in result.stderr
 
 
 # Leases set by a wrong clock
 
 
 def running(until: datetime) -> Entry:
-    return from_item(item_of("acme", lease_until=format_timestamp(until)))
+    return from_item(make_item("acme", lease_until=format_timestamp(until)))
 
 
 def submitted(until: datetime) -> Entry:
-    handed = hand_over(running(BEGIN), reason="large", job_token="t", job_id="j", now=BEGIN, lease=LEASE)
-    return replace(handed, lease_until=format_timestamp(until))
+    entry = hand_over(running(BEGIN), reason="large", job_token="t", job_id="j", now=BEGIN, lease=LEASE)
+    return replace(entry, lease_until=format_timestamp(until))
 
 
 @pytest.mark.parametrize(
-    ("make", "longest"), [(running, MAX_LEASE), (submitted, MAX_JOB_LEASE)], ids=["running", "submitted"]
+    ("make", "maximum"), [(running, MAX_LEASE), (submitted, MAX_JOB_LEASE)], ids=["running", "submitted"]
 )
-def test_a_lease_beyond_the_maximum_comes_from_a_wrong_clock_and_is_replaced(
-    make: Callable[[datetime], Entry], longest: timedelta
-) -> None:
-    furthest = BEGIN + longest + MAX_CLOCK_SKEW
-    believed, wrong = make(furthest), make(furthest + timedelta(microseconds=1))
-    assert believed.is_leased(BEGIN)
-    assert not believed.has_invalid_lease(BEGIN)
-    assert wrong.has_invalid_lease(BEGIN)
-    assert not wrong.is_leased(BEGIN)
-    more = {"tenant": "acme", "day": DAY, "owner": "me", "run_id": "run2", "now": BEGIN, "lease": LEASE}
+def test_a_lease_beyond_the_maximum_is_replaced(make: Callable[[datetime], Entry], maximum: timedelta) -> None:
+    latest = BEGIN + maximum + MAX_CLOCK_SKEW
+    valid, invalid = make(latest), make(latest + timedelta(microseconds=1))
+    assert valid.is_leased(BEGIN)
+    assert not valid.has_invalid_lease(BEGIN)
+    assert invalid.has_invalid_lease(BEGIN)
+    assert not invalid.is_leased(BEGIN)
+    arguments = {"tenant": "acme", "day": DAY, "owner": "me", "run_id": "run2", "now": BEGIN, "lease": LEASE}
     with pytest.raises(LeaseHeldError):
-        acquire(believed, **more)
-    taken = acquire(wrong, **more)
+        acquire(valid, **arguments)
+    acquired = acquire(invalid, **arguments)
     # The run that the lease names may be alive: it must not be able to publish.
-    assert (taken.token, taken.taken_over, taken.lease_until) == (2, True, format_timestamp(BEGIN + LEASE))
+    assert (acquired.token, acquired.taken_over, acquired.lease_until) == (2, True, format_timestamp(BEGIN + LEASE))
 
 
 @pytest.mark.parametrize("until", ["2099-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2025-08-12T20:00:00Z"])
-def test_a_day_with_an_invalid_lease_is_dead_and_its_status_explains_it(until: str) -> None:
-    entry = from_item(item_of("acme", lease_until=until))
+def test_the_status_explains_an_invalid_lease(until: str) -> None:
+    entry = from_item(make_item("acme", lease_until=until))
     assert day_status(entry, now=BEGIN, due=BEGIN) == "dead"
     assert "is longer than any can be: a clock was wrong; the next run takes the day" in describe(
         entry, "dead", now=BEGIN
@@ -228,14 +224,14 @@ def test_a_day_with_an_invalid_lease_is_dead_and_its_status_explains_it(until: s
 
 
 def test_an_invalid_maintenance_lease_is_replaced_too() -> None:
-    kept = hold(None, tenant="acme", day=DAY, owner="o", upkeep="u", now=BEGIN + timedelta(days=400), lease=LEASE)
-    assert kept.has_invalid_lease(BEGIN)
-    again = hold(kept, tenant="acme", day=DAY, owner="me", upkeep="v", now=BEGIN, lease=LEASE)
-    assert (again.upkeep, again.token) == ("v", kept.token + 1)
+    held = hold(None, tenant="acme", day=DAY, owner="o", upkeep="u", now=BEGIN + timedelta(days=400), lease=LEASE)
+    assert held.has_invalid_lease(BEGIN)
+    again = hold(held, tenant="acme", day=DAY, owner="me", upkeep="v", now=BEGIN, lease=LEASE)
+    assert (again.upkeep, again.token) == ("v", held.token + 1)
 
 
 def test_a_stored_day_with_an_invalid_lease_is_run(ledger: Ledger, store: FaultyStore, tenant: str) -> None:
-    store.put(item_of(tenant, lease_until="2099-01-01T00:00:00.000000Z"), expected=None)
+    store.put(make_item(tenant, lease_until="2099-01-01T00:00:00.000000Z"), expected=None)
     lease = ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2")
     assert (lease.token, lease.taken_over) == (2, True)
     ledger.renew(lease)
@@ -245,11 +241,15 @@ def test_a_stored_day_with_an_invalid_lease_is_run(ledger: Ledger, store: Faulty
 
 
 def test_no_setting_allows_an_invalid_lease() -> None:
-    most = {"MAKOTO_LEASE_SECONDS": "3600", "MAKOTO_JOB_WAIT_MINUTES": "10080", "MAKOTO_JOB_TIMEOUT_MINUTES": "10080"}
-    settings = load_settings(flags={}, environ=most)
+    maximums = {
+        "MAKOTO_LEASE_SECONDS": "3600",
+        "MAKOTO_JOB_WAIT_MINUTES": "10080",
+        "MAKOTO_JOB_TIMEOUT_MINUTES": "10080",
+    }
+    settings = load_settings(flags={}, environ=maximums)
     assert timedelta(seconds=settings.lease_seconds) <= MAX_LEASE
     job = timedelta(minutes=settings.job_wait_minutes + settings.job_timeout_minutes) + JOB_GRACE
     assert job <= MAX_JOB_LEASE
-    for name, value in most.items():
+    for name, value in maximums.items():
         with pytest.raises(UsageError, match=name.removeprefix("MAKOTO_").lower()):
             load_settings(flags={}, environ={name: str(int(value) + 1)})

@@ -35,20 +35,20 @@ def heartbeat(fast_ledger: Ledger, tenant: str) -> Iterator[Heartbeat]:
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.02)
 
 
 def is_renewed(ledger: Ledger, tenant: str, clock: Clock) -> Callable[[], bool]:
-    """Move the clock; return whether the lease was renewed since."""
+    """Move the clock; return a check of whether the lease has been renewed since."""
     clock.move(hours=1)
     until = format_timestamp(clock.now + timedelta(seconds=0.15))
 
-    def look() -> bool:
+    def check() -> bool:
         entry = ledger.find(tenant, DAY)
         return entry is not None and entry.lease_until == until
 
-    return look
+    return check
 
 
 def is_lost(heartbeat: Heartbeat) -> bool:
@@ -87,11 +87,11 @@ def test_a_lost_lease_is_noticed(heartbeat: Heartbeat, fast_ledger: Ledger, tena
     assert entry.run_id == "run2"
 
 
-def test_a_lost_lease_is_never_confirmed_even_before_its_loss_is_noticed(ledger: Ledger, tenant: str) -> None:
+def test_a_lost_lease_is_not_confirmed_before_its_loss_is_noticed(ledger: Ledger, tenant: str) -> None:
     with Heartbeat(ledger, ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run1")) as heartbeat:
         heartbeat.confirm()
         ledger.acquire(tenant, DAY, owner=ELSEWHERE, run_id="run2", force=True)
-        heartbeat.check()  # no renewal has found it out yet
+        heartbeat.check()  # no renewal has noticed the loss yet
         with pytest.raises(LeaseHeldError, match="run2"):
             heartbeat.confirm()
 
@@ -121,16 +121,16 @@ def test_a_store_that_is_down_confirms_nothing_and_loses_nothing(
 def test_renewal_continues_after_lost_answers(
     heartbeat: Heartbeat, fast_ledger: Ledger, store: FaultyStore, tenant: str, clock: Clock
 ) -> None:
-    asked = threading.Event()
+    attempted = threading.Event()
 
-    def fall_silent(item: Item) -> None:
-        asked.set()
+    def lose_answer(item: Item) -> None:
+        attempted.set()
         raise DOWN
 
-    store.written = fall_silent
-    assert asked.wait(WAIT_SECONDS)
-    asked.clear()
-    assert asked.wait(WAIT_SECONDS)  # it has tried again
+    store.written = lose_answer
+    assert attempted.wait(WAIT_SECONDS)
+    attempted.clear()
+    assert attempted.wait(WAIT_SECONDS)  # the renewal is tried again
     store.written = lambda item: None
     wait_for(is_renewed(fast_ledger, tenant, clock))
     heartbeat.check()

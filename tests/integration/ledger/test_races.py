@@ -39,7 +39,7 @@ def assert_one_winner_each(rounds: list[list[RoundResult]]) -> None:
     assert len(rounds) == ROUNDS
     for results in rounds:
         assert sorted(len(each.tokens) for each in results) == [0, 0, 0, 0, 0, 1]
-        assert [each.keeps for each in results] == [each.tokens != [] for each in results]
+        assert [each.still_held for each in results] == [each.tokens != [] for each in results]
 
 
 def all_tokens(rounds: list[list[RoundResult]]) -> list[int]:
@@ -72,7 +72,7 @@ def test_a_failed_day_is_acquired_by_one(arena: Arena, backend: Backend, tenant:
 
 
 @pytest.mark.parametrize("change", [complete, renew, hand_over])
-def test_a_holders_change_succeeds_before_its_lease_is_replaced_or_never(
+def test_a_holder_s_change_succeeds_before_its_lease_is_replaced_or_never(
     arena: Arena, backend: Backend, tenant: str, change: object
 ) -> None:
     rounds = arena.race(backend.connect, [tenant] * ROUNDS, partial(seize, change=change))
@@ -80,9 +80,9 @@ def test_a_holders_change_succeeds_before_its_lease_is_replaced_or_never(
     for number, results in enumerate(rounds):
         seized = [each.tokens[0] for each in results[1:]]
         # The last to acquire it holds it; the first holder never does, although its change may have come in time.
-        assert [each.keeps for each in results] == [False, *(token == max(seized) for token in seized)]
+        assert [each.still_held for each in results] == [False, *(token == max(seized) for token in seized)]
         if change is not renew:
-            assert {each.evidence == f"round-{number}" for each in results} == {results[0].landed}
+            assert {each.last_mark == f"round-{number}" for each in results} == {results[0].changed}
     # Each acquisition, the first holder's and the others', raised the token by one.
     assert all_tokens(rounds) == list(range(1, 6 * ROUNDS + 1))
     assert final_token(backend, tenant) == 6 * ROUNDS

@@ -1,11 +1,10 @@
-"""The policy simulator: what IAM's own rules say, case by case."""
+"""The IAM policy simulator decides as IAM's rules say."""
 
 from typing import Any
 
 import pytest
 
-from tests.local_cloud.aws.deployment import Role
-from tests.local_cloud.aws.iam import decide, is_allowed, may_pass_role, trusts
+from tests.local_cloud.aws.iam.policies import Role, decide, is_allowed, may_pass_role, trusts
 
 
 def policy(*statements: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +101,7 @@ PRESENT = {"Null": {"dynamodb:LeadingKeys": "false"}}
         ),
     ],
 )
-def test_a_statement_speaks_only_when_all_its_conditions_hold(
+def test_statement_applies_only_if_all_conditions_hold(
     condition: dict[str, Any], context: dict[str, Any], holds: bool
 ) -> None:
     policies = [policy(statement(Condition=condition))]
@@ -114,13 +113,13 @@ DENY_CHAT = policy(statement("Deny", resource="arn:aws:s3:::b/*/chat/*"))
 
 
 @pytest.mark.parametrize("policies", [[ALLOW_ALL, DENY_CHAT], [DENY_CHAT, ALLOW_ALL]])
-def test_a_deny_wins_over_every_allow(policies: list[dict[str, Any]]) -> None:
+def test_explicit_deny_overrides_every_allow(policies: list[dict[str, Any]]) -> None:
     decision = decide(policies, action="s3:GetObject", resource="arn:aws:s3:::b/acme/chat/x")
     assert (decision.allowed, decision.sid, decision.why) == (False, "Deny", "explicit deny")
     assert is_allowed(policies, action="s3:GetObject", resource="arn:aws:s3:::b/acme/analytics/x")
 
 
-def test_a_deny_whose_condition_does_not_hold_is_silent() -> None:
+def test_deny_does_not_apply_if_its_condition_fails() -> None:
     no_tls = statement("Deny", "s3:*", "*", Principal="*", Condition={"Bool": {"aws:SecureTransport": "false"}})
     for secure in ("true", "false"):
         allowed = is_allowed(
@@ -132,7 +131,7 @@ def test_a_deny_whose_condition_does_not_hold_is_silent() -> None:
         assert allowed == (secure == "true")
 
 
-def test_what_nothing_speaks_of_is_refused() -> None:
+def test_call_without_matching_statement_is_denied() -> None:
     assert decide([], action="s3:GetObject", resource="arn:aws:s3:::b/x").why == "no statement allows it"
 
 
@@ -148,7 +147,7 @@ def test_what_nothing_speaks_of_is_refused() -> None:
         (ALLOW_ALL, None, "allowed"),
     ],
 )
-def test_a_session_may_do_what_role_and_session_policy_both_allow(
+def test_session_is_limited_to_role_and_session_policy(
     role: dict[str, Any], session: list[dict[str, Any]] | None, why: str
 ) -> None:
     decision = decide([role], action="s3:GetObject", resource="arn:aws:s3:::b/acme/x", session=session)
@@ -156,7 +155,7 @@ def test_a_session_may_do_what_role_and_session_policy_both_allow(
 
 
 @pytest.mark.parametrize(
-    "unknown",
+    "unsupported",
     [
         policy({"Effect": "Allow", "NotAction": "s3:GetObject", "Resource": "*"}),
         policy({"Effect": "Allow", "Action": "s3:GetObject", "NotResource": "*"}),
@@ -173,42 +172,42 @@ def test_a_session_may_do_what_role_and_session_policy_both_allow(
     ],
     ids=str,
 )
-def test_what_is_not_known_is_refused_and_not_guessed(unknown: dict[str, Any]) -> None:
-    # Also where the statement is not about the call.
+def test_unsupported_policy_elements_raise(unsupported: dict[str, Any]) -> None:
+    # Even if the statement does not apply to the call.
     with pytest.raises(ValueError, match=r"not supported|version|effect|fit"):
-        is_allowed([unknown], action="sqs:SendMessage", resource="arn:aws:sqs:r:1:q")
+        is_allowed([unsupported], action="sqs:SendMessage", resource="arn:aws:sqs:r:1:q")
 
 
-def test_a_misspelled_context_is_refused() -> None:
+def test_misspelled_context_key_raises() -> None:
     with pytest.raises(ValueError, match="s3:prefixes"):
         is_allowed([ALLOW_ALL], action="s3:ListBucket", resource="arn:aws:s3:::b", context={"s3:prefixes": "x"})
 
 
-def role(**condition: Any) -> Role:
-    taken = {
+def make_role(**condition: Any) -> Role:
+    trust_statement = {
         "Effect": "Allow",
         "Principal": {"Service": "emr-serverless.amazonaws.com"},
         "Action": "sts:AssumeRole",
         **({"Condition": condition} if condition else {}),
     }
-    return Role(name="job", arn="arn:aws:iam::1:role/job", policies=(), trust=policy(taken))
+    return Role(name="job", arn="arn:aws:iam::1:role/job", policies=(), trust=policy(trust_statement))
 
 
-OURS = "arn:aws:emr-serverless:r:1:/applications/00a"
+APPLICATION = "arn:aws:emr-serverless:r:1:/applications/00a"
 
 
 @pytest.mark.parametrize(
-    ("service", "context", "taken"),
+    ("service", "context", "trusted"),
     [
-        ("emr-serverless.amazonaws.com", {"aws:SourceArn": OURS}, True),
-        ("emr-serverless.amazonaws.com", {"aws:SourceArn": f"{OURS}b"}, False),
+        ("emr-serverless.amazonaws.com", {"aws:SourceArn": APPLICATION}, True),
+        ("emr-serverless.amazonaws.com", {"aws:SourceArn": f"{APPLICATION}b"}, False),
         ("emr-serverless.amazonaws.com", {}, False),
-        ("lambda.amazonaws.com", {"aws:SourceArn": OURS}, False),
+        ("lambda.amazonaws.com", {"aws:SourceArn": APPLICATION}, False),
     ],
 )
-def test_a_role_is_taken_only_by_whom_it_trusts(service: str, context: dict[str, str], taken: bool) -> None:
-    document = role(StringLike={"aws:SourceArn": OURS}).trust
-    assert trusts(document, service=service, context=context) == taken
+def test_role_is_assumed_only_by_a_trusted_service(service: str, context: dict[str, str], trusted: bool) -> None:
+    document = make_role(StringLike={"aws:SourceArn": APPLICATION}).trust
+    assert trusts(document, service=service, context=context) == trusted
 
 
 @pytest.mark.parametrize(
@@ -217,13 +216,11 @@ def test_a_role_is_taken_only_by_whom_it_trusts(service: str, context: dict[str,
         ("arn:aws:iam::1:role/job", "emr-serverless.amazonaws.com", "emr-serverless.amazonaws.com", True),
         ("arn:aws:iam::1:role/other", "emr-serverless.amazonaws.com", "emr-serverless.amazonaws.com", False),
         ("arn:aws:iam::1:role/job", "emr-serverless.amazonaws.com", "lambda.amazonaws.com", False),
-        # The service may be named, and still not be trusted.
+        # The role may be passed to the service, but does not trust it.
         ("arn:aws:iam::1:role/job", "lambda.amazonaws.com", "lambda.amazonaws.com", False),
     ],
 )
-def test_a_role_is_passed_by_whom_may_and_to_whom_it_trusts(
-    allowed: str, passed_to: str, service: str, passes: bool
-) -> None:
+def test_pass_role_requires_permission_and_trust(allowed: str, passed_to: str, service: str, passes: bool) -> None:
     condition = {"StringEquals": {"iam:PassedToService": passed_to}}
     policies = [policy(statement(action="iam:PassRole", resource=allowed, Condition=condition))]
-    assert may_pass_role(policies, role=role(), service=service) == passes
+    assert may_pass_role(policies, role=make_role(), service=service) == passes

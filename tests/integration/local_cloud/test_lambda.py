@@ -1,4 +1,4 @@
-"""Functions and their queue as Lambda runs them: environments, time limits, failures, dead letters."""
+"""The Lambda emulator: execution environments, timeouts, failures and dead letters."""
 
 import json
 import time
@@ -27,7 +27,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 
 @pytest.fixture
 def function(aws: LocalAws, tmp_path: Path) -> Iterator[LocalFunction]:
-    described = Function(
+    definition = Function(
         name="function",
         arn="arn:aws:lambda:ap-northeast-1:123456789012:function:function",
         handler="tests.support.function_handlers.handler",
@@ -38,43 +38,41 @@ def function(aws: LocalAws, tmp_path: Path) -> Iterator[LocalFunction]:
         role="FunctionRole",
         source=None,
     )
-    made = LocalFunction(aws=aws, function=described, key="ASIAFUNCTION", folder=tmp_path, log_group=GROUP)
-    yield made
-    made.stop()
+    local = LocalFunction(aws=aws, function=definition, key="ASIAFUNCTION", folder=tmp_path, log_group=GROUP)
+    yield local
+    local.stop()
 
 
-def test_a_function_has_its_own_environment_and_nothing_of_ours(
-    function: LocalFunction, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_function_sees_only_its_own_environment(function: LocalFunction, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAKOTO_OF_THE_TESTS", "leaks")
     names = function.invoke("environment").result
     assert {"FROM_THE_TEMPLATE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_REGION"} <= set(names)
-    foreign = [name for name in names if not name.startswith(("AWS_", "LC_", "LAMBDA_", "FROM_THE_TEMPLATE"))]
-    assert foreign == ["LANG", "PATH", "PYTHONUNBUFFERED", "TMPDIR", "TZ"]
+    others = [name for name in names if not name.startswith(("AWS_", "LC_", "LAMBDA_", "FROM_THE_TEMPLATE"))]
+    assert others == ["LANG", "PATH", "PYTHONUNBUFFERED", "TMPDIR", "TZ"]
 
 
-def test_an_environment_is_used_again_unless_it_broke(function: LocalFunction) -> None:
+def test_execution_environment_is_reused_until_it_fails(function: LocalFunction) -> None:
     first = function.invoke("process").result
     assert function.invoke("process").result == first
-    broke = function.invoke({"Records": [{"body": "exits"}]})
-    assert broke.error == "Runtime.ExitError"
+    failed = function.invoke({"Records": [{"body": "exits"}]})
+    assert failed.error == "Runtime.ExitError"
     assert function.invoke("process").result != first
 
 
-def test_a_function_knows_its_time_and_is_killed_when_that_is_over(function: LocalFunction) -> None:
+def test_function_is_killed_after_its_timeout(function: LocalFunction) -> None:
     assert 0 < function.invoke("time").result <= 3000
-    over = function.invoke({"Records": [{"body": "sleeps"}]}, timeout=0.5)
-    assert (over.error, over.message) == ("Sandbox.Timedout", "Task timed out after 0.50 seconds")
+    timed_out = function.invoke({"Records": [{"body": "sleeps"}]}, timeout=0.5)
+    assert (timed_out.error, timed_out.message) == ("Sandbox.Timedout", "Task timed out after 0.50 seconds")
 
 
-def test_what_a_handler_raises_is_the_answer_and_in_its_log(aws: LocalAws, function: LocalFunction) -> None:
-    answer = function.invoke({"Records": [{"body": "raises"}]})
-    assert (answer.error, answer.message) == ("LookupError", "wrong")
-    logged = aws.client("logs").filter_log_events(logGroupName=GROUP)["events"]
-    assert "LookupError: wrong" in [event["message"] for event in logged]
+def test_handler_exception_is_returned_and_logged(aws: LocalAws, function: LocalFunction) -> None:
+    failed = function.invoke({"Records": [{"body": "raises"}]})
+    assert (failed.error, failed.message) == ("LookupError", "wrong")
+    events = aws.client("logs").filter_log_events(logGroupName=GROUP)["events"]
+    assert "LookupError: wrong" in [event["message"] for event in events]
 
 
-def test_messages_that_fail_come_again_and_end_among_the_dead_letters(aws: LocalAws, function: LocalFunction) -> None:
+def test_failed_messages_are_retried_then_dead_lettered(aws: LocalAws, function: LocalFunction) -> None:
     client = aws.client("sqs")
     dead = client.create_queue(QueueName="dead")["QueueUrl"]
     target = {"deadLetterTargetArn": "arn:aws:sqs:ap-northeast-1:123456789012:dead", "maxReceiveCount": 2}
@@ -91,7 +89,7 @@ def test_messages_that_fail_come_again_and_end_among_the_dead_letters(aws: Local
         max_receives=2,
         dead_letters="dead",
     )
-    given: list[str] = []
+    delivered: list[str] = []
     with EventSourceMapping(
         aws=aws,
         queue=queue,
@@ -99,11 +97,11 @@ def test_messages_that_fail_come_again_and_end_among_the_dead_letters(aws: Local
         concurrency=len(FAILING) + 1,
         batch_size=1,
         reports_failures=True,
-        on_batch=lambda records, answer: given.extend(record["body"] for record in records),
+        on_batch=lambda records, result: delivered.extend(record["body"] for record in records),
     ):
         letters = _wait_for_letters(aws, dead, len(FAILING))
     assert sorted(letters) == sorted(FAILING)
-    assert sorted(given) == sorted(["fine", *FAILING, *FAILING])
+    assert sorted(delivered) == sorted(["fine", *FAILING, *FAILING])
 
 
 def _wait_for_letters(aws: LocalAws, url: str, count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Compaction: the same rows in fewer, sorted files, in this process and on Spark, with and without conflicts."""
+"""Test compaction: equal rows in fewer, sorted files, locally and on Spark, with and without conflicts."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from daily_batch.maintenance.spark import SparkMaintenance, _quote
 from daily_batch.maintenance.subject import Subject
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from tests.support.day_runs import DAY, read_tables, silent
-from tests.support.maintenance_days import Publish, Tenant, files_naming
+from tests.support.maintenance_days import Publish, Tenant, files_containing
 
 MIB = 2**20
 LATER = DAY + timedelta(days=1)
@@ -31,51 +31,49 @@ def candidates(tenant: Tenant, *, target_bytes: int = 128 * MIB, before: date = 
     return find_candidates(tenant.tables, before=before, target_bytes=target_bytes)
 
 
-def compact(tenant: Tenant, one: CompactionCandidate) -> None:
-    compact_day(one, tenant.tables, make_spec_factory(tenant.settings(), tenant="acme", table_format="delta"))
+def compact(tenant: Tenant, candidate: CompactionCandidate) -> None:
+    compact_day(candidate, tenant.tables, make_spec_factory(tenant.settings(), tenant="acme", table_format="delta"))
 
 
 def messages(tenant: Tenant) -> deltalake.DeltaTable:
     return deltalake.DeltaTable(str(tenant.root / "messages"))
 
 
-def bounds(tenant: Tenant) -> dict[str, Any]:
+def statistics_of(tenant: Tenant) -> dict[str, Any]:
     adds = messages(tenant).get_add_actions(flatten=True)
     return {name: adds[name].to_pylist() for name in STATISTICS}
 
 
 def schema_of(tenant: Tenant) -> list[tuple[str, str]]:
-    """Return the columns and types of the files themselves."""
+    """Return the columns and types of the only data file, without lists."""
     (file,) = messages(tenant).file_uris()
     return [
         (field.name, str(field.type)) for field in pyarrow.parquet.read_schema(file) if "list" not in str(field.type)
     ]
 
 
-def whole_rows(tenant: Tenant) -> list[str]:
-    """Return the rows with the run's columns, which a compaction keeps."""
+def complete_rows(tenant: Tenant) -> list[str]:
+    """Return the rows with all columns; a compaction keeps those of the run too."""
     return sorted(map(repr, messages(tenant).to_pyarrow_table().to_pylist()))
 
 
-def test_many_files_become_one_sorted_file_with_the_same_rows_and_a_second_compaction_does_nothing(
-    hostile_source: Path, publish: Publish
-) -> None:
+def test_compaction_writes_one_sorted_file_and_is_idempotent(hostile_source: Path, publish: Publish) -> None:
     tenant = publish(hostile_source, buckets=(3,))
-    before, token = whole_rows(tenant), messages(tenant).transaction_version(f"makoto-daily-batch/{DAY}")
-    (one,) = candidates(tenant)
-    assert (one.table, one.day, len(one.files), one.target_files) == (MESSAGES, DAY, 3, 1)
-    compact(tenant, one)
+    before, token = complete_rows(tenant), messages(tenant).transaction_version(f"makoto-daily-batch/{DAY}")
+    (candidate,) = candidates(tenant)
+    assert (candidate.table, candidate.day, len(candidate.files), candidate.target_files) == (MESSAGES, DAY, 3, 1)
+    compact(tenant, candidate)
     table = messages(tenant)
-    assert whole_rows(tenant) == before
+    assert complete_rows(tenant) == before
     (file,) = table.file_uris()
     rows = pyarrow.parquet.read_table(file, columns=["room_id", "timestamp", "message_id"]).to_pylist()
     assert rows == sorted(rows, key=lambda row: (row["room_id"].encode(), row["timestamp"], row["message_id"]))
-    assert bounds(tenant)["num_records"] == [len(before)]
+    assert statistics_of(tenant)["num_records"] == [len(before)]
     assert table.transaction_version(f"makoto-daily-batch/{DAY}") == token
     assert candidates(tenant) == []
 
 
-def test_the_commit_says_that_no_data_changed(small_source: Path, publish: Publish) -> None:
+def test_compaction_commit_marks_no_data_change(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     compact(tenant, *candidates(tenant))
     version = messages(tenant).version()
@@ -89,21 +87,19 @@ def test_the_commit_says_that_no_data_changed(small_source: Path, publish: Publi
     assert messages(tenant).history(1)[0]["operation"] == "OPTIMIZE"
 
 
-def test_recent_days_and_large_files_are_no_candidates(small_source: Path, publish: Publish) -> None:
+def test_recent_days_and_large_files_are_not_candidates(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     assert candidates(tenant, before=DAY) == []
     sizes = messages(tenant).get_add_actions(flatten=True)["size_bytes"].to_pylist()
     assert candidates(tenant, target_bytes=min(sizes)) == []
 
 
-def test_a_run_that_meets_a_compaction_fails_retryably_and_succeeds_on_retry(
-    small_source: Path, publish: Publish
-) -> None:
+def test_run_in_conflict_with_a_compaction_succeeds_on_retry(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     before = read_tables(tenant.output)
     snapshot = DayPublisher.snapshot(tenant.request(small_source), tenant.tables.storage)
-    (one,) = candidates(tenant)
-    compact(tenant, one)
+    (candidate,) = candidates(tenant)
+    compact(tenant, candidate)
     with pytest.raises(RetryableError, match="the files of messages changed while this run was running"):
         snapshot.publish({MESSAGES.name: ()}, run_id="late", metadata={}, progress=silent)
     assert read_tables(tenant.output) == before
@@ -111,73 +107,73 @@ def test_a_run_that_meets_a_compaction_fails_retryably_and_succeeds_on_retry(
     assert read_tables(tenant.output) == before
 
 
-def test_a_compaction_that_a_run_overtakes_gives_up(small_source: Path, publish: Publish) -> None:
+def test_compaction_gives_up_if_a_run_commits_first(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     before = read_tables(tenant.output)
-    (one,) = candidates(tenant)
+    (candidate,) = candidates(tenant)
     tenant.run(small_source, buckets=2)
     version, files = messages(tenant).version(), set(tenant.root.rglob("date=*/*"))
     with pytest.raises((RetryableError, FileNotFoundError), match="changed during the compaction"):
-        compact(tenant, one)
+        compact(tenant, candidate)
     assert messages(tenant).version() == version
     assert read_tables(tenant.output) == before
-    # Its own files are deleted: an erasure may have come first.
+    # It deletes its own files, because they may hold rows that an erasure removed meanwhile.
     assert set(tenant.root.rglob("date=*/*")) == files
 
 
-def test_a_concurrent_commit_for_another_day_succeeds_too(small_source: Path, publish: Publish) -> None:
+def test_compaction_succeeds_beside_a_commit_of_another_day(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
-    (one,) = candidates(tenant)
+    (candidate,) = candidates(tenant)
     other = replace(tenant.request(small_source), day=LATER)
     DayPublisher.snapshot(other, tenant.tables.storage).publish(
         {MESSAGES.name: ()}, run_id="other", metadata={}, progress=silent
     )
-    compact(tenant, one)
+    compact(tenant, candidate)
     operations = [commit["operation"] for commit in messages(tenant).history(2)]
     assert operations == ["OPTIMIZE", "WRITE"]
 
 
-def test_a_commit_whose_response_was_lost_is_found_in_the_log(
+def test_commit_with_a_lost_response_is_found_in_the_log(
     small_source: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from obstore.exceptions import AlreadyExistsError
     from obstore.store import LocalStore
 
     tenant = publish(small_source, buckets=(3,))
-    (one,) = candidates(tenant)
+    (candidate,) = candidates(tenant)
     put: Callable[..., Any] = LocalStore.put
 
     def lose_response(self: Any, path: str, *arguments: Any, **named: Any) -> Any:
-        answer = put(self, path, *arguments, **named)
+        result = put(self, path, *arguments, **named)
         if "_delta_log" in path:
-            raise AlreadyExistsError("it was tried twice")
-        return answer
+            raise AlreadyExistsError("the retried request conflicts with the first")
+        return result
 
     monkeypatch.setattr(LocalStore, "put", lose_response)
-    compact(tenant, one)
+    compact(tenant, candidate)
     assert messages(tenant).history(1)[0]["operation"] == "OPTIMIZE"
 
 
 @pytest.mark.each_spark
-def test_spark_compacts_and_erases_as_this_process_does(
+def test_spark_and_local_compaction_and_erasure_are_equal(
     tmp_path: Path, hostile_source: Path, publish: Publish, spark: Any
 ) -> None:
-    here = publish(hostile_source, buckets=(3,), name="here")
-    shutil.copytree(tmp_path / "here", tmp_path / "there")
-    shutil.copy(tmp_path / "here.sqlite", tmp_path / "there.sqlite")
-    there = Tenant(tmp_path / "there")
-    engine = SparkMaintenance(spark, there.tables)
-    compact(here, *candidates(here))
-    engine.compact_day(*candidates(there))
-    assert whole_rows(there) == whole_rows(here)
-    assert bounds(there) == bounds(here)
-    assert schema_of(there) == schema_of(here)
-    assert candidates(there) == []
-    here.erase("user", "佐藤 花子")
-    there.erase("user", "佐藤 花子", choose_deleter=lambda size: engine.delete_rows)
-    assert read_tables(there.output) == read_tables(here.output)
-    assert files_naming(there.root, "佐藤 花子") == []
-    for tenant in (here, there):
+    local = publish(hostile_source, buckets=(3,), name="local")
+    shutil.copytree(tmp_path / "local", tmp_path / "on_spark")
+    shutil.copy(tmp_path / "local.sqlite", tmp_path / "on_spark.sqlite")
+    on_spark = Tenant(tmp_path / "on_spark")
+    engine = SparkMaintenance(spark, on_spark.tables)
+    compact(local, *candidates(local))
+    engine.compact_day(*candidates(on_spark))
+    assert complete_rows(on_spark) == complete_rows(local)
+    assert statistics_of(on_spark) == statistics_of(local)
+    assert schema_of(on_spark) == schema_of(local)
+    assert candidates(on_spark) == []
+    local.erase("user", "佐藤 花子")
+    on_spark.erase("user", "佐藤 花子", choose_deleter=lambda size: engine.delete_rows)
+    assert read_tables(on_spark.output) == read_tables(local.output)
+    assert files_containing(on_spark.root, "佐藤 花子") == []
+    for tenant in (local, on_spark):
         table = messages(tenant)
         protocol = table.protocol()
         assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
@@ -186,7 +182,7 @@ def test_spark_compacts_and_erases_as_this_process_does(
 
 
 @pytest.mark.each_spark
-def test_any_text_is_quoted_for_sparks_sql(spark: Any) -> None:
+def test_any_text_is_quoted_for_spark_sql(spark: Any) -> None:
     texts = ["it's", "back\\slash", 'a "quote"', ":id", "佐藤 花子 🐟", "%_${x}", "line\nend", "' OR true --"]
     row = spark.sql("SELECT " + ", ".join(_quote(text) for text in texts)).collect()[0]
     assert list(row) == texts
@@ -196,12 +192,12 @@ def test_any_text_is_quoted_for_sparks_sql(spark: Any) -> None:
 @pytest.mark.parametrize(
     "subject", [Subject("acme", "room", "shared"), Subject("acme", "user", "user_1", mentions=True)]
 )
-def test_spark_and_this_process_match_the_same_rows(
+def test_spark_and_local_erasure_match_the_same_rows(
     hostile_source: Path, publish: Publish, spark: Any, subject: Subject
 ) -> None:
-    here = publish(hostile_source, buckets=(3,), name="here")
-    there = publish(hostile_source, buckets=(3,), name="there")
-    here.erase(subject.kind, subject.id, mentions=subject.mentions)
-    engine = SparkMaintenance(spark, there.tables)
-    there.erase(subject.kind, subject.id, mentions=subject.mentions, choose_deleter=lambda size: engine.delete_rows)
-    assert read_tables(there.output) == read_tables(here.output)
+    local = publish(hostile_source, buckets=(3,), name="local")
+    on_spark = publish(hostile_source, buckets=(3,), name="on_spark")
+    local.erase(subject.kind, subject.id, mentions=subject.mentions)
+    engine = SparkMaintenance(spark, on_spark.tables)
+    on_spark.erase(subject.kind, subject.id, mentions=subject.mentions, choose_deleter=lambda size: engine.delete_rows)
+    assert read_tables(on_spark.output) == read_tables(local.output)

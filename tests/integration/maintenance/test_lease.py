@@ -1,4 +1,4 @@
-"""The lease of maintenance: it blocks runs, and leaves the day's entry as its last run left it."""
+"""Test the maintenance lease: it blocks runs and keeps the ledger entry of the last run."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -20,13 +20,13 @@ def ledger(clock: Clock) -> Ledger:
     return Ledger(store=MemoryStore(), clock=clock)
 
 
-def complete(ledger: Ledger) -> None:
+def complete_day(ledger: Ledger) -> None:
     lease = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
     ledger.complete(lease, make_receipt(), receipt_key="key1", output_path="out/acme")
 
 
-def test_a_completed_day_stays_completed_under_a_greater_token(ledger: Ledger) -> None:
-    complete(ledger)
+def test_maintenance_keeps_a_completed_day_and_increments_its_token(ledger: Ledger) -> None:
+    complete_day(ledger)
     before = ledger.find("acme", DAY)
     lease = ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
     held = ledger.find("acme", DAY)
@@ -44,23 +44,23 @@ def test_a_completed_day_stays_completed_under_a_greater_token(ledger: Ledger) -
     assert after == replace(before, token=lease.token)
 
 
-def test_no_run_acquires_a_day_under_maintenance_until_the_lease_expires(ledger: Ledger, clock: Clock) -> None:
-    complete(ledger)
+def test_run_acquires_a_day_under_maintenance_only_after_expiry(ledger: Ledger, clock: Clock) -> None:
+    complete_day(ledger)
     lease = ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
     with pytest.raises(LeaseHeldError, match="erase1 of elsewhere:1:1 holds the lease"):
         ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
     with pytest.raises(LeaseHeldError):
         ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase2")
     clock.move(minutes=3)
-    taken = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
-    # The maintenance may only be suspended: the run must fence the tables.
-    assert (taken.token, taken.taken_over) == (lease.token + 1, True)
+    later = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
+    # The maintenance may only be suspended, so the run must fence the tables.
+    assert (later.token, later.taken_over) == (lease.token + 1, True)
     for change in (ledger.renew, ledger.release):
         with pytest.raises(LeaseHeldError, match="the lease is lost: run run2"):
             change(lease)
 
 
-def test_maintenance_waits_for_an_active_run_and_takes_over_from_a_crashed_one(ledger: Ledger, clock: Clock) -> None:
+def test_maintenance_takes_over_only_from_a_crashed_run(ledger: Ledger, clock: Clock) -> None:
     ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
     with pytest.raises(LeaseHeldError, match="run run1 of elsewhere:1:1 holds the lease"):
         ledger.check_available("acme", DAY)
@@ -78,7 +78,7 @@ def test_maintenance_waits_for_an_active_run_and_takes_over_from_a_crashed_one(l
     )
 
 
-def test_maintenance_never_takes_a_day_whose_job_has_not_settled(ledger: Ledger, clock: Clock) -> None:
+def test_maintenance_never_takes_over_a_day_with_an_unsettled_job(ledger: Ledger, clock: Clock) -> None:
     lease = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run1")
     ledger.hand_over(lease, reason="too large", job_token="t", job_id="job-1", duration=timedelta(0))
     clock.move(days=30)
@@ -86,15 +86,15 @@ def test_maintenance_never_takes_a_day_whose_job_has_not_settled(ledger: Ledger,
         ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
 
 
-def test_the_entry_of_an_unknown_day_says_that_no_run_is_known(ledger: Ledger) -> None:
+def test_entry_of_an_unknown_day_reports_that_no_run_is_known(ledger: Ledger) -> None:
     ledger.release(ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1"))
-    known = ledger.find("acme", DAY)
-    assert known is not None
-    assert (known.status, known.retryable, known.token) == ("FAILED", False, 1)
-    assert "only its tables were maintained" in str(known.error)
+    entry = ledger.find("acme", DAY)
+    assert entry is not None
+    assert (entry.status, entry.retryable, entry.token) == ("FAILED", False, 1)
+    assert "only its tables were maintained" in str(entry.error)
 
 
-def test_after_a_lost_response_the_same_lease_is_returned(ledger: Ledger) -> None:
-    complete(ledger)
+def test_hold_retried_after_a_lost_response_returns_the_same_lease(ledger: Ledger) -> None:
+    complete_day(ledger)
     first = ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1")
     assert ledger.hold("acme", DAY, owner=ELSEWHERE, upkeep="erase1") == first

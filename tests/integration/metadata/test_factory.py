@@ -31,7 +31,7 @@ def test_without_a_cloud_store_the_ledger_is_a_file(ledger: str, output: str, fi
     assert open_metadata(settings, parse_url(output)) == SqliteStore(Path(file))
 
 
-def test_a_remote_output_has_a_file_of_its_own_in_the_working_directory() -> None:
+def test_a_remote_output_has_its_own_file_in_the_working_directory() -> None:
     outputs = [
         "s3://data/out",
         "s3://data/other",
@@ -113,7 +113,7 @@ def test_a_ledger_in_a_file_loads_no_cloud_library() -> None:
 
 
 def test_a_process_reuses_its_client(dynamodb_table: DynamoDbTable) -> None:
-    def opened() -> object:
+    def open_store() -> object:
         return open_metadata(load_settings(flags={}, environ=dynamodb_table.environment), BUCKET)
 
-    assert opened() is opened()
+    assert open_store() is open_store()

@@ -93,11 +93,13 @@ def test_a_file_that_another_process_locks_is_retryable(
 def test_a_dynamodb_that_throttles_or_fails_is_retried_and_retryable(
     status: int, code: str, call: Callable[[MetadataStore], object]
 ) -> None:
-    asked: list[str] = []
-    with answering(lambda path: asked.append(path) or Answer(status, {"__type": code, "message": SECRET})) as endpoint:
+    requests: list[str] = []
+    with answering(
+        lambda path: requests.append(path) or Answer(status, {"__type": code, "message": SECRET})
+    ) as endpoint:
         with pytest.raises(RetryableError, match=code) as raised:
             call(dynamodb_at(endpoint))
-        assert len(asked) == 8
+        assert len(requests) == 8
     assert SECRET not in full_text(raised.value)
 
 
@@ -124,16 +126,16 @@ def test_a_short_throttling_of_dynamodb_is_absorbed() -> None:
 def test_a_dynamodb_that_denies_access_is_final(
     code: str, kind: type[BatchError], expected: str, call: Callable[[MetadataStore], object]
 ) -> None:
-    asked: list[str] = []
-    with answering(lambda path: asked.append(path) or Answer(400, {"__type": code, "message": SECRET})) as endpoint:
+    requests: list[str] = []
+    with answering(lambda path: requests.append(path) or Answer(400, {"__type": code, "message": SECRET})) as endpoint:
         with pytest.raises(kind, match=f"{code}.*{expected}") as raised:
             call(dynamodb_at(endpoint))
-        assert len(asked) == 1
+        assert len(requests) == 1
     assert SECRET not in full_text(raised.value)
     assert "hush" not in full_text(raised.value)
 
 
-def test_a_process_without_credentials_or_region_gets_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_and_a_missing_region_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -194,11 +196,11 @@ def test_a_malformed_cosmos_key_is_final_and_not_quoted(cosmos_account: CosmosAc
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("status", [408, 429, 449, 500, 503])
 def test_a_cosmos_db_that_throttles_or_fails_is_retryable(status: int, call: Callable[[MetadataStore], object]) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
 
     def answer(path: str) -> Answer:
         if path.startswith("/dbs"):
-            asked.append(path)
+            requests.append(path)
             return Answer(status, {"code": "Busy", "message": SECRET}, {"x-ms-retry-after-ms": "1"})
         return Answer(200, {"writableLocations": [], "readableLocations": []})
 
@@ -207,7 +209,7 @@ def test_a_cosmos_db_that_throttles_or_fails_is_retryable(status: int, call: Cal
         with pytest.raises(RetryableError, match=str(status)) as raised:
             call(store)
     assert SECRET not in full_text(raised.value)
-    assert len(asked) == 10 if status == 429 else asked
+    assert len(requests) == 10 if status == 429 else requests
 
 
 def test_a_path_unfit_for_a_ledger_is_final(tmp_path: Path) -> None:

@@ -154,15 +154,15 @@ def test_another_programs_item_is_read_and_replaced_in_place(backend: Backend, p
 def test_attributes_of_other_programs_survive_a_rewrite(
     request: pytest.FixtureRequest, backend: Backend, pk: str
 ) -> None:
-    kept = {"ratio": 0.1, "nested": {"list": [1, 2.5, "三", None], "deep": {"yes": True}}}
-    exact = {"ratio": Decimal("0.1"), "nested": {**kept["nested"], "list": [1, Decimal("2.5"), "三", None]}}
+    attributes = {"ratio": 0.1, "nested": {"list": [1, 2.5, "三", None], "deep": {"yes": True}}}
+    decimals = {"ratio": Decimal("0.1"), "nested": {**attributes["nested"], "list": [1, Decimal("2.5"), "三", None]}}
     is_dynamodb = "dynamodb" in request.node.callspec.id
-    backend.plant({"PK": pk, "SK": SK, **(exact if is_dynamodb else kept)})
+    backend.plant({"PK": pk, "SK": SK, **(decimals if is_dynamodb else attributes)})
     store = backend.connect()
     stored = store.get(pk, SK)
     assert stored is not None
     store.put({**stored.item, "status": "RUNNING"}, expected=stored.version)
-    assert next(store.query(pk, first=SK, last=SK)) == {"PK": pk, "SK": SK, **kept, "status": "RUNNING"}
+    assert next(store.query(pk, first=SK, last=SK)) == {"PK": pk, "SK": SK, **attributes, "status": "RUNNING"}
 
 
 def test_threads_share_a_store(store: MetadataStore, pk: str) -> None:

@@ -1,4 +1,4 @@
-"""Test concurrent drivers: real processes that publish to a local disk and to an S3 server."""
+"""Test concurrent drivers: processes that publish to a local disk and to an S3 server."""
 
 import json
 import multiprocessing
@@ -74,7 +74,7 @@ def upload(table: TableLocation, file: DataFile, scratch: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
-    """Start four drivers, spawned so that they inherit no open file of this process."""
+    """Start four driver processes, spawned so that they inherit no open file of this process."""
     with ProcessPoolExecutor(max_workers=4, mp_context=multiprocessing.get_context("spawn")) as executor:
         yield executor
 
@@ -86,18 +86,18 @@ def race(
     jobs: list[tuple[date, str]],
     snapshot: DaySnapshot | None,
 ) -> list[str]:
-    """Let each driver publish its file of its day; return each driver's run id, or its error's text."""
+    """Publish one file per job, all at once; return each driver's run id, or the text of its error."""
     files = [write_file(scratch, f"{run}-0.parquet", day=day, rows=3) for day, run in jobs]
     for file in files:
         upload(table, file, scratch)
-    running = [
+    futures = [
         pool.submit(publish_as_driver, table.location, table.options, day, file, run, snapshot)
         for file, (day, run) in zip(files, jobs, strict=True)
     ]
-    return [future.result() for future in running]
+    return [future.result() for future in futures]
 
 
-def live_names(table: TableLocation) -> set[str]:
+def live_file_names(table: TableLocation) -> set[str]:
     uris = DeltaTable(table.location, storage_options=table.options).file_uris()
     return {uri.rpartition("/")[2] for uri in uris}
 
@@ -105,14 +105,14 @@ def live_names(table: TableLocation) -> set[str]:
 def test_concurrent_runs_of_different_days_all_succeed(pool, table, tmp_path):
     jobs = [(DAY + timedelta(days=n), f"run{n}") for n in range(8)]
     assert race(pool, table, tmp_path / "scratch", jobs, snapshot=None) == [run for _, run in jobs]
-    assert live_names(table) == {f"{run}-0.parquet" for _, run in jobs}
+    assert live_file_names(table) == {f"{run}-0.parquet" for _, run in jobs}
 
 
-@pytest.mark.parametrize("found", ["no table", "an empty day", "a published day"])
-def test_of_concurrent_runs_of_one_day_one_wins_and_the_others_say_so(pool, table, tmp_path, found):
+@pytest.mark.parametrize("initial", ["no table", "an empty day", "a published day"])
+def test_one_of_the_concurrent_runs_of_a_day_wins_and_the_others_fail(pool, table, tmp_path, initial):
     scratch = tmp_path / "scratch"
-    if found != "no table":
-        before = DAY if found == "a published day" else DAY + timedelta(days=1)
+    if initial != "no table":
+        before = DAY if initial == "a published day" else DAY + timedelta(days=1)
         race(pool, table, scratch, [(before, "before")], snapshot=None)
     snapshot = delta.snapshot_table(table=ROOMS_DAILY, location=table.location, storage_options=table.options, day=DAY)
     runs = [f"run{n}" for n in range(4)]
@@ -120,13 +120,13 @@ def test_of_concurrent_runs_of_one_day_one_wins_and_the_others_say_so(pool, tabl
     [winner] = [result for result in results if result in runs]
     for error in (result for result in results if result not in runs):
         assert f"tenant=acme day=2025-08-12: run {winner} published" in error
-    other_day = {"before-0.parquet"} if found == "an empty day" else set()
-    assert live_names(table) == {f"{winner}-0.parquet"} | other_day
+    other_day = {"before-0.parquet"} if initial == "an empty day" else set()
+    assert live_file_names(table) == {f"{winner}-0.parquet"} | other_day
     rows = polars.scan_delta(table.location, storage_options=table.options or None).filter(date=DAY).collect()
     assert rows.height == 3
 
 
-def test_plain_parquet_is_published_on_s3(tmp_path, s3_options):
+def test_parquet_day_is_replaced_on_s3(tmp_path, s3_options):
     store = S3Store("tables", prefix="plain", config=s3_options, client_options={"allow_http": True})
     for run in ("run1", "run2"):
         path = f"{parquet.day_folder(DAY)}/{run}-0.parquet"

@@ -1,6 +1,6 @@
-"""docs/ddl matches the contract, sqlglot parses it as the engines' SQL, and local Spark runs the statements for Spark.
+"""Test that docs/ddl matches the contract, parses as each engine's SQL, and runs on Spark.
 
-Athena, Synapse and Databricks do not run locally.
+sqlglot parses the statements for Athena, Synapse and Databricks, which do not run locally.
 """
 
 import re
@@ -37,7 +37,7 @@ OUTPUTS: dict[Engine, str] = {
 }
 FORMATS: tuple[TableFormat, ...] = ("delta", "parquet")
 FILES = [(engine, table_format) for engine in OUTPUTS for table_format in FORMATS]
-LONGEST_GLUE_COMMENT = 255
+MAX_GLUE_COMMENT = 255
 EACH_TABLE = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
 
@@ -48,22 +48,22 @@ def target(
 
 
 def statement_of(table: Table, engine: Engine, table_format: TableFormat) -> str:
-    made = make_statements(engine, target(OUTPUTS[engine], table_format))
-    assert len(made) == len(TABLES) + (2 if engine == "synapse" else 1)
-    return made[TABLES.index(table) - len(TABLES)]
+    statements = make_statements(engine, target(OUTPUTS[engine], table_format))
+    assert len(statements) == len(TABLES) + (2 if engine == "synapse" else 1)
+    return statements[TABLES.index(table) - len(TABLES)]
 
 
 @pytest.mark.parametrize(("engine", "table_format"), FILES)
-def test_the_script_is_generated_from_the_contract(engine: Engine, table_format: TableFormat) -> None:
+def test_script_is_generated_from_the_contract(engine: Engine, table_format: TableFormat) -> None:
     file = ROOT / f"docs/ddl/{engine}-{table_format}.sql"
     assert file.read_text(encoding="utf-8") == make_script(engine, target(OUTPUTS[engine], table_format))
 
 
-def test_the_command_prints_the_script() -> None:
+def test_ddl_command_prints_the_script() -> None:
     flags = ("--tenant", "acme", "--output", OUTPUTS["athena"])
-    answer = makoto_batch("ddl", "--engine", "athena", "--format", "parquet", *flags)
-    assert (answer.returncode, answer.stderr) == (0, "")
-    assert answer.stdout == (ROOT / "docs/ddl/athena-parquet.sql").read_text(encoding="utf-8")
+    completed = makoto_batch("ddl", "--engine", "athena", "--format", "parquet", *flags)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert completed.stdout == (ROOT / "docs/ddl/athena-parquet.sql").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("table_format", FORMATS)
@@ -71,72 +71,75 @@ def test_the_command_prints_the_script() -> None:
 def test_every_statement_parses_in_the_engines_dialect(engine: Engine, table_format: TableFormat) -> None:
     for statement in make_statements(engine, target(OUTPUTS[engine], table_format)):
         parsed = sqlglot.parse_one(statement, dialect=engine)
-        # sqlglot keeps a statement that it cannot parse as a Command.
+        # sqlglot returns a statement that it cannot parse as a Command.
         assert isinstance(parsed, exp.Create)
         assert not list(parsed.find_all(exp.Command))
 
 
 @EACH_TABLE
 @pytest.mark.parametrize("engine", ["athena", "databricks"])
-def test_every_column_has_its_type(engine: Engine, table: Table) -> None:
+def test_every_column_has_the_contracts_type(engine: Engine, table: Table) -> None:
     parsed = sqlglot.parse_one(statement_of(table, engine, "parquet"), dialect=engine)
-    # A field of a struct is a column definition too, below a type.
+    # The field of a struct is a ColumnDef too, but its parent is a type.
     columns = [column for column in parsed.find_all(exp.ColumnDef) if isinstance(column.parent, exp.Schema)]
     kinds = {column.name: column.kind for column in columns}
     expected = {column.name: exp.DataType.build(column.type, dialect="duckdb") for column in table.columns}
-    assert {name: plain(kinds[name]) for name in expected} == {name: plain(kind) for name, kind in expected.items()}
+    assert {name: normalize_type(kinds[name]) for name in expected} == {
+        name: normalize_type(kind) for name, kind in expected.items()
+    }
     folders = dict.fromkeys(("year", "month", "day"), "INT")
-    assert {name: plain(kind) for name, kind in kinds.items() if name not in expected} == folders
+    assert {name: normalize_type(kind) for name, kind in kinds.items() if name not in expected} == folders
 
 
-def plain(kind: exp.DataType) -> str:
-    """Return a type as text that is the same for all engines."""
+def normalize_type(kind: exp.DataType) -> str:
+    """Return the text of a type, equal for all engines."""
     text = kind.sql(dialect="spark").upper().replace(": ", " ")
     return re.sub(r"TIMESTAMP(_NTZ|_LTZ)?", "TIMESTAMP", text)
 
 
 @EACH_TABLE
-def test_synapse_columns_are_types_of_transact_sql(table: Table) -> None:
-    """sqlglot does not parse OPENROWSET, so its columns are parsed as those of a table."""
+def test_synapse_columns_have_transact_sql_types(table: Table) -> None:
     for table_format in FORMATS:
         statement = statement_of(table, "synapse", table_format)
         (columns,) = re.findall(r"\nWITH \(\n(.+)\n\) AS \[rows\]$", statement, re.S)
-        read = sqlglot.parse_one(f"CREATE TABLE t ({columns})", dialect="tsql")
-        found = [column.name for column in read.find_all(exp.ColumnDef)]
-        assert found == list(table.names)
-        around = re.sub(r"OPENROWSET\(.+", "[files] AS [rows]", statement, flags=re.S)
-        assert isinstance(sqlglot.parse_one(around, dialect="tsql"), exp.Create)
+        # sqlglot does not parse OPENROWSET, so its columns are parsed as those of a table.
+        parsed = sqlglot.parse_one(f"CREATE TABLE t ({columns})", dialect="tsql")
+        assert [column.name for column in parsed.find_all(exp.ColumnDef)] == list(table.names)
+        enclosing = re.sub(r"OPENROWSET\(.+", "[files] AS [rows]", statement, flags=re.S)
+        assert isinstance(sqlglot.parse_one(enclosing, dialect="tsql"), exp.Create)
     assert all(synapse_type(column) for column in table.columns)
 
 
 @EACH_TABLE
 @pytest.mark.parametrize("day", [date(2025, 8, 12), date(2020, 1, 1), date(2039, 12, 31)])
-def test_athenas_projection_finds_a_day_where_it_is_published(table: Table, day: date) -> None:
-    read = sqlglot.parse_one(statement_of(table, "athena", "parquet"), dialect="athena")
-    properties = {each.name: each.text("value") for each in read.find_all(exp.Property) if each.text("value")}
-    place = properties["storage.location.template"]
+def test_athena_projection_locates_a_published_day(table: Table, day: date) -> None:
+    parsed = sqlglot.parse_one(statement_of(table, "athena", "parquet"), dialect="athena")
+    properties = {each.name: each.text("value") for each in parsed.find_all(exp.Property) if each.text("value")}
+    location = properties["storage.location.template"]
     for name, value in {"year": day.year, "month": day.month, "day": day.day}.items():
         assert properties[f"projection.{name}.type"] == "integer"
         first, last = map(int, properties[f"projection.{name}.range"].split(","))
         assert first <= value <= last
-        place = place.replace(f"${{{name}}}", str(value).zfill(int(properties[f"projection.{name}.digits"])))
-    assert place == f"s3://example-tables/acme/analytics/{table.name}/{day_folder(day)}/"
+        location = location.replace(f"${{{name}}}", str(value).zfill(int(properties[f"projection.{name}.digits"])))
+    assert location == f"s3://example-tables/acme/analytics/{table.name}/{day_folder(day)}/"
 
 
-def test_the_projected_folders_are_those_that_a_run_writes(tmp_path: Path) -> None:
+def test_projected_folders_match_the_folders_of_a_run(tmp_path: Path) -> None:
     run_local(input=SAMPLES, output=tmp_path, table_format="parquet")
     for table in TABLES:
         statement = make_statements("athena", target("s3://example-tables", "parquet"))[TABLES.index(table) + 1]
         (template,) = re.findall(r"'storage\.location\.template' = 's3://example-tables/([^']+)/'", statement)
-        place = template.replace("${year}", f"{DAY:%Y}").replace("${month}", f"{DAY:%m}").replace("${day}", f"{DAY:%d}")
-        assert list((tmp_path / place).glob("*.parquet"))
+        location = (
+            template.replace("${year}", f"{DAY:%Y}").replace("${month}", f"{DAY:%m}").replace("${day}", f"{DAY:%d}")
+        )
+        assert list((tmp_path / location).glob("*.parquet"))
         assert sorted(tmp_path.glob(f"acme/analytics/{table.name}/**/*.parquet")) == sorted(
-            (tmp_path / place).glob("*.parquet")
+            (tmp_path / location).glob("*.parquet")
         )
 
 
 def test_comments_fit_glues_limit() -> None:
-    assert max(len(column.doc) for table in TABLES for column in table.columns) <= LONGEST_GLUE_COMMENT
+    assert max(len(column.doc) for table in TABLES for column in table.columns) <= MAX_GLUE_COMMENT
     assert not [
         column.name for table in TABLES for column in table.columns if "'" in column.doc or not column.doc.isascii()
     ]
@@ -150,20 +153,20 @@ def catalog(spark: "SparkSession") -> Iterator[str]:
         spark.sql(f"DROP SCHEMA `{row[0]}` CASCADE")
 
 
-def test_spark_runs_the_statements_of_parquet(spark: "SparkSession", catalog: str, tmp_path: Path) -> None:
-    """The statements of Delta are the job's own (tests/integration/catalog/test_catalog.py)."""
+def test_spark_runs_the_parquet_statements(spark: "SparkSession", catalog: str, tmp_path: Path) -> None:
+    # tests/integration/catalog/test_catalog.py tests the statements for Delta, which the job runs too.
     receipt = run_local(input=SAMPLES, output=tmp_path, table_format="parquet")
-    about, *tables = make_statements("databricks", target(str(tmp_path), "parquet", catalog=catalog))
-    spark.sql(about)
+    create_schema, *create_tables = make_statements("databricks", target(str(tmp_path), "parquet", catalog=catalog))
+    spark.sql(create_schema)
     schema = name_schema(catalog, "acme")
-    for table in (MESSAGES, SUMMARY_DAILY):  # between them, every type
-        spark.sql(tables[TABLES.index(table)])
-        # Unity Catalog finds new folders by itself, Spark's own catalog does not.
+    for table in (MESSAGES, SUMMARY_DAILY):  # together they have every type
+        spark.sql(create_tables[TABLES.index(table)])
+        # Unity Catalog discovers new folders itself; Spark's own catalog does not.
         spark.sql(f"MSCK REPAIR TABLE {schema}.{table.name}")
-        found = spark.table(f"{schema}.{table.name}")
-        assert found.columns == [*table.names, "year", "month", "day"]
-        read = found.where(f"date = DATE '{DAY}' AND year = {DAY.year} AND month = {DAY.month} AND day = {DAY.day}")
-        assert read.count() == receipt.tables[table.name].rows
+        frame = spark.table(f"{schema}.{table.name}")
+        assert frame.columns == [*table.names, "year", "month", "day"]
+        rows = frame.where(f"date = DATE '{DAY}' AND year = {DAY.year} AND month = {DAY.month} AND day = {DAY.day}")
+        assert rows.count() == receipt.tables[table.name].rows
 
 
 @pytest.mark.parametrize(
@@ -175,12 +178,12 @@ def test_spark_runs_the_statements_of_parquet(spark: "SparkSession", catalog: st
         ("databricks", "/Volumes/main/chat/tables"),
     ],
 )
-def test_an_engine_that_cannot_read_the_output_is_refused(engine: Engine, output: str) -> None:
+def test_engine_that_cannot_read_the_output_is_rejected(engine: Engine, output: str) -> None:
     with pytest.raises(UsageError, match=r"cannot read .+ Next step: give an "):
         make_statements(engine, target(output))
 
 
-def test_a_tenants_schema_is_named_as_the_job_names_it() -> None:
+def test_tenant_schema_has_the_same_name_as_in_the_job() -> None:
     for tenant in ("acme", "Acme", "acme-eu"):
         (first, *_) = make_statements("databricks", target(OUTPUTS["databricks"], tenant=tenant))
         assert first == f"CREATE SCHEMA IF NOT EXISTS {name_schema('main.chat', tenant)}"

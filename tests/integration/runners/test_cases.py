@@ -1,7 +1,7 @@
-"""Test scenarios, each a folder with `input/` and `expected.json`, as Delta and as Parquet, by both runners.
+"""Test scenarios, each a folder with `input/` and `expected.json`, on both runners and in both table formats.
 
-`expected.json` holds every row and reject, with the columns that the scenario is about. All columns are compared with
-the oracle, and between runs.
+`expected.json` holds every row and reject with the columns that matter to the scenario. All columns are compared with
+the oracle and between runs.
 """
 
 import json
@@ -24,7 +24,7 @@ from tests.support.assert_days_equal import assert_equal_receipts, assert_equal_
 from tests.support.day_runs import DAY, Tables, read_tables, run_day_with
 
 CASES = Path(__file__).parents[2] / "data/cases"
-# Every rule, with limits that only warn.
+# Every quality rule, with limits that only warn.
 QUALITY: dict[str, object] = {
     **dict.fromkeys(RULES, 0),
     "max_late": {"limit": 0, "minutes": 60},
@@ -49,7 +49,7 @@ def case(request: pytest.FixtureRequest) -> Path:
 def runs(
     case: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, str], CompletedRun]:
-    """Run the scenario in each format, and in the long suite with each runner."""
+    """Run the scenario in each format, and in the long suite on each runner."""
     runners: list[Runner] = [LocalRunner()]
     if request.param != "local":
         runners.append(SparkRunner(request.getfixturevalue("spark")))
@@ -63,7 +63,7 @@ def runs(
     return runs
 
 
-def test_every_run_of_a_scenario_gives_the_expected_rows(case: Path, runs: dict[tuple[str, str], CompletedRun]) -> None:
+def test_every_run_publishes_the_expected_rows(case: Path, runs: dict[tuple[str, str], CompletedRun]) -> None:
     expected = json.loads((case / "expected.json").read_text(encoding="utf-8"))
     for (runner, table_format), (tables, receipt) in runs.items():
         assert (receipt.runner, receipt.format) == (runner, table_format)
@@ -75,9 +75,7 @@ def test_every_run_of_a_scenario_gives_the_expected_rows(case: Path, runs: dict[
                 assert_rows(tables[table], expected[table])
 
 
-def test_every_run_of_a_scenario_gives_the_oracles_tables(
-    case: Path, runs: dict[tuple[str, str], CompletedRun]
-) -> None:
+def test_every_run_agrees_with_the_oracle(case: Path, runs: dict[tuple[str, str], CompletedRun]) -> None:
     source = case / "input"
     paths = [path for path in source.rglob("*") if path.is_file()]
     objects = {str(path.relative_to(source)): Stored(path.read_bytes(), path.stat().st_mtime) for path in paths}
@@ -89,7 +87,7 @@ def test_every_run_of_a_scenario_gives_the_oracles_tables(
         assert_equal_receipts(other.receipt, first.receipt)
 
 
-def test_rules_measure_the_published_day(runs: dict[tuple[str, str], CompletedRun]) -> None:
+def test_quality_rules_measure_the_published_day(runs: dict[tuple[str, str], CompletedRun]) -> None:
     for tables, receipt in runs.values():
         measured = {result.rule: result.measured for result in receipt.quality}
         rows, objects, records = tables["messages"], receipt.objects, receipt.records
@@ -97,8 +95,8 @@ def test_rules_measure_the_published_day(runs: dict[tuple[str, str], CompletedRu
         assert measured["min_messages"] == measured["max_messages"] == len(rows)
         assert measured["max_rejected"] == ratio(records.rejected, records.seen)
         assert measured["max_unreadable"] == ratio(objects.unreadable, objects.read + objects.unreadable)
-        others = [row for row in rows if row["role"] not in ("user", "assistant")]
-        assert measured["max_other_roles"] == ratio(len(others), len(rows))
+        other_roles = [row for row in rows if row["role"] not in ("user", "assistant")]
+        assert measured["max_other_roles"] == ratio(len(other_roles), len(rows))
         for rule, flag in OF_FLAGS.items():
             assert measured[rule] == ratio(sum(flag in row["flags"] for row in rows), len(rows)), rule
         assert (measured["max_late"] is None) == (receipt.layout == "export" or not objects.listed)
@@ -109,7 +107,7 @@ def ratio(part: int, whole: int) -> float | None:
 
 
 def assert_rows(actual: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
-    """Assert that the rows are equal in the columns that each expected row names, both sorted by their common keys."""
+    """Assert equal rows in the columns that each expected row names; order does not matter."""
     keys = [name for name in ORDER if all(name in row for row in expected)]
 
     def sort_key(row: Mapping[str, Any]) -> list[Any]:
@@ -118,7 +116,7 @@ def assert_rows(actual: list[dict[str, Any]], expected: list[dict[str, Any]]) ->
     assert len(actual) == len(expected)
     actual = sorted(({name: as_json(value) for name, value in row.items()} for row in actual), key=sort_key)
     expected = sorted(expected, key=sort_key)
-    assert [{name: row[name] for name in like} for row, like in zip(actual, expected, strict=True)] == expected
+    assert [{name: row[name] for name in wanted} for row, wanted in zip(actual, expected, strict=True)] == expected
 
 
 def as_json(value: object) -> object:

@@ -1,4 +1,4 @@
-"""Test runs that are killed (`kill -9`) at any time: readers see a whole version, and the next run repairs the day."""
+"""Test runs killed by SIGKILL at any time: readers see one complete version, and the next run repairs the day."""
 
 import random
 import shutil
@@ -24,7 +24,10 @@ KILLED_RUN = [sys.executable, "-m", "tests.support.interrupted_run", "SIGKILL"]
 
 
 class CrashScenario(NamedTuple):
-    """An output with the day's first version and the day before, and the tables expected of the second version."""
+    """An output with the first version of the day and the day before, and the expected tables of each version.
+
+    `seconds` is the duration of an undisturbed run.
+    """
 
     source: Path
     published: Path
@@ -52,8 +55,8 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> CrashScenario:
         new[table_format] = read_tables(root / table_format, table_format=table_format)
         assert old[table_format] != new[table_format]
     started = time.perf_counter()
-    done = subprocess.run(command(LOCAL, root / "second", root / "measured"), env=child_environment(), cwd=ROOT)
-    assert done.returncode == 0
+    completed = subprocess.run(command(LOCAL, root / "second", root / "measured"), env=child_environment(), cwd=ROOT)
+    assert completed.returncode == 0
     return CrashScenario(root / "second", root / "published", old, new, before, time.perf_counter() - started)
 
 
@@ -61,8 +64,8 @@ def command(program: Sequence[str], source: Path, output: Path, table_format: st
     return [*program, *run_arguments(input=source, output=output, table_format=table_format)]
 
 
-def expect_old_or_new(scenario: CrashScenario, output: Path, table_format: str) -> set[str]:
-    """Assert that every table is whole in one version; return the versions."""
+def assert_old_or_new(scenario: CrashScenario, output: Path, table_format: str) -> set[str]:
+    """Assert that every table holds exactly one version; return the versions found."""
     tables = read_tables(output, table_format=table_format)
     versions = set()
     for table in TABLES:
@@ -72,8 +75,8 @@ def expect_old_or_new(scenario: CrashScenario, output: Path, table_format: str) 
     return versions
 
 
-def expect_recovery(scenario: CrashScenario, output: Path, table_format: str) -> None:
-    """Run the day again; assert that it is the new version, the day before is unchanged and nothing is left over."""
+def assert_recovered(scenario: CrashScenario, output: Path, table_format: str) -> None:
+    """Run the day again; assert the new version, an unchanged day before and no leftovers."""
     run_local(input=scenario.source, output=output, table_format=table_format)
     assert read_tables(output, table_format=table_format) == scenario.new[table_format]
     assert read_tables(output, table_format=table_format, day=DAY_BEFORE) == scenario.before[table_format]
@@ -86,21 +89,21 @@ def expect_recovery(scenario: CrashScenario, output: Path, table_format: str) ->
 
 @pytest.mark.parametrize("table_format", FORMATS)
 @pytest.mark.parametrize("seed", range(10))
-def test_a_run_killed_at_a_random_moment_is_repaired_by_the_next(
+def test_next_run_repairs_a_run_killed_at_a_random_moment(
     scenario: CrashScenario, table_format: str, seed: int, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    # About a third of the time is the interpreter's start, in which nothing can break.
-    moment = scenario.seconds * random.Random(f"{table_format}{seed}").uniform(0.3, 1.0)
-    while not run_and_kill(scenario, output, table_format, after=moment):
-        moment *= 0.8  # the run had ended
+    # The interpreter's start takes about a third of the time, and nothing can break in it.
+    delay = scenario.seconds * random.Random(f"{table_format}{seed}").uniform(0.3, 1.0)
+    while not run_and_kill(scenario, output, table_format, after=delay):
+        delay *= 0.8  # the run had ended
     if table_format == "delta":
-        expect_old_or_new(scenario, output, table_format)
-    expect_recovery(scenario, output, table_format)
+        assert_old_or_new(scenario, output, table_format)
+    assert_recovered(scenario, output, table_format)
 
 
 def run_and_kill(scenario: CrashScenario, output: Path, table_format: str, *, after: float) -> bool:
-    """Run over the published days and kill the run after some seconds; return whether it was still running."""
+    """Run over the published days and kill the run after `after` seconds; return whether it was still running."""
     shutil.rmtree(output, ignore_errors=True)
     shutil.copytree(scenario.published / table_format, output)
     with subprocess.Popen(
@@ -147,34 +150,32 @@ def run_until_killed(
 
 
 @pytest.mark.parametrize(("function", "moment", "nth"), DELTA_KILLS)
-def test_a_run_killed_around_a_commit_leaves_whole_tables(
+def test_run_killed_around_a_commit_leaves_consistent_tables(
     scenario: CrashScenario, function: str, moment: str, nth: int, tmp_path: Path
 ) -> None:
     shutil.copytree(scenario.published / "delta", tmp_path / "out")
     run_until_killed(scenario, function, moment, nth, tmp_path / "out", "delta")
-    versions = expect_old_or_new(scenario, tmp_path / "out", "delta")
+    versions = assert_old_or_new(scenario, tmp_path / "out", "delta")
     if function.endswith("_commit"):
         assert "new" in versions or (nth, moment) == (1, "before")
         assert "old" in versions or nth > 2
-    expect_recovery(scenario, tmp_path / "out", "delta")
+    assert_recovered(scenario, tmp_path / "out", "delta")
 
 
-def test_a_first_run_killed_between_table_and_commit_is_repaired_by_the_next(
-    scenario: CrashScenario, tmp_path: Path
-) -> None:
+def test_next_run_repairs_a_first_run_killed_after_table_creation(scenario: CrashScenario, tmp_path: Path) -> None:
     run_until_killed(scenario, "daily_batch.pipeline.publish.delta:_create_table", "after", 2, tmp_path, "delta")
     run_local(input=scenario.source, output=tmp_path)
     assert read_tables(tmp_path) == scenario.new["delta"]
 
 
 @pytest.mark.parametrize(("function", "moment", "nth"), PARQUET_KILLS)
-def test_a_run_killed_while_it_replaces_files_is_repaired_by_the_next(
+def test_next_run_repairs_a_run_killed_while_replacing_files(
     scenario: CrashScenario, function: str, moment: str, nth: int, tmp_path: Path
 ) -> None:
     shutil.copytree(scenario.published / "parquet", tmp_path / "out")
     run_until_killed(scenario, function, moment, nth, tmp_path / "out", "parquet")
-    # Between copy and delete, readers of Parquet see both versions, but never a gap.
+    # Between copy and delete, readers of Parquet may find both versions, but never none.
     rows = [repr(row) for row in read_tables(tmp_path / "out", table_format="parquet")[MESSAGES.name]]
     old, new = ([repr(row) for row in side["parquet"][MESSAGES.name]] for side in (scenario.old, scenario.new))
     assert sorted(rows) in (sorted(old), sorted(new), sorted(old + new))
-    expect_recovery(scenario, tmp_path / "out", "parquet")
+    assert_recovered(scenario, tmp_path / "out", "parquet")

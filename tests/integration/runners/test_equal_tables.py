@@ -15,7 +15,7 @@ from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.synthetic import FaultRates, generate
 from tests.support.assert_days_equal import assert_equal_receipts
-from tests.support.day_runs import OF_THE_RUN, read_truth, run_day_with
+from tests.support.day_runs import RUN_COLUMNS, read_truth, run_day_with
 
 # A quarter of the rich rates: every fault occurs thousands of times, and the fast path still parses most records.
 RATES = FaultRates(**{each.name: getattr(FaultRates.rich(), each.name) / 4 for each in fields(FaultRates)})
@@ -31,7 +31,7 @@ class CompletedRun(NamedTuple):
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generate an export of 200,000 messages, and 5,000 objects of one message each."""
+    """Generate an export of 200,000 messages and 5,000 objects of one message each."""
     out = tmp_path_factory.mktemp("generated")
     generate(messages=200_000, layout="export", seed=41, out=out, tenant=EXPORT, rates=RATES, files=12)
     generate(messages=5_000, layout="messages", seed=42, out=out, tenant=MESSAGES, rates=FaultRates.rich())
@@ -45,7 +45,7 @@ def tenant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def runs(generated: Path, tenant: str, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompletedRun]:
-    """Run the day with each runner in each format, each time with another number of buckets."""
+    """Run the day on each runner in each format, each time with another number of buckets."""
     runs = {}
     variants = [(runner, fmt) for runner in (LocalRunner(), SparkRunner(spark)) for fmt in ("delta", "parquet")]
     for buckets, (runner, table_format) in enumerate(variants, start=2):
@@ -61,12 +61,12 @@ def runs(generated: Path, tenant: str, spark: Any, tmp_path_factory: pytest.Temp
 @pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
 def test_every_run_publishes_the_same_rows(runs: dict[str, CompletedRun], other: str, table: Table) -> None:
     first, second = runs["local delta"].tables[table.name], runs[other].tables[table.name]
-    assert types_of(second) == types_of(first)
+    assert column_types(second) == column_types(first)
     assert count_rows(first) == count_rows(second) > 0
     assert differing_columns(first, second, table.names) == []
 
 
-def test_a_difference_in_a_list_of_structs_is_detected() -> None:
+def test_difference_in_a_list_of_structs_is_detected() -> None:
     rows = "SELECT unnest([1, 1, 2]) AS a, [{'name': 'x'}] AS b"
     assert differing_columns(rows, f"FROM ({rows}) ORDER BY a DESC", ["a", "b"]) == []
     other = f"SELECT a, CASE a WHEN 2 THEN [{{'name': 'y'}}] ELSE b END AS b FROM ({rows})"
@@ -94,18 +94,18 @@ def test_every_run_reports_the_expected_counts(
 
 
 def read_as_sql(folder: Path, table: Table, table_format: str) -> str:
-    """Return a query of the table's rows without the columns that differ between runs."""
+    """Return a query of the table's rows, without the columns that differ between runs."""
     delta = table_format == "delta"
     files = (
         [uri.removeprefix("file://") for uri in deltalake.DeltaTable(str(folder / table.name)).file_uris()]
         if delta
         else sorted(str(path) for path in (folder / table.name).rglob("*.parquet"))
     )
-    columns = ", ".join(name for name in table.names if name not in OF_THE_RUN)
+    columns = ", ".join(name for name in table.names if name not in RUN_COLUMNS)
     return f"SELECT {columns} FROM read_parquet({files}, hive_partitioning = {delta})"
 
 
-def types_of(rows: str) -> list[tuple[str, str]]:
+def column_types(rows: str) -> list[tuple[str, str]]:
     relation = duckdb.sql(rows)
     return [(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
 
@@ -116,11 +116,11 @@ def count_rows(rows: str) -> int:
 
 
 def differing_columns(first: str, second: str, columns: Sequence[str]) -> list[str]:
-    """Return the columns that differ on their own, `rows` if only whole rows differ, nothing if all rows are equal."""
+    """Return the columns whose values differ, `rows` if only combinations of values differ, or nothing."""
     if not any(count_rows(f"FROM ({one}) EXCEPT ALL FROM ({two})") for one, two in ((first, second), (second, first))):
         return []
-    names = [name for name in columns if name not in OF_THE_RUN]
-    alone = [
+    names = [name for name in columns if name not in RUN_COLUMNS]
+    differing = [
         name for name in names if count_rows(f"SELECT {name} FROM ({first}) EXCEPT ALL SELECT {name} FROM ({second})")
     ]
-    return alone or ["rows"]
+    return differing or ["rows"]

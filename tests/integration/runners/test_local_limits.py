@@ -1,4 +1,4 @@
-"""Test local runs within a function's limits: they spill and give equal tables, or hand the day over cleanly."""
+"""Test local runs within a function's limits: they spill and publish equal tables, or hand the day over cleanly."""
 
 import errno
 import subprocess
@@ -29,8 +29,8 @@ from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.storage.stores import Storage
 from daily_batch.synthetic import FaultRates, generate
 from tests.support.day_runs import (
-    OF_THE_RUN,
     ROOT,
+    RUN_COLUMNS,
     child_environment,
     published_state,
     read_tables,
@@ -50,7 +50,7 @@ def make_resources(memory_mib: int, *, temp_mib: int = 1_024) -> Resources:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Generate two versions of a day, each in several files."""
+    """Generate two versions of a day, each in eight files."""
     folders = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")
     for seed, folder in enumerate(folders):
         generate(messages=300, layout="export", seed=seed, out=folder, rates=FaultRates.rich(), files=8)
@@ -82,7 +82,7 @@ MEASURED = [sys.executable, "-m", "tests.support.measured_run"]
 
 
 def run_limited(source: Path, output: Path, memory_mib: int) -> int:
-    """Run the large day in a function of this size; return the peak memory of its process in bytes."""
+    """Run the large day with this function size; return the peak memory of its process in bytes."""
     completed = subprocess.run(
         [*MEASURED, "run", "--runner", "local", *run_arguments(input=source, output=output)],
         cwd=ROOT,
@@ -95,24 +95,24 @@ def run_limited(source: Path, output: Path, memory_mib: int) -> int:
 
 
 def scan(output: Path, table: str) -> str:
-    """Return a query of a published table, without the columns that differ between runs."""
+    """Return a query of a published table's rows, without the columns that differ between runs."""
     files = deltalake.DeltaTable(f"{output}/acme/analytics/{table}").file_uris()
-    return f"(SELECT * EXCLUDE ({', '.join(OF_THE_RUN)}) FROM read_parquet({files}))"
+    return f"(SELECT * EXCLUDE ({', '.join(RUN_COLUMNS)}) FROM read_parquet({files}))"
 
 
-def test_a_day_larger_than_the_memory_stays_within_it_and_gives_equal_tables(tmp_path: Path) -> None:
+def test_day_larger_than_memory_spills_and_gives_equal_tables(tmp_path: Path) -> None:
     source = tmp_path / "in"
     generate(messages=LARGE, layout="export", seed=1, out=source, files=8)
     assert run_limited(source, tmp_path / "small", SMALL_MIB) <= SMALL_MIB * MIB
-    assert run_limited(source, tmp_path / "roomy", 3_008) <= 3_008 * MIB
+    assert run_limited(source, tmp_path / "large", 3_008) <= 3_008 * MIB
     for table in TABLES:
-        small, roomy = (scan(tmp_path / name, table.name) for name in ("small", "roomy"))
-        for one, other in ((small, roomy), (roomy, small)):
+        small, large = (scan(tmp_path / name, table.name) for name in ("small", "large"))
+        for one, other in ((small, large), (large, small)):
             assert duckdb.sql(f"SELECT count(*) FROM ({one} EXCEPT ALL {other})").fetchall() == [(0,)], table.name
         assert duckdb.sql(f"SELECT count(*) FROM {small}").fetchall() != [(0,)]
 
 
-def test_the_sizes_of_workers_change_no_row(inputs: tuple[Path, Path], many_chunks: None, tmp_path: Path) -> None:
+def test_worker_size_does_not_change_the_tables(inputs: tuple[Path, Path], many_chunks: None, tmp_path: Path) -> None:
     run_day_with(LocalRunner(make_resources(256)), input=inputs[0], output=tmp_path / "a", buckets=9)
     run_day_with(LocalRunner(make_resources(10_240)), input=inputs[0], output=tmp_path / "b", buckets=1)
     assert read_tables(tmp_path / "a") == read_tables(tmp_path / "b")
@@ -121,7 +121,7 @@ def test_the_sizes_of_workers_change_no_row(inputs: tuple[Path, Path], many_chun
 def assert_handed_over(
     runner: LocalRunner, source: Path, published: Path, temp: Path, *, message: str, **arguments: Any
 ) -> None:
-    """Assert that the run hands over, readers see no change, and no thread and no temporary file remains."""
+    """Assert that the run hands over, publishes nothing and leaves no thread or temporary file."""
     state_before = published_state(published)
     threads_before = set(threading.enumerate())
     with pytest.raises(HandOverError, match=message) as caught:
@@ -136,7 +136,7 @@ def assert_handed_over(
 
 
 class Clock:
-    """A clock that reaches the deadline once `done` tasks of `stage` are done."""
+    """A clock that reaches the deadline once `done` tasks of `stage` are completed."""
 
     deadline = 1.0
 
@@ -161,7 +161,7 @@ class Clock:
         ("clean", 6, r"the time is over: 6 of 6 buckets in 1 s"),
     ],
 )
-def test_a_deadline_ends_the_run_in_every_stage(
+def test_deadline_hands_the_day_over_in_every_stage(
     inputs: tuple[Path, Path],
     published: Path,
     temp: Path,
@@ -177,13 +177,13 @@ def test_a_deadline_ends_the_run_in_every_stage(
     assert_handed_over(runner, inputs[1], published, temp, message=message, progress=clock.progress, buckets=6)
 
 
-def test_a_run_within_its_deadline_is_published(inputs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_run_within_its_deadline_is_published(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     run_day_with(LocalRunner(deadline=time.monotonic() + 600), input=inputs[0], output=tmp_path / "in-time")
     run_local(input=inputs[0], output=tmp_path / "without-deadline")
     assert read_tables(tmp_path / "in-time") == read_tables(tmp_path / "without-deadline")
 
 
-def test_a_store_that_does_not_respond_delays_no_run_beyond_its_deadline(
+def test_unresponsive_store_does_not_delay_a_run_beyond_its_deadline(
     inputs: tuple[Path, Path], published: Path, temp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = threading.Event()
@@ -251,13 +251,13 @@ def raising(error: Exception) -> Callable[..., Any]:
     return fail
 
 
-def test_too_little_memory_for_a_single_task_hands_the_day_over(
+def test_insufficient_memory_for_one_task_hands_the_day_over(
     inputs: tuple[Path, Path], published: Path, temp: Path
 ) -> None:
     assert_handed_over(LocalRunner(make_resources(128)), inputs[1], published, temp, message="128 MiB of memory")
 
 
-def test_a_full_disk_of_the_output_is_a_retryable_error(
+def test_full_output_disk_is_a_retryable_error(
     inputs: tuple[Path, Path], published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "reduce_bucket", raising(NO_SPACE))
@@ -266,9 +266,7 @@ def test_a_full_disk_of_the_output_is_a_retryable_error(
 
 
 @pytest.mark.parametrize(("spill_bytes", "suffices"), [(MIB, False), (512 * MIB, True)])
-def test_a_task_spills_no_more_than_its_share_of_the_temporary_disk(
-    tmp_path: Path, spill_bytes: int, suffices: bool
-) -> None:
+def test_task_spills_at_most_its_share_of_the_temporary_disk(tmp_path: Path, spill_bytes: int, suffices: bool) -> None:
     spec = replace(sample_spec(), spill_bytes=spill_bytes, limits=Limits(memory_bytes=32 * MIB))
     with connect(scratch=tmp_path, spec=spec) as connection:
         expectation = nullcontext() if suffices else pytest.raises(duckdb.OutOfMemoryException, match=SPILL_LIMIT)
@@ -277,7 +275,7 @@ def test_a_task_spills_no_more_than_its_share_of_the_temporary_disk(
             assert connection.execute("SELECT count(*) FROM t").fetchall() == [(1_500_000,)]
 
 
-def test_without_a_spill_limit_duckdbs_own_applies(tmp_path: Path) -> None:
+def test_duckdb_default_applies_without_a_spill_limit(tmp_path: Path) -> None:
     with connect(scratch=tmp_path, spec=sample_spec()) as connection:
         limit = connection.execute("SELECT current_setting('max_temp_directory_size')").fetchall()
     assert limit == [("90% of available disk space",)]

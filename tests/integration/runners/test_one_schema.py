@@ -1,6 +1,6 @@
 """Test that all files of a table have the contract's physical schema: nullability never depends on a day's data.
 
-fastparquet is not tested: it is no dependency of the tests.
+fastparquet is not tested, because it is not a dependency of the tests.
 """
 
 import json
@@ -47,7 +47,7 @@ def record(day: date, user: str, number: int, **fields: Any) -> str:
 
 
 def records_of(day: date) -> list[str | bytes]:
-    """Return records with every field, with as few fields as allowed, or nothing that is published, by day."""
+    """Return a day's records: with every field, with as few fields as allowed, or none."""
     if day == EMPTY:
         return []
     users = ("anna", "ben")
@@ -64,8 +64,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def schemas_of(root: Path, table: Table) -> dict[str, list[str]]:
-    """Return the files of a table by their schema, as Parquet's own text."""
+def files_by_schema(root: Path, table: Table) -> dict[str, list[str]]:
+    """Return the files of a table by the text of their Parquet schema."""
     schemas: dict[str, list[str]] = {}
     for path in sorted((root / table.name).rglob("*.parquet")):
         if "_delta_log" not in path.parts:
@@ -74,75 +74,75 @@ def schemas_of(root: Path, table: Table) -> dict[str, list[str]]:
     return schemas
 
 
-def assert_one_schema(roots: list[Path], *, but: frozenset[str] = frozenset()) -> None:
-    """Assert that all files of a table below the roots have one schema, in which everything is nullable."""
+def assert_one_schema(roots: list[Path], *, omitted: frozenset[str] = frozenset()) -> None:
+    """Assert that all files of each table below the roots have one schema, in which every field is nullable."""
     for table in TABLES:
-        schemas = {text: files for root in roots for text, files in schemas_of(root, table).items()}
+        schemas = {text: files for root in roots for text, files in files_by_schema(root, table).items()}
         assert len(schemas) == 1, schemas
         (text,) = schemas
         assert [line for line in text.splitlines()[1:] if "required" in line.split()] == []
         columns = [line.rstrip(";").split()[3] for line in text.splitlines() if line.startswith("  optional")]
-        assert columns == [column.name for column in table.columns if column.name not in but]
+        assert columns == [column.name for column in table.columns if column.name not in omitted]
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-def test_days_with_and_without_nulls_have_one_schema_by_either_runner(
+def test_both_runners_write_one_schema_with_and_without_nulls(
     source: Path, spark: Any, tmp_path: Path, table_format: str
 ) -> None:
     for runner in (LocalRunner(), SparkRunner(spark)):
         for day in (FULL, SPARSE, EMPTY):
             output = tmp_path / runner.name
             run_day_with(runner, input=source, output=output, day=day, table_format=table_format, buckets=2)
-    # Delta stores the partition's value in the log.
-    but = frozenset({"date"} if table_format == "delta" else ())
-    assert_one_schema([tmp_path / name / "acme/analytics" for name in ("local", "spark")], but=but)
+    # Delta stores the partition value in the log, not in the files.
+    omitted = frozenset({"date"} if table_format == "delta" else ())
+    assert_one_schema([tmp_path / name / "acme/analytics" for name in ("local", "spark")], omitted=omitted)
 
 
-def test_everything_is_nullable_in_delta(source: Path, tmp_path: Path) -> None:
+def test_every_delta_field_is_nullable(source: Path, tmp_path: Path) -> None:
     run_day_with(LocalRunner(), input=source, output=tmp_path)
     for table in TABLES:
-        nullable = list(_nullability(json.loads(_delta(tmp_path, table).schema().to_json())))
+        nullable = list(nullability_of(json.loads(open_delta(tmp_path, table).schema().to_json())))
         assert len(nullable) >= len(table.columns)
         assert all(nullable)
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-def test_what_compaction_and_erasure_write_has_the_same_schema(source: Path, tmp_path: Path, table_format: str) -> None:
+def test_compaction_and_erasure_write_the_same_schema(source: Path, tmp_path: Path, table_format: str) -> None:
     tenant = Tenant(tmp_path / "out", table_format=table_format)
     for day in (FULL, SPARSE, EMPTY):
         tenant.run(source, day, buckets=3)
-    before = _files(tenant.root)
+    before = data_files(tenant.root)
     make_spec = make_spec_factory(tenant.settings(), tenant="acme", table_format="delta")
-    crowded = find_candidates(tenant.tables, before=EMPTY, target_bytes=2**27) if table_format == "delta" else []
-    assert bool(crowded) == (table_format == "delta")
-    for each in crowded:
+    candidates = find_candidates(tenant.tables, before=EMPTY, target_bytes=2**27) if table_format == "delta" else []
+    assert bool(candidates) == (table_format == "delta")
+    for each in candidates:
         compact_day(each, tenant.tables, make_spec)
-    compacted = _files(tenant.root)
-    but = frozenset({"date"} if table_format == "delta" else ())
-    assert_one_schema([tenant.root], but=but)
+    compacted = data_files(tenant.root)
+    omitted = frozenset({"date"} if table_format == "delta" else ())
+    assert_one_schema([tenant.root], omitted=omitted)
     tenant.erase("user", "anna")
-    assert before < compacted if crowded else before == compacted
-    assert _files(tenant.root) - compacted
-    assert_one_schema([tenant.root], but=but)
+    assert before < compacted if candidates else before == compacted
+    assert data_files(tenant.root) - compacted
+    assert_one_schema([tenant.root], omitted=omitted)
 
 
 @pytest.mark.each_spark
-def test_what_spark_compacts_and_deletes_has_the_same_columns(source: Path, tmp_path: Path, spark: Any) -> None:
+def test_spark_compaction_and_deletion_write_the_same_columns(source: Path, tmp_path: Path, spark: Any) -> None:
     tenant = Tenant(tmp_path / "out")
     for day in (FULL, SPARSE):
         tenant.run(source, day, buckets=3)
     table = tenant.root / "messages"
-    (before,) = {_columns(path) for path in table.rglob("date=*/*.parquet")}
+    (before,) = {columns_of(path) for path in table.rglob("date=*/*.parquet")}
     engine = SparkMaintenance(spark, tenant.tables)
     for each in find_candidates(tenant.tables, before=EMPTY, target_bytes=2**27):
         engine.compact_day(each)
-    assert {_columns(path) for path in table.rglob("date=*/*.parquet")} == {before}
+    assert {columns_of(path) for path in table.rglob("date=*/*.parquet")} == {before}
     tenant.erase("user", "anna", choose_deleter=lambda size: engine.delete_rows)
-    assert {_columns(path) for path in table.rglob("date=*/*.parquet")} == {before}
+    assert {columns_of(path) for path in table.rglob("date=*/*.parquet")} == {before}
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-def test_the_days_are_read_as_one_dataset_by_every_reader(
+def test_every_reader_reads_the_days_as_one_dataset(
     source: Path, tmp_path: Path, spark: Any, table_format: str
 ) -> None:
     for day in (FULL, SPARSE, EMPTY):
@@ -162,31 +162,31 @@ def test_the_days_are_read_as_one_dataset_by_every_reader(
             "spark": len(spark.read.parquet(*files).collect()),
         }
         if table_format == "delta":
-            counts["delta-rs"] = _delta(tmp_path, table).to_pyarrow_table().num_rows
+            counts["delta-rs"] = open_delta(tmp_path, table).to_pyarrow_table().num_rows
             counts["spark, delta"] = len(spark.read.format("delta").load(str(root)).collect())
         assert counts == dict.fromkeys(counts, rows)
         assert rows > 0
 
 
-def _delta(output: Path, table: Table) -> deltalake.DeltaTable:
+def open_delta(output: Path, table: Table) -> deltalake.DeltaTable:
     return deltalake.DeltaTable(str(output / "acme/analytics" / table.name))
 
 
-def _nullability(schema: Any) -> Iterator[bool]:
-    """Yield every `nullable` and `containsNull` in a Delta schema."""
+def nullability_of(schema: Any) -> Iterator[bool]:
+    """Yield every `nullable` and `containsNull` of a Delta schema."""
     for name, value in schema.items() if isinstance(schema, dict) else enumerate(schema):
         if name in ("nullable", "containsNull"):
             yield value
         elif isinstance(value, dict | list):
-            yield from _nullability(value)
+            yield from nullability_of(value)
 
 
-def _files(root: Path) -> set[Path]:
+def data_files(root: Path) -> set[Path]:
     return {path for path in root.rglob("*.parquet") if "_delta_log" not in path.parts}
 
 
-def _columns(path: Path) -> tuple[object, ...]:
-    """Return names, types and nullability, without the root's name and the annotations of integers."""
+def columns_of(path: Path) -> tuple[object, ...]:
+    """Return the names, types and nullability, without the root's name and the annotations of integers."""
     schema = pyarrow.parquet.read_schema(path)
     leaves = pyarrow.parquet.ParquetFile(path).schema
     levels = [leaves.column(number) for number in range(len(leaves))]

@@ -1,4 +1,4 @@
-"""Test that each runner replaces a day that the other published from other input, without leaving anything of it."""
+"""Test that a runner replaces a day that the other runner published from other input, and leaves nothing of it."""
 
 import shutil
 from datetime import date
@@ -20,20 +20,20 @@ EXPORTS = "acme/exports/messages"
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return inputs of two days: the original; one with a deleted, a changed and a new file; one without a record."""
+    """Generate inputs of two days: the original; with a deleted, a changed and a new file; without records."""
     root = tmp_path_factory.mktemp("inputs")
-    for seed, (name, day) in enumerate((("first", DAY), ("other", DAY), ("neighbour", ADJACENT_DAY)), start=51):
+    for seed, (name, day) in enumerate((("first", DAY), ("other", DAY), ("adjacent", ADJACENT_DAY)), start=51):
         rates = FaultRates.rich()
         generate(messages=400, layout="export", seed=seed, out=root / name, day=day, rates=rates, files=4)
-    shutil.copytree(root / "neighbour" / EXPORTS, root / "first" / EXPORTS, dirs_exist_ok=True)
+    shutil.copytree(root / "adjacent" / EXPORTS, root / "first" / EXPORTS, dirs_exist_ok=True)
     for name in ("corrected", "emptied"):
         shutil.copytree(root / "first" / EXPORTS, root / name / EXPORTS)
     folder = f"{EXPORTS}/{DAY:%Y/%m/%d}"
-    gone, overwritten, *_ = sorted((root / "corrected" / folder).iterdir())
+    deleted, overwritten, *_ = sorted((root / "corrected" / folder).iterdir())
     new = sorted((root / "other" / folder).iterdir())
-    gone.unlink()
+    deleted.unlink()
     shutil.copy(new[0], overwritten)
-    shutil.copy(new[1], gone.with_name("a-late-part.jsonl.gz"))
+    shutil.copy(new[1], deleted.with_name("a-late-part.jsonl.gz"))
     for path in (root / "emptied" / folder).iterdir():
         path.unlink()
     (root / "emptied" / folder / "part.jsonl").write_bytes(b"\n")
@@ -42,7 +42,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
 @pytest.mark.parametrize("first", ["local", "spark"])
-def test_a_day_that_the_other_runner_published_is_replaced_whole_and_no_other_day(
+def test_rerun_on_the_other_runner_replaces_only_the_complete_day(
     first: str, table_format: str, inputs: dict[str, Path], spark: Any, tmp_path: Path
 ) -> None:
     runners = {"local": LocalRunner(), "spark": SparkRunner(spark)}
@@ -51,23 +51,23 @@ def test_a_day_that_the_other_runner_published_is_replaced_whole_and_no_other_da
     output = tmp_path / "out"
     for day in (ADJACENT_DAY, DAY):
         run_day_with(one, input=inputs["first"], output=output, day=day, table_format=table_format)
-    neighbour = read_tables(output, day=ADJACENT_DAY, table_format=table_format)
-    files = files_of_the_adjacent_day(output)
+    adjacent = read_tables(output, day=ADJACENT_DAY, table_format=table_format)
+    files = adjacent_day_files(output)
     assert files
     for runner, name in ((other, "corrected"), (one, "emptied")):
         arguments = {"input": inputs[name], "table_format": table_format}
-        receipt = run_day_with(runner, output=output, allow_shrink="who changed the input", **arguments)
+        receipt = run_day_with(runner, output=output, allow_shrink="operator", **arguments)
         expected = run_day_with(runner, output=tmp_path / name, **arguments)
         assert_equal_receipts(receipt, expected)
         alone = read_tables(tmp_path / name, table_format=table_format)
         assert bool(alone["messages"]) == bool(alone["rejects"]) == (name == "corrected")
         assert_equal_tables(read_tables(output, table_format=table_format), alone)
-        both = {table.name: alone[table.name] + neighbour[table.name] for table in TABLES}
+        both = {table.name: alone[table.name] + adjacent[table.name] for table in TABLES}
         assert_equal_tables(read_tables(output, day=None, table_format=table_format), both)
-        assert files_of_the_adjacent_day(output) == files
+        assert adjacent_day_files(output) == files
 
 
-def files_of_the_adjacent_day(output: Path) -> dict[Path, tuple[int, bytes]]:
-    """Return the data files of the day that must not change, with the time of writing and the content of each."""
+def adjacent_day_files(output: Path) -> dict[Path, tuple[int, bytes]]:
+    """Return the data files of the day that must not change, with modification time and content."""
     paths = [*output.rglob(f"date={ADJACENT_DAY}/*"), *output.rglob(f"day={ADJACENT_DAY:%d}/*")]
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}

@@ -1,4 +1,4 @@
-"""Test that the Spark runner and the local runner give the same tables, whatever the chunks and buckets."""
+"""Test that the Spark runner and the local runner publish equal tables with any chunks and buckets."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.pipeline.runners.spark_tasks import sanitized
 from daily_batch.synthetic import FaultRates, generate
-from tests.support.assert_days_equal import what_it_counts
+from tests.support.assert_days_equal import comparable_receipt
 from tests.support.day_runs import (
     SAMPLES,
     Tables,
@@ -28,11 +28,11 @@ from tests.support.day_runs import (
 )
 
 pytestmark = pytest.mark.each_spark
-RAISED = FaultRates.rich()
+RATES = FaultRates.rich()
 
 
 class Day(NamedTuple):
-    """An input, its generator's expected counts, and the local runner's receipt and tables."""
+    """An input, its expected counts, and the receipt, tables and output of the local runner."""
 
     source: Path
     tenant: str
@@ -44,17 +44,17 @@ class Day(NamedTuple):
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generate 20,000 messages in an export of 12 files, and 3,000 objects of one message each."""
+    """Generate an export of 20,000 messages in 12 files, and 3,000 objects of one message each."""
     out = tmp_path_factory.mktemp("generated")
-    generate(messages=20_000, layout="export", seed=7, out=out, tenant="initech", rates=RAISED, files=12)
+    generate(messages=20_000, layout="export", seed=7, out=out, tenant="initech", rates=RATES, files=12)
     # Only the messages layout has names in paths, and objects of adjacent days.
-    generate(messages=3_000, layout="messages", seed=8, out=out, tenant="umbrella", rates=RAISED)
+    generate(messages=3_000, layout="messages", seed=8, out=out, tenant="umbrella", rates=RATES)
     return out
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_chunks() -> Iterator[None]:
-    """Make chunks small, so that small days have many tasks."""
+    """Shrink chunks so that small days have many tasks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(discover, "CHUNK_OBJECTS", 400)
         patch.setattr(discover, "CHUNK_BYTES", 500_000)
@@ -72,35 +72,35 @@ def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def by_spark(spark: Any, day: Day, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Receipt]:
-    """Publish the same day as Delta with Spark and other chunks and buckets."""
+    """Publish the same day as Delta on Spark, with another number of buckets."""
     output = tmp_path_factory.mktemp(f"spark-{day.tenant}")
     return output, run_day_with(SparkRunner(spark), input=day.source, output=output, tenant=day.tenant, buckets=5)
 
 
-def test_spark_publishes_the_delta_tables_of_the_local_runner(day: Day, by_spark: tuple[Path, Receipt]) -> None:
+def test_spark_and_local_delta_tables_are_equal(day: Day, by_spark: tuple[Path, Receipt]) -> None:
     output, receipt = by_spark
     tables = read_tables(output, tenant=day.tenant)
     for table in TABLES:
         assert tables[table.name] == day.tables[table.name], table.name
-    assert what_it_counts(receipt) == what_it_counts(day.receipt)
+    assert comparable_receipt(receipt) == comparable_receipt(day.receipt)
 
 
-def test_spark_publishes_the_parquet_tables_of_the_local_runner(spark: Any, day: Day, tmp_path: Path) -> None:
+def test_spark_and_local_parquet_tables_are_equal(spark: Any, day: Day, tmp_path: Path) -> None:
     arguments = {"tenant": day.tenant, "table_format": "parquet"}
     receipt = run_day_with(SparkRunner(spark), input=day.source, output=tmp_path, **arguments)
     tables = read_tables(tmp_path, **arguments)
     for table in TABLES:
         assert tables[table.name] == day.tables[table.name], table.name
-    assert what_it_counts(receipt) == what_it_counts(day.receipt)
+    assert comparable_receipt(receipt) == comparable_receipt(day.receipt)
 
 
 @pytest.mark.parametrize("buckets", [3, 17])
-def test_the_number_of_buckets_changes_nothing(day: Day, buckets: int, tmp_path: Path) -> None:
+def test_number_of_buckets_does_not_change_the_tables(day: Day, buckets: int, tmp_path: Path) -> None:
     run_local(input=day.source, output=tmp_path, tenant=day.tenant, buckets=buckets)
     assert read_tables(tmp_path, tenant=day.tenant) == day.tables
 
 
-def test_counts_are_those_that_the_generator_expects(day: Day) -> None:
+def test_counts_match_the_generated_truth(day: Day) -> None:
     records = asdict(day.receipt.records)
     assert records == day.truth["records"]
     assert {name: getattr(day.receipt.objects, name) for name in day.truth["objects"]} == day.truth["objects"]
@@ -129,7 +129,7 @@ def test_each_runner_replaces_a_day_that_the_other_published(
 
 
 @pytest.mark.parametrize("day", ["acme", "initech"], indirect=True)
-def test_spark_reads_what_either_runner_published(spark: Any, day: Day, by_spark: tuple[Path, Receipt]) -> None:
+def test_spark_reads_the_tables_of_either_runner(spark: Any, day: Day, by_spark: tuple[Path, Receipt]) -> None:
     for table in TABLES:
         local, other = (
             spark.read.format("delta").load(f"{output}/{day.tenant}/analytics/{table.name}")
@@ -139,10 +139,10 @@ def test_spark_reads_what_either_runner_published(spark: Any, day: Day, by_spark
         assert_df_equality(without_run(local, table.names), without_run(other, table.names), ignore_row_order=True)
 
 
-def test_the_text_of_an_unexpected_error_on_a_worker_is_not_logged(
+def test_unexpected_worker_error_is_logged_without_its_text(
     spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret = "what-a-message-says"
+    secret = "message-content"
 
     def failing(batches: Any, *, spec: Any, storage: Any) -> Iterator[Any]:
         yield from ()

@@ -1,4 +1,4 @@
-"""Test the Spark runner over Spark Connect, which Databricks serverless uses: its tables equal the local runner's."""
+"""Test that the Spark runner over Spark Connect, which Databricks serverless uses, publishes the local tables."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from tests.support.day_runs import ROOT, SAMPLES, child_environment, read_tables
 pytestmark = pytest.mark.each_spark
 
 
-def test_spark_connect_publishes_what_the_local_runner_publishes(tmp_path: Path) -> None:
+def test_spark_connect_and_local_tables_are_equal(tmp_path: Path) -> None:
     # A relative input: Connect's workers do not run in the driver's working directory.
     completed = subprocess.run(
         [sys.executable, "-m", "tests.support.connect_run", "samples", str(tmp_path / "connect")],

@@ -23,31 +23,31 @@ SUBMIT = [str(Path(sys.executable).with_name("spark-submit")), "--properties-fil
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("spark-crash")
-    generate(messages=3_000, layout="export", seed=5, out=out, rates=FaultRates.rich(), files=6)
-    return out
+    output = tmp_path_factory.mktemp("spark-crash")
+    generate(messages=3_000, layout="export", seed=5, out=output, rates=FaultRates.rich(), files=6)
+    return output
 
 
-def test_a_task_whose_worker_is_killed_is_retried_and_counts_once(source: Path, tmp_path: Path) -> None:
-    out = tmp_path / "spark"
-    program = [sys.executable, "-m", "tests.support.lost_worker_run", str(source), str(out)]
+def test_task_of_a_killed_worker_is_retried_and_counts_once(source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "spark"
+    program = [sys.executable, "-m", "tests.support.lost_worker_run", str(source), str(output)]
     completed = subprocess.run(program, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr[-3000:]
     run_local(input=source, output=tmp_path / "local")
     for task in ("map", "reduce"):
-        assert (out / f"died-in-{task}").exists()
-        assert read_tables(out / task) == read_tables(tmp_path / "local")
-    # The killed attempt of the reduce had written its file, which no commit names.
-    committed = {Path(uri).name for uri in DeltaTable(str(out / "reduce/acme/analytics/messages")).file_uris()}
-    written = {path.name for path in (out / f"reduce/acme/analytics/messages/date={DAY}").iterdir()}
+        assert (output / f"died-in-{task}").exists()
+        assert read_tables(output / task) == read_tables(tmp_path / "local")
+    # The killed attempt of the reduce task had written its file, which no commit names.
+    committed = {Path(uri).name for uri in DeltaTable(str(output / "reduce/acme/analytics/messages")).file_uris()}
+    written = {path.name for path in (output / f"reduce/acme/analytics/messages/date={DAY}").iterdir()}
     assert committed < written
 
 
 @pytest.mark.parametrize(("moment", "table_format"), [("mapping", "delta"), ("writing", "parquet")])
-def test_a_killed_driver_is_repaired_by_the_next_run(
+def test_next_run_repairs_the_day_of_a_killed_driver(
     spark: Any, source: Path, table_format: str, moment: str, tmp_path: Path
 ) -> None:
-    arguments: dict[str, Any] = {"input": source, "output": tmp_path / "out", "table_format": table_format}
+    arguments: dict[str, Any] = {"input": source, "output": tmp_path / "output", "table_format": table_format}
     run_local(input=source, output=tmp_path / "undisturbed", table_format=table_format)
     expected = read_tables(tmp_path / "undisturbed", table_format=table_format)
     with subprocess.Popen(
@@ -63,11 +63,11 @@ def test_a_killed_driver_is_repaired_by_the_next_run(
         if moment == "mapping":
             time.sleep(random.Random(table_format).uniform(0, 3))
         else:
-            wait_for_file(tmp_path / "out/acme/analytics/messages")
+            wait_for_file(tmp_path / "output/acme/analytics/messages")
         os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     run_day_with(SparkRunner(spark), **arguments)
-    assert read_tables(tmp_path / "out", table_format=table_format) == expected
+    assert read_tables(tmp_path / "output", table_format=table_format) == expected
 
 
 def wait_for_listing(process: "subprocess.Popen[str]") -> None:
@@ -77,7 +77,7 @@ def wait_for_listing(process: "subprocess.Popen[str]") -> None:
 
 
 def wait_for_file(folder: Path) -> None:
-    """Wait until a worker has written its first file; the driver has not yet collected, merged and published."""
+    """Wait until a worker has written its first file; the driver has not published yet."""
     deadline = time.monotonic() + 60
     while not any(folder.rglob("*.parquet")):
         assert time.monotonic() < deadline, "no worker wrote a file"

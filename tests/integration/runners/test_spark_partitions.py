@@ -1,4 +1,4 @@
-"""Test the keys that spread buckets over Spark's partitions against Spark itself."""
+"""Test the keys that distribute buckets over Spark partitions against Spark itself."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from pyspark.sql.functions import spark_partition_id
 from daily_batch.pipeline.runners.spark_shuffle import hash_integer, partition_keys
 
 
-def test_the_hash_is_sparks_own(spark: Any) -> None:
+def test_hash_equals_sparks_hash(spark: Any) -> None:
     numbers = [*range(300), 2**31 - 1, -1, -(2**31)]
     (row,) = spark.sql("SELECT " + ", ".join(f"hash(CAST({number} AS INT))" for number in numbers)).collect()
     assert [hash_integer(number) for number in numbers] == list(row)

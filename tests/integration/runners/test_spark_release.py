@@ -1,4 +1,4 @@
-"""Test that the tests run on the release of Spark that they are meant to test."""
+"""Test that the tests run on the pinned Spark release."""
 
 import os
 from pathlib import Path
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.each_spark
 
 
-def pins_of(file: Path) -> dict[str, str]:
+def read_pins(file: Path) -> dict[str, str]:
     return dict(line.split("==") for line in file.read_text().splitlines() if "==" in line and not line.startswith("#"))
 
 
-def test_the_session_and_its_delta_have_the_pinned_release(spark: "SparkSession") -> None:
+def test_session_and_delta_have_the_pinned_release(spark: "SparkSession") -> None:
     older = "TESTED_SPARK_CONF" in os.environ
-    pins = pins_of(ROOT / ("tests/spark-4.0.txt" if older else "constraints.txt"))
+    pins = read_pins(ROOT / ("tests/spark-4.0.txt" if older else "constraints.txt"))
     assert spark.version == pins["pyspark"]
     (jars,) = read_conf(JARS_CONF)["spark.jars.packages"].split(",")
     group, artifact, version = jars.split(":")
     assert (group, version) == ("io.delta", pins["delta-spark"])
-    # Since 4.1 the artifact's name includes the Spark release.
+    # Since 4.1 the artifact name includes the Spark release.
     assert artifact == ("delta-spark_2.13" if older else f"delta-spark_{spark.version.rpartition('.')[0]}_2.13")
 
 
-def test_workers_run_on_the_environments_own_spark(spark: "SparkSession") -> None:
+def test_workers_run_the_spark_release_of_the_session(spark: "SparkSession") -> None:
     from pyspark.sql.functions import udf
 
     def version(_: int) -> str:

@@ -1,4 +1,4 @@
-"""Test a submitted Spark job: exit status, receipt and tables, and that no message content is in its output."""
+"""Test a submitted Spark job: exit status, receipt and tables, and an output without message content."""
 
 import gzip
 import json
@@ -35,14 +35,14 @@ def submit(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_a_submitted_day_completes_with_a_receipt_and_the_local_runners_tables(tmp_path: Path) -> None:
+def test_submitted_day_equals_the_local_day_and_writes_a_receipt(tmp_path: Path) -> None:
     file = tmp_path / "receipts/receipt.json"
     rules = json.dumps({"max_naive_timestamp": 0, "tenants": {"acme": {"max_rejected": False}}})
     arguments = (*run_arguments(input="samples", output=tmp_path / "spark"), "--receipt", str(file))
     completed = submit(*arguments, MAKOTO_QUALITY=rules)
     assert completed.returncode == 0, completed.stderr[-3000:]
     receipt = json.loads(file.read_text())
-    expect_receipt(receipt)
+    assert_receipt_fields(receipt)
     assert (receipt["tenant"], receipt["date"], receipt["status"]) == ("acme", "2025-08-12", "COMPLETED_WITH_REJECTS")
     assert (receipt["runner"], receipt["format"], receipt["layout"]) == ("spark", "delta", "messages")
     assert (receipt["input"], receipt["output"]) == ("samples", str(tmp_path / "spark"))
@@ -62,8 +62,8 @@ def test_a_submitted_day_completes_with_a_receipt_and_the_local_runners_tables(t
     assert read_tables(tmp_path / "spark") == read_tables(tmp_path / "local")
 
 
-def expect_receipt(receipt: dict[str, Any]) -> None:
-    """Assert that the receipt has exactly the documented fields, with integers that add up."""
+def assert_receipt_fields(receipt: dict[str, Any]) -> None:
+    """Assert that the receipt has exactly the documented fields, and that its counts add up."""
     assert list(receipt) == [
         *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects", "flags"),
         *("tables", "seconds", "input", "output", "fingerprint", "quality"),
@@ -85,8 +85,8 @@ def expect_receipt(receipt: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def marked(tmp_path: Path) -> Path:
-    """Return an input in which every record and object holds the marker, whether or not it can be parsed."""
+def marked_input(tmp_path: Path) -> Path:
+    """Write an input in which every record and object contains the marker, whether or not it can be parsed."""
     good = {"message_id": "m", "room_id": "r", "user_id": "u", "role": "user", "timestamp": "2025-08-12T03:00:00Z"}
     records: list[Any] = [
         {**good, "content": MARKER},
@@ -101,14 +101,14 @@ def marked(tmp_path: Path) -> Path:
         MARKER,
     ]
     lines = [json.dumps(record).encode() for record in records]
-    twice = b'{"message_id": "k", "%b": 1, "%b": 2}' % (MARKER.encode(), MARKER.encode())
-    cut = b'{"content": "%b' % MARKER.encode()
+    duplicate_key = b'{"message_id": "k", "%b": 1, "%b": 2}' % (MARKER.encode(), MARKER.encode())
+    truncated = b'{"content": "%b' % MARKER.encode()
     lines += [
-        twice,
+        duplicate_key,
         lines[0] + MARKER.encode(),
         lines[0].replace(b'"user"', b"\xff"),
         lines[0].replace(b": ", b": \\ud800"),
-        cut,
+        truncated,
     ]
     folder = tmp_path / f"marked/acme/exports/messages/{DAY:%Y/%m/%d}"
     folder.mkdir(parents=True)
@@ -119,8 +119,8 @@ def marked(tmp_path: Path) -> Path:
     return tmp_path / "marked"
 
 
-def test_no_message_content_is_in_the_jobs_output(marked: Path, tmp_path: Path) -> None:
-    completed = submit(*run_arguments(input=marked, output=tmp_path / "out"), "--debug", **NO_LIMITS)
+def test_job_output_contains_no_message_content(marked_input: Path, tmp_path: Path) -> None:
+    completed = submit(*run_arguments(input=marked_input, output=tmp_path / "out"), "--debug", **NO_LIMITS)
     assert completed.returncode == 0, completed.stderr[-3000:]
     assert "rejects" in completed.stdout
     assert MARKER not in completed.stdout + completed.stderr
@@ -128,10 +128,10 @@ def test_no_message_content_is_in_the_jobs_output(marked: Path, tmp_path: Path) 
     assert MARKER not in receipt.read_text()
 
 
-def test_no_message_content_is_in_a_failed_jobs_output(marked: Path, tmp_path: Path) -> None:
+def test_failed_job_output_contains_no_message_content(marked_input: Path, tmp_path: Path) -> None:
     before = published_state(tmp_path / "out")
     completed = submit(
-        *run_arguments(input=marked, output=tmp_path / "out"),
+        *run_arguments(input=marked_input, output=tmp_path / "out"),
         "--debug",
         **NO_LIMITS | {"MAKOTO_MAX_REJECT_RATIO": "0.01"},
     )
@@ -150,11 +150,13 @@ def test_no_message_content_is_in_a_failed_jobs_output(marked: Path, tmp_path: P
         ({"--input": "missing-folder"}, 3, "does not exist"),
     ],
 )
-def test_the_exit_status_says_what_went_wrong(tmp_path: Path, changed: dict[str, str], status: int, text: str) -> None:
-    flags = run_arguments(input="samples", output=tmp_path)
-    given = {**dict(zip(flags[::2], flags[1::2], strict=True)), **changed}
-    completed = submit(*(word for pair in given.items() for word in pair))
-    # spark-submit mixes its program's standard error into its own standard output.
+def test_exit_status_reports_the_kind_of_failure(
+    tmp_path: Path, changed: dict[str, str], status: int, text: str
+) -> None:
+    arguments = run_arguments(input="samples", output=tmp_path)
+    flags = {**dict(zip(arguments[::2], arguments[1::2], strict=True)), **changed}
+    completed = submit(*(word for flag in flags.items() for word in flag))
+    # spark-submit writes the standard error of its program to its own standard output.
     errors = [line for line in completed.stdout.splitlines() if line.startswith("error: ")]
     assert (completed.returncode, len(errors)) == (status, 1), completed.stdout + completed.stderr[-2000:]
     assert text in errors[0]

@@ -1,4 +1,4 @@
-"""Test zombies (FAULTS 5 and 7): a run that is paused beyond its lease, and continues later, changes nothing."""
+"""Test zombies (FAULTS 1, 5 and 7): a run that is paused past its lease and resumes later changes nothing."""
 
 import json
 import signal
@@ -24,14 +24,14 @@ LEASE_SECONDS = 3
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Generate two versions of one day, small enough to run within a lease."""
+    """Generate two versions of one day, small enough for a run within its lease."""
     root = tmp_path_factory.mktemp("inputs")
     for name, seed in (("first", 1), ("second", 2)):
         generate(messages=200, layout="export", seed=seed, out=root / name, rates=FaultRates.rich(), files=4)
     return root / "first", root / "second"
 
 
-def find(output: Path) -> Entry:
+def find_entry(output: Path) -> Entry:
     ledger = Ledger(store=SqliteStore(output / "makoto-ledger.sqlite"), clock=lambda: datetime.now(UTC))
     entry = ledger.find("acme", DAY)
     assert entry is not None
@@ -40,7 +40,7 @@ def find(output: Path) -> Entry:
 
 @contextmanager
 def paused_at(function: str, moment: str, nth: int, arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """Yield a run that has paused itself at a call; it is killed at the end in any case."""
+    """Yield a run that has paused itself at a call, and kill it at the end."""
     process = subprocess.Popen(
         [*PAUSED_RUN, function, moment, str(nth), *arguments],
         env=child_environment(MAKOTO_LEASE_SECONDS=str(LEASE_SECONDS)),
@@ -61,16 +61,16 @@ def paused_at(function: str, moment: str, nth: int, arguments: list[str]) -> Ite
         process.communicate()
 
 
-def wait_until_the_lease_expires(output: Path) -> None:
-    while find(output).is_leased(datetime.now(UTC)):
+def wait_for_lease_expiry(output: Path) -> None:
+    while find_entry(output).is_leased(datetime.now(UTC)):
         time.sleep(0.1)
 
 
 def resume(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Resume the run to its end; return its exit status and its standard error."""
+    """Resume the run and wait for its end; return its exit status and standard error."""
     process.send_signal(signal.SIGCONT)
-    _, output = process.communicate(timeout=120)
-    return process.returncode, output
+    _, stderr = process.communicate(timeout=120)
+    return process.returncode, stderr
 
 
 DELTA = [
@@ -93,15 +93,15 @@ CASES = [
 
 
 @pytest.mark.parametrize(("runner", "table_format", "case"), CASES)
-def test_7_a_run_that_was_stopped_past_its_lease_publishes_nothing_more(
+def test_7_run_resumed_after_its_lease_expired_publishes_nothing_more(
     inputs: tuple[Path, Path], tmp_path: Path, runner: str, table_format: str, case: tuple[str, str, int]
 ) -> None:
     first, second = inputs
     output, expected = tmp_path / "out", tmp_path / "expected"
     arguments = [*run_arguments(input=first, output=output, table_format=table_format), "--runner", runner]
     with paused_at(*case, arguments) as zombie:
-        zombie_run = find(output).run_id
-        wait_until_the_lease_expires(output)
+        zombie_run = find_entry(output).run_id
+        wait_for_lease_expiry(output)
         later = makoto_batch("run", *run_arguments(input=second, output=output, table_format=table_format), "--json")
         assert later.returncode == 0, later.stderr
         status, stderr = resume(zombie)
@@ -109,20 +109,20 @@ def test_7_a_run_that_was_stopped_past_its_lease_publishes_nothing_more(
     assert "the lease is lost" in stderr
     run_local(input=second, output=expected, table_format=table_format)
     assert read_tables(output, table_format=table_format) == read_tables(expected, table_format=table_format)
-    entry = find(output)
+    entry = find_entry(output)
     assert (entry.run_id, entry.token) == (json.loads(later.stdout)["run_id"], 2)
     assert entry.run_id != zombie_run
     assert entry.is_complete
 
 
 @pytest.mark.parametrize("case", [DELTA[0], DELTA[2]])
-def test_7_a_zombie_is_kept_out_before_the_later_run_has_published(
+def test_7_zombie_is_fenced_before_the_later_run_publishes(
     inputs: tuple[Path, Path], tmp_path: Path, case: tuple[str, str, int]
 ) -> None:
     first, second = inputs
     output = tmp_path / "out"
     with paused_at(*case, run_arguments(input=first, output=output)) as zombie:
-        wait_until_the_lease_expires(output)
+        wait_for_lease_expiry(output)
         arguments = run_arguments(input=second, output=output)
         with paused_at("daily_batch.pipeline.process_day:audit", "before", 1, arguments) as later:
             status, stderr = resume(zombie)
@@ -134,37 +134,35 @@ def test_7_a_zombie_is_kept_out_before_the_later_run_has_published(
     assert read_tables(output) == read_tables(tmp_path / "expected")
 
 
-def test_5_while_a_run_is_at_work_another_says_who_it_is_and_does_nothing(
-    inputs: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_5_second_run_names_the_active_run_and_changes_nothing(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = inputs
     output = tmp_path / "out"
-    with paused_at(*DELTA[0], run_arguments(input=first, output=output)) as at_work:
+    with paused_at(*DELTA[0], run_arguments(input=first, output=output)) as active:
         other = makoto_batch("run", *run_arguments(input=second, output=output), "--json")
         assert (other.returncode, other.stdout) == (4, "")
-        entry = find(output)
+        entry = find_entry(output)
         assert str(entry.run_id) in other.stderr
         assert str(entry.owner) in other.stderr
         assert "tenant=acme day=2025-08-12" in other.stderr
-        status, stderr = resume(at_work)
+        status, stderr = resume(active)
     assert status == 0, stderr
     run_local(input=first, output=tmp_path / "expected")
     assert read_tables(output) == read_tables(tmp_path / "expected")
 
 
-def test_7_an_operator_who_knows_that_a_run_is_dead_need_not_wait(inputs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_7_operator_takes_over_a_dead_run_without_waiting(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = inputs
     output = tmp_path / "out"
     with paused_at(*DELTA[2], run_arguments(input=first, output=output)) as zombie:
-        taken = makoto_batch("run", *run_arguments(input=second, output=output), "--take-over", "--json")
-        assert taken.returncode == 0, taken.stderr
+        takeover = makoto_batch("run", *run_arguments(input=second, output=output), "--take-over", "--json")
+        assert takeover.returncode == 0, takeover.stderr
         status, stderr = resume(zombie)
     assert status == 4, stderr
-    assert find(output).run_id == json.loads(taken.stdout)["run_id"]
+    assert find_entry(output).run_id == json.loads(takeover.stdout)["run_id"]
 
 
 @pytest.mark.parametrize("seconds", ["3600"])
-def test_1_a_killed_run_of_this_machine_is_not_waited_for(
+def test_1_next_run_does_not_wait_for_a_run_killed_on_this_machine(
     inputs: tuple[Path, Path], tmp_path: Path, seconds: str
 ) -> None:
     first, _ = inputs
@@ -180,7 +178,7 @@ def test_1_a_killed_run_of_this_machine_is_not_waited_for(
     arguments = run_arguments(input=first, output=output)
     killed = subprocess.run([*killing, *arguments], env=environment, cwd=ROOT, capture_output=True)
     assert killed.returncode == -signal.SIGKILL
-    assert find(output).is_leased(datetime.now(UTC))
+    assert find_entry(output).is_leased(datetime.now(UTC))
     again = makoto_batch("run", *arguments)
     assert again.returncode == 0, again.stderr
     run_local(input=first, output=tmp_path / "expected")

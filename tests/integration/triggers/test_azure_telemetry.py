@@ -1,4 +1,4 @@
-"""What the Azure Functions measure, as Application Insights is told it: by the real exporter, on this machine."""
+"""The metrics of the Azure Functions, exported by the real exporter to a local Application Insights."""
 
 import json
 import logging
@@ -27,11 +27,13 @@ def insights(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ingestion]:
         find_meter.cache_clear()
 
 
-def row(name: str, total: float, count: int = 1, least: float | None = None, most: float | None = None) -> CustomMetric:
-    return CustomMetric(name=name, role="makoto-daily-batch", sum=total, count=count, min=least, max=most)
+def row(
+    name: str, total: float, count: int = 1, minimum: float | None = None, maximum: float | None = None
+) -> CustomMetric:
+    return CustomMetric(name=name, role="makoto-daily-batch", sum=total, count=count, min=minimum, max=maximum)
 
 
-def test_what_a_call_measures_is_in_custom_metrics_under_its_own_name_when_the_call_ends(insights: Ingestion) -> None:
+def test_a_call_exports_its_metrics_by_name_when_it_ends(insights: Ingestion) -> None:
     with open_log() as log:
         log.measure(metrics.DAYS_COMPLETED)
         log.measure(metrics.DAYS_COMPLETED)
@@ -48,7 +50,7 @@ def test_what_a_call_measures_is_in_custom_metrics_under_its_own_name_when_the_c
     assert [path for path, _ in insights.requests] == ["/v2.1/track"]
 
 
-def test_each_call_sends_its_own_and_one_that_measures_nothing_sends_nothing(insights: Ingestion) -> None:
+def test_each_call_exports_only_its_own_metrics(insights: Ingestion) -> None:
     for times in (1, 0, 2):
         with open_log() as log:
             for _ in range(times):
@@ -63,30 +65,30 @@ def test_every_metric_keeps_the_case_of_its_name(insights: Ingestion) -> None:
     assert insights.sums() == {metric.name: 2 for metric in metrics.METRICS}
 
 
-def test_a_call_that_fails_sends_what_it_measured(insights: Ingestion) -> None:
+def test_a_failed_call_exports_its_metrics(insights: Ingestion) -> None:
     with pytest.raises(ValueError, match="broken"), open_log() as log:
         log.measure(metrics.DAYS_FAILED)
         raise ValueError("broken")
     assert insights.sums() == {"DaysFailed": 1}
 
 
-def test_the_role_is_that_of_the_host(insights: Ingestion, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_role_name_is_the_host_s(insights: Ingestion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBSITE_CLOUD_ROLENAME", "makoto-staging")
     with open_log() as log:
         log.measure(metrics.DAYS_FAILED)
     assert {each.role for each in insights.rows()} == {"makoto-staging"}
 
 
-def test_nothing_is_said_of_the_exporter_itself_and_no_thread_is_left(insights: Ingestion) -> None:
+def test_the_exporter_starts_no_threads_for_its_own_telemetry(insights: Ingestion) -> None:
     before = {thread.name for thread in threading.enumerate()}
     with open_log() as log:
         log.measure(metrics.DAYS_FAILED)
-    begun = {thread.name for thread in threading.enumerate()} - before
-    assert not [name for name in begun if "Otel" in name or "Storage" in name or "Configuration" in name]
+    started = {thread.name for thread in threading.enumerate()} - before
+    assert not [name for name in started if "Otel" in name or "Storage" in name or "Configuration" in name]
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
-def test_a_service_that_refuses_fails_no_call(insights: Ingestion, status: int) -> None:
+def test_a_refusing_service_fails_no_call(insights: Ingestion, status: int) -> None:
     insights.refuse = status
     with open_log() as log:
         log.measure(metrics.DAYS_COMPLETED)
@@ -96,9 +98,9 @@ def test_a_service_that_refuses_fails_no_call(insights: Ingestion, status: int) 
     assert insights.sums() == {"DaysLate": 3}
 
 
-def test_a_service_that_is_not_there_fails_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve_ingestion() as gone:
-        monkeypatch.setenv(CONNECTION, gone.connection_string)
+def test_an_unreachable_service_fails_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve_ingestion() as stopped:
+        monkeypatch.setenv(CONNECTION, stopped.connection_string)
     find_meter.cache_clear()
     with open_log() as log:
         log.measure(metrics.DAYS_COMPLETED)
@@ -106,7 +108,7 @@ def test_a_service_that_is_not_there_fails_no_call(monkeypatch: pytest.MonkeyPat
     find_meter.cache_clear()
 
 
-def test_a_connection_string_that_is_none_fails_no_call_and_is_told(
+def test_an_invalid_connection_string_is_logged_and_fails_no_call(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(CONNECTION, "InstrumentationKey=secret")
@@ -115,21 +117,19 @@ def test_a_connection_string_that_is_none_fails_no_call_and_is_told(
     with open_log() as log:
         log.measure(metrics.DAYS_COMPLETED)
     find_meter.cache_clear()
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert told == ["there are no metrics: the exporter is not made (ValueError)"]
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors == ["no metrics are exported: the exporter cannot be created (ValueError)"]
 
 
-def test_with_an_identity_nothing_is_sent_without_its_token(
-    insights: Ingestion, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_sent_without_the_identity_s_token(insights: Ingestion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "Authorization=AAD;ClientId=1")
     with open_log() as log:
         log.measure(metrics.DAYS_COMPLETED)
-    # A token is not given to a connection without TLS.
+    # The identity library gives no token to a connection without TLS.
     assert insights.requests == []
 
 
-def test_without_a_connection_string_no_library_is_loaded_for_it() -> None:
+def test_no_telemetry_library_loads_without_a_connection_string() -> None:
     program = (
         "import json, sys\nfrom azure_trigger.log import open_log\nfrom daily_batch.domain.metrics import DAYS_LATE\n"
         "with open_log() as log:\n    log.measure(DAYS_LATE, 2)\n"
@@ -137,5 +137,7 @@ def test_without_a_connection_string_no_library_is_loaded_for_it() -> None:
     )
     environment = {**child_environment(), "PYTHONPATH": str(ROOT)}
     environment.pop(CONNECTION, None)
-    told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert "opentelemetry" not in json.loads(told.stdout)
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "opentelemetry" not in json.loads(result.stdout)

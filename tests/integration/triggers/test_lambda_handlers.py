@@ -1,4 +1,4 @@
-"""The Lambda handlers under hostile events and unexpected errors: a named error, and no content in any log."""
+"""The Lambda handlers with hostile events and unexpected errors: a named error, and no content in any log."""
 
 import importlib
 import io
@@ -26,12 +26,12 @@ CONTEXT = SimpleNamespace(
     get_remaining_time_in_millis=lambda: 900_000,
 )
 JOB_ENDED = {"detail-type": "EMR Serverless Job Run State Change"}
-NO_QUEUE = "the event is none of the queue"
+NOT_QUEUED = "the event is not from the queue"
 
 
 @dataclass
 class Lambda:
-    """Calls handlers as Lambda does, which writes down what they raise; `queue` is what they sent."""
+    """Call handlers as Lambda does, which logs what they raise; `queue` has the tasks that they sent."""
 
     queue: list[Any] = field(default_factory=list)
     log: io.StringIO = field(default_factory=io.StringIO)
@@ -67,10 +67,10 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lambda]:
         monkeypatch.setenv(name, value)
     for name in [name for name in sys.modules if name.partition(".")[0] == "lambda_trigger"]:
         monkeypatch.delitem(sys.modules, name)
-    made = Lambda()
-    monkeypatch.setattr(made.load("dispatcher"), "send_tasks", lambda settings, tasks: made.queue.extend(tasks))
-    yield made
-    assert SECRET not in made.log.getvalue()
+    client = Lambda()
+    monkeypatch.setattr(client.load("dispatcher"), "send_tasks", lambda settings, tasks: client.queue.extend(tasks))
+    yield client
+    assert SECRET not in client.log.getvalue()
 
 
 def record(body: Any, **more: Any) -> dict[str, Any]:
@@ -86,14 +86,14 @@ def test_the_dispatcher_refuses_a_hostile_event_and_queues_nothing(aws: Lambda, 
 
 
 @pytest.mark.parametrize("body", MESSAGES.values(), ids=MESSAGES)
-def test_the_worker_refuses_a_hostile_message_so_that_it_becomes_a_dead_letter(aws: Lambda, body: str) -> None:
+def test_the_worker_refuses_a_hostile_message(aws: Lambda, body: str) -> None:
     with pytest.raises(UsageError):
         aws.call("worker", record(body))
 
 
 @pytest.mark.parametrize("body", [None, 7, [], {}, True])
-def test_the_worker_refuses_a_body_that_is_no_text(aws: Lambda, body: Any) -> None:
-    with pytest.raises(UsageError, match="a message of the queue is no task"):
+def test_the_worker_refuses_a_body_that_is_not_text(aws: Lambda, body: Any) -> None:
+    with pytest.raises(UsageError, match="a queue message is not a task"):
         aws.call("worker", record(body))
 
 
@@ -105,23 +105,23 @@ def test_the_worker_refuses_a_body_that_is_no_text(aws: Lambda, body: Any) -> No
         {"Records": [*record("{}")["Records"], {"body": SECRET}]},
     ],
 )
-def test_the_worker_refuses_an_event_that_is_none_of_the_queue(aws: Lambda, event: Any) -> None:
-    with pytest.raises(UsageError, match=NO_QUEUE):
+def test_the_worker_refuses_an_event_from_outside_the_queue(aws: Lambda, event: Any) -> None:
+    with pytest.raises(UsageError, match=NOT_QUEUED):
         aws.call("worker", event)
 
 
 @pytest.mark.parametrize(
     "attributes", [None, [], {}, {"SentTimestamp": SECRET}, {"SentTimestamp": None}, {"SentTimestamp": str(10**30)}]
 )
-def test_a_message_whose_time_is_not_told_is_dealt_with_as_one_of_now(aws: Lambda, attributes: Any) -> None:
+def test_a_message_without_a_valid_time_counts_as_sent_now(aws: Lambda, attributes: Any) -> None:
     with pytest.raises(BatchError, match="in does not exist") as failed:
         aws.call("worker", record('{"tenant": "acme", "date": "2025-08-12"}', attributes=attributes))
     assert (failed.value.tenant, failed.value.day) == ("acme", "2025-08-12")
 
 
 @pytest.mark.parametrize("event", [None, [], "x", 7, True, float("nan")])
-def test_the_watcher_refuses_what_is_no_object(aws: Lambda, event: Any) -> None:
-    with pytest.raises(UsageError, match="the watcher's event is no JSON object"):
+def test_the_watcher_refuses_an_event_that_is_not_an_object(aws: Lambda, event: Any) -> None:
+    with pytest.raises(UsageError, match="the watcher's event is not a JSON object"):
         aws.call("watcher", event)
 
 
@@ -132,7 +132,7 @@ def test_the_watcher_refuses_what_is_no_object(aws: Lambda, event: Any) -> None:
         *({"jobRunId": "../" + SECRET}, {"jobRunId": "a\0"}, {"jobRunId": "x" * 65}, {"jobRunId": "ｊｏｂ"}),
     ],
 )
-def test_the_watcher_refuses_a_jobs_event_that_names_no_job(aws: Lambda, detail: Any) -> None:
+def test_the_watcher_refuses_a_job_event_without_a_job_id(aws: Lambda, detail: Any) -> None:
     with pytest.raises(UsageError, match="a job's event names no job run"):
         aws.call("watcher", {**JOB_ENDED, "detail": detail})
     with pytest.raises(UsageError, match="a job's event names no job run"):
@@ -143,26 +143,26 @@ def raise_value_error(*_: object, **__: object) -> None:
     raise ValueError(f"invalid literal: {SECRET!r}")
 
 
-def raise_of_a_value_error(*_: object, **__: object) -> None:
+def raise_from_value_error(*_: object, **__: object) -> None:
     try:
         raise_value_error()
     except ValueError as error:
         raise TerminalError("the day is broken", next_step="look at it") from error
 
 
-@pytest.mark.parametrize("where", ["dispatcher.enqueue_tasks", "watcher.reconcile", "worker.handle_message"])
+@pytest.mark.parametrize("target", ["dispatcher.enqueue_tasks", "watcher.reconcile", "worker.handle_message"])
 @pytest.mark.parametrize(
-    ("fail", "kind", "told"),
+    ("fail", "kind", "expected"),
     [
         (raise_value_error, RetryableError, "unexpected ValueError at test_lambda_handlers.py"),
-        (raise_of_a_value_error, TerminalError, "the day is broken"),
+        (raise_from_value_error, TerminalError, "the day is broken"),
     ],
 )
-def test_what_lambda_writes_down_of_an_error_quotes_no_content(
-    aws: Lambda, where: str, fail: Any, kind: type[BatchError], told: str, monkeypatch: pytest.MonkeyPatch
+def test_errors_in_lambda_s_log_quote_no_content(
+    aws: Lambda, target: str, fail: Any, kind: type[BatchError], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, _, function = where.partition(".")
+    name, _, function = target.partition(".")
     monkeypatch.setattr(aws.load(name), function, fail)
-    with pytest.raises(kind, match=told):
+    with pytest.raises(kind, match=expected):
         aws.call(name, record("{}") if name == "worker" else {"time": "2025-08-12T17:00:00Z"})
-    assert told in aws.log.getvalue()
+    assert expected in aws.log.getvalue()

@@ -7,10 +7,10 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from tests.local_cloud.aws.authorizer import SECRET, Authorizer, Principal
 from tests.local_cloud.aws.emr.job_runs import read_outcome
 from tests.local_cloud.aws.emr.service import EmrServerless
-from tests.local_cloud.aws.iam_actions import Action
+from tests.local_cloud.aws.iam.actions import Action
+from tests.local_cloud.aws.iam.authorizer import SECRET, Authorizer, Principal
 from tests.local_cloud.common.clock import machine_now
 from tests.local_cloud.common.faults import Fault, Faults
 
@@ -27,47 +27,47 @@ class Admin:
     faults: Faults
     emr: EmrServerless
 
-    def answer(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Response:
         """Handle a request."""
         name, _, rest = request.path.removeprefix(PREFIX).partition("/")
         if name == "credentials":
             return _json(_credentials(rest) if rest in self.authorizer.principals else None)
         if name == "events":
             return _json(self.emr.events[int(request.args.get("after", 0)) :])
-        given = json.loads(request.get_data())
+        document = json.loads(request.get_data())
         if name == "check":
-            action = Action(name=given["action"], resource=given["resource"], context=given.get("context", {}))
-            return _json({"allowed": self.authorizer.first_denied(given["key"], [action]) is None})
-        self._change(name, given)
+            action = Action(name=document["action"], resource=document["resource"], context=document.get("context", {}))
+            return _json({"allowed": self.authorizer.first_denied(document["key"], [action]) is None})
+        self._change(name, document)
         return _json({})
 
-    def _change(self, name: str, given: Any) -> None:
+    def _change(self, name: str, document: Any) -> None:
         if name == "principals":
-            for key, each in given.items():
+            for key, each in document.items():
                 self.authorizer.register(key, _read_principal(each))
         elif name == "faults":
-            self.faults.replace_all([Fault(**each) for each in given])
+            self.faults.replace_all([Fault(**each) for each in document])
         elif name == "application":
-            self.emr.create(given)
+            self.emr.create(document)
         elif name == "outcomes":
-            self.emr.outcomes = {tenant: read_outcome(each) for tenant, each in given.items()}
+            self.emr.outcomes = {tenant: read_outcome(each) for tenant, each in document.items()}
         elif name == "minute":
-            self.emr.minute = float(given)
+            self.emr.minute = float(document)
         elif name == "age":
             for run in self.emr.runs.values():
-                run.updated -= timedelta(hours=float(given))
+                run.updated -= timedelta(hours=float(document))
         else:
             raise ValueError(f"the admin API has no {name!a}")
 
 
-def _read_principal(given: dict[str, Any]) -> Principal:
-    session = given.get("session")
+def _read_principal(document: dict[str, Any]) -> Principal:
+    session = document.get("session")
     return Principal(
-        name=given["name"],
-        arn=given.get("arn", ""),
-        policies=tuple(given["policies"]),
+        name=document["name"],
+        arn=document.get("arn", ""),
+        policies=tuple(document["policies"]),
         session=None if session is None else tuple(session),
-        trust=given.get("trust"),
+        trust=document.get("trust"),
     )
 
 

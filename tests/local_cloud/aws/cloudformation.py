@@ -46,20 +46,20 @@ def load_template(path: Path) -> Mapping[str, Any]:
     return document
 
 
-def choose_parameters(document: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
-    """Return the value of each parameter: the given one or its default.
+def choose_parameters(document: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
+    """Return the value of each parameter, from `values` or its default.
 
     Raises:
         UsageError: a name is unknown, or a value is missing or not allowed.
     """
     declared: Mapping[str, Mapping[str, Any]] = document["Parameters"]
-    if unknown := sorted(set(given) - set(declared)):
+    if unknown := sorted(set(values) - set(declared)):
         raise UsageError(f"the template has no parameter {unknown[0]!a}", next_step="see Parameters in template.yaml")
-    chosen = {name: given.get(name, spec.get("Default")) for name, spec in declared.items()}
+    chosen = {name: values.get(name, spec.get("Default")) for name, spec in declared.items()}
     for name, spec in declared.items():
         if chosen[name] is None or not _is_allowed(str(chosen[name]), spec):
             step = spec.get("ConstraintDescription", spec["Description"])
-            raise UsageError(f"the template does not take this value of {name}", next_step=f"give {step}")
+            raise UsageError(f"the template does not allow this value of {name}", next_step=f"set it to {step}")
     return {name: str(value) for name, value in chosen.items()}
 
 
@@ -73,7 +73,7 @@ def _is_allowed(value: str, spec: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Scope:
-    """Resolve a template's functions with given parameters and resource names."""
+    """Resolve a template's functions with the values of parameters and the names of resources."""
 
     conditions: Mapping[str, Any]
     parameters: Mapping[str, str]

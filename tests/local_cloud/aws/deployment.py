@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
+from tests.local_cloud.aws.iam.policies import Document, Role
 
-Document = Mapping[str, Any]
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +39,6 @@ class Function:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Role:
-    """A role with its policy documents and its trust policy."""
-
-    name: str
-    arn: str
-    policies: tuple[Document, ...]
-    trust: Document
-
-
-@dataclass(frozen=True, kw_only=True)
 class Queue:
     """A queue; times are in seconds, `dead_letters` is the logical id of its dead-letter queue."""
 
@@ -73,7 +63,7 @@ class Schedule:
     enabled: bool
 
     def event(self, scheduled_time: str) -> dict[str, Any]:
-        """Return the event that the function gets."""
+        """Return the event that the function receives."""
         event: dict[str, Any] = json.loads(self.input.replace(SCHEDULED_TIME, scheduled_time))
         return event
 
@@ -135,11 +125,11 @@ class Deployment:
 
 
 def _matches(pattern: Document, event: Document) -> bool:
-    for name, wanted in pattern.items():
+    for name, expected in pattern.items():
         found = event.get(name)
-        if isinstance(wanted, Mapping):
-            if not isinstance(found, Mapping) or not _matches(wanted, found):
+        if isinstance(expected, Mapping):
+            if not isinstance(found, Mapping) or not _matches(expected, found):
                 return False
-        elif found not in wanted:
+        elif found not in expected:
             return False
     return True

@@ -34,9 +34,9 @@ def serve_dynamodb() -> Iterator[str]:
 @contextmanager
 def refusing_port() -> Iterator[int]:
     """Yield a loopback port that is bound but refuses connections."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 def _wait_for(port: int) -> None:

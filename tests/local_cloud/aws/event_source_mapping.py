@@ -26,7 +26,7 @@ class EventSourceMapping:
     concurrency: int
     batch_size: int
     reports_failures: bool
-    on_batch: Callable[[list[Any], InvocationResult], None] = lambda records, answer: None
+    on_batch: Callable[[list[Any], InvocationResult], None] = lambda records, result: None
     _stop: threading.Event = field(default_factory=threading.Event, repr=False)
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
 
@@ -54,28 +54,29 @@ class EventSourceMapping:
                 AttributeNames=["All"],
             ).get("Messages", [])
             if messages:
-                self._give(client, messages)
+                self._deliver(client, messages)
 
-    def _give(self, client: Any, messages: list[dict[str, Any]]) -> None:
+    def _deliver(self, client: Any, messages: list[dict[str, Any]]) -> None:
         records = [self._record(message) for message in messages]
-        answer = self.function.invoke({"Records": records})
-        kept = self._kept(records, answer)
+        result = self.function.invoke({"Records": records})
+        failed = self._find_failed(records, result)
         for record in records:
-            if record["messageId"] not in kept:
+            if record["messageId"] not in failed:
                 client.delete_message(QueueUrl=self.queue.url, ReceiptHandle=record["receiptHandle"])
-        self.on_batch(records, answer)
+        self.on_batch(records, result)
 
-    def _kept(self, records: list[dict[str, Any]], answer: InvocationResult) -> set[str]:
-        everything = {record["messageId"] for record in records}
-        if answer.error:
-            return everything
-        if not self.reports_failures or not answer.result:
+    def _find_failed(self, records: list[dict[str, Any]], result: InvocationResult) -> set[str]:
+        all_ids = {record["messageId"] for record in records}
+        if result.error:
+            return all_ids
+        if not self.reports_failures or not result.result:
             return set()
-        reported = {each.get("itemIdentifier", "") for each in answer.result.get("batchItemFailures", [])}
-        # As in Lambda, a result that names an unknown message fails the whole batch.
-        return reported if reported <= everything else everything
+        reported = {each.get("itemIdentifier", "") for each in result.result.get("batchItemFailures", [])}
+        # As in Lambda, a result that names an unknown message fails the complete batch.
+        return reported if reported <= all_ids else all_ids
 
     def _record(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return a message as a record of Lambda's event."""
         return {
             "messageId": message["MessageId"],
             "receiptHandle": message["ReceiptHandle"],

@@ -10,7 +10,7 @@ from makoto_packaging.environment import pack_thin
 from tests.local_cloud.aws.stack import Stack
 from tests.local_cloud.common.downloads import ROOT
 
-# Any version will do: the package is uploaded to where the deployment expects it.
+# Any version works, because the package is uploaded to where the deployment expects it.
 VERSION = "0-000000000000"
 ENTRY = ROOT / "jobs/daily_messages.py"
 

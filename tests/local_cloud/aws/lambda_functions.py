@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.local_cloud.aws.authorizer import SECRET
 from tests.local_cloud.aws.deployment import Function
+from tests.local_cloud.aws.iam.authorizer import SECRET
 from tests.local_cloud.aws.local_aws import LocalAws
 from tests.local_cloud.common.downloads import ROOT
 from tests.local_cloud.common.runtime_process import RuntimeProcess
@@ -41,7 +41,7 @@ class LocalFunction:
     folder: Path
     more: Mapping[str, str] = field(default_factory=dict)
     log_group: str = ""
-    on_result: Callable[[InvocationResult], None] = lambda answer: None
+    on_result: Callable[[InvocationResult], None] = lambda result: None
     in_flight: int = 0
     _version: int = 0
     _idle: list["_Environment"] = field(default_factory=list, repr=False)
@@ -51,14 +51,14 @@ class LocalFunction:
         """Invoke the handler in an idle execution environment or in a new one.
 
         Args:
-            timeout: in seconds; the default is the function's own.
+            timeout: in seconds; the default is the function's timeout.
         """
         with self._lock:
             environment = self._idle.pop() if self._idle else None
             self.in_flight += 1
             version = self._version
         environment = environment or _Environment(self)
-        answer = environment.invoke(event, timeout or self.function.timeout)
+        result = environment.invoke(event, timeout or self.function.timeout)
         with self._lock:
             self.in_flight -= 1
             outdated = version != self._version
@@ -66,8 +66,8 @@ class LocalFunction:
                 self._idle.append(environment)
         if environment.is_alive and outdated:
             environment.stop()
-        self.on_result(answer)
-        return answer
+        self.on_result(result)
+        return result
 
     def stop(self) -> None:
         """Stop all execution environments; those in use stop after their invocation."""
@@ -79,36 +79,36 @@ class LocalFunction:
 
 
 class _Environment:
-    """One execution environment. Its output goes to a file and, with the function's own rights, to CloudWatch Logs."""
+    """One execution environment. Its output goes to a file and, with the function's role, to CloudWatch Logs."""
 
     def __init__(self, function: LocalFunction) -> None:
         self._function = function
         self._stream = f"{time.strftime('%Y/%m/%d')}/[$LATEST]{uuid.uuid4().hex}"
-        place = function.folder / self._stream.replace("/", "-")
-        place.mkdir(parents=True)
-        self._log = place / "log"
+        folder = function.folder / self._stream.replace("/", "-")
+        folder.mkdir(parents=True)
+        self._log = folder / "log"
         self._lines_read = 0
-        handler, variables = function.function.handler, self._variables(place)
+        handler, variables = function.function.handler, self._variables(folder)
         self._process = RuntimeProcess("tests.local_cloud.aws.lambda_runtime", handler, env=variables, log=self._log)
         self._logs = function.aws.client("logs", function.key)
         self._logs.create_log_stream(logGroupName=function.log_group, logStreamName=self._stream)
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process still takes events."""
+        """Whether the process still accepts events."""
         return self._process.is_alive
 
     def invoke(self, event: Any, timeout: float) -> InvocationResult:
         """Invoke the handler, and kill the process after `timeout` seconds."""
-        began = time.time()
+        started = time.time()
         request = str(uuid.uuid4())
         context = {
             "aws_request_id": request,
             "invoked_function_arn": self._function.function.arn,
-            "deadline": began + timeout,
+            "deadline": started + timeout,
         }
         response = self._process.call({"event": event, "context": context}, timeout)
-        seconds = time.time() - began
+        seconds = time.time() - started
         lines = self._upload_new_lines()
         if response is None:
             self.stop()
@@ -120,7 +120,7 @@ class _Environment:
             )
         if not response:
             self.stop()
-            message = "Runtime exited without an answer"
+            message = "Runtime exited without a response"
             return InvocationResult(error="Runtime.ExitError", message=message, seconds=seconds, lines=lines)
         return InvocationResult(**json.loads(response), seconds=seconds, lines=lines)
 
@@ -140,10 +140,10 @@ class _Environment:
             )
         return tuple(line for line in lines if line)
 
-    def _variables(self, place: Path) -> dict[str, str]:
+    def _variables(self, folder: Path) -> dict[str, str]:
         """Return the function's variables, those that Lambda adds, and the services' addresses."""
         function = self._function.function
-        temporary = place / "tmp"
+        temporary = folder / "tmp"
         temporary.mkdir()
         return {
             **function.environment,

@@ -26,22 +26,22 @@ class Context:
 
     @property
     def function_name(self) -> str:
-        """Value of the environment."""
+        """The value of Lambda's environment variable."""
         return os.environ["AWS_LAMBDA_FUNCTION_NAME"]
 
     @property
     def memory_limit_in_mb(self) -> str:
-        """Value of the environment."""
+        """The value of Lambda's environment variable."""
         return os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
 
     @property
     def log_group_name(self) -> str:
-        """Value of the environment."""
+        """The value of Lambda's environment variable."""
         return os.environ["AWS_LAMBDA_LOG_GROUP_NAME"]
 
     @property
     def log_stream_name(self) -> str:
-        """Value of the environment."""
+        """The value of Lambda's environment variable."""
         return os.environ["AWS_LAMBDA_LOG_STREAM_NAME"]
 
     def get_remaining_time_in_millis(self) -> int:

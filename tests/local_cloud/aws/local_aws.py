@@ -13,9 +13,9 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # it carries no types
 
-from tests.local_cloud.aws.authorizer import ADMIN_KEY, SECRET
 from tests.local_cloud.aws.dynamodb_local import serve_dynamodb
 from tests.local_cloud.aws.emr.job_runs import Outcome
+from tests.local_cloud.aws.iam.authorizer import ADMIN_KEY, SECRET
 from tests.local_cloud.aws.server import CALLS
 from tests.local_cloud.common.downloads import ROOT
 from tests.local_cloud.common.faults import Fault
@@ -46,7 +46,7 @@ class LocalAws:
         """Return boto3's client of a service for a principal."""
         if more:
             return _make_client(service, key, self.region, self.endpoint, **more)
-        return _keep_client(service, key, self.region, self.endpoint)
+        return _get_cached_client(service, key, self.region, self.endpoint)
 
     def register_principal(
         self, key: str, *, name: str, policies: Sequence[Any], arn: str = "", trust: Any = None
@@ -84,8 +84,8 @@ class LocalAws:
 
     def check(self, key: str, *, action: str, resource: str) -> bool:
         """Authorize and log an action that no API here serves, such as invoking a function."""
-        answer = self._change("check", {"key": key, "action": action, "resource": resource})
-        return bool(answer["allowed"])
+        response = self._change("check", {"key": key, "action": action, "resource": resource})
+        return bool(response["allowed"])
 
     def calls(self) -> list[dict[str, Any]]:
         """Return every call but the administrator's: principal, action, resource, context, allowed, sid, why."""
@@ -98,8 +98,8 @@ class LocalAws:
 
     def _query(self, path: str, body: bytes | None = None) -> Any:
         """Query the admin API (`admin_api.py`)."""
-        with urllib.request.urlopen(f"{self.endpoint}/_local/{path}", data=body) as answer:  # noqa: S310 - our own server
-            return json.load(answer)
+        with urllib.request.urlopen(f"{self.endpoint}/_local/{path}", data=body) as response:  # noqa: S310 - our own server
+            return json.load(response)
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def serve_aws(
 
     Args:
         folder: the folder for the log of calls and for the jobs.
-        dynamodb: whether to start DynamoDB, which takes some seconds more.
+        dynamodb: whether to start DynamoDB, which takes some seconds.
     """
     with ExitStack() as stack:
         table_server = stack.enter_context(serve_dynamodb()) if dynamodb else "-"
@@ -124,7 +124,7 @@ def serve_aws(
             account,
             table_server,
         ]
-        # A file, for nobody would drain a pipe. It stays empty unless the server fails.
+        # A file, because nothing would drain a pipe. It stays empty unless the server fails.
         log = stack.enter_context((folder / "server.log").open("wb"))
         server = stack.enter_context(
             subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
@@ -141,5 +141,5 @@ def _make_client(service: str, key: str, region: str, endpoint: str, **more: Any
     return session.client(service, endpoint_url=endpoint, **more)
 
 
-# Creating a client takes a tenth of a second; clients are thread-safe.
-_keep_client = cache(_make_client)
+# Clients are cached, because creating one takes a tenth of a second; they are thread-safe.
+_get_cached_client = cache(_make_client)

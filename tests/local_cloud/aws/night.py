@@ -26,18 +26,18 @@ class AwsNight:
         """See `NightCloud.fire_schedule`."""
         return int(self._call("NightSchedule", "the dispatcher")["queued"])
 
-    def consume_queue(self, *, concurrency: int, say: Callable[[str], None]) -> AbstractContextManager[object]:
+    def consume_queue(self, *, concurrency: int, on_progress: Callable[[str], None]) -> AbstractContextManager[object]:
         """See `NightCloud.consume_queue`."""
 
-        def report(records: list[Any], answer: InvocationResult) -> None:
-            ended = f"failed: {answer.error}" if answer.error else "answered"
-            if not answer.error and answer.result and answer.result.get("batchItemFailures"):
-                ended = "returned the message to the queue"
-            say(f"the worker {ended} after {answer.seconds:.1f} s: {records[0]['body']}")
+        def report(records: list[Any], result: InvocationResult) -> None:
+            outcome = f"failed: {result.error}" if result.error else "succeeded"
+            if not result.error and result.result and result.result.get("batchItemFailures"):
+                outcome = "returned the message to the queue"
+            on_progress(f"the worker {outcome} after {result.seconds:.1f} s: {records[0]['body']}")
 
         return self.stack.event_source_mapping("WorkerFunction", concurrency=concurrency, on_batch=report)
 
-    def follow_jobs(self, say: Callable[[str], None]) -> Iterator[tuple[str, str]]:
+    def follow_jobs(self, on_progress: Callable[[str], None]) -> Iterator[tuple[str, str]]:
         """See `NightCloud.follow_jobs`: each event goes to the functions of all rules that match it."""
         events = self.stack.aws.events(self._delivered)
         self._delivered += len(events)
@@ -45,9 +45,9 @@ class AwsNight:
             detail = event["detail"]
             yield f"job {detail['state']}", f"job run {detail['jobRunId']} is {detail['state']}"
         for event in self.route(events):
-            for answer in self.stack.deliver(event):
-                if answer.error:  # Lambda would retry twice, then send the event to the dead-letter queue
-                    say(f"the watcher failed on an event: {answer.error}")
+            for result in self.stack.deliver(event):
+                if result.error:  # Lambda would retry twice, then send the event to the dead-letter queue
+                    on_progress(f"the watcher failed on an event: {result.error}")
 
     def reconcile(self) -> dict[str, Any]:
         """See `NightCloud.reconcile`."""
@@ -60,9 +60,9 @@ class AwsNight:
         item = self.stack.aws.client("dynamodb").get_item(TableName=table, Key=key).get("Item", {})
         return {name: value for name, typed in item.items() for kind, value in typed.items() if kind in "SN"}
 
-    def _call(self, schedule: str, who: str) -> dict[str, Any]:
-        answer = self.stack.schedule(schedule, time=datetime.now(UTC).isoformat(timespec="seconds"))
-        if answer.error:
-            raise NightFailedError(f"{who} failed: {answer.error}: {answer.message}")
-        result: dict[str, Any] = answer.result
-        return result
+    def _call(self, schedule: str, function: str) -> dict[str, Any]:
+        result = self.stack.schedule(schedule, time=datetime.now(UTC).isoformat(timespec="seconds"))
+        if result.error:
+            raise NightFailedError(f"{function} failed: {result.error}: {result.message}")
+        summary: dict[str, Any] = result.result
+        return summary

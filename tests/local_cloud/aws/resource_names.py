@@ -1,4 +1,4 @@
-"""Return what Ref and GetAtt give for a resource: its name, its ARN or a queue's URL."""
+"""Resolve Ref and GetAtt of a resource to its name, its ARN or a queue's URL."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,5 +79,5 @@ class Names:
             return str(resolve(resource["Properties"][kind.named_by]))
         if resource["Type"] == "AWS::EMRServerless::Application":
             return _APPLICATION
-        made_up = f"{self.stack}-{logical_id}"
-        return made_up.lower() if resource["Type"] == "AWS::S3::Bucket" else made_up
+        generated = f"{self.stack}-{logical_id}"
+        return generated.lower() if resource["Type"] == "AWS::S3::Bucket" else generated

@@ -11,11 +11,11 @@ from tests.local_cloud.aws.deployment import (
     EventSource,
     Function,
     Queue,
-    Role,
     Rule,
     Schedule,
     Table,
 )
+from tests.local_cloud.aws.iam.policies import Role
 from tests.local_cloud.aws.resource_names import Names
 
 Properties = Mapping[str, Any]
@@ -36,7 +36,7 @@ class ResourceReader:
         }
 
     def deployment(self, table: Properties, outputs: Mapping[str, Properties]) -> Deployment:
-        """Return the whole deployment; `table` is separate because the stack may not create it."""
+        """Return the deployment; `table` is separate because the stack may not create it."""
         (application,) = self._all("AWS::EMRServerless::Application", self._application).values()
         return Deployment(
             functions=self._all("AWS::Serverless::Function", self._function),

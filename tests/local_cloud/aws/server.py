@@ -1,9 +1,9 @@
 """Serve all AWS services that the product uses at one local address.
 
-moto serves S3, SQS and CloudWatch Logs, DynamoDB Local serves DynamoDB, and EMR Serverless is our own emulator. The
-signature of a request names its service and caller; `authorizer.py` decides on each call before it is served.
+moto serves S3, SQS and CloudWatch Logs, DynamoDB Local serves DynamoDB, and `emr/` serves EMR Serverless. The signature
+of a request names its service and caller; `authorizer.py` decides on each call before it is served.
 
-Runs as a process of its own: it prints its address and serves until standard input ends. Arguments: the folder for the
+Runs as a separate process: it prints its address and serves until standard input ends. Arguments: the folder for the
 log of calls and the jobs, the region, the account, and the address of DynamoDB, or - for none.
 """
 
@@ -25,12 +25,12 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.local_cloud.aws.admin_api import PREFIX, Admin
-from tests.local_cloud.aws.authorizer import ADMIN_KEY, Authorizer
 from tests.local_cloud.aws.emr.service import EmrServerless
 from tests.local_cloud.aws.emr.spark_submit import SparkSubmitProgram
-from tests.local_cloud.aws.error_responses import ServiceError, denied, describe_fault, error_response
-from tests.local_cloud.aws.iam_actions import Action, derive_actions
-from tests.local_cloud.aws.request import AwsRequest, has_telling_body, read_signature
+from tests.local_cloud.aws.iam.actions import Action, derive_actions
+from tests.local_cloud.aws.iam.authorizer import ADMIN_KEY, Authorizer
+from tests.local_cloud.aws.protocol.error_responses import ServiceError, denied, describe_fault, error_response
+from tests.local_cloud.aws.protocol.request import AwsRequest, needs_body, read_signature
 from tests.local_cloud.common.clock import sync_clock
 from tests.local_cloud.common.faults import Faults
 from tests.local_cloud.common.response_loss import drop_connection
@@ -64,33 +64,33 @@ class Cloud:
         """Handle one request."""
         sync_clock()
         if environ["PATH_INFO"].startswith(PREFIX):
-            return self.admin.answer(Request(environ))(environ, start_response)
+            return self.admin.handle(Request(environ))(environ, start_response)
         request = read_aws_request(environ)
-        answer = self._answer(request, environ)
-        return answer(environ, start_response)
+        response = self._handle(request, environ)
+        return response(environ, start_response)
 
-    def _answer(self, request: AwsRequest, environ: dict[str, Any]) -> Response:
+    def _handle(self, request: AwsRequest, environ: dict[str, Any]) -> Response:
         if request.key == ADMIN_KEY:
             return self._serve(request, environ)
         actions = derive_actions(request, account=self.account)
         refused = self.authorizer.first_denied(request.key, actions)
-        who = self.authorizer.name(request.key) or request.key
+        caller = self.authorizer.name(request.key) or request.key
         if refused:
-            error = denied(request.service, principal=who, action=refused.name, resource=refused.resource)
+            error = denied(request.service, principal=caller, action=refused.name, resource=refused.resource)
             return error_response(request.service, error)
-        fault = self.faults.find(f"{who} {actions[0].name} {actions[0].resource}")
+        fault = self.faults.find(f"{caller} {actions[0].name} {actions[0].resource}")
         if fault and fault != "lost":
             return error_response(request.service, describe_fault(fault, request.service))
-        answer = self._serve(request, environ)
+        response = self._serve(request, environ)
         if fault == "lost":
             drop_connection(environ)
-        if answer.status_code == 404 and actions[0].name == "s3:GetObject":
-            return self._missing(request, actions[0], answer)
-        return answer
+        if response.status_code == 404 and actions[0].name == "s3:GetObject":
+            return self._hide_missing(request, actions[0], response)
+        return response
 
     def _serve(self, request: AwsRequest, environ: dict[str, Any]) -> Response:
         if request.service == "emr-serverless":
-            return self.emr.answer(request)
+            return self.emr.handle(request)
         if request.service == "dynamodb":
             return self._forward(request)
         if request.service not in self.moto:
@@ -105,20 +105,20 @@ class Cloud:
                 "dynamodb", ServiceError(500, "InternalServerError", "the local AWS was started without DynamoDB")
             )
         server = http.client.HTTPConnection(urlsplit(self.dynamodb).netloc)
-        kept = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
+        forwarded = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
         with suppress(OSError):
-            server.request(request.method, "/", body=request.body, headers=kept)
-            response = server.getresponse()
-            headers = [(name, value) for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP]
-            return Response(response.read(), response.status, headers)
+            server.request(request.method, "/", body=request.body, headers=forwarded)
+            upstream = server.getresponse()
+            headers = [(name, value) for name, value in upstream.getheaders() if name.lower() not in _HOP_BY_HOP]
+            return Response(upstream.read(), upstream.status, headers)
         return error_response("dynamodb", describe_fault("unavailable", "dynamodb"))
 
-    def _missing(self, request: AwsRequest, action: Action, answer: Response) -> Response:
-        """S3 reports a missing object only to callers that may list it, with its key as s3:prefix (ceph/ceph#68577)."""
+    def _hide_missing(self, request: AwsRequest, action: Action, response: Response) -> Response:
+        """Deny access to a missing object that the caller may not list as s3:prefix, as S3 does (ceph/ceph#68577)."""
         bucket, _, key = action.resource.partition("/")
         listing = Action(name="s3:ListBucket", resource=bucket, context={"s3:prefix": key})
         if self.authorizer.would_allow(request.key, listing):
-            return answer
+            return response
         return error_response("s3", ServiceError(403, "AccessDenied", "Access Denied"))
 
 
@@ -128,7 +128,7 @@ def read_aws_request(environ: dict[str, Any]) -> AwsRequest:
     key, region, service = read_signature(headers.get("authorization", ""))
     query = environ.get("QUERY_STRING", "")
     body = b""
-    if has_telling_body(service, query):
+    if needs_body(service, query):
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = BytesIO(body)
     return AwsRequest(
@@ -153,7 +153,7 @@ class _QuietHandler(MotoRequestHandler):
 def main() -> None:
     """Serve until standard input ends."""
     folder, region, account, dynamodb = sys.argv[1:]
-    # The threads mostly wait for the GIL, so they hand it over often.
+    # The threads mostly wait for the GIL, so it changes hands often.
     sys.setswitchinterval(SWITCH_SECONDS)
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         host, port = listening.getsockname()

@@ -74,7 +74,7 @@ def deploy(
 
     Args:
         parameters: the template's parameters; DataBucketName and PackageVersion are required.
-        more: variables for the environment of all functions.
+        more: additional environment variables of all functions.
         visibility: the queues' visibility timeout in seconds, instead of the template's.
     """
     # Jobs run on this Python, not on that of the EMR release.

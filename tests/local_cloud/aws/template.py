@@ -1,6 +1,6 @@
 """Read template.yaml as a deployment, for the local AWS and for tests.
 
-The template stays the only source: no value of it is repeated here.
+The template is the only source: none of its values is repeated here.
 """
 
 from collections.abc import Mapping
@@ -38,29 +38,31 @@ def read_deployment(
     """
     document = load_template(path)
     chosen = choose_parameters(document, parameters)
-    made: Mapping[str, Any] = document["Resources"]
-    names = Names(resources=made, physical=physical or {}, region=region, account=account, stack=stack)
+    declared: Mapping[str, Any] = document["Resources"]
+    names = Names(resources=declared, physical=physical or {}, region=region, account=account, stack=stack)
     scope = Scope(document["Conditions"], chosen, names)
     common = document["Globals"]["Function"]
     resources = {
-        logical_id: scope.resolve(_with_common(common, resource))
-        for logical_id, resource in made.items()
+        logical_id: scope.resolve(_merge_globals(common, resource))
+        for logical_id, resource in declared.items()
         if "Condition" not in resource or scope.holds(resource["Condition"])
     }
-    return ResourceReader(names, scope, resources).deployment(made["MetadataTable"]["Properties"], document["Outputs"])
+    return ResourceReader(names, scope, resources).deployment(
+        declared["MetadataTable"]["Properties"], document["Outputs"]
+    )
 
 
-def _with_common(common: Properties, resource: Properties) -> Properties:
+def _merge_globals(common: Properties, resource: Properties) -> Properties:
     """Return the resource; a function is merged with the template's Globals."""
     if resource["Type"] != "AWS::Serverless::Function":
         return resource
-    return {**resource, "Properties": _join(common, resource["Properties"])}
+    return {**resource, "Properties": _merge(common, resource["Properties"])}
 
 
-def _join(common: Properties, own: Properties) -> Properties:
+def _merge(common: Properties, specific: Properties) -> Properties:
     both = {
-        name: _join(common[name], own[name])
-        for name in set(common) & set(own)
-        if isinstance(common[name], Mapping) and isinstance(own[name], Mapping)
+        name: _merge(common[name], specific[name])
+        for name in set(common) & set(specific)
+        if isinstance(common[name], Mapping) and isinstance(specific[name], Mapping)
     }
-    return {**common, **own, **both}
+    return {**common, **specific, **both}

@@ -21,13 +21,13 @@ def upload_samples(
     folder: Path,
     samples: Mapping[str, Sample] = SAMPLES,
 ) -> dict[str, ExpectedCounts]:
-    """Upload what `write_samples` writes to a bucket, and register the tenants in the metadata table."""
+    """Write the samples, upload them to a bucket, and register their tenants in the metadata table."""
     for tenant in samples:
         register_tenant(aws, table=table, tenant=tenant)
-    truths = write_samples(folder, day=day, zone=zone, samples=samples)
-    for tenant in truths:
+    expected = write_samples(folder, day=day, zone=zone, samples=samples)
+    for tenant in expected:
         _upload(aws.client("s3"), bucket, folder / tenant)
-    return truths
+    return expected
 
 
 def register_tenant(aws: LocalAws, *, table: str, tenant: str) -> None:

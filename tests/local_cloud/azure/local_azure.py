@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.local_cloud.azure.azurite import Azurite, serve_azurite
-from tests.local_cloud.azure.blob_gateway import serve_blob_gateway
 from tests.local_cloud.azure.cosmos import CosmosAccount, serve_cosmos
 from tests.local_cloud.azure.databricks.job_runs import JobRun, RunOutcome
 from tests.local_cloud.azure.databricks.jobs_api import JobsApi
 from tests.local_cloud.azure.databricks.spark_submit import SparkSubmitProgram
 from tests.local_cloud.azure.databricks.workspace import Workspace, serve_workspace
-from tests.local_cloud.azure.managed_identity import IDENTITY, JOBS_IDENTITY, IdentityEndpoint, serve_identity
+from tests.local_cloud.azure.identity.managed_identity import IDENTITY, JOBS_IDENTITY, IdentityEndpoint, serve_identity
+from tests.local_cloud.azure.storage.azurite import Azurite, serve_azurite
+from tests.local_cloud.azure.storage.blob_gateway import serve_blob_gateway
 from tests.local_cloud.common.faults import Fault
 
-# The account's name for programs: delta-rs would take Azurite's own name for the emulator with its public key.
+# The account's name for programs: with Azurite's own name, delta-rs would use the emulator's public key.
 LAKE = "makotolake"
 
 
@@ -24,7 +24,7 @@ LAKE = "makotolake"
 class LocalAzure:
     """The services, each at its own address. `folder` has a folder for each run.
 
-    `storage` is Azurite itself, accessed by its key; programs access `gateway`, the gateway, by their identity.
+    `storage` is Azurite itself, accessed by its key; `gateway` is the address that programs access by their identity.
     """
 
     storage: Azurite
@@ -57,7 +57,7 @@ class LocalAzure:
 
     def create_job(self, settings: Mapping[str, Any]) -> int:
         """Create a job in jobs/create's format and return its id."""
-        return int(self.workspace.api.answer("jobs/create", settings, caller="admin")["job_id"])
+        return int(self.workspace.api.handle("jobs/create", settings, caller="admin")["job_id"])
 
     def simulate(self, **outcomes: RunOutcome) -> None:
         """Simulate the runs of these tenants, or of all with `everyone`, instead of running them."""
@@ -99,16 +99,16 @@ def serve_azure(folder: Path, *, cosmos: bool = True) -> Iterator[LocalAzure]:
         storage = stack.enter_context(serve_azurite())
         account = stack.enter_context(serve_cosmos()) if cosmos else None
         identity = IdentityEndpoint(clients=(IDENTITY, JOBS_IDENTITY))
-        known = stack.enter_context(serve_identity(identity))
+        identity_environment = stack.enter_context(serve_identity(identity))
         gateway = stack.enter_context(serve_blob_gateway(storage, identity))
-        environment = {**lake_environment(gateway), **known, "AZURE_CLIENT_ID": JOBS_IDENTITY}
+        environment = {**lake_environment(gateway), **identity_environment, "AZURE_CLIENT_ID": JOBS_IDENTITY}
         program = SparkSubmitProgram(folder=folder.resolve() / "runs", environment=environment)
         workspace = Workspace(api=JobsApi(program=program), identity=identity)
         host = stack.enter_context(serve_workspace(workspace))
         yield LocalAzure(
             storage=storage,
             gateway=gateway,
-            identity_environment=known,
+            identity_environment=identity_environment,
             cosmos=account,
             host=host,
             folder=folder,

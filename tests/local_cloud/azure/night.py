@@ -12,8 +12,8 @@ from daily_batch.metadata.cosmos import CosmosStore
 from daily_batch.metadata.keys import TENANT, TENANTS, day_key, days_of
 from daily_batch.synthetic import ExpectedCounts
 from tests.local_cloud.azure.functions.host import CallResult, FunctionsHost
+from tests.local_cloud.azure.identity.managed_identity import IDENTITY
 from tests.local_cloud.azure.local_azure import LocalAzure
-from tests.local_cloud.azure.managed_identity import IDENTITY
 from tests.local_cloud.common.night import NightFailedError
 from tests.local_cloud.common.sample_tenants import SAMPLES, Sample, write_samples
 
@@ -37,15 +37,15 @@ class AzureNight:
     def fire_schedule(self) -> int:
         """See `NightCloud.fire_schedule`."""
         due = datetime.now(UTC).isoformat(timespec="seconds")
-        return _expect(self.host.call_timer("night", due=due), "the dispatcher").queued
+        return _check(self.host.call_timer("night", due=due), "the dispatcher").queued
 
     @contextmanager
-    def consume_queue(self, *, concurrency: int, say: Callable[[str], None]) -> Iterator[object]:
+    def consume_queue(self, *, concurrency: int, on_progress: Callable[[str], None]) -> Iterator[object]:
         """See `NightCloud.consume_queue`."""
 
-        def report(body: str, called: CallResult) -> None:
-            ended = f"failed: {called.error}" if called.error is not None else "answered"
-            say(f"the worker {ended} after {called.seconds:.1f} s: {body}")
+        def report(body: str, result: CallResult) -> None:
+            outcome = f"failed: {result.error}" if result.error is not None else "succeeded"
+            on_progress(f"the worker {outcome} after {result.seconds:.1f} s: {body}")
 
         self.host.on_message, self.host.concurrency = report, concurrency
         self.host.start()
@@ -54,18 +54,18 @@ class AzureNight:
         finally:
             self.host.stop()
 
-    def follow_jobs(self, say: Callable[[str], None]) -> Iterator[tuple[str, str]]:
-        """See `NightCloud.follow_jobs`. There are no events of jobs on Azure: the watcher polls."""
+    def follow_jobs(self, on_progress: Callable[[str], None]) -> Iterator[tuple[str, str]]:
+        """See `NightCloud.follow_jobs`. Jobs send no events on Azure: the watcher polls."""
         for run in self.azure.runs():
-            known = self._reported.get(run.id, 0)
-            for state in run.states[known:]:
+            reported = self._reported.get(run.id, 0)
+            for state in run.states[reported:]:
                 yield f"job {state}", f"run {run.id} is {state}"
             self._reported[run.id] = len(run.states)
 
     def reconcile(self) -> Mapping[str, Any]:
         """See `NightCloud.reconcile`."""
-        called = _expect(self.host.call_timer("watch"), "the watcher")
-        summaries = [line["summary"] for line in called.lines if "summary" in line]
+        result = _check(self.host.call_timer("watch"), "the watcher")
+        summaries = [line["summary"] for line in result.lines if "summary" in line]
         if not summaries:
             raise NightFailedError("the watcher logged no summary of the night")
         summary: Mapping[str, Any] = summaries[-1]
@@ -102,17 +102,17 @@ def open_store(azure: LocalAzure) -> CosmosStore:
 def upload_samples(
     azure: LocalAzure, *, day: date, zone: str, folder: Path, samples: Mapping[str, Sample] = SAMPLES
 ) -> dict[str, ExpectedCounts]:
-    """Upload what `write_samples` writes to the container, and register the tenants in the metadata store."""
+    """Write the samples, upload them to the container, and register their tenants in the metadata store."""
     store = open_store(azure)
     for tenant in samples:
         store.put({"PK": TENANTS, "SK": f"{TENANT}{tenant}", "tenant_id": tenant}, expected=None)
-    truths = write_samples(folder, day=day, zone=zone, samples=samples)
-    for tenant in truths:
+    expected = write_samples(folder, day=day, zone=zone, samples=samples)
+    for tenant in expected:
         azure.storage.upload(folder / tenant, container=CONTAINER, prefix=f"{tenant}/")
-    return truths
+    return expected
 
 
-def _expect(called: CallResult, who: str) -> CallResult:
-    if called.error is not None:
-        raise NightFailedError(f"{who} failed: {called.error}")
-    return called
+def _check(result: CallResult, function: str) -> CallResult:
+    if result.error is not None:
+        raise NightFailedError(f"{function} failed: {result.error}")
+    return result

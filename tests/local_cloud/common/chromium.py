@@ -1,4 +1,4 @@
-"""Open pages in headless Chromium, and return their requests, their console output and the value of an expression."""
+"""Open pages in headless Chromium; return their requests, their console output and the value of an expression."""
 
 import json
 import os
@@ -43,7 +43,7 @@ class View:
 
 
 def open_pages(pages: Sequence[Page], *, fonts: Sequence[Path] = ()) -> list[View]:
-    """Open pages one after the other; `fonts` are further folders of fonts, for Chromium's own have no Japanese.
+    """Open pages one after the other; `fonts` are additional folders of fonts, because Chromium's have no Japanese.
 
     Raises:
         RuntimeError: Chromium is not packaged for this machine, or does not start.
@@ -75,7 +75,7 @@ def _find_home() -> Path:
     """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise RuntimeError(
-            f"the report's page is looked at in Chromium {VERSION}, which is packaged for Linux on x86-64 alone,"
+            f"the report's page is tested in Chromium {VERSION}, which is packaged only for Linux on x86-64,"
             f" and this is {platform.system()} on {platform.machine()}: run this test in a container of that kind"
         )
     return cached_folder(f"chromium-{VERSION}", partial(_unpack, _install()))

@@ -1,4 +1,4 @@
-"""Give all Python processes of a local cloud one shared clock: the machine's time plus an offset that a file holds.
+"""Give all Python processes of a local cloud one shared clock: the machine's time plus an offset in a file.
 
 Where LOCAL_CLOUD_CLOCK names no file, processes use the machine's time, as programs in other languages always do.
 """
@@ -77,7 +77,7 @@ _TIME = _Time()
 
 
 def machine_now() -> datetime:
-    """Return the machine's time, which programs that do not follow the shared clock see."""
+    """Return the machine's time, which programs that do not follow the shared clock use."""
     return datetime.fromtimestamp(_TIME.machine(), UTC)
 
 

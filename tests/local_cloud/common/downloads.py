@@ -14,7 +14,7 @@ CACHE = ROOT / ".cache"
 def cached_folder(name: str, fill: Callable[[Path], None]) -> Path:
     """Return a folder of .cache/ and fill it the first time.
 
-    It gets its name only when it is complete, so a failed download leaves nothing behind.
+    It gets its name only when it is complete, so a failed download leaves no folder behind.
     """
     folder = CACHE / name
     if not folder.exists():
@@ -24,7 +24,7 @@ def cached_folder(name: str, fill: Callable[[Path], None]) -> Path:
             fill(part)
             part.rename(folder)
         except OSError:
-            if not folder.exists():  # else another process was quicker
+            if not folder.exists():  # otherwise another process was faster
                 raise
         finally:
             shutil.rmtree(part, ignore_errors=True)

@@ -34,8 +34,8 @@ class Fault:
         if re.search(self.pattern, call) is None:
             return False
         self.matched += 1
-        struck, turn = divmod(self.matched, self.every)
-        return turn == 0 and (self.times == 0 or struck <= self.times)
+        failures, remainder = divmod(self.matched, self.every)
+        return remainder == 0 and (self.times == 0 or failures <= self.times)
 
 
 class Faults:

@@ -13,11 +13,11 @@ ENDS = ("COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED")
 
 
 class NightFailedError(Exception):
-    """A function failed that is not retried, or the night did not end in time."""
+    """A function without retries failed, or the night did not end in time."""
 
 
 class NightCloud(Protocol):
-    """What a night needs of a deployment."""
+    """The interface by which a night accesses a deployment."""
 
     def fire_schedule(self) -> int:
         """Fire the schedule and return the number of messages that it queued.
@@ -26,10 +26,10 @@ class NightCloud(Protocol):
             NightFailedError: the function failed.
         """
 
-    def consume_queue(self, *, concurrency: int, say: Callable[[str], None]) -> AbstractContextManager[object]:
-        """Deliver messages to the worker, `concurrency` at a time, and report each result."""
+    def consume_queue(self, *, concurrency: int, on_progress: Callable[[str], None]) -> AbstractContextManager[object]:
+        """Deliver messages to the worker, `concurrency` at a time, and report each result to `on_progress`."""
 
-    def follow_jobs(self, say: Callable[[str], None]) -> Iterable[tuple[str, str]]:
+    def follow_jobs(self, on_progress: Callable[[str], None]) -> Iterable[tuple[str, str]]:
         """Deliver the events of jobs; yield a step and a line for each change since the last call."""
 
     def reconcile(self) -> Mapping[str, Any]:
@@ -54,15 +54,15 @@ class NightReport:
 
 @dataclass
 class Night:
-    """Drive one night; `say` gets a line for each change."""
+    """Drive one night; `on_progress` is called with a line for each change."""
 
     cloud: NightCloud
     day: date
     tenants: Sequence[str]
-    say: Callable[[str], None]
+    on_progress: Callable[[str], None]
     reconcile_seconds: float = 10.0
     patience_seconds: float = 600.0
-    _began: float = field(default_factory=time.monotonic)
+    _started: float = field(default_factory=time.monotonic)
     _seconds: dict[str, float] = field(default_factory=dict)
     _states: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -78,7 +78,7 @@ class Night:
         """
         queued = self.cloud.fire_schedule()
         self._note("queued", f"the dispatcher put {queued} messages on the queue")
-        with self.cloud.consume_queue(concurrency=concurrency, say=self.say):
+        with self.cloud.consume_queue(concurrency=concurrency, on_progress=self.on_progress):
             summary = self._follow()
         self._note("ended", "every day has ended")
         return NightReport(summary=summary, queued=queued, seconds=self._seconds)
@@ -86,12 +86,12 @@ class Night:
     def _follow(self) -> dict[str, Any]:
         """Follow jobs and reconcile until the watcher reports the night as ended."""
         reconciled = time.monotonic()
-        while time.monotonic() - self._began < self.patience_seconds:
+        while time.monotonic() - self._started < self.patience_seconds:
             self._report_changes()
-            for step, line in self.cloud.follow_jobs(self.say):
+            for step, line in self.cloud.follow_jobs(self.on_progress):
                 self._note(step, line)
-            over = all(state in ENDS for state in self._states.values()) and len(self._states) == len(self.tenants)
-            if over or time.monotonic() - reconciled > self.reconcile_seconds:
+            all_ended = all(state in ENDS for state in self._states.values()) and len(self._states) == len(self.tenants)
+            if all_ended or time.monotonic() - reconciled > self.reconcile_seconds:
                 summary = self.cloud.reconcile()
                 reconciled = time.monotonic()
                 if summary["ended"]:
@@ -111,8 +111,8 @@ class Night:
 
     def _note(self, step: str, line: str) -> None:
         with self._lock:
-            self._seconds.setdefault(step, round(time.monotonic() - self._began, 1))
-        self.say(line)
+            self._seconds.setdefault(step, round(time.monotonic() - self._started, 1))
+        self.on_progress(line)
 
 
 def _details(item: Mapping[str, Any]) -> str:

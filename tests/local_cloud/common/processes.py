@@ -17,7 +17,7 @@ def start_child(command: Sequence[str], *, folder: Path, env: Mapping[str, str],
     Args:
         command: the program and its arguments.
         folder: the working directory.
-        env: the whole environment.
+        env: the complete environment.
         log: the folder for its `stdout` and `stderr`.
     """
     with (log / "stdout").open("wb") as out, (log / "stderr").open("wb") as error:

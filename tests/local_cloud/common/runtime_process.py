@@ -35,7 +35,7 @@ class RuntimeProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process still takes calls."""
+        """Whether the process still accepts calls."""
         return self._process.poll() is None
 
     def call(self, request: Any, timeout: float) -> bytes | None:

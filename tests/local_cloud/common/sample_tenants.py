@@ -45,11 +45,11 @@ def write_samples(
         What a run of each tenant with messages must report. It counts only those unreadable objects that the generator
         itself truncated.
     """
-    truths = {}
+    expected = {}
     for number, (tenant, sample) in enumerate(samples.items()):
         if not sample.messages:
             continue
-        truths[tenant] = generate(
+        expected[tenant] = generate(
             messages=sample.messages,
             layout=sample.layout,
             seed=number,
@@ -62,4 +62,4 @@ def write_samples(
         )
         for name, body in sample.broken:
             (folder / export_folder(EXPORT_TEMPLATE, tenant, day) / name).write_bytes(body)
-    return truths
+    return expected

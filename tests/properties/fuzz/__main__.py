@@ -12,31 +12,31 @@ from pathlib import Path
 
 from daily_batch.domain.receipt import Receipt
 from daily_batch.pipeline.runners.base import Runner
+from tests.properties.fuzz.check import check_day, describe, fault_kind, find_fault, shrink
 from tests.properties.fuzz.days import FuzzDay, make_day
-from tests.properties.fuzz.judge import check_day, describe, fault_kind, find_fault, shrink
 
 
 def main() -> int:
     """Run days until enough records are processed; return 1 if any day differed."""
-    arguments = _arguments()
+    arguments = _parse_arguments()
     layouts = ("export", "messages") if arguments.layout == "both" else (arguments.layout,)
-    other_runners = _spark() if arguments.runner != "local" else ()
-    done = faults = 0
+    other_runners = _open_spark() if arguments.runner != "local" else ()
+    records = faults = 0
     outcomes: Counter[str] = Counter()
     number, started = arguments.day or 0, time.monotonic()
-    while done < arguments.records:
+    while records < arguments.records:
         layout = layouts[number % len(layouts)]
         day = make_day(arguments.seed, number, layout, arguments.per_day)
-        done += day.records
+        records += day.records
         try:
-            _count(outcomes, check_day(day, other_runners))
+            _add_outcomes(outcomes, check_day(day, other_runners))
         except Exception as error:  # any error is a finding
             faults += 1
-            smallest = _shrink_alike(day, error, other_runners)
+            smallest = _shrink_day(day, error, other_runners)
             print(f"== a fault\n{describe(smallest, find_fault(smallest, other_runners) or error)}", flush=True)
-        spent = time.monotonic() - started
+        elapsed = time.monotonic() - started
         print(
-            f"day {number} ({layout}): {done:,} of {arguments.records:,} records, {faults} faults, {spent:.0f} s",
+            f"day {number} ({layout}): {records:,} of {arguments.records:,} records, {faults} faults, {elapsed:.0f} s",
             flush=True,
         )
         number += 1
@@ -46,12 +46,12 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def _shrink_alike(day: FuzzDay, error: Exception, other_runners: Sequence[Runner]) -> FuzzDay:
+def _shrink_day(day: FuzzDay, error: Exception, other_runners: Sequence[Runner]) -> FuzzDay:
     kind = fault_kind(error)
     return shrink(day, lambda each: fault_kind(find_fault(each, other_runners)) == kind)
 
 
-def _count(outcomes: Counter[str], receipt: Receipt) -> None:
+def _add_outcomes(outcomes: Counter[str], receipt: Receipt) -> None:
     """Add up the outcomes of the days, to show what was tried."""
     outcomes.update({f"objects {name}": count for name, count in vars(receipt.objects).items()})
     outcomes.update(vars(receipt.records))
@@ -59,7 +59,7 @@ def _count(outcomes: Counter[str], receipt: Receipt) -> None:
     outcomes.update(receipt.flags)
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.properties.fuzz", description=__doc__)
     parser.add_argument("--records", type=int, default=20_000, help="stop after this many records")
     parser.add_argument("--seed", type=int, default=1)
@@ -75,12 +75,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _spark() -> Sequence[Runner]:
+def _open_spark() -> Sequence[Runner]:
     from daily_batch.pipeline.runners.spark import SparkRunner
     from tests.support.spark_session import start_session
 
-    few = {"spark.sql.shuffle.partitions": "4"}
-    return [SparkRunner(start_session(warehouse=Path(tempfile.mkdtemp()), more=few))]
+    config = {"spark.sql.shuffle.partitions": "4"}
+    return [SparkRunner(start_session(warehouse=Path(tempfile.mkdtemp()), extra_conf=config))]
 
 
 if __name__ == "__main__":

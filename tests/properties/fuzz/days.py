@@ -6,8 +6,8 @@ from typing import Any
 
 from daily_batch.pipeline.transform import fast_parser
 from tests.oracle.day import Stored
-from tests.properties.fuzz.containers import stored
-from tests.properties.fuzz.documents import document, one_record
+from tests.properties.fuzz.containers import encode_object
+from tests.properties.fuzz.documents import make_document, make_record
 from tests.properties.fuzz.records import RecordMaker
 from tests.support.adversarial_day import EXPORT
 
@@ -34,7 +34,7 @@ class FuzzDay:
     objects: dict[str, Stored]
     settings: dict[str, Any] = field(default_factory=dict)
     # Constants of the kernel: where text is split, and whether DuckDB refuses a batch. They must not change the result.
-    parts: dict[str, Any] = field(default_factory=dict)
+    constants: dict[str, Any] = field(default_factory=dict)
 
 
 def make_day(seed: int, number: int, layout: str, records: int) -> FuzzDay:
@@ -48,7 +48,7 @@ def make_day(seed: int, number: int, layout: str, records: int) -> FuzzDay:
         records=records,
         objects=make(rng, records),
         settings=_settings(rng),
-        parts=_parts(rng),
+        constants=_constants(rng),
     )
 
 
@@ -65,7 +65,7 @@ def _settings(rng: Random) -> dict[str, Any]:
     return chosen
 
 
-def _parts(rng: Random) -> dict[str, Any]:
+def _constants(rng: Random) -> dict[str, Any]:
     chosen: dict[str, Any] = {"fast_parser.QUERY": REFUSED_QUERY} if rng.random() < 0.1 else {}
     if rng.random() < 0.5:
         return chosen
@@ -79,15 +79,15 @@ def _parts(rng: Random) -> dict[str, Any]:
 
 
 def _export(rng: Random, records: int) -> dict[str, Stored]:
-    maker, objects, left = RecordMaker(rng), {}, records
-    while left > 0 or not objects:
-        count = min(left, rng.choice(SMALL_OBJECTS))
-        body, ending = stored(rng, document(rng, maker, count))
+    maker, objects, remaining = RecordMaker(rng), {}, records
+    while remaining > 0 or not objects:
+        count = min(remaining, rng.choice(SMALL_OBJECTS))
+        body, ending = encode_object(rng, make_document(rng, maker, count))
         name = f"part-{len(objects):04}" + rng.choice((".jsonl", ".json", "")) + ending
         if rng.random() < 0.05:
             name = rng.choice(("sub/", "sub/_x/", ".hidden/")) + name
         objects[f"{EXPORT}/{name}"] = Stored(body, rng.randrange(1, 4))
-        left -= count
+        remaining -= count
         if rng.random() < 0.03:
             objects[f"{EXPORT}/{rng.choice(MARKERS)}"] = Stored(body[:99], 1)
     return objects
@@ -103,12 +103,12 @@ def _messages(rng: Random, records: int) -> dict[str, Stored]:
         )
         known = {"message_id": f'"{name}"', "user_id": f'"{user}"', "room_id": f'"{room}"'}
         if rng.random() < 0.9:
-            text = one_record(rng, maker, **known).encode("utf-8", "surrogatepass") + rng.choice(
+            text = make_record(rng, maker, **known).encode("utf-8", "surrogatepass") + rng.choice(
                 (b"", b"", b"\n", b" ")
             )
         else:
-            text = document(rng, maker, rng.choice((0, 1, 2, 4)))
-        body, ending = stored(rng, text)
+            text = make_document(rng, maker, rng.choice((0, 1, 2, 4)))
+        body, ending = encode_object(rng, text)
         folder, time = (
             ("2025/08/12", "01-02-03.500Z") if rng.random() < 0.6 else (rng.choice(FOLDERS), rng.choice(TIMES))
         )

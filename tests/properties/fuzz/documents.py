@@ -3,7 +3,7 @@
 from random import Random
 
 from tests.properties.fuzz.records import RecordMaker
-from tests.properties.fuzz.tokens import CANARY, TEXTS, WRONG, value
+from tests.properties.fuzz.tokens import CANARY, INVALID, TEXTS, value
 
 ENDS = [*["\n"] * 20, "\r\n", "", " ", "\n\n", ",\n", ",", "\r", "\n \n", "\x1e\n", "\x0b\n", "\u2028", "\n\x1e"]
 BETWEEN = [
@@ -49,13 +49,13 @@ BYTES = [
 ]
 
 
-def document(rng: Random, records: RecordMaker, count: int) -> bytes:
+def make_document(rng: Random, records: RecordMaker, count: int) -> bytes:
     """Return a text of about `count` records."""
-    text, left = "", count
-    while left > 0:
-        taken = min(left, rng.choice((1, 2, 5, 20)))
-        text += _block(rng, records, taken)
-        left -= taken
+    text, remaining = "", count
+    while remaining > 0:
+        size = min(remaining, rng.choice((1, 2, 5, 20)))
+        text += _block(rng, records, size)
+        remaining -= size
         if rng.random() < 0.3:
             text += rng.choice(BETWEEN) + rng.choice(ENDS)
     body = text.encode("utf-8", "surrogatepass")
@@ -64,7 +64,7 @@ def document(rng: Random, records: RecordMaker, count: int) -> bytes:
     return body
 
 
-def one_record(rng: Random, records: RecordMaker, **known: str) -> str:
+def make_record(rng: Random, records: RecordMaker, **known: str) -> str:
     """Return a record's text, sometimes truncated or damaged."""
     members = records.members(**known)
     roll = rng.random()
@@ -77,23 +77,23 @@ def one_record(rng: Random, records: RecordMaker, **known: str) -> str:
 
 def _block(rng: Random, records: RecordMaker, count: int) -> str:
     kind = rng.choices(("lines", "array", "wrapper", "sequence", "joined"), (70, 14, 8, 3, 5))[0]
-    found = [one_record(rng, records) for _ in range(count)]
+    texts = [make_record(rng, records) for _ in range(count)]
     if kind == "array":
-        return _array(rng, found) + rng.choice(ENDS)
+        return _array(rng, texts) + rng.choice(ENDS)
     if kind == "wrapper":
-        return _wrapper(rng, found) + rng.choice(ENDS)
+        return _wrapper(rng, texts) + rng.choice(ENDS)
     if kind == "sequence":
-        return "".join(f"\x1e{text}\n" for text in found)
+        return "".join(f"\x1e{text}\n" for text in texts)
     if kind == "joined":
-        return "".join(found) + rng.choice(ENDS)
+        return "".join(texts) + rng.choice(ENDS)
     end = rng.choice(ENDS)
-    return "".join(text + (end if rng.random() < 0.95 else rng.choice(ENDS)) for text in found)
+    return "".join(text + (end if rng.random() < 0.95 else rng.choice(ENDS)) for text in texts)
 
 
-def _array(rng: Random, found: list[str]) -> str:
+def _array(rng: Random, texts: list[str]) -> str:
     """Return an array on one line or several, with elements of other kinds, closed or not."""
     elements = [
-        text if rng.random() < 0.94 else rng.choice((value(rng), rng.choice(WRONG), "[]", "null")) for text in found
+        text if rng.random() < 0.94 else rng.choice((value(rng), rng.choice(INVALID), "[]", "null")) for text in texts
     ]
     indent = rng.choice(("", "", "  ", "\t"))
     before, comma, after = rng.choice(
@@ -117,11 +117,11 @@ def _array(rng: Random, found: list[str]) -> str:
     return _cut(rng, text) if rng.random() < 0.1 else text
 
 
-def _wrapper(rng: Random, found: list[str]) -> str:
+def _wrapper(rng: Random, texts: list[str]) -> str:
     """Return an object that wraps a list of records, complete or truncated."""
     name = rng.choice(("messages", "items", "attachments", "x", "data", "id"))
-    inner = _array(rng, found)
-    other = rng.choice(("", "", '"total":3,', '"id":"x",', '"ok":true,\n', f'"{CANARY}":"{CANARY}",'))
+    inner = _array(rng, texts)
+    member = rng.choice(("", "", '"total":3,', '"id":"x",', '"ok":true,\n', f'"{CANARY}":"{CANARY}",'))
     text = rng.choice(
         (
             '{{{0}"{1}":{2}}}',
@@ -130,7 +130,7 @@ def _wrapper(rng: Random, found: list[str]) -> str:
             '{{{0}"data":{{"{1}":{2}}}}}',
         )
     )
-    text = text.format(other, name, inner)
+    text = text.format(member, name, inner)
     return _cut(rng, text) if rng.random() < 0.3 else text
 
 
@@ -145,24 +145,24 @@ def _damage(rng: Random, text: str) -> str:
     if roll == 0:
         return _cut(rng, text)
     if roll == 1:  # split over lines, as a log driver does
-        places = sorted(rng.randrange(len(text) + 1) for _ in range(rng.randrange(1, 4)))
-        parts = [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
+        positions = sorted(rng.randrange(len(text) + 1) for _ in range(rng.randrange(1, 4)))
+        parts = [text[a:b] for a, b in zip([0, *positions], [*positions, len(text)], strict=True)]
         return rng.choice(("\n", "\n", "\n\n", "\n ", "\r\n", "\nINFO ")).join(parts)
     if roll == 2:
         return text[:at] + rng.choice(MARKS) + text[at:]
     if roll == 3:
         return text[:at] + rng.choice(MARKS) + text[at + 1 :]
     if roll == 4:  # without one punctuation mark of JSON
-        marks = [place for place, letter in enumerate(text) if letter in '{}[]:,"']
-        place = rng.choice(marks) if marks else 0
-        return text[:place] + text[place + 1 :]
+        marks = [position for position, letter in enumerate(text) if letter in '{}[]:,"']
+        position = rng.choice(marks) if marks else 0
+        return text[:position] + text[position + 1 :]
     if roll == 5:
         return text + rng.choice((" x", "}", ",", "{}", "[]", "\r", text, "\n" + text, " " + text, ":", '"', "]"))
     if roll == 6:
         return (
             rng.choice((" ", "  ", "\t", "\ufeff", "\x1e", "x", ",", "[", "(", "\x0b", '"', "}", "﻿ ", "data: ")) + text
         )
-    return text[:at] + rng.choice((rng.choice(TEXTS), rng.choice(WRONG))) + text[at:]
+    return text[:at] + rng.choice((rng.choice(TEXTS), rng.choice(INVALID))) + text[at:]
 
 
 def _damage_bytes(rng: Random, body: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.properties.fuzz.tokens import CANARY, WRONG, escape, instant, number, text, value
+from tests.properties.fuzz.tokens import CANARY, INVALID, escape, instant, number, text, value
 
 if TYPE_CHECKING:
     from random import Random
@@ -40,12 +40,12 @@ def _drop(maker: RecordMaker, members: Members) -> None:
         del members[maker.rng.randrange(len(members))]
 
 
-def _double(maker: RecordMaker, members: Members) -> None:
+def _duplicate(maker: RecordMaker, members: Members) -> None:
     rng = maker.rng
     if members:
         key, each = rng.choice(members)
-        again = rng.choice((key, escape(rng, key[1:-1]), key[:-1] + '\\ud800"'))
-        members.insert(rng.randrange(len(members) + 1), (again, rng.choice((each, each, "null", value(rng)))))
+        duplicate_key = rng.choice((key, escape(rng, key[1:-1]), key[:-1] + '\\ud800"'))
+        members.insert(rng.randrange(len(members) + 1), (duplicate_key, rng.choice((each, each, "null", value(rng)))))
 
 
 def _rename(maker: RecordMaker, members: Members) -> None:
@@ -79,8 +79,8 @@ def _retype(maker: RecordMaker, members: Members) -> None:
     _replace_value(maker, members, value)
 
 
-def _wrong_token(maker: RecordMaker, members: Members) -> None:
-    _replace_value(maker, members, lambda rng: rng.choice(WRONG))
+def _invalid_token(maker: RecordMaker, members: Members) -> None:
+    _replace_value(maker, members, lambda rng: rng.choice(INVALID))
 
 
 def _number(maker: RecordMaker, members: Members) -> None:
@@ -111,7 +111,7 @@ def _unlisted(maker: RecordMaker, members: Members) -> None:
     members.insert(rng.randrange(len(members) + 1), (key, rng.choice((value(rng, 3), f'"{CANARY}"'))))
 
 
-def _listed(maker: RecordMaker, members: Members) -> None:
+def _add_listed(maker: RecordMaker, members: Members) -> None:
     name = maker.rng.choice(LISTED)
     nested = name in ("attachments", "generated_images", "images", "context", "crawl_sources", "agent_info")
     members.append((f'"{name}"', maker.nested(name) if nested else value(maker.rng)))
@@ -122,15 +122,17 @@ def _set_time(maker: RecordMaker, members: Members) -> None:
     members.insert(maker.rng.randrange(len(members) + 1), ('"timestamp"', instant(maker.rng)))
 
 
-def _quote(maker: RecordMaker, members: Members) -> None:
+def _embed(maker: RecordMaker, members: Members) -> None:
     """Put a record into another one, as an object or as a string."""
     rng = maker.rng
-    quoted = maker.render(rng.choice(maker.made) if maker.made else members)
+    embedded = maker.render(rng.choice(maker.recent) if maker.recent else members)
     if rng.random() < 0.3:
-        quoted = '"' + quoted.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        embedded = '"' + embedded.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if rng.random() < 0.3:
-        quoted = rng.choice((f"\n{quoted}\n", f"[{quoted},\n{quoted}]", f"[\n{quoted}\n,{quoted}]", f"\n  {quoted}"))
-    members.insert(rng.randrange(len(members) + 1), (rng.choice(('"reply_to"', '"x"', '"context"')), quoted))
+        embedded = rng.choice(
+            (f"\n{embedded}\n", f"[{embedded},\n{embedded}]", f"[\n{embedded}\n,{embedded}]", f"\n  {embedded}")
+        )
+    members.insert(rng.randrange(len(members) + 1), (rng.choice(('"reply_to"', '"x"', '"context"')), embedded))
 
 
 def _null(maker: RecordMaker, members: Members) -> None:
@@ -147,7 +149,7 @@ def _same_key(maker: RecordMaker, members: Members) -> None:
 
 
 MUTATIONS: list[Callable[[RecordMaker, Members], None]] = [
-    *(_drop, _double, _rename, _escape_key, _reorder, _retype, _wrong_token, _number, _wrap_value, _deepen),
-    *(_rename, _reorder, _escape_key, _unlisted, _unlisted, _listed, _listed, _set_time, _set_time, _set_time),
-    *(_quote, _null, _same_key),
+    *(_drop, _duplicate, _rename, _escape_key, _reorder, _retype, _invalid_token, _number, _wrap_value, _deepen),
+    *(_rename, _reorder, _escape_key, _unlisted, _unlisted, _add_listed, _add_listed, _set_time, _set_time, _set_time),
+    *(_embed, _null, _same_key),
 ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.properties.fuzz.mutations import MUTATIONS, Members
-from tests.properties.fuzz.tokens import WRONG, number, text, value
+from tests.properties.fuzz.tokens import INVALID, number, text, value
 
 NESTED = {
     "attachments": ("type", "url", "thumbnail", "name", "size"),
@@ -18,17 +18,17 @@ SPACES = ["", "", "", " ", "  ", "\t", "\n", "\r\n", " \n\t ", "\x0b", "\x0c", "
 
 @dataclass
 class RecordMaker:
-    """Makes the records of one day; `made` keeps some of them, to be repeated unchanged or mutated."""
+    """Makes the records of one day; `recent` holds some of them, to be repeated unchanged or mutated."""
 
     rng: Random
-    made: list[Members] = field(default_factory=list)
+    recent: list[Members] = field(default_factory=list)
     count: int = 0
 
     def members(self, **known: str) -> Members:
         """Return the members of a record, mutated or not; `known` are the values that its object key names."""
         rng = self.rng
-        if self.made and rng.random() < 0.15:
-            members = list(rng.choice(self.made))
+        if self.recent and rng.random() < 0.15:
+            members = list(rng.choice(self.recent))
             if rng.random() < 0.5:
                 return members
         else:
@@ -36,10 +36,10 @@ class RecordMaker:
         if rng.random() < 0.55:
             for _ in range(rng.choice((1, 1, 1, 2, 3, 5))):
                 rng.choice(MUTATIONS)(self, members)
-        if len(self.made) < 50:
-            self.made.append(list(members))
+        if len(self.recent) < 50:
+            self.recent.append(list(members))
         else:
-            self.made[rng.randrange(50)] = list(members)
+            self.recent[rng.randrange(50)] = list(members)
         return members
 
     def _specified(self, known: dict[str, str]) -> Members:
@@ -99,7 +99,7 @@ class RecordMaker:
             parts = [part for key, each in members for part in (key, ":", each, ",")][:-1]
             if parts:
                 at = rng.randrange(len(parts))
-                parts[at : at + 1] = rng.choice(([], [parts[at]] * 2, [rng.choice(WRONG)], [";"], ["="]))
+                parts[at : at + 1] = rng.choice(([], [parts[at]] * 2, [rng.choice(INVALID)], [";"], ["="]))
             return "{" + "".join(parts) + rng.choice(("}", "}", ",}", "]", "", "}}"))
         comma, colon = rng.choice(((",", ":"), (",", ":"), (", ", ": ")))
         return "{" + comma.join(f"{key}{colon}{each}" for key, each in members) + "}"

@@ -7,8 +7,8 @@ import pytest
 
 from daily_batch.pipeline.runners.spark import SparkRunner
 from tests.oracle.day import Stored
+from tests.properties.fuzz.check import describe, fault_kind, find_fault, shrink
 from tests.properties.fuzz.days import FuzzDay, make_day
-from tests.properties.fuzz.judge import describe, fault_kind, find_fault, shrink
 
 
 def assert_no_fault(day: FuzzDay, *other_runners: SparkRunner) -> None:
@@ -17,26 +17,26 @@ def assert_no_fault(day: FuzzDay, *other_runners: SparkRunner) -> None:
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_an_export_of_mutated_records_is_read_by_the_rules(number: int) -> None:
+def test_export_of_mutated_records_matches_the_oracle(number: int) -> None:
     assert_no_fault(make_day(2025, number, "export", 500))
 
 
 @pytest.mark.parametrize("number", range(2))
-def test_mutated_objects_of_messages_are_read_by_the_rules(number: int) -> None:
+def test_mutated_message_objects_match_the_oracle(number: int) -> None:
     assert_no_fault(make_day(2025, number, "messages", 250))
 
 
 @pytest.mark.parametrize("layout", ["export", "messages"])
-def test_spark_reads_mutated_records_alike(spark: Any, layout: str) -> None:
+def test_spark_reads_mutated_records_like_the_local_runner(spark: Any, layout: str) -> None:
     assert_no_fault(make_day(2025, 9, layout, 200), SparkRunner(spark))
 
 
-def test_a_day_is_reproducible_from_its_seed_and_number() -> None:
+def test_day_is_reproducible_from_its_seed_and_number() -> None:
     assert make_day(1, 2, "export", 300) == make_day(1, 2, "export", 300)
     assert make_day(1, 2, "export", 300) != make_day(1, 3, "export", 300)
 
 
-def test_a_failing_day_is_shrunk() -> None:
+def test_failing_day_is_shrunk() -> None:
     day = make_day(3, 0, "export", 200)
     key = sorted(day.objects)[-1]
     bad = replace(day, objects={**day.objects, key: Stored(b'{"a":1}\nsecret fault here\n{"b":2}\n', 1)})

@@ -29,8 +29,8 @@ NUMBERS = [
     *("5e-324", "2e-324", "1.5e-323", "1e-4000", "123456789.0000000000000001", "0.00000000000000000000000000000000001"),
     *("999999999999999", "9999999999999999", "0.30000000000000004", "123456789.123456789", "100000000000000000000.0"),
 ]  # fmt: skip
-# What other languages and lenient writers use in place of a value.
-WRONG = [
+# Values of other languages and lenient writers.
+INVALID = [
     *("NaN", "nan", "Infinity", "-Infinity", "inf", "-inf", "None", "True", "False", "TRUE", "NULL", "Null", "nil"),
     *("undefined", "tru", "nul", "falsee", "nullnull", "01", "-01", "00", "+1", ".5", "1.", "-", "-.5", "1e", "1e+"),
     *("0x1F", "1_000", "1,5", "1 2", "'x'", "`x`", "“x”", "x", "", "{,}", "[,]", "{1:2}", "{a:1}", "[1,]", '{"a":1,}'),
@@ -87,7 +87,7 @@ def value(rng: Random, depth: int = 2) -> str:
     if roll < 0.72 or depth == 0:
         return rng.choice(PLAIN)
     if roll < 0.75:
-        return rng.choice(WRONG)
+        return rng.choice(INVALID)
     inner = [value(rng, depth - 1) for _ in range(rng.randrange(3))]
     if roll < 0.9:
         return "[" + ",".join(inner) + "]"
@@ -100,9 +100,9 @@ def number(rng: Random) -> str:
         return rng.choice(NUMBERS)
     digits = "".join(rng.choice("0123456789") for _ in range(rng.choice((1, 3, 15, 16, 17, 18, 19, 20, 40))))
     point = rng.randrange(len(digits) + 1)
-    whole, fraction = digits[:point].lstrip("0") or "0", digits[point:]
+    integer, fraction = digits[:point].lstrip("0") or "0", digits[point:]
     exponent = rng.choice(("", "", "", f"e{rng.randrange(-330, 330)}", "E+2", "e-0"))
-    return rng.choice(("", "", "-")) + whole + ("." + fraction if fraction else "") + exponent
+    return rng.choice(("", "", "-")) + integer + ("." + fraction if fraction else "") + exponent
 
 
 def text(rng: Random) -> str:
@@ -122,9 +122,9 @@ def escape(rng: Random, plain: str) -> str:
 
 
 def _escaped(rng: Random, letter: str) -> str:
-    wide = letter.encode("utf-16-be", "surrogatepass")
-    form = "\\u{:04x}" if rng.random() < 0.5 else "\\u{:04X}"
-    return "".join(form.format(int.from_bytes(wide[at : at + 2], "big")) for at in range(0, len(wide), 2))
+    encoded = letter.encode("utf-16-be", "surrogatepass")
+    template = "\\u{:04x}" if rng.random() < 0.5 else "\\u{:04X}"
+    return "".join(template.format(int.from_bytes(encoded[at : at + 2], "big")) for at in range(0, len(encoded), 2))
 
 
 def instant(rng: Random) -> str:

@@ -1,7 +1,7 @@
 """Check a Bicep file without the compiler: names, types and module parameters.
 
-Types are those of Bicep's own (azure_types.json, made by tools/azure-types). Not seen: the types of expressions, what a
-function takes, and everything that only Azure knows.
+Types are Bicep's own (azure_types.json, made by tools/azure-types). Not checked: the types of expressions, the
+arguments of functions, and everything that only Azure knows.
 """
 
 import json
@@ -19,9 +19,9 @@ FUNCTIONS = {
     *("contains", "empty", "filter", "guid", "replace", "string", "take", "union", "uniqueString"),
     *("environment", "resourceGroup", "subscriptionResourceId", "readEnvironmentVariable"),
 }
-# The properties that Bicep itself allows in a resource, beside those of its type, and in a module.
-OWN_PROPERTIES = {"parent", "scope", "dependsOn"}
-OF_MODULES = {"name", "scope", "params", "dependsOn"}
+# The properties that Bicep allows in any resource, beside those of its type, and in a module.
+RESOURCE_PROPERTIES = {"parent", "scope", "dependsOn"}
+MODULE_PROPERTIES = {"name", "scope", "params", "dependsOn"}
 KINDS: dict[str, Any] = {"string": str, "int": int, "bool": bool, "object": dict, "array": list}
 BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
     "minLength": lambda value, bound: len(value) >= bound,
@@ -37,7 +37,9 @@ def is_expression(value: Any) -> bool:
     return isinstance(value, dict) and EXPRESSION in value
 
 
-def _only_of_literals(keyword: Any) -> Any:
+def _skip_expressions(keyword: Any) -> Any:
+    """Return a schema keyword that checks literals, and of a conditional its alternatives, but no other expression."""
+
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
         if not is_expression(instance):
             yield from keyword(validator, value, instance, schema) or ()
@@ -47,26 +49,26 @@ def _only_of_literals(keyword: Any) -> Any:
     return check
 
 
-_KEYWORDS = {name: _only_of_literals(each) for name, each in Draft202012Validator.VALIDATORS.items()}
+_KEYWORDS = {name: _skip_expressions(each) for name, each in Draft202012Validator.VALIDATORS.items()}
 _Schema = validators.extend(Draft202012Validator, _KEYWORDS)
 
 
 def find_problems(file: BicepFile) -> list[str]:
     """Return all problems of a file."""
     if file.faults:
-        return [f"{each} is not understood" for each in file.faults]
+        return [f"{each} cannot be parsed" for each in file.faults]
     if file.path.suffix == ".bicepparam":
-        given = {name: each.data for name, each in file.of_kind("variable").items()}
+        values = {name: each.data for name, each in file.of_kind("variable").items()}
         main = read_bicep(file.path.with_name("main.bicep"))
-        return [*_find_functions(file), *_check_parameters(given, main, file.path.name)]
+        return [*_find_functions(file), *_check_parameters(values, main, file.path.name)]
     finders = (_find_functions, _find_names, _find_members, _find_defaults, _find_types, _find_modules)
     return [problem for find in finders for problem in find(file)]
 
 
 def _find_functions(file: BicepFile) -> Iterator[str]:
-    called = (show(each.named_children[0]) for each in walk(file.root) if each.type == "call_expression")
+    names = (show(each.named_children[0]) for each in walk(file.root) if each.type == "call_expression")
     decorators = {*BOUNDS, "description", "secure"}
-    yield from (f"{name}() is not known" for name in called if name not in FUNCTIONS | decorators)
+    yield from (f"{name}() is unknown" for name in names if name not in FUNCTIONS | decorators)
 
 
 def _find_names(file: BicepFile) -> Iterator[str]:
@@ -74,8 +76,8 @@ def _find_names(file: BicepFile) -> Iterator[str]:
     yield from (f"{name} is declared twice" for name in set(declared) if declared.count(name) > 1)
     used = {name for each in file.declarations for name in find_references(each.node)}
     yield from (f"{name} is not declared" for name in used - set(declared))
-    needed = (each for each in file.declarations if each.kind in ("parameter", "variable") or each.existing)
-    yield from (f"{each.name} is not used" for each in needed if each.name not in used)
+    required = (each for each in file.declarations if each.kind in ("parameter", "variable") or each.existing)
+    yield from (f"{each.name} is not used" for each in required if each.name not in used)
 
 
 def find_references(declaration: Node) -> set[str]:
@@ -113,8 +115,8 @@ def _find_members(file: BicepFile) -> Iterator[str]:
     for loop in (each for each in walk(file.root) if each.type == "for_statement"):
         item, entries = show(loop.named_children[0]), arrays.get(show(loop.named_children[1]), [])
         members = {show(each) for each in walk(loop) if each.type == "member_expression"}
-        asked = {text.removeprefix(f"{item}.") for text in members if text.startswith(f"{item}.")}
-        yield from (f"an entry lacks {name}, or has more" for each in entries for name in asked ^ set(each))
+        used = {text.removeprefix(f"{item}.") for text in members if text.startswith(f"{item}.")}
+        yield from (f"an entry lacks {name}, or it is not used" for each in entries for name in used ^ set(each))
 
 
 def _find_defaults(file: BicepFile) -> Iterator[str]:
@@ -127,22 +129,23 @@ def _check_value(parameter: Declaration, value: Any) -> Iterator[str]:
     if is_expression(value):
         return
     if type(value) is not KINDS[parameter.type]:
-        yield f"{parameter.name} is {parameter.type}, and is given {value!r}"
+        yield f"{parameter.name} is of type {parameter.type}, but its value is {value!r}"
         return
     for name, bound in parameter.decorators.items():
         if name in BOUNDS and not BOUNDS[name](value, bound):
-            yield f"{parameter.name} is given {value!r}, against its {name}"
+            yield f"{parameter.name} is {value!r}, which violates its {name}"
 
 
-def _check_parameters(given: Mapping[str, Any], taker: BicepFile, giver: str) -> Iterator[str]:
-    parameters = taker.of_kind("parameter")
-    for name, value in given.items():
+def _check_parameters(values: Mapping[str, Any], file: BicepFile, caller: str) -> Iterator[str]:
+    """Check the values that a caller, a parameter file or a module, passes to a file's parameters."""
+    parameters = file.of_kind("parameter")
+    for name, value in values.items():
         if name in parameters:
             yield from _check_value(parameters[name], value)
         else:
-            yield f"{giver} gives {name}, which {taker.path.name} does not take"
-    needed = {name for name, each in parameters.items() if each.value is None}
-    yield from (f"{giver} does not give {name}" for name in needed - set(given))
+            yield f"{caller} passes {name}, which {file.path.name} does not declare"
+    required = {name for name, each in parameters.items() if each.value is None}
+    yield from (f"{caller} does not pass {name}" for name in required - set(values))
 
 
 def _find_types(file: BicepFile) -> Iterator[str]:
@@ -150,10 +153,10 @@ def _find_types(file: BicepFile) -> Iterator[str]:
         if each.type not in TYPES:
             yield f"{each.name} is of the unknown type {each.type}"
         elif each.existing:
-            if not {"name"} <= set(each.data) <= {"name", *OWN_PROPERTIES}:
-                yield f"{each.name} is there already: it has a name, and a parent or a scope"
+            if not {"name"} <= set(each.data) <= {"name", *RESOURCE_PROPERTIES}:
+                yield f"{each.name} exists already: it takes only a name, a parent and a scope"
         else:
-            body = {name: value for name, value in each.data.items() if name not in OWN_PROPERTIES}
+            body = {name: value for name, value in each.data.items() if name not in RESOURCE_PROPERTIES}
             schema = _Schema(TYPES[each.type])
             errors = (error for made in _repeat(body, each, file) for error in schema.iter_errors(made))
             yield from (f"{each.name}: {error.json_path} {error.message[:200]}" for error in errors)
@@ -183,12 +186,12 @@ def _find_modules(file: BicepFile) -> Iterator[str]:
     for each in file.of_kind("module").values():
         path = file.path.with_name(each.type)
         if not path.exists():
-            yield f"{each.name} is the missing file {each.type}"
+            yield f"{each.name}: the file {each.type} is missing"
             continue
         module = read_bicep(path)
-        yield from (f"{each.name} has no {name}" for name in set(each.data) - OF_MODULES)
+        yield from (f"{each.name} has no {name}" for name in set(each.data) - MODULE_PROPERTIES)
         yield from _check_parameters(each.data.get("params", {}), module, each.name)
         prefix, outputs = f"{each.name}.outputs.", module.of_kind("output")
-        asked = {show(node) for node in walk(file.root) if node.type == "member_expression"}
-        wanted = {text.removeprefix(prefix).split(".")[0] for text in asked if text.startswith(prefix)}
-        yield from (f"{each.name} has no output {name}" for name in wanted - set(outputs))
+        members = {show(node) for node in walk(file.root) if node.type == "member_expression"}
+        used = {text.removeprefix(prefix).split(".")[0] for text in members if text.startswith(prefix)}
+        yield from (f"{each.name} has no output {name}" for name in used - set(outputs))

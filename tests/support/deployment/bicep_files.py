@@ -1,6 +1,6 @@
 """Parse Bicep files with tree-sitter: declarations, references, and values as plain data.
 
-Bicep's own compiler comes as a download of its own, which pip cannot install. This reads, it does not compile.
+pip cannot install Bicep's compiler, so this parses the files and does not compile them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ import tree_sitter_bicep
 from tree_sitter import Language, Node, Parser
 
 FOLDER = Path(__file__).parents[3] / "infra/azure"
-# The keys for an expression's text, and for the alternatives of a conditional.
+# The keys of an expression's text, and of the alternatives of a conditional.
 EXPRESSION, EITHER = "<expression>", "<either>"
 _PARSER = Parser(Language(tree_sitter_bicep.language()))
 _KINDS = ("parameter", "variable", "resource", "module", "output")
@@ -25,7 +25,7 @@ class Declaration:
 
     kind: str
     name: str
-    # The type of a parameter or output, type@version of a resource, the file of a module.
+    # The type of a parameter or output, the type@version of a resource, or the file of a module.
     type: str
     existing: bool
     node: Node = field(repr=False)

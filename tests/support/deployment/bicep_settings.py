@@ -1,4 +1,4 @@
-"""The Functions app's settings that main.bicep sets for given parameters."""
+"""The app settings of the Functions app that main.bicep sets for given parameters."""
 
 from typing import Any
 
@@ -15,26 +15,28 @@ GIVEN = {
     "cosmosAccountName": "makoto-cosmos",
     "databricksHost": "https://adb-1.2.azuredatabricks.net",
 }
-STORAGE = "how the host and the triggers reach the host's account, by identity"
-# App settings that neither the library nor the triggers read, with their readers.
+STORAGE = "the host's storage account, which the host and the triggers access by identity"
+# App settings that neither the library nor the triggers read, and their purpose.
 OTHERS = {
     **{f"AzureWebJobsStorage__{each}ServiceUri": STORAGE for each in ("blob", "queue", "table")},
     "AzureWebJobsStorage__credential": STORAGE,
     "AzureWebJobsStorage__clientId": STORAGE,
-    "APPLICATIONINSIGHTS_CONNECTION_STRING": "where the host sends logs, and the functions metrics",
-    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "as whom: by identity",
-    "WEBSITE_CLOUD_ROLENAME": "the guide's cloud_RoleName, which the host sends with them",
-    "AzureWebJobs.night.Disabled": "whether the host calls the timer",
-    "AZURE_CLIENT_ID": "which identity azure-identity takes",
-    "AZURE_TOKEN_CREDENTIALS": "that azure-identity looks for no other kind of identity",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING": "where the host sends logs and the functions send metrics",
+    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "that they authenticate by identity",
+    "WEBSITE_CLOUD_ROLENAME": "the guide's cloud_RoleName, which the host adds to them",
+    "AzureWebJobs.night.Disabled": "whether the host fires the timer",
+    "AZURE_CLIENT_ID": "which identity azure-identity uses",
+    "AZURE_TOKEN_CREDENTIALS": "that azure-identity tries no other kind of identity",
 }
 
 
 def app_settings(**parameters: Any) -> dict[str, str]:
+    """Return the app settings for parameters beside GIVEN."""
     properties = MAIN.of_kind("resource")["settings"].property("properties")
-    found: dict[str, str] = Values(MAIN, **(GIVEN | parameters)).resolve(properties)
-    return found
+    settings: dict[str, str] = Values(MAIN, **(GIVEN | parameters)).resolve(properties)
+    return settings
 
 
 def load(environ: dict[str, str]) -> Settings:
+    """Load the library's settings from app settings."""
     return load_settings(flags={}, environ={n: v for n, v in environ.items() if n not in OTHERS and n not in NAMES})

@@ -1,4 +1,4 @@
-"""Evaluate the expressions of our Bicep files for given parameters; what only Azure knows stays as <text>."""
+"""Evaluate the expressions of our Bicep files for given parameters; values that only Azure knows stay as <text>."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -8,8 +8,8 @@ from databricks.bundles.jobs import Job
 
 from tests.local_cloud.azure.databricks.bundle import Document, resolve_target
 
-# The keys of `bundle/schema/jsonschema.json` in github.com/databricks/cli (August 2026), by their place.
-# The CLI warns of unknown keys, and with --strict fails. Deprecated keys are omitted.
+# The keys of `bundle/schema/jsonschema.json` in github.com/databricks/cli (August 2026) by path; no deprecated ones.
+# The CLI warns of unknown keys, and fails with --strict.
 TOP = {
     *("artifacts", "bundle", "experimental", "include", "permissions", "presets", "python", "resources", "run_as"),
     *("scripts", "sync", "targets", "variables", "workspace"),
@@ -52,16 +52,16 @@ def find_faults(document: Document) -> list[str]:
     for target, chosen in document["targets"].items():
         mode = chosen.get("mode")
         if mode not in MODES:
-            faults.append(f"{target}: no mode {mode}")
+            faults.append(f"{target}: unknown mode {mode}")
         if mode == "production" and not ({"run_as"} <= chosen.keys() and "root_path" in chosen.get("workspace", {})):
             faults.append(f"{target}: production without a root_path and run_as of its own")
         try:
             resolved = resolve_target(document, target)
         except KeyError as error:
-            faults.append(f"{target}: nothing is named {error}")
+            faults.append(f"{target}: unknown reference {error}")
             continue
         levels = [each["level"] for each in resolved.get("permissions", [])]
-        faults += [f"{target}: no level {level}" for level in levels if level not in LEVELS]
+        faults += [f"{target}: unknown level {level}" for level in levels if level not in LEVELS]
         for name, job in resolved["resources"]["jobs"].items():
             faults += [f"{target}.{name}: {fault}" for fault in _find_job_faults(job)]
     return faults
@@ -77,15 +77,15 @@ def iterate_texts(value: Any) -> Iterator[str]:
 
 
 def _find_unknown_keys(document: Document) -> Iterator[str]:
-    yield from (f"no key {name} at the top" for name in document.keys() - TOP)
+    yield from (f"unknown key {name} at the top" for name in document.keys() - TOP)
     for target, chosen in document["targets"].items():
-        yield from (f"no key {name} in target {target}" for name in chosen.keys() - TARGET)
+        yield from (f"unknown key {name} in target {target}" for name in chosen.keys() - TARGET)
     for part in (document, *document["targets"].values()):
-        for place, keys in KEYS.items():
-            name, _, each = place.partition(".")
+        for path, keys in KEYS.items():
+            name, _, each = path.partition(".")
             found = part.get(name) or {}
             members = (found.values() if isinstance(found, Mapping) else found) if each else [found]
-            yield from (f"no key {key} in {place}" for member in members for key in member.keys() - keys)
+            yield from (f"unknown key {key} in {path}" for member in members for key in member.keys() - keys)
 
 
 def _find_unused(document: Document) -> Iterator[str]:
@@ -99,19 +99,19 @@ def _find_job_faults(job: Document) -> Iterator[str]:
     except (ValueError, TypeError) as error:
         yield str(error)
         return
-    places = {
+    computes = {
         "job_cluster_key": {each["job_cluster_key"] for each in job.get("job_clusters", [])},
         "environment_key": {each["environment_key"] for each in job.get("environments", [])},
     }
     tasks = {each["task_key"] for each in job["tasks"]}
     for task in job["tasks"]:
-        given = [(name, task[name]) for name in places if name in task]
-        if len(given) != 1:
-            yield f"task {task['task_key']} runs in {len(given)} places"
-        yield from (f"no {name} {key}" for name, key in given if key not in places[name])
-        needed = [each["task_key"] for each in task.get("depends_on", [])]
-        yield from (f"no task {key}" for key in needed if key not in tasks)
+        chosen = [(name, task[name]) for name in computes if name in task]
+        if len(chosen) != 1:
+            yield f"task {task['task_key']} has {len(chosen)} kinds of compute"
+        yield from (f"unknown {name} {key}" for name, key in chosen if key not in computes[name])
+        dependencies = [each["task_key"] for each in task.get("depends_on", [])]
+        yield from (f"unknown task {key}" for key in dependencies if key not in tasks)
     declared = {each["name"] for each in job["parameters"]}
-    asked = {name for text in iterate_texts(job["tasks"]) for name in _PARAMETER.findall(text)}
-    yield from (f"no parameter {name}" for name in asked - declared)
-    yield from (f"parameter {name} reaches no task" for name in declared - asked)
+    used = {name for text in iterate_texts(job["tasks"]) for name in _PARAMETER.findall(text)}
+    yield from (f"undeclared parameter {name}" for name in used - declared)
+    yield from (f"parameter {name} is used by no task" for name in declared - used)

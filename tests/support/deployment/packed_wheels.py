@@ -1,4 +1,4 @@
-"""Inspect a folder of packages that are installed for any machine: closure, processor and Python version."""
+"""Inspect a folder of installed packages for any machine: their closure, processor and Python version."""
 
 import re
 import struct
@@ -31,23 +31,24 @@ def find_closure(requirements: Iterable[str], folder: Path, *, python: str, mach
     }
     installed = {canonicalize_name(each.name): each for each in metadata.distributions(path=[str(folder)])}
     found: set[str] = set()
-    waiting = [_wish(Requirement(line)) for line in requirements]
-    seen = set(waiting)
-    while waiting:
-        name, extras = waiting.pop()
+    pending = [_key(Requirement(line)) for line in requirements]
+    visited = set(pending)
+    while pending:
+        name, extras = pending.pop()
         found.add(name)
         for line in (installed[name].requires if name in installed else None) or []:
-            wanted = Requirement(line)
-            if wanted.marker and not any(wanted.marker.evaluate(target | {"extra": each}) for each in {"", *extras}):
+            dependency = Requirement(line)
+            marker = dependency.marker
+            if marker and not any(marker.evaluate(target | {"extra": each}) for each in {"", *extras}):
                 continue
-            if _wish(wanted) not in seen:
-                seen.add(_wish(wanted))
-                waiting.append(_wish(wanted))
+            if _key(dependency) not in visited:
+                visited.add(_key(dependency))
+                pending.append(_key(dependency))
     return found
 
 
 def read_machines(folder: Path) -> dict[str, int]:
-    """Count the processors (ELF's e_machine) of the shared objects below a folder."""
+    """Return the processor (ELF's e_machine) of each shared object below a folder."""
     machines = {}
     for path in sorted(folder.rglob("*.so*")):
         if not re.search(r"\.so(\.\d+)*$", path.name):
@@ -61,9 +62,9 @@ def read_machines(folder: Path) -> dict[str, int]:
 
 def find_foreign_modules(folder: Path, *, python: str) -> list[str]:
     """Return the extension modules that need another version of Python."""
-    ours = f"cpython-{python.replace('.', '')}-"
-    return [path.name for path in folder.rglob("*.cpython-*.so") if ours not in path.name]
+    tag = f"cpython-{python.replace('.', '')}-"
+    return [path.name for path in folder.rglob("*.cpython-*.so") if tag not in path.name]
 
 
-def _wish(requirement: Requirement) -> tuple[str, frozenset[str]]:
+def _key(requirement: Requirement) -> tuple[str, frozenset[str]]:
     return canonicalize_name(requirement.name), frozenset(requirement.extras)

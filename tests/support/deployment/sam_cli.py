@@ -14,21 +14,21 @@ FOLDER = ROOT / ".cache/sam-cli-1.170.0"
 
 
 def install() -> Path:
-    """Return the folder of both programs, which is created once for each version."""
-    made, wanted = FOLDER / "made-by.txt", CONSTRAINTS.read_text(encoding="utf-8")
-    if not made.exists() or made.read_text(encoding="utf-8") != wanted:
+    """Install both programs once for each version, and return their folder."""
+    stamp, constraints = FOLDER / "made-by.txt", CONSTRAINTS.read_text(encoding="utf-8")
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != constraints:
         shutil.rmtree(FOLDER, ignore_errors=True)
         venv.create(FOLDER, with_pip=True)
         pip = [str(FOLDER / "bin/python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
         subprocess.run([*pip, "-c", str(CONSTRAINTS), "aws-sam-cli", "cfn-lint"], check=True)
-        made.write_text(wanted, encoding="utf-8")
+        stamp.write_text(constraints, encoding="utf-8")
     return FOLDER / "bin"
 
 
 def run(program: str, arguments: Sequence[str], *, home: Path) -> subprocess.CompletedProcess[str]:
     """Run `sam` or `cfn-lint` in the project's folder without AWS credentials."""
     path = os.pathsep.join([str(install()), str(Path(sys.executable).parent), os.environ["PATH"]])
-    surroundings = {
+    environment = {
         "PATH": path,
         "HOME": str(home),
         "AWS_DEFAULT_REGION": "ap-northeast-1",
@@ -36,5 +36,5 @@ def run(program: str, arguments: Sequence[str], *, home: Path) -> subprocess.Com
         "SAM_CLI_TELEMETRY": "0",
     }
     return subprocess.run(
-        [str(install() / program), *arguments], cwd=ROOT, env=surroundings, capture_output=True, text=True
+        [str(install() / program), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
     )

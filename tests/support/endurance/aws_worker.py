@@ -1,4 +1,4 @@
-"""The AWS worker's handler, which `crash_once` kills."""
+"""The AWS worker's handler, which `crash_once` can kill."""
 
 from typing import Any
 

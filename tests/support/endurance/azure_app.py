@@ -1,4 +1,4 @@
-"""The Azure app, whose worker `crash_once` kills."""
+"""The Azure app, whose worker `crash_once` can kill."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Kill a worker's process once for each tenant that a file in the folder CRASHES names."""
+"""Kill a worker's process once for each tenant that has a file in the folder CRASHES."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ STEP = "after the lease"
 
 
 def crash_if_planned(body: str) -> None:
-    """Install the crash if the message is of a tenant whose worker is to crash."""
-    for name in Path(os.environ["CRASHES"]).iterdir():
-        if f'"{name.name}"' in body:
-            name.unlink()
+    """Install the crash if the message is for a tenant with a planned crash, and remove its file."""
+    for file in Path(os.environ["CRASHES"]).iterdir():
+        if f'"{file.name}"' in body:
+            file.unlink()
             crash_at(STEP)

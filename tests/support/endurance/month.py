@@ -1,6 +1,6 @@
 """A month of nights as a seeded script: what each tenant writes, which faults occur when, and which alarms must fire.
 
-An alarm is named by its runbook. What sounds for a share of rejects is decided by what was written, not here.
+Alarms are named by their runbooks. The alarms of a share of rejects follow from the written objects (`Player`).
 """
 
 import json
@@ -12,12 +12,12 @@ from random import Random
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-# late: a file comes after its night. poisoned: one cannot be read. refused: the same for a tenant whose rules forbid
-# it, and somebody takes the file away next day. surge: far more messages than usual, so the day goes to Spark, whose
-# answer to the request is lost, and so is the news of the job's end. killed: the worker, once. throttled: the ledger on
-# AWS, Databricks on Azure, all night.
-ServiceError = Literal["late", "poisoned", "refused", "surge", "killed", "throttled"]
-SOUNDS: Mapping[ServiceError, frozenset[str]] = {
+# late: a file arrives after its night. poisoned: a file cannot be read. refused: the same, for a tenant whose rules
+# allow none; the file is removed next day. surge: far more messages than usual, so the day goes to Spark; the response
+# to the submission and the event of the job's end are lost. killed: the worker, once. throttled: the ledger on AWS,
+# Databricks on Azure, all night.
+DayFault = Literal["late", "poisoned", "refused", "surge", "killed", "throttled"]
+EXPECTED_ALARMS: Mapping[DayFault, frozenset[str]] = {
     "late": frozenset(),
     "poisoned": frozenset({"quality-warnings"}),
     "refused": frozenset({"days-failed", "days-late", "function-errors"}),
@@ -25,92 +25,97 @@ SOUNDS: Mapping[ServiceError, frozenset[str]] = {
     "killed": frozenset({"function-errors"}),
     "throttled": frozenset(),
 }
-LEAST, MOST = 20, 60
-# The factor of a surge, and the number of messages from which a day goes to Spark.
-SURGE, LARGE = 400, 150
-# Before that, a tenant's usual volume is unknown.
-FIRST_SURGE = 4
+MIN_MESSAGES, MAX_MESSAGES = 20, 60
+# The messages that a surge adds, and the number of messages from which a day goes to Spark.
+SURGE_MESSAGES, LARGE_MESSAGES = 400, 150
+# No surge occurs before this night, because a tenant's usual volume is not yet known.
+FIRST_SURGE_NIGHT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class TenantDay:
-    """What a tenant writes on a day, and its fault."""
+    """A tenant's day: its messages and its fault."""
 
     tenant: str
     day: date
     messages: int
-    trouble: ServiceError | None = None
+    fault: DayFault | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Month:
-    """All days with their tenants, oldest first. Tenants in `strict` allow no unreadable object; `deploys` is a day."""
+    """A month's days with their tenants, oldest first.
+
+    Attributes:
+        strict: the tenants whose rules allow no unreadable object.
+        deploy_day: the day in whose night a new version is deployed.
+    """
 
     days: Mapping[date, tuple[TenantDay, ...]]
     strict: frozenset[str]
-    deploys: date
+    deploy_day: date
     zone: str = "Asia/Tokyo"
-    names: tuple[str, ...] = field(default=())
+    tenants: tuple[str, ...] = field(default=())
 
     @property
     def settings(self) -> dict[str, str]:
-        """The functions' settings on both clouds, beside those of the deployment."""
+        """Settings of the functions on both clouds, in addition to the deployment's."""
         strict = {"max_unreadable": {"limit": 0.0, "severity": "fail"}}
         quality = {"tenants": dict.fromkeys(self.strict, strict)}
-        return {"MAKOTO_LARGE_MESSAGES": str(LARGE), "MAKOTO_QUALITY": json.dumps(quality)}
+        return {"MAKOTO_LARGE_MESSAGES": str(LARGE_MESSAGES), "MAKOTO_QUALITY": json.dumps(quality)}
 
     @property
-    def begins(self) -> datetime:
+    def start(self) -> datetime:
         """Noon of the first day."""
         return datetime.combine(min(self.days), time(12), tzinfo=ZoneInfo(self.zone))
 
 
-def write_month(*, tenants: int, days: int, seed: int, first: date = date(2025, 6, 1), surges: int = 1) -> Month:
-    """Script at least one fault of each kind, each in its own night if there are enough, and further ones at random.
+def script_month(*, tenants: int, days: int, seed: int, first: date = date(2025, 6, 1), surges: int = 1) -> Month:
+    """Script a month with at least one fault of each kind, and more at random.
 
     Args:
-        surges: so many days go to Spark, which takes as long as all days of a small night.
+        surges: number of days that go to Spark. One takes as long as all days of a small night.
     """
     random = Random(seed)
     names = tuple(f"tenant-{number:03}" for number in range(tenants))
     strict = frozenset(random.sample(names, max(1, tenants // 10)))
     dates = [first + timedelta(days=number) for number in range(days)]
-    usual = {name: random.randint(LEAST, MOST) for name in names}
-    troubles = _draw(random, names=names, strict=strict, dates=dates, surges=surges)
-    written = {
+    usual = {name: random.randint(MIN_MESSAGES, MAX_MESSAGES) for name in names}
+    faults = _draw(random, names=names, strict=strict, dates=dates, surges=surges)
+    scripted = {
         day: tuple(
-            TenantDay(tenant=name, day=day, messages=_volume(usual[name], trouble, random), trouble=trouble)
+            TenantDay(tenant=name, day=day, messages=_volume(usual[name], fault, random), fault=fault)
             for name in names
-            for trouble in [troubles.get((name, day))]
+            for fault in [faults.get((name, day))]
         )
         for day in dates
     }
-    return Month(days=written, strict=strict, deploys=dates[days // 2], names=names)
+    return Month(days=scripted, strict=strict, deploy_day=dates[days // 2], tenants=names)
 
 
-def plan_crashes(folder: Path, troubles: Iterable[TenantDay]) -> None:
-    """Name the tenants whose worker `crash_once` kills."""
-    for each in troubles:
-        if each.trouble == "killed":
+def plan_crashes(folder: Path, faulty_days: Iterable[TenantDay]) -> None:
+    """Create the files that make `crash_once` kill the tenants' workers."""
+    for each in faulty_days:
+        if each.fault == "killed":
             (folder / each.tenant).touch()
 
 
-def _volume(usual: int, trouble: ServiceError | None, random: Random) -> int:
-    return round(usual * random.uniform(0.85, 1.15)) + (SURGE if trouble == "surge" else 0)
+def _volume(usual: int, fault: DayFault | None, random: Random) -> int:
+    return round(usual * random.uniform(0.85, 1.15)) + (SURGE_MESSAGES if fault == "surge" else 0)
 
 
 def _draw(
     random: Random, *, names: tuple[str, ...], strict: frozenset[str], dates: list[date], surges: int
-) -> dict[tuple[str, date], ServiceError]:
+) -> dict[tuple[str, date], DayFault]:
     lenient = sorted(set(names) - strict)
-    drawn: dict[tuple[str, date], ServiceError] = {}
+    drawn: dict[tuple[str, date], DayFault] = {}
     for _ in range(surges):
-        drawn[random.choice(lenient), random.choice(dates[FIRST_SURGE:])] = "surge"
-    # The last night's object stays.
+        drawn[random.choice(lenient), random.choice(dates[FIRST_SURGE_NIGHT:])] = "surge"
+    # The last night's broken object is never removed.
     drawn[min(strict), dates[-1]] = "refused"
-    kinds: list[ServiceError] = ["late", "poisoned", "refused", "killed", "throttled"]
+    kinds: list[DayFault] = ["late", "poisoned", "refused", "killed", "throttled"]
     for kind in kinds * max(1, len(names) * len(dates) // 200):
-        whose, when = sorted(strict) if kind == "refused" else lenient, dates[:-1]
-        free = [(name, day) for name in whose for day in when if (name, day) not in drawn]
+        tenants, days = sorted(strict) if kind == "refused" else lenient, dates[:-1]
+        free = [(name, day) for name in tenants for day in days if (name, day) not in drawn]
         drawn[random.choice(free)] = kind
     return drawn

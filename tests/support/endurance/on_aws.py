@@ -20,11 +20,10 @@ from tests.local_cloud.common.clock import Clock
 from tests.local_cloud.common.faults import Fault
 from tests.support.endurance.month import Month, TenantDay, plan_crashes
 from tests.support.operations.alarm_definitions import read_aws_alarms
-from tests.support.operations.aws_functions import Sample, read_samples
+from tests.support.operations.aws_functions import Sample, parse_samples
 
 BUCKET = "data"
 ENDED = ("SUCCESS", "FAILED", "CANCELLED")
-STARTED = "no messages are given out when a worker begins"
 
 
 @dataclass
@@ -34,15 +33,15 @@ class AwsMonth:
     stack: Stack
     crashes: Path
     samples: list[Sample] = field(default_factory=list)
-    _loses_news: bool = False
-    _seen: int = 0
+    _drops_end_events: bool = False
+    _event_count: int = 0
     _jobs: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.night = AwsNight(self.stack)
         self.alarms = read_aws_alarms(self.stack.deployment)
         for name, function in self.stack.functions.items():
-            function.on_result = partial(self._count, self.stack.deployment.functions[name].name)
+            function.on_result = partial(self._record_call, self.stack.deployment.functions[name].name)
 
     @property
     def root(self) -> str:
@@ -54,7 +53,7 @@ class AwsMonth:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables of commands that read the tables and the ledger."""
+        """Environment variables for commands that read the tables and the ledger."""
         return {**self.stack.deployment.functions["WatcherFunction"].environment, **self.aws.environment()}
 
     @property
@@ -65,86 +64,86 @@ class AwsMonth:
         for key, body in objects.items():
             self.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
 
-    def remove(self, keys: Sequence[str]) -> None:
+    def delete(self, keys: Sequence[str]) -> None:
         for key in keys:
             self.aws.client("s3").delete_object(Bucket=BUCKET, Key=key)
 
     def read(self, key: str) -> bytes:
         return bytes(self.aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
-    def begin(self, troubles: Sequence[TenantDay]) -> None:
-        kinds = {each.trouble for each in troubles}
+    def start_night(self, faulty_days: Sequence[TenantDay]) -> None:
+        kinds = {each.fault for each in faulty_days}
         self.samples.clear()
-        plan_crashes(self.crashes, troubles)
+        plan_crashes(self.crashes, faulty_days)
         faults = [Fault(kind="throttled", pattern="dynamodb:", every=9)] if "throttled" in kinds else []
         if "surge" in kinds:
             faults.append(Fault(kind="lost", pattern="StartJobRun", times=1))
         self.aws.inject_faults(*faults)
-        self._loses_news = "surge" in kinds
+        self._drops_end_events = "surge" in kinds
 
-    def ask(self) -> int:
+    def fire_schedule(self) -> int:
         return self.night.fire_schedule()
 
-    def working(self) -> AbstractContextManager[object]:
+    def consume_queue(self) -> AbstractContextManager[object]:
         return self.stack.event_source_mapping("WorkerFunction", concurrency=2)
 
-    def deploy(self) -> None:
-        """Give new execution environments other variables; running invocations finish."""
+    def deploy_update(self) -> None:
+        """Change the variables of new execution environments; running invocations finish."""
         worker = self.stack.functions["WorkerFunction"]
         deadline = time.monotonic() + 30
         while not worker.in_flight:
-            assert time.monotonic() < deadline, STARTED
+            assert time.monotonic() < deadline, "no message was delivered to the worker"
             time.sleep(0.01)
         for function in self.stack.functions.values():
             function.more = {**function.more, "MAKOTO_TARGET_FILE_BYTES": "1000000"}
             function.stop()
 
-    def look(self) -> bool:
-        for event in self.aws.events(self._seen):
-            self._seen += 1
+    def poll(self) -> bool:
+        for event in self.aws.events(self._event_count):
+            self._event_count += 1
             detail = event["detail"]
             self._jobs[detail["jobRunId"]] = detail["state"]
-            if not (self._loses_news and detail["state"] in ENDED):
+            if not (self._drops_end_events and detail["state"] in ENDED):
                 self.stack.deliver(event)
-        at_rest = all(state in ENDED for state in self._jobs.values())
+        all_ended = all(state in ENDED for state in self._jobs.values())
         return (
-            at_rest
+            all_ended
             and not self._messages("TaskQueue")
             and not any(each.in_flight for each in self.stack.functions.values())
         )
 
-    def waiting(self) -> bool:
+    def has_delayed_messages(self) -> bool:
         return bool(self._messages("TaskQueue", "NotVisible"))
 
-    def release(self) -> None:
-        """Do nothing: the queue follows the shared clock."""
+    def release_messages(self) -> None:
+        """Do nothing, because the queue uses the shared clock."""
 
     def reconcile(self) -> Mapping[str, Any]:
         return self.night.reconcile()
 
-    def sounding(self, now: datetime) -> set[str]:
+    def find_firing_alarms(self, now: datetime) -> set[str]:
         self._count_dead_letters(now)
-        return {each.page for each in self.alarms if each.sounds(self.samples, now=now)}
+        return {each.page for each in self.alarms if each.fires(self.samples, now=now)}
 
     def entry(self, tenant: str, day: date) -> Mapping[str, Any]:
         return self.night.ledger_item(tenant, day)
 
     def _messages(self, queue: str, kind: str = "") -> int:
-        """Count the visible or the invisible messages of a queue."""
+        """Return the number of visible messages of a queue, or of those of another kind."""
         name = f"ApproximateNumberOfMessages{kind}"
         url = self.stack.deployment.queues[queue].url
-        told = self.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
-        return int(told["Attributes"][name])
+        response = self.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+        return int(response["Attributes"][name])
 
-    def _count(self, function: str, answer: InvocationResult) -> None:
-        """Record Lambda's metrics of an invocation, and those of its log lines in the embedded metric format."""
+    def _record_call(self, function: str, result: InvocationResult) -> None:
+        """Record Lambda's own metrics of an invocation, and the metrics in its log lines."""
         now = datetime.now(UTC)
-        for metric in ("Invocations", "Errors") if answer.error else ("Invocations",):
+        for metric in ("Invocations", "Errors") if result.error else ("Invocations",):
             dimensions = (("FunctionName", function),)
             self.samples.append(Sample(namespace="AWS/Lambda", metric=metric, dimensions=dimensions, at=now, value=1))
-        for line in answer.lines:
+        for line in result.lines:
             if line.startswith("{"):
-                self.samples += read_samples(json.loads(line), at=now)
+                self.samples += parse_samples(json.loads(line), at=now)
 
     def _count_dead_letters(self, now: datetime) -> None:
         queue = self.stack.deployment.queues["DeadLetterQueue"]
@@ -156,7 +155,7 @@ class AwsMonth:
 
 @contextmanager
 def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AwsMonth]:
-    """Deploy the cloud for the month's tenants."""
+    """Deploy to the cloud, and register the month's tenants."""
     crashes = folder / "crashes"
     crashes.mkdir(parents=True)
     more = {
@@ -172,7 +171,7 @@ def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AwsMont
     }
     with serve_aws(folder / "aws") as aws, deploy(aws, parameters=parameters, more=more) as stack:
         upload_package(stack, folder)
-        for tenant in month.names:
+        for tenant in month.tenants:
             register_tenant(aws, table=stack.deployment.table.name, tenant=tenant)
         worker = stack.functions["WorkerFunction"]
         worker.function = replace(worker.function, handler="tests.support.endurance.aws_worker.handler")

@@ -19,7 +19,7 @@ from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_se
 from tests.local_cloud.common.clock import Clock
 from tests.local_cloud.common.faults import Fault
 from tests.support.endurance.month import Month, TenantDay, plan_crashes
-from tests.support.operations.alarm_definitions import find_sounding, read_azure_alarms
+from tests.support.operations.alarm_definitions import find_firing, read_azure_alarms
 from tests.support.operations.insights_tables import Row, make_row
 
 NAME = "makoto-daily-batch"
@@ -41,7 +41,7 @@ class AzureMonth:
     def __post_init__(self) -> None:
         self.night = AzureNight(self.azure, self.host)
         self.alarms = read_azure_alarms()
-        self.host.on_call = self._count
+        self.host.on_call = self._record_call
 
     @property
     def root(self) -> str:
@@ -53,7 +53,7 @@ class AzureMonth:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables of commands that read the tables and the ledger."""
+        """Environment variables for commands that read the tables and the ledger."""
         return dict(self.host.settings)
 
     def put(self, objects: Mapping[str, bytes]) -> None:
@@ -61,7 +61,7 @@ class AzureMonth:
         for key, body in objects.items():
             client.upload_blob(key, body, overwrite=True)
 
-    def remove(self, keys: Sequence[str]) -> None:
+    def delete(self, keys: Sequence[str]) -> None:
         client = self.azure.storage.blobs().get_container_client(CONTAINER)
         for key in keys:
             client.delete_blob(key)
@@ -69,59 +69,59 @@ class AzureMonth:
     def read(self, key: str) -> bytes:
         return self.azure.storage.blobs().get_container_client(CONTAINER).download_blob(key).readall()
 
-    def begin(self, troubles: Sequence[TenantDay]) -> None:
-        kinds = {each.trouble for each in troubles}
+    def start_night(self, faulty_days: Sequence[TenantDay]) -> None:
+        kinds = {each.fault for each in faulty_days}
         self.rows.clear()
-        plan_crashes(self.crashes, troubles)
+        plan_crashes(self.crashes, faulty_days)
         faults = [Fault(kind="throttled", pattern="jobs/", every=3)] if "throttled" in kinds else []
         if "surge" in kinds:
             faults.append(Fault(kind="lost", pattern="run-now", times=1))
         self.azure.inject_faults(*faults)
 
-    def ask(self) -> int:
+    def fire_schedule(self) -> int:
         return self.night.fire_schedule()
 
     @contextmanager
-    def working(self) -> Iterator[object]:
+    def consume_queue(self) -> Iterator[object]:
         self.host.start()
         try:
             yield self.host
         finally:
             self.host.pause()
 
-    def deploy(self) -> None:
-        """Give new instances other settings; running calls finish."""
+    def deploy_update(self) -> None:
+        """Change the settings of new instances; running calls finish."""
         self.host.settings = {**self.host.settings, "MAKOTO_TARGET_FILE_BYTES": "1000000"}
         self.host.recycle()
 
-    def look(self) -> bool:
-        at_rest = all(run.states[-1] in ENDED for run in self.azure.runs())
-        return at_rest and not self.host.in_flight and not self.host.queue(TASKS).peek_messages()
+    def poll(self) -> bool:
+        all_ended = all(run.states[-1] in ENDED for run in self.azure.runs())
+        return all_ended and not self.host.in_flight and not self.host.queue(TASKS).peek_messages()
 
-    def waiting(self) -> bool:
+    def has_delayed_messages(self) -> bool:
         count = self.host.queue(TASKS).get_queue_properties().approximate_message_count
         return bool(count)
 
-    def release(self) -> None:
-        """Make failed messages visible: the queue uses the machine's time."""
+    def release_messages(self) -> None:
+        """Make failed messages visible, because the queue uses the machine's clock."""
         self.host.release_failed()
 
     def reconcile(self) -> Mapping[str, Any]:
         return self.night.reconcile()
 
-    def sounding(self, now: datetime) -> set[str]:
-        return find_sounding(self.alarms, self.rows, now=now)
+    def find_firing_alarms(self, now: datetime) -> set[str]:
+        return find_firing(self.alarms, self.rows, now=now)
 
     def entry(self, tenant: str, day: date) -> Mapping[str, Any]:
         return self.night.ledger_item(tenant, day)
 
-    def _count(self, name: str, called: CallResult) -> None:
-        """Record the rows of a call: a request, a trace for each log line, and the process's own telemetry."""
+    def _record_call(self, name: str, result: CallResult) -> None:
+        """Record the rows of a call: its request, a trace of each log line, and the exported metrics."""
         now = datetime.now(UTC)
-        self._row("requests", name=name, success=called.error is None, duration=called.seconds, operation_Name=name)
-        if called.error is not None:
+        self._row("requests", name=name, success=result.error is None, duration=result.seconds, operation_Name=name)
+        if result.error is not None:
             self._row("exceptions", type="Exception", operation_Name=name)
-        for line in called.lines:
+        for line in result.lines:
             level = {"ERROR": 3, "WARNING": 2}.get(str(line.get("level")), 1)
             self._row("traces", message=json.dumps(line), severityLevel=level, operation_Name=name)
         metrics = self.ingestion.rows()
@@ -135,7 +135,7 @@ class AzureMonth:
 
 @contextmanager
 def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AzureMonth]:
-    """Deploy the cloud for the month's tenants."""
+    """Deploy to the cloud, and register the month's tenants."""
     crashes, app = folder / "crashes", folder / "crashing"
     for each in (crashes, app):
         each.mkdir(parents=True)
@@ -167,8 +167,8 @@ def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AzureMo
             app=app,
             concurrency=2,
         )
-        found = AzureMonth(azure=azure, host=host, ingestion=ingestion, crashes=crashes)
-        for tenant in month.names:
-            found.night.store.put({"PK": TENANTS, "SK": f"{TENANT}{tenant}", "tenant_id": tenant}, expected=None)
-        yield found
+        deployed = AzureMonth(azure=azure, host=host, ingestion=ingestion, crashes=crashes)
+        for tenant in month.tenants:
+            deployed.night.store.put({"PK": TENANTS, "SK": f"{TENANT}{tenant}", "tenant_id": tenant}, expected=None)
+        yield deployed
         host.stop()

@@ -1,6 +1,6 @@
 """Read the alarms of template.yaml and infra/azure/alarms.bicep, and evaluate them.
 
-An evaluator knows what our alarms use of CloudWatch's and of Azure Monitor's rules, as their documentation has them.
+Only what our alarms use of CloudWatch and Azure Monitor is implemented, as their documentation specifies it.
 """
 
 import operator
@@ -14,9 +14,9 @@ from tests.local_cloud.aws.deployment import Deployment
 from tests.support.deployment.bicep_files import FOLDER, read_bicep
 from tests.support.deployment.bicep_values import Values
 from tests.support.operations.aws_functions import Sample
-from tests.support.operations.insights_tables import Row, ask
+from tests.support.operations.insights_tables import Row, open_engine
 
-PAGE = re.compile(r"docs/runbooks/([\w-]+)\.md$")
+RUNBOOK_LINK = re.compile(r"docs/runbooks/([\w-]+)\.md$")
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "GreaterThanOrEqual": operator.ge,
     "GreaterThan": operator.gt,
@@ -28,7 +28,7 @@ _SPANS = {"PT15M": timedelta(minutes=15), "PT1H": timedelta(hours=1), "P2D": tim
 
 @dataclass(frozen=True, kw_only=True)
 class AwsAlarm:
-    """A CloudWatch alarm; `page` is the runbook in its description."""
+    """A CloudWatch alarm; `page` is the runbook that its description links."""
 
     name: str
     page: str
@@ -42,11 +42,11 @@ class AwsAlarm:
     threshold: float
     missing_breaches: bool
 
-    def sounds(self, samples: Sequence[Sample], *, now: datetime) -> bool:
-        """Return whether all of its periods, the last of which ends now, breach the threshold."""
-        known = (self.namespace, self.metric, self.dimensions)
-        own = [each for each in samples if (each.namespace, each.metric, each.dimensions) == known]
-        return all(self._is_breached(own, now - number * self.period) for number in range(self.periods))
+    def fires(self, samples: Sequence[Sample], *, now: datetime) -> bool:
+        """Return whether every evaluation period up to `now` breaches the threshold."""
+        key = (self.namespace, self.metric, self.dimensions)
+        matching = [each for each in samples if (each.namespace, each.metric, each.dimensions) == key]
+        return all(self._is_breached(matching, now - number * self.period) for number in range(self.periods))
 
     def _is_breached(self, samples: Sequence[Sample], end: datetime) -> bool:
         values = [each.value for each in samples if end - self.period < each.at <= end]
@@ -57,7 +57,7 @@ class AwsAlarm:
 
 @dataclass(frozen=True, kw_only=True)
 class AzureAlarm:
-    """An Azure Monitor rule over a log query; without a column its rows are counted."""
+    """An Azure Monitor rule over a log query; it counts rows if it has no column."""
 
     name: str
     page: str
@@ -70,33 +70,35 @@ class AzureAlarm:
 
     @property
     def metric(self) -> str | None:
-        """The metric that the query reads, if it is one of ours."""
-        found = re.search(r'^customMetrics .* name == "(\w+)"$', self.query)
-        return found[1] if found else None
+        """The metric that the query reads, or None."""
+        match = re.search(r'^customMetrics .* name == "(\w+)"$', self.query)
+        return match[1] if match else None
 
-    def sounds(self, run: Callable[[str], Sequence[Row]]) -> bool:
-        """Return whether its query over its window breaches the threshold."""
-        found = run(self.query)
+    def fires(self, run_query: Callable[[str], Sequence[Row]]) -> bool:
+        """Return whether the query's result breaches the threshold."""
+        rows = run_query(self.query)
         if self.column is None:
-            return _COMPARE[self.operator](len(found), self.threshold)
-        values = [row[self.column] for row in found]
+            return _COMPARE[self.operator](len(rows), self.threshold)
+        values = [row[self.column] for row in rows]
         return bool(values) and _COMPARE[self.operator](_STATISTICS[self.statistic](values), self.threshold)
 
 
-def find_sounding(alarms: Sequence[AzureAlarm], rows: Mapping[str, Sequence[Row]], *, now: datetime) -> set[str]:
-    """Return the pages of the rules that fire over the rows of their windows, which end now."""
-    sounding = set()
+def find_firing(alarms: Sequence[AzureAlarm], rows: Mapping[str, Sequence[Row]], *, now: datetime) -> set[str]:
+    """Return the runbooks of the rules that fire on the rows of their windows, which end at `now`."""
+    firing = set()
     for window in {each.window for each in alarms}:
-        seen = {name: [row for row in table if now - window < row["timestamp"] <= now] for name, table in rows.items()}
-        with ask(seen, now=now) as run:
-            sounding |= {each.page for each in alarms if each.window == window and each.sounds(run)}
-    return sounding
+        in_window = {
+            name: [row for row in table if now - window < row["timestamp"] <= now] for name, table in rows.items()
+        }
+        with open_engine(in_window, now=now) as run_query:
+            firing |= {each.page for each in alarms if each.window == window and each.fires(run_query)}
+    return firing
 
 
 def read_aws_alarms(deployment: Deployment) -> list[AwsAlarm]:
     """Return the alarms of a deployment of template.yaml."""
-    found = (each["Properties"] for each in deployment.resources.values() if each["Type"] == "AWS::CloudWatch::Alarm")
-    return [_read_aws(each) for each in found]
+    alarms = (each["Properties"] for each in deployment.resources.values() if each["Type"] == "AWS::CloudWatch::Alarm")
+    return [_read_aws(each) for each in alarms]
 
 
 def _read_aws(alarm: Mapping[str, Any]) -> AwsAlarm:
@@ -115,11 +117,11 @@ def _read_aws(alarm: Mapping[str, Any]) -> AwsAlarm:
     )
 
 
-def read_azure_alarms(**given: Any) -> list[AzureAlarm]:
+def read_azure_alarms(**parameters: Any) -> list[AzureAlarm]:
     """Return the alarms of a deployment of infra/azure."""
     file, main = read_bicep(FOLDER / "alarms.bicep"), read_bicep(FOLDER / "main.bicep")
-    names = ("namePrefix", "rejectPercentLimit")
-    values = Values(file, **{name: Values(main).find(name) for name in names}, nightBeginsByItself=True, **given)
+    shared = ("namePrefix", "rejectPercentLimit")
+    values = Values(file, **{name: Values(main).find(name) for name in shared}, nightBeginsByItself=True, **parameters)
     rules = file.of_kind("resource")["rules"]
     window = _SPANS[values.resolve(rules.property("properties", "windowSize"))]
     return [
@@ -139,9 +141,9 @@ def read_azure_alarms(**given: Any) -> list[AzureAlarm]:
 
 def find_page(description: str) -> str:
     """Return the runbook's name at the end of a description."""
-    found = PAGE.search(description)
-    assert found, description
-    return found[1]
+    match = RUNBOOK_LINK.search(description)
+    assert match, description
+    return match[1]
 
 
 def _none_if_null(value: Any) -> str | None:

@@ -1,6 +1,6 @@
-"""The tables of Application Insights: telemetry becomes rows, which a KQL engine queries.
+"""Tables of Application Insights: convert telemetry to rows, and query them with a KQL engine.
 
-That Azure makes such rows of what is sent is its documentation's word (data model and schema of the tables).
+The rows follow Azure's documentation of the data model and of the tables' schema.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from tests.local_cloud.common.clock import machine_now
 
 Row = dict[str, Any]
 
-# The columns of the tables that our queries use.
+# Columns that our queries use.
 TABLES = {
     "traces": {
         "timestamp": "datetime",
@@ -50,7 +50,7 @@ _SQL = {"datetime": "TIMESTAMP", "string": "VARCHAR", "int": "INTEGER", "real": 
 
 
 def make_row(metric: CustomMetric, at: datetime) -> Row:
-    """Return a row of customMetrics at a moment."""
+    """Return the metric's row of customMetrics."""
     return {
         "timestamp": at,
         "name": metric.name,
@@ -64,19 +64,22 @@ def make_row(metric: CustomMetric, at: datetime) -> Row:
 
 
 @contextmanager
-def ask(rows: Mapping[str, Sequence[Row]], *, now: datetime) -> Iterator[Callable[[str], list[Row]]]:
-    """Yield a function that runs a query at a moment; rows are shifted to the engine's own clock, which `ago` reads."""
-    moved = machine_now() - now
+def open_engine(rows: Mapping[str, Sequence[Row]], *, now: datetime) -> Iterator[Callable[[str], list[Row]]]:
+    """Load the rows and yield a function that runs a KQL query as of `now`.
+
+    Timestamps are shifted to the engine's clock, which `ago` reads.
+    """
+    offset = machine_now() - now
     with duckdb_kql.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for table in TABLES:
-            _fill(connection, table, [{**row, "timestamp": row["timestamp"] + moved} for row in rows.get(table, ())])
+            _fill(connection, table, [{**row, "timestamp": row["timestamp"] + offset} for row in rows.get(table, ())])
 
-        def run(query: str) -> list[Row]:
-            found = connection.sql(_translate(query))
-            return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+        def run_query(query: str) -> list[Row]:
+            result = connection.sql(_translate(query))
+            return [dict(zip(result.columns, row, strict=True)) for row in result.fetchall()]
 
-        yield run
+        yield run_query
 
 
 @cache
@@ -86,14 +89,14 @@ def _translate(query: str) -> str:
 
 def _fill(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:
     columns = TABLES[table]
-    kinds = ", ".join(f'"{name}" {_SQL[kind]}' for name, kind in columns.items())
-    connection.execute(f'CREATE TABLE "{table}" ({kinds})')
+    definitions = ", ".join(f'"{name}" {_SQL[kind]}' for name, kind in columns.items())
+    connection.execute(f'CREATE TABLE "{table}" ({definitions})')
     assert all(set(row) == set(columns) for row in rows), table
     if rows:
-        marks = ", ".join("?" * len(columns))
-        values = [[_plain(row[name]) for name in columns] for row in rows]
-        connection.executemany(f'INSERT INTO "{table}" VALUES ({marks})', values)
+        placeholders = ", ".join("?" * len(columns))
+        values = [[_to_naive_utc(row[name]) for name in columns] for row in rows]
+        connection.executemany(f'INSERT INTO "{table}" VALUES ({placeholders})', values)
 
 
-def _plain(value: Any) -> Any:
+def _to_naive_utc(value: Any) -> Any:
     return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value

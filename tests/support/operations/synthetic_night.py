@@ -1,6 +1,6 @@
-"""A night with real functions, called as a cloud calls them; only clock, jobs and queue are test doubles.
+"""Run the real functions for a night; only the clock, the job service and the queue are test doubles.
 
-What they tell by log and metrics is what is told when they are deployed.
+So their logs and metrics are those of a deployment.
 """
 
 import json
@@ -26,18 +26,18 @@ from daily_batch.telemetry import NoTelemetry, Telemetry
 from tests.support.day_runs import DAY
 from tests.support.job_service import Clock, Service
 
-SERVICE_DOWN = TerminalError("the service refuses", next_step="allow it")
+STATUS_DENIED = TerminalError("the service refuses", next_step="allow it")
 
 
 @dataclass
 class Jobs(Service):
-    """A job service that can fail to report status."""
+    """A job service that can refuse to report a status."""
 
-    down: bool = False
+    denies_status: bool = False
 
     def get_status(self, job_id: str) -> JobStatus:
-        if self.down:
-            raise SERVICE_DOWN
+        if self.denies_status:
+            raise STATUS_DENIED
         return super().get_status(job_id)
 
 
@@ -53,27 +53,27 @@ class DeniedRunner:
 
 @dataclass
 class Night:
-    """The surroundings of the functions; `queue` has the tasks that they queued again."""
+    """Environment of the functions; `requeued` has the tasks that they put on the queue."""
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
     clock: Clock = field(default_factory=Clock)
     jobs: Jobs = field(default_factory=Jobs)
-    local: Callable[[], Any] = LocalRunner
-    queue: list[Task] = field(default_factory=list)
+    local_runner: Callable[[], Any] = LocalRunner
+    requeued: list[Task] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("in", "out", "temp"):
             (self.folder / name).mkdir()
-        self.set(TENANT_ID="acme", MAKOTO_INPUT=str(self.folder / "in"), MAKOTO_OUTPUT=str(self.folder / "out"))
-        # Workers remove the leftovers of killed ones there.
+        self.set_env(TENANT_ID="acme", MAKOTO_INPUT=str(self.folder / "in"), MAKOTO_OUTPUT=str(self.folder / "out"))
+        # A worker deletes temporary files of killed workers.
         self.monkeypatch.setattr("tempfile.tempdir", str(self.folder / "temp"))
         for name in ("worker", "watcher"):
             self.monkeypatch.setattr(f"daily_batch.orchestration.{name}.make_dispatch", self.dispatch)
         for name in ("dispatcher", "watcher"):
             self.monkeypatch.setattr(f"daily_batch.orchestration.{name}.open_ledger", lambda *_: self.ledger)
 
-    def set(self, **variables: str) -> None:
+    def set_env(self, **variables: str) -> None:
         """Set environment variables as a deployment does."""
         for name, value in variables.items():
             self.monkeypatch.setenv(name, value)
@@ -82,11 +82,11 @@ class Night:
     def ledger(self) -> Ledger:
         return Ledger(store=SqliteStore(self.folder / "ledger.sqlite"), clock=self.clock)
 
-    def find(self, tenant: str) -> Entry:
-        """Return the ledger's entry of the tenant's day."""
-        found = self.ledger.find(tenant, DAY)
-        assert found is not None
-        return found
+    def find_entry(self, tenant: str) -> Entry:
+        """Return the ledger's entry for the tenant's day."""
+        entry = self.ledger.find(tenant, DAY)
+        assert entry is not None
+        return entry
 
     def dispatch(
         self, settings: Settings, output: StorageUrl, *, telemetry: Telemetry | None = None, **_: Any
@@ -94,14 +94,14 @@ class Night:
         return Dispatch(
             settings=settings,
             ledger=self.ledger,
-            local=self.local,
-            spark=self.local,
+            local=self.local_runner,
+            spark=self.local_runner,
             submitter=self.jobs,
             telemetry=telemetry or NoTelemetry(),
         )
 
-    def write(self, messages: int = 40, *, tenant: str = "acme", garbage: int = 0) -> None:
-        """Write an export of the day with `garbage` further lines that are not records."""
+    def write_export(self, messages: int = 40, *, tenant: str = "acme", invalid: int = 0) -> None:
+        """Write the day's export, with `invalid` more lines that are not JSON."""
         folder = self.folder / "in" / tenant / f"exports/messages/{DAY:%Y/%m/%d}"
         folder.mkdir(parents=True)
         lines = [
@@ -117,24 +117,24 @@ class Night:
             )
             for number in range(messages)
         ]
-        lines += ["{Bob"] * garbage
+        lines += ["{Bob"] * invalid
         # Two objects, so that one unreadable object is less than half of them.
         for number in range(2):
             text = "".join(f"{line}\n" for line in lines[number::2])
             (folder / f"part-0000{2 * number}.jsonl").write_text(text, encoding="utf-8")
 
-    def cut(self, *, tenant: str = "acme") -> None:
+    def write_truncated_object(self, *, tenant: str = "acme") -> None:
         """Add a truncated object to the export."""
         folder = self.folder / "in" / tenant / f"exports/messages/{DAY:%Y/%m/%d}"
         (folder / "part-00001.jsonl.gz").write_bytes(b"\x1f\x8b\x08\x00\x00")
 
-    def remember(self, messages: int, *, days: int = 14) -> None:
-        """Add completed days of acme before the night's."""
-        for back in range(1, days + 1):
-            entry = Entry(tenant="acme", day=DAY - timedelta(days=back), status="COMPLETED", message_count=messages)
+    def add_completed_days(self, messages: int, *, days: int = 14) -> None:
+        """Add completed days of acme to the ledger, before the night's day."""
+        for days_ago in range(1, days + 1):
+            entry = Entry(tenant="acme", day=DAY - timedelta(days=days_ago), status="COMPLETED", message_count=messages)
             self.ledger.store.put(to_item(entry), expected=None)
 
     def end_job(self, settings: Settings, *, ago: timedelta = timedelta(0)) -> None:
-        """Let the last submitted job publish its day and end some time ago."""
+        """Publish the day of the last submitted job, and report its end as `ago` before now."""
         self.jobs.publish_last(settings, now=self.clock())
         self.jobs.end, self.jobs.ended_at = "SUCCEEDED", self.clock() - ago

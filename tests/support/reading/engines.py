@@ -1,4 +1,4 @@
-"""Run a block of docs/reading.md: Python as it is, SQL through the engine's own object; answers are plain rows."""
+"""Run the blocks of docs/reading.md: Python as is, SQL on the engine's own session; answers are plain rows."""
 
 import ast
 import re
@@ -10,29 +10,29 @@ import sqlglot
 
 from tests.support.reading.page import Block, blocks_below
 
-PLACE = "s3://my-bucket"
+LOCATION = "s3://my-bucket"
 # UNNEST of a list of structs gives one column per field in Trino, and in DuckDB only with `recursive` in a subquery.
 _UNNEST = re.compile(r"CROSS JOIN UNNEST\((\w+)\) AS (\w+\(.+?\))")
 Rows = list[dict[str, Any]]
 
 
 class Reader:
-    """An engine that has opened the tables as the page says."""
+    """An engine that has opened the tables with the page's code."""
 
-    def __init__(self, engine: str, table_format: str, tables: Path, **given: Any) -> None:
+    def __init__(self, engine: str, table_format: str, tables: Path, **names: Any) -> None:
         self.engine = engine
-        self._names = dict(given)
+        self._names = dict(names)
         self._location = str(tables)
-        # Athena does not run locally: DuckDB replaces it.
+        # Athena does not run locally, so DuckDB stands in for it.
         self.run(blocks_below(table_format.capitalize())["DuckDB" if engine == "Athena" else engine])
 
     def answer(self, block: Block) -> Rows:
-        """Return the rows of the block."""
+        """Run a block and return its rows."""
         return as_rows(self._query(block.code) if block.kind == "sql" else self.run(block))
 
     def run(self, block: Block) -> Any:
-        """Run Python, and return the value of its last line if that is an expression."""
-        body = ast.parse(block.code.replace(PLACE, self._location)).body
+        """Run Python code and return the value of its last line if that is an expression."""
+        body = ast.parse(block.code.replace(LOCATION, self._location)).body
         last = body.pop() if isinstance(body[-1], ast.Expr) else None
         exec(compile(ast.Module(body, []), "reading.md", "exec"), self._names)
         return last and eval(compile(ast.Expression(last.value), "reading.md", "eval"), self._names)
@@ -57,7 +57,7 @@ def to_duckdb(sql: str) -> str:
 
 
 def as_rows(answer: Any) -> Rows:
-    """Return any engine's answer as rows, through Arrow, so that timestamps keep their zone."""
+    """Convert an engine's answer to rows through Arrow, so that timestamps keep their zone."""
     for convert in ("toArrow", "to_arrow_table", "to_arrow"):
         if hasattr(answer, convert):
             return _rows(getattr(answer, convert)())

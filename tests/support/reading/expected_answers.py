@@ -21,7 +21,7 @@ def hours(week: Week) -> list[Row]:
 def rooms(week: Week) -> list[Row]:
     rows = [
         {"room_id": room, "messages": len(rows), "unique_users": len({row["user_id"] for row in rows})}
-        for room, rows in _by(week, "room_id").items()
+        for room, rows in _group_by(week, "room_id").items()
     ]
     return sorted(rows, key=lambda row: (-row["messages"], row["room_id"]))[:10]
 
@@ -29,28 +29,29 @@ def rooms(week: Week) -> list[Row]:
 def users(week: Week) -> list[Row]:
     rows = [
         {"user_id": user, "tokens_used": sum(row["tokens_used"] or 0 for row in rows), "messages": len(rows)}
-        for user, rows in _by(week, "user_id").items()
+        for user, rows in _group_by(week, "user_id").items()
     ]
     return sorted(rows, key=lambda row: (-row["tokens_used"], row["user_id"]))[:10]
 
 
 def reasons(week: Week) -> list[Row]:
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for (_, _, reason, *_), count in week.days[DAY].rejects.items():
-        found[reason] += count
-    del found["replaced_surrogate"]
-    rows = [{"reason": each, "records": n, "percent": 100 * n / found.total()} for each, n in found.items()]
+        counts[reason] += count
+    del counts["replaced_surrogate"]
+    rows = [{"reason": each, "records": n, "percent": 100 * n / counts.total()} for each, n in counts.items()]
     return sorted(rows, key=lambda row: (-row["records"], row["reason"]))
 
 
 def answer_times(week: Week) -> list[Row]:
-    found = []
-    for rows in _by(week, "room_id").values():
+    answers = []
+    for rows in _group_by(week, "room_id").values():
         for before, row in pairwise(sorted(rows, key=itemgetter("timestamp", "message_id"))):
             if row["role"] == "assistant" and before["role"] == "user":
-                found.append(((row["timestamp"] - before["timestamp"]).total_seconds(), row["execution_time_ms"]))
-    timed = [milliseconds for _, milliseconds in found if milliseconds is not None]
-    return [{"answers": len(found), "seconds": fmean(seconds for seconds, _ in found), "execution_ms": fmean(timed)}]
+                answers.append(((row["timestamp"] - before["timestamp"]).total_seconds(), row["execution_time_ms"]))
+    seconds = fmean(elapsed for elapsed, _ in answers)
+    execution_ms = fmean(milliseconds for _, milliseconds in answers if milliseconds is not None)
+    return [{"answers": len(answers), "seconds": seconds, "execution_ms": execution_ms}]
 
 
 def files(week: Week) -> list[Row]:
@@ -70,7 +71,7 @@ def published_since(week: Week) -> list[Row]:
 
 
 def conversation(week: Week) -> list[Row]:
-    rows = sorted(_by(week, "room_id")[ROOM], key=itemgetter("timestamp", "message_id"))
+    rows = sorted(_group_by(week, "room_id")[ROOM], key=itemgetter("timestamp", "message_id"))
     return [{name: row[name] for name in ("timestamp", "user_id", "role", "content")} for row in rows]
 
 
@@ -94,11 +95,11 @@ def lineage(week: Week) -> list[Row]:
     return [{name: row[name] for name in ("source_key", "source_line", "flags")} | of_the_run]
 
 
-def came_late(week: Week) -> list[Row]:
-    """Return the messages that only the second run of the day found."""
-    known = {(row["room_id"], row["message_id"]) for row in week.before.rows}
-    found = sorted({(row["room_id"], row["message_id"]) for row in _rows(week)} - known)
-    return [{"room_id": room, "message_id": message} for room, message in found]
+def late_messages(week: Week) -> list[Row]:
+    """Return the messages that only the second run of the day published."""
+    first_run = {(row["room_id"], row["message_id"]) for row in week.before.rows}
+    late = sorted({(row["room_id"], row["message_id"]) for row in _rows(week)} - first_run)
+    return [{"room_id": room, "message_id": message} for room, message in late]
 
 
 ANSWERS: Mapping[str, Callable[[Week], list[Row]]] = {
@@ -123,8 +124,8 @@ def _values(week: Week, name: str) -> Iterable[Any]:
     return (row[name] for row in _rows(week))
 
 
-def _by(week: Week, name: str) -> dict[str, list[Row]]:
-    found = defaultdict(list)
+def _group_by(week: Week, name: str) -> dict[str, list[Row]]:
+    groups = defaultdict(list)
     for row in _rows(week):
-        found[row[name]].append(row)
-    return found
+        groups[row[name]].append(row)
+    return groups

@@ -1,4 +1,4 @@
-"""A week of tenant acme, published night by night, one of its days twice because of late objects."""
+"""A week of tenant acme, published night by night; one day is run twice because of late objects."""
 
 import shutil
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from tests.support.day_runs import DAY, SAMPLES, silent
 
 MONDAY, SUNDAY = date(2025, 8, 11), date(2025, 8, 17)
 WEEK = tuple(days_between(MONDAY, SUNDAY, max_days=7))
-# One object in so many arrives after the day's first run.
+# Every 16th object arrives after the day's first run.
 LATE = 16
 RERUN_AT = datetime(2025, 8, 17, 18, 0, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Week:
-    """The tables of each format, the oracle's expectation of each day, and that of DAY before the late objects."""
+    """The tables by format, the oracle's result for each day, and its result for DAY before the late objects."""
 
     tables: Mapping[str, Path]
     days: Mapping[date, Expected]
@@ -39,35 +39,35 @@ class Week:
 
 
 def publish_week(folder: Path) -> Week:
-    """Write the input, run each day in its night, then DAY again."""
+    """Write the input, run each day in its night, then run DAY again with the late objects."""
     source, late = folder / "in", folder / "late"
     shutil.copytree(SAMPLES / "acme", source / "acme")
     for seed, day in enumerate(WEEK):
         if day != DAY:
             rates = FaultRates.parse("default")
-            made = folder / f"{day}"
-            generate(messages=30, layout="export", seed=seed, out=made, tenant="acme", day=day, rates=rates, files=1)
-            shutil.copytree(made / "acme", source / "acme", dirs_exist_ok=True)
-    kept_back = sorted(path for path in source.rglob("*.json*") if f"{DAY:/messages/%Y/%m/%d/}" in str(path))[::LATE]
-    for path in kept_back:
+            out = folder / f"{day}"
+            generate(messages=30, layout="export", seed=seed, out=out, tenant="acme", day=day, rates=rates, files=1)
+            shutil.copytree(out / "acme", source / "acme", dirs_exist_ok=True)
+    late_paths = sorted(path for path in source.rglob("*.json*") if f"{DAY:/messages/%Y/%m/%d/}" in str(path))[::LATE]
+    for path in late_paths:
         _move(path, late / path.relative_to(source))
     before = _expect(source, DAY)
     tables = {kind: folder / kind for kind in ("delta", "parquet")}
     for day in WEEK:
         _run(source, tables, day, now=night_of(day))
-    for path in kept_back:
+    for path in late_paths:
         _move(late / path.relative_to(source), path)
     _run(source, tables, DAY, now=RERUN_AT)
     return Week(tables, {day: _expect(source, day) for day in WEEK}, before)
 
 
 def night_of(day: date) -> datetime:
-    """Return when the schedule runs the day: 02:00 of the next day in Tokyo."""
+    """Return the time of the day's scheduled run: 02:00 of the next day in Tokyo."""
     return datetime.combine(day, time(17), UTC)
 
 
 def run_id_of(day: date, now: datetime) -> str:
-    """Return the id of the run of the day."""
+    """Return the run id of the day's run at `now`."""
     return f"{now:%Y%m%dT%H%M%SZ}-{day:%m%d}0000"
 
 
@@ -80,8 +80,8 @@ def last_run(day: date) -> tuple[str, datetime]:
 def _run(source: Path, tables: Mapping[str, Path], day: date, *, now: datetime) -> None:
     settings = load_settings(flags={}, environ={})
     for kind, output in tables.items():
-        places = {"input": parse_url(str(source)), "output": parse_url(str(output))}
-        request = Request(tenant="acme", day=day, table_format=kind, **places)  # type: ignore[arg-type]
+        urls = {"input": parse_url(str(source)), "output": parse_url(str(output))}
+        request = Request(tenant="acme", day=day, table_format=kind, **urls)  # type: ignore[arg-type]
         publisher = DayPublisher.snapshot(request, open_storage(request, settings))
         process_day(request, settings, LocalRunner(), publisher, run_id=run_id_of(day, now), now=now, progress=silent)
 

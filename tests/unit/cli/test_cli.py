@@ -1,4 +1,4 @@
-"""The command line as a person meets it, in a process of its own where that matters."""
+"""The command line as an operator uses it, in a separate process where that matters."""
 
 import json
 import os
@@ -22,28 +22,28 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_explains_itself_with_an_example_and_json(name: str) -> None:
-    answer = CliRunner().invoke(app, [name, "--help"])
-    assert answer.exit_code == 0
-    assert f"Example: makoto-batch {name} " in answer.output
-    assert "--json" in answer.output
+def test_each_command_has_help_with_an_example_and_json(name: str) -> None:
+    result = CliRunner().invoke(app, [name, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: makoto-batch {name} " in result.output
+    assert "--json" in result.output
 
 
-def test_every_command_is_named_here() -> None:
+def test_command_list_is_complete() -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     assert set(group.commands) == set(COMMANDS)
 
 
-def test_a_run_by_json_and_receipt(tmp_path: Path) -> None:
+def test_run_writes_the_same_receipt_to_stdout_and_file(tmp_path: Path) -> None:
     file = tmp_path / "receipt.json"
-    answer = makoto_batch(
+    result = makoto_batch(
         "run", *run_arguments(input=SAMPLES, output=tmp_path / "out"), "--json", "--receipt", str(file)
     )
-    assert answer.returncode == 0
-    assert json.loads(answer.stdout) == json.loads(file.read_text())
-    assert json.loads(answer.stdout)["records"]["written"] == 282
-    assert "intake: 1/1 chunks" in answer.stderr
+    assert result.returncode == 0
+    assert json.loads(result.stdout) == json.loads(file.read_text())
+    assert json.loads(result.stdout)["records"]["written"] == 282
+    assert "intake: 1/1 chunks" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -59,85 +59,85 @@ def test_a_run_by_json_and_receipt(tmp_path: Path) -> None:
         ({"--unknown": "x"}, 2),
     ],
 )
-def test_the_exit_status_says_what_went_wrong(tmp_path: Path, changed: dict[str, str], status: int) -> None:
-    flags = run_arguments(input=SAMPLES, output=tmp_path / "out")
-    given = {**dict(zip(flags[::2], flags[1::2], strict=True)), **changed}
-    answer = CliRunner().invoke(app, ["run", *(word for pair in given.items() for word in pair), "--json"])
-    assert answer.exit_code == status
-    assert answer.stdout == ""
-    assert answer.stderr
+def test_exit_status_reflects_the_kind_of_error(tmp_path: Path, changed: dict[str, str], status: int) -> None:
+    defaults = run_arguments(input=SAMPLES, output=tmp_path / "out")
+    options = {**dict(zip(defaults[::2], defaults[1::2], strict=True)), **changed}
+    result = CliRunner().invoke(app, ["run", *(word for pair in options.items() for word in pair), "--json"])
+    assert result.exit_code == status
+    assert result.stdout == ""
+    assert result.stderr
     assert not (tmp_path / "out").exists() or status == 3
 
 
 def test_tenants_and_day_come_from_the_environment(tmp_path: Path) -> None:
-    answer = makoto_batch(
+    result = makoto_batch(
         *("run", "--input", str(SAMPLES), "--output", str(tmp_path), "--json"),
         TENANT_ID="acme,globex",
         MAKOTO_DATE=DAY.isoformat(),
     )
-    assert answer.returncode == 0, answer.stderr
-    assert [receipt["tenant"] for receipt in json.loads(answer.stdout)] == ["acme", "globex"]
+    assert result.returncode == 0, result.stderr
+    assert [receipt["tenant"] for receipt in json.loads(result.stdout)] == ["acme", "globex"]
 
 
-def test_a_flag_wins_over_the_environment(tmp_path: Path) -> None:
-    answer = makoto_batch("run", *run_arguments(input=SAMPLES, output=tmp_path), "--json", TENANT_ID="globex")
-    assert json.loads(answer.stdout)["tenant"] == "acme"
+def test_flag_wins_over_the_environment(tmp_path: Path) -> None:
+    result = makoto_batch("run", *run_arguments(input=SAMPLES, output=tmp_path), "--json", TENANT_ID="globex")
+    assert json.loads(result.stdout)["tenant"] == "acme"
 
 
-def test_more_rejects_than_the_environment_allows_end_with_3(tmp_path: Path) -> None:
-    answer = makoto_batch(
+def test_too_many_rejects_exit_with_status_3(tmp_path: Path) -> None:
+    result = makoto_batch(
         "run", *run_arguments(input=SAMPLES, output=tmp_path), "--json", MAKOTO_MAX_REJECT_RATIO="0.001"
     )
-    assert (answer.returncode, answer.stdout) == (3, "")
-    assert "tenant=acme day=2025-08-12" in answer.stderr
-    assert "Next step: " in answer.stderr
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "tenant=acme day=2025-08-12" in result.stderr
+    assert "Next step: " in result.stderr
 
 
-def test_a_sample_is_what_a_run_of_it_reports(tmp_path: Path) -> None:
+def test_run_of_a_sample_reports_its_expected_counts(tmp_path: Path) -> None:
     out = str(tmp_path / "in")
-    answer = makoto_batch("sample", "--messages", "300", "--rates", "rich", "--seed", "4", "--out", out, "--json")
-    assert answer.returncode == 0, answer.stderr
-    truth = json.loads(answer.stdout)
+    result = makoto_batch("sample", "--messages", "300", "--rates", "rich", "--seed", "4", "--out", out, "--json")
+    assert result.returncode == 0, result.stderr
+    expected = json.loads(result.stdout)
     receipt = json.loads(
         makoto_batch("run", *run_arguments(input=tmp_path / "in", output=tmp_path / "out"), "--json").stdout
     )
     assert (receipt["records"], receipt["rejects"], receipt["flags"]) == (
-        truth["records"],
-        truth["rejects"],
-        truth["flags"],
+        expected["records"],
+        expected["rejects"],
+        expected["flags"],
     )
 
 
-def test_on_a_terminal_progress_is_a_bar_and_the_answer_stays_alone(tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
+def test_terminal_shows_a_progress_bar_and_stdout_only_the_receipt(tmp_path: Path) -> None:
+    parent, child = pty.openpty()
     command = [sys.executable, "-m", "daily_batch", "run", *run_arguments(input=SAMPLES, output=tmp_path), "--json"]
     environment = child_environment(TERM="xterm-256color", COLUMNS="120")
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=theirs) as process:
-        os.close(theirs)
-        drawn = b""
-        with suppress(OSError):  # how a terminal tells its end
-            while part := os.read(ours, 4096):
-                drawn += part
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=child) as process:
+        os.close(child)
+        output = b""
+        with suppress(OSError):  # a closed terminal raises OSError
+            while chunk := os.read(parent, 4096):
+                output += chunk
         assert process.stdout is not None
-        told = process.stdout.read()
-    os.close(ours)
-    assert json.loads(told)["tenant"] == "acme"
-    assert "━" in drawn.decode()
-    assert "tenant=acme day=2025-08-12" in drawn.decode()
+        stdout = process.stdout.read()
+    os.close(parent)
+    assert json.loads(stdout)["tenant"] == "acme"
+    assert "━" in output.decode()
+    assert "tenant=acme day=2025-08-12" in output.decode()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_get_a_completion_that_knows_the_commands(shell: str) -> None:
-    # What --show-completion prints, but for the shell that is named and not the one that the tests run in.
-    shown = makoto_batch(_MAKOTO_BATCH_COMPLETE=f"source_{shell}")
-    assert shown.returncode == 0
-    assert f"complete_{shell}" in shown.stdout
+def test_completion_script_exists_for_each_shell(shell: str) -> None:
+    # Prints what --show-completion prints, but for the named shell instead of the one that runs the tests.
+    result = makoto_batch(_MAKOTO_BATCH_COMPLETE=f"source_{shell}")
+    assert result.returncode == 0
+    assert f"complete_{shell}" in result.stdout
 
 
-def test_a_shell_completes_commands_and_values() -> None:
-    words = {"bash": ("makoto-batch ba", "1"), "runner": ("makoto-batch run --runner s", "3")}
+def test_shell_completes_commands_and_values() -> None:
+    lines = {"bash": ("makoto-batch ba", "1"), "runner": ("makoto-batch run --runner s", "3")}
     found = {
-        name: makoto_batch(_MAKOTO_BATCH_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=at).stdout.split()
-        for name, (typed, at) in words.items()
+        name: makoto_batch(_MAKOTO_BATCH_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=position).stdout.split()
+        for name, (line, position) in lines.items()
     }
     assert found == {"bash": ["backfill"], "runner": ["spark"]}

@@ -1,4 +1,4 @@
-"""Progress as lines: few, complete at the end, and without anything that was not given."""
+"""Progress as lines: few of them, complete at the end, and without unknown totals."""
 
 import io
 
@@ -10,13 +10,13 @@ from daily_batch.cli.progress import LineProgress
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that the console sees, in its only element."""
+    """Return a list whose only element is the time that the console reads."""
     now = [1000.0]
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
     return now
 
 
-def test_a_stage_tells_its_first_news_and_its_end(clock: list[float]) -> None:
+def test_stage_prints_its_first_and_last_progress(clock: list[float]) -> None:
     stream = io.StringIO()
     progress = LineProgress("tenant=acme day=2025-08-12", stream=stream)
     for done in range(1, 1001):
@@ -27,7 +27,7 @@ def test_a_stage_tells_its_first_news_and_its_end(clock: list[float]) -> None:
     ]
 
 
-def test_a_long_stage_tells_how_far_and_how_fast_every_few_seconds(clock: list[float]) -> None:
+def test_long_stage_prints_progress_and_rate_every_few_seconds(clock: list[float]) -> None:
     stream = io.StringIO()
     progress = LineProgress("job", stream=stream)
     for second in range(7):
@@ -41,7 +41,7 @@ def test_a_long_stage_tells_how_far_and_how_fast_every_few_seconds(clock: list[f
     ]
 
 
-def test_a_slow_stage_tells_parts_of_one_a_second(clock: list[float]) -> None:
+def test_slow_stage_prints_a_fractional_rate(clock: list[float]) -> None:
     stream = io.StringIO()
     progress = LineProgress("job", stream=stream)
     progress("clean", 0, 3, "buckets")
@@ -50,7 +50,7 @@ def test_a_slow_stage_tells_parts_of_one_a_second(clock: list[float]) -> None:
     assert stream.getvalue().splitlines()[1] == "job clean: 1/3 buckets, 0.2 a second"
 
 
-def test_the_same_news_is_told_once(clock: list[float]) -> None:
+def test_repeated_progress_is_printed_once(clock: list[float]) -> None:
     stream = io.StringIO()
     progress = LineProgress("job", stream=stream)
     for _ in range(3):
@@ -60,5 +60,5 @@ def test_the_same_news_is_told_once(clock: list[float]) -> None:
 
 def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     LineProgress("job")("manifest", 3, 0, "objects")
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "job manifest: 3 objects\n")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "job manifest: 3 objects\n")

@@ -1,4 +1,4 @@
-"""The run command: tenants one by one, receipts on standard output alone, everything else on standard error."""
+"""The run command: one tenant after another, receipts alone on standard output, all else on standard error."""
 
 import json
 from collections.abc import Callable
@@ -15,19 +15,19 @@ from daily_batch.pipeline.runners.local import LocalRunner
 from tests.support.day_runs import DAY, SAMPLES, read_tables
 
 SECRET = "what-a-message-says"
-# Makes the Spark runner of this process.
+# Returns the Spark runner of this process.
 StartSpark = Callable[[], Any]
 
 
 @pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TENANT_ID", "TARGET_DATE_OFFSET", "S3_BUCKET_NAME", "COSMOS_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
-def spark(monkeypatch: pytest.MonkeyPatch) -> Callable[[StartSpark], None]:
-    """Replaces the start of Spark."""
+def replace_spark(monkeypatch: pytest.MonkeyPatch) -> Callable[[StartSpark], None]:
+    """Return a function that replaces the start of Spark."""
 
     def start_instead(start: StartSpark) -> None:
         monkeypatch.setattr("daily_batch.pipeline.runners.spark.start_local", start)
@@ -35,30 +35,30 @@ def spark(monkeypatch: pytest.MonkeyPatch) -> Callable[[StartSpark], None]:
     return start_instead
 
 
-def run(output: Path, *words: str, tenants: str = "acme", runner: str = "local") -> Result:
-    where = [f"--tenant={tenants}", "--date", DAY.isoformat(), "--input", str(SAMPLES), "--output", str(output)]
-    return CliRunner().invoke(app, ["run", *where, "--runner", runner, *words])
+def run(output: Path, *options: str, tenants: str = "acme", runner: str = "local") -> Result:
+    defaults = [f"--tenant={tenants}", "--date", DAY.isoformat(), "--input", str(SAMPLES), "--output", str(output)]
+    return CliRunner().invoke(app, ["run", *defaults, "--runner", runner, *options])
 
 
-def test_json_is_alone_on_standard_output(tmp_path: Path) -> None:
-    answer = run(tmp_path, "--json")
-    assert answer.exit_code == 0
-    assert json.loads(answer.stdout)["tenant"] == "acme"
-    assert "published messages: 282 rows" in answer.stderr
+def test_standard_output_holds_only_json(tmp_path: Path) -> None:
+    result = run(tmp_path, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["tenant"] == "acme"
+    assert "published messages: 282 rows" in result.stderr
 
 
-def test_a_person_gets_a_table(tmp_path: Path) -> None:
-    answer = run(tmp_path)
-    assert answer.exit_code == 0
-    assert "COMPLETED_WITH_REJECTS  acme 2025-08-12" in answer.stdout
-    assert "{" not in answer.stdout
+def test_output_without_json_is_a_table(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.exit_code == 0
+    assert "COMPLETED_WITH_REJECTS  acme 2025-08-12" in result.stdout
+    assert "{" not in result.stdout
 
 
-def test_several_tenants_give_a_list_and_each_its_own_tables(tmp_path: Path) -> None:
+def test_several_tenants_return_a_list_and_have_separate_tables(tmp_path: Path) -> None:
     file = tmp_path / "deep/receipts.json"
-    answer = run(tmp_path, "--json", "--receipt", str(file), tenants="acme,globex")
-    assert answer.exit_code == 0
-    receipts = json.loads(answer.stdout)
+    result = run(tmp_path, "--json", "--receipt", str(file), tenants="acme,globex")
+    assert result.exit_code == 0
+    receipts = json.loads(result.stdout)
     assert [receipt["tenant"] for receipt in receipts] == ["acme", "globex"]
     assert json.loads(file.read_text()) == receipts
     for tenant, rows in (("acme", 282), ("globex", 556)):
@@ -66,7 +66,7 @@ def test_several_tenants_give_a_list_and_each_its_own_tables(tmp_path: Path) -> 
 
 
 class FailingFor:
-    """The local runner, but one tenant's day fails."""
+    """A local runner that fails for one tenant."""
 
     name = "local"
 
@@ -89,70 +89,70 @@ class FailingFor:
         (MemoryError(), 1),
     ],
 )
-def test_a_failed_tenant_does_not_keep_the_next_from_its_day(
-    tmp_path: Path, spark: Callable[[StartSpark], None], error: Exception, status: int
+def test_failed_tenant_does_not_stop_the_next_tenant(
+    tmp_path: Path, replace_spark: Callable[[StartSpark], None], error: Exception, status: int
 ) -> None:
-    spark(lambda: FailingFor("acme", error))
-    answer = run(tmp_path, "--json", tenants="acme,globex", runner="spark")
-    assert answer.exit_code == status
-    assert json.loads(answer.stdout)["tenant"] == "globex"
-    assert [line for line in answer.stderr.splitlines() if line.startswith("error: ")]
+    replace_spark(lambda: FailingFor("acme", error))
+    result = run(tmp_path, "--json", tenants="acme,globex", runner="spark")
+    assert result.exit_code == status
+    assert json.loads(result.stdout)["tenant"] == "globex"
+    assert [line for line in result.stderr.splitlines() if line.startswith("error: ")]
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_an_unexpected_error_names_its_place_and_never_its_text(
-    tmp_path: Path, spark: Callable[[StartSpark], None], debug: bool
+def test_unexpected_error_names_its_location_and_never_its_text(
+    tmp_path: Path, replace_spark: Callable[[StartSpark], None], debug: bool
 ) -> None:
-    spark(lambda: FailingFor("acme", ValueError(SECRET)))
-    answer = run(tmp_path, *(["--debug"] if debug else []), runner="spark")
-    assert answer.exit_code == 1
-    assert "ValueError at test_run.py:" in answer.stderr
-    assert SECRET not in answer.output
-    assert ("process_day.py" in answer.stderr) is debug
+    replace_spark(lambda: FailingFor("acme", ValueError(SECRET)))
+    result = run(tmp_path, *(["--debug"] if debug else []), runner="spark")
+    assert result.exit_code == 1
+    assert "ValueError at test_run.py:" in result.stderr
+    assert SECRET not in result.output
+    assert ("process_day.py" in result.stderr) is debug
 
 
 @pytest.mark.parametrize("runner_error", [UsageError("no pyspark", next_step="install it"), RuntimeError(SECRET)])
-def test_a_runner_that_cannot_be_made_reads_nothing(
-    tmp_path: Path, spark: Callable[[StartSpark], None], runner_error: Exception
+def test_runner_that_fails_to_start_reads_nothing(
+    tmp_path: Path, replace_spark: Callable[[StartSpark], None], runner_error: Exception
 ) -> None:
     def fail() -> Any:
         raise runner_error
 
-    spark(fail)
-    answer = run(tmp_path / "out", runner="spark")
-    assert answer.exit_code == (2 if isinstance(runner_error, UsageError) else 1)
+    replace_spark(fail)
+    result = run(tmp_path / "out", runner="spark")
+    assert result.exit_code == (2 if isinstance(runner_error, UsageError) else 1)
     assert not (tmp_path / "out/acme").exists()
-    assert SECRET not in answer.output
+    assert SECRET not in result.output
 
 
 @pytest.mark.parametrize(
     "tenant", ["..", "a/b", "%2e%2e", "a\\b", "a\0b", "", "a" * 300, "*", "{a,b}", "[a]", "аcme", "-a", "acme,.."]
 )
-def test_a_hostile_tenant_is_refused_before_anything_is_made(
-    tmp_path: Path, spark: Callable[[StartSpark], None], tenant: str
+def test_hostile_tenant_is_refused_before_anything_is_created(
+    tmp_path: Path, replace_spark: Callable[[StartSpark], None], tenant: str
 ) -> None:
-    started: list[object] = []
-    spark(lambda: started.append(LocalRunner) or LocalRunner())  # type: ignore[func-returns-value]
-    answer = run(tmp_path / "out", tenants=tenant, runner="spark")
-    assert answer.exit_code == 2
-    assert not started
+    starts: list[object] = []
+    replace_spark(lambda: starts.append(LocalRunner) or LocalRunner())  # type: ignore[func-returns-value]
+    result = run(tmp_path / "out", tenants=tenant, runner="spark")
+    assert result.exit_code == 2
+    assert not starts
     assert not (tmp_path / "out").exists()
-    assert "\0" not in answer.output
+    assert "\0" not in result.output
 
 
-def test_show_config_tells_origins_and_no_secret_and_runs_nothing(
+def test_show_config_prints_origins_without_secrets_and_runs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COSMOS_KEY", SECRET)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("TENANT_ID", "initech")
     monkeypatch.setenv("COLUMNS", "300")
-    answer = CliRunner().invoke(app, ["run", "--output", str(tmp_path / "out"), "--show-config"])
-    assert answer.exit_code == 0
-    lines = {words[0]: words[1:] for words in map(str.split, answer.stdout.splitlines()) if words}
+    result = CliRunner().invoke(app, ["run", "--output", str(tmp_path / "out"), "--show-config"])
+    assert result.exit_code == 0
+    lines = {words[0]: words[1:] for words in map(str.split, result.stdout.splitlines()) if words}
     assert "initech" in " ".join(lines["tenants"])
     assert "TENANT_ID" in " ".join(lines["tenants"])
     assert lines["table_format"][0] == "delta"
     assert "cosmos_key" in lines
-    assert SECRET not in answer.output
+    assert SECRET not in result.output
     assert not (tmp_path / "out").exists()

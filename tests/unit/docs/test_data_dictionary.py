@@ -10,7 +10,7 @@ from daily_batch.domain.contract import TABLES
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_page_is_generated_from_the_contract() -> None:
+def test_page_is_generated_from_the_contract() -> None:
     generated = subprocess.run(
         [sys.executable, ROOT / "tools" / "data-dictionary"], check=True, capture_output=True, text=True
     )
@@ -22,7 +22,7 @@ def test_every_code_and_column_is_explained() -> None:
     assert all(column.doc for table in TABLES for column in table.columns)
 
 
-def test_a_fault_test_expects_every_code() -> None:
+def test_every_code_is_expected_by_a_fault_test() -> None:
     sources = "".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "tests/integration/faults").glob("test_*.py")
     )

@@ -1,4 +1,4 @@
-"""The documents: links lead somewhere, what they name is there, and commands are real."""
+"""The documents: links, names and commands are valid."""
 
 import re
 import shlex
@@ -15,28 +15,28 @@ from tests.support.pages import PAGES, list_anchors, name_page, read_prose
 
 READMES = (ROOT / "README.md", ROOT / "README.ja.md")
 LIBRARY = ROOT / "jobs/daily_batch"
-# Pages whose `module.py` is below the library.
-OF_THE_LIBRARY = ("architecture.md", "how-it-works.md")
+# Pages whose `module.py` is relative to the library.
+LIBRARY_PAGES = ("architecture.md", "how-it-works.md")
 
 
 def find_broken_links(text: str, page: Path) -> Iterator[str]:
-    """The relative links in a page's text that lead nowhere, or out of the project."""
+    """Yield the relative links in a page's text that are broken or leave the project."""
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", target):
             continue
         path, _, anchor = unquote(target).partition("#")
         file = (page.parent / path).resolve() if path else page
-        there = file.exists() and file.is_relative_to(ROOT)
-        if not there or (anchor and (file.suffix != ".md" or anchor not in list_anchors(file))):
+        exists = file.exists() and file.is_relative_to(ROOT)
+        if not exists or (anchor and (file.suffix != ".md" or anchor not in list_anchors(file))):
             yield target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)
-def test_every_link_and_anchor_leads_to_something(page: Path) -> None:
+def test_every_link_and_anchor_resolves(page: Path) -> None:
     assert list(find_broken_links(read_prose(page), page)) == []
 
 
-def test_links_that_lead_nowhere_are_found() -> None:
+def test_broken_links_are_found() -> None:
     good = "[a](metrics.md) [b](#where-it-is) [c](../conf/prices.toml) [d](https://example.org/x)"
     bad = ("none.md", "#none", "../../elsewhere", "metrics.md#none", "../conf/prices.toml#none")
     text = good + "".join(f"[e]({target})" for target in bad)
@@ -49,21 +49,21 @@ def find_linked_pages(page: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("readme", READMES, ids=name_page)
-def test_every_page_can_be_reached_from_the_readme(readme: Path) -> None:
-    found, new = {readme}, {readme}
-    while new:
-        new = {linked for page in new for linked in find_linked_pages(page)} - found
-        found |= new
+def test_every_page_is_reachable_from_the_readme(readme: Path) -> None:
+    found, added = {readme}, {readme}
+    while added:
+        added = {linked for page in added for linked in find_linked_pages(page)} - found
+        found |= added
     assert [name_page(page) for page in PAGES if page not in found] == []
 
 
-@pytest.mark.parametrize("name", OF_THE_LIBRARY)
-def test_a_page_names_modules_that_are_there(name: str) -> None:
-    below = [ROOT, LIBRARY, *LIBRARY.glob("*/")]
+@pytest.mark.parametrize("name", LIBRARY_PAGES)
+def test_pages_name_existing_modules(name: str) -> None:
+    folders = [ROOT, LIBRARY, *LIBRARY.glob("*/")]
     named = set(re.findall(r"`([\w-][\w/-]+(?:\.py|\.toml|\.yaml|\.yml|/))`", read_prose(ROOT / "docs" / name)))
-    ours = {each for each in named if not each.startswith("_")}  # those with `_` are folders of tables
-    assert len(ours) > 20
-    assert [each for each in sorted(ours) if not any((folder / each).exists() for folder in below)] == []
+    own = {each for each in named if not each.startswith("_")}  # names with `_` are folders of tables
+    assert len(own) > 20
+    assert [each for each in sorted(own) if not any((folder / each).exists() for folder in folders)] == []
 
 
 def test_every_package_of_the_library_is_in_the_architecture() -> None:
@@ -72,18 +72,18 @@ def test_every_package_of_the_library_is_in_the_architecture() -> None:
     assert {name for name in packages if f"`{name}/" not in text} == set()
 
 
-def test_the_tests_that_pages_point_to_are_there() -> None:
+def test_pages_name_existing_tests() -> None:
     files = list((ROOT / "tests").rglob("*.py"))
     functions = re.findall(r"def (test_\w+)\(", "\n".join(file.read_text(encoding="utf-8") for file in files))
-    there = {*functions, *(file.stem for file in files)}
+    exists = {*functions, *(file.stem for file in files)}
     # A row's number stands for all tests that have it in their names.
-    pointed = {name for page in PAGES for name in re.findall(r"\btest_\w+[a-z]\b", page.read_text(encoding="utf-8"))}
-    assert len(pointed) > 50
-    assert sorted(pointed - there) == []
+    referenced = {name for page in PAGES for name in re.findall(r"\btest_\w+[a-z]\b", page.read_text(encoding="utf-8"))}
+    assert len(referenced) > 50
+    assert sorted(referenced - exists) == []
 
 
 def read_commands(page: Path) -> list[list[str]]:
-    """The words of each whole `makoto-batch` command of a page's blocks and lines."""
+    """Return the words of each complete `makoto-batch` command in a page's blocks and lines."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = re.findall(r"^ {4}(?:\$ )?(?:\.venv/bin/)?makoto-batch (.+)$", text, re.MULTILINE)
     in_lines = re.findall(r"`makoto-batch ([^`…|]+ --[^`…|]+)`", text)
@@ -91,7 +91,7 @@ def read_commands(page: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)
-def test_our_commands_are_real(page: Path) -> None:
+def test_documented_commands_are_valid(page: Path) -> None:
     group = typer.main.get_command(app)
     for name, *arguments in read_commands(page):
         context = typer.Context(group)
@@ -101,16 +101,16 @@ def test_our_commands_are_real(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", READMES, ids=name_page)
-def test_a_readme_names_every_command_and_no_other_target_of_make(page: Path) -> None:
+def test_readme_names_every_command_and_no_other_target_of_make(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     names = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
     assert [name for name in names if f"`{name}`" not in text] == []
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    asked = re.findall(r"(?:`|^ {4}(?:\$ )?)make ([a-z-]+)", text, re.MULTILINE)
-    assert len(asked) > 5
-    assert set(asked) <= set(targets)
+    used = re.findall(r"(?:`|^ {4}(?:\$ )?)make ([a-z-]+)", text, re.MULTILINE)
+    assert len(used) > 5
+    assert set(used) <= set(targets)
 
 
-def test_the_readme_s_commands_are_the_same_in_both_languages() -> None:
+def test_readme_commands_are_the_same_in_both_languages() -> None:
     first, second = map(read_commands, READMES)
     assert first == second

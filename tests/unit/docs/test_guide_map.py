@@ -1,4 +1,4 @@
-"""docs/project/guide-map.md names everything that the operations guide names, and what it points to is there."""
+"""docs/project/guide-map.md covers every name of the operations guide, and its links are valid."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.support.day_runs import ROOT
 FILE = ROOT / "docs/project/guide-map.md"
 PAGE = FILE.read_text(encoding="utf-8")
 
-# By the guide's chapters, as it writes them.
+# By the guide's chapters, in its own spelling.
 NAMES = {
     "deployment on AWS": (
         *("pip install aws-sam-cli", "layers/python", "sam build", "sam deploy", "sam deploy --guided", "Python 3.11"),
@@ -63,7 +63,7 @@ def test_every_name_of_the_guide_is_in_the_page(chapter: str) -> None:
     assert [name for name in NAMES[chapter] if name not in PAGE] == []
 
 
-def test_each_item_says_whether_it_is_met_and_whatever_differs_says_how() -> None:
+def test_each_item_has_a_verdict_and_each_difference_an_explanation() -> None:
     lines = list(LINE.finditer(PAGE))
     assert len(lines) > 60
     for line in lines:
@@ -71,7 +71,7 @@ def test_each_item_says_whether_it_is_met_and_whatever_differs_says_how() -> Non
         assert line["verdict"] == "same" or line["how"].strip(), line[0]
 
 
-def test_every_file_that_the_page_points_to_exists() -> None:
+def test_every_linked_file_exists() -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGE)
     assert len(links) > 25
     assert [link for link in links if not (FILE.parent / link).exists()] == []

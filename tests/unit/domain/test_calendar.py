@@ -14,7 +14,7 @@ ZONES = ("Asia/Tokyo", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/K
 HOUR_US = 3_600_000_000
 
 
-def utc_us(text: str) -> int:
+def to_utc_us(text: str) -> int:
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
@@ -29,12 +29,12 @@ def utc_us(text: str) -> int:
         ("2026-01-01T00:00", "Asia/Kathmandu", "2025-12-31"),
     ],
 )
-def test_yesterday_is_the_zones_yesterday(now: str, zone: str, expected: str) -> None:
+def test_yesterday_is_computed_in_the_zone(now: str, zone: str, expected: str) -> None:
     clock = datetime.fromisoformat(now).replace(tzinfo=UTC)
     assert business_day(clock, offset=-1, zone=zone) == date.fromisoformat(expected)
 
 
-def test_the_zone_of_the_clock_does_not_matter() -> None:
+def test_zone_of_the_clock_does_not_matter() -> None:
     clock = datetime(2026, 11, 23, 2, tzinfo=ZoneInfo("Asia/Tokyo"))
     assert business_day(clock, offset=-1, zone="Asia/Tokyo") == date(2026, 11, 22)
     assert business_day(clock.astimezone(ZoneInfo("America/New_York")), offset=-1, zone="Asia/Tokyo") == date(
@@ -42,12 +42,12 @@ def test_the_zone_of_the_clock_does_not_matter() -> None:
     )
 
 
-def test_a_clock_without_a_zone_is_refused() -> None:
+def test_clock_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
         business_day(datetime(2026, 11, 23, 2), offset=-1, zone="Asia/Tokyo")
 
 
-def test_an_offset_beyond_the_calendar_is_a_usage_error() -> None:
+def test_offset_beyond_the_calendar_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         business_day(datetime(2026, 11, 23, tzinfo=UTC), offset=-10_000_000, zone="UTC")
 
@@ -65,12 +65,12 @@ def test_an_offset_beyond_the_calendar_is_a_usage_error() -> None:
         ("2018-11-04", "America/Sao_Paulo", "2018-11-04T03:00", "2018-11-05T02:00"),  # there was no midnight
     ],
 )
-def test_a_day_lasts_as_long_as_the_zone_says(day: str, zone: str, start: str, end: str) -> None:
-    assert day_window(date.fromisoformat(day), zone) == (utc_us(start), utc_us(end))
+def test_day_has_the_length_given_by_its_zone(day: str, zone: str, start: str, end: str) -> None:
+    assert day_window(date.fromisoformat(day), zone) == (to_utc_us(start), to_utc_us(end))
 
 
 @given(st.dates(date(1970, 1, 2), date(2037, 1, 1)), st.sampled_from(ZONES))
-def test_every_moment_of_the_window_has_that_date_and_windows_meet(day: date, zone: str) -> None:
+def test_window_holds_exactly_its_date_and_windows_are_adjacent(day: date, zone: str) -> None:
     start, end = day_window(day, zone)
     assert day_window(day + timedelta(days=1), zone)[0] == end
     for moment, local in ((start, day), (end - 1, day), (end, day + timedelta(days=1))):
@@ -78,11 +78,11 @@ def test_every_moment_of_the_window_has_that_date_and_windows_meet(day: date, zo
         assert clock.astimezone(ZoneInfo(zone)).date() == local
 
 
-def test_a_day_in_tokyo_lies_in_two_utc_folders() -> None:
+def test_day_in_tokyo_lies_in_two_utc_folders() -> None:
     assert utc_folders(*day_window(date(2026, 11, 22), "Asia/Tokyo")) == ("2026/11/21", "2026/11/22")
 
 
-def test_the_end_is_exclusive_in_folders() -> None:
+def test_folders_exclude_the_end_of_the_window() -> None:
     start, end = day_window(date(2026, 11, 22), "UTC")
     assert utc_folders(start, end) == ("2026/11/22",)
     assert utc_folders(start - 1, end + 1) == ("2026/11/21", "2026/11/22", "2026/11/23")
@@ -90,30 +90,33 @@ def test_the_end_is_exclusive_in_folders() -> None:
 
 
 def test_folders_cross_a_year_and_a_leap_day() -> None:
-    assert utc_folders(utc_us("2023-12-31T23:00"), utc_us("2024-01-01T01:00")) == ("2023/12/31", "2024/01/01")
-    assert utc_folders(utc_us("2024-02-28T23:00"), utc_us("2024-03-01T01:00")) == (
+    assert utc_folders(to_utc_us("2023-12-31T23:00"), to_utc_us("2024-01-01T01:00")) == ("2023/12/31", "2024/01/01")
+    assert utc_folders(to_utc_us("2024-02-28T23:00"), to_utc_us("2024-03-01T01:00")) == (
         "2024/02/28",
         "2024/02/29",
         "2024/03/01",
     )
 
 
-def test_a_zone_without_changes_has_one_offset() -> None:
+def test_zone_without_changes_has_one_offset() -> None:
     start, end = day_window(date(2026, 11, 22), "Asia/Tokyo")
     assert offset_spans("Asia/Tokyo", start, end) == ((start, 9 * 3600),)
     assert offset_spans("Asia/Kathmandu", start, end) == ((start, 5 * 3600 + 45 * 60),)
 
 
-def test_changes_are_found_to_the_microsecond() -> None:
+def test_offset_changes_are_found_to_the_microsecond() -> None:
     start, end = day_window(date(2026, 3, 8), "America/New_York")
-    assert offset_spans("America/New_York", start, end) == ((start, -5 * 3600), (utc_us("2026-03-08T07:00"), -4 * 3600))
+    assert offset_spans("America/New_York", start, end) == (
+        (start, -5 * 3600),
+        (to_utc_us("2026-03-08T07:00"), -4 * 3600),
+    )
     start, end = day_window(date(2026, 4, 5), "Australia/Lord_Howe")
-    assert offset_spans("Australia/Lord_Howe", start, end) == ((start, 39600), (utc_us("2026-04-04T15:00"), 37800))
+    assert offset_spans("Australia/Lord_Howe", start, end) == ((start, 39600), (to_utc_us("2026-04-04T15:00"), 37800))
 
 
 def test_spans_agree_with_the_zone_at_every_half_hour_of_two_years() -> None:
     zone = "Australia/Lord_Howe"
-    start, end = utc_us("2025-01-01T00:00"), utc_us("2027-01-01T00:00")
+    start, end = to_utc_us("2025-01-01T00:00"), to_utc_us("2027-01-01T00:00")
     spans = offset_spans(zone, start, end)
     assert len(spans) == 5
     for moment in range(start, end, HOUR_US // 2):
@@ -123,13 +126,13 @@ def test_spans_agree_with_the_zone_at_every_half_hour_of_two_years() -> None:
 
 
 @pytest.mark.parametrize("name", ["Asia/Tokio", "", "../etc/passwd", "/etc/passwd", "Asia", "a\x00b", "+09:00", "Ä"])
-def test_an_unknown_zone_is_a_usage_error(name: str) -> None:
+def test_unknown_zone_is_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         day_window(date(2026, 11, 22), name)
     assert caught.value.exit_code == 2
 
 
-def test_a_day_is_written_in_one_way() -> None:
+def test_parse_day_accepts_one_notation() -> None:
     assert parse_day("2025-08-12") == date(2025, 8, 12)
     for text in (
         "20250812",

@@ -42,12 +42,12 @@ HOSTILE_TENANTS = [
 
 
 @pytest.mark.parametrize("tenant", ["acme", "acme-2", "tenant123", "A_b-9", "0", "a" * 63])
-def test_a_plain_tenant_passes_as_it_is(tenant: str) -> None:
+def test_plain_tenant_is_accepted_unchanged(tenant: str) -> None:
     assert check_tenant(tenant) == tenant
 
 
 @pytest.mark.parametrize("tenant", HOSTILE_TENANTS, ids=ascii)
-def test_any_other_tenant_is_refused_and_its_text_is_escaped(tenant: str) -> None:
+def test_other_tenants_are_refused_and_escaped_in_the_error(tenant: str) -> None:
     with pytest.raises(UsageError) as caught:
         check_tenant(tenant)
     message = str(caught.value)
@@ -57,26 +57,26 @@ def test_any_other_tenant_is_refused_and_its_text_is_escaped(tenant: str) -> Non
 
 
 @pytest.mark.parametrize("value", [None, 7, ["acme"], b"acme"])
-def test_a_tenant_that_is_not_text_is_refused(value: object) -> None:
+def test_tenant_that_is_not_text_is_refused(value: object) -> None:
     with pytest.raises(UsageError):
         check_tenant(value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tenant", HOSTILE_TENANTS, ids=ascii)
-def test_an_unsafe_tenant_has_no_folder(tenant: str) -> None:
+def test_unsafe_tenant_has_no_folder(tenant: str) -> None:
     with pytest.raises(UsageError):
         analytics_folder(tenant)
     with pytest.raises(UsageError):
         export_folder(EXPORT_TEMPLATE, tenant, date(2025, 8, 12))
 
 
-def moment(text: str) -> int:
+def to_utc_us(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
-def test_the_platforms_example_is_parsed() -> None:
+def test_platforms_example_is_parsed() -> None:
     key = "tenant123/chat/user456/roomA/messages/2025/08/05/12-34-56.789Z-msg_abc123.json"
-    expected = MessageKey("tenant123", "user456", "roomA", moment("2025-08-05T12:34:56") + 789_000, "msg_abc123")
+    expected = MessageKey("tenant123", "user456", "roomA", to_utc_us("2025-08-05T12:34:56") + 789_000, "msg_abc123")
     assert parse_message_key(key) == expected
 
 
@@ -86,7 +86,7 @@ def test_the_platforms_example_is_parsed() -> None:
 @pytest.mark.parametrize("room", ["roomA", "messages", "_r", "部屋", "uploads"])
 def test_any_user_and_room_is_parsed_exactly(user: str, room: str) -> None:
     found = parse_message_key(f"acme/chat/{user}/{room}/messages/2025/08/05/00-00-00.000Z-m1.json")
-    assert found == MessageKey("acme", user, room, moment("2025-08-05T00:00:00"), "m1")
+    assert found == MessageKey("acme", user, room, to_utc_us("2025-08-05T00:00:00"), "m1")
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_any_user_and_room_is_parsed_exactly(user: str, room: str) -> None:
 )
 def test_file_names_give_time_and_id(name: str, micros: int, message_id: str) -> None:
     found = parse_message_key(f"acme/chat/u/r/messages/2025/08/05/{name}")
-    assert found == MessageKey("acme", "u", "r", moment("2025-08-05T12:34:56") + micros, message_id)
+    assert found == MessageKey("acme", "u", "r", to_utc_us("2025-08-05T12:34:56") + micros, message_id)
 
 
-def test_a_leap_second_is_read_as_the_second_before() -> None:
+def test_leap_second_is_read_as_the_second_before() -> None:
     found = parse_message_key("acme/chat/u/r/messages/2016/12/31/23-59-60.500Z-m.json")
     assert found is not None
-    assert found.sent_us == moment("2016-12-31T23:59:59") + 500_000
+    assert found.sent_us == to_utc_us("2016-12-31T23:59:59") + 500_000
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_leap_second_is_read_as_the_second_before() -> None:
         "acme/exports/messages/2025/08/05/12-34-56.789Z-m.json",
     ],
 )
-def test_any_other_key_is_not_a_message(key: str) -> None:
+def test_other_keys_are_not_messages(key: str) -> None:
     assert parse_message_key(key) is None
 
 
@@ -155,7 +155,7 @@ NAMES = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"])
 
 
 @given(NAMES, NAMES, NAMES, st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)))
-def test_a_key_parses_to_what_it_was_built_from(user: str, room: str, message_id: str, sent: datetime) -> None:
+def test_key_parses_to_what_it_was_built_from(user: str, room: str, message_id: str, sent: datetime) -> None:
     # strftime does not pad years below 1000 everywhere.
     folder = f"{sent.year:04}/{sent:%m}/{sent:%d}"
     found = parse_message_key(f"acme/chat/{user}/{room}/messages/{folder}/{sent:%H-%M-%S.%f}Z-{message_id}.json")
@@ -165,7 +165,7 @@ def test_a_key_parses_to_what_it_was_built_from(user: str, room: str, message_id
 
 
 @given(st.text(max_size=200))
-def test_the_parser_never_fails(key: str) -> None:
+def test_parser_never_fails(key: str) -> None:
     assert parse_message_key(key) is None
 
 
@@ -184,12 +184,12 @@ def test_export_folders_follow_the_template() -> None:
         *("{tenant}/{yyyy}/{mm}/{dd}//", "{tenant}/{/{yyyy}/{mm}/{dd}", "{tenant}/\n{yyyy}/{mm}/{dd}"),
     ],
 )
-def test_a_template_that_could_mix_tenants_or_days_is_refused(template: str) -> None:
+def test_template_that_could_mix_tenants_or_days_is_refused(template: str) -> None:
     with pytest.raises(UsageError):
         check_export_template(template)
 
 
-def test_the_five_forms_are_parsed() -> None:
+def test_five_url_forms_are_parsed() -> None:
     def parts(text: str) -> tuple[str, str, str, str]:
         url = parse_url(text)
         return url.kind, url.bucket, url.account, url.path
@@ -208,7 +208,7 @@ def test_the_five_forms_are_parsed() -> None:
 @pytest.mark.parametrize(
     "text", ["samples", "./samples", "/data/in", "file:///data/in%20dir", "s3://my-bucket/a", "/Volumes/a/b/c"]
 )
-def test_a_url_keeps_the_form_that_the_user_wrote(text: str) -> None:
+def test_url_keeps_the_form_that_the_user_wrote(text: str) -> None:
     assert str(parse_url(text)) == text
     assert str(parse_url(text).child("acme/analytics")) == f"{text}/acme/analytics"
 
@@ -255,7 +255,7 @@ def test_a_url_keeps_the_form_that_the_user_wrote(text: str) -> None:
     ],
     ids=ascii,
 )
-def test_any_other_form_is_refused(text: str) -> None:
+def test_other_url_forms_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_url(text)
 
@@ -277,12 +277,12 @@ def test_credentials_are_refused_and_never_repeated(text: str) -> None:
 
 @pytest.mark.parametrize("relative", ["", "..", "a/../b", "/etc", "a//b", "a/", "./a", "a\x00"])
 @pytest.mark.parametrize("root", ["data", "s3://bucket/x", "/Volumes/a/b/c", "file:///data"])
-def test_no_child_leads_elsewhere(root: str, relative: str) -> None:
+def test_child_url_never_leaves_its_root(root: str, relative: str) -> None:
     with pytest.raises(UsageError):
         parse_url(root).child(relative)
 
 
-def test_children_are_below_and_equal_whatever_the_form() -> None:
+def test_children_are_below_their_root_in_every_url_form() -> None:
     assert parse_url("s3://bucket").child("a/b").path == "a/b"
     assert parse_url("/").child("a").path == "/a"
     assert parse_url("file:///a%20b").child("c d").path == "/a b/c d"
@@ -291,6 +291,6 @@ def test_children_are_below_and_equal_whatever_the_form() -> None:
 
 
 @given(st.text(max_size=60))
-def test_a_url_is_parsed_or_refused(text: str) -> None:
+def test_url_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(UsageError):
         assert isinstance(parse_url(text), StorageUrl)

@@ -36,21 +36,21 @@ def read_table(heading: str) -> list[list[str]]:
 # The registry
 
 
-def test_the_page_lists_each_metric_as_registered() -> None:
-    wanted = [
+def test_page_lists_each_metric_as_registered() -> None:
+    expected = [
         [f"`{each.name}`", each.unit, each.meaning, each.measured, f"`{each.alarm}`" if each.alarm else ""]
         for each in METRICS
     ]
-    assert read_table("Metrics") == wanted
+    assert read_table("Metrics") == expected
 
 
-def test_the_page_lists_each_step_as_registered() -> None:
-    assert read_table("Steps") == [[f"`{step}`", says] for step, says in STEPS.items()]
+def test_page_lists_each_step_as_registered() -> None:
+    assert read_table("Steps") == [[f"`{step}`", meaning] for step, meaning in STEPS.items()]
 
 
 def test_each_metric_is_registered_once() -> None:
-    made = [each for each in vars(metrics).values() if isinstance(each, Metric)]
-    assert sorted(made, key=METRICS.index) == list(METRICS)
+    registered = [each for each in vars(metrics).values() if isinstance(each, Metric)]
+    assert sorted(registered, key=METRICS.index) == list(METRICS)
     assert len({each.name.lower() for each in METRICS}) == len(METRICS)  # OpenTelemetry ignores case
     assert all(re.fullmatch(r"[A-Z][A-Za-z]+", each.name) and each.meaning and each.measured for each in METRICS)
 
@@ -90,16 +90,16 @@ def complete(ledger: Ledger, receipt: Receipt, day: date, messages: int) -> None
 
 
 def measure_completed(receipt: Receipt, ledger: Ledger) -> tuple[dict[str, float], RecordingTelemetry]:
-    heard = RecordingTelemetry()
-    record_completion(receipt, ledger=ledger, settings=settings(), telemetry=heard)
-    assert len({metric for metric, _ in heard.measured}) == len(heard.measured)
-    return heard.sums(), heard
+    telemetry = RecordingTelemetry()
+    record_completion(receipt, ledger=ledger, settings=settings(), telemetry=telemetry)
+    assert len({metric for metric, _ in telemetry.measured}) == len(telemetry.measured)
+    return telemetry.sums(), telemetry
 
 
-def test_a_completed_day_measures_what_its_receipt_says(receipt: Receipt, ledger: Ledger) -> None:
+def test_completed_day_records_the_metrics_of_its_receipt(receipt: Receipt, ledger: Ledger) -> None:
     warned = CheckResult(rule="max_rejected", limit=0.01, measured=0.5, severity="warn", passed=False)
-    kept = replace(warned, rule="max_unreadable", passed=True)
-    measured, _ = measure_completed(replace(receipt, quality=(warned, kept)), ledger)
+    passing = replace(warned, rule="max_unreadable", passed=True)
+    measured, _ = measure_completed(replace(receipt, quality=(warned, passing)), ledger)
     assert measured == {
         "DaySeconds": receipt.seconds["total"],
         "MessagesWritten": receipt.records.written,
@@ -115,7 +115,7 @@ def test_a_completed_day_measures_what_its_receipt_says(receipt: Receipt, ledger
 @pytest.mark.parametrize(
     ("listed", "read", "percent"), [(0, 0, 0.0), (3, 0, 100.0)], ids=["no object", "none can be read"]
 )
-def test_the_reject_percent_of_a_day_without_records_is_0_or_100(
+def test_reject_percent_of_a_day_without_records_is_0_or_100(
     receipt: Receipt, listed: int, read: int, percent: float
 ) -> None:
     records = replace(receipt.records, **dict.fromkeys(vars(receipt.records), 0))
@@ -124,56 +124,56 @@ def test_the_reject_percent_of_a_day_without_records_is_0_or_100(
     assert measured[metrics.REJECT_PERCENT] == percent
 
 
-def test_a_day_far_from_its_tenants_same_weekdays_is_unusual_and_logged_once(receipt: Receipt, ledger: Ledger) -> None:
+def test_day_unlike_its_same_weekdays_is_unusual_and_logged_once(receipt: Receipt, ledger: Ledger) -> None:
     day = date.fromisoformat(receipt.date)
     for weeks in (1, 2, 3):
         complete(ledger, receipt, day - weeks * WEEK, 10 * receipt.records.written)
     complete(ledger, receipt, day, 5)  # the day itself is not part of its history
     complete(ledger, receipt, day + timedelta(days=1), 5)
-    measured, heard = measure_completed(receipt, ledger)
+    measured, telemetry = measure_completed(receipt, ledger)
     assert measured["DaysUnusual"] == 1
-    ((message, facts),) = heard.errors
+    ((message, facts),) = telemetry.errors
     assert message.startswith(f"an unusual day: {receipt.records.written:,} messages")
     assert (facts["tenant"], facts["day"], facts["expected"]) == ("acme", receipt.date, 10 * receipt.records.written)
 
 
-def test_a_day_like_the_others_is_not_unusual(receipt: Receipt, ledger: Ledger) -> None:
+def test_day_like_the_others_is_not_unusual(receipt: Receipt, ledger: Ledger) -> None:
     day = date.fromisoformat(receipt.date)
     for weeks in (1, 2, 3):
         complete(ledger, receipt, day - weeks * WEEK, receipt.records.written + weeks)
-    measured, heard = measure_completed(receipt, ledger)
-    assert (measured["DaysUnusual"], heard.errors) == (0, [])
+    measured, telemetry = measure_completed(receipt, ledger)
+    assert (measured["DaysUnusual"], telemetry.errors) == (0, [])
 
 
-def test_without_the_ledger_only_the_comparison_is_missing(
+def test_ledger_failure_skips_only_the_volume_comparison(
     receipt: Receipt, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RetryableError("the metadata store is down", next_step="try again")
 
     monkeypatch.setattr(Ledger, "days", fail)
-    measured, heard = measure_completed(receipt, ledger)
+    measured, telemetry = measure_completed(receipt, ledger)
     assert "DaysUnusual" not in measured
     assert measured["MessagesWritten"] == receipt.records.written
-    assert [message for message, _ in heard.errors] == [
-        "the day's volume is not judged: the metadata store is down. Next step: try again."
+    assert [message for message, _ in telemetry.errors] == [
+        "the day's volume was not compared: the metadata store is down. Next step: try again."
     ]
 
 
 # Steps
 
 
-def test_a_run_logs_each_of_its_steps_with_its_counts(tmp_path: Path) -> None:
-    heard = RecordingTelemetry()
-    receipt = run_local(input=SAMPLES, output=tmp_path, telemetry=heard)
-    lines = [facts for _, message, facts in heard.lines if message == "step"]
+def test_run_logs_each_of_its_steps_with_its_counts(tmp_path: Path) -> None:
+    telemetry = RecordingTelemetry()
+    receipt = run_local(input=SAMPLES, output=tmp_path, telemetry=telemetry)
+    lines = [facts for _, message, facts in telemetry.lines if message == "step"]
     by_step = {line["step"]: line for line in lines}
     assert list(by_step) == ["manifest", "intake", "clean", "publish", "receipt"]
     for line in lines:
         assert (line["tenant"], line["day"], line["run_id"]) == ("acme", receipt.date, receipt.run_id)
         assert line["seconds"] >= 0
-        promised = set(re.findall(r"`(\w+)`", STEPS[line["step"]]))
-        assert set(line) - {"step", "tenant", "day", "run_id", "token", "seconds"} == promised
+        documented = set(re.findall(r"`(\w+)`", STEPS[line["step"]]))
+        assert set(line) - {"step", "tenant", "day", "run_id", "token", "seconds"} == documented
     assert by_step["manifest"]["objects"] == receipt.objects.listed
     assert by_step["intake"]["seen"] == receipt.records.seen
     assert by_step["clean"]["written"] == receipt.records.written
@@ -181,15 +181,15 @@ def test_a_run_logs_each_of_its_steps_with_its_counts(tmp_path: Path) -> None:
     assert by_step["receipt"]["receipt"] == receipt_key("acme", date.fromisoformat(receipt.date), receipt.run_id)
 
 
-def test_a_step_that_fails_is_not_logged() -> None:
-    heard = RecordingTelemetry()
-    steps = StepLog(telemetry=heard, tenant="acme", day="2025-08-12", run_id="run1", token=1)
+def test_step_that_fails_is_not_logged() -> None:
+    telemetry = RecordingTelemetry()
+    steps = StepLog(telemetry=telemetry, tenant="acme", day="2025-08-12", run_id="run1", token=1)
     with pytest.raises(ValueError, match="broken"), steps.timed("ledger"):
         raise ValueError("broken")
-    assert heard.steps == []
+    assert telemetry.steps == []
 
 
-def test_a_process_without_a_cloud_log_writes_json_lines() -> None:
+def test_process_without_a_cloud_log_writes_json_lines() -> None:
     stream = io.StringIO()
     log = JsonLines(stream)
     log.info("step", step="manifest", tenant="acme", objects=3, seconds=0.5)
@@ -197,6 +197,6 @@ def test_a_process_without_a_cloud_log_writes_json_lines() -> None:
     log.error("the day failed")
     first, second = map(json.loads, stream.getvalue().splitlines())
     assert datetime.fromisoformat(first.pop("timestamp")).tzinfo is not None
-    whose = {"message": "step", "level": "INFO", "step": "manifest", "tenant": "acme"}
-    assert first == whose | {"objects": 3, "seconds": 0.5}
+    context = {"message": "step", "level": "INFO", "step": "manifest", "tenant": "acme"}
+    assert first == context | {"objects": 3, "seconds": 0.5}
     assert (second["tenant"], second["level"], second["message"]) == ("東京", "ERROR", "the day failed")

@@ -64,7 +64,7 @@ def load(quality: object = None, **environ: str) -> Settings:
         ("[]", "quality from flag"),
     ],
 )
-def test_an_invalid_rule_is_a_usage_error_that_names_it(quality: object, message: str) -> None:
+def test_invalid_rule_is_a_usage_error_that_names_it(quality: object, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         load(quality)
     assert message in str(caught.value)
@@ -83,45 +83,45 @@ def test_layers_and_tenants_override_rule_by_rule(tmp_path: Path) -> None:
         '[quality]\nmax_empty_content = {limit = 0.1, severity = "fail"}\n'
         "[quality.tenants.acme]\nmax_rejected = false\n[quality.tenants.globex]\nmin_messages = 5\n"
     )
-    given = json.dumps({"max_null_content": 0.4, "tenants": {"globex": {"max_unreadable": 0.5}}})
-    known = load_settings(flags={}, environ={"MAKOTO_QUALITY": given}, conf_dir=tmp_path, env="prod")
+    overrides = json.dumps({"max_null_content": 0.4, "tenants": {"globex": {"max_unreadable": 0.5}}})
+    loaded = load_settings(flags={}, environ={"MAKOTO_QUALITY": overrides}, conf_dir=tmp_path, env="prod")
     empty = Rule(limit=0.1, severity="fail")
-    assert known.quality.rules_for("acme") == {
+    assert loaded.quality.rules_for("acme") == {
         "max_unreadable": Rule(limit=0.01),
         "max_null_content": Rule(limit=0.3),
         "max_empty_content": empty,
     }
-    assert known.quality.rules_for("globex") == {
+    assert loaded.quality.rules_for("globex") == {
         "max_unreadable": Rule(limit=0.5),
         "max_rejected": Rule(limit=0.1),
         "max_null_content": Rule(limit=0.4),
         "max_empty_content": empty,
         "min_messages": Rule(limit=5),
     }
-    shown = {name: (value, origin) for name, value, origin in known.explain()}
+    explained = {name: (value, origin) for name, value, origin in loaded.explain()}
     folder = tmp_path.name
-    assert shown["quality.max_null_content"] == ("0.4 warn", "MAKOTO_QUALITY")
-    assert shown["quality.max_unreadable"] == ("0.01 warn", "default")
-    assert shown["quality.tenants.acme.max_null_content"] == ("0.3 warn", f"{folder}/defaults.toml")
-    assert shown["quality.tenants.acme.max_rejected"] == ("off", f"{folder}/prod.toml")
+    assert explained["quality.max_null_content"] == ("0.4 warn", "MAKOTO_QUALITY")
+    assert explained["quality.max_unreadable"] == ("0.01 warn", "default")
+    assert explained["quality.tenants.acme.max_null_content"] == ("0.3 warn", f"{folder}/defaults.toml")
+    assert explained["quality.tenants.acme.max_rejected"] == ("off", f"{folder}/prod.toml")
 
 
-def test_a_job_gets_its_submitters_rules_and_no_other_tenants() -> None:
+def test_job_receives_only_its_tenants_rules() -> None:
     late, roles = {"limit": 0.1, "minutes": 5}, {"limit": 0, "severity": "fail", "allowed": ["user"]}
     acme = {"max_late": late, "max_other_roles": roles, "max_rejected": False}
-    known = load({"max_null_content": 0.2, "tenants": {"acme": acme, "globex": {"min_messages": 1}}})
-    text = json.dumps(known.for_job(tenant="acme"))
+    loaded = load({"max_null_content": 0.2, "tenants": {"acme": acme, "globex": {"min_messages": 1}}})
+    text = json.dumps(loaded.for_job(tenant="acme"))
     assert "globex" not in text
-    elsewhere = {"MAKOTO_QUALITY": json.dumps({"tenants": {"acme": {"max_null_content": 0.9}}})}
-    there = load_settings(flags=json.loads(text), environ=elsewhere)
-    assert there.quality.rules_for("acme") == known.quality.rules_for("acme")
-    assert known.quality.rules_for("acme").keys() == {
+    other_environ = {"MAKOTO_QUALITY": json.dumps({"tenants": {"acme": {"max_null_content": 0.9}}})}
+    job_settings = load_settings(flags=json.loads(text), environ=other_environ)
+    assert job_settings.quality.rules_for("acme") == loaded.quality.rules_for("acme")
+    assert loaded.quality.rules_for("acme").keys() == {
         *("max_late", "max_other_roles", "max_null_content", "max_unreadable")
     }
     assert load().for_job(tenant="acme") == {}
 
 
-def test_the_default_rules_only_warn() -> None:
+def test_default_rules_only_warn() -> None:
     assert {rule.severity for rule in load().quality.rules_for("acme").values()} == {"warn"}
 
 
@@ -130,12 +130,12 @@ def test_the_default_rules_only_warn() -> None:
 
 @settings(max_examples=60)
 @given(part=PARTS, more=st.integers(1, 10**9))
-def test_a_ratio_equal_to_its_limit_passes_and_a_greater_one_does_not(part: int, more: int) -> None:
-    whole = part + more
-    rules = {"max_null_content": Rule(limit=part / whole)}
+def test_ratio_passes_up_to_its_limit(part: int, more: int) -> None:
+    total = part + more
+    rules = {"max_null_content": Rule(limit=part / total)}
 
     def passes(found: int) -> bool:
-        counts = Counts(written=whole, flags=Counter(null_content=found))
+        counts = Counts(written=total, flags=Counter(null_content=found))
         return evaluate(rules, measure_counts(counts))[0].passed
 
     assert (passes(part), passes(part + 1)) == (True, False)
@@ -144,19 +144,19 @@ def test_a_ratio_equal_to_its_limit_passes_and_a_greater_one_does_not(part: int,
 @pytest.mark.parametrize("percent", range(101))
 def test_decimal_limits_are_exact(percent: int) -> None:
     counts = Counts(seen=300, rejected=3 * percent)
-    (finding,) = evaluate(
+    (check,) = evaluate(
         {"max_rejected": Rule(limit=float(f"0.{percent:02}") if percent < 100 else 1)}, measure_counts(counts)
     )
-    assert finding.passed
+    assert check.passed
 
 
 @settings(max_examples=30)
 @given(messages=PARTS)
-def test_a_volume_equal_to_its_limit_passes_and_one_beyond_does_not(messages: int) -> None:
+def test_volume_passes_up_to_its_limit(messages: int) -> None:
     rules = {"min_messages": Rule(limit=messages), "max_messages": Rule(limit=messages)}
 
     def passed(written: int) -> list[bool]:
-        return [finding.passed for finding in evaluate(rules, measure_counts(Counts(written=written)))]
+        return [check.passed for check in evaluate(rules, measure_counts(Counts(written=written)))]
 
     assert (passed(messages), passed(messages + 1), passed(messages - 1)) == (
         [True, True],
@@ -165,25 +165,25 @@ def test_a_volume_equal_to_its_limit_passes_and_one_beyond_does_not(messages: in
     )
 
 
-def test_a_day_without_messages_has_no_ratios_and_only_its_volume_is_evaluated() -> None:
+def test_day_without_messages_is_evaluated_by_volume_only() -> None:
     rules = {name: Rule(limit=0) for name in RULES} | {"min_messages": Rule(limit=1)}
     measured = {"max_late": None, "max_other_roles": None, **measure_counts(Counts())}
-    findings = evaluate(rules, measured)
-    assert [finding.rule for finding in warnings(findings)] == ["min_messages"]
-    assert {finding.measured for finding in findings} == {0, None}
-    assert describe_warnings(findings) == "min_messages 0, at least 1"
+    checks = evaluate(rules, measured)
+    assert [check.rule for check in warnings(checks)] == ["min_messages"]
+    assert {check.measured for check in checks} == {0, None}
+    assert describe_warnings(checks) == "min_messages 0, at least 1"
 
 
-def test_a_day_without_a_readable_object_counts_as_rejected() -> None:
+def test_day_without_a_readable_object_counts_as_rejected() -> None:
     assert measure_counts(Counts(objects_unreadable=2))["max_rejected"] == 1
     some = measure_counts(Counts(objects_unreadable=2, objects_read=2, seen=4, rejected=1))
     assert (some["max_rejected"], some["max_unreadable"]) == (0.25, 0.5)
 
 
-def test_only_a_failed_rule_stops_a_day_and_its_message_has_the_next_step() -> None:
+def test_only_a_rule_of_severity_fail_raises_an_error() -> None:
     measured = measure_counts(Counts(written=1200, flags=Counter(null_content=30)))
     fail = evaluate({"max_null_content": Rule(limit=0.02, severity="fail"), "max_messages": Rule(limit=5)}, measured)
-    assert [finding.rule for finding in warnings(fail)] == ["max_messages"]
+    assert [check.rule for check in warnings(fail)] == ["max_messages"]
     with pytest.raises(TerminalError) as caught:
         raise_for_failures(fail, tenant="acme", day="2025-08-12")
     text = str(caught.value)
@@ -197,29 +197,29 @@ def test_only_a_failed_rule_stops_a_day_and_its_message_has_the_next_step() -> N
 # In a run
 
 
-def test_a_failed_rule_ends_with_3_and_changes_nothing_and_a_warning_is_reported(tmp_path: Path) -> None:
+def test_failed_rule_publishes_nothing_and_a_warning_is_reported(tmp_path: Path) -> None:
     first = run_local(input=SAMPLES, output=tmp_path)
-    shown = published_state(tmp_path)
-    bound = {"limit": first.records.written - 1, "severity": "fail"}
-    with pytest.raises(TerminalError, match="max_messages") as failure:
-        run_local(input=SAMPLES, output=tmp_path, quality={"max_messages": bound})
-    assert failure.value.exit_code == 3
-    assert published_state(tmp_path) == shown
+    before = published_state(tmp_path)
+    rule = {"limit": first.records.written - 1, "severity": "fail"}
+    with pytest.raises(TerminalError, match="max_messages") as caught:
+        run_local(input=SAMPLES, output=tmp_path, quality={"max_messages": rule})
+    assert caught.value.exit_code == 3
+    assert published_state(tmp_path) == before
     receipt = run_local(
-        input=SAMPLES, output=tmp_path, quality={"max_messages": bound, "tenants": {"acme": {"max_messages": 5}}}
+        input=SAMPLES, output=tmp_path, quality={"max_messages": rule, "tenants": {"acme": {"max_messages": 5}}}
     )
     assert receipt.records == first.records
-    (warned,) = warnings(receipt.quality)
-    assert (warned.rule, warned.limit, warned.measured) == ("max_messages", 5, first.records.written)
-    begun = acquire(None, tenant="acme", day=DAY, owner="o", run_id=receipt.run_id, now=BEGIN, lease=LEASE)
-    entry = complete(begun, receipt=receipt, receipt_key="k", output_path="o", now=BEGIN)
+    (warning,) = warnings(receipt.quality)
+    assert (warning.rule, warning.limit, warning.measured) == ("max_messages", 5, first.records.written)
+    running = acquire(None, tenant="acme", day=DAY, owner="o", run_id=receipt.run_id, now=BEGIN, lease=LEASE)
+    entry = complete(running, receipt=receipt, receipt_key="k", output_path="o", now=BEGIN)
     assert (
-        describe(entry, "completed, rejects", now=NOW) == entry.quality == f"max_messages {warned.measured}, at most 5"
+        describe(entry, "completed, rejects", now=NOW) == entry.quality == f"max_messages {warning.measured}, at most 5"
     )
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
-def test_arrival_and_roles_are_measured_where_they_can_be(tmp_path: Path, table_format: str) -> None:
+def test_late_messages_and_roles_are_measured_if_the_layout_allows(tmp_path: Path, table_format: str) -> None:
     folder = tmp_path / "in/acme/chat/u/r/messages/2025/08/12"
     folder.mkdir(parents=True)
     for minute, (role, after) in enumerate([("user", 0), ("tool", 60), ("user", 60.5), (None, -90)]):
@@ -232,15 +232,15 @@ def test_arrival_and_roles_are_measured_where_they_can_be(tmp_path: Path, table_
         "max_late": {"limit": 0.25, "minutes": 60},
         "max_other_roles": {"limit": 0.3, "allowed": ["user"]},
     }
-    asked = {"output": tmp_path / "out", "table_format": table_format, "quality": rules}
-    found = {each.rule: each for each in run_local(input=tmp_path / "in", **asked).quality}
+    arguments = {"output": tmp_path / "out", "table_format": table_format, "quality": rules}
+    found = {each.rule: each for each in run_local(input=tmp_path / "in", **arguments).quality}
     assert (found["max_late"].measured, found["max_late"].passed) == (0.25, True)
     assert (found["max_other_roles"].measured, found["max_other_roles"].passed) == (0.4, False)
-    export = {each.rule: each for each in run_local(input=SAMPLES, tenant="globex", **asked).quality}
+    export = {each.rule: each for each in run_local(input=SAMPLES, tenant="globex", **arguments).quality}
     assert (export["max_late"].measured, export["max_late"].passed) == (None, True)
 
 
-def test_a_day_without_a_readable_object_fails_if_unreadable_objects_are_limited(tmp_path: Path) -> None:
+def test_day_without_readable_objects_fails_at_the_unreadable_limit(tmp_path: Path) -> None:
     folder = tmp_path / f"in/acme/exports/messages/{DAY:%Y/%m/%d}"
     folder.mkdir(parents=True)
     (folder / "a.jsonl.gz").write_bytes(b"no gzip")
@@ -254,7 +254,7 @@ def test_a_day_without_a_readable_object_fails_if_unreadable_objects_are_limited
 # Documentation
 
 
-def test_the_page_names_every_rule_and_its_example_is_accepted(tmp_path: Path) -> None:
+def test_page_names_every_rule_and_its_example_is_accepted(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
     assert [rule for rule in set(RULES) - set(OF_FLAGS) if f"`{rule}`" not in page] == []
     block = takewhile(

@@ -1,3 +1,5 @@
+"""Receipts: sums that must hold, the status, the JSON and the table for operators."""
+
 import io
 import json
 from dataclasses import replace
@@ -47,7 +49,7 @@ RECEIPT = Receipt(
 )
 
 
-def test_a_receipt_without_the_count_of_ignored_objects_is_read():
+def test_receipt_without_the_count_of_ignored_objects_is_read():
     values = json.loads(to_json(RECEIPT))
     del values["objects"]["ignored"]
     assert msgspec.json.decode(json.dumps(values), type=Receipt) == RECEIPT
@@ -61,13 +63,13 @@ def test_ignored_objects_are_part_of_the_sum():
         check_sums(replace(RECEIPT, objects=replace(OBJECTS, ignored=3)))
 
 
-def test_a_receipt_that_adds_up_passes():
+def test_receipt_that_adds_up_passes():
     check_sums(RECEIPT)
     check_sums(replace(RECEIPT, tables={}))
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("changes", "expected"),
     [
         ({"objects": replace(OBJECTS, read=9)}, "objects.listed is 9, but read 9"),
         ({"records": replace(RECORDS, seen=101)}, "records.seen is 101, but written 90"),
@@ -79,16 +81,16 @@ def test_a_receipt_that_adds_up_passes():
         ({"flags": {}}, "tables.rejects.rows is 7"),
     ],
 )
-def test_a_sum_that_does_not_hold_is_named(change, named):
+def test_failed_sum_is_named(changes, expected):
     with pytest.raises(TerminalError) as caught:
-        check_sums(replace(RECEIPT, **change))
-    assert named in str(caught.value)
+        check_sums(replace(RECEIPT, **changes))
+    assert expected in str(caught.value)
     assert "tenant=acme day=2025-08-12" in str(caught.value)
     assert caught.value.exit_code == 3
 
 
 @pytest.mark.parametrize("counter", ["written", "duplicates", "superseded", "rejected", "other_day", "empty"])
-def test_one_lost_record_is_found_in_any_counter(counter):
+def test_check_sums_finds_one_lost_record_in_any_counter(counter):
     with pytest.raises(TerminalError, match=r"records\."):
         check_sums(replace(RECEIPT, records=replace(RECORDS, **{counter: getattr(RECORDS, counter) - 1})))
 
@@ -103,14 +105,14 @@ def test_one_lost_record_is_found_in_any_counter(counter):
         ({}, {"duplicates": 5, "other_day": 5, "empty": 5}, "COMPLETED"),
     ],
 )
-def test_the_status_says_whether_anything_was_rejected(objects, records, expected):
+def test_status_reflects_rejects(objects, records, expected):
     clean_objects = Objects(listed=0, read=0, unreadable=0, bytes=0)
     clean_records = Records(seen=0, written=0, duplicates=0, superseded=0, rejected=0, other_day=0, empty=0)
     status = decide_status(objects=replace(clean_objects, **objects), records=replace(clean_records, **records))
     assert status == expected
 
 
-def test_the_json_has_the_fixed_keys_in_the_fixed_order():
+def test_json_has_the_fixed_keys_in_the_fixed_order():
     text = to_json(RECEIPT)
     values = json.loads(text)
     assert list(values) == [
@@ -130,23 +132,23 @@ def test_the_json_has_the_fixed_keys_in_the_fixed_order():
     assert "/データ/in" in text
 
 
-def test_the_key_lies_under_the_tenants_analytics():
+def test_receipt_key_is_below_the_tenants_analytics_folder():
     assert receipt_key("acme", date(2025, 8, 12), "run1") == "acme/analytics/_receipts/2025-08-12/run1.json"
     with pytest.raises(UsageError):
         receipt_key("../acme", date(2025, 8, 12), "run1")
 
 
 @pytest.mark.parametrize("width", [60, 120])
-def test_the_rendered_receipt_shows_every_count_and_escapes_markup(width):
+def test_rendered_receipt_shows_every_count_and_escapes_markup(width):
     out = io.StringIO()
     empty = replace(RECEIPT.tables["messages"], version=None)
     Console(file=out, width=width).print(
         render_receipt(replace(RECEIPT, tables={**RECEIPT.tables, "rooms_daily": empty}))
     )
-    shown = " ".join(out.getvalue().replace("\u00a0", " ").split())
+    text = " ".join(out.getvalue().replace("\u00a0", " ").split())
     for part in ("COMPLETED_WITH_REJECTS", "acme 2025-08-12", "duplicates 4", "invalid_json 2", "naive_timestamp 5"):
-        assert part in shown
-    assert "[red]out" in shown
-    assert "messages 90 1 456 3" in shown
-    assert "rooms_daily 90 1 456 -" in shown
-    assert "quality max_unreadable 0.1111, at most 0.01" in shown
+        assert part in text
+    assert "[red]out" in text
+    assert "messages 90 1 456 3" in text
+    assert "rooms_daily 90 1 456 -" in text
+    assert "quality max_unreadable 0.1111, at most 0.01" in text

@@ -1,4 +1,4 @@
-"""Tables and messages must not overlap, however their folders are written."""
+"""Folders of tables and of messages must not overlap, in any notation."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_similar_but_separate_folders_are_accepted(source: str, target: str) -> 
     assert str(build(source, target).output) == target
 
 
-def test_the_export_template_is_compared_part_by_part() -> None:
+def test_export_template_is_compared_part_by_part() -> None:
     build("s3://bucket", "s3://bucket", template="{tenant}/{yyyy}/{mm}/{dd}/")
     with pytest.raises(UsageError, match="one folder"):
         build("s3://bucket", "s3://bucket", template="{tenant}/analytics/{yyyy}/{mm}/{dd}/")

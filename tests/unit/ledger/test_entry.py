@@ -1,9 +1,9 @@
+"""Ledger entries: transitions of a day, and the conversion to items of the metadata store."""
+
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from daily_batch.errors import LeaseHeldError
 from daily_batch.ledger import Entry, Lease, Ledger
@@ -42,7 +42,7 @@ STATES = {
     "completed_with_rejects": WITH_REJECTS,
     "failed": FAILED,
 }
-AT_WORK = pytest.mark.parametrize("before", [RUNNING, SUBMITTED], ids=["running", "submitted"])
+WITH_LEASE = pytest.mark.parametrize("before", [RUNNING, SUBMITTED], ids=["running", "submitted"])
 EVERY_STATE = pytest.mark.parametrize("before", STATES.values(), ids=STATES)
 PLATFORM = {
     "PK": "TENANT#acme#BATCH",
@@ -55,18 +55,18 @@ PLATFORM = {
 }
 
 
-def begin(before: Entry | None, *, now: datetime, force: bool = False) -> Entry:
+def acquire_day(before: Entry | None, *, now: datetime, force: bool = False) -> Entry:
     return acquire(before, tenant="acme", day=DAY, owner="me:2:2", run_id="run2", now=now, lease=LEASE, force=force)
 
 
-def changed(before: Entry, after: Entry) -> dict[str, object]:
+def changed_fields(before: Entry, after: Entry) -> dict[str, object]:
     """Return the fields that a transition changed."""
     names = [each.name for each in fields(Entry)]
     return {name: getattr(after, name) for name in names if getattr(before, name) != getattr(after, name)}
 
 
-def test_an_unknown_day_is_acquired():
-    assert begin(None, now=BEGIN) == Entry(
+def test_unknown_day_is_acquired():
+    assert acquire_day(None, now=BEGIN) == Entry(
         tenant="acme",
         day=DAY,
         status="RUNNING",
@@ -80,44 +80,44 @@ def test_an_unknown_day_is_acquired():
     )
 
 
-@AT_WORK
+@WITH_LEASE
 @pytest.mark.parametrize("now", [BEGIN, AFTER - timedelta(microseconds=1)])
-def test_a_valid_lease_is_not_replaced(before, now):
+def test_valid_lease_is_not_replaced(before, now):
     assert before.is_leased(now)
     with pytest.raises(LeaseHeldError):
-        begin(before, now=now)
+        acquire_day(before, now=now)
 
 
-@AT_WORK
-def test_an_expired_lease_is_replaced(before):
+@WITH_LEASE
+def test_expired_lease_is_replaced(before):
     assert not before.is_leased(AFTER)
-    after = begin(before, now=AFTER)
+    after = acquire_day(before, now=AFTER)
     assert (after.status, after.run_id, after.owner, after.token) == ("RUNNING", "run2", "me:2:2", 8)
     assert after.lease_until == format_timestamp(AFTER + LEASE)
 
 
 @pytest.mark.parametrize("before", [PUBLISHED, WITH_REJECTS, FAILED])
-def test_a_day_without_a_holder_is_acquired_at_once(before):
+def test_day_without_a_holder_is_acquired_at_once(before):
     assert not before.is_leased(BEGIN)
-    assert begin(before, now=BEGIN).status == "RUNNING"
+    assert acquire_day(before, now=BEGIN).status == "RUNNING"
 
 
 @EVERY_STATE
 def test_force_acquires_every_state_and_raises_the_token_by_one(before):
-    after = begin(before, now=BEGIN, force=True)
+    after = acquire_day(before, now=BEGIN, force=True)
     assert (after.status, after.run_id, after.token) == ("RUNNING", "run2", before.token + 1)
 
 
 @EVERY_STATE
-def test_a_new_run_starts_without_job_runner_and_error(before):
-    after = begin(before, now=AFTER)
+def test_new_run_starts_without_job_runner_and_error(before):
+    after = acquire_day(before, now=AFTER)
     assert (after.job_id, after.job_token, after.runner, after.error) == (None, None, None, None)
     assert (after.started_at, after.updated_at) == (format_timestamp(AFTER), format_timestamp(AFTER))
 
 
 @EVERY_STATE
-def test_a_new_run_keeps_what_describes_the_tables(before):
-    after = begin(before, now=AFTER)
+def test_new_run_keeps_what_describes_the_tables(before):
+    after = acquire_day(before, now=AFTER)
     for name in ("message_count", "output_path", "processed_at", "fingerprint", "receipt", "seconds"):
         assert getattr(after, name) == getattr(before, name)
 
@@ -126,45 +126,55 @@ def test_a_new_run_keeps_what_describes_the_tables(before):
     ("before", "attempts"), [(RUNNING, 3), (SUBMITTED, 3), (FAILED, 3), (PUBLISHED, 1), (WITH_REJECTS, 1)]
 )
 def test_attempts_count_since_the_last_completion(before, attempts):
-    assert begin(before, now=AFTER).attempts == attempts
+    assert acquire_day(before, now=AFTER).attempts == attempts
 
 
-def test_the_reason_of_a_hand_over_stays_until_the_day_completes():
+def test_reason_of_a_hand_over_stays_until_the_day_completes():
     failed = fail(SUBMITTED, error="lost", now=LATER)
-    assert begin(SUBMITTED, now=AFTER).handed_over == "too large"
-    assert begin(failed, now=AFTER).handed_over == "too large"
+    assert acquire_day(SUBMITTED, now=AFTER).handed_over == "too large"
+    assert acquire_day(failed, now=AFTER).handed_over == "too large"
     published = complete(SUBMITTED, receipt=make_receipt(), receipt_key="k", output_path="o", now=LATER)
     assert published.handed_over is None
-    assert begin(replace(published, handed_over="too large"), now=AFTER).handed_over is None
+    assert acquire_day(replace(published, handed_over="too large"), now=AFTER).handed_over is None
 
 
-@AT_WORK
-def test_a_renewal_moves_the_end_of_the_lease_and_nothing_else(before):
+@WITH_LEASE
+def test_renewal_moves_the_end_of_the_lease_and_nothing_else(before):
     after = renew(before, now=LATER, lease=LEASE)
-    assert changed(before, after) == {
+    assert changed_fields(before, after) == {
         "lease_until": format_timestamp(LATER + LEASE),
         "updated_at": format_timestamp(LATER),
     }
 
 
-def test_a_renewal_never_shortens_a_lease():
-    long = hand_over(RUNNING, reason="r", job_token="t", job_id="j", now=BEGIN, lease=timedelta(hours=12))
-    assert renew(long, now=LATER, lease=LEASE).lease_until == long.lease_until
+def test_renewal_never_shortens_a_lease():
+    extended = hand_over(RUNNING, reason="r", job_token="t", job_id="j", now=BEGIN, lease=timedelta(hours=12))
+    assert renew(extended, now=LATER, lease=LEASE).lease_until == extended.lease_until
 
 
-@AT_WORK
-def test_a_day_is_handed_over_first_without_a_job_then_with_it(before):
-    asked = hand_over(before, reason="too slow", job_token="t1", job_id=None, now=LATER, lease=LEASE)
-    assert (asked.status, asked.runner, asked.handed_over, asked.job_token) == ("SUBMITTED", "spark", "too slow", "t1")
-    assert asked.job_id is None
-    assert asked.awaits_job_id
-    answered = hand_over(asked, reason="too slow", job_token="t1", job_id="job-9", now=LATER, lease=timedelta(hours=12))
-    assert changed(asked, answered) == {"job_id": "job-9", "lease_until": format_timestamp(LATER + timedelta(hours=12))}
-    assert not answered.awaits_job_id
+@WITH_LEASE
+def test_day_is_handed_over_first_without_a_job_then_with_it(before):
+    requested = hand_over(before, reason="too slow", job_token="t1", job_id=None, now=LATER, lease=LEASE)
+    assert (requested.status, requested.runner, requested.handed_over, requested.job_token) == (
+        "SUBMITTED",
+        "spark",
+        "too slow",
+        "t1",
+    )
+    assert requested.job_id is None
+    assert requested.awaits_job_id
+    submitted = hand_over(
+        requested, reason="too slow", job_token="t1", job_id="job-9", now=LATER, lease=timedelta(hours=12)
+    )
+    assert changed_fields(requested, submitted) == {
+        "job_id": "job-9",
+        "lease_until": format_timestamp(LATER + timedelta(hours=12)),
+    }
+    assert not submitted.awaits_job_id
 
 
-@AT_WORK
-def test_a_hand_over_keeps_run_and_token(before):
+@WITH_LEASE
+def test_hand_over_keeps_run_and_token(before):
     after = hand_over(before, reason="r", job_token="t", job_id="j", now=LATER, lease=LEASE)
     assert after.lease == before.lease == Lease(tenant="acme", day=DAY, run_id="run1", token=7)
 
@@ -176,9 +186,9 @@ def test_only_a_submitted_day_awaits_a_job_id():
     assert not fail(replace(SUBMITTED, job_id=None), error="e", now=LATER).awaits_job_id
 
 
-@AT_WORK
+@WITH_LEASE
 @pytest.mark.parametrize(("rejected", "status"), [(0, "COMPLETED"), (3, "COMPLETED_WITH_REJECTS")])
-def test_a_completed_day_has_its_receipts_values_and_no_lease(before, rejected, status):
+def test_completed_day_has_its_receipts_values_and_no_lease(before, rejected, status):
     receipt = make_receipt(written=41, rejected=rejected)
     after = complete(before, receipt=receipt, receipt_key="key9", output_path="out/acme", now=LATER)
     assert (after.status, after.message_count, after.output_path) == (status, 41, "out/acme")
@@ -190,39 +200,39 @@ def test_a_completed_day_has_its_receipts_values_and_no_lease(before, rejected, 
     assert after.token == before.token
 
 
-@AT_WORK
-def test_a_failed_day_has_its_error_and_no_lease(before):
+@WITH_LEASE
+def test_failed_day_has_its_error_and_no_lease(before):
     after = fail(before, error="denied", now=LATER)
     expected = {"status": "FAILED", "error": "denied", "lease_until": None, "updated_at": format_timestamp(LATER)}
-    assert changed(before, after) == expected | {"retryable": True}
+    assert changed_fields(before, after) == expected | {"retryable": True}
     assert not after.is_complete
     assert not after.is_leased(LATER)
 
 
-def test_a_failed_day_still_describes_its_tables():
-    again = fail(begin(PUBLISHED, now=AFTER), error="denied", now=AFTER)
-    assert (again.status, again.message_count, again.fingerprint) == ("FAILED", 90, "print-of-run1")
-    assert (again.processed_at, again.receipt) == (PUBLISHED.processed_at, "key1")
+def test_failed_day_still_describes_its_tables():
+    failed = fail(acquire_day(PUBLISHED, now=AFTER), error="denied", now=AFTER)
+    assert (failed.status, failed.message_count, failed.fingerprint) == ("FAILED", 90, "print-of-run1")
+    assert (failed.processed_at, failed.receipt) == (PUBLISHED.processed_at, "key1")
 
 
-def test_the_error_names_the_holders_run_job_and_lease_end():
+def test_lease_held_error_names_run_job_and_lease_end():
     error = lease_held(SUBMITTED)
     assert error.what == f"run run1 of {ELSEWHERE}, job job-1 holds the lease until {format_timestamp(AFTER)}"
     assert (error.tenant, error.day) == ("acme", "2025-08-12")
     assert error.exit_code == 4
 
 
-def test_the_error_names_no_job_if_there_is_none():
+def test_lease_held_error_names_no_job_without_one():
     assert "job" not in lease_held(RUNNING).what
 
 
 @EVERY_STATE
-def test_an_entry_survives_the_conversion_to_an_item(before):
+def test_entry_survives_the_conversion_to_an_item(before):
     assert from_item(to_item(before)) == before
 
 
 @EVERY_STATE
-def test_an_item_has_the_platforms_keys(before):
+def test_item_has_the_platforms_keys(before):
     item = to_item(before)
     assert (item["PK"], item["SK"]) == ("TENANT#acme#BATCH", "DAILY#2025-08-12")
     assert item["batch_type"] == "daily_message_parquet"
@@ -230,7 +240,7 @@ def test_an_item_has_the_platforms_keys(before):
     assert {type(value) for value in item.values()} <= {str, int, bool, type(None)}
 
 
-def test_a_completed_day_s_item_has_every_field_of_the_platform():
+def test_completed_item_has_every_platform_field():
     assert {name: to_item(PUBLISHED)[name] for name in PLATFORM} == PLATFORM
 
 
@@ -244,42 +254,42 @@ def test_another_programs_item_is_readable_and_can_be_acquired():
         output_path="out/acme",
         processed_at="2025-08-12T17:00:00.000000Z",
     )
-    assert begin(entry, now=BEGIN).token == 1
+    assert acquire_day(entry, now=BEGIN).token == 1
 
 
 @pytest.mark.parametrize("status", ["processing", "completed", "", None, 3])
-def test_a_status_of_another_program_counts_as_failed(status):
+def test_status_of_another_program_counts_as_failed(status):
     entry = from_item({**PLATFORM, "status": status})
     assert entry.status == "FAILED"
-    assert begin(entry, now=BEGIN).status == "RUNNING"
+    assert acquire_day(entry, now=BEGIN).status == "RUNNING"
 
 
-def test_a_missing_status_counts_as_failed():
+def test_missing_status_counts_as_failed():
     item = {name: value for name, value in PLATFORM.items() if name != "status"}
     assert from_item(item).status == "FAILED"
 
 
-def test_a_day_that_another_program_marks_running_has_no_lease():
+def test_day_that_another_program_marks_running_has_no_lease():
     entry = from_item({**PLATFORM, "status": "RUNNING"})
     assert not entry.is_leased(BEGIN)
-    assert begin(entry, now=BEGIN).token == 1
+    assert acquire_day(entry, now=BEGIN).token == 1
 
 
 def test_unknown_attributes_are_not_in_the_entry_and_stay_in_the_item():
     store = MemoryStore()
-    more = {"title": "会議", "cost": 3, "nested": {"list": [1]}}
-    store.put({**PLATFORM, **more}, expected=None)
+    extra_attributes = {"title": "会議", "cost": 3, "nested": {"list": [1]}}
+    store.put({**PLATFORM, **extra_attributes}, expected=None)
     ledger = Ledger(store=store, clock=Clock(), lease=LEASE)
     lease = ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id="run2")
     ledger.fail(lease, "denied")
     stored = store.get(PLATFORM["PK"], PLATFORM["SK"])
     assert stored is not None
-    assert {name: stored.item[name] for name in more} == more
+    assert {name: stored.item[name] for name in extra_attributes} == extra_attributes
     assert stored.item["status"] == "FAILED"
     assert stored.item["message_count"] == 90
 
 
-def test_a_tenant_may_be_named_like_the_parts_of_a_key():
+def test_tenant_may_be_named_like_the_parts_of_a_key():
     entry = replace(RUNNING, tenant="BATCH")
     assert from_item(to_item(entry)) == entry
 
@@ -291,94 +301,7 @@ def test_timestamps_survive_formatting_and_sort_by_time(micros):
     assert format_timestamp(moment) < format_timestamp(moment + timedelta(microseconds=1))
 
 
-def test_a_timestamp_of_another_zone_is_formatted_in_utc():
+def test_timestamp_of_another_zone_is_formatted_in_utc():
     in_tokyo = BEGIN.astimezone(timezone(timedelta(hours=9)))
     assert format_timestamp(in_tokyo) == format_timestamp(BEGIN)
     assert parse_timestamp(format_timestamp(in_tokyo)) == BEGIN
-
-
-RIVALS = ("a", "b", "c")
-ACTIONS = ("take", "force", "renew", "raise", "hand_over", "complete", "fail")
-STEPS = st.lists(
-    # Seconds may be negative: clocks are adjusted, and those of two machines differ.
-    st.tuples(st.sampled_from(RIVALS), st.sampled_from(ACTIONS), st.integers(-90, 300)),
-    max_size=40,
-)
-
-
-class Story:
-    """Competing runs of one day, and a model of them: the last holder and the end of its lease."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.store = MemoryStore()
-        self.ledger = Ledger(store=self.store, clock=self.clock, lease=LEASE)
-        self.leases: dict[str, Lease] = {}
-        self.holder: str | None = None
-        self.until = datetime.min.replace(tzinfo=UTC)
-        self.tokens: list[int] = []
-        self.completed: list[int] = []
-        self.runs = 0
-
-    def step(self, rival: str, action: str, seconds: int) -> None:
-        self.clock.move(seconds=seconds)
-        before = dict(self.store.items)
-        allowed = self._is_allowed(rival, action)
-        try:
-            self._act(rival, action)
-        except LeaseHeldError:
-            assert not allowed
-            assert self.store.items == before
-        else:
-            assert allowed
-
-    def _is_allowed(self, rival: str, action: str) -> bool:
-        if action in ("take", "force"):
-            return action == "force" or self.holder is None or self.clock.now >= self.until
-        return rival == self.holder
-
-    def _act(self, rival: str, action: str) -> None:
-        if action in ("take", "force"):
-            self._take(rival, force=action == "force")
-            return
-        lease, now = self.leases[rival], self.clock.now
-        if action == "renew":
-            self.ledger.renew(lease)
-            self.until = max(self.until, now + LEASE)
-        elif action == "raise":
-            self.leases[rival] = self.ledger.raise_token(lease, above=lease.token + 2)
-            self.tokens.append(self.leases[rival].token)
-        elif action == "hand_over":
-            self.ledger.hand_over(lease, reason="r", job_token="t", job_id="j")
-            self.until = now + LEASE
-        else:
-            self._end(rival, lease, action)
-
-    def _take(self, rival: str, *, force: bool) -> None:
-        self.runs += 1
-        run_id = f"{rival}{self.runs}"
-        self.leases[rival] = self.ledger.acquire("acme", DAY, owner=ELSEWHERE, run_id=run_id, force=force)
-        self.tokens.append(self.leases[rival].token)
-        self.holder, self.until = rival, self.clock.now + LEASE
-
-    def _end(self, rival: str, lease: Lease, action: str) -> None:
-        if action == "complete":
-            receipt = make_receipt(run_id=lease.run_id)
-            self.ledger.complete(lease, receipt, receipt_key="k", output_path="o")
-            self.completed.append(lease.token)
-        else:
-            self.ledger.fail(lease, "denied")
-        del self.leases[rival]  # a run that has ended makes no more changes
-        self.holder = None
-
-
-@given(STEPS)
-def test_tokens_grow_and_only_the_last_run_changes_the_day(steps):
-    story = Story()
-    for rival, action, seconds in steps:
-        if action in ("take", "force") or rival in story.leases:
-            story.step(rival, action, seconds)
-    assert story.tokens == sorted(set(story.tokens))
-    assert len(story.completed) == len(set(story.completed))
-    entry = story.ledger.find("acme", DAY)
-    assert (entry.token if entry else None) == (story.tokens[-1] if story.tokens else None)

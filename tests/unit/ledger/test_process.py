@@ -1,3 +1,5 @@
+"""Names of processes: unique, stable, and dead only if the process provably is."""
+
 import os
 import signal
 import subprocess
@@ -33,11 +35,11 @@ def child() -> Iterator[tuple[subprocess.Popen[str], str]]:
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)
 
 
-def test_the_current_process_is_alive_and_has_one_name():
+def test_current_process_is_alive_and_has_one_name():
     assert current_process() == current_process()
     assert not is_dead(current_process())
 
@@ -56,7 +58,7 @@ def test_another_process_has_another_name_on_the_same_host(child):
     assert owner.split(":")[0] == current_process().split(":")[0]
 
 
-def test_a_child_is_alive_until_it_is_killed(child):
+def test_child_is_alive_until_it_is_killed(child):
     process, owner = child
     assert not is_dead(owner)
     process.kill()
@@ -64,21 +66,21 @@ def test_a_child_is_alive_until_it_is_killed(child):
     assert is_dead(owner)
 
 
-def test_a_killed_child_that_is_not_reaped_is_dead(child):
+def test_killed_child_that_is_not_reaped_is_dead(child):
     process, owner = child
     process.kill()
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
     assert is_dead(owner)
 
 
-def test_a_child_that_exited_is_dead(child):
+def test_child_that_exited_is_dead(child):
     process, owner = child
     process.communicate()
     assert process.returncode == 0
     assert is_dead(owner)
 
 
-def test_a_stopped_child_is_not_dead(child):
+def test_stopped_child_is_not_dead(child):
     process, owner = child
     process.send_signal(signal.SIGSTOP)
     try:
@@ -88,7 +90,7 @@ def test_a_stopped_child_is_not_dead(child):
         process.send_signal(signal.SIGCONT)
 
 
-def test_a_process_of_another_host_is_never_dead(child):
+def test_process_of_another_host_is_never_dead(child):
     process, owner = child
     process.kill()
     process.wait()
@@ -97,7 +99,7 @@ def test_a_process_of_another_host_is_never_dead(child):
     assert not is_dead(f"elsewhere:{pid}:{started}")
 
 
-def test_a_process_whose_id_was_reused_is_dead():
+def test_process_whose_id_was_reused_is_dead():
     host, pid, started = current_process().split(":")
     # Start times count from the boot, which may be minutes ago.
     assert is_dead(f"{host}:{pid}:{int(started) - 1 - CLOCK_SECONDS}")
@@ -105,7 +107,7 @@ def test_a_process_whose_id_was_reused_is_dead():
 
 
 @pytest.mark.parametrize("seconds", [-1, 1])
-def test_a_clock_change_of_a_second_does_not_make_a_process_dead(seconds):
+def test_clock_change_of_a_second_does_not_make_a_process_dead(seconds):
     host, pid, started = current_process().split(":")
     assert not is_dead(f"{host}:{pid}:{int(started) + seconds}")
 
@@ -113,12 +115,12 @@ def test_a_clock_change_of_a_second_does_not_make_a_process_dead(seconds):
 @pytest.mark.parametrize(
     "owner", ["", "None", "{host}", "{host}:", "{host}:{pid}", "{host}:{pid}:", "{host}:x:1", "{host}:1:x"]
 )
-def test_an_owner_that_is_not_a_process_is_not_dead(owner):
+def test_owner_that_is_not_a_process_is_not_dead(owner):
     host, pid, _ = current_process().split(":")
     assert not is_dead(owner.format(host=host, pid=pid))
 
 
-def test_a_process_that_cannot_be_inspected_is_not_dead(monkeypatch):
+def test_process_that_cannot_be_inspected_is_not_dead(monkeypatch):
     def deny(pid: int) -> psutil.Process:
         raise psutil.AccessDenied(pid)
 
@@ -127,7 +129,7 @@ def test_a_process_that_cannot_be_inspected_is_not_dead(monkeypatch):
     assert not is_dead(owner)
 
 
-def test_a_host_name_with_separators_is_escaped():
+def test_host_name_with_separators_is_escaped():
     host, pid, started = current_process().split(":")
     assert host
     assert int(pid) == os.getpid()

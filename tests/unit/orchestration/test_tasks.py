@@ -1,4 +1,4 @@
-"""Events become tasks: the schedule's day is that of its time, names are checked, and one bad name holds no one up."""
+"""Events become tasks: a scheduled event is for the day of its time, and an invalid tenant delays no other."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,44 +14,44 @@ SCHEDULED = {"time": "2025-08-12T17:00:00Z"}
 
 
 def plan(event: dict[str, Any], *, now: datetime = NOW, known: tuple[str, ...] = (), **settings: object) -> Any:
-    given = load_settings(flags={"tenants": "acme,globex", **settings}, environ={})
-    return plan_tasks(event, given, now=now, list_tenants=lambda: known)
+    loaded = load_settings(flags={"tenants": "acme,globex", **settings}, environ={})
+    return plan_tasks(event, loaded, now=now, list_tenants=lambda: known)
 
 
-def pairs(planned: Any) -> list[tuple[str, str]]:
+def tenant_days(planned: Any) -> list[tuple[str, str]]:
     return [(task.tenant, task.date) for task in planned.tasks]
 
 
 @pytest.mark.parametrize(
     "event", [SCHEDULED, {}, {**SCHEDULED, "source": "aws.events", "detail-type": "Scheduled Event"}]
 )
-def test_a_schedules_event_is_of_the_business_day_before(event: dict[str, Any]) -> None:
+def test_scheduled_event_is_for_the_previous_business_day(event: dict[str, Any]) -> None:
     planned = plan(event)
-    assert pairs(planned) == [("acme", "2025-08-12"), ("globex", "2025-08-12")]
+    assert tenant_days(planned) == [("acme", "2025-08-12"), ("globex", "2025-08-12")]
     assert not any(task.force for task in planned.tasks)
 
 
-def test_a_schedules_event_that_comes_late_is_still_of_its_own_day() -> None:
-    late = datetime(2025, 8, 14, 3, 0, tzinfo=UTC)
-    assert pairs(plan(SCHEDULED, now=late))[0] == ("acme", "2025-08-12")
+def test_late_scheduled_event_is_still_for_its_own_day() -> None:
+    two_days_later = datetime(2025, 8, 14, 3, 0, tzinfo=UTC)
+    assert tenant_days(plan(SCHEDULED, now=two_days_later))[0] == ("acme", "2025-08-12")
 
 
-def test_days_before_are_asked_for_after_the_nights_own() -> None:
-    assert pairs(plan(SCHEDULED, look_back=2, tenants="acme")) == [
+def test_look_back_days_come_after_the_scheduled_day() -> None:
+    assert tenant_days(plan(SCHEDULED, look_back=2, tenants="acme")) == [
         ("acme", "2025-08-12"),
         ("acme", "2025-08-11"),
         ("acme", "2025-08-10"),
     ]
 
 
-def test_a_person_names_tenants_and_a_day_or_a_range() -> None:
-    assert pairs(plan({"tenants": ["initech"], "date": "2025-08-01"}, look_back=3)) == [("initech", "2025-08-01")]
-    ranged = plan({"tenants": "acme, globex", "from": "2025-08-01", "to": "2025-08-02", "force": True})
-    assert len(ranged.tasks) == 4
-    assert all(task.force for task in ranged.tasks)
+def test_operator_event_names_tenants_and_a_day_or_a_range() -> None:
+    assert tenant_days(plan({"tenants": ["initech"], "date": "2025-08-01"}, look_back=3)) == [("initech", "2025-08-01")]
+    planned = plan({"tenants": "acme, globex", "from": "2025-08-01", "to": "2025-08-02", "force": True})
+    assert len(planned.tasks) == 4
+    assert all(task.force for task in planned.tasks)
 
 
-def test_whoever_asks_may_allow_a_loss_by_name() -> None:
+def test_event_may_allow_a_loss_with_a_name() -> None:
     (task,) = plan({"tenants": "acme", "date": "2025-08-01", "allow_shrink": "yamada"}).tasks
     assert read_task(write_task(task)).allow_shrink == "yamada"
     (task,) = plan({"tenants": "acme", "date": "2025-08-01"}).tasks
@@ -60,23 +60,23 @@ def test_whoever_asks_may_allow_a_loss_by_name() -> None:
 
 
 def test_all_tenants_are_those_of_the_metadata_store() -> None:
-    assert pairs(plan(SCHEDULED, tenants="*", known=("a1", "b2"))) == [("a1", "2025-08-12"), ("b2", "2025-08-12")]
-    assert pairs(plan({"tenants": "*", "date": "2025-08-01"}, known=("a1",))) == [("a1", "2025-08-01")]
+    assert tenant_days(plan(SCHEDULED, tenants="*", known=("a1", "b2"))) == [("a1", "2025-08-12"), ("b2", "2025-08-12")]
+    assert tenant_days(plan({"tenants": "*", "date": "2025-08-01"}, known=("a1",))) == [("a1", "2025-08-01")]
     with pytest.raises(UsageError, match="there is no tenant"):
         plan(SCHEDULED, tenants="*")
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "%2e%2e", "a\\b", "a\0", "", "x" * 300, "{a,b}", "[a]", "аcme", "*"])
-def test_42_a_tenant_that_is_none_is_refused_and_holds_no_other_up(name: str) -> None:
+def test_42_invalid_tenant_is_refused_and_delays_no_other(name: str) -> None:
     planned = plan({"tenants": ["acme", name], "date": "2025-08-01"})
-    assert pairs(planned) == [("acme", "2025-08-01")]
+    assert tenant_days(planned) == [("acme", "2025-08-01")]
     assert planned.refused == (ascii(name[:80]),)
     with pytest.raises(UsageError):
         read_task(write_task(Task(tenant=name, date="2025-08-01")))
 
 
 @pytest.mark.parametrize(
-    ("event", "told"),
+    ("event", "error"),
     [
         ({"tenant": "acme"}, "unknown field `tenant`"),
         ({"tenants": 7}, "Expected `str | array | null`"),
@@ -85,18 +85,18 @@ def test_42_a_tenant_that_is_none_is_refused_and_holds_no_other_up(name: str) ->
         ({"from": "2025-08-02", "to": "2025-08-01"}, "ends before it begins"),
         ({"from": "2025-08-02"}, "date|day"),
         ({"date": "2025-08-14"}, "the day has not begun"),
-        ({"time": "tonight"}, "the event's time is none"),
+        ({"time": "tonight"}, "the event's time is invalid"),
         ({"time": "2025-08-12T17:00:00Z", "tenants": ["acme"]}, "unknown field `time`"),
         ({"date": ""}, "date|day"),
         ({"tenants": []}, "there is no tenant"),
     ],
 )
-def test_an_event_that_is_not_understood_says_what_is_wrong(event: dict[str, Any], told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_invalid_event_names_its_error(event: dict[str, Any], error: str) -> None:
+    with pytest.raises(UsageError, match=error):
         plan(event)
 
 
-def test_a_message_is_read_as_it_was_written() -> None:
+def test_task_survives_its_message() -> None:
     task = Task(tenant="acme", date="2025-08-12", force=True)
     assert read_task(write_task(task)) == task
 
@@ -105,6 +105,6 @@ def test_a_message_is_read_as_it_was_written() -> None:
     "text",
     ["", "{", "[]", '{"tenant":"acme"}', '{"tenant":"acme","date":"x"}', '{"tenant":"acme","date":"2025-08-12","x":1}'],
 )
-def test_a_message_that_is_no_task_is_refused(text: str) -> None:
+def test_invalid_message_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         read_task(text)

@@ -19,7 +19,7 @@ from daily_batch.ledger.entry import format_timestamp
 from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.reporting.facts import make_day_facts
-from tests.support.report_days import DATES, TENANTS, MadeUp, report
+from tests.support.report_days import DATES, TENANTS, Fortnight, report
 
 NOW = datetime(2025, 8, 20, tzinfo=UTC)
 DUE = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)
@@ -27,33 +27,33 @@ DAY = date(2025, 8, 12)
 
 
 @pytest.fixture(scope="module")
-def facts(made_up: MadeUp) -> Any:
+def facts(fortnight: Fortnight) -> Any:
     """Return the JSON report of the fortnight."""
-    answer = report(made_up[0], "--json")
-    assert answer.exit_code == 0, answer.stderr
-    return json.loads(answer.stdout)
+    result = report(fortnight[0], "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
 
 
-def published(receipts: list[Receipt]) -> list[Receipt]:
-    """Return the receipts in the synthetic ledger; the eighth tenant never ran on the last two days."""
+def published_receipts(receipts: list[Receipt]) -> list[Receipt]:
+    """Return the receipts in the ledger; the eighth tenant has none of the last two days."""
     return [each for each in receipts if not (each.tenant == TENANTS[7] and each.date > DATES[-3].isoformat())]
 
 
-def test_the_sums_are_those_of_the_receipts(made_up: MadeUp, facts: Any) -> None:
-    known = published(made_up[1])
+def test_totals_equal_the_sums_of_the_receipts(fortnight: Fortnight, facts: Any) -> None:
+    receipts = published_receipts(fortnight[1])
     for name in ("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"):
-        assert facts["total"]["records"][name] == sum(getattr(each.records, name) for each in known)
+        assert facts["total"]["records"][name] == sum(getattr(each.records, name) for each in receipts)
     for name in ("listed", "read", "unreadable", "ignored", "bytes"):
-        assert facts["total"]["objects"][name] == sum(getattr(each.objects, name) for each in known)
+        assert facts["total"]["objects"][name] == sum(getattr(each.objects, name) for each in receipts)
     reasons: Counter[str] = Counter()
-    for each in known:
+    for each in receipts:
         reasons.update(each.rejects)
     assert facts["total"]["rejects"] == dict(reasons)
     assert facts["total"]["messages"] == facts["total"]["records"]["written"]
-    assert facts["total"]["seconds"]["total"] == pytest.approx(sum(each.seconds["total"] for each in known))
+    assert facts["total"]["seconds"]["total"] == pytest.approx(sum(each.seconds["total"] for each in receipts))
 
 
-def test_the_days_add_up_to_the_whole(facts: Any) -> None:
+def test_days_add_up_to_the_totals(facts: Any) -> None:
     days = facts["by_date"].values()
     assert len(facts["days"]) == len(TENANTS) * len(DATES) == sum(day["days"] for day in days)
     assert facts["total"]["messages"] == sum(day["messages"] for day in days)
@@ -64,10 +64,10 @@ def test_the_days_add_up_to_the_whole(facts: Any) -> None:
     assert states["missing"] == 2
 
 
-def test_each_tenant_day_has_its_own_receipt(made_up: MadeUp, facts: Any) -> None:
-    by_place = {(each.tenant, each.date): each for each in published(made_up[1])}
+def test_each_tenant_day_has_its_own_receipt(fortnight: Fortnight, facts: Any) -> None:
+    by_day = {(each.tenant, each.date): each for each in published_receipts(fortnight[1])}
     for day in facts["days"]:
-        receipt = by_place.get((day["tenant"], day["day"]))
+        receipt = by_day.get((day["tenant"], day["day"]))
         assert day["messages"] == (receipt and receipt.records.written)
         assert (day["predicted_usd"] or 0) > 0 or receipt is None
     assert [(day["tenant"], day["day"]) for day in facts["days"]] == [
@@ -75,7 +75,7 @@ def test_each_tenant_day_has_its_own_receipt(made_up: MadeUp, facts: Any) -> Non
     ]
 
 
-def test_issues_have_a_next_step_and_consecutive_days_are_one(facts: Any) -> None:
+def test_consecutive_days_form_one_issue_with_a_next_step(facts: Any) -> None:
     failed, missing = sorted(facts["needs_attention"], key=lambda each: each["tenant"])
     assert (failed["tenant"], failed["first"], failed["last"]) == (TENANTS[4], str(DATES[-1]), str(DATES[-1]))
     assert failed["what"].startswith("412 of 950 records are rejected")
@@ -88,8 +88,8 @@ def make_day(entry: Entry | None, receipt: Receipt | None = None, **more: Any) -
     return make_day_facts("acme", DAY, entry, receipt, now=more.pop("now", NOW), due=DUE, **more)
 
 
-def test_a_published_day_that_failed_later_keeps_its_published_counts(made_up: MadeUp) -> None:
-    receipt = made_up[1][0]
+def test_published_day_that_failed_later_keeps_its_published_counts(fortnight: Fortnight) -> None:
+    receipt = fortnight[1][0]
     entry = replace(make_entry(receipt), status="FAILED", error=FAILED)
     day = make_day(entry, receipt)
     assert (day.state, day.messages, day.records) == ("failed", receipt.records.written, receipt.records)
@@ -106,7 +106,7 @@ def test_a_published_day_that_failed_later_keeps_its_published_counts(made_up: M
         ("SUBMITTED", DUE + timedelta(days=9), "dead", True, False),
     ],
 )
-def test_a_running_day_needs_no_attention_until_its_lease_expires(
+def test_running_day_needs_no_attention_until_its_lease_expires(
     status: Any, now: datetime, state: str, needs_attention: bool, anomalous: bool
 ) -> None:
     until = format_timestamp(DUE + timedelta(minutes=30))
@@ -114,21 +114,21 @@ def test_a_running_day_needs_no_attention_until_its_lease_expires(
     assert (day.state, day.needs_attention, day.is_anomalous) == (state, needs_attention, anomalous)
 
 
-def test_a_day_without_a_ledger_entry_is_missing_once_it_is_due() -> None:
+def test_day_without_a_ledger_entry_is_missing_once_it_is_due() -> None:
     assert make_day(None, now=DUE - timedelta(seconds=1)).state == "not due"
     assert make_day(None, now=DUE).needs_attention
 
 
-def test_an_anomalous_volume_is_found_by_days_before_the_range(tmp_path: Path) -> None:
+def test_volume_anomaly_uses_days_before_the_range(tmp_path: Path) -> None:
     write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     store = SqliteStore(tmp_path / "makoto-ledger.sqlite")
     last = to_item(Entry(tenant=TENANTS[0], day=DATES[-1], status="COMPLETED", message_count=9_000_000))
     stored = store.get(last["PK"], last["SK"])
     assert stored is not None
     store.put(last, expected=stored.version)
-    words = ["report", "--tenant", TENANTS[0], "--from", str(DATES[-1]), "--to", str(DATES[-1])]
-    answer = CliRunner().invoke(app, [*words, "--output", str(tmp_path), "--json"])
-    (warning,) = json.loads(answer.stdout)["warnings"]
+    options = ["report", "--tenant", TENANTS[0], "--from", str(DATES[-1]), "--to", str(DATES[-1])]
+    result = CliRunner().invoke(app, [*options, "--output", str(tmp_path), "--json"])
+    (warning,) = json.loads(result.stdout)["warnings"]
     assert warning["note"].startswith("9,000,000 messages, about ")
 
 
@@ -140,17 +140,17 @@ def test_an_anomalous_volume_is_found_by_days_before_the_range(tmp_path: Path) -
         (lambda file: file.write_text(file.read_text().replace('"written": ', '"written": 1')), "disagree"),
     ],
 )
-def test_an_unreliable_receipt_is_a_warning_and_no_error(damage: Any, note: str, tmp_path: Path) -> None:
+def test_unreliable_receipt_is_a_warning_not_an_error(damage: Any, note: str, tmp_path: Path) -> None:
     write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     (file,) = (tmp_path / TENANTS[0] / "analytics/_receipts" / str(DATES[3])).iterdir()
     damage(file)
-    answer = report(tmp_path, "--json", tenants=TENANTS[:1])
-    assert answer.exit_code == 0
-    notes = {each["date"]: each["note"] for each in json.loads(answer.stdout)["warnings"]}
+    result = report(tmp_path, "--json", tenants=TENANTS[:1])
+    assert result.exit_code == 0
+    notes = {each["date"]: each["note"] for each in json.loads(result.stdout)["warnings"]}
     assert note in notes[str(DATES[3])]
 
 
-def test_a_lost_receipt_hides_no_rejects(tmp_path: Path) -> None:
+def test_lost_receipt_hides_no_rejects(tmp_path: Path) -> None:
     receipts = write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     for file in (tmp_path / TENANTS[0] / "analytics/_receipts").rglob("*.json"):
         file.unlink()
@@ -165,7 +165,7 @@ def test_a_lost_receipt_hides_no_rejects(tmp_path: Path) -> None:
     assert (facts["total"]["rejected"], facts["total"]["records"]["rejected"]) == (rejected, 0)
 
 
-def test_a_day_with_an_erasure_has_no_warning(tmp_path: Path) -> None:
+def test_day_with_an_erasure_has_no_warning(tmp_path: Path) -> None:
     receipts = write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     key = receipt_key(TENANTS[0], DATES[3], receipts[3].run_id)
     erased = replace(receipts[3], erased=(Erased(erasure="1", rows={"messages": 5}),))
@@ -192,54 +192,54 @@ def test_expired_days_have_no_counts_and_no_warning(tmp_path: Path, monkeypatch:
     assert days == [(True, None)] * 3 + [(False, None)] * (len(DATES) - 3)
 
 
-def test_bills_are_summed_by_tenant_and_month(made_up: MadeUp, facts: Any) -> None:
+def test_bills_are_summed_by_tenant_and_month(fortnight: Fortnight, facts: Any) -> None:
     billed: dict[tuple[str, str], float] = {}
     for day in facts["days"]:
         month = (day["tenant"], day["day"][:7])
         billed[month] = billed.get(month, 0.0) + (day["billed_usd"] or 0.0)
     assert {(each["tenant"], each["month"]): each["cost_usd"] for each in facts["months"]} == pytest.approx(billed)
     highest, cost = max(billed.items(), key=lambda item: item[1])
-    rows = report(made_up[0], "--markdown").stdout.partition("## Billed by tenant and month")[2].splitlines()
+    rows = report(fortnight[0], "--markdown").stdout.partition("## Billed by tenant and month")[2].splitlines()
     assert rows[4].startswith(f"| `{highest[0]}` | {highest[1]} | ") and rows[4].endswith(f" | {cost:.4f} |")
 
 
-@pytest.mark.parametrize(("tenants", "words", "status"), [(12, (), 0), (12, ("--check",), 1), (3, ("--check",), 0)])
+@pytest.mark.parametrize(("tenants", "options", "status"), [(12, (), 0), (12, ("--check",), 1), (3, ("--check",), 0)])
 def test_check_exits_with_1_if_a_day_needs_attention(
-    made_up: MadeUp, tenants: int, words: tuple[str, ...], status: int
+    fortnight: Fortnight, tenants: int, options: tuple[str, ...], status: int
 ) -> None:
-    assert report(made_up[0], "--json", *words, tenants=TENANTS[:tenants]).exit_code == status
+    assert report(fortnight[0], "--json", *options, tenants=TENANTS[:tenants]).exit_code == status
 
 
-def test_without_an_output_option_it_writes_the_page_and_prints_its_path(
-    made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_report_without_output_option_writes_the_page_and_prints_its_path(
+    fortnight: Fortnight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    answer = report(made_up[0])
-    assert answer.exit_code == 0
-    headline, file = answer.stdout.splitlines()
+    result = report(fortnight[0])
+    assert result.exit_code == 0
+    headline, file = result.stdout.splitlines()
     assert headline.startswith("2 tenants need attention: example-05, example-08; 165 of 168 tenant-days are done")
     assert file == "report.html"
     assert headline in (tmp_path / "report.html").read_text()
 
 
-def test_json_alone_writes_no_page_and_with_html_it_writes_both(
-    made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_json_writes_a_page_only_with_the_html_option(
+    fortnight: Fortnight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    report(made_up[0], "--json")
+    report(fortnight[0], "--json")
     assert not list(tmp_path.iterdir())
-    answer = report(made_up[0], "--json", "--html", "deep/page.html")
-    assert json.loads(answer.stdout)["headline"] in Path("deep/page.html").read_text()
+    result = report(fortnight[0], "--json", "--html", "deep/page.html")
+    assert json.loads(result.stdout)["headline"] in Path("deep/page.html").read_text()
 
 
-def test_all_tenants_are_those_with_tables_where_the_store_names_none(made_up: MadeUp) -> None:
-    words = ["--from", str(DATES[0]), "--to", str(DATES[0]), "--output", str(made_up[0]), "--all-tenants", "--json"]
-    facts = json.loads(CliRunner().invoke(app, ["report", *words]).stdout)
+def test_all_tenants_falls_back_to_tenants_with_tables(fortnight: Fortnight) -> None:
+    options = ["--from", str(DATES[0]), "--to", str(DATES[0]), "--output", str(fortnight[0]), "--all-tenants", "--json"]
+    facts = json.loads(CliRunner().invoke(app, ["report", *options]).stdout)
     assert [day["tenant"] for day in facts["days"]] == TENANTS
 
 
 @pytest.mark.parametrize(
-    ("words", "error"),
+    ("options", "error"),
     [
         (("--json", "--markdown"), "both need standard output"),
         (("--from", "2025-01-01"), "too many"),
@@ -247,20 +247,20 @@ def test_all_tenants_are_those_with_tables_where_the_store_names_none(made_up: M
         (("--html", "/dev/null/x"), "cannot be written"),
     ],
 )
-def test_a_usage_error_has_a_next_step(made_up: MadeUp, words: tuple[str, ...], error: str) -> None:
-    answer = report(made_up[0], *words)
-    assert answer.exit_code == 2
-    assert error in answer.stderr
-    assert "Next step: " in answer.stderr
+def test_usage_error_has_a_next_step(fortnight: Fortnight, options: tuple[str, ...], error: str) -> None:
+    result = report(fortnight[0], *options)
+    assert result.exit_code == 2
+    assert error in result.stderr
+    assert "Next step: " in result.stderr
 
 
-def test_without_the_pages_packages_it_says_what_to_install_and_the_other_outputs_work(
-    made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_html_without_its_packages_names_what_to_install(
+    fortnight: Fortnight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "daily_batch.reporting.html", raising=False)
     for name in ("pygal", "jinja2"):
         monkeypatch.setitem(sys.modules, name, None)
-    answer = report(made_up[0], "--html", str(tmp_path / "page.html"))
-    assert answer.exit_code == 2
-    assert "pip install 'makoto-daily-batch[report]'" in answer.stderr
-    assert report(made_up[0], "--markdown").exit_code == 0
+    result = report(fortnight[0], "--html", str(tmp_path / "page.html"))
+    assert result.exit_code == 2
+    assert "pip install 'makoto-daily-batch[report]'" in result.stderr
+    assert report(fortnight[0], "--markdown").exit_code == 0

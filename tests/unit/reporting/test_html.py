@@ -1,4 +1,4 @@
-"""The page in a browser: both languages, light and dark, no network access, no effect of hostile data."""
+"""The page in a browser: languages, light and dark mode, no network access, hostile data."""
 
 import json
 import shutil
@@ -16,11 +16,11 @@ from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.reporting.texts import load_texts
 from tests.local_cloud.common.chromium import Page, View, open_pages
-from tests.support.report_days import DATES, TENANTS, MadeUp, report
+from tests.support.report_days import DATES, TENANTS, Fortnight, report
 from tests.support.spark_session import ROOT
 
 HOSTILE = "<script>document.title='hit'</script><img src=//127.0.0.1/x onerror=alert(1)>\"'--><svg/onload=alert(2)>"
-ASK = """
+INSPECT_PAGE = """
 (() => {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const style = (one) => getComputedStyle(one);
@@ -46,8 +46,8 @@ ASK = """
   };
 })()
 """
-# What a value that is not escaped could do.
-BREAK_IN = """
+# Simulates a value that is not escaped.
+INJECT_MARKUP = """
 (() => {
   const script = document.createElement("script");
   script.textContent = "window.ran = true";
@@ -66,14 +66,14 @@ VIEWS = {
 
 
 @pytest.fixture(scope="module")
-def views(made_up: MadeUp, tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
-    """Return each view of the fortnight with one day whose data is all hostile."""
+def views(fortnight: Fortnight, tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
+    """Return each view of the fortnight, in which all data of one day is hostile."""
     folder = tmp_path_factory.mktemp("page")
-    shutil.copytree(made_up[0], folder, dirs_exist_ok=True)
-    plant_hostile_day(folder, made_up[1][0])
+    shutil.copytree(fortnight[0], folder, dirs_exist_ok=True)
+    plant_hostile_day(folder, fortnight[1][0])
     for lang in ("en", "ja"):
         assert report(folder, "--lang", lang, "--html", str(folder / f"{lang}.html")).exit_code == 0
-    pages = [Page(file=folder / f"{lang}.html", expression=ASK, **more) for lang, more in VIEWS.values()]  # type: ignore[arg-type]
+    pages = [Page(file=folder / f"{lang}.html", expression=INSPECT_PAGE, **more) for lang, more in VIEWS.values()]  # type: ignore[arg-type]
     return dict(zip(VIEWS, open_pages(pages), strict=True))
 
 
@@ -93,7 +93,7 @@ def plant_hostile_day(output: Path, first: Receipt) -> None:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_the_page_makes_no_request_and_logs_no_error(views: dict[str, View], name: str) -> None:
+def test_page_makes_no_request_and_logs_no_error(views: dict[str, View], name: str) -> None:
     assert list(views[name].requests) == []
     assert list(views[name].console) == []
 
@@ -109,7 +109,7 @@ def test_hostile_data_is_shown_as_text_and_has_no_effect(views: dict[str, View],
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_the_map_has_one_cell_for_each_tenant_and_day(views: dict[str, View], name: str) -> None:
+def test_map_has_one_cell_for_each_tenant_and_day(views: dict[str, View], name: str) -> None:
     rows = dict(views[name].value["map"])
     assert rows == dict.fromkeys(TENANTS, len(DATES))
     # Tenants that need attention come first.
@@ -123,12 +123,12 @@ def test_states_differ_by_sign_and_by_color_and_are_readable(views: dict[str, Vi
     assert set(signs) == {"s-completed", "s-completed-rejects", "s-failed", "s-missing"}
     assert len(set(signs.values())) == len(signs)
     assert len({tuple(colors) for colors in found["states"].values()}) == len(signs)
-    for ink, paper in [*found["states"].values(), found["page"]]:
-        assert contrast(ink, paper) >= 4.5
+    for foreground, background in [*found["states"].values(), found["page"]]:
+        assert contrast(foreground, background) >= 4.5
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_the_figures_are_drawn(views: dict[str, View], name: str) -> None:
+def test_page_draws_every_chart(views: dict[str, View], name: str) -> None:
     found = views[name].value
     assert len(found["charts"]) == 4
     assert min(found["charts"]) > 50
@@ -136,16 +136,16 @@ def test_the_figures_are_drawn(views: dict[str, View], name: str) -> None:
     assert found["fills"] >= 3
 
 
-def test_the_content_policy_blocks_scripts_and_requests_of_injected_markup(made_up: MadeUp, tmp_path: Path) -> None:
+def test_content_policy_blocks_scripts_and_requests_of_injected_markup(fortnight: Fortnight, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
-    report(made_up[0], "--html", str(file))
-    (view,) = open_pages([Page(file=file, expression=BREAK_IN)])
+    report(fortnight[0], "--html", str(file))
+    (view,) = open_pages([Page(file=file, expression=INJECT_MARKUP)])
     assert view.value is False
     refused = [line for line in view.console if "Content Security Policy" in line and "blocked" in line]
     assert len(refused) == len(view.console) == 2
 
 
-def test_the_background_is_light_in_light_mode_and_dark_in_dark_mode(views: dict[str, View]) -> None:
+def test_background_is_light_in_light_mode_and_dark_in_dark_mode(views: dict[str, View]) -> None:
     assert luminance(views["en"].value["page"][1]) > 0.9
     assert luminance(views["en, dark"].value["page"][1]) < 0.1
 
@@ -157,29 +157,29 @@ def test_each_language_has_its_headline(views: dict[str, View]) -> None:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_nothing_overflows_the_window(views: dict[str, View], name: str) -> None:
+def test_page_does_not_overflow_the_window(views: dict[str, View], name: str) -> None:
     assert views[name].value["overflow"] <= 0
 
 
-def test_a_single_night_has_numbers_and_no_charts(made_up: MadeUp, tmp_path: Path) -> None:
+def test_single_night_has_numbers_and_no_charts(fortnight: Fortnight, tmp_path: Path) -> None:
     page = tmp_path / "night.html"
-    assert report(made_up[0], "--from", str(DATES[-1]), "--html", str(page)).exit_code == 0
+    assert report(fortnight[0], "--from", str(DATES[-1]), "--html", str(page)).exit_code == 0
     text = page.read_text()
     assert f"<h2>{load_texts('en')('section.seconds')}" in text
     assert f"The night of {DATES[-1]}" in text
     assert "<svg" not in text
 
 
-def test_the_package_contains_the_pages_files() -> None:
+def test_package_contains_the_pages_files() -> None:
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     files = [file.name for file in (ROOT / "jobs/daily_batch/reporting").iterdir() if file.suffix not in (".py", "")]
     assert len(files) >= 4
     assert [name for name in files if not any(fnmatch(name, each) for each in patterns["daily_batch.reporting"])] == []
 
 
-def contrast(ink: str, paper: str) -> float:
+def contrast(foreground: str, background: str) -> float:
     """Return WCAG's contrast ratio of two colors in the browser's notation."""
-    dark, light = sorted((luminance(ink), luminance(paper)))
+    dark, light = sorted((luminance(foreground), luminance(background)))
     return (light + 0.05) / (dark + 0.05)
 
 

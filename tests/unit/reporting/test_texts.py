@@ -1,4 +1,4 @@
-"""The report's texts: both languages complete, the headline, and Markdown that no data can break."""
+"""The report's texts: complete in both languages, the headline, and escaped Markdown."""
 
 import re
 from dataclasses import replace
@@ -13,7 +13,7 @@ from daily_batch.orchestration.day_status import SOUND
 from daily_batch.reporting.facts import DayFacts, Facts
 from daily_batch.reporting.markdown import make_markdown, quote
 from daily_batch.reporting.texts import SIGNS, Texts, list_issues, load_texts, make_headline, make_sign
-from tests.support.report_days import DATES, MadeUp, report
+from tests.support.report_days import DATES, Fortnight, report
 from tests.support.spark_session import ROOT
 
 EN, JA = load_texts("en"), load_texts("ja")
@@ -26,43 +26,43 @@ def make_facts(*states: str, dates: int = 1, **more: object) -> Facts:
     """Return facts of one tenant per state."""
     days = [DAY + timedelta(days=number - dates + 1) for number in range(dates)]
     tenants = [f"t{number}" for number in range(len(states))]
-    every = [
+    all_days = [
         DayFacts(tenant=tenant, day=day, state=state, **more)  # type: ignore[arg-type]
         for tenant, state in zip(tenants, states, strict=True)
         for day in days
     ]
-    return Facts(tenants=tuple(tenants), dates=tuple(days), now=datetime(2025, 8, 13, tzinfo=UTC), days=tuple(every))
+    return Facts(tenants=tuple(tenants), dates=tuple(days), now=datetime(2025, 8, 13, tzinfo=UTC), days=tuple(all_days))
 
 
-def names_in(text: str) -> set[str]:
+def find_placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name}
 
 
-def test_both_languages_have_the_same_texts_with_the_same_values_filled_in() -> None:
+def test_languages_have_the_same_texts_and_placeholders() -> None:
     assert EN.table.keys() == JA.table.keys()
-    assert {key: names_in(text) for key, text in EN.table.items()} == {
-        key: names_in(text) for key, text in JA.table.items()
+    assert {key: find_placeholders(text) for key, text in EN.table.items()} == {
+        key: find_placeholders(text) for key, text in JA.table.items()
     }
 
 
-def test_every_japanese_text_is_japanese_and_no_english_one_is() -> None:
+def test_texts_are_in_their_own_language() -> None:
     plain = {"lang", "separator", "runbook"}
     assert [key for key, text in JA.table.items() if key not in plain and not JAPANESE.search(text)] == []
     assert [key for key, text in EN.table.items() if JAPANESE.search(text)] == []
 
 
 @pytest.mark.parametrize("form", ["--markdown", "--html"])
-def test_no_text_of_ours_stays_in_english(made_up: MadeUp, form: str, tmp_path: Path) -> None:
+def test_japanese_report_contains_no_english_text(fortnight: Fortnight, form: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    answer = report(made_up[0], "--lang", "ja", form, *((str(page),) if form == "--html" else ()))
-    text = page.read_text() if form == "--html" else answer.stdout
-    shown = re.sub(r"<style>.*?</style>|<svg.*?>|<[^>]*>|class=\"[^\"]*\"", " ", text, flags=re.DOTALL)
+    result = report(fortnight[0], "--lang", "ja", form, *((str(page),) if form == "--html" else ()))
+    text = page.read_text() if form == "--html" else result.stdout
+    visible = re.sub(r"<style>.*?</style>|<svg.*?>|<[^>]*>|class=\"[^\"]*\"", " ", text, flags=re.DOTALL)
     # A text of one word may also come from data: a stage, a reason, an error.
     sentences = [part for key in EN.table for part in re.split(r"\{\w+\}", EN.table[key]) if len(part.split()) > 1]
-    assert [part for part in sentences if part.strip() in shown] == []
+    assert [part for part in sentences if part.strip() in visible] == []
 
 
-def test_every_state_has_a_sign_of_its_own_and_a_name_in_both_languages() -> None:
+def test_states_have_unique_signs_and_names_in_both_languages() -> None:
     assert set(SOUND) < set(SIGNS)
     assert len(set(SIGNS.values())) == len(SIGNS)
     for state in SIGNS:
@@ -85,11 +85,11 @@ def test_every_state_has_a_sign_of_its_own_and_a_name_in_both_languages() -> Non
         ),
     ],
 )
-def test_the_headline_summarizes_the_night(states: tuple[str, ...], dates: int, headline: str) -> None:
+def test_headline_summarizes_the_night(states: tuple[str, ...], dates: int, headline: str) -> None:
     assert make_headline(make_facts(*states, dates=dates), EN) == headline
 
 
-def test_the_headline_is_japanese_too() -> None:
+def test_headline_is_translated_to_japanese() -> None:
     facts = make_facts("completed", "completed, rejects")
     assert make_headline(facts, JA) == "2テナント中2テナントが完了。うちリジェクトあり1件。対応は不要"
 
@@ -112,22 +112,22 @@ def test_days_with_warnings_are_marked_and_counted() -> None:
 def test_consecutive_days_are_one_issue_only_with_the_same_error() -> None:
     facts = make_facts("failed", dates=4, error="down. Next step: wait.")
     days = list(facts.days)
-    days[1] = replace(days[1], error="broken. Next step: mend.")
+    days[1] = replace(days[1], error="broken. Next step: repair.")
     issues = list_issues(replace(facts, days=tuple(days)), EN)
     assert [(each.first.day, each.last.day, each.what) for each in issues] == [
         (11, 12, "down"),
         (10, 10, "broken"),
         (9, 9, "down"),
     ]
-    assert {each.next_step for each in issues} == {"wait", "mend"}
+    assert {each.next_step for each in issues} == {"wait", "repair"}
 
 
-def test_an_error_without_a_next_step_refers_to_the_log() -> None:
+def test_error_without_a_next_step_refers_to_the_log() -> None:
     (issue,) = list_issues(make_facts("failed", error="unexpected KeyError at x.py:3", run_id="r7"), EN)
     assert (issue.what, issue.next_step) == ("unexpected KeyError at x.py:3", "see the log of run r7")
 
 
-def test_markdown_shows_hostile_text_without_effect() -> None:
+def test_markdown_escapes_hostile_text() -> None:
     text = make_markdown(make_facts("failed", "completed", error=HOSTILE, quality=(HOSTILE,)), EN, zone="Asia/Tokyo")
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
     inline = [child for token in tokens for child in token.children or []]
@@ -142,13 +142,13 @@ def test_markdown_shows_hostile_text_without_effect() -> None:
     assert any("<script>alert(1)</script>" in content for content in code)
 
 
-def test_a_quoted_text_stays_in_its_line_and_cell() -> None:
+def test_quoted_text_stays_in_one_line_and_cell() -> None:
     assert quote("a\n| b `c`") == "`a \\| b 'c'`"
     assert quote("") == ""
 
 
-def test_markdown_omits_tenants_without_problems(made_up: MadeUp) -> None:
-    text = report(made_up[0], "--markdown").stdout
+def test_markdown_omits_tenants_without_problems(fortnight: Fortnight) -> None:
+    text = report(fortnight[0], "--markdown").stdout
     assert f"{DATES[0]:%m-%d}" in text
     assert "`example-05`" in text
     assert "`example-01` |" not in text

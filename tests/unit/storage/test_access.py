@@ -1,12 +1,9 @@
 """Refused access: each reason has its message, next step and exit status, with every client."""
 
-import json
-import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,11 +19,10 @@ from obstore.exceptions import BaseError
 from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.pipeline.publish.delta_log import open_table
-from daily_batch.storage import credentials
 from daily_batch.storage.failures import explain_access, explain_failure, is_denied, quote_cause
 from daily_batch.storage.stores import delta_location, open_store
 from tests.support.day_runs import ROOT, child_environment
-from tests.support.refusing_server import KEY, SIGNED, Refusing
+from tests.support.refusing_server import KEY, SIGNED, RefusingHandler
 
 KEYS = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "aws_region": "us-east-1"}
 ACCOUNT_KEY = {"azure_storage_account_key": "a2V5"}
@@ -41,8 +37,8 @@ Serve = Callable[[int, str, str], str]
 def serve() -> Iterator[Serve]:
     started: list[subprocess.Popen[str]] = []
 
-    def start(status: int, code: str, words: str = "") -> str:
-        program = [sys.executable, "-m", "tests.support.refusing_server", str(status), code, words]
+    def start(status: int, code: str, message: str = "") -> str:
+        program = [sys.executable, "-m", "tests.support.refusing_server", str(status), code, message]
         process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout is not None
@@ -54,34 +50,34 @@ def serve() -> Iterator[Serve]:
         process.communicate()
 
 
-def ask(url: str, options: dict[str, str]) -> Iterator[Exception]:
+def collect_errors(url: str, options: dict[str, str]) -> Iterator[Exception]:
     """Yield the error of each operation: obstore's list, get and put, and opening a table with delta-rs."""
-    place = parse_url(url)
-    store = open_store(place, options | QUICK)
-    location, given = delta_location(place, options | QUICK)
-    ways: tuple[Callable[[], object], ...] = (
+    location = parse_url(url)
+    store = open_store(location, options | QUICK)
+    table_location, table_options = delta_location(location, options | QUICK)
+    operations: tuple[Callable[[], object], ...] = (
         lambda: list(store.list("a")),
         lambda: store.get("a"),
         lambda: obstore.put(store, "a", b"1"),
-        lambda: open_table(location, given),
+        lambda: open_table(table_location, table_options),
     )
-    for way in ways:
+    for operation in operations:
         with pytest.raises((BaseError, OSError, DeltaError)) as failed:
-            way()
+            operation()
         yield failed.value
 
 
 def check_explained(error: BaseException, kind: type[BatchError], what: str, step: str) -> None:
     """Check that the error becomes one line that names the day and quotes neither keys nor signed text."""
     assert isinstance(error, Exception)
-    known = explain_failure(error, tenant="acme", day="2025-08-12")
-    assert type(known) is kind, known
-    assert str(known).startswith("tenant=acme day=2025-08-12: ")
-    assert what in known.what
-    assert step in known.next_step
-    assert KEY not in str(known)
-    assert SIGNED not in str(known)
-    assert "\n" not in str(known)
+    explained = explain_failure(error, tenant="acme", day="2025-08-12")
+    assert type(explained) is kind, explained
+    assert str(explained).startswith("tenant=acme day=2025-08-12: ")
+    assert what in explained.what
+    assert step in explained.next_step
+    assert KEY not in str(explained)
+    assert SIGNED not in str(explained)
+    assert "\n" not in str(explained)
 
 
 @pytest.mark.parametrize(
@@ -106,12 +102,12 @@ def test_refusals_of_s3_are_distinguished_for_obstore_and_delta_rs(
     serve: Serve, status: int, code: str, kind: type[BatchError], what: str, step: str
 ) -> None:
     options = KEYS | {"aws_endpoint_url": serve(status, code, "")}
-    for error in ask("s3://box/x", options):
+    for error in collect_errors("s3://box/x", options):
         check_explained(error, kind, what, step)
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "words", "kind", "what", "step"),
+    ("status", "code", "message", "kind", "what", "step"),
     [
         (
             403,
@@ -135,10 +131,10 @@ def test_refusals_of_s3_are_distinguished_for_obstore_and_delta_rs(
     ],
 )
 def test_refusals_of_azure_are_distinguished_for_obstore_and_delta_rs(
-    serve: Serve, status: int, code: str, words: str, kind: type[BatchError], what: str, step: str
+    serve: Serve, status: int, code: str, message: str, kind: type[BatchError], what: str, step: str
 ) -> None:
-    options = ACCOUNT_KEY | {"azure_storage_endpoint": serve(status, code, words)}
-    for error in ask(LAKE, options):
+    options = ACCOUNT_KEY | {"azure_storage_endpoint": serve(status, code, message)}
+    for error in collect_errors(LAKE, options):
         check_explained(error, kind, what, step)
 
 
@@ -150,8 +146,8 @@ def test_refusals_of_azure_are_distinguished_for_obstore_and_delta_rs(
         (LAKE, ACCOUNT_KEY | {"azure_storage_endpoint": "http://127.0.0.1:1"}),
     ],
 )
-def test_a_cloud_that_does_not_answer_is_unreachable_and_retryable(url: str, options: dict[str, str]) -> None:
-    for error in ask(url, options):
+def test_cloud_that_does_not_answer_is_unreachable_and_retryable(url: str, options: dict[str, str]) -> None:
+    for error in collect_errors(url, options):
         check_explained(error, RetryableError, "cannot be reached (no answer)", "check the network")
 
 
@@ -205,11 +201,11 @@ def test_errors_of_credential_libraries_are_translated(error: Exception, kind: t
         ("UnrecognizedClientException", "GetItem", UsageError, "wrong"),
     ],
 )
-def test_answers_of_aws_services_are_translated_by_code(
+def test_aws_service_errors_are_translated_by_code(
     code: str, operation: str, kind: type[BatchError], what: str
 ) -> None:
-    answer: Any = {"Error": {"Code": code, "Message": KEY}}
-    check_explained(boto.ClientError(answer, operation), kind, what, "")
+    response: Any = {"Error": {"Code": code, "Message": KEY}}
+    check_explained(boto.ClientError(response, operation), kind, what, "")
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("AccessDenied"), RuntimeError("x"), OSError("disk full")])
@@ -217,7 +213,7 @@ def test_other_errors_are_not_refusals(error: Exception) -> None:
     assert explain_access(error) is None
 
 
-def test_the_cause_of_a_denial_quotes_only_the_code_of_the_answer() -> None:
+def test_cause_of_a_denial_quotes_only_the_response_code() -> None:
     text = (
         f'Server returned 403 Forbidden: <?xml version="1.0"?><Error><Code>AccessDenied</Code><Key>{KEY}</Key></Error>'
     )
@@ -225,128 +221,7 @@ def test_the_cause_of_a_denial_quotes_only_the_code_of_the_answer() -> None:
     assert is_denied(OSError(text))
 
 
-# boto3's chain, in separate processes because it reads the environment and the home folder
-
-PROGRAM = """
-import typer
-from daily_batch.cli.output import exit_on_error
-from daily_batch.domain.url import parse_url
-from daily_batch.storage.stores import delta_location, open_store
-
-def ask(way: str):
-    options = {"aws_endpoint_url": "http://127.0.0.1:1", "max_retries": "0"}
-    place = parse_url("s3://box/x")
-    with exit_on_error(debug=False):
-        if way == "delta":
-            print(sorted(item for item in delta_location(place, options)[1].items() if item[0].startswith("aws_")))
-        else:
-            from daily_batch.storage.failures import explain_failure
-            store = open_store(place, options)
-            try:
-                list(store.list("a"))
-            except Exception as error:
-                raise explain_failure(error, tenant="acme", day="2025-08-12")
-
-typer.run(ask)
-"""
-BOTH = pytest.mark.parametrize("way", ["obstore", "delta"])
-
-
-def ask_chain(home: Path, way: str, config: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Run the program with a home folder that contains this AWS configuration."""
-    (home / "config").write_text(config)
-    more = {"AWS_CONFIG_FILE": str(home / "config"), "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "HOME": str(home)}
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, way],
-        env=child_environment(AWS_EC2_METADATA_DISABLED="true", **more, **environ),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-
-
-def write_process(home: Path, *, script: str) -> str:
-    """Write a credential process; return the profile that uses it."""
-    program = home / "give.py"
-    program.write_text(script)
-    return f"[profile p]\nregion = eu-west-3\ncredential_process = {sys.executable} {program}\n"
-
-
-@BOTH
-def test_missing_credentials_are_reported_in_one_line_at_once(tmp_path: Path, way: str) -> None:
-    done = ask_chain(tmp_path, way, "")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: tenant=- day=-: no AWS credentials are found (")
-    assert "aws sso login" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-@BOTH
-def test_an_unknown_profile_is_a_usage_error(tmp_path: Path, way: str) -> None:
-    done = ask_chain(tmp_path, way, "", AWS_PROFILE="nobody")
-    assert done.returncode == 2
-    assert "the AWS credentials are wrong (ProfileNotFound)" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-@BOTH
-def test_a_missing_single_sign_on_has_its_next_step(tmp_path: Path, way: str) -> None:
-    config = (
-        "[profile p]\nregion = eu-west-3\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n"
-        "[sso-session s]\nsso_region = eu-west-3\nsso_start_url = https://example.awsapps.com/start\n"
-    )
-    done = ask_chain(tmp_path, way, config, AWS_PROFILE="p")
-    assert done.returncode == 3
-    assert "the AWS credentials have expired" in done.stderr
-    assert "sign in again (aws sso login)" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-@BOTH
-def test_a_failing_credential_process_is_reported_without_its_output(tmp_path: Path, way: str) -> None:
-    config = write_process(tmp_path, script=f"import sys; sys.exit({KEY!r})")
-    done = ask_chain(tmp_path, way, config, AWS_PROFILE="p")
-    assert done.returncode == 2
-    assert "the AWS credentials are wrong (CredentialRetrievalError)" in done.stderr
-    assert KEY not in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-def test_delta_rs_is_given_the_credentials_and_the_region_of_the_profile(tmp_path: Path) -> None:
-    until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    given = {"Version": 1, "AccessKeyId": "AKIAP", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": until}
-    config = write_process(tmp_path, script=f"print({json.dumps(json.dumps(given))})")
-    done = ask_chain(tmp_path, "delta", config, AWS_PROFILE="p")
-    text = dict(eval(done.stdout))
-    assert text == {
-        "aws_access_key_id": "AKIAP",
-        "aws_endpoint_url": "http://127.0.0.1:1",
-        "aws_region": "eu-west-3",
-        "aws_secret_access_key": "s",
-        "aws_session_token": "t",
-    }
-
-
-def test_credentials_are_read_again_each_time_a_table_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Renewed:
-        method, asked = "sso", 0
-
-        def get_frozen_credentials(self) -> Any:
-            self.asked += 1
-            return type("Frozen", (), {"access_key": f"AKIA{self.asked}", "secret_key": "s", "token": None})
-
-    source = Renewed()
-    monkeypatch.setattr("boto3.Session.get_credentials", lambda self: source)
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    credentials.load_boto3_credentials.cache_clear()
-    try:
-        found = [delta_location(parse_url("s3://box/x"), {"aws_region": "r"})[1] for _ in range(2)]
-    finally:
-        credentials.load_boto3_credentials.cache_clear()
-    assert [each["aws_access_key_id"] for each in found] == ["AKIA1", "AKIA2"]
-
-
-def test_libraries_log_nothing_themselves(tmp_path: Path) -> None:
+def test_library_loggers_are_silent(tmp_path: Path) -> None:
     program = (
         "import logging, warnings\n"
         "from daily_batch.telemetry import quiet_libraries\n"
@@ -356,10 +231,10 @@ def test_libraries_log_nothing_themselves(tmp_path: Path) -> None:
         "    warnings.warn_explicit('old', DeprecationWarning, 'x.py', 1, module=name)\n"
         "logging.getLogger('makoto-daily-batch').error('ours')\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "default", "-c", program], env=child_environment(), capture_output=True, text=True
     )
-    assert done.stderr == "ours\n"
+    assert process.stderr == "ours\n"
 
 
 def test_errors_of_the_metrics_exporter_are_still_logged() -> None:
@@ -367,13 +242,13 @@ def test_errors_of_the_metrics_exporter_are_still_logged() -> None:
         "import logging\nfrom daily_batch.telemetry import quiet_libraries\nquiet_libraries()\n"
         "logging.getLogger('azure.monitor.opentelemetry.exporter').error('not taken')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
-    assert done.stderr == "not taken\n"
+    process = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
+    assert process.stderr == "not taken\n"
 
 
-def test_the_server_answers_in_the_services_form() -> None:
+def test_refusing_server_responds_like_the_service() -> None:
     """Check what the tests above rely on: the answer has the services' form."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), RefusingHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
         store = open_store(parse_url("s3://box/x"), KEYS | QUICK | {"aws_endpoint_url": endpoint})

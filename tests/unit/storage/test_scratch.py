@@ -1,4 +1,4 @@
-"""Temporary folders: those of living runs stay, those of dead runs are removed, and nothing else is touched."""
+"""Temporary folders: those of active runs stay, those of dead runs are removed, and nothing else is touched."""
 
 import ast
 import multiprocessing
@@ -46,7 +46,7 @@ def make_leftover(temp: Path, name: str = "x") -> Path:
     return folder
 
 
-def test_a_folder_is_empty_and_removed_when_its_run_ends_or_fails(temp: Path) -> None:
+def test_folder_is_empty_and_removed_when_its_run_ends_or_fails(temp: Path) -> None:
     with pytest.raises(KeyError), temporary_folder() as folder:
         assert list(folder.iterdir()) == []
         (folder / "messages").touch()
@@ -54,7 +54,7 @@ def test_a_folder_is_empty_and_removed_when_its_run_ends_or_fails(temp: Path) ->
     assert list(temp.iterdir()) == []
 
 
-def test_a_folder_of_another_run_stays_until_that_run_is_killed(temp: Path) -> None:
+def test_folder_of_another_run_stays_until_that_run_is_killed(temp: Path) -> None:
     with other_run(temp) as run, other_run(temp) as second:
         assert remove_abandoned() == [
             RetainedFolder(each, "a run is using it") for each in sorted([run.folder, second.folder])
@@ -67,7 +67,7 @@ def test_a_folder_of_another_run_stays_until_that_run_is_killed(temp: Path) -> N
     assert list(temp.iterdir()) == []
 
 
-def test_a_folder_of_the_same_process_stays_while_it_is_in_use(temp: Path) -> None:
+def test_folder_of_the_same_process_stays_while_it_is_in_use(temp: Path) -> None:
     with temporary_folder() as first:
         (first / "manifest").touch()
         with temporary_folder() as second:
@@ -97,10 +97,10 @@ def _work(temp: str, number: int) -> bool:
     return True
 
 
-def test_a_folder_that_is_removed_before_its_lock_is_created_again(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_that_is_removed_before_its_lock_is_created_again(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try_lock, removed = scratch._try_lock, list[Path]()
 
-    def late(lock: int, *, unsupported: bool) -> bool:
+    def remove_then_lock(lock: int, *, unsupported: bool) -> bool:
         """Let another process remove the folder between the creation of the lock file and the lock."""
         if not removed:
             (folder,) = temp.iterdir()
@@ -108,7 +108,7 @@ def test_a_folder_that_is_removed_before_its_lock_is_created_again(temp: Path, m
             shutil.rmtree(folder)
         return try_lock(lock, unsupported=unsupported)
 
-    monkeypatch.setattr(scratch, "_try_lock", late)
+    monkeypatch.setattr(scratch, "_try_lock", remove_then_lock)
     with temporary_folder() as folder:
         assert folder.parent not in removed
         assert folder.is_dir()
@@ -122,43 +122,45 @@ def test_another_users_folder_stays(temp: Path) -> None:
     assert (folder / FILES / "messages").exists()
 
 
-@pytest.mark.parametrize("closed", [f"{PREFIX}x", "."])
+@pytest.mark.parametrize("unreadable", [f"{PREFIX}x", "."])
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_an_unreadable_folder_does_not_fail_a_run(closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folder_does_not_fail_a_run(unreadable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run as another user than root, to whom permissions apply; below /tmp, because pytest's folders belong to root."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         temp = Path(name)
         monkeypatch.setattr("tempfile.tempdir", name)
-        left = make_leftover(temp)
-        for place in (temp, *temp.rglob("*")):
-            os.chown(place, STRANGER, STRANGER)
-        (temp / closed).chmod(0)
+        leftover = make_leftover(temp)
+        for path in (temp, *temp.rglob("*")):
+            os.chown(path, STRANGER, STRANGER)
+        (temp / unreadable).chmod(0)
         os.seteuid(STRANGER)
         try:
-            kept = remove_abandoned()
+            retained = remove_abandoned()
         finally:
             os.seteuid(0)
         # If the root folder cannot be listed, no folder is found.
-        assert kept == ([] if closed == "." else [RetainedFolder(left, "it cannot be opened (PermissionError)")])
-        assert (left / FILES / "messages").exists()
+        assert retained == (
+            [] if unreadable == "." else [RetainedFolder(leftover, "it cannot be opened (PermissionError)")]
+        )
+        assert (leftover / FILES / "messages").exists()
 
 
 def test_links_are_not_followed(temp: Path, tmp_path: Path) -> None:
-    treasure = tmp_path / "treasure"
-    make_leftover(treasure)
-    whole = treasure / f"{PREFIX}x"
-    (temp / f"{PREFIX}folder").symlink_to(whole, target_is_directory=True)
+    outside = tmp_path / "treasure"
+    make_leftover(outside)
+    target = outside / f"{PREFIX}x"
+    (temp / f"{PREFIX}folder").symlink_to(target, target_is_directory=True)
     within = make_leftover(temp, "within")
-    (within / FILES / "link").symlink_to(whole, target_is_directory=True)
+    (within / FILES / "link").symlink_to(target, target_is_directory=True)
     files = temp / f"{PREFIX}files"
     files.mkdir()
     (files / LOCK).touch()
-    (files / FILES).symlink_to(whole / FILES, target_is_directory=True)
+    (files / FILES).symlink_to(target / FILES, target_is_directory=True)
     lock = make_leftover(temp, "lock")
     (lock / LOCK).unlink()
-    (lock / LOCK).symlink_to(whole / LOCK)
+    (lock / LOCK).symlink_to(target / LOCK)
     remove_abandoned()
-    assert (whole / FILES / "messages").read_text() == "of a person"
+    assert (target / FILES / "messages").read_text() == "of a person"
     assert not within.exists()
     assert (lock / FILES / "messages").exists()
 
@@ -181,9 +183,9 @@ def name_is_another(folder: Path) -> None:
     folder.rename(folder.with_name("makoto-out"))
 
 
-@pytest.mark.parametrize("spoil", [lock_is_missing, lock_is_a_folder, lock_is_a_pipe, name_is_another])
-def test_what_is_not_provably_a_runs_folder_stays(temp: Path, spoil: Callable[[Path], None]) -> None:
-    spoil(make_leftover(temp))
+@pytest.mark.parametrize("damage", [lock_is_missing, lock_is_a_folder, lock_is_a_pipe, name_is_another])
+def test_folder_not_provably_of_a_run_is_retained(temp: Path, damage: Callable[[Path], None]) -> None:
+    damage(make_leftover(temp))
     before = sorted(temp.rglob("*"))
     remove_abandoned()
     assert sorted(temp.rglob("*")) == before
@@ -194,77 +196,75 @@ def test_without_file_locks_runs_work_and_nothing_is_removed(temp: Path, monkeyp
         raise OSError("Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    left = make_leftover(temp)
+    leftover = make_leftover(temp)
     with temporary_folder() as folder:
         assert folder.is_dir()
-    assert list(temp.iterdir()) == [left]
+    assert list(temp.iterdir()) == [leftover]
 
 
-def test_files_that_a_thread_writes_after_its_run_are_removed_by_the_next_run(
-    temp: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_next_run_removes_files_written_after_a_run_ended(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remove = shutil.rmtree
 
-    def overtaken(path: Path, **more: bool) -> None:
+    def remove_and_recreate(path: Path, **more: bool) -> None:
         remove(path, **more)
         Path(path).mkdir()
         (Path(path) / "late").touch()
 
-    monkeypatch.setattr(shutil, "rmtree", overtaken)
+    monkeypatch.setattr(shutil, "rmtree", remove_and_recreate)
     with temporary_folder():
         pass
-    (left,) = temp.iterdir()
+    (leftover,) = temp.iterdir()
     monkeypatch.undo()
     monkeypatch.setattr("tempfile.tempdir", str(temp))
     remove_abandoned()
-    assert not left.exists()
+    assert not leftover.exists()
 
 
-def test_a_subfolder_is_removed_before_the_runs_folder(temp: Path) -> None:
+def test_subfolder_is_removed_before_the_runs_folder(temp: Path) -> None:
     with temporary_folder() as outer:
         with folder_within(outer) as inner:
             assert inner.parent == outer
         assert not inner.exists()
 
 
-def test_threads_have_folders_of_their_own(temp: Path) -> None:
-    seen, meet = set[Path](), threading.Barrier(4)
+def test_each_thread_has_its_own_folder(temp: Path) -> None:
+    folders, barrier = set[Path](), threading.Barrier(4)
 
     def work() -> None:
         with temporary_folder() as folder:
-            seen.add(folder)
-            meet.wait(30)
+            folders.add(folder)
+            barrier.wait(30)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(seen) == 4
+    assert len(folders) == 4
     assert list(temp.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     "command", [["run"], ["plan"], ["backfill", "--from", DAY.isoformat(), "--to", DAY.isoformat()]]
 )
-def test_a_command_removes_the_folders_of_killed_runs_only(command: list[str], tmp_path: Path) -> None:
+def test_command_removes_the_folders_of_killed_runs_only(command: list[str], tmp_path: Path) -> None:
     temp = tmp_path / "temp"
-    left = leave_behind(temp)
-    with other_run(temp) as alive:
+    leftover = leave_behind(temp)
+    with other_run(temp) as active:
         arguments = [*command, "--tenant", "acme", "--input", str(ROOT / "samples"), "--output", str(tmp_path / "out")]
         if command[0] != "backfill":
             arguments += ["--date", DAY.isoformat()]
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "daily_batch", *arguments],
             env=child_environment(TMPDIR=str(temp)),
             cwd=ROOT,
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr
-        assert not left.exists()
-        assert (alive.files / "messages").exists()
-        assert list(temp.iterdir()) == [alive.folder]
+        assert process.returncode == 0, process.stderr
+        assert not leftover.exists()
+        assert (active.files / "messages").exists()
+        assert list(temp.iterdir()) == [active.folder]
 
 
 def test_temporary_files_are_created_in_one_module_only() -> None:

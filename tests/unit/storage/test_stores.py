@@ -42,11 +42,11 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     server.stop()
 
 
-def small_table() -> Table:
+def make_table() -> Table:
     return Table.from_pydict({"a": Array([1, 2], type=DataType.int64())})
 
 
-def test_a_local_folder_keeps_keys_exactly(tmp_path: Path) -> None:
+def test_local_folder_keeps_keys_exactly(tmp_path: Path) -> None:
     for key in AWKWARD_KEYS:
         (tmp_path / key).parent.mkdir(parents=True)
         (tmp_path / key).write_text(key)
@@ -76,7 +76,7 @@ def test_s3_accepts_the_usual_endpoint_options(s3: dict[str, str]) -> None:
 def test_delta_and_obstore_use_the_same_location_on_s3(s3: dict[str, str]) -> None:
     url = parse_url("s3://makoto/out").child("acme/analytics/messages")
     location, options = delta_location(url, s3 | {"azure_storage_account_name": "other"})
-    write_deltalake(location, small_table(), storage_options=options)
+    write_deltalake(location, make_table(), storage_options=options)
     listed = [meta["path"] for page in obstore.list(open_store(url, s3), "_delta_log") for meta in page]
     assert listed == ["_delta_log/00000000000000000000.json"]
     assert DeltaTable(location, storage_options=options).version() == 0
@@ -86,18 +86,18 @@ def test_delta_and_obstore_use_the_same_location_on_s3(s3: dict[str, str]) -> No
 def test_delta_and_obstore_use_the_same_location_on_disk(tmp_path: Path, name: str) -> None:
     url = parse_url(str(tmp_path)).child(name)
     location, options = delta_location(url, {"aws_region": "x"})
-    write_deltalake(location, small_table(), storage_options=options)
+    write_deltalake(location, make_table(), storage_options=options)
     listed = [meta["path"] for page in obstore.list(open_store(url, {}), "_delta_log") for meta in page]
     assert listed == ["_delta_log/00000000000000000000.json"]
 
 
 @pytest.mark.parametrize("name", ["%20x", "br[a]", "a{b}", "a|b", "a^b", "back\\s"])
-def test_a_folder_that_delta_would_misread_is_refused(tmp_path: Path, name: str) -> None:
+def test_folder_that_delta_would_misread_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError):
         delta_location(parse_url(str(tmp_path / name)), {})
 
 
-def test_a_missing_folder_is_an_error_unless_it_is_created(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error_unless_it_is_created(tmp_path: Path) -> None:
     url = parse_url(str(tmp_path / "new" / "folder"))
     with pytest.raises(TerminalError):
         open_store(url, {})
@@ -105,16 +105,14 @@ def test_a_missing_folder_is_an_error_unless_it_is_created(tmp_path: Path) -> No
     assert (tmp_path / "new" / "folder" / "k").read_bytes() == b"v"
 
 
-def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
+def test_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for create in (False, True):
         with pytest.raises(TerminalError):
             open_store(parse_url(str(tmp_path / "file")), {}, create=create)
 
 
-def test_a_relative_folder_is_relative_to_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_folder_is_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "samples").mkdir()
     obstore.put(open_store(parse_url("samples"), {}), "k", b"v")
@@ -126,12 +124,12 @@ def test_a_relative_folder_is_relative_to_the_working_directory(
 @pytest.mark.parametrize(
     "options", [{"nope": "1"}, {"timeout": "hunter2"}, {"max_retries": "many"}, {"retry_timeout": "1 day"}]
 )
-def test_an_invalid_option_is_a_usage_error(options: dict[str, str]) -> None:
+def test_invalid_option_is_a_usage_error(options: dict[str, str]) -> None:
     with pytest.raises(UsageError):
         open_store(parse_url("s3://makoto"), options)
 
 
-def test_the_callers_options_are_not_changed() -> None:
+def test_callers_options_are_not_changed() -> None:
     options = {"aws_allow_http": "true", "aws_region": "us-east-1"}
     open_store(parse_url("s3://makoto"), options)
     delta_location(parse_url("s3://makoto"), options)
@@ -139,32 +137,32 @@ def test_the_callers_options_are_not_changed() -> None:
 
 
 def test_azure_gets_its_own_options_only() -> None:
-    given = {"aws_region": "x", "azure_storage_account_key": "a2V5", "azure_storage_account_name": "acct"}
-    location, options = delta_location(parse_url(ACCOUNT_URL), given)
+    account_options = {"aws_region": "x", "azure_storage_account_key": "a2V5", "azure_storage_account_name": "acct"}
+    location, options = delta_location(parse_url(ACCOUNT_URL), account_options)
     assert location == ACCOUNT_URL
-    assert {name for name in options if name.startswith(("aws_", "azure_"))} == set(given) - {"aws_region"}
-    assert open_store(parse_url(ACCOUNT_URL), given).prefix == "in"
+    assert {name for name in options if name.startswith(("aws_", "azure_"))} == set(account_options) - {"aws_region"}
+    assert open_store(parse_url(ACCOUNT_URL), account_options).prefix == "in"
 
 
-def test_the_account_comes_from_the_url() -> None:
+def test_account_comes_from_the_url() -> None:
     _, options = delta_location(parse_url(ACCOUNT_URL), {"azure_storage_account_key": "a2V5"})
     assert options["azure_storage_account_name"] == "acct"
 
 
-def test_a_key_for_another_account_is_refused() -> None:
-    given = {"azure_storage_account_name": "other", "azure_storage_account_key": "hunter2"}
+def test_key_for_another_account_is_refused() -> None:
+    account_options = {"azure_storage_account_name": "other", "azure_storage_account_key": "hunter2"}
     with pytest.raises(UsageError) as caught:
-        open_store(parse_url(ACCOUNT_URL), given)
+        open_store(parse_url(ACCOUNT_URL), account_options)
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_emulator_gets_no_account_or_endpoint() -> None:
-    given = {
+def test_emulator_gets_no_account_or_endpoint() -> None:
+    account_options = {
         "azure_storage_use_emulator": "true",
         "azure_storage_account_name": "x",
         "azure_storage_endpoint": "http://h",
     }
-    _, options = delta_location(parse_url(ACCOUNT_URL), given)
+    _, options = delta_location(parse_url(ACCOUNT_URL), account_options)
     assert [name for name in options if name.startswith("azure_")] == ["azure_storage_use_emulator"]
 
 

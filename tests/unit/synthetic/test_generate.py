@@ -1,3 +1,5 @@
+"""Synthetic days: expected counts, reproducibility, and the sizes and limits of the platform."""
+
 import gzip
 import json
 import zlib
@@ -19,11 +21,11 @@ TOKYO = "Asia/Tokyo"
 SAMPLES = Path(__file__).parents[3] / "samples"
 
 
-def read_all(root: Path) -> dict[str, bytes]:
+def read_files(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-def bodies(root: Path) -> list[dict[str, object]]:
+def read_records(root: Path) -> list[dict[str, object]]:
     files = sorted((root / "acme/exports").rglob("*.jsonl"))
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
@@ -39,13 +41,13 @@ def assert_counts(expected: ExpectedCounts, found: ReferenceCounts) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_expected_counts_of_message_objects_are_what_plain_python_counts(tmp_path: Path, seed: int) -> None:
+def test_expected_counts_of_message_objects_match_the_reference(tmp_path: Path, seed: int) -> None:
     expected = generate(messages=1_000, layout="messages", seed=seed, out=tmp_path, rates=FaultRates.rich())
     assert_counts(expected, count_day(tmp_path, "acme", DAY, TOKYO))
 
 
 @pytest.mark.parametrize("zone", [TOKYO, "America/New_York", "Asia/Kathmandu"])
-def test_expected_counts_of_an_export_are_what_plain_python_counts(tmp_path: Path, zone: str) -> None:
+def test_expected_counts_of_an_export_match_the_reference(tmp_path: Path, zone: str) -> None:
     expected = generate(
         messages=2_000,
         layout="export",
@@ -68,13 +70,13 @@ def test_expected_counts_hold_over_many_blocks(tmp_path: Path, layout: str, monk
     assert_counts(expected, count_day(tmp_path, "acme", DAY, TOKYO))
 
 
-def test_the_expected_counts_are_written_beside_the_data(tmp_path: Path) -> None:
+def test_expected_counts_are_written_beside_the_data(tmp_path: Path) -> None:
     expected = generate(messages=50, layout="export", seed=1, out=tmp_path, tenant="globex")
     assert json.loads((tmp_path / "globex-truth.json").read_text()) == expected._asdict()
 
 
 @pytest.mark.parametrize("layout", ["messages", "export"])
-def test_rich_rates_show_every_outcome_and_every_kind_of_drift(tmp_path: Path, layout: str) -> None:
+def test_rich_rates_produce_every_outcome_and_kind_of_drift(tmp_path: Path, layout: str) -> None:
     expected = generate(messages=600, layout=layout, seed=2, out=tmp_path, rates=FaultRates.rich(), files=4)
     absent = {"other_day"} if layout == "export" else set()
     assert {outcome for outcome, times in expected.records.items() if not times} == absent
@@ -93,7 +95,7 @@ def test_rich_rates_show_every_outcome_and_every_kind_of_drift(tmp_path: Path, l
 
 
 @pytest.mark.parametrize("layout", ["messages", "export"])
-def test_a_day_without_faults_has_none(tmp_path: Path, layout: str) -> None:
+def test_day_without_faults_has_no_rejects_and_no_flags(tmp_path: Path, layout: str) -> None:
     expected = generate(messages=500, layout=layout, seed=3, out=tmp_path, rates=FaultRates.none())
     assert expected.records == {**dict.fromkeys(expected.records, 0), "seen": 500, "written": 500}
     assert not expected.flags
@@ -113,28 +115,28 @@ def test_one_process_and_two_write_the_same_bytes(tmp_path: Path) -> None:
                 files=3,
                 workers=workers,
             )
-    assert read_all(tmp_path / "1") == read_all(tmp_path / "2")
+    assert read_files(tmp_path / "1") == read_files(tmp_path / "2")
 
 
 def test_another_seed_writes_another_day(tmp_path: Path) -> None:
     for seed in (1, 2):
         generate(messages=100, layout="export", seed=seed, out=tmp_path / str(seed))
-    assert read_all(tmp_path / "1") != read_all(tmp_path / "2")
+    assert read_files(tmp_path / "1") != read_files(tmp_path / "2")
 
 
 def test_iterate_objects_yields_what_generate_writes(tmp_path: Path) -> None:
     expected = generate(messages=300, layout="messages", seed=6, out=tmp_path)
     tally = Tally()
     objects = dict(iterate_objects(messages=300, seed=6, tally=tally))
-    on_disk = read_all(tmp_path)
+    on_disk = read_files(tmp_path)
     del on_disk["acme-truth.json"]
     assert objects == on_disk
     assert tally.expected_counts() == expected
 
 
-def test_message_objects_are_pretty_printed_with_the_platforms_keys(tmp_path: Path) -> None:
+def test_message_objects_are_pretty_printed_with_platform_keys(tmp_path: Path) -> None:
     generate(messages=200, layout="messages", seed=7, out=tmp_path, rates=FaultRates.none())
-    texts = read_all(tmp_path / "acme")
+    texts = read_files(tmp_path / "acme")
     for name, text in texts.items():
         key = parse_message_key(f"acme/{name}")
         body = json.loads(text)
@@ -150,68 +152,68 @@ def test_compressions_hold_the_same_lines(tmp_path: Path) -> None:
     part = "acme/exports/messages/2025/08/12/part-00000.jsonl"
     plain = (tmp_path / "none" / part).read_bytes()
     assert gzip.decompress((tmp_path / "gzip" / f"{part}.gz").read_bytes()) == plain
-    packed = (tmp_path / "zstd" / f"{part}.zst").read_bytes()
-    assert zstd.decompress(packed) == plain
+    compressed = (tmp_path / "zstd" / f"{part}.zst").read_bytes()
+    assert zstd.decompress(compressed) == plain
 
 
-def test_rooms_and_users_keep_the_platforms_limits(tmp_path: Path) -> None:
+def test_rooms_and_users_stay_within_the_platform_limits(tmp_path: Path) -> None:
     generate(
         messages=30_000, layout="export", seed=1, out=tmp_path, rates=FaultRates.none(), compression="none", files=3
     )
-    records = bodies(tmp_path)
+    records = read_records(tmp_path)
     times = [str(record["timestamp"]) for record in records]
     assert times == sorted(times)
     rooms = Counter(record["room_id"] for record in records)
     assert 300 < max(rooms.values()) <= 500
     owners = defaultdict(set)
-    sent = defaultdict(list)
+    sent_by_user = defaultdict(list)
     for record in records:
         owners[record["room_id"]].add(record["user_id"])
         if record["role"] == "user":
-            sent[record["user_id"]].append(datetime.fromisoformat(str(record["timestamp"])))
+            sent_by_user[record["user_id"]].append(datetime.fromisoformat(str(record["timestamp"])))
     assert all(len(users) == 1 for users in owners.values())
-    assert len(sent) < len(rooms)
-    for moments in sent.values():
-        assert all(later - first >= timedelta(minutes=1) for first, later in zip(moments, moments[10:], strict=False))
-        assert all(later - first >= timedelta(hours=1) for first, later in zip(moments, moments[100:], strict=False))
+    assert len(sent_by_user) < len(rooms)
+    for times in sent_by_user.values():
+        assert all(later - first >= timedelta(minutes=1) for first, later in zip(times, times[10:], strict=False))
+        assert all(later - first >= timedelta(hours=1) for first, later in zip(times, times[100:], strict=False))
 
 
-def test_a_room_is_a_conversation_in_turns(tmp_path: Path) -> None:
+def test_room_is_a_conversation_in_turns(tmp_path: Path) -> None:
     generate(messages=5_000, layout="export", seed=1, out=tmp_path, rates=FaultRates.none(), compression="none")
     turns = defaultdict(list)
-    for record in bodies(tmp_path):
+    for record in read_records(tmp_path):
         turns[record["room_id"]].append(record["role"])
     for roles in turns.values():
         assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"] * (len(roles) % 2)
 
 
-def test_messages_are_of_the_platforms_size_and_mostly_different(tmp_path: Path) -> None:
+def test_messages_have_platform_sizes_and_mostly_distinct_content(tmp_path: Path) -> None:
     generate(messages=5_000, layout="export", seed=1, out=tmp_path, rates=FaultRates.none(), compression="none")
-    sizes = [len(json.dumps(body, ensure_ascii=False).encode()) for body in bodies(tmp_path)]
+    sizes = [len(json.dumps(body, ensure_ascii=False).encode()) for body in read_records(tmp_path)]
     assert 700 < sum(sizes) / len(sizes) < 900
     assert max(sizes) < 128 * 1024
-    contents = [body["content"] for body in bodies(tmp_path)]
+    contents = [body["content"] for body in read_records(tmp_path)]
     assert len(set(contents)) > 0.98 * len(contents)
     assert all(any(mark in str(content) for content in contents) for mark in ("です", "the ", "\n", '"', "😊", "```"))
 
 
-def test_a_day_without_messages_is_empty(tmp_path: Path) -> None:
+def test_day_without_messages_is_empty(tmp_path: Path) -> None:
     for layout in ("messages", "export"):
         expected = generate(messages=0, layout=layout, seed=1, out=tmp_path / layout)
         assert expected.records["seen"] == expected.objects["listed"] == 0
-        assert list(read_all(tmp_path / layout)) == ["acme-truth.json"]
+        assert list(read_files(tmp_path / layout)) == ["acme-truth.json"]
 
 
-def test_a_tenants_folder_is_never_mixed_with_another_day(tmp_path: Path) -> None:
+def test_tenants_folder_is_never_mixed_with_another_day(tmp_path: Path) -> None:
     generate(messages=10, layout="export", seed=1, out=tmp_path)
-    before = read_all(tmp_path)
+    before = read_files(tmp_path)
     with pytest.raises(UsageError, match="exists"):
         generate(messages=10, layout="export", seed=2, out=tmp_path)
-    assert read_all(tmp_path) == before
+    assert read_files(tmp_path) == before
 
 
 @pytest.mark.parametrize("tenant", ["..", "a/b", "", "テナント"])
-def test_an_invalid_tenant_is_refused_before_anything_is_written(tmp_path: Path, tenant: str) -> None:
+def test_invalid_tenant_is_refused_before_anything_is_written(tmp_path: Path, tenant: str) -> None:
     with pytest.raises(UsageError):
         generate(messages=10, layout="export", seed=1, out=tmp_path / "out", tenant=tenant)
     assert not (tmp_path / "out").exists()
@@ -241,17 +243,17 @@ def decompress(name: str, data: bytes) -> bytes:
     return zlib.decompressobj(wbits=31).decompress(data) if name.endswith(".gz") else data
 
 
-def test_the_committed_samples_are_what_the_documented_command_writes(tmp_path: Path) -> None:
+def test_committed_samples_equal_the_output_of_the_documented_command(tmp_path: Path) -> None:
     rates = FaultRates.parse("rich")
     generate(messages=300, layout="messages", seed=8, out=tmp_path, rates=rates)
     generate(
         messages=600, layout="export", seed=8, out=tmp_path, tenant="globex", rates=rates, files=4, compression="mixed"
     )
-    committed, written = read_all(SAMPLES), read_all(tmp_path)
+    committed, written = read_files(SAMPLES), read_files(tmp_path)
     del committed["README.md"]
     assert committed.keys() == written.keys()
     truncated = "globex/exports/messages/2025/08/12/part-00003.jsonl.gz"
-    left, right = (decompress(truncated, files.pop(truncated)) for files in (committed, written))
-    assert left.startswith(right) or right.startswith(left)
+    committed_part, written_part = (decompress(truncated, files.pop(truncated)) for files in (committed, written))
+    assert committed_part.startswith(written_part) or written_part.startswith(committed_part)
     for name, data in committed.items():
         assert decompress(name, data) == decompress(name, written[name]), name

@@ -43,7 +43,7 @@ def find_meter(environ: Mapping[str, str], *, memory_mb: int, prices: Prices) ->
     lines and the invoice have the exact numbers.
 
     Args:
-        environ: Environment variables, which tell Lambda and Functions apart.
+        environ: Environment variables, which distinguish Lambda from Functions.
         memory_mb: Memory of an instance, for a cloud that does not report it.
         prices: List prices.
     """

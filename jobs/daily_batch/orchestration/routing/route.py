@@ -45,7 +45,7 @@ class Router:
     job_size: Callable[[Manifest], JobSize] = field(default=lambda manifest: JobSize())
 
     def decide_unlisted(self, entry: Entry | None) -> Route | None:
-        """Return the route that is known before the day is listed; None if only its volume can tell.
+        """Return the route that is known before the day is listed; None if it depends on the day's volume.
 
         Args:
             entry: The day's ledger entry before this run.

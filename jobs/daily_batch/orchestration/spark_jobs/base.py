@@ -14,9 +14,9 @@ JobState = Literal["WAITING", "RUNNING", "SUCCEEDED", "FAILED", "LOST"]
 ENDED_STATES = ("SUCCEEDED", "FAILED", "LOST")
 # Exit statuses of a job (README) after which a retry cannot help: usage error, terminal error, lease lost.
 FINAL_EXIT_CODES = (2, 3, 4)
-# The length of the log's end that is read: a job reports what it lacks at its end.
+# The length of the log's end that is read: a job reports its error at its end.
 MAX_LOG_CHARACTERS = 200_000
-# Not a setting, but passed with the settings: who allows that the day loses rows.
+# Not a setting, but passed with the settings: who allows the day to lose rows.
 ALLOW_SHRINK = "allow_shrink"
 
 
@@ -111,7 +111,7 @@ class Submitter(Protocol):
         """Submit the job and return its id. Idempotent: the same `job_token` returns the same job.
 
         Raises:
-            RetryableError: The service is down, throttles or lacks capacity. The response may be lost, so submit again.
+            RetryableError: The service is down, throttles or is full. The response may be lost, so submit again.
             TerminalError: The service rejects the job.
         """
 

@@ -82,7 +82,7 @@ class Databricks:
                 return parse_status(run, self._read_error(run) if _has_failed(run) else "")
         except TerminalError as error:
             if isinstance(error.__cause__, sdk.NotFound):
-                return JobStatus(state="LOST", detail="Databricks knows no such run.")
+                return JobStatus(state="LOST", detail="Databricks does not know the run.")
             raise
 
     def read_log(self, job_id: str) -> str:

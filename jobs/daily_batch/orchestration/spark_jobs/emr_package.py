@@ -43,7 +43,7 @@ def check_package(store: "ObjectStore", config: EmrConfig, *, architecture: str)
             store.head(name)
     except FileNotFoundError as error:
         raise TerminalError(
-            f"the package lacks {name}: {config.package}/{name} is not there", next_step=_COPY
+            f"the package is incomplete: {config.package}/{name} does not exist", next_step=_COPY
         ) from error
     except (BaseError, OSError) as error:
         if is_denied(error):
@@ -57,6 +57,6 @@ def check_package(store: "ObjectStore", config: EmrConfig, *, architecture: str)
         what = f"the package is for {package.arch}, and the application runs on {required}"
         raise TerminalError(what, next_step=f"make package-emr PACKAGE_ARGS='--arch {required}'")
     if package.python != config.python:
-        what = f"the package is for Python {package.python}, and jobs are told to use {config.python} (emr_python)"
+        what = f"the package is for Python {package.python}, and jobs run on Python {config.python} (emr_python)"
         step = f"set EmrPython={package.python}, or make package-emr PACKAGE_ARGS='--python-version {config.python}'"
         raise TerminalError(what, next_step=step)

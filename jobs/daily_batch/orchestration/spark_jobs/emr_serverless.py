@@ -10,7 +10,6 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]  # neither boto3 nor botocore ships types
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
-from obstore.exceptions import BaseError
 
 from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
@@ -27,7 +26,7 @@ from daily_batch.orchestration.spark_jobs.emr_request import PRODUCT, QUOTA, Emr
 from daily_batch.orchestration.spark_jobs.session_policy import parse_account, session_policy
 from daily_batch.settings import Settings
 from daily_batch.storage import boto_errors
-from daily_batch.storage.failures import explain_failure
+from daily_batch.storage.failures import explained_failures
 from daily_batch.storage.stores import open_store
 
 # StartJobRun allows one request per second, with bursts of 25: the adaptive client slows down when it is throttled.
@@ -81,10 +80,8 @@ class EmrServerless:
         with self._translate_errors():
             application = self.client.get_application(applicationId=self.config.application_id)["application"]
         store = open_store(self.config.package, self.options)
-        try:
+        with explained_failures():
             check_package(store, self.config, architecture=application.get("architecture", ""))
-        except (BaseError, OSError) as error:
-            raise explain_failure(error, tenant="-", day="-") or error from error
 
     def submit(self, job: SparkJob) -> str:
         """See `Submitter.submit`."""
@@ -109,7 +106,7 @@ class EmrServerless:
     def get_status(self, job_id: str) -> JobStatus:
         """See `Submitter.get_status`."""
         run = self._find(job_id)
-        return parse_status(run) if run else JobStatus(state="LOST", detail="EMR Serverless knows no such job run.")
+        return parse_status(run) if run else JobStatus(state="LOST", detail="EMR Serverless does not know the job.")
 
     def read_log(self, job_id: str) -> str:
         """See `Submitter.read_log`. The log is in CloudWatch, if the job's request enabled it."""
@@ -143,7 +140,7 @@ class EmrServerless:
             return None
         values = {name: str(tags.get(name, "")) for name in ("tenant", "date", "run_id")}
         if not all(values.values()):
-            raise TerminalError("a job run of ours lacks its tags", next_step="do not change the tags of job runs")
+            raise TerminalError("tags of the job run are missing", next_step="do not change the tags of job runs")
         return JobTags(**values)
 
     def _find(self, job_id: str) -> dict[str, Any] | None:
@@ -250,7 +247,7 @@ def _parse_state(run: dict[str, Any]) -> JobStatus:
     if run["state"] == "CANCELLED" and _TIMEOUT.search(details) and "startedAt" not in run:
         return JobStatus(state=state, detail=f"It timed out in its application's queue. Next step: {_WAIT}.")
     if run["state"] == "CANCELLED":
-        cause = "by its time limit, job_timeout_minutes" if _TIMEOUT.search(details) else "by someone"
+        cause = "by its time limit, job_timeout_minutes" if _TIMEOUT.search(details) else "by a user"
         return JobStatus(state=state, detail=f"It was cancelled {cause}.", retryable=False)
     return _explain_failure(details)
 
@@ -263,7 +260,7 @@ def _explain_failure(details: str) -> JobStatus:
     reasons = [f"Exit status {exit_code}"] if match else []
     reasons += list(dict.fromkeys(_ERROR.findall(details)))[:3]
     if exit_code == KILLED:
-        reasons.append("killed, probably for lack of memory")
+        reasons.append("killed, probably because it ran out of memory")
     detail = f"{', '.join(reasons)}. " if reasons else ""
     step = "look at the job's log, then run the day again"
     return JobStatus(state="FAILED", detail=f"{detail}Next step: {step}.", retryable=exit_code not in FINAL_EXIT_CODES)

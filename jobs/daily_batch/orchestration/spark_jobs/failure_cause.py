@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Cause(NamedTuple):
-    """What the job lacked, and the next step."""
+    """What made the job fail, and the next step."""
 
     what: str
     next_step: str
@@ -47,12 +47,12 @@ def _detect_missing_python(log: str) -> Cause | None:
     if not match:
         return None
     program = (match["name"] or match["shell"]).rpartition("/")[2]
-    return Cause(f"the image lacks the Python of the package: its {program} leads to none", _PYTHON)
+    return Cause(f"the image does not have the package's Python: {program} is not found", _PYTHON)
 
 
 def _detect_other_python(log: str) -> Cause | None:
     match = _OTHER_PYTHON.search(log)
-    return Cause(f"the image lacks the Python of the package: it has {match['has']}", _PYTHON) if match else None
+    return Cause(f"the image does not have the package's Python: it has {match['has']}", _PYTHON) if match else None
 
 
 def _detect_own_error(log: str) -> Cause | None:
@@ -74,14 +74,14 @@ _DETECTORS = (
     _detect_other_python,
     _detect_own_error,
     _detect_missing_module,
-    _detect(_NO_FILE, Cause("a file of the job's package is not there", _PACKAGE)),
+    _detect(_NO_FILE, Cause("a file of the job's package is missing", _PACKAGE)),
     _detect(
         _DENIED,
         Cause(
-            "permission: what the service fetches or writes for the job was denied",
+            "missing permission: the service was denied access to files of the job",
             "allow the job's identity to read its package and to write its log",
         ),
     ),
     _detect(_NO_LIBRARY, Cause("the libraries of the job cannot be installed", "look at the run's page for why")),
-    _detect(_NO_ROUTE, Cause("network: an address was not reached", _NETWORK)),
+    _detect(_NO_ROUTE, Cause("no connection: an address could not be reached", _NETWORK)),
 )

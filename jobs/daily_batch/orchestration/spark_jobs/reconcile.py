@@ -61,7 +61,7 @@ def reconcile(
         return Reconciled(entry=entry)
     minutes = round(max_wait.total_seconds() / 60)
     reason = f"job {entry.job_id} was cancelled after it had waited {minutes} minutes for workers"
-    # Record the reason before cancelling: whoever reconciles the day next must find it.
+    # Record the reason before cancelling: the next reconciliation must find it.
     ledger.record(entry.lease, error=f"{reason}. {status.detail}".rstrip())
     submitter.cancel(entry.job_id)
     return Reconciled(entry=ledger.find(entry.tenant, entry.day) or entry)

@@ -1,7 +1,7 @@
 """Run Spark jobs with this machine's spark-submit, each in a process that outlives its submitter.
 
-A folder per job token makes submitting idempotent: whoever creates the folder starts the job, and whoever finds it
-gets the same job.
+A folder per job token makes submitting idempotent: the submitter that creates the folder starts the job, and later
+ones find the same job.
 """
 
 import os

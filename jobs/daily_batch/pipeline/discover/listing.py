@@ -45,7 +45,7 @@ class Tree(Protocol):
         """
 
     def list_folders(self, folder: str) -> Folders:
-        """Return the folders directly below a folder, in one answer: memory grows by some 100 bytes for each."""
+        """Return the folders directly below a folder, in one response: memory grows by some 100 bytes for each."""
 
 
 def drop_markers(items: Iterable[SourceObject], *, folder: str, nested: bool) -> Batch:
@@ -105,7 +105,7 @@ def list_messages(
     """Yield the message objects in the given UTC day folders of every room, in any order. Each batch is of one room.
 
     An object is skipped only if its name says that it was sent outside the window. An object whose name does not say
-    when it was sent is listed, whichever of the folders it is in: the run decides by the body, so no message is lost.
+    when it was sent is listed, in any of the folders: the run decides by the body, so no message is lost.
 
     Args:
         tree: The tenant's input.

@@ -185,7 +185,7 @@ def add_objects(total: int, objects: Iterable[SourceObject]) -> int:
     """Add the digest of each object's key, size and etag to a running total, which starts at 0.
 
     A sum needs neither an order nor memory. It detects accidental differences (an object arrived late, changed or
-    disappeared); it is no defence against someone who can choose millions of keys to construct a collision. The
+    disappeared); it is no defence against an attacker who can choose millions of keys to construct a collision. The
     last-modified time is excluded: a copy of the same bytes is the same object.
     """
     number, digest = int.from_bytes, blake2b

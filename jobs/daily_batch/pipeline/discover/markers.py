@@ -20,7 +20,7 @@ _FILES = (
     # macOS
     r"\._.*",  # AppleDouble: the attributes of another file
     r"\.DS_Store",  # Finder's view settings
-    r"\.localized",  # tells Finder to translate the folder's name
+    r"\.localized",  # makes Finder translate the folder's name
     r"Icon\r",  # the folder's icon
     # Windows
     r"(?i:(?:eh)?thumbs\.db|desktop\.ini)",  # Explorer's thumbnails and view settings

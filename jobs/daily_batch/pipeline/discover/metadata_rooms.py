@@ -22,7 +22,7 @@ class MetadataRooms:
 
     The result is only as complete as the store: a user or room without an item, or with an `updated_at` before its last
     message, is missed (`compare_discovery` finds such rooms). An object whose name does not say when it was sent is
-    found if its room was active since the day's start, whichever of the day's UTC folders it is in.
+    found, in any of the day's UTC folders, if its room was active since the day's start.
 
     A name that cannot be part of a key (empty, `.`, `..`, or with a slash or a control character) leads to no object.
     If its room was active, the day fails with a terminal error: skipping the room could lose messages silently. An

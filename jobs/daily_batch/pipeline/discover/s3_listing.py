@@ -1,6 +1,6 @@
 """List S3 through boto3, for keys that obstore cannot read: obstore reports only the first and stops there.
 
-Such a key must not hide the others. boto3 is installed wherever a run is on AWS; without it, the day fails at the key.
+Such a key must not hide the others. Every deployment on AWS has boto3; without it, the day fails at the key.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Tell a new tenant from a wrong input when the input holds nothing of the tenant."""
+"""Distinguish a new tenant from a wrong input when the input holds no object of the tenant."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice

@@ -123,7 +123,7 @@ def fence_table(
     """Write the token to the table's log before any work, so that no run with a lower one can publish the day.
 
     Returns:
-        The day after that: it includes whatever a run with a lower token has published.
+        A snapshot of the day under that token; it includes what runs with lower tokens have published.
 
     Raises:
         RetryableError: The storage failed.

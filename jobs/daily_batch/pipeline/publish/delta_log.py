@@ -47,7 +47,7 @@ class Context:
         return RetryableError(what, next_step="run the day again", tenant=self.tenant, day=self.day.isoformat())
 
     def terminal(self, what: str, *, next_step: str) -> TerminalError:
-        """Return an error that someone must resolve before the day can be run again."""
+        """Return an error that an operator must resolve before the day can run again."""
         return TerminalError(what, next_step=next_step, tenant=self.tenant, day=self.day.isoformat())
 
 
@@ -82,7 +82,7 @@ def check_table(delta: DeltaTable, context: Context) -> None:
     if protocol.min_reader_version > READER or protocol.min_writer_version > WRITER:
         raise context.terminal(
             f"{context.table.name} needs reader {protocol.min_reader_version} and writer {protocol.min_writer_version},"
-            f" we keep it at {READER} and {WRITER}",
+            f" and this version supports {READER} and {WRITER}",
             next_step="find who upgraded it, drop its table features or move the table away, and run again",
         )
     try:

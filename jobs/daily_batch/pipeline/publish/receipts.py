@@ -5,12 +5,11 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.errors import TerminalError
-from daily_batch.storage.failures import explain_failure
+from daily_batch.storage.failures import explained_failures
 
 if TYPE_CHECKING:  # obstore has this name for type checkers only
     from obstore import ObjectMeta
@@ -25,14 +24,13 @@ def read_receipt(output: ObjectStore, key: str) -> Receipt | None:
     Raises:
         BatchError: The store failed or denied access, or the receipt is of another version.
     """
+    with explained_failures():
+        try:
+            content = bytes(output.get(key).bytes())
+        except FileNotFoundError:
+            return None
     try:
-        content = output.get(key).bytes()
-    except FileNotFoundError:
-        return None
-    except (BaseError, OSError) as error:
-        raise explain_failure(error, tenant="-", day="-") or error from error
-    try:
-        return _decode(bytes(content))
+        return _decode(content)
     except DECODE_ERRORS as error:
         step = "deploy the same version for the job and its submitter, then run the day again"
         raise TerminalError(f"the receipt {key} is not understood", next_step=step) from error

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
-from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, TABLES, Table
@@ -22,7 +21,7 @@ from daily_batch.pipeline.publish.parquet import day_folder
 from daily_batch.pipeline.publish.receipts import find_latest_receipt
 from daily_batch.pipeline.publish.result import PublishedDay
 from daily_batch.pipeline.transform.duckdb_session import quote_text
-from daily_batch.storage.failures import explain_failure
+from daily_batch.storage.failures import explained_failures
 from daily_batch.storage.scratch import folder_within
 from daily_batch.storage.stores import Storage, delta_location
 
@@ -57,11 +56,8 @@ def check_format(request: Request, storage: Storage) -> None:
     """
     store = storage.open_output()
     root = analytics_folder(request.tenant)
-    try:
-        with ThreadPoolExecutor(len(TABLES)) as pool:
-            existing = list(pool.map(lambda table: _find_formats(store, f"{root}/{table.name}"), TABLES))
-    except (BaseError, OSError) as error:
-        raise explain_failure(error, tenant=request.tenant, day=request.day.isoformat()) or error from error
+    with explained_failures(request.tenant, request.day.isoformat()), ThreadPoolExecutor(len(TABLES)) as pool:
+        existing = list(pool.map(lambda table: _find_formats(store, f"{root}/{table.name}"), TABLES))
     other: TableFormat = "parquet" if request.table_format == "delta" else "delta"
     if any(other in formats for formats in existing):
         raise UsageError(
@@ -100,8 +96,8 @@ def _count_delta(table: Table, request: Request, storage: Storage) -> int:
 def _count_parquet(table: Table, request: Request, store: ObjectStore, receipt: Receipt | None, scratch: Path) -> int:
     """Count rows by the latest receipt, minus the rows erased since; without a receipt, by the files' footers.
 
-    A run that was killed while it published left the files of two runs in the folder; only the receipt can tell them
-    apart.
+    A run that was killed while it published left the files of two runs in the folder; only the receipt
+    distinguishes them.
     """
     folder = f"{analytics_folder(request.tenant)}/{table.name}/{day_folder(request.day)}/"
     files = [(item["path"], item["size"]) for batch in store.list(folder) for item in batch]

@@ -116,7 +116,7 @@ class SparkRunner:
             if "CONFIG_NOT_AVAILABLE" not in str(error):
                 raise
             # With the default batch size, a worker would hold thousands of blobs in memory.
-            what = f"this Spark takes no settings of the job ({', '.join(CONF)})"
+            what = f"this Spark does not accept the job's settings ({', '.join(CONF)})"
             raise TerminalError(what, next_step="run the job on a cluster (docs/databricks.md, Serverless)") from error
         try:
             yield

@@ -132,7 +132,7 @@ class BrokenValue:
 
 
 def find_end_in_line(buffer: bytes, first: int, stop: int) -> int:
-    """Return the index at which a value with an invalid byte ends within its line, or 0 if that line does not tell.
+    """Return the index at which a value with an invalid byte ends within its line, or 0 if the line does not show it.
 
     All indexes are relative to the buffer. A value that closes includes the rest of its line.
     """

@@ -21,7 +21,7 @@ EXACT_DIGITS = 15
 
 
 class InvalidRecordError(Exception):
-    """A record that cannot be published, whatever its context; `detail` never holds message content."""
+    """A record that cannot be published in any context; `detail` never holds message content."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)

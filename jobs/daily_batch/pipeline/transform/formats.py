@@ -18,7 +18,7 @@ BINARY, NULS = "binary data", "NUL bytes only"
 
 # Text with this start is never another format; a UTF-8 byte order mark may precede it.
 BEGINS_LIKE_JSON = re.compile(rb'[ \t\r\n\x1e\xef\xbb\xbf]*[{\[][ \t\r\n]*["{}\[\]]')
-# If a JSON object begins anywhere in the head, there may be records, whatever precedes them.
+# If a JSON object begins anywhere in the head, there may be records, regardless of what precedes them.
 MEMBER = re.compile(rb'\{[ \t\r\n]*"[^"\x00-\x1f]{0,128}"[ \t\r\n]*:')
 LEADING_NULS = re.compile(rb"\0*")
 TAR_BLOCK_BYTES, TAR_CHECKSUM = 512, slice(148, 156)

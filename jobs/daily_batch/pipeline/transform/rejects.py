@@ -38,7 +38,7 @@ class RejectWriter:
         self._files: list[Path] = []
 
     def add(self, key: str, line: int, reason: str, detail: str, raw: bytes, *, truncated: bool) -> None:
-        """Add one row; `raw` is already cut to the limit, and `truncated` tells whether bytes were cut."""
+        """Add one row; `raw` is already cut to the limit, and `truncated` is true if bytes were cut."""
         self._keys.append(key)
         self._lines.append(line)
         self._reasons.append(reason)

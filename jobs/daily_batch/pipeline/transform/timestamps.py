@@ -136,7 +136,7 @@ def plain_columns(naive: Sequence[tuple[int, int]]) -> tuple[dict[str, str], ...
 def instant_columns(naive: Sequence[tuple[int, int]]) -> tuple[dict[str, str], ...]:
     """Return layers of columns over `timestamp` and `path_us`: the instant `at_us` (null if unreadable), and its form.
 
-    `kind` is path, zoned, naive, number or null; `leap` tells whether second 60 was read as 59; `plain` is the text as
+    `kind` is path, zoned, naive, number or null; `leap` is true if second 60 was read as 59; `plain` is the text as
     plain ISO 8601, null if it has the specified form.
 
     Args:

@@ -28,8 +28,8 @@ class Lifecycle:
 
     def start(self, run: JobRun) -> None:
         """Start a run."""
-        self._tell(run, "SUBMITTED", previous="")
-        threading.Thread(target=self._lifecycle, args=(run,), daemon=True).start()
+        self._emit(run, "SUBMITTED", previous="")
+        threading.Thread(target=self._drive, args=(run,), daemon=True).start()
 
     def cancel(self, run: JobRun) -> None:
         """Request the cancellation of a run."""
@@ -45,9 +45,9 @@ class Lifecycle:
             run.working_since = None
         previous, run.state = run.state, state
         run.details, run.updated = details[:256], datetime.now(UTC)
-        self._tell(run, state, previous=previous)
+        self._emit(run, state, previous=previous)
 
-    def _lifecycle(self, run: JobRun) -> None:
+    def _drive(self, run: JobRun) -> None:
         if not self.slots.acquire(blocking=False):
             self.move(run, "QUEUED")
             while not run.cancelled.is_set() and not self.slots.acquire(timeout=POLL_SECONDS):
@@ -82,25 +82,25 @@ class Lifecycle:
             run.details = outcome.details
             run.cancelled.wait()
             return Outcome(state="FAILED")
-        self._run(run)
-        limit = self._seconds(run)
-        over = run.cancelled.wait(timeout=limit if outcome.state == "RUNNING" else min(outcome.seconds, limit))
-        if not over and (outcome.state == "RUNNING" or outcome.seconds > limit):
-            return self._out_of_time(run)
+        self._mark_running(run)
+        limit = self._time_limit(run)
+        interrupted = run.cancelled.wait(timeout=limit if outcome.state == "RUNNING" else min(outcome.seconds, limit))
+        if not interrupted and (outcome.state == "RUNNING" or outcome.seconds > limit):
+            return self._time_out(run)
         return outcome
 
     def _attempt(self, run: JobRun) -> Outcome:
         """Run the job's program until it ends, times out or is cancelled."""
         try:
             self.program.start(run)
-            self._run(run)
+            self._mark_running(run)
             waited = 0.0
             while (outcome := self.program.poll(run)) is None:
                 if run.cancelled.wait(POLL_SECONDS):
                     return Outcome(state="FAILED", details="The job run was cancelled.")
                 waited += POLL_SECONDS
-                if waited > self._seconds(run):
-                    return self._out_of_time(run)
+                if waited > self._time_limit(run):
+                    return self._time_out(run)
         except (JobStartError, OSError, RuntimeError) as error:
             return Outcome(state="FAILED", details=str(error))
         else:
@@ -109,16 +109,17 @@ class Lifecycle:
             self.program.kill(run)
             self.program.clean_up(run)
 
-    def _run(self, run: JobRun) -> None:
+    def _mark_running(self, run: JobRun) -> None:
         run.started = run.working_since = datetime.now(UTC)
         self.move(run, "RUNNING")
 
-    def _seconds(self, run: JobRun) -> float:
+    def _time_limit(self, run: JobRun) -> float:
+        """Return the time limit in seconds."""
         return float(run.request.get("executionTimeoutMinutes", 720)) * self.minute()
 
-    def _out_of_time(self, run: JobRun) -> Outcome:
+    def _time_out(self, run: JobRun) -> Outcome:
         self.cancel(run)
-        return Outcome(state="FAILED", details="The job run was cancelled, for it exceeded its execution timeout.")
+        return Outcome(state="FAILED", details="The job run was cancelled because it exceeded its execution timeout.")
 
-    def _tell(self, run: JobRun, state: str, *, previous: str) -> None:
+    def _emit(self, run: JobRun, state: str, *, previous: str) -> None:
         self.events.append(write_event(run, state, previous=previous, region=self.region, account=self.account))

@@ -8,7 +8,7 @@ from botocore import exceptions as boto  # type: ignore[import-untyped]  # it ca
 
 from tests.local_cloud.aws.emr.job_runs import JobRun
 
-# Limits of one PutLogEvents. Only the end of a long log is kept, for it says most.
+# Limits of one PutLogEvents. Of a long log only the end is uploaded, which says most.
 MAX_LINES, MAX_LINE_LENGTH = 5_000, 8_000
 
 

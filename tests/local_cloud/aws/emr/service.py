@@ -14,14 +14,14 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from tests.local_cloud.aws.authorizer import Authorizer, Principal
 from tests.local_cloud.aws.emr.job_runs import ENDED, JobRun, Outcome, Program, describe
 from tests.local_cloud.aws.emr.lifecycle import Lifecycle
 from tests.local_cloud.aws.emr.rate_limits import RATES, TokenBucket
 from tests.local_cloud.aws.emr.validation import InvalidRequestError, read_conf, read_request
-from tests.local_cloud.aws.error_responses import ServiceError, error_response
-from tests.local_cloud.aws.iam import trusts
-from tests.local_cloud.aws.request import AwsRequest
+from tests.local_cloud.aws.iam.authorizer import Authorizer, Principal
+from tests.local_cloud.aws.iam.policies import trusts
+from tests.local_cloud.aws.protocol.error_responses import ServiceError, error_response
+from tests.local_cloud.aws.protocol.request import AwsRequest
 
 SERVICE = "emr-serverless"
 _PATH = re.compile(r"/applications/(?P<application>[^/]+)(?P<runs>/jobruns(?:/(?P<run>[^/]+))?)?/?")
@@ -65,21 +65,21 @@ class EmrServerless:
         """Replace the application by one in GetApplication's format, and reset its quotas."""
         self.application = application
         self._rates.clear()
-        most = application.get("schedulerConfiguration", {}).get("maxConcurrentRuns", 1000)
+        max_runs = application.get("schedulerConfiguration", {}).get("maxConcurrentRuns", 1000)
         self._lifecycle = Lifecycle(
             program=self.program,
             region=self.region,
             account=self.account,
-            slots=threading.Semaphore(most),
+            slots=threading.Semaphore(max_runs),
             simulated=lambda run: self.outcomes.get(run.tenant) or self.outcomes.get("*"),
             minute=lambda: self.minute,
             events=self.events,
         )
 
-    def answer(self, request: AwsRequest) -> Response:
+    def handle(self, request: AwsRequest) -> Response:
         """Handle a request."""
         try:
-            return _json(self._answer(request))
+            return _json(self._handle(request))
         except InvalidRequestError as error:
             return error_response(SERVICE, ServiceError(400, "ValidationException", str(error)))
         except ApiError as error:
@@ -91,7 +91,7 @@ class EmrServerless:
             run.cancelled.set()
             self.program.kill(run)
 
-    def _answer(self, request: AwsRequest) -> dict[str, Any]:
+    def _handle(self, request: AwsRequest) -> dict[str, Any]:
         path = _PATH.fullmatch(request.path)
         operation = path and _OPERATIONS.get((request.method, bool(path["runs"]), bool(path["run"])))
         if path is None or operation is None:
@@ -99,20 +99,20 @@ class EmrServerless:
         with self._lock:
             if not self._rates.setdefault(operation, TokenBucket(*RATES[operation])).take(self.clock()):
                 raise ApiError(429, "ThrottlingException", "Rate exceeded")
-            named = {"applicationId": path["application"]} | ({"jobRunId": path["run"]} if path["run"] else {})
-            params = read_request(operation, request, **named)
+            path_members = {"applicationId": path["application"]} | ({"jobRunId": path["run"]} if path["run"] else {})
+            params = read_request(operation, request, **path_members)
             if params["applicationId"] != self.application.get("applicationId"):
                 raise ApiError(
                     404, "ResourceNotFoundException", f"Application {params['applicationId']} does not exist"
                 )
-            do = {
+            handler = {
                 "GetApplication": self._get_application,
                 "ListJobRuns": self._list,
                 "StartJobRun": self._start,
                 "GetJobRun": self._get,
                 "CancelJobRun": self._cancel,
             }[operation]
-            return do(params, request)
+            return handler(params, request)
 
     def _get_application(self, params: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
         return {"application": dict(self.application)}
@@ -125,16 +125,16 @@ class EmrServerless:
     def _start(self, params: Mapping[str, Any], request: AwsRequest) -> dict[str, Any]:
         run = self.runs.get(self._tokens.get(params["clientToken"], ""))
         if run is None:
-            run = self._make(params, request)
+            run = self._create_run(params, request)
         return {"applicationId": params["applicationId"], "jobRunId": run.id, "arn": run.arn}
 
-    def _make(self, params: Mapping[str, Any], request: AwsRequest) -> JobRun:
+    def _create_run(self, params: Mapping[str, Any], request: AwsRequest) -> JobRun:
         conf = read_conf(params)
-        number = f"00{uuid.uuid4().hex[:14]}"
-        arn = f"{self.application['arn']}/jobruns/{number}"
+        run_id = f"00{uuid.uuid4().hex[:14]}"
+        arn = f"{self.application['arn']}/jobruns/{run_id}"
         principal = self._assume_role(params)
         run = JobRun(
-            id=number,
+            id=run_id,
             arn=arn,
             release=str(self.application["releaseLabel"]),
             created_by=self.authorizer.name(request.key) or "admin",
@@ -142,9 +142,9 @@ class EmrServerless:
             conf=conf,
         )
         self.authorizer.register(run.session_key, principal)
-        self._tokens[params["clientToken"]] = number
-        self.runs[number] = run
-        assert self._lifecycle is not None, "there is no application"  # noqa: S101
+        self._tokens[params["clientToken"]] = run_id
+        self.runs[run_id] = run
+        assert self._lifecycle is not None, "create() makes the application"  # noqa: S101
         self._lifecycle.start(run)
         return run
 

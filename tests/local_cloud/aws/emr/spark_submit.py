@@ -16,10 +16,10 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 
-from tests.local_cloud.aws.authorizer import SECRET
 from tests.local_cloud.aws.emr.job_runs import JobRun, JobStartError, Outcome
 from tests.local_cloud.aws.emr.logs import upload_log
 from tests.local_cloud.aws.emr.spark_site import link_spark, local_conf, site_conf, unpack, write_driver
+from tests.local_cloud.aws.iam.authorizer import SECRET
 from tests.local_cloud.common.downloads import find_java
 from tests.local_cloud.common.processes import kill_child, start_child
 

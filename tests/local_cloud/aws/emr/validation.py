@@ -10,7 +10,7 @@ import botocore.session  # type: ignore[import-untyped]  # it carries no types
 from botocore.model import ServiceModel, Shape  # type: ignore[import-untyped]
 from botocore.validate import ParamValidator  # type: ignore[import-untyped]
 
-from tests.local_cloud.aws.request import AwsRequest
+from tests.local_cloud.aws.protocol.request import AwsRequest
 
 # By vCPUs of a worker: minimum and maximum memory in GB, and the step.
 WORKERS = {1: (2, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
@@ -54,43 +54,43 @@ def _from_text(text: str, shape: Shape) -> Any:
     return [text] if shape.type_name == "list" else text
 
 
-def _problems(value: Any, shape: Shape, place: str) -> Iterator[str]:
+def _problems(value: Any, shape: Shape, location: str) -> Iterator[str]:
     """Yield violations that botocore does not check: patterns, enumerations, upper bounds, unions, unknown members."""
     kind = shape.type_name
     if kind == "structure":
-        yield from _problems_of_structure(value, shape, place)
+        yield from _problems_of_structure(value, shape, location)
         return
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     size = value if kind in _INTEGERS else len(value) if kind in ("string", "list", "map") else None
     if size is not None and ((low is not None and size < low) or (high is not None and size > high)):
-        yield f"{place}: {size} is not between {low} and {high}"
+        yield f"{location}: {size} is not between {low} and {high}"
     if kind == "string":
-        yield from _problems_of_text(value, shape, place)
+        yield from _problems_of_text(value, shape, location)
     elif kind == "list":
         for number, each in enumerate(value):
-            yield from _problems(each, shape.member, f"{place}[{number}]")
+            yield from _problems(each, shape.member, f"{location}[{number}]")
     elif kind == "map":
         for key, each in value.items():
-            yield from _problems(key, shape.key, f"{place} key")
-            yield from _problems(each, shape.value, f"{place}.{key}")
+            yield from _problems(key, shape.key, f"{location} key")
+            yield from _problems(each, shape.value, f"{location}.{key}")
 
 
-def _problems_of_structure(value: Mapping[str, Any], shape: Shape, place: str) -> Iterator[str]:
+def _problems_of_structure(value: Mapping[str, Any], shape: Shape, location: str) -> Iterator[str]:
     if unknown := sorted(set(value) - set(shape.members)):
-        yield f"{place} has the unknown members {unknown}"
+        yield f"{location} has the unknown members {unknown}"
     if getattr(shape, "is_tagged_union", False) and len(value) != 1:
-        yield f"{place} must have exactly one member"
+        yield f"{location} must have exactly one member"
     for name, member in shape.members.items():
         if name in value:
-            yield from _problems(value[name], member, f"{place}.{name}")
+            yield from _problems(value[name], member, f"{location}.{name}")
 
 
-def _problems_of_text(value: str, shape: Shape, place: str) -> Iterator[str]:
+def _problems_of_text(value: str, shape: Shape, location: str) -> Iterator[str]:
     pattern = shape.metadata.get("pattern")
     if pattern and re.fullmatch(pattern, value) is None:
-        yield f"{place} does not match {pattern!a}"
+        yield f"{location} does not match {pattern!a}"
     if shape.enum and value not in shape.enum:
-        yield f"{place} is not one of {', '.join(shape.enum)}"
+        yield f"{location} is not one of {', '.join(shape.enum)}"
 
 
 def read_conf(request: Mapping[str, Any]) -> dict[str, str]:
@@ -124,8 +124,8 @@ def _check_worker(kind: str, conf: Mapping[str, str]) -> None:
 def read_worker(kind: str, conf: Mapping[str, str]) -> tuple[int, float, float]:
     """Return the vCPUs, GB of memory and GB of disk of a driver or an executor."""
     heap = parse_gigabytes(conf.get(f"spark.{kind}.memory", "14G"))
-    spare = conf.get(f"spark.{kind}.memoryOverhead")
-    total = heap + (parse_gigabytes(spare) if spare else max(heap * 0.1, 0.375))
+    overhead = conf.get(f"spark.{kind}.memoryOverhead")
+    total = heap + (parse_gigabytes(overhead) if overhead else max(heap * 0.1, 0.375))
     disk = parse_gigabytes(conf.get(f"spark.emr-serverless.{kind}.disk", "20G"))
     return int(conf.get(f"spark.{kind}.cores", "4")), total, disk
 

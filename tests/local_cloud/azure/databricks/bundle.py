@@ -1,6 +1,6 @@
 """Read databricks.yml as the Databricks CLI does: includes, target overrides and variables.
 
-The bundle stays the only source: no value of it is repeated here.
+The bundle is the only source: none of its values is repeated here.
 """
 
 import re
@@ -13,7 +13,7 @@ import yaml
 
 from tests.local_cloud.common.downloads import ROOT
 
-PERSON = "someone@example.com"
+CURRENT_USER = "someone@example.com"
 # Lists whose elements a target overrides by key.
 _BY_KEY = {"tasks": "task_key", "job_clusters": "job_cluster_key", "environments": "environment_key"}
 _REFERENCE = re.compile(r"\$\{([a-z_A-Z.]+)\}")
@@ -48,17 +48,17 @@ def read_bundle(root: Path) -> Document:
     return document
 
 
-def merge(base: Any, over: Any, key: str = "") -> Any:
+def merge(base: Any, override: Any, key: str = "") -> Any:
     """Merge mappings by key and the lists of `_BY_KEY` by element; append other lists and replace other values."""
-    if isinstance(base, Mapping) and isinstance(over, Mapping):
-        return {name: merge(base.get(name), over.get(name), name) for name in {**base, **over}}
-    if isinstance(base, list) and isinstance(over, list) and key in _BY_KEY:
+    if isinstance(base, Mapping) and isinstance(override, Mapping):
+        return {name: merge(base.get(name), override.get(name), name) for name in {**base, **override}}
+    if isinstance(base, list) and isinstance(override, list) and key in _BY_KEY:
         name = _BY_KEY[key]
         found = {each[name]: each for each in base}
-        return list((found | {each[name]: merge(found.get(each[name]), each) for each in over}).values())
-    if isinstance(base, list) and isinstance(over, list):
-        return [*base, *over]
-    return deepcopy(base if over is None else over)
+        return list((found | {each[name]: merge(found.get(each[name]), each) for each in override}).values())
+    if isinstance(base, list) and isinstance(override, list):
+        return [*base, *override]
+    return deepcopy(base if override is None else override)
 
 
 def resolve_target(document: Document, target: str) -> Document:
@@ -68,30 +68,30 @@ def resolve_target(document: Document, target: str) -> Document:
         KeyError: a reference cannot be resolved.
     """
     chosen = document["targets"][target]
-    whole = merge({name: part for name, part in document.items() if name != "targets"}, chosen)
-    known: Document = {
-        "bundle": {"name": whole["bundle"]["name"], "target": target},
-        "workspace": {"current_user": {"userName": PERSON}},
-        "var": {name: variable["default"] for name, variable in whole.get("variables", {}).items()},
+    merged = merge({name: part for name, part in document.items() if name != "targets"}, chosen)
+    scope: Document = {
+        "bundle": {"name": merged["bundle"]["name"], "target": target},
+        "workspace": {"current_user": {"userName": CURRENT_USER}},
+        "var": {name: variable["default"] for name, variable in merged.get("variables", {}).items()},
     }
-    return {name: _resolve(part, known) for name, part in whole.items() if name != "variables"}
+    return {name: _resolve(part, scope) for name, part in merged.items() if name != "variables"}
 
 
-def _resolve(value: Any, known: Document) -> Any:
+def _resolve(value: Any, scope: Document) -> Any:
     if isinstance(value, Mapping):
-        return {name: _resolve(part, known) for name, part in value.items()}
+        return {name: _resolve(part, scope) for name, part in value.items()}
     if isinstance(value, list):
-        return [_resolve(part, known) for part in value]
+        return [_resolve(part, scope) for part in value]
     if not isinstance(value, str):
         return value
-    if whole := _REFERENCE.fullmatch(value):
-        return _resolve(_lookup(whole[1], known), known)
-    return _REFERENCE.sub(lambda found: str(_resolve(_lookup(found[1], known), known)), value)
+    if reference := _REFERENCE.fullmatch(value):
+        return _resolve(_lookup(reference[1], scope), scope)
+    return _REFERENCE.sub(lambda found: str(_resolve(_lookup(found[1], scope), scope)), value)
 
 
-def _lookup(path: str, known: Any) -> Any:
+def _lookup(path: str, scope: Any) -> Any:
     for name in path.split("."):
-        if not isinstance(known, Mapping) or name not in known:
+        if not isinstance(scope, Mapping) or name not in scope:
             raise KeyError(path)
-        known = known[name]
-    return known
+        scope = scope[name]
+    return scope

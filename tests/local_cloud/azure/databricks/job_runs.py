@@ -125,9 +125,9 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def describe(run: JobRun, *, whole: bool) -> dict[str, Any]:
-    """Return the run in jobs/runs/get's format, or without `whole` in jobs/runs/list's."""
-    known = {
+def describe(run: JobRun, *, detailed: bool) -> dict[str, Any]:
+    """Return the run in jobs/runs/get's format, or without `detailed` in jobs/runs/list's."""
+    summary = {
         "job_id": run.job_id,
         "run_id": run.id,
         "job_run_id": run.id,
@@ -142,18 +142,18 @@ def describe(run: JobRun, *, whole: bool) -> dict[str, Any]:
         "job_parameters": _parameters(run),
         **_progress(run),
     }
-    if not whole:
-        return known
+    if not detailed:
+        return summary
     task = {**run.task, "run_id": run.task_run_id, "attempt_number": run.attempt, **_progress(run), **_durations(run)}
     clusters = {"job_clusters": run.settings["job_clusters"]} if "job_clusters" in run.settings else {}
-    return {**known, **clusters, "queue_duration": run.spent.get("QUEUED", 0), "tasks": [task]}
+    return {**summary, **clusters, "queue_duration": run.spent.get("QUEUED", 0), "tasks": [task]}
 
 
 def describe_output(run: JobRun) -> dict[str, Any]:
     """Return the run's task in jobs/runs/get-output's format."""
     error = run.outcome.error if run.outcome else ""
     errors = {"error": error, "error_trace": error} if error else {}
-    metadata = {**describe(run, whole=False), "run_id": run.task_run_id, "job_run_id": run.id}
+    metadata = {**describe(run, detailed=False), "run_id": run.task_run_id, "job_run_id": run.id}
     logs = run.outcome.logs if run.outcome else ""
     return {"metadata": metadata, "logs": logs, "logs_truncated": False, **errors}
 
@@ -165,7 +165,7 @@ def _parameters(run: JobRun) -> list[dict[str, str]]:
 
 
 def _durations(run: JobRun) -> dict[str, int]:
-    """Return the durations of cluster set-up and execution; there is no clean-up here."""
+    """Return the durations of cluster set-up and execution; nothing is cleaned up here."""
     worked = run.spent.get("RUNNING", 0) + run.spent.get("TERMINATING", 0)
     return {"setup_duration": run.spent.get("PENDING", 0), "execution_duration": worked, "cleanup_duration": 0}
 
@@ -174,7 +174,10 @@ def _progress(run: JobRun) -> dict[str, Any]:
     """Return the state, in the API's deprecated and current fields, and the times."""
     times = {"start_time": run.started, "end_time": run.ended, "run_duration": max(run.ended - run.started, 0)}
     if run.outcome is None:
-        queued = {"code": "MAX_CONCURRENT_RUNS_REACHED", "message": "The job runs as often as it may at once."}
+        queued = {
+            "code": "MAX_CONCURRENT_RUNS_REACHED",
+            "message": "The job has reached its maximum of concurrent runs.",
+        }
         details = {"queue_details": queued} if run.state == "QUEUED" else {}
         state = {"life_cycle_state": run.state, "state_message": "", "user_cancelled_or_timedout": False}
         return {**times, "state": state, "status": {"state": run.state, **details}}

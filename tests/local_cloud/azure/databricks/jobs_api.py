@@ -38,10 +38,10 @@ class Job:
     lifecycle: Lifecycle
     created: int = field(default_factory=now_ms)
 
-    def describe(self, *, whole: bool) -> dict[str, Any]:
-        """Return the job in jobs/get's format, or without `whole` in jobs/list's."""
+    def describe(self, *, detailed: bool) -> dict[str, Any]:
+        """Return the job in jobs/get's format, or without `detailed` in jobs/list's."""
         settings = {
-            name: value for name, value in self.settings.items() if whole or name not in ("tasks", "parameters")
+            name: value for name, value in self.settings.items() if detailed or name not in ("tasks", "parameters")
         }
         return {"job_id": self.id, "creator_user_name": "admin", "created_time": self.created, "settings": settings}
 
@@ -57,7 +57,7 @@ class JobsApi:
     _tokens: dict[tuple[int, str], int] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
-    def answer(self, operation: str, params: Params, *, caller: str) -> dict[str, Any]:
+    def handle(self, operation: str, params: Params, *, caller: str) -> dict[str, Any]:
         """Handle a request.
 
         Raises:
@@ -67,18 +67,18 @@ class JobsApi:
         with self._lock:
             if operation == "jobs/run-now":
                 return self._run_now(params, caller)
-            do: dict[str, Callable[[Params], dict[str, Any]]] = {
+            handlers: dict[str, Callable[[Params], dict[str, Any]]] = {
                 "jobs/create": self._create,
                 "jobs/delete": self._delete,
-                "jobs/get": lambda params: self._job(params).describe(whole=True),
+                "jobs/get": lambda params: self._job(params).describe(detailed=True),
                 "jobs/list": self._list,
                 "jobs/runs/cancel": self._cancel,
                 "jobs/runs/delete": self._delete_run,
-                "jobs/runs/get": lambda params: describe(self._run(params), whole=True),
+                "jobs/runs/get": lambda params: describe(self._run(params), detailed=True),
                 "jobs/runs/get-output": lambda params: describe_output(self._run(params)),
                 "jobs/runs/list": self._list_runs,
             }
-            return do[operation](params)
+            return handlers[operation](params)
 
     def stop(self) -> None:
         """Kill all runs."""
@@ -103,19 +103,19 @@ class JobsApi:
         return {}
 
     def _list(self, params: Params) -> dict[str, Any]:
-        wanted = params.get("name", "").lower()
+        name = params.get("name", "").lower()
         found = [
-            job for job in reversed(self.jobs.values()) if not wanted or job.settings.get("name", "").lower() == wanted
+            job for job in reversed(self.jobs.values()) if not name or job.settings.get("name", "").lower() == name
         ]
-        return _page("jobs", [job.describe(whole=False) for job in found], params, JOBS_A_PAGE)
+        return _page("jobs", [job.describe(detailed=False) for job in found], params, JOBS_A_PAGE)
 
     def _run_now(self, params: Params, caller: str) -> dict[str, Any]:
         job, token = self._job(params), params.get("idempotency_token", "")
         check_run_now(params, job.settings)
-        if known := self._tokens.get((job.id, token)):
-            if known not in self.runs:
-                raise invalid(f"The run of the idempotency token, {known}, has been deleted")
-            return {"run_id": known, "number_in_job": known}
+        if run_id := self._tokens.get((job.id, token)):
+            if run_id not in self.runs:
+                raise invalid(f"The run of the idempotency token, {run_id}, has been deleted")
+            return {"run_id": run_id, "number_in_job": run_id}
         parameters = params.get("job_parameters", {})
         run = JobRun(
             job_id=job.id,
@@ -152,7 +152,7 @@ class JobsApi:
         for name, ended in (("active_only", False), ("completed_only", True)):
             if params.get(name) == "true":
                 found = [run for run in found if (run.outcome is not None) is ended]
-        return _page("runs", [describe(run, whole=False) for run in found], params, RUNS_A_PAGE)
+        return _page("runs", [describe(run, detailed=False) for run in found], params, RUNS_A_PAGE)
 
     def _job(self, params: Params) -> Job:
         job = self.jobs.get(int(params["job_id"]))
@@ -162,10 +162,10 @@ class JobsApi:
 
     def _run(self, params: Params) -> JobRun:
         """Find a run by its own id or its task's."""
-        wanted = int(params["run_id"])
-        run = next((run for run in self.runs.values() if wanted in (run.id, run.task_run_id)), None)
+        run_id = int(params["run_id"])
+        run = next((run for run in self.runs.values() if run_id in (run.id, run.task_run_id)), None)
         if run is None:
-            raise invalid(f"Run {wanted} does not exist.")
+            raise invalid(f"Run {run_id} does not exist.")
         return run
 
 

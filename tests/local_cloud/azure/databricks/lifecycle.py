@@ -51,7 +51,7 @@ class Lifecycle:
     def _work(self, run: JobRun) -> None:
         try:
             simulated = self.simulated(run)
-            outcome = self._simulate(run, simulated) if simulated else self._try(run)
+            outcome = self._simulate(run, simulated) if simulated else self._run_with_retries(run)
             run.move("TERMINATED", CANCELED if run.cancelled.is_set() else outcome)
         finally:
             self.slots.release()
@@ -71,7 +71,7 @@ class Lifecycle:
         run.cancelled.wait(outcome.seconds)
         return outcome
 
-    def _try(self, run: JobRun) -> RunOutcome:
+    def _run_with_retries(self, run: JobRun) -> RunOutcome:
         """Run the task with its retries."""
         outcome = self._attempt(run)
         while outcome.state == "FAILED" and run.attempt < run.task.get("max_retries", 0) and not run.cancelled.is_set():

@@ -49,12 +49,12 @@ def check_request(operation: str, params: Mapping[str, Any]) -> None:
     Raises:
         ApiError: a member is missing or unknown.
     """
-    known = dict(inspect.signature(_METHODS[operation]).parameters)
+    parameters = dict(inspect.signature(_METHODS[operation]).parameters)
     # The SDK's `create` has exactly the members of JobSettings.
-    known.pop("self")
-    if unknown := sorted(set(params) - set(known)):
+    parameters.pop("self")
+    if unknown := sorted(set(params) - set(parameters)):
         raise invalid(f"Unknown members: {', '.join(unknown)}")
-    required = [name for name, each in known.items() if each.default is inspect.Parameter.empty]
+    required = [name for name, each in parameters.items() if each.default is inspect.Parameter.empty]
     if missing := [name for name in required if name not in params]:
         raise invalid(f"Missing required fields: {', '.join(missing)}")
     for name in ("job_id", "run_id"):
@@ -69,13 +69,13 @@ def check_run_now(params: Mapping[str, Any], settings: Mapping[str, Any]) -> Non
         ApiError: the token is too long, or a parameter is not text or not one of the job's.
     """
     if legacy := [name for name in LEGACY if name in params]:
-        raise invalid(f"{', '.join(legacy)}: a job with job parameters takes job_parameters alone")
+        raise invalid(f"{', '.join(legacy)}: a job with job parameters takes only job_parameters")
     if len(params.get("idempotency_token", "")) > MAX_TOKEN_LENGTH:
         raise invalid(f"idempotency_token must have at most {MAX_TOKEN_LENGTH} characters")
-    parameters = params.get("job_parameters", {})
-    if not isinstance(parameters, Mapping) or not all(isinstance(value, str) for value in parameters.values()):
+    values = params.get("job_parameters", {})
+    if not isinstance(values, Mapping) or not all(isinstance(value, str) for value in values.values()):
         raise invalid("job_parameters must be a map of text to text")
-    if unknown := sorted(set(parameters) - {each["name"] for each in settings.get("parameters", ())}):
+    if unknown := sorted(set(values) - {each["name"] for each in settings.get("parameters", ())}):
         raise invalid(f"The job has no parameters {', '.join(unknown)}")
 
 

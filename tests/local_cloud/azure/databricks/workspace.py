@@ -18,7 +18,7 @@ from werkzeug.wrappers import Request, Response
 
 from tests.local_cloud.azure.databricks.jobs_api import OPERATIONS, JobsApi
 from tests.local_cloud.azure.databricks.validation import ApiError
-from tests.local_cloud.azure.managed_identity import IdentityEndpoint, read_token
+from tests.local_cloud.azure.identity.managed_identity import IdentityEndpoint, read_token
 from tests.local_cloud.common.faults import FaultKind, Faults
 from tests.local_cloud.common.response_loss import QuietHandler, drop_connection
 
@@ -54,14 +54,14 @@ class Workspace:
         """Handle one request."""
         request = Request(environ)
         try:
-            answer = self._answer(request, environ)
+            response = self._handle(request, environ)
         except ApiError as error:
-            answer = _json({"error_code": error.code, "message": str(error)}, error.status)
+            response = _json({"error_code": error.code, "message": str(error)}, error.status)
             if error.retry_after is not None:
-                answer.headers["Retry-After"] = str(error.retry_after)
-        return answer(environ, start_response)
+                response.headers["Retry-After"] = str(error.retry_after)
+        return response(environ, start_response)
 
-    def _answer(self, request: Request, environ: dict[str, Any]) -> Response:
+    def _handle(self, request: Request, environ: dict[str, Any]) -> Response:
         path = _PATH.fullmatch(request.path)
         operation = path["operation"] if path else ""
         if OPERATIONS.get(operation) != request.method:
@@ -72,21 +72,21 @@ class Workspace:
         fault = self.faults.find(f"{caller} {operation}")
         if fault and fault != "lost":
             call["fault"] = fault
-            raise _explain(fault)
+            raise _describe_fault(fault)
         params = request.args.to_dict() if request.method == "GET" else json.loads(request.get_data() or b"{}")
-        result = self.api.answer(operation, params, caller=caller)
+        result = self.api.handle(operation, params, caller=caller)
         if fault == "lost":
             call["fault"] = fault
             drop_connection(environ)
         return _json(result)
 
     def _read_caller(self, request: Request) -> str:
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        if kind != "Bearer":
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer":
             raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
         caller = self.tokens.get(token) or read_token(self.identity.secret, token, resource=RESOURCE)
         if caller is None or token in self.revoked:
-            raise _explain("expired")
+            raise _describe_fault("expired")
         return caller
 
 
@@ -105,18 +105,18 @@ def serve_workspace(workspace: Workspace) -> Iterator[str]:
         workspace.api.stop()
 
 
-def _explain(fault: FaultKind) -> ApiError:
+def _describe_fault(fault: FaultKind) -> ApiError:
     if fault == "throttled":
-        what = "Current request has to be retried, for the rate limit is exceeded."
-        return ApiError(429, "REQUEST_LIMIT_EXCEEDED", what, retry_after=RETRY_AFTER)
+        message = "Current request has to be retried, because the rate limit is exceeded."
+        return ApiError(429, "REQUEST_LIMIT_EXCEEDED", message, retry_after=RETRY_AFTER)
     if fault == "expired":
         return ApiError(403, "403", "Invalid access token.")
     if fault == "denied":
         return ApiError(403, "PERMISSION_DENIED", "User does not have permission to manage this job.")
     if fault == "quota":
         return ApiError(429, "QUOTA_EXCEEDED", "The workspace has too many jobs.", retry_after=RETRY_AFTER)
-    what = "The service is temporarily unavailable."
-    return ApiError(503, "TEMPORARILY_UNAVAILABLE", what, retry_after=RETRY_AFTER)
+    message = "The service is temporarily unavailable."
+    return ApiError(503, "TEMPORARILY_UNAVAILABLE", message, retry_after=RETRY_AFTER)
 
 
 def _json(document: Any, status: int = 200) -> Response:

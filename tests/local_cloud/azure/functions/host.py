@@ -1,6 +1,6 @@
 """A Functions host: it calls an app's functions by timer, HTTP request and queue, and delivers their output.
 
-Each instance is a process with exactly the app settings, and takes one call at a time.
+Each instance is a process with exactly the app settings, and handles one call at a time.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueMessage, TextBase64DecodePolicy, TextBase64EncodePolicy
 
-from tests.local_cloud.azure.azurite import Azurite
+from tests.local_cloud.azure.storage.azurite import Azurite
 from tests.local_cloud.common.clock import to_shared_time
 from tests.local_cloud.common.downloads import ROOT
 from tests.local_cloud.common.runtime_process import RuntimeProcess
@@ -57,13 +57,13 @@ class FunctionsHost:
     app: Path = APP
     visibility: int | None = None
     concurrency: int = 1
-    on_message: Callable[[str, CallResult], None] = lambda body, called: None
-    on_call: Callable[[str, CallResult], None] = lambda name, called: None
+    on_message: Callable[[str, CallResult], None] = lambda body, result: None
+    on_call: Callable[[str, CallResult], None] = lambda name, result: None
     in_flight: int = 0
     _version: int = 0
     _idle: list["_Instance"] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _over: threading.Event = field(default_factory=threading.Event, repr=False)
+    _stopped: threading.Event = field(default_factory=threading.Event, repr=False)
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
     _failed: list[tuple[QueueClient, QueueMessage]] = field(default_factory=list, repr=False)
     _queued_at: dict[str, datetime] = field(default_factory=dict, repr=False)
@@ -77,9 +77,9 @@ class FunctionsHost:
     @cached_property
     def functions(self) -> Mapping[str, list[dict[str, Any]]]:
         """The bindings of each function."""
-        instance = self._take()
+        instance = self._acquire()
         functions: Mapping[str, list[dict[str, Any]]] = json.loads(instance.process.call(None, 60) or b"{}")
-        self._give_back(instance)
+        self._release(instance)
         return functions
 
     def call_timer(self, name: str, *, due: str = "") -> CallResult:
@@ -92,7 +92,7 @@ class FunctionsHost:
 
     def start(self) -> "FunctionsHost":
         """Start delivering messages to queue-triggered functions."""
-        self._over.clear()
+        self._stopped.clear()
         for name, binding in self._triggers():
             for _ in range(self.concurrency):
                 thread = threading.Thread(target=self._poll, args=(name, binding["queueName"]), daemon=True)
@@ -107,13 +107,13 @@ class FunctionsHost:
 
     def pause(self) -> None:
         """Stop delivering messages and wait for the calls in flight."""
-        self._over.set()
+        self._stopped.set()
         for thread in self._threads:
             thread.join()
         self._threads.clear()
 
     def recycle(self) -> None:
-        """Stop all instances, those in use after their call; new ones get the current settings."""
+        """Stop all instances, those in use after their call; new instances have the current settings."""
         with self._lock:
             idle, self._idle = self._idle, []
             self._version += 1
@@ -123,8 +123,8 @@ class FunctionsHost:
     def release_failed(self) -> None:
         """Make failed messages visible at once; the queue does not follow the shared clock."""
         with self._lock:
-            waiting, self._failed = self._failed, []
-        for queue, message in waiting:
+            failed, self._failed = self._failed, []
+        for queue, message in failed:
             with suppress(ResourceNotFoundError):  # it was delivered already
                 queue.update_message(message, visibility_timeout=0)
 
@@ -143,26 +143,26 @@ class FunctionsHost:
         if message is None:
             return False
         call = {"kind": "queue", "body": message.content, "dequeued": message.dequeue_count}
-        called = self._call(name, {**call, "inserted": self._inserted(message).isoformat()})
-        if called.error is None:
+        result = self._call(name, {**call, "inserted": self._inserted(message).isoformat()})
+        if result.error is None:
             queue.delete_message(message)
         else:
-            self._return(queue, message)
-        self.on_message(message.content, called)
+            self._return_message(queue, message)
+        self.on_message(message.content, result)
         return True
 
     def _inserted(self, message: QueueMessage) -> datetime:
-        """Return when a message was queued by the shared clock; the queue itself has the machine's time."""
-        own = to_shared_time(message.inserted_on) if message.inserted_on else datetime.now(UTC)
-        return self._queued_at.get(message.id, own)
+        """Return when a message was queued, in shared time; the queue itself uses the machine's time."""
+        fallback = to_shared_time(message.inserted_on) if message.inserted_on else datetime.now(UTC)
+        return self._queued_at.get(message.id, fallback)
 
     def _poll(self, name: str, queue_name: str) -> None:
         queue = self.queue(queue_name)
-        while not self._over.is_set():
+        while not self._stopped.is_set():
             if not self.deliver(name, queue):
-                self._over.wait(POLL_SECONDS)
+                self._stopped.wait(POLL_SECONDS)
 
-    def _return(self, queue: QueueClient, message: QueueMessage) -> None:
+    def _return_message(self, queue: QueueClient, message: QueueMessage) -> None:
         """Return a failed message to its queue or, after too many attempts, move it to the poison queue."""
         settings = self.host["extensions"]["queues"]
         if (message.dequeue_count or 0) >= settings["maxDequeueCount"]:
@@ -178,28 +178,28 @@ class FunctionsHost:
         bindings = self.functions[name]
         with self._lock:
             self.in_flight += 1
-        called = self._answer(name, call, bindings)
+        result = self._call_instance(name, call, bindings)
         with self._lock:
             self.in_flight -= 1
-        self.on_call(name, called)
-        return called
+        self.on_call(name, result)
+        return result
 
-    def _answer(self, name: str, call: Mapping[str, Any], bindings: list[dict[str, Any]]) -> CallResult:
-        instance = self._take()
-        began = time.monotonic()
+    def _call_instance(self, name: str, call: Mapping[str, Any], bindings: list[dict[str, Any]]) -> CallResult:
+        instance = self._acquire()
+        started = time.monotonic()
         response = instance.process.call({"name": name, **call}, self._limit)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - started
         lines = instance.read_lines()
         if not response:
             instance.process.stop()
             error = "the function was killed" if response is None else "the process ended"
             return CallResult(error=error, lines=lines, seconds=seconds)
-        self._give_back(instance)
+        self._release(instance)
         answer = json.loads(response)
         outputs = {each["name"]: each["queueName"] for each in bindings if each["type"] == "queue"}
         queued = sum(self._enqueue(queue, answer["outputs"].get(name)) for name, queue in outputs.items())
-        known = {name: answer[name] for name in ("status", "answer", "error")}
-        return CallResult(**known, queued=queued, lines=lines, seconds=seconds)
+        fields = {name: answer[name] for name in ("status", "answer", "error")}
+        return CallResult(**fields, queued=queued, lines=lines, seconds=seconds)
 
     def _enqueue(self, queue: str, value: Any) -> int:
         messages = value if isinstance(value, list) else [] if value is None else [value]
@@ -220,17 +220,17 @@ class FunctionsHost:
     def _limit(self) -> float:
         return float(_seconds(self.host["functionTimeout"]))
 
-    def _take(self) -> "_Instance":
+    def _acquire(self) -> "_Instance":
         with self._lock:
             instance = self._idle.pop() if self._idle else None
         return instance or _Instance(self)
 
-    def _give_back(self, instance: "_Instance") -> None:
+    def _release(self, instance: "_Instance") -> None:
         with self._lock:
-            stays = instance.version == self._version
-            if stays:
+            current = instance.version == self._version
+            if current:
                 self._idle.append(instance)
-        if not stays:
+        if not current:
             instance.process.stop()
 
 
@@ -238,12 +238,12 @@ class _Instance:
     """A process of the app; its output goes to a file below the host's folder."""
 
     def __init__(self, host: FunctionsHost) -> None:
-        place = host.folder / uuid.uuid4().hex
-        (place / "tmp").mkdir(parents=True)
-        own = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
-        own["WEBSITE_SKU"] = "FlexConsumption"
-        settings = {**own, **host.settings, "TMPDIR": str(place / "tmp"), "HOME": str(place)}
-        self._log, self._offset, self.version = place / "log", 0, host._version
+        folder = host.folder / uuid.uuid4().hex
+        (folder / "tmp").mkdir(parents=True)
+        variables = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+        variables["WEBSITE_SKU"] = "FlexConsumption"
+        settings = {**variables, **host.settings, "TMPDIR": str(folder / "tmp"), "HOME": str(folder)}
+        self._log, self._offset, self.version = folder / "log", 0, host._version
         self.process = RuntimeProcess(
             "tests.local_cloud.azure.functions.runtime", str(host.app), env=settings, log=self._log
         )

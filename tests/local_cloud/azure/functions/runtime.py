@@ -1,4 +1,4 @@
-"""Run a Functions app in a process of its own: pass the host's calls to Microsoft's worker library.
+"""Run a Functions app in a separate process: pass the host's calls to Microsoft's worker library.
 
 Arguments: the app's folder, and the file descriptor of the pipe for responses. An empty call returns the app's
 functions. Calls come as lines on standard input.

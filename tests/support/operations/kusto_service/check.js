@@ -1,10 +1,10 @@
-// What Microsoft's own analysis of KQL finds wrong: {tables: {name: "column:type, …"}, queries: […]} on standard input,
-// a list for each query on standard output. The only argument is the folder of its package.
+// Analyse KQL with Microsoft's language service: {tables: {name: "column:type, …"}, queries: […]} on standard input,
+// a list of findings for each query on standard output. The only argument is the package's folder.
 const fs = require("node:fs");
 const path = require("node:path");
 const vm = require("node:vm");
 
-// They are scripts for a page, not modules.
+// They are scripts for a web page, not modules.
 for (const name of ["bridge.min.js", "Kusto.Language.Bridge.min.js"]) {
   vm.runInThisContext(fs.readFileSync(path.join(process.argv[2], name), "utf8"), name);
 }

@@ -1,4 +1,4 @@
-"""Test the choice of a runner: at the limits, with its reasons, monotonic in the volume, and priced by hand."""
+"""The choice of a runner: limits, reasons, monotonicity in the volume, and costs computed by hand."""
 
 import subprocess
 import sys
@@ -54,7 +54,7 @@ def exports(messages: int, *, files: int = 10) -> Volume:
 
 
 @pytest.mark.parametrize("day", [objects, exports])
-def test_a_day_stays_up_to_large_messages_and_goes_to_spark_with_one_more(day: Callable[[int], Volume]) -> None:
+def test_day_above_large_messages_runs_on_spark(day: Callable[[int], Volume]) -> None:
     assert route(day(100_000)).runner == "local"
     assert route(day(100_000)).reasons[0] == "about 100,000 messages, within large_messages 100,000"
     above = route(day(100_001))
@@ -62,20 +62,20 @@ def test_a_day_stays_up_to_large_messages_and_goes_to_spark_with_one_more(day: C
     assert above.reasons == ("about 100,001 messages, more than large_messages 100,000",)
 
 
-def test_a_small_day_is_within_the_free_tier() -> None:
+def test_small_day_is_within_the_free_tier() -> None:
     reason = "about 1,000 messages, within small_messages 1,000: the free tier serves"
     assert route(objects(1_000)).reasons[0] == reason
     assert "free tier" not in " ".join(route(objects(1_001)).reasons)
 
 
-def test_the_thresholds_can_be_set() -> None:
+def test_thresholds_can_be_set() -> None:
     thresholds = Thresholds(small_messages=10, large_messages=20)
     assert route(objects(20), thresholds=thresholds).runner == "local"
     assert route(objects(21), thresholds=thresholds).runner == "spark"
     assert "free tier" in route(objects(10), thresholds=thresholds).reasons[0]
 
 
-def test_a_day_that_fills_its_share_of_the_time_stays_and_one_object_more_goes_to_spark() -> None:
+def test_day_above_its_time_share_runs_on_spark() -> None:
     # 6 s + objects x (0.0005 + 0.0001) core seconds on 2 cores; 0.5 of 612 s are 306 s.
     limits = FunctionLimits(memory_bytes=2**40, seconds=612, cores=2, temp_bytes=2**50)
     half = Thresholds(large_messages=10**9, time_share=0.5)
@@ -85,7 +85,7 @@ def test_a_day_that_fills_its_share_of_the_time_stays_and_one_object_more_goes_t
     )
 
 
-def test_fewer_cores_make_the_time_short_and_more_than_were_measured_do_not_lengthen_it() -> None:
+def test_predicted_time_scales_with_cores_up_to_the_measured_number() -> None:
     def seconds(cores: float) -> float:
         limits = FunctionLimits(memory_bytes=2**30, seconds=900, cores=cores, temp_bytes=2**40)
         return route(objects(10_000), limits=limits).local.seconds
@@ -102,7 +102,7 @@ def test_without_a_time_limit_no_day_is_too_long() -> None:
     assert decision.reasons[1] == "predicted 30,006 s without a time limit"
 
 
-def test_a_day_that_needs_more_memory_than_there_is_goes_to_spark() -> None:
+def test_day_above_available_memory_runs_on_spark() -> None:
     # 200 MiB and 4 KiB a message; 10,000 messages are 239 MiB.
     limits = FunctionLimits(memory_bytes=239 * 2**20, seconds=900, cores=1, temp_bytes=2**40)
     assert route(objects(9_984), limits=limits).runner == "local"
@@ -114,25 +114,25 @@ def test_memory_stops_growing_where_the_kernel_spills() -> None:
     assert route(objects(10**7), limits=ROOMY, thresholds=ENDLESS).local.memory_bytes == 512 * 2**20
 
 
-def test_a_day_that_needs_more_temporary_disk_than_there_is_goes_to_spark() -> None:
+def test_day_above_available_disk_runs_on_spark() -> None:
     limits = FunctionLimits(memory_bytes=2**40, seconds=0, cores=2, temp_bytes=20 * 2**20)
     assert route(exports(20_480), limits=limits).runner == "local"
     assert route(exports(40_960), limits=limits).reasons == ("needs 40 MiB of temporary disk, a local run has 20 MiB",)
 
 
-def test_every_reason_that_holds_is_given() -> None:
+def test_every_applicable_reason_is_given() -> None:
     tiny = FunctionLimits(memory_bytes=2**20, seconds=1, cores=1, temp_bytes=2**20)
     reasons = route(objects(200_000), limits=tiny).reasons
     assert [reason.split()[0] for reason in reasons] == ["about", "predicted", "needs", "needs"]
 
 
-def test_large_objects_count_as_one_message_but_take_the_time_of_their_bytes() -> None:
+def test_large_object_counts_as_one_message_with_time_for_its_bytes() -> None:
     usual, large = objects(1_000), objects(1_000, size=80_000)
     assert route(large).reasons[0] == route(usual).reasons[0]
     assert route(large).local.seconds - route(usual).local.seconds == pytest.approx(99_000 * 0.0001 / 1.7)
 
 
-def test_a_choice_takes_precedence_and_the_reasons_against_it_are_given() -> None:
+def test_requested_runner_takes_precedence_with_reasons_against_it() -> None:
     local = route(objects(100_001), choice="local")
     assert local.runner == "local"
     assert local.reasons == (
@@ -147,12 +147,12 @@ def test_a_choice_takes_precedence_and_the_reasons_against_it_are_given() -> Non
     )
 
 
-def test_a_choice_without_objections_is_the_only_reason() -> None:
+def test_requested_runner_without_objections_is_the_only_reason() -> None:
     assert route(objects(10), choice="local").reasons == ("local was requested",)
     assert route(objects(10**6), choice="spark").reasons == ("spark was requested",)
 
 
-def test_an_empty_day_stays() -> None:
+def test_empty_day_runs_locally() -> None:
     for layout in ("messages", "export"):
         decision = route(Volume(layout=layout, objects=0, bytes=0))
         assert decision.runner == "local"
@@ -177,7 +177,7 @@ some_thresholds = st.builds(Thresholds, small_messages=amounts, large_messages=a
     limits=some_limits,
     thresholds=some_thresholds,
 )
-def test_a_larger_day_never_goes_back_to_local(
+def test_larger_day_never_goes_back_to_local(
     layout: Literal["messages", "export"],
     first: tuple[int, int],
     more: tuple[int, int],
@@ -185,14 +185,14 @@ def test_a_larger_day_never_goes_back_to_local(
     thresholds: Thresholds,
 ) -> None:
     day = Volume(layout=layout, objects=first[0], bytes=first[1])
-    larger = Volume(layout=layout, objects=first[0] + more[0], bytes=first[1] + more[1])
-    smaller, greater = (route(each, limits=limits, thresholds=thresholds) for each in (day, larger))
-    assert (smaller.runner, greater.runner) != ("spark", "local")
-    assert smaller.local.seconds <= greater.local.seconds
-    assert smaller.local.cost_usd <= greater.local.cost_usd
+    larger_volume = Volume(layout=layout, objects=first[0] + more[0], bytes=first[1] + more[1])
+    decision, larger_decision = (route(each, limits=limits, thresholds=thresholds) for each in (day, larger_volume))
+    assert (decision.runner, larger_decision.runner) != ("spark", "local")
+    assert decision.local.seconds <= larger_decision.local.seconds
+    assert decision.local.cost_usd <= larger_decision.local.cost_usd
 
 
-def test_a_day_of_objects_in_a_function_costs_what_it_does_by_hand() -> None:
+def test_predicted_function_cost_matches_hand_computation() -> None:
     local = route(objects(50_000)).local
     seconds = 6 + (50_000 * 0.0005 + 50_000 * 0.0001) / 1.7  # 23.647 s
     assert local.seconds == pytest.approx(seconds)
@@ -202,7 +202,7 @@ def test_a_day_of_objects_in_a_function_costs_what_it_does_by_hand() -> None:
     assert local.cost_usd == pytest.approx(0.031469, abs=5e-7)
 
 
-def test_a_day_of_exports_on_emr_serverless_costs_what_it_does_by_hand() -> None:
+def test_predicted_emr_cost_matches_hand_computation() -> None:
     # 30 million messages, 3,000 core seconds: 3 executors, of 4 vCPU each, would be busy for 250 s.
     spark = route(exports(30_000_000, files=300)).spark
     assert spark.seconds == pytest.approx(120 + 15 + (30_000_000 * 0.0001 + 300 * 0.0005) / 12)
@@ -213,21 +213,19 @@ def test_a_day_of_exports_on_emr_serverless_costs_what_it_does_by_hand() -> None
     assert spark.cost_usd == pytest.approx(0.113324, abs=5e-7)
 
 
-def test_a_worker_pays_a_minute_even_if_the_job_is_over_sooner() -> None:
-    quick = parse_constants(
+def test_emr_worker_is_billed_for_at_least_a_minute() -> None:
+    short_start = parse_constants(
         CONSTANTS.replace("start_seconds = 120", "start_seconds = 1").replace("= 15\n", "= 1\n"),
         Predictions,
         origin="predictions.toml",
     )
-    spark = route(Volume(layout="export", objects=0, bytes=0), predictions=quick).spark
+    spark = route(Volume(layout="export", objects=0, bytes=0), predictions=short_start).spark
     assert spark.seconds == 2
     assert spark.cost_usd == pytest.approx((6 * 0.052585 + 24 * 0.005746) / 60 + 13 * 0.0000047)
 
 
 @pytest.mark.parametrize(("name", "load"), [("predictions.toml", load_predictions), ("prices.toml", load_prices)])
-def test_the_constants_come_with_the_package_and_are_those_of_conf(
-    name: str, load: Callable[[], Predictions | Prices]
-) -> None:
+def test_packaged_constants_equal_those_of_conf(name: str, load: Callable[[], Predictions | Prices]) -> None:
     packaged = (resources.files("daily_batch") / name).read_text(encoding="utf-8")
     assert packaged == (ROOT / "conf" / name).read_text(encoding="utf-8")
     assert load() is load()
@@ -235,7 +233,7 @@ def test_the_constants_come_with_the_package_and_are_those_of_conf(
     assert name in project["tool"]["setuptools"]["package-data"]["daily_batch"]
 
 
-def test_the_packaged_constants_keep_the_guides_sizes() -> None:
+def test_packaged_constants_keep_the_guides_sizes() -> None:
     per_message = load_predictions().stored.export_message_bytes
     for messages, runner in ((1_000, "local"), (99_000, "local"), (101_000, "spark")):
         for day in (objects(messages), Volume(layout="export", objects=9, bytes=int(messages * per_message))):
@@ -255,7 +253,7 @@ def test_the_packaged_constants_keep_the_guides_sizes() -> None:
         ("cores = 2", "cores =", "line"),
     ],
 )
-def test_a_constant_that_is_unknown_missing_or_senseless_is_named(before: str, after: str, text: str) -> None:
+def test_invalid_constant_is_named(before: str, after: str, text: str) -> None:
     with pytest.raises(UsageError, match=text) as caught:
         parse_constants(CONSTANTS.replace(before, after), Predictions, origin="predictions.toml")
     assert caught.value.what.startswith("predictions.toml: ")
@@ -265,14 +263,14 @@ def test_a_constant_that_is_unknown_missing_or_senseless_is_named(before: str, a
     ("before", "after", "text"),
     [("request =", "requests = 1\nrequest =", "requests"), ("get = 0.00000037", "", "get"), ("0.0000047", "-1", "put")],
 )
-def test_a_price_that_is_unknown_missing_or_negative_is_named(before: str, after: str, text: str) -> None:
+def test_invalid_price_is_named(before: str, after: str, text: str) -> None:
     with pytest.raises(UsageError, match=text):
         parse_constants(PRICES.replace(before, after, 1), Prices, origin="prices.toml")
 
 
-def test_routing_loads_nothing_that_reads_or_computes() -> None:
+def test_routing_loads_no_engine_and_no_store() -> None:
     program = "import sys, daily_batch.orchestration.routing as r; r.load_prices(); print(*sys.modules)"
-    completed = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True, check=True
     )
-    assert not {"duckdb", "obstore", "pyspark", "deltalake", "pyarrow", "numpy"} & set(completed.stdout.split())
+    assert not {"duckdb", "obstore", "pyspark", "deltalake", "pyarrow", "numpy"} & set(process.stdout.split())

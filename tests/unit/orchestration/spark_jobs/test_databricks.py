@@ -1,4 +1,4 @@
-"""Test the Databricks submitter with the SDK's own types: requests, run states, usage and errors."""
+"""The Databricks submitter with the SDK's own types: requests, run states, usage and errors."""
 
 import threading
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ STARTED = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 
 @dataclass
 class Jobs:
-    """A double of the SDK's jobs API: it returns a run by its idempotency token, or raises `raises`."""
+    """A fake of the SDK's jobs API that returns a run by its idempotency token, or raises `raises`."""
 
     names: dict[int, str] = field(default_factory=lambda: {7: "makoto-daily-messages"})
     raises: Exception | None = None
@@ -52,17 +52,17 @@ class Jobs:
     def get_run(self, run_id: int) -> Run:
         if self.raises:
             raise self.raises
-        return run("TERMINATED", "CLIENT_ERROR", "RUN_EXECUTION_ERROR")
+        return make_run("TERMINATED", "CLIENT_ERROR", "RUN_EXECUTION_ERROR")
 
     def get_run_output(self, run_id: int) -> RunOutput:
         return RunOutput(error=self.output)
 
 
-def service(jobs: Jobs, job: str = "makoto-daily-messages") -> Databricks:
+def make_submitter(jobs: Jobs, job: str = "makoto-daily-messages") -> Databricks:
     return Databricks(client=SimpleNamespace(jobs=jobs), job=job)  # type: ignore[arg-type]
 
 
-def run(state: str, kind: str = "", code: str = "") -> Run:
+def make_run(state: str, kind: str = "", code: str = "") -> Run:
     """Return a run as the API returns it."""
     status: dict[str, Any] = {"state": state}
     if kind:
@@ -73,9 +73,9 @@ def run(state: str, kind: str = "", code: str = "") -> Run:
     )
 
 
-def test_a_submission_is_a_run_of_the_bundles_job_under_the_attempts_token() -> None:
+def test_submission_runs_the_bundle_job_with_the_attempts_token() -> None:
     jobs = Jobs()
-    assert service(jobs).submit(JOB) == service(jobs).submit(JOB) == "100"
+    assert make_submitter(jobs).submit(JOB) == make_submitter(jobs).submit(JOB) == "100"
     request = jobs.requests[0]
     assert (request["job_id"], request["idempotency_token"], request["queue"].enabled) == (7, JOB.job_token, True)
     assert len(request["idempotency_token"]) <= 64
@@ -92,16 +92,16 @@ def test_a_submission_is_a_run_of_the_bundles_job_under_the_attempts_token() -> 
     }
 
 
-def test_a_job_may_be_named_by_its_id() -> None:
+def test_job_may_be_named_by_its_id() -> None:
     jobs = Jobs(names={})
-    service(jobs, "42").submit(JOB)
+    make_submitter(jobs, "42").submit(JOB)
     assert jobs.requests[0]["job_id"] == 42
 
 
 @pytest.mark.parametrize("names", [{}, {1: "makoto-daily-messages", 2: "makoto-daily-messages"}])
-def test_a_missing_or_ambiguous_job_name_is_an_error(names: dict[int, str]) -> None:
+def test_missing_or_ambiguous_job_name_is_an_error(names: dict[int, str]) -> None:
     with pytest.raises(TerminalError, match=f"there are {len(names)} jobs named 'makoto-daily-messages', not one"):
-        service(Jobs(names=names)).submit(JOB)
+        make_submitter(Jobs(names=names)).submit(JOB)
 
 
 @pytest.mark.parametrize(
@@ -115,29 +115,27 @@ def test_a_missing_or_ambiguous_job_name_is_an_error(names: dict[int, str]) -> N
         (PermissionDenied("secret"), TerminalError),
     ],
 )
-def test_an_error_says_whether_a_retry_can_help_and_nothing_of_its_text(
-    error: Exception, kind: type[BatchError]
-) -> None:
+def test_error_is_classified_as_retryable_without_quoting_it(error: Exception, kind: type[BatchError]) -> None:
     with pytest.raises(kind) as raised:
-        service(Jobs(raises=error)).submit(JOB)
+        make_submitter(Jobs(raises=error)).submit(JOB)
     assert "secret" not in str(raised.value)
 
 
-def test_a_run_that_was_deleted_is_lost() -> None:
-    assert service(Jobs(raises=NotFound("no such run"))).get_status("100").state == "LOST"
+def test_run_that_was_deleted_is_lost() -> None:
+    assert make_submitter(Jobs(raises=NotFound("no such run"))).get_status("100").state == "LOST"
 
 
 @pytest.mark.parametrize(
     ("state", "counts"), [("QUEUED", False), ("BLOCKED", False), ("PENDING", True), ("WAITING", True)]
 )
 def test_waiting_for_machines_differs_from_waiting_in_a_queue(state: str, counts: bool) -> None:
-    status = parse_status(run(state))
+    status = parse_status(make_run(state))
     assert (status.state, status.waiting_since) == ("WAITING", STARTED if counts else None)
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "TERMINATING"])
-def test_a_run_that_is_ending_still_runs(state: str) -> None:
-    assert parse_status(run(state)).state == "RUNNING"
+def test_run_that_is_ending_still_runs(state: str) -> None:
+    assert parse_status(make_run(state)).state == "RUNNING"
 
 
 @pytest.mark.parametrize(
@@ -152,14 +150,14 @@ def test_a_run_that_is_ending_still_runs(state: str) -> None:
         ("CLIENT_ERROR", "UNAUTHORIZED_ERROR", "FAILED", False),
     ],
 )
-def test_the_termination_code_says_how_a_run_ended(kind: str, code: str, state: str, retryable: bool) -> None:
-    status = parse_status(run("TERMINATED", kind, code))
+def test_termination_code_determines_the_final_state(kind: str, code: str, state: str, retryable: bool) -> None:
+    status = parse_status(make_run("TERMINATED", kind, code))
     assert (status.state, status.retryable) == (state, retryable)
 
 
 @pytest.mark.parametrize(("exit_code", "retryable"), [(1, True), (2, False), (3, False), (4, False)])
-def test_only_the_exit_status_of_a_tasks_error_is_repeated(exit_code: int, retryable: bool) -> None:
-    status = service(Jobs(output=f"SystemExit: {exit_code}\nwhile reading 'Hello Bob'")).get_status("100")
+def test_only_the_exit_status_of_a_tasks_error_is_reported(exit_code: int, retryable: bool) -> None:
+    status = make_submitter(Jobs(output=f"SystemExit: {exit_code}\nwhile reading 'Hello Bob'")).get_status("100")
     assert (status.state, status.retryable) == ("FAILED", retryable)
     assert f"exit status {exit_code}" in status.detail
     assert "Bob" not in status.detail
@@ -173,23 +171,23 @@ def test_only_the_exit_status_of_a_tasks_error_is_repeated(exit_code: int, retry
         (None, {}),
     ],
 )
-def test_a_run_that_has_ended_reports_the_hours_of_its_nodes(
-    cluster: dict[str, Any] | None, units: dict[str, float]
-) -> None:
-    ended = run("TERMINATED", "SUCCESS", "SUCCESS").as_dict()
+def test_ended_run_reports_its_node_hours(cluster: dict[str, Any] | None, units: dict[str, float]) -> None:
+    ended = make_run("TERMINATED", "SUCCESS", "SUCCESS").as_dict()
     ended["tasks"][0] |= {"setup_duration": 300_000, "execution_duration": 540_000, "cleanup_duration": 60_000}
     if cluster:
         ended["job_clusters"] = [{"job_cluster_key": "spark", "new_cluster": cluster}]
     assert parse_status(Run.from_dict(ended)).billed == {"run_hours": 0.25} | units
-    assert parse_status(run("TERMINATED", "SUCCESS", "SUCCESS")).billed == {}
-    assert parse_status(run("RUNNING")).billed == {}
+    assert parse_status(make_run("TERMINATED", "SUCCESS", "SUCCESS")).billed == {}
+    assert parse_status(make_run("RUNNING")).billed == {}
 
 
-def test_a_run_that_has_ended_reports_when() -> None:
-    ended = run("TERMINATED", "SUCCESS", "SUCCESS").as_dict() | {"end_time": round(STARTED.timestamp() * 1000) + 60_000}
+def test_ended_run_reports_its_end_time() -> None:
+    ended = make_run("TERMINATED", "SUCCESS", "SUCCESS").as_dict() | {
+        "end_time": round(STARTED.timestamp() * 1000) + 60_000
+    }
     assert parse_status(Run.from_dict(ended)).ended_at == STARTED + timedelta(minutes=1)
-    assert parse_status(run("TERMINATED", "SUCCESS", "SUCCESS")).ended_at is None
-    assert parse_status(run("RUNNING")).ended_at is None
+    assert parse_status(make_run("TERMINATED", "SUCCESS", "SUCCESS")).ended_at is None
+    assert parse_status(make_run("RUNNING")).ended_at is None
 
 
 def test_missing_settings_are_named() -> None:
@@ -215,7 +213,7 @@ def workspace() -> Iterator[str]:
 
 
 class SignedOut:
-    """A machine without an Azure identity."""
+    """The credential of a machine without an Azure identity."""
 
     def __init__(self, **_: object) -> None:
         pass
@@ -224,9 +222,7 @@ class SignedOut:
         raise CredentialUnavailableError("secret")
 
 
-def test_the_azure_identitys_token_is_requested_only_when_it_is_needed(
-    workspace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_azure_token_is_requested_only_when_needed(workspace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("azure.identity.DefaultAzureCredential", SignedOut)
     settings = load_settings(
         flags={"spark": "databricks", "databricks_job": "7"}, environ={"DATABRICKS_HOST": workspace}

@@ -1,4 +1,4 @@
-"""Test the EMR Serverless submitter (FAULTS 6, 19): requests by botocore's model, responses by its Stubber, sizes."""
+"""The EMR Serverless submitter (faults 6, 19): requests by botocore's model, responses by its Stubber, sizes."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -41,7 +41,7 @@ MOMENT = datetime(2025, 8, 12, 17, 0, tzinfo=UTC)
 WIDE = {"cpu": "400 vCPU", "memory": "3000 GB", "disk": "20000 GB"}
 
 
-def conf_of(request: dict[str, Any]) -> dict[str, str]:
+def parse_conf(request: dict[str, Any]) -> dict[str, str]:
     text = request["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"]
     assert not set(text) & set("'\"\\")
     words = text.split(" ")
@@ -49,7 +49,7 @@ def conf_of(request: dict[str, Any]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in words[1::2])
 
 
-def test_the_request_is_valid_by_the_services_own_model() -> None:
+def test_request_is_valid_by_the_services_own_model() -> None:
     request = make_request(JOB, CONFIG, size=JOB.size, policy="{}")
     model = ServiceModel(Loader().load_service_model("emr-serverless", "service-2"))
     shape = model.operation_model("StartJobRun").input_shape
@@ -59,7 +59,7 @@ def test_the_request_is_valid_by_the_services_own_model() -> None:
     assert request["name"] == "makoto-acme-2025-08-12"
 
 
-def test_the_request_names_the_jobs_day_and_its_code() -> None:
+def test_request_names_the_jobs_day_and_its_code() -> None:
     request = make_request(JOB, CONFIG, size=JOB.size, policy="{}")
     driver = request["jobDriver"]["sparkSubmit"]
     assert driver["entryPoint"] == "s3://artifacts/emr/1f/daily_messages.py"
@@ -71,7 +71,7 @@ def test_the_request_names_the_jobs_day_and_its_code() -> None:
         "run_id": JOB.run_id,
         "token": "3",
     }
-    conf = conf_of(request)
+    conf = parse_conf(request)
     assert conf["spark.archives"] == "s3://artifacts/emr/1f/environment.tar.gz#environment"
     assert conf["spark.executorEnv.PYSPARK_PYTHON"] == "./environment/bin/python3.11"
     assert conf["spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON"] == "./environment/bin/python3.11"
@@ -79,15 +79,15 @@ def test_the_request_names_the_jobs_day_and_its_code() -> None:
 
 
 @pytest.mark.parametrize("executors", [1, 2, 9])
-def test_a_job_starts_with_the_requested_executors_and_gets_no_more(executors: int) -> None:
-    conf = conf_of(make_request(JOB, CONFIG, size=JobSize(executors=executors), policy="{}"))
+def test_job_starts_with_the_requested_executors_and_gets_no_more(executors: int) -> None:
+    conf = parse_conf(make_request(JOB, CONFIG, size=JobSize(executors=executors), policy="{}"))
     # The service sets spark.executor.instances to 3 by default, and Spark starts with the largest of the settings.
     named = ("spark.executor.instances", "spark.dynamicAllocation.initialExecutors")
     assert [conf[name] for name in (*named, "spark.dynamicAllocation.maxExecutors")] == [str(executors)] * 3
 
 
 def test_workers_have_a_size_that_the_service_offers() -> None:
-    conf = conf_of(make_request(JOB, CONFIG, size=JOB.size, policy="{}"))
+    conf = parse_conf(make_request(JOB, CONFIG, size=JOB.size, policy="{}"))
     for kind in ("driver", "executor"):
         heap, rest = (int(conf[f"spark.{kind}.{part}"].rstrip("g")) for part in ("memory", "memoryOverhead"))
         min_gb, max_gb = {"2": (4, 16), "4": (8, 30)}[conf[f"spark.{kind}.cores"]]
@@ -95,7 +95,7 @@ def test_workers_have_a_size_that_the_service_offers() -> None:
         assert rest > heap  # Python and DuckDB do the work
 
 
-def test_the_same_attempt_has_the_same_token_and_another_attempt_another() -> None:
+def test_job_token_identifies_the_attempt() -> None:
     changed = {"token": 4, "run_id": "other"}
     tokens = {JOB.job_token} | {SparkJob(**{**vars(JOB), name: value}).job_token for name, value in changed.items()}
     assert len(tokens) == 3
@@ -113,7 +113,7 @@ def test_the_same_attempt_has_the_same_token_and_another_attempt_another() -> No
         (400, {}, 9),
     ],
 )
-def test_a_job_is_reduced_to_what_application_and_account_allow(
+def test_job_size_is_reduced_to_application_and_account_limits(
     vcpus: int, capacity: dict[str, str], executors: int
 ) -> None:
     assert fit_size(JobSize(executors=9, disk_gb=40), vcpus=vcpus, capacity=capacity).executors == executors
@@ -127,7 +127,7 @@ def test_a_job_is_reduced_to_what_application_and_account_allow(
         (400, {**WIDE, "memory": "16 GB"}, r"the application's maximum capacity \(memory 16 GB\)"),
     ],
 )
-def test_a_job_that_does_not_fit_at_all_names_the_limit(vcpus: int, capacity: dict[str, str], limit: str) -> None:
+def test_job_that_does_not_fit_at_all_names_the_limit(vcpus: int, capacity: dict[str, str], limit: str) -> None:
     with pytest.raises(TerminalError, match=limit):
         fit_size(JobSize(), vcpus=vcpus, capacity=capacity)
 
@@ -157,7 +157,7 @@ def stub_application(stubber: Stubber, *, state: str = "STOPPED") -> None:
     stubber.add_response("get_application", {"application": application}, {"applicationId": "00f1r1uukb925"})
 
 
-def test_a_submission_is_one_job_run_under_the_attempts_token(stubbed: Any) -> None:
+def test_submission_starts_one_job_run_with_the_attempts_token(stubbed: Any) -> None:
     service, stubber = stubbed
     stub_application(stubber)
     expected = make_request(JOB, CONFIG, size=JobSize(executors=2, disk_gb=40), policy="") | {"executionIamPolicy": ANY}
@@ -178,7 +178,7 @@ def test_a_submission_is_one_job_run_under_the_attempts_token(stubbed: Any) -> N
         ("AccessDeniedException", 403, TerminalError, "iam:PassRole"),
     ],
 )
-def test_an_error_says_whether_a_retry_can_help_and_what_to_do(
+def test_error_is_classified_as_retryable_with_a_next_step(
     stubbed: Any, code: str, status: int, kind: type[BatchError], advice: str
 ) -> None:
     service, stubber = stubbed
@@ -189,74 +189,79 @@ def test_an_error_says_whether_a_retry_can_help_and_what_to_do(
     assert "secret" not in str(raised.value)
 
 
-def run(state: str, details: str = "") -> dict[str, Any]:
+def make_run(state: str, details: str = "") -> dict[str, Any]:
     return {"state": state, "stateDetails": details, "updatedAt": MOMENT}
 
 
 @pytest.mark.parametrize("state", ["SUBMITTED", "PENDING", "SCHEDULED"])
-def test_a_job_without_workers_waits_since_it_entered_its_state(state: str) -> None:
-    assert (parse_status(run(state)).state, parse_status(run(state)).waiting_since) == ("WAITING", MOMENT)
+def test_job_without_workers_waits_since_it_entered_its_state(state: str) -> None:
+    assert (parse_status(make_run(state)).state, parse_status(make_run(state)).waiting_since) == ("WAITING", MOMENT)
 
 
 def test_time_in_the_applications_queue_is_not_waiting_for_workers() -> None:
-    assert (parse_status(run("QUEUED")).state, parse_status(run("QUEUED")).waiting_since) == ("WAITING", None)
-    started = parse_status(run("CANCELLED", "The job run timed out in the queue") | {"startedAt": MOMENT})
-    never_started = parse_status(run("CANCELLED", "The job run timed out in the queue"))
+    assert (parse_status(make_run("QUEUED")).state, parse_status(make_run("QUEUED")).waiting_since) == ("WAITING", None)
+    started = parse_status(make_run("CANCELLED", "The job run timed out in the queue") | {"startedAt": MOMENT})
+    never_started = parse_status(make_run("CANCELLED", "The job run timed out in the queue"))
     assert (started.retryable, never_started.retryable) == (False, True)
 
 
-def test_an_application_that_is_stopping_is_a_retryable_error(stubbed: Any) -> None:
+def test_application_that_is_stopping_is_a_retryable_error(stubbed: Any) -> None:
     service, stubber = stubbed
     stub_application(stubber, state="STOPPING")
     with pytest.raises(RetryableError, match="is stopping"):
         service.submit(JOB)
 
 
-def test_a_job_that_lacks_capacity_says_which_limits_to_raise() -> None:
-    waiting = parse_status(run("SCHEDULED", "ApplicationMaxCapacityExceededException: [memory: 48 GB]"))
+def test_job_without_capacity_names_the_limits_to_raise() -> None:
+    waiting = parse_status(make_run("SCHEDULED", "ApplicationMaxCapacityExceededException: [memory: 48 GB]"))
     assert "L-D05C8A75" in waiting.detail
-    failed = parse_status(run("FAILED", "Worker could not be allocated: the vCPU limit is reached"))
+    failed = parse_status(make_run("FAILED", "Worker could not be allocated: the vCPU limit is reached"))
     assert (failed.state, failed.retryable) == ("FAILED", True)
     assert "L-D05C8A75" in failed.detail
 
 
-def test_a_failure_is_described_by_exit_status_and_error_class_only() -> None:
-    status = parse_status(run("FAILED", "Job failed. ExitCode: 1. Caused by: SparkException: bad row 'Hello Bob'"))
+def test_failure_is_described_by_exit_status_and_error_class_only() -> None:
+    status = parse_status(make_run("FAILED", "Job failed. ExitCode: 1. Caused by: SparkException: bad row 'Hello Bob'"))
     assert (status.state, status.retryable) == ("FAILED", True)
     assert "Exit status 1, SparkException" in status.detail
     assert "Bob" not in status.detail
-    assert "memory" in parse_status(run("FAILED", "ExitCode: 137")).detail
+    assert "memory" in parse_status(make_run("FAILED", "ExitCode: 137")).detail
 
 
 @pytest.mark.parametrize("exit_code", [2, 3, 4])
-def test_a_job_with_a_final_exit_status_is_not_retryable(exit_code: int) -> None:
-    assert not parse_status(run("FAILED", f"Job failed. ExitCode: {exit_code}. Last few exceptions: none")).retryable
+def test_job_with_a_final_exit_status_is_not_retryable(exit_code: int) -> None:
+    assert not parse_status(
+        make_run("FAILED", f"Job failed. ExitCode: {exit_code}. Last few exceptions: none")
+    ).retryable
 
 
-def test_a_job_that_was_cancelled_is_not_retryable() -> None:
-    assert (parse_status(run("CANCELLED")).state, parse_status(run("CANCELLED")).retryable) == ("FAILED", False)
-    timed_out = run("CANCELLED", "Job timed out after 360 minutes") | {"startedAt": MOMENT}
+def test_job_that_was_cancelled_is_not_retryable() -> None:
+    assert (parse_status(make_run("CANCELLED")).state, parse_status(make_run("CANCELLED")).retryable) == (
+        "FAILED",
+        False,
+    )
+    timed_out = make_run("CANCELLED", "Job timed out after 360 minutes") | {"startedAt": MOMENT}
     assert "job_timeout_minutes" in parse_status(timed_out).detail
-    assert parse_status(run("CANCELLING")).state == "RUNNING"
+    assert parse_status(make_run("CANCELLING")).state == "RUNNING"
 
 
-def test_a_job_reports_what_it_is_billed_once_it_has_ended() -> None:
+def test_ended_job_reports_its_billed_units() -> None:
     billed = {"billedResourceUtilization": {"vCPUHour": 1.5, "memoryGBHour": 6.0, "storageGBHour": 0.0}}
     units = {"vcpu_hours": 1.5, "memory_gb_hours": 6.0, "storage_gb_hours": 0.0}
     for state in ("SUCCESS", "FAILED", "CANCELLED"):
-        assert parse_status(run(state) | billed).billed == units
-    assert parse_status(run("RUNNING") | billed).billed == {}
-    assert parse_status(run("SUCCESS")).billed == {}  # the service has not reported it
+        assert parse_status(make_run(state) | billed).billed == units
+    assert parse_status(make_run("RUNNING") | billed).billed == {}
+    assert parse_status(make_run("SUCCESS")).billed == {}  # the service has not reported it
 
 
-def test_a_job_that_has_ended_reports_when() -> None:
+def test_ended_job_reports_its_end_time() -> None:
     later = MOMENT + timedelta(minutes=1)
-    assert parse_status(run("SUCCESS") | {"endedAt": later}).ended_at == later
-    assert parse_status(run("FAILED")).ended_at == MOMENT  # the time of the last update
-    assert parse_status(run("RUNNING")).ended_at is None
+    assert parse_status(make_run("SUCCESS") | {"endedAt": later}).ended_at == later
+    assert parse_status(make_run("FAILED")).ended_at == MOMENT  # the time of the last update
+    assert parse_status(make_run("RUNNING")).ended_at is None
 
 
-def test_a_job_that_the_service_does_not_know_is_lost(stubbed: Any) -> None:
+def test_unknown_job_is_lost(stubbed: Any) -> None:
     service, stubber = stubbed
     stubber.add_client_error("get_job_run", "ResourceNotFoundException", http_status_code=404)
     assert service.get_status("00job1").state == "LOST"
@@ -265,7 +270,7 @@ def test_a_job_that_the_service_does_not_know_is_lost(stubbed: Any) -> None:
         service.get_status("00job1")
 
 
-def test_cancelling_a_job_that_has_ended_is_no_error(stubbed: Any) -> None:
+def test_cancelling_an_ended_job_is_not_an_error(stubbed: Any) -> None:
     service, stubber = stubbed
     stubber.add_client_error("cancel_job_run", "ValidationException", http_status_code=400)
     service.cancel("00job1")
@@ -280,6 +285,6 @@ def test_missing_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         open_emr_serverless(settings)
 
 
-def test_the_arguments_carry_the_settings_as_json() -> None:
+def test_arguments_carry_the_settings_as_json() -> None:
     words = JOB.arguments()
     assert json.loads(words[words.index("--settings") + 1]) == {"timezone": "Asia/Tokyo"}

@@ -1,4 +1,4 @@
-"""Test the causes that are found in the logs of failed jobs, and the check of the jobs' package."""
+"""Causes found in the logs of failed jobs, and the check of the job package."""
 
 import json
 from pathlib import Path
@@ -26,24 +26,24 @@ CONFIG = EmrConfig(
     [
         (
             'java.io.IOException: Cannot run program "./environment/bin/python3.11": error=2, No such file',
-            "the image lacks the Python of the package: its python3.11 leads to none",
+            "the image does not have the package's Python: python3.11 is not found",
         ),
         (
             'Cannot run program "/home/hadoop/environment/bin/python3.11": Exec failed, error: 2 (No such file or …)',
-            "the image lacks the Python of the package: its python3.11 leads to none",
+            "the image does not have the package's Python: python3.11 is not found",
         ),
         (
             "sh: 1: ./environment/bin/python3.13: not found",
-            "the image lacks the Python of the package: its python3.13 leads to none",
+            "the image does not have the package's Python: python3.13 is not found",
         ),
         (
             "requires a different Python: 3.10.12 not in '<3.14,>=3.11'",
-            "the image lacks the Python of the package: it has 3.10.12",
+            "the image does not have the package's Python: it has 3.10.12",
         ),
         ("ModuleNotFoundError: No module named 'daily_batch'", "the package daily_batch cannot be imported"),
-        ("s3://artifacts/emr/1f/daily_messages.py cannot be read: NoSuchKey", "a file of the job's package is not"),
-        ("AccessDeniedException: … (Service: S3, Status Code: 403)", "permission: what the service fetches or writes"),
-        ("java.net.UnknownHostException: s3.example", "network: an address was not reached"),
+        ("s3://artifacts/emr/1f/daily_messages.py cannot be read: NoSuchKey", "a file of the job's package is missing"),
+        ("AccessDeniedException: … (Service: S3, Status Code: 403)", "missing permission: the service was denied"),
+        ("java.net.UnknownHostException: s3.example", "no connection: an address could not be reached"),
         ("Library installation failed for library due to user error", "the libraries of the job cannot be installed"),
     ],
 )
@@ -54,13 +54,14 @@ def test_known_messages_of_services_and_spark_have_a_cause(log: str, what: str) 
     assert cause.next_step
 
 
-def test_our_own_errors_take_precedence_and_the_last_one_counts() -> None:
+def test_last_error_of_the_job_takes_precedence() -> None:
     log = (
         "AccessDenied\n"
         "error: tenant=smoke day=2025-08-12: the first. Next step: none.\n"
-        "error: tenant=smoke day=2025-08-12: the driver lacks: permission to read: x. Next step: see the page.\n"
+        "error: tenant=smoke day=2025-08-12: driver check failed: missing permission: read x."
+        " Next step: see the page.\n"
     )
-    assert find_cause(log) == ("the driver lacks: permission to read: x", "see the page")
+    assert find_cause(log) == ("driver check failed: missing permission: read x", "see the page")
 
 
 def test_messages_before_an_unexpected_error_take_precedence() -> None:
@@ -85,16 +86,16 @@ def make_package(**changed: str) -> MemoryStore:
     return store
 
 
-def test_a_complete_package_for_the_application_passes() -> None:
+def test_complete_package_for_the_application_passes() -> None:
     check_package(make_package(), CONFIG, architecture="ARM64")
     check_package(make_package(arch="x86_64"), CONFIG, architecture="")
 
 
 @pytest.mark.parametrize("name", ["package.json", ENTRY_POINT, ENVIRONMENT])
-def test_a_file_that_is_missing_is_named(name: str) -> None:
+def test_missing_package_file_is_named(name: str) -> None:
     store = make_package()
     store.delete(name)
-    with pytest.raises(TerminalError, match=rf"the package lacks {name}: s3://artifacts/emr/1f/{name} is not there"):
+    with pytest.raises(TerminalError, match=rf"the package is incomplete: s3://artifacts/emr/1f/{name} does not exist"):
         check_package(store, CONFIG, architecture="ARM64")
 
 
@@ -102,21 +103,21 @@ def test_a_file_that_is_missing_is_named(name: str) -> None:
     ("changed", "error"),
     [
         ({"arch": "x86_64"}, r"the package is for x86_64, and the application runs on aarch64\. .*--arch aarch64"),
-        ({"python": "3.13"}, r"is for Python 3\.13, and jobs are told to use 3\.11 \(emr_python\)\. .*EmrPython=3\.13"),
+        ({"python": "3.13"}, r"is for Python 3\.13, and jobs run on Python 3\.11 \(emr_python\)\. .*EmrPython=3\.13"),
     ],
 )
-def test_a_package_for_another_platform_says_how_to_make_the_right_one(changed: dict[str, str], error: str) -> None:
+def test_package_for_another_platform_has_a_next_step(changed: dict[str, str], error: str) -> None:
     with pytest.raises(TerminalError, match=error):
         check_package(make_package(**changed), CONFIG, architecture="ARM64")
 
 
-def test_an_invalid_manifest_is_an_error(tmp_path: Path) -> None:
+def test_invalid_manifest_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text("{}")
     with pytest.raises(TerminalError, match="is not understood"):
         check_package(LocalStore(str(tmp_path)), CONFIG, architecture="ARM64")
 
 
-def test_the_check_is_skipped_without_permission_to_read_the_package(tmp_path: Path) -> None:
+def test_check_is_skipped_without_permission_to_read_the_package(tmp_path: Path) -> None:
     class Denying:
         def get(self, name: str) -> None:
             raise PermissionError("AccessDenied")

@@ -1,4 +1,4 @@
-"""Test the comparison of a day's rooms by listing and by metadata."""
+"""Comparison of a day's rooms by listing and by metadata."""
 
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,7 @@ def put_messages(store: Any, count: int, *, user: str = "u", room: str = "r", da
     put_all(store, [message(day, f"01-00-{n:02d}.000", user=user, room=room) for n in range(count)])
 
 
-def test_rooms_that_metadata_does_not_name_are_reported_with_their_objects(
-    tmp_path: Path, store: Any, metadata: Any
-) -> None:
+def test_rooms_missing_in_metadata_are_reported_with_their_objects(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "known", START)
     put_messages(store, 5, room="known")
@@ -66,7 +64,7 @@ def test_objects_outside_the_day_are_not_missed(store: Any, metadata: Any) -> No
     assert (comparison.listed_rooms, comparison.listed_objects, comparison.missed) == (0, 0, ())
 
 
-def test_a_room_that_was_active_later_is_named_without_objects(store: Any, metadata: Any) -> None:
+def test_room_that_was_active_later_is_named_without_objects(store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "later", "2025-09-01T00:00:00Z")
     put_messages(store, 1, room="later", day="2025/09/01")
@@ -74,7 +72,7 @@ def test_a_room_that_was_active_later_is_named_without_objects(store: Any, metad
     assert (comparison.metadata_rooms, comparison.metadata_objects, comparison.listed_rooms) == (1, 0, 0)
 
 
-def test_a_metadata_store_without_users_misses_everything(store: Any, metadata: Any) -> None:
+def test_metadata_store_without_users_misses_everything(store: Any, metadata: Any) -> None:
     put_messages(store, 4)
     comparison = compare_discovery(store, metadata, **day_options())
     assert comparison.missed == (RoomObjects("acme/chat/u/r", 4),)
@@ -91,7 +89,7 @@ def test_rooms_are_matched_by_their_exact_names(store: Any, metadata: Any) -> No
     assert comparison.listed_objects == comparison.metadata_objects == 2 * len(HOSTILE)
 
 
-def test_an_object_without_a_time_in_its_name_is_missed_unless_its_room_was_active(store: Any, metadata: Any) -> None:
+def test_untimed_object_is_missed_unless_its_room_was_active(store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "r", LONG_AGO)
     put_all(store, ["acme/chat/u/r/messages/2025/08/12/notes.txt"])
@@ -103,14 +101,14 @@ def test_more_objects_of_a_room_than_a_page_holds_are_counted(store: Any, metada
     assert compare_discovery(store, metadata, **day_options()).missed == (RoomObjects("acme/chat/u/r", 1_100),)
 
 
-def test_a_listing_that_fails_gives_no_comparison(store: Any, metadata: Any) -> None:
+def test_listing_that_fails_gives_no_comparison(store: Any, metadata: Any) -> None:
     put_messages(store, 1)
     recorder = Recorder(store, fail=lambda _: GenericError("503"))
     with pytest.raises(RetryableError, match="tenant=acme day=2025-08-12"):
         compare_discovery(recorder, metadata, **day_options())
 
 
-def test_a_missing_root_and_an_invalid_name_are_errors(tmp_path: Path, store: Any, metadata: Any) -> None:
+def test_missing_root_and_an_invalid_name_are_errors(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "..", START)
     with pytest.raises(TerminalError, match="which no key can hold"):

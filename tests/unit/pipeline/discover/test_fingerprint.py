@@ -1,4 +1,4 @@
-"""Test that the fingerprint distinguishes sets of objects, whatever their order."""
+"""The fingerprint identifies a set of objects, in any order."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Test the content of manifests, on a local folder and on S3."""
+"""Content of manifests, from a local folder and from S3."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -63,13 +63,13 @@ def list_day(tmp_path: Path) -> Callable[..., Manifest]:
     return partial(discover_day, staging=tmp_path / "staging")
 
 
-def test_a_business_day_includes_objects_of_both_of_its_utc_folders(store: ObjectStore, list_day: Any) -> None:
+def test_business_day_includes_objects_of_both_of_its_utc_folders(store: ObjectStore, list_day: Any) -> None:
     inside = [message("2025/08/11", "15-00-00.000"), message("2025/08/12", "14-59-59.999", room="r2")]
     put_all(store, [*inside, message("2025/08/10", "16-00-00.000"), message("2025/08/13", "00-00-00.000")])
     assert keys_of(list_day(store)) == set(inside)
 
 
-def test_the_slack_widens_the_window_to_the_millisecond(store: ObjectStore, list_day: Any) -> None:
+def test_slack_widens_the_window_to_the_millisecond(store: ObjectStore, list_day: Any) -> None:
     inside = [message("2025/08/11", "14-45-00.000"), message("2025/08/12", "15-14-59.999")]
     put_all(store, [*inside, message("2025/08/11", "14-44-59.999"), message("2025/08/12", "15-15-00.000")])
     assert keys_of(list_day(store)) == set(inside)
@@ -90,7 +90,7 @@ def test_the_slack_widens_the_window_to_the_millisecond(store: ObjectStore, list
         ),
     ],
 )
-def test_a_day_with_a_clock_change_has_its_real_length(
+def test_day_with_a_clock_change_has_its_real_length(
     tmp_path: Path, list_day: Any, day: str, inside: list[Any], outside: list[Any]
 ) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
@@ -104,7 +104,7 @@ def test_hostile_names_are_listed_with_exact_keys(store: ObjectStore, list_day: 
     assert keys_of(list_day(store)) == set(keys)
 
 
-def test_a_tenant_never_lists_another_tenant_with_a_similar_name(store: ObjectStore, list_day: Any) -> None:
+def test_tenant_never_lists_another_tenant_with_a_similar_name(store: ObjectStore, list_day: Any) -> None:
     own = message("2025/08/12", "01-00-00.000")
     others = [message("2025/08/12", "01-00-00.000", tenant=tenant) for tenant in ("acme-2", "acme_", "acm", "ACME")]
     put_all(store, [own, *others, "acme-2/exports/messages/2025/08/12/part.jsonl"])
@@ -127,14 +127,14 @@ def test_only_the_days_folders_of_each_room_are_listed(store: ObjectStore, list_
     assert sorted(recorder.delimited) == ["acme/chat/", "acme/chat/u1/", "acme/chat/u2/"]
 
 
-def test_an_object_whose_name_has_no_time_is_listed(store: ObjectStore, list_day: Any) -> None:
+def test_object_whose_name_has_no_time_is_listed(store: ObjectStore, list_day: Any) -> None:
     folder = "acme/chat/u/r/messages/2025/08/12"
     names = ["notes.txt", "25-00-00.000Z-m.json", "sub/01-00-00.000Z-m.json", "_x.json", ".x.json", "m.json.bak"]
     put_all(store, [f"{folder}/{name}" for name in names])
     assert keys_of(list_day(store)) == {f"{folder}/{name}" for name in names}
 
 
-def test_auto_takes_the_export_if_it_holds_an_object(store: ObjectStore, list_day: Any) -> None:
+def test_auto_layout_prefers_a_non_empty_export(store: ObjectStore, list_day: Any) -> None:
     exports = [f"{EXPORT}{name}" for name in ("part-0.jsonl.gz", "_x.json", ".hidden", "a/b/c=d/part 1", "山.zst")]
     put_all(store, [*exports, message("2025/08/12", "01-00-00.000"), "acme/exports/messages/2025/08/13/part.jsonl"])
     manifest = list_day(store)
@@ -143,20 +143,20 @@ def test_auto_takes_the_export_if_it_holds_an_object(store: ObjectStore, list_da
     assert list_day(store, layout="export") == manifest
 
 
-def test_the_layout_can_be_chosen(store: ObjectStore, list_day: Any) -> None:
+def test_layout_can_be_chosen(store: ObjectStore, list_day: Any) -> None:
     own = message("2025/08/12", "01-00-00.000")
     put_all(store, [own, f"{EXPORT}part.jsonl"])
     assert keys_of(list_day(store, layout="messages")) == {own}
     assert list_day(store, layout="export", export_folder="acme/elsewhere").objects == 0
 
 
-def test_a_tenant_without_objects_has_an_empty_manifest(store: ObjectStore, list_day: Any) -> None:
+def test_tenant_without_objects_has_an_empty_manifest(store: ObjectStore, list_day: Any) -> None:
     manifest = list_day(store)
     assert (manifest.layout, manifest.files, manifest.objects, manifest.bytes) == ("messages", (), 0, 0)
     assert list(read_manifest(manifest.files)) == []
 
 
-def test_the_manifest_has_the_stores_sizes_etags_and_times(store: ObjectStore, list_day: Any) -> None:
+def test_manifest_has_the_stores_sizes_etags_and_times(store: ObjectStore, list_day: Any) -> None:
     key = message("2025/08/12", "01-00-00.000")
     store.put(key, b'{"a": 1}')
     meta = store.head(key)
@@ -165,13 +165,13 @@ def test_the_manifest_has_the_stores_sizes_etags_and_times(store: ObjectStore, l
     assert item.modified_us == pytest.approx(meta["last_modified"].timestamp() * 1e6, abs=1)
 
 
-def test_an_empty_object_is_listed(store: ObjectStore, list_day: Any) -> None:
+def test_empty_object_is_listed(store: ObjectStore, list_day: Any) -> None:
     key = message("2025/08/12", "01-00-00.000")
     store.put(key, b"")
     assert keys_of(list_day(store)) == {key}
 
 
-def test_folders_that_a_console_made_are_no_objects(bucket: Any, list_day: Any) -> None:
+def test_console_folder_markers_are_not_objects(bucket: Any, list_day: Any) -> None:
     client, name, store = bucket
     key = message("2025/08/12", "01-00-00.000")
     markers = ["acme/", "acme/chat/", "acme/chat/u/", "acme/chat/u/r/", "acme/chat/u/r/messages/2025/08/12/", EXPORT]
@@ -188,13 +188,13 @@ def test_more_objects_than_a_page_holds_are_all_listed(bucket: Any, list_day: An
     assert list_day(store).objects == 1_003
 
 
-def test_a_missing_bucket_is_a_terminal_error(s3_options: dict[str, Any], list_day: Any) -> None:
+def test_missing_bucket_is_a_terminal_error(s3_options: dict[str, Any], list_day: Any) -> None:
     for layout in ("auto", "messages", "export"):
         with pytest.raises(TerminalError, match=r"tenant=acme day=2025-08-12: .* does not exist"):
             list_day(s3_store("no-such-bucket", s3_options), layout=layout)
 
 
-def test_a_missing_local_root_is_a_terminal_error_but_a_missing_tenant_is_empty(tmp_path: Path, list_day: Any) -> None:
+def test_missing_root_is_a_terminal_error_and_missing_tenant_is_empty(tmp_path: Path, list_day: Any) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
     assert list_day(store).objects == 0
     (tmp_path / "in").rmdir()
@@ -207,7 +207,7 @@ def test_a_missing_local_root_is_a_terminal_error_but_a_missing_tenant_is_empty(
     [(PermissionDeniedError("403 for …?sig=SECRET"), TerminalError), (GenericError("503"), RetryableError)],
 )
 @pytest.mark.parametrize("layout", ["auto", "messages"])
-def test_a_listing_that_fails_midway_gives_no_manifest(
+def test_listing_that_fails_midway_gives_no_manifest(
     tmp_path: Path, list_day: Any, error: Exception, expected: type[Exception], layout: str
 ) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
@@ -237,7 +237,7 @@ def test_progress_counts_up_to_all_objects(tmp_path: Path, list_day: Any) -> Non
     assert counts == [10, 20, 25]
 
 
-def test_a_late_a_changed_and_a_missing_object_change_the_fingerprint(store: ObjectStore, list_day: Any) -> None:
+def test_late_changed_and_missing_objects_change_the_fingerprint(store: ObjectStore, list_day: Any) -> None:
     keys = [message("2025/08/12", "01-00-00.000", room=f"r{n}") for n in range(5)]
     put_all(store, keys)
     first = list_day(store).fingerprint
@@ -252,7 +252,7 @@ def test_a_late_a_changed_and_a_missing_object_change_the_fingerprint(store: Obj
 
 
 @pytest.mark.parametrize(("name", "times"), [("a.jsonl", 1), ("a.jsonl.gz", 5), ("a.jsonl.ZST", 5)])
-def test_the_size_of_the_text_is_estimated_by_the_names(tmp_path: Path, name: str, times: int) -> None:
+def test_size_of_the_text_is_estimated_by_the_names(tmp_path: Path, name: str, times: int) -> None:
     store = LocalStore(str(tmp_path / "in"), mkdir=True)
     put_all(store, [f"{EXPORT}{name}"], b"x" * 100)
     manifest = discover_day(store, tmp_path / "staging")

@@ -1,4 +1,4 @@
-"""Test that objects which tools leave beside data are ignored by their names, and counted."""
+"""Marker objects that tools write beside data are ignored by name, and counted."""
 
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("name", MARKERS)
-def test_a_markers_name_is_recognized(name: str) -> None:
+def test_markers_name_is_recognized(name: str) -> None:
     assert is_marker(name)
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_a_name_that_data_may_have_is_no_markers(name: str) -> None:
+def test_data_names_are_not_markers(name: str) -> None:
     assert not is_marker(name)
 
 
@@ -46,8 +46,8 @@ def test_markers_of_an_export_are_ignored_at_any_depth(tmp_path: Path, store: An
     data = [f"{EXPORT}part.jsonl", f"{EXPORT}sub/_x/part.jsonl"]
     put_all(store, data)
     before = discover_day(store, tmp_path / "staging")
-    more = ["_SUCCESS", "sub/.part.jsonl.crc", "sub/_x/.DS_Store", "_temporary/0/a/part.jsonl", "_delta_log/0.json"]
-    put_all(store, [f"{EXPORT}{name}" for name in more])
+    markers = ["_SUCCESS", "sub/.part.jsonl.crc", "sub/_x/.DS_Store", "_temporary/0/a/part.jsonl", "_delta_log/0.json"]
+    put_all(store, [f"{EXPORT}{name}" for name in markers])
     manifest = discover_day(store, tmp_path / "staging")
     assert keys_of(manifest) == set(data)
     assert (manifest.layout, manifest.ignored, before.ignored) == ("export", 5, 0)
@@ -70,7 +70,7 @@ def test_stray_files_beside_users_and_rooms_are_not_listed(tmp_path: Path, store
     assert (manifest.objects, manifest.ignored, manifest.files) == (0, 0, ())
 
 
-def test_an_export_folder_with_only_markers_is_no_export(tmp_path: Path, store: Any) -> None:
+def test_export_folder_with_only_markers_is_not_an_export(tmp_path: Path, store: Any) -> None:
     own = message("2025/08/12", "01-00-00.000")
     put_all(store, [own, f"{EXPORT}_SUCCESS", f"{EXPORT}_temporary/0/part.jsonl"])
     manifest = discover_day(store, tmp_path / "staging")
@@ -87,7 +87,7 @@ def test_markers_before_the_first_object_of_an_export_are_counted(tmp_path: Path
     assert (manifest.layout, manifest.objects, manifest.ignored) == ("export", 1, 1_500)
 
 
-def test_an_empty_marker_needs_no_head_request(tmp_path: Path) -> None:
+def test_empty_marker_needs_no_head_request(tmp_path: Path) -> None:
     class Headless(Recorder):
         def head(self, path: str) -> Any:
             raise AssertionError(path)

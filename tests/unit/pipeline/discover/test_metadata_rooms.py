@@ -1,4 +1,4 @@
-"""Test discovery by metadata: it lists every active room and no other, and loses nothing through odd items."""
+"""Discovery by metadata lists every active room and no other, also with malformed items."""
 
 import tempfile
 import threading
@@ -49,8 +49,8 @@ def metadata(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def far_from_utc() -> Iterator[None]:
-    """Set this machine's time zone to one that no instant uses."""
+def non_utc_machine() -> Iterator[None]:
+    """Set the time zone of this machine to one that differs from UTC."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -92,12 +92,12 @@ def test_only_rooms_updated_since_the_start_are_listed(tmp_path: Path, store: An
         ("2025-08-11T10:00:00-05:00", True),
     ],
 )
-def test_updated_at_is_parsed_with_microseconds_and_zone(far_from_utc: None, updated_at: str, active: bool) -> None:
+def test_updated_at_is_parsed_with_microseconds_and_zone(non_utc_machine: None, updated_at: str, active: bool) -> None:
     assert is_active(updated_at, start_us=START_US) is active
 
 
 @pytest.mark.parametrize("updated_at", UNREADABLE)
-def test_a_room_whose_time_is_missing_coarse_or_unreadable_is_listed(
+def test_room_whose_time_is_missing_coarse_or_unreadable_is_listed(
     tmp_path: Path, store: Any, metadata: Any, updated_at: Any
 ) -> None:
     put_user(metadata, "u")
@@ -118,7 +118,7 @@ def test_names_are_exact_parts_of_the_keys(tmp_path: Path, store: Any, metadata:
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 @pytest.mark.parametrize("of", ["user", "room"])
-def test_an_active_room_whose_name_no_key_can_hold_fails_the_day(
+def test_active_room_whose_name_no_key_can_hold_fails_the_day(
     tmp_path: Path, store: Any, metadata: Any, name: str, of: str
 ) -> None:
     user, room = (name, "r") if of == "user" else ("u", name)
@@ -132,7 +132,7 @@ def test_an_active_room_whose_name_no_key_can_hold_fails_the_day(
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_an_inactive_room_with_such_a_name_is_skipped(tmp_path: Path, store: Any, metadata: Any, name: str) -> None:
+def test_inactive_room_with_an_invalid_name_is_skipped(tmp_path: Path, store: Any, metadata: Any, name: str) -> None:
     for user, room in ((name, "r"), ("good", name)):
         put_user(metadata, user)
         put_room(metadata, user, room, "2025-08-01T00:00:00Z")
@@ -158,7 +158,7 @@ def test_only_the_tenants_own_users_and_rooms_are_listed(tmp_path: Path, store: 
         }
 
 
-def test_other_items_of_a_partition_are_no_users_and_no_rooms(tmp_path: Path, store: Any, metadata: Any) -> None:
+def test_other_items_of_a_partition_are_neither_users_nor_rooms(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u")
     put_room(metadata, "u", "r", START)
     for sort_key in ("PROFILE", "USER", "USER$", "USERS#x", "CHAT", "CHAT$", "CHATS#x", "SETTINGS#x"):
@@ -170,7 +170,7 @@ def test_other_items_of_a_partition_are_no_users_and_no_rooms(tmp_path: Path, st
     assert len(recorder.recursive) == 3
 
 
-def test_a_tenant_that_neither_store_knows_has_an_empty_day(tmp_path: Path, store: Any, metadata: Any) -> None:
+def test_tenant_that_neither_store_knows_has_an_empty_day(tmp_path: Path, store: Any, metadata: Any) -> None:
     put_user(metadata, "u", tenant="acme-2")
     put_all(store, [message("2025/08/12", "01-00-00.000", tenant="acme-2")])
     assert discover_day(store, tmp_path / "staging", metadata=metadata).objects == 0
@@ -186,7 +186,7 @@ def test_metadata_without_users_of_a_tenant_with_objects_is_an_error(tmp_path: P
 @pytest.mark.parametrize(
     ("error", "expected"), [(PermissionDeniedError("403"), TerminalError), (GenericError("x"), RetryableError)]
 )
-def test_a_day_without_active_rooms_still_fails_if_the_input_cannot_be_read(
+def test_day_without_active_rooms_fails_if_input_is_unreadable(
     tmp_path: Path, store: Any, metadata: Any, error: Exception, expected: type[Exception]
 ) -> None:
     put_user(metadata, "u")
@@ -212,7 +212,7 @@ def test_users_are_queried_concurrently(tmp_path: Path, store: Any, metadata: An
     assert compare_discovery(store, Waiting(), **day_options()).missed == ()
 
 
-def test_a_metadata_store_that_fails_gives_no_manifest(tmp_path: Path, store: Any) -> None:
+def test_metadata_store_that_fails_gives_no_manifest(tmp_path: Path, store: Any) -> None:
     broken = open_metadata(tmp_path)
     broken.file.parent.mkdir()
     broken.file.write_bytes(b"no database" * 100)
@@ -222,12 +222,12 @@ def test_a_metadata_store_that_fails_gives_no_manifest(tmp_path: Path, store: An
 
 
 @pytest.mark.parametrize("layout", ["auto", "export"])
-def test_an_export_is_listed_without_querying_the_metadata_store(tmp_path: Path, store: Any, layout: str) -> None:
+def test_export_is_listed_without_querying_the_metadata_store(tmp_path: Path, store: Any, layout: str) -> None:
     put_all(store, [f"{EXPORT}part.jsonl"])
     assert discover_day(store, tmp_path / "staging", metadata=Forbidden(), layout=layout).objects == 1
 
 
-def test_a_requested_export_that_does_not_exist_queries_no_metadata(tmp_path: Path, store: Any) -> None:
+def test_requested_export_that_does_not_exist_queries_no_metadata(tmp_path: Path, store: Any) -> None:
     assert discover_day(store, tmp_path / "staging", metadata=Forbidden(), layout="export").objects == 0
 
 

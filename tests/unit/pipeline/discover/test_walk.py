@@ -1,4 +1,4 @@
-"""Test the concurrent walk: it is complete, bounded in memory, and ends at the first error."""
+"""The concurrent walk is complete, bounded in memory, and ends at the first error."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from daily_batch.pipeline.discover.walk import walk
 Node = tuple[int, ...]
 
 
-def grow(depth: int, width: int) -> Callable[[Node, Callable[[Node], None]], Iterator[Node]]:
+def make_tree_visit(depth: int, width: int) -> Callable[[Node, Callable[[Node], None]], Iterator[Node]]:
     """Return a visit of a tree with `width ** depth` leaves; each node is its own result."""
 
     def visit(node: Node, descend: Callable[[Node], None]) -> Iterator[Node]:
@@ -22,21 +22,21 @@ def grow(depth: int, width: int) -> Callable[[Node, Callable[[Node], None]], Ite
     return visit
 
 
-def workers_alive() -> list[threading.Thread]:
+def live_workers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "manifest"]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 32])
 def test_every_node_is_visited_once(workers: int) -> None:
-    nodes = list(walk([(0,), (1,)], grow(4, 6), workers=workers))
+    nodes = list(walk([(0,), (1,)], make_tree_visit(4, 6), workers=workers))
     assert len(nodes) == len(set(nodes)) == 2 * (1 + 6 + 36 + 216)
 
 
 def test_no_roots_give_nothing() -> None:
-    assert list(walk([], grow(2, 2), workers=4)) == []
+    assert list(walk([], make_tree_visit(2, 2), workers=4)) == []
 
 
-def test_a_slow_consumer_blocks_the_workers() -> None:
+def test_slow_consumer_blocks_the_workers() -> None:
     produced: list[int] = []
     full = threading.Event()
 
@@ -54,7 +54,7 @@ def test_a_slow_consumer_blocks_the_workers() -> None:
     results.close()
 
 
-def test_the_first_error_is_raised_and_ends_the_walk() -> None:
+def test_first_error_is_raised_and_ends_the_walk() -> None:
     visited: list[int] = []
 
     def visit(node: int, descend: Callable[[int], None]) -> Iterator[int]:
@@ -69,12 +69,12 @@ def test_the_first_error_is_raised_and_ends_the_walk() -> None:
 
 
 def test_workers_end_when_the_consumer_stops_early() -> None:
-    results = walk([(0,)], grow(6, 6), workers=4)
+    results = walk([(0,)], make_tree_visit(6, 6), workers=4)
     next(results)
     results.close()
-    for thread in workers_alive():
+    for thread in live_workers():
         thread.join(10)
-    assert workers_alive() == []
+    assert live_workers() == []
 
 
 def test_siblings_are_visited_concurrently() -> None:

@@ -1,3 +1,5 @@
+"""Publication of a day as Parquet files: replacement, crashed runs and order of deletion."""
+
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -32,11 +34,11 @@ def publish(root: Path, files: Sequence[DataFile], *, day: date = DAY, run: str 
     )
 
 
-def names(root: Path, day: date = DAY) -> set[str]:
+def file_names(root: Path, day: date = DAY) -> set[str]:
     return {path.name for path in (root / TABLE / parquet.day_folder(day)).glob("*")}
 
 
-def test_hive_readers_see_what_was_published(tmp_path):
+def test_hive_readers_read_the_published_rows(tmp_path):
     published = publish(tmp_path, [stage(tmp_path, "a.parquet"), stage(tmp_path, "b.parquet", rows=2)])
     assert (published.rows, published.files, published.version) == (5, 2, None)
     glob = f"{tmp_path}/{TABLE}/year=*/month=*/day=*/*.parquet"
@@ -44,12 +46,12 @@ def test_hive_readers_see_what_was_published(tmp_path):
     assert rows == [(DAY, 2025, "08", 12, 5)]
 
 
-def test_a_day_is_replaced_and_other_days_stay(tmp_path):
+def test_day_is_replaced_and_other_days_stay(tmp_path):
     publish(tmp_path, [stage(tmp_path, "a.parquet")])
     publish(tmp_path, [stage(tmp_path, "other.parquet", day=NEXT_DAY)], day=NEXT_DAY)
     publish(tmp_path, [stage(tmp_path, "b.parquet")], run="run2")
-    assert names(tmp_path) == {"b.parquet"}
-    assert names(tmp_path, NEXT_DAY) == {"other.parquet"}
+    assert file_names(tmp_path) == {"b.parquet"}
+    assert file_names(tmp_path, NEXT_DAY) == {"other.parquet"}
 
 
 def test_files_of_a_crashed_run_are_deleted(tmp_path):
@@ -57,27 +59,27 @@ def test_files_of_a_crashed_run_are_deleted(tmp_path):
     leftover = tmp_path / TABLE / parquet.day_folder(DAY) / "crashed.parquet"
     leftover.write_bytes(b"PAR1 and no end")
     stage(tmp_path, "staged-by-crashed.parquet")
-    others = stage(tmp_path, "staged-for-tomorrow.parquet", day=NEXT_DAY)
+    other_day = stage(tmp_path, "staged-for-tomorrow.parquet", day=NEXT_DAY)
     publish(tmp_path, [stage(tmp_path, "new.parquet")], run="run2")
-    assert names(tmp_path) == {"new.parquet"}
+    assert file_names(tmp_path) == {"new.parquet"}
     staged = [path.name for path in (tmp_path / TABLE / "_staging").rglob("*.parquet")]
-    assert staged == [others.path.rpartition("/")[2]]
+    assert staged == [other_day.path.rpartition("/")[2]]
 
 
-def test_an_empty_day_leaves_no_file(tmp_path):
+def test_empty_day_leaves_no_file(tmp_path):
     publish(tmp_path, [stage(tmp_path, "a.parquet")])
     assert publish(tmp_path, [], run="run2").rows == 0
-    assert names(tmp_path) == set()
+    assert file_names(tmp_path) == set()
 
 
-def test_an_empty_first_day_needs_no_folder(tmp_path):
+def test_empty_first_day_needs_no_folder(tmp_path):
     assert publish(tmp_path, []).files == 0
 
 
 def test_publishing_again_changes_nothing(tmp_path):
     file = stage(tmp_path, "a.parquet")
     assert publish(tmp_path, [file]) == publish(tmp_path, [file])
-    assert names(tmp_path) == {"a.parquet"}
+    assert file_names(tmp_path) == {"a.parquet"}
 
 
 def test_no_old_file_is_deleted_while_a_new_file_is_missing(tmp_path):
@@ -85,16 +87,16 @@ def test_no_old_file_is_deleted_while_a_new_file_is_missing(tmp_path):
     missing = DataFile(path=f"{parquet.day_folder(DAY)}/lost.parquet", rows=1, bytes=9, statistics={})
     with pytest.raises(RetryableError, match=r"tenant=acme day=2025-08-12"):
         publish(tmp_path, [stage(tmp_path, "new.parquet"), missing], run="run2")
-    assert "old.parquet" in names(tmp_path)
+    assert "old.parquet" in file_names(tmp_path)
 
 
 def test_no_old_file_is_deleted_while_a_new_file_has_another_size(tmp_path):
     publish(tmp_path, [stage(tmp_path, "old.parquet")])
     file = stage(tmp_path, "new.parquet")
-    short = DataFile(path=file.path, rows=file.rows, bytes=file.bytes + 1, statistics={})
+    truncated = DataFile(path=file.path, rows=file.rows, bytes=file.bytes + 1, statistics={})
     with pytest.raises(RetryableError, match=r"'acme/.*new\.parquet' of run run2 is missing or incomplete"):
-        publish(tmp_path, [short], run="run2")
-    assert "old.parquet" in names(tmp_path)
+        publish(tmp_path, [truncated], run="run2")
+    assert "old.parquet" in file_names(tmp_path)
 
 
 def test_new_files_are_complete_before_old_ones_are_deleted(tmp_path, monkeypatch):
@@ -103,7 +105,7 @@ def test_new_files_are_complete_before_old_ones_are_deleted(tmp_path, monkeypatc
     files_at_deletion: list[set[str]] = []
 
     def record_and_delete(store, paths):
-        files_at_deletion.append(names(tmp_path))
+        files_at_deletion.append(file_names(tmp_path))
         return obstore_delete(store, paths)
 
     obstore_delete = obstore.delete

@@ -1,3 +1,5 @@
+"""Delta schemas: types from DuckDB names, and evolution of older tables."""
+
 import json
 
 import pytest
@@ -56,12 +58,12 @@ def test_nested_types_are_read_from_their_duckdb_names():
         ("VARCHAR", "string"),
     ],
 )
-def test_plain_types(name: str, expected: str):
+def test_plain_types_are_converted(name: str, expected: str):
     assert delta_type(name) == PrimitiveType(expected)
 
 
 @pytest.mark.parametrize("name", ["TIMESTAMP", "UBIGINT", "HUGEINT", ""])
-def test_a_type_that_old_readers_lack_is_refused(name: str):
+def test_type_unknown_to_old_readers_is_refused(name: str):
     with pytest.raises(KeyError):
         delta_type(name)
 
@@ -71,13 +73,13 @@ def test_every_table_has_its_columns_in_order(table):
     assert [field.name for field in table_schema(table).fields] == list(table.names)
 
 
-def test_an_old_table_gets_the_new_columns_and_keeps_its_own():
+def test_old_table_gets_the_new_columns_and_keeps_its_own():
     target = table_schema(MESSAGES)
     old = Schema([*target.fields[:3], Field("theirs", PrimitiveType("string"))])
     evolved = [field.name for field in evolve_schema(old, target).fields]
     assert evolved == ["date", "message_id", "room_id", "theirs", *MESSAGES.names[3:]]
 
 
-def test_a_column_of_another_type_is_refused_by_name():
+def test_column_of_another_type_is_refused_by_name():
     with pytest.raises(ValueError, match="room_id"):
         evolve_schema(Schema([Field("room_id", PrimitiveType("long"))]), table_schema(MESSAGES))

@@ -1,3 +1,5 @@
+"""Statistics of data files: bounds enclose every value and are valid JSON."""
+
 import json
 from datetime import UTC, datetime
 
@@ -29,11 +31,11 @@ def test_bounds_of_a_text_enclose_it_in_the_order_of_utf8_bytes(text: str):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\U0010ffff"), min_size=33, max_size=600))
-def test_a_long_maximum_is_cut_to_33_characters(text: str):
+def test_long_maximum_is_cut_to_33_characters(text: str):
     assert len(bounded_maximum(text)) == 33
 
 
-def test_a_text_of_32_characters_is_kept():
+def test_text_of_32_characters_is_not_cut():
     text = "あ" * 32
     assert bounded_statistics({"c": ColumnStatistics(minimum=text, maximum=text, nulls=1)}) == {
         "c": ColumnStatistics(minimum=text, maximum=text, nulls=1)
@@ -50,7 +52,7 @@ def test_a_text_of_32_characters_is_kept():
         ("a" * 32 + "\U0010ffff" + "b", "a" * 32 + "\U0010ffff" + "\x7f"),
     ],
 )
-def test_a_cut_maximum_ends_with_a_greater_character(text: str, expected: str):
+def test_cut_maximum_ends_with_a_greater_character(text: str, expected: str):
     assert bounded_maximum(text) == expected
 
 
@@ -63,14 +65,14 @@ def test_timestamps_are_rounded_outwards_to_a_millisecond(moment: datetime):
     assert (high - low).microseconds in (0, 1000)
 
 
-def test_timestamp_texts():
+def test_timestamp_bounds_are_formatted_with_milliseconds():
     assert timestamp_minimum(1_754_966_165_123_456) == "2025-08-12T02:36:05.123Z"
     assert timestamp_maximum(1_754_966_165_123_456) == "2025-08-12T02:36:05.124Z"
     assert timestamp_maximum(1_754_966_165_123_000) == "2025-08-12T02:36:05.123Z"
     assert timestamp_minimum(-1) == "1969-12-31T23:59:59.999Z"
 
 
-def test_a_column_of_nulls_has_only_its_null_count():
+def test_column_of_nulls_has_only_its_null_count():
     file = DataFile(
         path="p",
         rows=2,
@@ -88,7 +90,7 @@ def test_a_column_of_nulls_has_only_its_null_count():
     }
 
 
-def test_a_bound_that_is_no_number_is_refused():
+def test_bound_that_is_not_a_number_is_refused():
     file = DataFile(
         path="p", rows=1, bytes=1, statistics={"x": ColumnStatistics(minimum=float("nan"), maximum=1.0, nulls=0)}
     )

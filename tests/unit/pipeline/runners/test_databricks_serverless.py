@@ -1,4 +1,4 @@
-"""Test jobs on Databricks serverless: they fail early if workers cannot reach storage, and stay within their memory."""
+"""Jobs on Databricks serverless: they fail early if workers cannot reach storage, and respect the memory limit."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ VOLUME = "/Volumes/main/chat/data"
 
 
 @pytest.mark.parametrize("environ", SERVERLESS)
-def test_serverless_is_known_by_its_environment(environ: dict[str, str]) -> None:
+def test_serverless_is_detected_by_its_environment(environ: dict[str, str]) -> None:
     assert is_serverless(environ)
     assert not is_serverless(CLUSTER)
     assert not is_serverless({})
@@ -32,7 +32,7 @@ def test_serverless_is_known_by_its_environment(environ: dict[str, str]) -> None
 
 @pytest.mark.parametrize("environ", SERVERLESS)
 @pytest.mark.parametrize("url", [LAKE, "s3://bucket/x"])
-def test_a_url_beyond_the_network_is_refused_with_a_next_step(environ: dict[str, str], url: str) -> None:
+def test_url_without_network_access_is_refused_with_a_next_step(environ: dict[str, str], url: str) -> None:
     for flags in ({"input": url, "output": VOLUME}, {"input": VOLUME, "output": url}):
         settings = load_settings(flags=flags, environ={})
         assert fit_compute(settings, CLUSTER) == settings
@@ -53,34 +53,32 @@ def test_memory_is_limited_to_a_workers_and_a_smaller_setting_stays(environ: dic
 
 
 @pytest.mark.parametrize("lease", [[], ["--run-id", "r", "--token", "1"]])
-def test_the_job_exits_with_status_2_before_it_starts_spark_or_opens_storage(
-    monkeypatch: pytest.MonkeyPatch, lease: list[str]
-) -> None:
-    def no_session() -> None:
+def test_job_exits_with_status_2_before_spark_and_storage(monkeypatch: pytest.MonkeyPatch, lease: list[str]) -> None:
+    def fail_to_start() -> None:
         raise AssertionError("Spark was started")
 
-    monkeypatch.setattr("daily_batch.pipeline.runners.spark.current_session", no_session)
+    monkeypatch.setattr("daily_batch.pipeline.runners.spark.current_session", fail_to_start)
     monkeypatch.setenv("IS_SERVERLESS", "true")
-    given = ["--tenant", "acme", "--date", "2025-08-12", "--input", LAKE, "--output", LAKE, *lease]
-    done = CliRunner().invoke(app, given)
-    assert done.exit_code == 2
-    assert "on Databricks serverless no worker has a network or an identity" in done.stderr
-    assert "Next step: run the job on a cluster" in done.stderr
+    arguments = ["--tenant", "acme", "--date", "2025-08-12", "--input", LAKE, "--output", LAKE, *lease]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "on Databricks serverless no worker has a network or an identity" in result.stderr
+    assert "Next step: run the job on a cluster" in result.stderr
 
 
-def test_the_smoke_job_checks_this_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smoke_job_reports_an_unreachable_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "IS_SERVERLESS", "true")
-    lack = find_missing(Storage(input=parse_url(str(tmp_path)), output=parse_url(LAKE)))
-    assert lack == f"output {LAKE}: on Databricks serverless no worker has a network or an identity"
+    missing = find_missing(Storage(input=parse_url(str(tmp_path)), output=parse_url(LAKE)))
+    assert missing == f"output {LAKE}: on Databricks serverless no worker has a network or an identity"
 
 
-def test_a_spark_without_configurable_settings_is_a_terminal_error() -> None:
+def test_spark_without_configurable_settings_is_a_terminal_error() -> None:
     def refuse(name: str, *_: str) -> str:
         raise RuntimeError(f"[CONFIG_NOT_AVAILABLE] Configuration {name} is not available. SQLSTATE: 42K0I")
 
     spark = SimpleNamespace(conf=SimpleNamespace(get=refuse, set=refuse))
     with (
-        pytest.raises(TerminalError, match="this Spark takes no settings of the job") as raised,
+        pytest.raises(TerminalError, match="this Spark does not accept the job's settings") as raised,
         SparkRunner(cast("Any", spark))._configured(),
     ):
         pass

@@ -1,4 +1,4 @@
-"""Test the deadline of a local run: it is kept, and a run that would miss it is handed over early."""
+"""The deadline of a local run: a run that would miss it is handed over early."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_without_a_deadline_no_run_is_late(clock: Clock) -> None:
     deadline.check()
 
 
-def test_a_run_continues_until_its_deadline_and_no_longer(clock: Clock) -> None:
+def test_run_continues_until_its_deadline_and_no_longer(clock: Clock) -> None:
     deadline = Deadline(110.0, clock=clock)
     clock.now = 109.9
     deadline.check()
@@ -40,7 +40,7 @@ def test_a_run_continues_until_its_deadline_and_no_longer(clock: Clock) -> None:
         deadline.check()
 
 
-def test_a_hand_over_reports_the_progress_of_the_run(clock: Clock) -> None:
+def test_hand_over_reports_the_progress_of_the_run(clock: Clock) -> None:
     deadline = Deadline(1_000.0, clock=clock)
     deadline.start_stage("chunks", 40)
     finish_tasks(deadline, clock, 12, seconds=10.0)
@@ -49,14 +49,14 @@ def test_a_hand_over_reports_the_progress_of_the_run(clock: Clock) -> None:
         deadline.check()
 
 
-def test_a_run_that_cannot_end_in_time_is_handed_over_early(clock: Clock) -> None:
+def test_run_that_cannot_end_in_time_is_handed_over_early(clock: Clock) -> None:
     deadline = Deadline(200.0, clock=clock)
     deadline.start_stage("chunks", 40)
     with pytest.raises(HandOverError, match="4 of 40 chunks in 20 s"):
         finish_tasks(deadline, clock, 40, seconds=5.0)
 
 
-def test_the_prediction_includes_later_stages(clock: Clock) -> None:
+def test_prediction_includes_later_stages(clock: Clock) -> None:
     for next_share in (0.0, 0.5):
         clock.now = 100.0
         deadline = Deadline(150.0, clock=clock)
@@ -68,7 +68,7 @@ def test_the_prediction_includes_later_stages(clock: Clock) -> None:
             finish_tasks(deadline, clock, 40, seconds=1.0)
 
 
-def test_the_first_task_does_not_count_for_the_prediction(clock: Clock) -> None:
+def test_first_task_does_not_count_for_the_prediction(clock: Clock) -> None:
     deadline = Deadline(200.0, clock=clock)
     deadline.start_stage("chunks", 40)
     finish_tasks(deadline, clock, 1, seconds=20.0)  # opens connections, loads libraries
@@ -84,7 +84,7 @@ def test_concurrent_tasks_that_end_together_are_no_slow_start(clock: Clock) -> N
         deadline.finish_task()
 
 
-def test_a_run_that_is_stopped_ends_at_its_next_check(clock: Clock) -> None:
+def test_run_that_is_stopped_ends_at_its_next_check(clock: Clock) -> None:
     deadline = Deadline(None, clock=clock)
     deadline.stop()
     with pytest.raises(HandOverError):

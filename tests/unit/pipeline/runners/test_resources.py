@@ -1,4 +1,4 @@
-"""Test what a process may use, by its function, its cgroups and its machine, and how a local run sizes its workers."""
+"""Resources of a process by function, cgroups and machine, and the size of a local run's workers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ def make_system(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def in_cgroup(text: str, **limits: str) -> dict[str, str]:
+def cgroup_files(text: str, **limits: str) -> dict[str, str]:
     return {"proc/self/cgroup": text} | {f"sys/fs/cgroup/{path}": limit for path, limit in limits.items()}
 
 
@@ -34,32 +34,36 @@ def in_cgroup(text: str, **limits: str) -> dict[str, str]:
     [
         pytest.param({}, 8 * GIB, id="the available memory without limits"),
         pytest.param({"proc/meminfo": f"MemTotal: {16 * MIB} kB\n"}, 16 * GIB, id="all memory with an old kernel"),
-        pytest.param(in_cgroup("0::/\n"), 8 * GIB, id="the root of version 2 has no file"),
+        pytest.param(cgroup_files("0::/\n"), 8 * GIB, id="the root of version 2 has no file"),
         pytest.param(
-            in_cgroup("0::/a/b\n", **{"a/b/memory.max": "max\n", "a/memory.max": f"{GIB}\n"}), GIB, id="a parent cgroup"
+            cgroup_files("0::/a/b\n", **{"a/b/memory.max": "max\n", "a/memory.max": f"{GIB}\n"}),
+            GIB,
+            id="a parent cgroup",
         ),
         pytest.param(
-            in_cgroup("0::/a/b\n", **{"a/b/memory.max": f"{GIB}\n", "a/memory.max": f"{2 * GIB}\n"}),
+            cgroup_files("0::/a/b\n", **{"a/b/memory.max": f"{GIB}\n", "a/memory.max": f"{2 * GIB}\n"}),
             GIB,
             id="its own cgroup",
         ),
         pytest.param(
-            in_cgroup("0::/\n", **{"memory.max": f"{99 * GIB}\n"}), 8 * GIB, id="a limit above the available memory"
+            cgroup_files("0::/\n", **{"memory.max": f"{99 * GIB}\n"}), 8 * GIB, id="a limit above the available memory"
         ),
         pytest.param(
-            in_cgroup("4:memory:/a\n0::/\n", **{"memory/a/memory.limit_in_bytes": f"{GIB}\n"}), GIB, id="version 1"
+            cgroup_files("4:memory:/a\n0::/\n", **{"memory/a/memory.limit_in_bytes": f"{GIB}\n"}), GIB, id="version 1"
         ),
         pytest.param(
-            in_cgroup("4:memory:/a\n", **{"memory/a/memory.limit_in_bytes": "9223372036854771712\n"}),
+            cgroup_files("4:memory:/a\n", **{"memory/a/memory.limit_in_bytes": "9223372036854771712\n"}),
             8 * GIB,
             id="version 1 without a limit",
         ),
         pytest.param(
-            in_cgroup("4:memory:/docker/f00\n", **{"memory/memory.limit_in_bytes": f"{GIB}\n"}),
+            cgroup_files("4:memory:/docker/f00\n", **{"memory/memory.limit_in_bytes": f"{GIB}\n"}),
             GIB,
             id="a container that sees the host's path",
         ),
-        pytest.param(in_cgroup("1:name=x:/\n0::/a\n", **{"unified/a/memory.max": f"{GIB}\n"}), GIB, id="both versions"),
+        pytest.param(
+            cgroup_files("1:name=x:/\n0::/a\n", **{"unified/a/memory.max": f"{GIB}\n"}), GIB, id="both versions"
+        ),
     ],
 )
 def test_memory_is_the_minimum_of_the_machine_and_all_cgroups(
@@ -71,15 +75,15 @@ def test_memory_is_the_minimum_of_the_machine_and_all_cgroups(
 @pytest.mark.parametrize(
     "files",
     [
-        in_cgroup("0::/a/b\n", **{"a/b/cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n"}),
-        in_cgroup(
+        cgroup_files("0::/a/b\n", **{"a/b/cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n"}),
+        cgroup_files(
             "2:cpu,cpuacct:/a\n",
             **{"cpu,cpuacct/a/cpu.cfs_quota_us": "70000\n", "cpu,cpuacct/a/cpu.cfs_period_us": "100000\n"},
         ),
     ],
     ids=["version 2", "version 1"],
 )
-def test_a_fraction_of_a_core_counts_as_one(
+def test_fraction_of_a_core_counts_as_one(
     tmp_path: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
@@ -90,12 +94,12 @@ def test_cores_without_a_limit_are_those_that_the_process_may_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {1, 5, 6}, raising=False)
-    files = in_cgroup("2:cpu:/a\n", **{"cpu/a/cpu.cfs_quota_us": "-1\n", "cpu/a/cpu.cfs_period_us": "100000\n"})
+    files = cgroup_files("2:cpu:/a\n", **{"cpu/a/cpu.cfs_quota_us": "-1\n", "cpu/a/cpu.cfs_period_us": "100000\n"})
     assert measure_resources({}, root=make_system(tmp_path, files)).cores == 3
 
 
 @pytest.mark.parametrize(("size", "cores"), [(512, 1), (1_769, 1), (3_008, 2), (10_240, 6)])
-def test_a_lambda_has_the_memory_and_the_cores_of_its_size(
+def test_lambda_has_the_memory_and_the_cores_of_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, cores: int
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
@@ -103,7 +107,7 @@ def test_a_lambda_has_the_memory_and_the_cores_of_its_size(
     assert (found.memory_bytes, found.cores) == (size * MIB, cores)
 
 
-def test_a_given_size_takes_precedence_over_the_measured_one(tmp_path: Path) -> None:
+def test_given_size_takes_precedence_over_the_measured_one(tmp_path: Path) -> None:
     assert measure_resources({}, memory_bytes=2 * GIB, root=make_system(tmp_path, {})).memory_bytes == 2 * GIB
 
 
@@ -145,14 +149,14 @@ def test_small_functions_run_one_task_at_a_time() -> None:
     assert size_workers(make_resources(3_008), spec=spec, manifest=manifest).workers == 2
 
 
-def test_a_bucket_fits_into_the_memory_that_sorts_it() -> None:
+def test_bucket_fits_into_the_memory_that_sorts_it() -> None:
     spec, manifest = sample_spec(), make_manifest(40 * MIB)
     for memory_mib in (256, 512, 3_008):
         sized = size_workers(make_resources(memory_mib), spec=spec, manifest=manifest).spec
         assert EXPANSION * manifest.bytes / sized.buckets <= sized.limits.memory_bytes / 2
 
 
-def test_the_reduce_may_use_more_memory_than_the_map_but_not_all() -> None:
+def test_reduce_may_use_more_memory_than_the_map_but_not_all() -> None:
     for memory_mib in (256, 320, 1_500, 3_008):
         sizes = size_workers(make_resources(memory_mib), spec=sample_spec(), manifest=make_manifest(MIB))
         assert (sizes.spec.limits.memory_bytes < sizes.sort_bytes) == (memory_mib > 320)
@@ -165,7 +169,7 @@ def test_every_worker_sorts_the_same_number_of_buckets() -> None:
         assert sizes.spec.buckets % sizes.workers == 0 or sizes.spec.buckets == sample_spec().buckets
 
 
-def test_settings_are_respected() -> None:
+def test_explicit_settings_are_respected() -> None:
     spec = replace(sample_spec(), buckets=40, limits=Limits(memory_bytes=100 * MIB, fetch_concurrency=3))
     sized = size_workers(make_resources(3_008), spec=spec, manifest=make_manifest(MIB)).spec
     assert sized.buckets == 40
@@ -173,11 +177,11 @@ def test_settings_are_respected() -> None:
     assert sized.limits.fetch_concurrency == 3
 
 
-def test_the_number_of_buckets_is_limited() -> None:
+def test_number_of_buckets_is_limited() -> None:
     sized = size_workers(make_resources(256), spec=sample_spec(), manifest=make_manifest(10**12)).spec
     assert sized.buckets == MAX_BUCKETS
 
 
-def test_a_process_without_memory_for_one_task_hands_over() -> None:
+def test_process_without_memory_for_one_task_hands_over() -> None:
     with pytest.raises(HandOverError, match=r"128 MiB .* Next step: run the day on Spark"):
         size_workers(make_resources(128), spec=sample_spec(), manifest=make_manifest(MIB))

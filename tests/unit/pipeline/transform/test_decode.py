@@ -1,4 +1,4 @@
-"""Decoding: compression by magic bytes, whole objects or none, limits, byte order marks."""
+"""Decoding: compression by magic bytes, complete objects or none, limits, byte order marks."""
 
 import gzip
 import random
@@ -22,7 +22,7 @@ def decode_text(stored: bytes, scratch: Path, key: str = "acme/part", limits: Li
     return decode(stored, key=key, limits=limits or Limits(), scratch=scratch)
 
 
-def refusal(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits | None = None) -> Reason:
+def refusal_reason(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits | None = None) -> Reason:
     with pytest.raises(UnreadableError) as refused:
         decode_text(stored, scratch, key, limits)
     return refused.value.reason
@@ -45,72 +45,72 @@ def test_compression_is_detected_by_magic_bytes(tmp_path: Path, stored: bytes) -
     assert bytes(decode_text(stored, tmp_path, key="acme/part.json").text) == TEXT
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
-def test_a_stream_cut_anywhere_is_refused_whole(tmp_path: Path, pack: object) -> None:
-    stored = pack(TEXT)  # type: ignore[operator]
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
+def test_truncated_stream_is_refused_entirely(tmp_path: Path, compress: object) -> None:
+    stored = compress(TEXT)  # type: ignore[operator]
     cuts = random.Random(1).sample(range(4, len(stored)), 40)
-    assert {refusal(stored[:cut], tmp_path) for cut in cuts} == {Reason.CORRUPT_COMPRESSION}
+    assert {refusal_reason(stored[:cut], tmp_path) for cut in cuts} == {Reason.CORRUPT_COMPRESSION}
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
-def test_trailing_garbage_after_a_stream_is_refused(tmp_path: Path, pack: object) -> None:
-    assert refusal(pack(TEXT) + b"garbage!", tmp_path) is Reason.CORRUPT_COMPRESSION  # type: ignore[operator]
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
+def test_trailing_garbage_after_a_stream_is_refused(tmp_path: Path, compress: object) -> None:
+    assert refusal_reason(compress(TEXT) + b"garbage!", tmp_path) is Reason.CORRUPT_COMPRESSION  # type: ignore[operator]
 
 
-def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+def test_wrong_checksum_is_refused(tmp_path: Path) -> None:
     stored = bytearray(gzip.compress(TEXT))
     stored[-8] ^= 1
-    assert refusal(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
+    assert refusal_reason(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
     stored = bytearray(zstd.compress(TEXT, options={zstd.CompressionParameter.checksum_flag: 1}))
     stored[-1] ^= 1
-    assert refusal(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
+    assert refusal_reason(bytes(stored), tmp_path) is Reason.CORRUPT_COMPRESSION
 
 
-@pytest.mark.parametrize(("window_log", "is_read"), [(27, True), (28, False)])
-def test_a_zstd_window_may_have_128_mib_and_no_more(tmp_path: Path, window_log: int, is_read: bool) -> None:
-    packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window_log})
-    stored = packer.compress(TEXT) + packer.flush()
-    if is_read:
+@pytest.mark.parametrize(("window_log", "is_accepted"), [(27, True), (28, False)])
+def test_zstd_window_may_have_128_mib_and_no_more(tmp_path: Path, window_log: int, is_accepted: bool) -> None:
+    compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window_log})
+    stored = compressor.compress(TEXT) + compressor.flush()
+    if is_accepted:
         assert decode_text(stored, tmp_path).text == TEXT
     else:
-        assert refusal(stored, tmp_path) is Reason.CORRUPT_COMPRESSION
+        assert refusal_reason(stored, tmp_path) is Reason.CORRUPT_COMPRESSION
 
 
 @pytest.mark.parametrize("key", ["acme/a.gz", "acme/a.jsonl.GZ", "acme/a.zst", "acme/a.zstd"])
-def test_an_object_named_as_compressed_must_be_compressed(tmp_path: Path, key: str) -> None:
-    assert refusal(TEXT, tmp_path, key) is Reason.CORRUPT_COMPRESSION
+def test_object_named_as_compressed_must_be_compressed(tmp_path: Path, key: str) -> None:
+    assert refusal_reason(TEXT, tmp_path, key) is Reason.CORRUPT_COMPRESSION
     assert decode_text(b"", tmp_path, key).text == b""
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
-def test_a_bomb_stops_at_the_ratio_and_at_the_size(tmp_path: Path, pack: object) -> None:
-    bomb = pack(b"0" * 40_000_000)  # type: ignore[operator]
-    assert refusal(bomb, tmp_path) is Reason.DECOMPRESSION_BOMB
-    patient = Limits(max_expansion_ratio=10**9, max_object_bytes=30_000_000)
-    assert refusal(bomb, tmp_path, limits=patient) is Reason.DECOMPRESSION_BOMB
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
+def test_bomb_stops_at_the_ratio_and_at_the_size(tmp_path: Path, compress: object) -> None:
+    bomb = compress(b"0" * 40_000_000)  # type: ignore[operator]
+    assert refusal_reason(bomb, tmp_path) is Reason.DECOMPRESSION_BOMB
+    limits = Limits(max_expansion_ratio=10**9, max_object_bytes=30_000_000)
+    assert refusal_reason(bomb, tmp_path, limits=limits) is Reason.DECOMPRESSION_BOMB
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
-def test_a_bomb_is_detected_in_little_memory(tmp_path: Path, pack: object) -> None:
-    bomb = pack(b"0" * 400_000_000)  # type: ignore[operator]
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
+def test_bomb_is_detected_in_little_memory(tmp_path: Path, compress: object) -> None:
+    bomb = compress(b"0" * 400_000_000)  # type: ignore[operator]
     limits = Limits(max_object_bytes=1_000_000)
     tracemalloc.start()
     try:
-        assert refusal(bomb, tmp_path, limits=limits) is Reason.DECOMPRESSION_BOMB
+        assert refusal_reason(bomb, tmp_path, limits=limits) is Reason.DECOMPRESSION_BOMB
         assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
     finally:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 def test_decompression_in_many_steps_gives_the_same_text(
-    tmp_path: Path, pack: object, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, compress: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_OUTPUT_BYTES", 1000)
-    assert decode_text(pack(TEXT), tmp_path).text == TEXT  # type: ignore[operator]
+    assert decode_text(compress(TEXT), tmp_path).text == TEXT  # type: ignore[operator]
 
 
-def test_a_large_object_goes_through_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_object_goes_through_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SPOOL_BYTES", 1000)
     result = decode_text(gzip.compress(TEXT), tmp_path).text
     assert not isinstance(result, bytes)
@@ -126,7 +126,7 @@ def test_wide_text_is_decoded_by_its_mark_and_restored_as_stored(tmp_path: Path,
 
 
 def test_wide_text_that_does_not_decode_is_refused(tmp_path: Path) -> None:
-    assert refusal("\ufeffab".encode("utf-16-le") + b"x", tmp_path) is Reason.UNSUPPORTED_ENCODING
+    assert refusal_reason("\ufeffab".encode("utf-16-le") + b"x", tmp_path) is Reason.UNSUPPORTED_ENCODING
 
 
 WIDE = b"\xff\xfe" + TEXT.decode().encode("utf-16-le")
@@ -145,19 +145,19 @@ WIDE = b"\xff\xfe" + TEXT.decode().encode("utf-16-le")
     ],
     ids=["plain", "gzip", "members", "wide", "mark in two members", "zstd", "plain and wide"],
 )
-def test_originals_are_those_of_the_whole_text(stored: bytes, tmp_path: Path) -> None:
+def test_originals_equal_those_of_the_complete_text(stored: bytes, tmp_path: Path) -> None:
     limits = Limits(max_raw_bytes=200_000)
-    random_places = random.Random(1)
-    starts = [0, *sorted(random_places.sample(range(1, len(TEXT) - 1), 40)), len(TEXT)]
+    generator = random.Random(1)
+    starts = [0, *sorted(generator.sample(range(1, len(TEXT) - 1), 40)), len(TEXT)]
     lines = [(start, after - start) for start, after in pairwise(starts)]
     # All lines, lines with gaps, ranges over several blocks, and two ranges that overlap.
-    for places in (lines, lines[::3], [(10, 20)], [(5, len(TEXT) - 5)], [(0, 500_000), (499_990, 20)]):
-        whole = decode_text(stored, tmp_path, limits=limits)
-        result = list(decode_originals(stored, places, key="acme/part", limits=limits, scratch=tmp_path))
-        assert result == [whole.original(start, length, limits.max_raw_bytes) for start, length in places]
+    for ranges in (lines, lines[::3], [(10, 20)], [(5, len(TEXT) - 5)], [(0, 500_000), (499_990, 20)]):
+        complete = decode_text(stored, tmp_path, limits=limits)
+        result = list(decode_originals(stored, ranges, key="acme/part", limits=limits, scratch=tmp_path))
+        assert result == [complete.original(start, length, limits.max_raw_bytes) for start, length in ranges]
 
 
-def test_nothing_is_decompressed_behind_the_last_range(tmp_path: Path) -> None:
+def test_nothing_is_decompressed_after_the_last_range(tmp_path: Path) -> None:
     stored = gzip.compress(TEXT)
     cut = stored[: len(stored) // 2]
     (result,) = decode_originals(cut, [(30, 40)], key="acme/part", limits=Limits(), scratch=tmp_path)

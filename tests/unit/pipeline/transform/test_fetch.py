@@ -74,11 +74,11 @@ def test_objects_come_in_the_order_of_the_manifest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("in_listing", "in_answer"), [('"0x8D"', '"0x8D"'), ("0x8D", '"0x8D"'), ('"a"', 'W/"a"'), ("", None)]
+    ("in_listing", "in_response"), [('"0x8D"', '"0x8D"'), ("0x8D", '"0x8D"'), ('"a"', 'W/"a"'), ("", None)]
 )
-def test_an_etag_matches_in_all_its_notations(tmp_path: Path, in_listing: str, in_answer: str | None) -> None:
+def test_etag_matches_in_all_its_notations(tmp_path: Path, in_listing: str, in_response: str | None) -> None:
     # Azure returns ETags without quotes in listings and with quotes in responses (measured on Azurite 3).
-    store = FakeStore({"acme/a": (b"x", in_answer)})
+    store = FakeStore({"acme/a": (b"x", in_response)})
     assert fetch_all(store, [SourceObject("acme/a", 1, in_listing, 0)], tmp_path) == [b"x"]
 
 
@@ -91,14 +91,14 @@ def test_an_etag_matches_in_all_its_notations(tmp_path: Path, in_listing: str, i
     ],
     ids=["another tag", "another size", "gone"],
 )
-def test_an_object_that_changed_after_the_listing_is_detected(tmp_path: Path, item: SourceObject) -> None:
+def test_object_that_changed_after_the_listing_is_detected(tmp_path: Path, item: SourceObject) -> None:
     store = FakeStore({"acme/a": (b"x", '"new"')})
     with pytest.raises(InputChangedError, match="tenant=acme day=2025-08-12"):
         fetch_all(store, [item], tmp_path)
 
 
 @pytest.mark.parametrize("others", [{}, {"acme/a": (b"other", '"o"')}], ids=["alone", "beside one without the slash"])
-def test_an_object_whose_name_ends_in_a_slash_is_unreadable(tmp_path: Path, others: dict[str, Any]) -> None:
+def test_object_whose_name_ends_in_a_slash_is_unreadable(tmp_path: Path, others: dict[str, Any]) -> None:
     # object_store lists it without the slash, and gets the object of that name.
     store = FakeStore({"acme/a/": (b"x", '"t"'), **others})
     [(_, _, found)] = fetch(store, [SourceObject("acme/a", 1, '"t"', 0)], spec=SPEC, scratch=tmp_path)
@@ -106,19 +106,19 @@ def test_an_object_whose_name_ends_in_a_slash_is_unreadable(tmp_path: Path, othe
     assert (found.reason, found.detail) == ("invalid_name", "the name ends in /")
 
 
-def test_an_object_that_was_refused_at_listing_is_not_requested(tmp_path: Path) -> None:
+def test_object_that_was_refused_at_listing_is_not_requested(tmp_path: Path) -> None:
     store = FakeStore({})
     item = SourceObject("acme/a", 1, '"t"', 0, "invalid_link", "a link that leads nowhere")
-    [(number, same, found)] = fetch(store, [item], spec=SPEC, scratch=tmp_path)
-    assert (number, same, store.in_flight) == (0, item, 0)
+    [(number, listed, found)] = fetch(store, [item], spec=SPEC, scratch=tmp_path)
+    assert (number, listed, store.in_flight) == (0, item, 0)
     assert isinstance(found, UnreadableError)
     assert (found.reason, found.detail) == ("invalid_link", "a link that leads nowhere")
 
 
 def test_buffered_objects_are_bounded_in_bytes(tmp_path: Path) -> None:
     store = FakeStore({f"acme/{n}": (b"x" * 1000, '"t"') for n in range(50)})
-    small = replace(SPEC, limits=Limits(memory_bytes=4 * 3000, fetch_concurrency=16))
-    stream = fetch(store, list_objects(store), spec=small, scratch=tmp_path)
+    small_spec = replace(SPEC, limits=Limits(memory_bytes=4 * 3000, fetch_concurrency=16))
+    stream = fetch(store, list_objects(store), spec=small_spec, scratch=tmp_path)
     next(stream)
     assert store.max_in_flight <= 4  # three are buffered, one was yielded
     assert len(list(stream)) == 49
@@ -126,5 +126,5 @@ def test_buffered_objects_are_bounded_in_bytes(tmp_path: Path) -> None:
 
 def test_one_object_above_the_memory_limit_is_still_fetched(tmp_path: Path) -> None:
     store = FakeStore({"acme/a": (b"x" * 5000, '"t"'), "acme/b": (b"y", '"t"')})
-    small = replace(SPEC, limits=Limits(memory_bytes=4000))
-    assert [len(body) for body in fetch_all(store, list_objects(store), tmp_path, small)] == [5000, 1]
+    small_spec = replace(SPEC, limits=Limits(memory_bytes=4000))
+    assert [len(body) for body in fetch_all(store, list_objects(store), tmp_path, small_spec)] == [5000, 1]

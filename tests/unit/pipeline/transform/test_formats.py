@@ -34,7 +34,7 @@ TEXT = LINE * 200
 TABLE = pa.table({"message_id": ["m1", "m2"], "score": [0.5, None]})
 
 
-def tarred(name: str = "a.jsonl") -> bytes:
+def make_tar(name: str = "a.jsonl") -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         member = tarfile.TarInfo(name)
@@ -43,7 +43,7 @@ def tarred(name: str = "a.jsonl") -> bytes:
     return out.getvalue()
 
 
-def zipped(*names: str) -> bytes:
+def make_zip(*names: str) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name in names:
@@ -51,26 +51,26 @@ def zipped(*names: str) -> bytes:
     return out.getvalue()
 
 
-def sqlite() -> bytes:
+def make_sqlite() -> bytes:
     with sqlite3.connect(":memory:") as database:
         database.execute("CREATE TABLE messages (id TEXT)")
         return database.serialize()
 
 
-def by_arrow(write: Callable[[io.BytesIO], object]) -> bytes:
+def write_with_arrow(write: Callable[[io.BytesIO], object]) -> bytes:
     out = io.BytesIO()
     write(out)
     return out.getvalue()
 
 
-def ipc(open_writer: Callable[..., Any]) -> bytes:
+def write_ipc(open_writer: Callable[..., Any]) -> bytes:
     out = io.BytesIO()
     with open_writer(out, TABLE.schema) as writer:
         writer.write_table(TABLE)
     return out.getvalue()
 
 
-def array() -> bytes:
+def make_npy() -> bytes:
     out = io.BytesIO()
     np.save(out, np.arange(9))
     return out.getvalue()
@@ -84,22 +84,25 @@ FILES: dict[str, tuple[str, bytes]] = {
     "bzip2 of nothing": ("bzip2", bz2.compress(b"")),
     "xz": ("xz", lzma.compress(TEXT)),
     "lzma": ("lzma", lzma.compress(TEXT, format=lzma.FORMAT_ALONE)),
-    "zip": ("zip", zipped("a.jsonl")),
-    "zip of nothing": ("zip", zipped()),
-    "docx": ("zip", zipped("[Content_Types].xml", "word/document.xml")),
-    "jar": ("zip", zipped("META-INF/MANIFEST.MF")),
-    "tar": ("tar", tarred()),
-    "tar, a name like JSON": ("tar", tarred("{a}")),
-    "sqlite": ("SQLite", sqlite()),
-    "Parquet": ("Parquet", by_arrow(lambda out: pyarrow.parquet.write_table(TABLE, out))),
-    "Parquet of no rows": ("Parquet", by_arrow(lambda out: pyarrow.parquet.write_table(TABLE.slice(0, 0), out))),
-    "ORC": ("ORC", by_arrow(lambda out: pyarrow.orc.write_table(TABLE, out))),
-    "ORC of no rows": ("ORC", by_arrow(lambda out: pyarrow.orc.write_table(TABLE.slice(0, 0), out))),
-    "Arrow file": ("Arrow IPC file", ipc(pa.ipc.new_file)),
-    "Arrow stream": ("Arrow IPC stream", ipc(pa.ipc.new_stream)),
-    "Feather 2": ("Arrow IPC file", by_arrow(lambda out: pyarrow.feather.write_feather(TABLE, out))),
-    "Feather 1": ("Feather", by_arrow(lambda out: pyarrow.feather.write_feather(TABLE, out, version=1))),
-    "NumPy": ("NumPy", array()),
+    "zip": ("zip", make_zip("a.jsonl")),
+    "zip of nothing": ("zip", make_zip()),
+    "docx": ("zip", make_zip("[Content_Types].xml", "word/document.xml")),
+    "jar": ("zip", make_zip("META-INF/MANIFEST.MF")),
+    "tar": ("tar", make_tar()),
+    "tar, a name like JSON": ("tar", make_tar("{a}")),
+    "sqlite": ("SQLite", make_sqlite()),
+    "Parquet": ("Parquet", write_with_arrow(lambda out: pyarrow.parquet.write_table(TABLE, out))),
+    "Parquet of no rows": (
+        "Parquet",
+        write_with_arrow(lambda out: pyarrow.parquet.write_table(TABLE.slice(0, 0), out)),
+    ),
+    "ORC": ("ORC", write_with_arrow(lambda out: pyarrow.orc.write_table(TABLE, out))),
+    "ORC of no rows": ("ORC", write_with_arrow(lambda out: pyarrow.orc.write_table(TABLE.slice(0, 0), out))),
+    "Arrow file": ("Arrow IPC file", write_ipc(pa.ipc.new_file)),
+    "Arrow stream": ("Arrow IPC stream", write_ipc(pa.ipc.new_stream)),
+    "Feather 2": ("Arrow IPC file", write_with_arrow(lambda out: pyarrow.feather.write_feather(TABLE, out))),
+    "Feather 1": ("Feather", write_with_arrow(lambda out: pyarrow.feather.write_feather(TABLE, out, version=1))),
+    "NumPy": ("NumPy", make_npy()),
     **{f"pickle {n}": ("pickle", pickle.dumps({"message_id": "m1"}, protocol=n)) for n in (2, 3, 4, 5)},
     "lz4 by Arrow": ("lz4", pa.compress(TEXT, codec="lz4", asbytes=True)),
     "zlib": ("binary data", zlib.compress(NOISE)),
@@ -139,7 +142,7 @@ MAGIC = {
     "property list": b"bplist00\xd1\x01\x02",
 }
 FOREIGN = FILES | {name: (name, magic + BODY) for name, magic in MAGIC.items()}
-PACKERS = {"": bytes, "gzip": gzip.compress, "zstd": zstd.compress}
+COMPRESSORS = {"": bytes, "gzip": gzip.compress, "zstd": zstd.compress}
 
 CONTROL = bytes({*range(0x20)} - {0x0A})
 TEXTS = {
@@ -180,7 +183,9 @@ TEXTS = {
 }
 
 
-def refused(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits | None = None) -> UnreadableError:
+def decode_refused(
+    stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits | None = None
+) -> UnreadableError:
     with pytest.raises(UnreadableError) as error:
         decode(stored, key=key, limits=limits or Limits(), scratch=scratch)
     with pytest.raises(oracle.UnreadableError, match=error.value.reason):
@@ -188,57 +193,57 @@ def refused(stored: bytes, scratch: Path, key: str = "acme/part", limits: Limits
     return error.value
 
 
-@pytest.mark.parametrize("within", PACKERS)
+@pytest.mark.parametrize("compression", COMPRESSORS)
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_another_format_is_named_uncompressed_and_compressed(tmp_path: Path, kind: str, within: str) -> None:
+def test_another_format_is_named_uncompressed_and_compressed(tmp_path: Path, kind: str, compression: str) -> None:
     name, body = FOREIGN[kind]
-    found = refused(PACKERS[within](body), tmp_path)
+    found = decode_refused(COMPRESSORS[compression](body), tmp_path)
     assert found.reason is Reason.FOREIGN_FORMAT
     assert found.detail.lower().startswith(name.lower())
-    assert found.detail.endswith(f" within {within}") == bool(within)
+    assert found.detail.endswith(f" within {compression}") == bool(compression)
 
 
 @pytest.mark.parametrize("inner", ["gzip", "zstd"])
 @pytest.mark.parametrize("outer", ["gzip", "zstd"])
-def test_a_compression_within_a_compression_is_named(tmp_path: Path, inner: str, outer: str) -> None:
-    found = refused(PACKERS[outer](PACKERS[inner](TEXT)), tmp_path)
+def test_nested_compression_is_named(tmp_path: Path, inner: str, outer: str) -> None:
+    found = decode_refused(COMPRESSORS[outer](COMPRESSORS[inner](TEXT)), tmp_path)
     assert (found.reason, found.detail) == (Reason.FOREIGN_FORMAT, f"{inner} within {outer}")
 
 
-def test_a_skippable_frame_within_a_compression_is_zstd(tmp_path: Path) -> None:
-    assert refused(gzip.compress(b"\x5a\x2a\x4d\x18\x05\0\0\0notes"), tmp_path).detail == "zstd within gzip"
+def test_skippable_frame_within_a_compression_is_zstd(tmp_path: Path) -> None:
+    assert decode_refused(gzip.compress(b"\x5a\x2a\x4d\x18\x05\0\0\0notes"), tmp_path).detail == "zstd within gzip"
 
 
 @pytest.mark.parametrize("kind", TEXTS)
 def test_text_is_never_taken_for_another_format(tmp_path: Path, kind: str) -> None:
-    for pack in PACKERS.values():
-        decode(pack(TEXTS[kind]), key="acme/part", limits=Limits(), scratch=tmp_path)
-        oracle.read_object("acme/part", pack(TEXTS[kind]), Limits())
+    for compress in COMPRESSORS.values():
+        decode(compress(TEXTS[kind]), key="acme/part", limits=Limits(), scratch=tmp_path)
+        oracle.read_object("acme/part", compress(TEXTS[kind]), Limits())
 
 
 @pytest.mark.parametrize("key", ["acme/a.gz", "acme/a.jsonl.ZST"])
-def test_an_object_named_as_compressed_is_foreign_only_if_its_format_is_known(tmp_path: Path, key: str) -> None:
-    assert refused(tarred(), tmp_path, key).detail == "tar"
+def test_object_named_as_compressed_is_foreign_only_if_recognized(tmp_path: Path, key: str) -> None:
+    assert decode_refused(make_tar(), tmp_path, key).detail == "tar"
     for body in (TEXT, NOISE, b"\0" * 100):
-        assert refused(body, tmp_path, key).reason is Reason.CORRUPT_COMPRESSION
+        assert decode_refused(body, tmp_path, key).reason is Reason.CORRUPT_COMPRESSION
 
 
-def test_a_format_is_detected_before_the_object_is_fully_decompressed(tmp_path: Path) -> None:
-    bomb = gzip.compress(tarred() + b"\0" * 200_000_000, 1)
-    begin = time.process_time()
-    assert refused(bomb, tmp_path, limits=Limits(max_object_bytes=10**6)).detail == "tar within gzip"
-    assert time.process_time() - begin < 2
-    cut = refused(gzip.compress(tarred())[:-8], tmp_path)
+def test_format_is_detected_before_the_object_is_fully_decompressed(tmp_path: Path) -> None:
+    bomb = gzip.compress(make_tar() + b"\0" * 200_000_000, 1)
+    started = time.process_time()
+    assert decode_refused(bomb, tmp_path, limits=Limits(max_object_bytes=10**6)).detail == "tar within gzip"
+    assert time.process_time() - started < 2
+    cut = decode_refused(gzip.compress(make_tar())[:-8], tmp_path)
     assert cut.reason is Reason.CORRUPT_COMPRESSION
 
 
-def test_a_bomb_of_nuls_is_a_bomb(tmp_path: Path) -> None:
-    assert refused(gzip.compress(b"\0" * 40_000_000), tmp_path).reason is Reason.DECOMPRESSION_BOMB
+def test_bomb_of_nuls_is_a_bomb(tmp_path: Path) -> None:
+    assert decode_refused(gzip.compress(b"\0" * 40_000_000), tmp_path).reason is Reason.DECOMPRESSION_BOMB
 
 
 def test_millions_of_nul_bytes_are_detected_at_once(tmp_path: Path) -> None:
     body = b"\0" * 2**24
-    begin = time.process_time()
+    started = time.process_time()
     with pytest.raises(UnreadableError):
         decode(body, key="acme/part", limits=Limits(), scratch=tmp_path)
-    assert time.process_time() - begin < 0.5
+    assert time.process_time() - started < 0.5

@@ -1,4 +1,4 @@
-"""Evaluate the conditions of IAM statements, as far as our policies use them."""
+"""Evaluate the conditions of IAM statements that our policies use."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -37,12 +37,12 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 _TESTS: Mapping[str, Callable[[str, str], bool]] = {
-    "StringEquals": lambda wanted, value: wanted == value,
+    "StringEquals": lambda expected, value: expected == value,
     "StringLike": is_like,
     # IAM treats both alike.
     "ArnEquals": is_like,
     "ArnLike": is_like,
-    "Bool": lambda wanted, value: wanted.lower() == value.lower(),
+    "Bool": lambda expected, value: expected.lower() == value.lower(),
 }
 
 
@@ -70,30 +70,30 @@ def check_conditions(conditions: Mapping[str, Mapping[str, Any]]) -> None:
         if name not in _TESTS and (name != "Null" or quantifier or if_exists):
             raise ValueError(f"the operator {operator!a} is not supported")
         check_context(tests)
-        for key, wanted in tests.items():
+        for key, expected in tests.items():
             if name != "Null" and bool(quantifier) != (key.lower() in _MANY):
                 raise ValueError(f"{operator} does not fit {key}")
-            if any("${" in str(value) for value in _values(wanted)):
+            if any("${" in str(value) for value in _values(expected)):
                 raise ValueError("variables are not supported")
 
 
 def holds(conditions: Mapping[str, Mapping[str, Any]], context: Context) -> bool:
     """Return whether all conditions of a statement hold; the keys of `context` are in lower case."""
     return all(
-        _holds(operator, _values(wanted), context.get(key.lower()))
+        _holds(operator, _values(expected), context.get(key.lower()))
         for operator, tests in conditions.items()
-        for key, wanted in tests.items()
+        for key, expected in tests.items()
     )
 
 
-def _holds(operator: str, wanted: Sequence[str], found: str | Sequence[str] | None) -> bool:
+def _holds(operator: str, expected: Sequence[str], found: str | Sequence[str] | None) -> bool:
     quantifier, name, if_exists = _OPERATOR.fullmatch(operator).groups()  # type: ignore[union-attr]  # check_conditions matched it
     values = [] if found is None else _values(found)
     if name == "Null":
-        return (not values) == (wanted[0].lower() == "true")
+        return (not values) == (expected[0].lower() == "true")
     if not values:
         return bool(if_exists) or quantifier == "ForAllValues"
-    passes = [any(_TESTS[name](each, value) for each in wanted) for value in values]
+    passes = [any(_TESTS[name](each, value) for each in expected) for value in values]
     return any(passes) if quantifier == "ForAnyValue" else all(passes)
 
 

@@ -1,9 +1,9 @@
-"""A gateway before Azurite's blobs that accepts only identity tokens, like a storage account without shared keys.
+"""A gateway in front of Azurite's blobs that accepts only identity tokens, like a storage account without shared keys.
 
 Azurite accepts tokens only over TLS, and ignores `startFrom` in listings, which breaks Delta's log. The gateway checks
 the token, forwards the call with a SAS of its own, and filters the listing.
 
-Runs as a process of its own, for delta-rs holds the GIL while it waits. Argument: Azurite's address. It reads the
+Runs as a separate process, because delta-rs holds the GIL while it waits. Argument: Azurite's address. It reads the
 secret of the identity endpoint, prints its own address, and serves until standard input ends.
 """
 
@@ -21,8 +21,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
-from tests.local_cloud.azure.azurite import ACCOUNT, KEY, Azurite
-from tests.local_cloud.azure.managed_identity import STORAGE, IdentityEndpoint, read_token
+from tests.local_cloud.azure.identity.managed_identity import STORAGE, IdentityEndpoint, read_token
+from tests.local_cloud.azure.storage.azurite import ACCOUNT, KEY, Azurite
 from tests.local_cloud.common.downloads import ROOT
 
 _HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "date", "host", "authorization")
@@ -39,14 +39,14 @@ _BLOB = re.compile(rb"<Blob><Name>([^<]*)</Name>.*?</Blob>", re.DOTALL)
 @contextmanager
 def serve_blob_gateway(storage: Azurite, identity: IdentityEndpoint) -> Iterator[str]:
     """Start the gateway and yield its address; paths there do not contain the account name."""
-    program = [sys.executable, "-m", "tests.local_cloud.azure.blob_gateway", storage.blob]
+    program = [sys.executable, "-m", "tests.local_cloud.azure.storage.blob_gateway", storage.blob]
     with subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as gateway:
         assert gateway.stdin is not None, "stdin is a pipe"  # noqa: S101
         assert gateway.stdout is not None, "stdout is a pipe"  # noqa: S101
         print(identity.secret, file=gateway.stdin, flush=True)
         address = gateway.stdout.readline().strip()
         if not address:
-            raise RuntimeError("the gateway before Azurite did not start")
+            raise RuntimeError("the gateway in front of Azurite did not start")
         yield address
         gateway.terminate()
 
@@ -78,51 +78,53 @@ def batch_response(statuses: list[int]) -> bytes:
 
 
 def _handler(azurite: str, secret: str) -> type[BaseHTTPRequestHandler]:
-    may = {"read": True, "write": True, "delete": True, "list": True, "add": True, "create": True}
+    permissions = {"read": True, "write": True, "delete": True, "list": True, "add": True, "create": True}
     signature = generate_account_sas(
         ACCOUNT,
         KEY,
         ResourceTypes(service=True, container=True, object=True),
-        AccountSasPermissions(**may),
+        AccountSasPermissions(**permissions),
         datetime(2099, 1, 1, tzinfo=UTC),
     )
-    held = threading.local()
+    connections = threading.local()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            kind, _, token = self.headers.get("Authorization", "").partition(" ")
-            if kind != "Bearer" or read_token(secret, token, resource=STORAGE) is None:
-                self._answer(401, {"Content-Type": "application/xml"}, _REFUSED)
+            scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+            if scheme != "Bearer" or read_token(secret, token, resource=STORAGE) is None:
+                self._respond(401, {"Content-Type": "application/xml"}, _REFUSED)
                 return
             path, _, query = self.path.partition("?")
             params = parse_qs(query, keep_blank_values=True)
             start = params.pop("startFrom", [""])[0]
-            if not hasattr(held, "server"):
-                held.server = http.client.HTTPConnection(azurite)
+            if not hasattr(connections, "server"):
+                connections.server = http.client.HTTPConnection(azurite)
             if params.get("comp") == ["batch"]:
                 statuses = [self._delete(each.decode()) for each in _IN_BATCH.findall(body)]
-                kind_of_batch = {"Content-Type": f"multipart/mixed; boundary={_BOUNDARY}"}
-                self._answer(202, kind_of_batch, batch_response(statuses))
+                batch_type = {"Content-Type": f"multipart/mixed; boundary={_BOUNDARY}"}
+                self._respond(202, batch_type, batch_response(statuses))
                 return
             headers_sent = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
             upstream_path = f"/{ACCOUNT}{path}?{urlencode(params, doseq=True)}&{signature}"
-            held.server.request(self.command, upstream_path, body=body, headers=headers_sent)
-            response = held.server.getresponse()
+            connections.server.request(self.command, upstream_path, body=body, headers=headers_sent)
+            response = connections.server.getresponse()
             headers = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP}
             content = response.read()
             length = response.getheader("Content-Length") if self.command == "HEAD" else None
-            self._answer(response.status, headers, drop_before(content, start) if start else content, length)
+            self._respond(response.status, headers, drop_before(content, start) if start else content, length)
 
         def _delete(self, path: str) -> int:
-            held.server.request("DELETE", f"/{ACCOUNT}{path}?{signature}", headers={"x-ms-version": "2021-12-02"})
-            response = held.server.getresponse()
+            connections.server.request(
+                "DELETE", f"/{ACCOUNT}{path}?{signature}", headers={"x-ms-version": "2021-12-02"}
+            )
+            response = connections.server.getresponse()
             response.read()
             return int(response.status)
 
-        def _answer(self, status: int, headers: dict[str, str], content: bytes, length: str | None = None) -> None:
+        def _respond(self, status: int, headers: dict[str, str], content: bytes, length: str | None = None) -> None:
             self.send_response_only(status)
             for name, value in headers.items():
                 self.send_header(name, value)

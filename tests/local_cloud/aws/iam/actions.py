@@ -4,15 +4,14 @@ Only the requests that the product makes are supported. Any other becomes an act
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from tests.local_cloud.aws.request import AwsRequest
-
-Context = Mapping[str, str | Sequence[str]]
+from tests.local_cloud.aws.iam.conditions import Context
+from tests.local_cloud.aws.protocol.request import AwsRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,15 +90,15 @@ def _deleted_keys(body: bytes) -> Iterator[str]:
             yield element.text or ""
 
 
-def _sqs(request: AwsRequest, place: str) -> Iterator[Action]:
+def _sqs(request: AwsRequest, scope: str) -> Iterator[Action]:
     queue = request.document.get("QueueUrl", "").rpartition("/")[2]
     # A batch operation is authorized as its single action.
     name = request.operation.removesuffix("Batch")
     if name and queue:
-        yield Action(name=f"sqs:{name}", resource=f"arn:aws:sqs:{place}:{queue}")
+        yield Action(name=f"sqs:{name}", resource=f"arn:aws:sqs:{scope}:{queue}")
 
 
-def _dynamodb(request: AwsRequest, place: str) -> Iterator[Action]:
+def _dynamodb(request: AwsRequest, scope: str) -> Iterator[Action]:
     document = request.document
     table = document.get("TableName", "").rpartition("table/")[2]
     if not table:
@@ -108,7 +107,7 @@ def _dynamodb(request: AwsRequest, place: str) -> Iterator[Action]:
     keys = list(_leading_keys(document))
     yield Action(
         name=f"dynamodb:{request.operation}",
-        resource=f"arn:aws:dynamodb:{place}:table/{table}{index}",
+        resource=f"arn:aws:dynamodb:{scope}:table/{table}{index}",
         context={"dynamodb:LeadingKeys": keys} if keys else {},
     )
 
@@ -124,12 +123,12 @@ def _leading_keys(document: Mapping[str, Any]) -> Iterator[str]:
             yield values[value]["S"]
 
 
-def _emr_serverless(request: AwsRequest, place: str) -> Iterator[Action]:
+def _emr_serverless(request: AwsRequest, scope: str) -> Iterator[Action]:
     path = re.fullmatch(r"/applications/([0-9a-z]+)(/jobruns(?:/([0-9a-z]+))?)?/?", request.path)
     if path is None:
         return
     application, below, run = path.groups()
-    arn = f"arn:aws:emr-serverless:{place}:/applications/{application}"
+    arn = f"arn:aws:emr-serverless:{scope}:/applications/{application}"
     method = request.method
     if run:
         names = {"GET": "GetJobRun", "DELETE": "CancelJobRun"}
@@ -155,14 +154,14 @@ def _implied_by_start(document: Mapping[str, Any], application: str) -> Iterator
     )
 
 
-def _logs(request: AwsRequest, place: str) -> Iterator[Action]:
+def _logs(request: AwsRequest, scope: str) -> Iterator[Action]:
     document = request.document
     group = document.get("logGroupName", "")
     if request.operation == "DescribeLogGroups":
-        yield Action(name="logs:DescribeLogGroups", resource=f"arn:aws:logs:{place}:log-group::log-stream:")
+        yield Action(name="logs:DescribeLogGroups", resource=f"arn:aws:logs:{scope}:log-group::log-stream:")
     elif group:
         stream = f":log-stream:{document['logStreamName']}" if request.operation == "PutLogEvents" else ":*"
-        yield Action(name=f"logs:{request.operation}", resource=f"arn:aws:logs:{place}:log-group:{group}{stream}")
+        yield Action(name=f"logs:{request.operation}", resource=f"arn:aws:logs:{scope}:log-group:{group}{stream}")
 
 
 _DERIVERS: dict[str, Callable[[AwsRequest, str], Iterator[Action]]] = {

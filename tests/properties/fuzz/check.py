@@ -38,7 +38,7 @@ def check_day(day: FuzzDay, other_runners: Sequence[Runner] = ()) -> Receipt:
         _write_objects(folder / "in", day.objects)
         arguments = {"input": folder / "in", "layout": day.layout, "buckets": 2, **day.settings}
         started = time.process_time()
-        with _parts(day.parts):
+        with _patched_constants(day.constants):
             receipt = run_day_with(LocalRunner(), output=folder / "out", table_format="parquet", **arguments)
         cpu_seconds = time.process_time() - started
         tables = read_tables(folder / "out", table_format="parquet")
@@ -57,12 +57,12 @@ def check_day(day: FuzzDay, other_runners: Sequence[Runner] = ()) -> Receipt:
 
 
 @contextmanager
-def _parts(sizes: Mapping[str, Any]) -> Iterator[None]:
+def _patched_constants(constants: Mapping[str, Any]) -> Iterator[None]:
     with ExitStack() as stack:
-        for name, size in sizes.items():
+        for name, value in constants.items():
             module, constant = name.split(".")
             stack.enter_context(
-                patch.object(importlib.import_module(f"daily_batch.pipeline.transform.{module}"), constant, size)
+                patch.object(importlib.import_module(f"daily_batch.pipeline.transform.{module}"), constant, value)
             )
         yield
 
@@ -104,48 +104,48 @@ def shrink(day: FuzzDay, fails: Callable[[FuzzDay], bool]) -> FuzzDay:
             and fails(replace(day, objects=objects, **changed))
         )
 
-    keys = _reduce(list(day.objects), lambda kept: still_fails({key: day.objects[key] for key in kept}))
+    keys = _reduce(list(day.objects), lambda subset: still_fails({key: day.objects[key] for key in subset}))
     objects = {key: day.objects[key] for key in keys}
     for key, item in objects.items():
-        plain = _expanded(key, item)
-        if plain is not item and still_fails({**objects, key: plain}):
-            objects[key] = plain
+        expanded = _decompress(key, item)
+        if expanded is not item and still_fails({**objects, key: expanded}):
+            objects[key] = expanded
     for split in (_lines, _blocks, _bytes):
         for key in keys:
-            objects = _fewer_parts(objects, key, split(objects[key].body), still_fails)
-    for changed in ({"parts": {}}, {"settings": {}}):
+            objects = _remove_parts(objects, key, split(objects[key].body), still_fails)
+    for changed in ({"constants": {}}, {"settings": {}}):
         if still_fails(objects, **changed):
             day = replace(day, **changed)
     return replace(day, objects=objects)
 
 
-def _fewer_parts(
+def _remove_parts(
     objects: dict[str, Stored], key: str, parts: list[bytes], fails: Callable[[dict[str, Stored]], bool]
 ) -> dict[str, Stored]:
-    def with_parts(kept: list[bytes]) -> dict[str, Stored]:
-        return {**objects, key: objects[key]._replace(body=b"".join(kept))}
+    def with_parts(subset: list[bytes]) -> dict[str, Stored]:
+        return {**objects, key: objects[key]._replace(body=b"".join(subset))}
 
-    return with_parts(_reduce(parts, lambda kept: fails(with_parts(kept))))
+    return with_parts(_reduce(parts, lambda subset: fails(with_parts(subset))))
 
 
 def _reduce(parts: list[Any], fails: Callable[[list[Any]], bool]) -> list[Any]:
     """Delta debugging: remove ever smaller runs of parts while the day still fails."""
     size = max(len(parts) // 2, 1)
     while parts:
-        at, left_out = 0, False
+        at, removed = 0, False
         while at < len(parts):
             fewer = parts[:at] + parts[at + size :]
             if fewer != parts and fails(fewer):
-                parts, left_out = fewer, True
+                parts, removed = fewer, True
             else:
                 at += size
-        if size == 1 and not left_out:
+        if size == 1 and not removed:
             break
         size = max(size // 2, 1)
     return parts
 
 
-def _expanded(key: str, item: Stored) -> Stored:
+def _decompress(key: str, item: Stored) -> Stored:
     try:
         text = read_object(key, item.body, Limits())
     except UnreadableError:
@@ -166,12 +166,12 @@ def _bytes(body: bytes) -> list[bytes]:
 
 
 def describe(day: FuzzDay, error: Exception) -> str:
-    """Return a description of a fault: how to reproduce the day, what is left of it, and what was wrong."""
+    """Return a description of a fault: how to reproduce the day, its remaining objects, and the error."""
     lines = [
         f"seed {day.seed}, day {day.number}, layout {day.layout}, {day.records} records",
         f"settings {day.settings}",
     ]
-    lines += [f"parts {day.parts!s:.300}"] if day.parts else []
+    lines += [f"constants {day.constants!s:.300}"] if day.constants else []
     lines += [f"{key} ({item.modified}): {item.body[:3000]!r}" for key, item in day.objects.items()]
     frames = traceback.extract_tb(error.__traceback__)
     lines.append(f"{type(error).__name__}: {str(error)[:2000]}")
@@ -186,8 +186,8 @@ def _differences(error: AssertionError) -> list[str]:
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
-    known = at.tb_frame.f_locals if at else {}
-    if "expected" in known and "tables" in known:
-        found, expected = Counter(map(reject_of, known["tables"]["rejects"])), known["expected"].rejects
-        known = {"too_much": found - expected, "missing": expected - found, **known}
-    return [f"  {name} = {each!r:.600}" for name, each in known.items() if name not in ("day", "folder", "name")]
+    variables = at.tb_frame.f_locals if at else {}
+    if "expected" in variables and "tables" in variables:
+        found, expected = Counter(map(reject_of, variables["tables"]["rejects"])), variables["expected"].rejects
+        variables = {"too_much": found - expected, "missing": expected - found, **variables}
+    return [f"  {name} = {each!r:.600}" for name, each in variables.items() if name not in ("day", "folder", "name")]

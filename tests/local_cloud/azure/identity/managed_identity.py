@@ -43,16 +43,16 @@ class IdentityEndpoint:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Handle one request."""
-        return self._answer(Request(environ))(environ, start_response)
+        return self._handle(Request(environ))(environ, start_response)
 
-    def _answer(self, request: Request) -> Response:
+    def _handle(self, request: Request) -> Response:
         params = request.args.to_dict()
         self.requests.append(params)
         if request.headers.get("X-IDENTITY-HEADER") != self.header:
             return _json({"statusCode": 401, "message": "The X-IDENTITY-HEADER is missing or wrong."}, 401)
         resource, client = params.get("resource", "").rstrip("/"), params.get("client_id", "")
         if request.path != PATH or params.get("api-version") != VERSION or not resource:
-            return _json({"statusCode": 400, "message": "The request is not of the protocol."}, 400)
+            return _json({"statusCode": 400, "message": "The request does not follow the protocol."}, 400)
         if client not in self.clients:
             return _json({"statusCode": 400, "message": UNKNOWN}, 400)
         token = make_token(self.secret, client=client, resource=resource, seconds=self.seconds)
@@ -64,7 +64,12 @@ class IdentityEndpoint:
 
 def make_token(secret: str, *, client: str, resource: str, seconds: float) -> str:
     """Return a signed token; it expires by the monotonic clock, which the shared clock does not move."""
-    claims = {"client": client, "resource": resource, "until": time.monotonic() + seconds, "once": secrets.token_hex(8)}
+    claims = {
+        "client": client,
+        "resource": resource,
+        "until": time.monotonic() + seconds,
+        "nonce": secrets.token_hex(8),
+    }
     body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode()
     return f"{body}.{_sign(secret, body)}"
 
@@ -75,8 +80,8 @@ def read_token(secret: str, token: str, *, resource: str) -> str | None:
     if not hmac.compare_digest(signature, _sign(secret, body)):
         return None
     claims = json.loads(base64.urlsafe_b64decode(body))
-    good = claims["resource"] == resource and time.monotonic() < claims["until"]
-    return str(claims["client"]) if good else None
+    valid = claims["resource"] == resource and time.monotonic() < claims["until"]
+    return str(claims["client"]) if valid else None
 
 
 @contextmanager

@@ -9,12 +9,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tests.local_cloud.aws.deployment import Document, Role
-from tests.local_cloud.aws.iam_conditions import Context, check_conditions, check_context, holds, is_like
+from tests.local_cloud.aws.iam.conditions import Context, check_conditions, check_context, holds, is_like
 
+Document = Mapping[str, Any]
 Why = Literal["allowed", "explicit deny", "no statement allows it", "the session policy does not allow it"]
 
 _ELEMENTS = frozenset(["Sid", "Effect", "Action", "Resource", "Principal", "Condition"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """A role with its policy documents and its trust policy."""
+
+    name: str
+    arn: str
+    policies: tuple[Document, ...]
+    trust: Document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +59,7 @@ def decide(
     """Return IAM's decision on a call.
 
     Args:
-        policies: the role's policies, and resource policies whose principal is everybody.
+        policies: the role's policies, and resource policies whose principal is everyone.
         resource: an ARN.
         context: the request's condition keys, such as s3:prefix.
         session: the session policies, which must also allow the call. None: the session has none.
@@ -58,16 +68,16 @@ def decide(
         ValueError: a policy or the context has an unsupported element, operator, key or variable.
     """
     keys = check_context(context or {})
-    own = [each for each in _statements(policies) if _applies(each, action, resource, keys)]
+    role_statements = [each for each in _statements(policies) if _applies(each, action, resource, keys)]
     session_statements = [each for each in _statements(session or ()) if _applies(each, action, resource, keys)]
-    for statement in (*own, *session_statements):
+    for statement in (*role_statements, *session_statements):
         if statement["Effect"] == "Deny":
             return Decision(allowed=False, sid=statement.get("Sid", ""), why="explicit deny")
-    if not own:
+    if not role_statements:
         return Decision(allowed=False, sid="", why="no statement allows it")
     if session is not None and not session_statements:
         return Decision(allowed=False, sid="", why="the session policy does not allow it")
-    return Decision(allowed=True, sid=own[0].get("Sid", ""), why="allowed")
+    return Decision(allowed=True, sid=role_statements[0].get("Sid", ""), why="allowed")
 
 
 def trusts(trust: Document, *, service: str, context: Context | None = None) -> bool:
@@ -101,7 +111,7 @@ def may_pass_role(policies: Iterable[Document], *, role: Role, service: str, con
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return an element of a policy as a list, for it may be a single value."""
+    """Return an element of a policy as a list, because it may be a single value."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.local_cloud.aws.iam import Decision, decide
-from tests.local_cloud.aws.iam_actions import Action
+from tests.local_cloud.aws.iam.actions import Action
+from tests.local_cloud.aws.iam.policies import Decision, decide
 
-# Its holder may do everything, and its calls are not logged.
+# It may do everything, and its calls are not logged.
 ADMIN_KEY = "AKIALOCALADMIN"
 SECRET = "local-secret"
 _UNKNOWN_PRINCIPAL = Decision(allowed=False, sid="", why="no statement allows it")
@@ -18,7 +18,7 @@ _UNKNOWN_PRINCIPAL = Decision(allowed=False, sid="", why="no statement allows it
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """A role, or a session of it. `session` holds the session policies; None means that there are none."""
+    """A role, or a session of it. `session` has its session policies, None if there are none."""
 
     name: str
     arn: str
@@ -59,7 +59,7 @@ class Authorizer:
         return refused[0] if refused else None
 
     def would_allow(self, key: str, action: Action) -> bool:
-        """Decide without a log entry, for what a service checks on its own behalf."""
+        """Decide without a log entry, for checks that a service makes itself."""
         return self._evaluate(key, action).allowed
 
     def _evaluate(self, key: str, action: Action) -> Decision:

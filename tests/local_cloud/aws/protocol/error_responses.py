@@ -20,14 +20,14 @@ class ServiceError(NamedTuple):
 
 
 def error_response(service: str, error: ServiceError) -> Response:
-    """Return an error in the service's own format."""
+    """Return an error in the service's format."""
     if service == "s3":
         body = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
         return Response(f'<?xml version="1.0" encoding="UTF-8"?>\n{body}', error.status, content_type="application/xml")
     body = json.dumps({"__type": f"com.amazonaws#{error.code}", "message": error.message})
-    answer = Response(body, error.status, content_type=JSON_TYPES.get(service, "application/json"))
-    answer.headers["x-amzn-ErrorType"] = error.code
-    return answer
+    response = Response(body, error.status, content_type=JSON_TYPES.get(service, "application/json"))
+    response.headers["x-amzn-ErrorType"] = error.code
+    return response
 
 
 def denied(service: str, *, principal: str, action: str, resource: str) -> ServiceError:
@@ -62,7 +62,7 @@ def unavailable(service: str) -> ServiceError:
 
 
 def describe_fault(kind: FaultKind, service: str) -> ServiceError:
-    """Return the error of a fault; `lost` has none, for its response is dropped."""
+    """Return the error of a fault; `lost` has none, because its response is dropped."""
     if kind == "throttled":
         return throttled(service)
     if kind == "denied":

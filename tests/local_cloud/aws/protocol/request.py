@@ -37,7 +37,7 @@ class AwsRequest:
 
 
 _SCOPE = re.compile(r"Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
-# S3 requests whose body says what they do; the content of an object does not matter.
+# S3 requests whose body decides what they do; the content of an object does not matter.
 _BODY_OF_S3 = ("delete",)
 
 
@@ -47,6 +47,6 @@ def read_signature(authorization: str) -> tuple[str, str, str]:
     return (scope["key"], scope["region"], scope["service"]) if scope else ("", "", "")
 
 
-def has_telling_body(service: str, query: str) -> bool:
+def needs_body(service: str, query: str) -> bool:
     """Return whether the body is needed to know what the request does."""
     return service != "s3" or any(name in dict(parse_qsl(query, keep_blank_values=True)) for name in _BODY_OF_S3)

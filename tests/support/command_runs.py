@@ -1,0 +1,32 @@
+"""Run commands of makoto-batch in this process, for a day of the tenant acme."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from daily_batch.cli import app
+from tests.support.day_runs import DAY
+
+
+def invoke(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Return the exit code, stdout and stderr of a command."""
+    result = CliRunner(env=environment).invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def invoke_json(*arguments: str, **environment: str) -> tuple[int, Any]:
+    """Return the exit code of a command with --json, and its parsed output or stderr."""
+    code, stdout, stderr = invoke(*arguments, "--json", **environment)
+    return code, json.loads(stdout) if stdout else stderr
+
+
+def run_command(
+    source: Path, output: Path, *more: str, tenant: str = "acme", command: str = "run"
+) -> tuple[int, Any, str]:
+    """Run a command with --json for the day; return its exit code, parsed output and stderr."""
+    days = ("--from", str(DAY), "--to", str(DAY)) if command == "backfill" else ("--date", str(DAY))
+    locations = ("--input", str(source), "--output", str(output))
+    code, stdout, stderr = invoke(command, "--tenant", tenant, *days, *locations, *more, "--json")
+    return code, json.loads(stdout) if stdout else None, stderr
