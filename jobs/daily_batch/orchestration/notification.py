@@ -80,7 +80,7 @@ def find_url(settings: Settings, read_secret: ReadSecret | None) -> str:
         raise UsageError("only the watcher on AWS reads notify_secret_arn", next_step="set notify_url")
     url = url.strip()
     if not _is_allowed(url):
-        raise UsageError("the webhook's URL is no https URL", next_step="correct the secret (docs/notifications.md)")
+        raise UsageError("the webhook's URL is not an https URL", next_step="correct it (docs/notifications.md)")
     return url
 
 

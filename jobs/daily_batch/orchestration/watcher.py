@@ -90,8 +90,8 @@ class NightReport:
     """The result of one reconciliation.
 
     `drifted` counts days whose job had ended more than `drift_minutes` before: no event had reported it.
-    `failed_tenants` are those that could not be reconciled. `settled` says that the night has ended and no failed day is
-    tried again.
+    `failed_tenants` are those that could not be reconciled. `settled` says that the night has ended and that no failed
+    day is tried again.
     """
 
     summary: Summary

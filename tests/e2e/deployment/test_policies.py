@@ -224,8 +224,8 @@ def test_watcher_reads_receipts_but_no_tables(deployment: Deployment) -> None:
 
 @pytest.mark.parametrize("posts", [True, False])
 def test_only_a_watcher_that_posts_reads_the_webhook_url_and_claims_the_night(posts: bool) -> None:
-    secret = WHOLE["NotifySecretArn"]
-    deployment = read_deployment(parameters=WHOLE | {"NotifySecretArn": secret if posts else ""})
+    secret = PARAMETERS["NotifySecretArn"]
+    deployment = read_deployment(parameters=PARAMETERS | {"NotifySecretArn": secret if posts else ""})
     assert allowed(deployment, "WatcherRole", "secretsmanager:GetSecretValue", secret) == posts
     assert not allowed(deployment, "WatcherRole", "secretsmanager:GetSecretValue", f"{secret}x")
     assert not allowed(deployment, "WatcherRole", "secretsmanager:PutSecretValue", secret)
