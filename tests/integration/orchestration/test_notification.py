@@ -17,27 +17,17 @@ from daily_batch.errors import RetryableError
 from daily_batch.metadata import Item, MetadataStore, VersionConflictError, VersionedItem
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration import notification
-from daily_batch.orchestration.night_summary import Summary
 from daily_batch.orchestration.notification import choose_format, notify
 from daily_batch.settings import Settings, load_settings
 from tests.support.day_runs import DAY
 from tests.support.local_night import LocalNight
+from tests.support.night_summaries import CONTENT, make_summary
 from tests.support.recording_telemetry import RecordingTelemetry
 from tests.support.webhook_receiver import PATH, Receiver, receive_webhooks
 
 DUE = datetime(2025, 8, 12, 21, 0, tzinfo=UTC)  # 06:00 JST
-CONTENT = "could not read 'Hello Bob'"
 POSTED, FAILED = "the night's summary was posted", "the night's summary was not posted"
-SUMMARY = Summary(
-    date="2025-08-12",
-    tenants=1,
-    states={"COMPLETED": 1},
-    attention=(),
-    unreadable=0,
-    late=0,
-    queued=0,
-    ended=True,
-)
+SUMMARY = make_summary()
 
 
 @pytest.fixture
