@@ -16,8 +16,6 @@ Format = Literal["slack", "teams"]
 MAX_TENANTS = 20
 REPORT = "Open the report"
 ADAPTIVE_CARD = "application/vnd.microsoft.card.adaptive"
-
-
 # The worst first. Those below UNKNOWN need attention only if the day is late.
 ORDER = ("FAILED", "MISSING", "DEAD", UNKNOWN, "SUBMITTED", "RUNNING")
 COMMANDS = {"MISSING": "makoto-batch run --tenant {tenant} --date {date}"}
@@ -94,7 +92,7 @@ def _build_teams(summary: Summary, attention: Sequence[Attention], report_url: s
     title = {"type": "TextBlock", "size": "Large", "weight": "Bolder", "wrap": True, "text": _make_title(summary)}
     facts = [{"title": name, "value": count} for name, count in _list_facts(summary)]
     others = _count_others(attention)
-    body = [
+    body: list[dict[str, Any]] = [
         title,
         {"type": "FactSet", "facts": facts},
         *(_describe_for_teams(each, summary) for each in attention[:MAX_TENANTS]),
@@ -114,8 +112,8 @@ def _build_teams(summary: Summary, attention: Sequence[Attention], report_url: s
 def _describe_for_teams(each: Attention, summary: Summary) -> dict[str, Any]:
     command, runbook = _find_step(each, summary)
     shown = [_run(command, fontType="Monospace"), _run(", ")] if command else []
-    told = _run(f" {state_label(each.state)}. Next step: ")
-    return _write_runs(_run(each.tenant, weight="Bolder"), told, *shown, _run(runbook))
+    state = _run(f" {state_label(each.state)}. Next step: ")
+    return _write_runs(_run(each.tenant, weight="Bolder"), state, *shown, _run(runbook))
 
 
 def _write_runs(*runs: dict[str, str]) -> dict[str, Any]:

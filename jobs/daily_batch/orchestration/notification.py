@@ -143,7 +143,7 @@ def _claim(store: MetadataStore, key: str, now: datetime) -> bool:
     try:
         store.put(item, expected=None)
     except VersionConflictError:
-        # The store may have repeated a write whose answer was lost, and conflicted with itself.
+        # The store may have repeated a write whose response was lost, and conflicted with itself.
         stored = store.get(keys.BATCH, key)
         return stored is not None and stored.item.get("claim") == claim
     return True
