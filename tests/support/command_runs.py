@@ -25,8 +25,11 @@ def invoke_json(*arguments: str, **environment: str) -> tuple[int, Any]:
 def run_command(
     source: Path, output: Path, *more: str, tenant: str = "acme", command: str = "run"
 ) -> tuple[int, Any, str]:
-    """Run a command with --json for the day; return its exit code, parsed output and stderr."""
+    """Run a command with --json for the day; return its exit code, parsed output (a run's receipt) and stderr."""
     days = ("--from", str(DAY), "--to", str(DAY)) if command == "backfill" else ("--date", str(DAY))
     locations = ("--input", str(source), "--output", str(output))
     code, stdout, stderr = invoke(command, "--tenant", tenant, *days, *locations, *more, "--json")
-    return code, json.loads(stdout) if stdout else None, stderr
+    result = json.loads(stdout) if stdout else None
+    if result and command == "run":
+        (result,) = result["receipts"]
+    return code, result, stderr

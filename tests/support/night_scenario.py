@@ -95,7 +95,7 @@ class NightScenario:
         assert night.report.summary == {
             "date": night.day.isoformat(),
             "tenants": 4,
-            "states": {"completed": 2, "completed, rejects": 2},
+            "states": {"COMPLETED": 2, "COMPLETED_WITH_REJECTS": 2},
             "attention": [],
             "unreadable": night.receipt("poisoned")["objects"]["unreadable"],
             "late": 0,

@@ -81,6 +81,7 @@ def backfill(
     """Run every day of a range that changed or never ran; run the same command again to resume."""
     from daily_batch.cli.tenants import choose_tenants
     from daily_batch.orchestration.bootstrap import make_dispatch
+    from daily_batch.orchestration.day_status import state_label
     from daily_batch.orchestration.requests import build_requests
     from daily_batch.settings import load_settings
 
@@ -101,7 +102,9 @@ def backfill(
         if json:
             print_json({"days": rows})
         else:
-            print_table(COLUMNS, rows, wrapped="error")
+            print_table(
+                COLUMNS, [{**row, "outcome": state_label(str(row["outcome"]))} for row in rows], wrapped="error"
+            )
         raise typer.Exit(max((int(str(row["status"])) for row in rows), default=0))
 
 
@@ -129,7 +132,6 @@ def _run_one(
     request: "Request", dispatch: "Dispatch", open_progress: "Callable[[str], Progress]", *, force: bool
 ) -> dict[str, object]:
     from daily_batch.orchestration.day_receipt import wait_for_receipt
-    from daily_batch.orchestration.day_status import state_label
 
     progress = open_progress(f"tenant={request.tenant} day={request.day}")
     row: dict[str, object] = {"tenant": request.tenant, "date": request.day.isoformat()}
@@ -140,14 +142,14 @@ def _run_one(
         empty = {"messages": None, "rejected": None, "unreadable": None, "run_id": None}
         return {
             **row,
-            "outcome": "held" if isinstance(error, LeaseHeldError) else "failed",
+            "outcome": "HELD" if isinstance(error, LeaseHeldError) else "FAILED",
             **empty,
             "error": describe_error(error),
             "status": error.exit_code if isinstance(error, BatchError) else 1,
         }
     return {
         **row,
-        "outcome": "unchanged" if result.kind == "unchanged" else state_label(receipt.status),
+        "outcome": "UNCHANGED" if result.kind == "unchanged" else receipt.status,
         "messages": receipt.records.written,
         "rejected": receipt.records.rejected,
         "unreadable": receipt.objects.unreadable,

@@ -134,11 +134,13 @@ def print_settings(settings: "Settings") -> None:
 
 
 def write_receipts(receipts: "Sequence[Receipt]", *, json_output: bool, receipt_file: Path | None) -> None:
-    """Write receipts as JSON, `{"receipts": [...]}`, to a file, to standard output, or both."""
+    """Write receipts as JSON, `{"receipts": [...]}`, to a file, to standard output, or both; nothing without any."""
     from daily_batch.domain.receipt import to_dict
 
+    if not receipts:
+        return
     value = {"receipts": [to_dict(receipt) for receipt in receipts]}
-    if receipt_file and receipts:
+    if receipt_file:
         receipt_file.parent.mkdir(parents=True, exist_ok=True)
         receipt_file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if json_output:

@@ -102,7 +102,7 @@ def status(
             value = {"now": now.isoformat(timespec="seconds"), "days": rows, "months": _sum_months(rows)}
             print_json({**value, "strays": [asdict(each) for each in strays]})
         else:
-            print_table(COLUMNS, [{**row, "completed": _to_minute(row)} for row in rows], wrapped="note")
+            print_table(COLUMNS, [_as_shown(row) for row in rows], wrapped="note")
             for each in strays:
                 console().print(f"{each.tenant}: {each.sentence}", markup=False)
         raise typer.Exit(1 if check and any(row["state"] not in SOUND for row in rows) else 0)
@@ -163,6 +163,12 @@ def _as_row(
         "late": late,
         "note": note,
     }
+
+
+def _as_shown(row: Mapping[str, object]) -> Mapping[str, object]:
+    from daily_batch.orchestration.day_status import state_label
+
+    return {**row, "state": state_label(str(row["state"])), "completed": _to_minute(row)}
 
 
 def _to_minute(row: Mapping[str, object]) -> str | None:

@@ -57,7 +57,11 @@ def test_run_reads_rooms_from_the_metadata_store_and_records_its_result(
     span = ("--from", DAY.isoformat(), "--to", DAY.isoformat())
     status, report = run_command(source, tmp_path / "out", environment, "status", *span, tenant=tenant)
     (row,) = report["days"]
-    assert (row["state"], row["messages"], row["run_id"]) == ("completed, rejects", len(expected), receipt["run_id"])
+    assert (row["state"], row["messages"], row["run_id"]) == (
+        "COMPLETED_WITH_REJECTS",
+        len(expected),
+        receipt["run_id"],
+    )
     assert not list(tmp_path.rglob("*.sqlite"))
 
 

@@ -160,7 +160,7 @@ def test_durations_are_grouped_by_function_and_day(telemetry: NightTelemetry) ->
 def test_night_query_returns_the_last_summary(telemetry: NightTelemetry) -> None:
     (night,) = telemetry.query("night")
     assert (night["day"], night["tenants"], night["late"], night["ended"]) == ("2025-08-12", 4, 2, False)
-    assert json.loads(night["states"]) == {"completed, rejects": 1, "completed": 1, "failed": 1, "missing": 1}
+    assert json.loads(night["states"]) == {"COMPLETED_WITH_REJECTS": 1, "COMPLETED": 1, "FAILED": 1, "MISSING": 1}
     assert {each["tenant"] for each in json.loads(night["attention"])} == {"initech", "umbrella"}
 
 
@@ -192,7 +192,7 @@ def test_run_query_returns_every_step(telemetry: NightTelemetry) -> None:
 
 def test_deadline_misses_name_late_tenants_and_their_delay(telemetry: NightTelemetry) -> None:
     found = {row["tenant"]: (row["state"], row["until"] - row["since"]) for row in telemetry.query("deadline-misses")}
-    assert found == {"initech": ("failed", timedelta(minutes=15)), "umbrella": ("missing", timedelta(minutes=15))}
+    assert found == {"initech": ("FAILED", timedelta(minutes=15)), "umbrella": ("MISSING", timedelta(minutes=15))}
 
 
 def test_steps_query_counts_the_runs_of_each_step(telemetry: NightTelemetry) -> None:

@@ -61,7 +61,7 @@ def test_backfill_publishes_what_single_runs_publish(source: Path, tmp_path: Pat
     code, output = backfill(source, tmp_path / "out", "--parallel", parallel)
     assert code == 0
     assert len(by_day(output)) == 6
-    assert set(by_day(output).values()) <= {"completed", "completed, rejects"}
+    assert set(by_day(output).values()) <= {"COMPLETED", "COMPLETED_WITH_REJECTS"}
     for tenant in TENANTS:
         for day in DAYS:
             run_local(input=source, output=tmp_path / "expected", tenant=tenant, day=day)
@@ -85,13 +85,13 @@ def test_all_tenants_selects_the_tenants_with_a_folder(source: Path, tmp_path: P
 def test_a_second_backfill_runs_only_changed_days(source: Path, tmp_path: Path) -> None:
     backfill(source, tmp_path / "out")
     state = published_state(tmp_path / "out")
-    assert set(by_day(backfill(source, tmp_path / "out")[1]).values()) == {"unchanged"}
+    assert set(by_day(backfill(source, tmp_path / "out")[1]).values()) == {"UNCHANGED"}
     assert published_state(tmp_path / "out") == state
     late = source / f"acme/exports/messages/{DAYS[1]:%Y/%m/%d}/late.jsonl"
     late.write_bytes(b"{}\n")
     outcomes = by_day(backfill(source, tmp_path / "out")[1])
-    assert [key for key, outcome in outcomes.items() if outcome != "unchanged"] == [("acme", DAYS[1].isoformat())]
-    assert "unchanged" not in by_day(backfill(source, tmp_path / "out", "--force")[1]).values()
+    assert [key for key, outcome in outcomes.items() if outcome != "UNCHANGED"] == [("acme", DAYS[1].isoformat())]
+    assert "UNCHANGED" not in by_day(backfill(source, tmp_path / "out", "--force")[1]).values()
 
 
 def test_backfill_reports_a_failed_day_and_runs_the_others(
@@ -104,11 +104,11 @@ def test_backfill_reports_a_failed_day_and_runs_the_others(
     code, output = backfill(source, tmp_path / "out", tenants="acme")
     assert code == 3
     rows = output["days"]
-    assert [row["outcome"] == "failed" for row in rows] == [False, True, False]
+    assert [row["outcome"] == "FAILED" for row in rows] == [False, True, False]
     assert "max_reject_ratio" in rows[1]["error"]
     code, output = status(source, tmp_path / "out", "--tenant", "acme", "--check")
     assert code == 1
-    assert [row["state"] for row in output["days"]][1] == "failed"
+    assert [row["state"] for row in output["days"]][1] == "FAILED"
     assert output["days"][1]["note"].startswith("late; ")
 
 
@@ -128,11 +128,11 @@ def test_a_killed_backfill_resumes_where_it_stopped(source: Path, tmp_path: Path
                 break
         process.send_signal(signal.SIGKILL)
     states = by_day(status(source, tmp_path / "out", "--all-tenants")[1], "state")
-    completed = {key for key, state in states.items() if state.startswith("completed")}
+    completed = {key for key, state in states.items() if state.startswith("COMPLETED")}
     assert completed
     code, output = backfill(source, tmp_path / "out")
     assert code == 0
-    assert {key for key, outcome in by_day(output).items() if outcome == "unchanged"} == completed
+    assert {key for key, outcome in by_day(output).items() if outcome == "UNCHANGED"} == completed
     assert len(by_day(output)) == 6
 
 
@@ -164,9 +164,9 @@ def test_status_covers_every_day_of_every_tenant_with_a_folder(source: Path, tmp
     assert code == 0
     states = by_day(output, "state")
     assert len(states) == 6
-    assert states.pop(("globex", DAYS[1].isoformat())).startswith("completed")
-    assert set(states.values()) == {"missing"}
-    assert all(row["late"] is (row["state"] == "missing") for row in output["days"])
+    assert states.pop(("globex", DAYS[1].isoformat())).startswith("COMPLETED")
+    assert set(states.values()) == {"MISSING"}
+    assert all(row["late"] is (row["state"] == "MISSING") for row in output["days"])
     assert status(source, tmp_path / "out", "--all-tenants", "--check")[0] == 1
 
 
@@ -186,9 +186,9 @@ def test_status_verify_detects_changes_after_completion(source: Path, tmp_path: 
     backfill(source, tmp_path / "out", tenants="acme")
     (source / f"acme/exports/messages/{DAYS[0]:%Y/%m/%d}/late.jsonl").write_bytes(b"{}\n")
     unverified = by_day(status(source, tmp_path / "out", "--tenant", "acme")[1], "state")
-    assert "changed" not in unverified.values()
+    assert "CHANGED" not in unverified.values()
     verified = by_day(status(source, tmp_path / "out", "--tenant", "acme", "--verify")[1], "state")
-    assert [key for key, state in verified.items() if state == "changed"] == [("acme", DAYS[0].isoformat())]
+    assert [key for key, state in verified.items() if state == "CHANGED"] == [("acme", DAYS[0].isoformat())]
 
 
 def test_status_writes_nothing(source: Path, tmp_path: Path) -> None:
@@ -222,5 +222,5 @@ def test_look_back_runs_earlier_days_that_changed_or_never_ran(source: Path, tmp
 def test_a_day_is_due_at_six_the_next_morning() -> None:
     due = due_time(date(2025, 8, 12), load_settings(flags={}, environ={}))
     assert due == datetime(2025, 8, 12, 21, 0, tzinfo=UTC)
-    assert day_status(None, now=due, due=due) == "missing"
-    assert day_status(None, now=due - timedelta(seconds=1), due=due) == "not due"
+    assert day_status(None, now=due, due=due) == "MISSING"
+    assert day_status(None, now=due - timedelta(seconds=1), due=due) == "NOT_DUE"

@@ -49,7 +49,7 @@ def test_a_wrong_input_never_empties_a_published_day(
     assert "would lose rows that are published" in stderr
     assert "--allow-shrink" in stderr
     (row,) = run_command(tmp_path / "empty", output, *more, command="backfill")[1]["days"]
-    assert (row["outcome"], row["status"]) == ("failed", 3)
+    assert (row["outcome"], row["status"]) == ("FAILED", 3)
     assert published_state(output) == before
 
 

@@ -216,11 +216,11 @@ def test_a_lease_beyond_the_maximum_is_replaced(make: Callable[[datetime], Entry
 @pytest.mark.parametrize("until", ["2099-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2025-08-12T20:00:00Z"])
 def test_the_status_explains_an_invalid_lease(until: str) -> None:
     entry = from_item(make_item("acme", lease_until=until))
-    assert day_status(entry, now=BEGIN, due=BEGIN) == "dead"
+    assert day_status(entry, now=BEGIN, due=BEGIN) == "DEAD"
     assert "is longer than any can be: a clock was wrong; the next run takes the day" in describe(
-        entry, "dead", now=BEGIN
+        entry, "DEAD", now=BEGIN
     )
-    assert "ended at" in describe(entry, "dead", now=datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC))
+    assert "ended at" in describe(entry, "DEAD", now=datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC))
 
 
 def test_an_invalid_maintenance_lease_is_replaced_too() -> None:

@@ -41,8 +41,8 @@ def test_17_the_summary_names_each_tenant_that_needs_attention(night: LocalNight
     assert after.late == 2  # the job of globex still runs, initech never ran
     job = str(night.entry("globex").job_id)
     assert {each.tenant: (each.state, each.note) for each in after.attention} == {
-        "globex": ("submitted", f"job {job}"),
-        "initech": ("missing", "never run"),
+        "globex": ("SUBMITTED", f"job {job}"),
+        "initech": ("MISSING", "never run"),
     }
 
 
@@ -57,8 +57,8 @@ def test_17_a_tenant_whose_ledger_is_down_is_unknown_and_not_late(
 
     monkeypatch.setattr(SqliteStore, "query", fail)
     summary = night.reconcile()
-    assert (summary.late, summary.ended, summary.states) == (0, False, {"unknown": 1})
-    assert [(each.tenant, each.state) for each in summary.attention] == [("acme", "unknown")]
+    assert (summary.late, summary.ended, summary.states) == (0, False, {"UNKNOWN": 1})
+    assert [(each.tenant, each.state) for each in summary.attention] == [("acme", "UNKNOWN")]
     assert night.failures == ["tenant=acme day=2025-08-12"]
 
 

@@ -138,7 +138,7 @@ def test_a_retryable_job_failure_is_requeued_up_to_max_attempts(night: LocalNigh
     assert night.queue == [TASK]
     assert night.job_ends == [("failed", True), ("failed", False)]
     summary = night.reconcile()
-    assert (summary.ended, summary.states) == (True, {"failed": 1})
+    assert (summary.ended, summary.states) == (True, {"FAILED": 1})
     assert [each.tenant for each in summary.attention] == ["acme"]
 
 

@@ -38,10 +38,13 @@ def submit(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 def test_submitted_day_equals_the_local_day_and_writes_a_receipt(tmp_path: Path) -> None:
     file = tmp_path / "receipts/receipt.json"
     rules = json.dumps({"max_naive_timestamp": 0, "tenants": {"acme": {"max_rejected": False}}})
-    arguments = (*run_arguments(input="samples", output=tmp_path / "spark"), "--receipt", str(file))
+    arguments = (*run_arguments(input="samples", output=tmp_path / "spark"), "--receipt", str(file), "--json")
     completed = submit(*arguments, MAKOTO_QUALITY=rules)
     assert completed.returncode == 0, completed.stderr[-3000:]
-    receipt = json.loads(file.read_text())
+    (receipt,) = json.loads(file.read_text())["receipts"]
+    # Standard output holds the answer and nothing else, although spark-submit merges a program's streams.
+    assert json.loads(completed.stdout) == {"receipts": [receipt]}
+    assert "tenant=acme day=2025-08-12 intake: " in completed.stderr
     assert_receipt_fields(receipt)
     assert (receipt["tenant"], receipt["date"], receipt["status"]) == ("acme", "2025-08-12", "COMPLETED_WITH_REJECTS")
     assert (receipt["runner"], receipt["format"], receipt["layout"]) == ("spark", "delta", "messages")

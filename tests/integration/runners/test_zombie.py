@@ -110,7 +110,7 @@ def test_7_run_resumed_after_its_lease_expired_publishes_nothing_more(
     run_local(input=second, output=expected, table_format=table_format)
     assert read_tables(output, table_format=table_format) == read_tables(expected, table_format=table_format)
     entry = find_entry(output)
-    assert (entry.run_id, entry.token) == (json.loads(later.stdout)["run_id"], 2)
+    assert (entry.run_id, entry.token) == (json.loads(later.stdout)["receipts"][0]["run_id"], 2)
     assert entry.run_id != zombie_run
     assert entry.is_complete
 
@@ -158,7 +158,7 @@ def test_7_operator_takes_over_a_dead_run_without_waiting(inputs: tuple[Path, Pa
         assert takeover.returncode == 0, takeover.stderr
         status, stderr = resume(zombie)
     assert status == 4, stderr
-    assert find_entry(output).run_id == json.loads(takeover.stdout)["run_id"]
+    assert find_entry(output).run_id == json.loads(takeover.stdout)["receipts"][0]["run_id"]
 
 
 @pytest.mark.parametrize("seconds", ["3600"])

@@ -89,7 +89,7 @@ def test_a_run_outlives_several_tokens(app: KeylessApp) -> None:
     process = app.run_day()
     elapsed = time.monotonic() - started
     assert process.returncode == 0, process.stderr
-    assert json.loads(process.stdout)["status"].startswith("COMPLETED")
+    assert json.loads(process.stdout)["receipts"][0]["status"].startswith("COMPLETED")
     assert elapsed > app.identity.seconds
     assert len(app.identity.requests) > elapsed / app.identity.seconds
     expected = {"resource": STORAGE, "api-version": VERSION, "client_id": IDENTITY}

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from daily_batch.domain.calendar import business_day
+from daily_batch.orchestration.day_status import state_label
 from daily_batch.synthetic import ExpectedCounts
 from tests.local_cloud.common.night import Night, NightCloud, NightFailedError, NightReport
 from tests.local_cloud.common.sample_tenants import SAMPLES
@@ -107,12 +108,12 @@ def _describe_volumes(expected: Mapping[str, ExpectedCounts]) -> str:
 def _print_summary(report: NightReport, *, root: str) -> None:
     """Print the watcher's summary and the locations of the tables."""
     summary = report.summary
-    states = "; ".join(f"{count} {state}" for state, count in sorted(summary["states"].items()))
+    states = "; ".join(f"{count} {state_label(state)}" for state, count in sorted(summary["states"].items()))
     print(f"\nthe night of {summary['date']}: {summary['tenants']} tenants: {states}. Late: {summary['late']}")
     if summary["unreadable"]:
         print(f"  objects that could not be read: {summary['unreadable']}")
     for each in summary["attention"]:
-        print(f"  {each['tenant']} needs attention: {each['state']}: {each['note']}")
+        print(f"  {each['tenant']} needs attention: {state_label(each['state'])}: {each['note']}")
     print("\ntables (messages, rejects, rooms_daily, users_daily, summary_daily) of each tenant:")
     for tenant in SAMPLES:
         print(f"  {root}/{tenant}/analytics/")

@@ -25,7 +25,7 @@ COMMANDS = (
 def test_each_command_has_help_with_an_example_and_json(name: str) -> None:
     result = CliRunner().invoke(app, [name, "--help"])
     assert result.exit_code == 0
-    assert f"Example: makoto-batch {name} " in result.output
+    assert f"makoto-batch {name} " in result.output
     assert "--json" in result.output
 
 
@@ -42,7 +42,7 @@ def test_run_writes_the_same_receipt_to_stdout_and_file(tmp_path: Path) -> None:
     )
     assert result.returncode == 0
     assert json.loads(result.stdout) == json.loads(file.read_text())
-    assert json.loads(result.stdout)["records"]["written"] == 282
+    assert json.loads(result.stdout)["receipts"][0]["records"]["written"] == 282
     assert "intake: 1/1 chunks" in result.stderr
 
 
@@ -76,12 +76,12 @@ def test_tenants_and_day_come_from_the_environment(tmp_path: Path) -> None:
         MAKOTO_DATE=DAY.isoformat(),
     )
     assert result.returncode == 0, result.stderr
-    assert [receipt["tenant"] for receipt in json.loads(result.stdout)] == ["acme", "globex"]
+    assert [receipt["tenant"] for receipt in json.loads(result.stdout)["receipts"]] == ["acme", "globex"]
 
 
 def test_flag_wins_over_the_environment(tmp_path: Path) -> None:
     result = makoto_batch("run", *run_arguments(input=SAMPLES, output=tmp_path), "--json", TENANT_ID="globex")
-    assert json.loads(result.stdout)["tenant"] == "acme"
+    assert json.loads(result.stdout)["receipts"][0]["tenant"] == "acme"
 
 
 def test_too_many_rejects_exit_with_status_3(tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_too_many_rejects_exit_with_status_3(tmp_path: Path) -> None:
         "run", *run_arguments(input=SAMPLES, output=tmp_path), "--json", MAKOTO_MAX_REJECT_RATIO="0.001"
     )
     assert (result.returncode, result.stdout) == (3, "")
-    assert "tenant=acme day=2025-08-12" in result.stderr
-    assert "Next step: " in result.stderr
+    error = json.loads(result.stderr.splitlines()[-1])
+    assert (error["tenant"], error["date"], error["retryable"]) == ("acme", "2025-08-12", False)
 
 
 def test_run_of_a_sample_reports_its_expected_counts(tmp_path: Path) -> None:
@@ -98,9 +98,8 @@ def test_run_of_a_sample_reports_its_expected_counts(tmp_path: Path) -> None:
     result = makoto_batch("sample", "--messages", "300", "--rates", "rich", "--seed", "4", "--out", out, "--json")
     assert result.returncode == 0, result.stderr
     expected = json.loads(result.stdout)
-    receipt = json.loads(
-        makoto_batch("run", *run_arguments(input=tmp_path / "in", output=tmp_path / "out"), "--json").stdout
-    )
+    completed = makoto_batch("run", *run_arguments(input=tmp_path / "in", output=tmp_path / "out"), "--json")
+    (receipt,) = json.loads(completed.stdout)["receipts"]
     assert (receipt["records"], receipt["rejects"], receipt["flags"]) == (
         expected["records"],
         expected["rejects"],
@@ -121,7 +120,7 @@ def test_terminal_shows_a_progress_bar_and_stdout_only_the_receipt(tmp_path: Pat
         assert process.stdout is not None
         stdout = process.stdout.read()
     os.close(parent)
-    assert json.loads(stdout)["tenant"] == "acme"
+    assert json.loads(stdout)["receipts"][0]["tenant"] == "acme"
     assert "━" in output.decode()
     assert "tenant=acme day=2025-08-12" in output.decode()
 

@@ -43,8 +43,8 @@ def run(output: Path, *options: str, tenants: str = "acme", runner: str = "local
 def test_standard_output_holds_only_json(tmp_path: Path) -> None:
     result = run(tmp_path, "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout)["tenant"] == "acme"
-    assert "published messages: 282 rows" in result.stderr
+    assert json.loads(result.stdout)["receipts"][0]["tenant"] == "acme"
+    assert "publish: 5/5 tables" in result.stderr
 
 
 def test_output_without_json_is_a_table(tmp_path: Path) -> None:
@@ -58,9 +58,9 @@ def test_several_tenants_return_a_list_and_have_separate_tables(tmp_path: Path) 
     file = tmp_path / "deep/receipts.json"
     result = run(tmp_path, "--json", "--receipt", str(file), tenants="acme,globex")
     assert result.exit_code == 0
-    receipts = json.loads(result.stdout)
+    receipts = json.loads(result.stdout)["receipts"]
     assert [receipt["tenant"] for receipt in receipts] == ["acme", "globex"]
-    assert json.loads(file.read_text()) == receipts
+    assert json.loads(file.read_text()) == {"receipts": receipts}
     for tenant, rows in (("acme", 282), ("globex", 556)):
         assert len(read_tables(tmp_path, tenant=tenant)["messages"]) == rows
 
@@ -95,8 +95,8 @@ def test_failed_tenant_does_not_stop_the_next_tenant(
     replace_spark(lambda: FailingFor("acme", error))
     result = run(tmp_path, "--json", tenants="acme,globex", runner="spark")
     assert result.exit_code == status
-    assert json.loads(result.stdout)["tenant"] == "globex"
-    assert [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert json.loads(result.stdout)["receipts"][0]["tenant"] == "globex"
+    assert [line for line in result.stderr.splitlines() if line.startswith('{"error": ')]
 
 
 @pytest.mark.parametrize("debug", [False, True])

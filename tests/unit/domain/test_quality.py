@@ -214,7 +214,9 @@ def test_failed_rule_publishes_nothing_and_a_warning_is_reported(tmp_path: Path)
     running = acquire(None, tenant="acme", day=DAY, owner="o", run_id=receipt.run_id, now=BEGIN, lease=LEASE)
     entry = complete(running, receipt=receipt, receipt_key="k", output_path="o", now=BEGIN)
     assert (
-        describe(entry, "completed, rejects", now=NOW) == entry.quality == f"max_messages {warning.measured}, at most 5"
+        describe(entry, "COMPLETED_WITH_REJECTS", now=NOW)
+        == entry.quality
+        == f"max_messages {warning.measured}, at most 5"
     )
 
 

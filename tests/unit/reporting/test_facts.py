@@ -60,8 +60,8 @@ def test_days_add_up_to_the_totals(facts: Any) -> None:
     assert facts["total"]["billed_usd"] == pytest.approx(sum(day["billed_usd"] for day in days))
     states = Counter(day["state"] for day in facts["days"])
     assert facts["total"]["states"] == dict(states)
-    assert states["failed"] == 1
-    assert states["missing"] == 2
+    assert states["FAILED"] == 1
+    assert states["MISSING"] == 2
 
 
 def test_each_tenant_day_has_its_own_receipt(fortnight: Fortnight, facts: Any) -> None:
@@ -92,7 +92,7 @@ def test_published_day_that_failed_later_keeps_its_published_counts(fortnight: F
     receipt = fortnight[1][0]
     entry = replace(make_entry(receipt), status="FAILED", error=FAILED)
     day = make_day(entry, receipt)
-    assert (day.state, day.messages, day.records) == ("failed", receipt.records.written, receipt.records)
+    assert (day.state, day.messages, day.records) == ("FAILED", receipt.records.written, receipt.records)
     assert day.needs_attention
     assert not day.is_done
 
@@ -100,10 +100,10 @@ def test_published_day_that_failed_later_keeps_its_published_counts(fortnight: F
 @pytest.mark.parametrize(
     ("status", "now", "state", "needs_attention", "anomalous"),
     [
-        ("RUNNING", DUE - timedelta(hours=1), "running", False, False),
-        ("RUNNING", DUE + timedelta(minutes=1), "running", False, True),
-        ("SUBMITTED", DUE + timedelta(minutes=1), "submitted", False, True),
-        ("SUBMITTED", DUE + timedelta(days=9), "dead", True, False),
+        ("RUNNING", DUE - timedelta(hours=1), "RUNNING", False, False),
+        ("RUNNING", DUE + timedelta(minutes=1), "RUNNING", False, True),
+        ("SUBMITTED", DUE + timedelta(minutes=1), "SUBMITTED", False, True),
+        ("SUBMITTED", DUE + timedelta(days=9), "DEAD", True, False),
     ],
 )
 def test_running_day_needs_no_attention_until_its_lease_expires(
@@ -115,7 +115,7 @@ def test_running_day_needs_no_attention_until_its_lease_expires(
 
 
 def test_day_without_a_ledger_entry_is_missing_once_it_is_due() -> None:
-    assert make_day(None, now=DUE - timedelta(seconds=1)).state == "not due"
+    assert make_day(None, now=DUE - timedelta(seconds=1)).state == "NOT_DUE"
     assert make_day(None, now=DUE).needs_attention
 
 

@@ -72,14 +72,18 @@ def test_states_have_unique_signs_and_names_in_both_languages() -> None:
 @pytest.mark.parametrize(
     ("states", "dates", "headline"),
     [
-        (("completed",) * 12, 1, "12 of 12 tenants are done; nothing to do"),
-        (("completed",) * 11 + ("completed, rejects",), 1, "12 of 12 tenants are done; 1 with rejects; nothing to do"),
-        (("completed", "failed"), 1, "1 tenant needs attention: t1; 1 of 2 tenants are done"),
-        (("failed", "missing"), 3, "2 tenants need attention: t0, t1; 0 of 6 tenant-days are done"),
-        (("running", "submitted"), 1, "0 of 2 tenants are done; 2 still running; nothing to do"),
-        (("not due",) * 2, 1, "0 of 2 tenants are done; 2 not due yet; nothing to do"),
+        (("COMPLETED",) * 12, 1, "12 of 12 tenants are done; nothing to do"),
         (
-            ("dead",) * 7,
+            ("COMPLETED",) * 11 + ("COMPLETED_WITH_REJECTS",),
+            1,
+            "12 of 12 tenants are done; 1 with rejects; nothing to do",
+        ),
+        (("COMPLETED", "FAILED"), 1, "1 tenant needs attention: t1; 1 of 2 tenants are done"),
+        (("FAILED", "MISSING"), 3, "2 tenants need attention: t0, t1; 0 of 6 tenant-days are done"),
+        (("RUNNING", "SUBMITTED"), 1, "0 of 2 tenants are done; 2 still running; nothing to do"),
+        (("NOT_DUE",) * 2, 1, "0 of 2 tenants are done; 2 not due yet; nothing to do"),
+        (
+            ("DEAD",) * 7,
             1,
             "7 tenants need attention: t0, t1, t2, t3, t4, and 2 more; 0 of 7 tenants are done",
         ),
@@ -90,7 +94,7 @@ def test_headline_summarizes_the_night(states: tuple[str, ...], dates: int, head
 
 
 def test_headline_is_translated_to_japanese() -> None:
-    facts = make_facts("completed", "completed, rejects")
+    facts = make_facts("COMPLETED", "COMPLETED_WITH_REJECTS")
     assert make_headline(facts, JA) == "2テナント中2テナントが完了。うちリジェクトあり1件。対応は不要"
 
 
@@ -98,19 +102,19 @@ def test_headline_is_translated_to_japanese() -> None:
 def test_every_issue_has_an_existing_runbook_in_the_language_of_the_report(texts: Texts, suffix: str) -> None:
     facts = make_facts(*(state for state in SIGNS if state not in SOUND))
     issues = list_issues(facts, texts)
-    assert {each.state for each in issues} == {"failed", "missing", "dead"}
+    assert {each.state for each in issues} == {"FAILED", "MISSING", "DEAD"}
     assert [each.runbook for each in issues if not (ROOT / each.runbook).is_file()] == []
     assert {"".join(Path(each.runbook).suffixes) for each in issues} == {suffix}
 
 
 def test_days_with_warnings_are_marked_and_counted() -> None:
-    facts = make_facts("completed", messages=5, expected=900)
+    facts = make_facts("COMPLETED", messages=5, expected=900)
     assert make_sign(facts.days[0]) == "•!"
     assert make_headline(facts, EN) == "1 of 1 tenants are done; 1 with warnings"
 
 
 def test_consecutive_days_are_one_issue_only_with_the_same_error() -> None:
-    facts = make_facts("failed", dates=4, error="down. Next step: wait.")
+    facts = make_facts("FAILED", dates=4, error="down. Next step: wait.")
     days = list(facts.days)
     days[1] = replace(days[1], error="broken. Next step: repair.")
     issues = list_issues(replace(facts, days=tuple(days)), EN)
@@ -123,12 +127,12 @@ def test_consecutive_days_are_one_issue_only_with_the_same_error() -> None:
 
 
 def test_error_without_a_next_step_refers_to_the_log() -> None:
-    (issue,) = list_issues(make_facts("failed", error="unexpected KeyError at x.py:3", run_id="r7"), EN)
+    (issue,) = list_issues(make_facts("FAILED", error="unexpected KeyError at x.py:3", run_id="r7"), EN)
     assert (issue.what, issue.next_step) == ("unexpected KeyError at x.py:3", "see the log of run r7")
 
 
 def test_markdown_escapes_hostile_text() -> None:
-    text = make_markdown(make_facts("failed", "completed", error=HOSTILE, quality=(HOSTILE,)), EN, zone="Asia/Tokyo")
+    text = make_markdown(make_facts("FAILED", "COMPLETED", error=HOSTILE, quality=(HOSTILE,)), EN, zone="Asia/Tokyo")
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
     inline = [child for token in tokens for child in token.children or []]
     kinds = {token.type for token in [*tokens, *inline]}
