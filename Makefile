@@ -9,6 +9,7 @@ unexport SPARK_HOME PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYTHONPATH VIRTUAL_ENV
 
 SPARK_40 := .cache/spark-4.0
 JARS := .cache/delta/.fetched
+LOCAL_CLOUDS := .cache/.local-clouds
 
 WITH_JAVA := JAVA_HOME="$$(tools/find-java)" && export JAVA_HOME
 DATE ?= 2025-08-12
@@ -31,17 +32,17 @@ setup: $(VENV)/.made-run $(JARS)  ## the environment, Java and Delta's jars, and
 run: setup  ## the samples' day on the local runner and as the Spark job, and how to query the tables
 	@$(WITH_JAVA) && tools/run-samples $(OUT) $(TENANTS) $(DATE)
 
-test: $(VENV)/.made-all $(JARS)  ## the test suite, in four processes; PYTEST_ARGS="-n 0 -k name" for a part in one
+test: $(VENV)/.made-all $(JARS) $(LOCAL_CLOUDS)  ## the test suite, in four processes; PYTEST_ARGS="-n 0 -k name" for a part in one
 	@echo "==> pytest"
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 4 --dist loadfile -m "not long" --durations=20 $(PYTEST_ARGS)
 
-test-long: $(VENV)/.made-all $(JARS) test-older-spark  ## tests that take minutes: the older Spark, kill points on Spark, an endurance test; PYTEST_ARGS as above
+test-long: $(VENV)/.made-all $(JARS) $(LOCAL_CLOUDS) test-older-spark  ## tests that take minutes: the older Spark, kill points on Spark, an endurance test; PYTEST_ARGS as above
 	@echo "==> pytest, long tests"
-	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 2 --dist loadfile -m long --durations=20 $(PYTEST_ARGS)
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 4 --dist loadfile -m long --durations=20 $(PYTEST_ARGS)
 
 test-older-spark: $(VENV)/.made-all $(SPARK_40)/.made  ## the Spark tests on the older supported release; PYTEST_ARGS as above
 	@echo "==> pytest, on Spark 4.0"
-	@$(WITH_JAVA) && TESTED_SPARK_CONF=$(CURDIR)/$(SPARK_40)/local.conf $(SPARK_40)/bin/python -m pytest -n 2 --dist loadfile -m each_spark $(PYTEST_ARGS)
+	@$(WITH_JAVA) && TESTED_SPARK_CONF=$(CURDIR)/$(SPARK_40)/local.conf $(SPARK_40)/bin/python -m pytest -n 4 --dist loadfile -m each_spark $(PYTEST_ARGS)
 
 lint: $(VENV)/.made-all  ## format, lint and types
 	@echo "==> ruff"
@@ -55,7 +56,7 @@ format: $(VENV)/.made-all  ## format with ruff, and fix what it can
 bench: $(VENV)/.made-all $(JARS)  ## the benchmarks and their baselines, about two hours on two cores; BENCH_ARGS="--quick" for a tenth
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m bench $(BENCH_ARGS)
 
-endurance-test: $(VENV)/.made-all $(JARS)  ## a month of 200 tenants with faults on each local cloud, many hours; ENDURANCE_TENANTS=24 ENDURANCE_DAYS=30 for 45 minutes
+endurance-test: $(VENV)/.made-all $(JARS) $(LOCAL_CLOUDS)  ## a month of 200 tenants with faults on each local cloud, many hours; ENDURANCE_TENANTS=24 ENDURANCE_DAYS=30 for 45 minutes
 	@mkdir -p $(ENDURANCE_REPORT)
 	@$(WITH_JAVA) && ENDURANCE_TENANTS=$(ENDURANCE_TENANTS) ENDURANCE_DAYS=$(ENDURANCE_DAYS) ENDURANCE_SURGES=$(ENDURANCE_SURGES) ENDURANCE_REPORT=$(ENDURANCE_REPORT) \
 		$(ENV_PYTHON) -m pytest -s tests/e2e/operations/test_endurance.py $(PYTEST_ARGS)
@@ -94,6 +95,12 @@ $(JARS): conf/spark/jars.conf conf/spark/ivysettings.xml | $(VENV)/.made-run
 	@echo "==> Delta's jars"
 	@rm -rf .cache/delta
 	@$(WITH_JAVA) && tools/fetch-jars spark-submit conf/spark/jars.conf
+	@touch $@
+
+# What tests in several processes would download at the same time.
+$(LOCAL_CLOUDS): tests/local_cloud/downloads.py | $(VENV)/.made-all
+	@echo "==> servers of the local clouds (minutes the first time)"
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m tests.local_cloud.downloads
 	@touch $@
 
 # An environment of the older Spark alone, which sees the other one's packages behind its own; and the conf that goes with it.

@@ -1,15 +1,18 @@
 """Shared fixtures: one Spark session for the whole run, an S3 server with buckets, and the metadata stores."""
 
 import os
+import re
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from daily_batch.metadata.factory import connect_cosmos, connect_dynamodb
 from daily_batch.orchestration.spark_jobs import emr_serverless
@@ -30,6 +33,27 @@ if TYPE_CHECKING:
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+# A test or a fixture that takes the session.
+TAKES_SPARK = re.compile(r'\bspark: (?:Any|"SparkSession")|getfixturevalue\("spark"\)')
+
+
+class OneSparkSession(LoadFileScheduling):
+    """Runs each file in one process, and all files that use the Spark session in the same one: it starts once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "spark" if _takes_spark(file) else file
+
+
+@cache
+def _takes_spark(file: str) -> bool:
+    return TAKES_SPARK.search((ROOT / file).read_text(encoding="utf-8")) is not None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return OneSparkSession(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

@@ -146,7 +146,7 @@ def sanitize(error: Exception) -> BatchError:
     """Return an error to raise `from None`: our own as it is, any other reduced to its type and place in the code."""
     if isinstance(error, BatchError):
         return error
-    return RetryableError(describe_error(error), next_step="look at the log")
+    return RetryableError(describe_error(error), next_step="try again; if it fails again, report it")
 
 
 # Libraries whose log lines and warnings repeat what they raise, and quote traces and addresses. urllib3 logs each

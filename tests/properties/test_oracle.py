@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -120,12 +121,14 @@ def test_message_objects_match_the_oracle(objects: dict[str, Stored]) -> None:
     assert_matches_oracle(objects, "messages")
 
 
+@pytest.mark.long
 @settings(PATIENT, max_examples=8)
 @given(st.lists(STORED, min_size=2, max_size=4))
 def test_spark_reads_an_export_like_the_local_runner(spark: Any, files: list[Stored]) -> None:
     assert_matches_oracle(as_parts(files), "export", other_runner=SparkRunner(spark))
 
 
+@pytest.mark.long
 @settings(PATIENT, max_examples=8)
 @given(st.dictionaries(KEYS, st.builds(Stored, damaged(2), st.integers(1, 3)), min_size=10, max_size=24))
 def test_spark_reads_message_objects_like_the_local_runner(spark: Any, objects: dict[str, Stored]) -> None:

@@ -123,6 +123,13 @@ def test_cli_import_loads_nothing_that_a_run_needs() -> None:
     assert not packages & {*HEAVY, *CLOUDS, *KERNEL, "rich"}
 
 
+def test_the_python_api_loads_what_a_run_needs_when_it_is_first_used() -> None:
+    loaded = load("daily_batch")
+    assert {name for name in loaded if name.startswith("daily_batch.")} == {"daily_batch.errors"}
+    assert not {name.partition(".")[0] for name in loaded} & {*HEAVY, *CLOUDS, *KERNEL, *MSGSPEC, *COMMAND_LINE}
+    assert "daily_batch.api" in load("daily_batch.api", blocked=(*HEAVY, *CLOUDS, *COMMAND_LINE))
+
+
 def test_complete_run_needs_neither_spark_nor_arrow_nor_pandas(tmp_path_factory: pytest.TempPathFactory) -> None:
     out = tmp_path_factory.mktemp("lambda")
     program = PROGRAM.format(blocked=(*HEAVY, *CLOUDS), modules="daily_batch.__main__ as entry") + (

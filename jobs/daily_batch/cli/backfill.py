@@ -29,7 +29,6 @@ from daily_batch.cli.options import (
     read_environment,
 )
 from daily_batch.cli.output import exit_on_error, print_json, print_table
-from daily_batch.cli.spark import start_spark
 from daily_batch.domain.calendar import days_between, parse_day
 from daily_batch.errors import BatchError, LeaseHeldError, describe_error
 
@@ -80,7 +79,7 @@ def backfill(
 ) -> None:
     """Run every day of a range that changed or never ran; run the same command again to resume."""
     from daily_batch.cli.tenants import choose_tenants
-    from daily_batch.orchestration.bootstrap import make_dispatch
+    from daily_batch.orchestration.bootstrap import make_dispatch, start_spark
     from daily_batch.orchestration.day_status import state_label
     from daily_batch.orchestration.requests import build_requests
     from daily_batch.settings import load_settings
@@ -131,13 +130,12 @@ def _run_all(
 def _run_one(
     request: "Request", dispatch: "Dispatch", open_progress: "Callable[[str], Progress]", *, force: bool
 ) -> dict[str, object]:
-    from daily_batch.orchestration.day_receipt import wait_for_receipt
+    from daily_batch.orchestration.day_receipt import run_and_wait
 
     progress = open_progress(f"tenant={request.tenant} day={request.day}")
     row: dict[str, object] = {"tenant": request.tenant, "date": request.day.isoformat()}
     try:
-        result = dispatch.run(request, progress=progress, if_changed=not force)
-        receipt = wait_for_receipt(dispatch, request, result, progress)
+        result, receipt = run_and_wait(dispatch, request, progress=progress, if_changed=not force)
     except Exception as error:
         empty = {"messages": None, "rejected": None, "unreadable": None, "run_id": None}
         return {

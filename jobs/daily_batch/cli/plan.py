@@ -1,8 +1,8 @@
 """`makoto-batch plan`: what a day holds, which runner takes it and why, and whether it changed; writes no table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from daily_batch.orchestration.plan_day import DayPlan
+    from daily_batch.orchestration.routing.costs import HostCost
+    from daily_batch.pipeline.discover.compare import DiscoveryComparison
+    from daily_batch.pipeline.discover.strays import Strays
 
 SHOWN_ROOMS = 20
 
@@ -69,7 +72,7 @@ def plan(
     from daily_batch.cli.tenants import choose_tenants
     from daily_batch.errors import error_context
     from daily_batch.ledger.factory import open_ledger
-    from daily_batch.orchestration.plan_day import plan_day
+    from daily_batch.orchestration.plan_day import plan_request, to_dict
     from daily_batch.orchestration.requests import build_requests
     from daily_batch.settings import load_settings
 
@@ -85,10 +88,12 @@ def plan(
                 progress = open_progress(f"tenant={request.tenant} day={request.day}")
                 with error_context(request.tenant, request.day.isoformat()):
                     plans.append(
-                        plan_day(request, settings, store, progress, verify=verify_discovery, cost=cost, strays=strays)
+                        plan_request(
+                            request, settings, store, progress, verify=verify_discovery, cost=cost, strays=strays
+                        )
                     )
         if json:
-            print_json({"days": plans})
+            print_json({"days": [to_dict(each) for each in plans]})
         else:
             for each in plans:
                 _print_plan(each)
@@ -98,52 +103,53 @@ def _print_plan(plan: "DayPlan") -> None:
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"[bold]{plan['tenant']} {plan['date']}[/bold]  {plan['ledger']}")
-    console.print(f"{plan['layout']}: {plan['objects']:,} objects, {plan['bytes']:,} bytes")
-    console.print(f"[bold]{plan['runner']} runner[/bold]: {'; '.join(plan['reasons'])}")
-    for runner, predicted in plan["predicted"].items():
-        memory = predicted["memory_bytes"] / 2**20
-        cost = predicted["cost_usd"]
-        console.print(f"  {runner:5}  {predicted['seconds']:8,.0f} s  {memory:8,.0f} MiB  {cost:10.6f} USD")
-    if "cost" in plan:
-        _print_cost(console, plan["cost"])
-    if "strays" in plan:
-        _print_strays(console, plan["strays"])
-    if "discovery" in plan:
-        _print_discovery(console, plan["discovery"])
+    console.print(f"[bold]{plan.tenant} {plan.date}[/bold]  {plan.ledger}")
+    console.print(f"{plan.layout}: {plan.objects:,} objects, {plan.bytes:,} bytes")
+    console.print(f"[bold]{plan.runner} runner[/bold]: {'; '.join(plan.reasons)}")
+    for runner, predicted in plan.predicted.items():
+        memory = predicted.memory_bytes / 2**20
+        cost = predicted.cost_usd
+        console.print(f"  {runner:5}  {predicted.seconds:8,.0f} s  {memory:8,.0f} MiB  {cost:10.6f} USD")
+    if plan.cost:
+        _print_cost(console, plan.cost)
+    if plan.strays:
+        _print_strays(console, plan.strays)
+    if plan.discovery:
+        _print_discovery(console, plan.discovery)
 
 
-def _print_discovery(console: "Console", discovery: Mapping[str, Any]) -> None:
-    for mode in ("listing", "metadata"):
-        found = discovery[mode]
-        console.print(f"by {mode}: {found['rooms']:,} rooms, {found['objects']:,} objects of the day")
-    missed = discovery["missed"]
+def _print_discovery(console: "Console", discovery: "DiscoveryComparison") -> None:
+    for mode, rooms, objects in (
+        ("listing", discovery.listed_rooms, discovery.listed_objects),
+        ("metadata", discovery.metadata_rooms, discovery.metadata_objects),
+    ):
+        console.print(f"by {mode}: {rooms:,} rooms, {objects:,} objects of the day")
+    missed = discovery.missed
     for room in missed[:SHOWN_ROOMS]:
-        console.print(f"  missed by metadata: {room['room']} ({room['objects']:,} objects)", markup=False)
+        console.print(f"  missed by metadata: {room.room} ({room.objects:,} objects)", markup=False)
     if len(missed) > SHOWN_ROOMS:
         console.print(f"  and {len(missed) - SHOWN_ROOMS:,} more rooms; --json names all")
 
 
-def _print_strays(console: "Console", strays: Mapping[str, Any]) -> None:
+def _print_strays(console: "Console", strays: "Strays") -> None:
     """Print where the tenant's objects are that no run of any day reads."""
-    console.print(f"{strays['objects']:,} of the tenant's {strays['listed']:,} objects are strays: no run reads them")
-    for folder in strays["folders"][:SHOWN_ROOMS]:
-        line = f"  {folder['folder']}: {folder['objects']:,}, {folder['why']}; {folder['example']!a}"
-        console.print(line, markup=False)
-    if len(strays["folders"]) > SHOWN_ROOMS:
-        console.print(f"  and {len(strays['folders']) - SHOWN_ROOMS:,} more folders; --json names all")
-    if strays["objects"]:
+    console.print(f"{strays.objects:,} of the tenant's {strays.listed:,} objects are strays: no run reads them")
+    for folder in strays.folders[:SHOWN_ROOMS]:
+        console.print(f"  {folder.folder}: {folder.objects:,}, {folder.why}; {folder.example!a}", markup=False)
+    if len(strays.folders) > SHOWN_ROOMS:
+        console.print(f"  and {len(strays.folders) - SHOWN_ROOMS:,} more folders; --json names all")
+    if strays.objects:
         console.print("  Next step: move them to the folder of their day, then run that day (docs/rules.md).")
 
 
-def _print_cost(console: "Console", hosts: Sequence[Mapping[str, Any]]) -> None:
+def _print_cost(console: "Console", hosts: "Sequence[HostCost]") -> None:
     """Print what the day takes and costs in each place; a month is 30 such days."""
     console.print("USD a day, in 30 such days, and of these beyond the free tier:")
     for host in hosts:
-        sizes = f"{host['seconds']:8,.0f} s  {host['memory_bytes'] / 2**20:8,.0f} MiB"
-        prices = "".join(_format_usd(host[name]) for name in ("usd_day", "usd_month", "usd_month_after_free"))
-        reasons = [f"cannot run there: it {obstacle}" for obstacle in host["obstacles"]]
-        console.print(f"  {host['host']:15}  {sizes}{prices}  {'; '.join((*reasons, *host['notes']))}", markup=False)
+        sizes = f"{host.seconds:8,.0f} s  {host.memory_bytes / 2**20:8,.0f} MiB"
+        prices = "".join(map(_format_usd, (host.usd_day, host.usd_month, host.usd_month_after_free)))
+        reasons = [f"cannot run there: it {obstacle}" for obstacle in host.obstacles]
+        console.print(f"  {host.host:15}  {sizes}{prices}  {'; '.join((*reasons, *host.notes))}", markup=False)
     console.print("By list price (docs/costs.md), without storage, logs and the ledger.")
 
 

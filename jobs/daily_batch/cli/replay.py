@@ -30,7 +30,6 @@ from daily_batch.cli.options import (
     read_environment,
 )
 from daily_batch.cli.output import console, exit_on_error, print_json, print_plain, print_table, render_receipt
-from daily_batch.cli.spark import start_spark
 from daily_batch.errors import TerminalError, error_context
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def replay(
     """Try a day's rejects by the current rules, and run the day again if some are accepted."""
     from daily_batch.cli.progress import show_progress
     from daily_batch.cli.tenants import choose_tenants
-    from daily_batch.orchestration.bootstrap import make_dispatch
+    from daily_batch.orchestration.bootstrap import make_dispatch, start_spark
     from daily_batch.orchestration.requests import build_requests
     from daily_batch.settings import load_settings
 
@@ -141,10 +140,10 @@ def _find_receipt(request: "Request", dispatch: "Dispatch", manifest: "Manifest"
 
 
 def _run_again(request: "Request", dispatch: "Dispatch", progress: "Progress") -> "Receipt":
-    from daily_batch.orchestration.day_receipt import wait_for_receipt
+    from daily_batch.orchestration.day_receipt import run_and_wait
 
-    result = dispatch.run(request, progress=progress)
-    return wait_for_receipt(dispatch, request, result, progress)
+    _, receipt = run_and_wait(dispatch, request, progress=progress)
+    return receipt
 
 
 def _as_value(request: "Request", trials: "Sequence[Trial]", receipt: "Receipt | None") -> dict[str, object]:

@@ -40,7 +40,6 @@ from daily_batch.cli.output import (
     report_failure,
     write_receipts,
 )
-from daily_batch.cli.spark import start_spark
 
 if TYPE_CHECKING:
     from daily_batch.domain.request import Request
@@ -83,6 +82,8 @@ def run(
     debug: DebugOption = False,
 ) -> None:
     """Turn one business day of messages into tables, and print the receipt."""
+    from daily_batch.orchestration.bootstrap import start_spark
+
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
     flags |= as_flags(runner=runner, discovery=discovery, ledger=ledger)
     with exit_on_error(debug=debug, json_output=json):
@@ -132,12 +133,11 @@ def run_days(
     Raises:
         UsageError: a setting is wrong; nothing was read or written.
     """
-    from daily_batch.catalog.register import register_published
     from daily_batch.cli.progress import show_progress
     from daily_batch.cli.tenants import choose_tenants
     from daily_batch.domain.receipt import loss_warning
     from daily_batch.orchestration.bootstrap import make_dispatch
-    from daily_batch.orchestration.day_receipt import wait_for_receipt
+    from daily_batch.orchestration.day_receipt import run_and_wait
     from daily_batch.orchestration.requests import build_requests
     from daily_batch.pipeline.runners.databricks_serverless import fit_compute
     from daily_batch.settings import load_settings
@@ -156,16 +156,15 @@ def run_days(
         for request, only_if_changed in _list_days(requests, look_back=look_back, if_changed=if_changed):
             try:
                 progress = open_progress(f"tenant={request.tenant} day={request.day}")
-                result = dispatch.run(request, progress=progress, if_changed=only_if_changed, take_over=take_over)
-                receipt = wait_for_receipt(dispatch, request, result, progress)
+                _, receipt = run_and_wait(
+                    dispatch, request, progress=progress, if_changed=only_if_changed, take_over=take_over
+                )
             except (Exception, KeyboardInterrupt) as error:
                 status = max(status, report_failure(error, debug=debug, json_output=json_output))
                 if isinstance(error, KeyboardInterrupt):
                     break
                 continue
             receipts.append(receipt)
-            if result.receipt:
-                register_published(request, settings, result.receipt)
             if not json_output:
                 print_plain(render_receipt(receipt))
             elif loss := loss_warning(receipt):

@@ -24,13 +24,13 @@ _MESSAGE_KEY = re.compile(
 )
 
 
-def check_tenant(tenant: str) -> str:
+def check_tenant(tenant: object) -> str:
     """Return the tenant id unchanged if it is safe in a path, a predicate and a policy.
 
     Raises:
         UsageError: It is not an ASCII letter or digit followed by up to 62 letters, digits, `_` or `-`.
     """
-    # JSON of an event can hold any type.
+    # JSON of an event can hold any type, and so can a caller's argument.
     if not isinstance(tenant, str) or not is_tenant(tenant):
         raise UsageError(
             f"the tenant id {str(tenant)[:80]!a} is not allowed",

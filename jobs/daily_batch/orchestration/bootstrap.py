@@ -47,6 +47,17 @@ def refuse_spark() -> Runner:
     raise UsageError("the day needs Spark, which is not available here", next_step="set MAKOTO_SPARK")
 
 
+def start_spark() -> Runner:
+    """Start Spark in this process. Its module needs pyarrow, so it is imported only when a day needs Spark.
+
+    Raises:
+        UsageError: pyspark or Java is not installed.
+    """
+    from daily_batch.pipeline.runners.spark import start_local
+
+    return start_local()
+
+
 def make_dispatch(
     settings: Settings,
     output: StorageUrl,

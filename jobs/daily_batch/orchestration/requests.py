@@ -58,6 +58,7 @@ def _target_day(settings: Settings, now: datetime) -> date:
 def _parse_location(name: str, text: str) -> StorageUrl:
     if not text:
         raise UsageError(
-            f"no {name} is given", next_step=f"give --{name}, or set MAKOTO_{name.upper()} or S3_BUCKET_NAME"
+            f"no {name} is given",
+            next_step=f"give --{name} (in Python {name}=), or set MAKOTO_{name.upper()} or S3_BUCKET_NAME",
         )
     return parse_url(text)

@@ -34,13 +34,19 @@ class _Given(NamedTuple):
 
 
 def load_settings(
-    *, flags: Mapping[str, object], environ: Mapping[str, str], conf_dir: Path | None = None, env: str | None = None
+    *,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    arguments: Mapping[str, object] | None = None,
+    conf_dir: Path | None = None,
+    env: str | None = None,
 ) -> Settings:
     """Load the settings of a process.
 
     Args:
         flags: Values by setting; None is a flag that was not given. Text is parsed as in the environment.
         environ: The environment variables.
+        arguments: Values by setting, as a caller of the Python API gives them; None is one that was not given.
         conf_dir: The folder of `defaults.toml` and `<env>.toml`, both optional; by default MAKOTO_CONF_DIR.
         env: The name of the environment, such as prod; by default MAKOTO_ENV.
 
@@ -50,7 +56,12 @@ def load_settings(
     values: dict[str, object] = {}
     quality, options = Settings.quality, dict[str, str]()
     origins: dict[str, str] = {}
-    for given in (*_from_files(environ, conf_dir, env), *_from_environment(environ), *_from_flags(flags)):
+    for given in (
+        *_from_files(environ, conf_dir, env),
+        *_from_environment(environ),
+        *_from_flags(flags),
+        *_from_arguments(arguments or {}),
+    ):
         value = _convert(given)
         if isinstance(value, QualityRules):
             quality = value.override(quality)
@@ -95,6 +106,12 @@ def _from_flags(flags: Mapping[str, object]) -> Iterator[_Given]:
         if value is not None:
             flag = _FLAGS.get(name, "--" + name.replace("_", "-"))
             yield _Given(name, _parse_text(name, value), f"flag {flag}")
+
+
+def _from_arguments(arguments: Mapping[str, object]) -> Iterator[_Given]:
+    for name, value in arguments.items():
+        if value is not None:
+            yield _Given(name, _parse_text(name, value), f"argument {name}")
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:

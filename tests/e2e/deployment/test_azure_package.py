@@ -19,6 +19,8 @@ from makoto_packaging.project import CONSTRAINTS, ROOT, read_requirements
 from makoto_packaging.targets import Target
 from tests.support.deployment.packed_wheels import X86_64, find_closure, find_foreign_modules, find_names, read_machines
 
+pytestmark = pytest.mark.long  # it installs and builds packages
+
 MODULES = {"__init__.py", "dispatcher.py", "environment.py", "log.py", "metrics_export.py", "watcher.py", "worker.py"}
 # Not needed by a function: Spark's packages, other clouds', the command line's, tests', and the queue SDK, which
 # bindings replace.

@@ -29,6 +29,8 @@ from tests.support.deployment.packed_wheels import (
     read_machines,
 )
 
+pytestmark = pytest.mark.long  # it installs and builds packages
+
 SPARK_PACKAGES = {"pyspark", "delta-spark", "py4j"}
 RELEASE_PYTHON = Path(f"/usr/bin/python{EMR_PYTHON}")
 IMPORTS = "import boto3, daily_batch.cli, deltalake, duckdb, msgspec, obstore, pandas, pyarrow, typer"

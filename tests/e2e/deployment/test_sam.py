@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.local_cloud.aws.template import TEMPLATE, read_deployment
 from tests.support.deployment.sam_cli import run
+
+pytestmark = pytest.mark.long  # it installs or builds packages
 
 DATA = {"DataBucketName": "makoto-data", "PackageVersion": "0.1.0-0123456789ab"}
 # Lambda's limit for a function with its layers, unpacked.

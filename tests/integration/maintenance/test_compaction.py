@@ -154,6 +154,7 @@ def test_commit_with_a_lost_response_is_found_in_the_log(
     assert messages(tenant).history(1)[0]["operation"] == "OPTIMIZE"
 
 
+@pytest.mark.long
 @pytest.mark.each_spark
 def test_spark_and_local_compaction_and_erasure_are_equal(
     tmp_path: Path, hostile_source: Path, publish: Publish, spark: Any

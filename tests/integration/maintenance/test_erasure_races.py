@@ -54,7 +54,7 @@ def test_erasure_blocks_new_runs_and_fences_suspended_runs(
     monkeypatch.setattr(erase_module, "rewrite_day", run_during_erasure)
     evidence = tenant.erase("user", "user_1")
     assert f"{evidence.erasure} of elsewhere:1:1 holds the lease" in refused[0]
-    with pytest.raises(LeaseHeldError, match="the lease is missing"):
+    with pytest.raises(LeaseHeldError, match="the lease is lost"):
         suspended.publish(dict.fromkeys(("rejects",), ()), run_id="late", metadata={}, progress=silent)
 
 

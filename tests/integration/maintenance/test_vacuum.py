@@ -158,6 +158,7 @@ def test_expired_days_are_deleted_from_tables_before_their_receipts(
     assert vacuum_table(tenant.tables, MESSAGES, keep, dry_run=False).days == 0
 
 
+@pytest.mark.long
 @pytest.mark.each_spark
 def test_spark_and_local_vacuum_delete_the_same_files(
     tmp_path: Path, small_source: Path, publish: Publish, spark: Any

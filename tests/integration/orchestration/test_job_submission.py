@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from daily_batch.domain.receipt import Receipt
-from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
+from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, TerminalError
 from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.orchestration.day_receipt import run_and_wait
 from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, UNLISTED
 from daily_batch.orchestration.spark_jobs import JobSize, JobState, SparkJob
 from daily_batch.settings import load_settings
-from tests.support.day_runs import DAY, NO_LIMITS, published_state, read_tables
+from tests.support.day_runs import DAY, NO_LIMITS, published_state, read_tables, silent
 from tests.support.dispatch_runs import (
     FailingStore,
     find_entry,
@@ -42,6 +43,17 @@ def test_a_submitted_job_gets_a_token_above_that_of_the_tables(source: Path, tmp
 
 
 # Submission and reconciliation
+
+
+@pytest.mark.parametrize(("retryable", "kind"), [(True, RetryableError), (False, TerminalError)])
+def test_waiting_for_a_failed_job_raises_whether_a_retry_can_help(
+    source: Path, tmp_path: Path, clock: Clock, retryable: bool, kind: type[BatchError]
+) -> None:
+    service = Service(end="FAILED", retryable=retryable)
+    dispatch = make_dispatch(tmp_path, clock, submitter=service, settings={"runner": "spark"})
+    with pytest.raises(kind, match="ended as FAILED and left no receipt") as raised:
+        run_and_wait(dispatch, make_request(source, tmp_path / "out"), progress=silent)
+    assert type(raised.value) is kind
 
 
 def test_5_a_submitted_day_is_not_submitted_again(source: Path, tmp_path: Path, clock: Clock) -> None:

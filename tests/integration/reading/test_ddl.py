@@ -153,6 +153,7 @@ def catalog(spark: "SparkSession") -> Iterator[str]:
         spark.sql(f"DROP SCHEMA `{row[0]}` CASCADE")
 
 
+@pytest.mark.long
 def test_spark_runs_the_parquet_statements(spark: "SparkSession", catalog: str, tmp_path: Path) -> None:
     # tests/integration/catalog/test_catalog.py tests the statements for Delta, which the job runs too.
     receipt = run_local(input=SAMPLES, output=tmp_path, table_format="parquet")

@@ -100,6 +100,7 @@ def scan(output: Path, table: str) -> str:
     return f"(SELECT * EXCLUDE ({', '.join(RUN_COLUMNS)}) FROM read_parquet({files}))"
 
 
+@pytest.mark.long
 def test_day_larger_than_memory_spills_and_gives_equal_tables(tmp_path: Path) -> None:
     source = tmp_path / "in"
     generate(messages=LARGE, layout="export", seed=1, out=source, files=8)

@@ -126,6 +126,7 @@ def test_compaction_and_erasure_write_the_same_schema(source: Path, tmp_path: Pa
     assert_one_schema([tenant.root], omitted=omitted)
 
 
+@pytest.mark.long
 @pytest.mark.each_spark
 def test_spark_compaction_and_deletion_write_the_same_columns(source: Path, tmp_path: Path, spark: Any) -> None:
     tenant = Tenant(tmp_path / "out")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.day_runs import ROOT, SAMPLES, child_environment, read_tables, run_local
 
-pytestmark = pytest.mark.each_spark
+pytestmark = [pytest.mark.each_spark, pytest.mark.long]
 
 
 def test_spark_connect_and_local_tables_are_equal(tmp_path: Path) -> None:

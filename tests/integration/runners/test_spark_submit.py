@@ -22,7 +22,7 @@ from tests.support.day_runs import (
 )
 from tests.support.spark_session import LOCAL_CONF
 
-pytestmark = pytest.mark.each_spark
+pytestmark = [pytest.mark.each_spark, pytest.mark.long]
 SUBMIT = [str(Path(sys.executable).with_name("spark-submit")), "--properties-file", str(LOCAL_CONF)]
 JOB = [*SUBMIT, "jobs/daily_messages.py"]
 MARKER = "xyzzy-never-in-a-log"

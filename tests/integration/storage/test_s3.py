@@ -58,7 +58,7 @@ def run_options(bucket: Bucket, **more: Any) -> dict[str, Any]:
     return {"input": f"{bucket.url}/in", "output": f"{bucket.url}/out", "options": bucket.options, **more}
 
 
-@pytest.mark.parametrize("runner", ["local", "spark"])
+@pytest.mark.parametrize("runner", ["local", pytest.param("spark", marks=pytest.mark.long)])
 def test_day_on_s3_equals_the_same_day_in_local_folders(
     request: pytest.FixtureRequest, input_bucket: Bucket, expected: dict[str, Any], runner: str
 ) -> None:
@@ -72,7 +72,7 @@ def test_day_on_s3_equals_the_same_day_in_local_folders(
     assert not [key for key in input_bucket.keys("out/") if "_staging" in key]
 
 
-@pytest.mark.parametrize("runner", ["local", "spark"])
+@pytest.mark.parametrize("runner", ["local", pytest.param("spark", marks=pytest.mark.long)])
 def test_unreadable_keys_are_one_reject_each_and_markers_are_ignored(
     request: pytest.FixtureRequest, bucket: Bucket, runner: str
 ) -> None:

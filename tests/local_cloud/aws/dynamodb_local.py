@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 from tests.local_cloud.common.downloads import cached_folder, fetch_jars, find_java
 
@@ -13,10 +14,15 @@ DYNAMODB_LOCAL = ("software.amazon.dynamodb", "DynamoDBLocal", "3.1.0")
 START_SECONDS = 60
 
 
+def install() -> Path:
+    """Download DynamoDB Local once, and return the folder of its jars."""
+    return cached_folder(f"dynamodb-local-{DYNAMODB_LOCAL[-1]}", partial(fetch_jars, *DYNAMODB_LOCAL))
+
+
 @contextmanager
 def serve_dynamodb() -> Iterator[str]:
     """Run DynamoDB Local in memory on a free port and yield its address."""
-    folder = cached_folder(f"dynamodb-local-{DYNAMODB_LOCAL[-1]}", partial(fetch_jars, *DYNAMODB_LOCAL))
+    folder = install()
     with refusing_port() as port:
         pass
     server = [

@@ -37,10 +37,15 @@ class CosmosAccount(NamedTuple):
         database.create_container("metadata", PartitionKey("/PK"))
 
 
+def install() -> Path:
+    """Download the Cosmos DB server once, and return its node_modules."""
+    return install_packages(f"cosmosdb-server-{VERSION}", SOURCE)
+
+
 @contextmanager
 def serve_cosmos() -> Iterator[CosmosAccount]:
     """Run a Cosmos DB account with the platform's container on a free port."""
-    packages = install_packages(f"cosmosdb-server-{VERSION}", SOURCE)
+    packages = install()
     program = [NODE, str(SOURCE / "serve.js")]
     environment = os.environ | {"NODE_PATH": str(packages)}
     with subprocess.Popen(

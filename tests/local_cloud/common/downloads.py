@@ -1,5 +1,6 @@
 """Download third-party packages once into .cache/, and find the Java that runs them."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -14,21 +15,26 @@ CACHE = ROOT / ".cache"
 def cached_folder(name: str, fill: Callable[[Path], None]) -> Path:
     """Return a folder of .cache/ and fill it the first time.
 
-    It gets its name only when it is complete, so a failed download leaves no folder behind.
+    It gets its name only when it is complete, so a failed download leaves no folder behind. One process downloads at a
+    time: Ivy's and npm's caches are shared, and another process may need the same folder.
     """
     folder = CACHE / name
     if not folder.exists():
-        folder.parent.mkdir(exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder.parent))
-        try:
-            fill(part)
-            part.rename(folder)
-        except OSError:
-            if not folder.exists():  # otherwise another process was faster
-                raise
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        CACHE.mkdir(exist_ok=True)
+        with (CACHE / "downloads.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                _fill(folder, fill)
     return folder
+
+
+def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
+    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+    try:
+        fill(part)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def fetch_jars(organisation: str, module: str, revision: str, folder: Path) -> None:

@@ -26,6 +26,7 @@ def test_mutated_message_objects_match_the_oracle(number: int) -> None:
     assert_no_fault(make_day(2025, number, "messages", 250))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", ["export", "messages"])
 def test_spark_reads_mutated_records_like_the_local_runner(spark: Any, layout: str) -> None:
     assert_no_fault(make_day(2025, 9, layout, 200), SparkRunner(spark))

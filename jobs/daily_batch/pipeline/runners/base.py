@@ -14,6 +14,10 @@ from daily_batch.storage.stores import Storage
 Progress = Callable[[str, int, int, str], None]
 
 
+def ignore_progress(activity: str, done: int, total: int, unit: str) -> None:
+    """Ignore progress."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
     """The files that a run wrote, which no commit names yet, by table; its counts; and its seconds by stage."""

@@ -15,9 +15,14 @@ HADOOP_AWS = ("org.apache.hadoop", "hadoop-aws", "3.4.2")
 DRIVER_ENV = "spark.emr-serverless.driverEnv."
 
 
+def install_hadoop_aws() -> Path:
+    """Download the S3 client of Hadoop once, and return the folder of its jars."""
+    return cached_folder(f"hadoop-aws-{HADOOP_AWS[-1]}", partial(fetch_jars, *HADOOP_AWS))
+
+
 def site_conf(home: Path, *, endpoint: str, region: str) -> str:
     """Return the configuration of the service's Spark, S3 by `s3://` and `s3a://`, with the local addresses."""
-    jars = cached_folder(f"hadoop-aws-{HADOOP_AWS[-1]}", partial(fetch_jars, *HADOOP_AWS))
+    jars = install_hadoop_aws()
     # Spark's own jars come first: the SDK's bundle has another SLF4J, which would swallow the log.
     classes = f"{home}/jars/*:{jars}/*"
     conf = {

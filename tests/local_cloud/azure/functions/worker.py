@@ -142,8 +142,13 @@ def _read(data: Message) -> Any:
     return value.decode() if kind == "bytes" else value
 
 
+def install() -> Path:
+    """Download the worker library once, and return its folder."""
+    return cached_folder(f"azure-functions-runtime-{VERSION}", _install)
+
+
 def _library() -> Any:
-    folder = str(cached_folder(f"azure-functions-runtime-{VERSION}", _install))
+    folder = str(install())
     if folder not in sys.path:
         sys.path.append(folder)
     return import_module("azure_functions_runtime")

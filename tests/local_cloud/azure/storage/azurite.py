@@ -67,10 +67,15 @@ class Azurite:
         return f"abfss://{container}@{ACCOUNT}.dfs.core.windows.net"
 
 
+def install() -> Path:
+    """Download Azurite once, and return its node_modules."""
+    return install_packages(f"azurite-{VERSION}", SOURCE)
+
+
 @contextmanager
 def serve_azurite() -> Iterator[Azurite]:
     """Run Azurite in memory on free ports."""
-    packages = install_packages(f"azurite-{VERSION}", SOURCE)
+    packages = install()
     with subprocess.Popen(
         [NODE, str(SOURCE / "serve.js")],
         cwd=packages.parent,
