@@ -77,7 +77,9 @@ class RetryableError(BatchError):
 
 
 class InterruptedRunError(RetryableError):
-    """An operator interrupted the run with Ctrl-C."""
+    """An operator interrupted the run with Ctrl-C. The exit status is the shell's for it."""
+
+    exit_code = 130
 
     def __init__(self) -> None:
         super().__init__("the run was interrupted", next_step="run the same command again; what is published stays")

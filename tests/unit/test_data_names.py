@@ -48,6 +48,7 @@ METRIC_NAMES = """
 STEP_NAMES = "lease manifest intake clean publish receipt ledger submit settle"
 EXIT_CODES = {
     "RetryableError": 1,
+    "InterruptedRunError": 130,
     "InputChangedError": 1,
     "HandOverError": 1,
     "UsageError": 2,

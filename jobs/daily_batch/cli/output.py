@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from daily_batch.domain.receipt import Receipt, Shrink
     from daily_batch.settings import Settings
 
-UNEXPECTED = 1
-INTERRUPTED = 130
 PIPE_WIDTH = 200
 MAX_FLAGS = 5
 DRY_RUN = "dry run: nothing was changed. Next step: check the list, then add --confirm."
@@ -56,7 +54,7 @@ def report_failure(error: BaseException, *, debug: bool, json_output: bool = Fal
     if debug:
         # The frames alone: the error's text may quote what was being read, and message content never reaches a log.
         print("".join(traceback.format_tb(error.__traceback__)), file=sys.stderr, end="")
-    failure, status = _as_batch_error(error)
+    failure = _as_batch_error(error)
     if json_output:
         context = {"tenant": failure.tenant, "date": failure.day}
         value = {"error": failure.what, "retryable": is_retryable(failure), "next_step": failure.next_step}
@@ -64,17 +62,17 @@ def report_failure(error: BaseException, *, debug: bool, json_output: bool = Fal
         print(json.dumps(value, ensure_ascii=False), file=sys.stderr)
     else:
         print(f"error: {failure}", file=sys.stderr)
-    return status
+    return failure.exit_code
 
 
-def _as_batch_error(error: BaseException) -> tuple[BatchError, int]:
-    """Return an error with its next step, and the exit status."""
+def _as_batch_error(error: BaseException) -> BatchError:
+    """Return an error with its next step."""
     if isinstance(error, BatchError):
-        return error, error.exit_code
+        return error
     if isinstance(error, KeyboardInterrupt):
-        return InterruptedRunError(), INTERRUPTED
+        return InterruptedRunError()
     what = f"unexpected {describe_unexpected(error)}"
-    return RetryableError(what, next_step="run again with --debug and report it"), UNEXPECTED
+    return RetryableError(what, next_step="run again with --debug and report it")
 
 
 def console() -> "Console":

@@ -79,8 +79,8 @@ def test_the_version_is_that_of_the_package() -> None:
     ids=" ".join,
 )
 def test_a_usage_error_is_one_line_with_the_next_step_also_as_json(words: tuple[str, ...]) -> None:
-    plain = CliRunner().invoke(app, words)
-    as_json = CliRunner().invoke(app, [*words, "--json"])
+    plain = CliRunner().invoke(app, words, prog_name="makoto-batch")
+    as_json = CliRunner().invoke(app, [*words, "--json"], prog_name="makoto-batch")
     assert (plain.exit_code, plain.stdout) == (as_json.exit_code, as_json.stdout) == (2, "")
     (line,) = plain.stderr.splitlines()
     assert re.fullmatch(r"error: .+\. Next step: see makoto-batch.* --help\.", line)

@@ -120,7 +120,7 @@ def test_map_has_one_cell_for_each_tenant_and_day(views: dict[str, View], name: 
 def test_states_differ_by_sign_and_by_color_and_are_readable(views: dict[str, View], name: str) -> None:
     found = views[name].value
     signs = found["signs"]
-    assert set(signs) == {"s-completed", "s-completed-rejects", "s-failed", "s-missing"}
+    assert set(signs) == {"s-completed", "s-completed-with-rejects", "s-failed", "s-missing"}
     assert len(set(signs.values())) == len(signs)
     assert len({tuple(colors) for colors in found["states"].values()}) == len(signs)
     for foreground, background in [*found["states"].values(), found["page"]]:
