@@ -6,18 +6,24 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from aws_lambda_powertools.utilities.parameters import GetParameterError, SecretsProvider
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore import exceptions as boto  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
 
-from daily_batch.errors import UsageError
+from daily_batch.errors import RetryableError, UsageError
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.spark_jobs.emr_serverless import open_emr_serverless
 from daily_batch.orchestration.watcher import reconcile, settle_event
 from daily_batch.settings import Settings
+from daily_batch.storage import boto_errors
 from daily_batch.telemetry import sanitized_errors
 from lambda_trigger.environment import logger, metrics, now, read_settings, send_tasks, telemetry
 
 JOB_ENDED = "EMR Serverless Job Run State Change"
 JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+# A service that hangs must not use up the watcher's time.
+SECRETS = Config(connect_timeout=2, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 3})
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -33,7 +39,30 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
         settings = read_settings()
         if job_id is not None:
             return _settle(settings, job_id)
-        return reconcile(settings, now=now(), send=partial(send_tasks, settings), telemetry=telemetry)
+        return reconcile(
+            settings,
+            now=now(),
+            send=partial(send_tasks, settings),
+            telemetry=telemetry,
+            read_secret=read_secret,
+        )
+
+
+def read_secret(arn: str) -> str:
+    """Return the value of a secret, as it is now.
+
+    Raises:
+        RetryableError: It cannot be read.
+    """
+    try:
+        return str(SecretsProvider(boto_config=SECRETS).get(arn))
+    except (GetParameterError, boto.BotoCoreError) as error:
+        # Powertools' error quotes the service's text, which names the account; its context is the service's error.
+        code = boto_errors.error_code(error.__context__ or error)
+        raise RetryableError(
+            f"the secret of the webhook's URL cannot be read ({code})",
+            next_step="check NotifySecretArn and the watcher's right to read it (docs/notifications.md)",
+        ) from None
 
 
 def _read_job(event: object) -> str | None:

@@ -23,6 +23,7 @@ from tests.support.metadata_backends import Backend, cosmos_backend, dynamodb_ba
 from tests.support.metadata_servers import DynamoDbTable
 from tests.support.s3_bucket import Bucket
 from tests.support.spark_session import ROOT, start_session
+from tests.support.webhook_receiver import Receiver, receive_webhooks
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -77,6 +78,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     session = start_session(warehouse=tmp_path_factory.mktemp("warehouse"), extra_conf=extra_conf)
     yield session
     session.stop()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Serve a webhook on a free loopback port."""
+    with receive_webhooks() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -93,13 +93,15 @@ param maximumInstanceCount int = 40
 @maxLength(56)
 param taskQueue string = 'makoto-tasks'
 
-@description('An existing key vault. Only for the two entries below.')
+@description('An existing key vault. Only for the three entries below.')
 param keyVaultName string = ''
 param keyVaultResourceGroup string = resourceGroup().name
 @description('The vault entry for the guide\'s AZURE_STORAGE_CONNECTION_STRING. Empty to use the app\'s identity.')
 param connectionStringEntry string = ''
 @description('The vault entry for the guide\'s COSMOS_KEY. Empty to use the app\'s identity.')
 param cosmosKeyEntry string = ''
+@description('The vault entry for the URL of the webhook to which the nightly summary is posted. Empty for none.')
+param notifyUrlEntry string = ''
 
 @description('How many days logs are kept.')
 @minValue(30)
@@ -261,7 +263,7 @@ module vaultAccess 'vault-access.bicep' = if (!empty(keyVaultName)) {
   scope: resourceGroup(keyVaultResourceGroup)
   params: {
     vaultName: keyVaultName
-    entries: filter([connectionStringEntry, cosmosKeyEntry], entry => !empty(entry))
+    entries: filter([connectionStringEntry, cosmosKeyEntry, notifyUrlEntry], entry => !empty(entry))
     identityId: identity.id
     principalId: identity.properties.principalId
   }
@@ -376,7 +378,10 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
       : { AZURE_STORAGE_CONNECTION_STRING: '${vaultReference};SecretName=${connectionStringEntry})' },
     empty(cosmosKeyEntry)
       ? {}
-      : { COSMOS_KEY: '${vaultReference};SecretName=${cosmosKeyEntry})' }
+      : { COSMOS_KEY: '${vaultReference};SecretName=${cosmosKeyEntry})' },
+    empty(notifyUrlEntry)
+      ? {}
+      : { MAKOTO_NOTIFY_URL: '${vaultReference};SecretName=${notifyUrlEntry})' }
   )
   dependsOn: [tasks, telemetryAccess, dataAccess, metadataAccess, vaultAccess]
 }

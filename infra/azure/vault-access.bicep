@@ -1,4 +1,5 @@
-// The vault entries that the app may read. Only for the guide's AZURE_STORAGE_CONNECTION_STRING and COSMOS_KEY.
+// The vault entries that the app may read. Only for the guide's AZURE_STORAGE_CONNECTION_STRING and COSMOS_KEY, and for the
+// URL of a webhook.
 
 @minLength(3)
 param vaultName string

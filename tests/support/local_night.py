@@ -14,7 +14,8 @@ from daily_batch.ledger import Entry, Ledger
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.orchestration import Task, watcher, write_task
 from daily_batch.orchestration.dispatch import Dispatch
-from daily_batch.orchestration.watcher import Summary, Watcher, night_requests
+from daily_batch.orchestration.night_summary import Summary
+from daily_batch.orchestration.watcher import Watcher, night_requests
 from daily_batch.orchestration.worker import handle_message
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.settings import Settings, load_settings

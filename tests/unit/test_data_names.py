@@ -24,7 +24,8 @@ SETTINGS = """
     job_timeout_minutes look_first max_attempts emr_application_id emr_job_role_arn emr_package emr_python
     emr_log_group emr_vcpus kms_key_arn databricks_host databricks_job databricks_auth databricks_client_id
     catalog look_back max_range_days queue_url ledger lease_seconds due drift_minutes unusual_factor
-    unusual_floor retention_days maintain_spark_bytes dynamodb_table cosmos_endpoint cosmos_key storage_options
+    unusual_floor notify_url notify_secret_arn notify_format report_url
+    retention_days maintain_spark_bytes dynamodb_table cosmos_endpoint cosmos_key storage_options
 """
 LEDGER_ATTRIBUTES = """
     tenant day status message_count output_path processed_at token taken_over attempts owner lease_until run_id runner

@@ -111,6 +111,7 @@ def test_guides_variables_are_read() -> None:
             "DYNAMODB_TABLE_NAME": "makoto-metadata",
             "COSMOS_ENDPOINT": "https://x.documents.azure.com",
             "COSMOS_KEY": "hunter2",
+            "MAKOTO_NOTIFY_URL": "https://hooks.slack.com/services/hunter2",
             "AZURE_STORAGE_CONNECTION_STRING": CONNECTION,
         }
     )
@@ -179,6 +180,7 @@ def test_secrets_are_never_shown() -> None:
     settings = load(
         {
             "COSMOS_KEY": "hunter2",
+            "MAKOTO_NOTIFY_URL": "https://hooks.slack.com/services/hunter2",
             "AZURE_STORAGE_CONNECTION_STRING": CONNECTION,
             "MAKOTO_STORAGE_OPTIONS": json.dumps(
                 {
@@ -196,6 +198,7 @@ def test_secrets_are_never_shown() -> None:
     masked = {name for name, value, _ in settings.explain() if value == "********"}
     assert masked == {
         "cosmos_key",
+        "notify_url",
         "storage_options.azure_storage_account_key",
         "storage_options.aws_secret_access_key",
         "storage_options.aws_session_token",

@@ -1,4 +1,4 @@
-"""PK and SK of the platform's items: tenants, users of a tenant, rooms of a user, days of a tenant."""
+"""PK and SK of the items: tenants, users of a tenant, rooms of a user, days of a tenant, and posted summaries."""
 
 from datetime import date
 
@@ -10,6 +10,8 @@ DAY = "DAILY#"
 # SK of the item that counts a tenant's stray objects, in the partition of its days.
 STRAYS = "STRAYS"
 BATCH_TYPE = "daily_message_parquet"
+# PK of the items about the batch itself.
+BATCH = "BATCH"
 
 
 def all_of(kind: str) -> tuple[str, str]:
@@ -38,3 +40,8 @@ def days_of(tenant: str) -> str:
 def day_key(day: date) -> str:
     """Return the SK of a day."""
     return f"{DAY}{day.isoformat()}"
+
+
+def notified_key(night: str, deployment: str) -> str:
+    """Return the SK, in the partition `BATCH`, of the claim to post a deployment's summary of a night."""
+    return f"NOTIFIED#{night}#{deployment}"

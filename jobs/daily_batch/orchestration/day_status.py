@@ -16,6 +16,15 @@ UNKNOWN = "UNKNOWN"
 CHANGED = "CHANGED"
 # Final: it does not change by itself.
 ENDED = ("COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED")
+# The runbook (docs/runbooks) for a day that needs attention, by its state.
+RUNBOOKS = {
+    "FAILED": "days-failed",
+    "MISSING": "days-late",
+    "DEAD": "dead-lease",
+    UNKNOWN: "tenants-in-trouble",
+    "SUBMITTED": "stuck-job",
+    "RUNNING": "days-late",
+}
 
 
 def day_status(entry: Entry | None, *, now: datetime, due: datetime) -> str:

@@ -1,7 +1,6 @@
 """Watcher: settle submitted days by reconciliation, queue again what may succeed, and summarize the night."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
@@ -18,8 +17,10 @@ from daily_batch.ledger.entry import parse_timestamp
 from daily_batch.ledger.factory import open_ledger
 from daily_batch.orchestration.bootstrap import make_dispatch
 from daily_batch.orchestration.day_metrics import day_context, record_end
-from daily_batch.orchestration.day_status import ENDED, SOUND, UNKNOWN, day_status, describe, due_time
+from daily_batch.orchestration.day_status import due_time
 from daily_batch.orchestration.dispatch import Dispatch
+from daily_batch.orchestration.night_summary import Summary, summarize
+from daily_batch.orchestration.notification import ReadSecret, notify
 from daily_batch.orchestration.requests import build_requests
 from daily_batch.orchestration.spark_jobs.reconcile import Reconciled
 from daily_batch.orchestration.tasks import Task, name_tenants
@@ -31,44 +32,24 @@ from daily_batch.telemetry import Telemetry, sanitize
 WATCHED_DAYS = 7
 HISTORY_TURN = timedelta(hours=1)
 QUEUED_AGAIN_AFTER = timedelta(hours=2)
+# How often the queues deliver a message (maxReceiveCount in template.yaml, maxDequeueCount in host.json).
+DELIVERIES = 3
 # A log line has a size limit; `makoto-batch status` lists everyone.
 MAX_LISTED = 50
 
 Send = Callable[[Sequence[Task]], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attention:
-    """A tenant-day of the night that needs attention, and why."""
-
-    tenant: str
-    state: str
-    note: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """The state of a night: tenants by state, and which need attention.
-
-    `unreadable` counts objects of published days that are in no table, `late` counts tenants, `queued` days that were
-    queued again; `ended` says that nothing will change by itself.
-    """
-
-    date: str
-    tenants: int
-    states: dict[str, int]
-    attention: tuple[Attention, ...]
-    unreadable: int
-    late: int
-    queued: int
-    ended: bool
-
-
-def reconcile(settings: Settings, *, now: datetime, send: Send, telemetry: Telemetry) -> dict[str, Any]:
+def reconcile(
+    settings: Settings, *, now: datetime, send: Send, telemetry: Telemetry, read_secret: ReadSecret | None = None
+) -> dict[str, Any]:
     """Reconcile every tenant's submitted days, queue again what may succeed, and return the night's summary.
+
+    The summary is posted to the webhook, if one is set, once the night has settled or its days are due.
 
     Args:
         send: Puts tasks on the queue.
+        read_secret: Returns the value of an AWS secret by its ARN; only AWS has one.
     """
     ledger = open_ledger(settings, parse_url(settings.output))
     requests = night_requests(settings, now=now, list_tenants=ledger.tenants)
@@ -82,6 +63,15 @@ def reconcile(settings: Settings, *, now: datetime, send: Send, telemetry: Telem
     telemetry.measure(metrics.TENANTS_IN_TROUBLE, len(found.failed_tenants))
     summary = asdict(replace(found.summary, attention=found.summary.attention[:MAX_LISTED]))
     telemetry.info("the night", summary=summary)
+    if found.settled or now >= due_time(requests[0].day, settings):
+        notify(
+            found.summary,
+            settings=settings,
+            store=ledger.store,
+            now=now,
+            telemetry=telemetry,
+            read_secret=read_secret,
+        )
     return summary
 
 
@@ -100,10 +90,12 @@ class NightReport:
     """The result of one reconciliation.
 
     `drifted` counts days whose job had ended more than `drift_minutes` before: no event had reported it.
-    `failed_tenants` are those that could not be reconciled.
+    `failed_tenants` are those that could not be reconciled. `settled` says that the night has ended and that no failed
+    day is tried again.
     """
 
     summary: Summary
+    settled: bool
     drifted: int
     failed_tenants: frozenset[str]
 
@@ -149,7 +141,9 @@ class Watcher:
             known.append(entries)
         queued = self._queue_again([entry for entries in known for entry in (entries or {}).values()])
         summary = summarize(requests, known, now=now, settings=self.settings, queued=queued)
-        return NightReport(summary=summary, drifted=drifted, failed_tenants=frozenset(failed))
+        night = [(entries or {}).get(request.day) for request, entries in zip(requests, known, strict=True)]
+        settled = summary.ended and not any(entry and self._is_retried(entry) for entry in night)
+        return NightReport(summary=summary, settled=settled, drifted=drifted, failed_tenants=frozenset(failed))
 
     def _read_days(self, request: Request, now: datetime) -> dict[date, Entry]:
         """Return what the ledger knows of a tenant's recent days; once a day, of all its days."""
@@ -217,44 +211,13 @@ class Watcher:
         # A worker died here, and its message may be lost with it.
         return entry.is_active and not entry.job_id and not entry.is_leased(self.dispatch.ledger.clock())
 
+    def _is_retried(self, entry: Entry) -> bool:
+        """Return whether a failed day is tried again: its job by this watcher, a run of a worker by the queue."""
+        attempts = self.settings.max_attempts if entry.job_id else DELIVERIES
+        return entry.status == "FAILED" and bool(entry.retryable) and entry.attempts < attempts
+
 
 def night_requests(settings: Settings, *, now: datetime, list_tenants: Callable[[], Sequence[str]]) -> list[Request]:
     """Return one request for each tenant, for the night's day; invalid names were refused by the dispatcher."""
     tenants = tuple(filter(is_tenant, name_tenants(settings.tenants, list_tenants)))
     return list(build_requests(replace(settings, tenants=tenants), now)) if tenants else []
-
-
-def summarize(
-    requests: Sequence[Request],
-    known: Sequence[Mapping[date, Entry] | None],
-    *,
-    now: datetime,
-    settings: Settings,
-    queued: int = 0,
-) -> Summary:
-    """Summarize a night from the ledger's entries of each tenant's days; None where the ledger did not answer."""
-    due = due_time(requests[0].day, settings)
-    states: Counter[str] = Counter()
-    attention: list[Attention] = []
-    late = unreadable = 0
-    for request, entries in zip(requests, known, strict=True):
-        state, note, is_late = UNKNOWN, "the ledger did not answer", False
-        if entries is not None:
-            entry = entries.get(request.day)
-            state = day_status(entry, now=now, due=due)
-            note, is_late = describe(entry, state, now=now), now >= due and not (entry and entry.is_complete)
-            unreadable += (entry and entry.unreadable) or 0
-        states[state] += 1
-        late += is_late
-        if is_late or state not in SOUND:
-            attention.append(Attention(tenant=request.tenant, state=state, note=note))
-    return Summary(
-        date=requests[0].day.isoformat(),
-        tenants=len(requests),
-        states=dict(states),
-        attention=tuple(attention),
-        unreadable=unreadable,
-        late=late,
-        queued=queued,
-        ended=not queued and all(state in ENDED for state in states),
-    )

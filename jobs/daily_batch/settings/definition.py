@@ -18,6 +18,7 @@ from daily_batch.settings.groups import (
     LedgerAndMetadata,
     Maintenance,
     Monitoring,
+    Notifications,
     Orchestration,
     Partitioning,
     Quality,
@@ -31,7 +32,7 @@ from daily_batch.settings.storage_options import JOB_OPTIONS, StorageClients
 DEFAULT, DEFAULTS_FILE = "default", "defaults.toml"
 QUALITY = "quality."
 _MASK = "********"
-_SECRET = re.compile(r"(key|secret|token|password|base64|access_key_id)$")
+_SECRET = re.compile(r"(key|secret|token|password|base64|access_key_id|notify_url)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class Settings(
     Orchestration,
     LedgerAndMetadata,
     Monitoring,
+    Notifications,
     Maintenance,
     StorageClients,
 ):

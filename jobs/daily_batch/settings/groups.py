@@ -260,6 +260,31 @@ class Monitoring:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Notifications:
+    """Notifications (docs/notifications.md)."""
+
+    notify_url: Annotated[
+        str,
+        Setting("Webhook to which the watcher posts each night's summary. A secret: never write it to a file."),
+    ] = field(default="", repr=False)
+    notify_secret_arn: Annotated[
+        str,
+        Setting(
+            "ARN of the AWS secret that holds the webhook's URL, for the watcher on AWS.",
+            pattern=r"^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)?$",
+        ),
+    ] = ""
+    notify_format: Annotated[
+        Literal["auto", "slack", "teams"],
+        Setting("Form of the post. `auto`: Slack's for `hooks.slack.com`, else that of a Teams workflow."),
+    ] = "auto"
+    report_url: Annotated[
+        str,
+        Setting("Address of the report, to which the post links.", pattern=r"^(https://[^\s<>|]+)?$"),
+    ] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Maintenance:
     """Maintenance of the tables (docs/maintenance.md)."""
 

@@ -136,10 +136,16 @@ def test_app_submits_the_bundles_job_with_the_same_timeout() -> None:
 
 def test_secrets_come_only_from_a_key_vault() -> None:
     default = app_settings()
-    entries = {"keyVaultName": "makoto-vault", "connectionStringEntry": "storage", "cosmosKeyEntry": "cosmos"}
+    entries = {
+        "keyVaultName": "makoto-vault",
+        "connectionStringEntry": "storage",
+        "cosmosKeyEntry": "cosmos",
+        "notifyUrlEntry": "webhook",
+    }
     assert {name: value for name, value in app_settings(**entries).items() if name not in default} == {
         "AZURE_STORAGE_CONNECTION_STRING": "@Microsoft.KeyVault(VaultName=makoto-vault;SecretName=storage)",
         "COSMOS_KEY": "@Microsoft.KeyVault(VaultName=makoto-vault;SecretName=cosmos)",
+        "MAKOTO_NOTIFY_URL": "@Microsoft.KeyVault(VaultName=makoto-vault;SecretName=webhook)",
     }
     for path in FILES:
         assert not SECRET.search(path.read_text(encoding="utf-8")), path.name

@@ -19,6 +19,7 @@ PARAMETERS = {
     "PackageVersion": "0.1.0-0123456789ab",
     "Discovery": "metadata",
     "KmsKeyArn": "arn:aws:kms:ap-northeast-1:123456789012:key/0a1b",
+    "NotifySecretArn": "arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:makoto-webhook-AbCdEf",
 }
 ROLES = {
     "scheduler": "SchedulerRole",
@@ -219,6 +220,20 @@ def test_watcher_reads_receipts_but_no_tables(deployment: Deployment) -> None:
         assert (
             allowed(deployment, "WatcherRole", "s3:ListBucket", "arn:aws:s3:::makoto-data", s3_prefix=prefix) == listed
         )
+
+
+@pytest.mark.parametrize("posts", [True, False])
+def test_only_a_watcher_that_posts_reads_the_webhook_url_and_claims_the_night(posts: bool) -> None:
+    secret = PARAMETERS["NotifySecretArn"]
+    deployment = read_deployment(parameters=PARAMETERS | {"NotifySecretArn": secret if posts else ""})
+    assert allowed(deployment, "WatcherRole", "secretsmanager:GetSecretValue", secret) == posts
+    assert not allowed(deployment, "WatcherRole", "secretsmanager:GetSecretValue", f"{secret}x")
+    assert not allowed(deployment, "WatcherRole", "secretsmanager:PutSecretValue", secret)
+    for action in ("dynamodb:GetItem", "dynamodb:PutItem"):
+        assert allowed(deployment, "WatcherRole", action, TABLE, dynamodb_LeadingKeys=["BATCH"]) == posts
+    for role in ("DispatcherRole", "WorkerRole", "JobRole"):
+        assert not allowed(deployment, role, "secretsmanager:GetSecretValue", secret)
+        assert not allowed(deployment, role, "dynamodb:PutItem", TABLE, dynamodb_LeadingKeys=["BATCH"])
 
 
 def test_only_the_worker_passes_only_the_job_role(deployment: Deployment) -> None:

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from azure_trigger.environment import NAMES
+from daily_batch.orchestration.watcher import DELIVERIES
 from daily_batch.settings import Settings, load_settings
 from tests.local_cloud.aws.template import read_deployment
 from tests.local_cloud.azure.local_azure import LocalAzure
 from tests.local_cloud.azure.night import app_settings as local_app_settings
 from tests.support.deployment.bicep_settings import OTHERS, app_settings, load
+from tests.support.functions_app import QUEUES
 
 GIVEN = {"DataBucketName": "makoto-data", "PackageVersion": "0.1.0-0123456789ab"}
 FUNCTIONS = ("DispatcherFunction", "WorkerFunction", "WatcherFunction")
@@ -54,6 +56,11 @@ def test_local_night_uses_the_deployed_settings() -> None:
     assert set(local) <= set(app_settings()) - set(OTHERS) - set(NAMES)
     unchanged = set(local) - {"MAKOTO_INPUT", "MAKOTO_OUTPUT", "MAKOTO_DATABRICKS_CLIENT_ID"}
     assert {name: local[name] for name in unchanged} == {name: app_settings()[name] for name in unchanged}
+
+
+def test_both_queues_deliver_a_message_as_often_as_the_watcher_expects() -> None:
+    queue = read_deployment(parameters=GIVEN).queues["TaskQueue"]
+    assert (queue.max_receives, QUEUES["maxDequeueCount"]) == (DELIVERIES, DELIVERIES)
 
 
 def aws_environment(function: str) -> dict[str, str]:

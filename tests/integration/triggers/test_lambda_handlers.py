@@ -1,76 +1,15 @@
 """The Lambda handlers with hostile events and unexpected errors: a named error, and no content in any log."""
 
-import importlib
-import io
-import json
-import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from tests.support.adversarial_events import EVENTS, MESSAGES, SECRET
+from tests.support.lambda_handlers import Lambda
 
-CONTEXT = SimpleNamespace(
-    function_name="function",
-    memory_limit_in_mb=3008,
-    invoked_function_arn="arn:aws:lambda:ap-northeast-1:123456789012:function:function",
-    aws_request_id="1",
-    log_stream_name="stream",
-    get_remaining_time_in_millis=lambda: 900_000,
-)
 JOB_ENDED = {"detail-type": "EMR Serverless Job Run State Change"}
 NOT_QUEUED = "the event is not from the queue"
-
-
-@dataclass
-class Lambda:
-    """Call handlers as Lambda does, which logs what they raise; `queue` has the tasks that they sent."""
-
-    queue: list[Any] = field(default_factory=list)
-    log: io.StringIO = field(default_factory=io.StringIO)
-
-    def load(self, name: str) -> ModuleType:
-        return importlib.import_module(f"lambda_trigger.{name}")
-
-    def call(self, name: str, event: Any) -> Any:
-        module = self.load(name)
-        module.logger.handlers[0].setStream(self.log)
-        with redirect_stdout(self.log), redirect_stderr(self.log):
-            try:
-                return module.handler(event, CONTEXT)
-            except Exception as error:
-                self.log.write("".join(traceback.format_exception(error)))
-                raise
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.getvalue().splitlines() if line.startswith("{")]
-
-
-@pytest.fixture
-def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lambda]:
-    for name, value in {
-        "MAKOTO_INPUT": str(tmp_path / "in"),
-        "MAKOTO_OUTPUT": str(tmp_path / "out"),
-        "TENANT_ID": "acme",
-        "AWS_DEFAULT_REGION": "ap-northeast-1",
-        "POWERTOOLS_SERVICE_NAME": "makoto",
-        "POWERTOOLS_METRICS_NAMESPACE": "Makoto",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "lambda_trigger"]:
-        monkeypatch.delitem(sys.modules, name)
-    client = Lambda()
-    monkeypatch.setattr(client.load("dispatcher"), "send_tasks", lambda settings, tasks: client.queue.extend(tasks))
-    yield client
-    assert SECRET not in client.log.getvalue()
 
 
 def record(body: Any, **more: Any) -> dict[str, Any]:
