@@ -42,8 +42,8 @@ TAKES_SPARK = re.compile(r'\bspark: (?:Any|"SparkSession")|getfixturevalue\("spa
 class OneSparkSession(LoadFileScheduling):
     """Runs each file in one process, and all files that use the Spark session in the same one: it starts once.
 
-    Files keep their order (`--no-loadscope-reorder`): the slow ones of e2e and integration start first, and many short
-    ones of unit fill the end.
+    Files keep their order (`--no-loadscope-reorder`): Spark's, which are a long chain, then the slow ones of e2e and
+    integration, and many short ones of unit fill the end.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -54,6 +54,10 @@ class OneSparkSession(LoadFileScheduling):
 @cache
 def _takes_spark(file: str) -> bool:
     return TAKES_SPARK.search((ROOT / file).read_text(encoding="utf-8")) is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not _takes_spark(item.nodeid.partition("::")[0]))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:

@@ -9,6 +9,8 @@ import pytest
 from tests.support.day_runs import ROOT
 from tests.support.recovery_shapes import BUILD, MANY
 
+pytestmark = pytest.mark.long  # a process for each shape
+
 # Objects of MANY shapes are small, because each of their records or rejects has only a few bytes.
 SMALL, LARGE = 2**19, 16 * 2**20
 MAX_MIB = 1_024

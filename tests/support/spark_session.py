@@ -27,12 +27,16 @@ def read_conf(path: Path = LOCAL_CONF) -> dict[str, str]:
 
 
 def start_session(*, warehouse: Path, extra_conf: Mapping[str, str] | None = None) -> "SparkSession":
-    """Start a classic session in this process with the settings of `LOCAL_CONF` and `extra_conf`."""
+    """Start a classic session in this process with the settings of `LOCAL_CONF` and `extra_conf`.
+
+    An empty value leaves a setting out: PySpark would otherwise set what spark-submit has derived to that value.
+    """
     from pyspark.sql import SparkSession
 
     # Outside of spark-submit, PySpark reads the interpreter from these variables only.
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     builder = SparkSession.builder.appName("makoto-daily-batch-tests")
     for name, value in (read_conf() | {"spark.sql.warehouse.dir": str(warehouse)} | dict(extra_conf or {})).items():
-        builder = builder.config(name, value)
+        if value:
+            builder = builder.config(name, value)
     return builder.getOrCreate()

@@ -17,6 +17,8 @@ from daily_batch.synthetic import FaultRates, generate
 from tests.support.assert_days_equal import assert_equal_receipts
 from tests.support.day_runs import RUN_COLUMNS, read_truth, run_day_with
 
+pytestmark = pytest.mark.long  # test_spark.py compares small days
+
 # A quarter of the rich rates: every fault occurs thousands of times, and the fast path still parses most records.
 RATES = FaultRates(**{each.name: getattr(FaultRates.rich(), each.name) / 4 for each in fields(FaultRates)})
 EXPORT, MESSAGES = "acme", "globex"
