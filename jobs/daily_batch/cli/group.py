@@ -21,28 +21,30 @@ class CommandGroup(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each heading's commands with their complete summaries."""
         commands = [self.commands[name] for name in self.list_commands(ctx)]
-        for heading, group in groupby(commands, key=lambda command: command.rich_help_panel or "Commands"):
+        for heading, group in groupby(
+            commands, key=lambda command: getattr(command, "rich_help_panel", None) or "Commands"
+        ):
             with formatter.section(heading):
                 formatter.write_dl([(str(each.name), each.get_short_help_str(WHOLE)) for each in group])
 
-    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run a command; report a usage error as every other error, and as JSON with `--json`."""
-        return run_reported(super().main, args, **options)
+        return run_reported(super().main, args, *rest, **options)
 
 
 class SingleCommand(TyperCommand):
     """A program that is one command."""
 
-    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run the command, as a group does."""
-        return run_reported(super().main, args, **options)
+        return run_reported(super().main, args, *rest, **options)
 
 
-def run_reported(main: Any, args: Sequence[str] | None, **options: Any) -> Any:
+def run_reported(main: Any, args: Sequence[str] | None, *rest: Any, **options: Any) -> Any:
     """Call Click's `main`, and exit with its status."""
     words = sys.argv[1:] if args is None else list(args)
     try:
-        status = main(args=words, **(options | {"standalone_mode": False}))
+        status = main(words, *rest, **(options | {"standalone_mode": False}))
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         program = context.command_path if context else "makoto-batch"

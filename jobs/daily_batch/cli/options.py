@@ -63,8 +63,8 @@ def as_flags(**options: object) -> dict[str, object]:
 
 def read_environment(conf: Path | None, env: str | None) -> dict[str, str]:
     """Return the environment's variables; `--conf` and `--env` take the place of MAKOTO_CONF_DIR and MAKOTO_ENV."""
-    chosen = {CONF_DIR: conf and str(conf), ENV: env}
-    return os.environ | {variable: value for variable, value in chosen.items() if value is not None}
+    chosen = {CONF_DIR: str(conf) if conf else None, ENV: env}
+    return dict(os.environ) | {variable: value for variable, value in chosen.items() if value is not None}
 
 
 def find_approver(allow_shrink: bool) -> str:

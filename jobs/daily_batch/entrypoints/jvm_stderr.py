@@ -40,4 +40,4 @@ def redirect_stderr() -> None:
     from pyspark import SparkContext
 
     SparkContext._ensure_initialized()  # connects to the JVM; starts no session
-    sys.stderr = JvmStderr(SparkContext._jvm.System.err)  # type: ignore[union-attr, assignment]
+    sys.stderr = JvmStderr(SparkContext._jvm.System.err)  # type: ignore[union-attr]
