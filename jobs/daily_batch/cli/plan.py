@@ -149,7 +149,8 @@ def _print_cost(console: "Console", hosts: "Sequence[HostCost]") -> None:
         sizes = f"{host.seconds:8,.0f} s  {host.memory_bytes / 2**20:8,.0f} MiB"
         prices = "".join(map(_format_usd, (host.usd_day, host.usd_month, host.usd_month_after_free)))
         reasons = [f"cannot run there: it {obstacle}" for obstacle in host.obstacles]
-        console.print(f"  {host.host:15}  {sizes}{prices}  {'; '.join((*reasons, *host.notes))}", markup=False)
+        line = f"  {host.host:15}  {sizes}{prices}  {'; '.join((*reasons, *host.notes))}"
+        console.print(line.rstrip(), markup=False)
     console.print("By list price (docs/costs.md), without storage, logs and the ledger.")
 
 

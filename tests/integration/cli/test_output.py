@@ -71,11 +71,11 @@ def test_json_has_one_shape_for_one_tenant_and_for_many(
 
 
 def test_states_are_codes_in_json_and_words_for_people(output: Path) -> None:
-    words = ["status", "--tenant", "acme", "--from", "2025-08-11", "--to", "2025-08-12", "--output", str(output)]
+    words = ["status", "--tenant", "acme", "--from", "2025-08-02", "--to", "2025-08-12", "--output", str(output)]
     states = [row["state"] for row in json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["days"]]
-    assert states == ["MISSING", "COMPLETED_WITH_REJECTS"]
+    assert (states[0], states[-1]) == ("MISSING", "COMPLETED_WITH_REJECTS")
     lines = CliRunner().invoke(app, words).stdout.splitlines()
-    assert "missing" in lines[1] and "completed, rejects" in lines[2]
+    assert "missing" in lines[1] and "completed, rejects" in lines[-1]
 
 
 def test_an_error_is_json_with_its_context_and_next_step(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_with_130_and_the_ledger_says_so(tmp_path: Path) -> None:
     words = ["status", "--tenant", "acme", "--from", "2025-08-12", "--to", "2025-08-12", "--output", str(output)]
     (row,) = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["days"]
     assert row["state"] == "FAILED"
-    assert row["note"].startswith("the run was interrupted")
+    assert "the run was interrupted" in row["note"]
     assert not list(output.rglob("_receipts"))
 
 
