@@ -17,9 +17,12 @@ def invoke(*arguments: str, **environment: str) -> tuple[int, str, str]:
 
 
 def invoke_json(*arguments: str, **environment: str) -> tuple[int, Any]:
-    """Return the exit code of a command with --json, and its parsed output or stderr."""
+    """Return the exit code of a command with --json, and its parsed output or stderr; of plan and replay the day."""
     code, stdout, stderr = invoke(*arguments, "--json", **environment)
-    return code, json.loads(stdout) if stdout else stderr
+    if not stdout:
+        return code, stderr
+    result = json.loads(stdout)
+    return code, result["days"][0] if arguments[0] in ("plan", "replay") else result
 
 
 def run_command(
