@@ -46,7 +46,7 @@ def test_a_run_publishes_the_day_and_returns_the_receipt_that_the_command_prints
     assert receipt.records.written == len(read_tables(tmp_path)["messages"]) == 282
     words = ["run", "--tenant", "acme", "--date", "2025-08-12", "--input", str(SAMPLES), "--output", str(tmp_path)]
     printed = json.loads(CliRunner().invoke(app, [*words, "--if-changed", "--json"]).stdout)
-    assert printed == json.loads(json.dumps(to_dict(receipt)))
+    assert printed["receipts"] == [json.loads(json.dumps(to_dict(receipt)))]
 
 
 def test_an_unchanged_day_returns_the_receipt_of_the_run_before(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_plan_is_what_the_command_shows(tmp_path: Path) -> None:
     assert plan.predicted["local"].seconds > 0
     assert plan.cost is not None and plan.strays is not None and plan.discovery is None
     words = ["plan", "--tenant", "acme", "--date", "2025-08-12", "--input", str(SAMPLES), "--output", str(tmp_path)]
-    printed = json.loads(CliRunner().invoke(app, [*words, "--cost", "--strays", "--json"]).stdout)
+    (printed,) = json.loads(CliRunner().invoke(app, [*words, "--cost", "--strays", "--json"]).stdout)["days"]
     assert printed["fingerprint"] == plan.fingerprint
     assert set(printed) == {*vars(plan)} - {"discovery"}
     assert not (tmp_path / "acme").exists()

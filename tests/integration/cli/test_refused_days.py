@@ -86,7 +86,7 @@ def test_a_submitted_job_receives_who_allowed_a_loss(source: Path, tmp_path: Pat
         (request,) = build_requests(settings, datetime.now(UTC), allow_shrink=allow_shrink)
         job = SparkJob(request=request, run_id="9", token=token, settings=settings.for_job(tenant="acme"))
         own = job.parameters()["settings"] or None
-        return run_submitted_job(flags, run_id="9", token=token, submitter_settings=own, spark=LocalRunner)
+        return run_submitted_job(flags, {}, run_id="9", token=token, submitter_settings=own, spark=LocalRunner)
 
     with pytest.raises(TerminalError, match="would lose rows that are published"):
         submit(8, "")
@@ -133,7 +133,7 @@ def test_tables_of_the_other_format_are_refused_with_a_next_step(
         "table_format": requested,
     }
     with pytest.raises(UsageError, match=f"use --format {published}"):
-        run_submitted_job(flags, run_id="9", token=9, spark=LocalRunner)
+        run_submitted_job(flags, {}, run_id="9", token=9, spark=LocalRunner)
     assert published_state(output) == before
     assert run_command(source, tmp_path / "other", "--format", requested)[0] == 0
 
@@ -152,7 +152,7 @@ def test_unreadable_objects_are_a_warning_of_every_command(source: Path, tmp_pat
     assert "WARNING  1 of 3 objects (33.3%) could not be read" in stdout
     assert "Next step: " in stdout
     (row,) = run_command(source, tmp_path / "out", command="backfill")[1]["days"]
-    assert (row["outcome"], row["unreadable"]) == ("unchanged", 1)
+    assert (row["outcome"], row["unreadable"]) == ("UNCHANGED", 1)
     days = ("--from", str(DAY), "--to", str(DAY))
     assert "unreadable" in invoke("backfill", *options, *days)[1].splitlines()[0]
     header, line = invoke("status", *options, *days)[1].splitlines()[:2]

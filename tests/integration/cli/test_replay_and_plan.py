@@ -131,7 +131,8 @@ def test_a_plan_describes_the_input_and_writes_nothing(tmp_path: Path) -> None:
 
 def test_a_plan_reports_whether_the_day_changed_since_its_run(tmp_path: Path) -> None:
     write_object(tmp_path, f"{EXPORT}/part-0.jsonl", line())
-    _, receipt = invoke("run", *flags(tmp_path))
+    _, output = invoke("run", *flags(tmp_path))
+    (receipt,) = output["receipts"]
     assert plan(tmp_path)["ledger"].startswith(f"unchanged since run {receipt['run_id']}")
     assert plan(tmp_path)["fingerprint"] == receipt["fingerprint"]
     write_object(tmp_path, f"{EXPORT}/part-1.jsonl", line(message_id="m2"))
