@@ -10,6 +10,8 @@ unexport SPARK_HOME PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYTHONPATH VIRTUAL_ENV
 SPARK_40 := .cache/spark-4.0
 JARS := .cache/delta/.fetched
 LOCAL_CLOUDS := .cache/.local-clouds
+# Tests wait a lot, so four processes use two cores; a file stays in one of them, and files keep their order.
+PROCESSES := -n 4 --dist loadfile --no-loadscope-reorder
 
 WITH_JAVA := JAVA_HOME="$$(tools/find-java)" && export JAVA_HOME
 DATE ?= 2025-08-12
@@ -37,15 +39,15 @@ run: setup  ## the Spark job on samples/, its receipt, and how to look at the ta
 
 test: $(VENV)/.made-all $(JARS) $(LOCAL_CLOUDS)  ## the test suite, in four processes; PYTEST_ARGS="-n 0 -k name" for a part in one
 	@echo "==> pytest"
-	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not long" --durations=20 $(PYTEST_ARGS)
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest $(PROCESSES) -m "not long" --durations=20 $(PYTEST_ARGS)
 
 test-long: $(VENV)/.made-all $(JARS) $(LOCAL_CLOUDS) test-older-spark  ## tests that take minutes: the older Spark, kill points on Spark, an endurance test; PYTEST_ARGS as above
 	@echo "==> pytest, long tests"
-	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m long --durations=20 $(PYTEST_ARGS)
+	@$(WITH_JAVA) && $(ENV_PYTHON) -m pytest $(PROCESSES) -m long --durations=20 $(PYTEST_ARGS)
 
 test-older-spark: $(VENV)/.made-all $(SPARK_40)/.made  ## the Spark tests on the older supported release; PYTEST_ARGS as above
 	@echo "==> pytest, on Spark 4.0"
-	@$(WITH_JAVA) && TESTED_SPARK_CONF=$(CURDIR)/$(SPARK_40)/local.conf $(SPARK_40)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m each_spark $(PYTEST_ARGS)
+	@$(WITH_JAVA) && TESTED_SPARK_CONF=$(CURDIR)/$(SPARK_40)/local.conf $(SPARK_40)/bin/python -m pytest $(PROCESSES) -m each_spark $(PYTEST_ARGS)
 
 lint: $(VENV)/.made-all  ## format, lint and types
 	@echo "==> ruff"

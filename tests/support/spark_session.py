@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,14 +30,19 @@ def read_conf(path: Path = LOCAL_CONF) -> dict[str, str]:
 def start_session(*, warehouse: Path, extra_conf: Mapping[str, str] | None = None) -> "SparkSession":
     """Start a classic session in this process with the settings of `LOCAL_CONF` and `extra_conf`.
 
-    An empty value leaves a setting out: PySpark would otherwise set what spark-submit has derived to that value.
+    They reach the JVM in a properties file, as with spark-submit, which derives others from them, such as the jars of
+    packages. PySpark would overwrite those with the settings of a builder.
     """
     from pyspark.sql import SparkSession
 
     # Outside of spark-submit, PySpark reads the interpreter from these variables only.
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    builder = SparkSession.builder.appName("makoto-daily-batch-tests")
-    for name, value in (read_conf() | {"spark.sql.warehouse.dir": str(warehouse)} | dict(extra_conf or {})).items():
-        if value:
-            builder = builder.config(name, value)
-    return builder.getOrCreate()
+    conf = read_conf() | {"spark.sql.warehouse.dir": str(warehouse)} | dict(extra_conf or {})
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as properties:
+        properties.writelines(f"{name} {value}\n" for name, value in conf.items())
+        properties.flush()
+        os.environ["PYSPARK_SUBMIT_ARGS"] = f"--properties-file {properties.name} pyspark-shell"
+        session = SparkSession.builder.appName("makoto-daily-batch-tests").getOrCreate()
+    # The file is gone, and other processes that start Spark must not look for it.
+    del os.environ["PYSPARK_SUBMIT_ARGS"]
+    return session
