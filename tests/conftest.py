@@ -35,6 +35,8 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 
+# A module's fixture that is expensive on each cloud.
+FOR_EACH_CLOUD = re.compile(r'scope="module", params=CLOUDS\b')
 # A test or a fixture that takes the session.
 TAKES_SPARK = re.compile(r'\bspark: (?:Any|"SparkSession")|getfixturevalue\("spark"\)')
 
@@ -42,22 +44,26 @@ TAKES_SPARK = re.compile(r'\bspark: (?:Any|"SparkSession")|getfixturevalue\("spa
 class OneSparkSession(LoadFileScheduling):
     """Runs each file in one process, and all files that use the Spark session in the same one: it starts once.
 
+    A file with a fixture for each cloud is split by cloud.
+
     Files keep their order (`--no-loadscope-reorder`): Spark's, which are a long chain, then the slow ones of e2e and
     integration, and many short ones of unit fill the end.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
-        return "spark" if _takes_spark(file) else file
+        if _matches(FOR_EACH_CLOUD, file):
+            return nodeid.partition("[")[2] + file
+        return "spark" if _matches(TAKES_SPARK, file) else file
 
 
 @cache
-def _takes_spark(file: str) -> bool:
-    return TAKES_SPARK.search((ROOT / file).read_text(encoding="utf-8")) is not None
+def _matches(pattern: re.Pattern[str], file: str) -> bool:
+    return pattern.search((ROOT / file).read_text(encoding="utf-8")) is not None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not _takes_spark(item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: not _matches(TAKES_SPARK, item.nodeid.partition("::")[0]))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
