@@ -1,4 +1,4 @@
-"""The examples of docs/project that change the code: their tests pass on a changed copy, and fail on an unchanged one."""
+"""The examples of docs/project/add-*.md: their tests pass on a changed copy, and fail on an unchanged one."""
 
 import re
 import shutil
