@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_origin
 from daily_batch.domain.quality_rules import QualityRules
 from daily_batch.settings.definition import DEFINITIONS, GROUPS, Definition
 
-_KINDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", tuple: "list of text"}
+_KINDS = {int: "integer", float: "number", str: "text", bool: "`true` or `false`", tuple: "list of text"}
 _DOC = re.compile(r"docs/([a-z-]+\.md)")
 _INTRODUCTION = """# Settings
 
@@ -19,18 +19,15 @@ The value of a setting comes from the first of these that gives one:
 
 1. a flag of the command;
 2. an environment variable: `MAKOTO_<NAME>`, or the operations guide's name, listed under *variable*;
-3. `<env>.toml` in the conf folder. `--env` or `MAKOTO_ENV` is the environment's name, such as `prod`; `--conf` or
-   `MAKOTO_CONF_DIR` is the folder;
+3. `<env>.toml` (`--env` or `MAKOTO_ENV`, such as `prod`) in the conf folder (`--conf` or `MAKOTO_CONF_DIR`);
 4. `defaults.toml` in the conf folder;
-5. `jobs/daily_batch/defaults.toml`, which is packed with the code. The repository has none: add it to change the
-   defaults of a deployment;
+5. `jobs/daily_batch/defaults.toml`, packed with the code: add it to change the defaults of a deployment;
 6. the default below.
 
 `--show-config` prints each value and its origin, with secrets masked. An unknown name or an invalid value ends a
-command with exit status 2 before any work.
+command with exit status 2.
 
-*job* marks the settings that a submitter passes to its Spark job if they were given. The job's arguments carry tenant,
-date, input, output, layout and format.
+*job*: a submitter passes the setting to its Spark job if it was given.
 """
 
 
@@ -71,8 +68,8 @@ def _render_values(each: Definition) -> str:
     if each.meta.pattern:
         return f"{kind} matching `{each.meta.pattern.replace('|', chr(92) + '|')}`"
     if each.meta.le is not None:
-        return f"{kind} from {each.meta.ge:,} to {each.meta.le:,}"
-    return kind if each.meta.ge is None else f"{kind}, {each.meta.ge:,} or more"
+        return f"{kind}, {each.meta.ge:,} to {each.meta.le:,}"
+    return kind if each.meta.ge is None else f"{kind} ≥ {each.meta.ge:,}"
 
 
 def _render_default(each: Definition) -> str:
