@@ -79,9 +79,7 @@ class Partitioning:
 class Quality:
     """Audit and quality rules (docs/quality.md).
 
-    `quality` is a table: `[quality]` in a file, JSON in `MAKOTO_QUALITY`. A number alone warns;
-    `{limit = …, severity = "fail"}` keeps the day from being published; `false` removes a rule.
-    `[quality.tenants.acme]` replaces rules for one tenant.
+    `quality` is a table: `[quality]` in a file, JSON in `MAKOTO_QUALITY`.
     """
 
     max_reject_ratio: Annotated[
@@ -265,7 +263,7 @@ class Notifications:
     notify_secret_arn: Annotated[
         str,
         Setting(
-            "ARN of the AWS secret that holds the webhook's URL, for the watcher on AWS.",
+            "ARN of the AWS secret that holds the webhook's URL.",
             pattern=r"^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)?$",
         ),
     ] = ""
