@@ -13,7 +13,7 @@ from tests.support.day_runs import ROOT, child_environment
 from tests.support.page_changes import Change, read_changes
 
 PAGES = [ROOT / f"docs/project/{name}.md" for name in ("add-column", "add-alias", "add-reason")]
-TESTS = "tests/integration/faults/test_input_meaning.py"
+TESTS = "tests/integration/faults/test_input_values.py"
 # What the tests read beside code.
 BESIDE = ("conf", "samples")
 
