@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 Arch = Literal["aarch64", "x86_64"]
 ARCHS: tuple[Arch, ...] = ("aarch64", "x86_64")
-# Every AWS page lists it for the releases with Spark 4 (docs/upgrading.md); the pages disagree about 3.12.
+# Every AWS page lists it for the releases with Spark 4 (docs/project/dependencies.md); the pages disagree about 3.12.
 EMR_PYTHON = "3.11"
 # Amazon Linux 2023 (Lambda from Python 3.12, EMR from 7.0) has glibc 2.34, but every package here has wheels for 2.28.
 # Each platform tag is listed, because older versions of pip do not include the tags below one.

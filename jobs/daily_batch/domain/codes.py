@@ -23,8 +23,8 @@ class Reason(Code):
 
     CORRUPT_COMPRESSION = (
         "corrupt_compression",
-        "the object's gzip or zstd stream is truncated, fails its checksum or has garbage behind it, or its name"
-        " promises one that is not there; none of it is published",
+        "the object's gzip or zstd stream is truncated, fails its checksum or has garbage behind it, or only its name"
+        " promises one",
         "the first half of part-0001.jsonl.gz",
     )
     DECOMPRESSION_BOMB = (
@@ -39,14 +39,14 @@ class Reason(Code):
     )
     FOREIGN_FORMAT = (
         "foreign_format",
-        "the object is not JSON text but another format, which detail names: an archive, a Parquet file, an image, a"
-        " compression within the compression, or any other binary data",
+        "the object is another format, which detail names: an archive, a Parquet file, an image, a compression within"
+        " the compression, or other binary data",
         "a tar within part-0001.jsonl.gz",
     )
     INVALID_NAME = (
         "invalid_name",
-        "the storage client cannot read an object of this name: a part of it is empty, . or .., or it holds a control"
-        " character (on a local file system also: is not UTF-8, or ends in # and digits)",
+        "the object's name has a part that is empty, . or .., or a control character (on a local file system also: is"
+        " not UTF-8, or ends in # and digits)",
         "part//0001.jsonl, or data#1",
     )
     INVALID_LINK = (
@@ -64,8 +64,7 @@ class Reason(Code):
     NOT_AN_OBJECT = ("not_an_object", "JSON, but not an object", '42 or "text"')
     WRAPPER_OBJECT = (
         "wrapper_object",
-        "an object that holds a list of objects instead of being a message; export one message a line, or the list"
-        " alone",
+        "an object that holds a list of objects, no message itself; export one message a line, or the list alone",
         '{"messages": [{…}, {…}]}',
     )
     TOO_DEEP = ("too_deep", "nested deeper than max_depth", "100,000 opening brackets")

@@ -57,11 +57,11 @@ class InputAndOutput:
     table_format: Annotated[TableFormat, Setting("Format of the tables.")] = "delta"
     discovery: Annotated[
         Discovery,
-        Setting("How active rooms are found: by listing, or by `updated_at` in the metadata store.", job=True),
+        Setting("Find active rooms by listing, or by `updated_at` in the metadata store.", job=True),
     ] = "listing"
     slack_seconds: Annotated[
         int,
-        Setting("Largest difference between the time in a file name and the message's own, seconds.", job=True, ge=0),
+        Setting("Largest difference between a file name's time and the message's own, seconds.", job=True, ge=0),
     ] = 900
 
 
@@ -79,26 +79,24 @@ class Partitioning:
 class Quality:
     """Audit and quality rules (docs/quality.md).
 
-    `quality` is a table: `[quality]` in a file, JSON in `MAKOTO_QUALITY`. A number alone warns;
-    `{limit = …, severity = "fail"}` keeps the day from being published; `false` removes a rule.
-    `[quality.tenants.acme]` replaces rules for one tenant.
+    `quality` is a table: `[quality]` in a file, JSON in `MAKOTO_QUALITY`.
     """
 
     max_reject_ratio: Annotated[
         float,
-        Setting("A day fails if this ratio of its records, or more, is rejected. 1.0: no limit.", job=True, ge=0, le=1),
+        Setting("A day fails if at least this ratio of its records is rejected. 1.0: no limit.", job=True, ge=0, le=1),
     ] = 0.5
     max_unreadable_ratio: Annotated[
         float,
         Setting(
-            "A day fails if this ratio of its objects, or more, cannot be read. 1.0: no limit.", job=True, ge=0, le=1
+            "A day fails if at least this ratio of its objects cannot be read. 1.0: no limit.", job=True, ge=0, le=1
         ),
     ] = 0.5
     min_rows_ratio: Annotated[
         float,
         Setting(
-            "A run fails if it would leave fewer messages than this ratio of those that are published, unless"
-            " `--allow-shrink` is given. 0: no limit. Without the flag, a day never loses its last object.",
+            "A run fails if it would leave fewer messages than this ratio of the published ones, unless"
+            " `--allow-shrink` is given. 0: no limit, but a day never loses its last object without the flag.",
             job=True,
             ge=0,
             le=1,
@@ -115,7 +113,7 @@ class Routing:
 
     runner: Annotated[RunnerChoice, Setting("Runner of a day. `auto`: by the predicted size and cost.")] = "auto"
     small_messages: Annotated[
-        int, Setting("Up to this number of messages, the reason given for a local run is the free tier.", ge=0)
+        int, Setting("Up to this number of messages, the reason for a local run is the free tier.", ge=0)
     ] = 1_000
     large_messages: Annotated[int, Setting("Above this number of messages, a day goes to Spark.", ge=0)] = 100_000
     function_memory_mb: Annotated[
@@ -124,8 +122,7 @@ class Routing:
     time_limit_seconds: Annotated[
         int,
         Setting(
-            "Time limit of a local run, after which the day goes to Spark; below the function's own timeout, so that"
-            " running work can end. 0: none.",
+            "Time limit of a local run, after which the day goes to Spark; below the function's own timeout. 0: none.",
             ge=0,
         ),
     ] = 0
@@ -140,15 +137,13 @@ class SparkJobs:
         Setting("Where Spark runs: in this process, in a process of its own, or on a service."),
     ] = "here"
     job_wait_minutes: Annotated[
-        int, Setting("A job that waits longer for workers is cancelled and submitted again.", ge=1, le=10_080)
+        int, Setting("A job that waits longer for workers is cancelled and resubmitted.", ge=1, le=10_080)
     ] = 60
     job_timeout_minutes: Annotated[int, Setting("The service ends a job that runs longer.", ge=1, le=10_080)] = 360
     look_first: Annotated[
         bool, Setting("A job checks its environment before its day, as `makoto-batch smoke` does.", job=True)
     ] = False
-    max_attempts: Annotated[
-        int, Setting("Number of submissions of a day whose jobs end without publishing it.", ge=1)
-    ] = 3
+    max_attempts: Annotated[int, Setting("Submissions of a day whose jobs end without publishing it.", ge=1)] = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,13 +155,11 @@ class EmrServerless:
     emr_package: Annotated[str, Setting("`s3://bucket/prefix` of what `make package-emr` built.")] = ""
     emr_python: Annotated[
         str,
-        Setting(
-            "Python of the release, for which the package is built (docs/upgrading.md).", pattern=r"^3\.[0-9]{1,2}$"
-        ),
+        Setting("Python of the release and the package (docs/upgrading.md).", pattern=r"^3\.[0-9]{1,2}$"),
     ] = "3.11"
     emr_log_group: Annotated[str, Setting("CloudWatch log group of jobs. Empty: the application's own logging.")] = ""
     emr_vcpus: Annotated[
-        int, Setting("Concurrent vCPUs that one job may use of the account's quota (L-D05C8A75).", ge=1)
+        int, Setting("Concurrent vCPUs of one job, within the account's quota (L-D05C8A75).", ge=1)
     ] = 16
     kms_key_arn: Annotated[str, Setting("ARN of the key that encrypts the data bucket, if it is not S3's own.")] = ""
 
@@ -181,7 +174,7 @@ class Databricks:
     databricks_job: Annotated[str, Setting("Name or id of the bundle's job.")] = ""
     databricks_auth: Annotated[
         Literal["entra", "sdk"],
-        Setting("Credentials: this process's Azure identity, or those that databricks-sdk finds (OAuth, a profile)."),
+        Setting("This process's Azure identity, or what databricks-sdk finds (OAuth, a profile)."),
     ] = "entra"
     databricks_client_id: Annotated[
         str,
@@ -217,7 +210,7 @@ class LedgerAndMetadata:
     ledger: Annotated[
         str,
         Setting(
-            "`dynamodb`, `cosmos` or the path of an SQLite file. Empty: the store that is configured, else a file.",
+            "`dynamodb`, `cosmos` or an SQLite file's path. Empty: the configured store, else a file.",
             job=True,
         ),
     ] = ""
@@ -248,7 +241,7 @@ class Monitoring:
     ] = "06:00"
     drift_minutes: Annotated[
         int,
-        Setting("Delay after which the end of a job without an event counts as drift; 10 where jobs are polled.", ge=0),
+        Setting("Delay after which a job's end without an event counts as drift; 10 where jobs are polled.", ge=0),
     ] = 2
     unusual_factor: Annotated[
         float,
@@ -270,7 +263,7 @@ class Notifications:
     notify_secret_arn: Annotated[
         str,
         Setting(
-            "ARN of the AWS secret that holds the webhook's URL, for the watcher on AWS.",
+            "ARN of the AWS secret that holds the webhook's URL.",
             pattern=r"^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)?$",
         ),
     ] = ""
@@ -293,7 +286,5 @@ class Maintenance:
     ] = 0
     maintain_spark_bytes: Annotated[
         int,
-        Setting(
-            "Larger days, and for a vacuum larger tables, are maintained by Spark where there is one, bytes.", ge=1
-        ),
+        Setting("Larger days (vacuum: tables), bytes, are maintained by Spark where there is one.", ge=1),
     ] = 8_589_934_592

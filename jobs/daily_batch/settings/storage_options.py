@@ -32,13 +32,11 @@ _CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
 
 @dataclass(frozen=True, kw_only=True)
 class StorageClients:
-    """Storage clients.
+    """Storage clients (docs/access.md).
 
     `storage_options` is a table of the options of obstore and delta-rs by their names: `aws_endpoint_url`,
     `allow_http`, `timeout`, …; JSON in `MAKOTO_STORAGE_OPTIONS`. The usual `AWS_*` variables and
-    `AZURE_STORAGE_CONNECTION_STRING` add to it. Without a key in it, `abfss://` is reached by the process's Azure
-    identity, as azure-identity finds it: App Service's, the `AZURE_*` variables of a service principal, `az login`.
-    For an Azurite on another port than 10000, set `AZURITE_BLOB_STORAGE_URL`, which both libraries read themselves.
+    `AZURE_STORAGE_CONNECTION_STRING` add to it.
     """
 
     storage_options: Annotated[

@@ -19,6 +19,7 @@ from tests.local_cloud.azure.databricks.bundle import read_bundle
 from tests.support.spark_session import JARS_CONF, read_conf
 
 PAGE = (ROOT / "docs/upgrading.md").read_text()
+SOURCES = (ROOT / "docs/project/dependencies.md").read_text()
 TEMPLATE = load_template(ROOT / "template.yaml")
 BUNDLE = read_bundle(ROOT)
 PINS = dict(re.findall(r"^([\w.-]+)==([\w.]+)$", CONSTRAINTS.read_text(), re.MULTILINE))
@@ -28,9 +29,9 @@ def read_default(parameter: str) -> str:
     return str(TEMPLATE["Parameters"][parameter]["Default"])
 
 
-def read_row(name: str) -> list[str]:
-    """Return the cells of a release's row in the page."""
-    (line,) = [line for line in PAGE.splitlines() if line.startswith("|") and name in line.split("|")[1]]
+def read_row(name: str, page: str = PAGE) -> list[str]:
+    """Return the cells of a release's row in a page."""
+    (line,) = [line for line in page.splitlines() if line.startswith("|") and name in line.split("|")[1]]
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
@@ -60,10 +61,10 @@ def test_older_tested_spark_release_is_documented() -> None:
     "release", ["`emr-spark-8.1.0`", "`emr-spark-8.0.0`", "`18.x-scala2.13`", "`17.3.x-scala2.13`"]
 )
 def test_every_release_has_an_end_date_and_a_dated_source(release: str) -> None:
-    cells = read_row(release)
-    assert date.fromisoformat(re.findall(r"\d{4}-\d\d-\d\d", cells[2])[0]) > date(2026, 11, 28)
-    assert re.search(r"https://\S+", cells[-1])
-    assert re.search(r"read 2026-\d\d-\d\d", cells[-1])
+    assert date.fromisoformat(re.findall(r"\d{4}-\d\d-\d\d", read_row(release)[2])[0]) > date(2026, 11, 28)
+    source = read_row(release, SOURCES)[-1]
+    assert re.search(r"https://\S+", source)
+    assert re.search(r"read 2026-\d\d-\d\d", source)
 
 
 def test_package_template_and_settings_use_the_same_python() -> None:
@@ -72,11 +73,11 @@ def test_package_template_and_settings_use_the_same_python() -> None:
     assert emr._parser().parse_args([]).python_version == EMR_PYTHON
 
 
-def test_upgrade_guide_cites_sources_for_emrs_python() -> None:
-    assert "EMR, Databricks, Lambda and Flex all had Python 3.12" not in PAGE
-    section = PAGE.partition("### The Python of a job on EMR")[2].partition("\n## ")[0]
-    assert EMR_PYTHON in section
-    assert len(re.findall(r"https://docs\.(?:aws\.amazon\.com|amazonaws\.cn)\S+", section)) >= 2
+def test_emrs_python_is_documented_with_its_sources() -> None:
+    heading = "### The Python of a job on EMR"
+    guide, sources = (text.partition(heading)[2].partition("\n## ")[0] for text in (PAGE, SOURCES))
+    assert EMR_PYTHON in guide and EMR_PYTHON in sources
+    assert len(re.findall(r"https://docs\.(?:aws\.amazon\.com|amazonaws\.cn)\S+", sources)) >= 2
 
 
 def test_serverless_environment_version_is_documented() -> None:

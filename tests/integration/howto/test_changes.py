@@ -1,4 +1,4 @@
-"""The examples of docs/howto that change the code: their tests pass on a changed copy, and fail on an unchanged one."""
+"""The examples of docs/project/add-*.md: their tests pass on a changed copy, and fail on an unchanged one."""
 
 import re
 import shutil
@@ -12,8 +12,8 @@ import pytest
 from tests.support.day_runs import ROOT, child_environment
 from tests.support.page_changes import Change, read_changes
 
-PAGES = [ROOT / f"docs/howto/{name}.md" for name in ("add-column", "add-alias", "add-reason")]
-TESTS = "tests/integration/faults/test_input_meaning.py"
+PAGES = [ROOT / f"docs/project/{name}.md" for name in ("add-column", "add-alias", "add-reason")]
+TESTS = "tests/integration/faults/test_input_values.py"
 # What the tests read beside code.
 BESIDE = ("conf", "samples")
 

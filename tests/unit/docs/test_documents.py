@@ -16,7 +16,7 @@ from tests.support.pages import PAGES, list_anchors, name_page, read_prose
 READMES = (ROOT / "README.md", ROOT / "README.ja.md")
 LIBRARY = ROOT / "jobs/daily_batch"
 # Pages whose `module.py` is relative to the library.
-LIBRARY_PAGES = ("architecture.md", "how-it-works.md")
+LIBRARY_PAGES = ("architecture.md", "project/how-it-works.md")
 
 
 def find_broken_links(text: str, page: Path) -> Iterator[str]:

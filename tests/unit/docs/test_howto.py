@@ -12,8 +12,8 @@ from tests.support.page_changes import read_changes
 from tests.support.pages import PAGES, name_page, read_prose
 
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-HOWTO = [page for page in PAGES if page.parent == ROOT / "docs/howto"]
-CHANGES = [page for page in HOWTO if page.stem.startswith("add-")]
+CHANGES = [page for page in PAGES if page.parent == ROOT / "docs/project" and page.stem.startswith("add-")]
+HOWTO = [*(page for page in PAGES if page.parent == ROOT / "docs/howto"), *CHANGES]
 QUICK_START = ROOT / "docs/howto/quick-start.md"
 DEPLOYMENT = {"AWS": ROOT / "docs/deploy-aws.md", "Azure": ROOT / "docs/deploy-azure.md"}
 MAX_COMMANDS = 10

@@ -16,7 +16,7 @@ from tests.support.night_summaries import make_largest_summary, make_summary
 FORMATS: tuple[Format, ...] = ("slack", "teams")
 each_format = pytest.mark.parametrize("form", FORMATS)
 REPORT = "https://reports.example.com/night.html?a=1&b=2"
-# The limits of the services, with their sources in docs/notifications.md.
+# The limits of the services, with their sources in docs/project/not-proven.md.
 SLACK_BLOCKS, SLACK_SECTION, SLACK_HEADER, SLACK_ALL = 50, 3_000, 150, 13_000
 TEAMS_BYTES = 28_000
 
