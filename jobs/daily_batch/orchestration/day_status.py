@@ -27,6 +27,11 @@ RUNBOOKS = {
 }
 
 
+def find_runbook(state: str) -> str:
+    """Return the name of the runbook for a state; the index of all runbooks for a state without one."""
+    return RUNBOOKS.get(state, "README")
+
+
 def day_status(entry: Entry | None, *, now: datetime, due: datetime) -> str:
     """Return the state of a tenant-day: the ledger's status, or what follows from its absence or its lease."""
     if entry is None:
