@@ -3,6 +3,7 @@
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from daily_batch.domain.receipt import describe_unreadable
 from daily_batch.ledger import Entry
 from daily_batch.settings import Settings
 
@@ -51,8 +52,7 @@ def describe(entry: Entry | None, state: str, *, now: datetime) -> str:
     if entry is None:
         return "never run" if state == "MISSING" else ""
     if state.startswith("COMPLETED"):
-        unreadable = f"{entry.unreadable:,} objects could not be read" if entry.unreadable else ""
-        return "; ".join(filter(None, (unreadable, entry.quality)))
+        return describe_published(entry.unreadable, entry.objects, entry.quality)
     return {
         "DEAD": _describe_lease(entry, now),
         CHANGED: "its objects are not those of the last run",
@@ -60,6 +60,12 @@ def describe(entry: Entry | None, state: str, *, now: datetime) -> str:
         "RUNNING": f"{entry.owner} until {entry.lease_until}",
         "SUBMITTED": f"job {entry.job_id}",
     }.get(state, "")
+
+
+def describe_published(unreadable: int | None, objects: int | None, quality: str | None) -> str:
+    """Return the warnings of a published day: its unreadable objects and the quality rules that warned."""
+    lost = describe_unreadable(unreadable, objects) if unreadable else ""
+    return "; ".join(filter(None, (lost, quality)))
 
 
 def _describe_lease(entry: Entry, now: datetime) -> str:

@@ -24,8 +24,9 @@ class DayFacts:
     """The facts of one tenant-day; None means unknown.
 
     The counts (`messages`, `records`, `rejects`, `seconds` by stage, …) are those of the last run that published,
-    whatever came after. `expected` is the expected volume of a day whose volume is anomalous, `quality` describes the
-    rules that warned, and `doubt` says why the receipt cannot be relied on. `input` is the URL that the run read.
+    whatever came after. `total_objects` is the number of objects without ignored ones; `unreadable` of them could not
+    be read. `expected` is the expected volume of a day whose volume is anomalous, `quality` describes the rules that
+    warned, and `doubt` says why the receipt cannot be relied on. `input` is the URL that the run read.
     """
 
     tenant: str
@@ -40,6 +41,7 @@ class DayFacts:
     messages: int | None = None
     rejected: int | None = None
     unreadable: int | None = None
+    total_objects: int | None = None
     objects: Objects | None = None
     records: Records | None = None
     rejects: Mapping[str, int] = field(default_factory=dict)
@@ -117,6 +119,7 @@ def make_day_facts(
         messages=messages,
         rejected=entry.rejected,
         unreadable=entry.unreadable,
+        total_objects=receipt.objects.in_manifest if receipt else entry.objects,
         objects=receipt.objects if receipt else None,
         records=receipt.records if receipt else None,
         rejects=receipt.rejects if receipt else {},

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from bench.report_range import FAILED, make_entry, write_range
 from daily_batch.cli import app
-from daily_batch.domain.receipt import Erased, Receipt, receipt_key, to_json
+from daily_batch.domain.receipt import Erased, Objects, Receipt, receipt_key, to_json
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import format_timestamp
 from daily_batch.ledger.item_codec import to_item
@@ -166,6 +166,16 @@ def test_lost_receipt_hides_no_rejects(tmp_path: Path) -> None:
     assert "No record was rejected" not in page.read_text()
     facts = json.loads(report(tmp_path, "--json", tenants=TENANTS[:1]).stdout)
     assert (facts["total"]["rejected"], facts["total"]["records"]["rejected"]) == (rejected, 0)
+
+
+def test_share_of_unreadable_objects_excludes_ignored_ones_and_survives_the_receipt(fortnight: Fortnight) -> None:
+    objects = Objects(listed=9, read=3, unreadable=1, ignored=5, bytes=1)
+    receipt = replace(fortnight[1][0], objects=objects)
+    entry = make_entry(receipt)
+    for found in (receipt, None):
+        day = make_day(entry, found)
+        assert (day.unreadable, day.total_objects) == (1, 4)
+    assert make_day(replace(entry, objects=None), None).total_objects is None
 
 
 def test_day_with_an_erasure_has_no_warning(tmp_path: Path) -> None:
