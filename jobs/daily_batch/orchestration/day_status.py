@@ -7,7 +7,7 @@ from daily_batch.domain.receipt import describe_unreadable
 from daily_batch.ledger import Entry
 from daily_batch.settings import Settings
 
-# Only in reports: the day has no entry and is before the tenant's first day in the ledger.
+# Only in reports: the day has no entry and is before the tenant's first run in the ledger.
 NOT_STARTED = "NOT_STARTED"
 # Nothing needs attention.
 SOUND = ("COMPLETED", "COMPLETED_WITH_REJECTS", "RUNNING", "SUBMITTED", "NOT_DUE", NOT_STARTED)

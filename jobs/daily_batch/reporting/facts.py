@@ -97,7 +97,7 @@ def make_day_facts(
         due: when the day must be completed.
         history: messages of the tenant's other days, with which `factor` and `floor` define an anomaly.
         doubt: why the receipt is missing or cannot be relied on.
-        is_before_first: the day is before the tenant's first day in the ledger, so it is not missing.
+        is_before_first: the day is before the tenant's first run, so nothing says that it was missed.
     """
     state = day_status(entry, now=now, due=due)
     if entry is None and is_before_first:

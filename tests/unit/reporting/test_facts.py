@@ -279,7 +279,7 @@ def test_html_without_its_packages_names_what_to_install(
     assert report(fortnight[0], "--markdown").exit_code == 0
 
 
-def test_days_before_a_tenants_first_are_not_missing(tmp_path: Path) -> None:
+def test_days_before_a_tenants_first_run_are_not_missing(tmp_path: Path) -> None:
     write_range(tmp_path, TENANTS[:2], DATES[3:], seed=7)
     store = SqliteStore(tmp_path / "makoto-ledger.sqlite")
     # The second tenant has run long before, so its days without an entry are missing.
@@ -288,6 +288,16 @@ def test_days_before_a_tenants_first_are_not_missing(tmp_path: Path) -> None:
     states = [(day["tenant"], day["state"]) for day in facts["days"] if day["day"] < str(DATES[3])]
     assert states == [(TENANTS[0], "NOT_STARTED")] * 3 + [(TENANTS[1], "MISSING")] * 3
     assert {each["tenant"] for each in facts["needs_attention"]} == {TENANTS[1]}
+
+
+def test_range_before_a_tenants_first_run_is_not_missing(tmp_path: Path) -> None:
+    write_range(tmp_path, TENANTS[:2], [DATES[-1] + timedelta(days=1)], seed=7)
+    store = SqliteStore(tmp_path / "makoto-ledger.sqlite")
+    # The second tenant has also run long before, so its nights in between were missed.
+    store.put(to_item(Entry(tenant=TENANTS[1], day=date(2025, 1, 1), status="FAILED")), expected=None)
+    facts = json.loads(report(tmp_path, "--json", tenants=TENANTS[:2]).stdout)
+    states = {(day["tenant"], day["state"]) for day in facts["days"]}
+    assert states == {(TENANTS[0], "NOT_STARTED"), (TENANTS[1], "MISSING")}
 
 
 def test_tenant_without_any_day_is_missing(tmp_path: Path) -> None:

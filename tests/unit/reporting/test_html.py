@@ -192,13 +192,20 @@ def test_issues_link_to_runbooks_and_show_whole_commands(views: dict[str, View],
     assert found["fits"]
 
 
-def test_days_before_a_tenants_first_have_a_sign_and_an_explanation(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lang", "legend"),
+    [
+        ("en", "before the tenant&#39;s first run (input not checked) 3"),
+        ("ja", "テナントの最初の実行より前（入力は未確認） 3"),
+    ],
+)
+def test_days_before_a_tenants_first_run_have_a_sign_and_an_explanation(lang: str, legend: str, tmp_path: Path) -> None:
     write_range(tmp_path, TENANTS[:1], DATES[3:], seed=7)
     page = tmp_path / "page.html"
-    assert report(tmp_path, "--html", str(page), tenants=TENANTS[:1]).exit_code == 0
+    assert report(tmp_path, "--lang", lang, "--html", str(page), tenants=TENANTS[:1]).exit_code == 0
     text = page.read_text()
     assert re.findall(r'<td class="s-not-started[^>]*>([^<]*)</td>', text) == ["–"] * 3
-    assert "before the tenant&#39;s first day 3" in text
+    assert legend in text
 
 
 def test_single_night_has_numbers_and_no_charts(fortnight: Fortnight, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_unreadable_objects_have_their_share_in_japanese() -> None:
     assert describe_warnings(replace(day, total_objects=None), JA) == "オブジェクト1件を読み取れませんでした"
 
 
-def test_headline_does_not_count_days_before_a_tenants_first() -> None:
+def test_headline_does_not_count_days_before_a_tenants_first_run() -> None:
     facts = make_facts("COMPLETED", "NOT_STARTED", dates=2)
     assert make_headline(facts, EN) == "2 of 2 tenant-days are done; nothing to do"
 
