@@ -135,8 +135,8 @@ def test_report_names_unreadable_objects_in_the_words_of_the_other_commands(obje
 
 def test_unreadable_objects_have_their_share_in_japanese() -> None:
     (day,) = make_facts("COMPLETED_WITH_REJECTS", unreadable=1, total_objects=4_000).days
-    assert describe_warnings(day, JA) == "オブジェクト4,000件中1件（<0.1%）を読み取れませんでした"
-    assert describe_warnings(replace(day, total_objects=None), JA) == "オブジェクト1件を読み取れませんでした"
+    assert describe_warnings(day, JA) == "オブジェクト4,000件中1件（<0.1%）を読み取れません"
+    assert describe_warnings(replace(day, total_objects=None), JA) == "オブジェクト1件を読み取れません"
 
 
 def test_headline_does_not_count_days_before_a_tenants_first_run() -> None:
