@@ -5,23 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from bench.measure import CACHE, ROOT, Contender
+from tests.support.spark_session import read_conf
 
 DAY = "2025-08-12"
 CORES = "local[2]"
 DRIVER_MEMORY = "4g"
 PYTHON = str(Path(sys.executable))
 SUBMIT = str(ROOT / ".venv" / "bin" / "spark-submit")
-DELTA_PACKAGE = "io.delta:delta-spark_4.1_2.13:4.2.0"
-DELTA = (
-    *("--packages", DELTA_PACKAGE),
-    *("--conf", "spark.jars.ivySettings=conf/spark/ivysettings.xml", "--conf", "spark.jars.ivy=.cache/ivy"),
-    *("--conf", "spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension"),
-    *("--conf", "spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog"),
-)
+# The baselines have the job's own Delta, from the jars that `make setup` has fetched: no run resolves anything.
+DELTA = {name: read_conf()[name] for name in ("spark.jars", "spark.sql.extensions", "spark.sql.catalog.spark_catalog")}
 
 
 def export_day(messages: int, *, clean: bool = False, files: int = 32, seed: int = 1) -> Path:
@@ -61,18 +58,20 @@ def spark_job(*, source: str, output: str, layout: str, name: str = "ours") -> C
     return Contender(name, command, partial(remove_output, output))
 
 
-def spark_baseline(name: str, script: str, *arguments: str, output: str, options: tuple[str, ...] = ()) -> Contender:
-    """Return a baseline run by spark-submit: the same cores and memory, otherwise Spark's and Delta's defaults."""
+def spark_baseline(
+    name: str, script: str, *arguments: str, output: str, jars: str = "", conf: Mapping[str, str] | None = None
+) -> Contender:
+    """Return a baseline run by spark-submit: the same cores and memory, otherwise Spark's and Delta's defaults.
+
+    Args:
+        jars: A pattern of further jars on this machine.
+        conf: Further settings of Spark.
+    """
+    settings = {**DELTA, **(conf or {}), "spark.jars": ",".join(filter(None, (DELTA["spark.jars"], jars)))}
     command = (
-        SUBMIT,
-        "--master",
-        CORES,
-        "--driver-memory",
-        DRIVER_MEMORY,
-        *DELTA,
-        *options,
-        f"bench/{script}",
-        *arguments,
+        *(SUBMIT, "--master", CORES, "--driver-memory", DRIVER_MEMORY),
+        *(word for key, value in settings.items() for word in ("--conf", f"{key}={value}")),
+        *(f"bench/{script}", *arguments),
     )
     return Contender(name, command, partial(remove_output, output))
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import obstore
 from obstore.store import S3Store
 
-from bench.job import DELTA_PACKAGE, python_baseline, spark_baseline, spark_job
+from bench.job import python_baseline, spark_baseline, spark_job
 from bench.measure import CACHE, Contender, alternate, median, save
 from bench.s3_server import BUCKET, generate_objects, running_server
+from tests.local_cloud.aws.emr.spark_site import install_hadoop_aws
 
 TARGET_S3A, TARGET_RAW = 70, 0.6
 THREADS = 128
-HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     with running_server("--messages", str(options.messages), "--latency-ms", str(options.latency_ms)) as env:
         upload_flat_folder(options.s3a_messages, env)
-        chosen = [contender for contender in contenders(env, options.s3a_messages) if contender.name in options.only]
+        chosen = contenders(env, options.s3a_messages, only=options.only)
         results = alternate(chosen, runs=options.runs, env=env, logs="p2")
     rates: dict[str, float] = {}
     for name, runs in results.items():
@@ -51,22 +52,32 @@ def main(arguments: list[str] | None = None) -> None:
     save("p2", results=results, figures=figures)
 
 
-def contenders(env: dict[str, str], s3a_messages: int) -> tuple[Contender, ...]:
-    """Return the contenders: ours also writes to S3, the others only read."""
-    s3a = (
-        *("--packages", f"{DELTA_PACKAGE},{HADOOP_AWS}"),
-        *("--conf", f"spark.hadoop.fs.s3a.endpoint={env['AWS_ENDPOINT_URL']}"),
-        *("--conf", "spark.hadoop.fs.s3a.path.style.access=true", "--conf", "spark.hadoop.fs.s3a.access.key=bench"),
-        *("--conf", "spark.hadoop.fs.s3a.secret.key=bench", "--conf", "spark.hadoop.fs.s3a.endpoint.region=us-east-1"),
-    )
-    out = str(CACHE / "out" / "s3a")
-    flat = (f"s3a://{BUCKET}/flat/", str(s3a_messages))
-    return (
-        spark_job(source=f"s3://{BUCKET}", output=f"s3://{BUCKET}/lake", layout="messages"),
-        spark_baseline("s3a", "baseline_s3a.py", *flat, output=out, options=s3a),
-        python_baseline(
+def contenders(env: Mapping[str, str], s3a_messages: int, *, only: Collection[str]) -> list[Contender]:
+    """Return the contenders with these names: ours also writes to S3, the others only read."""
+    makers: dict[str, Callable[[], Contender]] = {
+        "ours": lambda: spark_job(source=f"s3://{BUCKET}", output=f"s3://{BUCKET}/lake", layout="messages"),
+        "s3a": lambda: s3a_baseline(env, s3a_messages),
+        "raw": lambda: python_baseline(
             "raw", "baseline_obstore.py", BUCKET, "acme/chat/", str(THREADS), output=str(CACHE / "out" / "raw")
         ),
+    }
+    return [make() for name, make in makers.items() if name in only]
+
+
+def s3a_baseline(env: Mapping[str, str], messages: int) -> Contender:
+    """Return Spark on S3A, whose jars are downloaded before the first run."""
+    s3a = {
+        "endpoint": env["AWS_ENDPOINT_URL"],
+        "endpoint.region": "us-east-1",
+        "path.style.access": "true",
+        "access.key": "bench",
+        "secret.key": "bench",
+    }
+    return spark_baseline(
+        *("s3a", "baseline_s3a.py", f"s3a://{BUCKET}/flat/", str(messages)),
+        output=str(CACHE / "out" / "s3a"),
+        jars=f"{install_hadoop_aws()}/*.jar",
+        conf={f"spark.hadoop.fs.s3a.{name}": value for name, value in s3a.items()},
     )
 
 

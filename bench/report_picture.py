@@ -26,7 +26,8 @@ FONT = "@embedpdf/fonts-jp/fonts"
 DATES = [date(2025, 7, 30) + timedelta(days=number) for number in range(14)]
 TENANTS = [f"example-{number:02}" for number in range(1, 13)]
 DESKTOP, PHONE = 1280, 390
-HEIGHT = 1470
+# The wide picture ends below the first charts.
+HEIGHTS = {DESKTOP: 1690, PHONE: 1470}
 # One picture has the phone's views and the dark mode beside each other.
 PHONES = (("en", False), ("ja", False), ("en", True))
 
@@ -55,7 +56,13 @@ def main() -> None:
 def _take_pictures(scratch: Path, folder: Path, fonts: Path) -> None:
     """Write a picture for each language, mode and width, and one of the phone's."""
     pages = [
-        Page(file=file, dark=dark, width=width, height=HEIGHT, screenshot=_name_picture(folder, lang, width, dark=dark))
+        Page(
+            file=file,
+            dark=dark,
+            width=width,
+            height=HEIGHTS[width],
+            screenshot=_name_picture(folder, lang, width, dark=dark),
+        )
         for lang, file in {lang: _render_report(scratch, lang) for lang in ("en", "ja")}.items()
         for dark in (False, True)
         for width in (DESKTOP, PHONE)
@@ -67,7 +74,7 @@ def _take_pictures(scratch: Path, folder: Path, fonts: Path) -> None:
         f'<body style="margin:0;display:flex;gap:20px;background:#888">{"".join(images)}', encoding="utf-8"
     )
     width = len(PHONES) * PHONE + 20 * (len(PHONES) - 1)
-    open_pages([Page(file=sheet, width=width, height=HEIGHT, screenshot=PICTURES / "report-phone.png")])
+    open_pages([Page(file=sheet, width=width, height=HEIGHTS[PHONE], screenshot=PICTURES / "report-phone.png")])
 
 
 def _name_picture(folder: Path, lang: str, width: int, *, dark: bool) -> Path:

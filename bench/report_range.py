@@ -128,6 +128,7 @@ def make_entry(receipt: Receipt) -> Entry:
         runner=receipt.runner,
         rejected=receipt.records.rejected,
         unreadable=receipt.objects.unreadable,
+        objects=receipt.objects.in_manifest,
         receipt=receipt_key(receipt.tenant, day, receipt.run_id),
         seconds=round(receipt.seconds["total"]),
         cost_usd=0.031 if receipt.runner == "spark" else None,

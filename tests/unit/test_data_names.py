@@ -29,8 +29,8 @@ SETTINGS = """
 """
 LEDGER_ATTRIBUTES = """
     tenant day status message_count output_path processed_at token taken_over attempts owner lease_until run_id runner
-    handed_over job_token job_id executors disk_gb rejected unreadable quality fingerprint receipt seconds billed
-    cost_usd error retryable asked_at upkeep started_at updated_at
+    handed_over job_token job_id executors disk_gb rejected unreadable objects quality fingerprint receipt seconds
+    billed cost_usd error retryable asked_at upkeep started_at updated_at
 """
 RECEIPT = """
     tenant date run_id status runner format layout objects records rejects flags tables seconds input output fingerprint

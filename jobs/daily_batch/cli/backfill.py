@@ -28,7 +28,7 @@ from daily_batch.cli.options import (
     find_approver,
     read_environment,
 )
-from daily_batch.cli.output import exit_on_error, print_json, print_table
+from daily_batch.cli.output import console, exit_on_error, print_json, print_table
 from daily_batch.domain.calendar import days_between, parse_day
 from daily_batch.errors import BatchError, LeaseHeldError, describe_error
 
@@ -104,6 +104,8 @@ def backfill(
             print_table(
                 COLUMNS, [{**row, "outcome": state_label(str(row["outcome"]))} for row in rows], wrapped="error"
             )
+            for row in filter(lambda each: each["note"], rows):
+                console().print(f"{row['tenant']} {row['date']}: {row['note']}", markup=False, soft_wrap=True)
         raise typer.Exit(max((int(str(row["status"])) for row in rows), default=0))
 
 
@@ -130,7 +132,9 @@ def _run_all(
 def _run_one(
     request: "Request", dispatch: "Dispatch", open_progress: "Callable[[str], Progress]", *, force: bool
 ) -> dict[str, object]:
+    from daily_batch.domain.quality import describe_warnings
     from daily_batch.orchestration.day_receipt import run_and_wait
+    from daily_batch.orchestration.day_status import describe_published
 
     progress = open_progress(f"tenant={request.tenant} day={request.day}")
     row: dict[str, object] = {"tenant": request.tenant, "date": request.day.isoformat()}
@@ -142,16 +146,19 @@ def _run_one(
             **row,
             "outcome": "HELD" if isinstance(error, LeaseHeldError) else "FAILED",
             **empty,
+            "note": "",
             "error": describe_error(error),
             "status": error.exit_code if isinstance(error, BatchError) else 1,
         }
+    objects = receipt.objects
     return {
         **row,
         "outcome": "UNCHANGED" if result.kind == "unchanged" else receipt.status,
         "messages": receipt.records.written,
         "rejected": receipt.records.rejected,
-        "unreadable": receipt.objects.unreadable,
+        "unreadable": objects.unreadable,
         "run_id": result.run_id,
+        "note": describe_published(objects.unreadable, objects.in_manifest, describe_warnings(receipt.quality)),
         "error": None,
         "status": 0,
     }

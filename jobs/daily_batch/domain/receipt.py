@@ -13,6 +13,9 @@ from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.run import Layout, TableFormat
 from daily_batch.errors import TerminalError
 
+# A smaller share is shown as smaller than this, so that only zero is shown as zero.
+MIN_PERCENT = 0.1
+
 Status = Literal["COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 
 
@@ -148,12 +151,11 @@ def describe_loss(receipt: Receipt) -> str | None:
     objects, records = receipt.objects, receipt.records
     lost = []
     if objects.unreadable:
-        lost.append(
-            f"{objects.unreadable:,} of {_share(objects.unreadable, objects.in_manifest, 'objects')} could not be read"
-        )
+        lost.append(describe_unreadable(objects.unreadable, objects.in_manifest))
     if records.rejected:
         reasons = ", ".join(f"{name} {count:,}" for name, count in receipt.rejects.items())
-        lost.append(f"{records.rejected:,} of {_share(records.rejected, records.seen, 'records')} rejected ({reasons})")
+        share = format_share(records.rejected, records.seen)
+        lost.append(f"{records.rejected:,} of {records.seen:,} records ({share}) rejected ({reasons})")
     return "; ".join(lost) or None
 
 
@@ -164,8 +166,17 @@ def loss_warning(receipt: Receipt) -> str | None:
     return f"{lost}. Next step: {step} (docs/runbooks/reject-percent.md)" if lost else None
 
 
-def _share(part: int, whole: int, noun: str) -> str:
-    return f"{whole:,} {noun} ({part / whole:.1%})"
+def describe_unreadable(unreadable: int, objects: int | None) -> str:
+    """Return how many objects of a day could not be read; without their share if the number of objects is unknown."""
+    if not objects:
+        return f"{unreadable:,} objects could not be read"
+    return f"{unreadable:,} of {objects:,} objects ({format_share(unreadable, objects)}) could not be read"
+
+
+def format_share(count: int, whole: int) -> str:
+    """Return a count as a percentage; only zero is shown as zero."""
+    percent = f"{100 * count / whole if whole else 0.0:.1f}%"
+    return f"<{MIN_PERCENT}%" if count and percent == "0.0%" else percent
 
 
 def to_dict(receipt: Receipt) -> dict[str, Any]:

@@ -33,8 +33,8 @@ class Entry:
     """The state of a tenant-day. Timestamps are ISO 8601 in UTC.
 
     `message_count`, `output_path` and `processed_at` are the platform's fields. Like `rejected`, `unreadable`,
-    `quality`, `fingerprint` and `receipt` they are of the last completed run: a day that fails later still describes
-    its tables.
+    `objects`, `quality`, `fingerprint` and `receipt` they are of the last completed run: a day that fails later still
+    describes its tables.
 
     Attributes:
         token: The fencing token of the last lease.
@@ -45,6 +45,7 @@ class Entry:
         job_token: The idempotency token of a job's submission.
         job_id: The job; while it is unknown, a submission may have succeeded without a response.
         executors: The job's workers; `disk_gb` is the disk of each.
+        objects: The objects of the day, without ignored ones; `unreadable` of them could not be read.
         quality: The rules that warned, as text.
         billed: Usage of all ended runs by unit, as far as their services reported it; `cost_usd` by list price
             (docs/costs.md).
@@ -73,6 +74,7 @@ class Entry:
     disk_gb: int | None = None
     rejected: int | None = None
     unreadable: int | None = None
+    objects: int | None = None
     quality: str | None = None
     fingerprint: str | None = None
     receipt: str | None = None

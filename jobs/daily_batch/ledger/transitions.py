@@ -191,6 +191,7 @@ def complete(
         handed_over=None,
         rejected=receipt.records.rejected,
         unreadable=receipt.objects.unreadable,
+        objects=receipt.objects.in_manifest,
         quality=describe_warnings(receipt.quality),
         fingerprint=receipt.fingerprint,
         receipt=receipt_key,

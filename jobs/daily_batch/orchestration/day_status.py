@@ -3,10 +3,11 @@
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from daily_batch.domain.receipt import describe_unreadable
 from daily_batch.ledger import Entry
 from daily_batch.settings import Settings
 
-# Only in reports: the day has no entry and is before the tenant's first day in the ledger.
+# Only in reports: the day has no entry and is before the tenant's first run in the ledger.
 NOT_STARTED = "NOT_STARTED"
 # Nothing needs attention.
 SOUND = ("COMPLETED", "COMPLETED_WITH_REJECTS", "RUNNING", "SUBMITTED", "NOT_DUE", NOT_STARTED)
@@ -25,6 +26,11 @@ RUNBOOKS = {
     "SUBMITTED": "stuck-job",
     "RUNNING": "days-late",
 }
+
+
+def find_runbook(state: str) -> str:
+    """Return the name of the runbook for a state; the index of all runbooks for a state without one."""
+    return RUNBOOKS.get(state, "README")
 
 
 def day_status(entry: Entry | None, *, now: datetime, due: datetime) -> str:
@@ -46,8 +52,7 @@ def describe(entry: Entry | None, state: str, *, now: datetime) -> str:
     if entry is None:
         return "never run" if state == "MISSING" else ""
     if state.startswith("COMPLETED"):
-        unreadable = f"{entry.unreadable:,} objects could not be read" if entry.unreadable else ""
-        return "; ".join(filter(None, (unreadable, entry.quality)))
+        return describe_published(entry.unreadable, entry.objects, entry.quality)
     return {
         "DEAD": _describe_lease(entry, now),
         CHANGED: "its objects are not those of the last run",
@@ -55,6 +60,12 @@ def describe(entry: Entry | None, state: str, *, now: datetime) -> str:
         "RUNNING": f"{entry.owner} until {entry.lease_until}",
         "SUBMITTED": f"job {entry.job_id}",
     }.get(state, "")
+
+
+def describe_published(unreadable: int | None, objects: int | None, quality: str | None) -> str:
+    """Return the warnings of a published day: its unreadable objects and the quality rules that warned."""
+    lost = describe_unreadable(unreadable, objects) if unreadable else ""
+    return "; ".join(filter(None, (lost, quality)))
 
 
 def _describe_lease(entry: Entry, now: datetime) -> str:

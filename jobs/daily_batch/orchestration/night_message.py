@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from daily_batch.ledger.entry import COMPLETED
-from daily_batch.orchestration.day_status import RUNBOOKS, UNKNOWN, state_label
+from daily_batch.orchestration.day_status import UNKNOWN, find_runbook, state_label
 from daily_batch.orchestration.night_summary import Attention, Summary
 
 Format = Literal["slack", "teams"]
@@ -54,7 +54,7 @@ def _list_worst(attention: Sequence[Attention]) -> list[Attention]:
 def _find_step(each: Attention, summary: Summary) -> tuple[str, str]:
     """Return what to do about a state: a command, which may be empty, and the runbook."""
     command = COMMANDS.get(each.state, "").format(tenant=each.tenant, date=summary.date)
-    return command, f"docs/runbooks/{RUNBOOKS.get(each.state, 'README')}.md"
+    return command, f"docs/runbooks/{find_runbook(each.state)}.md"
 
 
 def _count_others(attention: Sequence[Attention]) -> str:

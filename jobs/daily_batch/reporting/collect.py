@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from daily_batch.domain.calendar import FIRST_DAY, oldest_retained_day
+from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY, oldest_retained_day
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError
@@ -102,14 +102,18 @@ def collect_facts(
 
 
 def _read_ledger(ledger: Ledger, tenant: str, dates: Sequence[date]) -> _TenantDays:
-    """Return the tenant's days of the range and those that its volumes are compared with, and its first day of all."""
+    """Return the tenant's days of the range and those that its volumes are compared with, and its first day of all.
+
+    Without an earlier entry nothing says that a day was missed: the report reads no input, and no store has the date on
+    which a tenant was added.
+    """
     oldest = date.fromordinal(max(dates[0].toordinal() - REMEMBERED.days, 1))
     entries = {entry.day: entry for entry in ledger.days(tenant, oldest, dates[-1])}
     first = min(entries, default=None)
-    if first is not None and first > dates[0]:
-        # Few tenants start within the range, so their first day is not read with the others.
-        earlier = next(iter(ledger.days(tenant, FIRST_DAY, first - timedelta(days=1))), None)
-        first = earlier.day if earlier else first
+    if first is None or first > dates[0]:
+        # Few tenants start within the range or after it, so their first day is not read with the others.
+        found = next(ledger.days(tenant, FIRST_DAY, LAST_DAY), None)
+        first = found.day if found else None
     return _TenantDays(entries, first)
 
 

@@ -24,8 +24,9 @@ class DayFacts:
     """The facts of one tenant-day; None means unknown.
 
     The counts (`messages`, `records`, `rejects`, `seconds` by stage, …) are those of the last run that published,
-    whatever came after. `expected` is the expected volume of a day whose volume is anomalous, `quality` describes the
-    rules that warned, and `doubt` says why the receipt cannot be relied on. `input` is the URL that the run read.
+    whatever came after. `total_objects` is the number of objects without ignored ones; `unreadable` of them could not
+    be read. `expected` is the expected volume of a day whose volume is anomalous, `quality` describes the rules that
+    warned, and `doubt` says why the receipt cannot be relied on. `input` is the URL that the run read.
     """
 
     tenant: str
@@ -40,6 +41,7 @@ class DayFacts:
     messages: int | None = None
     rejected: int | None = None
     unreadable: int | None = None
+    total_objects: int | None = None
     objects: Objects | None = None
     records: Records | None = None
     rejects: Mapping[str, int] = field(default_factory=dict)
@@ -95,7 +97,7 @@ def make_day_facts(
         due: when the day must be completed.
         history: messages of the tenant's other days, with which `factor` and `floor` define an anomaly.
         doubt: why the receipt is missing or cannot be relied on.
-        is_before_first: the day is before the tenant's first day in the ledger, so it is not missing.
+        is_before_first: the day is before the tenant's first run, so nothing says that it was missed.
     """
     state = day_status(entry, now=now, due=due)
     if entry is None and is_before_first:
@@ -117,6 +119,7 @@ def make_day_facts(
         messages=messages,
         rejected=entry.rejected,
         unreadable=entry.unreadable,
+        total_objects=receipt.objects.in_manifest if receipt else entry.objects,
         objects=receipt.objects if receipt else None,
         records=receipt.records if receipt else None,
         rejects=receipt.rejects if receipt else {},

@@ -12,13 +12,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from pygal import Bar, StackedBar  # type: ignore[import-untyped]  # pygal ships no types
 
+from daily_batch.domain.receipt import format_share
 from daily_batch.reporting.facts import DayFacts, Facts, Totals, add_up
 from daily_batch.reporting.issues import describe_strays, list_issues
 from daily_batch.reporting.texts import (
     SIGNS,
     Texts,
     describe_warnings,
-    format_share,
     make_headline,
     make_sign,
     make_title,

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from daily_batch.orchestration.day_status import NOT_STARTED
+from daily_batch.orchestration.day_status import NOT_STARTED, find_runbook
 from daily_batch.reporting.facts import DayFacts, Facts
 from daily_batch.reporting.texts import Texts
 
-RUNBOOKS = {"FAILED": "days-failed", "MISSING": "days-late", "DEAD": "dead-lease"}
 # Where neither an option nor a receipt names the input.
 UNKNOWN_INPUT = "INPUT"
 _STEP = ". Next step: "
@@ -86,7 +85,7 @@ def _make_issue(group: Sequence[DayFacts], source: str, facts: Facts, texts: Tex
         what=what,
         next_step=next_step,
         command=_make_command(first, last, source, facts),
-        runbook=texts("runbook", docs=facts.docs, name=RUNBOOKS.get(last.state, "README")),
+        runbook=texts("runbook", docs=facts.docs, name=find_runbook(last.state)),
     )
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from daily_batch.domain.receipt import format_share
 from daily_batch.orchestration.day_status import NOT_STARTED
 from daily_batch.reporting import Lang
 from daily_batch.reporting.facts import DayFacts, Facts, add_up
@@ -51,7 +52,6 @@ SIGNS = {
 }
 WARNING = "!"
 MAX_NAMES = 5
-MIN_PERCENT = 0.1
 
 
 def make_sign(day: DayFacts) -> str:
@@ -110,12 +110,6 @@ def describe_warnings(day: DayFacts, texts: Texts) -> str:
     return texts("separator").join(_list_warnings(day, texts))
 
 
-def format_share(count: int, whole: int) -> str:
-    """Return a count as a percentage; only zero is shown as zero."""
-    percent = 100 * count / whole if whole else 0.0
-    return f"{percent:.1f}%" if percent >= MIN_PERCENT or not count else f"<{MIN_PERCENT}%"
-
-
 def _list_warnings(day: DayFacts, texts: Texts) -> Iterator[str]:
     if day.late and not day.needs_attention:
         yield texts("note.late")
@@ -123,9 +117,9 @@ def _list_warnings(day: DayFacts, texts: Texts) -> Iterator[str]:
         yield texts("note.volume", messages=day.messages, expected=day.expected)
     if day.quality:
         yield texts("note.quality", rules=", ".join(day.quality))
-    if day.unreadable and day.objects:
-        share = format_share(day.unreadable, day.objects.listed)
-        yield texts("note.unreadable_share", count=day.unreadable, listed=day.objects.listed, share=share)
+    if day.unreadable and day.total_objects:
+        share = format_share(day.unreadable, day.total_objects)
+        yield texts("note.unreadable_share", count=day.unreadable, objects=day.total_objects, share=share)
     elif day.unreadable:
         yield texts("note.unreadable", count=day.unreadable)
     if day.doubt in ("gone", "differs"):

@@ -153,11 +153,16 @@ def test_unreadable_objects_are_a_warning_of_every_command(source: Path, tmp_pat
     assert "Next step: " in stdout
     (row,) = run_command(source, tmp_path / "out", command="backfill")[1]["days"]
     assert (row["outcome"], row["unreadable"]) == ("UNCHANGED", 1)
+    lost = "1 of 3 objects (33.3%) could not be read"
+    assert row["note"].startswith(lost)
     days = ("--from", str(DAY), "--to", str(DAY))
-    assert "unreadable" in invoke("backfill", *options, *days)[1].splitlines()[0]
+    header, _, note = invoke("backfill", *options, *days)[1].splitlines()
+    assert "unreadable" in header
+    assert note.startswith(f"acme {DAY}: {lost}; max_unreadable 0.3333, at most 0.01")
     header, line = invoke("status", *options, *days)[1].splitlines()[:2]
     assert "unreadable" in header
-    assert "1 objects could not be read" in line
+    assert lost in line
+    assert lost in invoke("report", *options, *days, "--markdown")[1]
 
 
 def test_too_many_unreadable_objects_fail_the_day(

@@ -18,6 +18,8 @@ from daily_batch.domain.receipt import (
     TableCounts,
     check_sums,
     decide_status,
+    describe_unreadable,
+    format_share,
     receipt_key,
     to_json,
 )
@@ -110,6 +112,26 @@ def test_status_reflects_rejects(objects, records, expected):
     clean_records = Records(seen=0, written=0, duplicates=0, superseded=0, rejected=0, other_day=0, empty=0)
     status = decide_status(objects=replace(clean_objects, **objects), records=replace(clean_records, **records))
     assert status == expected
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "objects", "text"),
+    [
+        (1, 8, "1 of 8 objects (12.5%) could not be read"),
+        (1, 99_999, "1 of 99,999 objects (<0.1%) could not be read"),
+        (4, None, "4 objects could not be read"),
+    ],
+)
+def test_unreadable_objects_have_a_count_and_a_share(unreadable, objects, text):
+    assert describe_unreadable(unreadable, objects) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "whole", "share"),
+    [(0, 0, "0.0%"), (0, 9, "0.0%"), (1, 8, "12.5%"), (44, 44_274, "0.1%"), (1, 99_999, "<0.1%")],
+)
+def test_share_is_zero_only_for_nothing(count, whole, share):
+    assert format_share(count, whole) == share
 
 
 def test_json_has_the_fixed_keys_in_the_fixed_order():

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from bench.report_range import FAILED, make_entry, write_range
 from daily_batch.cli import app
-from daily_batch.domain.receipt import Erased, Receipt, receipt_key, to_json
+from daily_batch.domain.receipt import Erased, Objects, Receipt, receipt_key, to_json
 from daily_batch.ledger import Entry
 from daily_batch.ledger.entry import format_timestamp
 from daily_batch.ledger.item_codec import to_item
@@ -168,6 +168,16 @@ def test_lost_receipt_hides_no_rejects(tmp_path: Path) -> None:
     assert (facts["total"]["rejected"], facts["total"]["records"]["rejected"]) == (rejected, 0)
 
 
+def test_share_of_unreadable_objects_excludes_ignored_ones_and_survives_the_receipt(fortnight: Fortnight) -> None:
+    objects = Objects(listed=9, read=3, unreadable=1, ignored=5, bytes=1)
+    receipt = replace(fortnight[1][0], objects=objects)
+    entry = make_entry(receipt)
+    for found in (receipt, None):
+        day = make_day(entry, found)
+        assert (day.unreadable, day.total_objects) == (1, 4)
+    assert make_day(replace(entry, objects=None), None).total_objects is None
+
+
 def test_day_with_an_erasure_has_no_warning(tmp_path: Path) -> None:
     receipts = write_range(tmp_path, TENANTS[:1], DATES, seed=7)
     key = receipt_key(TENANTS[0], DATES[3], receipts[3].run_id)
@@ -269,7 +279,7 @@ def test_html_without_its_packages_names_what_to_install(
     assert report(fortnight[0], "--markdown").exit_code == 0
 
 
-def test_days_before_a_tenants_first_are_not_missing(tmp_path: Path) -> None:
+def test_days_before_a_tenants_first_run_are_not_missing(tmp_path: Path) -> None:
     write_range(tmp_path, TENANTS[:2], DATES[3:], seed=7)
     store = SqliteStore(tmp_path / "makoto-ledger.sqlite")
     # The second tenant has run long before, so its days without an entry are missing.
@@ -278,6 +288,16 @@ def test_days_before_a_tenants_first_are_not_missing(tmp_path: Path) -> None:
     states = [(day["tenant"], day["state"]) for day in facts["days"] if day["day"] < str(DATES[3])]
     assert states == [(TENANTS[0], "NOT_STARTED")] * 3 + [(TENANTS[1], "MISSING")] * 3
     assert {each["tenant"] for each in facts["needs_attention"]} == {TENANTS[1]}
+
+
+def test_range_before_a_tenants_first_run_is_not_missing(tmp_path: Path) -> None:
+    write_range(tmp_path, TENANTS[:2], [DATES[-1] + timedelta(days=1)], seed=7)
+    store = SqliteStore(tmp_path / "makoto-ledger.sqlite")
+    # The second tenant has also run long before, so its nights in between were missed.
+    store.put(to_item(Entry(tenant=TENANTS[1], day=date(2025, 1, 1), status="FAILED")), expected=None)
+    facts = json.loads(report(tmp_path, "--json", tenants=TENANTS[:2]).stdout)
+    states = {(day["tenant"], day["state"]) for day in facts["days"]}
+    assert states == {(TENANTS[0], "NOT_STARTED"), (TENANTS[1], "MISSING")}
 
 
 def test_tenant_without_any_day_is_missing(tmp_path: Path) -> None:

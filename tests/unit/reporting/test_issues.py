@@ -11,10 +11,12 @@ import typer
 
 from daily_batch.cli import app
 from daily_batch.ledger import StrayCount
-from daily_batch.orchestration.day_status import SOUND
+from daily_batch.orchestration.day_status import RUNBOOKS, SOUND
+from daily_batch.orchestration.night_message import build_message
 from daily_batch.reporting.facts import Facts
 from daily_batch.reporting.issues import describe_strays, list_issues
 from daily_batch.reporting.texts import SIGNS, Texts, load_texts
+from tests.support.night_summaries import make_summary
 from tests.support.report_days import make_facts
 from tests.support.spark_session import ROOT
 
@@ -121,6 +123,15 @@ def test_runbooks_are_below_the_documentation() -> None:
     facts = replace(make_facts("DEAD"), docs="https://example.org/docs")
     assert list_issues(facts, EN)[0].runbook == "https://example.org/docs/runbooks/dead-lease.md"
     assert list_issues(facts, JA)[0].runbook == "https://example.org/docs/runbooks/dead-lease.ja.md"
+
+
+@pytest.mark.parametrize("state", ["FAILED", "MISSING", "DEAD"])
+def test_report_and_message_of_the_night_follow_one_mapping_of_runbooks(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RUNBOOKS, state, "a-new-page")
+    assert [issue.runbook_name for issue in list_issues(make_facts(state), EN)] == ["a-new-page"]
+    assert "docs/runbooks/a-new-page.md" in str(build_message(make_summary(state), to="slack"))
 
 
 def replace_errors(facts: Facts, errors: Sequence[str]) -> Facts:

@@ -8,14 +8,13 @@ from string import Formatter
 import pytest
 from markdown_it import MarkdownIt
 
-from daily_batch.domain.receipt import Objects
+from daily_batch.domain.receipt import describe_unreadable
 from daily_batch.orchestration.day_status import SOUND
 from daily_batch.reporting.markdown import make_markdown, quote
 from daily_batch.reporting.texts import (
     SIGNS,
     Texts,
     describe_warnings,
-    format_share,
     load_texts,
     make_headline,
     make_sign,
@@ -128,22 +127,19 @@ def test_title_names_business_days_and_nights(texts: Texts, dates: int, title: s
     assert make_title(make_facts("COMPLETED", dates=dates), texts) == title
 
 
-def test_unreadable_objects_have_their_share_of_the_listed_ones() -> None:
-    listed = Objects(listed=4_000, read=3_998, unreadable=2, bytes=1)
-    (day,) = make_facts("COMPLETED_WITH_REJECTS", unreadable=2, objects=listed).days
-    assert describe_warnings(day, EN) == "unreadable objects: 2 of 4,000 (<0.1%)"
-    assert describe_warnings(day, JA) == "読み取り不能なオブジェクト4,000件中2件（<0.1%）"
-    assert describe_warnings(replace(day, objects=None), EN) == "unreadable objects: 2"
+@pytest.mark.parametrize("objects", [None, 4, 4_000])
+def test_report_names_unreadable_objects_in_the_words_of_the_other_commands(objects: int | None) -> None:
+    (day,) = make_facts("COMPLETED_WITH_REJECTS", unreadable=1, total_objects=objects).days
+    assert describe_warnings(day, EN) == describe_unreadable(1, objects)
 
 
-@pytest.mark.parametrize(
-    ("count", "whole", "share"), [(0, 0, "0.0%"), (0, 9, "0.0%"), (1, 8, "12.5%"), (1, 99_999, "<0.1%")]
-)
-def test_share_is_zero_only_for_nothing(count: int, whole: int, share: str) -> None:
-    assert format_share(count, whole) == share
+def test_unreadable_objects_have_their_share_in_japanese() -> None:
+    (day,) = make_facts("COMPLETED_WITH_REJECTS", unreadable=1, total_objects=4_000).days
+    assert describe_warnings(day, JA) == "オブジェクト4,000件中1件（<0.1%）を読み取れません"
+    assert describe_warnings(replace(day, total_objects=None), JA) == "オブジェクト1件を読み取れません"
 
 
-def test_headline_does_not_count_days_before_a_tenants_first() -> None:
+def test_headline_does_not_count_days_before_a_tenants_first_run() -> None:
     facts = make_facts("COMPLETED", "NOT_STARTED", dates=2)
     assert make_headline(facts, EN) == "2 of 2 tenant-days are done; nothing to do"
 
