@@ -1,10 +1,14 @@
 """Errors by their remedy: the exit status says whether a retry can help."""
 
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
+
+# What `BatchError.__str__` writes before the error.
+_CONTEXT = r"(?:tenant=[^\s:]+(?: day=[^\s:]+)?: |day=[^\s:]+: )?"
 
 
 class BatchError(Exception):
@@ -66,6 +70,19 @@ def describe_unexpected(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"
+
+
+def find_error(text: str, *classes: type["BatchError"]) -> "BatchError | None":
+    """Return the error that a text quotes, as libraries do with an error of a callback, and Spark with one of a task.
+
+    Args:
+        text: Of an exception; holds `CLASS: ` and the line of `BatchError.__str__`.
+        classes: Looked for in this order.
+    """
+    for error_class in classes:
+        if found := re.search(rf"\b{error_class.__name__}: {_CONTEXT}(.+?)\. Next step: (.+?)\.(?:\s|$)", text):
+            return error_class(found[1], next_step=found[2])
+    return None
 
 
 def _rebuild(kind: type[BatchError], what: str, next_step: str, tenant: str, day: str) -> BatchError:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from daily_batch.errors import RetryableError, TerminalError
@@ -25,7 +25,7 @@ class SqliteStore:
 
     file: Path
     # How errors name the folder of the file.
-    folder_name: str = "the ledger's folder"
+    folder_name: str = field(default="the ledger's folder", compare=False)  # in errors
 
     def get(self, pk: str, sk: str) -> VersionedItem | None:
         """See `MetadataStore.get`."""

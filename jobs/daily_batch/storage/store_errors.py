@@ -4,7 +4,7 @@ import re
 
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
-from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
+from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError, find_error
 from daily_batch.storage.refusals import (
     AWS_CODES,
     EXPIRED,
@@ -28,14 +28,8 @@ _AZURE_EXPIRED = re.compile(
     "[Ll]ifetime validation failed|token is expired|Signature not valid in the specified time frame"
 )
 _CODE = re.compile(r"<Code>\s*(\w{1,80})\s*</Code>")
-# The text in which obstore passes on an error of our own credential provider.
-_OWN = re.compile(
-    r"credential provider: (UsageError|TerminalError|RetryableError): tenant=\S+ day=\S+: (.+?)\. Next step: (.+?)"
-    r"\.(?:\s|$)"
-)
-_OWN_CLASSES: dict[str, type[BatchError]] = {
-    each.__name__: each for each in (UsageError, TerminalError, RetryableError)
-}
+# The text after which obstore passes on an error of our own credential provider.
+_CREDENTIAL_PROVIDER = "credential provider: "
 _AZURE = re.compile(r"MicrosoftAzure|\.(?:blob|dfs)\.core\.|oauth2")
 # obstore and delta-rs ask the instance metadata service last: nothing else had credentials.
 _METADATA_SERVICE = "169.254.169.254"
@@ -52,8 +46,9 @@ _MISSING = ("NoSuchBucket", "ContainerNotFound")
 def explain(error: BaseException) -> BatchError | None:
     """Return the refusal of access that the error is, or None for any other error."""
     text = plain_text(error)
-    if own := _OWN.search(text):
-        return _OWN_CLASSES[own[1]](own[2], next_step=own[3])
+    _, marker, own = text.partition(_CREDENTIAL_PROVIDER)
+    if marker and (found := find_error(own, UsageError, TerminalError, RetryableError)):
+        return found
     for code in _CODE.findall(text):
         if code in AWS_CODES:
             return AWS_CODES[code].to_error("s3", code)

@@ -43,7 +43,7 @@ def test_run_reads_rooms_from_the_metadata_store_and_records_its_result(
         source, tmp_path / "out", environment, "plan", *date, "--verify-discovery", tenant=tenant
     )
     assert status == 0
-    assert [missed["room"] for missed in planned["discovery"]["missed"]] == [f"{tenant}/chat/{inactive}"]
+    assert [missed["room"] for missed in planned["days"][0]["discovery"]["missed"]] == [f"{tenant}/chat/{inactive}"]
 
     words = ("run", *date, "--discovery", "metadata")
     status, receipt = run_command(source, tmp_path / "out", environment, *words, tenant=tenant)

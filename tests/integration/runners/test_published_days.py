@@ -70,7 +70,7 @@ def test_9_concurrent_days_of_one_tenant_are_all_published(tmp_path: Path, table
         )
         for day in days
     ]
-    written = [json.loads(child.communicate()[0])["records"]["written"] for child in children]
+    written = [json.loads(child.communicate()[0])["receipts"][0]["records"]["written"] for child in children]
     assert [child.returncode for child in children] == [0, 0, 0]
     found = [len(read_tables(tmp_path / "out", table_format=table_format, day=day)[MESSAGES.name]) for day in days]
     assert found == written

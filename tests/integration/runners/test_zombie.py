@@ -143,7 +143,8 @@ def test_5_second_run_names_the_active_run_and_changes_nothing(inputs: tuple[Pat
         entry = find_entry(output)
         assert str(entry.run_id) in other.stderr
         assert str(entry.owner) in other.stderr
-        assert "tenant=acme day=2025-08-12" in other.stderr
+        error = json.loads(other.stderr.splitlines()[-1])
+        assert (error["tenant"], error["date"], error["retryable"]) == ("acme", "2025-08-12", True)
         status, stderr = resume(active)
     assert status == 0, stderr
     run_local(input=first, output=tmp_path / "expected")

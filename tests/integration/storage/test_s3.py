@@ -189,14 +189,15 @@ def test_one_of_two_concurrent_drivers_publishes_and_the_other_fails(
     by_status = dict(zip((driver.returncode for driver in drivers), outputs, strict=True))
     # A log is read in several requests: the loser may read the winner's commit before the winner's token.
     assert set(by_status) in ({0, 1}, {0, 4}), outputs
-    winner = json.loads(by_status[0][0])
+    (winner,) = json.loads(by_status[0][0])["receipts"]
     (loser,) = set(by_status) - {0}
     loser_stdout, loser_stderr = by_status[loser]
     assert loser_stdout == ""
     overtaken = f"run {winner['run_id']} published rejects while this run was running"
     fenced = "the lease is lost: rejects is held under token 1, ours is 1"
     assert (overtaken if loser == 1 else fenced) in loser_stderr
-    assert "tenant=acme day=2025-08-12" in loser_stderr
+    error = json.loads(loser_stderr.splitlines()[-1])
+    assert (error["tenant"], error["date"]) == ("acme", "2025-08-12")
     assert read_tables(f"{input_bucket.url}/out", options=input_bucket.options) == expected
     for table in TABLES:
         location = f"{input_bucket.url}/out/acme/analytics/{table.name}"

@@ -47,7 +47,7 @@ def test_missing_input_is_named(tmp_path: Path) -> None:
 def test_unwritable_output_is_named(tmp_path: Path) -> None:
     storage = make_storage(tmp_path)
     (tmp_path / "out").write_text("a file where a folder should be")
-    assert find_missing(storage) == f"output {tmp_path}/out: the folder {tmp_path}/out cannot be opened or created"
+    assert find_missing(storage) == f"output {tmp_path}/out: {tmp_path}/out is a file"
 
 
 def test_unreachable_storage_is_named_in_one_line(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def write_credential_process(home: Path, *, script: str) -> str:
 def test_missing_credentials_are_reported_in_one_line_at_once(tmp_path: Path, client: str) -> None:
     process = run_program(tmp_path, client, "")
     assert process.returncode == 2
-    assert process.stderr.startswith("error: tenant=- day=-: no AWS credentials are found (")
+    assert process.stderr.startswith("error: no AWS credentials are found (")
     assert "aws sso login" in process.stderr
     assert process.stderr.count("\n") == 1
 

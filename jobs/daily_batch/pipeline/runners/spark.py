@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from daily_batch.domain.contract import MESSAGES, REJECTS
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import DataFile, RunSpec
-from daily_batch.errors import BatchError, InputChangedError, RetryableError, TerminalError, UsageError
+from daily_batch.errors import BatchError, InputChangedError, RetryableError, TerminalError, UsageError, find_error
 from daily_batch.pipeline.discover.chunks import chunk_path, cut_chunks, read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import Progress, RunResult
@@ -246,13 +246,9 @@ def _collect(frame: "DataFrame", spec: RunSpec) -> list[Any]:
 def _translate_error(error: Exception, spec: RunSpec) -> BatchError:
     """Return the error that a task raised, from its text in Spark's error; its class says whether a retry can help."""
     text = str(error)
-    for error_class in (InputChangedError, RetryableError, TerminalError):
-        marker = f"{error_class.__name__}: "
-        if marker in text:
-            message = text.split(marker, 1)[1].splitlines()[0].partition(": ")[2] or "a task failed"
-            what, _, step = message.partition(". Next step: ")
-            step = step.removesuffix(".") or "run the day again"
-            return error_class(what, next_step=step, tenant=spec.tenant, day=spec.date)
+    if failure := find_error(text, InputChangedError, RetryableError, TerminalError):
+        failure.add_context(spec.tenant, spec.date)
+        return failure
     # `sanitized` tasks raise unexpected errors as RuntimeErrors whose text is safe to repeat.
     _, marker, message = text.partition("RuntimeError: ")
     cause = message.splitlines()[0] if marker else type(error).__name__
