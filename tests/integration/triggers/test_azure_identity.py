@@ -1,7 +1,6 @@
 """Access to storage by managed identity, whose tokens come only from the endpoint of App Service."""
 
 import json
-import re
 import subprocess
 import sys
 import time
