@@ -148,9 +148,8 @@ def test_an_unknown_client_id_fails_at_once_without_a_fallback(app: KeylessApp) 
 def test_a_missing_identity_is_a_one_line_error(app: KeylessApp) -> None:
     process = app.run_day(IDENTITY_ENDPOINT="", IDENTITY_HEADER="", AZURE_TOKEN_CREDENTIALS="EnvironmentCredential")
     assert process.returncode == 2
-    assert re.search(
-        r"no Azure identity is found.*next.step\W+give the app or cluster one", process.stderr, re.IGNORECASE
-    )
+    assert '"no Azure identity is found"' in process.stderr
+    assert '"next_step": "give the app or cluster one' in process.stderr
     assert "EnvironmentCredential" not in process.stderr
 
 
