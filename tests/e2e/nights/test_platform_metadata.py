@@ -46,7 +46,7 @@ def test_run_reads_rooms_from_the_metadata_store_and_records_its_result(
     assert [missed["room"] for missed in planned["days"][0]["discovery"]["missed"]] == [f"{tenant}/chat/{inactive}"]
 
     words = ("run", *date, "--discovery", "metadata")
-    status, receipt = run_command(source, tmp_path / "out", environment, *words, tenant=tenant)
+    status, ran = run_command(source, tmp_path / "out", environment, *words, tenant=tenant)
     assert status == 0
     run_local(input=source, output=tmp_path / "all", tenant=tenant)
     everything = read_tables(tmp_path / "all", tenant=tenant)["messages"]
@@ -60,7 +60,7 @@ def test_run_reads_rooms_from_the_metadata_store_and_records_its_result(
     assert (row["state"], row["messages"], row["run_id"]) == (
         "COMPLETED_WITH_REJECTS",
         len(expected),
-        receipt["run_id"],
+        ran["receipts"][0]["run_id"],
     )
     assert not list(tmp_path.rglob("*.sqlite"))
 
