@@ -23,7 +23,7 @@ def test_spark_connect_and_local_tables_are_equal(tmp_path: Path) -> None:
         timeout=240,
     )
     assert completed.returncode == 0, completed.stderr[-3000:]
-    by_tenant = {receipt["tenant"]: receipt for receipt in json.loads(completed.stdout)["receipts"]}
+    by_tenant = {receipt["tenant"]: receipt for receipt in json.loads(completed.stdout)}
     for tenant, table_format in (("acme", "delta"), ("globex", "parquet")):
         day = {"tenant": tenant, "table_format": table_format}
         local = run_local(input=SAMPLES, output=tmp_path / "local", **day)

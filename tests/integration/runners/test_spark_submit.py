@@ -139,8 +139,9 @@ def test_failed_job_output_contains_no_message_content(marked_input: Path, tmp_p
         **NO_LIMITS | {"MAKOTO_MAX_REJECT_RATIO": "0.01"},
     )
     assert completed.returncode == 3
-    assert "tenant=acme day=2025-08-12" in completed.stdout
-    assert "max_reject_ratio" in completed.stdout
+    assert completed.stdout == ""
+    assert "tenant=acme day=2025-08-12" in completed.stderr
+    assert "max_reject_ratio" in completed.stderr
     assert MARKER not in completed.stdout + completed.stderr
     assert published_state(tmp_path / "out") == before == {}
 
@@ -159,8 +160,7 @@ def test_exit_status_reports_the_kind_of_failure(
     arguments = run_arguments(input="samples", output=tmp_path)
     flags = {**dict(zip(arguments[::2], arguments[1::2], strict=True)), **changed}
     completed = submit(*(word for flag in flags.items() for word in flag))
-    # spark-submit writes the standard error of its program to its own standard output.
-    errors = [line for line in completed.stdout.splitlines() if line.startswith("error: ")]
-    assert (completed.returncode, len(errors)) == (status, 1), completed.stdout + completed.stderr[-2000:]
+    errors = [line for line in completed.stderr.splitlines() if line.startswith("error: ")]
+    assert (completed.returncode, completed.stdout, len(errors)) == (status, "", 1), completed.stderr[-2000:]
     assert text in errors[0]
     assert "Next step: " in errors[0]
