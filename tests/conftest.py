@@ -41,20 +41,30 @@ FOR_EACH_CLOUD = re.compile(r'scope="module", params=CLOUDS\b')
 TAKES_SPARK = re.compile(r'\bspark: (?:Any|"SparkSession")|getfixturevalue\("spark"\)')
 
 
-class OneSparkSession(LoadFileScheduling):
-    """Runs each file in one process, and all files that use the Spark session in the same one: it starts once.
+# Processes that start a Spark session; one would be busy when all other tests have ended.
+SPARK_SESSIONS = 2
+
+
+class SharedSparkSessions(LoadFileScheduling):
+    """Runs each file in one process, and the files that use the Spark session in few: it starts SPARK_SESSIONS times.
 
     A file with a fixture for each cloud is split by cloud.
 
-    Files keep their order (`--no-loadscope-reorder`): Spark's, which are a long chain, then the slow ones of e2e and
+    Files keep their order (`--no-loadscope-reorder`): Spark's, which are long chains, then the slow ones of e2e and
     integration, and many short ones of unit fill the end.
     """
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        self._sessions: dict[str, int] = {}
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
         if _matches(FOR_EACH_CLOUD, file):
             return nodeid.partition("[")[2] + file
-        return "spark" if _matches(TAKES_SPARK, file) else file
+        if _matches(TAKES_SPARK, file):
+            return f"spark-{self._sessions.setdefault(file, len(self._sessions) % SPARK_SESSIONS)}"
+        return file
 
 
 @cache
@@ -67,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
-    return OneSparkSession(config, log) if config.getoption("dist") == "loadfile" else None
+    return SharedSparkSessions(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)
