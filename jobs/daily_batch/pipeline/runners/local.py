@@ -20,7 +20,7 @@ from daily_batch.pipeline.runners.deadline import REDUCE_SHARE, Deadline
 from daily_batch.pipeline.runners.resource_limits import hand_over_if_exhausted, writes_temporary_disk_only
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
 from daily_batch.pipeline.runners.size_workers import ByteBudget, WorkerSizes, size_workers
-from daily_batch.pipeline.transform.duckdb_session import connect, cursor, limit_memory
+from daily_batch.pipeline.transform.duckdb_session import cursor, limit_memory, shared_database
 from daily_batch.pipeline.transform.map_chunk import BATCH_BYTES, MapResult, map_chunk
 from daily_batch.pipeline.transform.original_bytes import group_by_object, read_locations, recover
 from daily_batch.pipeline.transform.outcomes import add_counts
@@ -72,7 +72,7 @@ class LocalRunner:
             run = _LocalRun(manifest, sizes, storage, scratch, progress, deadline)
             database_folder = make_folder(scratch / "database")
             with (
-                connect(scratch=database_folder, spec=sizes.spec, tasks=sizes.workers) as database,
+                shared_database(scratch=database_folder, spec=sizes.spec, tasks=sizes.workers) as database,
                 ThreadPoolExecutor(sizes.workers) as pool,
             ):
                 try:

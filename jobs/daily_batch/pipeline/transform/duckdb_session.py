@@ -1,6 +1,7 @@
 """Open DuckDB for the kernel: in memory, with bounded threads, memory and disk, and without network access."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -29,6 +30,23 @@ def connect(*, scratch: Path, spec: RunSpec, tasks: int = 1) -> duckdb.DuckDBPyC
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
     return connection
+
+
+@contextmanager
+def shared_database(*, scratch: Path, spec: RunSpec, tasks: int) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database for several threads, and close it.
+
+    After an error a thread may still use it: if Ctrl-C comes while a pool starts a thread, the pool does not know the
+    thread and does not wait for it. DuckDB then refuses to close, which must not hide the error.
+    """
+    database = connect(scratch=scratch, spec=spec, tasks=tasks)
+    try:
+        yield database
+    except BaseException:
+        with suppress(duckdb.ResourceInUseException):
+            database.close()
+        raise
+    database.close()
 
 
 def cursor(database: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
