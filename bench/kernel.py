@@ -40,8 +40,10 @@ STEPS: tuple[tuple[str, str, object, str], ...] = (
     ("map", "spill by bucket", row_buffer.RowBuffer, "spill"),
     ("map", "rest of the map", map_chunk, "map_chunk"),
     ("reduce", "deduplicate", reduce_bucket, "_deduplicate"),
-    ("reduce", "sort and write", reduce_bucket, "write_rows"),
-    ("reduce", "partial aggregates", reduce_bucket, "_save"),
+    ("reduce", "sort and write", reduce_bucket, "write_file"),
+    ("reduce", "find turns", reduce_bucket, "create_turns"),
+    ("reduce", "write turns", reduce_bucket, "write_rows"),
+    ("reduce", "partial aggregates", reduce_bucket, "save_partials"),
     ("reduce", "rest of the reduce", reduce_bucket, "reduce_bucket"),
 )
 

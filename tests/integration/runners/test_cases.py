@@ -30,7 +30,7 @@ QUALITY: dict[str, object] = {
     "max_late": {"limit": 0, "minutes": 60},
     "max_other_roles": {"limit": 0, "allowed": ["user", "assistant"]},
 }
-ORDER = ("source_key", "source_line", "room_id", "user_id", "message_id")
+ORDER = ("source_key", "source_line", "room_id", "turn", "user_id", "message_id")
 
 
 class CompletedRun(NamedTuple):
@@ -70,9 +70,9 @@ def test_every_run_publishes_the_expected_rows(case: Path, runs: dict[tuple[str,
         assert asdict(receipt.records) == expected["records"]
         objects = {name: count for name, count in asdict(receipt.objects).items() if name != "bytes"}
         assert objects == expected["objects"]
-        for table in ("rejects", "messages", "rooms_daily", "users_daily", "summary_daily"):
+        for table, rows in tables.items():
             if table in expected:
-                assert_rows(tables[table], expected[table])
+                assert_rows(rows, expected[table])
 
 
 def test_every_run_agrees_with_the_oracle(case: Path, runs: dict[tuple[str, str], CompletedRun]) -> None:

@@ -114,7 +114,7 @@ def _print_summary(report: NightReport, *, root: str) -> None:
         print(f"  objects that could not be read: {summary['unreadable']}")
     for each in summary["attention"]:
         print(f"  {each['tenant']} needs attention: {state_label(each['state'])}: {each['note']}")
-    print("\ntables (messages, rejects, rooms_daily, users_daily, summary_daily) of each tenant:")
+    print("\ntables (messages, rejects, turns, rooms_daily, users_daily, summary_daily) of each tenant:")
     for tenant in SAMPLES:
         print(f"  {root}/{tenant}/analytics/")
 

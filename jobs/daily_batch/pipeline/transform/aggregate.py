@@ -101,7 +101,7 @@ MERGED = {
     ROOMS_DAILY: f"SELECT room_id, unique_users, {NULL_IF_OVERFLOW}, {RESPONSE_COLUMNS} FROM rooms ORDER BY room_id",
     # A room is in exactly one bucket, so a user's rooms in different buckets are different rooms.
     USERS_DAILY: f"""
-        SELECT *, {RESPONSE_COLUMNS} FROM (
+        SELECT user_id, unique_rooms, {", ".join(TOTAL_NAMES)}, {RESPONSE_COLUMNS} FROM (
             SELECT user_id, sum(unique_rooms) AS unique_rooms, {SUMMED} FROM users GROUP BY user_id)
         LEFT JOIN user_responses USING (user_id) ORDER BY user_id""",
     SUMMARY_DAILY: f"""
