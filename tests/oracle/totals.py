@@ -8,7 +8,7 @@ Row = dict[str, Any]
 
 
 def aggregate(rows: list[Row]) -> dict[str, list[Row]]:
-    """Return rooms_daily, users_daily and summary_daily without the date."""
+    """Return rooms_daily, users_daily and summary_daily without date and tenant."""
     return {
         "rooms_daily": _group(rows, "room_id", "unique_users", "user_id"),
         "users_daily": _group(rows, "user_id", "unique_rooms", "room_id"),

@@ -8,7 +8,16 @@ from pathlib import Path
 import duckdb
 
 from daily_batch.domain.codes import Flag, Reason
-from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_DAILY, TOTALS, USERS_DAILY, Table
+from daily_batch.domain.contract import (
+    MESSAGES,
+    REJECTS,
+    ROOMS_DAILY,
+    RUN_COLUMNS,
+    SUMMARY_DAILY,
+    TOTALS,
+    USERS_DAILY,
+    Table,
+)
 from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.fields import ARRAYS, MAX_BIGINT
@@ -17,7 +26,6 @@ from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.pipeline.transform.row_buffer import RowSet
 from daily_batch.pipeline.transform.write import (
     ATTACHMENT_COUNT,
-    RUN_COLUMNS,
     OutputStore,
     published_columns,
     typed_array,
