@@ -16,7 +16,7 @@ Tables = dict[str, list[dict[str, Any]]]
 def assert_agrees(expected: Expected, tables: Tables, receipt: Receipt, *, day: date) -> None:
     """Assert that all rows, rejects, counts and aggregates agree.
 
-    `tables` lack the columns that are constant for a run. Extras are compared as JSON in the order of the body, numbers
+    `tables` lack the columns that differ between runs. Extras are compared as JSON in the order of the body, numbers
     by their digits.
     """
     records = vars(receipt.records)
@@ -27,8 +27,9 @@ def assert_agrees(expected: Expected, tables: Tables, receipt: Receipt, *, day: 
     assert receipt.flags == dict(expected.flags)
     assert Counter(map(reject_of, tables["rejects"])) == expected.rejects
     assert _by_location(map(_with_read_extras, tables["messages"])) == _by_location(expected.rows)
+    assert {(row["date"], row["tenant_id"]) for row in tables["rejects"]} <= {(day, expected.tenant)}
     for name, rows in aggregate(expected.rows).items():
-        expected_rows = [{"date": day, **row} for row in rows]
+        expected_rows = [{"date": day, "tenant_id": expected.tenant, **row} for row in rows]
         assert _sorted_texts(tables[name]) == _sorted_texts(expected_rows), name
 
 

@@ -28,8 +28,12 @@ class Stored(NamedTuple):
 
 @dataclass(kw_only=True)
 class Expected:
-    """What a run must publish and count; rejects are keyed by (source_key, source_line, reason, raw, raw_truncated)."""
+    """What a tenant's run must publish and count.
 
+    Rejects are keyed by (source_key, source_line, reason, raw, raw_truncated).
+    """
+
+    tenant: str
     rows: list[Row] = field(default_factory=list)
     rejects: Counter[tuple[str, int, str, bytes, bool]] = field(default_factory=Counter)
     objects: Counter[str] = field(default_factory=Counter)
@@ -75,7 +79,7 @@ class Oracle:
         links = [key for key, item in present.items() if isinstance(item, Link)]
         refused = [key for key in links if is_messages and self._leads_to_messages(key)]
         refused += [key for key in links if layout != "messages" and self.export_folder.startswith(f"{key}/")]
-        expected = Expected()
+        expected = Expected(tenant=self.tenant)
         candidates = []
         for key, item in (messages if is_messages else export).items():
             if is_ignored(key, None if is_messages else self.export_folder):
@@ -168,6 +172,7 @@ class Oracle:
             row["flags"] = sorted({*row["flags"], "replaced_surrogate"})
         row["hour"] = moment.astimezone(ZoneInfo(self.zone)).hour
         row["date"] = self.day
+        row["tenant_id"] = self.tenant
         return row
 
     def _near_day(self, moment: datetime) -> date | None:

@@ -11,7 +11,7 @@ Row = dict[str, Any]
 
 
 def aggregate(rows: list[Row]) -> dict[str, list[Row]]:
-    """Return turns, rooms_daily, users_daily and summary_daily without the date."""
+    """Return turns, rooms_daily, users_daily and summary_daily without date and tenant."""
     return {
         "turns": turns(rows),
         "rooms_daily": _group(rows, "room_id", "unique_users", "user_id"),

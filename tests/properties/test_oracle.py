@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daily_batch.domain.contract import ROOMS_DAILY
 from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
@@ -19,7 +20,7 @@ from tests.oracle.day import Oracle, Stored
 from tests.support.adversarial_day import EXPORT, packed
 from tests.support.adversarial_json import records
 from tests.support.assert_days_equal import assert_equal_receipts, assert_equal_tables
-from tests.support.day_runs import DAY, read_tables, run_day_with
+from tests.support.day_runs import DAY, find_nulls, read_tables, run_day_with
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 ENDS = st.sampled_from(["\n", "\n", "\n", "\r\n", "", " ", "\n\n", ","])
@@ -84,6 +85,12 @@ def write_objects(source: Path, objects: dict[str, Stored]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(item.body)
         os.utime(path, (item.modified, item.modified))
+
+
+def test_a_null_in_a_column_that_is_never_null_is_found() -> None:
+    row = dict.fromkeys(ROOMS_DAILY.names, 0)
+    assert find_nulls([row | {"tokens_used": None, "first_at": None, "last_at": None}], ROOMS_DAILY) == []
+    assert find_nulls([row, row | {"tenant_id": None, "messages": None}], ROOMS_DAILY) == ["tenant_id", "messages"]
 
 
 STORED = st.builds(Stored, damaged(12), st.integers(1, 3))

@@ -14,7 +14,7 @@ import deltalake
 import pyarrow as pa
 import pyarrow.dataset
 
-from daily_batch.domain.contract import TABLES
+from daily_batch.domain.contract import TABLES, Table
 from daily_batch.domain.receipt import Receipt
 from daily_batch.domain.request import Request
 from daily_batch.domain.url import parse_url
@@ -99,13 +99,23 @@ def read_tables(
     day: date | None = DAY,
     options: Mapping[str, str] | None = None,
 ) -> Tables:
-    """Return each table's rows in a fixed order, of one day or all, without the columns that differ between runs."""
-    return {
-        table.name: comparable(
-            _read(f"{output}/{tenant}/analytics/{table.name}", table_format, day, options or {}), table.names
-        )
-        for table in TABLES
-    }
+    """Return each table's rows in a fixed order, of one day or all, without the columns that differ between runs.
+
+    Raises:
+        AssertionError: A column that is never null has a null.
+    """
+    tables = {}
+    for table in TABLES:
+        rows = _read(f"{output}/{tenant}/analytics/{table.name}", table_format, day, options or {})
+        assert find_nulls(rows, table) == [], table.name
+        tables[table.name] = comparable(rows, table.names)
+    return tables
+
+
+def find_nulls(rows: Sequence[Row], table: Table) -> list[str]:
+    """Return the columns that the contract says are never null, and that have a null or are absent in some row."""
+    required = [column.name for column in table.columns if column.required]
+    return [name for name in required if any(row.get(name) is None for row in rows)]
 
 
 def comparable(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:

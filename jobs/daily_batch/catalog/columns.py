@@ -24,7 +24,7 @@ def hive_type(name: str) -> str:
 def define_columns(table: Table) -> str:
     """Return the columns with their comments, one per line."""
     return ",\n".join(
-        f"  {quote_name(column.name)} {hive_type(column.type)} COMMENT {quote_value(column.doc)}"
+        f"  {quote_name(column.name)} {hive_type(column.type)} COMMENT {quote_value(column.comment)}"
         for column in table.columns
     )
 

@@ -46,7 +46,10 @@ def synapse_type(column: Column) -> str:
 
 
 def _view(table: Table, target: Target) -> str:
-    columns = ",\n".join(f"    {_quote(column.name)} {synapse_type(column)}" for column in table.columns)
+    """Return the statement of a view, whose text keeps the comments."""
+    columns = ",\n".join(
+        f"    -- {column.comment}\n    {_quote(column.name)} {synapse_type(column)}" for column in table.columns
+    )
     delta = target.table_format == "delta"
     folders = "/".join(f"{name}=*" for name, *_ in PARTITIONS)
     files = f"{table.name}/" if delta else f"{table.name}/{folders}/*.parquet"
@@ -57,6 +60,7 @@ def _view(table: Table, target: Target) -> str:
     selected = ", ".join(["[rows].*", *([] if delta else partitions)])
     return (
         f"CREATE OR ALTER VIEW {_quote(target.schema)}.{_quote(table.name)} AS\n"
+        f"-- {table.doc}\n"
         f"SELECT {selected}\n"
         f"FROM OPENROWSET(\n    BULK {_text(files)},\n    DATA_SOURCE = {_text(target.schema)},\n"
         f"    FORMAT = '{target.table_format.upper()}'\n)\n"

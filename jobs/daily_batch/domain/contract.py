@@ -8,11 +8,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, DuckDB type and meaning."""
+    """One column: its name, DuckDB type and meaning.
+
+    `required` columns are never null. Files and schemas declare every column nullable all the same (`write_rows`).
+    """
 
     name: str
     type: str
     doc: str
+    required: bool = False
+
+    @property
+    def comment(self) -> str:
+        """The meaning and whether it is never null, as catalogs and the data dictionary show it."""
+        return f"{self.doc}; never null" if self.required else self.doc
 
 
 @dataclass(frozen=True)
@@ -37,27 +46,31 @@ ATTACHMENT = "STRUCT(type VARCHAR, url VARCHAR, thumbnail VARCHAR, name VARCHAR,
 GENERATED_IMAGE = "STRUCT(url VARCHAR, thumbnail VARCHAR, prompt VARCHAR, size VARCHAR, style VARCHAR)"
 RAG_SOURCE = "STRUCT(title VARCHAR, source VARCHAR, text VARCHAR, score DOUBLE)"
 
-DATE = Column("date", "DATE", "business day in BATCH_TIMEZONE; the partition")
+DATE = Column("date", "DATE", "business day in BATCH_TIMEZONE; the partition", required=True)
+TENANT = Column("tenant_id", "VARCHAR", "tenant of the run; a tenant_id in a message goes to extras", required=True)
+KEYS = (DATE, TENANT)
 RUN = (
-    Column("run_id", "VARCHAR", "the run that wrote the row"),
-    Column("processed_at", "TIMESTAMPTZ", "when that run began"),
+    Column("run_id", "VARCHAR", "the run that wrote the row", required=True),
+    Column("processed_at", "TIMESTAMPTZ", "when that run began", required=True),
 )
+# Columns that are constant for a run; `write_rows` adds them.
+RUN_COLUMNS = tuple(column.name for column in (*KEYS, *RUN))
 
 MESSAGES = Table(
     "messages",
     "Every message of the day, once.",
     (
-        DATE,
-        Column("message_id", "VARCHAR", "from the body, else the file name (then flagged)"),
-        Column("room_id", "VARCHAR", "from the path, else the body"),
+        *KEYS,
+        Column("message_id", "VARCHAR", "from the body, else the file name (then flagged)", required=True),
+        Column("room_id", "VARCHAR", "from the path, else the body", required=True),
         Column("user_id", "VARCHAR", "from the path, else the body; null when neither names one"),
-        Column("timestamp", "TIMESTAMPTZ", "when it was sent (UTC)"),
-        Column("hour", "INTEGER", "local hour in BATCH_TIMEZONE, 0 to 23"),
+        Column("timestamp", "TIMESTAMPTZ", "when it was sent (UTC)", required=True),
+        Column("hour", "INTEGER", "local hour in BATCH_TIMEZONE, 0 to 23", required=True),
         Column("role", "VARCHAR", "lower-cased; user, assistant or system, anything else is flagged"),
         Column("content", "VARCHAR", "exactly as sent; null and empty are kept"),
-        Column("message_length", "INTEGER", "code points of content; 0 when it is null"),
-        Column("has_attachments", "BOOLEAN", "whether attachment_count is above 0"),
-        Column("attachment_count", "INTEGER", "elements of attachments"),
+        Column("message_length", "INTEGER", "code points of content; 0 when it is null", required=True),
+        Column("has_attachments", "BOOLEAN", "whether attachment_count is above 0", required=True),
+        Column("attachment_count", "INTEGER", "elements of attachments", required=True),
         Column("attachments", f"{ATTACHMENT}[]", "files sent with the message"),
         Column("generated_images", f"{GENERATED_IMAGE}[]", "images made by the agent (also sent as `images`)"),
         Column("rag_sources", f"{RAG_SOURCE}[]", "context.rag_sources (also sent as `crawl_sources`)"),
@@ -65,9 +78,14 @@ MESSAGES = Table(
         Column("execution_time_ms", "BIGINT", "agent_info.execution_time_ms, milliseconds"),
         Column("tokens_used", "BIGINT", "agent_info.tokens_used"),
         Column("extras", "VARCHAR", "JSON object of every field not listed above, untouched; null when there is none"),
-        Column("flags", "VARCHAR[]", "every repair or doubt, by code, sorted; empty when there is none"),
-        Column("source_key", "VARCHAR", "object that held the record, relative to the input root"),
-        Column("source_line", "BIGINT", "line in the object where the record begins; 1 for an object of its own"),
+        Column("flags", "VARCHAR[]", "every repair or doubt, by code, sorted; empty when there is none", required=True),
+        Column("source_key", "VARCHAR", "object that held the record, relative to the input root", required=True),
+        Column(
+            "source_line",
+            "BIGINT",
+            "line in the object where the record begins; 1 for an object of its own",
+            required=True,
+        ),
         *RUN,
     ),
     statistics=(
@@ -80,13 +98,13 @@ REJECTS = Table(
     "rejects",
     "Every record and object that could not be published, with its reason and its bytes.",
     (
-        DATE,
-        Column("source_key", "VARCHAR", "object that held the record, relative to the input root"),
-        Column("source_line", "BIGINT", "line where the record begins; 0 for a whole object"),
-        Column("reason", "VARCHAR", "code of the reason, or of the flag when the row is a copy"),
-        Column("detail", "VARCHAR", "what was found, without message content"),
-        Column("raw", "BLOB", "the original bytes"),
-        Column("raw_truncated", "BOOLEAN", "whether raw was cut at the documented limit"),
+        *KEYS,
+        Column("source_key", "VARCHAR", "object that held the record, relative to the input root", required=True),
+        Column("source_line", "BIGINT", "line where the record begins; 0 for a whole object", required=True),
+        Column("reason", "VARCHAR", "code of the reason, or of the flag when the row is a copy", required=True),
+        Column("detail", "VARCHAR", "what was found, without message content", required=True),
+        Column("raw", "BLOB", "the original bytes", required=True),
+        Column("raw_truncated", "BOOLEAN", "whether raw was cut at the documented limit", required=True),
         *RUN,
     ),
     statistics=("source_key", "source_line", "reason"),
@@ -96,13 +114,13 @@ TURNS = Table(
     "turns",
     "One row for each user message, with its answer: the next message in the room, if an assistant sent it.",
     (
-        DATE,
-        Column("room_id", "VARCHAR", "room"),
-        Column("turn", "BIGINT", "number of the user message in its room's day, from 1"),
+        *KEYS,
+        Column("room_id", "VARCHAR", "room", required=True),
+        Column("turn", "BIGINT", "number of the user message in its room's day, from 1", required=True),
         Column("user_id", "VARCHAR", "user_id of the user message; null when it has none"),
-        Column("user_message_id", "VARCHAR", "the user message"),
-        Column("user_at", "TIMESTAMPTZ", "when it was sent (UTC)"),
-        Column("user_length", "INTEGER", "its message_length, code points"),
+        Column("user_message_id", "VARCHAR", "the user message", required=True),
+        Column("user_at", "TIMESTAMPTZ", "when it was sent (UTC)", required=True),
+        Column("user_length", "INTEGER", "its message_length, code points", required=True),
         Column("answer_message_id", "VARCHAR", "the answer; null when there is none"),
         Column("answered_at", "TIMESTAMPTZ", "when the answer was sent (UTC)"),
         Column("response_ms", "BIGINT", "answered_at - user_at in whole milliseconds, rounded down"),
@@ -113,11 +131,13 @@ TURNS = Table(
             "starts_with_answer",
             "BOOLEAN",
             "first turn of a room's day that begins with an assistant message: its question may be of the day before",
+            required=True,
         ),
         Column(
             "cut_by_midnight",
             "BOOLEAN",
             "last turn of the room's day, without an answer: it may be in the next day",
+            required=True,
         ),
         *RUN,
     ),
@@ -126,30 +146,30 @@ TURNS = Table(
 
 # From response_ms of the turns: the value at the nearest rank, so that it occurs in the data. Null without answers.
 RESPONSES = (
-    Column("answers", "BIGINT", "user messages with an answer (turns)"),
+    Column("answers", "BIGINT", "user messages with an answer (turns)", required=True),
     Column("response_median_ms", "BIGINT", "median response time, milliseconds; null without answers"),
     Column("response_p95_ms", "BIGINT", "95th percentile of the response time, milliseconds; null without answers"),
 )
 TOTALS = (
-    Column("messages", "BIGINT", "messages"),
-    Column("user_messages", "BIGINT", "messages with role user"),
-    Column("assistant_messages", "BIGINT", "messages with role assistant"),
-    Column("other_messages", "BIGINT", "messages with any other role, or none"),
-    Column("user_length", "BIGINT", "sum of message_length of the messages with role user, code points"),
-    Column("total_length", "BIGINT", "sum of message_length, code points"),
+    Column("messages", "BIGINT", "messages", required=True),
+    Column("user_messages", "BIGINT", "messages with role user", required=True),
+    Column("assistant_messages", "BIGINT", "messages with role assistant", required=True),
+    Column("other_messages", "BIGINT", "messages with any other role, or none", required=True),
+    Column("user_length", "BIGINT", "sum of message_length of the messages with role user, code points", required=True),
+    Column("total_length", "BIGINT", "sum of message_length, code points", required=True),
     Column("tokens_used", "BIGINT", "sum of tokens_used; null where it does not fit a BIGINT"),
-    Column("attachments", "BIGINT", "sum of attachment_count"),
-    Column("first_at", "TIMESTAMPTZ", "first message"),
-    Column("last_at", "TIMESTAMPTZ", "last message"),
+    Column("attachments", "BIGINT", "sum of attachment_count", required=True),
+    Column("first_at", "TIMESTAMPTZ", "first message; null on an empty day"),
+    Column("last_at", "TIMESTAMPTZ", "last message; null on an empty day"),
 )
 
 ROOMS_DAILY = Table(
     "rooms_daily",
     "One row for each room that was active.",
     (
-        DATE,
-        Column("room_id", "VARCHAR", "room"),
-        Column("unique_users", "BIGINT", "distinct user_id in the room, messages without one left out"),
+        *KEYS,
+        Column("room_id", "VARCHAR", "room", required=True),
+        Column("unique_users", "BIGINT", "distinct user_id in the room, messages without one left out", required=True),
         *TOTALS,
         *RESPONSES,
         *RUN,
@@ -161,9 +181,9 @@ USERS_DAILY = Table(
     "users_daily",
     "One row for each user who was active; messages without a user are in none.",
     (
-        DATE,
-        Column("user_id", "VARCHAR", "user"),
-        Column("unique_rooms", "BIGINT", "distinct room_id of the user"),
+        *KEYS,
+        Column("user_id", "VARCHAR", "user", required=True),
+        Column("unique_rooms", "BIGINT", "distinct room_id of the user", required=True),
         *TOTALS,
         *RESPONSES,
         *RUN,
@@ -175,14 +195,19 @@ SUMMARY_DAILY = Table(
     "summary_daily",
     "The day in one row.",
     (
-        DATE,
-        Column("unique_users", "BIGINT", "distinct user_id, messages without one left out"),
-        Column("unique_rooms", "BIGINT", "distinct room_id"),
+        *KEYS,
+        Column("unique_users", "BIGINT", "distinct user_id, messages without one left out", required=True),
+        Column("unique_rooms", "BIGINT", "distinct room_id", required=True),
         *TOTALS,
         *RESPONSES,
         Column("average_length", "DOUBLE", "total_length / messages; null on an empty day"),
-        Column("messages_by_hour", "BIGINT[]", "messages in each local hour, 24 numbers"),
-        Column("messages_by_role", "STRUCT(role VARCHAR, messages BIGINT)[]", "messages of each role, by role"),
+        Column("messages_by_hour", "BIGINT[]", "messages in each local hour, 24 numbers", required=True),
+        Column(
+            "messages_by_role",
+            "STRUCT(role VARCHAR, messages BIGINT)[]",
+            "messages of each role, by role",
+            required=True,
+        ),
         *RUN,
     ),
     statistics=("messages", "user_messages", "unique_users", "unique_rooms", "tokens_used"),

@@ -15,7 +15,7 @@ from typing import Literal
 
 from backports.zstd import ZstdDecompressor, ZstdError
 
-from daily_batch.domain.contract import MAX_ID_LENGTH, MESSAGES, ROOMS_DAILY, TURNS, USERS_DAILY, Table
+from daily_batch.domain.contract import MAX_ID_LENGTH, MESSAGES, ROOMS_DAILY, RUN_COLUMNS, TURNS, USERS_DAILY, Table
 from daily_batch.errors import UsageError
 from daily_batch.pipeline.transform.duckdb_session import quote_text
 
@@ -34,7 +34,7 @@ TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,"]|[^\s{}\[\]:,"]+', re.DOTALL)
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 MAX_TEXT = 64 * 2**20
 # Columns of a message that are no free text: codes, and what the run adds.
-_NOT_TEXT = ("role", "flags", "source_key", "run_id")
+_NOT_TEXT = ("role", "flags", "source_key", *RUN_COLUMNS)
 # Columns of a message that can name a subject.
 TEXT_COLUMNS = {c.name: c.type for c in MESSAGES.columns if "VARCHAR" in c.type and c.name not in _NOT_TEXT}
 

@@ -66,6 +66,20 @@ def test_registration_is_idempotent_and_uses_the_tenant_s_schema(
     assert versions(output) == before
 
 
+@pytest.mark.each_spark
+def test_registered_tables_show_the_comments_of_the_log(
+    spark: "SparkSession", catalog: str, published: tuple[Path, Receipt]
+) -> None:
+    register(spark, catalog, published[0], [table.name for table in TABLES])
+    for table in TABLES:
+        name = f"{name_schema(catalog, 'acme')}.{table.name}"
+        shown = {row["col_name"]: row["comment"] for row in spark.sql(f"DESCRIBE TABLE {name}").collect()}
+        assert {column.name: shown[column.name] for column in table.columns} == {
+            column.name: column.comment for column in table.columns
+        }
+        assert spark.sql(f"DESCRIBE DETAIL {name}").collect()[0]["description"] == table.doc
+
+
 def test_dropping_the_schema_leaves_the_tables(
     spark: "SparkSession", catalog: str, published: tuple[Path, Receipt]
 ) -> None:

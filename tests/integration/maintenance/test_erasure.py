@@ -190,6 +190,16 @@ def test_mentions_are_erased_only_if_requested(tmp_path: Path) -> None:
     assert len(read_tables(tenant.output)["messages"]) == 6
 
 
+def test_tenant_and_lineage_are_no_mention_of_a_user_with_the_tenants_id(tmp_path: Path) -> None:
+    tenant = Tenant(tmp_path / "out")
+    tenant.run(write_export(tmp_path / "in", hostile_records(("acme", "user_1"))))
+    evidence = tenant.erase("user", "acme", mentions=True)
+    assert evidence.days[0].tables["messages"].removed == 6
+    remaining = read_tables(tenant.output)["messages"]
+    assert {(row["tenant_id"], row["user_id"]) for row in remaining} == {("acme", "user_1")}
+    assert len(remaining) == 6
+
+
 def _further_message(user: str, number: int) -> dict[str, Any]:
     return message(user, number, message_id=f"more-{number}")
 

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,10 +140,42 @@ def test_projected_folders_match_the_folders_of_a_run(tmp_path: Path) -> None:
 
 
 def test_comments_fit_glues_limit() -> None:
-    assert max(len(column.doc) for table in TABLES for column in table.columns) <= MAX_GLUE_COMMENT
-    assert not [
-        column.name for table in TABLES for column in table.columns if "'" in column.doc or not column.doc.isascii()
-    ]
+    comments = [column.comment for table in TABLES for column in table.columns]
+    assert max(map(len, comments)) <= MAX_GLUE_COMMENT
+    assert not [comment for comment in comments if "'" in comment or not comment.isascii()]
+
+
+@EACH_TABLE
+@pytest.mark.parametrize("engine", ["athena", "databricks"])
+def test_parquet_tables_and_columns_have_the_contracts_comments(engine: Engine, table: Table) -> None:
+    parsed = sqlglot.parse_one(statement_of(table, engine, "parquet"), dialect=engine)
+    columns = [column for column in parsed.find_all(exp.ColumnDef) if isinstance(column.parent, exp.Schema)]
+    found = {
+        column.name: comment.this.name for column in columns for comment in column.find_all(exp.CommentColumnConstraint)
+    }
+    assert found == {column.name: column.comment for column in table.columns}
+    (comment,) = parsed.find_all(exp.SchemaCommentProperty)
+    assert comment.this.name == table.doc
+
+
+@EACH_TABLE
+@pytest.mark.parametrize("engine", ["athena", "databricks"])
+def test_delta_tables_take_columns_and_comments_from_the_log(engine: Engine, table: Table) -> None:
+    parsed = sqlglot.parse_one(statement_of(table, engine, "delta"), dialect=engine)
+    assert not list(parsed.find_all(exp.ColumnDef, exp.SchemaCommentProperty))
+
+
+@EACH_TABLE
+@pytest.mark.parametrize("table_format", FORMATS)
+def test_synapse_views_have_the_contracts_comments(table: Table, table_format: TableFormat) -> None:
+    head, *lines = statement_of(table, "synapse", table_format).splitlines()
+    assert (head.endswith(" AS"), lines[0]) == (True, f"-- {table.doc}")
+    found = {
+        column.split()[0].strip("[]"): comment.removeprefix("    -- ")
+        for comment, column in pairwise(lines)
+        if comment.startswith("    -- ")
+    }
+    assert found == {column.name: column.comment for column in table.columns}
 
 
 @pytest.fixture

@@ -66,6 +66,9 @@ def test_every_run_publishes_the_same_rows(runs: dict[str, CompletedRun], other:
     assert column_types(second) == column_types(first)
     assert count_rows(first) == count_rows(second) > 0
     assert differing_columns(first, second, table.names) == []
+    for column in table.columns:
+        if column.required and column.name not in RUN_COLUMNS:
+            assert count_rows(f"FROM ({first}) WHERE {column.name} IS NULL") == 0, column.name
 
 
 def test_difference_in_a_list_of_structs_is_detected() -> None:

@@ -154,6 +154,16 @@ def test_16_published_day_is_emptied_only_if_an_operator_allows_it(published: Pa
     assert [len(rows) for rows in read_tables(published).values()] == [0, 0, 0, 0, 1]
 
 
+@pytest.mark.parametrize("table_format", ["delta", "parquet"])
+def test_every_row_names_its_tenant(tmp_path: Path, table_format: str) -> None:
+    for tenant in ("acme", "globex"):
+        run_local(input=SAMPLES, output=tmp_path, tenant=tenant, table_format=table_format)
+        tables = read_tables(tmp_path, tenant=tenant, table_format=table_format)
+        assert {name: {row["tenant_id"] for row in rows} for name, rows in tables.items()} == {
+            table.name: {tenant} for table in TABLES
+        }
+
+
 def test_run_leaves_its_input_unchanged(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in SAMPLES.rglob("*")}
     run_local(input=SAMPLES, output=tmp_path)

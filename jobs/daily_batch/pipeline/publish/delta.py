@@ -227,6 +227,7 @@ def _create_table(table: Table, location: str, storage_options: Mapping[str, str
         table_schema(table),
         mode="ignore",
         partition_by=PARTITION,
+        description=table.doc,
         configuration={**TABLE_PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(table.statistics)},
         storage_options=dict(storage_options),
     )

@@ -35,12 +35,19 @@ def delta_type(name: str) -> DataType:
 
 
 def table_schema(table: Table) -> Schema:
-    """Return the table's Delta schema. Every column is nullable."""
-    return Schema([Field(column.name, delta_type(column.type), nullable=True) for column in table.columns])
+    """Return the table's Delta schema. Every column is nullable, and has its comment in the metadata."""
+    return Schema(
+        [
+            Field(column.name, delta_type(column.type), nullable=True, metadata={"comment": column.comment})
+            for column in table.columns
+        ]
+    )
 
 
 def evolve_schema(existing: Schema, target: Schema) -> Schema:
-    """Return `existing` with the missing columns of `target` appended; its own further columns stay.
+    """Return `existing` with `target`'s comments, and its missing columns appended.
+
+    Further columns of `existing`, and further metadata of a column, stay.
 
     Raises:
         ValueError: A column's type differs from the target's; the message names the column.
@@ -49,8 +56,10 @@ def evolve_schema(existing: Schema, target: Schema) -> Schema:
     for field in target.fields:
         if field.name in fields and fields[field.name].type.to_json() != field.type.to_json():
             raise ValueError(f"column {field.name} is {fields[field.name].type}, not {field.type}")
-    added = [field for field in target.fields if field.name not in fields]
-    return Schema([*existing.fields, *added]) if added else existing
+        kept = fields.get(field.name, field)
+        metadata = {**kept.metadata, **field.metadata}
+        fields[field.name] = Field(field.name, kept.type, nullable=kept.nullable, metadata=metadata)
+    return Schema(list(fields.values()))
 
 
 def _split_members(text: str) -> Iterator[str]:

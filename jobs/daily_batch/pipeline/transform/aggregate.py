@@ -5,12 +5,12 @@ from pathlib import Path
 
 import duckdb
 
-from daily_batch.domain.contract import ROOMS_DAILY, SUMMARY_DAILY, TOTALS, USERS_DAILY, Table
+from daily_batch.domain.contract import ROOMS_DAILY, RUN_COLUMNS, SUMMARY_DAILY, TOTALS, USERS_DAILY, Table
 from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.fields import MAX_BIGINT
 from daily_batch.pipeline.transform.response_times import RANKS, summarize_responses
-from daily_batch.pipeline.transform.write import RUN_COLUMNS, OutputStore, write_rows
+from daily_batch.pipeline.transform.write import OutputStore, write_rows
 
 SUMS = {
     "messages": "count(*)",

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import duckdb
 
 from daily_batch.domain.calendar import to_us
-from daily_batch.domain.contract import MESSAGES, Column, Table
+from daily_batch.domain.contract import MESSAGES, RUN_COLUMNS, Column, Table
 from daily_batch.domain.keys import analytics_folder, staged_path
 from daily_batch.domain.run import ColumnStatistics, DataFile, RunSpec
 from daily_batch.pipeline.transform.duckdb_session import quote_text
@@ -76,13 +76,14 @@ def write_rows(
 def write_file(
     connection: duckdb.DuckDBPyConnection, query: str, *, table: Table, name: str, spec: RunSpec, scratch: Path
 ) -> LocalFile | None:
-    """Write a query's rows to a local file and add `date`, `run_id` and `processed_at`; return None without rows.
+    """Write a query's rows to a local file and add `RUN_COLUMNS`; return None if there are no rows.
 
     Args:
         name: Distinguishes the files of a run. A retried task never overwrites the file of an earlier attempt.
     """
     constants = {
         "date": f"DATE '{spec.date}'",
+        "tenant_id": quote_text(spec.tenant),
         "run_id": quote_text(spec.run_id),
         "processed_at": f"make_timestamptz({spec.processed_us})",
     }
@@ -143,8 +144,6 @@ def _to_json(text: str, kind: str, *, up: bool) -> str | int:
     return timestamp_maximum(microseconds) if up else timestamp_minimum(microseconds)
 
 
-# Columns that are constant for a run; `write_rows` adds them.
-RUN_COLUMNS = ("date", "run_id", "processed_at")
 _TYPES = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE"}
 
 

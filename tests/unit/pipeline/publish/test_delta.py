@@ -15,6 +15,7 @@ from daily_batch.domain.contract import ROOMS_DAILY, TABLES, Table
 from daily_batch.errors import LeaseHeldError, TerminalError
 from daily_batch.pipeline.publish import delta
 from daily_batch.pipeline.publish.result import PublishResult
+from daily_batch.pipeline.publish.schema import table_schema
 from tests.support.data_files import DAY, NEXT_DAY, write_file
 from tests.support.delta_tables import publish, read_rooms
 
@@ -81,6 +82,33 @@ def test_each_publication_is_one_commit(tmp_path):
     kinds = [next(iter(action)) for action in last_commit(tmp_path)]
     assert sorted(kinds) == ["add", "add", "commitInfo", "remove"]
     assert DeltaTable(str(tmp_path)).version() == 2
+
+
+# Comments
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_new_table_has_the_contracts_comments(tmp_path, table):
+    publish(tmp_path, table=table)
+    created = DeltaTable(str(tmp_path))
+    assert comments_of(created) == {column.name: column.comment for column in table.columns}
+    assert created.metadata().description == table.doc
+
+
+def test_table_without_comments_gets_them_once(tmp_path):
+    bare = [Field(field.name, field.type) for field in table_schema(ROOMS_DAILY).fields if field.name != "tenant_id"]
+    DeltaTable.create(str(tmp_path), Schema(bare), partition_by="date")
+    publish(tmp_path, write_file(tmp_path, "a.parquet"))
+    assert [next(iter(action)) for action in last_commit(tmp_path)].count("metaData") == 1
+    table = DeltaTable(str(tmp_path))
+    assert comments_of(table) == {column.name: column.comment for column in ROOMS_DAILY.columns}
+    assert (table.version(), table.protocol().min_reader_version, table.protocol().min_writer_version) == (1, 1, 2)
+    publish(tmp_path, write_file(tmp_path, "b.parquet"), run="run2")
+    assert "metaData" not in [next(iter(action)) for action in last_commit(tmp_path)]
+
+
+def comments_of(table: DeltaTable) -> dict[str, str]:
+    return {field.name: field.metadata["comment"] for field in table.schema().fields}
 
 
 # Foreign tables

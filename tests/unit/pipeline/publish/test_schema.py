@@ -77,7 +77,32 @@ def test_old_table_gets_the_new_columns_and_keeps_its_own():
     target = table_schema(MESSAGES)
     old = Schema([*target.fields[:3], Field("theirs", PrimitiveType("string"))])
     evolved = [field.name for field in evolve_schema(old, target).fields]
-    assert evolved == ["date", "message_id", "room_id", "theirs", *MESSAGES.names[3:]]
+    assert evolved == [*MESSAGES.names[:3], "theirs", *MESSAGES.names[3:]]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_comments_say_the_meaning_and_what_is_never_null(table):
+    comments = {field.name: field.metadata["comment"] for field in table_schema(table).fields}
+    assert all(comments[column.name].startswith(column.doc) for column in table.columns)
+    never_null = {name for name, comment in comments.items() if comment.endswith("; never null")}
+    assert never_null == {column.name for column in table.columns if column.required}
+    assert never_null >= {"date", "tenant_id", "run_id", "processed_at"}
+
+
+def test_old_table_gets_the_comments_and_keeps_other_metadata():
+    target = table_schema(MESSAGES)
+    theirs = Field("theirs", PrimitiveType("string"), metadata={"comment": "not ours"})
+    room = Field("room_id", PrimitiveType("string"), metadata={"comment": "outdated", "owner": "them"})
+    evolved = {field.name: field for field in evolve_schema(Schema([room, theirs]), target).fields}
+    comments = {field.name: field.metadata["comment"] for field in target.fields}
+    assert evolved["room_id"].metadata == {"comment": comments["room_id"], "owner": "them"}
+    assert evolved["theirs"] == theirs
+    assert {name: evolved[name].metadata["comment"] for name in comments} == comments
+
+
+def test_current_table_keeps_its_schema():
+    current = Schema([*table_schema(MESSAGES).fields, Field("theirs", PrimitiveType("string"))])
+    assert evolve_schema(current, table_schema(MESSAGES)) == current
 
 
 def test_column_of_another_type_is_refused_by_name():
