@@ -10,6 +10,10 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`messages`
 LOCATION 's3://example-tables/acme/analytics/messages/'
 TBLPROPERTIES ('table_type' = 'DELTA');
 
+CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`turns`
+LOCATION 's3://example-tables/acme/analytics/turns/'
+TBLPROPERTIES ('table_type' = 'DELTA');
+
 CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`rooms_daily`
 LOCATION 's3://example-tables/acme/analytics/rooms_daily/'
 TBLPROPERTIES ('table_type' = 'DELTA');

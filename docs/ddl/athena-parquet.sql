@@ -74,6 +74,43 @@ TBLPROPERTIES (
   'storage.location.template' = 's3://example-tables/acme/analytics/messages/year=${year}/month=${month}/day=${day}/'
 );
 
+CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`turns` (
+  `date` date COMMENT 'business day in BATCH_TIMEZONE; the partition',
+  `room_id` string COMMENT 'room',
+  `turn` bigint COMMENT 'number of the user message in its room\'s day, from 1',
+  `user_id` string COMMENT 'user_id of the user message; null when it has none',
+  `user_message_id` string COMMENT 'the user message',
+  `user_at` timestamp COMMENT 'when it was sent (UTC)',
+  `user_length` int COMMENT 'its message_length, code points',
+  `answer_message_id` string COMMENT 'the answer; null when there is none',
+  `answered_at` timestamp COMMENT 'when the answer was sent (UTC)',
+  `response_ms` bigint COMMENT 'answered_at - user_at in whole milliseconds, rounded down',
+  `answer_length` int COMMENT 'message_length of the answer',
+  `tokens_used` bigint COMMENT 'tokens_used of the answer',
+  `agent_mode` string COMMENT 'agent_mode of the answer',
+  `starts_with_answer` boolean COMMENT 'first turn of a room\'s day that begins with an assistant message: its question may be of the day before',
+  `cut_by_midnight` boolean COMMENT 'last turn of the room\'s day, without an answer: it may be in the next day',
+  `run_id` string COMMENT 'the run that wrote the row',
+  `processed_at` timestamp COMMENT 'when that run began'
+)
+COMMENT 'One row for each user message, with its answer: the next message in the room, if an assistant sent it.'
+PARTITIONED BY (`year` int, `month` int, `day` int)
+STORED AS PARQUET
+LOCATION 's3://example-tables/acme/analytics/turns/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.year.type' = 'integer',
+  'projection.year.range' = '2020,2039',
+  'projection.year.digits' = '4',
+  'projection.month.type' = 'integer',
+  'projection.month.range' = '1,12',
+  'projection.month.digits' = '2',
+  'projection.day.type' = 'integer',
+  'projection.day.range' = '1,31',
+  'projection.day.digits' = '2',
+  'storage.location.template' = 's3://example-tables/acme/analytics/turns/year=${year}/month=${month}/day=${day}/'
+);
+
 CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`rooms_daily` (
   `date` date COMMENT 'business day in BATCH_TIMEZONE; the partition',
   `room_id` string COMMENT 'room',
@@ -81,11 +118,16 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`rooms_daily` (
   `messages` bigint COMMENT 'messages',
   `user_messages` bigint COMMENT 'messages with role user',
   `assistant_messages` bigint COMMENT 'messages with role assistant',
+  `other_messages` bigint COMMENT 'messages with any other role, or none',
+  `user_length` bigint COMMENT 'sum of message_length of the messages with role user, code points',
   `total_length` bigint COMMENT 'sum of message_length, code points',
   `tokens_used` bigint COMMENT 'sum of tokens_used; null where it does not fit a BIGINT',
   `attachments` bigint COMMENT 'sum of attachment_count',
   `first_at` timestamp COMMENT 'first message',
   `last_at` timestamp COMMENT 'last message',
+  `answers` bigint COMMENT 'user messages with an answer (turns)',
+  `response_median_ms` bigint COMMENT 'median response time, milliseconds; null without answers',
+  `response_p95_ms` bigint COMMENT '95th percentile of the response time, milliseconds; null without answers',
   `run_id` string COMMENT 'the run that wrote the row',
   `processed_at` timestamp COMMENT 'when that run began'
 )
@@ -114,11 +156,16 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`users_daily` (
   `messages` bigint COMMENT 'messages',
   `user_messages` bigint COMMENT 'messages with role user',
   `assistant_messages` bigint COMMENT 'messages with role assistant',
+  `other_messages` bigint COMMENT 'messages with any other role, or none',
+  `user_length` bigint COMMENT 'sum of message_length of the messages with role user, code points',
   `total_length` bigint COMMENT 'sum of message_length, code points',
   `tokens_used` bigint COMMENT 'sum of tokens_used; null where it does not fit a BIGINT',
   `attachments` bigint COMMENT 'sum of attachment_count',
   `first_at` timestamp COMMENT 'first message',
   `last_at` timestamp COMMENT 'last message',
+  `answers` bigint COMMENT 'user messages with an answer (turns)',
+  `response_median_ms` bigint COMMENT 'median response time, milliseconds; null without answers',
+  `response_p95_ms` bigint COMMENT '95th percentile of the response time, milliseconds; null without answers',
   `run_id` string COMMENT 'the run that wrote the row',
   `processed_at` timestamp COMMENT 'when that run began'
 )
@@ -147,11 +194,16 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`summary_daily` (
   `messages` bigint COMMENT 'messages',
   `user_messages` bigint COMMENT 'messages with role user',
   `assistant_messages` bigint COMMENT 'messages with role assistant',
+  `other_messages` bigint COMMENT 'messages with any other role, or none',
+  `user_length` bigint COMMENT 'sum of message_length of the messages with role user, code points',
   `total_length` bigint COMMENT 'sum of message_length, code points',
   `tokens_used` bigint COMMENT 'sum of tokens_used; null where it does not fit a BIGINT',
   `attachments` bigint COMMENT 'sum of attachment_count',
   `first_at` timestamp COMMENT 'first message',
   `last_at` timestamp COMMENT 'last message',
+  `answers` bigint COMMENT 'user messages with an answer (turns)',
+  `response_median_ms` bigint COMMENT 'median response time, milliseconds; null without answers',
+  `response_p95_ms` bigint COMMENT '95th percentile of the response time, milliseconds; null without answers',
   `average_length` double COMMENT 'total_length / messages; null on an empty day',
   `messages_by_hour` array<bigint> COMMENT 'messages in each local hour, 24 numbers',
   `messages_by_role` array<struct<role:string,messages:bigint>> COMMENT 'messages of each role, by role',

@@ -62,6 +62,34 @@ WITH (
 ) AS [rows]
 GO
 
+CREATE OR ALTER VIEW [chat_acme].[turns] AS
+SELECT [rows].*
+FROM OPENROWSET(
+    BULK 'turns/',
+    DATA_SOURCE = 'chat_acme',
+    FORMAT = 'DELTA'
+)
+WITH (
+    [date] DATE,
+    [room_id] VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8,
+    [turn] BIGINT,
+    [user_id] VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8,
+    [user_message_id] VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8,
+    [user_at] DATETIME2,
+    [user_length] INT,
+    [answer_message_id] VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8,
+    [answered_at] DATETIME2,
+    [response_ms] BIGINT,
+    [answer_length] INT,
+    [tokens_used] BIGINT,
+    [agent_mode] VARCHAR(MAX) COLLATE Latin1_General_100_BIN2_UTF8,
+    [starts_with_answer] BIT,
+    [cut_by_midnight] BIT,
+    [run_id] VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8,
+    [processed_at] DATETIME2
+) AS [rows]
+GO
+
 CREATE OR ALTER VIEW [chat_acme].[rooms_daily] AS
 SELECT [rows].*
 FROM OPENROWSET(
@@ -76,11 +104,16 @@ WITH (
     [messages] BIGINT,
     [user_messages] BIGINT,
     [assistant_messages] BIGINT,
+    [other_messages] BIGINT,
+    [user_length] BIGINT,
     [total_length] BIGINT,
     [tokens_used] BIGINT,
     [attachments] BIGINT,
     [first_at] DATETIME2,
     [last_at] DATETIME2,
+    [answers] BIGINT,
+    [response_median_ms] BIGINT,
+    [response_p95_ms] BIGINT,
     [run_id] VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8,
     [processed_at] DATETIME2
 ) AS [rows]
@@ -100,11 +133,16 @@ WITH (
     [messages] BIGINT,
     [user_messages] BIGINT,
     [assistant_messages] BIGINT,
+    [other_messages] BIGINT,
+    [user_length] BIGINT,
     [total_length] BIGINT,
     [tokens_used] BIGINT,
     [attachments] BIGINT,
     [first_at] DATETIME2,
     [last_at] DATETIME2,
+    [answers] BIGINT,
+    [response_median_ms] BIGINT,
+    [response_p95_ms] BIGINT,
     [run_id] VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8,
     [processed_at] DATETIME2
 ) AS [rows]
@@ -124,11 +162,16 @@ WITH (
     [messages] BIGINT,
     [user_messages] BIGINT,
     [assistant_messages] BIGINT,
+    [other_messages] BIGINT,
+    [user_length] BIGINT,
     [total_length] BIGINT,
     [tokens_used] BIGINT,
     [attachments] BIGINT,
     [first_at] DATETIME2,
     [last_at] DATETIME2,
+    [answers] BIGINT,
+    [response_median_ms] BIGINT,
+    [response_p95_ms] BIGINT,
     [average_length] FLOAT,
     [messages_by_hour] VARCHAR(MAX) COLLATE Latin1_General_100_BIN2_UTF8,
     [messages_by_role] VARCHAR(MAX) COLLATE Latin1_General_100_BIN2_UTF8,

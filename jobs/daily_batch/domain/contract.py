@@ -92,10 +92,50 @@ REJECTS = Table(
     statistics=("source_key", "source_line", "reason"),
 )
 
+TURNS = Table(
+    "turns",
+    "One row for each user message, with its answer: the next message in the room, if an assistant sent it.",
+    (
+        DATE,
+        Column("room_id", "VARCHAR", "room"),
+        Column("turn", "BIGINT", "number of the user message in its room's day, from 1"),
+        Column("user_id", "VARCHAR", "user_id of the user message; null when it has none"),
+        Column("user_message_id", "VARCHAR", "the user message"),
+        Column("user_at", "TIMESTAMPTZ", "when it was sent (UTC)"),
+        Column("user_length", "INTEGER", "its message_length, code points"),
+        Column("answer_message_id", "VARCHAR", "the answer; null when there is none"),
+        Column("answered_at", "TIMESTAMPTZ", "when the answer was sent (UTC)"),
+        Column("response_ms", "BIGINT", "answered_at - user_at in whole milliseconds, rounded down"),
+        Column("answer_length", "INTEGER", "message_length of the answer"),
+        Column("tokens_used", "BIGINT", "tokens_used of the answer"),
+        Column("agent_mode", "VARCHAR", "agent_mode of the answer"),
+        Column(
+            "starts_with_answer",
+            "BOOLEAN",
+            "first turn of a room's day that begins with an assistant message: its question may be of the day before",
+        ),
+        Column(
+            "cut_by_midnight",
+            "BOOLEAN",
+            "last turn of the room's day, without an answer: it may be in the next day",
+        ),
+        *RUN,
+    ),
+    statistics=("room_id", "user_id", "user_at", "response_ms"),
+)
+
+# From response_ms of the turns: the value at the nearest rank, so that it occurs in the data. Null without answers.
+RESPONSES = (
+    Column("answers", "BIGINT", "user messages with an answer (turns)"),
+    Column("response_median_ms", "BIGINT", "median response time, milliseconds; null without answers"),
+    Column("response_p95_ms", "BIGINT", "95th percentile of the response time, milliseconds; null without answers"),
+)
 TOTALS = (
     Column("messages", "BIGINT", "messages"),
     Column("user_messages", "BIGINT", "messages with role user"),
     Column("assistant_messages", "BIGINT", "messages with role assistant"),
+    Column("other_messages", "BIGINT", "messages with any other role, or none"),
+    Column("user_length", "BIGINT", "sum of message_length of the messages with role user, code points"),
     Column("total_length", "BIGINT", "sum of message_length, code points"),
     Column("tokens_used", "BIGINT", "sum of tokens_used; null where it does not fit a BIGINT"),
     Column("attachments", "BIGINT", "sum of attachment_count"),
@@ -111,6 +151,7 @@ ROOMS_DAILY = Table(
         Column("room_id", "VARCHAR", "room"),
         Column("unique_users", "BIGINT", "distinct user_id in the room, messages without one left out"),
         *TOTALS,
+        *RESPONSES,
         *RUN,
     ),
     statistics=("room_id", "messages", "tokens_used", "first_at", "last_at"),
@@ -124,6 +165,7 @@ USERS_DAILY = Table(
         Column("user_id", "VARCHAR", "user"),
         Column("unique_rooms", "BIGINT", "distinct room_id of the user"),
         *TOTALS,
+        *RESPONSES,
         *RUN,
     ),
     statistics=("user_id", "messages", "tokens_used", "first_at", "last_at"),
@@ -137,16 +179,17 @@ SUMMARY_DAILY = Table(
         Column("unique_users", "BIGINT", "distinct user_id, messages without one left out"),
         Column("unique_rooms", "BIGINT", "distinct room_id"),
         *TOTALS,
+        *RESPONSES,
         Column("average_length", "DOUBLE", "total_length / messages; null on an empty day"),
         Column("messages_by_hour", "BIGINT[]", "messages in each local hour, 24 numbers"),
         Column("messages_by_role", "STRUCT(role VARCHAR, messages BIGINT)[]", "messages of each role, by role"),
         *RUN,
     ),
-    statistics=("messages", "unique_users", "unique_rooms", "tokens_used"),
+    statistics=("messages", "user_messages", "unique_users", "unique_rooms", "tokens_used"),
 )
 
 # The order of publication: evidence first, then the rows, then what is derived from them.
-TABLES = (REJECTS, MESSAGES, ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY)
+TABLES = (REJECTS, MESSAGES, TURNS, ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY)
 
 ROLES = ("user", "assistant", "system")
 MAX_ID_LENGTH = 512

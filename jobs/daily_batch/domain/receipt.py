@@ -129,13 +129,13 @@ def check_sums(receipt: Receipt) -> None:
     """
     objects, records = receipt.objects, receipt.records
     parts = {"read": objects.read, "unreadable": objects.unreadable, "ignored": objects.ignored}
-    _check_sum(receipt, "objects.listed", objects.listed, parts)
+    check_sum(receipt, "objects.listed", objects.listed, parts)
     outcomes = {name: count for name, count in asdict(records).items() if name != "seen"}
-    _check_sum(receipt, "records.seen", records.seen, outcomes)
-    _check_sum(receipt, "records.rejected", records.rejected, receipt.rejects)
+    check_sum(receipt, "records.seen", records.seen, outcomes)
+    check_sum(receipt, "records.rejected", records.rejected, receipt.rejects)
     if MESSAGES.name in receipt.tables:
         rows = receipt.tables[MESSAGES.name].rows
-        _check_sum(receipt, "tables.messages.rows", rows, {"written": records.written})
+        check_sum(receipt, "tables.messages.rows", rows, {"written": records.written})
     if REJECTS.name in receipt.tables:
         evidence = {
             "rejected": records.rejected,
@@ -143,7 +143,7 @@ def check_sums(receipt: Receipt) -> None:
             "unreadable": objects.unreadable,
             "copies": receipt.flags.get(Flag.REPLACED_SURROGATE, 0),
         }
-        _check_sum(receipt, "tables.rejects.rows", receipt.tables[REJECTS.name].rows, evidence)
+        check_sum(receipt, "tables.rejects.rows", receipt.tables[REJECTS.name].rows, evidence)
 
 
 def describe_loss(receipt: Receipt) -> str | None:
@@ -195,7 +195,12 @@ def receipt_key(tenant: str, day: date, run_id: str) -> str:
     return f"{analytics_folder(tenant)}/_receipts/{day.isoformat()}/{run_id}.json"
 
 
-def _check_sum(receipt: Receipt, name: str, total: int, terms: Mapping[str, int]) -> None:
+def check_sum(receipt: Receipt, name: str, total: int, terms: Mapping[str, int]) -> None:
+    """Check that a total is the sum of its terms.
+
+    Raises:
+        TerminalError: It is not; the message names it and its terms.
+    """
     if total == sum(terms.values()):
         return
     sum_text = " + ".join(f"{term} {count}" for term, count in terms.items()) or "nothing"

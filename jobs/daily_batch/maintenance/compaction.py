@@ -15,7 +15,7 @@ import duckdb
 from deltalake import DeltaTable
 from obstore.exceptions import AlreadyExistsError
 
-from daily_batch.domain.contract import MESSAGES, REJECTS, Table
+from daily_batch.domain.contract import MESSAGES, REJECTS, TURNS, Table
 from daily_batch.domain.run import DataFile
 from daily_batch.errors import TerminalError
 from daily_batch.maintenance.rewrite_files import MakeSpec, read_run, rewrite_files
@@ -26,7 +26,7 @@ from daily_batch.pipeline.transform.statistics import statistics_json
 from daily_batch.storage.scratch import temporary_folder
 
 # The aggregates are one file a day.
-COMPACTED = (MESSAGES, REJECTS)
+COMPACTED = (MESSAGES, TURNS, REJECTS)
 
 
 @dataclass(frozen=True, kw_only=True)

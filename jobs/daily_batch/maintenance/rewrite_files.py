@@ -7,21 +7,19 @@ from pathlib import Path
 
 import duckdb
 
-from daily_batch.domain.contract import MESSAGES, REJECTS, Table
+from daily_batch.domain.contract import MESSAGES, REJECTS, TURNS, Table
 from daily_batch.domain.run import DataFile, RunSpec, TableFormat
 from daily_batch.maintenance.subject import Subject
+from daily_batch.pipeline.transform.aggregate import PARTIALS, merge_aggregates, save_partials
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
-from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, merge_aggregates
+from daily_batch.pipeline.transform.turns import MESSAGE_ORDER, TURN_COLUMNS, create_turns
 from daily_batch.pipeline.transform.write import OutputStore, write_rows
 from daily_batch.settings import Settings
 
 # The order in which a run writes rows.
-SORT_ORDERS = {MESSAGES: "room_id, timestamp, message_id", REJECTS: "source_key, source_line"}
-# The columns of a message that the day's aggregates need.
-AGGREGATED_COLUMNS = (
-    *("room_id", "user_id", "timestamp", "hour", "role", "message_length", "tokens_used"),
-    "attachment_count",
-)
+SORT_ORDERS = {MESSAGES: MESSAGE_ORDER, REJECTS: "source_key, source_line", TURNS: "room_id, turn"}
+# The columns of a message that turns and the day's aggregates need.
+AGGREGATED_COLUMNS = (*TURN_COLUMNS, "hour", "attachment_count")
 BATCH_ROWS = 200
 
 
@@ -98,7 +96,7 @@ def project_messages(path: Path, projection: Path, *, spec: RunSpec) -> None:
 def recompute_aggregates(
     projections: Sequence[Path], *, spec: RunSpec, output: OutputStore, scratch: Path
 ) -> dict[str, tuple[DataFile, ...]]:
-    """Write the day's aggregates of the remaining messages, by the pipeline's own queries."""
+    """Write the turns and the day's aggregates of the remaining messages, by the pipeline's own queries."""
     with connect(scratch=scratch, spec=spec) as connection:
         paths = ", ".join(quote_text(str(path)) for path in projections)
         types = ", ".join(
@@ -106,10 +104,12 @@ def recompute_aggregates(
         )
         source = f"read_parquet([{paths}])" if projections else f"(SELECT {types}) WHERE false"
         connection.execute(f"CREATE VIEW kept AS FROM {source}")
+        create_turns(connection, f"FROM kept ORDER BY {MESSAGE_ORDER}")
+        turns = write_rows(connection, "FROM turns", table=TURNS, name="all", spec=spec, output=output, scratch=scratch)
         partials = {name: scratch / f"{name}.parquet" for name in PARTIALS}
-        for name, path in partials.items():
-            connection.execute(f"COPY ({PARTIALS[name]}) TO {quote_text(str(path))} (FORMAT parquet)")
-    return merge_aggregates([partials], spec=spec, output=output, scratch=scratch)
+        save_partials(connection, partials)
+    aggregates = merge_aggregates([partials], spec=spec, output=output, scratch=scratch)
+    return {TURNS.name: (turns,) if turns else (), **aggregates}
 
 
 def count_rows(paths: Sequence[Path]) -> int:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from backports.zstd import ZstdDecompressor, ZstdError
 
-from daily_batch.domain.contract import MAX_ID_LENGTH, MESSAGES, ROOMS_DAILY, USERS_DAILY, Table
+from daily_batch.domain.contract import MAX_ID_LENGTH, MESSAGES, ROOMS_DAILY, TURNS, USERS_DAILY, Table
 from daily_batch.errors import UsageError
 from daily_batch.pipeline.transform.duckdb_session import quote_text
 
@@ -70,7 +70,7 @@ class Subject:
     def condition(self, table: Table) -> str:
         """Return the DuckDB condition of the subject's rows in a table; rejects need `match_reject`."""
         named = f"{self.kind}_id = {quote_text(self.id)}"
-        if table in (ROOMS_DAILY, USERS_DAILY):
+        if table in (TURNS, ROOMS_DAILY, USERS_DAILY):
             return named if f"{self.kind}_id" in table.names else "false"
         if table is not MESSAGES:
             return "false"

@@ -7,13 +7,14 @@ from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
 
-from daily_batch.domain.contract import ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY
+from daily_batch.domain.contract import ROOMS_DAILY, SUMMARY_DAILY, TABLES, TURNS, USERS_DAILY
 from daily_batch.domain.quality import warnings
 from daily_batch.domain.receipt import (
     Objects,
     Receipt,
     Records,
     TableCounts,
+    check_sum,
     check_sums,
     decide_status,
     receipt_key,
@@ -106,8 +107,10 @@ def process_day(
                 manifest = None
                 shutil.rmtree(scratch)
         _log_stages(steps, result, runner=runner.name)
+        counted = _make_receipt(request, listed, result, run_id=run_id, runner=runner.name)
+        _check_turns(counted, result)
         receipt = audit(
-            _make_receipt(request, listed, result, run_id=run_id, runner=runner.name),
+            counted,
             rules=rules,
             measured=measures,
             limits=AuditLimits(**{each.name: getattr(settings, each.name) for each in fields(AuditLimits)}),
@@ -226,6 +229,13 @@ def _make_receipt(request: Request, manifest: Manifest, result: RunResult, *, ru
         fingerprint=manifest.fingerprint,
         overflows=_count_overflows(result),
     )
+
+
+def _check_turns(receipt: Receipt, result: RunResult) -> None:
+    """Check that every user message has a turn; the number of user messages is in the summary's statistics."""
+    (summary,) = result.files[SUMMARY_DAILY.name]
+    terms = {"user_messages": int(summary.statistics["user_messages"].maximum or 0)}
+    check_sum(receipt, "tables.turns.rows", receipt.tables[TURNS.name].rows, terms)
 
 
 def _count_overflows(result: RunResult) -> dict[str, int]:

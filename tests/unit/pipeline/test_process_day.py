@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from obstore.store import LocalStore
 
-from daily_batch.domain.contract import MESSAGES, REJECTS
+from daily_batch.domain.contract import MESSAGES, REJECTS, TURNS
 from daily_batch.domain.receipt import Receipt, receipt_key, to_json
 from daily_batch.errors import TerminalError
 from daily_batch.pipeline.publish.receipts import read_receipt
@@ -53,6 +53,7 @@ DEFECTS = {
     "an object that is not accounted for": miscount(objects_read=-1),
     "a rejected record without a reason": miscount(rejected=1, seen=1),
     "messages that were not written": without_files(MESSAGES.name),
+    "turns that were not written": without_files(TURNS.name),
     "rejects that were not written": without_files(REJECTS.name),
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY, Table
+from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_DAILY, TABLES, TURNS, USERS_DAILY, Table
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import DataFile
@@ -14,7 +14,7 @@ from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.storage.stores import Storage, delta_location
 
 # Rejects first, then the messages, then what is derived from them: the next run repairs a crash in between.
-ORDER = ((REJECTS,), (MESSAGES,), (ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY))
+ORDER = ((REJECTS,), (MESSAGES,), (TURNS, ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import duckdb
 
-from daily_batch.domain.contract import MESSAGES, REJECTS
+from daily_batch.domain.contract import MESSAGES, REJECTS, TURNS
 from daily_batch.domain.run import DataFile, RunSpec, SourceObject
 from daily_batch.pipeline.discover.chunks import cut_chunks, read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
@@ -20,11 +20,12 @@ from daily_batch.pipeline.runners.deadline import REDUCE_SHARE, Deadline
 from daily_batch.pipeline.runners.resource_limits import hand_over_if_exhausted, writes_temporary_disk_only
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
 from daily_batch.pipeline.runners.size_workers import ByteBudget, WorkerSizes, size_workers
+from daily_batch.pipeline.transform.aggregate import merge_aggregates
 from daily_batch.pipeline.transform.duckdb_session import cursor, limit_memory, shared_database
 from daily_batch.pipeline.transform.map_chunk import BATCH_BYTES, MapResult, map_chunk
 from daily_batch.pipeline.transform.original_bytes import group_by_object, read_locations, recover
 from daily_batch.pipeline.transform.outcomes import add_counts
-from daily_batch.pipeline.transform.reduce_bucket import ReduceResult, merge_aggregates, reduce_bucket, write_rejects
+from daily_batch.pipeline.transform.reduce_bucket import ReduceResult, reduce_bucket, write_rejects
 from daily_batch.pipeline.transform.row_buffer import RowSet
 from daily_batch.storage.scratch import make_folder
 from daily_batch.storage.stores import Storage
@@ -213,7 +214,8 @@ class _LocalRun:
         rejects = [*(path for chunk in mapped for path in chunk.rejects), *recovered]
         partials = [bucket.partials for bucket in reduced]
         files = merge_aggregates(partials, spec=self.spec, output=output, scratch=scratch)
-        files[MESSAGES.name] = tuple(file for bucket in reduced for file in bucket.files)
+        for table in (MESSAGES, TURNS):
+            files[table.name] = tuple(file for bucket in reduced for file in bucket.files[table.name])
         files[REJECTS.name] = write_rejects(rejects, name="all", spec=self.spec, output=output, scratch=scratch)
         return files
 

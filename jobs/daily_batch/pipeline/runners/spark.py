@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daily_batch.domain.contract import MESSAGES, REJECTS
+from daily_batch.domain.contract import MESSAGES, REJECTS, TURNS
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.errors import BatchError, InputChangedError, RetryableError, TerminalError, UsageError, find_error
@@ -29,9 +29,9 @@ from daily_batch.pipeline.runners.size_workers import count_buckets
 from daily_batch.pipeline.runners.spark_progress import report_tasks
 from daily_batch.pipeline.runners.spark_shuffle import BLOBS, load_files, partition_keys
 from daily_batch.pipeline.runners.spark_tasks import map_chunks, recover_chunks, reduce_buckets
+from daily_batch.pipeline.transform.aggregate import PARTIALS, merge_aggregates
 from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, read_locations
 from daily_batch.pipeline.transform.outcomes import Counts, add_counts
-from daily_batch.pipeline.transform.reduce_bucket import PARTIALS, merge_aggregates
 from daily_batch.storage.scratch import make_folder
 from daily_batch.storage.stores import Storage, spark_path
 
@@ -77,7 +77,7 @@ class SparkRunner:
                 merging = pool.submit(output.merge, spec, storage)
                 recovered = self._recover(manifest, locations, spec, storage, scratch) if locations else []
                 files = merging.result()
-        files[MESSAGES.name] = output.files(MESSAGES.name)
+        files |= {table.name: output.files(table.name) for table in (MESSAGES, TURNS)}
         files[REJECTS.name] = output.files(REJECTS.name) + _TaskOutput(scratch, recovered).files(REJECTS.name)
         map_ended = max(output.map_ends, default=started)
         seconds = {"intake": max(map_ended - started, 0.0), "clean": time.time() - max(map_ended, started)}
@@ -199,7 +199,7 @@ class _TaskOutput:
                 content = json.loads(blob)
                 counts.append(Counts.from_dict(content["counts"]))
                 self.map_ends += [content["ended"]] if "ended" in content else []
-            elif kind in (MESSAGES.name, REJECTS.name):
+            elif kind in (MESSAGES.name, TURNS.name, REJECTS.name):
                 self._files[kind] += load_files(blob)
             else:
                 path = make_folder(scratch / kind) / f"{row['bucket']}.parquet"

@@ -8,7 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Protocol
 
-from daily_batch.domain.contract import MESSAGES, REJECTS
+from daily_batch.domain.contract import REJECTS
 from daily_batch.domain.run import RunSpec, SourceObject
 from daily_batch.errors import BatchError, describe_unexpected
 from daily_batch.pipeline.discover.chunks import read_chunk
@@ -107,7 +107,8 @@ def reduce_buckets(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
                 load_rows(connection, blobs["rows"], table="loaded_rows")
                 rows = RowSet(("loaded_rows",) if blobs["rows"] else (), tuple(blobs["spilled"]))
                 reduced = reduce_bucket(bucket, rows, connection=connection, spec=spec, output=output, scratch=folder)
-            yield make_blob(MESSAGES.name, bucket, dump_files(reduced.files))
+            for table, files in reduced.files.items():
+                yield make_blob(table, bucket, dump_files(files))
             yield make_blob("counts", bucket, json.dumps({"counts": reduced.counts.to_dict()}).encode())
             for name, path in {**reduced.partials, "originals": reduced.originals}.items():
                 yield make_blob(name, bucket, path.read_bytes())

@@ -8,19 +8,21 @@ from pathlib import Path
 import duckdb
 
 from daily_batch.domain.codes import Flag, Reason
-from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_DAILY, TOTALS, USERS_DAILY, Table
+from daily_batch.domain.contract import MESSAGES, REJECTS, TURNS
 from daily_batch.domain.run import DataFile, RunSpec
+from daily_batch.pipeline.transform.aggregate import PARTIALS, save_partials, save_query
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
-from daily_batch.pipeline.transform.fields import ARRAYS, MAX_BIGINT
+from daily_batch.pipeline.transform.fields import ARRAYS
 from daily_batch.pipeline.transform.normalize import ROW_COLUMNS, local_hour
 from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.pipeline.transform.row_buffer import RowSet
+from daily_batch.pipeline.transform.turns import MESSAGE_ORDER, create_turns
 from daily_batch.pipeline.transform.write import (
     ATTACHMENT_COUNT,
-    RUN_COLUMNS,
     OutputStore,
     published_columns,
     typed_array,
+    write_file,
     write_rows,
 )
 
@@ -29,30 +31,16 @@ KEY_HASH = "hash(room_id, message_id)"
 # Order in which the first of several records with one key wins; the last terms make it independent of arrival order.
 PRECEDENCE = "timestamp DESC, modified_us DESC, source_key DESC, source_line DESC, start DESC"
 
-SUMS = {
-    "messages": "count(*)",
-    "user_messages": "count(*) FILTER (role = 'user')",
-    "assistant_messages": "count(*) FILTER (role = 'assistant')",
-    "total_length": "coalesce(sum(message_length), 0)",
-    "tokens_used": "coalesce(sum(tokens_used), 0)",
-    "attachments": "coalesce(sum(attachment_count), 0)",
-    "first_at": "min(timestamp)",
-    "last_at": "max(timestamp)",
-}
-# Partial sums may exceed any BIGINT. Parquet has no HUGEINT; DuckDB would write a DOUBLE.
-SUM_TYPE = "DECIMAL(38, 0)"
-TOTAL_NAMES = tuple(column.name for column in TOTALS)
-
 
 @dataclass(frozen=True)
 class ReduceResult:
-    """The outcome of a bucket: its data file, partial aggregates, and counts.
+    """The outcome of a bucket: its data files by table, partial aggregates, and counts.
 
     `partials` maps the names in PARTIALS to Parquet files; `originals` is a Parquet file of record locations (see
     `original_bytes`).
     """
 
-    files: tuple[DataFile, ...]
+    files: Mapping[str, tuple[DataFile, ...]]
     partials: Mapping[str, Path]
     originals: Path
     counts: Counts
@@ -67,7 +55,7 @@ def reduce_bucket(
     output: OutputStore,
     scratch: Path,
 ) -> ReduceResult:
-    """Write the published rows of one bucket.
+    """Write the published messages of one bucket, and their turns.
 
     Args:
         rows: Tables of `connection` and the bucket's own files, from all tasks of the map, in any order.
@@ -75,23 +63,29 @@ def reduce_bucket(
     """
     counts = _deduplicate(connection, rows.select(bucket), spec)
     originals = scratch / f"originals-{bucket}.parquet"
-    _save(connection, ORIGINALS, originals)
-    file = write_rows(
+    save_query(connection, ORIGINALS, originals)
+    name = f"{bucket:05d}"
+    messages = write_file(
         connection,
         # Columns are typed and derived after the sort, so that the sort moves less data.
-        f"SELECT {published_columns(spec)} FROM (FROM kept_rows ORDER BY room_id, timestamp, message_id)",
+        f"SELECT {published_columns(spec)} FROM (FROM kept_rows ORDER BY {MESSAGE_ORDER})",
         table=MESSAGES,
-        name=f"{bucket:05d}",
+        name=name,
         spec=spec,
-        output=output,
         scratch=scratch,
     )
+    # The file is sorted, and reading a few of its columns is cheaper than sorting again.
+    create_turns(connection, f"FROM read_parquet({quote_text(str(messages.local))})" if messages else "FROM kept_rows")
+    turns = write_rows(connection, "FROM turns", table=TURNS, name=name, spec=spec, output=output, scratch=scratch)
     partials = {name: scratch / f"{name}-{bucket}.parquet" for name in PARTIALS}
-    for name, path in partials.items():
-        _save(connection, PARTIALS[name], path)
-    counts.written = file.rows if file else 0
+    save_partials(connection, partials)
+    counts.written = messages.file.rows if messages else 0
     counts.flags = Counter(dict(connection.execute(FLAG_COUNTS).fetchall()))
-    return ReduceResult((file,) if file else (), partials, originals, counts)
+    files = {
+        MESSAGES.name: (messages.upload(spec=spec, output=output),) if messages else (),
+        TURNS.name: (turns,) if turns else (),
+    }
+    return ReduceResult(files, partials, originals, counts)
 
 
 def _deduplicate(connection: duckdb.DuckDBPyConnection, rows: str, spec: RunSpec) -> Counts:
@@ -133,15 +127,6 @@ def _deduplicate(connection: duckdb.DuckDBPyConnection, rows: str, spec: RunSpec
 FLAG_COUNTS = "SELECT flag, count(*) FROM (SELECT unnest(string_split(flags, ',')) AS flag FROM kept) GROUP BY flag"
 
 
-def _group_query(*keys: str, unique: str = "", where: str = "") -> str:
-    sums = ", ".join(
-        f"CAST({expression} AS {'TIMESTAMPTZ' if name.endswith('_at') else SUM_TYPE}) AS {name}"
-        for name, expression in SUMS.items()
-    )
-    extra = f", {unique}" if unique else ""
-    return f"SELECT {', '.join(keys)}{extra}, {sums} FROM kept {where} GROUP BY {', '.join(keys)}"
-
-
 # Records whose original bytes go to rejects: only the reduce knows which records lost, and which repaired ones were
 # published.
 ORIGINALS = f"""
@@ -150,81 +135,6 @@ ORIGINALS = f"""
     SELECT source_key, source_line, start, length, '{Flag.REPLACED_SURROGATE}' FROM kept_rows
     WHERE contains(flags, '{Flag.REPLACED_SURROGATE}')
 """
-PARTIALS = {
-    "rooms": _group_query("room_id", unique="count(DISTINCT user_id) AS unique_users"),
-    "users": _group_query(
-        "user_id", unique="count(DISTINCT room_id) AS unique_rooms", where="WHERE user_id IS NOT NULL"
-    ),
-    "hours": "SELECT hour, role, count(*) AS messages FROM kept GROUP BY hour, role",
-}
-
-
-def _column_types(table: Table) -> str:
-    sums = {column.name for column in TOTALS if column.type == "BIGINT"}
-    return ", ".join(
-        f"{column.name} {SUM_TYPE if column.name in sums else column.type}"
-        for column in table.columns
-        if column.name not in RUN_COLUMNS
-    )
-
-
-PARTIAL_COLUMNS = {
-    "rooms": _column_types(ROOMS_DAILY),
-    "users": _column_types(USERS_DAILY),
-    "hours": "hour INTEGER, role VARCHAR, messages BIGINT",
-}
-
-
-def _save(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
-    connection.execute(f"COPY ({query}) TO {quote_text(str(path))} (FORMAT parquet)")
-
-
-def _sum(name: str) -> str:
-    if name.endswith("_at"):
-        return f"{'min' if name == 'first_at' else 'max'}({name}) AS {name}"
-    return f"{_null_if_overflow(f'coalesce(sum({name}), 0)')} AS {name}"
-
-
-def _null_if_overflow(total: str) -> str:
-    """Return the expression of a sum, null if it does not fit its column."""
-    return f"CASE WHEN {total} <= {MAX_BIGINT} THEN CAST({total} AS BIGINT) END"
-
-
-SUMMED = ", ".join(_sum(name) for name in TOTAL_NAMES)
-NULL_IF_OVERFLOW = ", ".join(
-    f"{name if name.endswith('_at') else _null_if_overflow(name)} AS {name}" for name in TOTAL_NAMES
-)
-MERGED = {
-    ROOMS_DAILY: f"SELECT room_id, unique_users, {NULL_IF_OVERFLOW} FROM rooms ORDER BY room_id",
-    # A room is in exactly one bucket, so a user's rooms in different buckets are different rooms.
-    USERS_DAILY: f"""
-        SELECT user_id, sum(unique_rooms) AS unique_rooms, {SUMMED} FROM users GROUP BY user_id ORDER BY user_id""",
-    SUMMARY_DAILY: f"""
-        SELECT (SELECT count(DISTINCT user_id) FROM users) AS unique_users, count(*) AS unique_rooms, {SUMMED},
-               sum(total_length)::BIGINT / sum(messages)::BIGINT AS average_length,
-               (SELECT list(coalesce(n, 0) ORDER BY h) FROM range(24) AS every(h)
-                LEFT JOIN (SELECT hour, sum(messages) AS n FROM hours GROUP BY hour) ON h = hour) AS messages_by_hour,
-               (SELECT coalesce(list({{'role': role, 'messages': n}} ORDER BY role), [])
-                FROM (SELECT role, sum(messages) AS n FROM hours GROUP BY role)) AS messages_by_role
-        FROM rooms""",
-}
-
-
-def merge_aggregates(
-    partials: Sequence[Mapping[str, Path]], *, spec: RunSpec, output: OutputStore, scratch: Path
-) -> dict[str, tuple[DataFile, ...]]:
-    """Write the day's aggregates from the buckets' partial ones, by table name; an empty day has a summary of zeros."""
-    files: dict[str, tuple[DataFile, ...]] = {}
-    with connect(scratch=scratch, spec=spec) as connection:
-        for name, columns in PARTIAL_COLUMNS.items():
-            connection.execute(f"CREATE TEMP TABLE {name} ({columns})")
-            if partials:
-                paths = ", ".join(quote_text(str(part[name])) for part in partials)
-                connection.execute(f"INSERT INTO {name} BY NAME FROM read_parquet([{paths}])")
-        for table, query in MERGED.items():
-            file = write_rows(connection, query, table=table, name="all", spec=spec, output=output, scratch=scratch)
-            files[table.name] = (file,) if file else ()
-    return files
 
 
 def write_rejects(

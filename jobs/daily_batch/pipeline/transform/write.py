@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +39,25 @@ def partition_folder(spec: RunSpec) -> str:
     return f"date={spec.date}" if spec.table_format == "delta" else f"year={year}/month={month}/day={day}"
 
 
+@dataclass(frozen=True)
+class LocalFile:
+    """A Parquet file of a table on the local disk, to be uploaded."""
+
+    local: Path
+    table: Table
+    file: DataFile
+
+    def upload(self, *, spec: RunSpec, output: OutputStore) -> DataFile:
+        """Store the file in its table's folder, and delete the local one."""
+        # No commit refers to a new Delta file. A plain Parquet file is staged outside the readers' folders until the
+        # audit passes.
+        path = self.file.path
+        stored = path if spec.table_format == "delta" else staged_path(path, spec.date)
+        output.put(f"{analytics_folder(spec.tenant)}/{self.table.name}/{stored}", self.local)
+        self.local.unlink()
+        return self.file
+
+
 def write_rows(
     connection: duckdb.DuckDBPyConnection,
     query: str,
@@ -48,7 +68,15 @@ def write_rows(
     output: OutputStore,
     scratch: Path,
 ) -> DataFile | None:
-    """Write a query's rows and add `date`, `run_id` and `processed_at`; return None if there are no rows.
+    """Write a query's rows to the output as `write_file` does; return None if there are no rows."""
+    written = write_file(connection, query, table=table, name=name, spec=spec, scratch=scratch)
+    return written.upload(spec=spec, output=output) if written else None
+
+
+def write_file(
+    connection: duckdb.DuckDBPyConnection, query: str, *, table: Table, name: str, spec: RunSpec, scratch: Path
+) -> LocalFile | None:
+    """Write a query's rows to a local file and add `date`, `run_id` and `processed_at`; return None without rows.
 
     Args:
         name: Distinguishes the files of a run. A retried task never overwrites the file of an earlier attempt.
@@ -72,19 +100,14 @@ def write_rows(
         local.unlink(missing_ok=True)
         return None
     _, count, size, _, statistics, *_ = row[0]
-    path = f"{partition_folder(spec)}/{spec.run_id}-{name}-{uuid.uuid4().hex[:12]}.parquet"
-    # No commit refers to a new Delta file. A plain Parquet file is staged outside the readers' folders until the audit
-    # passes.
-    stored = path if spec.table_format == "delta" else staged_path(path, spec.date)
-    output.put(f"{analytics_folder(spec.tenant)}/{table.name}/{stored}", local)
-    local.unlink()
     indexed = [column for column in columns if column.name in table.statistics]
-    return DataFile(
-        path=path,
+    file = DataFile(
+        path=f"{partition_folder(spec)}/{spec.run_id}-{name}-{uuid.uuid4().hex[:12]}.parquet",
         rows=count,
         bytes=size,
         statistics={column.name: _bounds(column, statistics[f'"{column.name}"']) for column in indexed},
     )
+    return LocalFile(local, table, file)
 
 
 def _select_nullable(column: Column, constant: str | None, present: str) -> str:
