@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import statistics
 import sys
@@ -14,6 +15,7 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 
 from bench.measure import CACHE, machine, save_figures
@@ -61,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     first, last = QUICK if options.quick else YEAR
     if options.quick:
         options.messages, options.runs = [50, 2_000], 1
-    days = days_between(first, last, max_days=366)
+    days = tuple(days_between(first, last, max_days=366))
     print(f"partitioning: {len(days)} days, {options.runs} runs", flush=True)
     tenants = {f"{messages}": measure_tenant(messages, days, runs=options.runs) for messages in options.messages}
     figures = {"machine": machine(), "days": len(days), "messages_a_day": tenants}
@@ -140,7 +142,8 @@ def _describe(folder: Path, column: str | None) -> Measured:
     wanted = {"date": RERUN.isoformat(), "month": f"{RERUN:%Y-%m}"}
     found = Measured(0, 0, 0)
     for table in TABLES:
-        for file in DeltaTable(str(folder / table.name)).get_add_actions(flatten=True).to_pylist():  # type: ignore[attr-defined]
+        actions = DeltaTable(str(folder / table.name)).get_add_actions(flatten=True)
+        for file in pa.table(actions).to_pylist():
             low, high = (file.get(f"partition.{column}", file.get(f"{end}.date")) for end in ("min", "max"))
             day = wanted[column or "date"]
             found.files += 1
@@ -174,9 +177,7 @@ def _timed(into: list[float]) -> Iterator[None]:
 
 def _count_files_read(db: duckdb.DuckDBPyConnection, sql: str) -> int:
     ((_, plan),) = db.execute(f"EXPLAIN ANALYZE {sql}").fetchall()
-    return sum(
-        int(line.split("Total Files Read:")[1].strip(" │")) for line in plan.splitlines() if "Files Read" in line
-    )
+    return sum(map(int, re.findall(r"Total Files Read: (\d+)", plan)))
 
 
 def _summary(layout: Measured, headings: Sequence[str]) -> str:
