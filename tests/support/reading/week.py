@@ -20,8 +20,9 @@ from tests.support.day_runs import DAY, SAMPLES, silent
 
 MONDAY, SUNDAY = date(2025, 8, 11), date(2025, 8, 17)
 WEEK = tuple(days_between(MONDAY, SUNDAY, max_days=7))
-# With these days a window of 7 days, of 30 and all time differ, and weeks have users who return and who do not.
-EARLIER = {date(2025, 7, 15): 60, date(2025, 8, 5): 90, date(2025, 8, 9): 30}
+# The first leaves the window of 30 days within WEEK, the second that of 7 days; both have users who do not come back.
+EARLIER = {date(2025, 7, 15): 400, date(2025, 8, 5): 250, date(2025, 8, 9): 30}
+FIRST_SEED = 8  # gives both more users than the days after them
 DAYS = (*EARLIER, *WEEK)
 # Every 16th object arrives after the day's first run.
 LATE = 16
@@ -45,7 +46,7 @@ def publish_week(folder: Path) -> Week:
     """Write the input, run each day in its night, then run DAY again with the late objects."""
     source, late = folder / "in", folder / "late"
     shutil.copytree(SAMPLES / "acme", source / "acme")
-    for seed, day in enumerate(DAYS):
+    for seed, day in enumerate(DAYS, FIRST_SEED):
         if day != DAY:
             rates = FaultRates.parse("default")
             out = folder / f"{day}"
