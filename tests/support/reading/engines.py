@@ -1,4 +1,4 @@
-"""Run the blocks of docs/reading.md: Python as is, SQL on the engine's own session; answers are plain rows."""
+"""Run blocks of docs/reading.md and questions.md: Python as is, SQL on the engine's session; answers are plain rows."""
 
 import ast
 import re

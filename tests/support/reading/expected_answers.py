@@ -1,13 +1,13 @@
-"""The ten expected answers, computed in plain Python from the oracle's rows."""
+"""The expected answers to questions 1 to 10, in plain Python from the oracle's rows, and all twenty by number."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from itertools import pairwise
 from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
 from tests.support.day_runs import DAY
+from tests.support.reading import expected_use
 from tests.support.reading.week import WEEK, Week, last_run
 
 Row = dict[str, Any]
@@ -44,14 +44,8 @@ def reasons(week: Week) -> list[Row]:
 
 
 def answer_times(week: Week) -> list[Row]:
-    answers = []
-    for rows in _group_by(week, "room_id").values():
-        for before, row in pairwise(sorted(rows, key=itemgetter("timestamp", "message_id"))):
-            if row["role"] == "assistant" and before["role"] == "user":
-                answers.append(((row["timestamp"] - before["timestamp"]).total_seconds(), row["execution_time_ms"]))
-    seconds = fmean(elapsed for elapsed, _ in answers)
-    execution_ms = fmean(milliseconds for _, milliseconds in answers if milliseconds is not None)
-    return [{"answers": len(answers), "seconds": seconds, "execution_ms": execution_ms}]
+    times = [turn.response_ms for turn in expected_use.list_turns(week, DAY) if turn.answer]
+    return [{"answers": len(times), "average_ms": fmean(times), "longest_ms": max(times)}]
 
 
 def files(week: Week) -> list[Row]:
@@ -113,6 +107,16 @@ ANSWERS: Mapping[str, Callable[[Week], list[Row]]] = {
     "8": conversation,
     "9": weekdays,
     "10": lineage,
+    "11": expected_use.response_times,
+    "12": expected_use.active_users,
+    "13": expected_use.returned_users,
+    "14": expected_use.new_users,
+    "15": expected_use.busiest_hours,
+    "16": expected_use.tokens_by_mode,
+    "17": expected_use.unanswered,
+    "18": expected_use.longest_conversations,
+    "19": expected_use.growth,
+    "20": expected_use.containing_word,
 }
 
 

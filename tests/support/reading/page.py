@@ -1,4 +1,4 @@
-"""Parse docs/reading.md into code blocks: heading, engines and code."""
+"""Parse docs/reading.md and docs/questions.md into code blocks: heading, engines and code."""
 
 import re
 from collections.abc import Iterator
@@ -7,10 +7,13 @@ from typing import NamedTuple
 from tests.support.spark_session import ROOT
 
 PAGE = ROOT / "docs" / "reading.md"
+QUESTIONS = ROOT / "docs" / "questions.md"
 ENGINES = ("Athena", "DuckDB", "polars", "Spark", "delta-rs")
+# The engines of a block without a name above it.
+UNNAMED = {"sql": tuple(engine for engine in ENGINES if engine != "polars"), "python": ("polars",)}
 _PART = re.compile(
     r"^#{2,3} (?P<heading>.+)$"
-    r"|^\*\*(?P<engines>.+)\*\*\n\n```(?P<kind>\w+)\n(?P<code>(?:.*\n)*?)```$",
+    r"|^(?:\*\*(?P<engines>.+)\*\*\n\n)?```(?P<kind>\w+)\n(?P<code>(?:.*\n)*?)```$",
     re.M,
 )
 
@@ -25,8 +28,8 @@ class Block(NamedTuple):
 
 
 def read_blocks() -> list[Block]:
-    """Return every block of the page, once per engine."""
-    return list(_blocks(PAGE.read_text(encoding="utf-8")))
+    """Return every block of the pages, once per engine."""
+    return [block for page in (PAGE, QUESTIONS) for block in _blocks(page.read_text(encoding="utf-8"))]
 
 
 def blocks_below(heading: str) -> dict[str, Block]:
@@ -45,5 +48,6 @@ def _blocks(text: str) -> Iterator[Block]:
         if part["heading"]:
             heading = part["heading"]
             continue
-        for engine in part["engines"].split(", "):
+        engines = part["engines"].split(", ") if part["engines"] else UNNAMED[part["kind"]]
+        for engine in engines:
             yield Block(heading, engine, part["kind"], part["code"])

@@ -1,4 +1,4 @@
-"""A week of tenant acme, published night by night; one day is run twice because of late objects."""
+"""A week of tenant acme and three days before it, published night by night; one day is run twice for late objects."""
 
 import shutil
 from collections.abc import Mapping
@@ -20,6 +20,10 @@ from tests.support.day_runs import DAY, SAMPLES, silent
 
 MONDAY, SUNDAY = date(2025, 8, 11), date(2025, 8, 17)
 WEEK = tuple(days_between(MONDAY, SUNDAY, max_days=7))
+# The first leaves the window of 30 days within WEEK, the second that of 7 days; both have users who do not come back.
+EARLIER = {date(2025, 7, 15): 400, date(2025, 8, 5): 250, date(2025, 8, 9): 30}
+FIRST_SEED = 8  # gives both more users than the days after them
+DAYS = (*EARLIER, *WEEK)
 # Every 16th object arrives after the day's first run.
 LATE = 16
 RERUN_AT = datetime(2025, 8, 17, 18, 0, tzinfo=UTC)
@@ -42,23 +46,26 @@ def publish_week(folder: Path) -> Week:
     """Write the input, run each day in its night, then run DAY again with the late objects."""
     source, late = folder / "in", folder / "late"
     shutil.copytree(SAMPLES / "acme", source / "acme")
-    for seed, day in enumerate(WEEK):
+    for seed, day in enumerate(DAYS, FIRST_SEED):
         if day != DAY:
             rates = FaultRates.parse("default")
             out = folder / f"{day}"
-            generate(messages=30, layout="export", seed=seed, out=out, tenant="acme", day=day, rates=rates, files=1)
+            messages = EARLIER.get(day, 30)
+            generate(
+                messages=messages, layout="export", seed=seed, out=out, tenant="acme", day=day, rates=rates, files=1
+            )
             shutil.copytree(out / "acme", source / "acme", dirs_exist_ok=True)
     late_paths = sorted(path for path in source.rglob("*.json*") if f"{DAY:/messages/%Y/%m/%d/}" in str(path))[::LATE]
     for path in late_paths:
         _move(path, late / path.relative_to(source))
     before = _expect(source, DAY)
     tables = {kind: folder / kind for kind in ("delta", "parquet")}
-    for day in WEEK:
+    for day in DAYS:
         _run(source, tables, day, now=night_of(day))
     for path in late_paths:
         _move(late / path.relative_to(source), path)
     _run(source, tables, DAY, now=RERUN_AT)
-    return Week(tables, {day: _expect(source, day) for day in WEEK}, before)
+    return Week(tables, {day: _expect(source, day) for day in DAYS}, before)
 
 
 def night_of(day: date) -> datetime:
