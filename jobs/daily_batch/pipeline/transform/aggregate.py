@@ -9,7 +9,7 @@ from daily_batch.domain.contract import ROOMS_DAILY, RUN_COLUMNS, SUMMARY_DAILY,
 from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.fields import MAX_BIGINT
-from daily_batch.pipeline.transform.response_times import RANKS, summarize_responses
+from daily_batch.pipeline.transform.response_times import RANKS, RESPONSES_OF_ROOMS, summarize_responses
 from daily_batch.pipeline.transform.write import OutputStore, write_rows
 
 SUMS = {
@@ -39,9 +39,9 @@ def _group_query(*keys: str, unique: str = "", where: str = "") -> str:
 
 
 _ROOMS = _group_query("room_id", unique="count(DISTINCT user_id) AS unique_users")
-# The values of PARTIALS are queries over `kept` (messages), `turns`, and the response times by room.
+# Queries over the tables `kept` (messages) and `turns`.
 PARTIALS = {
-    "rooms": f"SELECT * FROM ({_ROOMS}) LEFT JOIN room_responses USING (room_id)",
+    "rooms": f"SELECT * FROM ({_ROOMS}) LEFT JOIN ({RESPONSES_OF_ROOMS}) USING (room_id)",
     "users": _group_query(
         "user_id", unique="count(DISTINCT room_id) AS unique_rooms", where="WHERE user_id IS NOT NULL"
     ),
@@ -52,8 +52,6 @@ PARTIALS = {
 
 def save_partials(connection: duckdb.DuckDBPyConnection, paths: Mapping[str, Path]) -> None:
     """Write the partial aggregates of the tables `kept` and `turns`, which hold whole rooms, to Parquet files."""
-    answered = "FROM turns WHERE response_ms IS NOT NULL"
-    summarize_responses(connection, answered, by="room_id", name="room_responses")
     for name, path in paths.items():
         save_query(connection, PARTIALS[name], path)
 

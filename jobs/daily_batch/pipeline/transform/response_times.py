@@ -1,17 +1,23 @@
 """Count answers, and find the median and 95th percentile of their response times: exact values that occur in the data.
 
-Sorted rows and their numbers find the percentiles in memory that is bounded. DuckDB's `quantile_disc` holds the values
-of a group outside the memory limit.
+A percentile is the value at the nearest rank: the smallest that is not less than this share of the values.
 """
 
 import duckdb
 
-# The nearest rank: the smallest value that is not less than this share of the values.
+# DuckDB's `quantile_disc` holds all values in memory, outside its limit: a bucket's rooms have few.
+RESPONSES_OF_ROOMS = """
+    SELECT room_id, count(*) AS answers, quantile_disc(response_ms, 0.5) AS response_median_ms,
+           quantile_disc(response_ms, 0.95) AS response_p95_ms
+    FROM turns WHERE response_ms IS NOT NULL GROUP BY room_id
+"""
 RANKS = {"response_median_ms": "(answers + 1) // 2", "response_p95_ms": "(95 * answers + 99) // 100"}
 
 
 def summarize_responses(connection: duckdb.DuckDBPyConnection, source: str, *, by: str, name: str) -> None:
     """Create the temporary table `name` with one row for each value of `by`: it and the columns of RESPONSES.
+
+    Sorting, and the numbers of the sorted rows, find the ranks of a whole day in bounded memory.
 
     Args:
         connection: Runs in one thread and preserves the order of insertion.

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daily_batch.domain.contract import TURNS
-from daily_batch.pipeline.transform.response_times import summarize_responses
+from daily_batch.pipeline.transform.response_times import RESPONSES_OF_ROOMS, summarize_responses
 from daily_batch.pipeline.transform.turns import MESSAGE_ORDER, create_turns
 from daily_batch.pipeline.transform.write import RUN_COLUMNS
 from tests.oracle.compare import as_text
@@ -101,9 +101,11 @@ def test_percentiles_are_values_at_the_nearest_rank(values: list[tuple[str, int]
             connection.executemany("INSERT INTO given VALUES (?, ?)", values)
         summarize_responses(connection, "FROM given", by="user_id", name="found")
         found = connection.execute("FROM found ORDER BY user_id").fetchall()
+        connection.execute("CREATE VIEW turns AS SELECT user_id AS room_id, response_ms FROM given")
+        of_rooms = connection.execute(f"FROM ({RESPONSES_OF_ROOMS}) ORDER BY room_id").fetchall()
     expected = []
     for user in sorted({user for user, _ in values}):
         waits = sorted(wait for name, wait in values if name == user)
         median, p95 = (waits[ceil(share * len(waits)) - 1] for share in (Fraction(1, 2), Fraction(95, 100)))
         expected.append((user, len(waits), median, p95))
-    assert found == expected
+    assert found == of_rooms == expected
