@@ -48,16 +48,12 @@ def test_help_of_each_command_shows_an_example(command: str) -> None:
 def test_optimize_previews_compacts_and_then_finds_nothing_to_do(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     preview = json.loads(invoke("optimize", *tenant_flags(tenant, "--dry-run", "--json")).stdout)["days"]
-    (row,) = preview
-    assert (row["table"], row["date"], row["files"], row["wanted"], row["done"]) == (
-        "messages",
-        DAY.isoformat(),
-        3,
-        1,
-        "no, a dry run",
-    )
-    (done,) = json.loads(invoke("optimize", *tenant_flags(tenant, "--json")).stdout)["days"]
-    assert done == {**row, "done": "here"}
+    columns = ("table", "date", "files", "wanted", "done")
+    assert [tuple(row[name] for name in columns) for row in preview] == [
+        (table, DAY.isoformat(), 3, 1, "no, a dry run") for table in ("messages", "turns")
+    ]
+    done = json.loads(invoke("optimize", *tenant_flags(tenant, "--json")).stdout)["days"]
+    assert done == [{**row, "done": "here"} for row in preview]
     assert "nothing to do" in invoke("optimize", *tenant_flags(tenant)).stdout
 
 
@@ -65,10 +61,10 @@ def test_vacuum_reports_the_expired_days_of_each_table(small_source: Path, publi
     tenant = publish(small_source)
     dry_run = json.loads(invoke("vacuum", *tenant_flags(tenant, "--keep-days", "30", "--json")).stdout)
     assert dry_run["dry_run"] is True
-    assert [(row["table"], row["days"]) for row in dry_run["tables"]][:5] == [
-        (name, 1) for name in ("rejects", "messages", "rooms_daily", "users_daily", "summary_daily")
+    assert [(row["table"], row["days"]) for row in dry_run["tables"]][:6] == [
+        (name, 1) for name in ("rejects", "messages", "turns", "rooms_daily", "users_daily", "summary_daily")
     ]
-    assert dry_run["tables"][5]["files"] == 1  # the receipt
+    assert dry_run["tables"][6]["files"] == 1  # the receipt
     assert invoke("vacuum", *tenant_flags(tenant, "--keep-days", "30", "--confirm")).exit_code == 0
     repeated = json.loads(invoke("vacuum", *tenant_flags(tenant, "--keep-days", "30", "--json")).stdout)
     assert repeated["tables"][1]["days"] == 0
@@ -166,9 +162,9 @@ def test_large_table_is_compacted_on_spark_if_available(
 ) -> None:
     tenant = publish(small_source, buckets=(3,))
     monkeypatch.setenv("MAKOTO_MAINTAIN_SPARK_BYTES", "1")
-    (preview,) = json.loads(invoke("optimize", *tenant_flags(tenant, "--dry-run", "--json")).stdout)["days"]
-    (result,) = json.loads(invoke("optimize", *tenant_flags(tenant, "--json"), app=maintain_tables.app).stdout)["days"]
-    assert (preview["done"], result["done"]) == ("no, a dry run", "on Spark")
+    preview = json.loads(invoke("optimize", *tenant_flags(tenant, "--dry-run", "--json")).stdout)["days"]
+    result = json.loads(invoke("optimize", *tenant_flags(tenant, "--json"), app=maintain_tables.app).stdout)["days"]
+    assert [row["done"] for row in (*preview, *result)] == ["no, a dry run"] * 2 + ["on Spark"] * 2
 
 
 def test_maintenance_works_on_s3(
@@ -178,8 +174,8 @@ def test_maintenance_works_on_s3(
         monkeypatch.setenv(name, value)
     bucket.upload(publish(small_source, buckets=(3,)).output)
     flags = ["--tenant", "acme", "--output", bucket.url, "--json"]
-    (done,) = json.loads(invoke("optimize", *flags).stdout)["days"]
-    assert (done["files"], done["done"]) == (3, "here")
+    done = json.loads(invoke("optimize", *flags).stdout)["days"]
+    assert [(day["files"], day["done"]) for day in done] == [(3, "here")] * 2
     assert json.loads(invoke("optimize", *flags).stdout)["days"] == []
     command = ["erase", *flags, "--user", "user_1", "--confirm", "--ledger", str(tmp_path / "out.sqlite")]
     erased = json.loads(invoke(*command).stdout)["evidence"]

@@ -142,7 +142,7 @@ def test_erasure_updates_the_message_count_and_annotates_the_receipt(small_sourc
     (note,) = receipt["erased"]
     assert note == {
         "erasure": evidence.erasure,
-        "rows": {"messages": 6, "rejects": 5, "users_daily": 1},
+        "rows": {"messages": 6, "rejects": 5, "turns": 6, "users_daily": 1},
     }
     assert receipt["records"]["written"] == 12
     # The objects are unchanged, so the nightly run skips the day; a forced run publishes the rows again.
@@ -159,7 +159,7 @@ def test_plan_changes_nothing_and_counts_the_rows_to_remove(small_source: Path, 
     planned = tenant.erasure("user", "user_1").plan()
     assert dict(file_contents(tenant.output)) == before
     removed = {name: table.removed for name, table in planned.days[0].tables.items()}
-    assert removed == {"messages": 6, "rejects": 5, "users_daily": 1}
+    assert removed == {"messages": 6, "rejects": 5, "turns": 6, "users_daily": 1}
     done = tenant.erase("user", "user_1")
     assert {name: done.days[0].tables[name].removed for name in removed} == removed
     again = tenant.erasure("user", "user_1").plan()

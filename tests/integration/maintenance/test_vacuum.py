@@ -144,7 +144,7 @@ def test_expired_days_are_deleted_from_tables_before_their_receipts(
     tenant.run(write_export(tmp_path / "in", [record.replace("2025-08-12", "2025-08-13")], day=later), later)
     keep = retention(keep_from=later)
     preview = [vacuum_table(tenant.tables, table, keep, dry_run=True).days for table in TABLES]
-    assert preview == [1] * 5
+    assert preview == [1] * len(TABLES)
     assert read_tables(tenant.output, table_format=table_format, day=DAY)["messages"] != []
     assert [vacuum_table(tenant.tables, table, keep, dry_run=False).days for table in TABLES] == preview
     assert (tenant.root / f"_receipts/{DAY}").exists()
