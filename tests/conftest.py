@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from daily_batch.catalog.glue import connect_glue
 from daily_batch.metadata.factory import connect_cosmos, connect_dynamodb
 from daily_batch.orchestration.spark_jobs import emr_serverless
 from daily_batch.storage.azure_identity import storage_credentials
@@ -165,5 +166,5 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
 def clear_cached_clients() -> Iterator[None]:
     """Drop the cached clients after each test, because each test has its own servers and credentials."""
     yield
-    for cached in (connect_dynamodb, connect_cosmos, emr_serverless.cached_client):
+    for cached in (connect_dynamodb, connect_cosmos, connect_glue, emr_serverless.cached_client):
         cached.cache_clear()

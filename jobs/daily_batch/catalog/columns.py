@@ -2,7 +2,7 @@
 
 from deltalake.schema import ArrayType, DataType, PrimitiveType, StructType
 
-from daily_batch.catalog.target import quote_name, quote_value
+from daily_batch.catalog.names import quote_name, quote_value
 from daily_batch.domain.contract import Table
 from daily_batch.pipeline.publish.schema import delta_type
 

@@ -1,7 +1,8 @@
 """DDL for Databricks SQL: external tables, named as the job names them (`catalog/unity.py`)."""
 
 from daily_batch.catalog.columns import PARTITIONS, define_columns
-from daily_batch.catalog.target import Target, quote_name, quote_value
+from daily_batch.catalog.names import quote_name, quote_value
+from daily_batch.catalog.target import Target
 from daily_batch.catalog.unity import define_delta_table, name_schema
 from daily_batch.domain.contract import TABLES, Table
 from daily_batch.storage.stores import spark_path
@@ -11,10 +12,8 @@ def databricks_statements(target: Target) -> list[str]:
     """Return the statements of the tenant's schema and its tables.
 
     Raises:
-        UsageError: the tables are on a volume, whose files cannot be external tables.
+        UsageError: the catalog is Glue's.
     """
-    if target.output.kind == "volume":
-        raise target.refuse("an external table", "an abfss:// or s3:// output")
     define = _delta_table if target.table_format == "delta" else _parquet_table
     schema = name_schema(target.catalog, target.tenant)
     return [f"CREATE SCHEMA IF NOT EXISTS {schema}", *(define(table, schema, target) for table in TABLES)]

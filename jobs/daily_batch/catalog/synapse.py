@@ -5,7 +5,7 @@ from daily_batch.catalog.target import Target
 from daily_batch.domain.contract import TABLES, Column, Table
 
 # Without a UTF-8 collation, non-ASCII text is garbled.
-_TEXT = "VARCHAR({size}) COLLATE Latin1_General_100_BIN2_UTF8"
+COLLATION = "COLLATE Latin1_General_100_BIN2_UTF8"
 _TYPES = {
     "BIGINT": "BIGINT",
     "BLOB": "VARBINARY(MAX)",
@@ -20,58 +20,62 @@ _LONG = ("content", "extras", "role", "agent_mode")
 
 
 def synapse_statements(target: Target) -> list[str]:
-    """Return the statements of the tenant's schema, data source and views.
-
-    Raises:
-        UsageError: the tables are not in Azure Storage.
-    """
-    if target.output.kind != "abfss":
-        raise target.refuse("Synapse", "an abfss:// output")
+    """Return the statements of the tenant's schema, data source and views."""
     url = target.folder
-    schema = _quote(target.schema)
+    schema = quote_identifier(target.schema)
     source = f"https://{url.account}.dfs.core.windows.net/{url.bucket}/{url.path}"
     return [
-        f"IF SCHEMA_ID({_text(target.schema)}) IS NULL EXEC({_text(f'CREATE SCHEMA {schema}')})",
-        f"IF NOT EXISTS (SELECT * FROM sys.external_data_sources WHERE name = {_text(target.schema)})\n"
-        f"CREATE EXTERNAL DATA SOURCE {schema} WITH (LOCATION = {_text(source)})",
+        create_schema(target.schema),
+        f"IF NOT EXISTS (SELECT * FROM sys.external_data_sources WHERE name = {quote_text(target.schema)})\n"
+        f"CREATE EXTERNAL DATA SOURCE {schema} WITH (LOCATION = {quote_text(source)})",
         *(_view(table, target) for table in TABLES),
     ]
+
+
+def create_schema(name: str) -> str:
+    """Return the statement that creates a schema unless it exists; CREATE SCHEMA must be alone in a batch."""
+    return f"IF SCHEMA_ID({quote_text(name)}) IS NULL EXEC({quote_text(f'CREATE SCHEMA {quote_identifier(name)}')})"
 
 
 def synapse_type(column: Column) -> str:
     """Return the column's type; Synapse reads lists and structs as JSON."""
     if column.type in _TYPES:
         return _TYPES[column.type]
-    return _TEXT.format(size=8000 if column.type == "VARCHAR" and column.name not in _LONG else "MAX")
+    size = 8000 if column.type == "VARCHAR" and column.name not in _LONG else "MAX"
+    return f"VARCHAR({size}) {COLLATION}"
 
 
 def _view(table: Table, target: Target) -> str:
     """Return the statement of a view, whose text keeps the comments."""
     columns = ",\n".join(
-        f"    -- {column.comment}\n    {_quote(column.name)} {synapse_type(column)}" for column in table.columns
+        f"    -- {column.comment}\n    {quote_identifier(column.name)} {synapse_type(column)}"
+        for column in table.columns
     )
     delta = target.table_format == "delta"
     folders = "/".join(f"{name}=*" for name, *_ in PARTITIONS)
     files = f"{table.name}/" if delta else f"{table.name}/{folders}/*.parquet"
     # Compared with a string ('2025', '08'), these prune the files of other days.
     partitions = [
-        f"[rows].filepath({number}) AS {_quote(name)}" for number, (name, *_) in enumerate(PARTITIONS, start=1)
+        f"[rows].filepath({number}) AS {quote_identifier(name)}"
+        for number, (name, *_) in enumerate(PARTITIONS, start=1)
     ]
     selected = ", ".join(["[rows].*", *([] if delta else partitions)])
     return (
-        f"CREATE OR ALTER VIEW {_quote(target.schema)}.{_quote(table.name)} AS\n"
+        f"CREATE OR ALTER VIEW {quote_identifier(target.schema)}.{quote_identifier(table.name)} AS\n"
         f"-- {table.doc}\n"
         f"SELECT {selected}\n"
-        f"FROM OPENROWSET(\n    BULK {_text(files)},\n    DATA_SOURCE = {_text(target.schema)},\n"
+        f"FROM OPENROWSET(\n    BULK {quote_text(files)},\n    DATA_SOURCE = {quote_text(target.schema)},\n"
         f"    FORMAT = '{target.table_format.upper()}'\n)\n"
         f"WITH (\n{columns}\n) AS [rows]"
     )
 
 
-def _quote(name: str) -> str:
+def quote_identifier(name: str) -> str:
+    """Quote a name for Transact-SQL."""
     return f"[{name.replace(']', ']]')}]"
 
 
-def _text(value: str) -> str:
+def quote_text(value: str) -> str:
+    """Quote a string for Transact-SQL."""
     escaped = value.replace("'", "''")
     return f"'{escaped}'"

@@ -1,8 +1,9 @@
-"""The tables that DDL is generated for, and the quoting of names and strings."""
+"""The tables that DDL is generated for, or that are registered."""
 
 from dataclasses import dataclass
 
-from daily_batch.catalog.unity import plain_schema
+from daily_batch.catalog import Engine
+from daily_batch.catalog.names import plain_schema, schema_prefix
 from daily_batch.domain.contract import Table
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import TableFormat
@@ -14,7 +15,7 @@ from daily_batch.errors import UsageError
 class Target:
     """A tenant's tables below `output`.
 
-    `catalog` is a catalog and the prefix of its schemas, such as main.chat; see `catalog/unity.py`.
+    `catalog` is a catalog and the prefix of its schemas, such as main.chat or glue:chat.
     """
 
     tenant: str
@@ -25,7 +26,7 @@ class Target:
     @property
     def schema(self) -> str:
         """The tenant's schema or database, in which the job registers tables too."""
-        return plain_schema(self.catalog.split(".")[1], self.tenant)
+        return plain_schema(schema_prefix(self.catalog), self.tenant)
 
     @property
     def folder(self) -> StorageUrl:
@@ -36,17 +37,27 @@ class Target:
         """Return the URL of a table."""
         return self.folder.child(table.name)
 
-    def refuse(self, engine: str, required: str) -> UsageError:
-        """Return the error that the engine cannot read the output."""
-        return UsageError(f"{engine} cannot read {self.output}", next_step=f"give {required}", tenant=self.tenant)
+    def in_schema(self, prefix: str) -> str:
+        """Return the name of a tenant's schema below the catalog's prefix and another, which no tenant's own can be.
 
+        No tenant id begins with `_`.
+        """
+        return plain_schema(f"{schema_prefix(self.catalog)}__{prefix}", self.tenant)
 
-def quote_name(name: str) -> str:
-    """Quote a name for Hive and Spark."""
-    return f"`{name.replace('`', '``')}`"
+    def check(self, engine: Engine) -> None:
+        """Refuse an output that the engine cannot read; files on a volume cannot be external tables.
 
+        Raises:
+            UsageError: it cannot.
+        """
+        kind = self.output.kind
+        match engine:
+            case "athena" if kind != "s3":
+                raise self._refuse("Athena", "an s3:// output")
+            case "synapse" if kind != "abfss":
+                raise self._refuse("Synapse", "an abfss:// output")
+            case "databricks" if kind == "volume":
+                raise self._refuse("an external table", "an abfss:// or s3:// output")
 
-def quote_value(value: str) -> str:
-    """Quote a string for Hive and Spark."""
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    def _refuse(self, reader: str, required: str) -> UsageError:
+        return UsageError(f"{reader} cannot read {self.output}", next_step=f"give {required}", tenant=self.tenant)

@@ -4,12 +4,12 @@ Each tenant has its own schema, because privileges are granted by schema. A cata
 commits stay in the tables' own logs, so registration cannot undo a publish.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from daily_batch.catalog.names import is_glue, plain_schema, quote_name, quote_value, schema_prefix
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError, UsageError
@@ -43,7 +43,7 @@ def register_tables(
     schema = name_schema(catalog, tenant)
     _execute(spark, f"CREATE SCHEMA IF NOT EXISTS {schema}", schema)
     for table in tables:
-        name = f"{schema}.{_quote(table)}"
+        name = f"{schema}.{quote_name(table)}"
         location = spark_path(output.child(f"{analytics_folder(tenant)}/{table}"))
         _execute(spark, define_delta_table(name, location), name)
         detail = _execute(spark, f"DESCRIBE DETAIL {name}", name)[0]
@@ -59,22 +59,24 @@ def name_schema(catalog: str, tenant: str) -> str:
     >>> name_schema("main.chat", "acme-eu")
     '`main`.`chat_acme-eu`'
     """
-    parent, prefix = catalog.split(".")
-    return f"{_quote(parent)}.{_quote(plain_schema(prefix, tenant))}"
+    return qualify_schema(catalog, plain_schema(schema_prefix(catalog), tenant))
 
 
-def plain_schema(prefix: str, tenant: str) -> str:
-    """Return the unqualified, unquoted name of the tenant's schema.
+def qualify_schema(catalog: str, schema: str) -> str:
+    """Return the quoted name of a schema of the catalog.
 
-    Catalogs ignore case and tenants do not, so a tenant with capital letters gets a suffix.
+    Raises:
+        UsageError: the catalog is Glue's.
     """
-    suffix = "" if tenant == tenant.lower() else f"_{hashlib.sha256(tenant.encode()).hexdigest()[:8]}"
-    return f"{prefix}_{tenant.lower()}{suffix}"
+    if is_glue(catalog):
+        step = f"give --catalog, such as main.{schema_prefix(catalog)}"
+        raise UsageError(f"{catalog} is no catalog of Databricks", next_step=step)
+    return f"{quote_name(catalog.split('.')[0])}.{quote_name(schema)}"
 
 
 def define_delta_table(name: str, location: str) -> str:
     """Return the statement that registers a Delta table under a quoted name; its log has columns and partitions."""
-    return f"CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION {_text(location)}"
+    return f"CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION {quote_value(location)}"
 
 
 def _execute(spark: "SparkSession", sql: str, name: str) -> "list[Row]":
@@ -84,15 +86,6 @@ def _execute(spark: "SparkSession", sql: str, name: str) -> "list[Row]":
         # Spark's message may be pages long; its error condition says what is wrong.
         condition = getattr(error, "getCondition", lambda: None)() or type(error).__name__
         raise TerminalError(f"{name} cannot be registered ({condition})", next_step=PRIVILEGES) from error
-
-
-def _quote(name: str) -> str:
-    return f"`{name.replace('`', '``')}`"
-
-
-def _text(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _normalize(location: str) -> str:

@@ -4,6 +4,12 @@ Types are DuckDB's names; Arrow schemas, Delta schemas and docs/data-dictionary.
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+# What a column can tell of a person: what was said or sent, who or which object it is, or neither.
+Holds = Literal["content", "identifier", "fact"]
+# Types that can hold text. A column of such a type says what it holds; all others hold facts.
+_TEXT_TYPES = ("VARCHAR", "BLOB", "STRUCT")
 
 
 @dataclass(frozen=True)
@@ -11,12 +17,24 @@ class Column:
     """One column: its name, DuckDB type and meaning.
 
     `required` columns are never null. Files and schemas declare every column nullable all the same (`write_rows`).
+    `holds` is required of a column that can hold text: until it is decided, no view without content shows the column.
     """
 
     name: str
     type: str
     doc: str
     required: bool = False
+    holds: Holds | None = None
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the column can hold text and does not say what it holds."""
+        return self.holds is None and self.type.startswith(_TEXT_TYPES)
+
+    @property
+    def shows_content(self) -> bool:
+        """Whether the column holds what was said or sent, or may hold it."""
+        return self.holds == "content" or self.is_undecided
 
     @property
     def comment(self) -> str:
@@ -47,10 +65,16 @@ GENERATED_IMAGE = "STRUCT(url VARCHAR, thumbnail VARCHAR, prompt VARCHAR, size V
 RAG_SOURCE = "STRUCT(title VARCHAR, source VARCHAR, text VARCHAR, score DOUBLE)"
 
 DATE = Column("date", "DATE", "business day in BATCH_TIMEZONE; the partition", required=True)
-TENANT = Column("tenant_id", "VARCHAR", "tenant of the run; a tenant_id in a message goes to extras", required=True)
+TENANT = Column(
+    "tenant_id",
+    "VARCHAR",
+    "tenant of the run; a tenant_id in a message goes to extras",
+    required=True,
+    holds="identifier",
+)
 KEYS = (DATE, TENANT)
 RUN = (
-    Column("run_id", "VARCHAR", "the run that wrote the row", required=True),
+    Column("run_id", "VARCHAR", "the run that wrote the row", required=True, holds="identifier"),
     Column("processed_at", "TIMESTAMPTZ", "when that run began", required=True),
 )
 # Columns that are constant for a run; `write_rows` adds them.
@@ -61,25 +85,53 @@ MESSAGES = Table(
     "Every message of the day, once.",
     (
         *KEYS,
-        Column("message_id", "VARCHAR", "from the body, else the file name (then flagged)", required=True),
-        Column("room_id", "VARCHAR", "from the path, else the body", required=True),
-        Column("user_id", "VARCHAR", "from the path, else the body; null when neither names one"),
+        Column(
+            "message_id",
+            "VARCHAR",
+            "from the body, else the file name (then flagged)",
+            required=True,
+            holds="identifier",
+        ),
+        Column("room_id", "VARCHAR", "from the path, else the body", required=True, holds="identifier"),
+        Column("user_id", "VARCHAR", "from the path, else the body; null when neither names one", holds="identifier"),
         Column("timestamp", "TIMESTAMPTZ", "when it was sent (UTC)", required=True),
         Column("hour", "INTEGER", "local hour in BATCH_TIMEZONE, 0 to 23", required=True),
-        Column("role", "VARCHAR", "lower-cased; user, assistant or system, anything else is flagged"),
-        Column("content", "VARCHAR", "exactly as sent; null and empty are kept"),
+        Column("role", "VARCHAR", "lower-cased; user, assistant or system, anything else is flagged", holds="fact"),
+        Column("content", "VARCHAR", "exactly as sent; null and empty are kept", holds="content"),
         Column("message_length", "INTEGER", "code points of content; 0 when it is null", required=True),
         Column("has_attachments", "BOOLEAN", "whether attachment_count is above 0", required=True),
         Column("attachment_count", "INTEGER", "elements of attachments", required=True),
-        Column("attachments", f"{ATTACHMENT}[]", "files sent with the message"),
-        Column("generated_images", f"{GENERATED_IMAGE}[]", "images made by the agent (also sent as `images`)"),
-        Column("rag_sources", f"{RAG_SOURCE}[]", "context.rag_sources (also sent as `crawl_sources`)"),
-        Column("agent_mode", "VARCHAR", "agent_info.mode"),
+        Column("attachments", f"{ATTACHMENT}[]", "files sent with the message", holds="content"),
+        Column(
+            "generated_images",
+            f"{GENERATED_IMAGE}[]",
+            "images made by the agent (also sent as `images`)",
+            holds="content",
+        ),
+        Column("rag_sources", f"{RAG_SOURCE}[]", "context.rag_sources (also sent as `crawl_sources`)", holds="content"),
+        Column("agent_mode", "VARCHAR", "agent_info.mode", holds="fact"),
         Column("execution_time_ms", "BIGINT", "agent_info.execution_time_ms, milliseconds"),
         Column("tokens_used", "BIGINT", "agent_info.tokens_used"),
-        Column("extras", "VARCHAR", "JSON object of every field not listed above, untouched; null when there is none"),
-        Column("flags", "VARCHAR[]", "every repair or doubt, by code, sorted; empty when there is none", required=True),
-        Column("source_key", "VARCHAR", "object that held the record, relative to the input root", required=True),
+        Column(
+            "extras",
+            "VARCHAR",
+            "JSON object of every field not listed above, untouched; null when there is none",
+            holds="content",
+        ),
+        Column(
+            "flags",
+            "VARCHAR[]",
+            "every repair or doubt, by code, sorted; empty when there is none",
+            required=True,
+            holds="fact",
+        ),
+        Column(
+            "source_key",
+            "VARCHAR",
+            "object that held the record, relative to the input root",
+            required=True,
+            holds="identifier",
+        ),
         Column(
             "source_line",
             "BIGINT",
@@ -99,11 +151,23 @@ REJECTS = Table(
     "Every record and object that could not be published, with its reason and its bytes.",
     (
         *KEYS,
-        Column("source_key", "VARCHAR", "object that held the record, relative to the input root", required=True),
+        Column(
+            "source_key",
+            "VARCHAR",
+            "object that held the record, relative to the input root",
+            required=True,
+            holds="identifier",
+        ),
         Column("source_line", "BIGINT", "line where the record begins; 0 for a whole object", required=True),
-        Column("reason", "VARCHAR", "code of the reason, or of the flag when the row is a copy", required=True),
-        Column("detail", "VARCHAR", "what was found, without message content", required=True),
-        Column("raw", "BLOB", "the original bytes", required=True),
+        Column(
+            "reason",
+            "VARCHAR",
+            "code of the reason, or of the flag when the row is a copy",
+            required=True,
+            holds="fact",
+        ),
+        Column("detail", "VARCHAR", "what was found, without message content", required=True, holds="fact"),
+        Column("raw", "BLOB", "the original bytes", required=True, holds="content"),
         Column("raw_truncated", "BOOLEAN", "whether raw was cut at the documented limit", required=True),
         *RUN,
     ),
@@ -115,18 +179,18 @@ TURNS = Table(
     "One row for each user message, with its answer: the next message in the room, if an assistant sent it.",
     (
         *KEYS,
-        Column("room_id", "VARCHAR", "room", required=True),
+        Column("room_id", "VARCHAR", "room", required=True, holds="identifier"),
         Column("turn", "BIGINT", "number of the user message in its room's day, from 1", required=True),
-        Column("user_id", "VARCHAR", "user_id of the user message; null when it has none"),
-        Column("user_message_id", "VARCHAR", "the user message", required=True),
+        Column("user_id", "VARCHAR", "user_id of the user message; null when it has none", holds="identifier"),
+        Column("user_message_id", "VARCHAR", "the user message", required=True, holds="identifier"),
         Column("user_at", "TIMESTAMPTZ", "when it was sent (UTC)", required=True),
         Column("user_length", "INTEGER", "its message_length, code points", required=True),
-        Column("answer_message_id", "VARCHAR", "the answer; null when there is none"),
+        Column("answer_message_id", "VARCHAR", "the answer; null when there is none", holds="identifier"),
         Column("answered_at", "TIMESTAMPTZ", "when the answer was sent (UTC)"),
         Column("response_ms", "BIGINT", "answered_at - user_at in whole milliseconds, rounded down"),
         Column("answer_length", "INTEGER", "message_length of the answer"),
         Column("tokens_used", "BIGINT", "tokens_used of the answer"),
-        Column("agent_mode", "VARCHAR", "agent_mode of the answer"),
+        Column("agent_mode", "VARCHAR", "agent_mode of the answer", holds="fact"),
         Column(
             "starts_with_answer",
             "BOOLEAN",
@@ -168,7 +232,7 @@ ROOMS_DAILY = Table(
     "One row for each room that was active.",
     (
         *KEYS,
-        Column("room_id", "VARCHAR", "room", required=True),
+        Column("room_id", "VARCHAR", "room", required=True, holds="identifier"),
         Column("unique_users", "BIGINT", "distinct user_id in the room, messages without one left out", required=True),
         *TOTALS,
         *RESPONSES,
@@ -182,7 +246,7 @@ USERS_DAILY = Table(
     "One row for each user who was active; messages without a user are in none.",
     (
         *KEYS,
-        Column("user_id", "VARCHAR", "user", required=True),
+        Column("user_id", "VARCHAR", "user", required=True, holds="identifier"),
         Column("unique_rooms", "BIGINT", "distinct room_id of the user", required=True),
         *TOTALS,
         *RESPONSES,
@@ -207,6 +271,7 @@ SUMMARY_DAILY = Table(
             "STRUCT(role VARCHAR, messages BIGINT)[]",
             "messages of each role, by role",
             required=True,
+            holds="fact",
         ),
         *RUN,
     ),
@@ -215,6 +280,8 @@ SUMMARY_DAILY = Table(
 
 # The order of publication: evidence first, then the rows, then what is derived from them.
 TABLES = (REJECTS, MESSAGES, TURNS, ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY)
+# Tables that hold sums and ids only, so that a view may show those of all tenants.
+AGGREGATES = (ROOMS_DAILY, USERS_DAILY, SUMMARY_DAILY)
 
 ROLES = ("user", "assistant", "system")
 MAX_ID_LENGTH = 512

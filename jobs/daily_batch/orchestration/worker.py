@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from daily_batch.catalog.register import register_published
 from daily_batch.domain.metrics import DAYS_COMPLETED, DAYS_FAILED, DAYS_SUBMITTED
 from daily_batch.domain.request import Request
 from daily_batch.errors import HandOverError, LeaseHeldError, describe_error, is_retryable
@@ -78,6 +79,7 @@ def handle_message(
     _record(result, telemetry)
     if result.receipt:
         record_completion(result.receipt, ledger=dispatch.ledger, settings=settings, telemetry=telemetry)
+        register_published(request, settings, result.receipt, warn=telemetry.error)
 
 
 def _failed_for_good(entry: Entry | None, *, since: datetime) -> bool:

@@ -55,6 +55,15 @@ class InputAndOutput:
         EXPORT_TEMPLATE
     )
     table_format: Annotated[TableFormat, Setting("Format of the tables.")] = "delta"
+    catalog: Annotated[
+        str,
+        Setting(
+            "Catalog in which the tables are registered (docs/reading.md): `glue:PREFIX` for databases `PREFIX_tenant`"
+            " of the Glue Data Catalog, or Unity Catalog's `catalog.schema`, such as `main.chat`, by Spark.",
+            job=True,
+            pattern=r"^(glue:[a-z0-9][a-z0-9_]{0,63}|[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)?$",
+        ),
+    ] = ""
     discovery: Annotated[
         Discovery,
         Setting("Find active rooms by listing, or by `updated_at` in the metadata store.", job=True),
@@ -179,14 +188,6 @@ class Databricks:
     databricks_client_id: Annotated[
         str,
         Setting("Client id of a user-assigned managed identity. Empty: the system-assigned one, or who is signed in."),
-    ] = ""
-    catalog: Annotated[
-        str,
-        Setting(
-            "Unity Catalog's `catalog.schema`, such as `main.chat`, in which Spark registers the tables.",
-            job=True,
-            pattern=r"^([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)?$",
-        ),
     ] = ""
 
 

@@ -18,6 +18,7 @@ PARAMETERS = {
     "DataBucketName": "makoto-data",
     "PackageVersion": "0.1.0-0123456789ab",
     "Discovery": "metadata",
+    "GluePrefix": "chat",
     "KmsKeyArn": "arn:aws:kms:ap-northeast-1:123456789012:key/0a1b",
     "NotifySecretArn": "arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:makoto-webhook-AbCdEf",
 }
@@ -35,6 +36,7 @@ WILDCARDS = {
     **{(role, "ReadMessages"): "tenants, users, rooms, days" for role in ("worker", "job")},
     **{(role, "WriteTables"): "tenants and tables" for role in ("worker", "job")},
     **{(role, "FollowJobs"): "job runs of this application, whose ids AWS generates" for role in ("worker", "watcher")},
+    **{(role, "RegisterTables"): "databases and tables of tenants" for role in ("worker", "job")},
     ("worker", "TagJobs"): "job runs of this application, whose ids AWS generates",
     ("watcher", "ReadReceipts"): "tenants and days",
     ("job", "ReadPackage"): "versions and files of the package",
@@ -210,6 +212,26 @@ def test_rooms_are_readable_only_with_metadata_discovery(discovery: str, readabl
     for role in ("WorkerRole", "JobRole"):
         rooms = ["TENANT#acme#USER#u1"]
         assert allowed(deployment, role, "dynamodb:Query", TABLE, dynamodb_LeadingKeys=rooms) == readable
+
+
+GLUE = "arn:aws:glue:ap-northeast-1:123456789012"
+REGISTER = ("glue:GetDatabase", "glue:CreateDatabase", "glue:GetTable", "glue:CreateTable", "glue:UpdateTable")
+
+
+@pytest.mark.parametrize(("prefix", "registers"), [("chat", True), ("", False)])
+def test_only_databases_of_the_prefix_are_registered_and_only_if_there_is_one(prefix: str, registers: bool) -> None:
+    deployment = read_deployment(parameters=PARAMETERS | {"GluePrefix": prefix})
+    for action in REGISTER:
+        for resource in ("catalog", "database/chat_acme", "table/chat_acme/messages"):
+            for role in ("WorkerRole", "JobRole"):
+                assert allowed(deployment, role, action, f"{GLUE}:{resource}") == registers
+            for role in ("DispatcherRole", "WatcherRole", "SchedulerRole"):
+                assert not allowed(deployment, role, action, f"{GLUE}:{resource}")
+    for role in ("WorkerRole", "JobRole"):
+        for resource in ("database/sales", "table/sales/messages", "database/chats", "table/chat/messages"):
+            assert not allowed(deployment, role, "glue:UpdateTable", f"{GLUE}:{resource}")
+        for action in ("glue:DeleteTable", "glue:DeleteDatabase", "glue:UpdateDatabase", "glue:GetTables"):
+            assert not allowed(deployment, role, action, f"{GLUE}:table/chat_acme/messages")
 
 
 def test_watcher_reads_receipts_but_no_tables(deployment: Deployment) -> None:

@@ -74,6 +74,12 @@ def test_function_environment_loads_as_settings(logical_id: str) -> None:
     assert settings.queue_url == deployment.queues["TaskQueue"].url
 
 
+@pytest.mark.parametrize(("prefix", "catalog"), [("", ""), ("chat_2", "glue:chat_2")])
+def test_the_prefix_of_databases_is_the_functions_catalog(prefix: str, catalog: str) -> None:
+    functions = read_deployment(parameters=DATA | {"GluePrefix": prefix}).functions
+    assert {load_settings(flags={}, environ=each.environment).catalog for each in functions.values()} == {catalog}
+
+
 def test_night_schedule_fires_at_two_with_its_scheduled_time(deployment: Deployment) -> None:
     night = deployment.schedules["NightSchedule"]
     assert (night.expression, night.timezone, night.enabled) == ("cron(0 2 * * ? *)", "Asia/Tokyo", True)

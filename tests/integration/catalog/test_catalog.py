@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from deltalake import DeltaTable
 
+from daily_batch.catalog.ddl import make_shared_statements, make_statements
 from daily_batch.catalog.register import register_published
+from daily_batch.catalog.target import Target
 from daily_batch.catalog.unity import name_schema, register_tables
 from daily_batch.domain.contract import MESSAGES, TABLES
 from daily_batch.domain.receipt import Receipt
@@ -78,6 +80,22 @@ def test_registered_tables_show_the_comments_of_the_log(
             column.name: column.comment for column in table.columns
         }
         assert spark.sql(f"DESCRIBE DETAIL {name}").collect()[0]["description"] == table.doc
+
+
+def test_spark_runs_the_views_of_databricks_over_registered_tables(
+    spark: "SparkSession", catalog: str, published: tuple[Path, Receipt]
+) -> None:
+    output, receipt = published
+    register(spark, catalog, output, [table.name for table in TABLES])
+    target = Target(tenant="acme", output=parse_url(str(output)), table_format="delta", catalog=catalog)
+    shared = make_shared_statements("databricks", [target])
+    for statement in [*shared, *make_statements("databricks", target, without_content=True)]:
+        spark.sql(statement)
+    prefix = catalog.partition(".")[2]
+    assert spark.table(f"spark_catalog.{prefix}__all_tenants.summary_daily").first()["tenant_id"] == "acme"  # type: ignore[index]
+    messages = spark.table(f"spark_catalog.{prefix}__without_content_acme.messages")
+    assert messages.count() == receipt.records.written
+    assert not {"content", "extras", "attachments"} & set(messages.columns)
 
 
 def test_dropping_the_schema_leaves_the_tables(

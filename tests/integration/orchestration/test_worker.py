@@ -43,6 +43,16 @@ def test_16_a_day_that_would_lose_rows_needs_a_message_that_allows_it(night: Loc
     assert receipt["shrink"]["by"] == "yamada"
 
 
+def test_a_day_whose_tables_cannot_be_registered_is_published_with_a_line_in_the_log(night: LocalNight) -> None:
+    night.settings["catalog"] = "glue:chat"
+    telemetry = night.deliver()
+    ((line, _),) = telemetry.errors
+    assert line.startswith("the day is published, its tables are not registered: tenant=acme day=2025-08-12")
+    assert "Athena cannot read" in line
+    assert night.entry().status == "COMPLETED"
+    assert night.handle() == "unchanged"
+
+
 def test_5_a_message_fails_while_another_run_holds_its_day(night: LocalNight) -> None:
     night.ledger.acquire("acme", DAY, owner="another-host:1:1", run_id="other")
     with pytest.raises(LeaseHeldError):

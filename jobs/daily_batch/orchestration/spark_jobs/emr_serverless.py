@@ -11,6 +11,7 @@ import boto3  # type: ignore[import-untyped]  # neither boto3 nor botocore ships
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
+from daily_batch.catalog.names import name_database
 from daily_batch.domain.url import parse_url
 from daily_batch.errors import BatchError, RetryableError, TerminalError, UsageError
 from daily_batch.orchestration.spark_jobs.base import (
@@ -71,6 +72,7 @@ class EmrServerless:
     vcpus: int
     export_template: str
     rooms_table: str = ""
+    catalog: str = ""
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     client: Any = field(repr=False)
     name: str = "emr-serverless"
@@ -94,6 +96,7 @@ class EmrServerless:
             log_group=self.config.log_group,
             kms_key_arn=self.config.kms_key_arn,
             rooms_table=self.rooms_table,
+            database=name_database(self.catalog, job.request.tenant),
         )
         with self._translate_errors():
             application = self.client.get_application(applicationId=self.config.application_id)["application"]
@@ -200,6 +203,7 @@ def open_emr_serverless(settings: Settings) -> EmrServerless:
         vcpus=settings.emr_vcpus,
         export_template=settings.export_template,
         rooms_table=settings.dynamodb_table if settings.discovery == "metadata" else "",
+        catalog=settings.catalog,
         options=settings.storage_options,
         client=cached_client(region),
     )

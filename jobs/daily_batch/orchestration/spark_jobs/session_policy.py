@@ -18,6 +18,7 @@ MAX_POLICY_LENGTH = 2_048
 # Characters that a policy would read as a pattern or a variable.
 _PATTERN = re.compile(r"[*?$]")
 _ROLE = re.compile(r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>[0-9]{12}):role/.+")
+GLUE = ("glue:GetDatabase", "glue:CreateDatabase", "glue:GetTable", "glue:CreateTable", "glue:UpdateTable")
 WRITE = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
 
 
@@ -83,6 +84,7 @@ def session_policy(
     log_group: str = "",
     kms_key_arn: str = "",
     rooms_table: str = "",
+    database: str = "",
 ) -> str:
     """Return the session policy of a request's job, as JSON.
 
@@ -94,6 +96,8 @@ def session_policy(
         log_group: The CloudWatch log group of the job's log; empty: none.
         kms_key_arn: The key that encrypts the objects; empty: none.
         rooms_table: The DynamoDB table from which the job reads the tenant's rooms; empty: none.
+        database: The tenant's database in the Glue Data Catalog, in which the job registers tables; empty: none. It
+            is left out if the policy would be too long.
 
     Raises:
         TerminalError: The policy exceeds the service's limit. A wider policy is never used instead.
@@ -106,13 +110,22 @@ def session_policy(
     ]
     if kms_key_arn:
         statements.append(_allow(("kms:Decrypt", "kms:GenerateDataKey"), kms_key_arn))
-    policy = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
+    if database:
+        registers = _write([*statements, _allow_catalog(account, database)])
+        # Without the statement the tables are not registered, which is a warning of the job; its day must not fail.
+        if len(registers) <= MAX_POLICY_LENGTH:
+            return registers
+    policy = _write(statements)
     if len(policy) > MAX_POLICY_LENGTH:
         raise TerminalError(
             f"the job's policy has {len(policy):,} characters, and EMR Serverless takes {MAX_POLICY_LENGTH:,}",
             next_step="shorten the prefixes of input, output and emr_package, or the names of buckets",
         )
     return policy
+
+
+def _write(statements: list[dict[str, object]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
 
 
 def _allow_objects(
@@ -143,6 +156,12 @@ def _allow_rooms(account: Account, tenant: str, table: str) -> Iterator[dict[str
         **_allow("dynamodb:Query", account.arn("dynamodb", f"table/{table}")),
         "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}},
     }
+
+
+def _allow_catalog(account: Account, database: str) -> dict[str, object]:
+    # Glue checks an action on a table for the catalog and the database, too.
+    resources = ("catalog", f"database/{database}", f"table/{database}/*")
+    return _allow(GLUE, *(account.arn("glue", each) for each in resources))
 
 
 def _allow(actions: str | tuple[str, ...], *resources: str) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The EMR Serverless submitter (faults 6, 19): requests by botocore's model, responses by its Stubber, sizes."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -164,6 +165,24 @@ def test_submission_starts_one_job_run_with_the_attempts_token(stubbed: Any) -> 
     response = {"applicationId": "00f1r1uukb925", "jobRunId": "00job1", "arn": f"{APPLICATION}/jobruns/00job1"}
     stubber.add_response("start_job_run", response, expected)
     assert service.submit(JOB) == "00job1"
+
+
+@pytest.mark.parametrize(("catalog", "registers"), [("glue:chat", True), ("main.chat", False), ("", False)])
+def test_a_job_with_a_glue_catalog_may_register_its_tenants_tables(stubbed: Any, catalog: str, registers: bool) -> None:
+    service, stubber = stubbed
+    stub_application(stubber)
+    policies: list[str] = []
+
+    class Recorded:
+        def __eq__(self, given: object) -> bool:
+            policies.append(str(given))
+            return True
+
+    request = make_request(JOB, CONFIG, size=JobSize(executors=2, disk_gb=40), policy="")
+    response = {"applicationId": "00f1r1uukb925", "jobRunId": "00job1", "arn": f"{APPLICATION}/jobruns/00job1"}
+    stubber.add_response("start_job_run", response, request | {"executionIamPolicy": Recorded()})
+    replace(service, catalog=catalog).submit(JOB)
+    assert ("table/chat_acme/*" in policies[0]) == registers
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,31 @@ def test_job_may_query_only_its_own_tenants_rooms() -> None:
     assert not is_permitted(make_policy("acme"), "dynamodb:Query", table, **{"dynamodb:LeadingKeys": ["TENANT#acme"]})
 
 
+def test_job_registers_tables_only_in_its_own_tenants_database() -> None:
+    policy = make_policy("acme", database="chat_acme")
+    glue = "arn:aws:glue:ap-northeast-1:123456789012"
+    for action in ("GetDatabase", "CreateDatabase", "GetTable", "CreateTable", "UpdateTable"):
+        for resource in ("catalog", "database/chat_acme", "table/chat_acme/messages"):
+            assert is_permitted(policy, f"glue:{action}", f"{glue}:{resource}")
+            assert not is_permitted(make_policy("acme"), f"glue:{action}", f"{glue}:{resource}")
+        for resource in ("database/chat_acme-2", "table/chat_acme-2/messages", "database/chat_globex"):
+            assert not is_permitted(policy, f"glue:{action}", f"{glue}:{resource}")
+    assert not is_permitted(policy, "glue:DeleteTable", f"{glue}:table/chat_acme/messages")
+
+
+def test_registration_is_left_out_before_the_policy_is_too_long() -> None:
+    given = {
+        "rooms_table": "makoto-metadata",
+        "log_group": "/aws/emr-serverless/makoto-daily-batch",
+        "kms_key_arn": "arn:aws:kms:ap-northeast-1:123456789012:key/" + "k" * 36,
+    }
+    for tenant, registers in (("acme", True), ("t" * 63, False)):
+        policy = make_policy(tenant, database=f"chat_{tenant}", **given)
+        assert ("glue" in json.dumps(policy)) == registers
+        if not registers:
+            assert policy == make_policy(tenant, **given)
+
+
 def test_policy_names_the_log_group_and_the_key() -> None:
     key = "arn:aws:kms:ap-northeast-1:123456789012:key/1"
     policy = make_policy("acme", log_group="/aws/emr-serverless/makoto", kms_key_arn=key)
