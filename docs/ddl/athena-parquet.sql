@@ -80,7 +80,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`turns` (
   `date` date COMMENT 'business day in BATCH_TIMEZONE; the partition; never null',
   `tenant_id` string COMMENT 'tenant of the run; a tenant_id in a message goes to extras; never null',
   `room_id` string COMMENT 'room; never null',
-  `turn` bigint COMMENT 'number of the user message in its room\'s day, from 1; never null',
+  `turn` bigint COMMENT 'number of the user message in its room and day, from 1; never null',
   `user_id` string COMMENT 'user_id of the user message; null when it has none',
   `user_message_id` string COMMENT 'the user message; never null',
   `user_at` timestamp COMMENT 'when it was sent (UTC); never null',
@@ -91,8 +91,8 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `chat_acme`.`turns` (
   `answer_length` int COMMENT 'message_length of the answer',
   `tokens_used` bigint COMMENT 'tokens_used of the answer',
   `agent_mode` string COMMENT 'agent_mode of the answer',
-  `starts_with_answer` boolean COMMENT 'first turn of a room\'s day that begins with an assistant message: its question may be of the day before; never null',
-  `cut_by_midnight` boolean COMMENT 'last turn of the room\'s day, without an answer: it may be in the next day; never null',
+  `starts_with_answer` boolean COMMENT 'first turn of a room whose day begins with an assistant message: its question may be of the day before; never null',
+  `cut_by_midnight` boolean COMMENT 'last turn of a room and day, without an answer: it may be in the next day; never null',
   `run_id` string COMMENT 'the run that wrote the row; never null',
   `processed_at` timestamp COMMENT 'when that run began; never null'
 )

@@ -115,7 +115,7 @@ WITH (
     [tenant_id] VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8,
     -- room; never null
     [room_id] VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8,
-    -- number of the user message in its room's day, from 1; never null
+    -- number of the user message in its room and day, from 1; never null
     [turn] BIGINT,
     -- user_id of the user message; null when it has none
     [user_id] VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8,
@@ -137,9 +137,9 @@ WITH (
     [tokens_used] BIGINT,
     -- agent_mode of the answer
     [agent_mode] VARCHAR(MAX) COLLATE Latin1_General_100_BIN2_UTF8,
-    -- first turn of a room's day that begins with an assistant message: its question may be of the day before; never null
+    -- first turn of a room whose day begins with an assistant message: its question may be of the day before; never null
     [starts_with_answer] BIT,
-    -- last turn of the room's day, without an answer: it may be in the next day; never null
+    -- last turn of a room and day, without an answer: it may be in the next day; never null
     [cut_by_midnight] BIT,
     -- the run that wrote the row; never null
     [run_id] VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8,

@@ -180,7 +180,7 @@ TURNS = Table(
     (
         *KEYS,
         Column("room_id", "VARCHAR", "room", required=True, holds="identifier"),
-        Column("turn", "BIGINT", "number of the user message in its room's day, from 1", required=True),
+        Column("turn", "BIGINT", "number of the user message in its room and day, from 1", required=True),
         Column("user_id", "VARCHAR", "user_id of the user message; null when it has none", holds="identifier"),
         Column("user_message_id", "VARCHAR", "the user message", required=True, holds="identifier"),
         Column("user_at", "TIMESTAMPTZ", "when it was sent (UTC)", required=True),
@@ -194,13 +194,13 @@ TURNS = Table(
         Column(
             "starts_with_answer",
             "BOOLEAN",
-            "first turn of a room's day that begins with an assistant message: its question may be of the day before",
+            "first turn of a room whose day begins with an assistant message: its question may be of the day before",
             required=True,
         ),
         Column(
             "cut_by_midnight",
             "BOOLEAN",
-            "last turn of the room's day, without an answer: it may be in the next day",
+            "last turn of a room and day, without an answer: it may be in the next day",
             required=True,
         ),
         *RUN,
