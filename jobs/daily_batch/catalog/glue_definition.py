@@ -99,7 +99,7 @@ def _define(
 
 
 def _column(column: Column) -> dict[str, str]:
-    return {"Name": column.name, "Type": hive_type(column.type), "Comment": column.doc}
+    return {"Name": column.name, "Type": hive_type(column.type), "Comment": column.comment}
 
 
 def _merge_columns(found: list[dict[str, Any]], wanted: list[dict[str, str]]) -> list[dict[str, Any]]:
