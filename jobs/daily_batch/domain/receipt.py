@@ -84,6 +84,8 @@ class Receipt:
 
     Attributes:
         rejects: Rejected records by reason; superseded records and unreadable objects have counters of their own.
+        unknown_fields: The most frequent names of fields in `extras`, each with its messages; plain names only.
+        other_unknown_fields: The sum of the messages over all other names.
         quality: The result of each rule that applies to the tenant.
         erased: Later erasures. Absent from the JSON if empty, as are the next two.
         overflows: By table, the number of rows whose sum of `tokens_used` is null because it does not fit its column.
@@ -101,6 +103,8 @@ class Receipt:
     records: Records
     rejects: Mapping[str, int]
     flags: Mapping[str, int]
+    unknown_fields: Mapping[str, int] = field(default_factory=dict)
+    other_unknown_fields: int = 0
     tables: Mapping[str, TableCounts]
     seconds: Mapping[str, float]
     input: str

@@ -30,6 +30,7 @@ from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.pipeline.publish.snapshot import read_published_day
 from daily_batch.pipeline.quality_measures import measure_day
 from daily_batch.pipeline.runners.base import Progress, Runner, RunResult
+from daily_batch.pipeline.transform.unknown_fields import most_frequent
 from daily_batch.settings import Settings
 from daily_batch.storage.failures import explained_failures
 from daily_batch.storage.scratch import make_folder, temporary_folder
@@ -207,6 +208,7 @@ def _make_receipt(request: Request, manifest: Manifest, result: RunResult, *, ru
         )
         for table in TABLES
     }
+    unknown_fields, others = most_frequent(counts.unknown_fields)
     return Receipt(
         tenant=request.tenant,
         date=request.day.isoformat(),
@@ -224,6 +226,8 @@ def _make_receipt(request: Request, manifest: Manifest, result: RunResult, *, ru
         input=str(request.input),
         output=str(request.output),
         fingerprint=manifest.fingerprint,
+        unknown_fields=unknown_fields,
+        other_unknown_fields=others + counts.other_unknown_fields,
         overflows=_count_overflows(result),
     )
 

@@ -139,7 +139,17 @@ def test_json_has_the_fixed_keys_in_the_fixed_order():
     values = json.loads(text)
     assert list(values) == [
         *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects"),
-        *("flags", "tables", "seconds", "input", "output", "fingerprint", "quality"),
+        *(
+            "flags",
+            "unknown_fields",
+            "other_unknown_fields",
+            "tables",
+            "seconds",
+            "input",
+            "output",
+            "fingerprint",
+            "quality",
+        ),
     ]
     assert list(values["objects"]) == ["listed", "read", "unreadable", "ignored", "bytes"]
     assert list(values["records"]) == [

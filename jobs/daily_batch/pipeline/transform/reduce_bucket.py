@@ -15,6 +15,7 @@ from daily_batch.pipeline.transform.fields import ARRAYS, MAX_BIGINT
 from daily_batch.pipeline.transform.normalize import ROW_COLUMNS, local_hour
 from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.pipeline.transform.row_buffer import RowSet
+from daily_batch.pipeline.transform.unknown_fields import count_fields
 from daily_batch.pipeline.transform.write import (
     ATTACHMENT_COUNT,
     RUN_COLUMNS,
@@ -91,6 +92,7 @@ def reduce_bucket(
         _save(connection, PARTIALS[name], path)
     counts.written = file.rows if file else 0
     counts.flags = Counter(dict(connection.execute(FLAG_COUNTS).fetchall()))
+    counts.unknown_fields, counts.other_unknown_fields = count_fields(connection)
     return ReduceResult((file,) if file else (), partials, originals, counts)
 
 
