@@ -188,13 +188,26 @@ class Ledger:
         self._update_own(lease, lambda entry: replace(entry, asked_at=format_timestamp(self.clock())))
 
     def complete(
-        self, lease: Lease, receipt: Receipt, *, receipt_key: str, output_path: str, bill: Bill | None = None
+        self,
+        lease: Lease,
+        receipt: Receipt,
+        *,
+        receipt_key: str,
+        output_path: str,
+        bill: Bill | None = None,
+        new_fields: tuple[str, ...] | None = None,
     ) -> None:
-        """Record that the day is published, with the run's bill."""
+        """Record that the day is published, with the run's bill and its new fields."""
 
         def finish(entry: Entry) -> Entry:
             return transitions.complete(
-                entry, receipt=receipt, receipt_key=receipt_key, output_path=output_path, now=self.clock(), bill=bill
+                entry,
+                receipt=receipt,
+                receipt_key=receipt_key,
+                output_path=output_path,
+                now=self.clock(),
+                bill=bill,
+                new_fields=new_fields,
             )
 
         self._update_own(lease, finish)

@@ -175,7 +175,14 @@ def hand_over(
 
 
 def complete(
-    entry: Entry, *, receipt: Receipt, receipt_key: str, output_path: str, now: datetime, bill: Bill | None = None
+    entry: Entry,
+    *,
+    receipt: Receipt,
+    receipt_key: str,
+    output_path: str,
+    now: datetime,
+    bill: Bill | None = None,
+    new_fields: tuple[str, ...] | None = None,
 ) -> Entry:
     """Complete a run: the day is published."""
     return replace(
@@ -193,6 +200,8 @@ def complete(
         unreadable=receipt.objects.unreadable,
         objects=receipt.objects.in_manifest,
         quality=describe_warnings(receipt.quality),
+        unknown_fields=tuple(receipt.unknown_fields),
+        new_fields=new_fields,
         fingerprint=receipt.fingerprint,
         receipt=receipt_key,
         seconds=round(receipt.seconds.get("total", 0)),

@@ -237,7 +237,7 @@ def test_item_has_the_platforms_keys(before):
     assert (item["PK"], item["SK"]) == ("TENANT#acme#BATCH", "DAILY#2025-08-12")
     assert item["batch_type"] == "daily_message_parquet"
     assert item["status"] == before.status
-    assert {type(value) for value in item.values()} <= {str, int, bool, type(None)}
+    assert {type(value) for value in item.values()} <= {str, int, bool, list, type(None)}
 
 
 def test_completed_item_has_every_platform_field():
