@@ -33,8 +33,8 @@ LEDGER_ATTRIBUTES = """
     fingerprint receipt seconds billed cost_usd error retryable asked_at upkeep started_at updated_at
 """
 RECEIPT = """
-    tenant date run_id status runner format layout objects records rejects flags tables seconds input output fingerprint
-    unknown_fields other_unknown_fields quality erased overflows shrink
+    tenant date run_id processed_at status runner format layout objects records rejects flags tables seconds input
+    output fingerprint unknown_fields other_unknown_fields quality erased overflows shrink
 """
 COUNTS = {
     Objects: "listed read unreadable ignored bytes",

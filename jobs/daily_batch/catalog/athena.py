@@ -1,12 +1,13 @@
 """DDL for Athena: external tables in the Glue Data Catalog."""
 
 from daily_batch.catalog.columns import PARTITIONS, define_columns
+from daily_batch.catalog.receipts import athena_receipts
 from daily_batch.catalog.target import Target, quote_name, quote_value
 from daily_batch.domain.contract import TABLES, Table
 
 
 def athena_statements(target: Target) -> list[str]:
-    """Return the statements of the tenant's database and its tables.
+    """Return the statements of the tenant's database, its tables and its run history.
 
     Raises:
         UsageError: the tables are not in S3.
@@ -15,7 +16,8 @@ def athena_statements(target: Target) -> list[str]:
         raise target.refuse("Athena", "an s3:// output")
     define = _delta_table if target.table_format == "delta" else _parquet_table
     database = quote_name(target.schema)
-    return [f"CREATE DATABASE IF NOT EXISTS {database}", *(define(table, database, target) for table in TABLES)]
+    tables = [define(table, database, target) for table in TABLES]
+    return [f"CREATE DATABASE IF NOT EXISTS {database}", *tables, *athena_receipts(target)]
 
 
 def _delta_table(table: Table, database: str, target: Target) -> str:

@@ -1,6 +1,7 @@
 """DDL for Databricks SQL: external tables, named as the job names them (`catalog/unity.py`)."""
 
 from daily_batch.catalog.columns import PARTITIONS, define_columns
+from daily_batch.catalog.receipts import databricks_receipts
 from daily_batch.catalog.target import Target, quote_name, quote_value
 from daily_batch.catalog.unity import define_delta_table, name_schema
 from daily_batch.domain.contract import TABLES, Table
@@ -8,7 +9,7 @@ from daily_batch.storage.stores import spark_path
 
 
 def databricks_statements(target: Target) -> list[str]:
-    """Return the statements of the tenant's schema and its tables.
+    """Return the statements of the tenant's schema, its tables and its run history.
 
     Raises:
         UsageError: the tables are on a volume, whose files cannot be external tables.
@@ -17,7 +18,8 @@ def databricks_statements(target: Target) -> list[str]:
         raise target.refuse("an external table", "an abfss:// or s3:// output")
     define = _delta_table if target.table_format == "delta" else _parquet_table
     schema = name_schema(target.catalog, target.tenant)
-    return [f"CREATE SCHEMA IF NOT EXISTS {schema}", *(define(table, schema, target) for table in TABLES)]
+    tables = [define(table, schema, target) for table in TABLES]
+    return [f"CREATE SCHEMA IF NOT EXISTS {schema}", *tables, *databricks_receipts(target, schema)]
 
 
 def _delta_table(table: Table, schema: str, target: Target) -> str:

@@ -1,6 +1,7 @@
 """DDL for Synapse serverless SQL: an external data source and one view per table."""
 
 from daily_batch.catalog.columns import PARTITIONS
+from daily_batch.catalog.receipts import synapse_receipts
 from daily_batch.catalog.target import Target
 from daily_batch.domain.contract import TABLES, Column, Table
 
@@ -20,7 +21,7 @@ _LONG = ("content", "extras", "role", "agent_mode")
 
 
 def synapse_statements(target: Target) -> list[str]:
-    """Return the statements of the tenant's schema, data source and views.
+    """Return the statements of the tenant's schema, data source and views, with its run history.
 
     Raises:
         UsageError: the tables are not in Azure Storage.
@@ -35,6 +36,7 @@ def synapse_statements(target: Target) -> list[str]:
         f"IF NOT EXISTS (SELECT * FROM sys.external_data_sources WHERE name = {_text(target.schema)})\n"
         f"CREATE EXTERNAL DATA SOURCE {schema} WITH (LOCATION = {_text(source)})",
         *(_view(table, target) for table in TABLES),
+        *synapse_receipts(target),
     ]
 
 

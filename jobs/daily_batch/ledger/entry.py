@@ -150,11 +150,6 @@ class Entry:
         return parse_timestamp(self.lease_until) - now
 
 
-def format_timestamp(moment: datetime) -> str:
-    """Return a timestamp in the platform's format."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def parse_timestamp(text: str) -> datetime:
     """Parse a timestamp; one without a zone, which other programs may write, is UTC."""
     moment = datetime.fromisoformat(text)

@@ -6,10 +6,11 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 from daily_batch.domain.bill import Bill
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.domain.receipt import Receipt
 from daily_batch.errors import LeaseHeldError, RetryableError, error_context
 from daily_batch.ledger import transitions
-from daily_batch.ledger.entry import Entry, Lease, format_timestamp
+from daily_batch.ledger.entry import Entry, Lease
 from daily_batch.ledger.item_codec import StrayCount, from_item, is_day, strays_from_item, to_item
 from daily_batch.ledger.process import is_dead
 from daily_batch.metadata import Item, MetadataStore, VersionConflictError, keys

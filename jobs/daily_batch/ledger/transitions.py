@@ -15,10 +15,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from daily_batch.domain.bill import Bill, add_bills
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.domain.quality import describe_warnings
 from daily_batch.domain.receipt import Receipt
 from daily_batch.errors import LeaseHeldError
-from daily_batch.ledger.entry import Entry, format_timestamp
+from daily_batch.ledger.entry import Entry
 
 MAINTAINED_ONLY = "no run of this day is known here; only its tables were maintained"
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
 
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.domain.contract import ROOMS_DAILY, SUMMARY_DAILY, TABLES, USERS_DAILY
 from daily_batch.domain.quality import warnings
 from daily_batch.domain.receipt import (
@@ -108,7 +109,7 @@ def process_day(
                 shutil.rmtree(scratch)
         _log_stages(steps, result, runner=runner.name)
         receipt = audit(
-            _make_receipt(request, listed, result, run_id=run_id, runner=runner.name),
+            _make_receipt(request, listed, result, run_id=run_id, now=now, runner=runner.name),
             rules=rules,
             measured=measures,
             limits=AuditLimits(**{each.name: getattr(settings, each.name) for each in fields(AuditLimits)}),
@@ -181,7 +182,9 @@ def _sum_up(published: Mapping[str, PublishResult]) -> dict[str, Any]:
     }
 
 
-def _make_receipt(request: Request, manifest: Manifest, result: RunResult, *, run_id: str, runner: str) -> Receipt:
+def _make_receipt(
+    request: Request, manifest: Manifest, result: RunResult, *, run_id: str, now: datetime, runner: str
+) -> Receipt:
     counts = result.counts
     objects = Objects(
         listed=manifest.objects + manifest.ignored,
@@ -213,6 +216,7 @@ def _make_receipt(request: Request, manifest: Manifest, result: RunResult, *, ru
         tenant=request.tenant,
         date=request.day.isoformat(),
         run_id=run_id,
+        processed_at=format_timestamp(now),
         status=decide_status(objects=objects, records=records),
         runner=runner,
         format=request.table_format,

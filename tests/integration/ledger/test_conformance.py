@@ -8,9 +8,9 @@ from datetime import date, timedelta
 
 import pytest
 
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.errors import BatchError, LeaseHeldError
 from daily_batch.ledger import Entry, Lease, Ledger
-from daily_batch.ledger.entry import format_timestamp
 from tests.support.ledger_changes import (
     EVERY_CHANGE,
     HOURS,

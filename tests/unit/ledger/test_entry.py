@@ -5,9 +5,10 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.errors import LeaseHeldError
 from daily_batch.ledger import Entry, Lease, Ledger
-from daily_batch.ledger.entry import format_timestamp, parse_timestamp
+from daily_batch.ledger.entry import parse_timestamp
 from daily_batch.ledger.item_codec import from_item, to_item
 from daily_batch.ledger.transitions import acquire, complete, fail, hand_over, lease_held, renew
 from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock, MemoryStore, make_receipt

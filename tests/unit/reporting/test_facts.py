@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from bench.report_range import FAILED, make_entry, write_range
 from daily_batch.cli import app
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.domain.receipt import Erased, Objects, Receipt, receipt_key, to_json
 from daily_batch.ledger import Entry
-from daily_batch.ledger.entry import format_timestamp
 from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
