@@ -12,9 +12,10 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.domain.quality import CheckResult
 from daily_batch.domain.receipt import Objects, Receipt, Records, check_sums, decide_status, receipt_key, to_json
-from daily_batch.ledger.entry import Entry, format_timestamp
+from daily_batch.ledger.entry import Entry
 from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata.sqlite import SqliteStore
 

@@ -303,3 +303,57 @@ WITH (
     [processed_at] DATETIME2
 ) AS [rows]
 GO
+
+CREATE OR ALTER VIEW [chat_acme].[receipts] AS
+SELECT
+    JSON_VALUE([line], '$.tenant') AS [tenant],
+    CAST(JSON_VALUE([line], '$.date') AS DATE) AS [date],
+    JSON_VALUE([line], '$.run_id') AS [run_id],
+    CAST(JSON_VALUE([line], '$.processed_at') AS DATETIME2) AS [processed_at],
+    JSON_VALUE([line], '$.status') AS [status],
+    JSON_VALUE([line], '$.runner') AS [runner],
+    JSON_VALUE([line], '$.format') AS [format],
+    JSON_VALUE([line], '$.layout') AS [layout],
+    CAST(JSON_VALUE([line], '$.objects.listed') AS BIGINT) AS [objects_listed],
+    CAST(JSON_VALUE([line], '$.objects.read') AS BIGINT) AS [objects_read],
+    CAST(JSON_VALUE([line], '$.objects.unreadable') AS BIGINT) AS [objects_unreadable],
+    CAST(JSON_VALUE([line], '$.objects.ignored') AS BIGINT) AS [objects_ignored],
+    CAST(JSON_VALUE([line], '$.objects.bytes') AS BIGINT) AS [objects_bytes],
+    CAST(JSON_VALUE([line], '$.records.seen') AS BIGINT) AS [records_seen],
+    CAST(JSON_VALUE([line], '$.records.written') AS BIGINT) AS [records_written],
+    CAST(JSON_VALUE([line], '$.records.duplicates') AS BIGINT) AS [records_duplicates],
+    CAST(JSON_VALUE([line], '$.records.superseded') AS BIGINT) AS [records_superseded],
+    CAST(JSON_VALUE([line], '$.records.rejected') AS BIGINT) AS [records_rejected],
+    CAST(JSON_VALUE([line], '$.records.other_day') AS BIGINT) AS [records_other_day],
+    CAST(JSON_VALUE([line], '$.records.empty') AS BIGINT) AS [records_empty],
+    CAST(JSON_VALUE([line], '$.seconds.total') AS FLOAT) AS [seconds],
+    CAST(JSON_VALUE([line], '$.tables.messages.version') AS BIGINT) AS [messages_version],
+    CAST(JSON_VALUE([line], '$.other_unknown_fields') AS BIGINT) AS [other_unknown_fields],
+    JSON_QUERY([line], '$.rejects') AS [rejects],
+    JSON_QUERY([line], '$.flags') AS [flags],
+    JSON_QUERY([line], '$.unknown_fields') AS [unknown_fields],
+    JSON_QUERY([line], '$.quality') AS [quality],
+    JSON_QUERY([line], '$.erased') AS [erased],
+    JSON_VALUE([line], '$.input') AS [input],
+    JSON_VALUE([line], '$.fingerprint') AS [fingerprint]
+FROM OPENROWSET(
+    BULK '_receipts/*/*.json',
+    DATA_SOURCE = 'chat_acme',
+    FORMAT = 'CSV',
+    FIELDTERMINATOR = '0x0b',
+    FIELDQUOTE = '0x0b',
+    ROWTERMINATOR = '0x0a'
+)
+WITH (
+    [line] VARCHAR(MAX) COLLATE Latin1_General_100_BIN2_UTF8
+) AS [rows]
+GO
+
+CREATE OR ALTER VIEW [chat_acme].[latest_runs] AS
+SELECT [tenant], [date], [run_id], [processed_at], [status], [runner], [format], [layout], [objects_listed], [objects_read], [objects_unreadable], [objects_ignored], [objects_bytes], [records_seen], [records_written], [records_duplicates], [records_superseded], [records_rejected], [records_other_day], [records_empty], [seconds], [messages_version], [other_unknown_fields], [rejects], [flags], [unknown_fields], [quality], [erased], [input], [fingerprint]
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY [tenant], [date] ORDER BY [processed_at] DESC, [run_id] DESC) AS place
+    FROM [chat_acme].[receipts]
+) AS runs
+WHERE place = 1
+GO

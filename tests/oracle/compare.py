@@ -25,6 +25,7 @@ def assert_agrees(expected: Expected, tables: Tables, receipt: Receipt, *, day: 
     assert objects == {name: expected.objects[name] for name in objects}
     assert receipt.rejects == dict(expected.reasons)
     assert receipt.flags == dict(expected.flags)
+    assert (receipt.unknown_fields, receipt.other_unknown_fields) == expected.unknown_fields
     assert Counter(map(reject_of, tables["rejects"])) == expected.rejects
     assert _by_location(map(_with_read_extras, tables["messages"])) == _by_location(expected.rows)
     assert {(row["date"], row["tenant_id"]) for row in tables["rejects"]} <= {(day, expected.tenant)}

@@ -1,5 +1,6 @@
 """A complete day: which objects are read, which rows and rejects they give, and the counts."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from tests.oracle.stored import UnreadableError, read_object
 
 Row = dict[str, Any]
 MESSAGE_KEY_PARTS = 9
+PLAIN_NAME = re.compile("[A-Za-z_][A-Za-z_0-9]{,63}")
 
 
 class Stored(NamedTuple):
@@ -40,6 +42,18 @@ class Expected:
     records: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def unknown_fields(self) -> tuple[dict[str, int], int]:
+        """Return the rows by field in extras, of the 50 most frequent plain names, and the sum over all others.
+
+        A day of more than 1,000 plain names is out of the oracle's scope.
+        """
+        names = Counter(name for row in self.rows for name in row["extras"] or ())
+        plain = [name for name in names if PLAIN_NAME.fullmatch(name)]
+        assert len(plain) <= 1_000
+        shown = sorted(plain, key=lambda name: (-names[name], name))[:50]
+        return {name: names[name] for name in shown}, sum(names[name] for name in names if name not in shown)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from tests.support.adversarial_day import EXPORT, line, packed
 from tests.support.day_runs import read_tables, run_local
 
 ROOMS = [f"r{number}" for number in range(5)]
+# More than a receipt names.
+FIELDS = ["a-b", "", "日本語", *(f"field_{number}" for number in range(60))]
 
 
 def _make_bodies(rng: random.Random) -> list[bytes]:
@@ -31,6 +33,7 @@ def _make_bodies(rng: random.Random) -> list[bytes]:
             timestamp=f"2025-08-12T0{rng.randint(0, 9)}:{minute:02d}:{second:02d}.{number:03d}Z",
             content=rng.choice(["a", "b", "", "日本語"]),
             role=rng.choice(["user", "assistant", "Tool"]),
+            **dict.fromkeys(rng.sample(FIELDS, rng.choice([0, 0, 1, 40])), number),
         )
         bodies += [sent] * rng.choice([1, 1, 1, 2])
         if rng.random() < 0.1:
@@ -65,9 +68,11 @@ def test_any_split_gives_the_same_tables(seed: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             outcomes.append(_run_split(bodies, random.Random(f"{seed}-{attempt}"), Path(folder)))
     first, receipt = outcomes[0]
+    unknown_fields = receipt.unknown_fields, receipt.other_unknown_fields
     for tables, other in outcomes[1:]:
         assert other.records == receipt.records
         assert other.flags == receipt.flags
+        assert (other.unknown_fields, other.other_unknown_fields) == unknown_fields
         for table in TABLES:
             assert _count_rows(tables[table.name]) == _count_rows(first[table.name]), table.name
 

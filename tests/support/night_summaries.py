@@ -24,6 +24,7 @@ def make_summary(*states: str, tenants: int = 200, **changes: Any) -> Summary:
         "states": counts,
         "attention": attention,
         "unreadable": 0,
+        "new_fields": 0,
         "late": 0,
         "queued": 0,
         "ended": True,
@@ -37,4 +38,12 @@ def make_largest_summary() -> Summary:
     assert all(map(is_tenant, longest)) and not is_tenant(f"{longest[0]}x")
     attention = tuple(Attention(tenant=tenant, state="MISSING", note=CONTENT) for tenant in longest)
     counts = dict.fromkeys((*ORDER, "COMPLETED", "COMPLETED_WITH_REJECTS", "NOT_DUE", "CHANGED"), 10**9)
-    return make_summary(attention=attention, states=counts, tenants=10**9, late=10**9, queued=10**9, unreadable=10**12)
+    return make_summary(
+        attention=attention,
+        states=counts,
+        tenants=10**9,
+        late=10**9,
+        queued=10**9,
+        unreadable=10**12,
+        new_fields=10**12,
+    )

@@ -29,12 +29,12 @@ SETTINGS = """
 """
 LEDGER_ATTRIBUTES = """
     tenant day status message_count output_path processed_at token taken_over attempts owner lease_until run_id runner
-    handed_over job_token job_id executors disk_gb rejected unreadable objects quality fingerprint receipt seconds
-    billed cost_usd error retryable asked_at upkeep started_at updated_at
+    handed_over job_token job_id executors disk_gb rejected unreadable objects quality unknown_fields new_fields
+    fingerprint receipt seconds billed cost_usd error retryable asked_at upkeep started_at updated_at
 """
 RECEIPT = """
-    tenant date run_id status runner format layout objects records rejects flags tables seconds input output fingerprint
-    quality erased overflows shrink
+    tenant date run_id processed_at status runner format layout objects records rejects flags tables seconds input
+    output fingerprint unknown_fields other_unknown_fields quality erased overflows shrink
 """
 COUNTS = {
     Objects: "listed read unreadable ignored bytes",
@@ -44,6 +44,7 @@ COUNTS = {
 METRIC_NAMES = """
     DaysRefused DaysSubmitted DaysCompleted DaysFailed DaysRepeated DaysLate DaysDrifted TenantsInTrouble TasksGivenUp
     DaySeconds MessagesWritten RecordsRejected RejectPercent ObjectsUnreadable QualityWarnings DaysUnusual
+    NewFields
 """
 STEP_NAMES = "lease manifest intake clean publish receipt ledger submit settle"
 EXIT_CODES = {

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from daily_batch.catalog import Engine
-from daily_batch.catalog.names import quote_name, quote_value
-from daily_batch.catalog.synapse import COLLATION, create_schema, quote_identifier, quote_text
+from daily_batch.catalog.names import quote_name, quote_standard, quote_text, quote_transact, quote_value
+from daily_batch.catalog.synapse import COLLATION, create_schema
 from daily_batch.catalog.unity import qualify_schema
 
 # A tenant id has at most 63 characters, all ASCII.
@@ -29,17 +29,11 @@ class Dialect:
     max_bytes: int = 0
 
 
-def _quote_standard(name: str) -> str:
-    """Quote a name for Athena's queries and views; its other DDL is Hive's."""
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
-
-
 DIALECTS: Mapping[Engine, Dialect] = {
     "athena": Dialect(
-        quote=_quote_standard,
+        quote=quote_standard,
         tenant=lambda tenant: f"CAST({quote_text(tenant)} AS varchar)",
-        qualify=lambda _, schema: _quote_standard(schema),
+        qualify=lambda _, schema: quote_standard(schema),
         create_schema=lambda _, schema: f"CREATE DATABASE IF NOT EXISTS {quote_name(schema)}",
         # A column of a view in Glue has a type of Hive, which has no time zone. The session's zone is UTC.
         moment="CAST({} AT TIME ZONE 'UTC' AS timestamp)",
@@ -52,9 +46,9 @@ DIALECTS: Mapping[Engine, Dialect] = {
         create_schema=lambda catalog, schema: f"CREATE SCHEMA IF NOT EXISTS {qualify_schema(catalog, schema)}",
     ),
     "synapse": Dialect(
-        quote=quote_identifier,
+        quote=quote_transact,
         tenant=lambda tenant: f"CAST({quote_text(tenant)} AS VARCHAR({_TENANT_SIZE})) {COLLATION}",
-        qualify=lambda _, schema: quote_identifier(schema),
+        qualify=lambda _, schema: quote_transact(schema),
         create_schema=lambda _, schema: create_schema(schema),
         create_view="CREATE OR ALTER VIEW",
     ),

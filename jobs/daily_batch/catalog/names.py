@@ -49,3 +49,20 @@ def quote_value(value: str) -> str:
     """Quote a string for Hive and Spark."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def quote_standard(name: str) -> str:
+    """Quote a name for Athena's queries and views; its other DDL is Hive's."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def quote_transact(name: str) -> str:
+    """Quote a name for Transact-SQL."""
+    return f"[{name.replace(']', ']]')}]"
+
+
+def quote_text(value: str) -> str:
+    """Quote a string for Transact-SQL and for Athena's queries."""
+    escaped = value.replace("'", "''")
+    return f"'{escaped}'"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from daily_batch.settings import Settings
 
 PIPE_WIDTH = 200
-MAX_FLAGS = 5
+MAX_SHOWN = 5
 DRY_RUN = "dry run: nothing was changed. Next step: check the list, then add --confirm."
 # Keeps a line from breaking inside a count; printed as a space.
 NO_BREAK = "\u00a0"
@@ -167,11 +167,19 @@ def render_receipt(receipt: "Receipt") -> "RenderableType":
     ]
     parts += [
         _render_counts(name, counts)
-        for name, counts in (("rejects", receipt.rejects), ("flags", _most_frequent(receipt.flags)))
+        for name, counts in (
+            ("rejects", receipt.rejects),
+            ("flags", _most_frequent(receipt.flags)),
+            ("fields", _most_frequent(receipt.unknown_fields)),
+        )
         if counts
     ]
-    if len(receipt.flags) > MAX_FLAGS:
-        parts.append(f"{'':8} and {len(receipt.flags) - MAX_FLAGS} more flags; --json has all")
+    for name, hidden in (
+        ("flags", len(receipt.flags) - MAX_SHOWN),
+        ("fields", len(receipt.unknown_fields) - MAX_SHOWN),
+    ):
+        if hidden > 0:
+            parts.append(f"{'':8} and {hidden} more {name}; --json has all")
     if loss := loss_warning(receipt):
         parts.append(Text.assemble(("WARNING  ", "bold yellow"), (loss, "yellow")))
     if receipt.shrink:
@@ -209,4 +217,4 @@ def _render_counts(name: str, counts: Mapping[str, int]) -> "Text":
 
 def _most_frequent(counts: Mapping[str, int]) -> Mapping[str, int]:
     """Return the highest counts, the highest first."""
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_FLAGS])
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_SHOWN])

@@ -153,6 +153,7 @@ def _as_row(
         "rejected": entry and entry.rejected,
         "unreadable": entry and entry.unreadable,
         "quality": entry and entry.quality,
+        "new_fields": entry and entry.new_fields,
         "runner": entry and entry.runner,
         "seconds": entry and entry.seconds,
         "cost_usd": entry and entry.cost_usd,

@@ -125,6 +125,11 @@ def to_us(moment: datetime) -> int:
     return (moment.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
 
 
+def format_timestamp(moment: datetime) -> str:
+    """Return a timestamp in the platform's format, in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def _midnight(day: date, rules: ZoneInfo) -> int:
     # If clocks skip midnight, fold=0 gives the moment of the jump; if midnight comes twice, the first one.
     return to_us(datetime.combine(day, time(), tzinfo=rules))

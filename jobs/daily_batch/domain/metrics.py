@@ -126,10 +126,16 @@ DAYS_UNUSUAL = Metric(
     measured=COMPLETION,
     alarm="days-unusual",
 )
+NEW_FIELDS = Metric(
+    name="NewFields",
+    unit="Count",
+    meaning="fields of messages that no day of the four weeks before had",
+    measured=COMPLETION,
+)
 
 METRICS = (
     *(DAYS_REFUSED, DAYS_SUBMITTED, DAYS_COMPLETED, DAYS_FAILED, DAYS_REPEATED, DAYS_LATE, DAYS_DRIFTED),
     *(TENANTS_IN_TROUBLE, TASKS_GIVEN_UP),
     *(DAY_SECONDS, MESSAGES_WRITTEN, RECORDS_REJECTED, REJECT_PERCENT, OBJECTS_UNREADABLE, QUALITY_WARNINGS),
-    DAYS_UNUSUAL,
+    *(DAYS_UNUSUAL, NEW_FIELDS),
 )

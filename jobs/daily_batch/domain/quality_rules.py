@@ -12,11 +12,12 @@ from daily_batch.domain.keys import is_tenant
 Severity = Literal["warn", "fail"]
 Value = TypeVar("Value")
 
-# These limit a number of messages; all other rules limit a ratio.
 VOLUMES = ("min_messages", "max_messages")
+# These limit a number; all other rules limit a ratio.
+COUNTS = (*VOLUMES, "max_unknown_fields")
 OF_FLAGS = {f"max_{flag}": flag for flag in Flag}
 RULES = (
-    *VOLUMES,
+    *COUNTS,
     *("max_rejected", "max_unreadable", "max_duplicates", "max_superseded", "max_late", "max_other_roles"),
     *OF_FLAGS,
 )
@@ -117,9 +118,9 @@ def _read_rule(name: str, value: object, place: str) -> Rule | None:
 
 
 def _find_problem(name: str, rule: Rule) -> str | None:
-    if name in VOLUMES:
+    if name in COUNTS:
         if not isinstance(rule.limit, int) or rule.limit < 0:
-            return "the limit must be a whole number of messages, 0 or more"
+            return f"the limit must be a whole number of {'messages' if name in VOLUMES else 'fields'}, 0 or more"
     elif not (math.isfinite(rule.limit) and 0 <= rule.limit <= 1):
         return "the limit must be a ratio from 0 to 1"
     for parameter in _PARAMETERS.values():

@@ -83,7 +83,10 @@ class Receipt:
     """The receipt of one run of one tenant-day, with the fields of its JSON.
 
     Attributes:
+        processed_at: When the run began, as in the tables, in ISO 8601 and UTC.
         rejects: Rejected records by reason; superseded records and unreadable objects have counters of their own.
+        unknown_fields: The most frequent names of fields in `extras`, each with its messages; plain names only.
+        other_unknown_fields: The sum of the messages over all other names.
         quality: The result of each rule that applies to the tenant.
         erased: Later erasures. Absent from the JSON if empty, as are the next two.
         overflows: By table, the number of rows whose sum of `tokens_used` is null because it does not fit its column.
@@ -93,6 +96,7 @@ class Receipt:
     tenant: str
     date: str
     run_id: str
+    processed_at: str = ""
     status: Status
     runner: str
     format: TableFormat
@@ -101,6 +105,8 @@ class Receipt:
     records: Records
     rejects: Mapping[str, int]
     flags: Mapping[str, int]
+    unknown_fields: Mapping[str, int] = field(default_factory=dict)
+    other_unknown_fields: int = 0
     tables: Mapping[str, TableCounts]
     seconds: Mapping[str, float]
     input: str
@@ -186,8 +192,13 @@ def to_dict(receipt: Receipt) -> dict[str, Any]:
 
 
 def to_json(receipt: Receipt) -> str:
-    """Return the receipt as indented JSON in UTF-8, without escapes of non-ASCII text."""
-    return json.dumps(to_dict(receipt), indent=2, ensure_ascii=False, allow_nan=False)
+    """Return the receipt as one line of JSON, without escapes of non-ASCII text."""
+    return to_line(to_dict(receipt))
+
+
+def to_line(values: Mapping[str, Any]) -> str:
+    """Return plain values as one line of JSON: query engines read a folder of such files as a table."""
+    return json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def receipt_key(tenant: str, day: date, run_id: str) -> str:

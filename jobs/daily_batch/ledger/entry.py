@@ -33,8 +33,8 @@ class Entry:
     """The state of a tenant-day. Timestamps are ISO 8601 in UTC.
 
     `message_count`, `output_path` and `processed_at` are the platform's fields. Like `rejected`, `unreadable`,
-    `objects`, `quality`, `fingerprint` and `receipt` they are of the last completed run: a day that fails later still
-    describes its tables.
+    `objects`, `quality`, `unknown_fields`, `new_fields`, `fingerprint` and `receipt` they are of the last completed
+    run: a day that fails later still describes its tables.
 
     Attributes:
         token: The fencing token of the last lease.
@@ -47,6 +47,8 @@ class Entry:
         executors: The job's workers; `disk_gb` is the disk of each.
         objects: The objects of the day, without ignored ones; `unreadable` of them could not be read.
         quality: The rules that warned, as text.
+        unknown_fields: The names in the receipt's `unknown_fields`.
+        new_fields: Those of them that no day of the four weeks before had; None if that is unknown.
         billed: Usage of all ended runs by unit, as far as their services reported it; `cost_usd` by list price
             (docs/costs.md).
         retryable: Whether a failed day may succeed in another attempt.
@@ -76,6 +78,8 @@ class Entry:
     unreadable: int | None = None
     objects: int | None = None
     quality: str | None = None
+    unknown_fields: tuple[str, ...] | None = None
+    new_fields: tuple[str, ...] | None = None
     fingerprint: str | None = None
     receipt: str | None = None
     seconds: int | None = None
@@ -144,11 +148,6 @@ class Entry:
         if not self.is_held or self.lease_until is None:
             return timedelta.min
         return parse_timestamp(self.lease_until) - now
-
-
-def format_timestamp(moment: datetime) -> str:
-    """Return a timestamp in the platform's format."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def parse_timestamp(text: str) -> datetime:

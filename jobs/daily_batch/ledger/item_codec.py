@@ -48,7 +48,11 @@ def strays_from_item(item: Mapping[str, Any], tenant: str) -> StrayCount:
 
 def to_item(entry: Entry) -> dict[str, Any]:
     """Convert an entry to an item of the metadata store (docs/ledger.md)."""
-    values = {name: value for name, value in asdict(entry).items() if name not in ("tenant", "day")}
+    values = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(entry).items()
+        if name not in ("tenant", "day")
+    }
     place = {"PK": keys.days_of(entry.tenant), "SK": keys.day_key(entry.day)}
     return {**place, "batch_type": keys.BATCH_TYPE, **values}
 

@@ -6,10 +6,11 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 from daily_batch.domain.bill import Bill
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.domain.receipt import Receipt
 from daily_batch.errors import LeaseHeldError, RetryableError, error_context
 from daily_batch.ledger import transitions
-from daily_batch.ledger.entry import Entry, Lease, format_timestamp
+from daily_batch.ledger.entry import Entry, Lease
 from daily_batch.ledger.item_codec import StrayCount, from_item, is_day, strays_from_item, to_item
 from daily_batch.ledger.process import is_dead
 from daily_batch.metadata import Item, MetadataStore, VersionConflictError, keys
@@ -188,13 +189,26 @@ class Ledger:
         self._update_own(lease, lambda entry: replace(entry, asked_at=format_timestamp(self.clock())))
 
     def complete(
-        self, lease: Lease, receipt: Receipt, *, receipt_key: str, output_path: str, bill: Bill | None = None
+        self,
+        lease: Lease,
+        receipt: Receipt,
+        *,
+        receipt_key: str,
+        output_path: str,
+        bill: Bill | None = None,
+        new_fields: tuple[str, ...] | None = None,
     ) -> None:
-        """Record that the day is published, with the run's bill."""
+        """Record that the day is published, with the run's bill and its new fields."""
 
         def finish(entry: Entry) -> Entry:
             return transitions.complete(
-                entry, receipt=receipt, receipt_key=receipt_key, output_path=output_path, now=self.clock(), bill=bill
+                entry,
+                receipt=receipt,
+                receipt_key=receipt_key,
+                output_path=output_path,
+                now=self.clock(),
+                bill=bill,
+                new_fields=new_fields,
             )
 
         self._update_own(lease, finish)

@@ -15,10 +15,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from daily_batch.domain.bill import Bill, add_bills
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.domain.quality import describe_warnings
 from daily_batch.domain.receipt import Receipt
 from daily_batch.errors import LeaseHeldError
-from daily_batch.ledger.entry import Entry, format_timestamp
+from daily_batch.ledger.entry import Entry
 
 MAINTAINED_ONLY = "no run of this day is known here; only its tables were maintained"
 
@@ -175,7 +176,14 @@ def hand_over(
 
 
 def complete(
-    entry: Entry, *, receipt: Receipt, receipt_key: str, output_path: str, now: datetime, bill: Bill | None = None
+    entry: Entry,
+    *,
+    receipt: Receipt,
+    receipt_key: str,
+    output_path: str,
+    now: datetime,
+    bill: Bill | None = None,
+    new_fields: tuple[str, ...] | None = None,
 ) -> Entry:
     """Complete a run: the day is published."""
     return replace(
@@ -193,6 +201,8 @@ def complete(
         unreadable=receipt.objects.unreadable,
         objects=receipt.objects.in_manifest,
         quality=describe_warnings(receipt.quality),
+        unknown_fields=tuple(receipt.unknown_fields),
+        new_fields=new_fields,
         fingerprint=receipt.fingerprint,
         receipt=receipt_key,
         seconds=round(receipt.seconds.get("total", 0)),

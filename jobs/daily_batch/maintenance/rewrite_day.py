@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, SUMMARY_DAILY, Table
-from daily_batch.domain.receipt import receipt_key
+from daily_batch.domain.receipt import receipt_key, to_line
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import DataFile
 from daily_batch.maintenance.rewrite_files import (
@@ -173,4 +173,4 @@ def annotate_receipt(tables: TenantTables, day: date, run_id: str, *, erasure: s
         return
     notes = [note for note in receipt.get("erased", ()) if note["erasure"] != erasure]
     receipt["erased"] = [*notes, {"erasure": erasure, "rows": dict(removed)}]
-    store.put(key, json.dumps(receipt, indent=2, ensure_ascii=False).encode())
+    store.put(key, to_line(receipt).encode())

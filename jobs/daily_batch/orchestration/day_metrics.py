@@ -1,7 +1,6 @@
 """Log and measure a tenant-day once, when it ends: where it was published, or where its job was settled."""
 
 from collections.abc import Iterator
-from datetime import date
 from typing import Any
 
 from daily_batch.domain import metrics
@@ -10,6 +9,7 @@ from daily_batch.domain.quality import warnings
 from daily_batch.domain.receipt import Receipt, to_dict
 from daily_batch.errors import BatchError
 from daily_batch.ledger import Entry, Ledger
+from daily_batch.orchestration.new_fields import describe_new_fields, find_new_fields
 from daily_batch.orchestration.spark_jobs.reconcile import Reconciled
 from daily_batch.orchestration.volume_anomaly import REMEMBERED, find_anomaly
 from daily_batch.pipeline.quality_measures import share
@@ -48,10 +48,16 @@ def record_completion(receipt: Receipt, *, ledger: Ledger, settings: Settings, t
         telemetry.measure(metric, value)
     day = parse_day(receipt.date)
     try:
-        history = list(_read_history(ledger, receipt.tenant, day))
+        entries = list(ledger.days(receipt.tenant, day - REMEMBERED, day))
     except BatchError as error:
-        telemetry.error(f"the day's volume was not compared: {error.advice}", tenant=receipt.tenant, day=receipt.date)
+        telemetry.error(f"the day was not compared with earlier ones: {error.advice}", **context)
         return
+    new = find_new_fields(receipt.unknown_fields, entries, day)
+    telemetry.measure(metrics.NEW_FIELDS, len(new))
+    if new:
+        telemetry.error(describe_new_fields(new), **context)
+    # Including days whose last run failed: their tables have messages.
+    history = [(entry.day, entry.message_count) for entry in entries if entry.message_count is not None]
     factor, floor = settings.unusual_factor, settings.unusual_floor
     volume = find_anomaly(receipt.records.written, history, day, factor=factor, floor=floor)
     is_unusual = volume is not None and volume.is_unusual
@@ -75,10 +81,3 @@ def _share_rejected(receipt: Receipt) -> float:
     if receipt.objects.unreadable and not receipt.objects.read:
         return 1.0
     return share(receipt.records.rejected, receipt.records.seen) or 0.0
-
-
-def _read_history(ledger: Ledger, tenant: str, day: date) -> Iterator[tuple[date, int]]:
-    """Yield earlier days with the messages in their tables, including days whose last run failed."""
-    for entry in ledger.days(tenant, day - REMEMBERED, day):
-        if entry.day < day and entry.message_count is not None:
-            yield entry.day, entry.message_count

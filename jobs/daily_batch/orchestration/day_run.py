@@ -13,6 +13,7 @@ from daily_batch.errors import HandOverError
 from daily_batch.ledger import Entry, Lease, Ledger
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.ledger.process import current_process
+from daily_batch.orchestration.new_fields import complete_day
 from daily_batch.orchestration.routing.billing import Meter
 from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, UNLISTED, Route, Router
 from daily_batch.orchestration.spark_jobs import JobSize, Submitter
@@ -160,7 +161,7 @@ class DayRun:
         )
         key = receipt_key(request.tenant, request.day, lease.run_id)
         with steps_of(lease, runtime.telemetry).timed("ledger", status=receipt.status):
-            ledger.complete(lease, receipt, receipt_key=key, output_path=tables_of(request), bill=self.bill())
+            complete_day(ledger, lease, receipt, receipt_key=key, output_path=tables_of(request), bill=self.bill())
         return DayResult(kind="published", run_id=lease.run_id, receipt=receipt)
 
 

@@ -1,10 +1,12 @@
 """Name the state of a tenant-day: codes for programs, labels for people."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from daily_batch.domain.receipt import describe_unreadable
 from daily_batch.ledger import Entry
+from daily_batch.orchestration.new_fields import describe_new_fields
 from daily_batch.settings import Settings
 
 # Only in reports: the day has no entry and is before the tenant's first run in the ledger.
@@ -52,7 +54,7 @@ def describe(entry: Entry | None, state: str, *, now: datetime) -> str:
     if entry is None:
         return "never run" if state == "MISSING" else ""
     if state.startswith("COMPLETED"):
-        return describe_published(entry.unreadable, entry.objects, entry.quality)
+        return describe_published(entry.unreadable, entry.objects, entry.quality, entry.new_fields)
     return {
         "DEAD": _describe_lease(entry, now),
         CHANGED: "its objects are not those of the last run",
@@ -62,10 +64,12 @@ def describe(entry: Entry | None, state: str, *, now: datetime) -> str:
     }.get(state, "")
 
 
-def describe_published(unreadable: int | None, objects: int | None, quality: str | None) -> str:
-    """Return the warnings of a published day: its unreadable objects and the quality rules that warned."""
+def describe_published(
+    unreadable: int | None, objects: int | None, quality: str | None, new_fields: Sequence[str] | None = None
+) -> str:
+    """Return the warnings of a published day: its unreadable objects, the quality rules that warned, its new fields."""
     lost = describe_unreadable(unreadable, objects) if unreadable else ""
-    return "; ".join(filter(None, (lost, quality)))
+    return "; ".join(filter(None, (lost, quality, describe_new_fields(new_fields))))
 
 
 def _describe_lease(entry: Entry, now: datetime) -> str:

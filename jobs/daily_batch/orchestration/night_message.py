@@ -42,7 +42,12 @@ def _make_title(summary: Summary) -> str:
 def _list_facts(summary: Summary) -> list[tuple[str, str]]:
     """Return the counts as they are displayed: the states, most frequent first, then the night's other counts."""
     states = sorted(summary.states.items(), key=lambda each: (-each[1], each[0]))
-    others = {"late": summary.late, "queued again": summary.queued, "unreadable objects": summary.unreadable}
+    others = {
+        "late": summary.late,
+        "queued again": summary.queued,
+        "unreadable objects": summary.unreadable,
+        "new fields": summary.new_fields,
+    }
     counts = [*((state_label(state), count) for state, count in states), *others.items()]
     return [(name, f"{count:,}") for name, count in counts]
 

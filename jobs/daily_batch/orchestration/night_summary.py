@@ -24,8 +24,8 @@ class Attention:
 class Summary:
     """The state of a night: tenants by state, and which need attention.
 
-    `unreadable` counts objects of published days that are in no table, `late` counts tenants, `queued` days that were
-    queued again; `ended` says that nothing will change by itself.
+    `unreadable` counts objects of published days that are in no table, `new_fields` fields that a tenant did not send
+    before, `late` tenants, `queued` days that were queued again; `ended` says that nothing will change by itself.
     """
 
     date: str
@@ -33,6 +33,7 @@ class Summary:
     states: dict[str, int]
     attention: tuple[Attention, ...]
     unreadable: int
+    new_fields: int
     late: int
     queued: int
     ended: bool
@@ -50,7 +51,7 @@ def summarize(
     due = due_time(requests[0].day, settings)
     states: Counter[str] = Counter()
     attention: list[Attention] = []
-    late = unreadable = 0
+    late = unreadable = new_fields = 0
     for request, entries in zip(requests, known, strict=True):
         state, note, is_late = UNKNOWN, "the ledger did not answer", False
         if entries is not None:
@@ -58,6 +59,7 @@ def summarize(
             state = day_status(entry, now=now, due=due)
             note, is_late = describe(entry, state, now=now), now >= due and not (entry and entry.is_complete)
             unreadable += (entry and entry.unreadable) or 0
+            new_fields += len((entry and entry.new_fields) or ())
         states[state] += 1
         late += is_late
         if is_late or state not in SOUND:
@@ -68,6 +70,7 @@ def summarize(
         states=dict(states),
         attention=tuple(attention),
         unreadable=unreadable,
+        new_fields=new_fields,
         late=late,
         queued=queued,
         ended=not queued and all(state in ENDED for state in states),

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 from uuid import uuid4
 
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.errors import RetryableError, UsageError, describe_error
-from daily_batch.ledger.entry import format_timestamp
 from daily_batch.metadata import MetadataStore, VersionConflictError, keys
 from daily_batch.orchestration.night_message import Format, build_message
 from daily_batch.orchestration.night_summary import Summary

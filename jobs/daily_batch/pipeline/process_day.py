@@ -7,6 +7,7 @@ from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
 
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.domain.contract import ROOMS_DAILY, SUMMARY_DAILY, TABLES, TURNS, USERS_DAILY
 from daily_batch.domain.quality import warnings
 from daily_batch.domain.receipt import (
@@ -31,6 +32,7 @@ from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.pipeline.publish.snapshot import read_published_day
 from daily_batch.pipeline.quality_measures import measure_day
 from daily_batch.pipeline.runners.base import Progress, Runner, RunResult
+from daily_batch.pipeline.transform.unknown_fields import most_frequent
 from daily_batch.settings import Settings
 from daily_batch.storage.failures import explained_failures
 from daily_batch.storage.scratch import make_folder, temporary_folder
@@ -107,7 +109,7 @@ def process_day(
                 manifest = None
                 shutil.rmtree(scratch)
         _log_stages(steps, result, runner=runner.name)
-        counted = _make_receipt(request, listed, result, run_id=run_id, runner=runner.name)
+        counted = _make_receipt(request, listed, result, run_id=run_id, now=now, runner=runner.name)
         _check_turns(counted, result)
         receipt = audit(
             counted,
@@ -183,7 +185,9 @@ def _sum_up(published: Mapping[str, PublishResult]) -> dict[str, Any]:
     }
 
 
-def _make_receipt(request: Request, manifest: Manifest, result: RunResult, *, run_id: str, runner: str) -> Receipt:
+def _make_receipt(
+    request: Request, manifest: Manifest, result: RunResult, *, run_id: str, now: datetime, runner: str
+) -> Receipt:
     counts = result.counts
     objects = Objects(
         listed=manifest.objects + manifest.ignored,
@@ -210,10 +214,12 @@ def _make_receipt(request: Request, manifest: Manifest, result: RunResult, *, ru
         )
         for table in TABLES
     }
+    unknown_fields, others = most_frequent(counts.unknown_fields)
     return Receipt(
         tenant=request.tenant,
         date=request.day.isoformat(),
         run_id=run_id,
+        processed_at=format_timestamp(now),
         status=decide_status(objects=objects, records=records),
         runner=runner,
         format=request.table_format,
@@ -227,6 +233,8 @@ def _make_receipt(request: Request, manifest: Manifest, result: RunResult, *, ru
         input=str(request.input),
         output=str(request.output),
         fingerprint=manifest.fingerprint,
+        unknown_fields=unknown_fields,
+        other_unknown_fields=others + counts.other_unknown_fields,
         overflows=_count_overflows(result),
     )
 

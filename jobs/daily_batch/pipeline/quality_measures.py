@@ -75,6 +75,8 @@ def measure_counts(counts: Counts) -> dict[str, float | None]:
     seen, written, objects = counts.seen, counts.written, counts.objects_read + counts.objects_unreadable
     return {
         **dict.fromkeys(VOLUMES, written),
+        # Names that are not counted by themselves are one.
+        "max_unknown_fields": len(counts.unknown_fields) + (counts.other_unknown_fields > 0),
         # The number of records in an unreadable object is unknown: it counts for `max_unreadable` only. If no object
         # could be read, the ratio is 1.
         "max_rejected": 1.0 if objects and not counts.objects_read else share(counts.rejected, seen),

@@ -26,7 +26,8 @@ class DayFacts:
     The counts (`messages`, `records`, `rejects`, `seconds` by stage, …) are those of the last run that published,
     whatever came after. `total_objects` is the number of objects without ignored ones; `unreadable` of them could not
     be read. `expected` is the expected volume of a day whose volume is anomalous, `quality` describes the rules that
-    warned, and `doubt` says why the receipt cannot be relied on. `input` is the URL that the run read.
+    warned, `new_fields` names the fields that no day of the four weeks before had, and `doubt` says why the receipt
+    cannot be relied on. `input` is the URL that the run read.
     """
 
     tenant: str
@@ -50,6 +51,8 @@ class DayFacts:
     billed_usd: float | None = None
     expected: int | None = None
     quality: tuple[str, ...] = ()
+    unknown_fields: Mapping[str, int] = field(default_factory=dict)
+    new_fields: tuple[str, ...] = ()
     doubt: str | None = None
     input: str | None = None
 
@@ -72,7 +75,8 @@ class DayFacts:
     def is_anomalous(self) -> bool:
         """Whether the day has warnings."""
         overdue = self.late and not self.needs_attention
-        return bool(self.expected is not None or self.quality or self.unreadable or self.doubt or overdue)
+        warned = self.quality or self.new_fields or self.unreadable
+        return bool(self.expected is not None or warned or self.doubt or overdue)
 
 
 def make_day_facts(
@@ -128,6 +132,8 @@ def make_day_facts(
         billed_usd=entry.cost_usd,
         expected=volume.expected if volume and volume.is_unusual else None,
         quality=tuple(describe(result) for result in warnings(receipt.quality)) if receipt else (),
+        unknown_fields=receipt.unknown_fields if receipt else {},
+        new_fields=entry.new_fields or (),
         doubt=doubt,
         input=receipt.input if receipt else None,
     )

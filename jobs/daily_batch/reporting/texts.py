@@ -117,6 +117,8 @@ def _list_warnings(day: DayFacts, texts: Texts) -> Iterator[str]:
         yield texts("note.volume", messages=day.messages, expected=day.expected)
     if day.quality:
         yield texts("note.quality", rules=", ".join(day.quality))
+    if day.new_fields:
+        yield texts("note.new_fields", names=_join_names(day.new_fields, texts))
     if day.unreadable and day.total_objects:
         share = format_share(day.unreadable, day.total_objects)
         yield texts("note.unreadable_share", count=day.unreadable, objects=day.total_objects, share=share)

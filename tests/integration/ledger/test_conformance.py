@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.errors import BatchError, LeaseHeldError
 from daily_batch.ledger import Entry, Lease, Ledger
-from daily_batch.ledger.entry import format_timestamp
 from tests.support.ledger_changes import (
     EVERY_CHANGE,
     HOURS,
@@ -21,7 +22,7 @@ from tests.support.ledger_changes import (
     hand_over,
     record,
 )
-from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock
+from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock, make_receipt
 from tests.support.metadata_backends import Backend
 
 
@@ -135,6 +136,17 @@ def test_a_completed_day_ignores_later_reports_of_its_run(ledger: Ledger, tenant
     with suppress(BatchError):  # an error is acceptable, too
         late(ledger, lease)
     assert find(ledger, tenant).is_complete
+
+
+def test_a_completed_day_has_its_fields_by_name(ledger: Ledger, tenant: str) -> None:
+    receipt = replace(make_receipt(tenant=tenant), unknown_fields={"client": 9, "theme": 1})
+    lease = acquire(ledger, tenant, "run1")
+    ledger.complete(lease, receipt, receipt_key="key1", output_path="out/tables", new_fields=("theme",))
+    entry = find(ledger, tenant)
+    assert (entry.unknown_fields, entry.new_fields) == (("client", "theme"), ("theme",))
+    complete(ledger, acquire(ledger, tenant, "run2"))
+    entry = find(ledger, tenant)
+    assert (entry.unknown_fields, entry.new_fields) == ((), None)
 
 
 def test_a_handed_over_day_is_held_for_the_given_duration(ledger: Ledger, tenant: str, clock: Clock) -> None:

@@ -13,9 +13,10 @@ import typer.testing
 from boto3.dynamodb.types import Binary
 
 from daily_batch import cli
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.errors import LeaseHeldError, TerminalError, UsageError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.ledger.entry import MAX_CLOCK_SKEW, MAX_JOB_LEASE, MAX_LEASE, format_timestamp
+from daily_batch.ledger.entry import MAX_CLOCK_SKEW, MAX_JOB_LEASE, MAX_LEASE
 from daily_batch.ledger.item_codec import from_item, is_day, to_item
 from daily_batch.ledger.transitions import acquire, hand_over, hold
 from daily_batch.metadata import keys

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.errors import LeaseHeldError, RetryableError
 from daily_batch.ledger import Ledger
-from daily_batch.ledger.entry import format_timestamp
 from daily_batch.ledger.heartbeat import Heartbeat
 from daily_batch.metadata import Item
 from tests.support.ledger_doubles import BEGIN, DAY, ELSEWHERE, LEASE, Clock, FaultyStore

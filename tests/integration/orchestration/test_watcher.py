@@ -83,6 +83,7 @@ def test_the_watcher_measures_the_day_of_a_job_once(night: LocalNight, monkeypat
         "ObjectsUnreadable": 0,
         "QualityWarnings": 0,
         "DaysUnusual": 0,
+        "NewFields": 0,
         "DaysLate": 0,
         "DaysDrifted": 0,
         "TenantsInTrouble": 0,

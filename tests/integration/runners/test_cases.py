@@ -5,6 +5,7 @@ the oracle and between runs.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -70,6 +71,9 @@ def test_every_run_publishes_the_expected_rows(case: Path, runs: dict[tuple[str,
         assert asdict(receipt.records) == expected["records"]
         objects = {name: count for name, count in asdict(receipt.objects).items() if name != "bytes"}
         assert objects == expected["objects"]
+        if "unknown_fields" in expected:
+            assert list(receipt.unknown_fields.items()) == list(expected["unknown_fields"].items())
+            assert receipt.other_unknown_fields == expected["other_unknown_fields"]
         for table, rows in tables.items():
             if table in expected:
                 assert_rows(rows, expected[table])
@@ -95,6 +99,9 @@ def test_quality_rules_measure_the_published_day(runs: dict[tuple[str, str], Com
         assert measured["min_messages"] == measured["max_messages"] == len(rows)
         assert measured["max_rejected"] == ratio(records.rejected, records.seen)
         assert measured["max_unreadable"] == ratio(objects.unreadable, objects.read + objects.unreadable)
+        names = {name for row in rows for name in json.loads(row["extras"] or "{}")}
+        plain = [name for name in names if re.fullmatch(r"[a-zA-Z_]\w{0,63}", name, re.ASCII)]
+        assert measured["max_unknown_fields"] == len(plain) + (len(plain) < len(names))
         other_roles = [row for row in rows if row["role"] not in ("user", "assistant")]
         assert measured["max_other_roles"] == ratio(len(other_roles), len(rows))
         for rule, flag in OF_FLAGS.items():

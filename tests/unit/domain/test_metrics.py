@@ -108,6 +108,7 @@ def test_completed_day_records_the_metrics_of_its_receipt(receipt: Receipt, ledg
         "ObjectsUnreadable": receipt.objects.unreadable,
         "QualityWarnings": 1,
         "DaysUnusual": 0,
+        "NewFields": 0,
     }
     assert 0 < measured["RejectPercent"] < 100
 
@@ -145,7 +146,20 @@ def test_day_like_the_others_is_not_unusual(receipt: Receipt, ledger: Ledger) ->
     assert (measured["DaysUnusual"], telemetry.errors) == (0, [])
 
 
-def test_ledger_failure_skips_only_the_volume_comparison(
+def test_new_field_is_measured_and_logged_by_its_name(receipt: Receipt, ledger: Ledger) -> None:
+    day = date.fromisoformat(receipt.date)
+    complete(ledger, replace(receipt, unknown_fields={"client": 3}), day - WEEK, 5)
+    with_new = replace(receipt, unknown_fields={"client": 2, "theme": 1, "locale": 1})
+    measured, telemetry = measure_completed(with_new, ledger)
+    assert measured["NewFields"] == 2
+    ((message, facts),) = telemetry.errors
+    assert message == "new fields: locale, theme"
+    assert (facts["tenant"], facts["day"], facts["run_id"]) == ("acme", receipt.date, receipt.run_id)
+    measured, telemetry = measure_completed(replace(receipt, unknown_fields={"client": 1}), ledger)
+    assert (measured["NewFields"], telemetry.errors) == (0, [])
+
+
+def test_ledger_failure_skips_only_the_comparison_with_earlier_days(
     receipt: Receipt, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -153,10 +167,10 @@ def test_ledger_failure_skips_only_the_volume_comparison(
 
     monkeypatch.setattr(Ledger, "days", fail)
     measured, telemetry = measure_completed(receipt, ledger)
-    assert "DaysUnusual" not in measured
+    assert not {"DaysUnusual", "NewFields"} & set(measured)
     assert measured["MessagesWritten"] == receipt.records.written
     assert [message for message, _ in telemetry.errors] == [
-        "the day's volume was not compared: the metadata store is down. Next step: try again."
+        "the day was not compared with earlier ones: the metadata store is down. Next step: try again."
     ]
 
 

@@ -53,6 +53,7 @@ def load(quality: object = None, **environ: str) -> Settings:
         ({"min_messages": -1}, "min_messages: the limit must be a whole number"),
         ({"min_messages": 1.5}, "min_messages: the limit must be a whole number"),
         ({"max_messages": float("nan")}, "max_messages: the limit must be a whole number"),
+        ({"max_unknown_fields": 0.5}, "max_unknown_fields: the limit must be a whole number of fields"),
         ({"max_late": 0.1}, "max_late: minutes must be given"),
         ({"max_late": {"limit": 0.1, "minutes": -5}}, "max_late: minutes must be 1 or more"),
         ({"max_other_roles": {"limit": 0, "allowed": []}}, "max_other_roles: allowed must be given"),
@@ -163,6 +164,14 @@ def test_volume_passes_up_to_its_limit(messages: int) -> None:
         [False, True],
         [True, False],
     )
+
+
+@pytest.mark.parametrize(("names", "others", "measured"), [(0, 0, 0), (3, 0, 3), (0, 9, 1), (60, 0, 60), (60, 5, 61)])
+def test_unknown_fields_without_a_count_of_their_own_are_one(names: int, others: int, measured: int) -> None:
+    found = Counter({f"field_{number}": 7 for number in range(names)})
+    counts = Counts(written=100, unknown_fields=found, other_unknown_fields=others)
+    (check,) = evaluate({"max_unknown_fields": Rule(limit=60)}, measure_counts(counts))
+    assert (check.measured, check.passed) == (measured, measured <= 60)
 
 
 def test_day_without_messages_is_evaluated_by_volume_only() -> None:

@@ -31,6 +31,7 @@ RECEIPT = Receipt(
     tenant="acme",
     date="2025-08-12",
     run_id="run1",
+    processed_at="2025-08-12T17:00:00.000000Z",
     status="COMPLETED_WITH_REJECTS",
     runner="spark",
     format="delta",
@@ -136,10 +137,33 @@ def test_share_is_zero_only_for_nothing(count, whole, share):
 
 def test_json_has_the_fixed_keys_in_the_fixed_order():
     text = to_json(RECEIPT)
+    assert text.count("\n") == 1 and text.endswith("}\n")  # one line, which query engines read as a row
     values = json.loads(text)
     assert list(values) == [
-        *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects"),
-        *("flags", "tables", "seconds", "input", "output", "fingerprint", "quality"),
+        *(
+            "tenant",
+            "date",
+            "run_id",
+            "processed_at",
+            "status",
+            "runner",
+            "format",
+            "layout",
+            "objects",
+            "records",
+            "rejects",
+        ),
+        *(
+            "flags",
+            "unknown_fields",
+            "other_unknown_fields",
+            "tables",
+            "seconds",
+            "input",
+            "output",
+            "fingerprint",
+            "quality",
+        ),
     ]
     assert list(values["objects"]) == ["listed", "read", "unreadable", "ignored", "bytes"]
     assert list(values["records"]) == [

@@ -45,7 +45,7 @@ def lines_of(message: dict[str, Any], form: Format) -> list[str]:
 
 @each_format
 def test_message_has_counts_by_state_and_each_next_step(form: Format) -> None:
-    summary = make_summary("DEAD", "MISSING", "FAILED", "UNKNOWN", late=3, queued=1, unreadable=1_234)
+    summary = make_summary("DEAD", "MISSING", "FAILED", "UNKNOWN", late=3, queued=1, unreadable=1_234, new_fields=2)
     assert lines_of(build_message(summary, to=form), form) == [
         "makoto-daily-batch, 2025-08-12: 196 of 200 tenants completed, 4 need attention",
         "completed: 194",
@@ -57,6 +57,7 @@ def test_message_has_counts_by_state_and_each_next_step(form: Format) -> None:
         "late: 3",
         "queued again: 1",
         "unreadable objects: 1,234",
+        "new fields: 2",
         "tenant-002 failed. Next step: docs/runbooks/days-failed.md",
         "tenant-001 missing. Next step: makoto-batch run --tenant tenant-001 --date 2025-08-12, "
         "docs/runbooks/days-late.md",

@@ -13,13 +13,14 @@ from typer.testing import CliRunner
 
 from bench.report_range import FAILED, make_entry, write_range
 from daily_batch.cli import app
+from daily_batch.domain.calendar import format_timestamp
 from daily_batch.domain.receipt import Erased, Objects, Receipt, receipt_key, to_json
 from daily_batch.ledger import Entry
-from daily_batch.ledger.entry import format_timestamp
 from daily_batch.ledger.item_codec import to_item
 from daily_batch.metadata import keys
 from daily_batch.metadata.sqlite import SqliteStore
 from daily_batch.reporting.facts import DayFacts, make_day_facts
+from tests.support.ledger_doubles import make_receipt
 from tests.support.report_days import DATES, TENANTS, Fortnight, make_facts, report
 
 NOW = datetime(2025, 8, 20, tzinfo=UTC)
@@ -133,6 +134,13 @@ def test_volume_anomaly_uses_days_before_the_range(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*options, "--output", str(tmp_path), "--json"])
     (warning,) = json.loads(result.stdout)["warnings"]
     assert warning["note"].startswith("9,000,000 messages, about ")
+
+
+def test_report_has_the_new_fields_of_a_day_and_the_counts_of_all() -> None:
+    entry = Entry(tenant="acme", day=DAY, status="COMPLETED", unknown_fields=("a", "b"), new_fields=("b",))
+    receipt = replace(make_receipt(), unknown_fields={"a": 5, "b": 1})
+    day = make_day_facts("acme", DAY, entry, receipt, now=DUE, due=DUE)
+    assert (day.new_fields, day.unknown_fields, day.is_anomalous) == (("b",), {"a": 5, "b": 1}, True)
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,15 @@ def test_unreadable_objects_have_their_share_in_japanese() -> None:
     assert describe_warnings(replace(day, total_objects=None), JA) == "オブジェクト1件を読み取れません"
 
 
+def test_new_fields_are_a_warning_with_their_names() -> None:
+    (day,) = make_facts("COMPLETED", new_fields=("locale", "theme")).days
+    assert day.is_anomalous
+    assert describe_warnings(day, EN) == "new fields: locale, theme"
+    assert describe_warnings(day, JA) == "新しいフィールド: locale, theme"
+    many = replace(day, new_fields=tuple(f"f{number}" for number in range(9)))
+    assert describe_warnings(many, EN) == "new fields: f0, f1, f2, f3, f4, and 4 more"
+
+
 def test_headline_does_not_count_days_before_a_tenants_first_run() -> None:
     facts = make_facts("COMPLETED", "NOT_STARTED", dates=2)
     assert make_headline(facts, EN) == "2 of 2 tenant-days are done; nothing to do"

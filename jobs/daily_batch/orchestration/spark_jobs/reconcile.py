@@ -7,6 +7,7 @@ from obstore.store import ObjectStore
 
 from daily_batch.domain.receipt import Receipt, receipt_key
 from daily_batch.ledger import Entry, Ledger
+from daily_batch.orchestration.new_fields import complete_day
 from daily_batch.orchestration.routing import load_prices
 from daily_batch.orchestration.routing.billing import price_job
 from daily_batch.orchestration.spark_jobs.base import ENDED_STATES, JobStatus, Submitter
@@ -73,7 +74,7 @@ def _record_end(
     key = receipt_key(entry.tenant, entry.day, str(entry.run_id))
     receipt, bill = read_receipt(output, key), price_job(status.billed, load_prices())
     if receipt is not None:
-        ledger.complete(entry.lease, receipt, receipt_key=key, output_path=output_path, bill=bill)
+        complete_day(ledger, entry.lease, receipt, receipt_key=key, output_path=output_path, bill=bill)
     elif entry.error:  # cancelled here; the entry says why
         ledger.fail(entry.lease, entry.error, retryable=True, bill=bill)
     else:

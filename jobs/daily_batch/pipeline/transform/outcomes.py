@@ -12,6 +12,7 @@ from daily_batch.pipeline.transform.json_value import ParsedRecord
 from daily_batch.pipeline.transform.normalize import OTHER_DAY
 from daily_batch.pipeline.transform.ownership import SourceRow
 from daily_batch.pipeline.transform.rejects import RejectWriter
+from daily_batch.pipeline.transform.unknown_fields import cap_candidates
 
 
 class Outcomes:
@@ -63,7 +64,10 @@ class Outcomes:
 
 @dataclass
 class Counts:
-    """Numbers of objects and records by outcome; rejects by reason, and published rows by flag."""
+    """Numbers of objects and records by outcome; rejects by reason, published rows by flag and by field in `extras`.
+
+    `other_unknown_fields` sums the rows over the fields that `unknown_fields` does not name.
+    """
 
     objects_read: int = 0
     objects_unreadable: int = 0
@@ -77,16 +81,21 @@ class Counts:
     empty: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
+    unknown_fields: Counter[str] = field(default_factory=Counter)
+    other_unknown_fields: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return values that JSON can represent."""
         # dataclasses.asdict() turns a Counter into a Counter of pairs.
-        return {**vars(self), "rejects": dict(self.rejects), "flags": dict(self.flags)}
+        return {**vars(self), **{name: dict(getattr(self, name)) for name in _COUNTERS}}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Counts":
         """Return the counts that `to_dict` was called on."""
-        return cls(**{**values, "rejects": Counter(values["rejects"]), "flags": Counter(values["flags"])})
+        return cls(**{**values, **{name: Counter(values[name]) for name in _COUNTERS}})
+
+
+_COUNTERS = ("rejects", "flags", "unknown_fields")
 
 
 def add_counts(parts: Iterable[Counts]) -> Counts:
@@ -95,4 +104,6 @@ def add_counts(parts: Iterable[Counts]) -> Counts:
     for part in parts:
         for item in fields(Counts):
             setattr(total, item.name, getattr(total, item.name) + getattr(part, item.name))
+        total.unknown_fields, others = cap_candidates(total.unknown_fields)
+        total.other_unknown_fields += others
     return total

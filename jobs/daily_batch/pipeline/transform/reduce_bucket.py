@@ -17,6 +17,7 @@ from daily_batch.pipeline.transform.normalize import ROW_COLUMNS, local_hour
 from daily_batch.pipeline.transform.outcomes import Counts
 from daily_batch.pipeline.transform.row_buffer import RowSet
 from daily_batch.pipeline.transform.turns import MESSAGE_ORDER, create_turns
+from daily_batch.pipeline.transform.unknown_fields import count_fields
 from daily_batch.pipeline.transform.write import (
     ATTACHMENT_COUNT,
     OutputStore,
@@ -81,6 +82,7 @@ def reduce_bucket(
     save_partials(connection, partials)
     counts.written = messages.file.rows if messages else 0
     counts.flags = Counter(dict(connection.execute(FLAG_COUNTS).fetchall()))
+    counts.unknown_fields, counts.other_unknown_fields = count_fields(connection)
     files = {
         MESSAGES.name: (messages.upload(spec=spec, output=output),) if messages else (),
         TURNS.name: (turns,) if turns else (),
