@@ -103,7 +103,8 @@ def synapse_receipts(target: Target) -> list[str]:
 
     # A line is one field: JSON has no vertical tab.
     lines = (
-        f"FROM OPENROWSET(\n    BULK '{FOLDER}/*/*.json',\n    DATA_SOURCE = {quote_text(target.schema)},\n    FORMAT = 'CSV',\n"
+        f"FROM OPENROWSET(\n    BULK '{FOLDER}/*/*.json',\n    DATA_SOURCE = {quote_text(target.schema)},\n"
+        "    FORMAT = 'CSV',\n"
         "    FIELDTERMINATOR = '0x0b',\n    FIELDQUOTE = '0x0b',\n    ROWTERMINATOR = '0x0a'\n)\n"
         "WITH (\n    [line] VARCHAR(MAX) COLLATE Latin1_General_100_BIN2_UTF8\n) AS [rows]"
     )
