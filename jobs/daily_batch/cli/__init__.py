@@ -9,6 +9,7 @@ from daily_batch.cli import (
     backfill,
     ddl,
     erase,
+    erasures,
     optimize,
     plan,
     replay,
@@ -30,7 +31,7 @@ app = typer.Typer(
     help="Turn each tenant's business day of chat messages into clean tables, and prove that nothing was lost.",
 )
 # In the order of use, which is that of the help text.
-for _module in (sample, plan, smoke, run, backfill, replay, status, report, ddl, optimize, vacuum, erase):
+for _module in (sample, plan, smoke, run, backfill, replay, status, report, ddl, optimize, vacuum, erase, erasures):
     app.add_typer(_module.app)
 
 

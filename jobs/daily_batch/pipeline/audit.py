@@ -68,12 +68,13 @@ def find_shrink(receipt: Receipt, published: PublishedDay, *, min_rows_ratio: fl
     objects, written = receipt.objects, receipt.records.written
     if not objects.in_manifest:
         return f"the input holds no object of it, and {published.messages:,} messages are published"
-    if written < min_rows_ratio * published.messages:
+    # What an erasure leaves out is no loss.
+    if written + receipt.records.erased + objects.erased < min_rows_ratio * published.messages:
         return f"{written:,} messages instead of {published.messages:,}, less than min_rows_ratio {min_rows_ratio:g}"
     last = published.receipt
     # After an erasure, fewer objects are expected. After a change of layout the counts do not compare: an export holds
     # in a few objects what were many.
-    if last is None or last.erased or last.layout != receipt.layout:
+    if last is None or last.has_erased or last.layout != receipt.layout:
         return None
     fewer_rows = written < published.messages or receipt.records.seen < last.records.seen
     if objects.listed < last.objects.listed and fewer_rows:

@@ -120,7 +120,7 @@ def test_versions_older_than_the_evidence_names_are_unreadable(small_source: Pat
     assert (stored["state"], stored["kind"], stored["digest"]) == (
         "done",
         "user",
-        Subject("acme", "user", "user_1").digest,
+        Subject("acme", "user", frozenset({"user_1"})).digest,
     )
     (day,) = stored["days"]
     assert day["tables"]["messages"] == {"removed": 6, "doubtful": 0, "remaining": 6, "version": first - 1}

@@ -15,19 +15,28 @@ from daily_batch.maintenance.subject import Subject
 @pytest.mark.parametrize("text", ["", "x" * 513, "a\x00b"])
 def test_invalid_id_is_rejected(text: str) -> None:
     with pytest.raises(UsageError, match="no user can have this id"):
-        Subject("acme", "user", text)
+        Subject("acme", "user", frozenset({text}))
 
 
 def test_digest_depends_on_tenant_kind_and_id_only() -> None:
-    digest = Subject("acme", "user", "user_1").digest
-    assert digest == Subject("acme", "user", "user_1", mentions=True).digest
-    assert len({digest, Subject("acme", "room", "user_1").digest, Subject("globex", "user", "user_1").digest}) == 3
+    digest = Subject("acme", "user", frozenset({"user_1"})).digest
+    assert digest == Subject("acme", "user", frozenset({"user_1"}), mentions=True).digest
+    assert (
+        len(
+            {
+                digest,
+                Subject("acme", "room", frozenset({"user_1"})).digest,
+                Subject("globex", "user", frozenset({"user_1"})).digest,
+            }
+        )
+        == 3
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(min_size=1, max_size=12).filter(lambda text: "\x00" not in text))
 def test_id_matches_in_every_spelling_but_not_inside_a_longer_word(text: str) -> None:
-    subject = Subject("acme", "user", text)
+    subject = Subject("acme", "user", frozenset({text}))
     for ascii_only in (True, False):
         body = json.dumps({"user_id": text, "n": 1}, ensure_ascii=ascii_only)
         for raw in (body.encode("utf-8", "replace"), body.encode("utf-16-le", "surrogatepass")):
@@ -41,7 +50,7 @@ def test_id_matches_in_every_spelling_but_not_inside_a_longer_word(text: str) ->
 
 
 def test_reject_with_inconclusive_bytes_is_doubtful() -> None:
-    subject = Subject("acme", "user", "user_1")
+    subject = Subject("acme", "user", frozenset({"user_1"}))
     packed = gzip.compress(b'{"user_id": "other"}' * 2000)
     reject: dict[str, Any] = {"key": "acme/exports/x.gz", "detail": "", "truncated": True}
     assert subject.match_reject(line=0, raw=packed, **reject) is None

@@ -1,0 +1,114 @@
+"""Leave erased users and rooms out of a run: their objects, their rows, and rejects that name them.
+
+Where nothing is erased, none of this runs. Elsewhere ids are compared as digests: DuckDB computes those of a batch's
+distinct ids (0.3 µs each), and a set lookup decides.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import duckdb
+
+from daily_batch.domain.codes import Flag
+from daily_batch.domain.erased import DIGEST_LENGTH, ErasedIds, Kind, digest_prefix
+from daily_batch.domain.run import RunSpec, SourceObject
+from daily_batch.pipeline.transform.duckdb_session import quote_text
+from daily_batch.pipeline.transform.raw_text import OWNER_KEYS, decode_raw, names_owner, spellings
+
+# In the key of a message's object: `{tenant}/chat/{user}/{room}/…`.
+KEY_PARTS: dict[Kind, int] = {"user": 2, "room": 3}
+# What can be an id in bytes that are not valid JSON: a word, a JSON string, a value between separators.
+CANDIDATES = (
+    re.compile(r"[0-9A-Za-z_-]+"),
+    re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL),
+    re.compile(r"""[^\s,;:"'{}\[\]()<>|=]+"""),
+    re.compile(r"""[^,;:"{}\[\]\t\r\n]+"""),
+)
+
+
+def leave_out_objects(objects: Sequence[SourceObject], spec: RunSpec) -> list[SourceObject]:
+    """Return the objects that lie in no folder of an erased user or room; the others are not read at all."""
+    if not spec.erased or spec.layout == "export":
+        return list(objects)
+    holds = lru_cache(maxsize=4096)(spec.erased.holds)
+    kinds = [(kind, part) for kind, part in KEY_PARTS.items() if spec.erased.digests(kind)]
+
+    def is_erased(key: str) -> bool:
+        parts = key.split("/")
+        return parts[1:2] == ["chat"] and any(len(parts) > part and holds(kind, parts[part]) for kind, part in kinds)
+
+    return [item for item in objects if not is_erased(item.key)]
+
+
+class _Column(NamedTuple):
+    """Where a row can name a user or a room: an expression, and the condition of the rows that have it."""
+
+    kind: Kind
+    value: str
+    condition: str
+
+
+def _columns(spec: RunSpec) -> list[_Column]:
+    """Return where rows of this layout can name an erased id; of message objects, the path's are decided already."""
+    lost = "CASE WHEN json_valid(extras) THEN extras->>'$.{}' END"  # an id that lost against the path's
+    columns = [
+        _Column("user", lost.format("user_id"), f"contains(flags, '{Flag.USER_CONFLICT}')"),
+        _Column("room", lost.format("room_id"), f"contains(flags, '{Flag.ROOM_CONFLICT}')"),
+        _Column("room", lost.format("chat_id"), f"contains(flags, '{Flag.ROOM_CONFLICT}')"),
+    ]
+    if spec.layout == "export":
+        columns += [_Column("user", "user_id", "true"), _Column("room", "room_id", "true")]
+    return [column for column in columns if spec.erased.digests(column.kind)]
+
+
+def delete_erased_rows(connection: duckdb.DuckDBPyConnection, table: str, condition: str, spec: RunSpec) -> int:
+    """Delete the rows of erased users and rooms among those with a condition, and return their number."""
+    deleted = 0
+    for kind, value, where in _columns(spec) if spec.erased else ():
+        prefix = quote_text(digest_prefix(spec.erased.key, kind))
+        digest = f"left(sha256({prefix} || {{}}), {DIGEST_LENGTH})"
+        rows = f"FROM {table} WHERE {condition} AND coalesce({where}, false)"
+        distinct = f"SELECT DISTINCT {value} AS value {rows}"
+        listed = spec.erased.digests(kind)
+        found = connection.execute(
+            f"SELECT {digest.format('value')} FROM ({distinct}) WHERE value IS NOT NULL"
+        ).fetchall()
+        hits = ", ".join(quote_text(each) for (each,) in found if each in listed)
+        if hits:
+            erased = f"coalesce({digest.format(value)} IN ({hits}), false)"
+            ((count,),) = connection.execute(f"DELETE {rows} AND {erased}").fetchall()
+            deleted += count
+    return deleted
+
+
+class RejectFilter:
+    """Decides whether the bytes of a reject may be kept."""
+
+    def __init__(self, erased: ErasedIds) -> None:
+        self._erased = erased
+        self._kinds: list[Kind] = [kind for kind in ("user", "room") if erased.digests(kind)]
+
+    def match(
+        self, raw: bytes, *, truncated: bool, whole_object: bool, has_owner: bool
+    ) -> Literal["erased", "doubtful"] | None:
+        """Return `erased` if the bytes name an erased id, `doubtful` if they could hide one.
+
+        Args:
+            whole_object: The bytes are those of an object, else of one record.
+            has_owner: The object's key names its user, who is not erased.
+        """
+        if not self._kinds:
+            return None
+        texts, unreadable = decode_raw(raw)
+        if any(self._is_named_in(text) for text in texts):
+            return "erased"
+        if has_owner:
+            return "doubtful" if unreadable else None
+        cut = truncated and not whole_object and not all(names_owner(raw, OWNER_KEYS[kind]) for kind in self._kinds)
+        return "doubtful" if unreadable or cut else None
+
+    def _is_named_in(self, text: str) -> bool:
+        candidates = {each.strip() for spelling in spellings(text) for p in CANDIDATES for each in p.findall(spelling)}
+        return any(self._erased.holds(kind, each) for each in candidates if each for kind in self._kinds)
