@@ -21,6 +21,7 @@ from daily_batch.cli.options import (
     UsersOption,
     as_flags,
     examples,
+    make_subject,
     read_environment,
     read_ids,
 )
@@ -89,7 +90,7 @@ def erase(
         if len(targets) != 1:
             raise UsageError("an erasure is of one tenant", next_step="name one with --tenant")
         target = targets[0]
-        subject = _make_subject(target.request.tenant, read_ids(user, users), room or [], mentions=mentions)
+        subject = make_subject(target.request.tenant, read_ids(user, users), room or [], mentions=mentions)
         with show_progress() as open_progress, explained_errors(subject.tenant):
             sources = _has_sources(target, subject)
             erasure = Erasure(
@@ -110,15 +111,6 @@ def erase(
             print_json(_as_value(evidence, leftovers, confirmed=confirm, sources=sources))
         else:
             _print_evidence(evidence, target, leftovers, confirmed=confirm, mentions=mentions, sources=sources)
-
-
-def _make_subject(tenant: str, users: Sequence[str], rooms: Sequence[str], *, mentions: bool) -> "Subject":
-    from daily_batch.maintenance.subject import Subject
-
-    if bool(users) == bool(rooms):
-        step = "give either --user (or --users) or --room"
-        raise UsageError("it is not clear whom to erase", next_step=step, tenant=tenant)
-    return Subject(tenant, "user" if users else "room", frozenset(users or rooms), mentions=mentions)
 
 
 def _has_sources(target: "TenantTarget", subject: "Subject") -> bool | None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -13,6 +13,9 @@ from daily_batch.domain.run import Discovery, InputLayout, RunnerChoice, TableFo
 from daily_batch.errors import UsageError
 from daily_batch.settings import Settings, help_text
 from daily_batch.settings.load import CONF_DIR, ENV
+
+if TYPE_CHECKING:
+    from daily_batch.maintenance.subject import Subject
 
 TenantOption = Annotated[str | None, typer.Option("--tenant", help=help_text("tenants"))]
 AllTenantsOption = Annotated[bool, typer.Option("--all-tenants", help="Every known tenant; overrides --tenant.")]
@@ -85,6 +88,20 @@ def read_ids(given: Sequence[str] | None, file: TextIO | None) -> list[str]:
     except UnicodeDecodeError as error:
         raise UsageError("the file of ids is not UTF-8", next_step="save it as UTF-8") from error
     return [*(given or ()), *(line.removesuffix("\r") for line in lines if line.strip())]
+
+
+def make_subject(tenant: str, users: Sequence[str], rooms: Sequence[str], *, mentions: bool = False) -> "Subject":
+    """Return the subject of `--user`, `--users` or `--room`.
+
+    Raises:
+        UsageError: there is none, or there are users and rooms.
+    """
+    from daily_batch.maintenance.subject import Subject
+
+    if bool(users) == bool(rooms):
+        step = "give either --user (or --users) or --room"
+        raise UsageError("it is not clear whom to erase", next_step=step, tenant=tenant)
+    return Subject(tenant, "user" if users else "room", frozenset(users or rooms), mentions=mentions)
 
 
 def find_approver(allow_shrink: bool) -> str:

@@ -18,19 +18,24 @@ def test_invalid_id_is_rejected(text: str) -> None:
         Subject("acme", "user", frozenset({text}))
 
 
-def test_digest_depends_on_tenant_kind_and_id_only() -> None:
-    digest = Subject("acme", "user", frozenset({"user_1"})).digest
-    assert digest == Subject("acme", "user", frozenset({"user_1"}), mentions=True).digest
-    assert (
-        len(
-            {
-                digest,
-                Subject("acme", "room", frozenset({"user_1"})).digest,
-                Subject("globex", "user", frozenset({"user_1"})).digest,
-            }
-        )
-        == 3
-    )
+def test_ids_are_limited_for_a_pass() -> None:
+    many = frozenset(f"user{number}" for number in range(101))
+    assert Subject("acme", "user", many).mention_condition is None
+    with pytest.raises(UsageError, match="101 ids are too many for one pass with --mentions"):
+        Subject("acme", "user", many, mentions=True)
+    with pytest.raises(UsageError, match="10,001 ids are too many for one pass"):
+        Subject("acme", "user", frozenset(map(str, range(10_001))))
+
+
+def test_several_ids_are_found_by_one_search() -> None:
+    ids = ("user_1", "a.b@example.com", "佐藤 花子", 'o\'brien "x"')
+    subject = Subject("acme", "user", frozenset(ids))
+    for each in ids:
+        assert subject.is_named_in(json.dumps({"user_id": each}))
+        assert subject.is_named_in(f"by {each}, later")
+        assert not subject.is_named_in(f"x{each}x")
+        assert subject.owns_key(f"acme/chat/{each}/r/messages/2025/08/12/x.json")
+    assert not subject.is_named_in("user_10, b@example.com and 佐藤")
 
 
 @settings(max_examples=40, deadline=None)
