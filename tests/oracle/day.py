@@ -186,7 +186,8 @@ class Oracle:
             spelling for each in self.erased_users for spelling in (each, json.dumps(each, ensure_ascii=False)[1:-1])
         ]
         word = "[0-9A-Za-z_-]"
-        return any(re.search(f"(?<!{word}){re.escape(each)}(?!{word})", plain) for each in spelled)
+        words = [f"(?<!{word}){re.escape(each)}(?!{word})" for each in spelled]
+        return any(re.search(each, spelling) for each in words for spelling in (text, plain))
 
     def _near_day(self, moment: datetime) -> date | None:
         """Return the day of an instant if it is this day or an adjacent one; no other day reads the same objects."""

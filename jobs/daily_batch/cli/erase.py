@@ -51,8 +51,7 @@ app = typer.Typer()
     rich_help_panel="Maintain",
     epilog=examples(
         "makoto-batch erase --tenant acme --user user456 --output out",
-        "makoto-batch erase --tenant acme --user user456 --output out --confirm",
-        "makoto-batch erase --tenant acme --users ids.txt --output out --confirm",
+        "makoto-batch erase --tenant acme --user user456 --user user789 --output out --confirm",
     ),
 )
 def erase(

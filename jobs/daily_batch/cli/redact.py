@@ -40,8 +40,7 @@ app = typer.Typer()
 @app.command(
     rich_help_panel="Maintain",
     epilog=examples(
-        "makoto-batch redact --tenant acme --user user456 --input in --output out",
-        "makoto-batch redact --tenant acme --user user456 --input in --output out --confirm",
+        "makoto-batch redact --tenant acme --user user456 --input samples --output out",
     ),
 )
 def redact(

@@ -66,7 +66,7 @@ class Redaction:
             RetryableError: An object changed meanwhile; the same command goes on.
         """
         erased = read_erased(self.tables.storage, self.subject.tenant)
-        if not all(erased.holds(self.subject.kind, each) for each in self.subject.ids):
+        if confirm and not all(erased.holds(self.subject.kind, each) for each in self.subject.ids):
             raise UsageError(
                 f"an id is not an erased {self.subject.kind}'s",
                 next_step="erase it first: makoto-batch erase",

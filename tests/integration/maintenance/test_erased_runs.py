@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,14 @@ ERASED = ('o\'brien "x"', "50%_off", "佐藤 花子", "a\\u0062\\d.*", "user_1")
 KEPT = tuple(user for user in HOSTILE if user not in ERASED)
 
 
+@pytest.fixture(autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of this test's temporary files."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
 def storage_of(output: Path) -> Storage:
     return Storage(input=parse_url(str(output)), output=parse_url(str(output)))
 
@@ -61,7 +70,7 @@ def _is_json(line: str) -> bool:
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])
 def test_backfill_over_the_same_input_publishes_nothing_of_the_erased(
-    tmp_path: Path, hostile_source: Path, publish: Publish, table_format: str
+    tmp_path: Path, temporary: Path, hostile_source: Path, publish: Publish, table_format: str
 ) -> None:
     tenant = publish(hostile_source, table_format=table_format)
     for user in ERASED:
@@ -72,7 +81,7 @@ def test_backfill_over_the_same_input_publishes_nothing_of_the_erased(
     flags += ["--output", str(tenant.output), "--ledger", f"{tenant.output}.sqlite", "--format", table_format]
     result = CliRunner().invoke(app, ["backfill", *flags])
     assert result.exit_code == 0, result.output
-    assert places_naming(ERASED, tenant.output) == []
+    assert places_naming(ERASED, tenant.output, temporary) == []
     ledger = b"".join(path.read_bytes() for path in tmp_path.glob("out.sqlite*"))
     for user in ERASED:
         assert user.encode() not in ledger

@@ -61,7 +61,9 @@ def test_ignored_objects_are_part_of_the_sum():
     objects = replace(OBJECTS, listed=12, ignored=3)
     check_sums(replace(RECEIPT, objects=objects))
     assert objects.in_manifest == 9
-    with pytest.raises(TerminalError, match=r"objects.listed is 9, but read 8 \+ unreadable 1 \+ ignored 3 is 12"):
+    with pytest.raises(
+        TerminalError, match=r"objects.listed is 9, but read 8 \+ unreadable 1 \+ ignored 3 \+ erased 0 is 12"
+    ):
         check_sums(replace(RECEIPT, objects=replace(OBJECTS, ignored=3)))
 
 
@@ -141,9 +143,9 @@ def test_json_has_the_fixed_keys_in_the_fixed_order():
         *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects"),
         *("flags", "tables", "seconds", "input", "output", "fingerprint", "quality"),
     ]
-    assert list(values["objects"]) == ["listed", "read", "unreadable", "ignored", "bytes"]
+    assert list(values["objects"]) == ["listed", "read", "unreadable", "ignored", "erased", "bytes"]
     assert list(values["records"]) == [
-        *("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"),
+        *("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty", "erased"),
     ]
     assert values["tables"]["messages"] == {"rows": 90, "files": 1, "bytes": 456, "version": 3}
     assert list(values["tables"]["messages"]) == ["rows", "files", "bytes", "version"]
