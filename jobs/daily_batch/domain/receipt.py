@@ -117,11 +117,6 @@ class Receipt:
     overflows: Mapping[str, int] = field(default_factory=dict)
     shrink: Shrink | None = None
 
-    @property
-    def has_erased(self) -> bool:
-        """Whether an erasure, before the run or after it, left something of the day out."""
-        return bool(self.erased or self.records.erased or self.objects.erased)
-
 
 def decide_status(*, objects: Objects, records: Records) -> Status:
     """Return the status of a run whose sums hold.

@@ -93,7 +93,7 @@ def test_failed_sum_is_named(changes, expected):
     assert caught.value.exit_code == 3
 
 
-@pytest.mark.parametrize("counter", ["written", "duplicates", "superseded", "rejected", "other_day", "empty"])
+@pytest.mark.parametrize("counter", ["written", "duplicates", "superseded", "rejected", "other_day", "empty", "erased"])
 def test_check_sums_finds_one_lost_record_in_any_counter(counter):
     with pytest.raises(TerminalError, match=r"records\."):
         check_sums(replace(RECEIPT, records=replace(RECORDS, **{counter: getattr(RECORDS, counter) - 1})))
