@@ -20,7 +20,7 @@ from daily_batch.domain.keys import TABLES_FOLDER, export_root
 from daily_batch.errors import RetryableError, UsageError
 from daily_batch.maintenance.redact_text import Cuts, find_cuts, holds_exactly, kept_blocks, may_hold
 from daily_batch.maintenance.subject import Subject
-from daily_batch.maintenance.table_files import TenantTables, delete_keys, download
+from daily_batch.maintenance.table_files import TenantTables, delete_keys
 from daily_batch.pipeline.erased_list import read_erased
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.pipeline.transform.decode import UnreadableError, decode
@@ -29,7 +29,7 @@ from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder
 
 if TYPE_CHECKING:  # obstore has these names for type checkers only
-    from obstore import ObjectMeta
+    from obstore import Bytes, ObjectMeta, UpdateVersion
     from obstore.store import ObjectStore
 
 # An object is replaced by one request.
@@ -79,7 +79,7 @@ class Redaction:
             delete_keys(store, own)
         exports = list(self._exports(store))
         for number, item in enumerate(exports, 1):
-            found = self._redact(store, item, confirm=confirm)
+            found = self._redact(store, item["path"], confirm=confirm)
             done += [found] if found else []
             self.progress("redact", number, len(exports), "objects")
         return done
@@ -105,10 +105,11 @@ class Redaction:
         for batch in store.list(f"{root}/"):
             yield from (item for item in batch if not item["path"].startswith(others) and item["size"])
 
-    def _redact(self, store: "ObjectStore", item: "ObjectMeta", *, confirm: bool) -> Redacted | None:
-        key, limits = item["path"], self.settings.limits
+    def _redact(self, store: "ObjectStore", key: str, *, confirm: bool) -> Redacted | None:
+        limits = self.settings.limits
         with temporary_folder() as scratch:
-            stored = _map(download(store, key, scratch / "stored"))
+            response = store.get(key)
+            stored = _map(_write(scratch / "stored", response.stream()))
             try:
                 decoded = decode(stored, key=key, limits=limits, scratch=scratch)
             except UnreadableError as error:
@@ -127,7 +128,7 @@ class Redaction:
                 why = "its other records would not stay the same"
                 return Redacted(object=key, action="left", records=cuts.removed, why=why)
             if confirm:
-                _replace(store, item, new if cuts.kept else None, tenant=self.subject.tenant)
+                _replace(store, response.meta, new if cuts.kept else None, tenant=self.subject.tenant)
         return _describe(key, cuts)
 
 
@@ -145,6 +146,13 @@ def _map(path: Path) -> mmap.mmap | bytes:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
+def _write(path: Path, blocks: "Iterable[Bytes]") -> Path:
+    with path.open("wb") as file:
+        for block in blocks:
+            file.write(block)
+    return path
+
+
 def _rewrite(blocks: Iterable[bytes], *, like: bytes, path: Path) -> Path:
     """Write blocks to a file, compressed as the bytes `like` are."""
     if like[:2] == GZIP:
@@ -159,21 +167,22 @@ def _rewrite(blocks: Iterable[bytes], *, like: bytes, path: Path) -> Path:
     return path
 
 
-def _replace(store: "ObjectStore", item: "ObjectMeta", new: Path | None, *, tenant: str) -> None:
+def _replace(store: "ObjectStore", read: "ObjectMeta", new: Path | None, *, tenant: str) -> None:
     """Replace or delete an object, if it is still the one that was read."""
-    key, etag = item["path"], item["e_tag"]
+    key, etag, version = read["path"], read["e_tag"], read["version"]
     changed = RetryableError(
         f"{key!a} changed while it was read", next_step="run the same command again", tenant=tenant
     )
     # A delete has no condition, nor has a local put, which is atomic.
     by_etag = new is not None and not isinstance(store, LocalStore)
+    condition: UpdateVersion = {"e_tag": etag} if version is None else {"e_tag": etag, "version": version}
     try:
         if not by_etag and store.head(key)["e_tag"] != etag:
             raise changed
         if new is None:
             store.delete(key)
         elif by_etag:
-            store.put(key, new, mode={"e_tag": etag, "version": item["version"]}, use_multipart=False)
+            store.put(key, new, mode=condition, use_multipart=False)
         else:
             store.put(key, new)
     except (PreconditionError, FileNotFoundError) as error:
