@@ -29,7 +29,7 @@ from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder
 
 if TYPE_CHECKING:  # obstore has these names for type checkers only
-    from obstore import Bytes, ObjectMeta, UpdateVersion
+    from obstore import GetResult, ObjectMeta, UpdateVersion
     from obstore.store import ObjectStore
 
 # An object is replaced by one request.
@@ -109,7 +109,7 @@ class Redaction:
         limits = self.settings.limits
         with temporary_folder() as scratch:
             response = store.get(key)
-            stored = _map(_write(scratch / "stored", response.stream()))
+            stored = _map(_save(response, scratch / "stored"))
             try:
                 decoded = decode(stored, key=key, limits=limits, scratch=scratch)
             except UnreadableError as error:
@@ -146,9 +146,9 @@ def _map(path: Path) -> mmap.mmap | bytes:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
-def _write(path: Path, blocks: "Iterable[Bytes]") -> Path:
+def _save(response: "GetResult", path: Path) -> Path:
     with path.open("wb") as file:
-        for block in blocks:
+        for block in response.stream():
             file.write(block)
     return path
 

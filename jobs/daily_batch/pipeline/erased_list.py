@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError
 
 from daily_batch.domain.erased import KEY_BYTES, ErasedIds, Kind
 from daily_batch.domain.keys import analytics_folder
-from daily_batch.errors import TerminalError
+from daily_batch.errors import TerminalError, error_context
 from daily_batch.storage.failures import explained_failures
 from daily_batch.storage.stores import Storage
 
@@ -39,8 +39,8 @@ class ListedErasure:
     lifts: bool = False
 
 
-def read_erased(storage: Storage, tenant: str) -> ErasedIds:
-    """Return the ids that every run must leave out.
+def read_erased(storage: Storage, tenant: str, *, day: str = "-") -> ErasedIds:
+    """Return the ids that every run must leave out; `day` is the business day, for error messages.
 
     Raises:
         TerminalError: The list is damaged: a run without it could publish an erased person.
@@ -48,7 +48,7 @@ def read_erased(storage: Storage, tenant: str) -> ErasedIds:
     """
     if storage.output.kind in ("file", "volume") and not Path(storage.output.path).is_dir():
         return ErasedIds()
-    with explained_failures(tenant):
+    with error_context(tenant, day), explained_failures(tenant, day):
         store = storage.open_output()
         erased: dict[str, set[str]] = {"user": set(), "room": set()}
         for entry in read_list(store, tenant):
@@ -56,9 +56,9 @@ def read_erased(storage: Storage, tenant: str) -> ErasedIds:
         if not any(erased.values()):
             return ErasedIds()
         key = find_key(store, tenant)
-    if key is None:
-        raise _damaged(f"{_folder(tenant)}/key is missing", tenant)
-    return ErasedIds(key=key, users=frozenset(erased["user"]), rooms=frozenset(erased["room"]))
+        if key is None:
+            raise _damaged(f"{_folder(tenant)}/key is missing", tenant)
+        return ErasedIds(key=key, users=frozenset(erased["user"]), rooms=frozenset(erased["room"]))
 
 
 def read_list(store: "ObjectStore", tenant: str) -> list[ListedErasure]:

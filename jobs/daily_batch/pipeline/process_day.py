@@ -79,7 +79,7 @@ def process_day(
     )
     storage = open_storage(request, settings)
     with explained_failures(request.tenant, day), temporary_folder() as folder:
-        if manifest is not None and read_erased(storage, request.tenant) != manifest.erased:
+        if manifest is not None and read_erased(storage, request.tenant, day=day) != manifest.erased:
             manifest = None  # an erasure began after the listing: it relies on what runs read under their lease
         for listing in range(1, MAX_LISTINGS + 1):
             scratch = make_folder(folder / str(listing))

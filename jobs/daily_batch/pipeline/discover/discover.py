@@ -45,7 +45,7 @@ def list_day(
     window = _window(request, settings)
     storage = open_storage(request, settings)
     # Before the objects: an erasure that begins meanwhile must not find a run that does not know of it.
-    erased = read_erased(storage, request.tenant)
+    erased = read_erased(storage, request.tenant, day=request.day.isoformat())
     manifest = build_manifest(
         storage.open_input(),
         tenant=request.tenant,
