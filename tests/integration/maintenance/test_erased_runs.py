@@ -7,7 +7,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from typer.testing import CliRunner
@@ -21,6 +21,7 @@ from daily_batch.pipeline.erased_list import ListedErasure, add_to_list, make_ke
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.storage.stores import Storage
+from daily_batch.synthetic import FaultRates, generate
 from tests.support.day_runs import DAY, read_tables, run_local, silent
 from tests.support.erased_runs import check_by_oracle, list_as_erased, places_naming
 from tests.support.maintenance_days import (
@@ -268,3 +269,21 @@ def test_lifted_id_can_be_erased_again(tmp_path: Path) -> None:
     assert read_erased(storage, "acme").holds("user", "carol")
     assert make_key(store, "acme") == read_erased(storage, "acme").key
     assert isinstance(entry, ListedErasure)
+
+
+@pytest.mark.parametrize("layout", ["messages", "export"])
+def test_generated_day_agrees_with_the_oracle_for_a_third_of_its_users(
+    tmp_path: Path, layout: Literal["messages", "export"]
+) -> None:
+    rates = FaultRates.parse("rich,unreadable=0")
+    generate(
+        messages=2_000, layout=layout, seed=5, out=tmp_path / "in", rates=rates, files=3 if layout == "export" else 0
+    )
+    (tmp_path / "in/acme-truth.json").unlink()
+    run_local(input=tmp_path / "in", output=tmp_path / "first")
+    every = sorted({row["user_id"] for row in read_tables(tmp_path / "first")["messages"] if row["user_id"]})
+    erased = every[::3]
+    list_as_erased(storage_of(tmp_path / "out"), *erased)
+    receipt = check_by_oracle(LocalRunner(), tmp_path / "in", tmp_path / "out", erased)
+    assert receipt.records.erased + receipt.objects.erased > 300
+    assert {row["user_id"] for row in read_tables(tmp_path / "out")["messages"]} - {None} == set(every) - set(erased)

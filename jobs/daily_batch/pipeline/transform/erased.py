@@ -111,9 +111,8 @@ class RejectFilter:
         return "doubtful" if unreadable or cut else None
 
     def _is_named_in(self, text: str) -> bool:
-        found = {
-            each.strip() for spelling in spellings(text) for pattern in CANDIDATES for each in pattern.findall(spelling)
-        }
+        found = {each for spelling in spellings(text) for pattern in CANDIDATES for each in pattern.findall(spelling)}
         # A quote inside a string is escaped: with the whole text unescaped, the string would end there.
         found |= {spelling for each in found if "\\" in each for spelling in spellings(each)}
+        found |= {each.strip() for each in found}
         return any(self._erased.holds(kind, each) for each in found if each for kind in self._kinds)
