@@ -5,6 +5,7 @@ equality is ever tested, so HMAC's second pass would protect nothing and take th
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,8 +33,12 @@ class ErasedIds:
 
     def holds(self, kind: Kind, id_: str) -> bool:
         """Return whether an id is erased."""
+        return bool(self.find(kind, (id_,)))
+
+    def find(self, kind: Kind, ids: Iterable[str]) -> set[str]:
+        """Return those of the ids that are erased."""
         digests = self.digests(kind)
-        return bool(digests) and digest_id(self.key, kind, id_) in digests
+        return {each for each in ids if digest_id(self.key, kind, each) in digests} if digests else set()
 
     def mix(self, fingerprint: str) -> str:
         """Return the fingerprint of a day's objects and this list; without erased ids, that of the objects."""

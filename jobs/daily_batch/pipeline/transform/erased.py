@@ -5,8 +5,7 @@ distinct ids (0.3 µs each), and a set lookup decides.
 """
 
 import re
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import duckdb
@@ -30,16 +29,23 @@ CANDIDATES = (
 
 def leave_out_objects(objects: Sequence[SourceObject], spec: RunSpec) -> list[SourceObject]:
     """Return the objects that lie in no folder of an erased user or room; the others are not read at all."""
-    if not spec.erased or spec.layout == "export":
-        return list(objects)
-    holds = lru_cache(maxsize=4096)(spec.erased.holds)
-    kinds = [(kind, part) for kind, part in KEY_PARTS.items() if spec.erased.digests(kind)]
+    left = list(objects)
+    for kind in KEY_PARTS if spec.layout == "messages" else ():
+        if spec.erased.digests(kind):
+            names = _names(left, kind, chat=f"{spec.tenant}/chat/")
+            erased = spec.erased.find(kind, set(names))
+            left = [item for item, name in zip(left, names, strict=True) if name not in erased] if erased else left
+    return left
 
-    def is_erased(key: str) -> bool:
-        parts = key.split("/")
-        return parts[1:2] == ["chat"] and any(len(parts) > part and holds(kind, parts[part]) for kind, part in kinds)
 
-    return [item for item in objects if not is_erased(item.key)]
+def _names(objects: Iterable[SourceObject], kind: Kind, *, chat: str) -> list[str]:
+    """Return the user or the room in each object's key; empty where it has none."""
+    if kind == "room":
+        return [(item.key.split("/", 4) + [""] * 4)[3] if item.key.startswith(chat) else "" for item in objects]
+    start = len(chat)
+    # A quarter of the time that splitting the key takes. The end of a link to a user's folder is the key's end.
+    ends = ((item.key, item.key.find("/", start)) for item in objects)
+    return [key[start : end if end >= 0 else None] if key.startswith(chat) else "" for key, end in ends]
 
 
 class _Column(NamedTuple):
@@ -115,4 +121,4 @@ class RejectFilter:
         # A quote inside a string is escaped: with the whole text unescaped, the string would end there.
         found |= {spelling for each in found if "\\" in each for spelling in spellings(each)}
         found |= {each.strip() for each in found}
-        return any(self._erased.holds(kind, each) for each in found if each for kind in self._kinds)
+        return any(self._erased.find(kind, found) for kind in self._kinds)
