@@ -253,6 +253,7 @@ SELECT
     CAST(json_extract_scalar(line, '$.objects.read') AS bigint) AS "objects_read",
     CAST(json_extract_scalar(line, '$.objects.unreadable') AS bigint) AS "objects_unreadable",
     CAST(json_extract_scalar(line, '$.objects.ignored') AS bigint) AS "objects_ignored",
+    CAST(json_extract_scalar(line, '$.objects.erased') AS bigint) AS "objects_erased",
     CAST(json_extract_scalar(line, '$.objects.bytes') AS bigint) AS "objects_bytes",
     CAST(json_extract_scalar(line, '$.records.seen') AS bigint) AS "records_seen",
     CAST(json_extract_scalar(line, '$.records.written') AS bigint) AS "records_written",
@@ -261,6 +262,7 @@ SELECT
     CAST(json_extract_scalar(line, '$.records.rejected') AS bigint) AS "records_rejected",
     CAST(json_extract_scalar(line, '$.records.other_day') AS bigint) AS "records_other_day",
     CAST(json_extract_scalar(line, '$.records.empty') AS bigint) AS "records_empty",
+    CAST(json_extract_scalar(line, '$.records.erased') AS bigint) AS "records_erased",
     CAST(json_extract_scalar(line, '$.seconds.total') AS double) AS "seconds",
     CAST(json_extract_scalar(line, '$.tables.messages.version') AS bigint) AS "messages_version",
     CAST(json_extract_scalar(line, '$.other_unknown_fields') AS bigint) AS "other_unknown_fields",
@@ -274,7 +276,7 @@ SELECT
 FROM "chat_acme".receipt_lines;
 
 CREATE OR REPLACE VIEW "chat_acme"."latest_runs" AS
-SELECT "tenant", "date", "run_id", "processed_at", "status", "runner", "format", "layout", "objects_listed", "objects_read", "objects_unreadable", "objects_ignored", "objects_bytes", "records_seen", "records_written", "records_duplicates", "records_superseded", "records_rejected", "records_other_day", "records_empty", "seconds", "messages_version", "other_unknown_fields", "rejects", "flags", "unknown_fields", "quality", "erased", "input", "fingerprint"
+SELECT "tenant", "date", "run_id", "processed_at", "status", "runner", "format", "layout", "objects_listed", "objects_read", "objects_unreadable", "objects_ignored", "objects_erased", "objects_bytes", "records_seen", "records_written", "records_duplicates", "records_superseded", "records_rejected", "records_other_day", "records_empty", "records_erased", "seconds", "messages_version", "other_unknown_fields", "rejects", "flags", "unknown_fields", "quality", "erased", "input", "fingerprint"
 FROM (
     SELECT *, row_number() OVER (PARTITION BY "tenant", "date" ORDER BY "processed_at" DESC, "run_id" DESC) AS place
     FROM "chat_acme"."receipts"

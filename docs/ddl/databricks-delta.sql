@@ -28,6 +28,7 @@ SELECT
     CAST(get_json_object(value, '$.objects.read') AS bigint) AS `objects_read`,
     CAST(get_json_object(value, '$.objects.unreadable') AS bigint) AS `objects_unreadable`,
     CAST(get_json_object(value, '$.objects.ignored') AS bigint) AS `objects_ignored`,
+    CAST(get_json_object(value, '$.objects.erased') AS bigint) AS `objects_erased`,
     CAST(get_json_object(value, '$.objects.bytes') AS bigint) AS `objects_bytes`,
     CAST(get_json_object(value, '$.records.seen') AS bigint) AS `records_seen`,
     CAST(get_json_object(value, '$.records.written') AS bigint) AS `records_written`,
@@ -36,6 +37,7 @@ SELECT
     CAST(get_json_object(value, '$.records.rejected') AS bigint) AS `records_rejected`,
     CAST(get_json_object(value, '$.records.other_day') AS bigint) AS `records_other_day`,
     CAST(get_json_object(value, '$.records.empty') AS bigint) AS `records_empty`,
+    CAST(get_json_object(value, '$.records.erased') AS bigint) AS `records_erased`,
     CAST(get_json_object(value, '$.seconds.total') AS double) AS `seconds`,
     CAST(get_json_object(value, '$.tables.messages.version') AS bigint) AS `messages_version`,
     CAST(get_json_object(value, '$.other_unknown_fields') AS bigint) AS `other_unknown_fields`,
@@ -49,7 +51,7 @@ SELECT
 FROM text.`abfss://tables@exampleaccount.dfs.core.windows.net/acme/analytics/_receipts/*/*.json`;
 
 CREATE OR REPLACE VIEW `main`.`chat_acme`.`latest_runs` AS
-SELECT `tenant`, `date`, `run_id`, `processed_at`, `status`, `runner`, `format`, `layout`, `objects_listed`, `objects_read`, `objects_unreadable`, `objects_ignored`, `objects_bytes`, `records_seen`, `records_written`, `records_duplicates`, `records_superseded`, `records_rejected`, `records_other_day`, `records_empty`, `seconds`, `messages_version`, `other_unknown_fields`, `rejects`, `flags`, `unknown_fields`, `quality`, `erased`, `input`, `fingerprint`
+SELECT `tenant`, `date`, `run_id`, `processed_at`, `status`, `runner`, `format`, `layout`, `objects_listed`, `objects_read`, `objects_unreadable`, `objects_ignored`, `objects_erased`, `objects_bytes`, `records_seen`, `records_written`, `records_duplicates`, `records_superseded`, `records_rejected`, `records_other_day`, `records_empty`, `records_erased`, `seconds`, `messages_version`, `other_unknown_fields`, `rejects`, `flags`, `unknown_fields`, `quality`, `erased`, `input`, `fingerprint`
 FROM (
     SELECT *, row_number() OVER (PARTITION BY `tenant`, `date` ORDER BY `processed_at` DESC, `run_id` DESC) AS place
     FROM `main`.`chat_acme`.`receipts`

@@ -318,6 +318,7 @@ SELECT
     CAST(JSON_VALUE([line], '$.objects.read') AS BIGINT) AS [objects_read],
     CAST(JSON_VALUE([line], '$.objects.unreadable') AS BIGINT) AS [objects_unreadable],
     CAST(JSON_VALUE([line], '$.objects.ignored') AS BIGINT) AS [objects_ignored],
+    CAST(JSON_VALUE([line], '$.objects.erased') AS BIGINT) AS [objects_erased],
     CAST(JSON_VALUE([line], '$.objects.bytes') AS BIGINT) AS [objects_bytes],
     CAST(JSON_VALUE([line], '$.records.seen') AS BIGINT) AS [records_seen],
     CAST(JSON_VALUE([line], '$.records.written') AS BIGINT) AS [records_written],
@@ -326,6 +327,7 @@ SELECT
     CAST(JSON_VALUE([line], '$.records.rejected') AS BIGINT) AS [records_rejected],
     CAST(JSON_VALUE([line], '$.records.other_day') AS BIGINT) AS [records_other_day],
     CAST(JSON_VALUE([line], '$.records.empty') AS BIGINT) AS [records_empty],
+    CAST(JSON_VALUE([line], '$.records.erased') AS BIGINT) AS [records_erased],
     CAST(JSON_VALUE([line], '$.seconds.total') AS FLOAT) AS [seconds],
     CAST(JSON_VALUE([line], '$.tables.messages.version') AS BIGINT) AS [messages_version],
     CAST(JSON_VALUE([line], '$.other_unknown_fields') AS BIGINT) AS [other_unknown_fields],
@@ -350,7 +352,7 @@ WITH (
 GO
 
 CREATE OR ALTER VIEW [chat_acme].[latest_runs] AS
-SELECT [tenant], [date], [run_id], [processed_at], [status], [runner], [format], [layout], [objects_listed], [objects_read], [objects_unreadable], [objects_ignored], [objects_bytes], [records_seen], [records_written], [records_duplicates], [records_superseded], [records_rejected], [records_other_day], [records_empty], [seconds], [messages_version], [other_unknown_fields], [rejects], [flags], [unknown_fields], [quality], [erased], [input], [fingerprint]
+SELECT [tenant], [date], [run_id], [processed_at], [status], [runner], [format], [layout], [objects_listed], [objects_read], [objects_unreadable], [objects_ignored], [objects_erased], [objects_bytes], [records_seen], [records_written], [records_duplicates], [records_superseded], [records_rejected], [records_other_day], [records_empty], [records_erased], [seconds], [messages_version], [other_unknown_fields], [rejects], [flags], [unknown_fields], [quality], [erased], [input], [fingerprint]
 FROM (
     SELECT *, row_number() OVER (PARTITION BY [tenant], [date] ORDER BY [processed_at] DESC, [run_id] DESC) AS place
     FROM [chat_acme].[receipts]

@@ -21,8 +21,8 @@ from daily_batch.errors import BatchError, RetryableError, describe_error
 STEPS = {
     "lease": "the run holds the day: `owner`, `taken_over`",
     "manifest": "the day is listed: `layout`, `objects`, `ignored`, `bytes` (as stored), `chunks`",
-    "intake": "objects are read and parsed: `runner`, `objects_read`, `objects_unreadable`, `bytes`, `seen`, "
-    "`rejected`, `other_day`, `empty`",
+    "intake": "objects are read and parsed: `runner`, `objects_read`, `objects_unreadable`, `objects_erased`, `bytes`, "
+    "`seen`, `rejected`, `other_day`, `empty`, `erased`",
     "clean": "rows are deduplicated, sorted, aggregated and written: `runner`, `written`, `duplicates`, `superseded`",
     "publish": "readers see the day: `rows` by table, `files`, `bytes`",
     "receipt": "the receipt is written: `status`, `receipt` (its key), `warnings` (quality rules)",

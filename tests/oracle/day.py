@@ -1,5 +1,6 @@
 """A complete day: which objects are read, which rows and rejects they give, and the counts."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -77,6 +78,7 @@ class Oracle:
     naive_zone: str = "UTC"
     slack_seconds: int = 900
     limits: Limits = field(default_factory=Limits)
+    erased_users: frozenset[str] = frozenset()
 
     @property
     def calendar(self) -> Calendar:
@@ -98,6 +100,8 @@ class Oracle:
         for key, item in (messages if is_messages else export).items():
             if is_ignored(key, None if is_messages else self.export_folder):
                 expected.objects["ignored"] += 1
+            elif is_messages and key.split("/")[2] in self.erased_users:
+                expected.objects["erased"] += 1
             elif isinstance(item, Link):
                 refused.append(key)
             else:
@@ -153,7 +157,9 @@ class Oracle:
             try:
                 row = self._row(record, key_fields, is_messages)
             except RejectedError as error:
-                if is_owner:
+                if is_owner and self._names_erased(text.text[record.start : record.end]):
+                    expected.records["erased"] += 1
+                elif is_owner:
                     expected.records["rejected"] += 1
                     expected.reasons[str(error)] += 1
                     expected.rejects[key, line, str(error), *raw] += 1
@@ -169,7 +175,7 @@ class Oracle:
         return found
 
     def _row(self, record: Record, key_fields: KeyFields, is_messages: bool) -> Row | str:
-        """Return the record's row, or `empty` or `other_day`."""
+        """Return the record's row, or `empty`, `erased` or `other_day`."""
         if record.reason:
             raise RejectedError(record.reason)
         if record.value in (None, {}, []) and not isinstance(record.value, bool):
@@ -177,6 +183,8 @@ class Oracle:
         if not isinstance(record.value, dict):
             raise RejectedError("not_an_object")
         row, moment = read_fields(record.value, key_fields, tenant=self.tenant, naive_zone=self.naive_zone)
+        if {row["user_id"], record.value.get("user_id")} & self.erased_users:
+            return "erased"
         business_day = self._near_day(moment)
         if business_day != self.day:
             if is_messages and business_day and self.calendar.reads(business_day, key_fields):
@@ -188,6 +196,16 @@ class Oracle:
         row["date"] = self.day
         row["tenant_id"] = self.tenant
         return row
+
+    def _names_erased(self, text: str) -> bool:
+        """Return whether the text of a broken record holds the id of an erased user as a whole word."""
+        plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
+        spelled = [
+            spelling for each in self.erased_users for spelling in (each, json.dumps(each, ensure_ascii=False)[1:-1])
+        ]
+        word = "[0-9A-Za-z_-]"
+        words = [f"(?<!{word}){re.escape(each)}(?!{word})" for each in spelled]
+        return any(re.search(each, spelling) for each in words for spelling in (text, plain))
 
     def _near_day(self, moment: datetime) -> date | None:
         """Return the day of an instant if it is this day or an adjacent one; no other day reads the same objects."""

@@ -138,9 +138,9 @@ class Tenant:
         url = parse_url(str(self.output))
         return TenantTables(tenant=self.name, storage=Storage(input=url, output=url))
 
-    def erasure(self, kind: str, id_: str, *, mentions: bool = False, **parts: Any) -> Erasure:
+    def erasure(self, kind: str, *ids: str, mentions: bool = False, **parts: Any) -> Erasure:
         arguments: dict[str, Any] = {
-            "subject": Subject(self.name, kind, id_, mentions=mentions),  # type: ignore[arg-type]
+            "subject": Subject(self.name, kind, frozenset(ids), mentions=mentions),  # type: ignore[arg-type]
             "request": self.request(self.output),
             "settings": self.settings(),
             "tables": self.tables,
@@ -151,8 +151,8 @@ class Tenant:
         }
         return Erasure(**(arguments | parts))
 
-    def erase(self, kind: str, id_: str, **parts: Any) -> Any:
-        return self.erasure(kind, id_, **parts).run()
+    def erase(self, kind: str, *ids: str, **parts: Any) -> Any:
+        return self.erasure(kind, *ids, **parts).run()
 
 
 Publish = Callable[..., Tenant]

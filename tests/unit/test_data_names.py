@@ -37,8 +37,8 @@ RECEIPT = """
     output fingerprint unknown_fields other_unknown_fields quality erased overflows shrink
 """
 COUNTS = {
-    Objects: "listed read unreadable ignored bytes",
-    Records: "seen written duplicates superseded rejected other_day empty",
+    Objects: "listed read unreadable ignored erased bytes",
+    Records: "seen written duplicates superseded rejected other_day empty erased",
     TableCounts: "rows files bytes version",
 }
 METRIC_NAMES = """

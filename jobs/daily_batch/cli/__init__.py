@@ -9,8 +9,10 @@ from daily_batch.cli import (
     backfill,
     ddl,
     erase,
+    erasures,
     optimize,
     plan,
+    redact,
     replay,
     report,
     run,
@@ -30,7 +32,8 @@ app = typer.Typer(
     help="Turn each tenant's business day of chat messages into clean tables, and prove that nothing was lost.",
 )
 # In the order of use, which is that of the help text.
-for _module in (sample, plan, smoke, run, backfill, replay, status, report, ddl, optimize, vacuum, erase):
+_modules = (sample, plan, smoke, run, backfill, replay, status, report, ddl, optimize, vacuum, erase, erasures, redact)
+for _module in _modules:
     app.add_typer(_module.app)
 
 

@@ -1,4 +1,4 @@
-"""`makoto-batch erase`: search every table of a tenant for a user or a room, and remove it when confirmed."""
+"""`makoto-batch erase`: search every table of a tenant for users or rooms, and remove them when confirmed."""
 
 import re
 from collections.abc import Sequence
@@ -17,9 +17,13 @@ from daily_batch.cli.options import (
     LedgerOption,
     OutputOption,
     TenantOption,
+    UserOption,
+    UsersOption,
     as_flags,
     examples,
+    make_subject,
     read_environment,
+    read_ids,
 )
 from daily_batch.cli.output import DRY_RUN, console, exit_on_error, print_json, print_table
 from daily_batch.errors import UsageError
@@ -47,14 +51,15 @@ app = typer.Typer()
     rich_help_panel="Maintain",
     epilog=examples(
         "makoto-batch erase --tenant acme --user user456 --output out",
-        "makoto-batch erase --tenant acme --user user456 --output out --confirm",
+        "makoto-batch erase --tenant acme --user user456 --user user789 --output out --confirm",
     ),
 )
 def erase(
     context: typer.Context,
     tenant: TenantOption = None,
-    user: Annotated[str | None, typer.Option(help="ID of the user to erase.")] = None,
-    room: Annotated[str | None, typer.Option(help="ID of the room to erase.")] = None,
+    user: UserOption = None,
+    users: UsersOption = None,
+    room: Annotated[list[str] | None, typer.Option(help="ID of a room to erase; repeat it for more.")] = None,
     input: InputOption = None,  # noqa: A002 - the flag's name
     output: OutputOption = None,
     ledger: LedgerOption = None,
@@ -70,7 +75,7 @@ def erase(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Erase a user or a room from all tables of a tenant and their old versions, and leave evidence of it."""
+    """Erase users or rooms from all tables of a tenant, their old versions and every later run; leave evidence."""
     from daily_batch.cli.maintenance import explained_errors, open_targets
     from daily_batch.cli.progress import show_progress
     from daily_batch.ledger.factory import open_ledger
@@ -84,7 +89,7 @@ def erase(
         if len(targets) != 1:
             raise UsageError("an erasure is of one tenant", next_step="name one with --tenant")
         target = targets[0]
-        subject = _make_subject(target.request.tenant, user, room, mentions=mentions)
+        subject = make_subject(target.request.tenant, read_ids(user, users), room or [], mentions=mentions)
         with show_progress() as open_progress, explained_errors(subject.tenant):
             sources = _has_sources(target, subject)
             erasure = Erasure(
@@ -107,30 +112,22 @@ def erase(
             _print_evidence(evidence, target, leftovers, confirmed=confirm, mentions=mentions, sources=sources)
 
 
-def _make_subject(tenant: str, user: str | None, room: str | None, *, mentions: bool) -> "Subject":
-    from daily_batch.maintenance.subject import Subject
-
-    if user is not None and room is None:
-        return Subject(tenant, "user", user, mentions=mentions)
-    if room is not None and user is None:
-        return Subject(tenant, "room", room, mentions=mentions)
-    raise UsageError("it is not clear whom to erase", next_step="give either --user or --room", tenant=tenant)
-
-
 def _has_sources(target: "TenantTarget", subject: "Subject") -> bool | None:
     """Return whether the input still holds objects of the subject; None without an input, so nothing was listed."""
     from daily_batch.storage.stores import open_store
 
     if not target.settings.input:
         return None
-    if re.search(r"[/\x00-\x1f\x7f]", subject.id) or subject.id in (".", ".."):
-        return False  # no folder can have that name
+    # No folder can have another name.
+    names = [
+        each for each in sorted(subject.ids) if not re.search(r"[/\x00-\x1f\x7f]", each) and each not in (".", "..")
+    ]
     chat, store = f"{subject.tenant}/chat", open_store(target.request.input, target.settings.storage_options)
     if subject.kind == "user":
-        prefixes = [f"{chat}/{subject.id}/"]
+        prefixes = [f"{chat}/{name}/" for name in names]
     else:
         users = store.list_with_delimiter(f"{chat}/")["common_prefixes"]
-        prefixes = [f"{user.rstrip('/')}/{subject.id}/" for user in users]
+        prefixes = [f"{user.rstrip('/')}/{name}/" for user in users for name in names]
     return any(next(iter(store.list(prefix, chunk_size=1)), None) for prefix in prefixes)
 
 
@@ -165,14 +162,18 @@ def _print_evidence(
         print_line(f"no version of these tables from before {evidence.ended} can be read")
     else:
         print_line(DRY_RUN)
-    if evidence.mentions and not mentions:
+    if evidence.mentions is None:
+        print_line("messages of others were not searched for so many IDs")
+    elif evidence.mentions and not mentions:
         print_line(f"{evidence.mentions:,} messages of others contain the ID and stay (--mentions erases them too)")
     if sources:
         print_line(
-            "warning: source objects are still in the input. Delete them: a run of their day brings the rows back."
+            "source objects are still in the input; no run reads them. makoto-batch redact removes them there as well."
         )
     elif sources is None or target.request.layout != "messages":
-        print_line("exports were not searched: delete the rows there as well, or a run of the day brings them back")
+        print_line(
+            "exports were not searched; no run publishes the rows. makoto-batch redact removes them there as well."
+        )
     for each in leftovers:
         line = f"warning: the temporary folder {each.folder} may hold messages and stays: {each.why}"
         print_line(line, markup=False)

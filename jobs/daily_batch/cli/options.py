@@ -1,16 +1,21 @@
 """Command-line options that several commands share. Those that set a setting have its description as their help."""
 
 import os
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from daily_batch.domain.calendar import business_day, days_between, parse_day
 from daily_batch.domain.run import Discovery, InputLayout, RunnerChoice, TableFormat
+from daily_batch.errors import UsageError
 from daily_batch.settings import Settings, help_text
 from daily_batch.settings.load import CONF_DIR, ENV
+
+if TYPE_CHECKING:
+    from daily_batch.maintenance.subject import Subject
 
 TenantOption = Annotated[str | None, typer.Option("--tenant", help=help_text("tenants"))]
 AllTenantsOption = Annotated[bool, typer.Option("--all-tenants", help="Every known tenant; overrides --tenant.")]
@@ -35,6 +40,11 @@ ConfOption = Annotated[
 ]
 EnvOption = Annotated[
     str | None, typer.Option("--env", help="Settings of <env>.toml in the conf folder, instead of MAKOTO_ENV.")
+]
+UserOption = Annotated[list[str] | None, typer.Option("--user", help="ID of a user; repeat it for more.")]
+UsersOption = Annotated[
+    typer.FileText | None,
+    typer.Option("--users", encoding="utf-8", help="File with IDs of users, one a line; - reads standard input."),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
 ConfirmOption = Annotated[
@@ -65,6 +75,33 @@ def read_environment(conf: Path | None, env: str | None) -> dict[str, str]:
     """Return the environment's variables; `--conf` and `--env` take the place of MAKOTO_CONF_DIR and MAKOTO_ENV."""
     chosen = {CONF_DIR: str(conf) if conf else None, ENV: env}
     return dict(os.environ) | {variable: value for variable, value in chosen.items() if value is not None}
+
+
+def read_ids(given: Sequence[str] | None, file: TextIO | None) -> list[str]:
+    """Return the ids of `--user` and of the file of `--users`, without blank lines; spaces belong to an id.
+
+    Raises:
+        UsageError: the file is not UTF-8.
+    """
+    try:
+        lines = file.read().split("\n") if file else []
+    except UnicodeDecodeError as error:
+        raise UsageError("the file of ids is not UTF-8", next_step="save it as UTF-8") from error
+    return [*(given or ()), *(line.removesuffix("\r") for line in lines if line.strip())]
+
+
+def make_subject(tenant: str, users: Sequence[str], rooms: Sequence[str], *, mentions: bool = False) -> "Subject":
+    """Return the subject of `--user`, `--users` or `--room`.
+
+    Raises:
+        UsageError: there is none, or there are users and rooms.
+    """
+    from daily_batch.maintenance.subject import Subject
+
+    if bool(users) == bool(rooms):
+        step = "give either --user (or --users) or --room"
+        raise UsageError("it is not clear whom to erase", next_step=step, tenant=tenant)
+    return Subject(tenant, "user" if users else "room", frozenset(users or rooms), mentions=mentions)
 
 
 def find_approver(allow_shrink: bool) -> str:

@@ -23,13 +23,15 @@ Status = Literal["COMPLETED", "COMPLETED_WITH_REJECTS", "FAILED"]
 class Objects:
     """Counts of the objects that were listed; `bytes` is the stored size of those in the manifest.
 
-    `ignored` objects are not data by their names; older receipts do not have this count.
+    `ignored` objects are not data by their names, `erased` ones lie in the folder of an erased user or room and were
+    not read; older receipts do not have these counts.
     """
 
     listed: int
     read: int
     unreadable: int
     ignored: int = 0
+    erased: int = 0
     bytes: int
 
     @property
@@ -40,7 +42,10 @@ class Objects:
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """Records of the objects that were read; each is counted in exactly one outcome."""
+    """Records of the objects that were read; each is counted in exactly one outcome.
+
+    `erased` ones are of an erased user or room; older receipts do not have this count.
+    """
 
     seen: int
     written: int
@@ -49,6 +54,7 @@ class Records:
     rejected: int
     other_day: int
     empty: int
+    erased: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +141,7 @@ def check_sums(receipt: Receipt) -> None:
     """
     objects, records = receipt.objects, receipt.records
     parts = {"read": objects.read, "unreadable": objects.unreadable, "ignored": objects.ignored}
+    parts["erased"] = objects.erased
     check_sum(receipt, "objects.listed", objects.listed, parts)
     outcomes = {name: count for name, count in asdict(records).items() if name != "seen"}
     check_sum(receipt, "records.seen", records.seen, outcomes)

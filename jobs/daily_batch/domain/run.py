@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
+from daily_batch.domain.erased import ErasedIds
 from daily_batch.domain.setting import Setting
 
 Layout = Literal["messages", "export"]
@@ -75,6 +76,7 @@ class RunSpec:
     # Limit on what each task spills to the temporary disk, bytes; 0: nine tenths of the free space.
     spill_bytes: int = 0
     limits: Limits = field(default_factory=Limits)
+    erased: ErasedIds = field(default_factory=ErasedIds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
-"""Erase a user or a room from every table of a tenant and from every readable version.
+"""Erase users or rooms from every table of a tenant and from every readable version.
 
+First the ids go to the list that every later run honours, so that no run can undo the erasure.
 Each day is processed under its lease: rewritten without the subject's rows, its aggregates recomputed, its old files
 deleted. Then the history of the Delta tables is truncated. After a crash at any point, the same command resumes: the
 evidence in progress names the unfinished days.
@@ -8,7 +9,7 @@ evidence in progress names the unfinished days.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import PurePosixPath
 
 from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY
@@ -22,6 +23,7 @@ from daily_batch.maintenance.evidence import (
     ErasedTable,
     Evidence,
     find_unfinished,
+    list_entry,
     save_evidence,
     start_evidence,
     with_day,
@@ -32,6 +34,7 @@ from daily_batch.maintenance.subject import Subject
 from daily_batch.maintenance.table_files import TenantTables, delete_keys, is_live
 from daily_batch.maintenance.truncate_history import truncate_history
 from daily_batch.maintenance.vacuum import MIN_RETAIN_HOURS
+from daily_batch.pipeline.erased_list import add_to_list, make_key
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.result import PublishResult
@@ -44,7 +47,7 @@ REDACTED_ERROR = "this error named the erased id and was removed"
 
 @dataclass(frozen=True, kw_only=True)
 class Erasure:
-    """The erasure of one subject from the tables of a request's tenant; the request's day and format are not used.
+    """The erasure of a subject from the tables of a request's tenant; the request's day and format are not used.
 
     `choose_deleter` returns what deletes a large day's messages on a cluster. `by` is who requested the erasure, for
     the evidence.
@@ -72,9 +75,7 @@ class Erasure:
         if evidence is None:
             self._check_tables()
             evidence = start_evidence(self.subject, now=self.ledger.clock(), by=self.by)
-        for entry in self._known_days():
-            if entry.is_held and entry.upkeep is None:
-                self.ledger.check_available(entry.tenant, entry.day)
+        self._check_no_run()
         check_manifests(self.subject, tables=self.tables, now=self.ledger.clock())
         days, mentions = search_tables(self.subject, tables=self.tables, settings=self.settings, progress=self.progress)
         for (day, table_format), hits_of_day in days.items():
@@ -99,8 +100,15 @@ class Erasure:
             LeaseHeldError: a run holds one of the days; the days before it are done, as the evidence says.
             RetryableError: the storage failed, or another commit came first; the same command resumes.
         """
-        store, evidence = self.tables.open(), self.plan()
+        store, known, evidence = self.tables.open(), self._tokens(), self.plan()
+        key = make_key(store, self.request.tenant)
+        add_to_list(store, self.request.tenant, list_entry(self.subject, evidence, key=key))
         save_evidence(store, evidence)
+        # A run that began before the ids were listed may not know of them, and may have published since the search.
+        self._check_no_run()
+        if self._tokens() != known:
+            evidence = self.plan()
+            save_evidence(store, evidence)
         for planned in _unfinished(evidence):
             with error_context(self.request.tenant, planned.date.isoformat()):
                 done = self._erase_day(planned, evidence.erasure)
@@ -169,6 +177,14 @@ class Erasure:
             return {}
         published = PurePosixPath(before.receipt).stem if before.receipt else before.run_id
         return {"message_count": rewritten.messages} if published in rewritten.runs else {}
+
+    def _check_no_run(self) -> None:
+        for entry in self._known_days():
+            if entry.is_held and entry.upkeep is None:
+                self.ledger.check_available(entry.tenant, entry.day)
+
+    def _tokens(self) -> dict[date, int]:
+        return {entry.day: entry.token for entry in self._known_days()}
 
     def _known_days(self) -> Iterator[Entry]:
         return self.ledger.days(self.request.tenant, FIRST_DAY, LAST_DAY)

@@ -1,6 +1,7 @@
 """The evidence of an erasure, `{tenant}/analytics/_erasures/{id}.json`.
 
-It is saved before the first change and after each step. It holds a digest by which the id is recognised, not the id.
+It is saved before the first change and after each step. It holds no id: the list of erased ids has their digests under
+the same name (`pipeline.erased_list`).
 """
 
 import json
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from daily_batch.domain.erased import Kind, digest_id
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import TableFormat
 from daily_batch.errors import UsageError
 from daily_batch.maintenance.subject import Subject
+from daily_batch.pipeline.erased_list import ListedErasure, find_key, read_list
 
 if TYPE_CHECKING:  # obstore has this name for type checkers only
     from obstore.store import ObjectStore
@@ -52,20 +55,20 @@ class ErasedDay:
 class Evidence:
     """One erasure, field by field as in its JSON.
 
-    `digest` is scrypt of the id. From `ended` on, `readable_from` is the first version of each Delta table that can be
-    read. `mentions` counts other users' messages that name the id and were kept.
+    `ids` is the number of ids. From `ended` on, `readable_from` is the first version of each Delta table that can be
+    read. `mentions` counts other users' messages that name an id and were kept; None if they were not searched for.
     """
 
     erasure: str
     tenant: str
-    kind: Literal["user", "room"]
-    digest: str
+    kind: Kind
+    ids: int
     with_mentions: bool
     by: str
     state: Literal["in progress", "done"]
     began: str
     days: tuple[ErasedDay, ...]
-    mentions: int
+    mentions: int | None
     ended: str | None = None
     readable_from: Mapping[str, int] = field(default_factory=dict)
 
@@ -77,12 +80,11 @@ def evidence_key(tenant: str, erasure: str) -> str:
 
 def start_evidence(subject: Subject, *, now: datetime, by: str) -> Evidence:
     """Return the evidence of an erasure that starts."""
-    digest = subject.digest
     return Evidence(
-        erasure=f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}-{secrets.token_hex(2)}",
+        erasure=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
         tenant=subject.tenant,
         kind=subject.kind,
-        digest=digest,
+        ids=len(subject.ids),
         with_mentions=subject.mentions,
         by=by,
         state="in progress",
@@ -93,26 +95,41 @@ def start_evidence(subject: Subject, *, now: datetime, by: str) -> Evidence:
 
 
 def find_unfinished(store: "ObjectStore", subject: Subject) -> Evidence | None:
-    """Return the evidence of an unfinished erasure of the same id; None if there is none.
+    """Return the evidence of an unfinished erasure of the same ids; None if there is none.
 
     Raises:
         UsageError: the unfinished erasure has the other setting of mentions.
     """
-    digest = subject.digest
-    for batch in store.list(f"{analytics_folder(subject.tenant)}/_erasures/"):
-        for item in batch:
-            found = msgspec.json.decode(bytes(store.get(item["path"]).bytes()), type=Evidence)
-            if found.digest != digest or found.state == "done":
-                continue
-            if found.with_mentions != subject.mentions:
-                started = "with" if found.with_mentions else "without"
-                raise UsageError(
-                    f"an erasure of this {subject.kind} was started {started} --mentions and has not finished",
-                    next_step=f"finish it {started} --mentions first",
-                    tenant=subject.tenant,
-                )
-            return found
+    key = find_key(store, subject.tenant)
+    wanted = {digest_id(key, subject.kind, each) for each in subject.ids} if key else set()
+    for entry in read_list(store, subject.tenant) if wanted else ():
+        if entry.kind != subject.kind or set(entry.digests) != wanted:
+            continue
+        found = _find_evidence(store, subject.tenant, entry.erasure)
+        if found is None or found.state == "done":
+            continue
+        if found.with_mentions != subject.mentions:
+            started = "with" if found.with_mentions else "without"
+            raise UsageError(
+                f"an erasure of this {subject.kind} was started {started} --mentions and has not finished",
+                next_step=f"finish it {started} --mentions first",
+                tenant=subject.tenant,
+            )
+        return found
     return None
+
+
+def list_entry(subject: Subject, evidence: Evidence, *, key: str) -> ListedErasure:
+    """Return what the list of erased ids gets of an erasure."""
+    digests = sorted(digest_id(key, subject.kind, each) for each in subject.ids)
+    return ListedErasure(erasure=evidence.erasure, kind=subject.kind, at=evidence.began, digests=tuple(digests))
+
+
+def _find_evidence(store: "ObjectStore", tenant: str, erasure: str) -> Evidence | None:
+    try:
+        return msgspec.json.decode(bytes(store.get(evidence_key(tenant, erasure)).bytes()), type=Evidence)
+    except FileNotFoundError:
+        return None
 
 
 def save_evidence(store: "ObjectStore", evidence: Evidence) -> None:

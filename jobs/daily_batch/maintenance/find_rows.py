@@ -40,8 +40,11 @@ class DayHits:
 
 def search_tables(
     subject: Subject, *, tables: TenantTables, settings: Settings, progress: Progress
-) -> tuple[dict[DayKey, DayHits], int]:
-    """Return the days with rows of the subject, and how many visible messages of other users name the id."""
+) -> tuple[dict[DayKey, DayHits], int | None]:
+    """Return the days with rows of the subject, and how many visible messages of other users name an id.
+
+    There is no such number if there are too many ids to search for.
+    """
     files = [(file, visible) for table in TABLES for file, visible in _data_files(tables, table)]
     days: dict[DayKey, DayHits] = defaultdict(DayHits)
     mentions = 0
@@ -62,7 +65,7 @@ def search_tables(
             elif hits:
                 days[day].old_files += 1
             progress("search", done, len(files), "files")
-    return dict(sorted(days.items())), mentions
+    return dict(sorted(days.items())), None if subject.mention_condition is None else mentions
 
 
 def check_manifests(subject: Subject, *, tables: TenantTables, now: datetime) -> None:

@@ -6,10 +6,12 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
+from arro3.core import Array, DataType
+from arro3.core import Table as ArrowTable
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, TURNS, Table
 from daily_batch.domain.run import DataFile, RunSpec, TableFormat
-from daily_batch.maintenance.subject import Subject
+from daily_batch.maintenance.subject import ID_TABLE, Subject
 from daily_batch.pipeline.transform.aggregate import PARTIALS, merge_aggregates, save_partials
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.turns import MESSAGE_ORDER, TURN_COLUMNS, create_turns
@@ -48,7 +50,7 @@ def search_file(path: Path, table: Table, subject: Subject, *, spec: RunSpec) ->
     """Count the subject's rows in a file."""
     with connect(scratch=path.parent, spec=spec) as connection:
         doubtful = _mark(connection, path, table, subject)
-        mentioned = subject.mention_condition if table is MESSAGES else "false"
+        mentioned = (subject.mention_condition if table is MESSAGES else None) or "false"
         ((rows, mentions),) = connection.execute(
             f"SELECT count(*) FILTER (is_match), count(*) FILTER (NOT is_match AND {mentioned}) FROM marked"
         ).fetchall()
@@ -147,6 +149,10 @@ def _mark(
         condition = f"file_row_number IN (FROM rows_of_{view})"
     elif subject is not None:
         condition = subject.condition(table)
+        connection.register(
+            "listed_ids", ArrowTable.from_arrays([Array(sorted(subject.ids), DataType.utf8())], names=["id"])
+        )
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {ID_TABLE} AS FROM listed_ids")
     connection.execute(f"CREATE VIEW {view} AS SELECT {columns}, {condition} AS is_match FROM {source}")
     return doubtful
 

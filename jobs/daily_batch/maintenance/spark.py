@@ -121,11 +121,11 @@ class SparkMaintenance:
 
 def _condition(subject: Subject) -> str:
     """Return `Subject.condition` of messages in Spark's SQL dialect."""
-    own = _quote(subject.id)
+    own = f"IN ({', '.join(map(_quote, sorted(subject.ids)))})"
     owned = [
-        f"{subject.kind}_id = {own}",
-        f"(split_part(source_key, '/', 2) = 'chat' AND split_part(source_key, '/', {subject.key_index + 1}) = {own})",
-        *(f"get_json_object(extras, '$.{name}') = {own}" for name in subject.conflict_fields),
+        f"{subject.kind}_id {own}",
+        f"(split_part(source_key, '/', 2) = 'chat' AND split_part(source_key, '/', {subject.key_index + 1}) {own})",
+        *(f"get_json_object(extras, '$.{name}') {own}" for name in subject.conflict_fields),
     ]
     if subject.mentions:
         texts = (name if kind == "VARCHAR" else f"to_json({name})" for name, kind in TEXT_COLUMNS.items())

@@ -68,18 +68,26 @@ def find_shrink(receipt: Receipt, published: PublishedDay, *, min_rows_ratio: fl
     objects, written = receipt.objects, receipt.records.written
     if not objects.in_manifest:
         return f"the input holds no object of it, and {published.messages:,} messages are published"
-    if written < min_rows_ratio * published.messages:
+    # What an erasure leaves out is no loss.
+    if written + receipt.records.erased + objects.erased < min_rows_ratio * published.messages:
         return f"{written:,} messages instead of {published.messages:,}, less than min_rows_ratio {min_rows_ratio:g}"
     last = published.receipt
     # After an erasure, fewer objects are expected. After a change of layout the counts do not compare: an export holds
     # in a few objects what were many.
     if last is None or last.erased or last.layout != receipt.layout:
         return None
-    fewer_rows = written < published.messages or receipt.records.seen < last.records.seen
-    if objects.listed < last.objects.listed and fewer_rows:
-        gone = last.objects.listed - objects.listed
-        return f"{gone:,} of the {last.objects.listed:,} objects of run {last.run_id} are gone"
+    before, records = last.objects, receipt.records
+    gone = _count_gone((objects.listed, objects.erased), (before.listed, before.erased))
+    unseen = _count_gone((records.seen, records.erased), (last.records.seen, last.records.erased))
+    if gone > 0 and (written < published.messages or unseen > 0):
+        return f"{gone:,} of the {before.listed:,} objects of run {last.run_id} are gone"
     return None
+
+
+def _count_gone(now: tuple[int, int], before: tuple[int, int]) -> int:
+    """Return how much of a count is gone, given how much of it is erased; what is erased may be gone or not."""
+    (count, erased), (count_before, erased_before) = now, before
+    return (count_before - max(erased, erased_before)) - (count - erased)
 
 
 def _refuse_loss(receipt: Receipt, limits: AuditLimits) -> None:

@@ -27,6 +27,7 @@ from daily_batch.metadata import MetadataStore
 from daily_batch.pipeline.audit import AuditLimits, audit
 from daily_batch.pipeline.discover.discover import discover, make_run_spec, open_storage
 from daily_batch.pipeline.discover.manifest import Manifest
+from daily_batch.pipeline.erased_list import read_erased
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.pipeline.publish.snapshot import read_published_day
@@ -81,6 +82,8 @@ def process_day(
     )
     storage = open_storage(request, settings)
     with explained_failures(request.tenant, day), temporary_folder() as folder:
+        if manifest is not None and read_erased(storage, request.tenant, day=day) != manifest.erased:
+            manifest = None  # an erasure began after the listing: it relies on what runs read under their lease
         for listing in range(1, MAX_LISTINGS + 1):
             scratch = make_folder(folder / str(listing))
             if manifest is None:
@@ -168,7 +171,17 @@ def log_manifest(steps: StepLog, manifest: Manifest) -> None:
 def _log_stages(steps: StepLog, result: RunResult, *, runner: str) -> None:
     counts = result.counts.to_dict()
     names = {
-        "intake": ("objects_read", "objects_unreadable", "bytes", "seen", "rejected", "other_day", "empty"),
+        "intake": (
+            "objects_read",
+            "objects_unreadable",
+            "objects_erased",
+            "bytes",
+            "seen",
+            "rejected",
+            "other_day",
+            "empty",
+            "erased",
+        ),
         "clean": ("written", "duplicates", "superseded"),
     }
     for stage, seconds in result.seconds.items():
@@ -194,6 +207,7 @@ def _make_receipt(
         read=counts.objects_read,
         unreadable=counts.objects_unreadable,
         ignored=manifest.ignored,
+        erased=counts.objects_erased,
         bytes=counts.bytes,
     )
     records = Records(
@@ -204,6 +218,7 @@ def _make_receipt(
         rejected=counts.rejected,
         other_day=counts.other_day,
         empty=counts.empty,
+        erased=counts.erased,
     )
     tables = {
         table.name: TableCounts(

@@ -74,7 +74,7 @@ def _try(reason: str, rejects: Sequence[tuple[str, int, bytes, bool]], *, spec: 
     with connect(scratch=scratch, spec=spec) as connection:
         counts = map_chunk(objects, connection=connection, store=store, spec=spec, scratch=scratch).counts
     # The rejects of one object are stored as one object here; if it is unreadable, all of them are rejected.
-    rejected = counts.rejected + counts.objects_unreadable * max(map(len, by_key.values()), default=0)
+    rejected = counts.rejected + counts.erased + counts.objects_unreadable * max(map(len, by_key.values()), default=0)
     accepted = max(0, len(whole) - rejected)
     return Trial(reason=reason, rejects=len(rejects), tried=len(whole), accepted=accepted)
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-OUTCOMES = ("written", "duplicates", "superseded", "rejected", "other_day", "empty")
+OUTCOMES = ("written", "duplicates", "superseded", "rejected", "other_day", "empty", "erased")
 
 
 class ExpectedCounts(NamedTuple):

@@ -205,14 +205,17 @@ def test_any_text_is_quoted_for_spark_sql(spark: Any) -> None:
 
 @pytest.mark.each_spark
 @pytest.mark.parametrize(
-    "subject", [Subject("acme", "room", "shared"), Subject("acme", "user", "user_1", mentions=True)]
+    "subject",
+    [Subject("acme", "room", frozenset({"shared"})), Subject("acme", "user", frozenset({"user_1"}), mentions=True)],
 )
 def test_spark_and_local_erasure_match_the_same_rows(
     hostile_source: Path, publish: Publish, spark: Any, subject: Subject
 ) -> None:
     local = publish(hostile_source, buckets=(3,), name="local")
     on_spark = publish(hostile_source, buckets=(3,), name="on_spark")
-    local.erase(subject.kind, subject.id, mentions=subject.mentions)
+    local.erase(subject.kind, *subject.ids, mentions=subject.mentions)
     engine = SparkMaintenance(spark, on_spark.tables)
-    on_spark.erase(subject.kind, subject.id, mentions=subject.mentions, choose_deleter=lambda size: engine.delete_rows)
+    on_spark.erase(
+        subject.kind, *subject.ids, mentions=subject.mentions, choose_deleter=lambda size: engine.delete_rows
+    )
     assert read_tables(on_spark.output) == read_tables(local.output)

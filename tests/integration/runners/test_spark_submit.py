@@ -72,8 +72,8 @@ def assert_receipt_fields(receipt: dict[str, Any]) -> None:
         *("tables", "seconds", "input", "output", "fingerprint", "quality"),
     ]
     objects, records, tables = receipt["objects"], receipt["records"], receipt["tables"]
-    assert list(objects) == ["listed", "read", "unreadable", "ignored", "bytes"]
-    assert list(records) == ["seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"]
+    assert list(objects) == ["listed", "read", "unreadable", "ignored", "erased", "bytes"]
+    assert list(records) == ["seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty", "erased"]
     assert set(tables) == {table.name for table in TABLES}
     for counts in (objects, records, receipt["rejects"], receipt["flags"]):
         assert {type(count) for count in counts.values()} <= {int}

@@ -17,7 +17,7 @@ from tests.support.day_runs import DAY, ROOT, SAMPLES, child_environment, makoto
 
 COMMANDS = (
     *("run", "plan", "backfill", "status", "report", "replay", "ddl", "smoke"),
-    *("optimize", "vacuum", "erase", "sample"),
+    *("optimize", "vacuum", "erase", "erasures", "redact", "sample"),
 )
 
 

@@ -62,7 +62,9 @@ def test_ignored_objects_are_part_of_the_sum():
     objects = replace(OBJECTS, listed=12, ignored=3)
     check_sums(replace(RECEIPT, objects=objects))
     assert objects.in_manifest == 9
-    with pytest.raises(TerminalError, match=r"objects.listed is 9, but read 8 \+ unreadable 1 \+ ignored 3 is 12"):
+    with pytest.raises(
+        TerminalError, match=r"objects.listed is 9, but read 8 \+ unreadable 1 \+ ignored 3 \+ erased 0 is 12"
+    ):
         check_sums(replace(RECEIPT, objects=replace(OBJECTS, ignored=3)))
 
 
@@ -92,7 +94,7 @@ def test_failed_sum_is_named(changes, expected):
     assert caught.value.exit_code == 3
 
 
-@pytest.mark.parametrize("counter", ["written", "duplicates", "superseded", "rejected", "other_day", "empty"])
+@pytest.mark.parametrize("counter", ["written", "duplicates", "superseded", "rejected", "other_day", "empty", "erased"])
 def test_check_sums_finds_one_lost_record_in_any_counter(counter):
     with pytest.raises(TerminalError, match=r"records\."):
         check_sums(replace(RECEIPT, records=replace(RECORDS, **{counter: getattr(RECORDS, counter) - 1})))
@@ -165,9 +167,9 @@ def test_json_has_the_fixed_keys_in_the_fixed_order():
             "quality",
         ),
     ]
-    assert list(values["objects"]) == ["listed", "read", "unreadable", "ignored", "bytes"]
+    assert list(values["objects"]) == ["listed", "read", "unreadable", "ignored", "erased", "bytes"]
     assert list(values["records"]) == [
-        *("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"),
+        *("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty", "erased"),
     ]
     assert values["tables"]["messages"] == {"rows": 90, "files": 1, "bytes": 456, "version": 3}
     assert list(values["tables"]["messages"]) == ["rows", "files", "bytes", "version"]

@@ -15,19 +15,33 @@ from daily_batch.maintenance.subject import Subject
 @pytest.mark.parametrize("text", ["", "x" * 513, "a\x00b"])
 def test_invalid_id_is_rejected(text: str) -> None:
     with pytest.raises(UsageError, match="no user can have this id"):
-        Subject("acme", "user", text)
+        Subject("acme", "user", frozenset({text}))
 
 
-def test_digest_depends_on_tenant_kind_and_id_only() -> None:
-    digest = Subject("acme", "user", "user_1").digest
-    assert digest == Subject("acme", "user", "user_1", mentions=True).digest
-    assert len({digest, Subject("acme", "room", "user_1").digest, Subject("globex", "user", "user_1").digest}) == 3
+def test_ids_are_limited_for_a_pass() -> None:
+    many = frozenset(f"user{number}" for number in range(101))
+    assert Subject("acme", "user", many).mention_condition is None
+    with pytest.raises(UsageError, match="101 ids are too many for one pass with --mentions"):
+        Subject("acme", "user", many, mentions=True)
+    with pytest.raises(UsageError, match="10,001 ids are too many for one pass"):
+        Subject("acme", "user", frozenset(map(str, range(10_001))))
+
+
+def test_several_ids_are_found_by_one_search() -> None:
+    ids = ("user_1", "a.b@example.com", "佐藤 花子", 'o\'brien "x"')
+    subject = Subject("acme", "user", frozenset(ids))
+    for each in ids:
+        assert subject.is_named_in(json.dumps({"user_id": each}))
+        assert subject.is_named_in(f"by {each}, later")
+        assert not subject.is_named_in(f"x{each}x")
+        assert subject.owns_key(f"acme/chat/{each}/r/messages/2025/08/12/x.json")
+    assert not subject.is_named_in("user_10, b@example.com and 佐藤")
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(min_size=1, max_size=12).filter(lambda text: "\x00" not in text))
 def test_id_matches_in_every_spelling_but_not_inside_a_longer_word(text: str) -> None:
-    subject = Subject("acme", "user", text)
+    subject = Subject("acme", "user", frozenset({text}))
     for ascii_only in (True, False):
         body = json.dumps({"user_id": text, "n": 1}, ensure_ascii=ascii_only)
         for raw in (body.encode("utf-8", "replace"), body.encode("utf-16-le", "surrogatepass")):
@@ -41,7 +55,7 @@ def test_id_matches_in_every_spelling_but_not_inside_a_longer_word(text: str) ->
 
 
 def test_reject_with_inconclusive_bytes_is_doubtful() -> None:
-    subject = Subject("acme", "user", "user_1")
+    subject = Subject("acme", "user", frozenset({"user_1"}))
     packed = gzip.compress(b'{"user_id": "other"}' * 2000)
     reject: dict[str, Any] = {"key": "acme/exports/x.gz", "detail": "", "truncated": True}
     assert subject.match_reject(line=0, raw=packed, **reject) is None

@@ -44,6 +44,16 @@ def make_receipt(
     return Receipt(**{**values, **more})
 
 
+def with_erased(receipt: Receipt, objects: int, records: int) -> Receipt:
+    """Return the receipt of a day with so many more objects and records, which the run left out."""
+    found, counts = receipt.objects, receipt.records
+    return replace(
+        receipt,
+        objects=replace(found, listed=found.listed + objects, erased=objects),
+        records=replace(counts, seen=counts.seen + records, erased=records),
+    )
+
+
 def run_audit(receipt: Receipt, published: PublishedDay | None = None, *, by: str = "", **limits: float) -> Receipt:
     return audit(
         receipt,
@@ -96,6 +106,11 @@ SHRINKING = {
     "fewer than half of the rows": (make_receipt(written=49, read=10), PUBLISHED, "49 messages instead of 100"),
     "nothing but blank lines": (make_receipt(read=10), PublishedDay(messages=1), "0 messages instead of 1"),
     "an object that is gone": (make_receipt(written=99, read=9), PUBLISHED, "1 of the 10 objects of run then"),
+    "an object of others that is gone beside erased ones": (
+        with_erased(make_receipt(written=80, read=8), 1, 10),
+        PublishedDay(messages=90, receipt=with_erased(make_receipt(written=90, read=9), 1, 10)),
+        "1 of the 10 objects",
+    ),
     "an object that held rejects": (
         make_receipt(written=100, read=9),
         PublishedDay(messages=100, receipt=make_receipt(written=100, rejected=1, read=10)),
@@ -134,6 +149,15 @@ NO_LOSS = {
     "a person's objects gone after an erasure": (
         make_receipt(written=90, read=5),
         PublishedDay(messages=90, receipt=replace(PREVIOUS, erased=(Erased(erasure="e", rows={"messages": 10}),))),
+    ),
+    "a person's objects that this run leaves out": (with_erased(make_receipt(written=40, read=4), 6, 60), PUBLISHED),
+    "objects left out that are gone now": (
+        make_receipt(written=90, read=9),
+        PublishedDay(messages=90, receipt=with_erased(make_receipt(written=90, read=9), 1, 10)),
+    ),
+    "objects left out before and now": (
+        with_erased(make_receipt(written=90, read=9), 1, 10),
+        PublishedDay(messages=90, receipt=with_erased(make_receipt(written=90, read=9), 1, 10)),
     ),
 }
 

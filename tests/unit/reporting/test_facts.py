@@ -43,9 +43,9 @@ def published_receipts(receipts: list[Receipt]) -> list[Receipt]:
 
 def test_totals_equal_the_sums_of_the_receipts(fortnight: Fortnight, facts: Any) -> None:
     receipts = published_receipts(fortnight[1])
-    for name in ("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty"):
+    for name in ("seen", "written", "duplicates", "superseded", "rejected", "other_day", "empty", "erased"):
         assert facts["total"]["records"][name] == sum(getattr(each.records, name) for each in receipts)
-    for name in ("listed", "read", "unreadable", "ignored", "bytes"):
+    for name in ("listed", "read", "unreadable", "ignored", "erased", "bytes"):
         assert facts["total"]["objects"][name] == sum(getattr(each.objects, name) for each in receipts)
     reasons: Counter[str] = Counter()
     for each in receipts:

@@ -1,6 +1,7 @@
 """Discover what a tenant-day holds: list its objects into a manifest, and derive the run's parameters from it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from daily_batch.pipeline.discover.manifest import EXPANSION, Manifest, build_ma
 from daily_batch.pipeline.discover.object_tree import list_root
 from daily_batch.pipeline.discover.strays import Strays, find_strays
 from daily_batch.pipeline.discover.unknown_tenant import check_tenant_known, holds_tenant_folders
+from daily_batch.pipeline.erased_list import read_erased
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder
@@ -41,8 +43,11 @@ def list_day(
         RetryableError: The listing failed midway.
     """
     window = _window(request, settings)
-    return build_manifest(
-        open_storage(request, settings).open_input(),
+    storage = open_storage(request, settings)
+    # Before the objects: an erasure that begins meanwhile must not find a run that does not know of it.
+    erased = read_erased(storage, request.tenant, day=request.day.isoformat())
+    manifest = build_manifest(
+        storage.open_input(),
         tenant=request.tenant,
         layout=request.layout,
         folders=utc_folders(*window),
@@ -56,6 +61,7 @@ def list_day(
         day=request.day.isoformat(),
         progress=lambda objects: progress("manifest", objects, 0, "objects"),
     )
+    return replace(manifest, erased=erased, fingerprint=erased.mix(manifest.fingerprint))
 
 
 def discover(
@@ -169,6 +175,7 @@ def make_run_spec(request: Request, settings: Settings, manifest: Manifest, *, r
         run_id=run_id,
         processed_us=to_us(now),
         limits=settings.limits,
+        erased=manifest.erased,
     )
 
 

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 
+from daily_batch.domain.erased import ErasedIds
 from daily_batch.domain.keys import has_compression_suffix
 from daily_batch.domain.run import InputLayout, Layout, SourceObject
 from daily_batch.metadata import MetadataStore
@@ -31,10 +32,11 @@ class Manifest:
             may depend on it.
         objects: The number of objects.
         bytes: Their total size as stored.
-        fingerprint: The same for the same objects (key, size and etag).
+        fingerprint: The same for the same objects (key, size and etag) and the same erased ids.
         compressed_bytes: The part of `bytes` in objects whose names promise compression.
         ignored: The number of objects beside these that are no data by their names. No other attribute includes them.
         seconds: How long the listing took.
+        erased: The ids that the run must leave out, as they were listed.
     """
 
     layout: Layout
@@ -45,6 +47,7 @@ class Manifest:
     compressed_bytes: int = 0
     ignored: int = 0
     seconds: float = field(default=0.0, compare=False)
+    erased: ErasedIds = field(default_factory=ErasedIds)
 
     @property
     def text_bytes(self) -> int:

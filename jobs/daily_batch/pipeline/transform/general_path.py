@@ -82,6 +82,7 @@ class GeneralPath:
             return
         self._outcomes.counts.seen += len(pending)
         self._rows.add_records([(record.source, record.location, record.fields) for record in pending])
+        self._outcomes.count_erased(self._rows.delete_erased(general=True))
         by_location = {(record.source, record.location.start): record for record in pending}
         for source, location, verdict in self._rows.filter_records():
             record = by_location[source, location.start]

@@ -11,6 +11,7 @@ from daily_batch.pipeline.transform import normalize
 from daily_batch.pipeline.transform.cancel import CancelCheck, never_cancel
 from daily_batch.pipeline.transform.cursor import Cursor
 from daily_batch.pipeline.transform.decode import Decoded, UnreadableError, decode
+from daily_batch.pipeline.transform.erased import leave_out_objects
 from daily_batch.pipeline.transform.fast_parser import MAX_VERIFIED_DEPTH
 from daily_batch.pipeline.transform.fetch import ObjectStore, fetch
 from daily_batch.pipeline.transform.general_path import GeneralPath
@@ -68,8 +69,10 @@ def map_chunk(
     Raises:
         InputChangedError: An object changed after it was listed.
     """
+    listed, objects = len(objects), leave_out_objects(objects, spec)
     sources = describe_sources(enumerate(objects), spec)
-    outcomes = Outcomes(RejectWriter(connection, scratch), sources, spec.limits)
+    outcomes = Outcomes(RejectWriter(connection, scratch), sources, spec)
+    outcomes.counts.objects_erased = listed - len(objects)
     rows = RowBuffer(connection, spec, scratch, name=name)
     normalize.load_sources(connection, sources)
     mapper = _ChunkMapper(spec, check, outcomes, rows, may_keep)
@@ -178,8 +181,10 @@ class _ChunkMapper:
             return segments[-1].end, segments[-1].line + pieces.lines_of[segments[-1].source]
         unverified = self._rows.add_batch(pieces.to_table())
         position = self._general.read(segments, pieces, unverified)
+        erased = self._rows.delete_erased(general=False)
         records, excluded = self._rows.filter_batch()
-        self._outcomes.counts.seen += records
+        self._outcomes.counts.seen += records + erased
+        self._outcomes.count_erased(erased)
         decoded = {segment.source: segment.decoded for segment in segments}
         for source, record, verdict in excluded:
             self._outcomes.exclude(source, record, verdict, *self._outcomes.original(decoded[source], record))

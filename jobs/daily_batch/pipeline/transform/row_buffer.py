@@ -10,6 +10,7 @@ from arro3.core import Array, DataType, Table
 from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.transform import fast_parser, normalize
 from daily_batch.pipeline.transform.duckdb_session import quote_text
+from daily_batch.pipeline.transform.erased import delete_erased_rows
 from daily_batch.pipeline.transform.fields import FIELDS, LOCATION
 from daily_batch.pipeline.transform.json_value import ParsedRecord
 
@@ -56,6 +57,7 @@ class RowBuffer:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, spec: RunSpec, scratch: Path, *, name: str) -> None:
         self._connection = connection
+        self._spec = spec
         self._scratch = scratch
         self._name = name
         self._from_batch = normalize.build_query(spec, fast_parser.QUERY, plain=True)
@@ -109,6 +111,11 @@ class RowBuffer:
         self._connection.register("records", Table.from_arrays(arrays, names=list(columns)))
         self._connection.execute(f"INSERT INTO {self._tables[-1]} {self._from_records}")
         self._connection.unregister("records")
+
+    def delete_erased(self, *, general: bool) -> int:
+        """Delete the rows of erased users and rooms, of the general or of the fast path, and return their number."""
+        condition = f"piece IS {'' if general else 'NOT '}NULL"
+        return delete_erased_rows(self._connection, self._tables[-1], condition, self._spec)
 
     def filter_batch(self) -> tuple[int, Iterable[ExcludedRow]]:
         """Remove the fast path's rows that have a verdict; return the row count before, and the removed rows."""
