@@ -1,4 +1,4 @@
-"""docs/examples/airflow_dag.py in Airflow itself, run by its own command."""
+"""docs/examples/airflow_dag.py and airflow_day_ready.py in Airflow itself, run by its own command."""
 
 import os
 import sqlite3
@@ -12,11 +12,12 @@ import pytest
 
 from daily_batch.ledger import Ledger
 from daily_batch.metadata.sqlite import SqliteStore
-from tests.support.day_runs import DAY, ROOT, SAMPLES, child_environment, read_tables
+from tests.support.day_runs import DAY, ROOT, SAMPLES, child_environment, read_tables, run_local
 from tests.support.orchestrators import install
 
 pytestmark = pytest.mark.long
 EXAMPLE = ROOT / "docs/examples/airflow_dag.py"
+SENSOR = ROOT / "docs/examples/airflow_day_ready.py"
 TENANTS = ["acme", "globex", "nobody"]
 
 
@@ -82,3 +83,29 @@ def test_days_are_published_retried_or_failed_as_the_error_says(airflow: dict[st
     assert tasks["nobody"] == ("failed", 1)
     for tenant, rows in (("acme", 282), ("globex", 556)):
         assert len(read_tables(tmp_path / "out", tenant=tenant)["messages"]) == rows
+
+
+def test_sensor_waits_for_the_receipt_of_each_tenant(airflow: dict[str, str], tmp_path: Path) -> None:
+    text = SENSOR.read_text(encoding="utf-8")
+    assert text.count("poke_interval=300") == text.count('"reschedule"') == 1
+    text = text.replace("poke_interval=300", "poke_interval=1").replace('"reschedule"', '"poke"')
+    (tmp_path / "dags/airflow_day_ready.py").write_text(text, encoding="utf-8")
+    call(airflow, "db", "migrate")
+    run_local(input=SAMPLES, output=tmp_path / "out", tenant="acme")
+    words = ["airflow", "dags", "test", "after_makoto_daily_batch", "2025-08-13T02:00:00+09:00"]
+    log = tmp_path / "log"
+    with log.open("wb") as stream:
+        running = subprocess.Popen(words, env=airflow, stdout=stream, stderr=stream)
+        try:
+            # `dags test` runs one task at a time: acme's, then globex's, which has no receipt yet.
+            while log.read_text().count("Poking callable") < 3:
+                assert running.poll() is None, log.read_text()
+                time.sleep(0.2)
+            receipt = run_local(input=SAMPLES, output=tmp_path / "out", tenant="globex")
+            assert running.wait(timeout=300) == 0, log.read_text()
+        finally:
+            running.kill()
+    assert f"globex {DAY} {receipt.run_id}" in log.read_text()
+    with sqlite3.connect(tmp_path / "airflow.db", timeout=60) as database:
+        rows = database.execute("SELECT task_id, state FROM task_instance").fetchall()
+    assert sorted(rows) == [("read_day", "success")] * 2 + [("wait_for_day", "success")] * 2
