@@ -44,7 +44,7 @@ def test_standard_output_holds_only_json(tmp_path: Path) -> None:
     result = run(tmp_path, "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["receipts"][0]["tenant"] == "acme"
-    assert "publish: 5/5 tables" in result.stderr
+    assert "publish: 6/6 tables" in result.stderr
 
 
 def test_output_without_json_is_a_table(tmp_path: Path) -> None:
