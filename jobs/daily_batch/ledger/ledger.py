@@ -119,10 +119,11 @@ class Ledger:
         )
 
     def release(self, lease: Lease, **changes: Any) -> None:
-        """End maintenance; `changes` may set `message_count` and `error`, which otherwise stay."""
+        """End maintenance; `changes` may set `message_count`, `error` and `new_fields`, which otherwise stay."""
 
         def end(entry: Entry) -> Entry:
-            values = {"message_count": entry.message_count, "error": entry.error, **changes}
+            kept = {name: getattr(entry, name) for name in ("message_count", "error", "new_fields")}
+            values = {**kept, **changes}
             return transitions.release(entry, now=self.clock(), **values)
 
         self._update_own(lease, end)

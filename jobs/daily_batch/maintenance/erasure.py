@@ -114,7 +114,7 @@ class Erasure:
                 done = self._erase_day(planned, evidence.erasure)
             evidence = with_day(evidence, done)
             save_evidence(store, evidence)
-        self._redact_errors(evidence.erasure)
+        self._redact_entries(evidence.erasure)
         self._delete_manifests()
         readable: dict[str, int] = {}
         for number, table in enumerate(TABLES, 1):
@@ -136,7 +136,7 @@ class Erasure:
             old = self._delete_old(request, heartbeat)
             removed = {name: table.removed for name, table in planned.tables.items() if table.removed}
             for run in rewritten.runs:
-                annotate_receipt(self.tables, request.day, run, erasure=erasure, removed=removed)
+                annotate_receipt(self.tables, request.day, run, self.subject, erasure=erasure, removed=removed)
             self.ledger.release(heartbeat.lease, **self._entry_changes(before, rewritten))
         versions = {**{name: table.version for name, table in published.items()}, **rewritten.versions}
         rows = {name: table.rows for name, table in published.items()} | {MESSAGES.name: rewritten.messages}
@@ -203,12 +203,17 @@ class Erasure:
             return True
         return delta_log.open_table(*self.tables.location(MESSAGES)) is not None
 
-    def _redact_errors(self, erasure: str) -> None:
-        """Replace errors in the ledger that name the id, as those with an object's key do."""
+    def _redact_entries(self, erasure: str) -> None:
+        """Take the ids out of the ledger: errors may quote an object's key, fields may have one as name."""
         for entry in list(self._known_days()):
+            changes: dict[str, object] = {}
             if entry.error and self.subject.is_named_in(entry.error):
+                changes["error"] = REDACTED_ERROR
+            if not set(entry.new_fields or ()).isdisjoint(self.subject.ids):
+                changes["new_fields"] = tuple(name for name in entry.new_fields or () if name not in self.subject.ids)
+            if changes:
                 with self._hold(replace(self.request, day=entry.day), erasure) as heartbeat:
-                    self.ledger.release(heartbeat.lease, error=REDACTED_ERROR)
+                    self.ledger.release(heartbeat.lease, **changes)
 
     @contextmanager
     def _hold(self, request: Request, erasure: str) -> Iterator[Heartbeat]:

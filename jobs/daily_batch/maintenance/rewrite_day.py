@@ -164,13 +164,22 @@ class _Rewriter:
                 yield [download(store, file.key, folder / f"{n}.parquet") for n, file in enumerate(group)], folder
 
 
-def annotate_receipt(tables: TenantTables, day: date, run_id: str, *, erasure: str, removed: Mapping[str, int]) -> None:
-    """Note in a run's receipt, if it exists, that its tables hold fewer rows now; its counts stay those of the run."""
+def annotate_receipt(
+    tables: TenantTables, day: date, run_id: str, subject: Subject, *, erasure: str, removed: Mapping[str, int]
+) -> None:
+    """Note in a run's receipt, if it exists, that its tables hold fewer rows now; its counts stay those of the run.
+
+    A field of a message that has an erased id as its name is counted among the others.
+    """
     store, key = tables.open(), receipt_key(tables.tenant, day, run_id)
     try:
         receipt = json.loads(bytes(store.get(key).bytes()))
     except FileNotFoundError:
         return
     notes = [note for note in receipt.get("erased", ()) if note["erasure"] != erasure]
+    fields = receipt.get("unknown_fields", {})
+    receipt["other_unknown_fields"] = receipt.get("other_unknown_fields", 0) + sum(
+        fields.pop(name) for name in set(fields) & set(subject.ids)
+    )
     receipt["erased"] = [*notes, {"erasure": erasure, "rows": dict(removed)}]
     store.put(key, to_line(receipt).encode())

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,28 @@ def test_erasure_updates_the_message_count_and_annotates_the_receipt(small_sourc
         assert tenant.dispatch().run(tenant.request(small_source), progress=silent, if_changed=True).kind == outcome
     last = tenant.ledger.find("acme", DAY)
     assert last and (last.message_count, last.token) == (6, before.token + 2)
+
+
+def test_erased_id_that_is_the_name_of_a_field_leaves_receipt_and_ledger(tmp_path: Path) -> None:
+    names = {"user_1": 1, "user_10": 1}
+    source = write_export(tmp_path / "in", [json.dumps(message("user_1", 1, **names)), json.dumps(message("other", 2))])
+    day_before = write_export(
+        tmp_path / "before",
+        [json.dumps(message("other", 1)).replace("2025-08-12", "2025-08-11")],
+        day=date(2025, 8, 11),
+    )
+    tenant = Tenant(tmp_path / "out")
+    tenant.run(day_before, date(2025, 8, 11))
+    tenant.run(source)
+    before = tenant.ledger.find("acme", DAY)
+    assert before and before.new_fields == ("user_1", "user_10")
+    tenant.erase("user", "user_1")
+    after = tenant.ledger.find("acme", DAY)
+    assert after and after.new_fields == ("user_10",)
+    receipt = json.loads((tenant.output / str(after.receipt)).read_text())
+    assert receipt["unknown_fields"] == {"tokens_used": 2, "user_10": 1}
+    assert receipt["other_unknown_fields"] == 1
+    assert files_containing(tmp_path / "out", "user_1") == []
 
 
 def test_plan_changes_nothing_and_counts_the_rows_to_remove(small_source: Path, publish: Publish) -> None:
