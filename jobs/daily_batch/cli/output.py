@@ -165,21 +165,10 @@ def render_receipt(receipt: "Receipt") -> "RenderableType":
         _render_counts("objects", asdict(receipt.objects)),
         _render_counts("records", asdict(receipt.records)),
     ]
-    parts += [
-        _render_counts(name, counts)
-        for name, counts in (
-            ("rejects", receipt.rejects),
-            ("flags", _most_frequent(receipt.flags)),
-            ("fields", _most_frequent(receipt.unknown_fields)),
-        )
-        if counts
-    ]
-    for name, hidden in (
-        ("flags", len(receipt.flags) - MAX_SHOWN),
-        ("fields", len(receipt.unknown_fields) - MAX_SHOWN),
-    ):
-        if hidden > 0:
-            parts.append(f"{'':8} and {hidden} more {name}; --json has all")
+    if receipt.rejects:
+        parts.append(_render_counts("rejects", receipt.rejects))
+    parts += _render_most_frequent("flags", receipt.flags)
+    parts += _render_most_frequent("fields", receipt.unknown_fields)
     if loss := loss_warning(receipt):
         parts.append(Text.assemble(("WARNING  ", "bold yellow"), (loss, "yellow")))
     if receipt.shrink:
@@ -215,6 +204,10 @@ def _render_counts(name: str, counts: Mapping[str, int]) -> "Text":
     return line
 
 
-def _most_frequent(counts: Mapping[str, int]) -> Mapping[str, int]:
-    """Return the highest counts, the highest first."""
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_SHOWN])
+def _render_most_frequent(name: str, counts: Mapping[str, int]) -> "Iterator[RenderableType]":
+    """Yield a line of the highest counts, and one that says how many are not shown."""
+    shown = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_SHOWN])
+    if shown:
+        yield _render_counts(name, shown)
+    if len(counts) > len(shown):
+        yield f"{'':8} and {len(counts) - len(shown)} more {name}; --json has all"

@@ -186,6 +186,14 @@ def test_receipt_key_is_below_the_tenants_analytics_folder():
         receipt_key("../acme", date(2025, 8, 12), "run1")
 
 
+def test_rendered_receipt_shows_the_most_frequent_unknown_fields() -> None:
+    out = io.StringIO()
+    fields = {f"field_{number}": 9 - number for number in range(7)}
+    Console(file=out, width=120).print(render_receipt(replace(RECEIPT, unknown_fields=fields)))
+    text = " ".join(out.getvalue().replace("\u00a0", " ").split())
+    assert "fields field_0 9 field_1 8 field_2 7 field_3 6 field_4 5 and 2 more fields; --json has all" in text
+
+
 @pytest.mark.parametrize("width", [60, 120])
 def test_rendered_receipt_shows_every_count_and_escapes_markup(width):
     out = io.StringIO()
