@@ -98,6 +98,7 @@ class NightScenario:
             "states": {"COMPLETED": 2, "COMPLETED_WITH_REJECTS": 2},
             "attention": [],
             "unreadable": night.receipt("poisoned")["objects"]["unreadable"],
+            "new_fields": 0,
             "late": 0,
             "queued": 0,
             "ended": True,

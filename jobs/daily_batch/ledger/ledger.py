@@ -119,12 +119,10 @@ class Ledger:
         )
 
     def release(self, lease: Lease, **changes: Any) -> None:
-        """End maintenance; `changes` may set `message_count`, `error` and `new_fields`, which otherwise stay."""
+        """End maintenance; `changes` say what the day contains now."""
 
         def end(entry: Entry) -> Entry:
-            kept = {name: getattr(entry, name) for name in ("message_count", "error", "new_fields")}
-            values = {**kept, **changes}
-            return transitions.release(entry, now=self.clock(), **values)
+            return transitions.release(replace(entry, **changes), now=self.clock())
 
         self._update_own(lease, end)
 

@@ -117,19 +117,9 @@ def hold(
     )
 
 
-def release(
-    entry: Entry, *, message_count: int | None, error: str | None, new_fields: tuple[str, ...] | None, now: datetime
-) -> Entry:
-    """End maintenance: set what the day contains now and remove the holder."""
-    return replace(
-        entry,
-        message_count=message_count,
-        error=error,
-        new_fields=new_fields,
-        upkeep=None,
-        lease_until=None,
-        updated_at=format_timestamp(now),
-    )
+def release(entry: Entry, *, now: datetime) -> Entry:
+    """End maintenance: remove the holder."""
+    return replace(entry, upkeep=None, lease_until=None, updated_at=format_timestamp(now))
 
 
 def renew(entry: Entry, *, now: datetime, lease: timedelta) -> Entry:

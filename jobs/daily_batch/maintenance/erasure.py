@@ -209,8 +209,10 @@ class Erasure:
             changes: dict[str, object] = {}
             if entry.error and self.subject.is_named_in(entry.error):
                 changes["error"] = REDACTED_ERROR
-            if not set(entry.new_fields or ()).isdisjoint(self.subject.ids):
-                changes["new_fields"] = tuple(name for name in entry.new_fields or () if name not in self.subject.ids)
+            for attribute in ("unknown_fields", "new_fields"):
+                names = getattr(entry, attribute) or ()
+                if not set(names).isdisjoint(self.subject.ids):
+                    changes[attribute] = tuple(name for name in names if name not in self.subject.ids)
             if changes:
                 with self._hold(replace(self.request, day=entry.day), erasure) as heartbeat:
                     self.ledger.release(heartbeat.lease, **changes)
