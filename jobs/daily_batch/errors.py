@@ -2,8 +2,8 @@
 
 import re
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import PurePath
 from typing import Any
 
@@ -51,6 +51,18 @@ def error_context(tenant: str, day: str) -> Iterator[None]:
     except BatchError as error:
         error.add_context(tenant, day)
         raise
+
+
+@contextmanager
+def cleaned_up(clean: Callable[[], None]) -> Iterator[None]:
+    """Call `clean` after the block; if the block failed, an error of `clean` does not replace its error."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            clean()
+        raise
+    clean()
 
 
 def describe_error(error: BaseException) -> str:

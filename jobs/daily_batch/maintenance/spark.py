@@ -10,7 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from daily_batch.domain.contract import MESSAGES, Table
-from daily_batch.errors import BatchError, RetryableError
+from daily_batch.errors import BatchError, RetryableError, cleaned_up
 from daily_batch.maintenance.compaction import CompactionCandidate
 from daily_batch.maintenance.rewrite_files import SORT_ORDERS
 from daily_batch.maintenance.subject import TEXT_COLUMNS, Subject
@@ -106,14 +106,15 @@ class SparkMaintenance:
                 previous = self.spark.conf.get(name, None)
                 self.spark.conf.set(name, value)
                 before[name] = previous
-        try:
+        with cleaned_up(lambda: self._restore(before)):
             yield
-        finally:
-            for name, previous in before.items():
-                if previous is None:
-                    self.spark.conf.unset(name)
-                else:
-                    self.spark.conf.set(name, previous)
+
+    def _restore(self, conf: Mapping[str, str | None]) -> None:
+        for name, value in conf.items():
+            if value is None:
+                self.spark.conf.unset(name)
+            else:
+                self.spark.conf.set(name, value)
 
     def _path(self, table: Table) -> str:
         return spark_path(self.tables.url(table))

@@ -16,9 +16,11 @@ import pytest
 from daily_batch.storage import scratch
 from daily_batch.storage.scratch import (
     FILES,
+    LOCAL_DIRS,
     LOCK,
     PREFIX,
     RetainedFolder,
+    executor_folder,
     folder_within,
     remove_abandoned,
     temporary_folder,
@@ -163,6 +165,52 @@ def test_links_are_not_followed(temp: Path, tmp_path: Path) -> None:
     assert (target / FILES / "messages").read_text() == "of a person"
     assert not within.exists()
     assert (lock / FILES / "messages").exists()
+
+
+# An executor's folder of blocks: with a local master or in a container, and below a standalone worker's folder.
+BLOCKS = ("blockmgr-1", "spark-1/executor-1/blockmgr-1")
+
+
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_task_has_its_folder_in_its_executors_local_folder(temp: Path, tmp_path: Path, blocks: str) -> None:
+    disk = tmp_path / "disk" / blocks
+    disk.mkdir(parents=True)
+    (temp / "file").touch()
+    # A disk that failed, and a path that is no folder, are passed over.
+    parent = executor_folder({LOCAL_DIRS: f"{temp / 'gone'},{disk},{temp / 'file'}"})
+    assert parent == disk
+    with temporary_folder(parent) as folder:
+        assert folder.parent.parent == disk
+        assert list(temp.iterdir()) == [temp / "file"]
+    assert list(disk.iterdir()) == []
+    assert executor_folder({LOCAL_DIRS: str(temp / "gone")}) is None
+    assert executor_folder({}) is None
+
+
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_folders_of_killed_executors_are_removed_by_the_next_run_on_their_machine(
+    temp: Path, tmp_path: Path, blocks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk"
+    own = disk / blocks.replace("-1", "-2")
+    own.mkdir(parents=True)
+    with other_run(disk / blocks) as alive:
+        leftovers = [leave_behind(temp / blocks), leave_behind(disk / blocks)]
+        assert remove_abandoned() == []  # this process knows the system's folder only
+        assert [each.exists() for each in leftovers] == [False, True]
+        monkeypatch.setenv(LOCAL_DIRS, str(own))
+        assert remove_abandoned() == [RetainedFolder(alive.folder, "a run is using it")]
+        assert not leftovers[1].exists()
+        assert (alive.files / "messages").exists()
+
+
+def test_links_among_sparks_folders_are_not_followed(temp: Path, tmp_path: Path) -> None:
+    leftover = leave_behind(tmp_path / "elsewhere/blockmgr-1")
+    (temp / "blockmgr-1").symlink_to(tmp_path / "elsewhere/blockmgr-1", target_is_directory=True)
+    (temp / "spark-1").mkdir()
+    (temp / "spark-1/executor-1").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert remove_abandoned() == []
+    assert leftover.exists()
 
 
 def lock_is_missing(folder: Path) -> None:

@@ -6,11 +6,12 @@ code uses no RDD, no SparkContext and no cache, so that it runs on Spark Connect
 
 import json
 import os
+import re
 import sys
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 from daily_batch.domain.contract import MESSAGES, REJECTS, TURNS
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import DataFile, RunSpec
-from daily_batch.errors import BatchError, InputChangedError, RetryableError, TerminalError, UsageError, find_error
+from daily_batch.errors import UsageError, cleaned_up, error_context
 from daily_batch.pipeline.discover.chunks import chunk_path, cut_chunks, read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import Progress, RunResult
 from daily_batch.pipeline.runners.size_workers import count_buckets
-from daily_batch.pipeline.runners.spark_progress import report_tasks
+from daily_batch.pipeline.runners.spark_errors import explained_spark_errors
+from daily_batch.pipeline.runners.spark_progress import is_connect, report_tasks
 from daily_batch.pipeline.runners.spark_shuffle import BLOBS, load_files, partition_keys
 from daily_batch.pipeline.runners.spark_tasks import map_chunks, recover_chunks, reduce_buckets
 from daily_batch.pipeline.transform.aggregate import PARTIALS, merge_aggregates
@@ -69,7 +71,7 @@ class SparkRunner:
         buckets = count_buckets(spec, manifest.text_bytes, sort_bytes=spec.limits.memory_bytes // 2)
         spec = replace(spec, buckets=buckets)
         storage = storage.anchored()  # Spark Connect's workers have a working directory of their own
-        with self._configured(), report_tasks(self.spark, progress):
+        with error_context(spec.tenant, spec.date), self._configured(), report_tasks(self.spark, progress):
             rows = self._map_and_reduce(manifest, spec, storage) if manifest.chunks else []
             output = _TaskOutput(scratch, rows)
             locations = read_locations(output.paths["originals"])
@@ -86,21 +88,23 @@ class SparkRunner:
     def _map_and_reduce(self, manifest: Manifest, spec: RunSpec, storage: Storage) -> list[Any]:
         from pyspark.sql.functions import col, element_at, lit
 
-        with self._staged(manifest.files, spec, storage) as folder:
+        with self._staged(manifest.files, spec, storage) as folder, explained_spark_errors():
             chunks = self._read_files(folder)
             keys = partition_keys(spec.buckets + 1)
             mapped = chunks.mapInArrow(partial(map_chunks, spec=spec, storage=storage), BLOBS)
             numbered = mapped.withColumn("key", element_at(lit(keys), col("bucket") + 1))
             shuffled = numbered.repartition(len(keys), "key").drop("key")
-            return _collect(shuffled.mapInArrow(partial(reduce_buckets, spec=spec, storage=storage), BLOBS), spec)
+            reduced = shuffled.mapInArrow(partial(reduce_buckets, spec=spec, storage=storage), BLOBS)
+            return list(reduced.collect())
 
     def _recover(
         self, manifest: Manifest, locations: Sequence[RecordLocation], spec: RunSpec, storage: Storage, scratch: Path
     ) -> list[Any]:
         # In files like the manifest's: rows from the driver would cost a shuffle and a second.
-        with self._staged(_write_locations(manifest, locations, scratch / "locations"), spec, storage) as folder:
+        files = _write_locations(manifest, locations, scratch / "locations")
+        with self._staged(files, spec, storage) as folder, explained_spark_errors():
             recovered = self._read_files(folder).mapInArrow(partial(recover_chunks, spec=spec, storage=storage), BLOBS)
-            return _collect(recovered, spec)
+            return list(recovered.collect())
 
     def _read_files(self, folder: str) -> "DataFrame":
         """Return a frame of a folder's files, with one task per file."""
@@ -108,38 +112,42 @@ class SparkRunner:
 
     @contextmanager
     def _configured(self) -> Iterator[None]:
-        try:
+        with explained_spark_errors():
             before = {name: self.spark.conf.get(name) or "" for name in CONF}
-            for name, value in CONF.items():
-                self.spark.conf.set(name, value)
-        except Exception as error:
-            if "CONFIG_NOT_AVAILABLE" not in str(error):
-                raise
-            # With the default batch size, a worker would hold thousands of blobs in memory.
-            what = f"this Spark does not accept the job's settings ({', '.join(CONF)})"
-            raise TerminalError(what, next_step="run the job on a cluster (docs/databricks.md, Serverless)") from error
-        try:
+            self._set_conf(CONF)
+        with cleaned_up(lambda: self._set_conf(before)):
             yield
-        finally:
-            for name, value in before.items():
-                self.spark.conf.set(name, value)
+
+    def _set_conf(self, conf: Mapping[str, str]) -> None:
+        for name, value in conf.items():
+            self.spark.conf.set(name, value)
 
     @contextmanager
     def _staged(self, files: Sequence[Path], spec: RunSpec, storage: Storage) -> Iterator[str]:
-        """Yield the URL of a folder in which every worker can read the files; a local master reads them in place."""
-        if (self.spark.conf.get("spark.master", "") or "").startswith("local") or storage.output.kind == "file":
+        """Yield the URL of a folder in which every worker can read the files.
+
+        They are copied to the output, which all machines share, unless Spark runs in one JVM on this machine.
+        """
+        with explained_spark_errors():
+            local = re.fullmatch(r"local(\[.*\])?", self.spark.conf.get("spark.master", "") or "")
+        if local and not is_connect(self.spark):
             yield f"file://{files[0].parent.absolute()}"
             return
         # Unique for each attempt: a service may start a second attempt of the same run, and the first left its files.
         folder = f"{analytics_folder(spec.tenant)}/_staging/{spec.run_id}-{uuid.uuid4().hex[:8]}"
-        output = storage.open_output()
-        keys = [f"{folder}/{path.name}" for path in files]
-        for key, path in zip(keys, files, strict=True):
-            output.put(key, path)
-        try:
-            yield spark_path(storage.output.child(folder))
-        finally:
+        url, output = storage.output.child(folder), storage.open_output()
+        keys: list[str] = []
+
+        def remove() -> None:
             output.delete(keys)
+            if url.kind in ("file", "volume"):
+                Path(url.path).rmdir()
+
+        with cleaned_up(remove):
+            for path in files:
+                keys.append(f"{folder}/{path.name}")
+                output.put(keys[-1], path)
+            yield spark_path(url)
 
 
 def current_session() -> SparkRunner:
@@ -234,27 +242,3 @@ def _write_locations(manifest: Manifest, locations: Sequence[RecordLocation], fo
         files.append(chunk_path(folder, number))
         files[-1].write_text(json.dumps([[list(item), by_key[item.key]] for item in chunk]))
     return files
-
-
-def _collect(frame: "DataFrame", spec: RunSpec) -> list[Any]:
-    try:
-        return frame.collect()
-    except Exception as error:
-        raise _translate_error(error, spec) from error
-
-
-def _translate_error(error: Exception, spec: RunSpec) -> BatchError:
-    """Return the error that a task raised, from its text in Spark's error; its class says whether a retry can help."""
-    text = str(error)
-    if failure := find_error(text, InputChangedError, RetryableError, TerminalError):
-        failure.add_context(spec.tenant, spec.date)
-        return failure
-    # `sanitized` tasks raise unexpected errors as RuntimeErrors whose text is safe to repeat.
-    _, marker, message = text.partition("RuntimeError: ")
-    cause = message.splitlines()[0] if marker else type(error).__name__
-    return RetryableError(
-        f"the Spark job failed ({cause})",
-        next_step="read the job's log with --debug, then run the day again",
-        tenant=spec.tenant,
-        day=spec.date,
-    )

@@ -24,7 +24,7 @@ Stages = list[tuple[int, int]]
 @contextmanager
 def report_tasks(spark: "SparkSession", progress: Progress) -> Iterator[None]:
     """Report the stages of the jobs that run in the block."""
-    if hasattr(spark, "registerProgressHandler") and _is_connect(spark):
+    if hasattr(spark, "registerProgressHandler") and is_connect(spark):
         handler = _connect_handler(progress)
         spark.registerProgressHandler(handler)
         try:
@@ -42,19 +42,21 @@ def report_tasks(spark: "SparkSession", progress: Progress) -> Iterator[None]:
         poller.join()
 
 
-def _is_connect(spark: "SparkSession") -> bool:
+def is_connect(spark: "SparkSession") -> bool:
+    """Return whether a session is a client of Spark Connect, whose server may be on another machine."""
     return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
-def _report(stages: Stages, progress: Progress) -> None:
+def report_stages(stages: Stages, progress: Progress) -> None:
+    """Report stages; Spark also counts the second success of a task that was speculated or whose output was lost."""
     for name, (done, total) in zip(STAGE_NAMES, stages, strict=False):
         if total and done:
-            progress(name, done, total, "tasks")
+            progress(name, min(done, total), total, "tasks")
 
 
 def _connect_handler(progress: Progress) -> Callable[..., None]:
     def handle(stages: Any, **_: Any) -> None:
-        _report([(stage.num_completed_tasks, stage.num_tasks) for stage in stages], progress)
+        report_stages([(stage.num_completed_tasks, stage.num_tasks) for stage in stages], progress)
 
     return handle
 
@@ -68,4 +70,4 @@ def _poll(spark: "SparkSession", progress: Progress, stop: threading.Event) -> N
             infos = [tracker.getJobInfo(job) for job in jobs]
             stage_ids = {stage for info in infos if info for stage in info.stageIds}
             stages = [tracker.getStageInfo(stage) for stage in sorted(stage_ids)]
-            _report([(info.numCompletedTasks, info.numTasks) for info in stages if info], progress)
+            report_stages([(info.numCompletedTasks, info.numTasks) for info in stages if info], progress)

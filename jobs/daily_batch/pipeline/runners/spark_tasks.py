@@ -1,6 +1,7 @@
 """Run the kernel's functions in Spark's workers: each task reads and returns blobs, and has folders of its own."""
 
 import json
+import os
 import shutil
 import time
 from collections import defaultdict
@@ -27,7 +28,7 @@ from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_
 from daily_batch.pipeline.transform.reduce_bucket import reduce_bucket, write_rejects
 from daily_batch.pipeline.transform.row_buffer import RowSet
 from daily_batch.storage.failures import explain_failure
-from daily_batch.storage.scratch import make_folder, temporary_folder
+from daily_batch.storage.scratch import executor_folder, make_folder, temporary_folder
 from daily_batch.storage.stores import Storage
 
 # A chunk's rows stay in memory if their text is at most a quarter of the task's memory; rows of a huge object spill.
@@ -61,7 +62,7 @@ def sanitized(task: Task) -> Task:
 def map_chunks(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
     """Map the manifest's chunks (column `content`) to blobs of rows by bucket, rejects and counts."""
     store = storage.open_input()
-    with temporary_folder() as scratch:
+    with temporary_folder(executor_folder(os.environ)) as scratch:
         for number, content in enumerate(read_column(batches, "content")):
             folder = make_folder(scratch / str(number))
             _, objects = read_chunk(content)
@@ -84,7 +85,7 @@ def map_chunks(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
 @sanitized
 def reduce_buckets(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
     """Reduce the blobs of whole buckets to data files, partial aggregates and counts."""
-    with temporary_folder() as scratch:
+    with temporary_folder(executor_folder(os.environ)) as scratch:
         parts: dict[int, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
         for batch in batches:
             for row in batch.to_pylist():
@@ -118,7 +119,7 @@ def reduce_buckets(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
 @sanitized
 def recover_chunks(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
     """Recover records from objects, given with the records' locations as JSON in column `content`, as rejects."""
-    with temporary_folder() as scratch:
+    with temporary_folder(executor_folder(os.environ)) as scratch:
         for number, content in enumerate(read_column(batches, "content")):
             pairs = json.loads(content)
             objects = [SourceObject(*item) for item, _ in pairs]
