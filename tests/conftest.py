@@ -42,6 +42,10 @@ FOR_EACH_CLOUD = re.compile(r'scope="module", params=CLOUDS\b')
 TAKES_SPARK = re.compile(r'\bspark: (?:Any|"SparkSession")|getfixturevalue\("spark"\)')
 
 
+# All tests of this folder share a cluster, which is processes enough for two cores.
+CLUSTER = "tests/integration/cluster/"
+
+
 # Processes that start a Spark session; one would be busy when all other tests have ended.
 SPARK_SESSIONS = 2
 
@@ -49,7 +53,7 @@ SPARK_SESSIONS = 2
 class SharedSparkSessions(LoadFileScheduling):
     """Runs each file in one process, and the files that use the Spark session in few: it starts SPARK_SESSIONS times.
 
-    A file with a fixture for each cloud is split by cloud.
+    A file with a fixture for each cloud is split by cloud. The files on the cluster run in one process.
 
     Files keep their order (`--no-loadscope-reorder`): Spark's, which are long chains, then the slow ones of e2e and
     integration, and many short ones of unit fill the end.
@@ -61,6 +65,8 @@ class SharedSparkSessions(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
+        if file.startswith(CLUSTER):
+            return CLUSTER
         if _matches(FOR_EACH_CLOUD, file):
             return nodeid.partition("[")[2] + file
         if _matches(TAKES_SPARK, file):
@@ -74,7 +80,10 @@ def _matches(pattern: re.Pattern[str], file: str) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not _matches(TAKES_SPARK, item.nodeid.partition("::")[0]))
+    def is_chain(file: str) -> bool:
+        return file.startswith(CLUSTER) or _matches(TAKES_SPARK, file)
+
+    items.sort(key=lambda item: not is_chain(item.nodeid.partition("::")[0]))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
