@@ -35,7 +35,6 @@ UNUSED = {
     ("WorkerRole", "FollowJobs", "emr-serverless:CancelJobRun"): "a day that is taken over from its job",
     ("WorkerRole", "WriteTables", "s3:DeleteObject"): "plain Parquet's staged files, and those of the previous run",
     ("WorkerRole", "WriteTables", "s3:AbortMultipartUpload"): "a large file whose upload fails",
-    ("JobRole", "WriteTables", "s3:DeleteObject"): "plain Parquet's staged files, and those of the previous run",
     ("JobRole", "WriteTables", "s3:AbortMultipartUpload"): "a large file whose upload fails",
 }
 

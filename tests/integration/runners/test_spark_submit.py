@@ -68,8 +68,9 @@ def test_submitted_day_equals_the_local_day_and_writes_a_receipt(tmp_path: Path)
 def assert_receipt_fields(receipt: dict[str, Any]) -> None:
     """Assert that the receipt has exactly the documented fields, and that its counts add up."""
     assert list(receipt) == [
-        *("tenant", "date", "run_id", "status", "runner", "format", "layout", "objects", "records", "rejects", "flags"),
-        *("tables", "seconds", "input", "output", "fingerprint", "quality"),
+        *("tenant", "date", "run_id", "processed_at", "status", "runner", "format", "layout", "objects", "records"),
+        *("rejects", "flags", "unknown_fields", "other_unknown_fields", "tables", "seconds", "input", "output"),
+        *("fingerprint", "quality"),
     ]
     objects, records, tables = receipt["objects"], receipt["records"], receipt["tables"]
     assert list(objects) == ["listed", "read", "unreadable", "ignored", "erased", "bytes"]
