@@ -60,7 +60,7 @@ def _create_lines(day: TenantDay, zone: str, random: Random) -> tuple[list[bytes
     lines = messages + duplicates + invalid + empty
     random.shuffle(lines)
     counts = {"written": len(messages), "duplicates": len(duplicates), "rejected": len(invalid), "empty": len(empty)}
-    return lines, {"seen": len(lines), "superseded": 0, "other_day": 0, **counts}
+    return lines, {"seen": len(lines), "superseded": 0, "other_day": 0, "erased": 0, **counts}
 
 
 def _create_message(day: TenantDay, number: int, midnight: datetime, random: Random) -> bytes:
