@@ -122,9 +122,13 @@ class SparkCluster:
         self.workers |= new
 
     def await_no_task_folders(self) -> None:
-        """Wait until no worker holds a task's folder, which may have messages; Spark removes a job's after its end."""
+        """Wait until no living worker holds a task's folder, which may have messages.
+
+        Spark removes those of a job after its end. Those of a dead worker stay until the next task on its machine.
+        """
         deadline = time.monotonic() + START_SECONDS
-        while folders := [path for path in self.folder.glob("worker-*") if any(path.glob(f"**/{PREFIX}*"))]:
+        alive = [self.folder / f"worker-{number}" for number in self.workers]
+        while folders := [path for path in alive if any(path.glob(f"**/{PREFIX}*"))]:
             assert time.monotonic() < deadline, f"a task's folder is left: {folders}"
             time.sleep(0.1)
 
