@@ -2,17 +2,15 @@
 
 from daily_batch.catalog.columns import PARTITIONS, define_columns
 from daily_batch.catalog.names import quote_name, quote_value
-from daily_batch.catalog.receipts import athena_receipts
 from daily_batch.catalog.target import Target
 from daily_batch.domain.contract import TABLES, Table
 
 
 def athena_statements(target: Target) -> list[str]:
-    """Return the statements of the tenant's database, its tables and its run history."""
+    """Return the statements of the tenant's database and its tables."""
     define = _delta_table if target.table_format == "delta" else _parquet_table
     database = quote_name(target.schema)
-    tables = [define(table, database, target) for table in TABLES]
-    return [f"CREATE DATABASE IF NOT EXISTS {database}", *tables, *athena_receipts(target)]
+    return [f"CREATE DATABASE IF NOT EXISTS {database}", *(define(table, database, target) for table in TABLES)]
 
 
 def _delta_table(table: Table, database: str, target: Target) -> str:

@@ -2,7 +2,6 @@
 
 from daily_batch.catalog.columns import PARTITIONS, define_columns
 from daily_batch.catalog.names import quote_name, quote_value
-from daily_batch.catalog.receipts import databricks_receipts
 from daily_batch.catalog.target import Target
 from daily_batch.catalog.unity import define_delta_table, name_schema
 from daily_batch.domain.contract import TABLES, Table
@@ -10,15 +9,14 @@ from daily_batch.storage.stores import spark_path
 
 
 def databricks_statements(target: Target) -> list[str]:
-    """Return the statements of the tenant's schema, its tables and its run history.
+    """Return the statements of the tenant's schema and its tables.
 
     Raises:
         UsageError: the catalog is Glue's.
     """
     define = _delta_table if target.table_format == "delta" else _parquet_table
     schema = name_schema(target.catalog, target.tenant)
-    tables = [define(table, schema, target) for table in TABLES]
-    return [f"CREATE SCHEMA IF NOT EXISTS {schema}", *tables, *databricks_receipts(target, schema)]
+    return [f"CREATE SCHEMA IF NOT EXISTS {schema}", *(define(table, schema, target) for table in TABLES)]
 
 
 def _delta_table(table: Table, schema: str, target: Target) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from daily_batch.catalog import Engine
 from daily_batch.catalog.athena import athena_statements
 from daily_batch.catalog.databricks import databricks_statements
+from daily_batch.catalog.receipts import receipts_statements
 from daily_batch.catalog.synapse import synapse_statements
 from daily_batch.catalog.target import Target
 from daily_batch.catalog.views import all_tenants_statements, without_content_statements
@@ -44,13 +45,15 @@ _REACH = {
 
 
 def make_statements(engine: Engine, target: Target, *, without_content: bool = False) -> list[str]:
-    """Return the statements of the tables, or of the views without content, in order, without their terminators.
+    """Return the statements of tables and run history, or of views without content, in order, without terminators.
 
     Raises:
         UsageError: the engine cannot read the location of the tables.
     """
     target.check(engine)
-    return without_content_statements(engine, target) if without_content else _STATEMENTS[engine](target)
+    if without_content:
+        return without_content_statements(engine, target)
+    return [*_STATEMENTS[engine](target), *receipts_statements(engine, target)]
 
 
 def make_script(engine: Engine, target: Target, *, without_content: bool = False) -> str:

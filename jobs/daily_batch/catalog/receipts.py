@@ -4,10 +4,13 @@ Every engine reads the line as text and takes the columns out of it by path, so 
 field that is added to the receipt breaks no reader. The view `latest_runs` has the last run of each day.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
-from daily_batch.catalog.names import quote_name, quote_standard, quote_text, quote_transact, quote_value
+from daily_batch.catalog import Engine
+from daily_batch.catalog.dialects import DIALECTS
+from daily_batch.catalog.names import quote_name, quote_text, quote_value
+from daily_batch.catalog.synapse import COLLATION
 from daily_batch.catalog.target import Target
 from daily_batch.domain.receipt import Objects, Records
 from daily_batch.storage.stores import spark_path
@@ -54,10 +57,32 @@ COLUMNS = (
 )
 
 
-def athena_receipts(target: Target) -> list[str]:
-    """Return Athena's statements: a table of lines, and the views."""
-    database = quote_name(target.schema)
-    folder = quote_value(f"{target.folder.child(FOLDER)}/")
+def receipts_statements(engine: Engine, target: Target) -> list[str]:
+    """Return the statements of the views, and of Athena's table of lines. The tenant's schema exists."""
+    dialect = DIALECTS[engine]
+    schema = dialect.qualify(target.catalog, target.schema)
+    lines, select, source = _READERS[engine](target, schema)
+    columns = [f"{select(column)} AS {dialect.quote(column.name)}" for column in COLUMNS]
+    receipts, latest_runs = (f"{schema}.{dialect.quote(name)}" for name in (RECEIPTS, LATEST_RUNS))
+    day = f"{dialect.quote('tenant')}, {dialect.quote('date')}"
+    order = f"{dialect.quote('processed_at')} DESC, {dialect.quote('run_id')} DESC"
+    return [
+        *lines,
+        f"{dialect.create_view} {receipts} AS\nSELECT\n"
+        + ",\n".join(f"    {each}" for each in columns)
+        + f"\n{source}",
+        f"{dialect.create_view} {latest_runs} AS\n"
+        f"SELECT {', '.join(dialect.quote(column.name) for column in COLUMNS)}\n"
+        f"FROM (\n    SELECT *, row_number() OVER (PARTITION BY {day} ORDER BY {order}) AS place\n    FROM {receipts}\n"
+        ") AS runs\nWHERE place = 1",
+    ]
+
+
+# What comes before the views, the expression of a column, and the clause that reads the lines.
+_Reader = tuple[list[str], Callable[[ReceiptColumn], str], str]
+
+
+def _read_with_athena(target: Target, schema: str) -> _Reader:
     kinds = {"DATE": "date", "BIGINT": "bigint", "DOUBLE": "double"}
 
     def select(column: ReceiptColumn) -> str:
@@ -65,34 +90,32 @@ def athena_receipts(target: Target) -> list[str]:
         if column.is_json:
             return f"json_format({path})"
         if column.type == "TIMESTAMPTZ":
-            # A column of a view in Glue has a type of Hive, which has no time zone.
-            return f"CAST(from_iso8601_timestamp({path}) AT TIME ZONE 'UTC' AS timestamp)"
+            return DIALECTS["athena"].moment.format(f"from_iso8601_timestamp({path})")
         return f"CAST({path} AS {kinds[column.type]})" if column.type in kinds else path
 
+    # The table's DDL is Hive's, the views' Trino's; they quote names differently.
+    table = f"{quote_name(target.schema)}.{quote_name(LINES)}"
+    folder = quote_value(f"{target.folder.child(FOLDER)}/")
     # JSON has no control characters, so a line is one field.
     lines = (
-        f"CREATE EXTERNAL TABLE IF NOT EXISTS {database}.{quote_name(LINES)} (`line` string)\n"
+        f"CREATE EXTERNAL TABLE IF NOT EXISTS {table} (`line` string)\n"
         f"ROW FORMAT DELIMITED FIELDS TERMINATED BY '\\001'\nSTORED AS TEXTFILE\nLOCATION {folder}"
     )
-    # Views are Trino's SQL, whose quotes are not Hive's.
-    schema = f"{quote_standard(target.schema)}."
-    return [lines, *_views(quote_standard, schema, [select(column) for column in COLUMNS], f"FROM {schema}{LINES}")]
+    return [lines], select, f"FROM {schema}.{LINES}"
 
 
-def databricks_receipts(target: Target, schema: str) -> list[str]:
-    """Return Databricks' statements: the views, which list the folder again in each query."""
-    files = f"text.{quote_name(f'{spark_path(target.folder.child(FOLDER))}/*/*.json')}"
+def _read_with_databricks(target: Target, schema: str) -> _Reader:
+    """Read the files in place: each query lists the folder again."""
     kinds = {"DATE": "date", "BIGINT": "bigint", "DOUBLE": "double", "TIMESTAMPTZ": "timestamp"}
 
     def select(column: ReceiptColumn) -> str:
         path = f"get_json_object(value, '$.{column.path}')"
         return f"CAST({path} AS {kinds[column.type]})" if column.type in kinds else path
 
-    return _views(quote_name, f"{schema}.", [select(column) for column in COLUMNS], f"FROM {files}")
+    return [], select, f"FROM text.{quote_name(f'{spark_path(target.folder.child(FOLDER))}/*/*.json')}"
 
 
-def synapse_receipts(target: Target) -> list[str]:
-    """Return Synapse's statements: the views."""
+def _read_with_synapse(target: Target, schema: str) -> _Reader:
     kinds = {"DATE": "DATE", "BIGINT": "BIGINT", "DOUBLE": "FLOAT", "TIMESTAMPTZ": "DATETIME2"}
 
     def select(column: ReceiptColumn) -> str:
@@ -102,26 +125,17 @@ def synapse_receipts(target: Target) -> list[str]:
         return f"CAST({path} AS {kinds[column.type]})" if column.type in kinds else path
 
     # A line is one field: JSON has no vertical tab.
-    lines = (
+    source = (
         f"FROM OPENROWSET(\n    BULK '{FOLDER}/*/*.json',\n    DATA_SOURCE = {quote_text(target.schema)},\n"
         "    FORMAT = 'CSV',\n"
         "    FIELDTERMINATOR = '0x0b',\n    FIELDQUOTE = '0x0b',\n    ROWTERMINATOR = '0x0a'\n)\n"
-        "WITH (\n    [line] VARCHAR(MAX) COLLATE Latin1_General_100_BIN2_UTF8\n) AS [rows]"
+        f"WITH (\n    [line] VARCHAR(MAX) {COLLATION}\n) AS [rows]"
     )
-    views = _views(quote_transact, f"{quote_transact(target.schema)}.", [select(column) for column in COLUMNS], lines)
-    return [view.replace("OR REPLACE", "OR ALTER", 1) for view in views]
+    return [], select, source
 
 
-def _views(quote: Callable[[str], str], schema: str, selected: Sequence[str], source: str) -> list[str]:
-    """Return the statements of both views, with names quoted for the engine."""
-    receipts, latest_runs = (f"{schema}{quote(name)}" for name in (RECEIPTS, LATEST_RUNS))
-    columns = ",\n".join(f"    {each} AS {quote(column.name)}" for each, column in zip(selected, COLUMNS, strict=True))
-    day = f"{quote('tenant')}, {quote('date')}"
-    order = f"{quote('processed_at')} DESC, {quote('run_id')} DESC"
-    return [
-        f"CREATE OR REPLACE VIEW {receipts} AS\nSELECT\n{columns}\n{source}",
-        f"CREATE OR REPLACE VIEW {latest_runs} AS\n"
-        f"SELECT {', '.join(quote(column.name) for column in COLUMNS)}\n"
-        f"FROM (\n    SELECT *, row_number() OVER (PARTITION BY {day} ORDER BY {order}) AS place\n    FROM {receipts}\n"
-        ") AS runs\nWHERE place = 1",
-    ]
+_READERS: Mapping[Engine, Callable[[Target, str], _Reader]] = {
+    "athena": _read_with_athena,
+    "databricks": _read_with_databricks,
+    "synapse": _read_with_synapse,
+}

@@ -2,7 +2,6 @@
 
 from daily_batch.catalog.columns import PARTITIONS
 from daily_batch.catalog.names import quote_text, quote_transact
-from daily_batch.catalog.receipts import synapse_receipts
 from daily_batch.catalog.target import Target
 from daily_batch.domain.contract import TABLES, Column, Table
 
@@ -22,7 +21,7 @@ _LONG = ("content", "extras", "role", "agent_mode")
 
 
 def synapse_statements(target: Target) -> list[str]:
-    """Return the statements of the tenant's schema, data source and views, with its run history."""
+    """Return the statements of the tenant's schema, data source and views."""
     url = target.folder
     schema = quote_transact(target.schema)
     source = f"https://{url.account}.dfs.core.windows.net/{url.bucket}/{url.path}"
@@ -31,7 +30,6 @@ def synapse_statements(target: Target) -> list[str]:
         f"IF NOT EXISTS (SELECT * FROM sys.external_data_sources WHERE name = {quote_text(target.schema)})\n"
         f"CREATE EXTERNAL DATA SOURCE {schema} WITH (LOCATION = {quote_text(source)})",
         *(_view(table, target) for table in TABLES),
-        *synapse_receipts(target),
     ]
 
 

@@ -11,10 +11,9 @@ from daily_batch.catalog.columns import PARTITIONS
 from daily_batch.catalog.dialects import DIALECTS, Dialect
 from daily_batch.catalog.names import schema_prefix
 from daily_batch.catalog.target import Target
-from daily_batch.domain.contract import AGGREGATES, TABLES, Column, Table
+from daily_batch.domain.contract import AGGREGATES, TABLES, TENANT, Column, Table
 from daily_batch.errors import UsageError
 
-TENANT = Column("tenant_id", "VARCHAR", "tenant", holds="identifier")
 WITHOUT_CONTENT = "without_content"
 
 
