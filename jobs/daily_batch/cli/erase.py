@@ -1,6 +1,5 @@
 """`makoto-batch erase`: search every table of a tenant for users or rooms, and remove them when confirmed."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -114,21 +113,14 @@ def erase(
 
 def _has_sources(target: "TenantTarget", subject: "Subject") -> bool | None:
     """Return whether the input still holds objects of the subject; None without an input, so nothing was listed."""
+    from daily_batch.maintenance.redact import list_source_folders
     from daily_batch.storage.stores import open_store
 
     if not target.settings.input:
         return None
-    # No folder can have another name.
-    names = [
-        each for each in sorted(subject.ids) if not re.search(r"[/\x00-\x1f\x7f]", each) and each not in (".", "..")
-    ]
-    chat, store = f"{subject.tenant}/chat", open_store(target.request.input, target.settings.storage_options)
-    if subject.kind == "user":
-        prefixes = [f"{chat}/{name}/" for name in names]
-    else:
-        users = store.list_with_delimiter(f"{chat}/")["common_prefixes"]
-        prefixes = [f"{user.rstrip('/')}/{name}/" for user in users for name in names]
-    return any(next(iter(store.list(prefix, chunk_size=1)), None) for prefix in prefixes)
+    store = open_store(target.request.input, target.settings.storage_options)
+    folders = list_source_folders(store, subject)
+    return any(next(iter(store.list(folder, chunk_size=1)), None) for folder in folders)
 
 
 def _as_value(

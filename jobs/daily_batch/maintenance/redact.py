@@ -6,6 +6,7 @@ replaced only if it is still the one that was read.
 
 import gzip
 import mmap
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # obstore has these names for type checkers only
 # An object is replaced by one request.
 MAX_STORED_BYTES = 2**30
 MESSAGES_LAYOUT = "chat/"
+_NO_FOLDER = re.compile(r"[/\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +88,7 @@ class Redaction:
 
     def _own_objects(self, store: "ObjectStore") -> "Iterator[ObjectMeta]":
         """Yield the message objects in the subject's folders."""
-        chat = f"{self.subject.tenant}/chat/"
-        if self.subject.kind == "user":
-            folders: Iterable[str] = (f"{chat}{each}/" for each in sorted(self.subject.ids) if _is_folder(each))
-        else:
-            users = store.list_with_delimiter(chat)["common_prefixes"]
-            rooms = [each for each in sorted(self.subject.ids) if _is_folder(each)]
-            folders = (f"{user.rstrip('/')}/{room}/" for user in users for room in rooms)
-        for folder in folders:
+        for folder in list_source_folders(store, self.subject):
             for batch in store.list(folder):
                 yield from batch
 
@@ -137,8 +132,14 @@ def _describe(key: str, cuts: Cuts) -> Redacted:
     return Redacted(object=key, action=action, records=cuts.removed, remaining=cuts.kept)
 
 
-def _is_folder(name: str) -> bool:
-    return "/" not in name and name not in (".", "..") and name.isprintable()
+def list_source_folders(store: "ObjectStore", subject: Subject) -> list[str]:
+    """Return the folders in `chat/` that can hold message objects of the subject; no folder has another name."""
+    chat = f"{subject.tenant}/chat/"
+    names = [each for each in sorted(subject.ids) if not _NO_FOLDER.search(each) and each not in (".", "..")]
+    if subject.kind == "user":
+        return [f"{chat}{name}/" for name in names]
+    users = store.list_with_delimiter(chat)["common_prefixes"]
+    return [f"{user.rstrip('/')}/{name}/" for user in users for name in names]
 
 
 def _map(path: Path) -> mmap.mmap | bytes:

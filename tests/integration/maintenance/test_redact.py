@@ -110,6 +110,16 @@ def test_message_objects_of_the_user_are_deleted(tmp_path: Path) -> None:
     run_local(input=source, output=output)
 
 
+def test_folder_of_a_user_whose_id_has_an_ideographic_space_is_deleted(tmp_path: Path) -> None:
+    user = "佐藤\u3000花子"
+    source, output = write_objects(tmp_path / "in", (user,)), erased_output(tmp_path)
+    url = parse_url(str(output))
+    list_as_erased(Storage(input=url, output=url), user, name="e2")
+    (row,) = invoke(source, output, "--user", user, "--confirm")
+    assert (row["object"], row["action"], row["objects"]) == ("chat/", "delete", 3)
+    assert contents(source) == {}
+
+
 def test_what_cannot_be_cut_is_left_and_said(tmp_path: Path) -> None:
     wide = "\ufeff" + lines(("carol",), range(1))[0].decode()
     objects = {
