@@ -6,7 +6,7 @@ Types are DuckDB's names; Arrow schemas, Delta schemas and docs/data-dictionary.
 from dataclasses import dataclass
 from typing import Literal
 
-# What a column can tell of a person: what was said or sent, who or which object it is, or neither.
+# What a column reveals: message content, the identity of a person or object, or neither.
 Holds = Literal["content", "identifier", "fact"]
 # Types that can hold text. A column of such a type says what it holds; all others hold facts.
 _TEXT_TYPES = ("VARCHAR", "BLOB", "STRUCT")

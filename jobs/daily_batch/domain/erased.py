@@ -49,7 +49,7 @@ class ErasedIds:
 
 
 def digest_prefix(key: str, kind: Kind) -> str:
-    """Return the text before the id whose SHA-256 is the digest."""
+    """Return the text that is hashed before the id."""
     return f"{key}{kind}:"
 
 

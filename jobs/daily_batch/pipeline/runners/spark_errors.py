@@ -17,7 +17,7 @@ RUN_AGAIN = "run the day again"
 
 @dataclass(frozen=True)
 class _Cause:
-    """What an error means whose text matches the pattern; `what` may quote the pattern's groups."""
+    """The meaning of an error whose text matches the pattern; `what` may quote the pattern's groups."""
 
     pattern: str
     what: str
