@@ -10,7 +10,7 @@ from daily_batch.domain.contract import ROOMS_DAILY, Table
 from daily_batch.domain.run import ColumnStatistics, DataFile
 from daily_batch.errors import RetryableError
 from daily_batch.pipeline.publish import delta
-from daily_batch.pipeline.publish.delta_log import DaySnapshot
+from daily_batch.pipeline.publish.delta_log import DaySnapshot, OpenDay
 
 DAY = date(2025, 8, 12)
 NEXT_DAY = date(2025, 8, 13)
@@ -55,7 +55,7 @@ def publish_as_driver(
             run_id=run,
             metadata={},
             tenant="acme",
-            snapshot=snapshot,
+            opened=OpenDay(snapshot) if snapshot else None,
         )
     except RetryableError as error:
         return str(error)

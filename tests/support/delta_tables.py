@@ -8,7 +8,7 @@ import polars
 from daily_batch.domain.contract import ROOMS_DAILY, Table
 from daily_batch.domain.run import DataFile
 from daily_batch.pipeline.publish import delta
-from daily_batch.pipeline.publish.delta_log import DaySnapshot
+from daily_batch.pipeline.publish.delta_log import DaySnapshot, OpenDay
 from daily_batch.pipeline.publish.result import PublishResult
 from tests.support.data_files import DAY
 
@@ -34,12 +34,13 @@ def publish(
         tenant="acme",
         token=token,
         fenced=fenced,
-        snapshot=snapshot,
+        opened=OpenDay(snapshot) if snapshot else None,
     )
 
 
 def take_snapshot(folder: Path, day: date = DAY) -> DaySnapshot:
-    return delta.snapshot_table(table=ROOMS_DAILY, location=str(folder), storage_options={}, day=day, tenant="acme")
+    opened = delta.open_day(table=ROOMS_DAILY, location=str(folder), storage_options={}, day=day, tenant="acme")
+    return opened.snapshot
 
 
 def read_rooms(folder: Path) -> list[tuple[str, str]]:

@@ -119,7 +119,7 @@ def process_day(
             rules=rules,
             measured=measures,
             limits=AuditLimits(**{each.name: getattr(settings, each.name) for each in fields(AuditLimits)}),
-            published=read_published_day(request, storage, scratch=scratch),
+            published=read_published_day(request, storage, opened=publisher.opened, scratch=scratch),
             allow_shrink=request.allow_shrink,
         )
         receipt = _publish(

@@ -114,7 +114,8 @@ def test_one_of_the_concurrent_runs_of_a_day_wins_and_the_others_fail(pool, tabl
     if initial != "no table":
         before = DAY if initial == "a published day" else DAY + timedelta(days=1)
         race(pool, table, scratch, [(before, "before")], snapshot=None)
-    snapshot = delta.snapshot_table(table=ROOMS_DAILY, location=table.location, storage_options=table.options, day=DAY)
+    opened = delta.open_day(table=ROOMS_DAILY, location=table.location, storage_options=table.options, day=DAY)
+    snapshot = opened.snapshot
     runs = [f"run{n}" for n in range(4)]
     results = race(pool, table, scratch, [(DAY, run) for run in runs], snapshot=snapshot)
     [winner] = [result for result in results if result in runs]

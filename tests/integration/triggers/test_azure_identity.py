@@ -113,10 +113,10 @@ store = open_store(root, settings.storage_options)
 location, options = delta_location(root.child("late/messages"), settings.storage_options)
 for token in (1, 2):
     day = datetime.date(2025, 8, 12)
-    snapshot = delta.fence_table(table=MESSAGES, location=location, storage_options=options, day=day, token=token)
+    fenced = delta.fence_table(table=MESSAGES, location=location, storage_options=options, day=day, token=token)
     store.put(f"late/{token}", b"1")
     time.sleep(3 if token == 1 else 0)
-print(snapshot.token)
+print(fenced.snapshot.token)
 """
 
 

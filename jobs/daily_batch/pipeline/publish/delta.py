@@ -22,7 +22,7 @@ from daily_batch.domain.contract import Table
 from daily_batch.domain.run import DataFile
 from daily_batch.errors import BatchError, is_retryable
 from daily_batch.pipeline.publish import delta_log
-from daily_batch.pipeline.publish.delta_log import PARTITION, Context, DaySnapshot
+from daily_batch.pipeline.publish.delta_log import PARTITION, Context, OpenDay
 from daily_batch.pipeline.publish.result import PublishResult, summarize_files
 from daily_batch.pipeline.publish.schema import evolve_schema, table_schema
 from daily_batch.pipeline.transform.statistics import statistics_json
@@ -45,15 +45,37 @@ TABLE_PROPERTIES = {
 }
 
 
-def snapshot_table(
+def open_day(
     *, table: Table, location: str, storage_options: Mapping[str, str], day: date, tenant: str = "-"
-) -> DaySnapshot:
-    """Return the table's day as it is now. `publish_table` compares it with the day at the commit."""
+) -> OpenDay:
+    """Open the table, and return its day as it is now. `publish_table` compares it with the day at the commit."""
     context = Context(tenant=tenant, day=day, table=table)
+    options = dict(storage_options)
     try:
-        return delta_log.snapshot_day(delta_log.open_table(location, storage_options), day)
+        delta = delta_log.open_table(location, options)
+        return OpenDay(delta_log.snapshot_day(delta, day), delta, options)
     except (DeltaError, OSError) as error:
         raise explain_failure(error, context) from error
+
+
+def create_missing(
+    opened: OpenDay,
+    *,
+    table: Table,
+    location: str,
+    storage_options: Mapping[str, str],
+    day: date,
+    tenant: str = "-",
+) -> OpenDay:
+    """Create the table if there was none when it was opened; the snapshot of the day stays the same."""
+    if opened.delta is not None:
+        return opened
+    options = dict(storage_options)
+
+    def create() -> OpenDay:
+        return OpenDay(opened.snapshot, _create_table(table, location, options), options)
+
+    return _commit_with_retry(create, Context(tenant=tenant, day=day, table=table))
 
 
 def publish_table(
@@ -68,7 +90,7 @@ def publish_table(
     tenant: str = "-",
     token: int | None = None,
     fenced: bool = False,
-    snapshot: DaySnapshot | None = None,
+    opened: OpenDay | None = None,
 ) -> PublishResult:
     """Replace the table's day by `files`, which are already written; without files the day becomes empty.
 
@@ -85,17 +107,16 @@ def publish_table(
         tenant: For error messages.
         token: The fencing token, which must be greater than the day's token in the log; None: no check.
         fenced: The run has already written its token to the log (`fence_table`), so an equal token is its own.
-        snapshot: The day as the run found it when it started; default: the day as it is now.
+        opened: The day as the run found it when it started; default: the day as it is now.
 
     Raises:
-        RetryableError: Another run changed the day since `snapshot`, or the storage failed.
+        RetryableError: Another run changed the day since it was opened, or the storage failed.
         LeaseHeldError: The log holds this token or a later one.
         TerminalError: The table's protocol, partitioning or types are not the contract's, or access is denied.
     """
     context = Context(tenant=tenant, day=day, table=table)
-    base = snapshot or snapshot_table(
-        table=table, location=location, storage_options=storage_options, day=day, tenant=tenant
-    )
+    opened = opened or open_day(table=table, location=location, storage_options=storage_options, day=day, tenant=tenant)
+    base, follow = opened.snapshot, _Follower(opened, table, location, storage_options)
     actions = [_add_action(file, context) for file in files]
     properties = CommitProperties(
         custom_metadata=_commit_metadata(files, day=day, run_id=run_id, metadata=metadata),
@@ -104,12 +125,12 @@ def publish_table(
     )
 
     def commit() -> PublishResult:
-        delta = delta_log.open_table(location, storage_options) or _create_table(table, location, storage_options)
+        delta = follow()
         delta_log.check_table(delta, context)
         version = delta_log.find_commit(delta, base, files, day=day, run_id=run_id)
         if version is None:
             if token is not None:
-                delta_log.check_token(delta, token, context, fenced=fenced)
+                delta_log.check_token(delta, token, context, known=base, fenced=fenced)
             delta_log.check_unchanged(delta, base, context)
             version = _commit(delta, actions, properties, context)
         return summarize_files(files, version=version)
@@ -118,12 +139,28 @@ def publish_table(
 
 
 def fence_table(
-    *, table: Table, location: str, storage_options: Mapping[str, str], day: date, token: int, tenant: str = "-"
-) -> DaySnapshot:
+    *,
+    table: Table,
+    location: str,
+    storage_options: Mapping[str, str],
+    day: date,
+    token: int,
+    tenant: str = "-",
+    opened: OpenDay | None = None,
+) -> OpenDay:
     """Write the token to the table's log before any work, so that no run with a lower one can publish the day.
 
+    Args:
+        table: The table of the contract.
+        location: The table's URL.
+        storage_options: Read at each attempt.
+        day: The business day.
+        token: This run's token.
+        tenant: For error messages.
+        opened: The day as the run found it; default: the day as it is now.
+
     Returns:
-        A snapshot of the day under that token; it includes what runs with lower tokens have published.
+        The day under that token; it includes what runs with lower tokens have published.
 
     Raises:
         RetryableError: The storage failed.
@@ -136,15 +173,41 @@ def fence_table(
         app_transactions=_transactions(token, day),
     )
 
-    def commit() -> DaySnapshot:
-        delta = delta_log.open_table(location, storage_options) or _create_table(table, location, storage_options)
-        delta_log.check_token(delta, token, context, fenced=True)
-        if delta_log.snapshot_day(delta, day).token < token:
+    opened = opened or open_day(table=table, location=location, storage_options=storage_options, day=day, tenant=tenant)
+    base, follow = opened.snapshot, _Follower(opened, table, location, storage_options)
+
+    def commit() -> OpenDay:
+        delta = follow()
+        delta_log.check_token(delta, token, context, known=base, fenced=True)
+        found = base if delta.version() == base.version else delta_log.snapshot_day(delta, day)
+        if found.token < token:
             delta.create_write_transaction([], "append", delta.schema(), PARTITION, commit_properties=properties)
             delta.update_incremental()
-        return delta_log.snapshot_day(delta, day)
+            found = delta_log.snapshot_day(delta, day)
+        return OpenDay(found, delta, follow.options)
 
     return _commit_with_retry(commit, context)
+
+
+class _Follower:
+    """Returns a table at its latest version, and creates it if it is missing.
+
+    The first call uses the open table, unless its credentials have been renewed since. An attempt that failed may have
+    left it behind its log, so each later call opens the table again.
+    """
+
+    def __init__(self, opened: OpenDay, table: Table, location: str, storage_options: Mapping[str, str]) -> None:
+        self._at_hand, self.options = opened.delta, opened.options
+        self._table, self._location, self._storage_options = table, location, storage_options
+
+    def __call__(self) -> DeltaTable:
+        delta, self._at_hand = self._at_hand, None
+        options = dict(self._storage_options)
+        if delta is not None and options == self.options:
+            delta.update_incremental()
+            return delta
+        self.options = options
+        return delta_log.open_table(self._location, options) or _create_table(self._table, self._location, options)
 
 
 def _commit_with_retry(commit: Callable[[], T], context: Context) -> T:
@@ -244,8 +307,6 @@ def _commit(delta: DeltaTable, actions: list[AddAction], properties: CommitPrope
         [(PARTITION, "=", context.day.isoformat())],
         commit_properties=properties,
     )
-    delta.update_incremental()
-    delta_log.check_table(delta, context)
     return version
 
 

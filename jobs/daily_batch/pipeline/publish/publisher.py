@@ -9,7 +9,7 @@ from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import DataFile
 from daily_batch.pipeline.publish import delta, parquet
-from daily_batch.pipeline.publish.delta_log import DaySnapshot
+from daily_batch.pipeline.publish.delta_log import OpenDay
 from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.storage.stores import Storage, delta_location
 
@@ -19,12 +19,12 @@ ORDER = ((REJECTS,), (MESSAGES,), (TURNS, ROOMS_DAILY, USERS_DAILY, SUMMARY_DAIL
 
 @dataclass(frozen=True, kw_only=True)
 class DayPublisher:
-    """Publishes one tenant-day on top of a snapshot of its tables.
+    """Publishes one tenant-day on top of its tables as they were when the run began.
 
     Attributes:
         request: The tenant-day.
         storage: Where the tables are.
-        snapshots: The day in each Delta table before the run, by table.
+        opened: The day in each open Delta table before the run, by table.
         token: The fencing token for the Delta logs, which must not hold a later one; None: no fencing.
         fenced_early: The token is in the logs already.
         confirm: Called before each step; raises if the lease is lost.
@@ -32,7 +32,7 @@ class DayPublisher:
 
     request: Request
     storage: Storage
-    snapshots: Mapping[str, DaySnapshot]
+    opened: Mapping[str, OpenDay]
     token: int | None = None
     fenced_early: bool = False
     confirm: Callable[[], None] = lambda: None
@@ -41,20 +41,20 @@ class DayPublisher:
     def snapshot(cls, request: Request, storage: Storage) -> "DayPublisher":
         """Return a publisher that detects every change of the tables from now on."""
         if request.table_format == "parquet":
-            return cls(request=request, storage=storage, snapshots={})
+            return cls(request=request, storage=storage, opened={})
 
-        def snapshot_table(table: Table) -> DaySnapshot:
+        def open_day(table: Table) -> OpenDay:
             location, options = _locate_delta_table(table, request, storage)
-            return delta.snapshot_table(
+            return delta.open_day(
                 table=table, location=location, storage_options=options, day=request.day, tenant=request.tenant
             )
 
-        return cls(request=request, storage=storage, snapshots=_for_each_table(snapshot_table))
+        return cls(request=request, storage=storage, opened=_for_each_table(open_day))
 
     @property
     def held_token(self) -> int:
         """The day's greatest fencing token in the Delta logs; 0 if there is none."""
-        return max((snapshot.token for snapshot in self.snapshots.values()), default=0)
+        return max((day.snapshot.token for day in self.opened.values()), default=0)
 
     def fenced(self, token: int, *, write_now: bool, confirm: Callable[[], None]) -> "DayPublisher":
         """Return the same publisher under a fencing token.
@@ -70,15 +70,20 @@ class DayPublisher:
             LeaseHeldError: A log holds a later token.
         """
 
-        def fence(table: Table) -> DaySnapshot:
+        def fence(table: Table) -> OpenDay:
             location, options = _locate_delta_table(table, self.request, self.storage)
-            day, tenant = self.request.day, self.request.tenant
             return delta.fence_table(
-                table=table, location=location, storage_options=options, day=day, token=token, tenant=tenant
+                table=table,
+                location=location,
+                storage_options=options,
+                day=self.request.day,
+                token=token,
+                tenant=self.request.tenant,
+                opened=self.opened[table.name],
             )
 
-        snapshots = _for_each_table(fence) if write_now and self.request.table_format == "delta" else self.snapshots
-        return replace(self, snapshots=snapshots, token=token, fenced_early=write_now, confirm=confirm)
+        opened = _for_each_table(fence) if write_now and self.request.table_format == "delta" else self.opened
+        return replace(self, opened=opened, token=token, fenced_early=write_now, confirm=confirm)
 
     def publish(
         self,
@@ -102,8 +107,11 @@ class DayPublisher:
             TerminalError: Access is denied, or a table is not the contract's.
         """
 
+        self.confirm()
+        publisher = self._with_all_tables()
+
         def publish_table(table: Table) -> PublishResult:
-            return self._publish(table, files[table.name], run_id, metadata)
+            return publisher._publish(table, files[table.name], run_id, metadata)
 
         results: dict[str, PublishResult] = {}
         with ThreadPoolExecutor(len(TABLES)) as pool:
@@ -115,6 +123,24 @@ class DayPublisher:
                     results[table.name] = result
                     progress("publish", len(results), len(files), "tables")
         return results
+
+    def _with_all_tables(self) -> "DayPublisher":
+        """Create the missing Delta tables side by side: only the commits have an order."""
+        if self.request.table_format == "parquet":
+            return self
+
+        def create(table: Table) -> OpenDay:
+            location, options = _locate_delta_table(table, self.request, self.storage)
+            return delta.create_missing(
+                self.opened[table.name],
+                table=table,
+                location=location,
+                storage_options=options,
+                day=self.request.day,
+                tenant=self.request.tenant,
+            )
+
+        return replace(self, opened=_for_each_table(create))
 
     def _publish(
         self, table: Table, files: Sequence[DataFile], run_id: str, metadata: Mapping[str, str]
@@ -141,11 +167,11 @@ class DayPublisher:
             tenant=request.tenant,
             token=self.token,
             fenced=self.fenced_early,
-            snapshot=self.snapshots[table.name],
+            opened=self.opened[table.name],
         )
 
 
-def _for_each_table(call: Callable[[Table], DaySnapshot]) -> dict[str, DaySnapshot]:
+def _for_each_table(call: Callable[[Table], OpenDay]) -> dict[str, OpenDay]:
     with ThreadPoolExecutor(len(TABLES)) as pool:
         return dict(zip((table.name for table in TABLES), pool.map(call, TABLES), strict=True))
 

@@ -3,11 +3,12 @@
 The tables and receipts alone are read, not the ledger, which may have been lost.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
+from deltalake import DeltaTable
 from obstore.store import ObjectStore
 
 from daily_batch.domain.contract import MESSAGES, REJECTS, TABLES, Table
@@ -17,6 +18,7 @@ from daily_batch.domain.request import Request
 from daily_batch.domain.run import TableFormat
 from daily_batch.errors import UsageError
 from daily_batch.pipeline.publish import delta_log
+from daily_batch.pipeline.publish.delta_log import OpenDay
 from daily_batch.pipeline.publish.parquet import day_folder
 from daily_batch.pipeline.publish.receipts import find_latest_receipt
 from daily_batch.pipeline.publish.result import PublishedDay
@@ -30,8 +32,14 @@ _TAIL_BYTES = 8
 _CONCURRENCY = 16
 
 
-def read_published_day(request: Request, storage: Storage, *, scratch: Path) -> PublishedDay:
+def read_published_day(
+    request: Request, storage: Storage, *, opened: Mapping[str, OpenDay], scratch: Path
+) -> PublishedDay:
     """Return the day as readers see it now.
+
+    Args:
+        opened: The Delta tables as the run found them. A day that has changed since cannot be published anyway.
+        scratch: For temporary files.
 
     Raises:
         BatchError: The store failed or denied access.
@@ -41,7 +49,7 @@ def read_published_day(request: Request, storage: Storage, *, scratch: Path) -> 
 
     def count(table: Table) -> int:
         if request.table_format == "delta":
-            return _count_delta(table, request, storage)
+            return _count_delta(opened[table.name].delta, request)
         return _count_parquet(table, request, store, receipt, scratch)
 
     return PublishedDay(messages=count(MESSAGES), rejects=count(REJECTS), receipt=receipt)
@@ -81,10 +89,8 @@ def _find_formats(store: ObjectStore, folder: str) -> set[TableFormat]:
     return {each for prefix, each in formats.items() if next(iter(store.list(f"{prefix}/", chunk_size=1)), None)}
 
 
-def _count_delta(table: Table, request: Request, storage: Storage) -> int:
+def _count_delta(delta: DeltaTable | None, request: Request) -> int:
     """Count rows by the statistics of the files in the log; a file without statistics counts as one row."""
-    folder = request.output.child(f"{analytics_folder(request.tenant)}/{table.name}")
-    delta = delta_log.open_table(*delta_location(folder, storage.options))
     if delta is None:
         return 0
     actions = delta.get_add_actions(flatten=True)

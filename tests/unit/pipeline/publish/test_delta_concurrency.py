@@ -114,9 +114,10 @@ def test_token_that_is_not_greater_is_refused(tmp_path):
 
 
 def fence(folder: Path, token: int) -> DaySnapshot:
-    return delta.fence_table(
+    fenced = delta.fence_table(
         table=ROOMS_DAILY, location=str(folder), storage_options={}, day=DAY, token=token, tenant="acme"
     )
+    return fenced.snapshot
 
 
 def test_fence_refuses_a_lower_token_before_any_publication(tmp_path):
