@@ -102,13 +102,24 @@ def generate_objects(messages: int, seed: int) -> list[tuple[str, bytes]]:
     return list(iterate_objects(messages=messages, seed=seed, tally=Tally()))
 
 
-async def serve(service: Service, *, port: int, latency: float) -> None:
+async def serve(handle: Callable[[Request], bytes], *, port: int, latency: float) -> None:
     """Print the port and serve until cancelled."""
     loop = asyncio.get_running_loop()
     delay = Delay(latency, loop)
-    server = await loop.create_server(lambda: Connection(service.handle, delay), "127.0.0.1", port, backlog=1024)
+    server = await loop.create_server(lambda: Connection(handle, delay), "127.0.0.1", port, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
+
+
+def logged(handle: Callable[[Request], bytes], path: Path) -> Callable[[Request], bytes]:
+    """Return a handler that first appends the request's method and target to a file, a line each."""
+    log = path.open("a", buffering=1)
+
+    def handle_logged(request: Request) -> bytes:
+        log.write(f"{request.method} {request.target}\n")
+        return handle(request)
+
+    return handle_logged
 
 
 @contextmanager
@@ -137,6 +148,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="serve the files of this folder")
     parser.add_argument("--messages", type=int, default=0, help="serve a generated day of this many objects")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--log", type=Path, help="write each request's method and target to this file")
     options = parser.parse_args()
     service = Service()
     objects = read_folder(options.folder) if options.folder else []
@@ -144,7 +156,8 @@ def main() -> None:
     service.buckets[BUCKET] = Bucket()
     service.buckets[BUCKET].fill(objects, now=time.time())
     with suppress(KeyboardInterrupt):
-        asyncio.run(serve(service, port=options.port, latency=options.latency_ms / 1000))
+        handle = logged(service.handle, options.log) if options.log else service.handle
+        asyncio.run(serve(handle, port=options.port, latency=options.latency_ms / 1000))
 
 
 if __name__ == "__main__":
