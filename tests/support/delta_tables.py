@@ -7,7 +7,7 @@ import polars
 
 from daily_batch.domain.contract import ROOMS_DAILY, Table
 from daily_batch.domain.run import DataFile
-from daily_batch.pipeline.publish import delta
+from daily_batch.pipeline.publish import delta, open_table
 from daily_batch.pipeline.publish.delta_log import DaySnapshot, OpenDay
 from daily_batch.pipeline.publish.result import PublishResult
 from tests.support.data_files import DAY
@@ -39,7 +39,7 @@ def publish(
 
 
 def take_snapshot(folder: Path, day: date = DAY) -> DaySnapshot:
-    opened = delta.open_day(table=ROOMS_DAILY, location=str(folder), storage_options={}, day=day, tenant="acme")
+    opened = open_table.open_day(table=ROOMS_DAILY, location=str(folder), storage_options={}, day=day, tenant="acme")
     return opened.snapshot
 
 

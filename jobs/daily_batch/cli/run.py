@@ -133,13 +133,10 @@ def run_days(
     Raises:
         UsageError: a setting is wrong; nothing was read or written.
     """
-    from daily_batch.cli.progress import show_progress
     from daily_batch.cli.tenants import choose_tenants
-    from daily_batch.domain.receipt import loss_warning
-    from daily_batch.orchestration.bootstrap import make_dispatch
-    from daily_batch.orchestration.day_receipt import run_and_wait
     from daily_batch.orchestration.requests import build_requests
     from daily_batch.pipeline.runners.databricks_serverless import fit_compute
+    from daily_batch.pipeline.runners.starting import StartingRunner
     from daily_batch.settings import load_settings
 
     settings = load_settings(flags=flags, environ=environ)
@@ -149,6 +146,16 @@ def run_days(
     settings = choose_tenants(settings, all_tenants=all_tenants)
     settings = fit_compute(settings, environ)
     requests = build_requests(settings, datetime.now(UTC), allow_shrink=allow_shrink)
+    if settings.runner == "spark" and settings.spark == "here" and not if_changed:
+        starting = StartingRunner("spark", spark)
+        spark = lambda: starting  # noqa: E731
+
+    # Half a second of imports, while Spark starts.
+    from daily_batch.cli.progress import show_progress
+    from daily_batch.domain.receipt import loss_warning
+    from daily_batch.orchestration.bootstrap import make_dispatch
+    from daily_batch.orchestration.day_receipt import run_and_wait
+
     dispatch = make_dispatch(settings, requests[0].output, spark=spark)
     receipts = []
     status = 0

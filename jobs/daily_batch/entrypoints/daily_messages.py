@@ -62,7 +62,7 @@ def run(
     """Run the day on the Spark session of this process."""
     from daily_batch.cli.run import run_days
     from daily_batch.entrypoints.submitted_job import run_submitted_job
-    from daily_batch.pipeline.runners.spark import current_session
+    from daily_batch.pipeline.runners.spark import warm_session
 
     flags = as_flags(tenant=tenant, date=date, input=input, output=output, layout=layout, format=format)
     # This process is the Spark job, regardless of the setting for where Spark jobs run.
@@ -71,13 +71,13 @@ def run(
     with exit_on_error(debug=debug, json_output=json):
         if run_id and token:
             run_submitted_job(
-                flags, environ, run_id=run_id, token=token, submitter_settings=settings, spark=current_session
+                flags, environ, run_id=run_id, token=token, submitter_settings=settings, spark=warm_session
             )
             return
         status = run_days(
             flags,
             environ,
-            spark=current_session,
+            spark=warm_session,
             allow_shrink=allow_shrink,
             json_output=json,
             receipt_file=receipt,

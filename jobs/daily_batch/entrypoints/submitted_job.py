@@ -22,6 +22,7 @@ from daily_batch.pipeline.process_day import process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.databricks_serverless import fit_compute
+from daily_batch.pipeline.runners.starting import StartingRunner
 from daily_batch.settings import Settings, load_settings
 from daily_batch.telemetry import JsonLines
 
@@ -47,7 +48,7 @@ def run_submitted_job(
         environ: environment variables.
         run_id: of the submitter's run.
         token: of the submitter's lease.
-        spark: makes the Spark runner of this process.
+        spark: makes the Spark runner of this process; called in the background.
         submitter_settings: a JSON object of settings that no flag of the job carries, which may also name who allows
             the day to lose rows (`SparkJob.parameters`).
 
@@ -62,11 +63,11 @@ def run_submitted_job(
     allow_shrink = str(inherited.pop(ALLOW_SHRINK, ""))
     settings = load_settings(flags=inherited | given, environ=environ)
     settings = fit_compute(settings, environ)
-    now, runner = datetime.now(UTC), spark()
+    now = datetime.now(UTC)
     requests = build_requests(settings, now, allow_shrink=allow_shrink)
     if len(requests) != 1:
         raise UsageError("a submitted job is of one tenant", next_step="name one with --tenant")
-    request = requests[0]
+    request, runner = requests[0], StartingRunner("spark", spark)
     if settings.look_first:
         check_job(request, settings)
     with show_progress() as open_progress:

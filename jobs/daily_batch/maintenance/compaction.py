@@ -21,7 +21,7 @@ from daily_batch.errors import TerminalError
 from daily_batch.maintenance.rewrite_files import MakeSpec, read_run, rewrite_files
 from daily_batch.maintenance.table_files import TenantTables, check_complete, delete_keys, download
 from daily_batch.pipeline.publish import delta_log
-from daily_batch.pipeline.publish.delta import MAX_COMMIT_ATTEMPTS
+from daily_batch.pipeline.publish.commit_retry import MAX_COMMIT_ATTEMPTS
 from daily_batch.pipeline.transform.statistics import statistics_json
 from daily_batch.storage.scratch import temporary_folder
 

@@ -10,7 +10,7 @@ from daily_batch.domain.contract import Table
 from daily_batch.errors import RetryableError
 from daily_batch.maintenance.table_files import TenantTables, delete_keys
 from daily_batch.pipeline.publish import delta_log
-from daily_batch.pipeline.publish.delta import MAX_COMMIT_ATTEMPTS
+from daily_batch.pipeline.publish.commit_retry import MAX_COMMIT_ATTEMPTS
 
 # Commits, checkpoints in one part or several, checksums by Spark, and compacted commits.
 _ENTRY = re.compile(

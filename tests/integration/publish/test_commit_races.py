@@ -18,7 +18,7 @@ from obstore.store import LocalStore, S3Store
 
 from daily_batch.domain.contract import ROOMS_DAILY
 from daily_batch.domain.run import DataFile
-from daily_batch.pipeline.publish import delta, parquet
+from daily_batch.pipeline.publish import open_table, parquet
 from daily_batch.pipeline.publish.delta_log import DaySnapshot
 from tests.support.data_files import DAY, publish_as_driver, write_file
 
@@ -114,7 +114,7 @@ def test_one_of_the_concurrent_runs_of_a_day_wins_and_the_others_fail(pool, tabl
     if initial != "no table":
         before = DAY if initial == "a published day" else DAY + timedelta(days=1)
         race(pool, table, scratch, [(before, "before")], snapshot=None)
-    opened = delta.open_day(table=ROOMS_DAILY, location=table.location, storage_options=table.options, day=DAY)
+    opened = open_table.open_day(table=ROOMS_DAILY, location=table.location, storage_options=table.options, day=DAY)
     snapshot = opened.snapshot
     runs = [f"run{n}" for n in range(4)]
     results = race(pool, table, scratch, [(DAY, run) for run in runs], snapshot=snapshot)

@@ -163,7 +163,7 @@ def test_run_killed_around_a_commit_leaves_consistent_tables(
 
 
 def test_next_run_repairs_a_first_run_killed_after_table_creation(scenario: CrashScenario, tmp_path: Path) -> None:
-    run_until_killed(scenario, "daily_batch.pipeline.publish.delta:_create_table", "after", 2, tmp_path, "delta")
+    run_until_killed(scenario, "daily_batch.pipeline.publish.open_table:create_table", "after", 2, tmp_path, "delta")
     run_local(input=scenario.source, output=tmp_path)
     assert read_tables(tmp_path) == scenario.new["delta"]
 

@@ -112,7 +112,7 @@ def test_unexpected_error_names_its_location_and_never_its_text(
 
 
 @pytest.mark.parametrize("runner_error", [UsageError("no pyspark", next_step="install it"), RuntimeError(SECRET)])
-def test_runner_that_fails_to_start_reads_nothing(
+def test_runner_that_fails_to_start_publishes_nothing(
     tmp_path: Path, replace_spark: Callable[[StartSpark], None], runner_error: Exception
 ) -> None:
     def fail() -> Any:

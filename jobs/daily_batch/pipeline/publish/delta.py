@@ -7,75 +7,26 @@ module decides whether a commit in between is a conflict.
 """
 
 import json
-import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
 from typing import TypeVar
 
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
 from daily_batch.domain.contract import Table
 from daily_batch.domain.run import DataFile
-from daily_batch.errors import BatchError, is_retryable
 from daily_batch.pipeline.publish import delta_log
+from daily_batch.pipeline.publish.commit_retry import commit_with_retry
 from daily_batch.pipeline.publish.delta_log import PARTITION, Context, OpenDay
+from daily_batch.pipeline.publish.open_table import TableFollower, open_day
 from daily_batch.pipeline.publish.result import PublishResult, summarize_files
 from daily_batch.pipeline.publish.schema import evolve_schema, table_schema
 from daily_batch.pipeline.transform.statistics import statistics_json
-from daily_batch.storage.failures import explain_access, is_denied, is_missing, quote_cause
 
 T = TypeVar("T")
-
-# Each round of a race has a winner, so this many runs can write to one table at the same time.
-MAX_COMMIT_ATTEMPTS = 30
-MAX_STORAGE_ATTEMPTS = 3
-MAX_BACKOFF_SECONDS = 2.0
-# Explicit, because Databricks and newer engines may enable these features on tables that they did not create.
-# enableRowTracking=false and enableInCommitTimestamps=false belong here, too, but delta-rs 1.6.6 cannot parse them.
-TABLE_PROPERTIES = {
-    "delta.enableDeletionVectors": "false",
-    "delta.columnMapping.mode": "none",
-    "delta.checkpointPolicy": "classic",
-    "delta.checkpointInterval": "10",
-    "delta.deletedFileRetentionDuration": "interval 7 days",
-}
-
-
-def open_day(
-    *, table: Table, location: str, storage_options: Mapping[str, str], day: date, tenant: str = "-"
-) -> OpenDay:
-    """Open the table, and return its day as it is now. `publish_table` compares it with the day at the commit."""
-    context = Context(tenant=tenant, day=day, table=table)
-    options = dict(storage_options)
-    try:
-        delta = delta_log.open_table(location, options)
-        return OpenDay(delta_log.snapshot_day(delta, day), delta, options)
-    except (DeltaError, OSError) as error:
-        raise explain_failure(error, context) from error
-
-
-def create_missing(
-    opened: OpenDay,
-    *,
-    table: Table,
-    location: str,
-    storage_options: Mapping[str, str],
-    day: date,
-    tenant: str = "-",
-) -> OpenDay:
-    """Create the table if there was none when it was opened; the snapshot of the day stays the same."""
-    if opened.delta is not None:
-        return opened
-    options = dict(storage_options)
-
-    def create() -> OpenDay:
-        return OpenDay(opened.snapshot, _create_table(table, location, options), options)
-
-    return _commit_with_retry(create, Context(tenant=tenant, day=day, table=table))
 
 
 def publish_table(
@@ -116,7 +67,7 @@ def publish_table(
     """
     context = Context(tenant=tenant, day=day, table=table)
     opened = opened or open_day(table=table, location=location, storage_options=storage_options, day=day, tenant=tenant)
-    base, follow = opened.snapshot, _Follower(opened, table, location, storage_options)
+    base, follow = opened.snapshot, TableFollower(opened, table, location, storage_options)
     actions = [_add_action(file, context) for file in files]
     properties = CommitProperties(
         custom_metadata=_commit_metadata(files, day=day, run_id=run_id, metadata=metadata),
@@ -135,7 +86,7 @@ def publish_table(
             version = _commit(delta, actions, properties, context)
         return summarize_files(files, version=version)
 
-    return _commit_with_retry(commit, context)
+    return commit_with_retry(commit, context)
 
 
 def fence_table(
@@ -174,7 +125,7 @@ def fence_table(
     )
 
     opened = opened or open_day(table=table, location=location, storage_options=storage_options, day=day, tenant=tenant)
-    base, follow = opened.snapshot, _Follower(opened, table, location, storage_options)
+    base, follow = opened.snapshot, TableFollower(opened, table, location, storage_options)
 
     def commit() -> OpenDay:
         delta = follow()
@@ -186,44 +137,7 @@ def fence_table(
             found = delta_log.snapshot_day(delta, day)
         return OpenDay(found, delta, follow.options)
 
-    return _commit_with_retry(commit, context)
-
-
-class _Follower:
-    """Returns a table at its latest version, and creates it if it is missing.
-
-    The first call uses the open table, unless its credentials have been renewed since. An attempt that failed may have
-    left it behind its log, so each later call opens the table again.
-    """
-
-    def __init__(self, opened: OpenDay, table: Table, location: str, storage_options: Mapping[str, str]) -> None:
-        self._at_hand, self.options = opened.delta, opened.options
-        self._table, self._location, self._storage_options = table, location, storage_options
-
-    def __call__(self) -> DeltaTable:
-        delta, self._at_hand = self._at_hand, None
-        options = dict(self._storage_options)
-        if delta is not None and options == self.options:
-            delta.update_incremental()
-            return delta
-        self.options = options
-        return delta_log.open_table(self._location, options) or _create_table(self._table, self._location, options)
-
-
-def _commit_with_retry(commit: Callable[[], T], context: Context) -> T:
-    """Call `commit` until it succeeds, with backoff while other runs take the version or the storage fails."""
-    for attempt in range(1, MAX_COMMIT_ATTEMPTS + 1):
-        try:
-            return commit()
-        except (DeltaError, OSError) as error:
-            # Another run took the version, or a response was lost: the next attempt finds out from the log.
-            failure = explain_failure(error, context)
-            max_attempts = MAX_COMMIT_ATTEMPTS if isinstance(error, CommitFailedError) else MAX_STORAGE_ATTEMPTS
-            if not is_retryable(failure) or attempt >= max_attempts:
-                raise failure from error
-            backoff = min(MAX_BACKOFF_SECONDS, 0.05 * 2**attempt)
-            time.sleep(random.uniform(0, backoff))  # noqa: S311 - jitter, not for security
-    raise AssertionError("the last attempt returns or raises")
+    return commit_with_retry(commit, context)
 
 
 def remove_orphans(
@@ -265,35 +179,6 @@ def remove_orphans(
 
 def _transactions(token: int | None, day: date) -> list[Transaction] | None:
     return None if token is None else [Transaction(delta_log.app_id(day), token)]
-
-
-def explain_failure(error: Exception, context: Context) -> BatchError:
-    """Translate a storage error into one that says whether a retry can help, and quotes the storage's own text."""
-    if access_error := explain_access(error, tenant=context.tenant, day=context.day.isoformat()):
-        return access_error
-    cause = quote_cause(error)
-    if is_denied(error):
-        return context.terminal(
-            f"{context.table.name}: access is denied: {cause}",
-            next_step="allow this identity to list, read and write the tables",
-        )
-    if is_missing(error):
-        what = f"{context.table.name}: the output's bucket or container does not exist"
-        return context.terminal(what, next_step="check the output URL")
-    return context.retryable(f"{context.table.name} could not be committed: {cause}")
-
-
-def _create_table(table: Table, location: str, storage_options: Mapping[str, str]) -> DeltaTable:
-    """Create the table, or open it if another run created it first."""
-    return DeltaTable.create(
-        location,
-        table_schema(table),
-        mode="ignore",
-        partition_by=PARTITION,
-        description=table.doc,
-        configuration={**TABLE_PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(table.statistics)},
-        storage_options=dict(storage_options),
-    )
 
 
 def _commit(delta: DeltaTable, actions: list[AddAction], properties: CommitProperties, context: Context) -> int:

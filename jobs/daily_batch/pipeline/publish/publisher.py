@@ -8,7 +8,7 @@ from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, SUMMARY_
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import DataFile
-from daily_batch.pipeline.publish import delta, parquet
+from daily_batch.pipeline.publish import delta, open_table, parquet
 from daily_batch.pipeline.publish.delta_log import OpenDay
 from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.storage.stores import Storage, delta_location
@@ -45,7 +45,7 @@ class DayPublisher:
 
         def open_day(table: Table) -> OpenDay:
             location, options = _locate_delta_table(table, request, storage)
-            return delta.open_day(
+            return open_table.open_day(
                 table=table, location=location, storage_options=options, day=request.day, tenant=request.tenant
             )
 
@@ -131,7 +131,7 @@ class DayPublisher:
 
         def create(table: Table) -> OpenDay:
             location, options = _locate_delta_table(table, self.request, self.storage)
-            return delta.create_missing(
+            return open_table.create_missing(
                 self.opened[table.name],
                 table=table,
                 location=location,

@@ -30,7 +30,7 @@ from daily_batch.pipeline.runners.size_workers import count_buckets
 from daily_batch.pipeline.runners.spark_errors import explained_spark_errors
 from daily_batch.pipeline.runners.spark_progress import is_connect, report_tasks
 from daily_batch.pipeline.runners.spark_shuffle import BLOBS, load_files, partition_keys
-from daily_batch.pipeline.runners.spark_tasks import map_chunks, recover_chunks, reduce_buckets
+from daily_batch.pipeline.runners.spark_tasks import map_chunks, recover_chunks, reduce_buckets, start_worker
 from daily_batch.pipeline.transform.aggregate import PARTIALS, merge_aggregates
 from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, read_locations
 from daily_batch.pipeline.transform.outcomes import Counts, add_counts
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 RECOVERY_TASKS = 4
 MIN_RECOVERY_BYTES, MAX_RECOVERY_BYTES = 8 * 2**20, 128 * 2**20
 MAX_RECOVERY_OBJECTS = 20_000
+# Enough for a worker on each core of a small machine.
+WARM_UP_TASKS = 4
 OR_LOCAL = "or run the day in this process with --runner local"
 LOG_CONFIG = (Path(__file__).parents[2] / "log4j2.properties").as_uri()
 CONF = {
@@ -84,6 +86,12 @@ class SparkRunner:
         map_ended = max(output.map_ends, default=started)
         seconds = {"intake": max(map_ended - started, 0.0), "clean": time.time() - max(map_ended, started)}
         return RunResult(files=files, counts=output.counts, seconds=seconds)
+
+    def warm_up(self) -> None:
+        """Start Python in the workers and import the kernel there, which takes as long as to list a small day."""
+        with explained_spark_errors():
+            few = self.spark.range(0, WARM_UP_TASKS, 1, WARM_UP_TASKS).selectExpr("binary('') AS content")
+            few.mapInArrow(start_worker, BLOBS).collect()
 
     def _map_and_reduce(self, manifest: Manifest, spec: RunSpec, storage: Storage) -> list[Any]:
         from pyspark.sql.functions import col, element_at, lit
@@ -155,6 +163,13 @@ def current_session() -> SparkRunner:
     from pyspark.sql import SparkSession
 
     return SparkRunner(SparkSession.builder.appName("makoto-daily-batch").getOrCreate())
+
+
+def warm_session() -> SparkRunner:
+    """Return a runner on the current session, whose workers are ready for a day."""
+    runner = current_session()
+    runner.warm_up()
+    return runner
 
 
 def start_local() -> SparkRunner:

@@ -8,7 +8,7 @@ from deltalake.exceptions import CommitFailedError
 
 from daily_batch.domain.contract import ROOMS_DAILY
 from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
-from daily_batch.pipeline.publish import delta
+from daily_batch.pipeline.publish import commit_retry, delta
 from daily_batch.pipeline.publish.delta_log import DaySnapshot, app_id
 from tests.support.data_files import DAY, NEXT_DAY, write_file
 from tests.support.delta_tables import publish, read_rooms, take_snapshot
@@ -86,7 +86,7 @@ def test_commit_that_always_conflicts_raises_a_retryable_error(tmp_path, monkeyp
         raise CommitFailedError("version exists")
 
     monkeypatch.setattr(delta, "_commit", conflict)
-    monkeypatch.setattr(delta, "MAX_BACKOFF_SECONDS", 0)
+    monkeypatch.setattr(commit_retry, "MAX_BACKOFF_SECONDS", 0)
     with pytest.raises(RetryableError, match=r"day=2025-08-12.*version exists.*run the day again"):
         publish(tmp_path, write_file(tmp_path, "a.parquet"))
 

@@ -12,7 +12,7 @@ from bench.s3_server import BUCKET, running_server
 from daily_batch.domain.contract import ROOMS_DAILY
 from daily_batch.domain.run import DataFile
 from daily_batch.errors import RetryableError
-from daily_batch.pipeline.publish import delta
+from daily_batch.pipeline.publish import delta, open_table
 from daily_batch.pipeline.publish.delta_log import OpenDay
 from daily_batch.pipeline.publish.result import PublishResult
 from tests.support.data_files import DAY, write_file
@@ -33,7 +33,7 @@ class LoggedTable:
         return len(self._log.read_text().splitlines()) - before
 
     def open(self, days: int) -> OpenDay:
-        return delta.open_day(
+        return open_table.open_day(
             table=ROOMS_DAILY,
             location=self.location,
             storage_options=self.options,
@@ -91,7 +91,7 @@ def test_a_table_that_was_moved_away_meanwhile_is_not_written_over(tmp_path: Pat
     folder = tmp_path / "rooms_daily"
     for number in range(3):
         publish(folder, write_file(folder, f"{number}.parquet"), run=f"run{number}")
-    opened = delta.open_day(table=ROOMS_DAILY, location=str(folder), storage_options={}, day=DAY)
+    opened = open_table.open_day(table=ROOMS_DAILY, location=str(folder), storage_options={}, day=DAY)
     shutil.move(folder, tmp_path / "moved")
     if recreated:
         publish(folder, write_file(folder, "new.parquet", rows=1), run="new")
