@@ -66,6 +66,16 @@ def test_files_of_a_crashed_run_are_deleted(tmp_path):
     assert staged == [other_day.path.rpartition("/")[2]]
 
 
+def test_a_file_is_moved_in_one_step_so_that_a_kill_leaves_no_second_name(tmp_path):
+    file = stage(tmp_path, "a.parquet")
+    staged = tmp_path / TABLE / staged_path(file.path, DAY.isoformat())
+    content, inode = staged.read_bytes(), staged.stat().st_ino
+    parquet._unstage(LocalStore(str(tmp_path)), str(staged.relative_to(tmp_path)), f"{TABLE}/{file.path}")
+    published = tmp_path / TABLE / file.path
+    assert not staged.exists()
+    assert (published.read_bytes(), published.stat().st_ino) == (content, inode)
+
+
 def test_empty_day_leaves_no_file(tmp_path):
     publish(tmp_path, [stage(tmp_path, "a.parquet")])
     assert publish(tmp_path, [], run="run2").rows == 0
