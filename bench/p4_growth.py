@@ -40,8 +40,12 @@ def main(arguments: list[str] | None = None) -> None:
         raw, net = middle.seconds / size * 1e6, (middle.seconds - start) / size * 1e6
         rows.append(
             {
-                **{"messages": size, "seconds": middle.seconds, "us_raw": raw, "us_net": net},
-                **{"peak_mib": middle.peak_mib, "cpu_us": middle.cpu_seconds / size * 1e6},
+                "messages": size,
+                "seconds": middle.seconds,
+                "us_raw": raw,
+                "us_net": net,
+                "cpu_us": middle.cpu_seconds / size * 1e6,
+                "peak_mib": middle.peak_mib,
                 "peak_mib_by_kind": middle.peak_mib_by_kind,
             }
         )

@@ -1,4 +1,4 @@
-"""The benchmarks measure CPU and memory of every descendant, by kind of process, also of those that outlive a parent."""
+"""The benchmarks measure CPU and memory of every descendant, by kind, also of those that outlive a parent."""
 
 import sys
 from pathlib import Path
