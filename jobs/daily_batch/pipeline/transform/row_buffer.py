@@ -13,6 +13,7 @@ from daily_batch.pipeline.transform.duckdb_session import quote_text
 from daily_batch.pipeline.transform.erased import delete_erased_rows
 from daily_batch.pipeline.transform.fields import FIELDS, LOCATION
 from daily_batch.pipeline.transform.json_value import ParsedRecord
+from daily_batch.pipeline.transform.write import size_row_group
 
 RECORDS_QUERY = f"SELECT NULL::INTEGER AS piece, {', '.join((*LOCATION, *FIELDS))}, true AS verified FROM records"
 COLUMNS = ", ".join((*normalize.ROW_COLUMNS, *normalize.LINEAGE))
@@ -154,10 +155,10 @@ class RowBuffer:
             return []
         folder = self._scratch / f"rows-{self._spill_count}"
         rows = " UNION ALL ".join(f"SELECT {COLUMNS}, bucket FROM {table}" for table in self._tables)
-        # One partitioned COPY: a COPY for each bucket takes three times as long (measured).
-        self._connection.execute(
-            f"COPY ({rows}) TO {quote_text(str(folder))} (FORMAT parquet, {SPILL_COMPRESSION}, PARTITION_BY (bucket))"
-        )
+        # One partitioned COPY: a COPY for each bucket takes three times as long (measured). By default a row group has
+        # 122,880 rows; reading its content in one piece could take more than the memory of the reduce.
+        options = f"FORMAT parquet, {SPILL_COMPRESSION}, ROW_GROUP_SIZE {size_row_group(self._spec)}"
+        self._connection.execute(f"COPY ({rows}) TO {quote_text(str(folder))} ({options}, PARTITION_BY (bucket))")
         for table in self._tables:
             self._connection.execute(f"DROP TABLE {table}")
         self._tables, self._spill_count = [], self._spill_count + 1
