@@ -11,10 +11,12 @@ the chunks become the tasks of a job that only counts their objects. Each count 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import json
 import os
 import re
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +28,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 
-from bench.measure import machine, save_figures
+from bench.measure import ROOT, machine, save_figures
 from bench.processes import SessionSampler
 from bench.s3_generated import LATE_EVERY, PER_FOLDER, PER_ROOM, STRAYS
 from bench.s3_server import BUCKET, running_server
@@ -55,15 +57,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--keys", type=int, nargs="+", default=KEYS, help=f"sizes, multiples of {PER_ROOM}")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--spark", action="store_true", help="also distribute the chunks over a local Spark's tasks")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # the fresh process
     options = parser.parse_args(arguments)
+    if options.one:
+        print(json.dumps(measure_discovery(options.one, options.spark)))
+        return
     print(f"discovery: {', '.join(f'{keys:,}' for keys in options.keys)} keys, {options.runs} runs each", flush=True)
     runs: dict[int, list[Figures]] = {keys: [] for keys in options.keys}
     for _, keys in product(range(options.runs), options.keys):
-        with (
-            running_server("--keys", str(keys), "--latency-ms", "0") as env,
-            multiprocessing.get_context("spawn").Pool(1) as fresh,
-        ):
-            runs[keys].append(fresh.apply(measure_discovery, (keys, env, options.spark)))
+        with running_server("--keys", str(keys), "--latency-ms", "0") as env:
+            runs[keys].append(measure_in_fresh_process(keys, env, options.spark))
         print(f"  {keys:>12,} keys  {describe(runs[keys][-1])}", flush=True)
     medians = {
         keys: {name: statistics.median(run[name] for run in done) for name in done[0]} for keys, done in runs.items()
@@ -78,9 +81,18 @@ def describe(figures: Figures) -> str:
     return "  ".join(f"{name} {value:,.1f}" for name, value in figures.items())
 
 
-def measure_discovery(keys: int, env: dict[str, str], spark: bool) -> Figures:
+def measure_in_fresh_process(keys: int, env: dict[str, str], spark: bool) -> Figures:
+    """Return the figures of one size; a session of its own keeps other processes out of the samples."""
+    command = [sys.executable, "-m", "bench.growth_discovery", "--one", str(keys), *(["--spark"] if spark else [])]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | env, stdout=subprocess.PIPE, text=True, check=True, start_new_session=True
+    )
+    figures: Figures = json.loads(done.stdout)
+    return figures
+
+
+def measure_discovery(keys: int, spark: bool) -> Figures:
     """Discover a day of this many keys in this process, and return seconds, CPU per key and memory of each step."""
-    os.environ.update(env)
     day = parse_day("2025-08-12")
     figures: Figures = {"memory_before_mib": peak_mib()}
     messages = keys - keys // PER_FOLDER  # the last key of each folder is a marker
@@ -93,7 +105,7 @@ def measure_discovery(keys: int, env: dict[str, str], spark: bool) -> Figures:
             layout="messages",
             table_format="delta",
         )
-        settings = load_settings(flags={}, environ=env)
+        settings = load_settings(flags={}, environ=os.environ)
         listing = partial(list_day, request, settings, progress=ignore_progress)
         discovering = partial(discover, request, settings, progress=ignore_progress, list_known_tenants=tuple)
         manifest = step(figures, "discover", keys, lambda: discovering(staging=Path(folder) / "one"))
