@@ -1,32 +1,45 @@
-"""Measure whole processes from outside: wall-clock seconds, and the memory of a process and its descendants."""
+"""Measure whole processes from outside: wall-clock and CPU seconds, and the memory of a process and its descendants."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from bench.processes import SessionSampler
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache" / "bench"
-SAMPLE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a command; `report` is the JSON document on its standard output, or on the last line of it."""
+    """One run of a command; `report` is the JSON document on its standard output, or on the last line of it.
+
+    Attributes:
+        cpu_seconds: User and system time of the command and its descendants.
+        peak_mib_by_kind: The highest memory of each kind of process (`processes.Kind`), not all at the same time.
+    """
 
     seconds: float
     peak_mib: float
     report: Mapping[str, object]
+    cpu_seconds: float = 0.0
+    peak_mib_by_kind: Mapping[str, float] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """Return the figures in one line."""
+        kinds = ", ".join(f"{kind} {mib:.0f}" for kind, mib in self.peak_mib_by_kind.items())
+        return f"{self.seconds:8.1f} s  {self.cpu_seconds:8.1f} CPU s  {self.peak_mib:6.0f} MiB ({kinds})"
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class Contender:
 def measure(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Run:
     """Run a command with its standard error in `log`; if it fails, exit with the last lines of its output."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
+    started, cpu_before = time.perf_counter(), _cpu_of_children()
     with log.open("w") as errors:
         # A session of its own identifies all its descendants, JVM and workers included.
         process = subprocess.Popen(
@@ -53,14 +66,16 @@ def measure(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Run
             text=True,
             start_new_session=True,
         )
-        peak = _Peak(process.pid)
+        sampler = SessionSampler(process.pid)
         output, _ = process.communicate()
     seconds = time.perf_counter() - started
-    peak_mib = peak.stop()
+    usage = sampler.stop()
+    # Neither is complete: a parent that is killed passes on no time of its children, and samples miss the last moments.
+    cpu_seconds = max(usage.cpu_seconds, _cpu_of_children() - cpu_before)
     if process.returncode:
         tail = "\n".join((log.read_text() + output).splitlines()[-20:])
         sys.exit(f"{' '.join(command)} exited with status {process.returncode}; the end of {log}:\n{tail}")
-    return Run(seconds, peak_mib, _last_json(output))
+    return Run(seconds, usage.peak_mib, _last_json(output), cpu_seconds, usage.peak_mib_by_kind)
 
 
 def alternate(contenders: Sequence[Contender], *, runs: int, env: Mapping[str, str], logs: str) -> dict[str, list[Run]]:
@@ -71,14 +86,21 @@ def alternate(contenders: Sequence[Contender], *, runs: int, env: Mapping[str, s
             contender.prepare()
             run = measure(contender.command, env=env, log=CACHE / "logs" / logs / f"{contender.name}-{number}.log")
             results[contender.name].append(run)
-            print(f"  run {number} {contender.name:<10} {run.seconds:8.1f} s  {run.peak_mib:8.0f} MiB", flush=True)
+            print(f"  run {number} {contender.name:<10} {run.describe()}", flush=True)
     return results
 
 
 def median(runs: Sequence[Run]) -> Run:
-    """Return the median seconds and the median peak, with the report of the middle run."""
+    """Return the median of each figure, with the report of the middle run."""
     middle = sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
-    return Run(statistics.median(r.seconds for r in runs), statistics.median(r.peak_mib for r in runs), middle.report)
+    kinds = {kind for run in runs for kind in run.peak_mib_by_kind}
+    return Run(
+        statistics.median(run.seconds for run in runs),
+        statistics.median(run.peak_mib for run in runs),
+        middle.report,
+        statistics.median(run.cpu_seconds for run in runs),
+        {k: statistics.median(run.peak_mib_by_kind.get(k, 0.0) for run in runs) for k in sorted(kinds)},
+    )
 
 
 def save_figures(name: str, figures: Mapping[str, object]) -> None:
@@ -113,43 +135,10 @@ def machine() -> dict[str, object]:
     }
 
 
-class _Peak:
-    """Samples the proportional set size of a session's processes; unlike a sum of RSS, it counts shared pages once."""
-
-    def __init__(self, session: int) -> None:
-        self.session, self.peak = session, 0.0
-        self.done = threading.Event()
-        self.thread = threading.Thread(target=self._sample, daemon=True)
-        self.thread.start()
-
-    def stop(self) -> float:
-        self.done.set()
-        self.thread.join()
-        return self.peak
-
-    def _sample(self) -> None:
-        while not self.done.wait(SAMPLE_SECONDS):
-            self.peak = max(self.peak, sum(_pss_mib(pid) for pid in _session_processes(self.session)))
-
-
-def _session_processes(session: int) -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # the process ended after the listing
-            continue
-        if int(fields[3]) == session:
-            found.append(int(stat.parent.name))
-    return found
-
-
-def _pss_mib(pid: int) -> float:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+def _cpu_of_children() -> float:
+    """Return the CPU seconds of all children that have ended, with those that they waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _last_json(output: str) -> Mapping[str, object]:

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name, runs in results.items():
         middle = median(runs)
         rate = options.messages / middle.seconds
-        print(f"  median {name:<8} {middle.seconds:8.1f} s  {rate:10,.0f} messages/s  {middle.peak_mib:6.0f} MiB")
+        print(f"  median {name:<8} {rate:10,.0f} messages/s  {middle.describe()}")
     save(f"p1-{options.messages}", results=results, figures=figures)
 
 

@@ -32,7 +32,8 @@ def main(arguments: list[str] | None = None) -> None:
         f"P2: {options.messages:,} objects, {options.latency_ms:g} ms per request, {options.runs} runs each", flush=True
     )
     with running_server("--messages", str(options.messages), "--latency-ms", str(options.latency_ms)) as env:
-        upload_flat_folder(options.s3a_messages, env)
+        if "s3a" in options.only:
+            upload_flat_folder(options.s3a_messages, env)
         chosen = contenders(env, options.s3a_messages, only=options.only)
         results = alternate(chosen, runs=options.runs, env=env, logs="p2")
     rates: dict[str, float] = {}
@@ -42,14 +43,13 @@ def main(arguments: list[str] | None = None) -> None:
             rates[name] = options.messages / middle.seconds
         else:
             rates[name] = float(str(middle.report["objects"])) / float(str(middle.report["read_seconds"]))
-        details = f"{middle.seconds:.1f} s in total, {middle.peak_mib:.0f} MiB"
-        print(f"  median {name:<5} {rates[name]:8,.0f} objects/s  ({details})")
+        print(f"  median {name:<5} {rates[name]:8,.0f} objects/s, in total {middle.describe()}")
     figures: dict[str, object] = {"messages": options.messages, "objects_per_second": rates}
     for name, target in (("s3a", TARGET_S3A), ("raw", TARGET_RAW)):
         if {"ours", name} <= rates.keys():
             ratio = figures[f"rate_against_{name}"] = rates["ours"] / rates[name]
             print(f"  {ratio:.2f} times the rate of {name} (target: at least {target})")
-    save("p2", results=results, figures=figures)
+    save(f"p2-{options.messages}", results=results, figures=figures)
 
 
 def contenders(env: Mapping[str, str], s3a_messages: int, *, only: Collection[str]) -> list[Contender]:

@@ -39,10 +39,19 @@ def main(arguments: list[str] | None = None) -> None:
         middle = median(results[str(size)])
         raw, net = middle.seconds / size * 1e6, (middle.seconds - start) / size * 1e6
         rows.append(
-            {"messages": size, "seconds": middle.seconds, "us_raw": raw, "us_net": net, "peak_mib": middle.peak_mib}
+            {
+                "messages": size,
+                "seconds": middle.seconds,
+                "us_raw": raw,
+                "us_net": net,
+                "cpu_us": middle.cpu_seconds / size * 1e6,
+                "peak_mib": middle.peak_mib,
+                "peak_mib_by_kind": middle.peak_mib_by_kind,
+            }
         )
-        line = f"{middle.seconds:7.1f} s  {raw:6.1f} us per message, {net:6.1f} without the start-up"
-        print(f"  {size:>10,} messages  {line}  {middle.peak_mib:6.0f} MiB")
+        print(
+            f"  {size:>10,} messages  {raw:6.1f} us per message, {net:6.1f} without the start-up  {middle.describe()}"
+        )
     print(f"  (target: a message costs at most {TARGET_PER_TENFOLD} times as much in a day ten times larger)")
     manifest = manifest_growth(options.keys, options.runs)
     save("p4", results=results, figures={"start_seconds": start, "messages": rows, "manifest": manifest})

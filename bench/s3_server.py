@@ -16,6 +16,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 
 from bench.s3_bucket import Bucket
+from bench.s3_generated import GeneratedListing
 from bench.s3_protocol import Request, Service
 
 BUCKET = "bench"
@@ -147,10 +148,11 @@ def main() -> None:
     parser.add_argument("--latency-ms", type=float, default=20.0, help="latency of each response, milliseconds")
     parser.add_argument("--folder", type=Path, help="serve the files of this folder")
     parser.add_argument("--messages", type=int, default=0, help="serve a generated day of this many objects")
+    parser.add_argument("--keys", type=int, default=0, help="list a day of this many keys, without any objects")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--log", type=Path, help="write each request's method and target to this file")
     options = parser.parse_args()
-    service = Service()
+    service = GeneratedListing(options.keys, bucket=BUCKET) if options.keys else Service()
     objects = read_folder(options.folder) if options.folder else []
     objects += generate_objects(options.messages, options.seed) if options.messages else []
     service.buckets[BUCKET] = Bucket()

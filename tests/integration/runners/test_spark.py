@@ -158,3 +158,12 @@ def test_unexpected_worker_error_is_logged_without_its_text(
 
 def without_run(frame: Any, columns: Sequence[str]) -> Any:
     return frame.select(*(name for name in columns if name not in ("run_id", "processed_at")))
+
+
+def test_rows_that_a_task_could_not_hold_in_memory_are_published(spark: Any, tmp_path: Path) -> None:
+    truth = generate(messages=30_000, layout="export", seed=9, out=tmp_path / "in", rates=FaultRates.none(), files=1)
+    # The object's 20 MB of text are more than a task keeps of this memory, so its rows cross the shuffle as files.
+    receipt = run_day_with(SparkRunner(spark), input=tmp_path / "in", output=tmp_path / "out", memory_bytes=64 * 2**20)
+    assert receipt.records.written == truth.records["written"] == 30_000
+    run_local(input=tmp_path / "in", output=tmp_path / "local")
+    assert read_tables(tmp_path / "out") == read_tables(tmp_path / "local")

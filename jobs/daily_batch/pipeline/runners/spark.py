@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -208,27 +208,34 @@ def start_local() -> SparkRunner:
 
 
 class _TaskOutput:
-    """The output of the tasks: files, counts, and blobs, which are written to the driver's scratch folder."""
+    """The output of the tasks: files, counts, and blobs, which are written to the driver's scratch folder.
 
-    def __init__(self, scratch: Path, rows: Iterable[Any]) -> None:
+    `rows` is emptied: a day's blobs and counts may take hundreds of megabytes.
+    """
+
+    def __init__(self, scratch: Path, rows: list[Any]) -> None:
         self._scratch = scratch
         self.paths: dict[str, list[Path]] = defaultdict(list)
         self.map_ends: list[float] = []  # seconds since 1970 at which each map task's chunk ended
         self._files: dict[str, list[DataFile]] = defaultdict(list)
-        counts: list[Counts] = []
-        for row in sorted(rows, key=lambda row: (row["bucket"], row["kind"])):
+        self.counts = add_counts(self._take(rows))
+
+    def _take(self, rows: list[Any]) -> Iterator[Counts]:
+        """Keep or write what each row holds, and yield the counts."""
+        rows.sort(key=lambda row: (row["bucket"], row["kind"]), reverse=True)
+        while rows:
+            row = rows.pop()
             kind, blob = row["kind"], bytes(row["blob"])
             if kind == "counts":
                 content = json.loads(blob)
-                counts.append(Counts.from_dict(content["counts"]))
                 self.map_ends += [content["ended"]] if "ended" in content else []
+                yield Counts.from_dict(content["counts"])
             elif kind in (MESSAGES.name, TURNS.name, REJECTS.name):
                 self._files[kind] += load_files(blob)
             else:
-                path = make_folder(scratch / kind) / f"{row['bucket']}.parquet"
+                path = make_folder(self._scratch / kind) / f"{row['bucket']}.parquet"
                 path.write_bytes(blob)
                 self.paths[kind].append(path)
-        self.counts = add_counts(counts)
 
     def merge(self, spec: RunSpec, storage: Storage) -> dict[str, tuple[DataFile, ...]]:
         """Merge the partial aggregates of the buckets and write the day's aggregate tables."""

@@ -13,9 +13,10 @@ from daily_batch.pipeline.transform.duckdb_session import quote_text
 from daily_batch.pipeline.transform.erased import delete_erased_rows
 from daily_batch.pipeline.transform.fields import FIELDS, LOCATION
 from daily_batch.pipeline.transform.json_value import ParsedRecord
+from daily_batch.pipeline.transform.write import size_row_group
 
 RECORDS_QUERY = f"SELECT NULL::INTEGER AS piece, {', '.join((*LOCATION, *FIELDS))}, true AS verified FROM records"
-COLUMNS = ", ".join((*normalize.ROW_COLUMNS, *normalize.LINEAGE, "bucket"))
+COLUMNS = ", ".join((*normalize.ROW_COLUMNS, *normalize.LINEAGE))
 _ARROW = {"INTEGER": DataType.int32(), "BIGINT": DataType.int64(), "VARCHAR": DataType.utf8()}
 
 # A fifth of the bytes for a quarter more time to write them: Spark copies each byte about six times on its way, and a
@@ -35,7 +36,10 @@ class RowSet:
     files: tuple[Path, ...] = ()
 
     def select(self, bucket: int) -> str:
-        """Return a query for the rows of a bucket; `files` must hold only rows of that bucket."""
+        """Return a query for the rows of a bucket; `files` must hold only rows of that bucket.
+
+        Spilled files have no column `bucket`: it is in their folder's name, which a shuffle does not keep.
+        """
         parts = [f"SELECT {COLUMNS} FROM {table} WHERE bucket = {bucket}" for table in self.tables]
         if self.files:
             paths = ", ".join(quote_text(str(path)) for path in self.files)
@@ -44,7 +48,7 @@ class RowSet:
 
     def select_by_bucket(self) -> str:
         """Return a query for all rows of the tables, ordered by bucket."""
-        parts = " UNION ALL ".join(f"SELECT {COLUMNS} FROM {table}" for table in self.tables)
+        parts = " UNION ALL ".join(f"SELECT {COLUMNS}, bucket FROM {table}" for table in self.tables)
         return f"SELECT * FROM ({parts}) ORDER BY bucket"
 
 
@@ -150,11 +154,11 @@ class RowBuffer:
         if not self._tables:
             return []
         folder = self._scratch / f"rows-{self._spill_count}"
-        rows = " UNION ALL ".join(f"SELECT {COLUMNS} FROM {table}" for table in self._tables)
-        # One partitioned COPY: a COPY for each bucket takes three times as long (measured).
-        self._connection.execute(
-            f"COPY ({rows}) TO {quote_text(str(folder))} (FORMAT parquet, {SPILL_COMPRESSION}, PARTITION_BY (bucket))"
-        )
+        rows = " UNION ALL ".join(f"SELECT {COLUMNS}, bucket FROM {table}" for table in self._tables)
+        # One partitioned COPY: a COPY for each bucket takes three times as long (measured). By default a row group has
+        # 122,880 rows; reading its content in one piece could take more than the memory of the reduce.
+        options = f"FORMAT parquet, {SPILL_COMPRESSION}, ROW_GROUP_SIZE {size_row_group(self._spec)}"
+        self._connection.execute(f"COPY ({rows}) TO {quote_text(str(folder))} ({options}, PARTITION_BY (bucket))")
         for table in self._tables:
             self._connection.execute(f"DROP TABLE {table}")
         self._tables, self._spill_count = [], self._spill_count + 1

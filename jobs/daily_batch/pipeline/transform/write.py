@@ -33,6 +33,11 @@ class OutputStore(Protocol):
         """Store a local file atomically."""
 
 
+def size_row_group(spec: RunSpec) -> int:
+    """Return the rows of a Parquet file's row groups, which suit a task's memory to write and to read."""
+    return min(ROW_GROUP, spec.limits.memory_bytes // ROW_GROUP_SHARE)
+
+
 def partition_folder(spec: RunSpec) -> str:
     """Return the day's folder in a table: Delta's partition, or the Hive partitions that Athena and Synapse read."""
     year, month, day = spec.date.split("-")
@@ -92,7 +97,7 @@ def write_file(
     present = next(column.name for column in columns if column.name not in constants)
     chosen = ", ".join(_select_nullable(column, constants.get(column.name), present) for column in columns)
     local = scratch / f"{table.name}-{name}.parquet"
-    row_group = min(ROW_GROUP, spec.limits.memory_bytes // ROW_GROUP_SHARE)
+    row_group = size_row_group(spec)
     row = connection.execute(
         f"COPY (SELECT {chosen} FROM ({query})) TO {quote_text(str(local))}"
         f" (FORMAT parquet, {SMALL_ZSTD}, ROW_GROUP_SIZE {row_group}, RETURN_STATS)"
