@@ -94,7 +94,7 @@ def plan_request(
         runner=decision.runner,
         reasons=decision.reasons,
         predicted={"local": decision.local, "spark": decision.spark},
-        cost=price_hosts(manifest) if cost else None,
+        cost=price_hosts(manifest, settings) if cost else None,
         discovery=verify_discovery(request, settings, ledger.store) if verify else None,
         strays=found,
     )

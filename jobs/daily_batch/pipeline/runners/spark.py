@@ -25,8 +25,8 @@ from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.errors import UsageError, cleaned_up, error_context
 from daily_batch.pipeline.discover.chunks import chunk_path, cut_chunks, read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
+from daily_batch.pipeline.partitioning import count_buckets, share_memory
 from daily_batch.pipeline.runners.base import Progress, RunResult
-from daily_batch.pipeline.runners.size_workers import count_buckets
 from daily_batch.pipeline.runners.spark_errors import explained_spark_errors
 from daily_batch.pipeline.runners.spark_progress import is_connect, report_tasks
 from daily_batch.pipeline.runners.spark_shuffle import BLOBS, load_files, partition_keys
@@ -67,8 +67,8 @@ class SparkRunner:
     ) -> RunResult:
         """See `Runner.run`."""
         started = time.time()
-        # Buckets of half of what a task could sort, so that a day has more tasks than a small cluster has cores.
-        buckets = count_buckets(spec, manifest.text_bytes, sort_bytes=spec.limits.memory_bytes // 2)
+        sort_bytes = share_memory(spec.limits.memory_bytes)
+        buckets = count_buckets(spec.buckets, manifest.text_bytes, sort_bytes=sort_bytes)
         spec = replace(spec, buckets=buckets)
         storage = storage.anchored()  # Spark Connect's workers have a working directory of their own
         with error_context(spec.tenant, spec.date), self._configured(), report_tasks(self.spark, progress):
