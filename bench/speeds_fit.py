@@ -105,7 +105,7 @@ DESCRIPTIONS = {
     "objects_per_list": "in a generated day in which each room has messages",
     "manifest_object_bytes": "of the manifest, which the driver and a function keep on their disks, for each object",
     "files_written": "data files, commits and the receipt of a day",
-    "list_object_seconds": "of the driver alone, for each listed object: P2 of docs/project/benchmarks.md, 3 s for 100,000",
+    "list_object_seconds": "of the driver alone, for each listed object: P2 of docs/project/benchmarks.md",
     "partitions": "assumed to hold a tenant",
     "cores": "in use; more cores gave no measured gain",
     "object_core_seconds": "of one core, for each object, in addition to its messages",

@@ -44,8 +44,8 @@ class Runtime:
     """What a process runs or submits days with.
 
     `local` and `spark` make the runners of this process; with a `submitter`, Spark runs there instead.
-    `reason_for_spark` and `job_size` are the router's (`Router`). `owner` names the process in leases. `meter` prices
-    the seconds of a run in this process.
+    `reason_for_spark` and `job_size` are the router's (`Router`). `check_cost` refuses the job of a day, listed or not,
+    that costs too much. `owner` names the process in leases. `meter` prices the seconds of a run in this process.
     """
 
     settings: Settings
@@ -55,6 +55,7 @@ class Runtime:
     submitter: Submitter | None = None
     reason_for_spark: Callable[[Manifest], str | None] = lambda manifest: None
     job_size: Callable[[Manifest], JobSize] = lambda manifest: JobSize()
+    check_cost: Callable[[Manifest | None], None] = lambda manifest: None
     owner: str = field(default_factory=current_process)
     telemetry: Telemetry = field(default_factory=NoTelemetry)
     meter: Meter = lambda seconds: None
@@ -95,6 +96,7 @@ class DayRun:
 
         Raises:
             HandOverError: The day is too large for the local runner, and no other is allowed.
+            TerminalError: The day's job would cost more than allowed.
         """
         router = self.runtime.router
         route = router.decide_unlisted(entry)
@@ -110,6 +112,8 @@ class DayRun:
             if route is None:
                 raise
         if route.is_job:
+            # Not where an unanswered submission is repeated: its job may be running, and was checked here.
+            self.runtime.check_cost(manifest)
             self._note(route)
             return route
         return self._process(route, manifest)
