@@ -23,6 +23,7 @@ from daily_batch.pipeline.process_day import log_manifest, process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.snapshot import check_format
 from daily_batch.pipeline.runners.base import Progress, Runner
+from daily_batch.pipeline.runners.resource_limits import hand_over_if_full
 from daily_batch.settings import Settings
 from daily_batch.storage.failures import explained_failures
 from daily_batch.telemetry import NoTelemetry, StepLog, Telemetry
@@ -119,18 +120,23 @@ class DayRun:
         return self._process(route, manifest)
 
     def _list(self, manifest: Manifest | None) -> Manifest:
-        """List the day, unless that is done; refuse an unknown tenant."""
+        """List the day, unless that is done; refuse an unknown tenant.
+
+        Raises:
+            HandOverError: The temporary disk cannot hold the manifest.
+        """
         request, settings, ledger = self.request, self.runtime.settings, self.runtime.ledger
         with explained_failures(request.tenant, request.day.isoformat()):
             if manifest is None:
-                manifest = discover(
-                    request,
-                    settings,
-                    staging=self.folder / "manifest",
-                    progress=self.progress,
-                    metadata=ledger.store,
-                    list_known_tenants=ledger.tenants,
-                )
+                with hand_over_if_full():
+                    manifest = discover(
+                        request,
+                        settings,
+                        staging=self.folder / "manifest",
+                        progress=self.progress,
+                        metadata=ledger.store,
+                        list_known_tenants=ledger.tenants,
+                    )
             else:
                 check_tenant(request, settings, manifest, list_known_tenants=ledger.tenants)
         log_manifest(steps_of(self.heartbeat.lease, self.runtime.telemetry), manifest)

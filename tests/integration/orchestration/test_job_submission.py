@@ -1,5 +1,6 @@
 """FAULTS 5, 6, 7 and 19: days submitted to a job service, their size, settings and cancellation."""
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from daily_batch.orchestration.bootstrap import predict_job, refuse_costly
 from daily_batch.orchestration.day_receipt import run_and_wait
 from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, UNLISTED
 from daily_batch.orchestration.spark_jobs import JobSize, JobState, SparkJob
+from daily_batch.pipeline.discover import manifest as manifest_module
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.settings import load_settings
 from tests.support.day_runs import DAY, NO_LIMITS, published_state, read_tables, silent
@@ -213,6 +215,26 @@ def test_a_day_that_cannot_be_listed_goes_to_the_service(source: Path, tmp_path:
     (source / "acme").rename(source / "moved")  # a listing would find nothing
     result = run(make_dispatch(tmp_path, clock, submitter=service, local=no_spark), source, tmp_path)
     assert (result.kind, result.reason) == ("submitted", TOO_MANY_TO_LIST)
+    (job,) = service.jobs.values()
+    assert job.size == UNLISTED
+
+
+@pytest.mark.parametrize("max_usd", [0, 100])
+def test_a_manifest_that_fills_the_disk_hands_the_day_over(
+    source: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, max_usd: int
+) -> None:
+    def write_to_full_disk(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(manifest_module, "write_chunk", write_to_full_disk)
+    service = Service()
+    dispatch = make_dispatch(tmp_path, clock, submitter=service, check_cost=ceiling(max_usd=max_usd))
+    if max_usd:
+        with pytest.raises(TerminalError, match="the day was not listed"):
+            run(dispatch, source, tmp_path)
+        assert service.submissions == 0
+        return
+    assert run(dispatch, source, tmp_path).reason == "the temporary disk is full of the day's manifest"
     (job,) = service.jobs.values()
     assert job.size == UNLISTED
 

@@ -94,7 +94,7 @@ def predict_databricks(volume: Volume, *, predictions: Predictions, prices: Pric
         workers=workers,
         seconds=seconds,
         memory_bytes=(1 + workers) * cluster.node_gb * 2**30,
-        disk_gb=_predict_shuffle_gb(volume, predictions, workers=workers),
+        disk_gb=predict_shuffle_gb(volume, predictions, workers=workers),
         node_hours=hours,
         requests=requests,
         usd=usd,
@@ -119,11 +119,12 @@ def predict_seconds(volume: Volume, predictions: Predictions, *, cores: float, s
 
 
 def count_executors(volume: Volume, predictions: Predictions) -> int:
-    """Return the executors that a day keeps busy, without any quota."""
+    """Return the executors that a day keeps busy, or that its shuffle needs for their disks, without any quota."""
     emr = predictions.emr
-    return _count_workers(
+    busy = _count_workers(
         volume, predictions, cores=emr.executor_vcpu, worker_seconds=emr.executor_seconds, store=predictions.s3
     )
+    return max(busy, ceil(predict_shuffle_gb(volume, predictions, workers=1) / MAX_DISK_GB))
 
 
 def fit_executors(vcpus: int, emr: Emr) -> int:
@@ -133,7 +134,12 @@ def fit_executors(vcpus: int, emr: Emr) -> int:
 
 def predict_disk_gb(volume: Volume, predictions: Predictions, *, executors: int) -> int:
     """Return the disk of each executor for its share of the shuffle, in GB that EMR Serverless offers."""
-    return fit_disk(_predict_shuffle_gb(volume, predictions, workers=executors))
+    return fit_disk(predict_shuffle_gb(volume, predictions, workers=executors))
+
+
+def predict_shuffle_gb(volume: Volume, predictions: Predictions, *, workers: int) -> int:
+    """Return each worker's share of the shuffle, in GB."""
+    return ceil(SHUFFLE_DISK_FACTOR * predict_temp_bytes(volume, predictions) / workers / 1e9)
 
 
 def fit_disk(needed_gb: int) -> int:
@@ -186,8 +192,3 @@ def _count_chunks(volume: Volume) -> int:
 def _predict_get_seconds(volume: Volume, store: StoreLimits) -> float:
     """Return the seconds in which the store answers the GETs of a day."""
     return volume.objects / (store.gets_per_second * store.partitions)
-
-
-def _predict_shuffle_gb(volume: Volume, predictions: Predictions, *, workers: int) -> int:
-    """Return each worker's share of the shuffle, in GB."""
-    return ceil(SHUFFLE_DISK_FACTOR * predict_temp_bytes(volume, predictions) / workers / 1e9)

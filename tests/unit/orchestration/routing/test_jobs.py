@@ -82,6 +82,12 @@ def test_few_executors_need_more_disk_each() -> None:
     assert predict(day, vcpus=16).disk_gb == 200  # the largest
 
 
+def test_a_shuffle_that_fills_the_largest_disk_gets_more_executors() -> None:
+    # 200 million objects of 800 bytes: the store keeps less than one executor busy, and 615 GB of shuffle need four.
+    assert predict(objects(200_000_000), vcpus=400).workers == 4
+    assert predict(objects(50_000_000), vcpus=400).workers == 1
+
+
 def test_a_job_stages_its_manifest_and_sends_large_files_in_parts() -> None:
     day = exports(100_000_000, files=1_000)  # 20 MB each: a chunk of its own
     requests = count_job_requests(day, PREDICTIONS)
