@@ -115,7 +115,7 @@ def predict_seconds(volume: Volume, predictions: Predictions, *, cores: float, s
     spark = predictions.spark
     tasks = _predict_work(volume, predictions) / max(min(cores, _count_chunks(volume)), 1)
     listing = volume.objects * spark.list_object_seconds
-    return spark.start_seconds + listing + max(tasks, _predict_get_seconds(volume, store))
+    return spark.start_seconds + listing + max(tasks, _predict_store_seconds(volume, predictions, store))
 
 
 def count_executors(volume: Volume, predictions: Predictions) -> int:
@@ -174,7 +174,7 @@ def _count_workers(
 
     Fewer where they would wait for the store, or where there are fewer chunks than cores.
     """
-    seconds = max(worker_seconds, _predict_get_seconds(volume, store))
+    seconds = max(worker_seconds, _predict_store_seconds(volume, predictions, store))
     busy = min(ceil(_predict_work(volume, predictions) / (cores * seconds)), ceil(_count_chunks(volume) / cores))
     return max(busy, 1)
 
@@ -189,6 +189,7 @@ def _count_chunks(volume: Volume) -> int:
     return count_chunks(volume.objects, volume.bytes)
 
 
-def _predict_get_seconds(volume: Volume, store: StoreLimits) -> float:
-    """Return the seconds in which the store answers the GETs of a day."""
-    return volume.objects / (store.gets_per_second * store.partitions)
+def _predict_store_seconds(volume: Volume, predictions: Predictions, store: StoreLimits) -> float:
+    """Return the seconds in which the store answers the requests of a day."""
+    puts = count_job_requests(volume, predictions).put
+    return max(volume.objects / store.gets_per_second, puts / store.puts_per_second) / store.partitions
