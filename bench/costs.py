@@ -33,10 +33,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(render_tables(), end="")
 
 
-def replace_tables(page: str, tables: str) -> str:
+def replace_tables(page: str, tables: str, *, begin: str = BEGIN) -> str:
     """Return the page with its tables replaced."""
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}{tables}{rest[rest.index(END) :]}"
+    before, rest = page.split(begin)
+    return f"{before}{begin}{tables}{rest[rest.index(END) :]}"
 
 
 def render_tables() -> str:

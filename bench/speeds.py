@@ -14,12 +14,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from bench.job import DAY, export_day, spark_job
 from bench.measure import CACHE, ROOT, Contender, Run, alternate, machine, median
 from bench.s3_server import BUCKET, generate_objects, running_server
 from bench.speeds_fit import Measured, fit_local, fit_spark, fit_stored, render
+from daily_batch.domain.run import SourceObject
+from daily_batch.pipeline.discover.chunks import write_chunk
 
 # Seconds are measured in the guide's function size; the smallest size shows the least memory that a day needs.
 FUNCTION_MB, SMALLEST_MB = "3008", "256"
@@ -51,7 +54,13 @@ def main(arguments: list[str] | None = None) -> None:
     objects = [measure_local("messages", size, runs=options.runs) for size in options.objects]
     # Fit now: an implausible fit ends the program before the minutes that Spark takes.
     local = fit_local(exports + objects)
-    stored = fit_stored(exports, objects, objects_per_list=count_objects_per_list(max(options.objects)))
+    largest = max(options.objects)
+    stored = fit_stored(
+        exports,
+        objects,
+        objects_per_list=count_objects_per_list(largest),
+        manifest_object_bytes=measure_manifest(largest),
+    )
     spark = fit_spark([measure_spark(size, runs=options.runs) for size in options.spark])
     text = render(
         stored=stored,
@@ -117,6 +126,15 @@ def count_objects_per_list(objects: int) -> float:
     users = {tuple(key[:3]) for key in keys}
     rooms = {tuple(key[:4]) for key in keys}
     return len(keys) / (1 + len(users) + 2 * len(rooms))
+
+
+def measure_manifest(objects: int) -> float:
+    """Return the bytes of the manifest for each object of a generated day."""
+    etag = f'"{"0" * 32}"'
+    now = int(datetime.now(UTC).timestamp() * 1_000_000)
+    items = [SourceObject(key, len(body), etag, now) for key, body in generate_objects(objects, seed=1)]
+    with TemporaryDirectory() as folder:
+        return write_chunk(Path(folder), 0, items).stat().st_size / len(items)
 
 
 @contextmanager

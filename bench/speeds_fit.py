@@ -28,7 +28,11 @@ class Measured:
 
 
 def fit_stored(
-    exports: Sequence[Measured], objects: Sequence[Measured], *, objects_per_list: float
+    exports: Sequence[Measured],
+    objects: Sequence[Measured],
+    *,
+    objects_per_list: float,
+    manifest_object_bytes: float,
 ) -> dict[str, float]:
     """Return how a day is stored; files written are the data files, one commit per table, and the receipt."""
     largest = max(exports, key=lambda day: day.messages)
@@ -36,6 +40,7 @@ def fit_stored(
         "export_message_bytes": round(sum(day.bytes for day in exports) / sum(day.messages for day in exports), 1),
         "object_message_bytes": round(sum(day.bytes for day in objects) / sum(day.objects for day in objects), 1),
         "objects_per_list": round(objects_per_list, 1),
+        "manifest_object_bytes": round(manifest_object_bytes, 1),
         "files_written": largest.files + largest.tables + 1,
     }
 
@@ -80,7 +85,7 @@ def fit_seconds(name: str, days: Sequence[Measured], terms: Callable[[Measured],
 
 HEAD = """\
 # The constants of routing's predictions (docs/routing.md). bench/speeds.py writes this file and overwrites it:
-# change the assumptions of [emr] and [databricks] in bench/speeds_fit.py, not here.
+# change the assumptions of [s3], [emr], [blob] and [databricks] in bench/speeds_fit.py, not here.
 # Measured {date}, {machine}
 #   {command}
 """
@@ -89,14 +94,19 @@ TABLES = {
     "stored": "how a day is stored",
     "local": "makoto-batch run --runner local, against an S3 server with {latency_ms} ms before each answer",
     "spark": "spark-submit on local[2], from a folder to a folder",
+    "s3": "what S3 answers for each partitioned prefix; sources in docs/scale.md",
     "emr": "assumptions, not measured: no account was available",
+    "blob": "what a storage account of Azure answers; sources in docs/scale.md",
     "databricks": "also assumptions; nodes and workers as in databricks.yml",
 }
 DESCRIPTIONS = {
     "export_message_bytes": "of gzip files, for each message",
     "object_message_bytes": "of an object that holds one message",
     "objects_per_list": "in a generated day in which each room has messages",
+    "manifest_object_bytes": "of the manifest, which the driver and a function keep on their disks, for each object",
     "files_written": "data files, commits and the receipt of a day",
+    "list_object_seconds": "of the driver alone, for each listed object: P2 of docs/project/benchmarks.md",
+    "partitions": "assumed to hold a tenant",
     "cores": "in use; more cores gave no measured gain",
     "object_core_seconds": "of one core, for each object, in addition to its messages",
     "message_core_seconds": "of one core, for each message",
@@ -105,7 +115,6 @@ DESCRIPTIONS = {
     "memory_most_bytes": "… up to this, in a function of 256 MB",
     "temp_message_bytes": "in the temporary folder, for each message",
     "executor_seconds": "of work for all its cores before another executor is added",
-    "max_executors": "2 + 3 x 4 vCPU: within a new account's quota of 16",
     "worker_seconds": "of work for all its cores before another worker is added; the driver is one more node",
 }
 STARTS = {
@@ -114,6 +123,10 @@ STARTS = {
     "emr": "from the request until the driver runs, in a stopped application",
     "databricks": "from the request until the cluster is up; the nodes are paid for meanwhile",
 }
+LIST_OBJECT_SECONDS = 3e-05
+# S3 splits a prefix that stays busy within 30 to 60 minutes; a job must not count on it.
+S3 = {"gets_per_second": 5_500, "puts_per_second": 3_500, "partitions": 1}
+BLOB = {"gets_per_second": 20_000, "puts_per_second": 20_000, "partitions": 1}
 EMR = {
     "start_seconds": 120.0,
     "driver_vcpu": 2,
@@ -121,7 +134,6 @@ EMR = {
     "executor_vcpu": 4,
     "executor_gb": 16,
     "executor_seconds": 300.0,
-    "max_executors": 3,
 }
 DATABRICKS = {
     "start_seconds": 300.0,
@@ -144,7 +156,15 @@ def render(
 ) -> str:
     """Return the text of conf/predictions.toml, parsed once to make sure that routing accepts it."""
     text = HEAD.format(date=date, machine=machine, command=command)
-    tables = {"stored": stored, "local": local, "spark": spark, "emr": EMR, "databricks": DATABRICKS}
+    tables = {
+        "stored": stored,
+        "local": local,
+        "spark": {**spark, "list_object_seconds": LIST_OBJECT_SECONDS},
+        "s3": S3,
+        "emr": EMR,
+        "blob": BLOB,
+        "databricks": DATABRICKS,
+    }
     for table, values in tables.items():
         text += "\n" + _format_line(f"[{table}]", TABLES[table].format(latency_ms=latency_ms))
         for name, value in values.items():

@@ -72,6 +72,8 @@ param discovery string = 'listing'
 @minValue(1)
 @maxValue(10)
 param maxAttempts int = 3
+@description('Most USD that one run of a day may cost by prediction, such as 2.50; a costlier run is not submitted, and neither is one of unknown cost. 0 is no ceiling.')
+param maxUsd string = '0'
 @description('Minutes that a run may wait for a cluster before it is cancelled and the day queued again.')
 @minValue(15)
 @maxValue(720)
@@ -368,6 +370,7 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
       MAKOTO_JOB_WAIT_MINUTES: string(jobWaitMinutes)
       MAKOTO_JOB_TIMEOUT_MINUTES: string(jobTimeoutMinutes)
       MAKOTO_MAX_ATTEMPTS: string(maxAttempts)
+      MAKOTO_MAX_USD: maxUsd
       // Two polls of the function watch, because Databricks sends no events.
       MAKOTO_DRIFT_MINUTES: '10'
       MAKOTO_SCHEDULE: schedule

@@ -8,6 +8,7 @@ CONSTANTS = """
 export_message_bytes = 200
 object_message_bytes = 800
 objects_per_list = 20
+manifest_object_bytes = 150
 files_written = 12
 [local]
 cores = 2
@@ -21,6 +22,11 @@ temp_message_bytes = 1_024
 [spark]
 start_seconds = 15
 message_core_seconds = 0.0001
+list_object_seconds = 0
+[s3]
+gets_per_second = 5_000
+puts_per_second = 3_000
+partitions = 1
 [emr]
 start_seconds = 120
 driver_vcpu = 2
@@ -28,7 +34,6 @@ driver_gb = 8
 executor_vcpu = 4
 executor_gb = 16
 executor_seconds = 300
-max_executors = 3
 """
 PRICES = """
 [function]

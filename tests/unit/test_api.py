@@ -80,7 +80,7 @@ def test_a_plan_is_what_the_command_shows(tmp_path: Path) -> None:
     words = ["plan", "--tenant", "acme", "--date", "2025-08-12", "--input", str(SAMPLES), "--output", str(tmp_path)]
     (printed,) = json.loads(CliRunner().invoke(app, [*words, "--cost", "--strays", "--json"]).stdout)["days"]
     assert printed["fingerprint"] == plan.fingerprint
-    assert set(printed) == {*vars(plan)} - {"discovery"}
+    assert set(printed) == {*vars(plan)} - {"discovery", "job"}
     assert not (tmp_path / "acme").exists()
 
 

@@ -21,7 +21,7 @@ SETTINGS = """
     discovery slack_seconds buckets target_file_bytes max_record_bytes max_object_bytes max_expansion_ratio
     max_depth max_raw_bytes fetch_concurrency memory_bytes max_reject_ratio max_unreadable_ratio min_rows_ratio
     quality runner small_messages large_messages function_memory_mb time_limit_seconds spark job_wait_minutes
-    job_timeout_minutes look_first max_attempts emr_application_id emr_job_role_arn emr_package emr_python
+    job_timeout_minutes look_first max_attempts max_usd emr_application_id emr_job_role_arn emr_package emr_python
     emr_log_group emr_vcpus kms_key_arn databricks_host databricks_job databricks_auth databricks_client_id
     catalog look_back max_range_days queue_url ledger lease_seconds due drift_minutes unusual_factor
     unusual_floor notify_url notify_secret_arn notify_format report_url

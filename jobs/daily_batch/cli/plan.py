@@ -23,7 +23,7 @@ from daily_batch.cli.options import (
     examples,
     read_environment,
 )
-from daily_batch.cli.output import exit_on_error, print_json
+from daily_batch.cli.output import exit_on_error, print_json, report_failure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,7 +72,7 @@ def plan(
     from daily_batch.cli.tenants import choose_tenants
     from daily_batch.errors import error_context
     from daily_batch.ledger.factory import open_ledger
-    from daily_batch.orchestration.plan_day import plan_request, to_dict
+    from daily_batch.orchestration.plan_day import plan_request, refusal_of, to_dict
     from daily_batch.orchestration.requests import build_requests
     from daily_batch.settings import load_settings
 
@@ -97,6 +97,9 @@ def plan(
         else:
             for each in plans:
                 _print_plan(each)
+        refusals = [refusal for each in plans if (refusal := refusal_of(each))]
+        statuses = [report_failure(refusal, debug=debug, json_output=json) for refusal in refusals]
+        raise typer.Exit(max(statuses, default=0))
 
 
 def _print_plan(plan: "DayPlan") -> None:
@@ -110,6 +113,10 @@ def _print_plan(plan: "DayPlan") -> None:
         memory = predicted.memory_bytes / 2**20
         cost = predicted.cost_usd
         console.print(f"  {runner:5}  {predicted.seconds:8,.0f} s  {memory:8,.0f} MiB  {cost:10.6f} USD")
+    if plan.job:
+        known = "unknown" if plan.job.usd is None else f"{plan.job.usd:,.6f} USD"
+        ceiling = f", max_usd {plan.job.max_usd:,.12g}" if plan.job.max_usd else ""
+        console.print(f"job on {plan.job.service}: {known}{ceiling}")
     if plan.cost:
         _print_cost(console, plan.cost)
     if plan.strays:

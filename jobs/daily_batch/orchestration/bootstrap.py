@@ -15,17 +15,19 @@ from daily_batch.orchestration.routing import (
     FunctionLimits,
     Thresholds,
     Volume,
+    count_executors,
     decide,
     load_predictions,
     load_prices,
     predict_disk_gb,
-    predict_executors,
 )
 from daily_batch.orchestration.routing.billing import find_meter
+from daily_batch.orchestration.routing.ceiling import JobCost, find_refusal, predict_job_cost
 from daily_batch.orchestration.routing.costs import HostCost, predict_costs
 from daily_batch.orchestration.spark_jobs import JobSize, Submitter
 from daily_batch.orchestration.spark_jobs.spark_submit import SparkSubmit
-from daily_batch.pipeline.discover.manifest import EXPANSION, Manifest
+from daily_batch.pipeline.discover.manifest import Manifest
+from daily_batch.pipeline.partitioning import EXPANSION
 from daily_batch.pipeline.runners.base import Runner
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
@@ -86,6 +88,7 @@ def make_dispatch(
         submitter=make_submitter(settings),
         reason_for_spark=lambda manifest: _reason_for_spark(decide_runner(manifest, settings, resources)),
         job_size=size_job,
+        check_cost=lambda manifest: refuse_costly(predict_job(manifest, settings)),
         owner=owner or current_process(),
         telemetry=telemetry or NoTelemetry(),
         meter=find_meter(os.environ, memory_mb=settings.function_memory_mb, prices=load_prices()),
@@ -113,18 +116,37 @@ def decide_runner(manifest: Manifest, settings: Settings, resources: Resources) 
         predictions=load_predictions(),
         prices=load_prices(),
         choice=settings.runner,
+        vcpus=settings.emr_vcpus,
     )
 
 
-def price_hosts(manifest: Manifest) -> tuple[HostCost, ...]:
+def price_hosts(manifest: Manifest, settings: Settings) -> tuple[HostCost, ...]:
     """Predict time and cost of a day on each host where it can run, in the sizes of the deployments."""
-    return predict_costs(_volume(manifest), predictions=load_predictions(), prices=load_prices())
+    return predict_costs(
+        _volume(manifest), predictions=load_predictions(), prices=load_prices(), vcpus=settings.emr_vcpus
+    )
+
+
+def predict_job(manifest: Manifest | None, settings: Settings) -> JobCost | None:
+    """Predict what the job of a day costs, beside its ceiling; None if its Spark bills nothing."""
+    volume = _volume(manifest) if manifest else None
+    return predict_job_cost(volume, settings, predictions=load_predictions(), prices=load_prices())
+
+
+def refuse_costly(cost: JobCost | None) -> None:
+    """Refuse a job above its ceiling.
+
+    Raises:
+        TerminalError: The job is predicted to cost more than max_usd, or its cost is not known.
+    """
+    if refusal := find_refusal(cost):
+        raise refusal
 
 
 def size_job(manifest: Manifest) -> JobSize:
     """Return how many workers a day keeps busy and the disk that each needs, regardless of quotas."""
     volume, predictions = _volume(manifest), load_predictions()
-    executors = predict_executors(volume, predictions)
+    executors = count_executors(volume, predictions)
     return JobSize(executors=executors, disk_gb=predict_disk_gb(volume, predictions, executors=executors))
 
 

@@ -23,6 +23,7 @@ from daily_batch.pipeline.process_day import log_manifest, process_day
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.snapshot import check_format
 from daily_batch.pipeline.runners.base import Progress, Runner
+from daily_batch.pipeline.runners.resource_limits import hand_over_if_full
 from daily_batch.settings import Settings
 from daily_batch.storage.failures import explained_failures
 from daily_batch.telemetry import NoTelemetry, StepLog, Telemetry
@@ -44,8 +45,8 @@ class Runtime:
     """What a process runs or submits days with.
 
     `local` and `spark` make the runners of this process; with a `submitter`, Spark runs there instead.
-    `reason_for_spark` and `job_size` are the router's (`Router`). `owner` names the process in leases. `meter` prices
-    the seconds of a run in this process.
+    `reason_for_spark` and `job_size` are the router's (`Router`). `check_cost` refuses the job of a day, listed or not,
+    that costs too much. `owner` names the process in leases. `meter` prices the seconds of a run in this process.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class Runtime:
     submitter: Submitter | None = None
     reason_for_spark: Callable[[Manifest], str | None] = lambda manifest: None
     job_size: Callable[[Manifest], JobSize] = lambda manifest: JobSize()
+    check_cost: Callable[[Manifest | None], None] = lambda manifest: None
     owner: str = field(default_factory=current_process)
     telemetry: Telemetry = field(default_factory=NoTelemetry)
     meter: Meter = lambda seconds: None
@@ -95,6 +97,7 @@ class DayRun:
 
         Raises:
             HandOverError: The day is too large for the local runner, and no other is allowed.
+            TerminalError: The day's job would cost more than allowed.
         """
         router = self.runtime.router
         route = router.decide_unlisted(entry)
@@ -110,23 +113,30 @@ class DayRun:
             if route is None:
                 raise
         if route.is_job:
+            # Not where an unanswered submission is repeated: its job may be running, and was checked here.
+            self.runtime.check_cost(manifest)
             self._note(route)
             return route
         return self._process(route, manifest)
 
     def _list(self, manifest: Manifest | None) -> Manifest:
-        """List the day, unless that is done; refuse an unknown tenant."""
+        """List the day, unless that is done; refuse an unknown tenant.
+
+        Raises:
+            HandOverError: The temporary disk cannot hold the manifest.
+        """
         request, settings, ledger = self.request, self.runtime.settings, self.runtime.ledger
         with explained_failures(request.tenant, request.day.isoformat()):
             if manifest is None:
-                manifest = discover(
-                    request,
-                    settings,
-                    staging=self.folder / "manifest",
-                    progress=self.progress,
-                    metadata=ledger.store,
-                    list_known_tenants=ledger.tenants,
-                )
+                with hand_over_if_full():
+                    manifest = discover(
+                        request,
+                        settings,
+                        staging=self.folder / "manifest",
+                        progress=self.progress,
+                        metadata=ledger.store,
+                        list_known_tenants=ledger.tenants,
+                    )
             else:
                 check_tenant(request, settings, manifest, list_known_tenants=ledger.tenants)
         log_manifest(steps_of(self.heartbeat.lease, self.runtime.telemetry), manifest)

@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 from daily_batch.domain.request import Request
 from daily_batch.domain.run import Layout
+from daily_batch.errors import TerminalError
 from daily_batch.ledger import Entry, Ledger
-from daily_batch.orchestration.bootstrap import decide_runner, find_resources, price_hosts
+from daily_batch.orchestration.bootstrap import decide_runner, find_resources, predict_job, price_hosts
 from daily_batch.orchestration.day_run import tables_of
 from daily_batch.orchestration.routing import Prediction
+from daily_batch.orchestration.routing.ceiling import JobCost, find_refusal
 from daily_batch.orchestration.routing.costs import HostCost
 from daily_batch.pipeline.discover.compare import DiscoveryComparison
 from daily_batch.pipeline.discover.discover import count_strays, discover, verify_discovery
@@ -30,6 +32,7 @@ class DayPlan:
         changed: Whether a run has work to do; False if the day was completed with exactly these objects.
         reasons: Why this runner takes the day.
         predicted: What the day takes on each runner.
+        job: What the day's job costs, and whether `max_usd` allows it. Absent if no service bills a job.
         cost: What it takes and costs on each host. Absent from the JSON unless requested, as are the next two.
         discovery: The day's rooms by listing and by metadata.
         strays: The tenant's objects that no run of any day reads.
@@ -46,6 +49,7 @@ class DayPlan:
     runner: Literal["local", "spark"]
     reasons: tuple[str, ...]
     predicted: Mapping[str, Prediction]
+    job: JobCost | None = None
     cost: tuple[HostCost, ...] | None = None
     discovery: DiscoveryComparison | None = None
     strays: Strays | None = None
@@ -94,10 +98,19 @@ def plan_request(
         runner=decision.runner,
         reasons=decision.reasons,
         predicted={"local": decision.local, "spark": decision.spark},
-        cost=price_hosts(manifest) if cost else None,
+        job=predict_job(manifest, settings) if decision.runner == "spark" else None,
+        cost=price_hosts(manifest, settings) if cost else None,
         discovery=verify_discovery(request, settings, ledger.store) if verify else None,
         strays=found,
     )
+
+
+def refusal_of(plan: DayPlan) -> TerminalError | None:
+    """Return the error with which a run would refuse the day's job; None if it would submit it."""
+    refusal = find_refusal(plan.job)
+    if refusal:
+        refusal.add_context(plan.tenant, plan.date)
+    return refusal
 
 
 def to_dict(plan: DayPlan) -> dict[str, Any]:

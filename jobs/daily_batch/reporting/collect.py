@@ -14,7 +14,8 @@ from daily_batch.ledger import Entry, Ledger
 from daily_batch.orchestration.day_status import due_time, find_night
 from daily_batch.orchestration.routing import Volume, load_predictions, load_prices
 from daily_batch.orchestration.routing.costs import LAMBDA
-from daily_batch.orchestration.routing.predict import predict_local, predict_spark
+from daily_batch.orchestration.routing.jobs import predict_spark
+from daily_batch.orchestration.routing.predict import predict_local
 from daily_batch.orchestration.volume_anomaly import REMEMBERED
 from daily_batch.pipeline.publish.receipts import read_receipt
 from daily_batch.pipeline.runners.base import Progress
@@ -149,7 +150,7 @@ def _make_facts(
         history=history,
         factor=settings.unusual_factor,
         floor=settings.unusual_floor,
-        predicted_usd=_predict(found.receipt) if found.receipt else None,
+        predicted_usd=_predict(found.receipt, settings) if found.receipt else None,
         doubt=found.doubt,
         is_before_first=days.first is not None and day < days.first,
     )
@@ -161,10 +162,10 @@ def _is_expired(day: date, settings: Settings, now: datetime) -> bool:
     return kept is not None and day < kept
 
 
-def _predict(receipt: Receipt) -> float:
+def _predict(receipt: Receipt, settings: Settings) -> float:
     """Return the predicted cost of the day on AWS, given its objects and its runner."""
     volume = Volume(layout=receipt.layout, objects=receipt.objects.in_manifest, bytes=receipt.objects.bytes)
     predictions, prices = load_predictions(), load_prices()
     if receipt.runner == "spark":
-        return predict_spark(volume, predictions=predictions, prices=prices).cost_usd
+        return predict_spark(volume, vcpus=settings.emr_vcpus, predictions=predictions, prices=prices).cost_usd
     return predict_local(volume, limits=LAMBDA, predictions=predictions, prices=prices).cost_usd

@@ -153,6 +153,15 @@ class SparkJobs:
         bool, Setting("A job checks its environment before its day, as `makoto-batch smoke` does.", job=True)
     ] = False
     max_attempts: Annotated[int, Setting("Submissions of a day whose jobs end without publishing it.", ge=1)] = 3
+    max_usd: Annotated[
+        float,
+        Setting(
+            "Most that one job of a day may cost by prediction, USD; a job above it, or of unknown cost, is not"
+            " submitted (docs/costs.md). 0: no ceiling.",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

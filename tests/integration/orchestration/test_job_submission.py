@@ -1,6 +1,8 @@
 """FAULTS 5, 6, 7 and 19: days submitted to a job service, their size, settings and cancellation."""
 
+import errno
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,13 +13,17 @@ import pytest
 from daily_batch.domain.receipt import Receipt
 from daily_batch.errors import BatchError, LeaseHeldError, RetryableError, TerminalError
 from daily_batch.metadata.sqlite import SqliteStore
+from daily_batch.orchestration.bootstrap import predict_job, refuse_costly
 from daily_batch.orchestration.day_receipt import run_and_wait
 from daily_batch.orchestration.routing.route import TOO_MANY_TO_LIST, UNLISTED
 from daily_batch.orchestration.spark_jobs import JobSize, JobState, SparkJob
+from daily_batch.pipeline.discover import manifest as manifest_module
+from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.settings import load_settings
 from tests.support.day_runs import DAY, NO_LIMITS, published_state, read_tables, silent
 from tests.support.dispatch_runs import (
     FailingStore,
+    TimedOutRunner,
     find_entry,
     make_dispatch,
     make_request,
@@ -211,6 +217,68 @@ def test_a_day_that_cannot_be_listed_goes_to_the_service(source: Path, tmp_path:
     assert (result.kind, result.reason) == ("submitted", TOO_MANY_TO_LIST)
     (job,) = service.jobs.values()
     assert job.size == UNLISTED
+
+
+@pytest.mark.parametrize("max_usd", [0, 100])
+def test_a_manifest_that_fills_the_disk_hands_the_day_over(
+    source: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, max_usd: int
+) -> None:
+    def write_to_full_disk(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(manifest_module, "write_chunk", write_to_full_disk)
+    service = Service()
+    dispatch = make_dispatch(tmp_path, clock, submitter=service, check_cost=ceiling(max_usd=max_usd))
+    if max_usd:
+        with pytest.raises(TerminalError, match="the day was not listed"):
+            run(dispatch, source, tmp_path)
+        assert service.submissions == 0
+        return
+    assert run(dispatch, source, tmp_path).reason == "the temporary disk is full of the day's manifest"
+    (job,) = service.jobs.values()
+    assert job.size == UNLISTED
+
+
+# The ceiling
+
+
+def ceiling(**flags: object) -> Callable[[Manifest | None], None]:
+    settings = load_settings(flags={"spark": "emr-serverless", **flags}, environ={})
+    return lambda manifest: refuse_costly(predict_job(manifest, settings))
+
+
+def test_a_day_handed_over_by_the_local_runner_is_refused_above_the_ceiling(
+    source: Path, tmp_path: Path, clock: Clock
+) -> None:
+    service = Service()
+    dispatch = make_dispatch(tmp_path, clock, submitter=service, local=TimedOutRunner, check_cost=ceiling(max_usd=0.01))
+    with pytest.raises(TerminalError, match=r"tenant=acme day=2025-08-12: .*max_usd is 0\.01"):
+        run(dispatch, source, tmp_path)
+    assert (service.submissions, find_entry(dispatch).status) == (0, "FAILED")
+
+
+def test_a_day_that_cannot_be_listed_is_refused_under_a_ceiling(source: Path, tmp_path: Path, clock: Clock) -> None:
+    service = Service()
+    for number in range(2):
+        clock.now += timedelta(minutes=3)
+        make_dispatch(tmp_path, clock).ledger.acquire("acme", DAY, owner="function", run_id=f"killed-{number}")
+    clock.now += timedelta(minutes=3)
+    dispatch = make_dispatch(tmp_path, clock, submitter=service, local=no_spark, check_cost=ceiling(max_usd=1_000))
+    with pytest.raises(TerminalError, match="the day was not listed"):
+        run(dispatch, source, tmp_path)
+    assert (service.submissions, find_entry(dispatch).retryable) == (0, False)
+
+
+def test_a_submission_without_an_answer_is_repeated_under_the_ceiling_that_it_passed(
+    source: Path, tmp_path: Path, clock: Clock
+) -> None:
+    # Its job may be running: a refusal would only lose it.
+    service = Service(lost_answers=1)
+    options: dict[str, Any] = {"submitter": service, "settings": {"runner": "spark"}}
+    with pytest.raises(RetryableError, match="did not answer"):
+        run(make_dispatch(tmp_path, clock, check_cost=ceiling(max_usd=1), **options), source, tmp_path)
+    result = run(make_dispatch(tmp_path, clock, check_cost=ceiling(max_usd=0.01), **options), source, tmp_path)
+    assert (result.kind, len(service.jobs)) == ("submitted", 1)
 
 
 def test_a_job_that_waits_too_long_is_cancelled_and_retryable(source: Path, tmp_path: Path, clock: Clock) -> None:

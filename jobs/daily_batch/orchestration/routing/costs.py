@@ -10,29 +10,18 @@ from datetime import date
 from msgspec.structs import replace
 
 from daily_batch.orchestration.routing.billing import GIB, MIB
-from daily_batch.orchestration.routing.predict import (
-    HOUR,
-    MIN_DISK_GB,
-    FunctionLimits,
-    Volume,
-    count_workers,
-    predict_disk_gb,
-    predict_executors,
-    predict_local,
-    predict_spark,
-    predict_spark_work,
-    predict_temp_bytes,
-    price_requests,
-)
-from daily_batch.orchestration.routing.prices import FunctionPrices, Predictions, Prices
+from daily_batch.orchestration.routing.jobs import MIN_DISK_GB, predict_databricks, predict_emr
+from daily_batch.orchestration.routing.predict import FunctionLimits, Volume, predict_local, predict_temp_bytes
+from daily_batch.orchestration.routing.prices import FunctionPrices, Predictions, Prices, at_azure_prices
+from daily_batch.settings import Settings
 
 MONTH_DAYS = 30
 # As template.yaml and infra/azure/main.bicep deploy them, minus the 90 s that the end of a day needs. A Lambda function
 # has one core per 1,769 MB; Flex Consumption gives two cores and 0.8 GB of temporary disk for 4,096 MB.
 LAMBDA = FunctionLimits(memory_bytes=3_008 * MIB, seconds=810, cores=3_008 / 1_769, temp_bytes=4_096 * MIB)
 FLEX = FunctionLimits(memory_bytes=4_096 * MIB, seconds=1_710, cores=2, temp_bytes=800_000_000)
-# The time limit of a job in each service (job_timeout_minutes, databricks.yml).
-JOB_SECONDS = 360 * 60
+# The time limit of a job in each service (databricks.yml has the same).
+JOB_SECONDS = Settings.job_timeout_minutes * 60
 
 NO_DBUS = "not predicted: the DBUs and the price of a node were not found"
 NO_AZURE_PRICES = "not predicted: no price of Azure is known"
@@ -79,13 +68,15 @@ class MonthCost:
     unknown: int
 
 
-def predict_costs(volume: Volume, *, predictions: Predictions, prices: Prices) -> tuple[HostCost, ...]:
-    """Predict a day's cost on every host: Lambda, EMR Serverless, Azure Functions, Databricks."""
-    azure = replace(prices, store=prices.blob) if prices.blob else None
+def predict_costs(
+    volume: Volume, *, predictions: Predictions, prices: Prices, vcpus: int = Settings.emr_vcpus
+) -> tuple[HostCost, ...]:
+    """Predict a day's cost on every host: Lambda, EMR Serverless (a job of `vcpus`), Azure Functions, Databricks."""
+    azure = at_azure_prices(prices)
     flex = replace(azure, function=prices.flex) if azure and prices.flex else None
     return (
         _predict_function("Lambda", volume, LAMBDA, predictions, prices),
-        _predict_emr(volume, predictions, prices),
+        _predict_emr(volume, predictions, prices, vcpus),
         _predict_function("Azure Functions", volume, FLEX, predictions, flex or prices, priced=flex is not None),
         *_predict_databricks(volume, predictions, azure),
     )
@@ -145,42 +136,31 @@ def _price_free(gb_seconds: float, prices: FunctionPrices) -> float:
     return time + min(MONTH_DAYS, prices.free_requests) * prices.request
 
 
-def _predict_emr(volume: Volume, predictions: Predictions, prices: Prices) -> HostCost:
-    spark = predict_spark(volume, predictions=predictions, prices=prices)
-    executors = min(predict_executors(volume, predictions), predictions.emr.max_executors)
-    disk_gb = predict_disk_gb(volume, predictions, executors=executors)
-    notes = ("start assumed",) if disk_gb <= MIN_DISK_GB else ("start assumed", NO_STORAGE_PRICE)
+def _predict_emr(volume: Volume, predictions: Predictions, prices: Prices, vcpus: int) -> HostCost:
+    job = predict_emr(volume, vcpus=vcpus, predictions=predictions, prices=prices)
     return _make_cost(
         "EMR Serverless",
         "spark",
-        spark.seconds,
-        spark.memory_bytes,
-        spark.cost_usd,
-        obstacles=_find_time_obstacle(spark.seconds),
-        notes=notes,
+        job.seconds,
+        job.memory_bytes,
+        job.usd,
+        obstacles=_find_time_obstacle(job.seconds),
+        notes=("start assumed",) if job.disk_gb <= MIN_DISK_GB else ("start assumed", NO_STORAGE_PRICE),
     )
 
 
 def _predict_databricks(volume: Volume, predictions: Predictions, prices: Prices | None) -> Iterable[HostCost]:
-    cluster = predictions.databricks
-    if cluster is None:
+    job = predict_databricks(volume, predictions=predictions, prices=prices)
+    if job is None:
         return
-    work = predict_spark_work(volume, predictions)
-    workers = count_workers(work, cores=cluster.node_vcpu, seconds=cluster.worker_seconds)
-    workers = min(workers, cluster.max_workers)
-    seconds = cluster.start_seconds + predictions.spark.start_seconds + work / (workers * cluster.node_vcpu)
-    node_hour = prices.databricks.whole_node_hour if prices and prices.databricks else None
-    usd = None
-    if prices is not None and node_hour is not None:
-        usd = (1 + workers) * seconds / HOUR * node_hour + price_requests(volume, predictions, prices)
     yield _make_cost(
         "Databricks",
         "spark",
-        seconds,
-        (1 + workers) * cluster.node_gb * GIB,
-        usd,
-        obstacles=_find_time_obstacle(seconds),
-        notes=(f"{(1 + workers) * seconds / HOUR:,.2f} node-hours", ASSUMED if usd is not None else NO_DBUS),
+        job.seconds,
+        job.memory_bytes,
+        job.usd,
+        obstacles=_find_time_obstacle(job.seconds),
+        notes=(f"{job.node_hours:,.2f} node-hours", ASSUMED if job.usd is not None else NO_DBUS),
     )
 
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from daily_batch.domain.run import RunnerChoice
+from daily_batch.orchestration.routing.jobs import predict_spark
 from daily_batch.orchestration.routing.predict import (
     FunctionLimits,
     Prediction,
     Volume,
     predict_local,
     predict_messages,
-    predict_spark,
     predict_temp_bytes,
 )
 from daily_batch.orchestration.routing.prices import Predictions, Prices
@@ -48,11 +48,12 @@ def decide(
     predictions: Predictions,
     prices: Prices,
     choice: RunnerChoice = "auto",
+    vcpus: int = Settings.emr_vcpus,
 ) -> Decision:
     """Choose the runner of a day. A `choice` takes precedence; the reasons then include what speaks against it."""
     messages = predict_messages(volume, predictions)
     local = predict_local(volume, limits=limits, predictions=predictions, prices=prices)
-    spark = predict_spark(volume, predictions=predictions, prices=prices)
+    spark = predict_spark(volume, vcpus=vcpus, predictions=predictions, prices=prices)
     temp_bytes = predict_temp_bytes(volume, predictions)
     for_spark = tuple(_explain_spark(messages, local, temp_bytes, limits, thresholds))
     for_local = tuple(_explain_local(messages, local, limits, thresholds))

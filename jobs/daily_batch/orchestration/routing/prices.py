@@ -20,11 +20,12 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Stored(_Table, frozen=True, kw_only=True):
-    """How a day is stored: bytes per message, objects per LIST request, and files written."""
+    """How a day is stored: bytes per message, objects per LIST request, manifest per object, and files written."""
 
     export_message_bytes: Positive
     object_message_bytes: Positive
     objects_per_list: Positive
+    manifest_object_bytes: Positive
     files_written: Count
 
 
@@ -42,10 +43,19 @@ class Local(_Table, frozen=True, kw_only=True):
 
 
 class Spark(_Table, frozen=True, kw_only=True):
-    """The Spark runner on a local master: seconds until it starts to compute, and of one core per message."""
+    """The Spark runner: seconds until it computes, of one core per message, and of the driver per listed object."""
 
     start_seconds: Amount
     message_core_seconds: Amount
+    list_object_seconds: Amount
+
+
+class StoreLimits(_Table, frozen=True, kw_only=True):
+    """The requests per second that a store answers for each partition, and the partitions that hold a tenant."""
+
+    gets_per_second: Positive
+    puts_per_second: Positive
+    partitions: Count
 
 
 class Emr(_Table, frozen=True, kw_only=True):
@@ -57,7 +67,6 @@ class Emr(_Table, frozen=True, kw_only=True):
     executor_vcpu: Count
     executor_gb: Count
     executor_seconds: Positive
-    max_executors: Count
 
 
 class Databricks(_Table, frozen=True, kw_only=True):
@@ -76,7 +85,9 @@ class Predictions(_Table, frozen=True, kw_only=True):
     stored: Stored
     local: Local
     spark: Spark
+    s3: StoreLimits
     emr: Emr
+    blob: StoreLimits | None = None
     databricks: Databricks | None = None
 
 
@@ -134,6 +145,11 @@ class Prices(_Table, frozen=True, kw_only=True):
     flex: FunctionPrices | None = None
     blob: StorePrices | None = None
     databricks: DatabricksPrices | None = None
+
+
+def at_azure_prices(prices: Prices) -> Prices | None:
+    """Return the prices with Azure's store; None if its prices are not known."""
+    return msgspec.structs.replace(prices, store=prices.blob) if prices.blob else None
 
 
 _T = TypeVar("_T", Predictions, Prices)

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from daily_batch.domain.url import StorageUrl
 from daily_batch.errors import TerminalError
+from daily_batch.orchestration.routing.jobs import fit_disk
 from daily_batch.orchestration.spark_jobs.base import JobSize, SparkJob
 
 ENTRY_POINT = "daily_messages.py"
@@ -49,7 +51,7 @@ class EmrConfig:
 
 
 def fit_size(size: JobSize, *, vcpus: int, capacity: Mapping[str, str]) -> JobSize:
-    """Return the size, reduced to what may run at the same time.
+    """Return the size, reduced to what may run at the same time; fewer executors get more disk each.
 
     Args:
         size: The requested size.
@@ -79,7 +81,16 @@ def fit_size(size: JobSize, *, vcpus: int, capacity: Mapping[str, str]) -> JobSi
             f" {EXECUTOR.gb} GB and {size.disk_gb} GB of disk does not fit into {narrowest}",
             next_step="raise that limit",
         )
-    return JobSize(executors=min(size.executors, limits[narrowest]), disk_gb=size.disk_gb)
+    executors = min(size.executors, limits[narrowest])
+    return JobSize(executors=executors, disk_gb=_share_disk(size, executors, capacity))
+
+
+def _share_disk(size: JobSize, executors: int, capacity: Mapping[str, str]) -> int:
+    """Return the disk of each executor: fewer of them share the same shuffle, as far as the limits allow."""
+    disk_gb = fit_disk(ceil(size.executors * size.disk_gb / executors))
+    if maximum := re.match(r"\d+", capacity.get("disk", "")):
+        disk_gb = min(disk_gb, (int(maximum[0]) - DRIVER_DISK_GB) // executors)
+    return max(disk_gb, size.disk_gb)
 
 
 def make_request(job: SparkJob, config: EmrConfig, *, size: JobSize, policy: str) -> dict[str, Any]:

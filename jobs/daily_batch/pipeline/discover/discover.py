@@ -12,19 +12,17 @@ from daily_batch.domain.run import RunSpec
 from daily_batch.domain.url import StorageUrl
 from daily_batch.metadata import MetadataStore
 from daily_batch.pipeline.discover.compare import DiscoveryComparison, compare_discovery
-from daily_batch.pipeline.discover.manifest import EXPANSION, Manifest, build_manifest
+from daily_batch.pipeline.discover.manifest import Manifest, build_manifest
 from daily_batch.pipeline.discover.object_tree import list_root
 from daily_batch.pipeline.discover.strays import Strays, find_strays
 from daily_batch.pipeline.discover.unknown_tenant import check_tenant_known, holds_tenant_folders
 from daily_batch.pipeline.erased_list import read_erased
+from daily_batch.pipeline.partitioning import CHUNK_BYTES, CHUNK_OBJECTS, count_files
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder
 from daily_batch.storage.stores import Storage, open_store
 
-# A chunk is the work of one task: a few seconds, so that a failed task costs little.
-CHUNK_BYTES = 16 * 2**20
-CHUNK_OBJECTS = 4_000
 LISTING_CONCURRENCY = 64
 
 
@@ -171,14 +169,9 @@ def make_run_spec(request: Request, settings: Settings, manifest: Manifest, *, r
         slack_us=settings.slack_seconds * 1_000_000,
         layout=manifest.layout,
         table_format=request.table_format,
-        buckets=settings.buckets or _count_files(manifest, settings.target_file_bytes),
+        buckets=settings.buckets or count_files(manifest.text_bytes, settings.target_file_bytes),
         run_id=run_id,
         processed_us=to_us(now),
         limits=settings.limits,
         erased=manifest.erased,
     )
-
-
-def _count_files(manifest: Manifest, target_bytes: int) -> int:
-    # Parquet is at most as large as gzip (measured: 0.12 of the text, gzip 0.24).
-    return max(1, -(-manifest.text_bytes // (EXPANSION * target_bytes)))

@@ -16,9 +16,7 @@ from daily_batch.pipeline.discover.listing import Batch, list_messages
 from daily_batch.pipeline.discover.listing_errors import check_root, explain_failures
 from daily_batch.pipeline.discover.metadata_rooms import MetadataRooms
 from daily_batch.pipeline.discover.object_tree import Store, open_tree
-
-# gzip and zstd compress the text to about a fifth.
-EXPANSION = 5
+from daily_batch.pipeline.partitioning import EXPANSION
 
 
 @dataclass(frozen=True, kw_only=True)

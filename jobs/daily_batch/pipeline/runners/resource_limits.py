@@ -40,6 +40,23 @@ def hand_over_if_exhausted(deadline: Deadline, spec: RunSpec) -> Iterator[None]:
 
 
 @contextmanager
+def hand_over_if_full() -> Iterator[None]:
+    """Turn a temporary disk that cannot hold a day's manifest into a hand-over.
+
+    Raises:
+        HandOverError: The disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise HandOverError(
+            "the temporary disk is full of the day's manifest", next_step="run the day on Spark"
+        ) from error
+
+
+@contextmanager
 def writes_temporary_disk_only() -> Iterator[None]:
     """Mark a block whose only writes are to the temporary disk, where a full disk is exhaustion and not a failure."""
     try:

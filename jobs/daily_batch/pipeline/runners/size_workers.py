@@ -9,6 +9,7 @@ from threading import Lock
 from daily_batch.domain.run import RunSpec
 from daily_batch.errors import HandOverError
 from daily_batch.pipeline.discover.manifest import Manifest
+from daily_batch.pipeline.partitioning import count_buckets
 from daily_batch.pipeline.runners.resources import MIB, Resources
 
 # Measured: the interpreter with its libraries, and the vectors of one query, which DuckDB's memory_limit excludes.
@@ -65,7 +66,7 @@ def size_workers(resources: Resources, *, spec: RunSpec, manifest: Manifest) -> 
             tenant=spec.tenant,
             day=spec.date,
         )
-    buckets = count_buckets(spec, manifest.text_bytes, sort_bytes=sort_bytes)
+    buckets = count_buckets(spec.buckets, manifest.text_bytes, sort_bytes=sort_bytes)
     if buckets > spec.buckets:  # a multiple of the workers, so that all get the same number
         buckets = -(-buckets // workers) * workers
     limits = replace(
@@ -81,16 +82,6 @@ def size_workers(resources: Resources, *, spec: RunSpec, manifest: Manifest) -> 
 
 def _share(resources: Resources, workers: int) -> int:
     return max(0, resources.memory_bytes - PROCESS_BYTES - workers * TASK_BYTES) // workers // TASK_MEMORY_PARTS
-
-
-# A bucket is sorted as a whole. Its text fits if it is at most a third of the sort's memory; a larger bucket spills.
-SORT_MEMORY_PER_TEXT = 3
-MAX_BUCKETS = 256
-
-
-def count_buckets(spec: RunSpec, text_bytes: int, *, sort_bytes: int) -> int:
-    """Return the number of buckets: at least `spec.buckets`, and enough that each is sorted in `sort_bytes`."""
-    return max(spec.buckets, min(-(-text_bytes * SORT_MEMORY_PER_TEXT // sort_bytes), MAX_BUCKETS))
 
 
 class ByteBudget:

@@ -25,8 +25,8 @@ from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.errors import UsageError, cleaned_up, error_context
 from daily_batch.pipeline.discover.chunks import chunk_path, cut_chunks, read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
+from daily_batch.pipeline.partitioning import count_buckets, share_memory
 from daily_batch.pipeline.runners.base import Progress, RunResult
-from daily_batch.pipeline.runners.size_workers import count_buckets
 from daily_batch.pipeline.runners.spark_errors import explained_spark_errors
 from daily_batch.pipeline.runners.spark_progress import is_connect, report_tasks
 from daily_batch.pipeline.runners.spark_shuffle import BLOBS, load_files, partition_keys
@@ -46,6 +46,7 @@ MIN_RECOVERY_BYTES, MAX_RECOVERY_BYTES = 8 * 2**20, 128 * 2**20
 MAX_RECOVERY_OBJECTS = 20_000
 # Enough for a worker on each core of a small machine.
 WARM_UP_TASKS = 4
+STAGING_THREADS = 16
 OR_LOCAL = "or run the day in this process with --runner local"
 LOG_CONFIG = (Path(__file__).parents[2] / "log4j2.properties").as_uri()
 CONF = {
@@ -69,8 +70,8 @@ class SparkRunner:
     ) -> RunResult:
         """See `Runner.run`."""
         started = time.time()
-        # Buckets of half of what a task could sort, so that a day has more tasks than a small cluster has cores.
-        buckets = count_buckets(spec, manifest.text_bytes, sort_bytes=spec.limits.memory_bytes // 2)
+        sort_bytes = share_memory(spec.limits.memory_bytes)
+        buckets = count_buckets(spec.buckets, manifest.text_bytes, sort_bytes=sort_bytes)
         spec = replace(spec, buckets=buckets)
         storage = storage.anchored()  # Spark Connect's workers have a working directory of their own
         with error_context(spec.tenant, spec.date), self._configured(), report_tasks(self.spark, progress):
@@ -151,10 +152,14 @@ class SparkRunner:
             if url.kind in ("file", "volume"):
                 Path(url.path).rmdir()
 
+        def put(path: Path) -> None:
+            keys.append(f"{folder}/{path.name}")
+            output.put(f"{folder}/{path.name}", path)
+
         with cleaned_up(remove):
-            for path in files:
-                keys.append(f"{folder}/{path.name}")
-                output.put(keys[-1], path)
+            # A day of 100 million objects has 25,000 chunks: one after another they would take minutes.
+            with ThreadPoolExecutor(STAGING_THREADS) as pool:
+                list(pool.map(put, files))
             yield spark_path(url)
 
 

@@ -19,6 +19,10 @@ from tests.support.routing_constants import AZURE_PRICES, CONSTANTS, PRICES, mak
 
 # Round constants for Azure, beside those of routing_constants.
 CLUSTER = """
+[blob]
+gets_per_second = 20_000
+puts_per_second = 20_000
+partitions = 1
 [databricks]
 start_seconds = 300
 node_vcpu = 4
@@ -68,14 +72,14 @@ def test_emr_cost_is_worker_time_plus_s3_requests() -> None:
     cost = predict(Volume(layout="export", objects=300, bytes=30_000_000 * 200))["EMR Serverless"]
     seconds = 135 + (30_000_000 * 0.0001 + 300 * 0.0005) / 12
     compute = seconds / 3600 * (14 * 0.052585 + 56 * 0.005746)
-    assert cost.usd_day == pytest.approx(compute + 300 * 0.00000037 + 14 * 0.0000047)
+    assert cost.usd_day == pytest.approx(compute + 600 * 0.00000037 + (2 + 1_456) * 0.0000047)
     assert any("20 GB" in note for note in cost.notes)  # 92 GB of shuffle for three executors
 
 
 def test_databricks_cost_is_node_time_if_node_prices_are_known() -> None:
     volume = Volume(layout="export", objects=300, bytes=30_000_000 * 200)
     seconds = 315 + (30_000_000 * 0.0001 + 300 * 0.0005) / 12  # 3,000 core seconds keep three workers of 4 cores busy
-    requests = 300 * 0.0000004 + 14 * 0.000005
+    requests = 600 * 0.0000004 + (2 + 1_456) * 0.000005
     cost = predict(volume)["Databricks"]
     assert cost.usd_day == pytest.approx(4 * seconds / 3600 * (1.5 * 0.30 + 0.25) + requests)
     unknown = predict(volume, make_prices(PRICES + AZURE_PRICES))["Databricks"]

@@ -121,6 +121,20 @@ def test_job_size_is_reduced_to_application_and_account_limits(
 
 
 @pytest.mark.parametrize(
+    ("vcpus", "capacity", "disk_gb"),
+    [
+        (400, WIDE, 40),
+        (16, WIDE, 120),  # three executors instead of nine share the same shuffle
+        (6, WIDE, 200),  # the largest disk of a worker
+        (16, {**WIDE, "disk": "260 GB"}, 80),  # 20 GB are the driver's
+        (400, {**WIDE, "disk": "140 GB"}, 40),
+    ],
+)
+def test_fewer_executors_get_the_disk_of_all(vcpus: int, capacity: dict[str, str], disk_gb: int) -> None:
+    assert fit_size(JobSize(executors=9, disk_gb=40), vcpus=vcpus, capacity=capacity).disk_gb == disk_gb
+
+
+@pytest.mark.parametrize(
     ("vcpus", "capacity", "limit"),
     [
         (5, WIDE, r"the account's quota of concurrent vCPUs \(L-D05C8A75"),

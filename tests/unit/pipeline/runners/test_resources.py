@@ -7,9 +7,10 @@ import pytest
 
 from daily_batch.domain.run import Limits
 from daily_batch.errors import HandOverError
-from daily_batch.pipeline.discover.manifest import EXPANSION, Manifest
+from daily_batch.pipeline.discover.manifest import Manifest
+from daily_batch.pipeline.partitioning import EXPANSION, MAX_BUCKETS
 from daily_batch.pipeline.runners.resources import MIB, Resources, measure_memory, measure_resources
-from daily_batch.pipeline.runners.size_workers import MAX_BUCKETS, size_workers
+from daily_batch.pipeline.runners.size_workers import size_workers
 from tests.support.run_specs import sample_spec
 
 GIB = 2**30
