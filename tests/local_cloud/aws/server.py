@@ -29,6 +29,7 @@ from tests.local_cloud.aws.emr.service import EmrServerless
 from tests.local_cloud.aws.emr.spark_submit import SparkSubmitProgram
 from tests.local_cloud.aws.iam.actions import Action, derive_actions
 from tests.local_cloud.aws.iam.authorizer import ADMIN_KEY, Authorizer
+from tests.local_cloud.aws.prefix_s3 import serve_by_prefix
 from tests.local_cloud.aws.protocol.error_responses import ServiceError, denied, describe_fault, error_response
 from tests.local_cloud.aws.protocol.request import AwsRequest, needs_body, read_signature
 from tests.local_cloud.common.clock import sync_clock
@@ -53,6 +54,7 @@ class Cloud:
     def __post_init__(self) -> None:
         """Create the services."""
         self.admin = Admin(authorizer=self.authorizer, faults=self.faults, emr=self.emr)
+        serve_by_prefix()
         # One backend per service: moto's own routing by host takes longer than most responses.
         self.moto = {
             "s3": create_backend_app("s3"),
