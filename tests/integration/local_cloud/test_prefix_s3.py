@@ -7,16 +7,29 @@ from uuid import uuid4
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from moto.moto_server.werkzeug_app import create_backend_app
 from moto.s3.models import S3Backend, s3_backends
+from moto.s3.responses import S3Response
+from werkzeug.test import Client
 
 from tests.local_cloud.aws.local_aws import LocalAws, serve_aws
-from tests.local_cloud.aws.prefix_s3 import PrefixS3, SortedKeys
+from tests.local_cloud.aws.prefix_s3 import PrefixS3, SortedKeys, serialize
 
 REGION, ACCOUNT = "ap-northeast-1", "123456789012"
 # Few characters, so that keys share folders and one is often the start of another.
 LETTERS = "ab/\u00e9\U0010ffff"
 KEYS = st.text(LETTERS, min_size=1, max_size=6)
 CHANGES = st.lists(st.tuples(st.sampled_from(("put", "put", "delete")), KEYS), max_size=40)
+QUERIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "list-type": st.just("2"),
+        "delimiter": st.just("/"),
+        "encoding-type": st.just("url"),
+        "fetch-owner": st.just("true"),
+        "max-keys": st.integers(0, 5).map(str),
+    },
+)
 PREFIXES, DELIMITERS = st.none() | st.text(LETTERS, max_size=3), st.sampled_from([None, "/", "a", "b/"])
 
 
@@ -42,6 +55,23 @@ def test_listings_equal_those_of_moto(
     for marker in (None, after):
         expected = list_first_version(plain, prefix, delimiter, marker, size)
         assert list_first_version(sorted_, prefix, delimiter, marker, size) == expected
+
+
+@given(keys=st.sets(st.text(f"{LETTERS}&<>\"' \u3042", min_size=1, max_size=6), max_size=6), query=QUERIES)
+@settings(deadline=None, max_examples=50)
+def test_responses_equal_those_of_moto(keys: set[str], query: dict[str, str]) -> None:
+    backend = s3_backends[ACCOUNT]["aws"]
+    bucket = backend.create_bucket(f"bucket-{uuid4().hex}", REGION)
+    for key in keys:
+        backend.put_object(bucket.name, key, b"x", disable_notification=True)
+    client = Client(create_backend_app("s3"))
+    answers = []
+    for method in (S3Response.serialized, serialize):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(S3Response, "serialized", method)
+            answer = client.get(f"/{bucket.name}", query_string={"prefix": "", **query})
+        answers.append((answer.status, answer.content_type, answer.text))
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,45 @@
 """moto's S3, whose listings read only the keys that they return; moto's own read the whole bucket for each page.
 
 Keys are kept in order beside moto's, and moto lists the narrow part of the bucket, so that the result is its own.
+Listed objects are written as XML directly: moto's serializer takes several times as long as the listing.
 """
 
 import threading
 from bisect import bisect_left, bisect_right, insort
 from types import SimpleNamespace
 from typing import Any
+from xml.sax.saxutils import escape
 
+from moto.core.responses import ActionResult
 from moto.s3.models import FakeDeleteMarker, S3Backend, s3_backends
+from moto.s3.responses import S3Response
 from moto.s3.utils import _VersionedKeyStore
+
+_MEMBERS = ("Key", "LastModified", "ETag", "Size", "StorageClass")
+_BEFORE_CONTENTS = "</IsTruncated>"
+_serialize = S3Response.serialized
 
 
 def serve_by_prefix() -> None:
     """Make moto use this S3 for all accounts of this process that it has not served yet."""
     s3_backends.backend = PrefixS3
+    S3Response.serialized = serialize  # type: ignore[method-assign,assignment]
+
+
+def serialize(response: S3Response, action_result: ActionResult) -> Any:
+    """Return status, headers and XML of a result as moto does, but faster for listed objects without owner."""
+    result: Any = action_result.result
+    contents = result.get("Contents") if isinstance(result, dict) else None
+    if not contents or any(tuple(each) != _MEMBERS for each in contents):
+        return _serialize(response, action_result)
+    status, headers, body = _serialize(response, ActionResult({**result, "Contents": []}))
+    objects = "".join(map(_write_object, contents))
+    return status, headers, str(body).replace(_BEFORE_CONTENTS, _BEFORE_CONTENTS + objects, 1)
+
+
+def _write_object(members: dict[str, Any]) -> str:
+    written = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in members.items())
+    return f"<Contents>{written}</Contents>"
 
 
 class SortedKeys(_VersionedKeyStore):
