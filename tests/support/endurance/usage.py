@@ -1,6 +1,7 @@
 """Measure CPU time and memory of this process and of all processes below it, by role."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,8 +31,13 @@ class Usage:
     """
 
     peak_bytes: int = 0
+    _began: float = field(default_factory=time.monotonic)
     _seconds: dict[tuple[int, float], tuple[str, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def elapsed(self) -> float:
+        """Return the seconds since the first process was measured."""
+        return time.monotonic() - self._began
 
     def seconds(self) -> dict[str, float]:
         """Return the CPU seconds of each role, most first."""
