@@ -58,7 +58,7 @@ format: $(VENV)/.made-all  ## format with ruff, and fix what it can
 bench: $(VENV)/.made-all $(JARS)  ## the benchmarks and their baselines, about two hours on two cores; BENCH_ARGS="--quick" for a tenth
 	@$(WITH_JAVA) && $(ENV_PYTHON) -m bench $(BENCH_ARGS)
 
-endurance-test: $(VENV)/.made-all $(JARS) $(LOCAL_CLOUDS)  ## a month of 200 tenants with faults on each local cloud, many hours; ENDURANCE_TENANTS=24 ENDURANCE_DAYS=30 for 45 minutes
+endurance-test: $(VENV)/.made-all $(JARS) $(LOCAL_CLOUDS)  ## a month of 200 tenants with faults on each local cloud, hours; PYTEST_ARGS="-k aws" for one, ENDURANCE_TENANTS=24 for an eighth
 	@mkdir -p $(ENDURANCE_REPORT)
 	@$(WITH_JAVA) && ENDURANCE_TENANTS=$(ENDURANCE_TENANTS) ENDURANCE_DAYS=$(ENDURANCE_DAYS) ENDURANCE_SURGES=$(ENDURANCE_SURGES) ENDURANCE_REPORT=$(ENDURANCE_REPORT) \
 		$(ENV_PYTHON) -m pytest -s tests/e2e/operations/test_endurance.py $(PYTEST_ARGS)

@@ -1,15 +1,17 @@
 """Play a week of twelve tenants with faults on each local cloud; `make endurance-test` plays a month of 200 tenants.
 
 ENDURANCE_TENANTS, ENDURANCE_DAYS, ENDURANCE_SURGES and ENDURANCE_SEED change the month; ENDURANCE_REPORT is a folder
-for its reports.
+for its reports and figures (`tests/support/endurance/figures.py`).
 """
 
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,21 +23,32 @@ from daily_batch.cli import app
 from tests.local_cloud.common.clock import VARIABLE, Clock
 from tests.support.day_runs import read_tables
 from tests.support.endurance import on_aws, on_azure
+from tests.support.endurance.figures import collect_figures, write_tables
 from tests.support.endurance.month import Month, script_month
 from tests.support.endurance.player import Player
+from tests.support.endurance.usage import Usage, measure_usage
 
 pytestmark = pytest.mark.long
 CLOUDS: dict[str, ModuleType] = {"aws": on_aws, "azure": on_azure}
+NAMES = {"aws": "AWS", "azure": "Azure"}
 DEFAULTS = {"tenants": 12, "days": 7, "surges": 1, "seed": 1}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class PlayedMonth:
-    """A completed month."""
+    """A completed month; `counted` has what the tests found, beside what the script expects."""
 
+    name: str
     month: Month
     player: Player
     cloud: Any
+    usage: Usage
+    counted: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def entries(self) -> Mapping[tuple[str, date], Mapping[str, Any]]:
+        """The ledger's items at the end."""
+        return {key: self.cloud.entry(*key) for key in self.player.written}
 
 
 @pytest.fixture(scope="module", params=CLOUDS)
@@ -45,11 +58,12 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     month = script_month(**options)
     with (
         shared_clock(folder / "clock", month.start) as clock,
+        measure_usage() as usage,
         CLOUDS[request.param].serve_month(month, clock=clock, folder=folder) as cloud,
     ):
         player = Player(cloud=cloud, month=month, clock=clock)
         player.play()
-        yield PlayedMonth(month=month, player=player, cloud=cloud)
+        yield PlayedMonth(name=NAMES[request.param], month=month, player=player, cloud=cloud, usage=usage)
 
 
 @contextmanager
@@ -69,7 +83,7 @@ def test_every_day_completes_unless_its_fault_persists(played: PlayedMonth) -> N
     last = max(played.month.days)
     for day, tenants in played.month.days.items():
         for each in tenants:
-            entry = played.cloud.entry(each.tenant, day)
+            entry = played.entries[each.tenant, day]
             if each.fault == "refused" and day == last:
                 assert (entry["status"], "max_unreadable" in entry["error"]) == ("FAILED", True)
             else:
@@ -77,17 +91,21 @@ def test_every_day_completes_unless_its_fault_persists(played: PlayedMonth) -> N
 
 
 def test_receipts_match_an_independent_count(played: PlayedMonth) -> None:
+    expected = found = 0
     for (tenant, day), written in played.player.written.items():
-        entry = played.cloud.entry(tenant, day)
+        entry = played.entries[tenant, day]
         if entry["status"] == "FAILED":
             continue
         receipt = json.loads(played.cloud.read(entry["receipt"]))
         assert receipt["records"] == written.records, (tenant, day)
         assert receipt["objects"]["listed"] == len(written.next_night), (tenant, day)
         assert receipt["objects"]["unreadable"] == written.unreadable, (tenant, day)
+        expected, found = expected + written.records["rejected"], found + receipt["records"]["rejected"]
+    played.counted |= {"rejected": found, "rejected_expected": expected}
 
 
 def test_tables_contain_every_day_once_and_no_other_row(played: PlayedMonth) -> None:
+    totals: Counter[str] = Counter()
     for tenant in played.month.tenants:
         tables = read_tables(played.cloud.root, tenant=tenant, day=None, options=played.cloud.options)
         found: dict[str, int] = {}
@@ -96,9 +114,11 @@ def test_tables_contain_every_day_once_and_no_other_row(played: PlayedMonth) -> 
         expected = {
             day.isoformat(): written.records["written"]
             for (name, day), written in played.player.written.items()
-            if name == tenant and played.cloud.entry(tenant, day)["status"] != "FAILED"
+            if name == tenant and played.entries[tenant, day]["status"] != "FAILED"
         }
         assert found == expected, tenant
+        totals.update(messages=sum(found.values()), messages_expected=sum(expected.values()))
+    played.counted |= totals
 
 
 def test_alarms_fire_only_for_injected_faults(played: PlayedMonth) -> None:
@@ -122,7 +142,7 @@ def test_report_covers_every_day_and_names_failed_tenants(
     report = json.loads(result.stdout)
     result = CliRunner().invoke(app, [*words, "--markdown", "--html", str(page)])
     assert result.exit_code == 0, result.stderr
-    page.with_suffix(".md").write_text(f"{result.stdout}\n{played.player.describe()}", encoding="utf-8")
+    page.with_suffix(".md").write_text(result.stdout, encoding="utf-8")
     failed = {each.tenant for each in played.month.days[last] if each.fault == "refused"}
     assert len(report["days"]) == len(played.month.tenants) * len(played.month.days)
     assert {each["tenant"] for each in report["needs_attention"]} == failed
@@ -131,3 +151,23 @@ def test_report_covers_every_day_and_names_failed_tenants(
         written[tenant, day] for tenant, day in written if not (day == last and tenant in failed)
     )
     assert "</html>" in page.read_text(encoding="utf-8")
+
+
+def test_figures_of_the_month_are_written(played: PlayedMonth, tmp_path: Path) -> None:
+    if len(played.counted) < 4:
+        pytest.skip("the tests that count did not run")
+    figures = collect_figures(
+        played.player,
+        cloud=played.name,
+        states=Counter(str(entry["status"]) for entry in played.entries.values()),
+        counted=played.counted,
+        usage=played.usage,
+    )
+    file = Path(os.environ.get("ENDURANCE_REPORT") or tmp_path) / f"{type(played.cloud).__name__}.json"
+    file.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    tables = write_tables({played.name: json.loads(file.read_text(encoding="utf-8"))})
+    file.with_suffix(".figures.md").write_text(tables, encoding="utf-8")
+    print(f"\n{tables}")
+    assert f"| tenant-days | {len(played.player.written):,} |" in tables
+    assert figures["messages"] == figures["messages_expected"] > 0
+    assert figures["rejected"] == figures["rejected_expected"]

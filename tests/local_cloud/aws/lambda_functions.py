@@ -13,6 +13,7 @@ from tests.local_cloud.aws.deployment import Function
 from tests.local_cloud.aws.iam.authorizer import SECRET
 from tests.local_cloud.aws.local_aws import LocalAws
 from tests.local_cloud.common.downloads import ROOT
+from tests.local_cloud.common.log_tail import LogTail
 from tests.local_cloud.common.runtime_process import RuntimeProcess
 
 
@@ -86,10 +87,11 @@ class _Environment:
         self._stream = f"{time.strftime('%Y/%m/%d')}/[$LATEST]{uuid.uuid4().hex}"
         folder = function.folder / self._stream.replace("/", "-")
         folder.mkdir(parents=True)
-        self._log = folder / "log"
-        self._lines_read = 0
+        self._log = LogTail(folder / "log")
         handler, variables = function.function.handler, self._variables(folder)
-        self._process = RuntimeProcess("tests.local_cloud.aws.lambda_runtime", handler, env=variables, log=self._log)
+        self._process = RuntimeProcess(
+            "tests.local_cloud.aws.lambda_runtime", handler, env=variables, log=self._log.file
+        )
         self._logs = function.aws.client("logs", function.key)
         self._logs.create_log_stream(logGroupName=function.log_group, logStreamName=self._stream)
 
@@ -130,15 +132,14 @@ class _Environment:
 
     def _upload_new_lines(self) -> tuple[str, ...]:
         """Send new log lines to CloudWatch Logs and return them."""
-        lines = self._log.read_text(errors="replace").splitlines()[self._lines_read :]
-        self._lines_read += len(lines)
+        lines = tuple(line for line in self._log.read_lines() if line)
         now = round(time.time() * 1000)
-        events = [{"timestamp": now, "message": line} for line in lines if line]
+        events = [{"timestamp": now, "message": line} for line in lines]
         if events:
             self._logs.put_log_events(
                 logGroupName=self._function.log_group, logStreamName=self._stream, logEvents=events
             )
-        return tuple(line for line in lines if line)
+        return lines
 
     def _variables(self, folder: Path) -> dict[str, str]:
         """Return the function's variables, those that Lambda adds, and the services' addresses."""

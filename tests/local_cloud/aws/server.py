@@ -29,10 +29,12 @@ from tests.local_cloud.aws.emr.service import EmrServerless
 from tests.local_cloud.aws.emr.spark_submit import SparkSubmitProgram
 from tests.local_cloud.aws.iam.actions import Action, derive_actions
 from tests.local_cloud.aws.iam.authorizer import ADMIN_KEY, Authorizer
+from tests.local_cloud.aws.prefix_s3 import serve_by_prefix
 from tests.local_cloud.aws.protocol.error_responses import ServiceError, denied, describe_fault, error_response
 from tests.local_cloud.aws.protocol.request import AwsRequest, needs_body, read_signature
 from tests.local_cloud.common.clock import sync_clock
 from tests.local_cloud.common.faults import Faults
+from tests.local_cloud.common.keep_alive import KeepAliveHandler
 from tests.local_cloud.common.response_loss import drop_connection
 
 CALLS = "calls.jsonl"
@@ -53,6 +55,7 @@ class Cloud:
     def __post_init__(self) -> None:
         """Create the services."""
         self.admin = Admin(authorizer=self.authorizer, faults=self.faults, emr=self.emr)
+        serve_by_prefix()
         # One backend per service: moto's own routing by host takes longer than most responses.
         self.moto = {
             "s3": create_backend_app("s3"),
@@ -143,11 +146,8 @@ def read_aws_request(environ: dict[str, Any]) -> AwsRequest:
     )
 
 
-class _QuietHandler(MotoRequestHandler):
-    """A request handler that logs nothing."""
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing."""
+class _Handler(KeepAliveHandler, MotoRequestHandler):
+    """moto's request handler, over connections that stay open."""
 
 
 def main() -> None:
@@ -162,7 +162,7 @@ def main() -> None:
         program = SparkSubmitProgram(folder=Path(folder) / "jobs", endpoint=endpoint, region=region)
         emr = EmrServerless(authorizer=authorizer, program=program, account=account, region=region)
         cloud = Cloud(authorizer=authorizer, faults=Faults(), emr=emr, dynamodb=dynamodb.strip("-"), account=account)
-        server = make_server(host, port, cloud, threaded=True, request_handler=_QuietHandler, fd=listening.fileno())
+        server = make_server(host, port, cloud, threaded=True, request_handler=_Handler, fd=listening.fileno())
         threading.Thread(target=server.serve_forever, daemon=True).start()
         print(json.dumps({"endpoint": endpoint}), flush=True)
         sys.stdin.read()

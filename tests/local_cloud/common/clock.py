@@ -48,6 +48,7 @@ class _Time:
     def __init__(self) -> None:
         self._moved = 0.0
         self._travel: time_machine.travel | None = None
+        self._read: tuple[int, int] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -58,10 +59,15 @@ class _Time:
         return time.time() - self._moved
 
     def follow(self, file: Path) -> None:
-        self.move(float(file.read_text()))
+        """Move to the time in a file, which is replaced when it changes."""
+        found = file.stat()
+        if (found.st_ino, found.st_mtime_ns) != self._read:
+            self.move(float(file.read_text()))
+            self._read = (found.st_ino, found.st_mtime_ns)
 
     def move(self, seconds: float) -> None:
         with self._lock:
+            self._read = None
             if seconds == self._moved:
                 return
             if self._travel:

@@ -19,6 +19,7 @@ from tests.local_cloud.aws.tenant_data import register_tenant
 from tests.local_cloud.common.clock import Clock
 from tests.local_cloud.common.faults import Fault
 from tests.support.endurance.month import Month, TenantDay, plan_crashes
+from tests.support.endurance.trust import write_trust_store
 from tests.support.operations.alarm_definitions import read_aws_alarms
 from tests.support.operations.aws_functions import Sample, parse_samples
 
@@ -161,6 +162,7 @@ def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AwsMont
     more = {
         **clock.environment,
         **month.settings,
+        **write_trust_store(folder),
         "CRASHES": str(crashes),
     }
     parameters = {

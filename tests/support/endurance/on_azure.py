@@ -19,6 +19,7 @@ from tests.local_cloud.azure.night import CONTAINER, JOB_KEY, AzureNight, app_se
 from tests.local_cloud.common.clock import Clock
 from tests.local_cloud.common.faults import Fault
 from tests.support.endurance.month import Month, TenantDay, plan_crashes
+from tests.support.endurance.trust import write_trust_store
 from tests.support.operations.alarm_definitions import find_firing, read_azure_alarms
 from tests.support.operations.insights_tables import Row, make_row
 
@@ -153,6 +154,7 @@ def serve_month(month: Month, *, clock: Clock, folder: Path) -> Iterator[AzureMo
         more = {
             **clock.environment,
             **month.settings,
+            **write_trust_store(folder),
             "CRASHES": str(crashes),
             "MAKOTO_LOOK_BACK": "1",
             "MAKOTO_DRIFT_MINUTES": "10",

@@ -85,6 +85,7 @@ class Player:
 
     def play(self) -> None:
         """Play the whole month."""
+        began = time.monotonic()
         for number, day in enumerate(self.month.days):
             start = time.monotonic()
             fired = self._play_night(day, number)
@@ -92,18 +93,23 @@ class Player:
             self.nights.append(
                 PlayedNight(day=day, fired=frozenset(fired), expected=self._expect(day), seconds=seconds)
             )
-            self.report(f"{day}  {seconds:5.1f} s  {', '.join(sorted(fired)) or 'no alarm'}")
+            self.report(
+                f"{self._describe_progress(time.monotonic() - began)}; {', '.join(sorted(fired)) or 'no alarm'}"
+            )
 
-    def describe(self) -> str:
-        """Return a Markdown table of nights with injected faults and alarms."""
-        lines = ["| day | what went wrong | alarms | seconds |", "|---|---|---|---:|"]
-        for night in self.nights:
-            faults = Counter(each.fault for each in self.month.days[night.day] if each.fault)
-            injected = [f"{count} {fault}" for fault, count in sorted(faults.items())]
-            injected += ["a deploy"] if night.day == self.month.deploy_day else []
-            cells = (str(night.day), ", ".join(injected), ", ".join(sorted(night.fired)), f"{night.seconds:.0f}")
-            lines.append(f"| {' | '.join(cells)} |")
-        return "\n".join(lines) + "\n"
+    def count_faults(self, day: date) -> Counter[str]:
+        """Return the number of a night's faults of each kind, in order of their names."""
+        faults = Counter(sorted(str(each.fault) for each in self.month.days[day] if each.fault))
+        return faults + Counter({"deploy": int(day == self.month.deploy_day)})
+
+    def _describe_progress(self, seconds: float) -> str:
+        """Describe the last night and the time until the month's end, after so many seconds."""
+        done, total, last = len(self.nights), len(self.month.days), self.nights[-1]
+        left = seconds / done * (total - done)
+        return (
+            f"night {done} of {total}, {last.day}: {last.seconds:.1f} s, {seconds / 60:.1f} min so far, "
+            f"about {left / 60:.1f} min to go"
+        )
 
     def _play_night(self, day: date, number: int) -> set[str]:
         """Play a night and return the alarms that fired."""

@@ -4,8 +4,9 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tests.local_cloud.aws.iam.actions import Action
 from tests.local_cloud.aws.iam.policies import Decision, decide
@@ -37,6 +38,11 @@ class Authorizer:
     log: Path
     principals: dict[str, Principal] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @cached_property
+    def _open_log(self) -> TextIO:
+        """The log, opened once; each line is written at once."""
+        return self.log.open("a", encoding="utf-8", buffering=1)
 
     def register(self, key: str, principal: Principal) -> None:
         """Assign an access key to a principal."""
@@ -85,6 +91,6 @@ class Authorizer:
             "sid": decision.sid,
             "why": decision.why,
         }
-        with self.lock, self.log.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(call) + "\n")
+        with self.lock:
+            self._open_log.write(json.dumps(call) + "\n")
         return decision.allowed

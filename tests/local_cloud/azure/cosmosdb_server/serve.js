@@ -4,6 +4,8 @@
 const { createHttpServer } = require("@vercel/cosmosdb-server");
 const Account = require("@vercel/cosmosdb-server/lib/account").default;
 
+require("./by_partition").install();
+
 // It announces https:// endpoints although it serves plain HTTP, and the SDK connects to what the account announces.
 const read = Account.prototype.read;
 Account.prototype.read = function () {

@@ -21,6 +21,7 @@ from azure.storage.queue import QueueClient, QueueMessage, TextBase64DecodePolic
 from tests.local_cloud.azure.storage.azurite import Azurite
 from tests.local_cloud.common.clock import to_shared_time
 from tests.local_cloud.common.downloads import ROOT
+from tests.local_cloud.common.log_tail import LogTail
 from tests.local_cloud.common.runtime_process import RuntimeProcess
 
 APP = ROOT / "azure_trigger"
@@ -243,16 +244,14 @@ class _Instance:
         variables = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
         variables["WEBSITE_SKU"] = "FlexConsumption"
         settings = {**variables, **host.settings, "TMPDIR": str(folder / "tmp"), "HOME": str(folder)}
-        self._log, self._offset, self.version = folder / "log", 0, host._version
+        self._log, self.version = LogTail(folder / "log"), host._version
         self.process = RuntimeProcess(
-            "tests.local_cloud.azure.functions.runtime", str(host.app), env=settings, log=self._log
+            "tests.local_cloud.azure.functions.runtime", str(host.app), env=settings, log=self._log.file
         )
 
     def read_lines(self) -> tuple[dict[str, Any], ...]:
         """Return the JSON lines that were logged since the last call."""
-        text = self._log.read_text(errors="replace")
-        new, self._offset = text[self._offset :], len(text)
-        return tuple(json.loads(line) for line in new.splitlines() if line.startswith("{"))
+        return tuple(json.loads(line) for line in self._log.read_lines() if line.startswith("{"))
 
 
 def _seconds(text: str) -> int:

@@ -7,4 +7,5 @@ const PORTS = ["blob", "queue", "table"].flatMap((service) => [`--${service}Port
 process.argv.push(...PORTS, "--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck", "--silent");
 process.stdin.resume();
 process.stdin.on("end", () => process.exit(0));
+require("./names_first").install();
 require("azurite/dist/src/azurite");
