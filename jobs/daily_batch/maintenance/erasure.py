@@ -9,7 +9,7 @@ evidence in progress names the unfinished days.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import PurePosixPath
 
 from daily_batch.domain.calendar import FIRST_DAY, LAST_DAY
@@ -29,6 +29,7 @@ from daily_batch.maintenance.evidence import (
     with_day,
 )
 from daily_batch.maintenance.find_rows import check_manifests, search_tables
+from daily_batch.maintenance.interrupted_writes import find_interrupted
 from daily_batch.maintenance.rewrite_day import ChooseDeleter, RewrittenDay, annotate_receipt, no_deleter, rewrite_day
 from daily_batch.maintenance.subject import Subject
 from daily_batch.maintenance.table_files import TenantTables, delete_keys, is_live
@@ -105,7 +106,10 @@ class Erasure:
         add_to_list(store, self.request.tenant, list_entry(self.subject, evidence, key=key))
         save_evidence(store, evidence)
         # A run that began before the ids were listed may not know of them, and may have published since the search.
+        listed = datetime.now(UTC)
         self._check_no_run()
+        for write in find_interrupted(self.tables, before=listed):
+            write.path.unlink(missing_ok=True)
         if self._tokens() != known:
             evidence = self.plan()
             save_evidence(store, evidence)

@@ -10,6 +10,7 @@ from deltalake import CommitProperties
 from daily_batch.domain.calendar import parse_day
 from daily_batch.domain.contract import Table
 from daily_batch.errors import UsageError
+from daily_batch.maintenance.interrupted_writes import find_interrupted
 from daily_batch.maintenance.table_files import TableFile, TenantTables, delete_keys, is_live
 from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.delta import remove_orphans
@@ -119,16 +120,20 @@ def vacuum_table(tables: TenantTables, table: Table, retention: Retention, *, dr
 
 
 def vacuum_beside_tables(tables: TenantTables, retention: Retention, *, dry_run: bool) -> VacuumResult:
-    """Remove the manifests of crashed jobs and the receipts of expired days; call it after the tables."""
+    """Remove manifests of crashed jobs, incomplete files and receipts of expired days; call it after the tables."""
     found = [
         item
         for folder in ("_staging", "_receipts")
         for item in tables.list_under(folder)
         if _is_old(folder, item["path"].split("/"), item["last_modified"], retention)
     ]
+    interrupted = list(find_interrupted(tables, before=retention.cutoff))
     if not dry_run:
         delete_keys(tables.open(), (item["path"] for item in found))
-    return VacuumResult(table="_staging, _receipts", files=len(found), bytes=sum(item["size"] for item in found))
+        for write in interrupted:
+            write.path.unlink(missing_ok=True)
+    sizes = [*(item["size"] for item in found), *(write.bytes for write in interrupted)]
+    return VacuumResult(table="_staging, _receipts", files=len(sizes), bytes=sum(sizes))
 
 
 def clean_log(tables: TenantTables, table: Table, *, dry_run: bool) -> int:

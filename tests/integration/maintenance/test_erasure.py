@@ -272,3 +272,15 @@ def test_truncated_file_of_a_crashed_run_is_deleted(small_source: Path, publish:
     evidence = tenant.erase("user", "user_1")
     assert not truncated.exists()
     assert evidence.days[0].tables["messages"].doubtful == 0
+
+
+def test_files_that_killed_writes_left_on_a_local_disk_are_deleted(small_source: Path, publish: Publish) -> None:
+    tenant = publish(small_source)
+    day = tenant.root / "messages" / f"date={DAY}"
+    for folder in (day, tenant.root / "_staging/dead-run", tenant.root / "messages/date=2025-01-01"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "part.parquet#3").write_bytes(b"user_1 wrote this")
+    assert len(files_containing(tenant.root, "user_1")) > 3
+    tenant.erase("user", "user_1")
+    assert files_containing(tenant.root, "user_1") == []
+    assert list(tenant.root.rglob("*#3")) == []

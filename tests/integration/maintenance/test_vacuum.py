@@ -113,6 +113,28 @@ def test_old_staged_files_are_deleted(small_source: Path, publish: Publish) -> N
     assert read_tables(tenant.output, table_format="parquet") == before
 
 
+def test_what_killed_writes_left_on_a_local_disk_is_deleted(small_source: Path, publish: Publish) -> None:
+    tenant = publish(small_source)
+    before = read_tables(tenant.output)
+    names = (
+        f"messages/date={DAY}/part.parquet#1",
+        f"_receipts/{DAY}/run.json#12",
+        f"messages/date={DAY}/part.parquet#x",
+    )
+    paths = [tenant.root / name for name in names]
+    for path in paths:
+        path.write_bytes(b"half a file")
+    assert vacuum_beside_tables(tenant.tables, retention(), dry_run=False).files == 0  # a run may be writing them
+    for path in paths:
+        os.utime(path, (time.time() - FORTY_DAYS,) * 2)
+    preview = vacuum_beside_tables(tenant.tables, retention(), dry_run=True)
+    assert (preview.files, preview.bytes) == (2, 2 * len(b"half a file"))
+    assert [path.exists() for path in paths] == [True, True, True]
+    assert vacuum_beside_tables(tenant.tables, retention(), dry_run=False) == preview
+    assert [path.exists() for path in paths] == [False, False, True]
+    assert read_tables(tenant.output) == before
+
+
 def test_old_log_entries_are_deleted_and_tokens_are_retained(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(2, 1))
     before = read_tables(tenant.output)
