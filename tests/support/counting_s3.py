@@ -54,10 +54,10 @@ def _kind(request: Request) -> str:
 
 
 @contextmanager
-def counting_s3() -> Iterator[tuple[CountingService, str]]:
-    """Serve; yield the service and its address."""
+def counting_s3(latency: float = 0.0) -> Iterator[tuple[CountingService, str]]:
+    """Serve, with seconds of latency before each response; yield the service and its address."""
     loop, service = asyncio.new_event_loop(), CountingService()
-    delay = Delay(0.0, loop)
+    delay = Delay(latency, loop)
     start = loop.create_server(lambda: Connection(service.handle, delay), "127.0.0.1", 0, backlog=1024)
     server = loop.run_until_complete(start)
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -52,7 +52,9 @@ class Kind:
         for number in range(self.messages):
             is_persons = self.person and number % 10 == 0
             user = PERSON if is_persons else f"user-{number % USERS}"
-            at = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(seconds=number * 50_000 // self.messages)
+            at = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(
+                seconds=number * 50_000 // self.messages
+            )
             content = f"{SECRET}{user} {number} " + f"{number * 7919 % 10**9:09d} " * (self.characters // 10)
             yield json.dumps(
                 {
@@ -184,7 +186,13 @@ def _run(kind: Kind, folder: Path) -> _Run:
     run_id = f"20250101T000000Z-{kind.name}"
     settings = tenant.settings(**NO_LIMITS, buckets=kind.buckets)
     process_day(
-        request, settings, LocalRunner(), publisher, run_id=run_id, now=datetime(2025, 1, 1, tzinfo=UTC), progress=silent
+        request,
+        settings,
+        LocalRunner(),
+        publisher,
+        run_id=run_id,
+        now=datetime(2025, 1, 1, tzinfo=UTC),
+        progress=silent,
     )
     assert len(publisher.files[MESSAGES.name]) == kind.buckets
     return _Run(tenant, FIRST, run_id, publisher.files)
