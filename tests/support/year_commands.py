@@ -134,7 +134,9 @@ class YearOnS3:
         with duckdb.connect() as db:
             for table in TABLES:
                 files = f"{folder}/acme/analytics/{table.name}/**/*.parquet"
-                query = f"SELECT DISTINCT filename FROM (SELECT r.filename, r::VARCHAR AS text FROM read_parquet('{files}', union_by_name = true, filename = true, hive_partitioning = false) AS r) WHERE contains(text, '{person}')"
+                source = f"read_parquet('{files}', union_by_name = true, filename = true, hive_partitioning = false)"
+                rows = f"SELECT filename, each::VARCHAR AS text FROM {source} AS each"
+                query = f"SELECT DISTINCT filename FROM ({rows}) WHERE contains(text, '{person}')"
                 found += [name for (name,) in db.execute(query).fetchall()]
         return found
 
