@@ -33,6 +33,7 @@ MOST_REQUESTS = {"optimize": 100, "vacuum": 10, "erase": 100}
 LIVES = {"optimize": 8, "vacuum": 3, "erase": 8}
 # The messages of a large day are on Spark, and those of the whole table.
 ON_SPARK = str(128 * 1024)
+FEW_TASKS = {"spark.databricks.delta.snapshotPartitions": "2", "spark.sql.shuffle.partitions": "2"}
 DELTA = ("spark.jars", "spark.sql.extensions", "spark.sql.catalog.spark_catalog")
 YEAR = Year(days=20, large_days=(10,))
 
@@ -122,7 +123,7 @@ def test_spark_cluster_ends_as_one_process_does_also_if_drivers_are_killed(
     ):
         others, runs = served.others(), count()
         local = read_conf()
-        delta = {name: local[name] for name in DELTA if name in local}
+        delta = {name: local[name] for name in DELTA} | FEW_TASKS
         environment = {"MAKOTO_MAINTAIN_SPARK_BYTES": ON_SPARK}
 
         def start(command: str) -> Driver:
