@@ -1,4 +1,4 @@
-"""Measure optimize, vacuum and erase on a year of days: seconds, CPU, memory, files, bytes; delta-rs and delta-spark."""
+"""Measure optimize, vacuum and erase on a year of days, by delta-rs and by delta-spark: seconds, CPU, memory, files."""
 
 from __future__ import annotations
 
