@@ -27,6 +27,8 @@ from daily_batch.storage.scratch import temporary_folder
 
 # The aggregates are one file a day.
 COMPACTED = (MESSAGES, TURNS, REJECTS)
+# Of Delta's protocol, for a table that names none.
+DEFAULT_CHECKPOINT_INTERVAL = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +146,17 @@ def commit_compaction(candidate: CompactionCandidate, files: Sequence[DataFile],
             store.put(f"{log}/{version:020d}.json", body, mode="create")
         except AlreadyExistsError:
             continue
+        _checkpoint_if_due(delta, version)
         return version
     raise context.retryable(f"{candidate.table.name} receives commits faster than it can be compacted")
+
+
+def _checkpoint_if_due(delta: DeltaTable, version: int) -> None:
+    """Checkpoint as delta-rs does after its own commits; without it, each day would read the commits of all before."""
+    interval = int(delta.metadata().configuration.get("delta.checkpointInterval", DEFAULT_CHECKPOINT_INTERVAL))
+    if (version + 1) % interval == 0:
+        delta.update_incremental()
+        delta.create_checkpoint()
 
 
 def _by_day(delta: DeltaTable) -> dict[date, list[LiveFile]]:

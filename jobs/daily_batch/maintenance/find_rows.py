@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from daily_batch.domain.contract import TABLES, Table
-from daily_batch.domain.run import RunSpec, TableFormat
+from daily_batch.domain.run import TableFormat
 from daily_batch.errors import LeaseHeldError, RetryableError, TerminalError
 from daily_batch.maintenance.rewrite_files import Hits, make_spec_factory, search_file
 from daily_batch.maintenance.subject import Subject
 from daily_batch.maintenance.table_files import TableFile, TenantTables, check_complete, download, is_live
 from daily_batch.maintenance.vacuum import MIN_RETAIN_HOURS
 from daily_batch.pipeline.runners.base import Progress
+from daily_batch.pipeline.transform.duckdb_session import cursor, shared_database
 from daily_batch.settings import Settings
 from daily_batch.storage.scratch import temporary_folder
 
@@ -49,13 +51,21 @@ def search_tables(
     days: dict[DayKey, DayHits] = defaultdict(DayHits)
     mentions = 0
     store = tables.open()
+    if not files:
+        return {}, None if subject.mention_condition is None else 0
+    spec = make_spec_factory(settings, tenant=tables.tenant, table_format="delta")(_day(files[0][0]), "search", 0)
+    # One database for all files: to open one takes longer than to search a small file.
+    with (
+        temporary_folder() as scratch,
+        shared_database(scratch=scratch, spec=spec, tasks=THREADS) as database,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
 
-    def search(file: TableFile, visible: bool) -> Hits:
-        make_spec = make_spec_factory(settings, tenant=tables.tenant, table_format=file.table_format)
-        return _search(file, visible, subject, store=store, spec=make_spec(_day(file), "search", 0))
+        def search(file: TableFile, visible: bool) -> Hits:
+            with closing(cursor(database)) as connection:
+                return _search(connection, file, visible, subject, store=store)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(search, *zip(*files, strict=True)) if files else ()
+        results = pool.map(search, *zip(*files, strict=True))
         for done, ((file, visible), hits) in enumerate(zip(files, results, strict=True), 1):
             day = (_day(file), file.table_format)
             mentions += hits.mentions if visible else 0
@@ -94,7 +104,14 @@ def _data_files(tables: TenantTables, table: Table) -> Iterator[tuple[TableFile,
             yield file, is_live(file, live)
 
 
-def _search(file: TableFile, visible: bool, subject: Subject, *, store: "ObjectStore", spec: RunSpec) -> Hits:
+def _search(
+    connection: duckdb.DuckDBPyConnection,
+    file: TableFile,
+    visible: bool,
+    subject: Subject,
+    *,
+    store: "ObjectStore",
+) -> Hits:
     with temporary_folder() as folder:
         try:
             path = download(store, file.key, folder / "0.parquet")
@@ -105,7 +122,7 @@ def _search(file: TableFile, visible: bool, subject: Subject, *, store: "ObjectS
                 tenant=subject.tenant,
             ) from error
         try:
-            return search_file(path, file.table, subject, spec=spec)
+            return search_file(connection, path, file.table, subject)
         except duckdb.InvalidInputException as error:
             if not visible:  # a run crashed while it wrote, so the owner of these rows is unknown
                 return Hits(rows=1, doubtful=1)

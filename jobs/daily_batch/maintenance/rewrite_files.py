@@ -46,15 +46,14 @@ class Hits:
         return self.rows > 0
 
 
-def search_file(path: Path, table: Table, subject: Subject, *, spec: RunSpec) -> Hits:
-    """Count the subject's rows in a file."""
-    with connect(scratch=path.parent, spec=spec) as connection:
-        doubtful = _mark(connection, path, table, subject)
-        mentioned = (subject.mention_condition if table is MESSAGES else None) or "false"
-        ((rows, mentions),) = connection.execute(
-            f"SELECT count(*) FILTER (is_match), count(*) FILTER (NOT is_match AND {mentioned}) FROM marked"
-        ).fetchall()
-        return Hits(rows=rows, doubtful=doubtful, mentions=mentions)
+def search_file(connection: duckdb.DuckDBPyConnection, path: Path, table: Table, subject: Subject) -> Hits:
+    """Count the subject's rows in a file; a connection can search one file after the other."""
+    doubtful = _mark(connection, path, table, subject)
+    mentioned = (subject.mention_condition if table is MESSAGES else None) or "false"
+    ((rows, mentions),) = connection.execute(
+        f"SELECT count(*) FILTER (is_match), count(*) FILTER (NOT is_match AND {mentioned}) FROM marked"
+    ).fetchall()
+    return Hits(rows=rows, doubtful=doubtful, mentions=mentions)
 
 
 def rewrite_files(
@@ -142,7 +141,7 @@ def _mark(
     doubtful, condition = 0, "false"
     if subject is not None and table is REJECTS:
         matches, doubtful = _find_rejects(connection, source, subject)
-        connection.execute(f"CREATE TEMP TABLE rows_of_{view} (number BIGINT)")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE rows_of_{view} (number BIGINT)")
         if matches:
             numbers = ", ".join(f"({number})" for number in matches)
             connection.execute(f"INSERT INTO rows_of_{view} VALUES {numbers}")
@@ -153,7 +152,7 @@ def _mark(
             "listed_ids", ArrowTable.from_arrays([Array(sorted(subject.ids), DataType.utf8())], names=["id"])
         )
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {ID_TABLE} AS FROM listed_ids")
-    connection.execute(f"CREATE VIEW {view} AS SELECT {columns}, {condition} AS is_match FROM {source}")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT {columns}, {condition} AS is_match FROM {source}")
     return doubtful
 
 

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from deltalake import DeltaTable
 
 from daily_batch.domain.calendar import parse_day
 from daily_batch.domain.contract import Table
@@ -52,6 +54,7 @@ class TenantTables:
 
     tenant: str
     storage: Storage
+    _opened: dict[str, DeltaTable] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def folder(self) -> str:
@@ -94,9 +97,17 @@ class TenantTables:
             yield _describe(table, item["path"], item["path"][len(root) :], item["size"], item["last_modified"])
 
     def live_keys(self, table: Table) -> frozenset[str]:
-        """Return the keys of the files in the Delta table's latest version; none without a Delta table."""
-        delta = delta_log.open_table(*self.location(table))
-        if delta is None:
+        """Return the keys of the files in the Delta table's latest version; none without a Delta table.
+
+        A table is opened once. After that only new commits are read: opening takes 13 to 31 requests, and an erasure
+        asks nine times a day.
+        """
+        delta = self._opened.get(table.name)
+        if delta is not None:
+            delta.update_incremental()
+        elif (delta := delta_log.open_table(*self.location(table))) is not None:
+            self._opened[table.name] = delta
+        else:
             return frozenset()
         return frozenset(f"{self.folder}/{table.name}/{'/'.join(uri.rsplit('/', 2)[1:])}" for uri in delta.file_uris())
 
