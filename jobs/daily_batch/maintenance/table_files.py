@@ -54,7 +54,7 @@ class TenantTables:
 
     tenant: str
     storage: Storage
-    _opened: dict[str, DeltaTable] = field(default_factory=dict, repr=False, compare=False)
+    _opened: dict[str, tuple[DeltaTable, Mapping[str, str]]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def folder(self) -> str:
@@ -99,14 +99,15 @@ class TenantTables:
     def live_keys(self, table: Table) -> frozenset[str]:
         """Return the keys of the files in the Delta table's latest version; none without a Delta table.
 
-        A table is opened once. After that only new commits are read: opening takes 13 to 31 requests, and an erasure
-        asks nine times a day.
+        A table is opened once, and again with renewed credentials. After that only new commits are read: opening takes
+        13 to 31 requests, and an erasure asks nine times a day.
         """
-        delta = self._opened.get(table.name)
-        if delta is not None:
+        location, options = self.location(table)
+        delta, opened_with = self._opened.get(table.name, (None, {}))
+        if delta is not None and opened_with == dict(options):
             delta.update_incremental()
-        elif (delta := delta_log.open_table(*self.location(table))) is not None:
-            self._opened[table.name] = delta
+        elif (delta := delta_log.open_table(location, options)) is not None:
+            self._opened[table.name] = delta, dict(options)
         else:
             return frozenset()
         return frozenset(f"{self.folder}/{table.name}/{'/'.join(uri.rsplit('/', 2)[1:])}" for uri in delta.file_uris())
