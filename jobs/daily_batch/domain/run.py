@@ -53,7 +53,7 @@ class Limits:
     max_raw_bytes: Annotated[
         int, Setting("Original bytes kept with a reject; `raw_truncated` says that there were more.", job=True, ge=0)
     ] = 2**20
-    fetch_concurrency: Annotated[int, Setting("Objects fetched at once.", job=True, ge=1)] = 64
+    fetch_concurrency: Annotated[int, Setting("Objects fetched at once.", job=True, ge=1)] = 128
     memory_bytes: Annotated[int, Setting("Memory of one task, bytes.", job=True, ge=1)] = 2**30
 
 
