@@ -4,7 +4,7 @@ import asyncio
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from bench.s3_protocol import Request, Service
 from bench.s3_server import Connection, Delay, read_folder
 
 NAME = "year"
+READER = "reader-of-the-test"
 _DATA = re.compile(r"/(?:date=|year=)")
 
 
@@ -22,12 +23,23 @@ class CountingService(Service):
     """The server's requests: `counts` by method and what they are for, such as `GET log` or `LIST data`."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    # Called at the request of this number, before it has an effect.
+    strike_at: int = 0
+    strike: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         super().__init__()
 
+    @property
+    def total(self) -> int:
+        return self.counts.total()
+
     def handle(self, request: Request) -> bytes:
-        self.counts[_kind(request)] += 1
+        # A reader of the test marks its requests, and is not counted.
+        if READER not in request.headers.get("user-agent", ""):
+            self.counts[_kind(request)] += 1
+            if self.total == self.strike_at:
+                self.strike()
         return super().handle(request)
 
     def load(self, folder: Path, *, modified: float) -> None:

@@ -30,7 +30,7 @@ from tests.support.maintenance_days import SECRET, Tenant, write_export
 
 FIRST = date(2024, 8, 13)
 AGE = timedelta(days=40)
-# Whose messages are in every fifth day and in the large ones.
+# Whose messages are in one day of fifteen and in the large ones.
 PERSON = "person-of-the-year"
 USERS = 7
 _TIMES = re.compile(r'("(?:deletionTimestamp|modificationTime|timestamp)": ?)(\d{13})')
@@ -82,7 +82,7 @@ class Year:
         """Return the kinds as which a day is published, one after the other."""
         if number in self.large_days:
             return (self.large,)
-        person = number % 5 == 0
+        person = number % 15 == 0
         first = Kind(name=f"small-{number % 3}{'-person' * person}", messages=self.messages, person=person)
         # A late file: the day is run again with three messages more, and leaves the files of its first run.
         late = replace(first, name=f"{first.name}-late", messages=self.messages + 3)

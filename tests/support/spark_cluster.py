@@ -183,7 +183,8 @@ class SparkCluster:
         for each in ("events", "tmp", "local"):
             (folder / each).mkdir(parents=True)
         (folder / "environment").symlink_to(self.folder / "drivers/environment")
-        shutil.copy(ROOT / "jobs/daily_messages.py", folder)
+        for script in ("daily_messages.py", "maintain_tables.py"):
+            shutil.copy(ROOT / "jobs" / script, folder)
         return folder
 
     def _run(self, command: Sequence[str], folder: Path, environment: Mapping[str, str] | None) -> Driver:
