@@ -1,6 +1,6 @@
 """Run maintenance of a year on the counting S3 server, whole or killed at given requests, and read its tables."""
 
-import re
+import json
 import signal
 import subprocess
 import sys
@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from deltalake import DeltaTable
 
 from bench.s3_bucket import Bucket as Objects
-from daily_batch.domain.contract import MESSAGES, TABLES
-from tests.support.counting_s3 import NAME, READER, CountingService
+from daily_batch.domain.contract import TABLES
+from tests.support.counting_s3 import NAME, CountingService
 from tests.support.day_runs import ROOT, child_environment
 from tests.support.maintenance_days import Tenant
 from tests.support.maintenance_year import AGE, PERSON, make_old
@@ -105,20 +104,14 @@ class YearOnS3:
         make_old(tenant)
         self.service.load(tenant.output, modified=time.time() - AGE.total_seconds())
 
-    def open(self, table: str) -> DeltaTable:
-        options = {**self.bucket.reader_options, "user_agent": READER}
-        return DeltaTable(f"s3://{NAME}/acme/analytics/{table}", storage_options=options)
-
     def state(self) -> State:
         rows, files, unnamed = {}, {}, 0
-        for table in TABLES:
-            delta = self.open(table.name)
-            rows[table.name] = digest(delta)
-            live = [_relative(uri) for uri in delta.file_uris()]
-            files[table.name] = dict(Counter(path.partition("/")[0] for path in live))
-            root = f"acme/analytics/{table.name}/"
+        for name, (found, live) in self._read("state").items():
+            rows[name] = tuple(found)
+            files[name] = dict(Counter(path.partition("/")[0] for path in live))
+            root = f"acme/analytics/{name}/"
             stored = {key.removeprefix(root) for key in self._objects().objects if key.startswith(f"{root}date=")}
-            assert set(live) <= stored, f"a file of {table.name} that the log names is missing"
+            assert set(live) <= stored, f"a file of {name} that the log names is missing"
             unnamed += len(stored - set(live))
         return State(rows=rows, files=files, unnamed=unnamed)
 
@@ -141,56 +134,41 @@ class YearOnS3:
         return found
 
     @contextmanager
-    def readers(self) -> Iterator[set[Digest]]:
-        """Read the messages of all other users, again and again; what they saw is in the set after the block."""
+    def readers(self, command: str) -> Iterator[set[Digest]]:
+        """Read the messages of all other users, again and again; what was seen is in the set after the block.
+
+        Only during an erasure may a read fail, because its files are gone.
+        """
         seen: set[Digest] = set()
-        failures: list[BaseException] = []
-        done = threading.Event()
-
-        def read() -> None:
+        what = "watch an erasure" if command == "erase" else "watch"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "seen").open("w+") as out:
+            reader = subprocess.Popen(self._reader(what), cwd=ROOT, stdin=subprocess.PIPE, stdout=out, text=True)
             try:
-                while not done.is_set():
-                    seen.add(self.others())
-                    done.wait(1.0)
-            except BaseException as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=read)
-        thread.start()
-        try:
-            yield seen
-        finally:
-            done.set()
-            thread.join()
-        assert not failures, failures
+                yield seen
+            finally:
+                reader.communicate("")
+            assert reader.returncode == 0, "a reader failed"
+            out.seek(0)
+            seen |= {tuple(json.loads(line)) for line in out}
 
     def others(self) -> Digest:
         """Return the messages of all users but the person."""
-        return digest(self.open(MESSAGES.name), where=f"user_id != '{PERSON}'")
+        count, total = self._read("others")
+        return count, total
+
+    def _reader(self, what: str) -> list[str]:
+        return [sys.executable, "-m", "tests.support.year_reads", self.endpoint, what]
+
+    def _read(self, what: str) -> Any:
+        read = subprocess.run(self._reader(what), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        return json.loads(read.stdout)
 
     def _objects(self) -> Objects:
         return self.service.buckets[NAME]
-
-
-def digest(delta: DeltaTable, *, where: str = "true") -> Digest:
-    """Return the number of rows and the sum of their hashes, over all columns."""
-    rows = delta.to_pyarrow_dataset()
-    columns = ", ".join(sorted(f'"{name}"' for name in rows.schema.names))
-    with duckdb.connect() as db:
-        db.register("rows", rows)
-        db.execute("SET TimeZone = 'UTC'")
-        query = f"SELECT count(*), coalesce(sum(hash(({columns}))::HUGEINT), 0) FROM rows WHERE {where}"
-        ((count, total),) = db.execute(query).fetchall()
-    return int(count), int(total)
 
 
 def kill(process: "subprocess.Popen[str]") -> None:
     """Kill a command as a machine that is lost."""
     process.send_signal(signal.SIGKILL)
     process.communicate()
-
-
-def _relative(uri: str) -> str:
-    found = re.search(r"date=.*", uri)
-    assert found
-    return found[0]

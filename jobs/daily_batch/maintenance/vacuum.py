@@ -109,7 +109,7 @@ def vacuum_table(tables: TenantTables, table: Table, retention: Retention, *, dr
     plain = list(_plain_leftovers(files, retention))
     if not dry_run:
         delete_keys(tables.open(), (file.key for file in plain))
-    removed += [file for file in plain if file not in removed]
+    removed += [file for file in plain if file.path not in names]
     return VacuumResult(
         table=table.name,
         days=len(days),

@@ -101,6 +101,14 @@ def test_compaction_commit_marks_no_data_change(small_source: Path, publish: Pub
     assert messages(tenant).history(1)[0]["operation"] == "OPTIMIZE"
 
 
+def test_compaction_checkpoints_the_log_when_it_is_due(small_source: Path, publish: Publish) -> None:
+    tenant = publish(small_source, buckets=(3,))
+    messages(tenant).alter.set_table_properties({"delta.checkpointInterval": "1"})
+    compact(tenant, *candidates(tenant))
+    version = messages(tenant).version()
+    assert (tenant.root / f"messages/_delta_log/{version:020d}.checkpoint.parquet").exists()
+
+
 def test_recent_days_and_large_files_are_not_candidates(small_source: Path, publish: Publish) -> None:
     tenant = publish(small_source, buckets=(3,))
     assert candidates(tenant, before=DAY) == []

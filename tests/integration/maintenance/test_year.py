@@ -97,7 +97,7 @@ def test_killed_commands_end_as_whole_ones_after_they_are_run_again(tmp_path: Pa
     with _serve(tmp_path, year) as served:
         others = served.others()
         for command in COMMANDS:
-            with served.readers() as seen:
+            with served.readers(command) as seen:
                 moments = _moments(command, KILLS, expected)
                 assert served.run_killed(moments, partial(served.start, command), kill) == KILLS
                 served.run(command)
@@ -135,7 +135,7 @@ def test_spark_cluster_ends_as_one_process_does_also_if_drivers_are_killed(
             return start(command).process
 
         for command in COMMANDS:
-            with served.readers() as seen:
+            with served.readers(command) as seen:
                 moments = _moments(command, KILLS_ON_CLUSTER, expected)
                 hit = served.run_killed(moments, partial(start_process, command), kill_child)
                 assert hit == KILLS_ON_CLUSTER
