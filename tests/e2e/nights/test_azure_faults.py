@@ -17,6 +17,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.config import Config
 
 from daily_batch.ledger import Entry, Ledger
+from daily_batch.synthetic import FaultRates
 from tests.local_cloud.azure.databricks.bundle import read_bundle_job
 from tests.local_cloud.azure.databricks.job_runs import JobRun, RunOutcome
 from tests.local_cloud.azure.functions.host import APP, CallResult, FunctionsHost
@@ -110,7 +111,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAzure, 
 def tenant(app: tuple[LocalAzure, FunctionsHost], tmp_path: Path) -> Tenant:
     azure, host = app
     name = f"t-{uuid.uuid4().hex[:8]}"
-    upload_samples(azure, day=DAY, zone="Asia/Tokyo", folder=tmp_path, samples={name: Sample(messages=3)})
+    # The generator's faults depend on the tenant's name, which is new in each test.
+    clean = Sample(messages=3, rates=FaultRates.none())
+    upload_samples(azure, day=DAY, zone="Asia/Tokyo", folder=tmp_path, samples={name: clean})
     azure.workspace.api.jobs.clear()
     azure.create_job(read_bundle_job(JOB_KEY, variables={"max_concurrent_runs": 100}))
     azure.inject_faults()
