@@ -1,5 +1,6 @@
 """Start a runner in the background: its process reads settings, takes the lease and lists the day meanwhile."""
 
+import atexit
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -9,6 +10,9 @@ from daily_batch.domain.run import RunSpec
 from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import Progress, Runner, RunResult
 from daily_batch.storage.stores import Storage
+
+# A process that ends while Spark starts would print what its libraries leak; a cluster may never answer.
+MAX_WAIT_SECONDS = 30.0
 
 
 class StartingRunner:
@@ -21,8 +25,10 @@ class StartingRunner:
     def __init__(self, name: str, start: Callable[[], Runner]) -> None:
         self.name = name
         self._started: Future[Runner] = Future()
-        # A daemon: a process that has failed meanwhile does not wait for a cluster that may never answer.
-        Thread(target=self._start, args=(start,), name=f"start-{name}", daemon=True).start()
+        # A daemon: a process that has failed meanwhile waits for it only so long.
+        thread = Thread(target=self._start, args=(start,), name=f"start-{name}", daemon=True)
+        thread.start()
+        atexit.register(thread.join, MAX_WAIT_SECONDS)
 
     def _start(self, start: Callable[[], Runner]) -> None:
         try:

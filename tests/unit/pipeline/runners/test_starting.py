@@ -1,5 +1,7 @@
 """Test the runner that starts in the background."""
 
+import subprocess
+import sys
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
@@ -57,3 +59,19 @@ def test_an_error_of_the_start_is_the_error_of_the_run() -> None:
     for _ in range(2):
         with pytest.raises(UsageError, match="install Java"):
             runner.run(cast("Any", "manifest"), **ARGUMENTS)
+
+
+def test_a_process_that_fails_meanwhile_waits_for_the_start() -> None:
+    program = """
+import sys, time
+from daily_batch.pipeline.runners.starting import StartingRunner
+
+def start():
+    time.sleep(1)
+    print("started")
+
+StartingRunner("spark", start)
+sys.exit("failed")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "started\n", "failed\n")
