@@ -1,8 +1,10 @@
 """Start a runner in the background: its process reads settings, takes the lease and lists the day meanwhile."""
 
 import atexit
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -11,8 +13,8 @@ from daily_batch.pipeline.discover.manifest import Manifest
 from daily_batch.pipeline.runners.base import Progress, Runner, RunResult
 from daily_batch.storage.stores import Storage
 
-# A process that ends while Spark starts would print what its libraries leak; a cluster may never answer.
-MAX_WAIT_SECONDS = 30.0
+# Spark's start and its first job take five seconds on a quiet machine.
+PATIENCE_SECONDS, CANCEL_SECONDS = 10.0, 0.5
 
 
 class StartingRunner:
@@ -25,10 +27,10 @@ class StartingRunner:
     def __init__(self, name: str, start: Callable[[], Runner]) -> None:
         self.name = name
         self._started: Future[Runner] = Future()
-        # A daemon: a process that has failed meanwhile waits for it only so long.
-        thread = Thread(target=self._start, args=(start,), name=f"start-{name}", daemon=True)
-        thread.start()
-        atexit.register(thread.join, MAX_WAIT_SECONDS)
+        # A daemon, because a process that fails meanwhile first cancels what it waits for.
+        self._thread = Thread(target=self._start, args=(start,), name=f"start-{name}", daemon=True)
+        self._thread.start()
+        atexit.register(self._end)
 
     def _start(self, start: Callable[[], Runner]) -> None:
         try:
@@ -36,9 +38,28 @@ class StartingRunner:
         except BaseException as error:
             self._started.set_exception(error)
 
+    def _end(self) -> None:
+        """Wait for the start: a process that ended before it would print what its libraries leak.
+
+        Spark starts in any case. Its first job, which starts the workers, may wait for a cluster forever.
+        """
+        self._thread.join(PATIENCE_SECONDS)
+        while self._thread.is_alive():
+            with suppress(Exception):
+                _cancel_jobs()
+            self._thread.join(CANCEL_SECONDS)
+
     def run(
         self, manifest: Manifest, *, spec: RunSpec, storage: Storage, scratch: Path, progress: Progress
     ) -> RunResult:
         """See `Runner.run`."""
         started = self._started.result()
         return started.run(manifest, spec=spec, storage=storage, scratch=scratch, progress=progress)
+
+
+def _cancel_jobs() -> None:
+    """Cancel the jobs of this process's Spark, if it has one that has started."""
+    pyspark = sys.modules.get("pyspark")
+    context = pyspark.SparkContext._active_spark_context if pyspark else None
+    if context is not None:
+        context.cancelAllJobs()

@@ -75,3 +75,19 @@ sys.exit("failed")
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "started\n", "failed\n")
+
+
+def test_a_process_that_fails_meanwhile_cancels_a_job_that_waits_for_a_cluster() -> None:
+    program = """
+import sys, threading, types
+from daily_batch.pipeline.runners import starting
+
+starting.PATIENCE_SECONDS = 0.0
+cancelled = threading.Event()
+context = types.SimpleNamespace(cancelAllJobs=cancelled.set)
+sys.modules["pyspark"] = types.SimpleNamespace(SparkContext=types.SimpleNamespace(_active_spark_context=context))
+starting.StartingRunner("spark", cancelled.wait)
+sys.exit("failed")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "failed\n")
