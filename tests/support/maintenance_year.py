@@ -181,8 +181,8 @@ def _run(kind: Kind, folder: Path) -> _Run:
     source = write_export(folder / kind.name / "in", list(kind.records(FIRST)), day=FIRST)
     tenant = Tenant(folder / kind.name / "out")
     request = tenant.request(source, FIRST)
-    publisher = _RecordingPublisher(request=request, storage=tenant.tables.storage, snapshots={})
-    publisher = replace(publisher, snapshots=DayPublisher.snapshot(request, tenant.tables.storage).snapshots)
+    publisher = _RecordingPublisher(request=request, storage=tenant.tables.storage, opened={})
+    publisher = replace(publisher, opened=DayPublisher.snapshot(request, tenant.tables.storage).opened)
     run_id = f"20250101T000000Z-{kind.name}"
     settings = tenant.settings(**NO_LIMITS, buckets=kind.buckets)
     process_day(
