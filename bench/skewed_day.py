@@ -1,4 +1,4 @@
-"""Write an exported day whose messages are all in small rooms but for one huge room, in the memory of one record."""
+"""Write an exported day of many small rooms and one huge room, with one record in memory at a time."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from tests.support.maintenance_days import SECRET, Tenant, write_export
 
 FIRST = date(2024, 8, 13)
 AGE = timedelta(days=40)
-# Whose messages are in one day of fifteen and in the large ones.
+# This user's messages are in every fifteenth day and in the large ones.
 PERSON = "person-of-the-year"
 USERS = 7
 _TIMES = re.compile(r'("(?:deletionTimestamp|modificationTime|timestamp)": ?)(\d{13})')

@@ -13,7 +13,7 @@ MAX_BUCKETS = 256
 
 
 def count_chunks(objects: int, stored_bytes: int) -> int:
-    """Return the number of chunks of a day whose objects all have the same size."""
+    """Return the number of chunks of a day, as if all its objects had the same size."""
     if not objects:
         return 0
     in_one = min(CHUNK_BYTES * objects // max(stored_bytes, 1), CHUNK_OBJECTS)

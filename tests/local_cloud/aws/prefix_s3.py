@@ -1,4 +1,4 @@
-"""moto's S3, whose listings read only the keys that they return; moto's own read the whole bucket for each page.
+"""moto's S3 with listings that read only the keys they return; moto itself reads the whole bucket for each page.
 
 Keys are kept in order beside moto's, and moto lists the narrow part of the bucket, so that the result is its own.
 Listed objects are written as XML directly: moto's serializer takes several times as long as the listing.
@@ -110,7 +110,7 @@ class PrefixS3(S3Backend):
     def list_objects(
         self, bucket: Any, prefix: str | None, delimiter: str | None, marker: str | None, max_keys: int | None
     ) -> Any:
-        """List by the first version of the API, whose pages repeat all folders in moto."""
+        """List by version 1 of the API. In moto, each of its pages repeats all folders."""
         part = _narrow(bucket, prefix, delimiter)
         return super().list_objects(part, prefix, delimiter, marker, max_keys)
 

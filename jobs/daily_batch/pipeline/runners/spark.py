@@ -171,7 +171,7 @@ def current_session() -> SparkRunner:
 
 
 def warm_session() -> SparkRunner:
-    """Return a runner on the current session, whose workers are ready for a day."""
+    """Return a runner on the current session, with its workers started."""
     runner = current_session()
     runner.warm_up()
     return runner
