@@ -94,8 +94,11 @@ def find_first(layout: Layout, messages: int, service: str) -> Limit | None:
     """Return the limit at which the day fails, else the one that a growing day meets first; None if it meets none."""
     day = volume_of(layout, messages)
     met = [each for each in find_limits() if each.service == service and each.is_met(day)]
-    first = lambda each: (not each.stops, each.beyond == SPILLS, find_size(layout, each) or LARGEST)  # noqa: E731
-    return min(met, key=first, default=None)
+
+    def rank(limit: Limit) -> tuple[bool, bool, int]:
+        return not limit.stops, limit.beyond == SPILLS, find_size(layout, limit) or LARGEST
+
+    return min(met, key=rank, default=None)
 
 
 def count_disk_gb(job: JobPrediction) -> int:

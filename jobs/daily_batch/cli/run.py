@@ -147,7 +147,7 @@ def run_days(
     settings = fit_compute(settings, environ)
     requests = build_requests(settings, datetime.now(UTC), allow_shrink=allow_shrink)
     if settings.runner == "spark" and settings.spark == "here" and not if_changed:
-        starting = StartingRunner("spark", spark)
+        starting = StartingRunner(spark)
         spark = lambda: starting  # noqa: E731
 
     # Half a second of imports, while Spark starts.

@@ -67,7 +67,7 @@ def run_submitted_job(
     requests = build_requests(settings, now, allow_shrink=allow_shrink)
     if len(requests) != 1:
         raise UsageError("a submitted job is of one tenant", next_step="name one with --tenant")
-    request, runner = requests[0], StartingRunner("spark", spark)
+    request, runner = requests[0], StartingRunner(spark)
     if settings.look_first:
         check_job(request, settings)
     with show_progress() as open_progress:

@@ -1,4 +1,4 @@
-"""Start a runner in the background: its process reads settings, takes the lease and lists the day meanwhile."""
+"""Start Spark in the background: its process reads settings, takes the lease and lists the day meanwhile."""
 
 import atexit
 import sys
@@ -18,17 +18,14 @@ PATIENCE_SECONDS, CANCEL_SECONDS = 10.0, 0.5
 
 
 class StartingRunner:
-    """A runner that starts at once, and that `run` waits for. An error of the start is raised by `run`.
+    """A Spark runner that starts at once, and that `run` waits for. An error of the start is raised by `run`."""
 
-    Attributes:
-        name: The runner's name.
-    """
+    name = "spark"
 
-    def __init__(self, name: str, start: Callable[[], Runner]) -> None:
-        self.name = name
+    def __init__(self, start: Callable[[], Runner]) -> None:
         self._started: Future[Runner] = Future()
         # A daemon, because a process that fails meanwhile first cancels what it waits for.
-        self._thread = Thread(target=self._start, args=(start,), name=f"start-{name}", daemon=True)
+        self._thread = Thread(target=self._start, args=(start,), name="start-spark", daemon=True)
         self._thread.start()
         atexit.register(self._end)
 

@@ -32,7 +32,7 @@ def test_run_waits_for_the_start_and_passes_everything_on() -> None:
         assert listed.wait(60)  # starts only after the caller has gone on
         return cast("Runner", RecordingRunner())
 
-    runner = StartingRunner("spark", start)
+    runner = StartingRunner(start)
     assert runner.name == "spark"
     listed.set()
     assert runner.run(cast("Any", "manifest"), **ARGUMENTS) == ("manifest", ARGUMENTS)
@@ -45,7 +45,7 @@ def test_one_start_serves_all_days() -> None:
         starts.append(1)
         return cast("Runner", RecordingRunner())
 
-    runner = StartingRunner("spark", start)
+    runner = StartingRunner(start)
     for day in ("first", "second"):
         assert runner.run(cast("Any", day), **ARGUMENTS) == (day, ARGUMENTS)
     assert starts == [1]
@@ -55,7 +55,7 @@ def test_an_error_of_the_start_is_the_error_of_the_run() -> None:
     def fail() -> Runner:
         raise UsageError("Spark did not start", next_step="install Java")
 
-    runner = StartingRunner("spark", fail)
+    runner = StartingRunner(fail)
     for _ in range(2):
         with pytest.raises(UsageError, match="install Java"):
             runner.run(cast("Any", "manifest"), **ARGUMENTS)
@@ -70,7 +70,7 @@ def start():
     time.sleep(1)
     print("started")
 
-StartingRunner("spark", start)
+StartingRunner(start)
 sys.exit("failed")
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -86,7 +86,7 @@ starting.PATIENCE_SECONDS = 0.0
 cancelled = threading.Event()
 context = types.SimpleNamespace(cancelAllJobs=cancelled.set)
 sys.modules["pyspark"] = types.SimpleNamespace(SparkContext=types.SimpleNamespace(_active_spark_context=context))
-starting.StartingRunner("spark", cancelled.wait)
+starting.StartingRunner(cancelled.wait)
 sys.exit("failed")
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
