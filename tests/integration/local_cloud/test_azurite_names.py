@@ -1,13 +1,10 @@
 """Azurite's store finds names by its index: with the same results, and without reading the other blobs."""
 
-import json
-import os
-import subprocess
 from random import Random
 from typing import Any
 
 from tests.local_cloud.azure.storage.azurite import SOURCE, install
-from tests.local_cloud.common.node import NODE
+from tests.support.local_cloud.node_program import ask_program
 
 # Reads {"documents", "queries", "ordered"} and prints the names that each query finds, and how many names it read.
 PROGRAM = """
@@ -33,16 +30,8 @@ console.log(JSON.stringify(answers));
 
 
 def ask(documents: list[dict[str, str]], queries: list[dict[str, Any]], *, ordered: bool) -> list[Any]:
-    result = subprocess.run(
-        [NODE, "-e", PROGRAM, str(SOURCE / "names_first.js")],
-        input=json.dumps({"documents": documents, "queries": queries, "ordered": ordered}),
-        env=os.environ | {"NODE_PATH": str(install())},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answers: list[Any] = json.loads(result.stdout)
-    return answers
+    question = {"documents": documents, "queries": queries, "ordered": ordered}
+    return ask_program(PROGRAM, SOURCE / "names_first.js", question, packages=install())
 
 
 def document(name: str, container: str = "c", snapshot: str = "") -> dict[str, str]:

@@ -1,14 +1,11 @@
 """The Cosmos DB emulator reads one partition for a query that names it, with the same results."""
 
-import json
-import os
-import subprocess
 from random import Random
 from typing import Any
 
 from daily_batch.metadata.cosmos import _ONE, _RANGE
 from tests.local_cloud.azure.cosmos import SOURCE, install
-from tests.local_cloud.common.node import NODE
+from tests.support.local_cloud.node_program import ask_program
 
 # Reads {"changes", "queries", "by_partition"}, and prints the ids that each query finds and how many documents it read.
 PROGRAM = """
@@ -36,16 +33,8 @@ console.log(JSON.stringify(answers));
 
 
 def ask(changes: list[dict[str, Any]], queries: list[dict[str, Any]], *, by_partition: bool) -> list[Any]:
-    result = subprocess.run(
-        [NODE, "-e", PROGRAM, str(SOURCE / "by_partition.js")],
-        input=json.dumps({"changes": changes, "queries": queries, "by_partition": by_partition}),
-        env=os.environ | {"NODE_PATH": str(install())},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answers: list[Any] = json.loads(result.stdout)
-    return answers
+    question = {"changes": changes, "queries": queries, "by_partition": by_partition}
+    return ask_program(PROGRAM, SOURCE / "by_partition.js", question, packages=install())
 
 
 def query(text: str, **values: str) -> dict[str, Any]:

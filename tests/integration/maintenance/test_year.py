@@ -92,6 +92,18 @@ def test_requests_grow_with_the_days(whole: Whole) -> None:
         assert served.requests[command].total() < most * YEAR.days, served.requests[command]
 
 
+def _assert_optimized(served: YearOnS3, states: dict[str, State]) -> None:
+    """Assert that the year is as after an uninterrupted optimize, and make its files old for the vacuum."""
+    assert served.state().rows == states["optimize"].rows
+    assert served.state().files == states["optimize"].files
+    served.age()
+
+
+def _assert_erased(served: YearOnS3, states: dict[str, State]) -> None:
+    assert served.state() == states["erase"]
+    assert served.naming(PERSON) == []
+
+
 def test_killed_commands_end_as_whole_ones_after_they_are_run_again(tmp_path: Path, year: Tenant, whole: Whole) -> None:
     expected, states = whole
     with _serve(tmp_path, year) as served:
@@ -103,11 +115,8 @@ def test_killed_commands_end_as_whole_ones_after_they_are_run_again(tmp_path: Pa
                 served.run(command)
             assert seen == {others}
             if command == "optimize":
-                assert served.state().rows == states[command].rows
-                assert served.state().files == states[command].files
-                served.age()
-        assert served.state() == states["erase"]
-        assert served.naming(PERSON) == []
+                _assert_optimized(served, states)
+        _assert_erased(served, states)
 
 
 def test_spark_cluster_ends_as_one_process_does_also_if_drivers_are_killed(
@@ -144,11 +153,8 @@ def test_spark_cluster_ends_as_one_process_does_also_if_drivers_are_killed(
             assert last.events("JobEnd") != [], "nothing was done on Spark"
             assert seen == {others}
             if command == "optimize":
-                assert served.state().rows == states[command].rows
-                assert served.state().files == states[command].files
-                served.age()
-        assert served.state() == states["erase"]
-        assert served.naming(PERSON) == []
+                _assert_optimized(served, states)
+        _assert_erased(served, states)
 
 
 def test_memory_depends_neither_on_the_days_nor_on_the_rows_of_a_day(tmp_path: Path, whole: Whole) -> None:
