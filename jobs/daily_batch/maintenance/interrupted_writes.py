@@ -4,15 +4,13 @@ obstore writes a file as `{name}#{number}` and renames it. It neither lists, rea
 with 0.12.1: 30 of 40 processes that were killed while they wrote left one), so nothing else would remove its rows.
 """
 
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from daily_batch.maintenance.table_files import TenantTables
-
-_NAME = re.compile(r".+#[0-9]+")
+from daily_batch.storage.stores import is_reserved
 
 
 class InterruptedWrite(NamedTuple):
@@ -28,8 +26,8 @@ def find_interrupted(tables: TenantTables, *, before: datetime) -> Iterator[Inte
     url = tables.storage.output.child(tables.folder)
     if url.kind not in ("file", "volume"):
         return
-    for path in sorted(Path(url.path).absolute().rglob("*#*")):
-        if not _NAME.fullmatch(path.name):
+    for path in sorted(Path(url.path).absolute().rglob("?*#*")):
+        if not is_reserved(path.name):
             continue
         try:
             status = path.lstat()

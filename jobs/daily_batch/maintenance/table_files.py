@@ -102,14 +102,13 @@ class TenantTables:
         A table is opened once, and again with renewed credentials. After that only new commits are read: opening takes
         13 to 31 requests, and an erasure asks nine times a day.
         """
-        location, options = self.location(table)
-        delta, opened_with = self._opened.get(table.name, (None, {}))
-        if delta is not None and opened_with == dict(options):
-            delta.update_incremental()
-        elif (delta := delta_log.open_table(location, options)) is not None:
-            self._opened[table.name] = delta, dict(options)
-        else:
+        location, storage_options = self.location(table)
+        options = dict(storage_options)
+        at_hand, opened_with = self._opened.get(table.name, (None, {}))
+        delta = delta_log.follow_table(at_hand, opened_with, location, options)
+        if delta is None:
             return frozenset()
+        self._opened[table.name] = delta, options
         return frozenset(f"{self.folder}/{table.name}/{'/'.join(uri.rsplit('/', 2)[1:])}" for uri in delta.file_uris())
 
 

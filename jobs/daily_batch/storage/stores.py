@@ -24,6 +24,8 @@ from daily_batch.storage.credentials import EMULATOR, YES, RenewedOptions, find_
 if TYPE_CHECKING:  # obstore has these names for type checkers only
     from obstore.store import ObjectStore, RetryConfig
 
+# obstore writes a local file under such a name and renames it (measured with 0.12.1).
+_RESERVED = re.compile(r"#[0-9]+\Z")
 # The timeout covers the whole request with its body: large exports need longer than the libraries' 30 seconds.
 CLIENT_DEFAULTS = {"timeout": "300s", "connect_timeout": "5s"}
 # Both obstore and delta-rs retry with exponential backoff and jitter, from 100 ms to 15 s.
@@ -96,6 +98,11 @@ def open_store(url: StorageUrl, options: Mapping[str, str], *, create: bool = Fa
         raise UsageError(
             f"{url} cannot be opened: {str(error).splitlines()[0].rstrip('.')}", next_step="correct storage_options"
         ) from error
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether obstore keeps a local name for itself: it neither lists, reads nor deletes such a file."""
+    return _RESERVED.search(name) is not None
 
 
 def delta_location(url: StorageUrl, options: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:

@@ -17,12 +17,12 @@ from daily_batch.domain.codes import Reason
 from daily_batch.domain.run import SourceObject
 from daily_batch.pipeline.discover.listing import Batch, Folders, check_name, drop_markers, mark_unreadable
 from daily_batch.pipeline.discover.markers import is_marker
+from daily_batch.storage.stores import is_reserved
 
 PAGE_SIZE = 1000
 OUT = "a link that leads out of the tenant's folder"
 NOWHERE = "a link that leads nowhere"
 CIRCLE = "a link that leads back to a folder above it"
-_RESERVED = re.compile(r"#[0-9]+\Z")
 # How Python represents a byte that is not UTF-8 (surrogateescape).
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
@@ -133,7 +133,7 @@ def _describe(name: str, stat_result: os.stat_result) -> SourceObject:
     item = SourceObject(key, stat_result.st_size, etag, modified_us)
     if _ESCAPED.search(name):
         return mark_unreadable(item, Reason.INVALID_NAME, "the name is not UTF-8")
-    if _RESERVED.search(name):
+    if is_reserved(name):
         detail = "the name ends in # and digits, which obstore keeps for itself"
         return mark_unreadable(item, Reason.INVALID_NAME, detail)
     return check_name(item)

@@ -76,6 +76,19 @@ def open_table(location: str, storage_options: Mapping[str, str]) -> DeltaTable 
         return None
 
 
+def follow_table(
+    delta: DeltaTable | None, opened_with: Mapping[str, str], location: str, options: Mapping[str, str]
+) -> DeltaTable | None:
+    """Return the table at its latest version, or None if there is no table.
+
+    An open one reads its new commits, unless credentials have been renewed since it was opened `opened_with` others.
+    """
+    if delta is None or opened_with != options:
+        return open_table(location, options)
+    delta.update_incremental()
+    return delta
+
+
 def snapshot_day(delta: DeltaTable | None, day: date) -> DaySnapshot:
     """Return the day in this version of the table."""
     if delta is None:
@@ -155,7 +168,7 @@ def check_token(delta: DeltaTable, token: int, context: Context, *, known: DaySn
         delta: The table at its latest version.
         token: This run's token.
         context: The table's day.
-        known: The day in an earlier version or in this one, whose token needs no second replay of the log.
+        known: The day as it was read before. If the version is still the same, its token is not read again.
         fenced: This run has written its token to the log, so an equal token is its own.
 
     Raises:

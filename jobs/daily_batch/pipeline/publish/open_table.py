@@ -69,13 +69,11 @@ class TableFollower:
 
     def __call__(self) -> DeltaTable:
         """Return the table."""
-        delta, self._at_hand = self._at_hand, None
+        at_hand, self._at_hand = self._at_hand, None
         options = dict(self._storage_options)
-        if delta is not None and options == self.options:
-            delta.update_incremental()
-            return delta
+        delta = delta_log.follow_table(at_hand, self.options, self._location, options)
         self.options = options
-        return delta_log.open_table(self._location, options) or create_table(self._table, self._location, options)
+        return delta or create_table(self._table, self._location, options)
 
 
 def create_table(table: Table, location: str, storage_options: Mapping[str, str]) -> DeltaTable:
