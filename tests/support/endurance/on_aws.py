@@ -86,7 +86,8 @@ class AwsMonth:
         return self.night.fire_schedule()
 
     def consume_queue(self) -> AbstractContextManager[object]:
-        return self.stack.event_source_mapping("WorkerFunction", concurrency=2)
+        # More than the cores, because in a throttled night the workers wait for their retries.
+        return self.stack.event_source_mapping("WorkerFunction", concurrency=4)
 
     def deploy_update(self) -> None:
         """Change the variables of new execution environments; running invocations finish."""

@@ -13,7 +13,6 @@ import duckdb
 import duckdb_kql
 
 from tests.local_cloud.azure.application_insights import CustomMetric
-from tests.local_cloud.common.clock import machine_now
 
 Row = dict[str, Any]
 
@@ -65,15 +64,13 @@ def make_row(metric: CustomMetric, at: datetime) -> Row:
 
 @contextmanager
 def open_engine(rows: Mapping[str, Sequence[Row]], *, now: datetime) -> Iterator[Callable[[str], list[Row]]]:
-    """Load the rows and yield a function that runs a KQL query as of `now`.
-
-    Timestamps are shifted to the engine's clock, which `ago` reads.
-    """
-    offset = machine_now() - now
+    """Load the rows and yield a function that runs a KQL query as of `now`."""
     with duckdb_kql.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        # What `ago` is translated to. A macro hides the function of that name, and with it the machine's clock.
+        connection.execute(f"CREATE MACRO now() AS TIMESTAMPTZ '{now.isoformat()}'")
         for table in TABLES:
-            _fill(connection, table, [{**row, "timestamp": row["timestamp"] + offset} for row in rows.get(table, ())])
+            _fill(connection, table, rows.get(table, ()))
 
         def run_query(query: str) -> list[Row]:
             result = connection.sql(_translate(query))
