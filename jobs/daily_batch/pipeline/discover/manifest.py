@@ -7,6 +7,7 @@ from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 
+from daily_batch.domain.codes import Reason
 from daily_batch.domain.erased import ErasedIds
 from daily_batch.domain.keys import has_compression_suffix
 from daily_batch.domain.run import InputLayout, Layout, SourceObject
@@ -152,17 +153,20 @@ def build_manifest(
 
 @dataclass
 class _IgnoredCounter:
-    """Counts the ignored objects of a listing, and removes repeated unreadable objects."""
+    """Counts the ignored objects of a listing, and removes repeated links.
+
+    A link above two folders is found on the way to each; no other object is listed twice, so no other key is kept.
+    """
 
     ignored: int = 0
-    _unreadable: set[str] = field(default_factory=set)
+    _links: set[str] = field(default_factory=set)
 
     def filter(self, batches: Iterable[Batch]) -> Iterator[list[SourceObject]]:
         """Yield the objects of each batch, unless it has none."""
         for objects, ignored in batches:
             self.ignored += ignored
-            new = [item for item in objects if not (item.reason and item.key in self._unreadable)]
-            self._unreadable.update(item.key for item in new if item.reason)
+            new = [item for item in objects if not (item.reason == Reason.INVALID_LINK and item.key in self._links)]
+            self._links.update(item.key for item in new if item.reason == Reason.INVALID_LINK)
             if new:
                 yield new
 

@@ -1,6 +1,7 @@
 """Content of manifests, from a local folder and from S3."""
 
 import itertools
+import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,11 @@ from moto.server import ThreadedMotoServer
 from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
+from daily_batch.domain.run import SourceObject
 from daily_batch.errors import RetryableError, TerminalError
+from daily_batch.pipeline.discover import manifest as discover_manifest
 from daily_batch.pipeline.discover.chunks import read_manifest
+from daily_batch.pipeline.discover.listing import Batch, check_name
 from daily_batch.pipeline.discover.manifest import Manifest
 from tests.support.manifest_day import EXPORT, HOSTILE, Recorder, discover_day, keys_of, message, put_all
 
@@ -257,3 +261,30 @@ def test_size_of_the_text_is_estimated_by_the_names(tmp_path: Path, name: str, t
     put_all(store, [f"{EXPORT}{name}"], b"x" * 100)
     manifest = discover_day(store, tmp_path / "staging")
     assert (manifest.bytes, manifest.text_bytes) == (100, 100 * times)
+
+
+class EndlessNames:
+    """A tree whose export holds unreadable names; it keeps none of them."""
+
+    def __init__(self, pages: int) -> None:
+        self.pages = pages
+
+    def list_objects(self, folder: str, *, nested: bool) -> Iterator[Batch]:
+        for page in range(self.pages):
+            yield Batch([check_name(SourceObject(f"{folder}/{page}//{n:0100}", 2, "e", 0)) for n in range(1000)])
+
+
+def test_unreadable_names_do_not_stay_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, list_day: Callable[..., Manifest]
+) -> None:
+    peaks = {}
+    for pages in (5, 40):
+        monkeypatch.setattr(discover_manifest, "open_tree", lambda *_, pages=pages: EndlessNames(pages))
+        tracemalloc.start()
+        try:
+            manifest = list_day(LocalStore(str(tmp_path / "in"), mkdir=True), layout="export")
+            peaks[pages] = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert manifest.objects == pages * 1000
+    assert peaks[40] < 1.3 * peaks[5]
