@@ -19,14 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+import pyarrow as pa
 
 from bench.measure import ROOT, machine, save_figures
 from bench.processes import SessionSampler
@@ -156,7 +156,7 @@ def distribute(figures: Figures, folder: Path, messages: int) -> None:
     check("distributed messages", sum(counts), messages)
 
 
-def count_objects(batches: Iterator[Any]) -> Iterator[Any]:
+def count_objects(batches: Iterable[Any]) -> Iterator[Any]:
     """Count the objects of each chunk."""
     for batch in batches:
         for content in batch.column("content").to_pylist():

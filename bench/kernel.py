@@ -23,6 +23,8 @@ from daily_batch.domain.calendar import day_window
 from daily_batch.domain.run import Limits, RunSpec, SourceObject
 from daily_batch.pipeline.transform import map_chunk, reduce_bucket, row_buffer
 from daily_batch.pipeline.transform.duckdb_session import connect, cursor
+from daily_batch.pipeline.transform.general_path import GeneralPath
+from daily_batch.pipeline.transform.split import TextBatch
 
 DAY = date(2025, 8, 12)
 TARGET = 15
@@ -32,9 +34,9 @@ MESSAGES, FILES = 100_000, 3
 STEPS: tuple[tuple[str, str, object, str], ...] = (
     ("map", "read and decompress", map_chunk, "decode"),
     ("map", "split, check strictly, to Arrow", map_chunk, "TextBatch"),
-    ("map", "to Arrow", map_chunk.TextBatch, "to_table"),
+    ("map", "to Arrow", TextBatch, "to_table"),
     ("map", "extract, verify, normalize (one statement)", row_buffer.RowBuffer, "add_batch"),
-    ("map", "general path", map_chunk.GeneralPath, "read"),
+    ("map", "general path", GeneralPath, "read"),
     ("map", "rows of the general path", row_buffer.RowBuffer, "add_records"),
     ("map", "filter by verdict", row_buffer.RowBuffer, "filter_batch"),
     ("map", "spill by bucket", row_buffer.RowBuffer, "spill"),

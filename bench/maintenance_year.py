@@ -58,7 +58,7 @@ def _maintain(made: Tenant, engine: str, *, messages: int) -> list[Mapping[str, 
     tenant = replace(made, output=OUT / "copy")
     shutil.rmtree(tenant.output)
     shutil.copytree(made.output, tenant.output)
-    measured = []
+    measured: list[Mapping[str, object]] = []
     for command, arguments in COMMANDS.items():
         if command == "vacuum":
             make_old(tenant)

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -118,7 +119,7 @@ def rewrite(tables: Path, name: str, column: str | None) -> Path:
         for table in TABLES:
             files = sorted(DeltaTable(str(tables / table.name)).file_uris())
             # In the order of days, and within a day as the product sorts.
-            rows = db.read_parquet(files, hive_partitioning=True).query("rows", f"SELECT *{month} FROM rows")
+            rows: Any = db.read_parquet(files, hive_partitioning=True).query("rows", f"SELECT *{month} FROM rows")
             write_deltalake(
                 str(folder / table.name),
                 rows.to_arrow_reader(ROW_GROUP),

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 from daily_batch.domain.calendar import format_timestamp
 from daily_batch.domain.quality import CheckResult
@@ -30,7 +31,8 @@ FAILED = (
 def write_range(output: Path, tenants: Sequence[str], dates: Sequence[date], *, seed: int = 1) -> list[Receipt]:
     """Write a ledger and receipts below an output root, and return the receipts."""
     rng = random.Random(seed)
-    receipts, entries = [], []
+    receipts: list[Receipt] = []
+    entries: list[Any] = []
     for index, tenant in enumerate(tenants):
         typical = round(10 ** rng.uniform(2.6, 5.4))
         for day in dates:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -221,7 +222,7 @@ def _engine_limits(service: str) -> Iterator[Limit]:
 def count_result_bytes() -> int:
     """Return the most bytes that the driver gets of a chunk: its counts, with every reason and every flag."""
     names = {"rejects": Reason, "flags": Flag}
-    counters = {name: Counter({str(code): 1_000 for code in codes}) for name, codes in names.items()}
+    counters: dict[str, Any] = {name: Counter({str(code): 1_000 for code in codes}) for name, codes in names.items()}
     return len(json.dumps(Counts(**counters).to_dict()).encode())
 
 

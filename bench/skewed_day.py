@@ -94,9 +94,10 @@ def write_day(day: SkewedDay, root: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         exports = folder / "data" / FOLDER
         exports.mkdir(parents=True)
+        write_gzip: Any = igzip.open  # untyped
         with ExitStack() as stack:
             files = [
-                stack.enter_context(igzip.open(exports / f"part-{number:05d}.jsonl.gz", "wb", compresslevel=1))
+                stack.enter_context(write_gzip(exports / f"part-{number:05d}.jsonl.gz", "wb", compresslevel=1))
                 for number in range(day.files)
             ]
             for number, record in day.records():

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
+import boto3
 from aws_lambda_powertools import Logger, Metrics
-from botocore import exceptions as boto  # type: ignore[import-untyped]
+from botocore import exceptions as boto
 
 from daily_batch.domain.metrics import Metric
 from daily_batch.errors import RetryableError, UsageError

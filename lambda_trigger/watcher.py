@@ -8,8 +8,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.parameters import GetParameterError, SecretsProvider
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore import exceptions as boto  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
+from botocore import exceptions as boto
+from botocore.config import Config
 
 from daily_batch.errors import RetryableError, UsageError
 from daily_batch.orchestration.requests import build_requests

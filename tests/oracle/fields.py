@@ -52,7 +52,9 @@ class _Body:
                 extras[name] = self.extras[name]
             elif name not in known:
                 extras[name] = value
-        lost = {name: self.sent[name] for name in ("id", "user_id", "room_id", "chat_id") if name in self.lost}
+        lost: dict[str, Any] = {
+            name: self.sent[name] for name in ("id", "user_id", "room_id", "chat_id") if name in self.lost
+        }
         return {**extras, **lost} or None
 
 

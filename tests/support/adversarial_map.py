@@ -32,11 +32,11 @@ class Stored:
     def list(self, prefix: str, **options: Any) -> Any:
         return iter(())
 
-    def bytes(self) -> "Stored":
-        return self
-
     def to_bytes(self) -> bytes:
         return self.body
+
+    def bytes(self) -> "Stored":
+        return self
 
 
 def main(size: int, shape: str) -> None:
@@ -61,7 +61,7 @@ def main(size: int, shape: str) -> None:
         files = [str(path) for path in result.rejects]
         raws: list[tuple[bytes, bool]] = []
         if files:
-            raws = duckdb.sql(f"SELECT raw, raw_truncated FROM read_parquet({files})").fetchall()
+            raws = duckdb.execute(f"SELECT raw, raw_truncated FROM read_parquet({files})").fetchall()
     counts = result.counts.to_dict()
     report = {
         "text": len(body.translate(None, BLANKS)),

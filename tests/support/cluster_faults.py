@@ -109,11 +109,11 @@ def _group(pid: int) -> int:
         return 0
 
 
-def _limit_memory(_: Fault) -> Targets:
+def _limit_memory(fault: Fault) -> Targets:
     """Permit no more memory than there is, so an allocation in the product's own code fails."""
     import psutil
 
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms, hard))
     return []
 
@@ -288,4 +288,4 @@ class _AfterImport:
         return spec
 
 
-sys.meta_path.insert(0, _AfterImport())  # type: ignore[arg-type]
+sys.meta_path.insert(0, _AfterImport())

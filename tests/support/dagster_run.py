@@ -31,7 +31,7 @@ delays: list[float] = []
 sleep, clock = time.sleep, time.time
 
 
-def skip_delay(seconds: float) -> None:
+def skip_delay(seconds: Any) -> None:
     """Sleep; but instead of a delay between tries, end the other run and move the clock."""
     if seconds < 60:
         sleep(seconds)

@@ -126,7 +126,8 @@ def comparable(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
 
 def _read(location: str, table_format: str, day: date | None, options: Mapping[str, str]) -> list[Row]:
     if table_format == "delta":
-        url, delta_options = delta_location(parse_url(location), options)
+        url, found_options = delta_location(parse_url(location), options)
+        delta_options = dict(found_options)
         if not deltalake.DeltaTable.is_deltatable(url, delta_options):
             return []
         filters = [("date", "=", day)] if day else None

@@ -36,9 +36,10 @@ def main() -> None:
         if way == "stopped":
             session.sparkContext._jsc.stop()  # as when the cluster ends the application
         else:
-            os.kill(session.sparkContext._gateway.proc.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+            gateway: Any = session.sparkContext._gateway
+            os.kill(gateway.proc.pid, signal.SIGKILL)
 
-    spark_runner.map_chunks = wait
+    vars(spark_runner)["map_chunks"] = wait
     threading.Thread(target=end, daemon=True).start()
     try:
         run_day_with(spark_runner.SparkRunner(session), input=source, output=output)

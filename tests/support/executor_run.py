@@ -11,8 +11,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from daily_batch.pipeline.runners import spark as spark_runner
+from daily_batch.pipeline.runners.spark_tasks import map_chunks
 from tests.support.day_runs import run_day_with
 from tests.support.spark_session import start_session
 
@@ -50,8 +52,8 @@ def main() -> None:
         "spark.local.dir": local,
     }
     session = start_session(warehouse=Path(output) / "warehouse", extra_conf=conf)
-    spark_runner.map_chunks = kill_executor_once(spark_runner.map_chunks, Path(output), Path(seen))
-    run_day_with(spark_runner.SparkRunner(session), input=source, output=output, buckets=3)
+    with patch.object(spark_runner, "map_chunks", kill_executor_once(map_chunks, Path(output), Path(seen))):
+        run_day_with(spark_runner.SparkRunner(session), input=source, output=output, buckets=3)
     session.stop()
 
 

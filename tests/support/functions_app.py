@@ -13,7 +13,7 @@ from daily_batch.domain.url import parse_url
 from daily_batch.ledger import Entry, Ledger
 from daily_batch.ledger.factory import open_ledger
 from tests.local_cloud.azure.functions.worker import CallResult, FunctionsWorker, http_request, queue_message, timer
-from tests.support.day_runs import ROOT
+from tests.support.spark_session import ROOT
 
 APP = ROOT / "azure_trigger"
 HOST = json.loads((APP / "host.json").read_text())

@@ -58,7 +58,7 @@ class LocalNight:
     def handle(self, task: Task = TASK, *, sent: datetime = SENT) -> str:
         """Deliver a message to the worker; return its outcome."""
         lines = self.deliver(task, sent=sent).lines
-        return next(message for _, message, _ in reversed(lines) if message in OUTCOMES)
+        return str(next(message for _, message, _ in reversed(lines) if message in OUTCOMES))
 
     def deliver(self, task: Task = TASK, *, sent: datetime = SENT) -> RecordingTelemetry:
         """Deliver a message to the worker; return its telemetry."""

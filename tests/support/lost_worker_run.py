@@ -10,8 +10,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from daily_batch.pipeline.runners import spark as spark_runner
+from daily_batch.pipeline.runners.spark_tasks import map_chunks, reduce_buckets
 from tests.support.day_runs import run_day_with
 from tests.support.spark_session import start_session
 
@@ -37,12 +39,10 @@ def main() -> None:
     target.mkdir(parents=True)
     session = start_session(warehouse=target / "warehouse", extra_conf={"spark.master": "local[2,4]"})
     runner = spark_runner.SparkRunner(session)
-    map_chunks, reduce_buckets = spark_runner.map_chunks, spark_runner.reduce_buckets
-    spark_runner.map_chunks = die_once(map_chunks, target / "died-in-map")
-    run_day_with(runner, input=source, output=target / "map", buckets=3)
-    spark_runner.map_chunks = map_chunks
-    spark_runner.reduce_buckets = die_once(reduce_buckets, target / "died-in-reduce")
-    run_day_with(runner, input=source, output=target / "reduce", buckets=3)
+    with patch.object(spark_runner, "map_chunks", die_once(map_chunks, target / "died-in-map")):
+        run_day_with(runner, input=source, output=target / "map", buckets=3)
+    with patch.object(spark_runner, "reduce_buckets", die_once(reduce_buckets, target / "died-in-reduce")):
+        run_day_with(runner, input=source, output=target / "reduce", buckets=3)
     session.stop()
 
 

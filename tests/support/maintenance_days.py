@@ -55,7 +55,8 @@ def message(user: str, number: int, **fields: Any) -> dict[str, Any]:
 
 def stable_hash(user: str) -> int:
     """Return a hash that is equal in every process."""
-    return sum(ord(character) * 31**position for position, character in enumerate(user)) % 10**9
+    total: int = sum(ord(character) * 31**position for position, character in enumerate(user))
+    return total % 10**9
 
 
 def write_export(folder: Path, records: list[str | bytes], *, tenant: str = "acme", day: date = DAY) -> Path:

@@ -160,9 +160,9 @@ class _Run:
         fenced = publisher.fenced(token, write_now=False, confirm=lambda: None)
         fenced.publish(files, run_id=self.run_id, metadata={}, progress=silent)
         receipt = self.tenant.output / receipt_key(tenant.name, self.day, self.run_id)
-        copy = tenant.output / receipt_key(tenant.name, day, self.run_id)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(receipt.read_text().replace(self.day.isoformat(), day.isoformat()))
+        copied = tenant.output / receipt_key(tenant.name, day, self.run_id)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_text(receipt.read_text().replace(self.day.isoformat(), day.isoformat()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,17 +28,20 @@ class Memory:
     def get(self, path: str) -> Any:
         return Stored(self.objects[path])
 
+    def list(self, prefix: str) -> Any:
+        raise NotImplementedError("a chunk's objects are known")
+
 
 class Stored:
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.meta = {"e_tag": "t", "size": len(body)}
 
-    def bytes(self) -> "Stored":
-        return self
-
     def to_bytes(self) -> bytes:
         return self.body
+
+    def bytes(self) -> "Stored":
+        return self
 
 
 def map_objects(objects: dict[str, bytes], spec: RunSpec = SPEC) -> tuple[Rows, Rows, Counts]:
@@ -62,4 +65,4 @@ def _read(files: Sequence[Path], columns: str) -> Rows:
     if not files:
         return []
     paths = [str(path) for path in files]
-    return sorted(duckdb.sql(f"SELECT {columns} FROM read_parquet({paths})").fetchall(), key=repr)
+    return sorted(duckdb.execute(f"SELECT {columns} FROM read_parquet({paths})").fetchall(), key=repr)

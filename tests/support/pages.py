@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
-from tests.support.day_runs import ROOT
+from tests.support.spark_session import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "bench").glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 # The Japanese pages; each says the same as its English page.

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from daily_batch.__main__ import main as command
 from daily_batch.pipeline.publish.publisher import DayPublisher
@@ -25,9 +26,9 @@ def main() -> None:
             time.sleep(0.001)
         return publish(*args, **kwargs)
 
-    DayPublisher.publish = wait_and_publish
     sys.argv = ["makoto-batch", "run", *arguments]
-    command()
+    with patch.object(DayPublisher, "publish", wait_and_publish):
+        command()
 
 
 if __name__ == "__main__":

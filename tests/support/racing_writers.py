@@ -8,6 +8,7 @@ from threading import Barrier
 from typing import Any
 
 from daily_batch.metadata import MetadataStore, VersionConflictError
+from daily_batch.metadata.store import Item
 
 WAIT_SECONDS = 120
 _barrier: Barrier
@@ -31,7 +32,7 @@ def _write(connect: Callable[[], MetadataStore], pk: str, sk: str, rounds: int, 
     for number in range(rounds):
         stored = store.get(pk, sk)
         _barrier.wait(WAIT_SECONDS)
-        item = {"PK": pk, "SK": sk, "round": number, "writer": writer}
+        item: Item = {"PK": pk, "SK": sk, "round": number, "writer": writer}
         try:
             store.put(item, expected=stored.version if stored else None)
         except VersionConflictError:

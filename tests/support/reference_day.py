@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from backports import zstd
 
 SLACK = timedelta(seconds=900)
+Row = dict[str, Any]
 NAME = re.compile(r"(\d{4})/(\d\d)/(\d\d)/(\d\d)-(\d\d)-(\d\d)\.(\d{3})Z-(.+)\.json")
 
 
@@ -28,7 +30,7 @@ class ReferenceCounts:
     unreadable: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
-    kept: dict[tuple[str, str], tuple[datetime, dict[str, object]]] = field(default_factory=dict)
+    kept: dict[tuple[str, str], tuple[datetime, Row]] = field(default_factory=dict)
 
     def summary(self) -> dict[str, object]:
         rows = [row for _, row in self.kept.values()]
@@ -83,7 +85,9 @@ def _message_records(
 ) -> Iterator[tuple[bytes, tuple[str, str, str, datetime]]]:
     for file in sorted(folder.glob("chat/*/*/messages/**/*.json")):
         _, user, room, _, *rest = file.relative_to(folder).parts
-        *moment, message_id = NAME.fullmatch("/".join(rest)).groups()
+        named = NAME.fullmatch("/".join(rest))
+        assert named, file
+        *moment, message_id = named.groups()
         year, month, dom, hour, minute, second, ms = map(int, moment)
         sent = datetime(year, month, dom, hour, minute, second, ms * 1000, tzinfo=UTC)
         if window[0] - SLACK <= sent < window[1] + SLACK:
@@ -110,7 +114,7 @@ def _parse(record: bytes) -> object:
         raise RejectedError("invalid_json") from None
 
 
-def _take(record, path, window, tenant, rules, found: ReferenceCounts) -> None:  # type: ignore[no-untyped-def]
+def _take(record: bytes, path: Any, window: Any, tenant: str, rules: ZoneInfo, found: ReferenceCounts) -> None:
     body = _parse(record) if record else None
     if body in (None, {}):
         found.outcomes["empty"] += 1
@@ -146,7 +150,7 @@ def _keep(key, moment, row, body, found: ReferenceCounts) -> None:  # type: igno
             found.kept[key] = moment, row
 
 
-def _resolve(body, name, aliases, from_path, flags):  # type: ignore[no-untyped-def]
+def _resolve(body: Row, name: str, aliases: tuple[str, ...], from_path: str | None, flags: set[str]) -> str:
     kind = name.removesuffix("_id")
     value = body.get(name)
     for alias in aliases:
@@ -168,7 +172,7 @@ def _resolve(body, name, aliases, from_path, flags):  # type: ignore[no-untyped-
     return value
 
 
-def _moment(body, sent, flags) -> datetime:  # type: ignore[no-untyped-def]
+def _moment(body: Row, sent: datetime | None, flags: set[str]) -> datetime:
     value = body.get("timestamp")
     if value is None and sent is not None:
         flags.add("timestamp_from_path")
@@ -177,7 +181,7 @@ def _moment(body, sent, flags) -> datetime:  # type: ignore[no-untyped-def]
         flags.add("timestamp_format")
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=value)
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(str(value))
     except (TypeError, ValueError):
         raise RejectedError("invalid_timestamp") from None
     if moment.tzinfo is None:
@@ -186,7 +190,7 @@ def _moment(body, sent, flags) -> datetime:  # type: ignore[no-untyped-def]
     return moment
 
 
-def _row(body, flags, tenant) -> dict[str, object]:  # type: ignore[no-untyped-def]
+def _row(body: Row, flags: set[str], tenant: str) -> Row:
     role = body["role"].lower()
     sources = body.get("context", {}).get("rag_sources", [])
     doubts = {

@@ -23,8 +23,9 @@ from makoto_packaging.packing import pack_folder
 from tests.local_cloud.aws.emr.spark_site import link_spark, site_conf, unpack
 from tests.local_cloud.common.downloads import find_java
 from tests.local_cloud.common.processes import kill_child, start_child
-from tests.support.day_runs import ROOT, child_environment
+from tests.support.day_runs import child_environment
 from tests.support.s3_bucket import KEY, REGION
+from tests.support.spark_session import ROOT
 
 DEPLOY = "org.apache.spark.deploy"
 CONNECT = "org.apache.spark.sql.connect.service.SparkConnectServer"
@@ -111,7 +112,7 @@ class SparkCluster:
     def fill(self, number: int) -> None:
         """Start workers until as many as this are alive."""
         self.workers = {each: process for each, process in self.workers.items() if process.poll() is None}
-        new = {}
+        new: dict[int, subprocess.Popen[bytes]] = {}
         while len(self.workers) + len(new) < number:
             self._started += 1
             host = HOSTS[self._started % len(HOSTS)]

@@ -18,10 +18,11 @@ import duckdb
 from bench.s3_bucket import Bucket as Objects
 from daily_batch.domain.contract import TABLES
 from tests.support.counting_s3 import NAME, CountingService
-from tests.support.day_runs import ROOT, child_environment
+from tests.support.day_runs import child_environment
 from tests.support.maintenance_days import Tenant
 from tests.support.maintenance_year import AGE, PERSON, make_old
 from tests.support.s3_bucket import Bucket
+from tests.support.spark_session import ROOT
 
 COMMANDS: Mapping[str, Sequence[str]] = {
     "optimize": ("optimize",),

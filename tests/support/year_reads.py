@@ -49,12 +49,18 @@ def read_state(endpoint: str) -> dict[str, tuple[tuple[int, int], list[str]]]:
     return state
 
 
+def _wait_for_end(done: threading.Event) -> None:
+    """Set the event when standard input ends."""
+    sys.stdin.read()
+    done.set()
+
+
 def main(endpoint: str, what: str) -> None:
     if not what.startswith("watch"):
         print(json.dumps(read_state(endpoint) if what == "state" else read_others(endpoint)))
         return
     done = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), done.set()), daemon=True).start()
+    threading.Thread(target=_wait_for_end, args=[done], daemon=True).start()
     complete = 0
     while not (done.wait(3.0 if complete else 0.0) and complete):
         try:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]  # neither boto3 nor botocore ships types
-from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from daily_batch.catalog.glue_definition import Definition, define_table, is_same_table, merge_definitions
 from daily_batch.catalog.target import Target

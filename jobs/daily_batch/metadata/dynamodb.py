@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+import boto3
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from daily_batch.errors import BatchError, RetryableError, TerminalError
 from daily_batch.metadata.store import Item, VersionConflictError, VersionedItem, invalid_item

@@ -22,7 +22,7 @@ from daily_batch.storage.failures import explain_failure, is_denied
 from daily_batch.storage.stores import Storage
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+    import pyarrow as pa
     from pyspark.sql import SparkSession
 
 PACKAGES = (

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
-from pygal import Bar, StackedBar  # type: ignore[import-untyped]  # pygal ships no types
+from pygal import Bar, StackedBar
 
 from daily_batch.domain.receipt import format_share
 from daily_batch.reporting.facts import DayFacts, Facts, Totals, add_up

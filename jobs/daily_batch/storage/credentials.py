@@ -119,7 +119,7 @@ def find_s3_credentials(options: Mapping[str, str]) -> S3Credentials | None:
 def load_boto3_credentials() -> S3Credentials | None:
     """Return what boto3's chain finds; None for keys of the environment, or if boto3 is not installed."""
     try:
-        import boto3  # type: ignore[import-untyped]
+        import boto3
     except ImportError:
         return None
     with translated():

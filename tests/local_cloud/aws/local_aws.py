@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]  # it carries no types
+import boto3
 
 from tests.local_cloud.aws.dynamodb_local import serve_dynamodb
 from tests.local_cloud.aws.emr.job_runs import Outcome

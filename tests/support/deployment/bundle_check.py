@@ -93,7 +93,7 @@ def _find_unused(document: Document) -> Iterator[str]:
     yield from (f"variable {name} is unused" for name in document["variables"] if f"var.{name}" not in used)
 
 
-def _find_job_faults(job: Document) -> Iterator[str]:
+def _find_job_faults(job: Any) -> Iterator[str]:
     try:
         Job.from_dict(job)
     except (ValueError, TypeError) as error:

@@ -29,7 +29,9 @@ def find_closure(requirements: Iterable[str], folder: Path, *, python: str, mach
         "python_version": python,
         "sys_platform": "linux",
     }
-    installed = {canonicalize_name(each.name): each for each in metadata.distributions(path=[str(folder)])}
+    installed: dict[str, metadata.Distribution] = {
+        canonicalize_name(each.name): each for each in metadata.distributions(path=[str(folder)])
+    }
     found: set[str] = set()
     pending = [_key(Requirement(line)) for line in requirements]
     visited = set(pending)

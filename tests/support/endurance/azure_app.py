@@ -3,9 +3,8 @@
 from typing import Any
 
 from azure_trigger import function_app
+from azure_trigger.worker import handle
 from tests.support.endurance.crash_once import crash_if_planned
-
-handle = function_app.handle
 
 
 def handle_or_crash(message: Any, *arguments: Any, **named: Any) -> None:
@@ -13,5 +12,5 @@ def handle_or_crash(message: Any, *arguments: Any, **named: Any) -> None:
     handle(message, *arguments, **named)
 
 
-function_app.handle = handle_or_crash
+vars(function_app)["handle"] = handle_or_crash
 app = function_app.app

@@ -33,7 +33,8 @@ def connect(azure: LocalAzure, **options: Any) -> WorkspaceClient:
 
 def run_now(client: WorkspaceClient, job: int, **changes: Any) -> int:
     """Run a job with PARAMETERS and a queue, or with changes to that, and return the run's id."""
-    run = client.jobs.run_now(job, **({"job_parameters": PARAMETERS, "queue": QUEUED} | changes)).run_id
+    options: dict[str, Any] = {"job_parameters": PARAMETERS, "queue": QUEUED, **changes}
+    run = client.jobs.run_now(job, **options).run_id
     assert run is not None
     return run
 

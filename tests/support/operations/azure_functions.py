@@ -11,6 +11,7 @@ from typing import Any, cast
 import azure.functions as func
 
 from azure_trigger import dispatcher, watcher, worker
+from azure_trigger.environment import read_settings
 from azure_trigger.function_app import HOST
 from daily_batch.orchestration import Task, write_task
 from daily_batch.settings import Settings
@@ -40,7 +41,7 @@ class AzureFunctions:
             self.night.monkeypatch.setattr(module, "now", self.night.clock)
 
     def settings(self) -> Settings:
-        return worker.read_settings()
+        return read_settings()
 
     def dispatch(self) -> None:
         self._call("night", lambda: dispatcher.dispatch_night(cast(func.TimerRequest, SimpleNamespace())))

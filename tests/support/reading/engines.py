@@ -33,7 +33,7 @@ class Reader:
     def run(self, block: Block) -> Any:
         """Run Python code and return the value of its last line if that is an expression."""
         body = ast.parse(block.code.replace(LOCATION, self._location)).body
-        last = body.pop() if isinstance(body[-1], ast.Expr) else None
+        last: Any = body.pop() if isinstance(body[-1], ast.Expr) else None
         exec(compile(ast.Module(body, []), "reading.md", "exec"), self._names)
         return last and eval(compile(ast.Expression(last.value), "reading.md", "eval"), self._names)
 

@@ -19,17 +19,17 @@ def hours(week: Week) -> list[Row]:
 
 
 def rooms(week: Week) -> list[Row]:
-    rows = [
-        {"room_id": room, "messages": len(rows), "unique_users": len({row["user_id"] for row in rows})}
-        for room, rows in _group_by(week, "room_id").items()
+    rows: list[Row] = [
+        {"room_id": room, "messages": len(group), "unique_users": len({row["user_id"] for row in group})}
+        for room, group in _group_by(week, "room_id").items()
     ]
     return sorted(rows, key=lambda row: (-row["messages"], row["room_id"]))[:10]
 
 
 def users(week: Week) -> list[Row]:
-    rows = [
-        {"user_id": user, "tokens_used": sum(row["tokens_used"] or 0 for row in rows), "messages": len(rows)}
-        for user, rows in _group_by(week, "user_id").items()
+    rows: list[Row] = [
+        {"user_id": user, "tokens_used": sum(row["tokens_used"] or 0 for row in group), "messages": len(group)}
+        for user, group in _group_by(week, "user_id").items()
     ]
     return sorted(rows, key=lambda row: (-row["tokens_used"], row["user_id"]))[:10]
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 from daily_batch.domain.calendar import days_between
 from daily_batch.domain.request import Request
@@ -37,7 +38,7 @@ class Week:
     days: Mapping[date, Expected]
     before: Expected
 
-    def rows(self, day: date = DAY) -> list[dict[str, object]]:
+    def rows(self, day: date = DAY) -> list[dict[str, Any]]:
         """Return the messages of a day."""
         return self.days[day].rows
 

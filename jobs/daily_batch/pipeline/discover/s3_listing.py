@@ -46,7 +46,7 @@ class S3Listing:
         return [each["Prefix"][len(prefix) : -1] for page in pages for each in page.get("CommonPrefixes", [])]
 
     def _list_pages(self, cause: Exception, **request: str) -> Iterator[dict[str, Any]]:
-        from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             yield from self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, **request)
@@ -67,9 +67,9 @@ def open_s3_listing(store: object) -> S3Listing | None:
     if not isinstance(store, S3Store):
         return None
     try:
-        import boto3  # type: ignore[import-untyped]  # neither boto3 nor botocore ships types
-        from botocore import UNSIGNED  # type: ignore[import-untyped]
-        from botocore.config import Config  # type: ignore[import-untyped]
+        import boto3
+        from botocore import UNSIGNED
+        from botocore.config import Config
     except ImportError:
         return None
     settings: dict[str, Any] = dict(store.config)

@@ -9,8 +9,8 @@ from operator import itemgetter
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
-import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from daily_batch.domain.run import ColumnStatistics, DataFile
 from daily_batch.pipeline.transform.row_buffer import RowSet

@@ -10,7 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Protocol
 
-import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+import pyarrow as pa
 
 from daily_batch.domain.contract import REJECTS
 from daily_batch.domain.run import RunSpec, SourceObject

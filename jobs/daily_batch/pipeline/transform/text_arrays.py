@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-import nanoarrow  # type: ignore[import-untyped]  # nanoarrow ships no types
+import nanoarrow
 from arro3.core import Array, DataType
 
 from daily_batch.pipeline.transform.decode import Buffer

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from botocore import exceptions as boto  # type: ignore[import-untyped]  # it carries no types
+from botocore import exceptions as boto
 
 from tests.local_cloud.aws.emr.job_runs import JobRun
 

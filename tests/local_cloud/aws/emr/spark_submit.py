@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]  # it carries no types, nor does botocore
-from botocore import exceptions as boto  # type: ignore[import-untyped]
+import boto3
+from botocore import exceptions as boto
 
 from tests.local_cloud.aws.emr.job_runs import JobRun, JobStartError, Outcome
 from tests.local_cloud.aws.emr.logs import upload_log

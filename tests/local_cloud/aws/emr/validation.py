@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import botocore.session  # type: ignore[import-untyped]  # it carries no types
-from botocore.model import ServiceModel, Shape  # type: ignore[import-untyped]
-from botocore.validate import ParamValidator  # type: ignore[import-untyped]
+import botocore.session
+from botocore.model import ServiceModel, Shape
+from botocore.validate import ParamValidator
 
 from tests.local_cloud.aws.protocol.request import AwsRequest
 
