@@ -1,7 +1,8 @@
 """The subject of an erasure, users or rooms of one tenant, and which rows are theirs.
 
 Messages are matched by their columns. Rejects have no such columns, so their bytes are searched for the id as a whole
-word, in every escaping and encoding that JSON and Unicode allow. A reject whose bytes are inconclusive is removed.
+word, in every escaping and encoding that JSON and Unicode allow. A reject whose bytes are inconclusive is removed. An
+id of nothing but JSON's own characters, such as a space, cannot be told from them, so it matches each record of them.
 """
 
 import re

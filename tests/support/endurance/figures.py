@@ -80,6 +80,7 @@ def _table(clouds: Mapping[str, Figures]) -> str:
         "alarms fired / expected": lambda each: (
             f"{_total(each, 'alarms_fired'):.0f} / {_total(each, 'alarms_expected'):.0f}"
         ),
+        "faults injected": lambda each: ", ".join(f"{count} {kind}" for kind, count in sorted(each["faults"].items())),
         "duration, with all checks": lambda each: f"{each['seconds'] / 60:.0f} min on {each['cores']} cores",
         "CPU seconds": lambda each: f"{_total(each, 'cpu_seconds'):,.0f}",
         "CPU seconds per tenant-day": lambda each: f"{_total(each, 'cpu_seconds') / each['tenant_days']:.2f}",

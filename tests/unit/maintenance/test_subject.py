@@ -49,9 +49,16 @@ def test_id_matches_in_every_spelling_but_not_inside_a_longer_word(text: str) ->
                 match = subject.match_reject(key="acme/exports/x", line=1, detail="", raw=raw, truncated=False)
                 assert match == "match"
         longer = json.dumps({"user_id": f"x{text}x"}, ensure_ascii=ascii_only)
-        if not subject.is_named_in(f"x{text}x"):
+        if not subject.is_named_in(f"x{text}x") and not subject.is_named_in(json.dumps({"user_id": "xx"})):
             raw = longer.encode("utf-8", "replace")
             assert subject.match_reject(key="acme/exports/x", line=1, detail="", raw=raw, truncated=False) is None
+
+
+@pytest.mark.parametrize("text", [" ", ":", ": ", "{"])
+def test_id_of_jsons_own_characters_matches_every_record_of_them(text: str) -> None:
+    subject = Subject("acme", "user", frozenset({text}))
+    raw = b'{"user_id": "xx"}'
+    assert subject.match_reject(key="acme/exports/x", line=1, detail="", raw=raw, truncated=False) == "match"
 
 
 def test_reject_with_inconclusive_bytes_is_doubtful() -> None:
