@@ -57,7 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def check(day: SkewedDay, run: Run) -> None:
     """Raise if the run's receipt does not count what the day holds."""
-    receipt: Any = run.report["receipts"][0]  # type: ignore[index]  # JSON
+    report: Any = run.report
+    (receipt,) = report["receipts"]
     counted = {name: receipt["records"][name] for name in ("written", "duplicates", "superseded")}
     counted |= {name: receipt["tables"][name]["rows"] for name in ("turns", "rooms_daily")}
     if counted != day.expected():

@@ -173,7 +173,7 @@ def _resolve(body: Row, name: str, aliases: tuple[str, ...], from_path: str | No
 
 
 def _moment(body: Row, sent: datetime | None, flags: set[str]) -> datetime:
-    value = body.get("timestamp")
+    value: Any = body.get("timestamp")
     if value is None and sent is not None:
         flags.add("timestamp_from_path")
         return sent
@@ -181,7 +181,7 @@ def _moment(body: Row, sent: datetime | None, flags: set[str]) -> datetime:
         flags.add("timestamp_format")
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=value)
     try:
-        moment = datetime.fromisoformat(str(value))
+        moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         raise RejectedError("invalid_timestamp") from None
     if moment.tzinfo is None:

@@ -2,7 +2,7 @@
 
 Messages are matched by their columns. Rejects have no such columns, so their bytes are searched for the id as a whole
 word, in every escaping and encoding that JSON and Unicode allow. A reject whose bytes are inconclusive is removed. An
-id of nothing but JSON's own characters, such as a space, cannot be told from them, so it matches each record of them.
+id that consists only of JSON syntax characters, such as a space or a colon, matches every reject that contains them.
 """
 
 import re

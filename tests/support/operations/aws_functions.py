@@ -90,7 +90,9 @@ class AwsFunctions:
 
     def exhaust_deliveries(self, task: Task) -> None:
         """Deliver a task's message until it moves to the dead-letter queue."""
-        for _ in range(self.deployment.queues["TaskQueue"].max_receives or 0):
+        receives = self.deployment.queues["TaskQueue"].max_receives
+        assert receives, "the queue has no dead-letter queue"
+        for _ in range(receives):
             self.deliver(task)
         self._count(
             "AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=self.deployment.queues["DeadLetterQueue"].name

@@ -55,7 +55,7 @@ def test_id_matches_in_every_spelling_but_not_inside_a_longer_word(text: str) ->
 
 
 @pytest.mark.parametrize("text", [" ", ":", ": ", "{"])
-def test_id_of_jsons_own_characters_matches_every_record_of_them(text: str) -> None:
+def test_id_of_json_syntax_characters_matches_every_reject_that_contains_them(text: str) -> None:
     subject = Subject("acme", "user", frozenset({text}))
     raw = b'{"user_id": "xx"}'
     assert subject.match_reject(key="acme/exports/x", line=1, detail="", raw=raw, truncated=False) == "match"

@@ -264,7 +264,7 @@ def test_size_of_the_text_is_estimated_by_the_names(tmp_path: Path, name: str, t
 
 
 class EndlessNames:
-    """A tree whose export holds unreadable names; it keeps none of them."""
+    """A tree that lists unreadable names without storing them."""
 
     def __init__(self, pages: int) -> None:
         self.pages = pages
