@@ -146,9 +146,9 @@ def run_days(
     settings = choose_tenants(settings, all_tenants=all_tenants)
     settings = fit_compute(settings, environ)
     requests = build_requests(settings, datetime.now(UTC), allow_shrink=allow_shrink)
+    starting: Runner | None = None
     if settings.runner == "spark" and settings.spark == "here" and not if_changed:
         starting = StartingRunner(spark)
-        spark = lambda: starting  # noqa: E731
 
     # Half a second of imports, while Spark starts.
     from daily_batch.cli.progress import show_progress
@@ -156,7 +156,7 @@ def run_days(
     from daily_batch.orchestration.bootstrap import make_dispatch
     from daily_batch.orchestration.day_receipt import run_and_wait
 
-    dispatch = make_dispatch(settings, requests[0].output, spark=spark)
+    dispatch = make_dispatch(settings, requests[0].output, spark=(lambda: starting) if starting else spark)
     receipts = []
     status = 0
     with show_progress() as open_progress:

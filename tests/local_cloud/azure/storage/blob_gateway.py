@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
@@ -55,11 +56,19 @@ def main() -> None:
     """Serve until standard input ends."""
     (target,) = sys.argv[1:]
     secret = sys.stdin.readline().strip()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(urlsplit(target).netloc, secret))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _handler(urlsplit(target).netloc, secret))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     sys.stdin.read()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print the error, unless the client is gone: tests kill it."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def drop_before(listing: bytes, start: str) -> bytes:
