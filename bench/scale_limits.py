@@ -22,6 +22,7 @@ from daily_batch.orchestration.routing.jobs import (
     MAX_DISK_GB,
     JobPrediction,
     count_job_buckets,
+    count_job_merges,
     predict_databricks,
     predict_emr,
     predict_shuffle_gb,
@@ -41,6 +42,8 @@ LARGEST = 10**12
 NO_LIMIT = 10**9
 # Spark's default of spark.driver.maxResultSize.
 MAX_RESULT_BYTES = 2**30
+# What the driver gets of a part's aggregates: four million answers within ten minutes, each millisecond with its count.
+PART_BYTES = 3_400_000
 EXPORTS = "store such days as exports"
 FAILS, FULL, SLOWER, SPILLS = "the job fails", "the disk may fill up", "slower", "buckets spill"
 
@@ -205,8 +208,10 @@ def _engine_limits(service: str) -> Iterator[Limit]:
     counts = count_result_bytes()
     yield Limit(
         service=service,
-        name=f"`spark.driver.maxResultSize` 1 GB, for each chunk's {counts:,} bytes of counts",
-        is_met=lambda day: count_chunks(day.objects, day.bytes) * counts > MAX_RESULT_BYTES,
+        name=f"`spark.driver.maxResultSize` 1 GB, for {counts:,} bytes a chunk and {PART_BYTES:,} a part of the merge",
+        is_met=lambda day: (
+            count_chunks(day.objects, day.bytes) * counts + count_job_merges(day) * PART_BYTES > MAX_RESULT_BYTES
+        ),
         beyond=FAILS,
         step=f"the setting, with more driver memory; {EXPORTS}",
     )

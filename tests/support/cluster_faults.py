@@ -23,6 +23,9 @@ from typing import Any
 FOLDER = Path(os.environ["CLUSTER_FAULTS"])
 EXECUTOR = "CoarseGrainedExecutorBackend"
 WAIT_SECONDS = 60.0
+# The tasks of each point.
+TASKS = {"map": "map_chunks", "reduce": "reduce_buckets", "merge": "merge_parts", "recover": "recover_chunks"}
+MERGES = 3
 
 
 class Fault:
@@ -177,7 +180,7 @@ def _executor_id(process: Any) -> str:
 
 
 def in_tasks(module: Any) -> None:
-    for point, name in (("map", "map_chunks"), ("reduce", "reduce_buckets"), ("recover", "recover_chunks")):
+    for point, name in TASKS.items():
         setattr(module, name, _faulty(getattr(module, name), point))
 
 
@@ -211,11 +214,14 @@ def in_discovery(module: Any) -> None:
 
 def in_runner(module: Any) -> None:
     (FOLDER / "driver").write_text(str(os.getpgid(0)))
-    run = module.SparkRunner.run
+    run, count_merges = module.SparkRunner.run, module.count_merges
 
     def run_with_all_executors(self: Any, *arguments: Any, spec: Any, **named: Any) -> Any:
+        module.count_merges = count_merges
         if fault := read_fault(spec.tenant):
             _await_executors(lambda number: number >= fault.executors)
+            if fault.point == "merge":  # as for a day of many messages
+                module.count_merges = lambda _: MERGES
         return run(self, *arguments, spec=spec, **named)
 
     module.SparkRunner.run = run_with_all_executors

@@ -73,6 +73,8 @@ class RunSpec:
     buckets: int
     run_id: str
     processed_us: int
+    # Parts in which the aggregates of a large day are merged.
+    merges: int = 1
     # Limit on what each task spills to the temporary disk, bytes; 0: nine tenths of the free space.
     spill_bytes: int = 0
     limits: Limits = field(default_factory=Limits)

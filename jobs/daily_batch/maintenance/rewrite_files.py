@@ -12,8 +12,9 @@ from arro3.core import Table as ArrowTable
 from daily_batch.domain.contract import MESSAGES, REJECTS, TURNS, Table
 from daily_batch.domain.run import DataFile, RunSpec, TableFormat
 from daily_batch.maintenance.subject import ID_TABLE, Subject
-from daily_batch.pipeline.transform.aggregate import PARTIALS, merge_aggregates, save_partials
+from daily_batch.pipeline.transform.aggregate import save_partials
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
+from daily_batch.pipeline.transform.merge_parts import group_by_name, merge_aggregates
 from daily_batch.pipeline.transform.turns import MESSAGE_ORDER, TURN_COLUMNS, create_turns
 from daily_batch.pipeline.transform.write import OutputStore, write_rows
 from daily_batch.settings import Settings
@@ -107,9 +108,8 @@ def recompute_aggregates(
         connection.execute(f"CREATE VIEW kept AS FROM {source}")
         create_turns(connection, f"FROM kept ORDER BY {MESSAGE_ORDER}")
         turns = write_rows(connection, "FROM turns", table=TURNS, name="all", spec=spec, output=output, scratch=scratch)
-        partials = {name: scratch / f"{name}.parquet" for name in PARTIALS}
-        save_partials(connection, partials)
-    aggregates = merge_aggregates([partials], spec=spec, output=output, scratch=scratch)
+        partials = save_partials(connection, scratch)
+    aggregates = merge_aggregates(group_by_name(partials), spec=spec, output=output, scratch=scratch)
     return {TURNS.name: (turns,) if turns else (), **aggregates}
 
 

@@ -10,6 +10,8 @@ CHUNK_OBJECTS = 4_000
 # A bucket is sorted as a whole. Its text fits if it is at most a third of the sort's memory; a larger bucket spills.
 SORT_MEMORY_PER_TEXT = 3
 MAX_BUCKETS = 256
+# A part of the merge: the text of about ten million messages, whose aggregates take 70 bytes each to merge.
+MERGE_TEXT_BYTES = 8 * 2**30
 
 
 def count_chunks(objects: int, stored_bytes: int) -> int:
@@ -29,6 +31,11 @@ def count_files(text_bytes: int, target_bytes: int) -> int:
 def count_buckets(least: int, text_bytes: int, *, sort_bytes: int) -> int:
     """Return the number of buckets: at least `least`, and enough that each is sorted in `sort_bytes`."""
     return max(least, min(-(-text_bytes * SORT_MEMORY_PER_TEXT // sort_bytes), MAX_BUCKETS))
+
+
+def count_merges(text_bytes: int) -> int:
+    """Return the number of parts in which the aggregates of a day are merged."""
+    return max(1, -(-text_bytes // MERGE_TEXT_BYTES))
 
 
 def share_memory(memory_bytes: int) -> int:

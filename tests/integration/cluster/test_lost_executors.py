@@ -13,14 +13,21 @@ KILLED = named(
         *seeded(4, point="reduce", action="kill the executor"),
         Fault(point="recover", action="kill the executor"),
         Fault(point="publish", action="kill all executors"),
+        *seeded(2, point="merge", action="kill the executor"),
     ]
 )
 # While tasks of the first wave reduce; those of the second then lack map output.
-SHUFFLED = named(seeded(4, point="reduce", action="kill the other executors", partitions=2))
+SHUFFLED = named(
+    [
+        *seeded(4, point="reduce", action="kill the other executors", partitions=2),
+        *seeded(1, point="merge", action="kill the other executors", partitions=2),
+    ]
+)
 PYTHON = named(
     [
         *seeded(2, point="map", action="kill Python"),
         *seeded(2, point="reduce", action="kill Python"),
+        *seeded(1, point="merge", action="kill Python"),
     ]
 )
 MEMORY = named([Fault(point=point, action="limit memory") for point in ("map", "reduce")])

@@ -1,9 +1,11 @@
 """Test that both runners publish the same rows of a large day as Delta and as Parquet, with the expected counts."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import deltalake
 import duckdb
@@ -11,6 +13,7 @@ import pytest
 
 from daily_batch.domain.contract import TABLES, Table
 from daily_batch.domain.receipt import Receipt
+from daily_batch.pipeline.runners import spark as spark_runner
 from daily_batch.pipeline.runners.local import LocalRunner
 from daily_batch.pipeline.runners.spark import SparkRunner
 from daily_batch.synthetic import FaultRates, generate
@@ -22,6 +25,7 @@ pytestmark = pytest.mark.long  # test_spark.py compares small days
 # A quarter of the rich rates: every fault occurs thousands of times, and the fast path still parses most records.
 RATES = FaultRates(**{each.name: getattr(FaultRates.rich(), each.name) / 4 for each in fields(FaultRates)})
 EXPORT, MESSAGES = "acme", "globex"
+OTHERS = ["local parquet", "spark delta", "spark parquet", "spark delta in parts", "spark parquet in parts"]
 
 
 class CompletedRun(NamedTuple):
@@ -47,19 +51,27 @@ def tenant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def runs(generated: Path, tenant: str, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompletedRun]:
-    """Run the day on each runner in each format, each time with another number of buckets."""
+    """Run the day on each runner in each format, each time with another number of buckets, and merged in parts."""
     runs = {}
-    variants = [(runner, fmt) for runner in (LocalRunner(), SparkRunner(spark)) for fmt in ("delta", "parquet")]
-    for buckets, (runner, table_format) in enumerate(variants, start=2):
+    variants = [(runner, fmt, 0) for runner in (LocalRunner(), SparkRunner(spark)) for fmt in ("delta", "parquet")]
+    variants += [(SparkRunner(spark), fmt, 4) for fmt in ("delta", "parquet")]
+    for buckets, (runner, table_format, parts) in enumerate(variants, start=2):
         output = tmp_path_factory.mktemp("published")
         arguments = {"tenant": tenant, "table_format": table_format, "buckets": buckets}
-        receipt = run_day_with(runner, input=generated, output=output, **arguments)
+        with merged_in(parts) if parts else nullcontext():
+            receipt = run_day_with(runner, input=generated, output=output, **arguments)
         tables = {table.name: read_as_sql(output / tenant / "analytics", table, table_format) for table in TABLES}
-        runs[f"{runner.name} {table_format}"] = CompletedRun(receipt, tables)
+        name = f"{runner.name} {table_format}" + (" in parts" if parts else "")
+        runs[name] = CompletedRun(receipt, tables)
     return runs
 
 
-@pytest.mark.parametrize("other", ["local parquet", "spark delta", "spark parquet"])
+def merged_in(parts: int) -> AbstractContextManager[object]:
+    """Merge each day on Spark in parts, as if it had that many messages."""
+    return patch.object(spark_runner, "count_merges", lambda _: parts)
+
+
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
 def test_every_run_publishes_the_same_rows(runs: dict[str, CompletedRun], other: str, table: Table) -> None:
     first, second = runs["local delta"].tables[table.name], runs[other].tables[table.name]
@@ -79,7 +91,13 @@ def test_difference_in_a_list_of_structs_is_detected() -> None:
     assert differing_columns(rows, f"SELECT DISTINCT * FROM ({rows})", ["a", "b"]) == ["a", "b"]
 
 
-@pytest.mark.parametrize("name", ["local delta", "local parquet", "spark delta", "spark parquet"])
+def test_aggregates_of_a_day_in_parts_are_in_several_files(runs: dict[str, CompletedRun]) -> None:
+    for table, files in (("rooms_daily", 4), ("users_daily", 4), ("summary_daily", 1)):
+        assert runs["spark delta in parts"].receipt.tables[table].files == files
+        assert runs["spark delta"].receipt.tables[table].files == 1
+
+
+@pytest.mark.parametrize("name", ["local delta", *OTHERS])
 def test_every_run_reports_the_expected_counts(
     runs: dict[str, CompletedRun], generated: Path, tenant: str, name: str
 ) -> None:

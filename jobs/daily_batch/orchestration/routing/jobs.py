@@ -14,7 +14,14 @@ from daily_batch.orchestration.routing.predict import (
     price_requests,
 )
 from daily_batch.orchestration.routing.prices import Emr, Predictions, Prices, StoreLimits
-from daily_batch.pipeline.partitioning import EXPANSION, count_buckets, count_chunks, count_files, share_memory
+from daily_batch.pipeline.partitioning import (
+    EXPANSION,
+    count_buckets,
+    count_chunks,
+    count_files,
+    count_merges,
+    share_memory,
+)
 from daily_batch.settings import Settings
 
 HOUR = 3_600
@@ -156,15 +163,25 @@ def count_job_requests(volume: Volume, predictions: Predictions) -> Requests:
     base = count_requests(volume, predictions)
     chunks = _count_chunks(volume)
     parts = predict_messages(volume, predictions) * predictions.stored.export_message_bytes / PART_BYTES
-    files = 2 * (count_job_buckets(volume) - 1)  # messages and turns of each further bucket
+    # Messages and turns of each further bucket, rooms and users of each further part.
+    files = 2 * (count_job_buckets(volume) - 1 + count_job_merges(volume) - 1)
     return Requests(get=base.get + chunks, list=base.list, put=base.put + chunks + max(files, ceil(parts) - 1))
 
 
 def count_job_buckets(volume: Volume) -> int:
     """Return the buckets of a day that runs as a job with the default settings: the tasks of its reduce."""
-    text = volume.bytes * (EXPANSION if volume.layout == "export" else 1)
+    text = _text_bytes(volume)
     files = count_files(text, Settings.target_file_bytes)
     return count_buckets(files, text, sort_bytes=share_memory(Settings.memory_bytes))
+
+
+def count_job_merges(volume: Volume) -> int:
+    """Return the parts in which a job merges the aggregates of a day."""
+    return count_merges(_text_bytes(volume))
+
+
+def _text_bytes(volume: Volume) -> int:
+    return volume.bytes * (EXPANSION if volume.layout == "export" else 1)
 
 
 def _count_workers(

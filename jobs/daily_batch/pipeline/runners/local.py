@@ -20,9 +20,9 @@ from daily_batch.pipeline.runners.deadline import REDUCE_SHARE, Deadline
 from daily_batch.pipeline.runners.resource_limits import hand_over_if_exhausted, writes_temporary_disk_only
 from daily_batch.pipeline.runners.resources import Resources, measure_resources
 from daily_batch.pipeline.runners.size_workers import ByteBudget, WorkerSizes, size_workers
-from daily_batch.pipeline.transform.aggregate import merge_aggregates
 from daily_batch.pipeline.transform.duckdb_session import cursor, limit_memory, shared_database
 from daily_batch.pipeline.transform.map_chunk import BATCH_BYTES, MapResult, map_chunk
+from daily_batch.pipeline.transform.merge_parts import group_by_name, merge_aggregates
 from daily_batch.pipeline.transform.original_bytes import group_by_object, read_locations, recover
 from daily_batch.pipeline.transform.outcomes import add_counts
 from daily_batch.pipeline.transform.reduce_bucket import ReduceResult, reduce_bucket, write_rejects
@@ -212,7 +212,7 @@ class _LocalRun:
         self.progress("aggregates and rejects", 0, 0, "")
         output, scratch = self.storage.open_output(), self.scratch
         rejects = [*(path for chunk in mapped for path in chunk.rejects), *recovered]
-        partials = [bucket.partials for bucket in reduced]
+        partials = group_by_name(part for bucket in reduced for part in bucket.partials)
         files = merge_aggregates(partials, spec=self.spec, output=output, scratch=scratch)
         for table in (MESSAGES, TURNS):
             files[table.name] = tuple(file for bucket in reduced for file in bucket.files[table.name])

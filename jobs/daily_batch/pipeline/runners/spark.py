@@ -19,26 +19,33 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daily_batch.domain.contract import MESSAGES, REJECTS, TURNS
+from daily_batch.domain.contract import MESSAGES, REJECTS, ROOMS_DAILY, TURNS, USERS_DAILY
 from daily_batch.domain.keys import analytics_folder
 from daily_batch.domain.run import DataFile, RunSpec
 from daily_batch.errors import UsageError, cleaned_up, error_context
 from daily_batch.pipeline.discover.chunks import chunk_path, cut_chunks, read_manifest
 from daily_batch.pipeline.discover.manifest import Manifest
-from daily_batch.pipeline.partitioning import count_buckets, share_memory
+from daily_batch.pipeline.partitioning import count_buckets, count_merges, share_memory
 from daily_batch.pipeline.runners.base import Progress, RunResult
 from daily_batch.pipeline.runners.spark_errors import explained_spark_errors
 from daily_batch.pipeline.runners.spark_progress import is_connect, report_tasks
 from daily_batch.pipeline.runners.spark_shuffle import BLOBS, load_files, partition_keys
-from daily_batch.pipeline.runners.spark_tasks import map_chunks, recover_chunks, reduce_buckets, start_worker
-from daily_batch.pipeline.transform.aggregate import PARTIALS, merge_aggregates
+from daily_batch.pipeline.runners.spark_tasks import (
+    map_chunks,
+    merge_parts,
+    recover_chunks,
+    reduce_buckets,
+    start_worker,
+)
+from daily_batch.pipeline.transform.aggregate import PARTIALS
+from daily_batch.pipeline.transform.merge_parts import merge_aggregates, summarize_day
 from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, read_locations
 from daily_batch.pipeline.transform.outcomes import Counts, add_counts
 from daily_batch.storage.scratch import make_folder
 from daily_batch.storage.stores import Storage, spark_path
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 # Reading objects again is fast, and each task costs a quarter of a second: a few large tasks of about the same size.
 RECOVERY_TASKS = 4
@@ -46,6 +53,8 @@ MIN_RECOVERY_BYTES, MAX_RECOVERY_BYTES = 8 * 2**20, 128 * 2**20
 MAX_RECOVERY_OBJECTS = 20_000
 # Enough for a worker on each core of a small machine.
 WARM_UP_TASKS = 4
+# Tables whose files tasks write and return.
+_TABLES = {table.name for table in (MESSAGES, TURNS, REJECTS, ROOMS_DAILY, USERS_DAILY)}
 STAGING_THREADS = 16
 OR_LOCAL = "or run the day in this process with --runner local"
 LOG_CONFIG = (Path(__file__).parents[2] / "log4j2.properties").as_uri()
@@ -72,7 +81,7 @@ class SparkRunner:
         started = time.time()
         sort_bytes = share_memory(spec.limits.memory_bytes)
         buckets = count_buckets(spec.buckets, manifest.text_bytes, sort_bytes=sort_bytes)
-        spec = replace(spec, buckets=buckets)
+        spec = replace(spec, buckets=buckets, merges=count_merges(manifest.text_bytes))
         storage = storage.anchored()  # Spark Connect's workers have a working directory of their own
         with error_context(spec.tenant, spec.date), self._configured(), report_tasks(self.spark, progress):
             rows = self._map_and_reduce(manifest, spec, storage) if manifest.chunks else []
@@ -95,15 +104,17 @@ class SparkRunner:
             few.mapInArrow(start_worker, BLOBS).collect()
 
     def _map_and_reduce(self, manifest: Manifest, spec: RunSpec, storage: Storage) -> list[Any]:
-        from pyspark.sql.functions import col, element_at, lit
+        from pyspark.sql.functions import col, lit, when
 
         with self._staged(manifest.files, spec, storage) as folder, explained_spark_errors():
             chunks = self._read_files(folder)
-            keys = partition_keys(spec.buckets + 1)
             mapped = chunks.mapInArrow(partial(map_chunks, spec=spec, storage=storage), BLOBS)
-            numbered = mapped.withColumn("key", element_at(lit(keys), col("bucket") + 1))
-            shuffled = numbered.repartition(len(keys), "key").drop("key")
+            shuffled = _shuffle(mapped, col("bucket"), spec.buckets + 1)
             reduced = shuffled.mapInArrow(partial(reduce_buckets, spec=spec, storage=storage), BLOBS)
+            if spec.merges > 1:  # else the driver merges, while the workers read objects again
+                part = when(col("kind").isin(*PARTIALS), col("bucket")).otherwise(lit(spec.merges))
+                parts = _shuffle(reduced, part, spec.merges + 1)
+                reduced = parts.mapInArrow(partial(merge_parts, spec=spec, storage=storage), BLOBS)
             return list(reduced.collect())
 
     def _recover(
@@ -161,6 +172,14 @@ class SparkRunner:
             with ThreadPoolExecutor(STAGING_THREADS) as pool:
                 list(pool.map(put, files))
             yield spark_path(url)
+
+
+def _shuffle(frame: "DataFrame", number: "Column", partitions: int) -> "DataFrame":
+    """Return the frame with the rows of each number, from 0, in a partition of its own."""
+    from pyspark.sql.functions import element_at, lit
+
+    keyed = frame.withColumn("key", element_at(lit(partition_keys(partitions)), number + 1))
+    return keyed.repartition(partitions, "key").drop("key")
 
 
 def current_session() -> SparkRunner:
@@ -235,19 +254,20 @@ class _TaskOutput:
                 content = json.loads(blob)
                 self.map_ends += [content["ended"]] if "ended" in content else []
                 yield Counts.from_dict(content["counts"])
-            elif kind in (MESSAGES.name, TURNS.name, REJECTS.name):
+            elif kind in _TABLES:
                 self._files[kind] += load_files(blob)
             else:
-                path = make_folder(self._scratch / kind) / f"{row['bucket']}.parquet"
-                path.write_bytes(blob)
-                self.paths[kind].append(path)
+                paths = self.paths[kind]
+                paths.append(make_folder(self._scratch / kind) / f"{len(paths)}.parquet")
+                paths[-1].write_bytes(blob)
 
     def merge(self, spec: RunSpec, storage: Storage) -> dict[str, tuple[DataFile, ...]]:
-        """Merge the partial aggregates of the buckets and write the day's aggregate tables."""
-        partials = [
-            dict(zip(PARTIALS, paths, strict=True)) for paths in zip(*(self.paths[n] for n in PARTIALS), strict=True)
-        ]
-        return merge_aggregates(partials, spec=spec, output=storage.open_output(), scratch=self._scratch)
+        """Write the day's aggregate tables, of which the tasks of a large day have written all but the summary."""
+        output = storage.open_output()
+        if spec.merges == 1:
+            return merge_aggregates(self.paths, spec=spec, output=output, scratch=self._scratch)
+        written = {table.name: self.files(table.name) for table in (ROOMS_DAILY, USERS_DAILY)}
+        return written | summarize_day(self.paths, spec=spec, output=output, scratch=self._scratch)
 
     def files(self, table: str) -> tuple[DataFile, ...]:
         return tuple(self._files[table])

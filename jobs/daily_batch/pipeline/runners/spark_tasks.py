@@ -5,10 +5,10 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -25,8 +25,10 @@ from daily_batch.pipeline.runners.spark_shuffle import (
     make_blob,
     read_column,
 )
+from daily_batch.pipeline.transform.aggregate import PARTIALS
 from daily_batch.pipeline.transform.duckdb_session import connect
 from daily_batch.pipeline.transform.map_chunk import map_chunk
+from daily_batch.pipeline.transform.merge_parts import merge_part
 from daily_batch.pipeline.transform.original_bytes import RecordLocation, group_by_object, recover
 from daily_batch.pipeline.transform.reduce_bucket import reduce_bucket, write_rejects
 from daily_batch.pipeline.transform.row_buffer import RowSet
@@ -95,18 +97,14 @@ def map_chunks(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
 def reduce_buckets(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
     """Reduce the blobs of whole buckets to data files, partial aggregates and counts."""
     with temporary_folder(executor_folder(os.environ)) as scratch:
-        parts: dict[int, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-        for batch in batches:
-            for row in batch.to_pylist():
-                kind, bucket = row["kind"], row["bucket"]
-                if kind == "counts":
-                    yield make_blob("counts", bucket, row["blob"])
-                    continue
-                paths = parts[bucket][kind]
-                paths.append(make_folder(scratch / f"{kind}-{bucket}") / f"{len(paths)}")
-                paths[-1].write_bytes(row["blob"])
+        parts = _BlobFiles(scratch)
+        for row in _read_rows(batches):
+            if row["kind"] == "counts":
+                yield make_blob(**row)
+            else:
+                parts.add(**row)
         output = storage.open_output()
-        for bucket, blobs in parts.items():
+        for bucket, blobs in parts.files.items():
             folder = make_folder(scratch / f"bucket-{bucket}")
             if rejects := blobs.pop("rejects", []):
                 files = write_rejects(rejects, name="map", spec=spec, output=output, scratch=folder)
@@ -120,8 +118,30 @@ def reduce_buckets(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
             for table, files in reduced.files.items():
                 yield make_blob(table, bucket, dump_files(files))
             yield make_blob("counts", bucket, json.dumps({"counts": reduced.counts.to_dict()}).encode())
-            for name, path in {**reduced.partials, "originals": reduced.originals}.items():
-                yield make_blob(name, bucket, path.read_bytes())
+            yield make_blob("originals", bucket, reduced.originals.read_bytes())
+            for part, partials in enumerate(reduced.partials):
+                for name, path in partials.items():
+                    yield make_blob(name, part, path.read_bytes())
+            shutil.rmtree(folder)
+
+
+@sanitized
+def merge_parts(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
+    """Merge the partial aggregates of whole parts to data files and sums; other blobs stay as they are."""
+    with temporary_folder(executor_folder(os.environ)) as scratch:
+        parts = _BlobFiles(scratch)
+        for row in _read_rows(batches):
+            if row["kind"] in PARTIALS:
+                parts.add(**row)
+            else:
+                yield make_blob(**row)
+        for part, partials in parts.files.items():
+            folder = make_folder(scratch / f"part-{part}")
+            merged = merge_part(partials, name=f"{part:05d}", spec=spec, output=storage.open_output(), scratch=folder)
+            for table, files in merged.files.items():
+                yield make_blob(table, part, dump_files(files))
+            for name, path in merged.sums.items():
+                yield make_blob(name, part, path.read_bytes())
             shutil.rmtree(folder)
 
 
@@ -138,3 +158,22 @@ def recover_chunks(batches: Blobs, *, spec: RunSpec, storage: Storage) -> Blobs:
             output = storage.open_output()
             files = write_rejects(parts, name="wanted", spec=spec, output=output, scratch=folder)
             yield make_blob(REJECTS.name, spec.buckets, dump_files(files))
+
+
+def _read_rows(batches: Blobs) -> Iterator[dict[str, Any]]:
+    for batch in batches:
+        yield from batch.to_pylist()
+
+
+class _BlobFiles:
+    """Blobs in files below a folder, by bucket and kind."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.files: dict[int, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, kind: str, bucket: int, blob: bytes) -> None:
+        """Write a blob to a file of its own."""
+        paths = self.files[bucket][kind]
+        paths.append(make_folder(self._folder / f"{kind}-{bucket}") / f"{len(paths)}")
+        paths[-1].write_bytes(blob)

@@ -10,7 +10,7 @@ import duckdb
 from daily_batch.domain.codes import Flag, Reason
 from daily_batch.domain.contract import MESSAGES, REJECTS, TURNS
 from daily_batch.domain.run import DataFile, RunSpec
-from daily_batch.pipeline.transform.aggregate import PARTIALS, save_partials, save_query
+from daily_batch.pipeline.transform.aggregate import save_partials, save_query
 from daily_batch.pipeline.transform.duckdb_session import connect, quote_text
 from daily_batch.pipeline.transform.fields import ARRAYS
 from daily_batch.pipeline.transform.normalize import ROW_COLUMNS, local_hour
@@ -37,12 +37,12 @@ PRECEDENCE = "timestamp DESC, modified_us DESC, source_key DESC, source_line DES
 class ReduceResult:
     """The outcome of a bucket: its data files by table, partial aggregates, and counts.
 
-    `partials` maps the names in PARTIALS to Parquet files; `originals` is a Parquet file of record locations (see
-    `original_bytes`).
+    `partials` has the Parquet files of each part of the merge (see `save_partials`); `originals` is a Parquet file of
+    record locations (see `original_bytes`).
     """
 
     files: Mapping[str, tuple[DataFile, ...]]
-    partials: Mapping[str, Path]
+    partials: Sequence[Mapping[str, Path]]
     originals: Path
     counts: Counts
 
@@ -78,8 +78,7 @@ def reduce_bucket(
     # The file is sorted, and reading a few of its columns is cheaper than sorting again.
     create_turns(connection, f"FROM read_parquet({quote_text(str(messages.local))})" if messages else "FROM kept_rows")
     turns = write_rows(connection, "FROM turns", table=TURNS, name=name, spec=spec, output=output, scratch=scratch)
-    partials = {name: scratch / f"{name}-{bucket}.parquet" for name in PARTIALS}
-    save_partials(connection, partials)
+    partials = save_partials(connection, scratch, bucket=bucket, parts=spec.merges)
     counts.written = messages.file.rows if messages else 0
     counts.flags = Counter(dict(connection.execute(FLAG_COUNTS).fetchall()))
     counts.unknown_fields, counts.other_unknown_fields = count_fields(connection)

@@ -12,12 +12,18 @@ RESPONSES_OF_ROOMS = """
     FROM turns WHERE response_ms IS NOT NULL GROUP BY room_id
 """
 RANKS = {"response_median_ms": "(answers + 1) // 2", "response_p95_ms": "(95 * answers + 99) // 100"}
+# From the table `response_times`: response times, and how often each occurs in a part of the day.
+RESPONSES_OF_DAY = f"""
+    SELECT {", ".join(f"min(response_ms) FILTER (last_rank >= {rank}) AS {name}" for name, rank in RANKS.items())}
+    FROM (SELECT response_ms, sum(answers) OVER (ORDER BY response_ms) AS last_rank, sum(answers) OVER () AS answers
+          FROM (SELECT response_ms, sum(answers)::BIGINT AS answers FROM response_times GROUP BY response_ms))
+"""
 
 
 def summarize_responses(connection: duckdb.DuckDBPyConnection, source: str, *, by: str, name: str) -> None:
     """Create the temporary table `name` with one row for each value of `by`: it and the columns of RESPONSES.
 
-    Sorting, and the numbers of the sorted rows, find the ranks of a whole day in bounded memory.
+    Sorting, and the numbers of the sorted rows, find the ranks of millions of rows in bounded memory.
 
     Args:
         connection: Runs in one thread and preserves the order of insertion.
