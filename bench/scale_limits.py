@@ -43,7 +43,7 @@ NO_LIMIT = 10**9
 # Spark's default of spark.driver.maxResultSize.
 MAX_RESULT_BYTES = 2**30
 # What the driver gets of a part's aggregates: four million answers within ten minutes, each millisecond with its count.
-PART_BYTES = 3_400_000
+PART_SUM_BYTES = 3_400_000
 EXPORTS = "store such days as exports"
 FAILS, FULL, SLOWER, SPILLS = "the job fails", "the disk may fill up", "slower", "buckets spill"
 
@@ -208,9 +208,12 @@ def _engine_limits(service: str) -> Iterator[Limit]:
     counts = count_result_bytes()
     yield Limit(
         service=service,
-        name=f"`spark.driver.maxResultSize` 1 GB, for {counts:,} bytes a chunk and {PART_BYTES:,} a part of the merge",
+        name=(
+            f"`spark.driver.maxResultSize` 1 GB, for {counts:,} bytes a chunk"
+            f" and {PART_SUM_BYTES:,} a part of the merge"
+        ),
         is_met=lambda day: (
-            count_chunks(day.objects, day.bytes) * counts + count_job_merges(day) * PART_BYTES > MAX_RESULT_BYTES
+            count_chunks(day.objects, day.bytes) * counts + count_job_merges(day) * PART_SUM_BYTES > MAX_RESULT_BYTES
         ),
         beyond=FAILS,
         step=f"the setting, with more driver memory; {EXPORTS}",

@@ -73,7 +73,7 @@ class RunSpec:
     buckets: int
     run_id: str
     processed_us: int
-    # Parts in which the aggregates of a large day are merged.
+    # Number of parts in which the day's aggregates are merged; more than 1 only for a large day on Spark.
     merges: int = 1
     # Limit on what each task spills to the temporary disk, bytes; 0: nine tenths of the free space.
     spill_bytes: int = 0

@@ -10,7 +10,7 @@ CHUNK_OBJECTS = 4_000
 # A bucket is sorted as a whole. Its text fits if it is at most a third of the sort's memory; a larger bucket spills.
 SORT_MEMORY_PER_TEXT = 3
 MAX_BUCKETS = 256
-# A part of the merge: the text of about ten million messages, whose aggregates take 70 bytes each to merge.
+# The most text of a part of the merge: about ten million messages, each of which takes 70 bytes of memory to merge.
 MERGE_TEXT_BYTES = 8 * 2**30
 
 

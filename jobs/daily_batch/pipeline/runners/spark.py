@@ -53,7 +53,7 @@ MIN_RECOVERY_BYTES, MAX_RECOVERY_BYTES = 8 * 2**20, 128 * 2**20
 MAX_RECOVERY_OBJECTS = 20_000
 # Enough for a worker on each core of a small machine.
 WARM_UP_TASKS = 4
-# Tables whose files tasks write and return.
+# The tables whose data files the tasks write.
 _TABLES = {table.name for table in (MESSAGES, TURNS, REJECTS, ROOMS_DAILY, USERS_DAILY)}
 STAGING_THREADS = 16
 OR_LOCAL = "or run the day in this process with --runner local"
