@@ -17,15 +17,16 @@ from functools import wraps
 from importlib.machinery import ModuleSpec
 from itertools import count
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 FOLDER = Path(os.environ["CLUSTER_FAULTS"])
 EXECUTOR = "CoarseGrainedExecutorBackend"
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 300.0
 # The tasks of each point.
 TASKS = {"map": "map_chunks", "reduce": "reduce_buckets", "merge": "merge_parts", "recover": "recover_chunks"}
 MERGES = 3
+OUTLIVE = "outlive the idle executors"
 
 
 class Fault:
@@ -43,10 +44,11 @@ class Fault:
             marker = (FOLDER / f"{self.tenant}.struck").open("x")
         except FileExistsError:
             return
+        at = time.time()
         targets = ACTIONS[self.action](self)
         hit = {pid: name for pid, name in targets if pid > 0}
         with marker:
-            json.dump({"hit": hit, "executors": sorted(filter(None, hit.values())), "at": time.time()}, marker)
+            json.dump({"hit": hit, "executors": sorted(filter(None, hit.values())), "at": at}, marker)
         for pid in hit:
             os.kill(pid, SIGNALS.get(self.action, signal.SIGKILL))
         time.sleep(self.seconds)
@@ -76,6 +78,19 @@ def _other_executors(_: Fault) -> Targets:
             return others
         time.sleep(0.05)
     raise TimeoutError("there is no other executor")
+
+
+def _outlive(fault: Fault) -> Targets:
+    """Wait until `_remove_idle_executors` has removed the other executors, which have run all other tasks."""
+    import psutil
+
+    others = _other_executors(fault)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while any(psutil.pid_exists(pid) for pid, _ in others):
+        if time.monotonic() > deadline:
+            raise TimeoutError("the other executors did not end")
+        time.sleep(0.05)
+    return []
 
 
 def _all_executors(_: Fault) -> Targets:
@@ -143,6 +158,7 @@ ACTIONS: dict[str, Callable[[Fault], Targets]] = {
     "decommission the executor": _own_executor,
     "decommission the worker": _worker,
     "wait": lambda _: [],
+    OUTLIVE: _outlive,
     "meet": _meet,
 }
 SIGNALS = {name: signal.SIGPWR for name in ACTIONS if name.startswith("decommission")}
@@ -220,6 +236,8 @@ def in_runner(module: Any) -> None:
         module.count_merges = count_merges
         if fault := read_fault(spec.tenant):
             _await_executors(lambda number: number >= fault.executors)
+            if fault.action == OUTLIVE:
+                Thread(target=_remove_idle_executors, args=(fault,), daemon=True).start()
             if fault.point == "merge":  # as for a day of many messages
                 module.count_merges = lambda _: MERGES
         return run(self, *arguments, spec=spec, **named)
@@ -238,6 +256,26 @@ def _await_executors(enough: Callable[[int], bool]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("the executors did not come, or did not go")
         time.sleep(0.02)
+
+
+def _remove_idle_executors(fault: Fault) -> None:
+    """Remove all executors without a task once the fault's task is the last of its stage.
+
+    Dynamic allocation calls the same method of the scheduler, but only between two jobs if there is map output: a
+    moment that is over in milliseconds.
+    """
+    from pyspark import SparkContext
+
+    context: Any = SparkContext._active_spark_context
+    while not (FOLDER / f"{fault.tenant}.struck").exists() or not _is_last_task(context.statusTracker()):
+        time.sleep(0.02)
+    scheduler = context._jsc.sc().schedulerBackend()
+    scheduler.killExecutors(scheduler.getExecutorIds(), False, False, False)
+
+
+def _is_last_task(status: Any) -> bool:
+    stages = [status.getStageInfo(stage) for stage in status.getActiveStageIds()]
+    return [stage.numTasks - stage.numCompletedTasks for stage in stages if stage] == [1]
 
 
 def in_publisher(module: Any) -> None:

@@ -26,9 +26,6 @@ SPECULATION = {
 ALLOCATION = {
     "spark.dynamicAllocation.enabled": "true",
     "spark.dynamicAllocation.minExecutors": "1",
-    # Longer than between the start of the workers and the map, so that the map has all executors.
-    "spark.dynamicAllocation.executorIdleTimeout": "5s",
-    "spark.dynamicAllocation.shuffleTracking.timeout": "1s",
     "spark.dynamicAllocation.schedulerBacklogTimeout": "1s",
 }
 
@@ -91,7 +88,7 @@ def test_slow_task_and_its_copy_count_once(two_workers: SparkCluster, inputs: In
 def test_day_is_complete_although_idle_executors_with_map_output_are_removed(
     two_workers: SparkCluster, inputs: Inputs
 ) -> None:
-    faults = named([Fault(point="map", action="wait", nth=2, seconds=20.0, executors=0)])
+    faults = named([Fault(point="map", action="outlive the idle executors", nth=2, executors=0)])
     run = start_run(two_workers, inputs, faults, name="dynamic-allocation", conf=ALLOCATION).wait()
     (tenant,) = faults
     assert run.removed_executors()
