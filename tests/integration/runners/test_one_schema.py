@@ -187,11 +187,13 @@ def data_files(root: Path) -> set[Path]:
 
 
 def columns_of(path: Path) -> tuple[object, ...]:
-    """Return the names, types and nullability, without the root's name and the annotations of integers."""
-    schema = pyarrow.parquet.read_schema(path)
-    leaves = pyarrow.parquet.ParquetFile(path).schema
-    levels = [leaves.column(number) for number in range(len(leaves))]
+    """Return names, types, nullability and codecs, without the root's name and the annotations of integers."""
+    file = pyarrow.parquet.ParquetFile(path)
+    columns = [(file.schema.column(at), file.metadata.row_group(0).column(at)) for at in range(len(file.schema))]
     return (
-        *(f"{field.name}: {field.type}, {field.nullable}" for field in schema),
-        *((leaf.path, leaf.physical_type, leaf.max_definition_level, leaf.max_repetition_level) for leaf in levels),
+        *(f"{field.name}: {field.type}, {field.nullable}" for field in file.schema_arrow),
+        *(
+            (leaf.path, leaf.physical_type, leaf.max_definition_level, leaf.max_repetition_level, chunk.compression)
+            for leaf, chunk in columns
+        ),
     )
