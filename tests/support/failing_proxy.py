@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count
 from threading import Thread
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from tests.local_cloud.common.http_server import KeptConnectionHandler, Server
 from tests.support.spark_session import ROOT
 
 HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "date")
@@ -48,8 +49,7 @@ def failing_proxy(target: str, *rules: Rule) -> Iterator[str]:
 
 def main() -> None:
     target, rules = sys.argv[1:]
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(target, [Rule(*rule) for rule in json.loads(rules)]))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), _handler(target, [Rule(*rule) for rule in json.loads(rules)]))
     Thread(target=server.serve_forever, daemon=True).start()
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     sys.stdin.read()
@@ -65,11 +65,7 @@ def _handler(target: str, rules: Sequence[Rule]) -> type[BaseHTTPRequestHandler]
                 return rule.fault
         return None
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Else a response's body waits 40 ms for the client's delayed acknowledgement of the headers.
-        disable_nagle_algorithm = True
-
+    class Handler(KeptConnectionHandler):
         def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fault = find_fault(f"{self.command} {self.path}")
@@ -102,9 +98,6 @@ def _handler(target: str, rules: Sequence[Rule]) -> type[BaseHTTPRequestHandler]
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Log nothing."""
 
     return Handler
 

@@ -4,8 +4,9 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
+
+from tests.local_cloud.common.http_server import KeptConnectionHandler, Server
 
 
 class Answer(NamedTuple):
@@ -18,12 +19,8 @@ class Answer(NamedTuple):
 def answering(answer: Callable[[str], Answer]) -> Iterator[str]:
     """Yield the URL of a server that answers a request for a path with `answer(path)`."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Else a response's body waits 40 ms for the client's delayed acknowledgement of the headers.
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
+    class Handler(KeptConnectionHandler):
+        def do_GET(self) -> None:  # noqa: N802 - http.server's name
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status, body, headers = answer(self.path)
             payload = json.dumps(body).encode()
@@ -35,10 +32,7 @@ def answering(answer: Callable[[str], Answer]) -> Iterator[str]:
 
         do_POST = do_PUT = do_GET  # noqa: N815 - the base class's names
 
-        def log_message(self, *_: object) -> None:
-            """Log nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

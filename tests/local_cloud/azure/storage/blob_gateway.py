@@ -16,15 +16,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from html import unescape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from http.server import BaseHTTPRequestHandler
+from urllib.parse import parse_qs, urlencode
 
+import urllib3
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
 from tests.local_cloud.azure.identity.managed_identity import STORAGE, IdentityEndpoint, read_token
 from tests.local_cloud.azure.storage.azurite import ACCOUNT, KEY, Azurite
 from tests.local_cloud.common.downloads import ROOT
+from tests.local_cloud.common.http_server import KeptConnectionHandler, Server
 
 _HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "server", "date", "host", "authorization")
 _REFUSED = (
@@ -34,6 +35,8 @@ _REFUSED = (
 # The path of each request in a batch.
 _IN_BATCH = re.compile(rb"^DELETE (/[^ ?\r\n]*)(?:\?[^ \r\n]*)? HTTP/1\.1\r$", re.MULTILINE)
 _BOUNDARY = "batchresponse_gateway"
+# To Azurite: as many as it has clients, and how long a request may take.
+CONNECTIONS, UPSTREAM_SECONDS = 64, 120.0
 _BLOB = re.compile(rb"<Blob><Name>([^<]*)</Name>.*?</Blob>", re.DOTALL)
 
 
@@ -56,19 +59,10 @@ def main() -> None:
     """Serve until standard input ends."""
     (target,) = sys.argv[1:]
     secret = sys.stdin.readline().strip()
-    server = _Server(("127.0.0.1", 0), _handler(urlsplit(target).netloc, secret))
+    server = Server(("127.0.0.1", 0), _handler(target, secret))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     sys.stdin.read()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print the error, unless the client is gone: tests kill it."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
 
 
 def drop_before(listing: bytes, start: str) -> bytes:
@@ -95,13 +89,9 @@ def _handler(azurite: str, secret: str) -> type[BaseHTTPRequestHandler]:
         AccountSasPermissions(**permissions),
         datetime(2099, 1, 1, tzinfo=UTC),
     )
-    connections = threading.local()
+    pool = urllib3.connection_from_url(azurite, maxsize=CONNECTIONS, retries=False, timeout=UPSTREAM_SECONDS)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Else a response's body waits 40 ms for the client's delayed acknowledgement of the headers.
-        disable_nagle_algorithm = True
-
+    class Handler(KeptConnectionHandler):
         def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             scheme, _, token = self.headers.get("Authorization", "").partition(" ")
@@ -111,8 +101,6 @@ def _handler(azurite: str, secret: str) -> type[BaseHTTPRequestHandler]:
             path, _, query = self.path.partition("?")
             params = parse_qs(query, keep_blank_values=True)
             start = params.pop("startFrom", [""])[0]
-            if not hasattr(connections, "server"):
-                connections.server = http.client.HTTPConnection(azurite)
             if params.get("comp") == ["batch"]:
                 statuses = [self._delete(each.decode()) for each in _IN_BATCH.findall(body)]
                 batch_type = {"Content-Type": f"multipart/mixed; boundary={_BOUNDARY}"}
@@ -120,20 +108,15 @@ def _handler(azurite: str, secret: str) -> type[BaseHTTPRequestHandler]:
                 return
             headers_sent = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
             upstream_path = f"/{ACCOUNT}{path}?{urlencode(params, doseq=True)}&{signature}"
-            connections.server.request(self.command, upstream_path, body=body, headers=headers_sent)
-            response = connections.server.getresponse()
-            headers = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP}
-            content = response.read()
-            length = response.getheader("Content-Length") if self.command == "HEAD" else None
-            self._respond(response.status, headers, drop_before(content, start) if start else content, length)
+            response = pool.request(self.command, upstream_path, body=body, headers=headers_sent, decode_content=False)
+            headers = {name: value for name, value in response.headers.items() if name.lower() not in _HOP_BY_HOP}
+            length = response.headers.get("Content-Length") if self.command == "HEAD" else None
+            content = drop_before(response.data, start) if start else response.data
+            self._respond(response.status, headers, content, length)
 
         def _delete(self, path: str) -> int:
-            connections.server.request(
-                "DELETE", f"/{ACCOUNT}{path}?{signature}", headers={"x-ms-version": "2021-12-02"}
-            )
-            response = connections.server.getresponse()
-            response.read()
-            return int(response.status)
+            version = {"x-ms-version": "2021-12-02"}
+            return int(pool.request("DELETE", f"/{ACCOUNT}{path}?{signature}", headers=version).status)
 
         def _respond(self, status: int, headers: dict[str, str], content: bytes, length: str | None = None) -> None:
             self.send_response_only(status)
@@ -143,9 +126,6 @@ def _handler(azurite: str, secret: str) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Log nothing."""
 
         do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _forward  # noqa: N815 - http.server's names
 
