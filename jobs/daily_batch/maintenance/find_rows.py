@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -20,7 +21,7 @@ from daily_batch.maintenance.vacuum import MIN_RETAIN_HOURS
 from daily_batch.pipeline.runners.base import Progress
 from daily_batch.pipeline.transform.duckdb_session import cursor, shared_database
 from daily_batch.settings import Settings
-from daily_batch.storage.scratch import temporary_folder
+from daily_batch.storage.scratch import folder_within, temporary_folder
 
 if TYPE_CHECKING:  # obstore has this name for type checkers only
     from obstore.store import ObjectStore
@@ -62,8 +63,8 @@ def search_tables(
     ):
 
         def search(file: TableFile, visible: bool) -> Hits:
-            with closing(cursor(database)) as connection:
-                return _search(connection, file, visible, subject, store=store)
+            with closing(cursor(database)) as connection, folder_within(scratch) as folder:
+                return _search(connection, file, visible, subject, store=store, folder=folder)
 
         results = pool.map(search, *zip(*files, strict=True))
         for done, ((file, visible), hits) in enumerate(zip(files, results, strict=True), 1):
@@ -111,26 +112,26 @@ def _search(
     subject: Subject,
     *,
     store: "ObjectStore",
+    folder: Path,
 ) -> Hits:
-    with temporary_folder() as folder:
-        try:
-            path = download(store, file.key, folder / "0.parquet")
-        except FileNotFoundError as error:
-            raise RetryableError(
-                "a vacuum or a run of the day removed a file during the search",
-                next_step="run the same command again",
-                tenant=subject.tenant,
-            ) from error
-        try:
-            return search_file(connection, path, file.table, subject)
-        except duckdb.InvalidInputException as error:
-            if not visible:  # a run crashed while it wrote, so the owner of these rows is unknown
-                return Hits(rows=1, doubtful=1)
-            raise TerminalError(
-                f"{file.key!a} is not a complete Parquet file",
-                next_step="run its day again, then the same command",
-                tenant=subject.tenant,
-            ) from error
+    try:
+        path = download(store, file.key, folder / "0.parquet")
+    except FileNotFoundError as error:
+        raise RetryableError(
+            "a vacuum or a run of the day removed a file during the search",
+            next_step="run the same command again",
+            tenant=subject.tenant,
+        ) from error
+    try:
+        return search_file(connection, path, file.table, subject)
+    except duckdb.InvalidInputException as error:
+        if not visible:  # a run crashed while it wrote, so the owner of these rows is unknown
+            return Hits(rows=1, doubtful=1)
+        raise TerminalError(
+            f"{file.key!a} is not a complete Parquet file",
+            next_step="run its day again, then the same command",
+            tenant=subject.tenant,
+        ) from error
 
 
 def _day(file: TableFile) -> date:

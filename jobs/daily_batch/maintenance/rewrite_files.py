@@ -1,8 +1,10 @@
 """Find a subject's rows in a data file, and rewrite the other rows as the pipeline writes them."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -117,7 +119,7 @@ def count_rows(paths: Sequence[Path]) -> int:
     """Return the number of rows in some Parquet files."""
     if not paths:
         return 0
-    with duckdb.connect() as connection:
+    with closing(_database().cursor()) as connection:
         listed = ", ".join(quote_text(str(path)) for path in paths)
         ((rows,),) = connection.execute(f"SELECT count(*) FROM read_parquet([{listed}])").fetchall()
         return int(rows)
@@ -125,9 +127,15 @@ def count_rows(paths: Sequence[Path]) -> int:
 
 def read_run(path: Path) -> tuple[str, int] | None:
     """Return the id of the run that wrote a file's rows, and its start in µs since 1970 UTC; None without rows."""
-    with duckdb.connect() as connection:
+    with closing(_database().cursor()) as connection:
         query = f"SELECT run_id, epoch_us(processed_at) FROM read_parquet({quote_text(str(path))}) LIMIT 1"
         return next(iter(connection.execute(query).fetchall()), None)
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Open a database for what reads no more than a row or a count: to open one takes longer than that."""
+    return duckdb.connect(config={"threads": 1, "enable_external_file_cache": False})
 
 
 def _mark(
