@@ -58,7 +58,7 @@ def find_candidates(tables: TenantTables, *, before: date, target_bytes: int) ->
     """Return the days before `before` that could have at most half of their files; a compacted day never qualifies."""
     candidates = []
     for table in COMPACTED:
-        delta = delta_log.open_table(*tables.location(table))
+        delta = tables.follow(table)
         for day, files in sorted(_by_day(delta).items()) if delta else ():
             target = max(1, -(-sum(file.bytes for file in files) // target_bytes))
             if day < before and len(files) >= 2 * target:
@@ -129,14 +129,13 @@ def commit_compaction(candidate: CompactionCandidate, files: Sequence[DataFile],
     store = tables.open()
     log = f"{tables.folder}/{candidate.table.name}/_delta_log"
     context = delta_log.Context(tenant=tables.tenant, day=candidate.day, table=candidate.table)
-    location, options = tables.location(candidate.table)
     body = _render_commit(candidate, files)
     for attempt in range(MAX_COMMIT_ATTEMPTS):
-        delta = DeltaTable(location, storage_options=dict(options))
-        live = {file.path for file in _by_day(delta).get(candidate.day, ())}
-        if live == {file.path for file in files}:
+        delta = tables.follow(candidate.table)
+        live = {_name(uri) for uri in delta_log.live_files(delta, candidate.day)} if delta else set()
+        if delta and live == {_name(file.path) for file in files}:
             return delta.version()  # our own commit, whose response was lost
-        if live != {file.path for file in candidate.files}:
+        if delta is None or live != {_name(file.path) for file in candidate.files}:
             if not attempt:  # not committed: the files must not keep rows that an erasure has removed meanwhile
                 delete_keys(store, (f"{tables.folder}/{candidate.table.name}/{file.path}" for file in files))
             raise context.retryable(f"the files of {candidate.table.name} changed during the compaction")
@@ -149,6 +148,11 @@ def commit_compaction(candidate: CompactionCandidate, files: Sequence[DataFile],
         _checkpoint_if_due(delta, version)
         return version
     raise context.retryable(f"{candidate.table.name} receives commits faster than it can be compacted")
+
+
+def _name(path: str) -> str:
+    """Return a file's name, which no other file of its day has."""
+    return path.rpartition("/")[2]
 
 
 def _checkpoint_if_due(delta: DeltaTable, version: int) -> None:

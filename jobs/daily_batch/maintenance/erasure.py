@@ -36,7 +36,6 @@ from daily_batch.maintenance.table_files import TenantTables, delete_keys, is_li
 from daily_batch.maintenance.truncate_history import truncate_history
 from daily_batch.maintenance.vacuum import MIN_RETAIN_HOURS
 from daily_batch.pipeline.erased_list import add_to_list, make_key
-from daily_batch.pipeline.publish import delta_log
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from daily_batch.pipeline.publish.result import PublishResult
 from daily_batch.pipeline.runners.base import Progress
@@ -205,7 +204,7 @@ class Erasure:
         """Return whether an older run could still commit to the table; publishing plain Parquet creates no log."""
         if request.table_format == "parquet":
             return True
-        return delta_log.open_table(*self.tables.location(MESSAGES)) is not None
+        return self.tables.follow(MESSAGES) is not None
 
     def _redact_entries(self, erasure: str) -> None:
         """Take the ids out of the ledger: errors may quote an object's key, fields may have one as name."""

@@ -93,10 +93,11 @@ def snapshot_day(delta: DeltaTable | None, day: date) -> DaySnapshot:
     """Return the day in this version of the table."""
     if delta is None:
         return DaySnapshot(-1, frozenset())
-    return DaySnapshot(delta.version(), _live_files(delta, day), delta.transaction_version(app_id(day)) or 0)
+    return DaySnapshot(delta.version(), live_files(delta, day), delta.transaction_version(app_id(day)) or 0)
 
 
-def _live_files(delta: DeltaTable, day: date) -> frozenset[str]:
+def live_files(delta: DeltaTable, day: date) -> frozenset[str]:
+    """Return the URIs of the day's files in this version of the table."""
     return frozenset(delta.file_uris(file_pruning_predicate=[(PARTITION, "=", day.isoformat())]))
 
 
@@ -139,7 +140,7 @@ def find_commit(
     for commit in _commits_since(delta, since):
         if commit.get("run_id") == run_id and commit.get("day") == day.isoformat():
             return int(str(commit["version"]))
-    live = {uri.rpartition("/")[2] for uri in _live_files(delta, day)}
+    live = {uri.rpartition("/")[2] for uri in live_files(delta, day)}
     ours = {file.path.rpartition("/")[2] for file in files}
     return delta.version() if live & ours else None
 
@@ -157,7 +158,7 @@ def check_unchanged(delta: DeltaTable, since: DaySnapshot, context: Context) -> 
     ]
     if conflicting_runs:
         raise context.retryable(f"run {conflicting_runs[0]} published {context.table.name} while this run was running")
-    if delta.version() != since.version and _live_files(delta, context.day) != since.files:
+    if delta.version() != since.version and live_files(delta, context.day) != since.files:
         raise context.retryable(f"the files of {context.table.name} changed while this run was running")
 
 
