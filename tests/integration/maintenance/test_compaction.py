@@ -18,6 +18,7 @@ from daily_batch.maintenance.compaction import CompactionCandidate, compact_day,
 from daily_batch.maintenance.rewrite_files import make_spec_factory
 from daily_batch.maintenance.spark import SparkMaintenance, _quote
 from daily_batch.maintenance.subject import Subject
+from daily_batch.maintenance.truncate_history import truncate_history
 from daily_batch.pipeline.publish.publisher import DayPublisher
 from tests.support.day_runs import DAY, read_tables, silent
 from tests.support.maintenance_days import Publish, Tenant, files_containing
@@ -153,6 +154,27 @@ def test_compaction_succeeds_beside_a_commit_of_another_day(small_source: Path, 
     compact(tenant, candidate)
     operations = [commit["operation"] for commit in messages(tenant).history(2)]
     assert operations == ["OPTIMIZE", "WRITE"]
+
+
+def test_compaction_succeeds_after_the_history_of_its_open_table_was_removed(
+    small_source: Path, publish: Publish
+) -> None:
+    tenant = publish(small_source, buckets=(3,))
+    before = complete_rows(tenant)
+    tables = tenant.tables
+    found = find_candidates(tables, before=LATER, target_bytes=128 * MIB)
+    other = tenant.request(small_source, LATER)
+    for number in range(12):
+        DayPublisher.snapshot(other, tenant.tables.storage).publish(
+            {MESSAGES.name: ()}, run_id=f"other-{number}", metadata={}, progress=silent
+        )
+    first = truncate_history(tenant.tables, MESSAGES, erasure="an-erasure")
+    make_spec = make_spec_factory(tenant.settings(), tenant="acme", table_format="delta")
+    for candidate in found:
+        compact_day(candidate, tables, make_spec)
+    assert messages(tenant).version() == (first or 0) + 1
+    assert len(messages(tenant).file_uris()) == 1
+    assert complete_rows(tenant) == before
 
 
 def test_commit_with_a_lost_response_is_found_in_the_log(
